@@ -1,0 +1,1 @@
+"""Images, and generated samples, from disk to batches."""

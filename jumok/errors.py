@@ -1,0 +1,27 @@
+"""The errors that a person can mend: one line each, shown without a traceback."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class JumokError(ValueError):
+    """What was got, what was wanted and what to do, in one line.
+
+    The command line prints the message and exits with status 2; a caller in Python can catch it
+    as the `ValueError` that it is.
+    """
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Say which known name was probably meant, or list them all.
+
+    >>> suggest("vit-tinny", ["vit-tiny", "vit-small"])
+    "did you mean 'vit-tiny'?"
+    >>> suggest("zzz", ["a", "b"])
+    'known: a, b'
+    """
+    options = [str(option) for option in known]
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(options)}"

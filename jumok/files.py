@@ -1,0 +1,67 @@
+"""Files that are written whole or not at all, and paths that stay where they belong."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jumok.errors import JumokError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader, or a machine that dies, sees the old content or the new one.
+
+    Raises:
+        JumokError: the folder cannot be written, or the disk is full; the old file is then untouched.
+    """
+    with replacing(path) as fresh:
+        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a fresh file beside `path` to write to; it takes that name, on disk for sure, when the block ends well.
+
+    Raises:
+        JumokError: as `write_atomically`.
+    """
+    fresh: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+        yield fresh
+        _flush(fresh)
+        fresh.replace(path)
+        fresh = None
+        _flush(path.parent)
+    except OSError as error:
+        raise JumokError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
+        ) from error
+    finally:
+        if fresh is not None:
+            fresh.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Make what was written survive a power cut (fsync of a file or folder)."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Join a name that came from outside to the folder it must stay in.
+
+    Raises:
+        JumokError: the name leads out of the folder.
+    """
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise JumokError(f"{name!r} leads out of {folder}: give a name inside it")
+    return path
