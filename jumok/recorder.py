@@ -1,0 +1,385 @@
+"""Notice attention calls while a model runs, without changing what it computes.
+
+A `TorchFunctionMode` sees each torch call of its own thread. The model's calls run as they would; references to what
+went into attention are kept. PyTorch's inference fast path steps aside when such a mode is on, so its three modules run
+with the mode off and are recorded from their inputs.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from jumok import torch_multi_head
+from jumok.geometry import Grid
+from jumok.records import Attended, DotProduct, Given
+
+Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax)
+PRODUCT = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.baddbmm)
+# What may stand between a softmax and the product with the values, and leaves the weights what they are.
+PASS_ON = (
+    F.dropout, torch.dropout, Tensor.to, Tensor.type, Tensor.type_as, Tensor.float, Tensor.half, Tensor.bfloat16,
+    Tensor.double, Tensor.view, Tensor.reshape, torch.reshape, Tensor.contiguous, Tensor.clone, Tensor.transpose,
+    torch.transpose, Tensor.permute, torch.permute, Tensor.flatten, Tensor.unflatten, Tensor.unsqueeze, Tensor.squeeze,
+    Tensor.mul, Tensor.__mul__, torch.mul, torch.nan_to_num, Tensor.nan_to_num, Tensor.masked_fill,
+)  # fmt: skip
+HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One recorded attention call.
+
+    Args:
+        module: path of the module that attended ("" for the model itself).
+        attended: the weights, computed when asked for.
+        rank: how many axes the call's own tensors had.
+        run: number of the model's forward pass within the `with` block.
+        grids, lengths, pixels, batch: what had been seen of the input until then (see `Sight`).
+    """
+
+    module: str
+    attended: Attended
+    rank: int
+    run: int
+    grids: tuple[Grid, ...]
+    lengths: tuple[int, ...]
+    pixels: tuple[int, int] | None
+    batch: int | None
+
+
+@dataclass
+class Sight:
+    """What was seen of the input: convolutions' grids, lengths of token sequences, the image's size, the batch."""
+
+    grids: list[Grid] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
+    pixels: tuple[int, int] | None = None
+    batch: int | None = None
+
+
+class Recorder(TorchFunctionMode):
+    """The mode that is on while a model is watched."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.calls: list[Call] = []
+        self._paths = {id(module): path for path, module in model.named_modules()}
+        self._modules = dict(model.named_modules())
+        self._sight = Sight()
+        self._run = 0
+        self._run_frame: FrameType | None = None
+        self._softmaxes: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self._muted = False
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        handler = HANDLERS.get(func)
+        if handler is None or self._muted or torch._C._current_graph_task_id() != -1:  # -1: no backward pass is running
+            return func(*args, **(kwargs or {}))
+        return handler(self, func, args, kwargs or {})
+
+    def forget(self) -> None:
+        """Let go of everything that only mattered while the model ran."""
+        self._run_frame = None
+        self._softmaxes.clear()
+
+    # -- what is noticed ------------------------------------------------------------------------
+
+    def saw_fused(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """`scaled_dot_product_attention`: keep query, key and mask, and the log-sum-exp where the kernel tells it."""
+        given = dict(zip(_FUSED_ARGUMENTS, args, strict=False)) | kwargs
+        query, key = given["query"], given["key"]
+        output, log_sum_exp = _run_fused(func, args, kwargs, given)
+        scale, mask = given.get("scale"), given.get("attn_mask")
+        traced = isinstance(output, Tensor) and output.requires_grad
+        attended = DotProduct(
+            _four(query),
+            _four(key),
+            _four(given["value"]) if traced else None,
+            None if mask is None else _four(mask.expand(*query.shape[:-1], key.shape[-2])),
+            bool(given.get("is_causal", False)),
+            1 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
+            log_sum_exp,
+            output if traced else None,
+            float(given.get("dropout_p", 0.0)),
+        )
+        self._keep(attended, query.dim())
+        return output
+
+    def saw_multi_head(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """`multi_head_attention_forward`, which projects its inputs itself."""
+        result = func(*args, **kwargs)
+        self._keep(torch_multi_head.from_function(args, kwargs, result[0]), 4)
+        return result
+
+    def saw_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A softmax: weights of attention if a product with something follows."""
+        result = func(*args, **kwargs)
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        if isinstance(dim, int) and result.dim() >= 3:
+            self._softmaxes[id(result)] = (result, result, dim)
+        return result
+
+    def saw_pass_on(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A step between the softmax and the product."""
+        result = func(*args, **kwargs)
+        known = self._softmaxes.get(id(args[0])) if args else None
+        if known is not None and isinstance(result, Tensor):
+            self._softmaxes[id(result)] = (result, *known[1:])
+        return result
+
+    def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A product; with a softmax as one side of it, it is attention that the model computed by hand."""
+        for operand in (item for arg in args for item in (arg if isinstance(arg, list | tuple) else (arg,))):
+            known = self._softmaxes.get(id(operand))
+            if known is not None:
+                self._saw_by_hand(known[1], known[2])
+                self._softmaxes = {key: entry for key, entry in self._softmaxes.items() if entry[1] is not known[1]}
+        return func(*args, **kwargs)
+
+    def saw_convolution(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """`conv2d`: the last one before the tokens is the patch embedding."""
+        result = func(*args, **kwargs)
+        pixels = args[0] if args else kwargs["input"]
+        if pixels.dim() == 4:
+            self._sight.grids.append(Grid(*pixels.shape[-2:], *result.shape[-2:]))
+            self._sight.batch = self._sight.batch or pixels.shape[0]
+        return result
+
+    def saw_embedding(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """`embedding`: its indices are a sequence of tokens."""
+        indices = args[0] if args else kwargs["input"]
+        if isinstance(indices, Tensor) and indices.dim() == 2:
+            self._sight.lengths.append(indices.shape[1])
+            self._sight.batch = self._sight.batch or indices.shape[0]
+        return func(*args, **kwargs)
+
+    # -- PyTorch's inference fast path ----------------------------------------------------------
+
+    def run_fast(self, forward: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """Run one of PyTorch's own modules as it runs when nobody watches, and record it from its inputs."""
+        path = self._paths.get(id(module), "")
+        muted, self._muted = self._muted, self._muted or not isinstance(module, nn.TransformerEncoder)
+        try:
+            with torch._C.DisableTorchFunction():
+                result = forward(module, *args, **kwargs)
+        finally:
+            self._muted = muted
+        if isinstance(module, nn.MultiheadAttention):
+            self._keep(torch_multi_head.from_module(module, args, kwargs), 4, path)
+        elif isinstance(module, nn.TransformerEncoderLayer):
+            inner = f"{path}.self_attn" if path else "self_attn"
+            self._keep(torch_multi_head.from_encoder_layer(module, args, kwargs), 4, inner)
+        return result
+
+    @property
+    def muted(self) -> bool:
+        """Whether an outer module is being recorded as a whole."""
+        return self._muted
+
+    # -- keeping --------------------------------------------------------------------------------
+
+    def _saw_by_hand(self, softmax: Tensor, dim: int) -> None:
+        path, _ = self._place()
+        heads = next((n for name in HEAD_COUNTS if (n := getattr(self._modules.get(path), name, None))), None)
+        heads = heads if softmax.dim() == 3 and isinstance(heads, int) and softmax.shape[0] % heads == 0 else None
+        arrange = functools.partial(_arrange, dim=dim, heads=heads)
+        self._keep(Given(softmax, arrange), softmax.dim() if heads is None else 4, path)
+
+    def _keep(self, attended: Attended, rank: int, path: str | None = None) -> None:
+        place, frame = self._place()
+        if frame is not None and frame is not self._run_frame:
+            if self._run_frame is not None:
+                self._run += 1
+            self._run_frame = frame
+            if not self._sight.grids:
+                self._sight.pixels = _image_size(frame)
+        sight = self._sight
+        self.calls.append(
+            Call(
+                place if path is None else path, attended, rank, self._run,
+                tuple(sight.grids), tuple(sight.lengths), sight.pixels, sight.batch,
+            )
+        )  # fmt: skip
+
+    def _place(self) -> tuple[str, FrameType | None]:
+        """The path of the innermost module that is running, and the outermost forward pass it belongs to."""
+        path: str | None = None
+        outermost: FrameType | None = None
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            running = frame.f_code.co_name == "forward"
+            if path is None or running:
+                found = self._paths.get(id(_first_argument(frame)))
+                path = found if path is None else path
+                outermost = frame if running and found is not None else outermost
+            if frame is self._run_frame:  # the pass is known: what lies further out does not matter
+                break
+            frame = frame.f_back
+        return path or "", outermost
+
+
+_FUSED_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+_FLASH = 1  # SDPBackend.FLASH_ATTENTION
+
+
+def _run_fused(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
+) -> tuple[Any, Tensor | None]:
+    """Run attention; where PyTorch would take its CPU flash kernel, call that: it tells each row's log-sum-exp."""
+    query, key, value = given["query"], given["key"], given["value"]
+    plain = (
+        query.device.type == "cpu"
+        and query.dim() == 4
+        and type(query) is type(key) is type(value)
+        and given.get("attn_mask") is None
+        and not given.get("dropout_p", 0.0)
+        and not given.get("enable_gqa", False)
+        and not torch.is_autocast_enabled("cpu")
+    )
+    if not plain:
+        return func(*args, **kwargs), None
+    causal, scale = bool(given.get("is_causal", False)), given.get("scale")
+    if torch._fused_sdp_choice(query, key, value, None, 0.0, causal, scale=scale) != _FLASH:
+        return func(*args, **kwargs), None
+    flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    output, log_sum_exp = flash(query, key, value, 0.0, causal, scale=scale)
+    return output, log_sum_exp.detach()
+
+
+def _four(tensor: Tensor) -> Tensor:
+    """To (batch, heads, ., .): further axes in front count as batch, missing ones as 1."""
+    if tensor.dim() == 3:
+        return tensor[:, None]
+    if tensor.dim() > 4:
+        return tensor.flatten(0, -4)
+    return tensor if tensor.dim() == 4 else tensor[(None,) * (4 - tensor.dim())]
+
+
+def _arrange(softmax: Tensor, dim: int, heads: int | None) -> Tensor:
+    """Weights (or their gradient) to (batch, heads, queries, keys): the axis of the softmax goes last."""
+    moved = softmax.movedim(dim, -1)
+    return moved.unflatten(0, (-1, heads)) if heads is not None else _four(moved)
+
+
+def _first_argument(frame: FrameType) -> object:
+    """What a function was given as its first argument, `self` as a rule."""
+    name = _first_name(frame.f_code)
+    return frame.f_locals.get(name) if name is not None else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _first_name(code: CodeType) -> str | None:
+    return code.co_varnames[0] if code.co_argcount else None
+
+
+def _image_size(frame: FrameType) -> tuple[int, int] | None:
+    """Height and width of the image among a forward pass's arguments, for models without a patch convolution."""
+    for name in frame.f_code.co_varnames[: frame.f_code.co_argcount]:
+        value = frame.f_locals.get(name)
+        if isinstance(value, Tensor) and value.dim() == 4 and value.is_floating_point() and value.shape[1] in (1, 3):
+            return int(value.shape[2]), int(value.shape[3])
+    return None
+
+
+HANDLERS: dict[Callable[..., Any], Handler] = {
+    F.scaled_dot_product_attention: Recorder.saw_fused,
+    F.multi_head_attention_forward: Recorder.saw_multi_head,
+    torch.conv2d: Recorder.saw_convolution,
+    F.conv2d: Recorder.saw_convolution,
+    F.embedding: Recorder.saw_embedding,
+    torch.embedding: Recorder.saw_embedding,
+    **dict.fromkeys(SOFTMAX, Recorder.saw_softmax),
+    **dict.fromkeys(PASS_ON, Recorder.saw_pass_on),
+    **dict.fromkeys(PRODUCT, Recorder.saw_product),
+}
+
+
+# -- turning it on and off ----------------------------------------------------------------------
+
+FAST_MODULES = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
+_originals = {cls: cls.forward for cls in FAST_MODULES}
+_eyes = threading.local()
+_lock = threading.Lock()
+_open_eyes = 0
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Have a recorder see what this thread runs, until the block ends, however it ends."""
+    outer = getattr(_eyes, "recorder", None)
+    _count_eyes(1)
+    _eyes.recorder = recorder
+    try:
+        with recorder:
+            yield
+    finally:
+        _eyes.recorder = outer
+        _count_eyes(-1)
+        recorder.forget()
+
+
+def _count_eyes(change: int) -> None:
+    """Stand in front of the fast modules' forward while any thread watches; take the originals back after the last."""
+    global _open_eyes
+    with _lock:
+        before, _open_eyes = _open_eyes, _open_eyes + change
+        if before == 0 and _open_eyes == 1:
+            for cls in FAST_MODULES:
+                cls.forward = _watched_forward(_originals[cls])  # type: ignore[method-assign,assignment]
+        elif _open_eyes == 0:
+            for cls in FAST_MODULES:
+                cls.forward = _originals[cls]  # type: ignore[method-assign,assignment]
+
+
+def _watched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        recorder: Recorder | None = getattr(_eyes, "recorder", None)
+        if recorder is None or recorder.muted or not _may_go_fast(self, args, kwargs):
+            return original(self, *args, **kwargs)
+        return recorder.run_fast(original, self, args, kwargs)
+
+    return forward
+
+
+def _may_go_fast(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether PyTorch might take its fast path if nobody watched.
+
+    A wrong yes costs nothing: the module then runs by its slow path, unseen, and is recorded from its inputs as well.
+    """
+    inputs = [*args, *kwargs.values(), *module.parameters()]
+    gradient = torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in inputs)
+    others = torch._C._len_torch_function_stack() > 1 or torch.is_autocast_enabled("cpu")
+    if module.training or gradient or others or not torch.backends.mha.get_fastpath_enabled():
+        return False
+    if isinstance(module, nn.TransformerEncoder):
+        return all(isinstance(layer, nn.TransformerEncoderLayer) and _is_plain(layer) for layer in module.layers)
+    return not isinstance(module, nn.TransformerEncoderLayer) or _is_plain(module)
+
+
+def _is_plain(layer: nn.TransformerEncoderLayer) -> bool:
+    """Whether a layer is PyTorch's own, not a subclass that attends in another way."""
+    same_forward = type(layer).forward is nn.TransformerEncoderLayer.forward
+    same_block = type(layer)._sa_block is nn.TransformerEncoderLayer._sa_block
+    return same_forward and same_block and type(layer.self_attn) is nn.MultiheadAttention

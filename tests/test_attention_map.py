@@ -1,0 +1,112 @@
+"""The value: choosing, reading, saving."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
+from jumok.errors import JumokError
+
+
+def a_map(*lead, queries=3, grid=(2, 4), special=("cls",)):
+    keys = Patches(*grid, special=special)
+    torch.manual_seed(0)
+    weights = torch.randn(*lead, queries, len(keys)).softmax(-1)
+    axis = keys if queries == len(keys) else Tokens.numbered(queries)
+    return AttentionMap(weights, axis, keys, ("batch", "layer", "head")[: len(lead)], source="test")
+
+
+def test_parts_are_chosen_by_name():
+    maps = a_map(2, 3, 4)
+    assert torch.equal(maps.at(layer=1, head=-1, batch=0).weights, maps.weights[0, 1, 3])
+    assert torch.equal(maps.mean("head").weights, maps.weights.mean(2))
+    assert maps.mean("head").lead == ("batch", "layer")
+    assert maps.mean("head", "layer").at(batch=1).row("2").weights.shape == (1, 9)
+    assert a_map(queries=9).row((1, 3)).queries == One("1,3")
+    assert a_map(queries=9).row("cls").queries == One("cls")
+
+
+def test_image_leaves_out_special_tokens():
+    heat = a_map(2).image(8, 16)
+    assert heat.shape == (2, 3, 8, 16)
+    assert torch.equal(heat[0, 1, 0, 0], a_map(2).weights[0, 1, 1])
+    torch.testing.assert_close(heat.sum((-1, -2)) / 16, a_map(2).weights[..., 1:].sum(-1))
+
+
+def test_top_and_entropy():
+    weights = torch.tensor([[0.5, 0.25, 0.25, 0.0]])
+    attention = AttentionMap(weights, One("q"), Tokens(("a", "b", "c", "d")))
+    assert attention.top(2)[0] == ("a", 0.5)
+    assert float(attention.entropy()) == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(4))
+    uniform = AttentionMap(torch.full((1, 8), 1 / 8), One("q"), Tokens.numbered(8))
+    assert float(uniform.entropy()) == pytest.approx(math.log(8))
+
+
+@given(st.lists(st.integers(1, 3), max_size=3), st.integers(1, 4), st.sampled_from(list(Scale)), st.text(max_size=9))
+def test_saved_and_loaded_is_the_same(tmp_path_factory, lead, queries, scale, source):
+    path = tmp_path_factory.mktemp("maps") / "지도.safetensors"
+    before = a_map(*lead, queries=queries)
+    before = AttentionMap(before.weights, before.queries, before.keys, before.lead, scale, source)
+    before.save(path)
+    after = AttentionMap.load(path)
+    assert torch.equal(after.weights, before.weights)
+    assert (after.queries, after.keys, after.lead) == (before.queries, before.keys, before.lead)
+    assert (after.scale, after.source) == (scale, source)
+
+
+def test_a_part_of_a_map_can_be_saved(tmp_path):
+    part = a_map(2, 3).at(layer=1).row(0)
+    part.save(tmp_path / "part.safetensors")
+    assert torch.equal(AttentionMap.load(tmp_path / "part.safetensors").weights, part.weights)
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "map.safetensors"
+    a_map(2).save(path)
+    whole = path.read_bytes()
+    for content in (b"", whole[:20], whole[: len(whole) // 2], b"hello " * 50, whole[:-1]):
+        path.write_bytes(content)
+        with pytest.raises(JumokError, match="damaged or not an attention map"):
+            AttentionMap.load(path)
+    save_file({"weights": torch.ones(2, 2)}, path)
+    with pytest.raises(JumokError, match="is not an attention map of format"):
+        AttentionMap.load(path)
+    save_file({"weights": torch.ones(2, 2)}, path, {"format": "jumok-attention-map/1", "axes": "{}"})
+    with pytest.raises(JumokError, match="damaged"):
+        AttentionMap.load(path)
+    with pytest.raises(JumokError, match="no attention map at"):
+        AttentionMap.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AttentionMap(torch.ones(2, 3), One("q"), Tokens.numbered(3)), r"shape \(2, 3\) do not fit"),
+        (lambda: AttentionMap(torch.ones(1, 1, 3), One("q"), Tokens.numbered(3)), r"wanted \(queries, keys\)"),
+        (lambda: AttentionMap(torch.ones(1, 3).double(), One("q"), Tokens.numbered(3)), r"convert with .float\(\)"),
+        (lambda: AttentionMap(torch.full((1, 3), torch.nan), One("q"), Tokens.numbered(3)), "NaN or infinity"),
+        (lambda: AttentionMap(torch.ones(1, 1, 1, 3), One("q"), Tokens.numbered(3), ("a", "a")), "name of its own"),
+        (lambda: a_map(2).at(layers=0), "no leading axis 'layers'.*known: batch"),
+        (lambda: a_map().mean("head"), "it has none"),
+        (lambda: a_map(2).at(batch=2), "batch=2 is outside the 2"),
+        (lambda: a_map().top(1), r"choose with .at and .row"),
+        (lambda: a_map().row(0).top(0), "k from 1 to the 9 keys"),
+        (lambda: AttentionMap(torch.ones(1, 3), One("q"), Tokens.numbered(3), (), Scale.GATE).entropy(), "a gate"),
+    ],
+)
+def test_what_a_map_refuses(make, message):
+    with pytest.raises(JumokError, match=message):
+        make()
+
+
+def test_a_notebook_shows_every_shape_without_scripts():
+    for attention in (a_map(), a_map(2, 3), a_map(queries=1), a_map(grid=(90, 90), queries=1)):
+        shown = attention._repr_html_()
+        assert shown.startswith("<table")
+        assert shown.count("<td") <= 48 * 48
+    named = AttentionMap(torch.ones(1, 1), One("<script>"), Tokens(("x",)), source="<script>")
+    assert "<script>" not in named._repr_html_()

@@ -1,0 +1,55 @@
+"""Files are written whole or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from jumok.errors import JumokError
+from jumok.files import inside, replacing, write_atomically
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    write_atomically(path, "one")
+    write_atomically(path, b"two")
+    assert path.read_text() == "two"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+
+    def fail():
+        with replacing(path) as fresh:
+            fresh.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(JumokError, match="No space left on device; free some space"):
+        fail()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_block_that_raises_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as fresh:
+        fresh.write_text("half")
+        raise KeyboardInterrupt
+    assert os.listdir(tmp_path) == ["file.txt"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JumokError, match="cannot write"):
+        write_atomically(tmp_path / "file" / "below", "x")
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/../../b"])
+def test_names_stay_inside_their_folder(tmp_path, name):
+    with pytest.raises(JumokError, match="leads out of"):
+        inside(tmp_path, name)
+    assert inside(tmp_path, "a/b") == Path(tmp_path).resolve() / "a" / "b"
