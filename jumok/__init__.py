@@ -47,9 +47,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `import jumok` stays quick."""
     if name not in _HOMES:
         raise AttributeError(f"module 'jumok' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+    home = import_module(_HOMES[name])
+    return home if name == "watch" else getattr(home, name)  # that module is itself the function
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,14 @@ class JumokError(ValueError):
     """
 
 
+class Interrupted(Exception):  # noqa: N818 (it is no error: the work can go on)
+    """Work stopped in good order because a signal asked for it; everything is on disk."""
+
+    def __init__(self, signum: int, message: str) -> None:
+        super().__init__(message)
+        self.signum = signum
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant, or list them all.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -51,14 +51,14 @@ class Special:
         return (self.kind,)
 
 
-def find_specials(model: nn.Module) -> list[Special]:
-    """The special tokens that a model's parameters tell of."""
+def find_specials(modules: Mapping[str, nn.Module]) -> list[Special]:
+    """The special tokens that the parameters of a model's modules, by path, tell of."""
     found = []
-    for path, parameter in model.named_parameters():
-        module, _, leaf = path.rpartition(".")
-        if leaf in SPECIAL_PARAMETERS:
-            count = parameter.shape[-2] if parameter.dim() >= 2 else 1
-            found.append(Special(module, SPECIAL_PARAMETERS[leaf], count))
+    for path, module in modules.items():
+        for name, parameter in module._parameters.items():
+            if name in SPECIAL_PARAMETERS and parameter is not None:
+                count = parameter.shape[-2] if parameter.dim() >= 2 else 1
+                found.append(Special(path, SPECIAL_PARAMETERS[name], count))
     return found
 
 

@@ -75,11 +75,11 @@ class Sight:
 class Recorder(TorchFunctionMode):
     """The mode that is on while a model is watched."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, modules: dict[str, nn.Module]) -> None:
         super().__init__()
         self.calls: list[Call] = []
-        self._paths = {id(module): path for path, module in model.named_modules()}
-        self._modules = dict(model.named_modules())
+        self._modules = modules
+        self._paths = {id(module): path for path, module in modules.items()}
         self._sight = Sight()
         self._run = 0
         self._run_frame: FrameType | None = None
@@ -143,14 +143,15 @@ class Recorder(TorchFunctionMode):
     def saw_pass_on(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step between the softmax and the product."""
         result = func(*args, **kwargs)
-        known = self._softmaxes.get(id(args[0])) if args else None
+        known = self._softmaxes.get(id(args[0])) if args and self._softmaxes else None
         if known is not None and isinstance(result, Tensor):
             self._softmaxes[id(result)] = (result, *known[1:])
         return result
 
     def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A product; with a softmax as one side of it, it is attention that the model computed by hand."""
-        for operand in (item for arg in args for item in (arg if isinstance(arg, list | tuple) else (arg,))):
+        operands = [item for arg in args for item in (arg if isinstance(arg, list | tuple) else (arg,))]
+        for operand in operands if self._softmaxes else ():
             known = self._softmaxes.get(id(operand))
             if known is not None:
                 self._saw_by_hand(known[1], known[2])

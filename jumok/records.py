@@ -19,8 +19,9 @@ from torch.nn import functional as F
 
 from jumok.errors import JumokError
 
-BLOCK_ROWS, BLOCK_COLUMNS = 256, 512  # one block of one head is 512 KiB: it stays in a core's second-level cache
+BLOCK_ROWS, BLOCK_COLUMNS = 128, 1024  # one block of one head is 512 KiB: it stays in a core's second-level cache
 BLOCK_VALUES = 1 << 22  # blocks of several heads and images together hold at most 16 MiB
+LOG2_E = math.log2(math.e)
 NOWHERE = 1e30  # stands for the log-sum-exp of a row that may attend to nothing: exp(score - NOWHERE) is 0
 
 Rows = list[int] | None
@@ -140,7 +141,7 @@ class DotProduct:
     def _normaliser(self, places: Tensor) -> Tensor:
         """(batch, heads, places): log sum exp of the scores of some rows."""
         if self.log_sum_exp is not None:
-            return self.log_sum_exp[:, :, places]
+            return _take(self.log_sum_exp, places)
         batch, heads, _, keys = self.shape
         step = max(1, BLOCK_VALUES // (batch * heads * keys))
         parts = []
@@ -154,18 +155,21 @@ class DotProduct:
         self.unchanged.check()
         batch, heads, _, keys = self.shape
         places = row.ne(0).any(0).nonzero()[:, 0]  # a row of zeros adds nothing: the last layer needs one row only
-        # The normaliser rides along as one more column of the product: scores - log_sum_exp = [scale q, -lse] [k, 1]^T.
-        query = _wide(self.query[:, :, places]) * self.scale
-        query = torch.cat([query, -self._normaliser(places)[..., None].to(query.dtype)], -1)
+        # The normaliser rides along as one more column of the product: scores - log_sum_exp = [scale q, -lse] [k, 1]^T,
+        # here in units of ln 2, since exp2 is several times faster than exp.
+        query = _wide(_take(self.query, places)) * (self.scale * LOG2_E)
+        query = torch.cat([query, self._normaliser(places)[..., None].to(query.dtype) * -LOG2_E], -1)
         key = torch.cat([self._keys, query.new_ones(()).expand(*self._keys.shape[:-1], 1)], -1).transpose(-1, -2)
-        row = row[:, places].to(query.dtype)[:, None, None].expand(batch, heads, 1, len(places))
-        change = None if gradient is None else _wide(gradient[:, :, places])
+        row = (
+            _take(row[..., None], places, 1)[..., 0].to(query.dtype)[:, None, None].expand(batch, heads, 1, len(places))
+        )
+        change = None if gradient is None else _wide(_take(gradient, places))
         value = None if change is None else _repeat_heads(_wide(self._value), heads).transpose(-1, -2)
         total = query.new_zeros(batch, heads, 1, keys)
         space, change_space = query.new_empty(0), query.new_empty(0)
         for images, rows, columns in _blocks((batch, heads, len(places), keys)):
             block, space = _product(query[images, :, rows], key[images, :, :, columns], space)
-            block = self._mask(block, images, places[rows], columns).exp_()
+            block = self._mask(block, images, places[rows], columns, LOG2_E).exp2_()
             if change is not None and value is not None:
                 slope, change_space = _product(change[images, :, rows], value[images, :, :, columns], change_space)
                 block.mul_(slope.clamp_(min=0))
@@ -178,14 +182,14 @@ class DotProduct:
             raise JumokError("no gradient was traced through this attention call: run the model with gradients enabled")
         return self.value
 
-    def _mask(self, scores: Tensor, images: slice, rows: Tensor, columns: slice) -> Tensor:
-        """Apply the part of the bias and of the causal mask that falls on a block, in place."""
+    def _mask(self, scores: Tensor, images: slice, rows: Tensor, columns: slice, unit: float = 1.0) -> Tensor:
+        """Apply the part of the bias (in the scores' unit) and of the causal mask that falls on a block, in place."""
         if self.bias is not None:
             bias = self.bias.expand(self.shape)[images, :, :, columns][:, :, rows]
             if bias.dtype == torch.bool:
                 scores.masked_fill_(~bias, -math.inf)
             else:
-                scores.add_(bias)
+                scores.add_(bias, alpha=unit)
         if self.causal:
             seen = torch.arange(columns.start, columns.stop, device=scores.device)
             scores.masked_fill_(seen > rows[:, None], -math.inf)
@@ -292,6 +296,11 @@ class Given:
         """One image at a time, so that what is formed on the way stays small."""
         images = [slice(number, number + 1) for number in range(self.shape[0])]
         return torch.cat([(row[i, None, None, :] @ _wide(weights_of(i)).to(row.dtype)).mean(1)[:, 0] for i in images])
+
+
+def _take(tensor: Tensor, places: Tensor, dim: int = 2) -> Tensor:
+    """Some rows of a tensor, without a copy where they are all of them."""
+    return tensor if len(places) == tensor.shape[dim] else tensor.index_select(dim, places)
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -49,15 +49,16 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     >>> seen[0].at(batch=0).mean("head").row("cat").weights.sum().round(decimals=3)
     tensor(1.)
     """
-    _refuse_compiled(model)
-    recorder = Recorder(model)
-    seen = Seen(recorder.calls, find_specials(model), _known_axes(tokens))
+    modules = dict(model.named_modules())
+    _refuse_compiled(modules)
+    recorder = Recorder(modules)
+    seen = Seen(recorder.calls, find_specials(modules), _known_axes(tokens))
     with recording(recorder):
         yield seen
 
 
-def _refuse_compiled(model: nn.Module) -> None:
-    for path, module in model.named_modules():
+def _refuse_compiled(modules: dict[str, nn.Module]) -> None:
+    for path, module in modules.items():
         where = f"submodule {path!r}" if path else "the model"
         if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
             raise JumokError(
