@@ -1,0 +1,388 @@
+"""Images as batches: decoded once where they fit, dealt out in a fixed order, read ahead, and resumed exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from jumok.data.images import read_image
+from jumok.errors import JumokError
+
+AHEAD = 2
+"""So many batches are read while the consumer works on one."""
+CHUNK = 16
+"""So many images a thread decodes at a stretch."""
+MOST_MEMORY = 4 * 1024**3
+THREADS = "jumok-"
+"""Names of our threads begin so."""
+
+
+class Batch(NamedTuple):
+    """Some images: pixels (n, 3, height, width) uint8, labels (n,) int64, and which of the set they are (n,) int64."""
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+class Source(Protocol):
+    """What `Batches` draws from: a number of images, any of which can be had by their indices."""
+
+    def __len__(self) -> int: ...
+
+    def get(self, indices: Tensor) -> Tensor:
+        """The images of these indices (n,): (n, 3, height, width) uint8."""
+
+
+class PixelStore:
+    """The pixels of a set of images at one size, in memory where they fit, else read again each time they are wanted.
+
+    What fits is decoded once, by `load` or by the first `get`, into one block of uint8; the constructor reads nothing.
+    What does not fit is decoded by as many threads as there are cores, and nothing of it is kept. The pixels are the
+    same bytes either way, namely `read_image(path, (height, width))`.
+
+    Args:
+        paths: of the images.
+        height, width: in pixels, to which every image is stretched.
+        memory_limit: in bytes; None: a quarter of the memory that is free, at most 4 GiB (see `memory_to_use`).
+        progress: called with (images decoded, images in all) while they are decoded into memory.
+        threads: that decode; None: one per core that this process may use.
+    Raises:
+        JumokError: no image, or a size, limit or number of threads that is too small.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        height: int,
+        width: int,
+        *,
+        memory_limit: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        limit = memory_to_use() if memory_limit is None else memory_limit
+        threads = _cores() if threads is None else threads
+        _need(1, images=len(paths), height=height, width=width, threads=threads)
+        _need(0, memory_limit=limit)
+        self.paths = tuple(paths)
+        self.height, self.width = height, width
+        self.in_memory = self.bytes <= limit
+        self._progress = progress or _say_nothing
+        self._threads = threads
+        self._pixels: npt.NDArray[np.uint8] | None = None
+        self._loading = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def bytes(self) -> int:
+        """What all images together take when decoded."""
+        return len(self.paths) * 3 * self.height * self.width
+
+    def load(self) -> PixelStore:
+        """Decode what fits in memory now rather than at the first `get`; where it does not fit, do nothing.
+
+        Raises:
+            JumokError: images that cannot be read, by name.
+        """
+        if self.in_memory:
+            self._kept()
+        return self
+
+    def get(self, indices: Tensor) -> Tensor:
+        """Give the images of these indices.
+
+        Args:
+            indices: (n,) int64.
+        Returns:
+            (n, 3, height, width) uint8, the caller's own.
+        Raises:
+            JumokError: images that cannot be read, by name.
+            IndexError: an index outside the set.
+        """
+        if not self.in_memory:
+            return torch.from_numpy(self._decode(indices.tolist(), _say_nothing))
+        # numpy copies on this thread alone; torch would wake a second team of threads beside the model's
+        return torch.from_numpy(np.take(self._kept(), indices.numpy(), axis=0))
+
+    def _kept(self) -> npt.NDArray[np.uint8]:
+        """All pixels, decoded by whoever asks first while the others wait."""
+        with self._loading:
+            if self._pixels is None:
+                self._pixels = self._decode(range(len(self)), self._progress)
+            return self._pixels
+
+    def _decode(self, indices: Sequence[int], progress: Callable[[int, int], None]) -> npt.NDArray[np.uint8]:
+        """Read images by a pool of threads: (n, 3, height, width)."""
+        pixels = np.empty((len(indices), 3, self.height, self.width), np.uint8)
+
+        def decode(begin: int) -> list[str]:
+            return self._decode_some(indices[begin : begin + CHUNK], pixels[begin : begin + CHUNK])
+
+        problems: list[str] = []
+        begins = range(0, len(indices), CHUNK)
+        with _workers("decode", min(self._threads, max(len(begins), 1))) as pool:
+            for begin, found in zip(begins, pool.map(decode, begins), strict=True):
+                problems += found
+                progress(min(begin + CHUNK, len(indices)), len(indices))
+        if problems:
+            others = f" (and {len(problems) - 1} more images cannot be read)" if len(problems) > 1 else ""
+            raise JumokError(problems[0] + others)
+        return pixels
+
+    def _decode_some(self, indices: Sequence[int], pixels: npt.NDArray[np.uint8]) -> list[str]:
+        """Fill `pixels`; return what is wrong with the images that cannot be read."""
+        problems = []
+        for index, place in zip(indices, pixels, strict=True):
+            try:
+                place[:] = read_image(self.paths[index], (self.height, self.width)).numpy()
+            except JumokError as error:  # one bad image does not hide the others
+                problems.append(str(error))
+        return problems
+
+
+class Batches:
+    """Batches of a set of images, epoch after epoch, that can stop anywhere and go on exactly there.
+
+    The order of an epoch depends on the seed and the epoch's number only. `batch_size` is the global batch, of which
+    each rank gets its own contiguous slice, so that any number of ranks goes through the same batches. All ranks take
+    the same number of steps and none is ever without an image: where the last, short batch has fewer images than
+    there are ranks, it joins the batch before it; where it does not divide evenly, the first ranks get one image more.
+    No image is ever given twice in an epoch.
+
+    Each `iter` begins a pass: where `load_state_dict` said for the first one, else at the start of the next epoch
+    (of the first epoch, where nothing was drawn yet). A pass that is left early is over. A thread reads two batches
+    ahead; it ends with the pass. `state_dict` tells what the consumer was given, not what was read ahead, and is the
+    same on every rank.
+
+    Args:
+        source: the images, such as a `PixelStore`.
+        labels: (n,) int64, one per image.
+        batch_size: images per step over all ranks together.
+        seed: of the order.
+        shuffle: a new random order each epoch; otherwise that of the source.
+        drop_last: leave out the images that do not fill a batch (others in each epoch, if shuffled).
+        rank, world_size: which part of each batch is wanted, of how many.
+    Raises:
+        JumokError: arguments that do not fit together.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        labels: Tensor,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool,
+        drop_last: bool,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        _check_ranks(batch_size, rank, world_size)
+        if labels.ndim != 1 or len(labels) != len(source):
+            raise JumokError(f"wanted one label for each of the {len(source)} images, got shape {tuple(labels.shape)}")
+        self.source, self.labels = source, labels.to(torch.int64)
+        self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
+        self.rank, self.world_size = rank, world_size
+        self._steps = _steps(len(source), batch_size, world_size, drop_last=drop_last)
+        self._epoch = self._position = 0
+        self._goes_on = True  # the next pass begins at this position, even if it lies within the epoch
+        self._current: object = None  # the pass under way
+        self._restored = False
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+        return self._steps
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that the next batch of this pass belongs to, from 0."""
+        return self._epoch
+
+    @property
+    def position(self) -> int:
+        """How many batches of that epoch the consumer was given."""
+        return self._position
+
+    @property
+    def sampler(self) -> Batches:
+        """Itself: where Lightning's training loop, used to a DataLoader, looks for `set_epoch`."""
+        return self
+
+    batch_sampler = None  # and where it looks next
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch, unless it is under way or a state was restored that begins another.
+
+        Lightning calls this, and restores no state when it resumes at the end of an epoch.
+        """
+        if epoch != self._epoch and not (self._restored and self._position == 0):
+            self._go_to(epoch, 0)
+
+    def order(self, epoch: int) -> Tensor:
+        """The indices of the images (n,) in the order of one epoch."""
+        if not self.shuffle:
+            return torch.arange(len(self.source))
+        digest = hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()
+        chance = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
+        return torch.randperm(len(self.source), generator=chance)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Begin a pass. It starts no thread and changes no state before its first batch is asked for."""
+        pass_ = self._begin()
+        order = self.order(self._epoch)
+        steps = iter(range(self._position, self._steps))
+        with _workers("ahead", 1) as pool:
+            waiting = deque(pool.submit(self._read, order, step) for step in islice(steps, AHEAD + 1))
+            while waiting:
+                if self._current is not pass_:
+                    raise JumokError("this pass over the batches ended when a newer one began: keep one at a time")
+                batch = waiting.popleft().result()
+                self._count_one()
+                yield batch
+                waiting.extend(pool.submit(self._read, order, step) for step in islice(steps, 1))
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the consumer is: plain numbers, the same on every rank."""
+        return {"epoch": self._epoch, "position": self._position, **self._identity()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on, with the next pass, behind the last batch that was given out when the state was taken.
+
+        Raises:
+            JumokError: the state is damaged, or of other data or settings.
+        """
+        for name, own in self._identity().items():
+            if state_dict.get(name) != own:
+                raise JumokError(
+                    f"cannot resume: the saved state has {name} {state_dict.get(name)}, but now it is {own}; "
+                    "resume with the same images and settings"
+                )
+        epoch, position = state_dict.get("epoch"), state_dict.get("position")
+        if not (isinstance(epoch, int) and isinstance(position, int) and epoch >= 0 and 0 <= position < self._steps):
+            raise JumokError(
+                f"cannot resume at epoch {epoch}, batch {position}: an epoch has batches 0 to {self._steps - 1}"
+            )
+        self._restored = True
+        self._go_to(epoch, position)
+
+    def _go_to(self, epoch: int, position: int) -> None:
+        """Let the next pass begin here, and the present one be over."""
+        self._epoch, self._position = epoch, position
+        self._goes_on, self._current = True, None
+
+    def _identity(self) -> dict[str, int]:
+        """What the batches of an epoch depend on, and what tells another set of images from this one."""
+        return {
+            "images": len(self.source),
+            "labels": zlib.crc32(self.labels.numpy().tobytes()),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "shuffle": int(self.shuffle),
+            "drop_last": int(self.drop_last),
+        }
+
+    def _begin(self) -> object:
+        if self._position and not self._goes_on:
+            self._epoch, self._position = self._epoch + 1, 0
+        self._current = object()
+        return self._current
+
+    def _count_one(self) -> None:
+        """The consumer gets one more batch; with the last one of an epoch, the state is at the start of the next."""
+        self._goes_on = False
+        self._position += 1
+        if self._position == self._steps:
+            self._epoch, self._position = self._epoch + 1, 0
+
+    def _read(self, order: Tensor, step: int) -> Batch:
+        """Get our rank's slice of one step's batch."""
+        begin = step * self.batch_size
+        end = begin + self.batch_size if self.drop_last or step < self._steps - 1 else len(order)
+        share, extra = divmod(end - begin, self.world_size)
+        begin += self.rank * share + min(self.rank, extra)
+        indices = order[begin : begin + share + (self.rank < extra)]
+        return Batch(self.source.get(indices), self.labels[indices], indices)
+
+
+def memory_to_use() -> int:
+    """Bytes that decoded images may take if nobody says otherwise: a quarter of what is free, at most 4 GiB."""
+    return min(MOST_MEMORY, _free_memory() // 4)
+
+
+def _free_memory() -> int:
+    """What the machine has to spare, but no more than this process's container allows."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux
+        free = MOST_MEMORY
+    try:
+        return min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one that sets no bound
+        return free
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _workers(name: str, count: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads that is gone when the block ends, however it ends; what was not begun is not done."""
+    owner = threading.current_thread()
+    pool = ThreadPoolExecutor(count, thread_name_prefix=f"{THREADS}{name}")
+    try:
+        yield pool
+    finally:
+        # a forgotten pass may be cleared away by one of its own threads, which cannot wait for itself to end
+        pool.shutdown(wait=threading.current_thread() is owner, cancel_futures=True)
+
+
+def _say_nothing(done: int, total: int) -> None:
+    """Progress that nobody asked for."""
+
+
+def _need(least: int, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < least:
+            raise JumokError(f"{name} must be at least {least}, got {number}")
+
+
+def _check_ranks(batch_size: int, rank: int, world_size: int) -> None:
+    _need(1, batch_size=batch_size, world_size=world_size)
+    if not 0 <= rank < world_size:
+        raise JumokError(f"rank must be from 0 to {world_size - 1} in a world of {world_size}, got {rank}")
+    if batch_size % world_size:
+        raise JumokError(
+            f"a global batch of {batch_size} does not divide among {world_size} ranks: choose a multiple of that"
+        )
+
+
+def _steps(images: int, batch_size: int, world_size: int, *, drop_last: bool) -> int:
+    """Batches in an epoch."""
+    full, rest = divmod(images, batch_size)
+    if drop_last and not full:
+        raise JumokError(
+            f"{images} images do not fill a batch of {batch_size}: choose a smaller batch, or keep the last"
+        )
+    if images < world_size:
+        raise JumokError(f"{images} images cannot be shared among {world_size} ranks: use fewer ranks")
+    return full if drop_last or rest == 0 else full + (rest >= world_size)
