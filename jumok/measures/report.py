@@ -1,0 +1,129 @@
+"""What a measurement found, as plain values: for a table, for JSON, for a plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jumok.measures.intervals import Interval
+
+BASELINES = ("random", "centre", "edges")
+
+TITLES = {
+    "pointing": "pointing game",
+    "energy_inside": "energy inside",
+    "iou_best": "IoU, best threshold",
+    "iou_mean": "IoU, mean threshold",
+    "auprc": "AUPRC",
+}
+"""The scores in the order in which they are shown, and how they are called there."""
+
+
+@dataclass(frozen=True)
+class Localisation:
+    """How well the maps of one method mark the right places: each score of `TITLES`, mean over images."""
+
+    method: str
+    scores: Mapping[str, Interval]
+    images: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much one method's scores exceed a baseline's, image by image. An interval above 0: it is really better."""
+
+    method: str
+    baseline: str
+    scores: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The scores of some methods beside the baselines', over the same images.
+
+    Args:
+        methods, baselines: their scores.
+        differences: of every method to every baseline, paired by image.
+        area: the share of an image that its mask covers, mean over images.
+        chance: what noise per pixel is expected to score, for the scores where this is known: the area, for
+            pointing with its tolerance around. The random baseline, in blobs, gets more AUPRC by luck.
+        images: how many were scored.
+        empty, full: how many were left out because their mask marks nothing, or everything.
+        tolerance: of the pointing game, in pixels.
+        level, resamples, seed: of the bootstrap intervals.
+    """
+
+    methods: tuple[Localisation, ...]
+    baselines: tuple[Localisation, ...]
+    differences: tuple[Difference, ...]
+    area: float
+    chance: Mapping[str, float]
+    images: int
+    empty: int
+    full: int
+    tolerance: int
+    level: float
+    resamples: int
+    seed: int
+
+    def header(self) -> tuple[str, ...]:
+        """The heads of the columns of `rows`."""
+        return ("map", *TITLES.values())
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each method, then for each baseline: its name and scores with their intervals."""
+        return [
+            (result.method, *(_text(result.scores[name]) for name in TITLES))
+            for result in (*self.methods, *self.baselines)
+        ]
+
+    def difference_rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each method and baseline, under the same header: by how much the method scores more."""
+        return [
+            (f"{gain.method} - {gain.baseline}", *(_text(gain.scores[name], sign="+") for name in TITLES))
+            for gain in self.differences
+        ]
+
+    def summary(self) -> str:
+        """One line that says what the figures are means of."""
+        left_out = [
+            f"{count} {why} left out"
+            for count, why in ((self.empty, "without a mask"), (self.full, "masked all over"))
+            if count
+        ]
+        parts = [
+            f"{self.images} images",
+            f"masks cover {self.area:.1%} of an image",
+            f"pointing tolerance {self.tolerance} pixels",
+            f"{self.level:.0%} bootstrap intervals",
+            *left_out,
+        ]
+        return "; ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "summary": self.summary(),
+            "titles": dict(TITLES),
+            "images": self.images,
+            "left_out": {"empty": self.empty, "full": self.full},
+            "area": self.area,
+            "chance": dict(self.chance),
+            "tolerance": self.tolerance,
+            "bootstrap": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
+            "methods": {result.method: _plain(result.scores) for result in self.methods},
+            "baselines": {result.method: _plain(result.scores) for result in self.baselines},
+            "differences": [
+                {"method": gain.method, "baseline": gain.baseline, "scores": _plain(gain.scores)}
+                for gain in self.differences
+            ],
+        }
+
+
+def _text(interval: Interval, sign: str = "") -> str:
+    return f"{interval.value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
+
+
+def _plain(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    return {name: interval.to_dict() for name, interval in scores.items()}

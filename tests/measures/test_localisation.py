@@ -1,0 +1,436 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, jaccard_score
+
+from jumok.attention import AttentionMap, One, Patches, Pixels, Tokens
+from jumok.errors import JumokError
+from jumok.measures.localisation import LocalisationMeter, Scores, compare, score
+from jumok.measures.report import BASELINES, TITLES
+
+SEEDS = st.integers(0, 10_000)
+fast = settings(deadline=None, max_examples=40)
+
+
+def a_mask(random: np.random.Generator, height: int = 16, width: int = 20) -> torch.Tensor:
+    """A box that covers a part of the image."""
+    top, left = int(random.integers(0, height - 2)), int(random.integers(0, width - 2))
+    mask = torch.zeros(height, width, dtype=torch.bool)
+    mask[top : top + int(random.integers(1, 6)), left : left + int(random.integers(1, 6))] = True
+    return mask
+
+
+def tied_heat(random: np.random.Generator, height: int = 16, width: int = 20, levels: int = 12) -> torch.Tensor:
+    """Few different values, so that many pixels tie; at least two."""
+    heat = torch.from_numpy(random.integers(0, levels, (height, width))).float()
+    heat[0, 0], heat[-1, -1] = levels, 0
+    return heat
+
+
+def an_image(random: np.random.Generator, height: int = 16, width: int = 20) -> torch.Tensor:
+    return torch.from_numpy(random.integers(0, 256, (3, height, width), dtype=np.uint8))
+
+
+# -- scores ---------------------------------------------------------------------------------------
+
+
+def test_scores_of_a_small_example_worked_by_hand():
+    heat = torch.tensor([[4.0, 3.0, 2.0], [0.0, 1.0, 0.0]])
+    mask = torch.tensor([[True, False, True], [False, False, False]])
+    found = score(heat, mask)
+    assert found.pointing == 1
+    assert found.energy_inside == pytest.approx(6 / 10)
+    assert found.iou_best == pytest.approx(2 / 3)  # at or above 2: three pixels, two of them right
+    assert found.iou_mean == pytest.approx(2 / 3)  # the mean is 10 / 6
+    assert found.auprc == pytest.approx((1 / 1 + 2 / 3) / 2)
+
+
+@fast
+@given(SEEDS, st.integers(2, 400))
+def test_auprc_is_scikit_learns_average_precision_ties_or_not(seed, levels):
+    random = np.random.default_rng(seed)
+    heat, mask = tied_heat(random, levels=levels), a_mask(random)
+    wanted = average_precision_score(mask.flatten().numpy(), heat.flatten().numpy())
+    assert score(heat, mask).auprc == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64])
+def test_auprc_is_scikit_learns_for_every_kind_of_number(dtype):
+    random = np.random.default_rng(7)
+    heat, mask = torch.from_numpy(random.random((64, 64)) * 1000).to(dtype), a_mask(random, 64, 64)
+    wanted = average_precision_score(mask.flatten().numpy(), heat.flatten().double().numpy())
+    assert score(heat, mask).auprc == pytest.approx(wanted, abs=1e-12)
+
+
+@fast
+@given(SEEDS, st.integers(2, 40))
+def test_iou_at_the_best_threshold_is_the_largest_of_all_thresholds(seed, levels):
+    random = np.random.default_rng(seed)
+    heat, mask = tied_heat(random, 8, 9, levels), a_mask(random, 8, 9)
+    truth = mask.flatten().numpy()
+    every = [jaccard_score(truth, (heat >= threshold).flatten().numpy()) for threshold in heat.unique()]
+    assert score(heat, mask).iou_best == pytest.approx(max(every))
+
+
+@fast
+@given(SEEDS)
+def test_iou_at_the_mean_threshold_is_that_of_the_pixels_above_the_mean(seed):
+    random = np.random.default_rng(seed)
+    heat, mask = tied_heat(random), a_mask(random)
+    marked = (heat > heat.double().mean()).flatten().numpy()
+    assert score(heat, mask).iou_mean == pytest.approx(jaccard_score(mask.flatten().numpy(), marked))
+
+
+@fast
+@given(SEEDS)
+def test_a_perfect_map_scores_1_on_everything(seed):
+    mask = a_mask(np.random.default_rng(seed))
+    assert score(mask.float(), mask) == pytest.approx(Scores(1, 1, 1, 1, 1))
+
+
+@fast
+@given(SEEDS)
+def test_the_worst_map_scores_0_where_0_can_be_had(seed):
+    mask = a_mask(np.random.default_rng(seed))
+    found = score((~mask).float(), mask)
+    area = float(mask.float().mean())
+    assert found == pytest.approx(Scores(pointing=0, energy_inside=0, iou_best=area, iou_mean=0, auprc=area))
+
+
+@fast
+@given(SEEDS, st.sampled_from([lambda x: 3 * x + 7, torch.exp, lambda x: x**3 - 500, lambda x: -1 / (x + 1) + 2]))
+def test_scores_of_order_do_not_change_with_a_growing_function(seed, grow):
+    random = np.random.default_rng(seed)
+    heat, mask = tied_heat(random).double(), a_mask(random)
+    before, after = score(heat, mask), score(grow(heat), mask)
+    for name in ("pointing", "iou_best", "auprc"):
+        assert getattr(after, name) == pytest.approx(getattr(before, name)), name
+
+
+@fast
+@given(SEEDS, st.integers(-20, 20))
+def test_no_score_changes_with_the_scale(seed, exponent):
+    random = np.random.default_rng(seed)
+    heat, mask = tied_heat(random), a_mask(random)
+    assert score(heat * 2.0**exponent, mask) == pytest.approx(score(heat, mask))
+
+
+@fast
+@given(SEEDS)
+def test_no_score_changes_when_image_and_mask_are_mirrored(seed):
+    random = np.random.default_rng(seed)
+    heat, mask = tied_heat(random), a_mask(random)
+    assert score(heat.flip(1), mask.flip(1), tolerance=2) == pytest.approx(score(heat, mask, tolerance=2))
+
+
+def test_values_below_0_have_no_energy():
+    mask = torch.tensor([[True, False], [False, False]])
+    heat = torch.tensor([[1.0, 3.0], [-5.0, -9.0]])
+    assert score(heat, mask).energy_inside == pytest.approx(score(heat.clamp(min=0), mask).energy_inside)
+    assert score(heat, mask).energy_inside == pytest.approx(0.25)
+
+
+def test_tied_peaks_share_the_hit():
+    mask = torch.zeros(4, 5, dtype=torch.bool)
+    mask[0, :2] = True
+    heat = torch.zeros(4, 5)
+    heat[0] = 1
+    assert score(heat, mask).pointing == pytest.approx(2 / 5)
+
+
+@fast
+@given(SEEDS, st.integers(0, 7))
+def test_pointing_within_a_tolerance_is_a_distance_to_the_mask(seed, tolerance):
+    random = np.random.default_rng(seed)
+    mask = a_mask(random)
+    row, column = int(random.integers(16)), int(random.integers(20))
+    heat = torch.zeros(16, 20)
+    heat[row, column] = 1
+    distance = min(math.dist((row, column), place) for place in mask.nonzero().tolist())
+    assert score(heat, mask, tolerance=tolerance).pointing == float(distance <= tolerance)
+
+
+def test_a_tolerance_larger_than_the_image_always_hits():
+    random = np.random.default_rng(0)
+    assert score(tied_heat(random), a_mask(random), tolerance=100).pointing == 1
+
+
+def test_a_map_is_laid_smoothly_over_the_mask_and_its_cls_token_is_left_out():
+    weights = torch.tensor([[0.9, 0.1, 0.2, 0.3, 0.4]])
+    heat = AttentionMap(weights, One("cls"), Patches(2, 2, special=("cls",)))
+    mask = torch.zeros(12, 8, dtype=torch.bool)
+    mask[8:, 5:] = True
+    assert score(heat, mask) == score(heat.image(12, 8, smooth=True)[0], mask)
+    assert score(heat, mask).pointing == 1
+
+
+@pytest.mark.parametrize(
+    ("heat", "message"),
+    [
+        (torch.full((4, 4), 0.25), "all values are equal: no place is marked"),
+        (torch.zeros(4, 4), "all values are equal"),
+        (AttentionMap(torch.full((1, 9), 1 / 9), One("cls"), Patches(3, 3)), "all values are equal"),
+        (torch.arange(16.0).view(4, 4) - 20, "no value is above 0"),
+        (torch.tensor([[float("nan")] * 4] * 4), "NaN"),
+        (torch.arange(20.0).view(4, 5), r"shape \(4, 5\), wanted the mask's \(4, 4\)"),
+        (AttentionMap(torch.rand(2, 4), Tokens(("a", "b")), Patches(2, 2)), "one row"),
+        (AttentionMap(torch.rand(3, 1, 4), One("cls"), Patches(2, 2), ("head",)), "one row"),
+        (AttentionMap(torch.rand(1, 2), One("cls"), Tokens(("a", "b"))), "do not lie in an image"),
+    ],
+)
+def test_a_map_that_cannot_be_scored_is_an_error(heat, message):
+    mask = torch.eye(4, dtype=torch.bool)
+    with pytest.raises(JumokError, match=message):
+        score(heat, mask)
+
+
+@pytest.mark.parametrize(
+    ("mask", "options", "message"),
+    [
+        (torch.zeros(4, 4, dtype=torch.bool), {}, "empty or covers"),
+        (torch.ones(4, 4, dtype=torch.bool), {}, "empty or covers"),
+        (torch.eye(4), {}, "bool"),
+        (torch.ones(1, 4, 4, dtype=torch.bool), {}, r"\(height, width\)"),
+        (torch.eye(4, dtype=torch.bool), {"tolerance": -1}, "tolerance"),
+    ],
+)
+def test_a_mask_that_cannot_be_used_is_an_error(mask, options, message):
+    with pytest.raises(JumokError, match=message):
+        score(torch.rand(4, 4), mask, **options)
+
+
+# -- many images ----------------------------------------------------------------------------------
+
+
+def a_meter(images: int = 40, seed: int = 0, **options: int) -> LocalisationMeter:
+    """A method that finds the mask in noise."""
+    random = np.random.default_rng([seed, 1])  # not the numbers that the meter draws
+    meter = LocalisationMeter(seed=seed, **options)
+    for _ in range(images):
+        mask = a_mask(random)
+        heat = mask.float() + 0.9 * torch.from_numpy(random.random((16, 20), dtype=np.float32))
+        meter.add(an_image(random), mask, {"ours": heat})
+    return meter
+
+
+def test_report_has_the_means_over_images_beside_all_baselines():
+    random = np.random.default_rng(0)
+    images, masks = [an_image(random) for _ in range(12)], [a_mask(random) for _ in range(12)]
+    ours, theirs = [tied_heat(random) for _ in range(12)], [tied_heat(random) for _ in range(12)]
+    report = compare(images, masks, {"ours": ours, "theirs": theirs})
+    assert [result.method for result in report.methods] == ["ours", "theirs"]
+    assert [result.method for result in report.baselines] == ["random", "centre", "edges"]
+    assert report.area == pytest.approx(float(np.mean([mask.float().mean() for mask in masks])))
+    for result, heats in zip(report.methods, (ours, theirs), strict=True):
+        wanted = np.mean([score(heat, mask) for heat, mask in zip(heats, masks, strict=True)], 0)
+        for name, value in zip(TITLES, wanted, strict=True):
+            found = result.scores[name]
+            assert found.value == pytest.approx(value)
+            assert found.low <= found.value <= found.high
+
+
+def test_every_score_has_a_title():
+    assert tuple(TITLES) == Scores._fields
+
+
+def test_random_scores_the_area_within_its_interval():
+    report = a_meter(400).report()
+    random = report.baselines[0].scores
+    assert random["energy_inside"].low <= report.area <= random["energy_inside"].high
+    assert random["pointing"].low <= report.area <= random["pointing"].high
+    assert report.chance == {"pointing": report.area, "energy_inside": report.area, "auprc": report.area}
+    assert report.area < random["auprc"].value < 2.5 * report.area, "blobs as large as the masks are lucky at times"
+
+
+def test_chance_of_pointing_grows_with_the_tolerance_and_random_still_scores_it():
+    report = a_meter(400, tolerance=3).report()
+    assert report.chance["pointing"] > 2 * report.area == 2 * report.chance["auprc"]
+    random = report.baselines[0].scores["pointing"]
+    assert random.low <= report.chance["pointing"] <= random.high
+
+
+def test_a_method_that_finds_the_mask_is_better_than_every_baseline():
+    report = a_meter().report()
+    assert {gain.baseline for gain in report.differences} == set(BASELINES)
+    for gain in report.differences:
+        assert gain.method == "ours"
+        assert all(interval.low > 0 for interval in gain.scores.values())
+
+
+def test_differences_are_those_of_the_means():
+    report = a_meter().report()
+    baselines = {result.method: result for result in report.baselines}
+    for gain in report.differences:
+        for name, interval in gain.scores.items():
+            wanted = report.methods[0].scores[name].value - baselines[gain.baseline].scores[name].value
+            assert interval.value == pytest.approx(wanted)
+
+
+def test_a_copy_of_a_baseline_gains_nothing_on_it():
+    random = np.random.default_rng(3)
+    meter = LocalisationMeter()
+    from jumok.measures.baselines import centre_heat
+
+    for _ in range(10):
+        meter.add(an_image(random), a_mask(random), {"copy": centre_heat(16, 20)})
+    gain = next(gain for gain in meter.report().differences if gain.baseline == "centre")
+    assert {(interval.value, interval.low, interval.high) for interval in gain.scores.values()} == {(0, 0, 0)}
+
+
+def test_same_images_and_seed_give_the_same_report():
+    assert a_meter(seed=4).report().to_dict() == a_meter(seed=4).report().to_dict()
+
+
+def test_images_with_nothing_or_everything_marked_are_left_out_and_counted():
+    meter = a_meter(5)
+    before = meter.report()
+    nothing, everything = torch.zeros(16, 20, dtype=torch.bool), torch.ones(16, 20, dtype=torch.bool)
+    image = torch.zeros(3, 16, 20, dtype=torch.uint8)
+    flat = {"ours": torch.ones(16, 20)}
+    assert meter.add(image, nothing, flat) is None
+    assert meter.add(image, None, {}) is None
+    assert meter.add(image, everything, flat) is None
+    after = meter.report()
+    assert (after.images, after.empty, after.full) == (5, 2, 1)
+    assert after.methods == before.methods
+    assert "2 without a mask left out; 1 masked all over left out" in after.summary()
+
+
+def test_add_gives_back_the_scores_of_the_image():
+    random = np.random.default_rng(0)
+    mask, heat = a_mask(random), tied_heat(random)
+    found = LocalisationMeter().add(an_image(random), mask, {"ours": heat})
+    assert found is not None
+    assert list(found) == ["ours", "random", "centre", "edges"]
+    assert found["ours"] == score(heat, mask)
+
+
+def test_random_baseline_is_as_coarse_as_the_coarsest_map():
+    random = np.random.default_rng(0)
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[4:24, 4:24] = True
+    coarse = AttentionMap(torch.rand(1, 4), One("cls"), Patches(2, 2))
+    fine = AttentionMap(torch.rand(1, 64 * 64), One("cls"), Pixels(64, 64))
+
+    def spread(heats):
+        meter = LocalisationMeter()
+        found = [meter.add(an_image(random, 64, 64), mask, heats) for _ in range(60)]
+        return np.std([scores["random"].energy_inside for scores in found])
+
+    assert spread({"coarse": coarse, "fine": fine}) > 2 * spread({"fine": fine})
+
+
+@pytest.mark.parametrize("shade", [0, 200])
+def test_an_image_without_edges_scores_the_area_as_a_flat_map_should(shade):
+    mask = a_mask(np.random.default_rng(0))
+    image = torch.full((3, 16, 20), shade, dtype=torch.uint8)
+    scores = LocalisationMeter().add(image, mask, {"ours": torch.rand(16, 20)})
+    assert scores is not None
+    area = float(mask.float().mean())
+    assert scores["edges"] == pytest.approx(Scores(area, area, area, 0, area))
+
+
+@pytest.mark.parametrize(
+    ("image", "heats", "message"),
+    [
+        (
+            torch.zeros(3, 16, 20, dtype=torch.uint8),
+            {"ours": torch.ones(16, 20)},
+            "scratch/1.png: the map of ours: all",
+        ),
+        (
+            torch.zeros(3, 16, 20, dtype=torch.uint8),
+            {"ours": torch.rand(20, 16)},
+            "scratch/1.png: the map of ours: got",
+        ),
+        (
+            torch.zeros(3, 16, 21, dtype=torch.uint8),
+            {"ours": torch.rand(16, 20)},
+            "16 x 21 pixels has a mask of 16 x 20",
+        ),
+        (torch.zeros(3, 16, 20), {"ours": torch.rand(16, 20)}, "uint8 image"),
+        (torch.zeros(3, 16, 20, dtype=torch.uint8), {"other": torch.rand(16, 20)}, "the methods changed"),
+        (torch.zeros(3, 16, 20, dtype=torch.uint8), {"edges": torch.rand(16, 20)}, "'edges' is the name of a baseline"),
+        (torch.zeros(3, 16, 20, dtype=torch.uint8), {}, "no map to measure"),
+    ],
+)
+def test_what_cannot_be_measured_is_an_error_that_names_it_and_adds_nothing(image, heats, message):
+    meter, mask = a_meter(3), a_mask(np.random.default_rng(0))
+    before = meter.report().to_dict()
+    with pytest.raises(JumokError, match=message) as caught:
+        meter.add(image, mask, heats, name="scratch/1.png")
+    assert str(caught.value).startswith("scratch/1.png: ")
+    assert meter.report().to_dict() == before
+
+
+def test_an_error_leaves_the_later_images_as_they_would_have_been():
+    random = np.random.default_rng(0)
+    image, mask, heat = an_image(random), a_mask(random), tied_heat(random)
+    plain, disturbed = LocalisationMeter(), LocalisationMeter()
+    with pytest.raises(JumokError):
+        disturbed.add(image, mask, {"ours": torch.ones(16, 20)})
+    assert plain.add(image, mask, {"ours": heat}) == disturbed.add(image, mask, {"ours": heat})
+
+
+def test_nothing_to_measure_is_an_error_that_says_why():
+    meter = LocalisationMeter()
+    meter.add(torch.zeros(3, 4, 4, dtype=torch.uint8), None, {})
+    with pytest.raises(JumokError, match="no image to measure: of 1, 1 have an empty mask or none"):
+        meter.report()
+
+
+def test_compare_wants_a_map_for_every_image():
+    random = np.random.default_rng(0)
+    with pytest.raises(JumokError, match="2 images and 1 of ours"):
+        compare([an_image(random)] * 2, [a_mask(random)] * 2, {"ours": [tied_heat(random)]})
+
+
+def test_a_single_image_has_the_widest_interval_not_the_narrowest():
+    random = np.random.default_rng(0)
+    report = compare([an_image(random)], [a_mask(random)], {"ours": [tied_heat(random)]})
+    for interval in report.methods[0].scores.values():
+        assert (interval.low, interval.high) == (0, 1)
+
+
+# -- the report -----------------------------------------------------------------------------------
+
+
+def test_report_goes_through_json_with_every_figure():
+    report = a_meter().report(resamples=500, level=0.9)
+    values = json.loads(json.dumps(report.to_dict()))
+    assert values["bootstrap"] == {"level": 0.9, "resamples": 500, "seed": 0}
+    assert list(values["baselines"]) == ["random", "centre", "edges"]
+    assert values["methods"]["ours"]["auprc"]["low"] == report.methods[0].scores["auprc"].low
+    assert len(values["differences"]) == 3
+    assert values["images"] == 40
+    assert values["area"] == report.area
+
+
+def test_rows_are_text_of_the_same_width_as_the_header():
+    report = a_meter().report()
+    rows = report.rows() + report.difference_rows()
+    assert {len(row) for row in rows} == {len(report.header())}
+    assert [row[0] for row in rows] == [
+        *("ours", "random", "centre", "edges"),
+        *("ours - random", "ours - centre", "ours - edges"),
+    ]
+    first = report.methods[0].scores["pointing"]
+    assert rows[0][1] == f"{first.value:.3f} ({first.low:.3f} to {first.high:.3f})"
+    assert rows[4][1].startswith("+")
+
+
+@fast
+@given(SEEDS)
+def test_no_score_leaves_0_to_1(seed):
+    report = a_meter(4, seed=seed).report(resamples=50)
+    for result in (*report.methods, *report.baselines):
+        for interval in result.scores.values():
+            assert 0 <= interval.low <= interval.value + 1e-12
+            assert interval.value - 1e-12 <= interval.high <= 1 + 1e-12
