@@ -39,7 +39,7 @@ def open_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
 
     Args:
         path: a PNG, JPEG, WebP, BMP or TIFF file.
-        max_pixels: a larger picture is refused before it is decoded.
+        max_pixels: a larger picture is refused before it is decoded; beyond 178 million Pillow refuses itself.
     Raises:
         JumokError: no such file, one that is empty, truncated, damaged or no picture, one of too many pixels, or one
             of 32-bit values.

@@ -76,8 +76,8 @@ class Surface:
     """(pixels, pixels, 3), the part of the light thrown back."""
     height: Array
     """(pixels, pixels)."""
-    gloss: float = 0.0
-    """How strongly the lamp is mirrored."""
+    gloss: float | Array = 0.0
+    """How strongly the lamp is mirrored, everywhere alike or (pixels, pixels)."""
 
     @classmethod
     def blank(cls, rng: np.random.Generator, pixels: int) -> Surface:
@@ -140,7 +140,7 @@ class Lamp:
     @classmethod
     def hang(cls, rng: np.random.Generator) -> Lamp:
         """Hang a lamp aside of the picture, so that relief throws shade."""
-        angle, far, high = rng.uniform(0, 2 * np.pi), rng.uniform(1.1, 1.8), rng.uniform(0.9, 1.4)
+        angle, far, high = rng.uniform(0, 2 * np.pi), rng.uniform(1.2, 1.9), rng.uniform(0.9, 1.3)
         warm = rng.uniform(-0.07, 0.07)
         return cls(
             place=(0.5 + far * np.sin(angle), 0.5 + far * np.cos(angle), high),
@@ -385,6 +385,7 @@ def _dent(surface: Surface) -> tuple[Array, Change]:
 
     def change(spoilt: Surface, force: float) -> None:
         spoilt.height -= np.float32(min(depth * force, 0.55 * radius)) * strength**2
+        spoilt.gloss = spoilt.gloss + np.float32(0.45) * strength  # pressed smooth
 
     return strength, change
 

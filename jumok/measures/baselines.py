@@ -27,9 +27,18 @@ def random_heat(height: int, width: int, random: np.random.Generator, *, grid: t
     Returns:
         (height, width), float32 in [0, 1].
     """
+    values = torch.from_numpy(random.random(len(Patches(*grid)), dtype=np.float32))
+    return values[patch_numbers(height, width, grid)]
+
+
+def patch_numbers(height: int, width: int, grid: tuple[int, int] = GRID) -> Tensor:
+    """The number of the patch that each pixel lies in, row by row.
+
+    Returns:
+        (height, width), int64.
+    """
     patches = Patches(*grid)
-    values = torch.from_numpy(random.random(len(patches), dtype=np.float32))
-    return patches.spread(values, height, width, smooth=False)
+    return patches.spread(torch.arange(len(patches), dtype=torch.float64), height, width).long()
 
 
 def centre_heat(height: int, width: int, *, sigma: float = 0.25) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
-from jumok.measures.baselines import GRID, centre_heat, edge_heat, random_heat
+from jumok.measures.baselines import GRID, centre_heat, edge_heat, patch_numbers
 from jumok.measures.intervals import Bootstrap
 from jumok.measures.report import BASELINES, Difference, Localisation, Report
 
@@ -21,6 +22,7 @@ __all__ = ["Heat", "LocalisationMeter", "Scores", "compare", "score"]
 Heat = AttentionMap | Tensor
 """A map of one row with keys in an image, or its values (height, width)."""
 
+DRAWS = 32  # random maps for each image
 FLAT = 1e-6  # values this close together, relative to the largest, differ by rounding only
 
 
@@ -160,9 +162,10 @@ class LocalisationMeter:
         values = {method: _method_values(method, heat, height, width) for method, heat in heats.items()}
         values["edges"] = edge_heat(image).numpy()
         values["centre"] = centre_heat(height, width).numpy()
-        values["random"] = random_heat(height, width, self._random, grid=_coarsest(heats.values())).numpy()
         near = _grown(mask, self._tolerance)
-        scores = {method: _scores(values[method], truth, near) for method in (*heats, *BASELINES)}
+        scores = {method: _scores(heat, truth, near) for method, heat in values.items()}
+        scores["random"] = _random_scores(_coarsest(heats.values()), truth, near, self._random)
+        scores = {method: scores[method] for method in (*heats, *BASELINES)}
         self._methods = tuple(heats)
         self._areas.append((float(truth.mean()), float(near.mean())))
         self._scores.append(list(scores.values()))
@@ -261,6 +264,31 @@ def _ranked(heat: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[float
     return float(best), float((true_positive / marked).mean())
 
 
+def _random_scores(
+    grid: tuple[int, int], truth: NDArray[np.bool_], near: NDArray[np.bool_], random: np.random.Generator
+) -> Scores:
+    """The mean scores of `DRAWS` maps as `random_heat` draws them, so that a lucky one hardly counts.
+
+    As such a map is the same all over a patch, the counts of pixels in each patch give its scores.
+    """
+    patches = patch_numbers(truth.shape[0], truth.shape[1], grid).numpy().ravel()
+    total, on, close = (
+        np.bincount(patches, pixels.ravel(), grid[0] * grid[1]) for pixels in (np.ones_like(truth), truth, near)
+    )
+    values = random.random((DRAWS, len(total)), dtype=np.float32).astype(np.float64)
+    seen = total > 0  # on a tiny image some patches cover no pixel
+    values, total, on, close = values[:, seen], total[seen], on[seen], close[seen]
+    order = (-values).argsort(1)
+    hit, marked = on[order].cumsum(1), total[order].cumsum(1)
+    above = values > (values @ total / total.sum())[:, None]
+    pointing = (close / total)[order[:, 0]]
+    energy_inside = (values @ on) / (values @ total)
+    iou_best = (hit / (on.sum() + marked - hit)).max(1)
+    iou_mean = (above @ on) / (on.sum() + above @ (total - on))
+    auprc = (on[order] * hit / marked).sum(1) / on.sum()
+    return Scores(*(float(each.mean()) for each in (pointing, energy_inside, iou_best, iou_mean, auprc)))
+
+
 def _grown(mask: Tensor, tolerance: int) -> NDArray[np.bool_]:
     """The pixels whose distance to the mask is at most `tolerance` pixels."""
     truth = mask.cpu().numpy()
@@ -269,7 +297,7 @@ def _grown(mask: Tensor, tolerance: int) -> NDArray[np.bool_]:
     for down in range(-tolerance, tolerance + 1):
         if abs(down) >= height:
             continue
-        reach = int((tolerance**2 - down**2) ** 0.5)
+        reach = math.isqrt(tolerance**2 - down**2)
         wide = _widened(truth, min(reach, width - 1))
         near[max(down, 0) : height + min(down, 0)] |= wide[max(-down, 0) : height - max(down, 0)]
     return near

@@ -95,7 +95,7 @@ class Report:
         parts = [
             f"{self.images} images",
             f"masks cover {self.area:.1%} of an image",
-            f"pointing tolerance {self.tolerance} pixels",
+            f"pointing tolerance {self.tolerance} px",
             f"{self.level:.0%} bootstrap intervals",
             *left_out,
         ]

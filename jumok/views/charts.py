@@ -75,7 +75,7 @@ def draw_localisation(report: SupportsDict, path: Path) -> None:
         if score in values["chance"]:
             axes.vlines(values["chance"][score], top + 0.5, top + len(names) + 0.5, **_chance(), zorder=1)
     _finish(axes, step * len(titles))
-    _head(axes, "Do the maps mark the right places?", textwrap.fill(values["summary"], 110), left=-112)
+    _head(axes, "Do the maps mark the right places?", textwrap.fill(values["summary"], 126), left=-112)
     _save(figure, path)
 
 

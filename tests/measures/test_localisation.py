@@ -12,7 +12,8 @@ from sklearn.metrics import average_precision_score, jaccard_score
 
 from jumok.attention import AttentionMap, One, Patches, Pixels, Tokens
 from jumok.errors import JumokError
-from jumok.measures.localisation import LocalisationMeter, Scores, compare, score
+from jumok.measures.baselines import centre_heat, random_heat
+from jumok.measures.localisation import DRAWS, LocalisationMeter, Scores, compare, score
 from jumok.measures.report import BASELINES, TITLES
 
 SEEDS = st.integers(0, 10_000)
@@ -249,6 +250,17 @@ def test_random_scores_the_area_within_its_interval():
     assert report.area < random["auprc"].value < 2.5 * report.area, "blobs as large as the masks are lucky at times"
 
 
+@pytest.mark.parametrize(("height", "width"), [(56, 70), (16, 20), (5, 9)])
+def test_random_scores_are_the_mean_of_many_random_maps(height, width):
+    random = np.random.default_rng(8)
+    image, mask = an_image(random, height, width), a_mask(random, height, width)
+    found = LocalisationMeter(seed=5, tolerance=1).add(image, mask, {"ours": torch.rand(height, width)})
+    assert found is not None
+    draws = np.random.default_rng(5)
+    maps = [random_heat(height, width, draws) for _ in range(DRAWS)]
+    assert found["random"] == pytest.approx(np.mean([score(heat, mask, tolerance=1) for heat in maps], 0), abs=1e-6)
+
+
 def test_chance_of_pointing_grows_with_the_tolerance_and_random_still_scores_it():
     report = a_meter(400, tolerance=3).report()
     assert report.chance["pointing"] > 2 * report.area == 2 * report.chance["auprc"]
@@ -276,8 +288,6 @@ def test_differences_are_those_of_the_means():
 def test_a_copy_of_a_baseline_gains_nothing_on_it():
     random = np.random.default_rng(3)
     meter = LocalisationMeter()
-    from jumok.measures.baselines import centre_heat
-
     for _ in range(10):
         meter.add(an_image(random), a_mask(random), {"copy": centre_heat(16, 20)})
     gain = next(gain for gain in meter.report().differences if gain.baseline == "centre")

@@ -1,0 +1,152 @@
+"""Attention maps made small for a page: 8 bits a weight, deflated, in base64.
+
+A packed map is the little-endian concatenation of, for `heads` x `queries` rows,
+
+    peaks    float32 (heads, queries)            the largest weight of each row on a patch, by size
+    special  float32 (heads, queries, special)   the weights on cls, registers, ...: exact
+    spread   uint16  (heads [+ 1], queries)      entropy / ln(keys) * 65535; the last row of the mean over heads
+    codes    uint8   (heads, queries, patches)   zero + weight / peak * (255 - zero), rounded
+
+Special tokens are kept apart: they often take most of a row, which would leave the patches too few of the 256 levels.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from jumok.attention import AttentionMap, Axis, Patches, Pixels, Scale
+from jumok.errors import JumokError
+from jumok.views.raster import cells, signed
+
+LARGEST_GRID = 256  # rows or columns of a summary: finer ones are averaged, a page can't show more
+OVERHEAD = 64  # bytes of the element that holds one map
+MIDDLE = 128  # the code of weight 0 in a map with both signs
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One map, ready for a page.
+
+    Args:
+        about: plain values from which the page unpacks `data`.
+        data: base64 of the raw-deflated rows.
+        error: the worst difference between a weight and its unpacked value.
+    """
+
+    about: dict[str, Any]
+    data: str
+    error: float
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes that the map takes on a page."""
+        return len(self.data) + len(json.dumps(self.about)) + OVERHEAD
+
+
+def pack(map: AttentionMap) -> Packed:  # noqa: A002
+    """Pack the rows of a map from patches to patches, with or without heads.
+
+    Args:
+        map: lead ("head",) or (); keys are `Patches`.
+    Returns:
+        the packed map, in which one head stands for none.
+    Raises:
+        JumokError: other leading axes, or other keys.
+    """
+    keys = patches_of(map)
+    weights = map.weights.detach().cpu()
+    weights = weights if map.lead else weights[None]
+    specials, zero = len(keys.special), MIDDLE if signed(map) else 0
+    special, patches = weights[..., :specials].numpy(), weights[..., specials:].numpy()
+    codes, peaks, error = _quantise(patches, zero)
+    spread = _spread(weights, map.scale)
+    parts = (peaks.astype("<f4"), special.astype("<f4"), spread.astype("<u2"), codes)
+    about = {
+        "source": map.source,
+        "scale": str(map.scale),
+        "zero": zero,
+        "heads": weights.shape[0],
+        "queries": _grid(map.queries),
+        "keys": _grid(keys),
+        "spread": spread.size > 0,
+        "top": float(peaks.max()),
+    }
+    return Packed(about, _deflate(b"".join(part.tobytes() for part in parts)), error)
+
+
+def patches_of(map: AttentionMap) -> Patches:  # noqa: A002
+    """The keys of a map, if it is (queries, keys) or (head, queries, keys) and they are patches.
+
+    Raises:
+        JumokError: other leading axes, or other keys.
+    """
+    if map.lead not in ((), ("head",)):
+        raise JumokError(f"a page takes maps with the leading axis head or none, got {map.lead}: choose with .at")
+    if not isinstance(map.keys, Patches):
+        raise JumokError(f"a page draws keys that are Patches, got {type(map.keys).__name__} in {map.source!r}")
+    return map.keys
+
+
+def on_patches(map: AttentionMap) -> AttentionMap:  # noqa: A002
+    """Bring a map of any keys that lie in an image to `Patches`, no finer than a page can show.
+
+    Raises:
+        JumokError: more than one row, or keys that don't lie in an image.
+    """
+    if map.lead or len(map.queries) != 1:
+        raise JumokError(f"a page takes a summary of one row, got {tuple(map.weights.shape)}: choose with .at and .row")
+    rows, columns = cells(map.keys) or (LARGEST_GRID, LARGEST_GRID)
+    pooled = max(rows, columns) > LARGEST_GRID
+    if isinstance(map.keys, Patches) and not pooled:
+        return map
+    image = map.image(rows, columns)
+    if pooled:
+        rows, columns = min(rows, LARGEST_GRID), min(columns, LARGEST_GRID)
+        image = F.adaptive_avg_pool2d(image, (rows, columns))
+    same = isinstance(map.keys, Pixels) and not pooled
+    scale = map.scale if same or map.scale is Scale.SCORE else Scale.RELEVANCE
+    return AttentionMap(image.flatten(-2), map.queries, Patches(rows, columns), (), scale, map.source)
+
+
+def _grid(axis: Axis) -> dict[str, Any]:
+    """The geometry of an axis, as the page reads it; what lies in no image is all special tokens."""
+    if isinstance(axis, Patches):
+        return {"rows": axis.rows, "columns": axis.columns, "special": list(axis.special)}
+    return {"rows": 0, "columns": 0, "special": axis.labels()}
+
+
+def _quantise(weights: NDArray[np.float32], zero: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:
+    """Round each row to 8 bits of its largest weight. Returns (codes, peaks, worst error)."""
+    peaks = np.abs(weights).max(-1)
+    divisor = np.where(peaks > 0, peaks, np.float32(1)).astype(np.float64)
+    levels = 255 - zero
+    codes = np.rint(weights / divisor[..., None] * levels)
+    error = np.abs(codes / levels * peaks.astype(np.float64)[..., None] - weights).max()
+    return (codes + zero).astype(np.uint8), peaks, float(error)
+
+
+def _spread(weights: Tensor, scale: Scale) -> NDArray[np.uint16]:
+    """Entropy of each row, and of each row's mean over several heads, as a share of the largest possible."""
+    if scale is not Scale.DISTRIBUTION or weights.shape[-1] < 2:
+        return np.zeros(0, dtype=np.uint16)
+    rows = torch.cat([weights, weights.mean(0, keepdim=True)]) if weights.shape[0] > 1 else weights
+    entropy = torch.special.entr(rows).sum(-1) / math.log(weights.shape[-1])
+    levels: NDArray[np.uint16] = np.rint(entropy.clamp(0, 1).numpy() * 65535).astype(np.uint16)
+    return levels
+
+
+def _deflate(raw: bytes) -> str:
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
+    return base64.b64encode(packer.compress(raw) + packer.flush()).decode("ascii")

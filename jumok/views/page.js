@@ -1,0 +1,396 @@
+"use strict";
+/* The page: what is asked, what is shown, and the controls. All text goes in as text; nothing is fetched. */
+(() => {
+  const page = JSON.parse(document.getElementById("page-data").textContent);
+  const painter = Paint(page.look);
+  const { MEAN } = Maps;
+  const SUMMARY = { kind: "summary" };
+
+  const state = {
+    entry: 0, layer: 0, head: MEAN,
+    cursor: null, // the place under the pointer, or moved by arrow keys
+    pinned: null, // the place that was clicked
+    rest: SUMMARY, // who looks when there is neither; null: someone of the layer
+    common: false, smooth: true, strength: 1,
+  };
+  let maps = new Map(); // unpacked maps of the entry that is shown
+  let turn = 0; // counts draws, so that one that waited too long is dropped
+  let shown = null; // what is drawn now
+
+  // -- small helpers ----------------------------------------------------------------------------
+
+  const at = (id) => document.getElementById(id);
+  const entry = () => page.entries[state.entry];
+  const layer = () => entry().layers[state.layer];
+  /* The cells that the cursor moves over. */
+  const grid = () => (layer() ? layer().queries : entry().summary.keys);
+
+  function make(tag, content = [], properties = {}) {
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...[content].flat());
+    return element;
+  }
+
+  function number(value) {
+    if (value === 0) return "≈ 0"; // what is stored as 0 may be less than half a step of the 8 bits
+    return Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
+  }
+
+  function percent(share) {
+    return share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
+  }
+
+  function say(id, text) {
+    at(id).textContent = text;
+    at(id).hidden = !text;
+  }
+
+  const alarm = (error) => say("alarm", `This page cannot be drawn: ${error.message ?? error}`);
+
+  function unpacked(name, about) {
+    const block = `map-${state.entry}-${name}`;
+    if (!maps.has(block)) maps.set(block, Maps.unpack(at(block).textContent, about));
+    return maps.get(block);
+  }
+
+  // -- what is asked ----------------------------------------------------------------------------
+
+  function answers(place) {
+    return Boolean(place) && (place.kind === "summary" || (layer() && Maps.indexIn(layer().queries, place) >= 0));
+  }
+
+  /* Who is looking: what is pinned, else what is under the cursor, else what was left to rest. */
+  const asked = () => [state.pinned, state.cursor, state.rest].find(answers) ?? SUMMARY;
+
+  /* Who looks when a layer was chosen and nobody yet: cls, or else the patch that the summary finds most important. */
+  function someone(summary) {
+    const { special } = layer().queries;
+    if (special.length) return { kind: "special", name: special[0] };
+    const { keys } = summary.about;
+    return Maps.placeAt(keys, Maps.best(Maps.rowOf(summary, 0, 0), keys.special.length));
+  }
+
+  /* All that the drawing needs to know about the row of one place. */
+  function looked(map, place) {
+    const { about } = map;
+    const summary = place.kind === "summary";
+    const head = about.heads === 1 ? 0 : state.head;
+    const query = summary ? 0 : Maps.indexIn(about.queries, place);
+    const row = Maps.rowOf(map, head, query);
+    const limit = state.common && !summary ? about.top : Maps.largest(row, about.keys.special.length);
+    return { about, place, summary, head, query, row, limit, entropy: Maps.entropyOf(map, head, query) };
+  }
+
+  // -- drawing ----------------------------------------------------------------------------------
+
+  async function draw() {
+    const mine = ++turn;
+    const chosen = layer();
+    const [summary, map] = await Promise.all([
+      unpacked("summary", entry().summary), chosen ? unpacked(state.layer, chosen) : null,
+    ]);
+    if (mine !== turn) return;
+    if (map) state.rest ??= someone(summary);
+    const place = asked();
+    shown = looked(place.kind === "summary" ? summary : map, place);
+    painter.heat(at("heat"), shown.about, shown.row, shown.limit, state.strength);
+    drawFrames();
+    drawChips();
+    drawScale();
+    drawReadout();
+    if (map) drawTiles(map, shown.summary ? someone(summary) : place);
+    at("caption").textContent = caption();
+    Object.assign(at("stage").dataset, { query: shown.summary ? "summary" : shown.query, pinned: pinned() });
+  }
+
+  let waiting = false;
+  function redraw() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      draw().catch(alarm);
+    });
+  }
+
+  function frame(element, cells, place) {
+    element.hidden = !(place?.kind === "patch" && cells.rows);
+    if (element.hidden) return;
+    const { row, column } = Maps.cell(cells, place);
+    Object.assign(element.style, {
+      top: `${(100 * row) / cells.rows}%`, height: `${100 / cells.rows}%`,
+      left: `${(100 * column) / cells.columns}%`, width: `${100 / cells.columns}%`,
+    });
+  }
+
+  function drawFrames() {
+    const from = shown.summary ? null : shown.place;
+    frame(at("from"), grid(), from);
+    frame(at("at"), shown.about.keys, Maps.same(grid(), state.cursor, from) ? null : state.cursor);
+    at("stage").classList.toggle("pinned", pinned());
+    at("heat").classList.toggle("hard", !state.smooth);
+  }
+
+  function headName() {
+    if (shown.about.heads > 1) return state.head === MEAN ? `mean of ${shown.about.heads} heads` : `head ${state.head}`;
+    return entry().heads ? "mean of heads" : "";
+  }
+
+  const pinned = () => Maps.same(grid(), shown.place, state.pinned);
+
+  const who = () => (shown.summary ? "Summary" : Maps.labelOf(shown.about.queries, shown.query));
+
+  function caption() {
+    const kept = pinned() ? " · pinned" : "";
+    if (shown.summary) return `Summary: ${shown.about.source || shown.about.queries.special[0] || "whole image"}${kept}`;
+    const where = [`layer ${state.layer}`, headName()].filter(Boolean).join(", ");
+    return `Where ${who()} looks · ${where}${kept}`;
+  }
+
+  function drawChips() {
+    for (const chip of at("chips").children) {
+      chip.setAttribute("aria-pressed", String(Maps.same(grid(), chip.place, state.pinned)));
+      chip.classList.toggle("shown", Maps.same(grid(), chip.place, shown.place));
+      if (!chip.swatch) continue;
+      const key = shown.about.keys.special.indexOf(chip.place.name);
+      const weight = key < 0 ? 0 : shown.row[key];
+      chip.amount.textContent = key < 0 ? "" : number(weight);
+      const [red, green, blue] = painter.colour(shown.limit ? weight / shown.limit : 0, shown.about.zero > 0);
+      chip.swatch.style.background = `rgb(${red}, ${green}, ${blue})`;
+    }
+  }
+
+  function drawScale() {
+    const { about, row, limit } = shown;
+    const beyond = about.keys.special.filter((_, key) => Math.abs(row[key]) > limit);
+    const whole = state.common && !shown.summary;
+    const end = whole ? `the largest weight on a patch in all of layer ${state.layer}` : "the row's largest weight on a patch";
+    at("low").textContent = about.zero ? number(-limit) : "0";
+    at("high").textContent = number(limit);
+    painter.ramp(at("ramp"), about.zero > 0);
+    at("scaled").textContent = `Linear ${about.zero ? "around" : "from"} 0 to ${end}.`
+      + (beyond.length ? ` Beyond the scale: ${beyond.join(", ")}.` : "");
+  }
+
+  function drawReadout() {
+    const { about, row, entropy } = shown;
+    const best = Maps.best(row);
+    const under = Maps.indexIn(about.keys, state.cursor);
+    const lines = [
+      ["Looking", who() + (pinned() ? " (pinned)" : "")],
+      ["Under the cursor", under < 0 ? "–" : `${Maps.labelOf(about.keys, under)}: ${number(row[under])}`],
+      ["Largest", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`],
+      ["Entropy", entropy === null ? "–" : `${entropy.toFixed(2)} nats`],
+      ["As wide as", entropy === null ? "–" : `${Math.exp(entropy).toFixed(1)} of ${row.length} keys`],
+    ];
+    at("readout").replaceChildren(...lines.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+  }
+
+  function drawTiles(map, place) {
+    const query = Maps.indexIn(map.about.queries, place);
+    for (const tile of at("head").querySelectorAll("canvas")) {
+      const row = Maps.rowOf(map, tile.head, query);
+      const limit = state.common ? map.about.top : Maps.largest(row, map.about.keys.special.length);
+      painter.heat(tile, map.about, row, limit, null);
+    }
+  }
+
+  // -- controls ---------------------------------------------------------------------------------
+
+  function choice(name, value, label, about, parts = []) {
+    const input = make("input", [], { type: "radio", name, value, checked: state[name] === value });
+    input.addEventListener("click", () => choose(name, value)); // also where it was checked before
+    return make("label", [input, ...parts, make("span", label)], { title: about });
+  }
+
+  function choose(name, value) {
+    state[name] = value;
+    if (state.pinned?.kind === "summary") state.pinned = null;
+    if (state.rest?.kind === "summary") state.rest = null;
+    if (name === "layer") listHeads();
+    redraw();
+  }
+
+  function listLayers() {
+    const { layers } = entry();
+    at("layers").hidden = at("scaling").hidden = !layers.length;
+    state.layer = Math.min(state.layer, Math.max(layers.length - 1, 0));
+    at("layer").replaceChildren(...layers.map(({ source }, index) => choice("layer", index, String(index), source)));
+    listHeads();
+  }
+
+  function listHeads() {
+    const count = layer()?.heads ?? 1;
+    if (state.head >= count) state.head = MEAN;
+    at("heads").hidden = at("head").hidden = count === 1;
+    const heads = count === 1 ? [] : [MEAN, ...Array(count).keys()];
+    at("head").replaceChildren(...heads.map((head) => {
+      const canvas = make("canvas", [], { head });
+      return choice("head", head, head === MEAN ? "mean" : String(head), head === MEAN ? "mean over heads" : `head ${head}`, [canvas]);
+    }));
+  }
+
+  function chip(place, parts, extra = {}) {
+    const button = Object.assign(make("button", parts, { type: "button", className: "chip" }), { place, ...extra });
+    button.addEventListener("click", () => pin(place));
+    button.addEventListener("pointerenter", () => place.kind === "special" && moveTo(place));
+    button.addEventListener("pointerleave", () => moveTo(null));
+    button.addEventListener("focus", () => place.kind === "special" && moveTo(place));
+    button.addEventListener("blur", () => moveTo(null));
+    return button;
+  }
+
+  function listChips() {
+    const names = grid().special.length ? grid().special : entry().summary.keys.special;
+    const special = names.map((name) => {
+      const swatch = make("i");
+      const amount = make("output");
+      return chip({ kind: "special", name }, [swatch, make("b", name), amount], { swatch, amount });
+    });
+    at("chips").replaceChildren(...(layer() ? [chip(SUMMARY, [make("b", "Summary")])] : []), ...special);
+  }
+
+  function listPrediction() {
+    const { prediction } = entry();
+    at("predictions").hidden = !prediction.length;
+    say("best", prediction.length ? `${prediction[0][0]} ${percent(prediction[0][1])}` : "");
+    at("bars").replaceChildren(...prediction.map(([name, share]) => {
+      const bar = make("i");
+      bar.style.width = `${100 * share}%`;
+      return make("li", [make("b", name), make("output", percent(share)), make("div", bar, { className: "bar" })]);
+    }));
+  }
+
+  function notes() {
+    const { lost, error, layers } = entry();
+    say("note", entry().note);
+    say("lost", lost && `To stay within ${Number((page.budget / 1e6).toPrecision(2))} MB, this page holds ${lost}.`);
+    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${number(error)} at most.`;
+    at("how").textContent = !layers.length ? "Hover the image to read its weights."
+      : matchMedia("(hover: none)").matches ? "Tap a patch to see where it looks; tap it again to let go."
+      : "Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.";
+  }
+
+  function open(index) {
+    Object.assign(state, { entry: index, cursor: null, pinned: null, rest: SUMMARY });
+    maps = new Map();
+    const { name, width, height } = entry();
+    at("name").textContent = name;
+    at("photo").src = at(`image-${index}`).textContent || entry().thumbnail;
+    at("photo").classList.toggle("hard", Math.max(width, height) <= page.look.hard);
+    document.documentElement.style.setProperty("--ratio", String(width / height));
+    at("stage").setAttribute("aria-label", `Where the model looks in ${name}`);
+    at("stage").dataset.entry = index;
+    for (const [other, button] of [...at("film").children].entries()) {
+      button.setAttribute("aria-current", String(other === index));
+      if (other === index && page.entries.length > 1) button.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
+    listLayers();
+    listChips();
+    listPrediction();
+    notes();
+    redraw();
+  }
+
+  function listImages() {
+    at("film").hidden = page.entries.length < 2;
+    at("film").replaceChildren(...page.entries.map(({ name, thumbnail }, index) => {
+      const photo = make("img", [], { src: thumbnail, alt: "", loading: "lazy", decoding: "async" });
+      const button = make("button", [photo, make("span", name)], { type: "button", title: name });
+      button.addEventListener("click", () => open(index));
+      return button;
+    }));
+  }
+
+  // -- pointer and keys -------------------------------------------------------------------------
+
+  function moveTo(place) {
+    state.cursor = place;
+    redraw();
+  }
+
+  function pin(place) {
+    if (!answers(place) || !layer()) return;
+    const again = Maps.same(grid(), place, state.pinned);
+    state.pinned = again ? null : place;
+    if (again) state.rest = SUMMARY;
+    redraw();
+  }
+
+  function free() {
+    if (state.pinned) state.pinned = null;
+    else state.cursor = null;
+    state.rest = SUMMARY;
+    redraw();
+  }
+
+  function under(event) {
+    const box = at("stage").getBoundingClientRect();
+    return { kind: "patch", y: (event.clientY - box.top) / box.height, x: (event.clientX - box.left) / box.width };
+  }
+
+  function step(down, right) {
+    const cells = grid();
+    const from = [state.cursor, state.pinned].find((place) => place?.kind === "patch");
+    const { row, column } = Maps.cell(cells, from ?? { y: 0.5, x: 0.5 });
+    const bounded = (value, count) => Math.min(Math.max(value, 0), count - 1);
+    moveTo(Maps.centre(cells, bounded(row + (from ? down : 0), cells.rows), bounded(column + (from ? right : 0), cells.columns)));
+  }
+
+  const KEYS = {
+    ArrowUp: () => step(-1, 0), ArrowDown: () => step(1, 0), ArrowLeft: () => step(0, -1), ArrowRight: () => step(0, 1),
+    Enter: () => state.cursor && pin(state.cursor), " ": () => state.cursor && pin(state.cursor),
+  };
+
+  async function press(event) {
+    const act = KEYS[event.key];
+    if (!act || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    act();
+    await draw().catch(alarm);
+    const best = Maps.best(shown.row);
+    at("live").textContent = `${caption()}: most at ${Maps.labelOf(shown.about.keys, best)}, ${number(shown.row[best])}`;
+  }
+
+  function listen() {
+    const stage = at("stage");
+    stage.addEventListener("pointermove", (event) => moveTo(under(event)));
+    stage.addEventListener("pointerdown", (event) => moveTo(under(event)));
+    for (const name of ["pointerleave", "pointercancel", "blur"]) stage.addEventListener(name, () => moveTo(null));
+    stage.addEventListener("click", (event) => pin(under(event)));
+    stage.addEventListener("keydown", press);
+    document.addEventListener("keydown", (event) => event.key === "Escape" && free());
+    for (const input of document.querySelectorAll("[name=common]")) {
+      input.addEventListener("change", () => { state.common = Boolean(input.value); redraw(); });
+    }
+    at("strength").addEventListener("input", () => {
+      state.strength = at("strength").value / 100;
+      at("stage").style.setProperty("--strength", String(state.strength));
+      redraw();
+    });
+    at("smooth").addEventListener("change", () => { state.smooth = at("smooth").checked; redraw(); });
+  }
+
+  function start() {
+    at("title").textContent = page.title;
+    at("count").textContent = page.entries.length > 1 ? `${page.entries.length} images` : "";
+    at("made").textContent = `Made with ${page.made}. One file, no network.`;
+    state.layer = Math.max(...page.entries.map(({ layers }) => layers.length - 1), 0);
+    listImages();
+    listen();
+    open(0);
+  }
+
+  /* For scripts and tests: the row that is drawn now, as plain values. */
+  window.jumok = {
+    get shown() {
+      return shown && { ...shown, row: [...shown.row], entry: state.entry, layer: state.layer, pinned: pinned() };
+    },
+  };
+
+  try {
+    start();
+  } catch (error) {
+    alarm(error);
+  }
+})();

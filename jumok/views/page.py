@@ -1,0 +1,278 @@
+"""One HTML file in which every patch shows where it looks: no server, no network, nothing to install."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata, resources
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from PIL import Image
+
+from jumok.attention import AttentionMap, Patches
+from jumok.errors import JumokError
+from jumok.files import write_atomically
+from jumok.views.packing import Packed, on_patches, pack, patches_of
+from jumok.views.raster import DIVERGING, FAINTEST, SEQUENTIAL, STRONGEST, Picture, as_pillow, fit
+
+BUDGET = 30_000_000  # bytes of a page
+LARGEST_IMAGE, SMALL_IMAGE, THUMBNAIL = 640, 224, 112  # longer sides, in pixels
+LOSSLESS = 160  # images up to this side are kept as PNG
+FIXED = 60_000  # bytes of the page's own text, about
+SCRIPTS = ("page_maps.js", "page_paint.js", "page.js")
+STEPS = ("small", "image", "means", "heads")  # what each entry gains, in this order, while the budget lasts
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image on a page.
+
+    Args:
+        name: as the page shows it; any text.
+        image: what the maps lie over.
+        prediction: (class, probability in [0, 1]) pairs, as they shall be shown, best first; may be empty.
+        summary: the method's heat, one row over keys that lie in the image.
+        layers: one map per layer, (queries, keys) or (head, queries, keys), over `Patches`; None: only the summary.
+        note: a line of text under the name, such as the true class.
+    """
+
+    name: str
+    image: Picture
+    prediction: Sequence[tuple[str, float]]
+    summary: AttentionMap
+    layers: Sequence[AttentionMap] | None = None
+    note: str = ""
+
+
+@dataclass
+class _Item:
+    """An entry as it goes into the file. What is None was not given, or gave way to the budget."""
+
+    about: dict[str, Any]
+    summary: Packed
+    small: str | None
+    image: str | None
+    means: list[Packed] | None = None
+    heads: list[Packed] | None = None
+
+    def __post_init__(self) -> None:
+        self.base = len(_json(self.about).encode()) + self.summary.size
+
+    def cost(self, step: str) -> int:
+        """Bytes that one more step takes; a larger image and single heads replace what was there before."""
+        if step == "small":
+            return len(self.small or "")
+        if step == "image":
+            return len(self.image or "") - len(self.small or "")
+        if step == "means":
+            return sum(packed.size for packed in self.means or ())
+        return sum(packed.size for packed in self.heads or ()) - self.cost("means")
+
+    def layers(self) -> list[Packed]:
+        return self.heads or self.means or []
+
+    def lost(self) -> str:
+        """What gave way to the budget, in words; empty if nothing did."""
+        if self.about["layers"] and not self.layers():
+            return "only the summary of this image"
+        if self.about["heads"] and not self.heads:
+            return "the mean over heads of each layer, not the single heads, of this image"
+        return "" if self.image else "a smaller copy of this image"
+
+
+class Page:
+    """A page that entries are added to one by one; each is packed at once, so that its tensors can go.
+
+    Args:
+        title: the heading; any text.
+        budget: bytes that the file should not exceed. A thumbnail and the summary of each entry are kept in any case.
+            While bytes last, in the order of entries, all of them get larger images, then layers as means over
+            heads, then layers with single heads. An entry that goes without says so on the page.
+    Raises:
+        JumokError: a budget of less than 1 byte.
+    """
+
+    def __init__(self, title: str, *, budget: int = BUDGET) -> None:
+        if budget < 1:
+            raise JumokError(f"a page's budget is a number of bytes, got {budget}")
+        self.title, self.budget = _clean(title), budget
+        self._items: list[_Item] = []
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, entry: Entry) -> None:
+        """Pack one entry.
+
+        Raises:
+            JumokError: a map or an image that a page cannot show; the message names the entry.
+        """
+        try:
+            item = _packed(entry)
+        except JumokError as error:
+            raise JumokError(f"{_clean(entry.name)}: {error}") from error
+        self._items.append(item)
+        if entry.layers:
+            self._add_layers(item, entry.layers)
+        self._trim()
+
+    def _add_layers(self, item: _Item, layers: Sequence[AttentionMap]) -> None:
+        """Pack the means, and the single heads only where they may fit: they take nearly all of the time."""
+        item.means = [pack(layer.mean(*layer.lead)) for layer in layers]
+        room = self._trim()
+        if item.about["heads"] and item.means and pack(layers[len(layers) // 2]).size * len(layers) < 2 * room:
+            item.heads = [pack(layer) for layer in layers]
+
+    def _trim(self) -> int:
+        """Drop what the budget has no room for. Returns the bytes left."""
+        room = self.budget - FIXED - sum(item.base for item in self._items)
+        for step in STEPS:
+            for item in self._items:
+                if getattr(item, step) is None:
+                    continue
+                cost = item.cost(step)
+                if cost <= room:
+                    room -= cost
+                else:
+                    setattr(item, step, None)
+        return room
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page, whole or not at all.
+
+        Raises:
+            JumokError: no entry was added, or the file cannot be written.
+        """
+        if not self._items:
+            raise JumokError("a page needs at least one entry: add one before writing")
+        entries, blocks = [], []
+        for number, item in enumerate(self._items):
+            entries.append(_described(item))
+            blocks += [_block(f"image-{number}", item.image or item.small or "")]
+            blocks += [_block(f"map-{number}-summary", item.summary.data)]
+            blocks += [_block(f"map-{number}-{layer}", packed.data) for layer, packed in enumerate(item.layers())]
+        about = {"title": self.title, "made": _made(), "budget": self.budget, "look": _look(), "entries": entries}
+        write_atomically(Path(path), _html(self.title, [_block("page-data", _json(about)), *blocks]))
+
+
+def _packed(entry: Entry) -> _Item:
+    image = as_pillow(entry.image)
+    layers = list(entry.layers or ())
+    for layer in layers:
+        _need_patches(layer)
+    about = {
+        "name": _clean(entry.name),
+        "note": _clean(entry.note),
+        "prediction": [_bar(*pair) for pair in entry.prediction],
+        "width": image.width,
+        "height": image.height,
+        "thumbnail": _data_url(image, THUMBNAIL),
+        "layers": len(layers),
+        "heads": any(layer.lead and layer.weights.shape[0] > 1 for layer in layers),
+    }
+    full, small = (_data_url(image, longest) for longest in (LARGEST_IMAGE, SMALL_IMAGE))
+    return _Item(about, pack(on_patches(entry.summary)), small, full)
+
+
+def _need_patches(layer: AttentionMap) -> None:
+    patches_of(layer)
+    if not isinstance(layer.queries, Patches):
+        raise JumokError(
+            f"a page shows layers from patches to patches, got queries {type(layer.queries).__name__} "
+            f"in {layer.source!r}: leave the layer out"
+        )
+
+
+def _bar(name: str, probability: float) -> tuple[str, float]:
+    if not 0 <= probability <= 1:
+        raise JumokError(f"the probability of {name!r} is {probability}: wanted a number from 0 to 1")
+    return _clean(str(name)), float(probability)
+
+
+def _described(item: _Item) -> dict[str, Any]:
+    """What the page knows of an entry before it unpacks anything."""
+    maps = [item.summary, *item.layers()]
+    return {
+        **item.about,
+        "lost": item.lost(),
+        "error": max(packed.error for packed in maps),
+        "summary": item.summary.about,
+        "layers": [packed.about for packed in item.layers()],
+    }
+
+
+def _data_url(image: Image.Image, longest: int) -> str:
+    """Small images without loss, so that their pixels stay hard; larger ones scaled down and as JPEG."""
+    form, options = ("PNG", {"optimize": True}) if max(image.size) <= LOSSLESS else ("JPEG", {"quality": 86})
+    buffer = io.BytesIO()
+    fit(image, smallest=1, largest=longest).save(buffer, form, **options)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def _clean(text: str) -> str:
+    """Text that UTF-8 can hold: names of files may have bytes that are none."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _json(value: Any) -> str:
+    """JSON in which nothing can end the script element around it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _block(name: str, content: str) -> str:
+    """A script element that the browser keeps as text and never runs."""
+    return f'<script type="text/plain" id="{name}">{content}</script>'
+
+
+def _html(title: str, blocks: Iterable[str]) -> str:
+    style, script = _asset("page.css"), "\n".join(map(_asset, SCRIPTS))
+    return Template(_asset("page.html")).substitute(
+        title=html.escape(title),
+        style=style,
+        script=script,
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        blocks="\n".join(blocks),
+    )
+
+
+def _hash(text: str) -> str:
+    """How a content security policy names the one script, or style, that it lets through."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+@cache
+def _asset(name: str) -> str:
+    return resources.files("jumok.views").joinpath(name).read_text("utf-8")
+
+
+@cache
+def _look() -> dict[str, Any]:
+    """The colours of the pictures, for the page to use the same."""
+    from matplotlib import colormaps
+
+    tables = {name: colormaps[name](range(256), bytes=True)[:, :3].tobytes().hex() for name in (SEQUENTIAL, DIVERGING)}
+    return {
+        "sequential": tables[SEQUENTIAL],
+        "diverging": tables[DIVERGING],
+        "faintest": FAINTEST,
+        "strongest": STRONGEST,
+        "hard": LOSSLESS,
+    }
+
+
+def _made() -> str:
+    try:
+        return f"jumok {metadata.version('jumok')}"
+    except metadata.PackageNotFoundError:
+        return "jumok"

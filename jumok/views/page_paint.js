@@ -1,0 +1,43 @@
+"use strict";
+/* Turns weights into colours on a canvas, as the Python side does (raster.py gives the tables and the opacities). */
+const Paint = (look) => {
+  const bytesOf = (hex) => Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
+  const tables = { sequential: bytesOf(look.sequential), diverging: bytesOf(look.diverging) };
+
+  /* [red, green, blue] of a share of the largest weight; maps with both signs have 0 in the middle. */
+  function colour(share, signed) {
+    const bounded = Math.min(Math.max(share, signed ? -1 : 0), 1);
+    const start = 3 * Math.round(255 * (signed ? (bounded + 1) / 2 : bounded));
+    return (signed ? tables.diverging : tables.sequential).subarray(start, start + 3);
+  }
+
+  function opacity(share) {
+    return look.faintest + (look.strongest - look.faintest) * Math.min(Math.abs(share), 1);
+  }
+
+  /* Draws shares (rows x columns), one pixel each; `strength` 0..1 lets the image through, null hides it. */
+  function paint(canvas, shares, rows, columns, signed, strength) {
+    const picture = new ImageData(columns, rows);
+    shares.forEach((share, pixel) => {
+      picture.data.set(colour(share, signed), 4 * pixel);
+      picture.data[4 * pixel + 3] = strength === null ? 255 : Math.round(255 * strength * opacity(share));
+    });
+    canvas.width = columns;
+    canvas.height = rows;
+    canvas.getContext("2d").putImageData(picture, 0, 0);
+  }
+
+  /* Draws the patches of a row of weights (keys), with `limit` as the end of the colours. */
+  function heat(canvas, about, row, limit, strength) {
+    const { rows, columns, special } = about.keys;
+    const shares = row.subarray(special.length).map((weight) => (limit ? weight / limit : 0));
+    paint(canvas, shares, rows, columns, about.zero > 0, strength);
+  }
+
+  function ramp(canvas, signed) {
+    const shares = Float64Array.from({ length: 256 }, (_, step) => (signed ? step / 127.5 - 1 : step / 255));
+    paint(canvas, shares, 1, 256, signed, null);
+  }
+
+  return { colour, heat, ramp };
+};

@@ -1,0 +1,63 @@
+"""What pictures and pages share: one form for images, and one look for heat over them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from jumok.attention import AttentionMap, Axis, Patches, Pixels, Scale
+from jumok.errors import JumokError
+
+Picture: TypeAlias = "Tensor | Image.Image"
+"""An image as users hold it: a uint8 tensor (3, height, width), or one of Pillow's."""
+
+SEQUENTIAL = "inferno"  # perceptually uniform, and dark where nothing is seen
+DIVERGING = "RdBu_r"  # white at 0
+FAINTEST, STRONGEST = 0.40, 0.90  # opacity of the heat where the weight is 0, and where it is largest
+
+
+def as_pillow(image: Picture) -> Image.Image:
+    """Bring an image to Pillow's RGB.
+
+    Raises:
+        JumokError: not a Pillow image, nor a uint8 tensor (3, height, width).
+    """
+    if isinstance(image, Image.Image):
+        return image.convert("RGB")
+    if not isinstance(image, Tensor):
+        raise JumokError(f"an image is a uint8 tensor (3, height, width) or a Pillow image, got {type(image).__name__}")
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+        raise JumokError(f"an image is uint8 of shape (3, height, width), got {image.dtype} of {tuple(image.shape)}")
+    return Image.fromarray(image.detach().cpu().permute(1, 2, 0).contiguous().numpy())
+
+
+def fit(image: Image.Image, *, smallest: int, largest: int) -> Image.Image:
+    """Scale so that the longer side lies within the bounds; the aspect ratio stays, small images keep hard pixels."""
+    longer = max(image.size)
+    wanted = min(max(longer, smallest), largest)
+    if wanted == longer:
+        return image
+    width, height = (max(1, round(side * wanted / longer)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.NEAREST if wanted > longer else Image.Resampling.LANCZOS)
+
+
+def cells(keys: Axis) -> tuple[int, int] | None:
+    """Rows and columns of the grid that the keys make in an image; None if they make none."""
+    if isinstance(keys, Patches):
+        return keys.rows, keys.columns
+    return (keys.height, keys.width) if isinstance(keys, Pixels) else None
+
+
+def signed(map: AttentionMap) -> bool:  # noqa: A002
+    """Whether the map's weights lie on both sides of 0, so that its colours must, too."""
+    return map.scale is Scale.SCORE or bool((map.weights < 0).any())
+
+
+def opacity(share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much of the image the heat hides, for weights as shares of the largest, in [-1, 1]."""
+    return np.float32(FAINTEST) + np.float32(STRONGEST - FAINTEST) * np.abs(share)
