@@ -33,7 +33,7 @@
 
   function number(value) {
     if (value === 0) return "≈ 0"; // what is stored as 0 may be less than half a step of the 8 bits
-    return Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
+    return Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(2);
   }
 
   function percent(share) {
@@ -265,7 +265,8 @@
     const { lost, error, layers } = entry();
     say("note", entry().note);
     say("lost", lost && `To stay within ${Number((page.budget / 1e6).toPrecision(2))} MB, this page holds ${lost}.`);
-    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${number(error)} at most.`;
+    const bound = number(1.005 * error); // three digits, never rounded down
+    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most.`;
     at("how").textContent = !layers.length ? "Hover the image to read its weights."
       : matchMedia("(hover: none)").matches ? "Tap a patch to see where it looks; tap it again to let go."
       : "Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.";

@@ -55,7 +55,10 @@ class Entry:
 
 @dataclass
 class _Item:
-    """An entry as it goes into the file. What is None was not given, or gave way to the budget."""
+    """An entry as it goes into the file.
+
+    What is None was not given, or gave way to the budget; an empty image is the same as the next smaller one.
+    """
 
     about: dict[str, Any]
     summary: Packed
@@ -72,7 +75,7 @@ class _Item:
         if step == "small":
             return len(self.small or "")
         if step == "image":
-            return len(self.image or "") - len(self.small or "")
+            return max(len(self.image or "") - len(self.small or ""), 0)
         if step == "means":
             return sum(packed.size for packed in self.means or ())
         return sum(packed.size for packed in self.heads or ()) - self.cost("means")
@@ -82,11 +85,14 @@ class _Item:
 
     def lost(self) -> str:
         """What gave way to the budget, in words; empty if nothing did."""
+        held = []
         if self.about["layers"] and not self.layers():
-            return "only the summary of this image"
-        if self.about["heads"] and not self.heads:
-            return "the mean over heads of each layer, not the single heads, of this image"
-        return "" if self.image else "a smaller copy of this image"
+            held.append("only the summary")
+        elif self.about["heads"] and not self.heads:
+            held.append("the mean over heads of each layer, not the single heads,")
+        if self.image is None:
+            held.append("a smaller copy")
+        return f"{' and '.join(held)} of this image" if held else ""
 
 
 class Page:
@@ -169,18 +175,19 @@ def _packed(entry: Entry) -> _Item:
     layers = list(entry.layers or ())
     for layer in layers:
         _need_patches(layer)
+    thumbnail, small, full = (_data_url(image, longest) for longest in (THUMBNAIL, SMALL_IMAGE, LARGEST_IMAGE))
     about = {
         "name": _clean(entry.name),
         "note": _clean(entry.note),
         "prediction": [_bar(*pair) for pair in entry.prediction],
         "width": image.width,
         "height": image.height,
-        "thumbnail": _data_url(image, THUMBNAIL),
+        "thumbnail": thumbnail,
         "layers": len(layers),
         "heads": any(layer.lead and layer.weights.shape[0] > 1 for layer in layers),
     }
-    full, small = (_data_url(image, longest) for longest in (LARGEST_IMAGE, SMALL_IMAGE))
-    return _Item(about, pack(on_patches(entry.summary)), small, full)
+    summary = pack(on_patches(entry.summary))
+    return _Item(about, summary, "" if small == thumbnail else small, "" if full == small else full)
 
 
 def _need_patches(layer: AttentionMap) -> None:

@@ -10,6 +10,7 @@ from synthetic_maps import attention, photograph, rollout
 from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, One, Patches, Pixels, Scale
+from jumok.views.packing import pack
 from jumok.views.page import Entry, Page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
@@ -28,10 +29,8 @@ def entry(name="flower.jpg", **changes):
     given = {
         "image": photograph(),
         "prediction": [("꽃", 0.875), (HOSTILE, 0.125)],
-        "summary": SUMMARY,
-        "layers": LAYERS,
     }
-    return Entry(name, **{**given, **changes})
+    return Entry(name, **{**given, "summary": SUMMARY, "layers": LAYERS, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -286,9 +285,8 @@ def test_strength_and_smoothing(visit):
     page.page.locator("#smooth").uncheck()
     page.page.wait_for_function("() => document.querySelector('#heat').classList.contains('hard')")
     page.page.locator("#strength").fill("0")
-    page.page.wait_for_function(
-        "() => document.querySelector('#heat').getContext('2d').getImageData(0, 0, 1, 1).data[3] === 0"
-    )
+    page.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.pixels()[..., 3].max() == 0
 
 
 def test_hostile_names_are_shown_and_nothing_else(visit):
@@ -328,10 +326,13 @@ def test_an_entry_without_layers_shows_and_reads_its_summary(visit):
 
 
 def test_an_entry_that_gave_way_to_the_budget_says_so(visit):
-    page = visit(entry(), budget=90_000)
+    page = visit(entry(), budget=60_000)
     page.hover(2, 3)
     page.until("s.summary")
-    assert page.text("#lost") == "To stay within 0.09 MB, this page holds only the summary of this image."
+    assert (
+        page.text("#lost")
+        == "To stay within 0.06 MB, this page holds only the summary and a smaller copy of this image."
+    )
 
 
 def test_scores_have_colours_on_both_sides_of_zero(visit):
@@ -363,6 +364,14 @@ def test_layers_may_differ_in_their_grids(visit):
     page.page.locator("#layer label").nth(0).click()
     near(page.until("s.layer === 0 && s.query === 14")["row"], maps[0].weights.mean(0)[14], 1 / 510)
     assert page.page.locator("#head label").count() == 3
+
+
+def test_the_stated_error_is_never_less_than_the_real_one(visit):
+    page = visit()
+    page.until("s.summary")
+    stated = float(re.search(r"off by ([\d.e-]+) at most", page.text("#stored"))[1])
+    worst = max(pack(each).error for each in [SUMMARY, *LAYERS])
+    assert worst <= stated <= 1.01 * worst
 
 
 def test_light_and_dark_follow_the_visitor(visit):
