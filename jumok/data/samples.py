@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import signal
+import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from jumok.data.surfaces import CLASSES, VISIBLE, draw
+from jumok.data.inspection import CLASSES, VISIBLE, draw
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 
@@ -105,7 +108,7 @@ def _is_there(folder: Path, about: str, wanted: set[str]) -> bool:
         raise JumokError(f"{folder} holds {what}: remove it or choose another folder")
     if strange := sizes.keys() - wanted - {"README.md", "sample.json", "unfinished.json"}:
         raise JumokError(f"{folder} holds a file that is not of the sample, {min(strange)}: remove it")
-    return "sample.json" in sizes and all(sizes.get(name) for name in wanted)
+    return "sample.json" in sizes and "unfinished.json" not in sizes and all(sizes.get(name) for name in wanted)
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:
@@ -113,19 +116,55 @@ def _visible_files(folder: Path) -> Iterator[Path]:
 
 
 def _write_all(folder: Path, items: list[_Item], seed: int, size: int) -> None:
-    """Draw and write every picture, on all cores; the first failure stops the rest."""
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    """Draw and write every picture, each core its share.
+
+    Raises:
+        OSError: as the first that failed.
+    """
+    cores = min(_cores(), len(items))
+    if cores == 1:
+        return _write_some(folder, items, seed, size)
+    context = multiprocessing.get_context("fork")
+    failures = context.SimpleQueue()
+    workers = [
+        context.Process(target=_work, args=(failures, folder, items[core::cores], seed, size), daemon=True)
+        for core in range(cores)
+    ]
     try:
-        for _ in pool.map(lambda item: _write_one(folder, item, seed, size), items):
-            pass
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        if not failures.empty():
+            raise failures.get()
+        if any(worker.exitcode for worker in workers):
+            raise JumokError(f"a process that drew for {folder} was ended: run the same again to complete the sample")
     finally:
-        pool.shutdown(cancel_futures=True)
+        for worker in workers:
+            if worker.pid is not None:
+                worker.kill()
+                worker.join()
 
 
-def _write_one(folder: Path, item: _Item, seed: int, size: int) -> None:
-    rng = np.random.default_rng((seed, SPLITS.index(item.split), item.number))
-    for name, picture in zip(item.files, draw(rng, item.kind, size), strict=False):
-        Image.fromarray(picture).save(folder / name)
+def _cores() -> int:
+    """How many processes to draw in: one where they cannot be forked safely, since spawned ones need a main guard."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+
+
+def _work(failures: SimpleQueue[OSError], folder: Path, items: list[_Item], seed: int, size: int) -> None:
+    """What each process does; Ctrl-C is for the parent to hear."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _write_some(folder, items, seed, size)
+    except OSError as error:
+        failures.put(error)
+
+
+def _write_some(folder: Path, items: list[_Item], seed: int, size: int) -> None:
+    for item in items:
+        rng = np.random.default_rng((seed, SPLITS.index(item.split), item.number))
+        for name, picture in zip(item.files, draw(rng, item.kind, size), strict=False):
+            Image.fromarray(picture).save(folder / name)
 
 
 def _readme(seed: int, size: int, counts: Mapping[str, int]) -> str:
@@ -147,7 +186,7 @@ occur in every class.
 have 255 where the defect has at least {VISIBLE:.0%} of its full strength, and 0 elsewhere. A defect may lie anywhere,
 also across the border.
 
-| split | images, a quarter of each class |
+| split | images, shared out evenly over the classes |
 |---|---|
 {shares}
 

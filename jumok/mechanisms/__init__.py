@@ -1,1 +1,11 @@
 """Attention mechanisms, one per file."""
+
+from __future__ import annotations
+
+__all__ = ["MECHANISMS"]
+
+MECHANISMS = (
+    "dot_product",
+    "multi_head",
+)
+"""The modules of this package that hold a mechanism; each has an `example()`."""

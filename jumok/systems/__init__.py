@@ -1,1 +1,77 @@
 """Whole models, one per file, each readable alone from top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from torch import nn
+
+from jumok.errors import JumokError, suggest
+from jumok.systems.vit import SIZES, ViT, ViTConfig
+
+__all__ = ["build", "configure", "names"]
+
+
+class System(NamedTuple):
+    """A model that can be trained by name: its configuration, its class, and the options that the name stands for."""
+
+    config: type[BaseModel]
+    model: Callable[[Any], nn.Module]
+    options: Mapping[str, Any]
+
+
+SYSTEMS = {name: System(ViTConfig, ViT, options) for name, options in SIZES.items()}
+
+
+def names() -> list[str]:
+    """The names of all systems."""
+    return list(SYSTEMS)
+
+
+def configure(name: str, **options: Any) -> BaseModel:
+    """Make the configuration of a system.
+
+    Args:
+        name: one of `names()`.
+        options: fields of its configuration; they win over what the name stands for.
+    Raises:
+        JumokError: no system of that name, or an option that it does not know or whose value is out of range.
+    """
+    system = _system(name)
+    for option in options:
+        if option not in system.config.model_fields:
+            raise JumokError(f"{name} has no option {option!r}: {suggest(option, system.config.model_fields)}")
+    try:
+        return system.config(**{**system.options, **options})
+    except ValidationError as error:
+        raise JumokError(f"{name}: {_first(error)}") from error
+
+
+def build(name: str, config: BaseModel) -> nn.Module:
+    """Build a system, with fresh weights.
+
+    Raises:
+        JumokError: no system of that name, or a configuration of another one.
+    """
+    system = _system(name)
+    if not isinstance(config, system.config):
+        raise JumokError(f"{name} is built from a {system.config.__name__}, got a {type(config).__name__}")
+    return system.model(config)
+
+
+def _system(name: str) -> System:
+    if name not in SYSTEMS:
+        raise JumokError(f"no system {name!r}: {suggest(name, SYSTEMS)}")
+    return SYSTEMS[name]
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing wrong, in one line."""
+    found = error.errors(include_url=False)[0]
+    if found["type"] == "value_error":  # one of our own, that says it all
+        return str(found["ctx"]["error"])
+    if found["type"] == "missing":
+        return f"{found['loc'][0]} is missing"
+    return f"{found['loc'][0]} is {found['input']!r}, but {found['msg'][0].lower()}{found['msg'][1:]}"

@@ -1,0 +1,146 @@
+"""What it costs to watch: ViT-S/16, one image, `watch` with rollout beside the plain pass and beside eager attention.
+
+The model is `transformers`' own, with random weights: costs do not depend on them.
+"""
+
+from __future__ import annotations
+
+import functools
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.table import Row, interleaved, ratio
+from jumok.watch import watch
+
+SIZES = {224: (1.15, 15), 448: (1.30, 9), 768: (1.50, 5)}
+"""Image side: the most that watch with rollout may cost as a multiple of the plain pass, and the rounds that are timed."""
+LARGE = 768
+EAGER_ROUNDS = 3
+
+
+@functools.cache
+def model(attention: str) -> Any:
+    from transformers import ViTConfig, ViTModel
+
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536, image_size=224, patch_size=16
+    )
+    vit = ViTModel(config).eval()
+    vit.set_attn_implementation(attention)
+    return vit
+
+
+def plain(pixels: Tensor) -> Tensor:
+    result: Tensor = model("sdpa")(pixels, interpolate_pos_encoding=True).last_hidden_state
+    return result
+
+
+def watched(pixels: Tensor) -> Tensor:
+    """Ours: the plain pass under `watch`, then the rollout of the cls token."""
+    with watch(model("sdpa")) as seen:
+        plain(pixels)
+    return seen.rollout("cls").weights
+
+
+def eager_matrices(pixels: Tensor) -> Tensor:
+    """The usual way: all weights out of eager attention, N x N products."""
+    attentions = model("eager")(pixels, interpolate_pos_encoding=True, output_attentions=True).attentions
+    identity = torch.eye(attentions[0].shape[-1])
+    product = identity
+    for weights in attentions:
+        product = (0.5 * weights.mean(1) + 0.5 * identity) @ product
+    return product[:, :1]
+
+
+def eager_row(pixels: Tensor) -> Tensor:
+    """The usual weights, but only the row of the cls token carried through the layers."""
+    attentions = model("eager")(pixels, interpolate_pos_encoding=True, output_attentions=True).attentions
+    row = torch.zeros(1, 1, attentions[0].shape[-1])
+    row[..., 0] = 1
+    for weights in reversed(attentions):
+        row = 0.5 * row + 0.5 * (row[:, None] @ weights).mean(1)
+    return row
+
+
+WAYS: dict[str, Callable[[Tensor], Tensor]] = {
+    "plain": plain,
+    "watched": watched,
+    "eager_matrices": eager_matrices,
+    "eager_row": eager_row,
+}
+
+
+@torch.no_grad()
+def run(threads: int = 2) -> list[Row]:
+    """All rows of this bench."""
+    torch.set_num_threads(threads)
+    rows = [_cost(side, limit, rounds) for side, (limit, rounds) in SIZES.items()]
+    return [*rows, *_against_eager(), *_memory(threads)]
+
+
+def _cost(side: int, limit: float, rounds: int) -> Row:
+    pixels = torch.randn(1, 3, side, side)
+    times = interleaved({name: functools.partial(WAYS[name], pixels) for name in ("watched", "plain")}, rounds)
+    claim = f"watch + rollout / plain pass, ViT-S/16, {side} x {side}"
+    return Row(claim, ratio(times, "watched", "plain"), f"<= {limit}", times["watched"], times["plain"], "s")
+
+
+def _against_eager() -> list[Row]:
+    pixels = torch.randn(1, 3, LARGE, LARGE)
+    worst = max(float((WAYS[name](pixels) - watched(pixels)).abs().max()) for name in ("eager_matrices", "eager_row"))
+    names = ("watched", "eager_matrices", "eager_row")
+    times = interleaved({name: functools.partial(WAYS[name], pixels) for name in names}, EAGER_ROUNDS)
+    note = f"largest difference {worst:.0e}"
+    return [
+        Row(
+            f"eager, {what} / watch + rollout, ViT-S/16, {LARGE} x {LARGE}",
+            ratio(times, name, "watched"),
+            f">= {goal}",
+            times["watched"],
+            times[name],
+            "s",
+            note,
+        )
+        for name, what, goal in (("eager_matrices", "N x N rollout", 4), ("eager_row", "only the row kept", 2.5))
+    ]
+
+
+def _memory(threads: int) -> list[Row]:
+    """Peak memory above the plain pass's, each way in a process of its own."""
+    peaks = {name: _peak(name, threads) for name in WAYS}
+    extra = {name: peaks[name] - peaks["plain"] for name in WAYS}
+    return [
+        Row(
+            f"extra memory, eager, {what} / watch + rollout, ViT-S/16, {LARGE} x {LARGE}",
+            extra[name] / extra["watched"],
+            ">= 10",
+            extra["watched"],
+            extra[name],
+            "MiB",
+            f"plain pass peaks at {peaks['plain']:.0f} MiB",
+        )
+        for name, what in (("eager_matrices", "N x N rollout"), ("eager_row", "only the row kept"))
+    ]
+
+
+def _peak(name: str, threads: int) -> float:
+    command = [sys.executable, "-m", "bench.watch_cost", name, str(threads)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+@torch.no_grad()
+def _print_peak(name: str, threads: int) -> None:
+    torch.set_num_threads(threads)
+    WAYS[name](torch.randn(1, 3, LARGE, LARGE))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    _print_peak(sys.argv[1], int(sys.argv[2]))

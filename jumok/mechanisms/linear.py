@@ -1,0 +1,56 @@
+"""The linear map y = x W^T + b, by the faster of two kernels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Linear", "by_convolution", "linear"]
+
+ROWS = 1024  # with fewer rows than this, setting the convolution up costs what it gains
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, with its parameters and their start, that trains faster on a CPU.
+
+    >>> Linear(3, 2)(torch.zeros(5, 3)).shape
+    torch.Size([5, 2])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Linear names it so)
+        return linear(input, self.weight, self.bias)
+
+
+def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """As `F.linear`, to rounding: by convolution in training on a CPU, where that is faster.
+
+    Args:
+        tokens: (..., size in), float.
+        weight: (size out, size in).
+        bias: (size out,), or None.
+    Returns:
+        (..., size out).
+    """
+    if torch.is_grad_enabled() and _gains(tokens):
+        return by_convolution(tokens, weight, bias)
+    return F.linear(tokens, weight, bias)
+
+
+def by_convolution(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """As `linear` for (batch, tokens, size in), through a convolution whose pixels are the tokens.
+
+    PyTorch gives matrix products to MKL and convolutions to oneDNN. The latter's kernels are the faster ones on
+    processors that MKL was not written for, and its backward pass sums the gradient of the bias on the way.
+    """
+    pixels = tokens.unsqueeze(2).permute(0, 3, 1, 2)  # (batch, size in, tokens, 1), channels last: no copy
+    one, none = (1, 1), (0, 0)
+    output = torch.convolution(pixels, weight[:, :, None, None], bias, one, none, one, False, none, 1)
+    return output.permute(0, 2, 3, 1).squeeze(2)
+
+
+def _gains(tokens: Tensor) -> bool:
+    """Whether oneDNN takes these tokens, and there are enough of them."""
+    many = tokens.dim() == 3 and len(tokens) > 1 and len(tokens) * tokens.shape[1] >= ROWS
+    exact = tokens.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return many and exact and tokens.device.type == "cpu" and torch.backends.mkldnn.is_available()

@@ -1,0 +1,142 @@
+"""Multi-head attention: several looks at once, each in a space of its own."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jumok.errors import JumokError
+from jumok.mechanisms import dot_product
+from jumok.mechanisms.example import Example
+from jumok.mechanisms.linear import Linear, linear
+
+__all__ = ["MultiHead", "example"]
+
+
+class MultiHead(nn.Module):
+    """Multi-head attention with PyTorch's fused kernel.
+
+    MultiHead(x) = [head_1, ..., head_h] W_O, head_i = softmax(q_i k_i^T / sqrt(d)) v_i, where q_i, k_i and v_i are the
+    i-th parts of x W_Q, x W_K and x W_V. The three matrices lie in one, `qkv`, so that self-attention is one product.
+
+    Args:
+        width: size of each token.
+        heads: how many looks; divides width.
+        dropout: probability with which a weight is set to 0 in training.
+    Raises:
+        JumokError: heads do not divide width, or dropout is not in [0, 1).
+    Source: Vaswani et al. 2017, arXiv 1706.03762, 3.2.2.
+
+    >>> MultiHead(width=8, heads=2)(torch.zeros(1, 5, 8)).shape
+    torch.Size([1, 5, 8])
+    """
+
+    def __init__(self, width: int, heads: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        if heads < 1 or width % heads:
+            raise JumokError(f"{heads} heads do not divide a width of {width}: choose a divisor")
+        if not 0 <= dropout < 1:
+            raise JumokError(f"dropout is a probability from 0 to below 1, got {dropout}")
+        self.width, self.heads, self.dropout = width, heads, dropout
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
+
+    def forward(
+        self, tokens: Tensor, memory: Tensor | None = None, *, mask: Tensor | None = None, causal: bool = False
+    ) -> Tensor:
+        """Let each token look at all tokens, or at a memory.
+
+        Args:
+            tokens: (batch, queries, width): who looks.
+            memory: (batch, keys, width): what is seen. None: the tokens themselves.
+            mask: bool, True = may be attended, (batch, keys) or (batch, queries, keys). None: all may.
+            causal: a token may see itself and those before it; for self-attention.
+        Returns:
+            (batch, queries, width).
+        Raises:
+            JumokError: shapes do not fit, or a query has no key that may be attended.
+        """
+        query, key, value = self._project(tokens, memory)
+        allowed = self._allowed(query, key, mask, causal)
+        dropout = self.dropout if self.training else 0.0
+        only_causal = causal and allowed is None
+        context = F.scaled_dot_product_attention(query, key, value, allowed, dropout, is_causal=only_causal)
+        joined: Tensor = self.out(context.transpose(1, 2).flatten(2))
+        return joined
+
+    def plain(
+        self, tokens: Tensor, memory: Tensor | None = None, *, mask: Tensor | None = None, causal: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """The same by the textbook, step for step and without dropout: slow, and it forms the weights.
+
+        Returns:
+            output: (batch, queries, width).
+            weights: (batch, heads, queries, keys).
+        """
+        query, key, value = self._project(tokens, memory)
+        allowed = self._allowed(query, key, mask, causal)
+        if causal and allowed is None:
+            allowed = _not_after(query.shape[-2], query.device)[None, None]
+        context, weights = dot_product.attend(query, key, value, allowed)
+        return self.out(context.transpose(1, 2).flatten(2)), weights
+
+    def _project(self, tokens: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value, each (batch, heads, tokens, width / heads)."""
+        self._check("tokens", tokens)
+        if memory is None:
+            query, key, value = self._split(self.qkv(tokens))
+            return query, key, value
+        self._check("memory", memory, batch=tokens.shape[0])
+        w_query, w_key_value = self.qkv.weight.split((self.width, 2 * self.width))
+        b_query, b_key_value = self.qkv.bias.split((self.width, 2 * self.width))
+        (query,) = self._split(linear(tokens, w_query, b_query))
+        key, value = self._split(linear(memory, w_key_value, b_key_value))
+        return query, key, value
+
+    def _split(self, projected: Tensor) -> tuple[Tensor, ...]:
+        """(batch, tokens, n x width) to n times (batch, heads, tokens, width / heads)."""
+        parts = projected.unflatten(-1, (-1, self.heads, self.width // self.heads)).unbind(2)
+        return tuple(part.transpose(1, 2) for part in parts)
+
+    def _allowed(self, query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
+        """One mask for all heads, (batch, 1, queries or 1, keys); None where the kernel needs none."""
+        batch, _, queries, _ = query.shape
+        keys = key.shape[2]
+        if causal and queries != keys:
+            raise JumokError(
+                f"causal is for self-attention, got {queries} queries and {keys} keys: pass a mask instead"
+            )
+        if mask is None:
+            return None
+        if tuple(mask.shape) not in ((batch, keys), (batch, queries, keys)):
+            wanted = f"(batch, keys) = {(batch, keys)} or (batch, queries, keys) = {(batch, queries, keys)}"
+            raise JumokError(f"mask has shape {tuple(mask.shape)}, wanted {wanted}")
+        allowed = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
+        allowed = allowed & _not_after(queries, mask.device) if causal else allowed
+        return dot_product.check_mask(allowed, torch.Size((batch, self.heads, queries, keys)))
+
+    def _check(self, name: str, tokens: Tensor, batch: int | None = None) -> None:
+        if tokens.dim() != 3 or tokens.shape[2] != self.width or (batch is not None and tokens.shape[0] != batch):
+            wanted = f"({'batch' if batch is None else batch}, {name}, {self.width})"
+            raise JumokError(f"{name} has shape {tuple(tokens.shape)}, wanted {wanted}")
+
+
+def _not_after(length: int, device: torch.device) -> Tensor:
+    """(length, length) bool: True where the key does not come after the query."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+
+
+def example() -> Example:
+    """Three tokens of two examples look at a memory of five, of which the second may see only three."""
+    draw = torch.Generator().manual_seed(0)
+    attention = MultiHead(width=8, heads=2).eval()
+    inputs = {"tokens": torch.randn(2, 3, 8, generator=draw), "memory": torch.randn(2, 5, 8, generator=draw)}
+    return Example(
+        output=attention,
+        weights=lambda **given: attention.plain(**given)[1],
+        inputs=inputs,
+        wrong={"tokens": torch.randn(2, 3, 7), "memory": torch.randn(3, 5, 8)},
+        mask=torch.tensor([[True] * 5, [True, False, True, True, False]]),
+        module=attention,
+    )

@@ -1,0 +1,236 @@
+"""A training run: from a module, its data and its settings to a folder that holds a trained model."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed
+
+from jumok.data.batches import Batch, Batches
+from jumok.errors import JumokError
+from jumok.tasks.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
+from jumok.tasks.checkpoint import SPOILT, SafetensorsIO, remove_leftovers
+from jumok.tasks.config import DEVICES, TrainingConfig
+
+PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training run ended.
+
+    Args:
+        rows: one per epoch, as in metrics.csv.
+        best: the row whose weights were kept.
+        clock: what it took.
+        device: where it ran.
+    """
+
+    rows: list[Row]
+    best: Row
+    clock: Clock
+    device: str
+
+
+@dataclass(frozen=True)
+class World:
+    """The processes that train together, as torchrun tells them; one where it did not start us."""
+
+    rank: int = 0
+    size: int = 1
+    here: int = 1
+    """Processes on this machine."""
+
+    @staticmethod
+    def found() -> World:
+        """Read the environment."""
+        value = os.environ.get
+        size = int(value("WORLD_SIZE", "1"))
+        return World(int(value("RANK", "0")), size, int(value("LOCAL_WORLD_SIZE", str(size))))
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and prints."""
+        return self.rank == 0
+
+
+def fit(
+    module: LightningModule,
+    train: Batches,
+    val: Batches,
+    folder: Path,
+    settings: TrainingConfig,
+    watchers: tuple[Callback, ...] = (),
+) -> Outcome:
+    """Train, from the run's last checkpoint where there is one, and keep the best weights in the folder.
+
+    Args:
+        module: gives `figures` with val_loss and val_accuracy after each validation.
+        train: full batches in an order that depends on the epoch; its seed and size must be the run's.
+        val: the validation images, unshuffled.
+        folder: of the run; `weights.safetensors`, `metrics.csv`, `checkpoints/` and `logs/` are written there.
+        settings: of the training.
+        watchers: callbacks that only look, such as a progress bar.
+    Raises:
+        JumokError: the loss or the weights are NaN, the disk is full, or the checkpoint does not fit.
+        Interrupted: a signal came; the state is on disk.
+        KeyboardInterrupt: Ctrl-C came twice.
+    """
+    last = folder / "checkpoints" / "last.safetensors"
+    if World.found().first:
+        remove_leftovers(folder)
+        remove_leftovers(last.parent)
+    clock = Clock()
+    averaging = Averaging(settings.ema) if settings.ema else None
+    ledger = Ledger(folder, clock)
+    with _quiet(), Signals() as signals:
+        keeper = Keeper(folder, ledger, averaging, signals, every=settings.checkpoint_every, patience=settings.patience)
+        trainer = _trainer(folder, settings, [*([averaging] if averaging else []), ledger, *watchers, keeper])
+        feed = Feed(train, lambda: trainer.global_step, clock)
+        with _plain_errors(keeper, last):
+            trainer.fit(module, feed, val, ckpt_path=str(last) if last.exists() else None)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+    assert keeper.best is not None
+    return Outcome(ledger.rows, keeper.best, clock, str(trainer.strategy.root_device))
+
+
+class Feed:
+    """The training batches from the step on that the run has come to, with the time spent waiting for them.
+
+    Where a step stands among the epochs follows from its number, so there is no position to keep.
+    """
+
+    def __init__(self, batches: Batches, step: Callable[[], int], clock: Clock) -> None:
+        self._batches, self._step, self._clock = batches, step, clock
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, position = divmod(self._step(), len(self))
+        self._batches.load_state_dict({**self._batches.state_dict(), "epoch": epoch, "position": position})
+        began = time.monotonic()
+        for batch in self._batches:
+            self._clock.waiting += time.monotonic() - began
+            yield batch
+            began = time.monotonic()
+
+
+def _trainer(folder: Path, settings: TrainingConfig, callbacks: list[Callback]) -> Trainer:
+    world = World.found()
+    accelerator, devices = accelerator_of(settings.device, world)
+    return Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=world.size // world.here,
+        strategy=DDPStrategy(process_group_backend="gloo" if accelerator == "cpu" else None)
+        if world.size > 1
+        else "auto",
+        precision=PRECISIONS[settings.precision],
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.clip or None,
+        plugins=[SafetensorsIO()],
+        callbacks=callbacks,
+        deterministic="warn" if accelerator == "cuda" else None,
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def accelerator_of(device: str, world: World) -> tuple[str, int | list[int]]:
+    """What the trainer calls a device.
+
+    Raises:
+        JumokError: this machine has no such device.
+    """
+    kind, _, number = device.partition(":")
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[kind] or (number and int(number) >= torch.cuda.device_count()):
+        have = ", ".join(name for name, ok in there.items() if ok)
+        raise JumokError(f"no device {device!r} on this machine; there is: {have} ({torch.cuda.device_count()} GPUs)")
+    return kind, [int(number)] if number else world.here
+
+
+def check_machine(settings: TrainingConfig) -> None:
+    """Make sure that this machine can do what is asked.
+
+    Raises:
+        JumokError: no such device, or one that does not have the precision.
+    """
+    accelerator, _ = accelerator_of(settings.device, World.found())
+    if settings.precision == "16" and accelerator == "cpu":
+        raise JumokError("precision 16 needs a GPU, and this run is on the CPU: use --precision bf16 or 32")
+
+
+def device_name(device: str) -> str:
+    """What torch calls a device of the settings.
+
+    Raises:
+        JumokError: this machine has no such device, or there is none of that name.
+    """
+    if not re.fullmatch(DEVICES, device):
+        raise JumokError(f"no device {device!r}: use auto, cpu, cuda, cuda:N or mps")
+    kind, _ = accelerator_of(device, World())
+    return kind if device == "auto" else device
+
+
+def set_threads(threads: int | None) -> int:
+    """Set how many CPU threads torch computes with: as told, else by OMP_NUM_THREADS, else all that may be used."""
+    if threads is None and "OMP_NUM_THREADS" not in os.environ:
+        threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if threads:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the trainer work without remarks meant for those who write training loops."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _plain_errors(keeper: Keeper, last: Path) -> Iterator[None]:
+    """Say what went wrong in the user's words."""
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error  # what the trainer makes of a second Ctrl-C
+    except JumokError:
+        raise
+    except OSError as error:
+        raise JumokError(f"cannot write the run: {error}; earlier checkpoints are kept") from error
+    except SPOILT as error:
+        if keeper.started or not last.exists():
+            raise
+        reason = " ".join(str(error).split())
+        raise JumokError(f"{last} does not fit this run ({reason[:300]}): restore it, or train anew") from error
