@@ -347,10 +347,10 @@ def _count_eyes(change: int) -> None:
         before, _open_eyes = _open_eyes, _open_eyes + change
         if before == 0 and _open_eyes == 1:
             for cls in FAST_MODULES:
-                cls.forward = _watched_forward(_originals[cls])  # type: ignore[method-assign,assignment]
+                cls.forward = _watched_forward(_originals[cls])  # type: ignore[method-assign]
         elif _open_eyes == 0:
             for cls in FAST_MODULES:
-                cls.forward = _originals[cls]  # type: ignore[method-assign,assignment]
+                cls.forward = _originals[cls]  # type: ignore[method-assign]
 
 
 def _watched_forward(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -231,7 +231,7 @@ def cut(width: int, patch: int) -> nn.Conv2d:
 def convolutions(width: int, patch: int) -> nn.Sequential:
     """A stem that halves the image by 3 x 3 convolutions until each place is a patch.
 
-    Differs from Xiao et al. 2021: instance norm, which does not mix the examples of a batch and takes each image's own light
+    Differs from Xiao et al. 2021: instance norm, which does not mix the examples of a batch and takes each image's light
     and texture out, channel by channel; with batch or layer norm small models hardly begin to learn from few images.
     """
     steps = int(math.log2(patch))

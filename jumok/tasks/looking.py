@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, One, Patches
-from jumok.errors import JumokError
+from jumok.errors import JumokError, suggest
 from jumok.tasks.opened import Opened
 from jumok.watch import MEAN, Seen, watch
 
@@ -37,8 +37,6 @@ class Question:
     layers: bool = False
 
     def __post_init__(self) -> None:
-        from jumok.errors import suggest
-
         for method in self.methods:
             if method not in METHODS:
                 raise JumokError(f"no method {method!r}: {suggest(method, METHODS)}")

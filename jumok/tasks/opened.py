@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from jumok.data.images import resize
-from jumok.errors import JumokError
+from jumok.errors import JumokError, suggest
 from jumok.tasks.run import Run
 
 HALF = (0.5, 0.5, 0.5)
@@ -60,8 +61,6 @@ class Opened:
             return self.classes.index(target)
         if target.isdecimal() and int(target) < len(self.classes):
             return int(target)
-        from jumok.errors import suggest
-
         raise JumokError(f"{self.name} knows no class {target!r}: {suggest(target, self.classes[:20])}")
 
 
@@ -95,16 +94,33 @@ def _open_hf(name: str) -> Opened:
     if not local and (Path(name).is_absolute() or name.startswith(".")):
         raise JumokError(f"no model folder at {name}")
     try:
-        config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
-        model = AutoModelForImageClassification.from_pretrained(
-            name, local_files_only=local, use_safetensors=True, trust_remote_code=False
-        )
+        with _without_remarks():
+            config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+            model = AutoModelForImageClassification.from_pretrained(
+                name, local_files_only=local, use_safetensors=True, trust_remote_code=False
+            )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise JumokError(f"cannot open hf:{name}: {_first_line(error)}") from error
     mean, std, size = _preprocessing(name, local)
     classes = tuple(config.id2label[number] for number in range(config.num_labels))
     side = getattr(config, "image_size", None) or size
     return Opened(f"hf:{name}", model, classes, _pair(side), mean, std, lambda result: result.logits)
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Let `transformers` load without its progress bar and its remarks on standard error."""
+    from transformers.utils import logging
+
+    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def _preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tuple[float, ...], Any]:

@@ -1,0 +1,140 @@
+"""Models of every kind, opened by name and asked where they look."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from jumok.axes import Patches
+from jumok.errors import JumokError
+from jumok.tasks.looking import METHODS, Question, look
+from jumok.tasks.opened import open_model
+from jumok.watch import watch
+
+transformers = pytest.importorskip("transformers")
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+
+
+def save_hf(folder, config_class, model_class, **options):
+    torch.manual_seed(0)
+    labels = {0: "dog", 1: "cat", 2: "새"}
+    config = config_class(**{**SMALL, "image_size": 32, "patch_size": 8, **options}, id2label=labels)
+    model_class(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hf_vit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hf") / "vit"
+    save_hf(folder, transformers.ViTConfig, transformers.ViTForImageClassification)
+    settings = {"do_normalize": True, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def photographs(count=3):
+    generator = torch.Generator().manual_seed(0)
+    sizes = [(32, 32), (40, 70), (100, 33)]
+    return [torch.randint(0, 256, (3, *sizes[n % 3]), dtype=torch.uint8, generator=generator) for n in range(count)]
+
+
+def test_a_transformers_folder_is_opened_with_its_labels_and_normalisation(hf_vit):
+    opened = open_model(f"hf:{hf_vit}")
+    assert opened.classes == ("dog", "cat", "새")
+    assert opened.size == (32, 32)
+    image = torch.full((3, 32, 32), 51, dtype=torch.uint8)
+    wanted = (torch.tensor([0.2, 0.2, 0.2]) - torch.tensor([0.1, 0.2, 0.3])) / torch.tensor([0.4, 0.5, 0.6])
+    torch.testing.assert_close(opened.prepare([image])[0, :, 5, 5], wanted)
+    assert opened.index("새") == 2
+    assert opened.index("1") == 1
+    with pytest.raises(JumokError, match="knows no class 'dgo': did you mean 'dog'"):
+        opened.index("dgo")
+
+
+@pytest.mark.parametrize("family", ["ViT", "DeiT", "Dinov2WithRegisters"])
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_agree_with_watch_itself_and_images_do_not_touch(tmp_path, family, method):
+    config, model = (getattr(transformers, family + name) for name in ("Config", "ForImageClassification"))
+    opened = open_model(f"hf:{save_hf(tmp_path / 'model', config, model)}")
+    images = photographs()
+    answers = look(opened, images, Question((method,), layers=True))
+    for image, answer in zip(images, answers, strict=True):
+        alone = look(opened, [image], Question((method,)))[0]
+        torch.testing.assert_close(alone.heats[method].weights, answer.heats[method].weights, atol=1e-6, rtol=1e-4)
+        assert float(answer.probabilities.sum()) == pytest.approx(1, abs=1e-5)
+        assert answer.target == answer.predicted
+        assert [layer.lead for layer in answer.layers] == [("head",)] * 2
+    pixels = opened.prepare(images).requires_grad_()
+    with watch(opened.model) as seen:
+        logits = opened(pixels)
+    wanted = {
+        "rollout": lambda: seen.rollout("cls"),
+        "relevance": lambda: seen.relevance(logits.max(1).values, "cls"),
+        "raw": lambda: seen.row(-1, "cls").mean("head"),
+    }[method]()
+    assert isinstance(wanted.keys, Patches)
+    for number, answer in enumerate(answers):
+        torch.testing.assert_close(answer.heats[method].weights, wanted.at(batch=number).weights, atol=1e-6, rtol=1e-4)
+
+
+def test_target_layer_and_head_are_chosen(hf_vit):
+    opened = open_model(f"hf:{hf_vit}")
+    image = photographs(1)
+    first = look(opened, image, Question(("relevance",), target=0))[0]
+    second = look(opened, image, Question(("relevance",), target=2))[0]
+    assert first.target == 0
+    assert not torch.allclose(first.heats["relevance"].weights, second.heats["relevance"].weights)
+    head = look(opened, image, Question(("raw",), layer=0, head=1, layers=True))[0]
+    torch.testing.assert_close(head.heats["raw"].weights[0], head.layers[0].weights[1, 0])
+    with pytest.raises(JumokError, match="head=9 is outside"):
+        look(opened, image, Question(("raw",), head=9))
+    with pytest.raises(JumokError, match="call 7 is outside"):
+        look(opened, image, Question(("raw",), layer=7))
+    with pytest.raises(JumokError, match="did you mean 'rollout'"):
+        Question(("rolout",))
+
+
+def test_a_run_with_mean_pooling_is_asked_by_the_mean_over_patches(job):
+    job("run", epochs=1, options={"pool": "mean", "registers": 2}).start()
+    from jumok.tasks.run import Run
+
+    folder = job("run2", epochs=1, options={"pool": "mean", "registers": 2})
+    folder.start()
+    Run.load(folder.folder)
+    opened = open_model(str(folder.folder))
+    answer = look(opened, photographs(1), Question(tuple(METHODS), layers=True))[0]
+    assert answer.heats["raw"].queries.labels() == ["mean"]
+    wanted = answer.layers[-1].weights[:, 2:].mean((0, 1))
+    torch.testing.assert_close(answer.heats["raw"].weights[0], wanted, atol=1e-6, rtol=1e-5)
+    assert answer.heats["rollout"].keys.special == ("reg1", "reg2")
+
+
+def test_models_that_are_not_there_or_cannot_be_followed(tmp_path):
+    with pytest.raises(JumokError, match="no run at"):
+        open_model(str(tmp_path / "none"))
+    with pytest.raises(JumokError, match="no model folder at"):
+        open_model(f"hf:{tmp_path / 'none'}")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(JumokError, match="cannot open hf:"):
+        open_model(f"hf:{tmp_path / 'empty'}")
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
+    transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
+    with pytest.raises(JumokError, match="no attention call was seen"):
+        look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), Question())
+
+
+def test_weights_kept_as_a_pickle_are_not_read(hf_vit, tmp_path):
+    for name in ("config.json",):
+        (tmp_path / name).write_bytes((hf_vit / name).read_bytes())
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(JumokError, match="cannot open hf:"):
+        open_model(f"hf:{tmp_path}")
+
+
+def test_pillow_and_tensors_of_any_size_are_stretched_to_the_model(hf_vit):
+    opened = open_model(f"hf:{hf_vit}")
+    picture = torch.from_numpy(np.array(Image.new("RGB", (10, 90), (255, 0, 0)))).permute(2, 0, 1)
+    assert opened.prepare([picture]).shape == (1, 3, 32, 32)

@@ -1,0 +1,105 @@
+"""Imports run one way, and heavy libraries wait until they are needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jumok
+
+PACKAGE = Path(jumok.__file__).parent
+
+BASE = {"errors", "files", "axes", "attention"}
+WATCH = {"watch", "recorder", "torch_multi_head", "geometry", "records", "flow"}
+# Each part of the package, and the parts that it may import; itself is understood.
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    "memory": set(),
+    "axes": {"errors"},
+    "attention": {"errors", "files", "axes"},
+    "records": {"errors", "axes", "attention"},
+    "geometry": {"errors", "axes"},
+    "flow": {"errors", "axes", "attention", "records"},
+    "torch_multi_head": {"errors", "records"},
+    "recorder": {"errors", "geometry", "records", "torch_multi_head"},
+    "watch": BASE | WATCH,
+    "mechanisms": BASE | WATCH,
+    "systems": BASE | WATCH | {"mechanisms"},
+    "data": {"errors", "files"},
+    "measures": BASE | {"records"},
+    "views": BASE | {"records"},
+    "tasks": BASE | WATCH | {"memory", "mechanisms", "systems", "data"},
+    "app": BASE | WATCH | {"memory", "mechanisms", "systems", "data", "measures", "views", "tasks"},
+    "__main__": {"app"},
+}
+HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
+
+
+def files():
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def part_of(path):
+    """The part of the package that a file belongs to: its folder or, at the top, its own name."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path):
+    """Full names of all that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written in full, from jumok. ..."
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_parts(path):
+    """The parts of the package that a file imports; names that the package itself holds belong to none."""
+    for name in imported(path):
+        top, _, rest = name.partition(".")
+        part = rest.partition(".")[0]
+        if top == "jumok" and ((PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").is_file()):
+            yield part
+
+
+def test_every_part_has_its_place():
+    assert {part_of(path) for path in files()} <= set(MAY_IMPORT)
+
+
+def test_the_rules_themselves_run_one_way():
+    done, left = set(), dict(MAY_IMPORT)
+    left["watch"] = left["watch"] - {"watch"}
+    while left:
+        free = {part for part, needs in left.items() if needs <= done}
+        assert free, f"these import each other in a circle: {sorted(left)}"
+        done |= free
+        left = {part: needs for part, needs in left.items() if part not in free}
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_run_one_way(path):
+    part = part_of(path)
+    wrong = {other for other in imported_parts(path) if other != part} - MAY_IMPORT[part]
+    assert not wrong, f"{part} may import {sorted(MAY_IMPORT[part])}, and {path.name} imports {sorted(wrong)}"
+
+
+def test_a_wrong_import_is_found(tmp_path):
+    file = tmp_path / "wrong.py"
+    file.write_text("import jumok.app.cli\nfrom jumok import systems, JumokError\ndef f():\n    from jumok.tasks import run\n")
+    assert set(imported_parts(file)) == {"app", "systems", "tasks"}
+
+
+def test_torchvision_is_no_dependency():
+    users = [path for path in files() if any(name.split(".")[0] == "torchvision" for name in imported(path))]
+    assert not users
+
+
+@pytest.mark.parametrize("module", ["jumok", "jumok.app.cli"])
+def test_importing_does_not_import_what_is_heavy(module):
+    script = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

@@ -1,0 +1,53 @@
+"""Freed memory stays with the process: no page is mapped twice for the same work."""
+
+import subprocess
+import sys
+
+import pytest
+
+from jumok import memory
+
+SCRIPT = """
+import resource, sys
+from jumok.memory import keep_freed
+import torch
+
+kept = sys.argv[1] == "keep" and keep_freed()
+
+def step():
+    arrays = [torch.ones(12 * 2**20) for _ in range(4)]  # 48 MiB each: glibc maps and unmaps such arrays by default
+    return sum(float(a[0]) for a in arrays)
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+step()
+before = faults()
+for _ in range(3):
+    step()
+print(int(kept), faults() - before)
+"""
+
+
+def run(how):
+    done = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
+    kept, faults = done.stdout.split()
+    return bool(int(kept)), int(faults)
+
+
+def test_steps_after_the_first_map_no_pages_anew():
+    kept, faults = run("keep")
+    if not kept:
+        pytest.skip("the C library is not glibc")
+    _, usual = run("usual")
+    assert faults < usual / 5
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch):
+    monkeypatch.setattr(memory, "_glibc", lambda: None)
+    assert memory.keep_freed() is False
+
+
+def test_no_library_is_opened_off_linux(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert memory.keep_freed() is False
