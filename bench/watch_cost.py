@@ -30,7 +30,12 @@ def model(attention: str) -> Any:
 
     torch.manual_seed(0)
     config = ViTConfig(
-        hidden_size=384, num_hidden_layers=12, num_attention_heads=6, intermediate_size=1536, image_size=224, patch_size=16
+        hidden_size=384,
+        num_hidden_layers=12,
+        num_attention_heads=6,
+        intermediate_size=1536,
+        image_size=224,
+        patch_size=16,
     )
     vit = ViTModel(config).eval()
     vit.set_attn_implementation(attention)

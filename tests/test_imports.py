@@ -62,7 +62,7 @@ def imported_parts(path):
     for name in imported(path):
         top, _, rest = name.partition(".")
         part = rest.partition(".")[0]
-        if top == "jumok" and ((PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").is_file()):
+        if top == "jumok" and part and ((PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").is_file()):
             yield part
 
 
@@ -89,7 +89,9 @@ def test_imports_run_one_way(path):
 
 def test_a_wrong_import_is_found(tmp_path):
     file = tmp_path / "wrong.py"
-    file.write_text("import jumok.app.cli\nfrom jumok import systems, JumokError\ndef f():\n    from jumok.tasks import run\n")
+    file.write_text(
+        "import jumok.app.cli\nfrom jumok import systems, JumokError\ndef f():\n    from jumok.tasks import run\n"
+    )
     assert set(imported_parts(file)) == {"app", "systems", "tasks"}
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jumok.data.batches import PixelStore
     from jumok.data.folders import ImageSet
     from jumok.tasks.fit import Outcome
+    from jumok.tasks.prepare import Loaders
 
 MACHINE = ("device", "threads")
 """What a resumed run may have otherwise than before."""
@@ -95,9 +96,6 @@ class _Job:
 
     config: RunConfig
     folder: Path
-    sets: Mapping[str, ImageSet]
-    train: PixelStore
-    val: PixelStore
     console: Console
 
 
@@ -120,11 +118,13 @@ def _begin(settings: Settings, out: Path) -> None:
     train, val = _decoded(settings.data, sets, size, console)
     config = prepare.configure(settings, sets, size, train)
     console.print(f"images brought to {size[0]} x {size[1]} pixels: {why}")
+    job = _Job(config, out, console)
+    loaders = prepare.loaders(config, sets, train, val)
     if first:
         from jumok.files import write_atomically
 
         write_atomically(out / CONFIG, config.to_yaml())
-    _train(_Job(config, out, sets, train, val, console))
+    _train(job, loaders)
 
 
 def _go_on(folder: Path, machine: Mapping[str, Any]) -> None:
@@ -142,19 +142,18 @@ def _go_on(folder: Path, machine: Mapping[str, Any]) -> None:
     prepare.check_unchanged(config, sets)
     console = _console(fit.World.found().first)
     train, val = _decoded(config.data, sets, config.size, console)
-    _train(_Job(config, folder, sets, train, val, console))
+    _train(_Job(config, folder, console), prepare.loaders(config, sets, train, val))
 
 
-def _train(job: _Job) -> None:
+def _train(job: _Job, loaders: Loaders) -> None:
     """Train, and say how it went."""
     from jumok.app.progress import Bar
-    from jumok.tasks import fit, prepare
+    from jumok.tasks import fit
     from jumok.tasks.classify import make_classifier
     from jumok.tasks.run import CARD
 
-    loaders = prepare.loaders(job.config, job.sets, job.train, job.val)
     module = make_classifier(job.config, steps_per_epoch=len(loaders.train))
-    job.console.print(_about(job.config, module.size, len(loaders.train)))
+    job.console.print(_about(job.config, module.size, len(loaders.train), fit.World.found().size))
     bar = Bar(job.console, job.config.training.epochs, len(loaders.train))
     try:
         outcome = fit.fit(module, loaders.train, loaders.val, job.folder, job.config.training, (bar,))
@@ -214,10 +213,11 @@ def _refuse(given: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> 
         raise JumokError(f"--resume goes on with the run's own settings: leave out {', '.join(extra)}")
 
 
-def _about(config: RunConfig, parameters: int, steps: int) -> str:
+def _about(config: RunConfig, parameters: int, steps: int, processes: int) -> str:
     counts, training = config.found.counts, config.training
+    shared = f" in {processes} processes" if processes > 1 else ""
     return (
         f"{counts['train']:,} training and {counts['val']:,} validation images of {len(config.found.classes)} classes; "
         f"{config.system} with {parameters / 1e6:.2f} million weights; "
-        f"{training.epochs} epochs of {steps} steps of {training.batch_size}; CPU threads: {training.threads}"
+        f"{training.epochs} epochs of {steps} steps of {training.batch_size}; CPU threads: {training.threads}{shared}"
     )

@@ -21,7 +21,7 @@ Change = Callable[[Surface, float], None]
 CLASSES = ("normal", "scratch", "dent", "stain")
 VISIBLE = 0.25  # a pixel is in the mask where the defect has at least this part of its full strength
 CONTRAST = 0.15  # a defect changes the picture inside its mask by at least this, of 0..1, on average
-SMALLEST = {"scratch": 0.014, "dent": 0.022, "stain": 0.022}  # a defect covers at least this part of the image
+SMALLEST = {"scratch": 0.018, "dent": 0.022, "stain": 0.022}  # a defect covers at least this part of the image
 
 
 def draw(rng: np.random.Generator, kind: str, size: int) -> tuple[Picture, Picture]:
@@ -41,16 +41,15 @@ def draw(rng: np.random.Generator, kind: str, size: int) -> tuple[Picture, Pictu
         MARKS[mark](surface)
     marked = np.abs(surface.albedo - bare).max(0) > 0.05
     lamp = Lamp.hang(rng)
-    strength = np.zeros_like(surface.height)
+    lit, strength = lamp.light(surface), np.zeros_like(surface.height)
     if kind != "normal":
-        surface, strength = _spoil(surface, lamp, kind, marked)
-    return photograph(lamp.light(surface), rng, fineness), _mask(strength, fineness)
+        lit, strength = _spoil(surface, lamp, lit, kind, marked)
+    return photograph(lit, rng, fineness), _mask(strength, fineness)
 
 
-def _spoil(surface: Surface, lamp: Lamp, kind: str, marked: Truth) -> tuple[Surface, Array]:
-    """Add a defect that stands out from what is there; where it does not, make it stronger or put it elsewhere."""
-    clean = lamp.light(surface)
-    best = (-1.0, surface, surface.height)
+def _spoil(surface: Surface, lamp: Lamp, clean: Array, kind: str, marked: Truth) -> tuple[Array, Array]:
+    """Light the surface with a defect that stands out; where it does not, make it stronger or put it elsewhere."""
+    best = (-1.0, clean, surface.height)
     for _ in range(4):
         strength, change = _place(surface, kind, marked)
         inside = strength >= VISIBLE
@@ -58,10 +57,11 @@ def _spoil(surface: Surface, lamp: Lamp, kind: str, marked: Truth) -> tuple[Surf
         for force in (1.0, 1.4, 2.0):
             spoilt = surface.copy()
             change(spoilt, force)
-            contrast = float(np.abs(lamp.light(spoilt) - clean)[:, inside].max(0).mean())
-            if contrast >= wanted:
-                return spoilt, strength
-            best = max(best, (contrast / wanted, spoilt, strength), key=lambda found: found[0])
+            lit = lamp.light(spoilt)
+            contrast = float(np.abs(lit - clean)[:, inside].max(0).mean()) / wanted
+            best = max(best, (contrast, lit, strength), key=lambda found: found[0])
+            if contrast >= 1:
+                return lit, strength
     return best[1:]
 
 
@@ -238,7 +238,7 @@ def _scratch(surface: Surface) -> tuple[Array, Change]:
     """A thin curved groove that thins out at both ends, with a ridge of displaced matter on each side."""
     rng = surface.rng
     u, v = surface.frame(*surface.somewhere())
-    half, bend, width = rng.uniform(0.2, 0.4), rng.normal(0, 0.7), rng.uniform(0.011, 0.016)
+    half, bend, width = rng.uniform(0.22, 0.42), rng.normal(0, 0.7), rng.uniform(0.013, 0.019)
     wave, turns = rng.uniform(0, 0.012), rng.uniform(8, 20)
     curve = bend * u**2 + wave * np.sin(turns * u)
     slope = 2 * bend * u + wave * turns * np.cos(turns * u)

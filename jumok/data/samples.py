@@ -26,7 +26,7 @@ FORMAT = "jumok-inspection/1"
 
 
 def write_inspection(
-    folder: Path, *, seed: int = 0, size: int = 64, train: int = 1200, val: int = 200, test: int = 400
+    folder: Path, *, seed: int = 0, size: int = 64, train: int = 2400, val: int = 200, test: int = 400
 ) -> None:
     """Write an image folder of generated surfaces, with a mask for every defect.
 

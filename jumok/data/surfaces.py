@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -39,8 +40,7 @@ class Surface:
         """(along, across) of every pixel, in axes turned by `angle` (radians) about a place."""
         y, x = _grid(len(self.height))
         y, x = y - np.float32(place[0]), x - np.float32(place[1])
-        cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        return x * cos + y * sin, y * cos - x * sin
+        return _turn(y, x, angle)
 
     def somewhere(self) -> tuple[tuple[float, float], float]:
         """A place anywhere in the picture, and an angle."""
@@ -59,7 +59,7 @@ class Surface:
     def noise(self, along: float, across: float, angle: float = 0.0) -> Array:
         """Smooth noise of unit deviation; `along` and `across` (image sides) are the lengths of its grain."""
         fy, fx = _frequencies(len(self.height))
-        u, v = fx * np.cos(angle) + fy * np.sin(angle), fy * np.cos(angle) - fx * np.sin(angle)
+        u, v = _turn(fy, fx, angle)
         return self._filtered(np.exp(-2 * np.pi**2 * ((along * u) ** 2 + (across * v) ** 2)))
 
     def clouds(self, power: float) -> Array:
@@ -134,6 +134,12 @@ def photograph(lit: Array, rng: np.random.Generator, fineness: int) -> Picture:
 def planes(colour: Array) -> Array:
     """A colour (3,), to be laid over (3, pixels, pixels)."""
     return colour.astype(np.float32)[:, None, None]
+
+
+def _turn(y: Array, x: Array, angle: float) -> tuple[Array, Array]:
+    """(along, across) in axes turned by an angle."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return x * cos + y * sin, y * cos - x * sin
 
 
 @lru_cache(maxsize=4)

@@ -57,7 +57,7 @@ def build(name: str, config: BaseModel) -> nn.Module:
     """
     system = _system(name)
     if not isinstance(config, system.config):
-        raise JumokError(f"{name} is built from a {system.config.__name__}, got a {type(config).__name__}")
+        raise JumokError(f"{name} is built from {system.config.__name__}, got {type(config).__name__}")
     return system.model(config)
 
 

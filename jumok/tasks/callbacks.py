@@ -35,7 +35,10 @@ Row = dict[str, float]
 
 
 class Signals:
-    """Notes Ctrl-C and SIGTERM instead of dying of them; a second Ctrl-C stops at once."""
+    """Notes Ctrl-C and SIGTERM instead of dying of them; a second Ctrl-C stops at once.
+
+    Within the block `install` takes the two over; afterwards they are as they were before it.
+    """
 
     def __init__(self) -> None:
         self.received = 0
@@ -43,12 +46,12 @@ class Signals:
 
     def install(self) -> None:
         """Take the two signals over, where this thread may."""
-        if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                before = signal.signal(signum, self._note)
-                self._before.setdefault(signum, before)
+        for signum in self._before:
+            signal.signal(signum, self._note)
 
     def __enter__(self) -> Signals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *_: object) -> None:

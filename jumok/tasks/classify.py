@@ -86,7 +86,7 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW that decays matrices only, with a learning rate that rises in a line and falls in a cosine."""
         settings = self.training_config
-        fused = settings.precision != "16" and self.device.type in ("cpu", "cuda")
+        fused = settings.precision == "32" and self.device.type in ("cpu", "cuda")
         groups = parameter_groups(self.model, settings.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=fused)
         schedule = LambdaLR(optimizer, lambda step: rate(step, self.steps, settings.warmup))

@@ -1,30 +1,10 @@
-"""A small folder of images that are told apart by their brighter half, and everything needed to train on it."""
+"""Images and training runs that tests share."""
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-from jumok.tasks import prepare
-from jumok.tasks.classify import make_classifier
-from jumok.tasks.config import DataConfig, Settings, TrainingConfig
-from jumok.tasks.fit import fit
-
-TINY = {"width": 16, "depth": 2, "heads": 2, "patch": 4, "stem": "patch"}
-
-
-def write_photos(folder: Path, *, each: int = 20, side: int = 16, classes: tuple[str, ...] = ("left", "right")) -> Path:
-    chance = np.random.default_rng(0)
-    for name in classes:
-        (folder / name).mkdir(parents=True)
-        for number in range(each):
-            pixels = chance.integers(0, 120, (side, side, 3))
-            half = slice(0, side // 2) if name == "left" else slice(side // 2, side)
-            pixels[:, half] += 120
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{number:03}.png")
-    return folder
+from small_runs import Job, write_photos
 
 
 @pytest.fixture(scope="session")
@@ -35,31 +15,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-class Job:
-    """One training run that a test can start, break and start again."""
-
-    def __init__(self, photos: Path, folder: Path, options=None, **training):
-        given = {"epochs": 3, "batch_size": 8, "checkpoint_every": 1, "device": "cpu", "flips": "none", **training}
-        settings = Settings(
-            system="vit-nano",
-            options={**TINY, **(options or {})},
-            data=DataConfig(images=str(photos)),
-            training=TrainingConfig(**given),
-        )
-        self.folder = folder
-        self.sets = prepare.find(settings.data, settings.training.seed)
-        size, _ = prepare.choose_size(settings.data, self.sets["train"])
-        self.stores = prepare.stores(settings.data, self.sets, size)
-        self.config = prepare.configure(settings, self.sets, size, self.stores[0])
-
-    def start(self, *watchers):
-        loaders = prepare.loaders(self.config, self.sets, *self.stores)
-        self.module = make_classifier(self.config, steps_per_epoch=len(loaders.train))
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.yaml").write_text(self.config.to_yaml())
-        return fit(self.module, loaders.train, loaders.val, self.folder, self.config.training, watchers)
 
 
 @pytest.fixture

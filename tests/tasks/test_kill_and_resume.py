@@ -8,36 +8,16 @@ import time
 
 import pytest
 import torch
-from conftest import TINY
+from small_runs import TINY
 from test_fit import same_end
 
 from jumok.app.cli import run
 from jumok.tasks.checkpoint import load_state
 
-SETTINGS = [
-    "--system",
-    "vit-nano",
-    "--epochs",
-    "4",
-    "--batch-size",
-    "4",
-    "--seed",
-    "3",
-    "--device",
-    "cpu",
-    "--threads",
-    "1",
-    "--mixup",
-    "0.4",
-    "--ema",
-    "0.9",
-    "--checkpoint-every",
-    "2",
-    "--option",
-    "dropout=0.1",
-    "--option",
-    "drop_path=0.1",
-]
+SETTINGS = """
+    --system vit-nano --epochs 4 --batch-size 4 --seed 3 --device cpu --threads 1 --mixup 0.4 --ema 0.9
+    --checkpoint-every 2 --option dropout=0.1 --option drop_path=0.1
+""".split()  # noqa: SIM905 (as it is typed)
 OPTIONS = [word for key, value in TINY.items() for word in ("--option", f"{key}={value}")]
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from conftest import write_photos
 from PIL import Image
+from small_runs import write_photos
 
 from jumok.data.batches import PixelStore
 from jumok.errors import JumokError

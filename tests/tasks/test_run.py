@@ -4,6 +4,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from small_runs import Job
 
 import jumok
 from jumok.errors import JumokError
@@ -12,8 +13,6 @@ from jumok.tasks.run import Run
 
 @pytest.fixture(scope="module")
 def folder(photos, tmp_path_factory):
-    from conftest import Job
-
     run = Job(photos, tmp_path_factory.mktemp("runs") / "first", epochs=1)
     run.start()
     return run.folder
@@ -26,7 +25,7 @@ def copy(folder, tmp_path):
 
 def test_load_gives_something_ready_to_use(folder, photos):
     run = jumok.load(str(folder))
-    assert run.classes == ("left", "right")
+    assert run.classes == ("blue", "red")
     assert not run.model.training
     path = next(photos.rglob("*.png"))
     pixels = run.prepare([path, str(path), Image.open(path)])
@@ -81,7 +80,7 @@ def test_no_run_there_is_said(folder, tmp_path):
 
 def test_a_run_before_its_first_checkpoint_says_how_to_go_on(copy):
     (copy / "weights.safetensors").unlink()
-    with pytest.raises(JumokError, match="has no weights yet: .*--resume"):
+    with pytest.raises(JumokError, match=r"has no weights yet: .*--resume"):
         Run.load(copy)
 
 

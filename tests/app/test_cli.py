@@ -1,0 +1,153 @@
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from app_helpers import start
+
+import jumok as package
+from jumok.app import cli
+from jumok.errors import Interrupted, JumokError
+
+COMMANDS = ("train", "look", "measure", "eval", "sample")
+
+
+def seconds(code: str) -> float:
+    """Processor time of a fresh interpreter, the least of five: what other programs do does not count."""
+    spent = []
+    for _ in range(5):
+        before = os.times()
+        subprocess.run([sys.executable, *code.split(" ", 1)], check=True, capture_output=True)
+        after = os.times()
+        spent.append(after.children_user - before.children_user + after.children_system - before.children_system)
+    return min(spent)
+
+
+def test_help_and_import_are_quick():
+    assert seconds("-m jumok --help".replace("-m jumok", "-mjumok")) < 0.3
+    assert seconds("-c import(jumok)".replace("import(jumok)", "import\tjumok")) < 0.3
+
+
+@pytest.mark.parametrize("code", ["import jumok", "from jumok.app import cli; cli.build(None)"])
+def test_neither_import_nor_help_needs_the_heavy_libraries(code):
+    heavy = "torch", "numpy", "pytorch_lightning", "matplotlib", "PIL", "kornia", "sklearn", "transformers"
+    check = f"{code}; import sys; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", check], text=True).strip() == "[]"
+
+
+def test_help_lists_the_commands_and_each_has_help(jumok):
+    said = jumok("--help")
+    assert said.status == 0
+    assert all(f" {name} " in said.out for name in COMMANDS)
+    for name in COMMANDS:
+        said = jumok(name, "--help")
+        assert said.status == 0
+        assert "Usage: jumok" in said.out
+
+
+def test_every_command_that_is_listed_is_there():
+    for name in cli.COMMANDS:
+        built = cli.build(name)
+        assert built is not None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "No such command 'trian'. Did you mean 'train'? (see jumok --help)"),
+        (["train", "--epoch", "3"], "No such option: --epoch (Possible options: --epochs) (see jumok train --help)"),
+        (["train", "x", "--epochs", "many"], "'many' is not a valid int"),
+        (["eval"], "Missing argument"),
+        (["sample", "inspection"], "Missing argument"),
+    ],
+)
+def test_usage_errors_are_one_line_and_status_2(jumok, words, message):
+    said = jumok(*words)
+    assert said.status == 2
+    assert said.err.startswith("jumok: ")
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_no_command_shows_the_help(jumok):
+    said = jumok()
+    assert said.status == 2
+    assert "train" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (JumokError("a\nb"), 2, "jumok: a b\n"),
+        (Interrupted(2, "stopped"), 130, "jumok: stopped\n"),
+        (Interrupted(15, "stopped"), 143, "jumok: stopped\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (ModuleNotFoundError("x", name="transformers.models"), 2, "pip install 'jumok[hf]'"),
+        (ModuleNotFoundError("x", name="timm"), 2, "pip install 'jumok[timm]'"),
+    ],
+)
+def test_errors_become_one_line_and_a_status(jumok, monkeypatch, error, status, message):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr("jumok.data.samples.write_inspection", lambda *_, **__: fail())
+    said = jumok("sample", "inspection", "nowhere")
+    assert said.status == status
+    assert message in said.err
+    assert "Traceback" not in said.err
+
+
+def test_what_is_a_mistake_of_ours_is_not_hidden(monkeypatch):
+    def fail(*_, **__):
+        raise ModuleNotFoundError("x", name="jumok.gone")
+
+    monkeypatch.setattr("jumok.data.samples.write_inspection", fail)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["sample", "inspection", "nowhere"])
+
+
+def test_errors_say_which_process_they_are_of(jumok, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert jumok("eval", "nowhere", "nothing").err.startswith("jumok (process 1): no run at nowhere")
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    process = start("train", "--help")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 1
+
+
+def test_the_version_is_the_packages_own():
+    project = tomllib.loads((Path(package.__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert package.__version__ == project["version"]
+
+
+def test_public_names_are_there_and_no_others_are_said_to_be():
+    assert package.__all__ == sorted(package.__all__)
+    for name in package.__all__:
+        assert callable(getattr(package, name))
+    assert set(package.__all__) <= set(dir(package))
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = package.lode
+
+
+def test_watch_is_the_module_and_the_function():
+    import jumok.watch as module
+
+    assert package.watch is module
+    assert callable(package.watch)
+
+
+def test_sample_writes_images_and_masks(jumok, tmp_path):
+    said = jumok("sample", "inspection", tmp_path / "s", "--size", 32, "--train", 8, "--val", 4, "--test", 4)
+    assert said.status == 0
+    assert len(list((tmp_path / "s" / "images").rglob("*.png"))) == 16
+    assert "16 images in" in said.out
+    said = jumok("sample", "inspection", tmp_path / "t", "--size", 3)
+    assert said.status == 2
+    assert said.err.count("\n") == 1

@@ -1,0 +1,48 @@
+"""Two processes that share each batch end where one process ends, but for the order of sums."""
+
+import csv
+
+import pytest
+import torch
+from app_helpers import QUICK, start
+
+from jumok.tasks.checkpoint import load_state, read_tensors
+
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+MORE = [*QUICK, "--epochs", "3", "--mixup", "0.4", "--flips", "both", "--lr", "0.002"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(jumok, coloured, tmp_path):
+    process = start("train", coloured, "--out", tmp_path / "two", *MORE, launcher=LAUNCHER)
+    said, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    assert "Traceback" not in error
+    assert jumok("train", coloured, "--out", tmp_path / "one", *MORE).status == 0
+    assert said.count("epoch 1/3") == said.count("images/s on cpu") == 1
+    assert "2 processes" in said
+    states = [load_state(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("one", "two")]
+    for part in ("state_dict", "current_model_state"):
+        for name, value in states[0][part].items():
+            torch.testing.assert_close(states[1][part][name], value, rtol=1e-3, atol=2e-5, msg=name)
+    moved = load_state(tmp_path / "two" / "checkpoints" / "last.safetensors")["current_model_state"]
+    assert (moved["model.head.weight"] - states[1]["state_dict"]["model.head.weight"]).abs().max() > 1e-4
+    rows = [list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("one", "two")]
+    for one, two in zip(*rows, strict=True):
+        assert {key: float(value) for key, value in two.items()} == pytest.approx(
+            {key: float(value) for key, value in one.items()}, rel=1e-4
+        )
+    names = [{path.name for path in (tmp_path / name).iterdir()} for name in ("one", "two")]
+    assert names[0] == names[1]
+    assert read_tensors(tmp_path / "two" / "weights.safetensors")[1].keys()
+    assert len(list((tmp_path / "two" / "logs").iterdir())) == 1
+
+
+def test_a_batch_that_does_not_divide_is_refused(jumok, coloured, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    monkeypatch.setenv("RANK", "0")
+    said = jumok("train", coloured, "--out", tmp_path / "run", *QUICK)
+    assert said.status == 2
+    assert "a global batch of 8 does not divide among 3 ranks" in said.err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,64 @@
+"""Systems by name."""
+
+import pytest
+import torch
+from pydantic import BaseModel
+
+from jumok import systems
+from jumok.errors import JumokError
+from jumok.systems.vit import ViT, ViTConfig
+
+PARAMETERS = {"vit-nano": 0.57e6, "vit-tiny": 5.7e6, "vit-small": 22.1e6, "vit-base": 86.6e6}  # as published, but nano
+
+
+def test_names():
+    assert systems.names() == list(PARAMETERS)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_sizes(name):
+    with torch.device("meta"):
+        model = systems.build(name, systems.configure(name, classes=1000))
+    assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(PARAMETERS[name], rel=0.01)
+
+
+def test_a_system_built_by_name_classifies():
+    config = systems.configure("vit-nano", classes=3, image_size=32, depth=1)
+    assert isinstance(config, ViTConfig)
+    model = systems.build("vit-nano", config)
+    assert isinstance(model, ViT)
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 3)
+
+
+def test_options_win_over_what_the_name_stands_for():
+    config = systems.configure("vit-tiny", classes=3, depth=2, registers=4)
+    assert (config.width, config.depth, config.registers) == (192, 2, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"classes": 3, "widht": 8}, "vit-tiny has no option 'widht': did you mean 'width'?"),
+        ({}, "vit-tiny: classes is missing"),
+        ({"classes": 0}, "vit-tiny: classes is 0, but input should be greater than or equal to 1"),
+        ({"classes": 3, "heads": 5}, "vit-tiny: heads 5 do not divide width 192: choose a divisor"),
+    ],
+)
+def test_wrong_options_raise_in_one_line(options, words):
+    with pytest.raises(JumokError) as raised:
+        systems.configure("vit-tiny", **options)
+    assert str(raised.value) == words
+
+
+def test_an_unknown_name_raises():
+    for call in (systems.configure, lambda name: systems.build(name, ViTConfig(classes=2))):
+        with pytest.raises(JumokError, match="no system 'vit-tinny': did you mean 'vit-tiny'"):
+            call("vit-tinny")
+
+
+def test_a_configuration_of_another_system_raises():
+    class OtherConfig(BaseModel):
+        classes: int = 2
+
+    with pytest.raises(JumokError, match="vit-tiny is built from ViTConfig, got OtherConfig"):
+        systems.build("vit-tiny", OtherConfig())

@@ -1,0 +1,49 @@
+"""A small folder of images that are told apart by their colour, and everything needed to train on it."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jumok.tasks import prepare
+from jumok.tasks.classify import make_classifier
+from jumok.tasks.config import DataConfig, Settings, TrainingConfig
+from jumok.tasks.fit import fit
+
+TINY = {"width": 16, "depth": 2, "heads": 2, "patch": 4, "stem": "patch"}
+
+
+def write_photos(folder: Path, *, each: int = 20, side: int = 16, classes: tuple[str, ...] = ("blue", "red")) -> Path:
+    chance = np.random.default_rng(0)
+    for name in classes:
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            pixels = chance.integers(0, 120, (side, side, 3))
+            pixels[..., 0 if name == "red" else 2] += 60
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{number:03}.png")
+    return folder
+
+
+class Job:
+    """One training run that a test can start, break and start again."""
+
+    def __init__(self, photos: Path, folder: Path, options=None, **training):
+        given = {"epochs": 3, "batch_size": 8, "checkpoint_every": 1, "device": "cpu", "flips": "none", **training}
+        settings = Settings(
+            system="vit-nano",
+            options={**TINY, **(options or {})},
+            data=DataConfig(images=str(photos)),
+            training=TrainingConfig(**given),
+        )
+        self.folder = folder
+        self.sets = prepare.find(settings.data, settings.training.seed)
+        size, _ = prepare.choose_size(settings.data, self.sets["train"])
+        self.stores = prepare.stores(settings.data, self.sets, size)
+        self.config = prepare.configure(settings, self.sets, size, self.stores[0])
+
+    def start(self, *watchers):
+        loaders = prepare.loaders(self.config, self.sets, *self.stores)
+        self.module = make_classifier(self.config, steps_per_epoch=len(loaders.train))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.yaml").write_text(self.config.to_yaml())
+        return fit(self.module, loaders.train, loaders.val, self.folder, self.config.training, watchers)
