@@ -19,7 +19,7 @@ from bench.table import Row, interleaved, ratio
 from jumok.watch import watch
 
 SIZES = {224: (1.15, 15), 448: (1.30, 9), 768: (1.50, 5)}
-"""Image side: the most that watch with rollout may cost as a multiple of the plain pass, and the rounds that are timed."""
+"""Image side: the most that watch with rollout may cost, in plain passes, and how many rounds are timed."""
 LARGE = 768
 EAGER_ROUNDS = 3
 

@@ -97,7 +97,7 @@ def _status(arguments: list[str]) -> int:
 
 def _usage(error: Any) -> int:
     """What the command line itself found wrong: an unknown option, a missing argument, or no command at all."""
-    if not getattr(error, "message", ""):
+    if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
         context = getattr(error, "ctx", None)

@@ -63,7 +63,8 @@ def command(
     if truth.without:
         console.print(f"classes without masks, not measured: {', '.join(truth.without)}", markup=False)
     console.print(table(report.header(), report.rows()))
-    console.print(table(report.header(), report.difference_rows()))
+    for line in verdicts(report):
+        console.print(line, markup=False)
     console.print(f"written: {folder / 'measure.json'}, {folder / 'measure.png'}", markup=False)
 
 
@@ -108,6 +109,22 @@ def _measured(
                 meter.add(picture, mask, answer.heats, name=str(path))
             count(min(start + size, len(images)), len(images))
     return meter.report()
+
+
+def verdicts(report: Report) -> list[str]:
+    """For each method, the baselines that it beats for sure, by pointing and by AUPRC."""
+    from jumok.measures.report import BASELINES, TITLES
+
+    lines = []
+    for method in report.methods:
+        for score in ("pointing", "auprc"):
+            gains = [gain for gain in report.differences if gain.method == method.method]
+            beaten = [gain.baseline for gain in gains if gain.scores[score].low > 0]
+            rest = [name for name in BASELINES if name not in beaten]
+            better = f"better than {', '.join(beaten)}" if beaten else ""
+            not_so = f"not surely better than {', '.join(rest)}" if rest else ""
+            lines.append(f"{method.method}, {TITLES[score]}: {'; '.join(filter(None, (better, not_so)))}")
+    return lines
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:

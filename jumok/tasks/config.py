@@ -20,6 +20,8 @@ CONFIG_LIMIT = 4 << 20
 """Bytes that a configuration file may have."""
 LARGEST = 4096
 """Pixels that an image's side may have."""
+FROM_DATA = ("classes", "image_size")
+"""Options of a system that follow from the data."""
 DEVICES = r"auto|cpu|mps|cuda(:\d{1,3})?"
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
@@ -128,6 +130,8 @@ class Settings(_Strict):
         values = read_yaml(path) if path else {}
         facts = set(RunConfig.model_fields) - set(Settings.model_fields)
         own = {key: value for key, value in values.items() if key not in facts}
+        if "found" in values and isinstance(own.get("options"), dict):  # what its data decided, other data may not
+            own["options"] = {key: value for key, value in own["options"].items() if key not in FROM_DATA}
         return parse(cls, _merged(own, flags or {}), str(path) if path else "the flags")
 
 

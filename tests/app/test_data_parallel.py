@@ -11,6 +11,8 @@ from jumok.tasks.checkpoint import load_state, read_tensors
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 MORE = [*QUICK, "--epochs", "3", "--mixup", "0.4", "--flips", "both", "--lr", "0.002"]
 
+WIDTH = 16
+
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does(jumok, coloured, tmp_path):
@@ -24,7 +26,11 @@ def test_two_processes_train_as_one_does(jumok, coloured, tmp_path):
     states = [load_state(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("one", "two")]
     for part in ("state_dict", "current_model_state"):
         for name, value in states[0][part].items():
-            torch.testing.assert_close(states[1][part][name], value, rtol=1e-3, atol=2e-5, msg=name)
+            if name.endswith("qkv.bias"):  # the keys' bias changes nothing: its gradient is noise that Adam blows up
+                state, value = (torch.cat([bias[:WIDTH], bias[2 * WIDTH :]]) for bias in (states[1][part][name], value))
+            else:
+                state = states[1][part][name]
+            torch.testing.assert_close(state, value, rtol=1e-3, atol=2e-5)
     moved = load_state(tmp_path / "two" / "checkpoints" / "last.safetensors")["current_model_state"]
     assert (moved["model.head.weight"] - states[1]["state_dict"]["model.head.weight"]).abs().max() > 1e-4
     rows = [list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("one", "two")]
