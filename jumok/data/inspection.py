@@ -37,7 +37,7 @@ def draw(rng: np.random.Generator, kind: str, size: int) -> tuple[Picture, Pictu
     fineness = -(-128 // size)  # small pictures are drawn finer, then reduced
     surface = TEXTURES[rng.integers(len(TEXTURES))](Surface.blank(rng, size * fineness))
     bare = surface.albedo.copy()
-    for mark in rng.choice(len(MARKS), rng.choice((1, 2, 3), p=(0.55, 0.35, 0.1)), replace=False):
+    for mark in rng.choice(len(MARKS), rng.choice((1, 2, 3), p=(0.5, 0.4, 0.1)), replace=False, p=SHARES):
         MARKS[mark](surface)
     marked = np.abs(surface.albedo - bare).max(0) > 0.05
     lamp = Lamp.hang(rng)
@@ -157,7 +157,7 @@ TEXTURES: tuple[Callable[[Surface], Surface], ...] = (_brushed_metal, _woven_fab
 
 
 def _ink(rng: np.random.Generator) -> Array:
-    return _colour(rng, (0.05, 0.05, 0.06), (0.92, 0.92, 0.9), (0.85, 0.1, 0.12), (0.1, 0.15, 0.5), (0.9, 0.75, 0.1))
+    return _colour(rng, (0.05, 0.05, 0.06), (0.85, 0.1, 0.15), (0.1, 0.2, 0.6), (0.9, 0.75, 0.1), (0.1, 0.5, 0.25))
 
 
 def _label(surface: Surface) -> None:
@@ -166,7 +166,7 @@ def _label(surface: Surface) -> None:
     u, v = surface.frame(*surface.somewhere())
     half_u, half_v = rng.uniform(0.1, 0.19), rng.uniform(0.06, 0.11)
     box = np.maximum(np.abs(u) - half_u, np.abs(v) - half_v)
-    surface.paint(surface.edge(box), _colour(rng, (0.95, 0.95, 0.93), (0.95, 0.85, 0.3)))
+    surface.paint(surface.edge(box), _colour(rng, (0.93, 0.94, 0.9), (0.95, 0.85, 0.3), (0.95, 0.6, 0.2), (0.55, 0.8, 0.95)))
     stroke = rng.uniform(0.018, 0.03)
     if rng.random() < 0.5:
         bars = rng.random(64)[np.floor((u + 1) / stroke).astype(int) % 64] < 0.5
@@ -194,10 +194,10 @@ def _bolt(surface: Surface) -> None:
 
 
 def _hole(surface: Surface) -> None:
-    """A drilled hole with a bright chamfer."""
+    """A drilled hole with a chamfer of bare metal."""
     u, v = surface.frame(*surface.somewhere())
     rim = np.sqrt(u**2 + v**2) - surface.rng.uniform(0.03, 0.06)
-    surface.paint(0.7 * surface.edge(rim - 0.016), np.full(3, 0.9))
+    surface.paint(0.6 * surface.edge(rim - 0.016), np.full(3, 0.7))
     surface.paint(surface.edge(rim), np.full(3, 0.03))
 
 
@@ -206,7 +206,7 @@ def _seam(surface: Surface) -> None:
     _, v = surface.frame(*surface.somewhere())
     width = surface.rng.uniform(0.012, 0.022)
     surface.paint(0.9 * surface.edge(np.abs(v) - width / 2, 0.01), np.full(3, 0.04))
-    surface.height -= np.float32(0.012) * surface.edge(np.abs(v) - width, width)
+    surface.height -= np.float32(0.006) * surface.edge(np.abs(v) - width, width)
 
 
 def _stripe(surface: Surface) -> None:
@@ -229,6 +229,7 @@ def _print(surface: Surface) -> None:
 
 
 MARKS: tuple[Callable[[Surface], None], ...] = (_label, _bolt, _hole, _seam, _stripe, _print)
+SHARES = (0.28, 0.12, 0.28, 0.1, 0.12, 0.1)  # those with the strongest edges are the commonest
 
 
 # -- defects: each gives its strength, 0..1, where it lies, and what puts it there ---------------------
@@ -265,7 +266,7 @@ def _dent(surface: Surface) -> tuple[Array, Change]:
 
     def change(spoilt: Surface, force: float) -> None:
         spoilt.height -= np.float32(min(depth * force, 0.55 * radius)) * strength**2
-        spoilt.gloss = spoilt.gloss + np.float32(0.45) * strength  # pressed smooth
+        spoilt.gloss = spoilt.gloss + np.float32(0.35) * strength  # pressed smooth
 
     return strength, change
 

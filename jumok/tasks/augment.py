@@ -26,7 +26,8 @@ class Augmentation:
 
     Args:
         warp: shift, turn, zoom, and change light and contrast a little.
-        mirror: axes that an image may be flipped along: "none", "horizontal" or "both".
+        mirror: axes that an image may be flipped along: "none", "horizontal", "both", or "all", which adds the
+            diagonal and so every turn by a right angle (square images only).
         mixup: alpha of the Beta(alpha, alpha) that blends pairs of images; 0: none.
     """
 
@@ -54,7 +55,9 @@ class Augmentation:
     def _moved(self, images: Tensor, draw: Draw) -> Tensor:
         """Flip by copying, unless the image is resampled anyway."""
         across = draw.sign() if self.mirror != "none" else None
-        down = draw.sign() if self.mirror == "both" else None
+        down = draw.sign() if self.mirror in ("both", "all") else None
+        if self.mirror == "all":
+            images = torch.where(_per_image(draw.sign(), images) < 0, images.transpose(-1, -2), images)
         if self.warp:
             return _warped(images, draw, across, down)
         for sign, dim in ((across, -1), (down, -2)):

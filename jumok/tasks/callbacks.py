@@ -166,7 +166,8 @@ class Ledger(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loss = _mean_over_processes(outputs["loss"].detach().double())
+        exact = torch.float32 if pl_module.device.type == "mps" else torch.float64  # MPS has no float64
+        loss = _mean_over_processes(outputs["loss"].detach().to(exact))
         self._loss = loss if self._loss is None else self._loss + loss
         self._steps += 1
         self._recent.append(loss)

@@ -84,7 +84,9 @@ class TrainingConfig(_Strict):
     augment: bool = Field(
         default=True, description="Small random shifts, turns, zooms, and changes of light and contrast."
     )
-    flips: Literal["none", "horizontal", "both"] = Field(default="horizontal", description="Random mirror images.")
+    flips: Literal["none", "horizontal", "both", "all"] = Field(
+        default="horizontal", description="Random mirror images; all: also turned by right angles, if they are square."
+    )
     ema: float = Field(
         default=0.998, ge=0, lt=1, description="Decay of the averaged weights that are kept; 0: no averaging."
     )

@@ -98,6 +98,8 @@ def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int,
     data = settings.data.model_copy(
         update={"images": str(train.root.resolve()), "image_size": size[0] if size[0] == size[1] else size}
     )
+    if settings.training.flips == "all" and size[0] != size[1]:
+        raise JumokError(f"flips all needs square images, and these are {size[0]} x {size[1]}: use --flips both")
     training = settings.training.model_copy(update={"batch_size": batch_size(settings.training.batch_size, len(train))})
     return RunConfig(
         jumok=jumok.__version__,

@@ -136,16 +136,15 @@ def test_resuming_with_other_images_is_refused(jumok, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_leaves_a_run_that_goes_on(jumok, coloured, tmp_path, signum, status):
+def test_an_interrupt_leaves_a_run_that_goes_on(coloured, tmp_path):
     out = tmp_path / "run"
     process = start("train", coloured, "--out", out, *QUICK, "--epochs", 100000)
     wait_for((out / "metrics.csv").exists, process)
-    process.send_signal(signum)
+    process.send_signal(signal.SIGINT)
     said, error = process.communicate(timeout=60)
-    assert process.returncode == status
+    assert process.returncode == 130
     assert f"go on with: jumok train --resume {out}" in said
-    assert error.startswith("jumok: stopped by SIG")
+    assert error.startswith("jumok: stopped by SIGINT after step ")
     assert error.count("\n") == 1
     state = load_state(out / "checkpoints" / "last.safetensors")
     step = int(error.split("after step ")[1].split(";")[0])

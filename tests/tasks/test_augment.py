@@ -141,3 +141,15 @@ def test_seeds_differ_by_every_part_and_fit_torch_and_numpy():
     assert len(seeds) == 7
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert not math.isclose(mixed_seed(0), mixed_seed(1))
+
+
+def test_all_flips_give_the_eight_symmetries_of_a_square():
+    image = torch.arange(9.0).reshape(1, 1, 3, 3).expand(1, 3, 3, 3) / 9
+    seen = set()
+    for step in range(100):
+        changed, _ = Augmentation(warp=False, mirror="all", mixup=0)(
+            image, torch.zeros(1, dtype=torch.long), 2, Draw(0, step, 1, 0, 1, torch.device("cpu"))
+        )
+        seen.add(tuple(changed[0, 0].flatten().tolist()))
+    turned = [torch.rot90(side, k) for side in (image[0, 0], image[0, 0].flip(0)) for k in range(4)]
+    assert seen == {tuple(t.flatten().tolist()) for t in turned}

@@ -1,4 +1,4 @@
-"""A program that is run inside the test's own process, and images for it."""
+"""Images, training runs and a program inside the test's own process, for whoever wants them."""
 
 from pathlib import Path
 
@@ -7,6 +7,28 @@ import torch
 from app_helpers import QUICK, write_coloured
 
 from jumok.app.cli import main
+
+# -- training ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from small_runs import write_photos  # here, for it brings the trainer, which takes seconds to import
+
+    return write_photos(tmp_path_factory.mktemp("tasks") / "photos")
+
+
+@pytest.fixture
+def job(photos, tmp_path):
+    from small_runs import Job
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield lambda name="run", **settings: Job(photos, tmp_path / name, **settings)
+    torch.set_num_threads(threads)
+
+
+# -- the command line --------------------------------------------------------------------------
 
 
 class Said:
