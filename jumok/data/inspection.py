@@ -21,7 +21,7 @@ Change = Callable[[Surface, float], None]
 CLASSES = ("normal", "scratch", "dent", "stain")
 VISIBLE = 0.25  # a pixel is in the mask where the defect has at least this part of its full strength
 CONTRAST = 0.15  # a defect changes the picture inside its mask by at least this, of 0..1, on average
-SMALLEST = {"scratch": 0.018, "dent": 0.022, "stain": 0.022}  # a defect covers at least this part of the image
+SMALLEST = {"scratch": 0.022, "dent": 0.028, "stain": 0.028}  # a defect covers at least this part of the image
 
 
 def draw(rng: np.random.Generator, kind: str, size: int) -> tuple[Picture, Picture]:
@@ -37,7 +37,7 @@ def draw(rng: np.random.Generator, kind: str, size: int) -> tuple[Picture, Pictu
     fineness = -(-128 // size)  # small pictures are drawn finer, then reduced
     surface = TEXTURES[rng.integers(len(TEXTURES))](Surface.blank(rng, size * fineness))
     bare = surface.albedo.copy()
-    for mark in rng.choice(len(MARKS), rng.choice((1, 2, 3), p=(0.5, 0.4, 0.1)), replace=False, p=SHARES):
+    for mark in rng.choice(len(MARKS), rng.choice((1, 2), p=(0.6, 0.4)), replace=False, p=SHARES):
         MARKS[mark](surface)
     marked = np.abs(surface.albedo - bare).max(0) > 0.05
     lamp = Lamp.hang(rng)
@@ -111,8 +111,8 @@ def _woven_fabric(surface: Surface) -> Surface:
     warp = _colour(rng, (0.5, 0.42, 0.33), (0.25, 0.33, 0.5), (0.45, 0.47, 0.44), (0.55, 0.3, 0.28), (0.7, 0.66, 0.56))
     weft = np.clip(warp * rng.uniform(0.65, 1.35) + rng.normal(0, 0.03, 3), 0.05, 0.95)
     surface.albedo[:] = np.where(over, planes(warp), planes(weft))
-    surface.albedo *= 0.62 + 0.38 * np.where(over, across, along) * (1 + 0.1 * surface.noise(0.01, 0.01))
-    surface.height += np.float32(0.09 / threads) * np.where(over, across * along**0.5, along * across**0.5)
+    surface.albedo *= 0.7 + 0.3 * np.where(over, across, along) * (1 + 0.1 * surface.noise(0.01, 0.01))
+    surface.height += np.float32(0.06 / threads) * np.where(over, across * along**0.5, along * across**0.5)
     return surface
 
 
@@ -134,7 +134,7 @@ def _wood(surface: Surface) -> Surface:
     late = (rings % 1) ** 2  # late wood darkens slowly and ends at once
     light = _colour(rng, (0.74, 0.56, 0.36), (0.6, 0.4, 0.24), (0.78, 0.66, 0.48), spread=0.03)
     fibres = surface.noise(0.08, 0.003, angle)
-    surface.albedo[:] = planes(light) * (1 - rng.uniform(0.3, 0.5) * late) * (1 + 0.08 * fibres)
+    surface.albedo[:] = planes(light) * (1 - rng.uniform(0.2, 0.38) * late) * (1 + 0.08 * fibres)
     surface.height += np.float32(0.0005) * fibres
     surface.gloss = rng.uniform(0.0, 0.15)
     return surface
@@ -157,7 +157,7 @@ TEXTURES: tuple[Callable[[Surface], Surface], ...] = (_brushed_metal, _woven_fab
 
 
 def _ink(rng: np.random.Generator) -> Array:
-    return _colour(rng, (0.05, 0.05, 0.06), (0.85, 0.1, 0.15), (0.1, 0.2, 0.6), (0.9, 0.75, 0.1), (0.1, 0.5, 0.25))
+    return _colour(rng, (0.85, 0.1, 0.2), (0.1, 0.25, 0.7), (0.95, 0.8, 0.1), (0.1, 0.55, 0.3))
 
 
 def _label(surface: Surface) -> None:
@@ -210,11 +210,10 @@ def _seam(surface: Surface) -> None:
 
 
 def _stripe(surface: Surface) -> None:
-    """A painted band right across the picture, or an area painted to one side."""
+    """A painted band right across the picture."""
     rng = surface.rng
     _, v = surface.frame(*surface.somewhere())
-    band = np.abs(v) - rng.uniform(0.04, 0.1) if rng.random() < 0.7 else v
-    surface.paint(rng.uniform(0.8, 0.95) * surface.edge(band), _ink(rng))
+    surface.paint(0.95 * surface.edge(np.abs(v) - rng.uniform(0.04, 0.1)), _ink(rng))
 
 
 def _print(surface: Surface) -> None:
@@ -239,7 +238,7 @@ def _scratch(surface: Surface) -> tuple[Array, Change]:
     """A thin curved groove that thins out at both ends, with a ridge of displaced matter on each side."""
     rng = surface.rng
     u, v = surface.frame(*surface.somewhere())
-    half, bend, width = rng.uniform(0.22, 0.42), rng.normal(0, 0.7), rng.uniform(0.013, 0.019)
+    half, bend, width = rng.uniform(0.24, 0.42), rng.normal(0, 0.7), rng.uniform(0.014, 0.019)
     wave, turns = rng.uniform(0, 0.012), rng.uniform(8, 20)
     curve = bend * u**2 + wave * np.sin(turns * u)
     slope = 2 * bend * u + wave * turns * np.cos(turns * u)
@@ -275,7 +274,7 @@ def _stain(surface: Surface) -> tuple[Array, Change]:
     """An irregular patch that tints what lies under it, darker at its dried rim."""
     rng = surface.rng
     u, v = surface.frame(*surface.somewhere())
-    radius, grain = rng.uniform(0.11, 0.17), rng.uniform(0.04, 0.07)
+    radius, grain = rng.uniform(0.11, 0.16), rng.uniform(0.04, 0.07)
     far = np.sqrt(u**2 + (v * rng.uniform(1, 1.6)) ** 2) / radius
     far += 0.26 * surface.noise(grain, grain) + 0.08 * surface.noise(grain / 4, grain / 4)
     strength = np.clip((1.15 - far) / 0.4, 0, 1)

@@ -91,6 +91,10 @@ class ViTConfig(BaseModel):
             raise JumokError(
                 f"a stem of convolutions halves the image until it has patches: patch {self.patch} is no power of 2"
             )
+        if self.stem == "convolutions" and self.grid == (1, 1):
+            raise JumokError(
+                f"a stem of convolutions needs several patches, and image_size {self.image_size} is one patch"
+            )
         if round(self.width * self.expansion) < 1:
             raise JumokError(
                 f"expansion {self.expansion} leaves the MLP of width {self.width} nothing: choose a larger one"

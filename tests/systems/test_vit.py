@@ -295,6 +295,7 @@ def test_bytes_raise():
         ({"heads": 3}, "heads 3 do not divide width 16"),
         ({"width": 18, "position": "sine"}, "multiple of 4, got 18"),
         ({"image_size": 24, "patch": 6, "stem": "convolutions"}, "patch 6 is no power of 2"),
+        ({"image_size": 4, "stem": "convolutions"}, "image_size 4 is one patch"),
         ({"expansion": 0.01}, "leaves the MLP"),
         ({"classes": 0}, "classes"),
         ({"depth": 0}, "depth"),

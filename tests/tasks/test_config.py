@@ -32,7 +32,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
         ("training: {label_smoothing: 1.5}", r"training.label_smoothing is 1.5, but .* \(>= 0, < 1\)"),
         ("training: {lr: .nan}", "training.lr is nan, but"),
         ("training: {epochs: many}", "training.epochs is 'many', but input should be a valid integer"),
-        ("training: {flips: up}", "'none', 'horizontal' or 'both'"),
+        ("training: {flips: up}", "'none', 'horizontal', 'both' or 'all'"),
         ("training: {device: tpu}", "training.device is 'tpu'"),
         ("data: {image_size: 64x}", "HEIGHTxWIDTH"),
         ("data: {image_size: 100000}", "from 1 to 4096 pixels"),
