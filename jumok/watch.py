@@ -219,7 +219,8 @@ class Seen:
             listed = ", ".join(f"{name} {q} x {k}" for name, (q, k) in list(sizes.items())[:6])
             raise JumokError(
                 f"these calls are not one chain of self-attention over the same tokens ({listed}): choose a part with "
-                "seen.only(prefix), or read single maps with seen[name]"
+                "seen.only(prefix), or read single maps with seen[name]; call model.eval() if it is in training mode, "
+                "where it may compute only some of the tokens"
             )
         windowed = next((c for c in self._calls if "window" in self._lead(c)), None)
         if windowed is not None:

@@ -11,6 +11,7 @@ import typer
 
 from jumok.app.options import with_settings
 from jumok.errors import Interrupted, JumokError
+from jumok.memory import keep_freed
 from jumok.tasks.config import DataConfig, RunConfig, Settings, TrainingConfig
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def command(
     settings: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Train a model on a folder of images; what was killed goes on with --resume RUN."""
+    keep_freed()
     if resume is not None:
         given = {"IMAGES": images, "--out": out, "--system": system, "--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)

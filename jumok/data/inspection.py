@@ -166,7 +166,9 @@ def _label(surface: Surface) -> None:
     u, v = surface.frame(*surface.somewhere())
     half_u, half_v = rng.uniform(0.1, 0.19), rng.uniform(0.06, 0.11)
     box = np.maximum(np.abs(u) - half_u, np.abs(v) - half_v)
-    surface.paint(surface.edge(box), _colour(rng, (0.93, 0.94, 0.9), (0.95, 0.85, 0.3), (0.95, 0.6, 0.2), (0.55, 0.8, 0.95)))
+    surface.paint(
+        surface.edge(box), _colour(rng, (0.93, 0.94, 0.9), (0.95, 0.85, 0.3), (0.95, 0.6, 0.2), (0.55, 0.8, 0.95))
+    )
     stroke = rng.uniform(0.018, 0.03)
     if rng.random() < 0.5:
         bars = rng.random(64)[np.floor((u + 1) / stroke).astype(int) % 64] < 0.5
