@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 OWN = ("run", "look", "eval", "measure", "samples")
 """What the demo writes anew each time; the generated images stay."""
-IMAGES = {"train": 3600, "val": 200, "test": 400}
+IMAGES = {"train": 6000, "val": 200, "test": 400}
 TRAINING = (
-    "--system vit-nano --epochs 20 --batch-size 32 --lr 0.002 "
+    "--system vit-nano --epochs 12 --batch-size 32 --lr 0.002 "
     "--flips all --no-augment --mixup 0 --label-smoothing 0.05 --ema 0.99"
 )
 LOOKED_AT = 4  # images of each defect
