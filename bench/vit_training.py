@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bench import torchvision_names
 from bench.table import Row, interleaved
 from jumok.memory import keep_freed
 from jumok.systems.vit import ViT, ViTConfig
@@ -42,7 +43,7 @@ def ours() -> nn.Module:
 
 
 def timm() -> nn.Module:
-    _stand_in_for_torchvision()
+    torchvision_names.define()
     from timm.models.vision_transformer import VisionTransformer
 
     model: nn.Module = VisionTransformer(
@@ -52,7 +53,7 @@ def timm() -> nn.Module:
 
 
 def vit_pytorch() -> nn.Module:
-    _stand_in_for_torchvision()
+    torchvision_names.define()
     from vit_pytorch import ViT as Peer
 
     model: nn.Module = Peer(
@@ -69,18 +70,6 @@ def vit_pytorch() -> nn.Module:
 
 
 MODELS: Mapping[str, Callable[[], nn.Module]] = {"ours": ours, "timm": timm, "vit-pytorch": vit_pytorch}
-
-
-def _stand_in_for_torchvision() -> None:
-    """Both peers import torchvision, whose compiled part does not load beside torch's CPU build: name what it adds."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _stand_ins.append(library)  # what it defines is gone when it is
-
-
-_stand_ins: list[torch.library.Library] = []
 
 
 # -- the work, one process each -----------------------------------------------------------------

@@ -83,6 +83,7 @@ class Recorder(TorchFunctionMode):
         self._sight = Sight()
         self._run = 0
         self._run_frame: FrameType | None = None
+        self._handlers = HANDLERS
         self._softmaxes: dict[int, tuple[Tensor, Tensor, int]] = {}
         self._muted = False
 
@@ -93,7 +94,7 @@ class Recorder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        handler = HANDLERS.get(func)
+        handler = self._handlers.get(func)
         if handler is None or self._muted or torch._C._current_graph_task_id() != -1:  # -1: no backward pass is running
             return func(*args, **(kwargs or {}))
         return handler(self, func, args, kwargs or {})
@@ -138,12 +139,13 @@ class Recorder(TorchFunctionMode):
         dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
         if isinstance(dim, int) and result.dim() >= 3:
             self._softmaxes[id(result)] = (result, result, dim)
+            self._handlers = HANDLERS_AFTER_SOFTMAX
         return result
 
     def saw_pass_on(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step between the softmax and the product."""
         result = func(*args, **kwargs)
-        known = self._softmaxes.get(id(args[0])) if args and self._softmaxes else None
+        known = self._softmaxes.get(id(args[0])) if args else None
         if known is not None and isinstance(result, Tensor):
             self._softmaxes[id(result)] = (result, *known[1:])
         return result
@@ -151,7 +153,7 @@ class Recorder(TorchFunctionMode):
     def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A product; with a softmax as one side of it, it is attention that the model computed by hand."""
         operands = [item for arg in args for item in (arg if isinstance(arg, list | tuple) else (arg,))]
-        for operand in operands if self._softmaxes else ():
+        for operand in operands:
             known = self._softmaxes.get(id(operand))
             if known is not None:
                 self._saw_by_hand(known[1], known[2])
@@ -311,6 +313,9 @@ HANDLERS: dict[Callable[..., Any], Handler] = {
     F.embedding: Recorder.saw_embedding,
     torch.embedding: Recorder.saw_embedding,
     **dict.fromkeys(SOFTMAX, Recorder.saw_softmax),
+}
+HANDLERS_AFTER_SOFTMAX: dict[Callable[..., Any], Handler] = {
+    **HANDLERS,
     **dict.fromkeys(PASS_ON, Recorder.saw_pass_on),
     **dict.fromkeys(PRODUCT, Recorder.saw_product),
 }

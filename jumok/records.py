@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from jumok.errors import JumokError
 
-BLOCK_ROWS, BLOCK_COLUMNS = 128, 1024  # one block of one head is 512 KiB: it stays in a core's second-level cache
+BLOCK_COLUMNS = 1024
+HEAD_VALUES = 1 << 17  # one block of one head is at most 512 KiB: it stays in a core's second-level cache
 BLOCK_VALUES = 1 << 22  # blocks of several heads and images together hold at most 16 MiB
 LOG2_E = math.log2(math.e)
 NOWHERE = 1e30  # stands for the log-sum-exp of a row that may attend to nothing: exp(score - NOWHERE) is 0
@@ -322,7 +323,8 @@ def _safe_softmax(scores: Tensor) -> Tensor:
 def _blocks(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice, slice]]:
     """Cut (batch, queries, keys) so that a block of all heads stays within BLOCK_VALUES."""
     batch, heads, queries, keys = shape
-    tall, wide = min(BLOCK_ROWS, queries), min(BLOCK_COLUMNS, keys)
+    wide = min(BLOCK_COLUMNS, keys)
+    tall = min(max(1, HEAD_VALUES // wide), queries)
     images = max(1, BLOCK_VALUES // (heads * tall * wide))
     for first in range(0, batch, images):
         for left in range(0, keys, wide):

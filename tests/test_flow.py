@@ -36,12 +36,12 @@ def textbook_relevance(attentions, target):
     return relevance.detach()
 
 
-@pytest.fixture(params=[(128, 1024), (5, 4)], ids=["one block", "small blocks"])
+@pytest.fixture(params=[(1 << 17, 1024), (20, 4)], ids=["one block", "small blocks"])
 def _blocks(request, monkeypatch):
     """Block sizes that cut rows, columns and the batch, beside the shipped ones."""
-    monkeypatch.setattr(records, "BLOCK_ROWS", request.param[0])
+    monkeypatch.setattr(records, "HEAD_VALUES", request.param[0])
     monkeypatch.setattr(records, "BLOCK_COLUMNS", request.param[1])
-    if request.param[0] < 128:
+    if request.param[0] == 20:
         monkeypatch.setattr(records, "BLOCK_VALUES", 160)
 
 

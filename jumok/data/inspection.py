@@ -20,8 +20,8 @@ Change = Callable[[Surface, float], None]
 
 CLASSES = ("normal", "scratch", "dent", "stain")
 VISIBLE = 0.25  # a pixel is in the mask where the defect has at least this part of its full strength
-CONTRAST = 0.15  # a defect changes the picture inside its mask by at least this, of 0..1, on average
-SMALLEST = {"scratch": 0.022, "dent": 0.028, "stain": 0.028}  # a defect covers at least this part of the image
+CONTRAST = 0.15  # a defect is to change the picture inside its mask by at least this, of 0..1, on average
+SMALLEST = {"scratch": 0.022, "dent": 0.025, "stain": 0.025}  # a defect covers at least this part of the image
 
 
 def draw(rng: np.random.Generator, kind: str, size: int) -> tuple[Picture, Picture]:
@@ -93,7 +93,7 @@ def _brushed_metal(surface: Surface) -> Surface:
     rng = surface.rng
     angle = rng.uniform(0, np.pi)
     streaks = surface.noise(0.25, 0.003, angle) + 0.6 * surface.noise(0.06, 0.004, angle)
-    tone = _colour(rng, (0.6, 0.61, 0.63), (0.66, 0.55, 0.34), (0.68, 0.46, 0.36), (0.42, 0.48, 0.58), spread=0.03)
+    tone = _colour(rng, (0.5, 0.51, 0.53), (0.6, 0.5, 0.3), (0.68, 0.46, 0.36), (0.42, 0.48, 0.58), spread=0.03)
     surface.albedo[:] = planes(tone) * (1 + rng.uniform(0.05, 0.11) * streaks)
     surface.height += np.float32(rng.uniform(0.0002, 0.0006)) * streaks
     surface.gloss = rng.uniform(0.15, 0.4)
@@ -108,7 +108,7 @@ def _woven_fabric(surface: Surface) -> Surface:
     v = threads * (v + 0.012 * surface.noise(0.15, 0.15)) + 100
     across, along = np.abs(np.sin(np.pi * u)), np.abs(np.sin(np.pi * v))
     over = (np.floor(u) + np.floor(v)) % 2 == 0
-    warp = _colour(rng, (0.5, 0.42, 0.33), (0.25, 0.33, 0.5), (0.45, 0.47, 0.44), (0.55, 0.3, 0.28), (0.7, 0.66, 0.56))
+    warp = _colour(rng, (0.5, 0.42, 0.33), (0.25, 0.33, 0.5), (0.45, 0.47, 0.44), (0.55, 0.3, 0.28), (0.56, 0.53, 0.45))
     weft = np.clip(warp * rng.uniform(0.65, 1.35) + rng.normal(0, 0.03, 3), 0.05, 0.95)
     surface.albedo[:] = np.where(over, planes(warp), planes(weft))
     surface.albedo *= 0.7 + 0.3 * np.where(over, across, along) * (1 + 0.1 * surface.noise(0.01, 0.01))
@@ -119,9 +119,9 @@ def _woven_fabric(surface: Surface) -> Surface:
 def _sprayed_paint(surface: Surface) -> Surface:
     rng = surface.rng
     grain = rng.uniform(0.01, 0.016)
-    tone = _colour(rng, (0.7, 0.16, 0.14), (0.16, 0.32, 0.6), (0.8, 0.62, 0.14), (0.2, 0.45, 0.3), (0.75, 0.76, 0.74))
+    tone = _colour(rng, (0.7, 0.16, 0.14), (0.16, 0.32, 0.6), (0.8, 0.62, 0.14), (0.2, 0.45, 0.3), (0.55, 0.56, 0.54))
     surface.albedo[:] = planes(tone) * (1 + 0.04 * surface.noise(0.03, 0.03))
-    surface.height += np.float32(rng.uniform(0.05, 0.1) * grain) * surface.noise(grain, grain)
+    surface.height += np.float32(rng.uniform(0.04, 0.08) * grain) * surface.noise(grain, grain)
     surface.gloss = rng.uniform(0.25, 0.6)
     return surface
 
@@ -144,7 +144,7 @@ def _cast(surface: Surface) -> Surface:
     rng = surface.rng
     rough = surface.clouds(1.2)
     pits = np.clip(surface.noise(0.009, 0.009) - 1.7, 0, 1)
-    tone = _colour(rng, (0.55, 0.54, 0.52), (0.4, 0.41, 0.43), (0.62, 0.57, 0.5), spread=0.03)
+    tone = _colour(rng, (0.48, 0.47, 0.45), (0.36, 0.41, 0.43), (0.5, 0.46, 0.4), spread=0.03)
     surface.albedo[:] = planes(tone) * np.clip(1 + 0.12 * rough + 0.06 * surface.clouds(0.3) - 0.6 * pits, 0.1, 1.6)
     surface.height += np.float32(0.0015) * rough - np.float32(0.008) * pits
     return surface
@@ -180,7 +180,7 @@ def _label(surface: Surface) -> None:
 
 
 def _bolt(surface: Surface) -> None:
-    """A raised head with a slot, cross or hexagon."""
+    """A raised head with a slot or a cross."""
     rng = surface.rng
     place, angle = surface.somewhere()
     u, v = surface.frame(place, angle)
@@ -204,11 +204,9 @@ def _hole(surface: Surface) -> None:
 
 
 def _seam(surface: Surface) -> None:
-    """A straight joint right across the picture."""
+    """A straight dark joint right across the picture."""
     _, v = surface.frame(*surface.somewhere())
-    width = surface.rng.uniform(0.012, 0.022)
-    surface.paint(0.9 * surface.edge(np.abs(v) - width / 2, 0.01), np.full(3, 0.04))
-    surface.height -= np.float32(0.006) * surface.edge(np.abs(v) - width, width)
+    surface.paint(0.92 * surface.edge(np.abs(v) - surface.rng.uniform(0.012, 0.02), 0.012), np.full(3, 0.03))
 
 
 def _stripe(surface: Surface) -> None:
@@ -237,7 +235,7 @@ SHARES = (0.28, 0.12, 0.28, 0.1, 0.12, 0.1)  # those with the strongest edges ar
 
 
 def _scratch(surface: Surface) -> tuple[Array, Change]:
-    """A thin curved groove that thins out at both ends, with a ridge of displaced matter on each side."""
+    """A thin curved groove, bare at its bottom, that thins out at both ends, with a ridge on each side."""
     rng = surface.rng
     u, v = surface.frame(*surface.somewhere())
     half, bend, width = rng.uniform(0.24, 0.42), rng.normal(0, 0.7), rng.uniform(0.014, 0.019)
@@ -247,7 +245,7 @@ def _scratch(surface: Surface) -> tuple[Array, Change]:
     off = (v - curve) / np.sqrt(1 + slope**2) / np.float32(width)
     pressure = np.clip((1 - np.abs(u) / half) * 4, 0, 1) * np.clip(0.9 + 0.2 * surface.noise(0.04, 0.04), 0.5, 1)
     groove, ridge = np.exp(-(off**2)) * pressure, np.exp(-((np.abs(off) - 1.8) ** 2)) * pressure
-    opacity, depth = rng.uniform(0.75, 0.95), rng.uniform(0.6, 1.0) * width
+    opacity, depth = rng.uniform(0.75, 0.95), rng.uniform(0.3, 0.6) * width
 
     def change(spoilt: Surface, force: float) -> None:
         spoilt.paint(groove * np.float32(min(opacity * force, 0.95)), np.full(3, 0.95))
@@ -260,7 +258,7 @@ def _dent(surface: Surface) -> tuple[Array, Change]:
     """A smooth dimple, not quite round."""
     rng = surface.rng
     u, v = surface.frame(*surface.somewhere())
-    radius, stretch = rng.uniform(0.12, 0.18), rng.uniform(0.75, 1.0)
+    radius, stretch = rng.uniform(0.115, 0.17), rng.uniform(0.75, 1.0)
     far = np.sqrt((u / radius) ** 2 + (v / (radius * stretch)) ** 2) + 0.06 * surface.noise(0.08, 0.08)
     strength = np.clip(1 - far**2, 0, 1)
     depth = rng.uniform(0.32, 0.42) * radius
@@ -276,7 +274,7 @@ def _stain(surface: Surface) -> tuple[Array, Change]:
     """An irregular patch that tints what lies under it, darker at its dried rim."""
     rng = surface.rng
     u, v = surface.frame(*surface.somewhere())
-    radius, grain = rng.uniform(0.11, 0.16), rng.uniform(0.04, 0.07)
+    radius, grain = rng.uniform(0.1, 0.155), rng.uniform(0.04, 0.07)
     far = np.sqrt(u**2 + (v * rng.uniform(1, 1.6)) ** 2) / radius
     far += 0.26 * surface.noise(grain, grain) + 0.08 * surface.noise(grain / 4, grain / 4)
     strength = np.clip((1.15 - far) / 0.4, 0, 1)

@@ -178,7 +178,7 @@ occur in every class.
 | class | what it shows |
 |---|---|
 | normal | no defect |
-| scratch | a thin curved groove with a ridge beside it, brighter or darker than the surface |
+| scratch | a thin curved groove, bright at its bottom, with a ridge on each side |
 | dent | a smooth dimple, seen by its light and its dark side |
 | stain | an irregular soft patch of another hue or darkness |
 
