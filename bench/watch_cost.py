@@ -17,9 +17,10 @@ from torch import Tensor
 
 from bench import torchvision_names
 from bench.table import Row, interleaved, ratio
+from jumok.memory import keep_freed
 from jumok.watch import watch
 
-SIZES = {224: (1.15, 15), 448: (1.30, 9), 768: (1.50, 5)}
+SIZES = {224: (1.15, 41), 448: (1.30, 15), 768: (1.50, 7)}
 """Image side: the most that watch with rollout may cost, in plain passes, and how many rounds are timed."""
 LARGE = 768
 EAGER_ROUNDS = 3
@@ -88,15 +89,20 @@ WAYS: dict[str, Callable[[Tensor], Tensor]] = {
 def run(threads: int = 2) -> list[Row]:
     """All rows of this bench."""
     torch.set_num_threads(threads)
-    rows = [_cost(side, limit, rounds) for side, (limit, rounds) in SIZES.items()]
-    return [*rows, *_against_eager(), *_memory(threads)]
+    rows = [*_costs("default allocator"), *_against_eager(), *_memory(threads)]
+    # What is watched is held, so the memory of one pass is not used again in the next unless freed memory is kept.
+    return [*rows, *_costs("freed memory kept, both")] if keep_freed() else rows
 
 
-def _cost(side: int, limit: float, rounds: int) -> Row:
+def _costs(note: str) -> list[Row]:
+    return [_cost(side, limit, rounds, note) for side, (limit, rounds) in SIZES.items()]
+
+
+def _cost(side: int, limit: float, rounds: int, note: str) -> Row:
     pixels = torch.randn(1, 3, side, side)
     times = interleaved({name: functools.partial(WAYS[name], pixels) for name in ("watched", "plain")}, rounds)
     claim = f"watch + rollout / plain pass, ViT-S/16, {side} x {side}"
-    return Row(claim, ratio(times, "watched", "plain"), f"<= {limit}", times["watched"], times["plain"], "s")
+    return Row(claim, ratio(times, "watched", "plain"), f"<= {limit}", times["watched"], times["plain"], "s", note)
 
 
 def _against_eager() -> list[Row]:

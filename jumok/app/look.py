@@ -50,6 +50,7 @@ def command(
     """Write for each image the prediction, a picture of where the model looked, and the map; and one page for all."""
     from rich.console import Console
 
+    from jumok.memory import keep_freed
     from jumok.tasks.fit import device_name, set_threads
     from jumok.tasks.looking import Question
     from jumok.tasks.opened import open_model
@@ -61,6 +62,7 @@ def command(
         raise JumokError(f"--layer and --head choose among raw weights, and the method is {method}: add --method raw")
     images = find(path)
     set_threads(threads)
+    keep_freed()
     opened = open_model(model, device_name(device))
     chosen = None if target is None else opened.index(target)
     question = Question((method,), chosen, -1 if layer is None else layer, head, layers=html)

@@ -43,6 +43,7 @@ def command(
 
     from jumok.data.masks import MaskFolder
     from jumok.files import write_atomically
+    from jumok.memory import keep_freed
     from jumok.tasks.fit import device_name, set_threads
     from jumok.tasks.looking import METHODS, Question
     from jumok.tasks.opened import open_model
@@ -52,6 +53,7 @@ def command(
     chosen = choose(images, split)
     truth = MaskFolder(masks, chosen)
     set_threads(threads)
+    keep_freed()
     opened = open_model(model, device_name(device))
     console = Console(highlight=False, soft_wrap=True)
     report = _measured(opened, chosen, truth, question, batch_size, tolerance, seed, console)
