@@ -37,6 +37,7 @@ PASS_ON = (
     torch.transpose, Tensor.permute, torch.permute, Tensor.flatten, Tensor.unflatten, Tensor.unsqueeze, Tensor.squeeze,
     Tensor.mul, Tensor.__mul__, torch.mul, torch.nan_to_num, Tensor.nan_to_num, Tensor.masked_fill,
 )  # fmt: skip
+IMAGE_CHANNELS = (1, 3, 4)
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 
 
@@ -165,8 +166,9 @@ class Recorder(TorchFunctionMode):
         result = func(*args, **kwargs)
         pixels = args[0] if args else kwargs["input"]
         if pixels.dim() == 4:
+            if pixels.shape[1] in IMAGE_CHANNELS:  # another image: what was seen of the one before is over
+                self._sight = Sight(batch=pixels.shape[0])
             self._sight.grids.append(Grid(*pixels.shape[-2:], *result.shape[-2:]))
-            self._sight.batch = self._sight.batch or pixels.shape[0]
         return result
 
     def saw_embedding(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -300,7 +302,12 @@ def _image_size(frame: FrameType) -> tuple[int, int] | None:
     """Height and width of the image among a forward pass's arguments, for models without a patch convolution."""
     for name in frame.f_code.co_varnames[: frame.f_code.co_argcount]:
         value = frame.f_locals.get(name)
-        if isinstance(value, Tensor) and value.dim() == 4 and value.is_floating_point() and value.shape[1] in (1, 3):
+        if (
+            isinstance(value, Tensor)
+            and value.dim() == 4
+            and value.is_floating_point()
+            and value.shape[1] in IMAGE_CHANNELS
+        ):
             return int(value.shape[2]), int(value.shape[3])
     return None
 
@@ -377,7 +384,8 @@ def _may_go_fast(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
     inputs = [*args, *kwargs.values(), *module.parameters()]
     gradient = torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in inputs)
     others = torch._C._len_torch_function_stack() > 1 or torch.is_autocast_enabled("cpu")
-    if module.training or gradient or others or not torch.backends.mha.get_fastpath_enabled():
+    training = any(inner.training for inner in module.modules())
+    if training or gradient or others or not torch.backends.mha.get_fastpath_enabled():
         return False
     if isinstance(module, nn.TransformerEncoder):
         return all(isinstance(layer, nn.TransformerEncoderLayer) and _is_plain(layer) for layer in module.layers)

@@ -133,7 +133,7 @@ class DotProduct:
             raise JumokError(
                 f"relevance needs the weights that were used, and dropout {self.dropout} hid some: call model.eval()"
             )
-        return self._pull(row, gradient)
+        return self._pull(row, gradient.reshape(*self.query.shape[:3], -1))
 
     @cached_property
     def _keys(self) -> Tensor:

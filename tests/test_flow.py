@@ -131,6 +131,22 @@ def test_relevance_through_pytorchs_multi_head_attention(need_weights):
     assert (seen.relevance(output[:, 0] @ readout, 0).weights[:, 0] - wanted[:, 0]).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("shape", [(5, 8), (3, 5, 8), (2, 3, 5, 8), (2, 2, 3, 5, 8)])
+def test_relevance_of_calls_with_any_number_of_axes(shape):
+    torch.manual_seed(0)
+    query, key, value, readout = (torch.randn(shape, requires_grad=True) for _ in range(4))
+    model = Fused()
+    with watch(model) as seen:
+        output = model(query, key, value)
+    weights = (query @ key.transpose(-1, -2) / 8**0.5).softmax(-1)
+    target = ((weights @ value) * readout).sum()
+    gradient = torch.autograd.grad(target, weights)[0]
+    wanted = (weights * gradient).clamp(min=0).detach()
+    wanted = wanted.reshape(-1, 1, 5, 5) if len(shape) < 4 else wanted.flatten(0, -4)
+    got = seen.relevance((output * readout).sum(), 2).weights[:, 0]
+    torch.testing.assert_close(got, torch.eye(5)[2] + wanted.mean(1)[:, 2], atol=1e-5, rtol=1e-5)
+
+
 def test_causal_and_grouped_queries_without_a_known_normaliser():
     torch.manual_seed(0)
     query, key = torch.randn(1, 4, 6, 8), torch.randn(1, 2, 6, 8)

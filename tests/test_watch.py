@@ -457,6 +457,16 @@ def test_two_passes_have_numbered_names_and_no_common_chain():
     assert seen.passes[1].rollout().weights.shape == (1, 1, 17)
 
 
+def test_passes_of_other_batches_and_sizes_are_not_taken_for_windows():
+    model = VISION["vit"]()
+    with torch.no_grad(), watch(model) as seen:
+        model(torch.randn(1, 3, 32, 32))
+        model(torch.randn(4, 3, 48, 32), interpolate_pos_encoding=True)
+    assert seen.passes[0][0].lead == seen.passes[1][0].lead == ("batch", "head")
+    assert seen.passes[1].rollout().weights.shape == (4, 1, 25)
+    assert seen.passes[1][0].keys == Patches(6, 4, special=("cls",))
+
+
 def test_a_layer_that_is_shared_within_one_pass_is_one_chain():
     class Shared(nn.Module):
         def __init__(self):
