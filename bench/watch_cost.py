@@ -6,11 +6,12 @@ The model is `transformers`' own, with random weights: costs do not depend on th
 from __future__ import annotations
 
 import functools
+import statistics
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -89,7 +90,7 @@ WAYS: dict[str, Callable[[Tensor], Tensor]] = {
 def run(threads: int = 2) -> list[Row]:
     """All rows of this bench."""
     torch.set_num_threads(threads)
-    rows = [*_costs("default allocator"), *_against_eager(), *_memory(threads)]
+    rows = [*_costs("default allocator"), *_against_eager(threads)]
     # What is watched is held, so the memory of one pass is not used again in the next unless freed memory is kept.
     return [*rows, *_costs("freed memory kept, both")] if keep_freed() else rows
 
@@ -105,57 +106,58 @@ def _cost(side: int, limit: float, rounds: int, note: str) -> Row:
     return Row(claim, ratio(times, "watched", "plain"), f"<= {limit}", times["watched"], times["plain"], "s", note)
 
 
-def _against_eager() -> list[Row]:
-    pixels = torch.randn(1, 3, LARGE, LARGE)
-    worst = max(float((WAYS[name](pixels) - watched(pixels)).abs().max()) for name in ("eager_matrices", "eager_row"))
-    names = ("watched", "eager_matrices", "eager_row")
-    times = interleaved({name: functools.partial(WAYS[name], pixels) for name in names}, EAGER_ROUNDS)
-    note = f"largest difference {worst:.0e}"
-    return [
-        Row(
-            f"eager, {what} / watch + rollout, ViT-S/16, {LARGE} x {LARGE}",
-            ratio(times, name, "watched"),
-            f">= {goal}",
-            times["watched"],
-            times[name],
-            "s",
-            note,
-        )
-        for name, what, goal in (("eager_matrices", "N x N rollout", 4), ("eager_row", "only the row kept", 2.5))
-    ]
+def _against_eager(threads: int) -> list[Row]:
+    """Time, and peak memory above the plain pass's, of each way in processes of its own: none tidies up for another.
 
-
-def _memory(threads: int) -> list[Row]:
-    """Peak memory above the plain pass's, each way in a process of its own."""
-    peaks = {name: _peak(name, threads) for name in WAYS}
+    The processes take turns; medians count.
+    """
+    runs: dict[str, list[Cost]] = {name: [] for name in WAYS}
+    for _ in range(EAGER_ROUNDS):
+        for name in WAYS:
+            runs[name].append(_alone(name, threads))
+    seconds = {name: statistics.median(cost.seconds for cost in costs) for name, costs in runs.items()}
+    peaks = {name: statistics.median(cost.mebibytes for cost in costs) for name, costs in runs.items()}
     extra = {name: peaks[name] - peaks["plain"] for name in WAYS}
-    return [
-        Row(
-            f"extra memory, eager, {what} / watch + rollout, ViT-S/16, {LARGE} x {LARGE}",
-            extra[name] / extra["watched"],
-            ">= 10",
-            extra["watched"],
-            extra[name],
-            "MiB",
-            f"plain pass peaks at {peaks['plain']:.0f} MiB",
-        )
-        for name, what in (("eager_matrices", "N x N rollout"), ("eager_row", "only the row kept"))
-    ]
+    where = f"ViT-S/16, {LARGE} x {LARGE}"
+    rows = []
+    for name, what, goal in (("eager_matrices", "N x N rollout", 4), ("eager_row", "only the row kept", 2.5)):
+        note = f"eager / plain pass alone: {seconds[name] / seconds['plain']:.2f}; same to {_difference(name):.0e}"
+        claim, times = f"eager, {what} / watch + rollout, {where}", (seconds["watched"], seconds[name])
+        rows.append(Row(claim, ratio(seconds, name, "watched"), f">= {goal}", *times, "s", note))
+        claim, memory = f"extra memory, eager, {what} / watch + rollout, {where}", (extra["watched"], extra[name])
+        note = f"plain pass peaks at {peaks['plain']:.0f} MiB"
+        rows.append(Row(claim, ratio(extra, name, "watched"), ">= 10", *memory, "MiB", note))
+    return rows
 
 
-def _peak(name: str, threads: int) -> float:
+def _difference(name: str) -> float:
+    """The largest difference between another way's result and ours, at a size at which all are quick."""
+    pixels = torch.randn(1, 3, min(SIZES), min(SIZES))
+    return float((WAYS[name](pixels) - watched(pixels)).abs().max())
+
+
+class Cost(NamedTuple):
+    """Median seconds of a few rounds, and the most memory that the process held."""
+
+    seconds: float
+    mebibytes: float
+
+
+def _alone(name: str, threads: int) -> Cost:
     command = [sys.executable, "-m", "bench.watch_cost", name, str(threads)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return Cost(*map(float, answer))
 
 
 @torch.no_grad()
-def _print_peak(name: str, threads: int) -> None:
+def _print_cost(name: str, threads: int) -> None:
     torch.set_num_threads(threads)
-    WAYS[name](torch.randn(1, 3, LARGE, LARGE))
+    pixels = torch.randn(1, 3, LARGE, LARGE)
+    seconds = interleaved({name: functools.partial(WAYS[name], pixels)}, EAGER_ROUNDS, warm_up=1)[name]
     # Not getrusage: the peak that it tells includes what the parent process held when it started this one.
     lines = Path("/proc/self/status").read_text().splitlines()
-    print(int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024)
+    print(seconds, int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024)
 
 
 if __name__ == "__main__":
-    _print_peak(sys.argv[1], int(sys.argv[2]))
+    _print_cost(sys.argv[1], int(sys.argv[2]))
