@@ -309,10 +309,12 @@ def _deal(count: int, shares: Mapping[str, float]) -> dict[str, int]:
     """
     dealt: dict[str, int] = {}
     left = count - 1
-    for part, share in shares.items():
-        if part != "train":
-            dealt[part] = min(max(int(count * share + 0.5), int(share > 0)), left)
-            left -= dealt[part]
+    parts = [part for part in shares if part != "train"]
+    for number, part in enumerate(parts):
+        still_to_come = sum(shares[later] > 0 for later in parts[number + 1 :])
+        room = max(left - still_to_come, min(left, 1))  # one for each of those, where there are enough
+        dealt[part] = min(max(int(count * shares[part] + 0.5), int(shares[part] > 0)), room)
+        left -= dealt[part]
     return {"train": left + 1, **dealt}
 
 

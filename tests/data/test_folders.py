@@ -3,7 +3,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jumok.data.folders import _deal
@@ -174,6 +174,7 @@ def test_tiny_classes_stay_in_train_first(tmp_path):
 
 
 @given(st.integers(1, 500), st.tuples(st.floats(0.01, 1), st.floats(0, 1), st.floats(0, 1)))
+@example(3, (0.5, 1.0, 0.5))
 def test_every_deal_is_whole_and_gives_train_some(count, weights):
     shares = {part: weight / sum(weights) for part, weight in zip(("train", "val", "test"), weights, strict=True)}
     dealt = _deal(count, shares)
