@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from app_helpers import QUICK, write_coloured
+from hypothesis import settings
 
 from jumok.app.cli import main
+
+settings.register_profile(
+    "jumok", settings(), deadline=None
+)  # machines are shared: how long a test takes tells nothing
+settings.load_profile("jumok")
 
 # -- training ----------------------------------------------------------------------------------
 
