@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from jumok.axes import Patches, Tokens
 from jumok.errors import JumokError
+from jumok.systems.vit import ViT, ViTConfig
 from jumok.watch import watch
 
 transformers = pytest.importorskip("transformers")
@@ -560,3 +561,23 @@ def test_unknown_names_are_suggested():
     with pytest.raises(JumokError, match="did you mean"):
         _ = seen["layers.0.atention"]
     assert isinstance(Tokens(("a",)), Tokens)
+
+
+def test_our_own_vit_with_registers_on_an_image_that_is_not_square():
+    torch.manual_seed(0)
+    config = ViTConfig(classes=3, image_size=(32, 48), patch=8, width=32, depth=3, heads=4, registers=2)
+    model = ViT(config).eval()
+    pixels = torch.randn(2, 3, 32, 48)
+    with torch.no_grad():
+        plain = model(pixels)
+        with watch(model) as seen:
+            watched = model(pixels)
+        assert torch.equal(plain, watched)
+        tokens = model._embed(pixels)
+        for name, block in zip(seen.names, model.blocks, strict=True):
+            wanted = block.attn.plain(block.norm1(tokens))[1]
+            torch.testing.assert_close(seen[name].weights, wanted, atol=1e-6, rtol=1e-5)
+            tokens = block(tokens)
+    assert seen.names == [f"blocks.{number}.attn" for number in range(3)]
+    assert seen[0].keys == Patches(4, 6, special=("cls", "reg1", "reg2"))
+    assert seen.rollout().image(32, 48).shape == (2, 1, 32, 48)
