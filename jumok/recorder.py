@@ -12,7 +12,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import CodeType, FrameType
 from typing import Any
@@ -202,6 +202,21 @@ class Recorder(TorchFunctionMode):
         """Whether an outer module is being recorded as a whole."""
         return self._muted
 
+    # -- mechanisms that tell of themselves -----------------------------------------------------
+
+    def saw_reported(self, weights: Tensor) -> None:
+        """Weights that a mechanism of ours formed: (batch, [heads,] queries, keys)."""
+        self._keep(Given(weights, _four_heads), weights.dim())
+
+    @contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """Notice nothing in the block."""
+        muted, self._muted = self._muted, True
+        try:
+            yield
+        finally:
+            self._muted = muted
+
     # -- keeping --------------------------------------------------------------------------------
 
     def _saw_by_hand(self, softmax: Tensor, dim: int) -> None:
@@ -281,6 +296,11 @@ def _four(tensor: Tensor) -> Tensor:
     return tensor if tensor.dim() == 4 else tensor[(None,) * (4 - tensor.dim())]
 
 
+def _four_heads(weights: Tensor) -> Tensor:
+    """(batch, [heads,] queries, keys) to four axes."""
+    return weights if weights.dim() == 4 else weights[:, None]
+
+
 def _arrange(softmax: Tensor, dim: int, heads: int | None) -> Tensor:
     """Weights (or their gradient) to (batch, heads, queries, keys): the axis of the softmax goes last."""
     moved = softmax.movedim(dim, -1)
@@ -350,6 +370,25 @@ def recording(recorder: Recorder) -> Iterator[None]:
         _eyes.recorder = outer
         _count_eyes(-1)
         recorder.forget()
+
+
+def report(weights: Tensor) -> None:
+    """Tell whoever watches of weights that no call shows: for mechanisms with a kernel or a loop of their own.
+
+    Costs nothing when nobody watches.
+
+    Args:
+        weights: (batch, queries, keys) or (batch, heads, queries, keys), each row a distribution.
+    """
+    recorder: Recorder | None = getattr(_eyes, "recorder", None)
+    if recorder is not None and not recorder.muted:
+        recorder.saw_reported(weights)
+
+
+def unseen() -> AbstractContextManager[None]:
+    """Hide the calls in a `with` block from whoever watches: for a mechanism that will `report` them as one."""
+    recorder: Recorder | None = getattr(_eyes, "recorder", None)
+    return nullcontext() if recorder is None else recorder.looking_away()
 
 
 def _count_eyes(change: int) -> None:
