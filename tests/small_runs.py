@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from jumok.tasks import prepare
-from jumok.tasks.classify import make_classifier
-from jumok.tasks.config import DataConfig, Settings, TrainingConfig
+from jumok.tasks.classify import prepare
+from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
+from jumok.tasks.classify.training import make_classifier
 from jumok.tasks.fit import fit
 
 TINY = {"width": 16, "depth": 2, "heads": 2, "patch": 4, "stem": "patch"}
@@ -32,8 +32,8 @@ class Job:
         settings = Settings(
             system="vit-nano",
             options={**TINY, **(options or {})},
-            data=DataConfig(images=str(photos)),
-            training=TrainingConfig(**given),
+            data=ImageData(images=str(photos)),
+            training=ImageTraining(**given),
         )
         self.folder = folder
         self.sets = prepare.find(settings.data, settings.training.seed)
@@ -42,8 +42,8 @@ class Job:
         self.config = prepare.configure(settings, self.sets, size, self.stores[0])
 
     def start(self, *watchers):
-        loaders = prepare.loaders(self.config, self.sets, *self.stores)
-        self.module = make_classifier(self.config, steps_per_epoch=len(loaders.train))
+        train, val = prepare.loaders(self.config, self.sets, *self.stores)
+        self.module = make_classifier(self.config, steps_per_epoch=len(train))
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text(self.config.to_yaml())
-        return fit(self.module, loaders.train, loaders.val, self.folder, self.config.training, watchers)
+        return fit(self.module, train, val, self.folder, self.config.training, watchers)

@@ -7,60 +7,51 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import jumok
 from jumok.files import write_atomically
-from jumok.tasks.config import RunConfig
 from jumok.tasks.fit import Outcome
+from jumok.tasks.prepared import Prepared
 
-PACKAGES = ("torch", "pytorch-lightning", "safetensors", "pillow", "numpy")
+PACKAGES = ("torch", "pytorch-lightning", "safetensors", "pillow", "sentencepiece", "numpy")
 
 
-def write_card(path: Path, config: RunConfig, outcome: Outcome, parameters: int) -> None:
+def write_card(path: Path, prepared: Prepared, outcome: Outcome, parameters: int) -> None:
     """Write card.md.
 
     Raises:
         JumokError: it cannot be written.
     """
-    write_atomically(path, card(path.parent.resolve().name, config, outcome, parameters))
+    write_atomically(path, card(path.parent.resolve().name, prepared, outcome, parameters))
 
 
-def card(name: str, config: RunConfig, outcome: Outcome, parameters: int) -> str:
+def card(name: str, prepared: Prepared, outcome: Outcome, parameters: int) -> str:
     """The text, in Markdown."""
-    found, training, best, clock = config.found, config.training, outcome.best, outcome.clock
-    size = " x ".join(str(side) for side in config.size)
+    training, best, clock = prepared.training, outcome.best, outcome.clock
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    averaged = "averaged, " if training.ema else ""
+    rows = {
+        **prepared.facts(best),
+        "kept weights": f"{averaged}of epoch {best['epoch']:.0f} of {len(outcome.rows)}",
+        "settings": f"learning rate {training.lr:g}, seed {training.seed}; all in config.yaml",
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "wall time": f"{_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",
+        "speed": f"{clock.rate:,.0f} {prepared.unit}/s in training; {clock.share_waiting:.1%} of it waiting for data",
+        "versions": f"jumok {jumok.__version__}, Python {platform.python_version()}, {versions}",
+    }
     lines = [
         f"# {name}",
         "",
-        f"A {config.system} of {parameters:,} weights that tells {_listed(found.classes)} apart, "
-        f"in images of {size} pixels.",
+        prepared.purpose(parameters),
         "",
         "| | |",
         "|---|---|",
-        f"| images | {config.data.images}: {_counts(found.counts)} |",
-        f"| kept weights | {'averaged, ' if training.ema else ''}of epoch {best['epoch']:.0f} of {len(outcome.rows)} |",
-        f"| validation accuracy | {best['val_accuracy']:.4f} |",
-        f"| validation loss | {best['val_loss']:.4f} |",
-        f"| settings | batch {training.batch_size}, learning rate {training.lr:g}, seed {training.seed}; "
-        "all in config.yaml |",
-        f"| date | {datetime.now(UTC):%Y-%m-%d %H:%M} UTC |",
-        f"| wall time | {_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads} |",
-        f"| speed | {clock.rate:,.0f} images/s in training; {clock.share_waiting:.1%} of it waiting for data |",
-        f"| versions | jumok {config.jumok}, Python {platform.python_version()}, {versions} |",
+        *(f"| {key} | {value} |" for key, value in rows.items()),
         "",
-        "The validation images chose the epoch that was kept, so its figures flatter; images that no one has used say",
+        "The validation data chose the epoch that was kept, so its figures flatter; data that no one has used say",
         "more: `jumok eval`. Use it with `jumok.load(...)`.",
         "",
     ]
     return "\n".join(lines)
-
-
-def _listed(names: tuple[str, ...], most: int = 20) -> str:
-    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {part}" for part, count in counts.items())
 
 
 def _duration(seconds: float) -> str:

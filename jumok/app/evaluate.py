@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.data.folders import ImageSet
-    from jumok.tasks.classify import Evaluation
-    from jumok.tasks.run import Run
+    from jumok.tasks.classify.evaluation import Evaluation
+    from jumok.tasks.classify.run import ImageRun
 
 PARTS = ("auto", "train", "val", "test", "all")
 
@@ -40,15 +40,15 @@ def command(
     from rich.console import Console
 
     from jumok.files import write_atomically
-    from jumok.tasks.classify import evaluate
+    from jumok.tasks.classify.evaluation import evaluate
+    from jumok.tasks.classify.run import ImageRun
     from jumok.tasks.fit import device_name, set_threads
-    from jumok.tasks.run import Run
     from jumok.views.charts import draw_confusion
 
     if split not in PARTS:
         raise JumokError(f"no split {split!r}: {suggest(split, PARTS)}")
     set_threads(threads)
-    trained = Run.load(run, device_name(device))
+    trained = ImageRun.load(run, device_name(device))
     chosen, part = select(trained, images, split)
     report = evaluate(trained.model, _batches(trained, chosen, batch_size), trained.classes)
     folder = out or run / "eval"
@@ -63,7 +63,7 @@ def command(
     console.print(f"written: {folder / 'eval.json'}, {folder / 'confusion.png'}")
 
 
-def select(run: Run, images: Path, split: str) -> tuple[ImageSet, str]:
+def select(run: ImageRun, images: Path, split: str) -> tuple[ImageSet, str]:
     """Choose the images to judge.
 
     Returns:
@@ -72,7 +72,7 @@ def select(run: Run, images: Path, split: str) -> tuple[ImageSet, str]:
         JumokError: no images there, or classes other than the run's.
     """
     from jumok.data.folders import scan, scan_folder
-    from jumok.tasks.prepare import find
+    from jumok.tasks.classify.prepare import find
 
     own = run.config.data.images is not None and images.resolve() == Path(run.config.data.images)
     if split == "auto":
@@ -96,7 +96,7 @@ def _is_split(images: Path) -> bool:
     return images.is_dir() and any(place.name.casefold() == "train" for place in images.iterdir())
 
 
-def _batches(run: Run, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Normalised pixels and labels, each image read once."""
     import torch
 

@@ -16,8 +16,8 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jumok.tasks.looking import Answer, Question
-    from jumok.tasks.opened import Opened
+    from jumok.tasks.classify.looking import Answer, Question
+    from jumok.tasks.classify.opened import Opened
     from jumok.views.page import Page
 
 COLUMNS = ("image", "predicted", "probability", "target", "method", "picture", "map", "error")
@@ -51,9 +51,9 @@ def command(
     from rich.console import Console
 
     from jumok.memory import keep_freed
+    from jumok.tasks.classify.looking import Question
+    from jumok.tasks.classify.opened import open_model
     from jumok.tasks.fit import device_name, set_threads
-    from jumok.tasks.looking import Question
-    from jumok.tasks.opened import open_model
     from jumok.views.page import Page
 
     if model is None:
@@ -108,7 +108,7 @@ class Album:
     def fill(self, root: Path, images: list[Path], size: int, console: Any) -> None:
         """Go through the images in batches; one that cannot be read is reported and left out."""
         from jumok.app.progress import counting
-        from jumok.tasks.looking import look
+        from jumok.tasks.classify.looking import look
 
         with counting(console, "looking") as count:
             for start in range(0, len(images), size):

@@ -44,9 +44,9 @@ def command(
     from jumok.data.masks import MaskFolder
     from jumok.files import write_atomically
     from jumok.memory import keep_freed
+    from jumok.tasks.classify.looking import METHODS, Question
+    from jumok.tasks.classify.opened import open_model
     from jumok.tasks.fit import device_name, set_threads
-    from jumok.tasks.looking import METHODS, Question
-    from jumok.tasks.opened import open_model
     from jumok.views.charts import draw_localisation
 
     question = Question(tuple(dict.fromkeys(method)) if method else tuple(METHODS))
@@ -95,7 +95,7 @@ def _measured(
     from jumok.app.progress import counting
     from jumok.data.images import read_image
     from jumok.measures.localisation import LocalisationMeter
-    from jumok.tasks.looking import look
+    from jumok.tasks.classify.looking import look
 
     meter = LocalisationMeter(tolerance=tolerance, seed=seed)
     with counting(console, "measuring") as count:

@@ -52,7 +52,7 @@ class Bar(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figures: dict[str, float] = pl_module.figures  # type: ignore[assignment]
-        self._figures = f"val_loss {figures['val_loss']:.3f}  val_accuracy {figures['val_accuracy']:.1%}"
+        self._figures = "  ".join(f"{name} {figure:.4f}" for name, figure in figures.items())
         if self._progress is None:
             self._console.print(f"epoch {trainer.current_epoch + 1}/{self._epochs}  {self._figures}")
         else:

@@ -1,42 +1,61 @@
-"""`jumok train`: from a folder of images to a run."""
+"""`jumok train`: from images or sentence pairs to a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import BaseModel
 
 from jumok.app.options import with_settings
 from jumok.errors import Interrupted, JumokError
 from jumok.memory import keep_freed
-from jumok.tasks.config import DataConfig, RunConfig, Settings, TrainingConfig
+from jumok.tasks.classify.settings import ImageData, ImageTraining
+from jumok.tasks.config import Training, read_yaml
+from jumok.tasks.translate.settings import PairData, PairTraining
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from jumok.data.batches import PixelStore
-    from jumok.data.folders import ImageSet
+    from jumok.tasks.config import Settings
     from jumok.tasks.fit import Outcome
-    from jumok.tasks.prepare import Loaders
+    from jumok.tasks.prepared import Prepared
 
 MACHINE = ("device", "threads")
 """What a resumed run may have otherwise than before."""
+PANELS: Mapping[str, type[BaseModel]] = {
+    "Training": Training,
+    "Images": ImageData,
+    "Training on images": ImageTraining,
+    "Sentence pairs": PairData,
+    "Training on sentence pairs": PairTraining,
+}
+INPUTS = {"classify": "images", "translate": "pairs"}
+"""The setting of the data that the command's argument stands for, by task."""
+USUAL = {"classify": "vit-tiny", "translate": "seq2seq"}
+"""The system for a task where none was named."""
 
 
-@with_settings({"data": DataConfig, "training": TrainingConfig}, leave_out=("images",))
+@with_settings(PANELS, leave_out=tuple(INPUTS.values()))
 def command(
-    images: Annotated[
-        Path | None,
-        typer.Argument(help="Folder of class folders, or of train/ val/ test/ with class folders.", show_default=False),
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folder of class folders, or of train/ val/ test/ with class folders; or sentence pairs: a TSV, two "
+            "line-aligned files, or a folder of train, val and test.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run (default runs/NAME-OF-IMAGES).", show_default=False)
+        Path | None, typer.Option("--out", help="Folder of the run (default runs/NAME-OF-DATA).", show_default=False)
     ] = None,
     system: Annotated[
-        str | None, typer.Option("--system", help="The model to train (default vit-tiny).", show_default=False)
+        str | None,
+        typer.Option(
+            "--system", help="The model to train (default vit-tiny, or seq2seq for pairs).", show_default=False
+        ),
     ] = None,
     option: Annotated[
         list[str] | None,
@@ -50,21 +69,64 @@ def command(
         Path | None, typer.Option("--resume", help="Go on with this run, exactly where it stopped.", show_default=False)
     ] = None,
     *,
-    settings: Mapping[str, Mapping[str, Any]],
+    settings: Mapping[str, Any],
 ) -> None:
-    """Train a model on a folder of images; what was killed goes on with --resume RUN."""
+    """Train a model on images or sentence pairs; what was killed goes on with --resume RUN."""
     keep_freed()
     if resume is not None:
-        given = {"IMAGES": images, "--out": out, "--system": system, "--option": option, "--config": config}
+        given = {"DATA": data, "--out": out, "--system": system, "--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
-        _go_on(resume, dict(settings["training"]))
+        _go_on(resume, settings)
         return
-    flags: dict[str, Any] = {"data": dict(settings["data"]), "training": dict(settings["training"])}
-    flags |= {"system": system} if system else {}
-    flags |= {"options": parse_options(option)} if option else {}
-    flags["data"] |= {"images": str(images)} if images else {}
-    wanted = Settings.read(config, flags)
-    _begin(wanted, out or Path("runs") / Path(wanted.data.images or "run").resolve().name)
+    paths = data or []
+    name = system or _named(config) or USUAL["translate" if _are_pairs(paths) else "classify"]
+    flags = {"system": name, **({"options": parse_options(option)} if option else {})}
+    wanted = _read(name, config, flags, paths, settings)
+    _begin(wanted, out or Path("runs") / _title(wanted))
+
+
+def _named(config: Path | None) -> str | None:
+    """The system that a file of settings names."""
+    name = read_yaml(config).get("system") if config else None
+    return name if isinstance(name, str) else None
+
+
+def _are_pairs(paths: Sequence[Path]) -> bool:
+    """Whether the data looks like sentence pairs: files, or a folder with files of train."""
+    return any(path.is_file() or any(found.is_file() for found in path.glob("train.*")) for path in paths)
+
+
+def _read(
+    system: str, config: Path | None, flags: dict[str, Any], paths: Sequence[Path], settings: Mapping[str, Any]
+) -> Settings:
+    """The settings of the system's task.
+
+    Raises:
+        JumokError: no such system, a flag that its task has no use for, or a value out of range.
+    """
+    from jumok import systems
+    from jumok.tasks import settings_class
+
+    task = systems.task_of(system)
+    kind = settings_class(task)
+    sections: dict[str, dict[str, Any]] = {"data": {}, "training": {}}
+    for name, value in settings.items():
+        home = next((part for part in sections if name in type(kind.model_fields[part].default).model_fields), None)
+        if home is None:
+            raise JumokError(f"{system} has no use for --{name.replace('_', '-')}: it is trained on {INPUTS[task]}")
+        sections[home][name] = value
+    if task == "classify" and len(paths) > 1:
+        raise JumokError(f"{system} is trained on one folder of images, got {len(paths)} paths")
+    if paths:
+        sections["data"][INPUTS[task]] = str(paths[0]) if task == "classify" else [str(path) for path in paths]
+    return kind.read(config, {**flags, **sections})
+
+
+def _title(settings: Settings) -> str:
+    """A name for the run, after its data."""
+    given = getattr(settings.data, INPUTS["classify"], None) or getattr(settings.data, INPUTS["translate"], None)
+    first = given[0] if isinstance(given, tuple) else given
+    return Path(first or "run").resolve().name.partition(".")[0] or "run"
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
@@ -92,107 +154,82 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One training run, about to start."""
-
-    config: RunConfig
-    folder: Path
-    console: Console
-
-
 def _begin(settings: Settings, out: Path) -> None:
     """Start a new run."""
-    from jumok.tasks import fit, prepare
-    from jumok.tasks.run import CONFIG
+    from jumok import systems
+    from jumok.app.progress import counting
+    from jumok.tasks import fit, part
+    from jumok.tasks.world import World
 
-    first = fit.World.found().first
+    first = World.found().first
     if first:
         _check_free(out)
     console = _console(first)
-    threads = fit.set_threads(settings.training.threads)
-    training = settings.training.model_copy(update={"threads": threads})
+    training = settings.training.model_copy(update={"threads": fit.set_threads(settings.training.threads)})
     settings = settings.model_copy(update={"training": training})
     fit.check_machine(training)
-    sets = prepare.find(settings.data, training.seed)
-    size, why = prepare.choose_size(settings.data, sets["train"])
-    prepare.system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
-    train, val = _decoded(settings.data, sets, size, console)
-    config = prepare.configure(settings, sets, size, train)
-    console.print(f"images brought to {size[0]} x {size[1]} pixels: {why}")
-    job = _Job(config, out, console)
-    loaders = prepare.loaders(config, sets, train, val)
+    with counting(console, "reading") as progress:
+        prepared = part(systems.task_of(settings.system), "prepare").prepare(settings, progress)
+    for line in prepared.remarks:
+        console.print(line, markup=False)
     if first:
-        from jumok.files import write_atomically
-
-        write_atomically(out / CONFIG, config.to_yaml())
-    _train(job, loaders)
+        prepared.write(out)
+    _train(prepared, out, console)
 
 
 def _go_on(folder: Path, machine: Mapping[str, Any]) -> None:
     """Resume a run."""
-    from jumok.tasks import fit, prepare
-    from jumok.tasks.run import CONFIG, check_is_run
+    from jumok.app.progress import counting
+    from jumok.tasks import fit, part
+    from jumok.tasks.run import CONFIG, task_of
+    from jumok.tasks.world import World
 
-    check_is_run(folder)
-    config = RunConfig.load(folder / CONFIG)
-    training = TrainingConfig.model_validate({**config.training.model_dump(), **machine})
+    task = task_of(folder)
+    config = part(task, "settings").RunConfig.load(folder / CONFIG)
+    training = type(config.training).model_validate({**config.training.model_dump(), **machine})
     config = config.model_copy(update={"training": training})
     fit.set_threads(training.threads)
     fit.check_machine(training)
-    sets = prepare.find(config.data, training.seed)
-    prepare.check_unchanged(config, sets)
-    console = _console(fit.World.found().first)
-    train, val = _decoded(config.data, sets, config.size, console)
-    _train(_Job(config, folder, console), prepare.loaders(config, sets, train, val))
+    console = _console(World.found().first)
+    with counting(console, "reading") as progress:
+        prepared = part(task, "prepare").resume(config, folder, progress)
+    _train(prepared, folder, console)
 
 
-def _train(job: _Job, loaders: Loaders) -> None:
+def _train(prepared: Prepared, folder: Path, console: Console) -> None:
     """Train, and say how it went."""
     from jumok.app.progress import Bar
     from jumok.tasks import fit
-    from jumok.tasks.classify import make_classifier
     from jumok.tasks.run import CARD
+    from jumok.tasks.world import World
 
-    module = make_classifier(job.config, steps_per_epoch=len(loaders.train))
-    job.console.print(_about(job.config, module.size, len(loaders.train), fit.World.found().size))
-    bar = Bar(job.console, job.config.training.epochs, len(loaders.train))
+    module, world = prepared.module(), World.found()
+    shared = f" in {world.size} processes" if world.size > 1 else ""
+    console.print(f"{prepared.about(module.size)}; CPU threads: {prepared.training.threads}{shared}", markup=False)
+    bar = Bar(console, prepared.training.epochs, len(prepared.train))
     try:
-        outcome = fit.fit(module, loaders.train, loaders.val, job.folder, job.config.training, (bar,))
+        outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, (bar,))
     except (Interrupted, KeyboardInterrupt) as stop:
-        job.console.print(f"go on with: jumok train --resume {job.folder}")
+        console.print(f"go on with: jumok train --resume {folder}", markup=False)
         if isinstance(stop, Interrupted):
             raise
         raise KeyboardInterrupt from stop
-    if fit.World.found().first:
+    if world.first:
         from jumok.app.card import write_card
 
-        write_card(job.folder / CARD, job.config, outcome, module.size)
-    _summary(job, outcome)
+        write_card(folder / CARD, prepared, outcome, module.size)
+    for line in _summary(prepared, outcome, folder):
+        console.print(line, markup=False)
 
 
-def _summary(job: _Job, outcome: Outcome) -> None:
-    best, clock, images = outcome.best, outcome.clock, job.config.found.counts["val"]
-    job.console.print(
-        f"best epoch {best['epoch']:.0f} of {len(outcome.rows)}: "
-        f"{best['val_accuracy']:.1%} of {images} validation images right"
-    )
-    job.console.print(
-        f"{clock.rate:,.0f} images/s on {outcome.device}; {clock.share_waiting:.1%} of the time spent waiting for data"
-    )
-    job.console.print(f"saved in {job.folder}; next: jumok eval {job.folder} {job.config.data.images}")
-
-
-def _decoded(
-    data: DataConfig, sets: Mapping[str, ImageSet], size: tuple[int, int], console: Console
-) -> tuple[PixelStore, PixelStore]:
-    """Read the images that fit in memory now, so that a bad one is found before anything is written."""
-    from jumok.app.progress import counting
-    from jumok.tasks import prepare
-
-    with counting(console, "reading images") as progress:
-        train, val = prepare.stores(data, sets, size, progress)
-        return train.load(), val.load()
+def _summary(prepared: Prepared, outcome: Outcome, folder: Path) -> list[str]:
+    best, clock = outcome.best, outcome.clock
+    return [
+        f"best epoch {best['epoch']:.0f} of {len(outcome.rows)}: {prepared.reached(best)}",
+        f"{clock.rate:,.0f} {prepared.unit}/s on {outcome.device}; "
+        f"{clock.share_waiting:.1%} of the time spent waiting for data",
+        f"saved in {folder}; next: {prepared.evaluate_with(folder)}",
+    ]
 
 
 def _console(first: bool) -> Console:
@@ -208,18 +245,8 @@ def _check_free(out: Path) -> None:
         raise JumokError(f"{out} is not empty: choose another --out, or go on with it by --resume {out}")
 
 
-def _refuse(given: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> None:
+def _refuse(given: Sequence[str], settings: Mapping[str, Any]) -> None:
     """A resumed run keeps its settings, or it would not end where it should."""
-    flags = ["--" + name.replace("_", "-") for part in settings.values() for name in part if name not in MACHINE]
+    flags = ["--" + name.replace("_", "-") for name in settings if name not in MACHINE]
     if extra := [*given, *flags]:
         raise JumokError(f"--resume goes on with the run's own settings: leave out {', '.join(extra)}")
-
-
-def _about(config: RunConfig, parameters: int, steps: int, processes: int) -> str:
-    counts, training = config.found.counts, config.training
-    shared = f" in {processes} processes" if processes > 1 else ""
-    return (
-        f"{counts['train']:,} training and {counts['val']:,} validation images of {len(config.found.classes)} classes; "
-        f"{config.system} with {parameters / 1e6:.2f} million weights; "
-        f"{training.epochs} epochs of {steps} steps of {training.batch_size}; CPU threads: {training.threads}{shared}"
-    )

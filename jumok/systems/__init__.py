@@ -11,23 +11,49 @@ from torch import nn
 from jumok.errors import JumokError, suggest
 from jumok.systems.vit import SIZES, ViT, ViTConfig
 
-__all__ = ["build", "configure", "names"]
+__all__ = ["build", "config_of", "configure", "names", "task_of"]
 
 
 class System(NamedTuple):
-    """A model that can be trained by name: its configuration, its class, and the options that the name stands for."""
+    """A model that can be trained by name.
 
+    Args:
+        task: what it is trained for.
+        config: its configuration.
+        model: its class.
+        options: what the name stands for.
+    """
+
+    task: str
     config: type[BaseModel]
     model: Callable[[Any], nn.Module]
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = {}
 
 
-SYSTEMS = {name: System(ViTConfig, ViT, options) for name, options in SIZES.items()}
+SYSTEMS = {name: System("classify", ViTConfig, ViT, options) for name, options in SIZES.items()}
 
 
 def names() -> list[str]:
     """The names of all systems."""
     return list(SYSTEMS)
+
+
+def task_of(name: str) -> str:
+    """What a system is trained for.
+
+    Raises:
+        JumokError: no system of that name.
+    """
+    return _system(name).task
+
+
+def config_of(name: str) -> type[BaseModel]:
+    """The kind of configuration that a system has.
+
+    Raises:
+        JumokError: no system of that name.
+    """
+    return _system(name).config
 
 
 def configure(name: str, **options: Any) -> BaseModel:

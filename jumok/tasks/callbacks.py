@@ -22,8 +22,8 @@ from torch import Tensor, distributed
 from jumok.errors import Interrupted, JumokError
 from jumok.files import replacing, write_atomically
 from jumok.tasks.checkpoint import write_tensors
+from jumok.tasks.training import TrainingModule
 
-COLUMNS = ("epoch", "step", "lr", "train_loss", "val_loss", "val_accuracy")
 SHARE = 100
 """A checkpoint is due when so many times the seconds that one takes have gone by: under 1 % of the time."""
 LEAST = 10.0
@@ -92,11 +92,11 @@ class Averaging(WeightAveraging):
 
 
 class Clock:
-    """Seconds spent on steps and on waiting for data, and the images that they brought, over all parts of a run."""
+    """Seconds spent on steps and on waiting for data, and how much of it they brought, over all parts of a run."""
 
     def __init__(self) -> None:
         self.busy = self.waiting = 0.0
-        self.images = 0
+        self.count = 0
         self._earlier, self._began = 0.0, time.monotonic()
 
     @property
@@ -106,17 +106,17 @@ class Clock:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers."""
-        return {"busy": self.busy, "waiting": self.waiting, "images": self.images, "wall": self.wall}
+        return {"busy": self.busy, "waiting": self.waiting, "count": self.count, "wall": self.wall}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on counting from there."""
-        self.busy, self.waiting, self.images = float(state["busy"]), float(state["waiting"]), int(state["images"])
+        self.busy, self.waiting, self.count = float(state["busy"]), float(state["waiting"]), int(state["count"])
         self._earlier, self._began = float(state["wall"]), time.monotonic()
 
     @property
     def rate(self) -> float:
-        """Images per second."""
-        return self.images / max(self.busy + self.waiting, 1e-9)
+        """How much per second, in the unit of the training module."""
+        return self.count / max(self.busy + self.waiting, 1e-9)
 
     @property
     def share_waiting(self) -> float:
@@ -173,7 +173,7 @@ class Ledger(Callback):
         self._recent.append(loss)
         if loss.device.type == "cpu" or len(self._recent) == LOOK_EVERY:
             self.look(trainer)
-        self.clock.images += len(batch.labels) * trainer.world_size
+        self.clock.count += _module(pl_module).count(batch) * trainer.world_size
         self.clock.busy += time.monotonic() - self._began
 
     def look(self, trainer: Trainer) -> None:
@@ -200,7 +200,7 @@ class Ledger(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.look(trainer)
         assert self._loss is not None
-        figures: dict[str, float] = pl_module.figures  # type: ignore[assignment]
+        figures = _module(pl_module).figures
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -278,7 +278,8 @@ class Keeper(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         row = self._ledger.rows[-1]
-        if self.best is None or _goodness(row) > _goodness(self.best):
+        goodness = _module(pl_module).goodness
+        if self.best is None or goodness(row) > goodness(self.best):
             self.best = dict(row)
             self._unwritten = {name: value.clone() for name, value in self._weights(pl_module).items()}
         if self._patience and row["epoch"] - self.best["epoch"] >= self._patience:
@@ -333,7 +334,7 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor], figures: Mapping[
 def as_csv(rows: list[Row]) -> str:
     """The rows under their heading; numbers are written so that they read back exactly."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -343,9 +344,10 @@ def _interrupted(signum: int, step: int) -> Interrupted:
     return Interrupted(signum, f"stopped by {signal.Signals(signum).name} after step {step}; everything is saved")
 
 
-def _goodness(row: Row) -> tuple[float, float]:
-    """The more right answers the better; of the same number, the surer."""
-    return row["val_accuracy"], -row["val_loss"]
+def _module(module: LightningModule) -> TrainingModule:
+    """What is trained here, as what it is."""
+    assert isinstance(module, TrainingModule)
+    return module
 
 
 def _mean_over_processes(value: Tensor) -> Tensor:

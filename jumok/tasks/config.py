@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -18,75 +18,32 @@ FORMAT: Literal[1] = 1
 """The form of a run folder; a run of a newer form is refused, not guessed at."""
 CONFIG_LIMIT = 4 << 20
 """Bytes that a configuration file may have."""
-LARGEST = 4096
-"""Pixels that an image's side may have."""
-FROM_DATA = ("classes", "image_size")
-"""Options of a system that follow from the data."""
 DEVICES = r"auto|cpu|mps|cuda(:\d{1,3})?"
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 Model = TypeVar("Model", bound=BaseModel)
-Side = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     """No unknown keys, no silent changes, no NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-
-def _side_or_sides(value: Any) -> Any:
-    """Read 64, "64", "64x96" or [64, 96]."""
-    if isinstance(value, str):
-        sides = value.lower().split("x")
-        if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-            raise ValueError("it should be a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96")
-        value = [int(side) for side in sides] if len(sides) == 2 else int(sides[0])
-    if isinstance(value, int) and not 1 <= value <= LARGEST:
-        raise ValueError(f"it should be from 1 to {LARGEST} pixels")
-    return value
+    def to_yaml(self) -> str:
+        """The text that these values can be read from again."""
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+        return text
 
 
-class DataConfig(_Strict):
-    """Where the images are and how they are read."""
+class Training(Strict):
+    """How a model is trained, whatever its task."""
 
-    images: str | None = Field(
-        default=None, description="Folder of class folders, or of train/ val/ test/ with class folders."
-    )
-    image_size: Annotated[int | tuple[Side, Side] | None, BeforeValidator(_side_or_sides)] = Field(
-        default=None,
-        description="Side in pixels, or HEIGHTxWIDTH; left out: the images' own if all are alike and small, or 224.",
-    )
-    memory: int | None = Field(
-        default=None, ge=0, description="MiB for decoded images, else streamed; left out: a quarter of what is free."
-    )
-    val_fraction: float = Field(
-        default=0.15, gt=0, lt=1, description="Share kept for validation where there is no val/."
-    )
-    test_fraction: float = Field(
-        default=0.15, gt=0, lt=1, description="Share kept for testing where there is no test/."
-    )
-
-
-class TrainingConfig(_Strict):
-    """How the model is trained."""
-
-    epochs: int = Field(default=100, ge=1, description="Times that every training image is seen.")
-    batch_size: int = Field(default=64, ge=1, description="Images per step, all processes together.")
+    epochs: int = Field(default=100, ge=1, description="Times that all training data is seen.")
     lr: float = Field(default=1e-3, gt=0, le=10, description="Highest learning rate of AdamW.")
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="AdamW's, on matrices only.")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="Share of the target spread over all classes.")
-    mixup: float = Field(
-        default=0.2, ge=0, le=10, description="Alpha of the Beta that blends pairs of images; 0: none."
-    )
-    augment: bool = Field(
-        default=True, description="Small random shifts, turns, zooms, and changes of light and contrast."
-    )
-    flips: Literal["none", "horizontal", "both", "all"] = Field(
-        default="horizontal", description="Random mirror images; all: also turned by right angles, if they are square."
-    )
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="Share of the target spread over all answers.")
     ema: float = Field(
         default=0.998, ge=0, lt=1, description="Decay of the averaged weights that are kept; 0: no averaging."
     )
@@ -103,24 +60,18 @@ class TrainingConfig(_Strict):
     )
 
 
-class Found(_Strict):
-    """What the data said when the run began."""
+class Settings(Strict):
+    """What a person may choose, in a file or by flags. Each task has its own, with its data and its training."""
 
-    classes: tuple[str, ...] = Field(min_length=2, max_length=100_000)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    counts: dict[str, int]
-    fingerprint: str
-    """Of the names and classes of the training and validation images."""
-
-
-class Settings(_Strict):
-    """What a person may choose, in a file or by flags."""
-
-    system: str = Field(default="vit-tiny", description="The model to train.")
+    system: str = Field(description="The model to train.")
     options: dict[str, Any] = Field(default={}, description="The system's own options.")
-    data: DataConfig = DataConfig()
-    training: TrainingConfig = TrainingConfig()
+    data: Strict
+    training: Training
+
+    from_data: ClassVar[tuple[str, ...]] = ()
+    """Options of a system that follow from the data."""
+    from_run: ClassVar[frozenset[str]] = frozenset({"format", "jumok", "task", "found"})
+    """What a run's configuration has beside the settings."""
 
     @classmethod
     def read(cls, path: Path | None, flags: Mapping[str, Any] | None = None) -> Self:
@@ -130,28 +81,17 @@ class Settings(_Strict):
             JumokError: no such file, no YAML, an unknown key (the likely one is suggested) or a value out of range.
         """
         values = read_yaml(path) if path else {}
-        facts = set(RunConfig.model_fields) - set(Settings.model_fields)
-        own = {key: value for key, value in values.items() if key not in facts}
+        own = {key: value for key, value in values.items() if key not in cls.from_run}
         if "found" in values and isinstance(own.get("options"), dict):  # what its data decided, other data may not
-            own["options"] = {key: value for key, value in own["options"].items() if key not in FROM_DATA}
+            own["options"] = {key: value for key, value in own["options"].items() if key not in cls.from_data}
         return parse(cls, _merged(own, flags or {}), str(path) if path else "the flags")
 
 
-class RunConfig(Settings):
-    """Everything needed to build a run's model again and to go on with its training."""
+class Recorded(Strict):
+    """What a run's configuration has beside the settings, whatever its task."""
 
     format: Literal[1] = FORMAT
     jumok: str
-    task: Literal["classify"] = "classify"
-    found: Found
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) to which every image is brought."""
-        size = self.data.image_size
-        if size is None:
-            raise JumokError("this run's config.yaml lacks data.image_size")
-        return (size, size) if isinstance(size, int) else size
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -160,17 +100,21 @@ class RunConfig(Settings):
         Raises:
             JumokError: missing, damaged, or of another version's form.
         """
-        values = read_yaml(path)
-        form = values.get("format")
-        if form != FORMAT:
-            made_by = f" (made by jumok {values['jumok']})" if "jumok" in values else ""
-            raise JumokError(f"{path} is of run format {form!r}{made_by}, wanted {FORMAT}: use that version of jumok")
-        return parse(cls, values, str(path))
+        return parse(cls, read_run_config(path), str(path))
 
-    def to_yaml(self) -> str:
-        """The text that `load` reads."""
-        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
-        return text
+
+def read_run_config(path: Path) -> dict[str, Any]:
+    """The values of a run's config.yaml, of whatever task.
+
+    Raises:
+        JumokError: missing, damaged, or of another version's form.
+    """
+    values = read_yaml(path)
+    form = values.get("format")
+    if form != FORMAT:
+        made_by = f" (made by jumok {values['jumok']})" if "jumok" in values else ""
+        raise JumokError(f"{path} is of run format {form!r}{made_by}, wanted {FORMAT}: use that version of jumok")
+    return values
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -235,7 +179,7 @@ def _explained(model: type[BaseModel], error: ErrorDetails) -> str:
         return f"{path}: {error['ctx']['error']}" if error["loc"] else str(error["ctx"]["error"])
     section = _section(model, outer)
     if error["type"] == "extra_forbidden":
-        home = next((part for part, keys in _sections().items() if name in keys and part not in outer), None)
+        home = next((part for part, keys in _sections(model).items() if name in keys and part not in outer), None)
         hint = f"it belongs under {home!r}" if home else suggest(name, section.model_fields if section else ())
         return f"unknown key {path!r}: {hint}"
     if error["type"] == "missing":
@@ -273,8 +217,14 @@ def _section(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
     return model
 
 
-def _sections() -> dict[str, set[str]]:
-    return {"data": set(DataConfig.model_fields), "training": set(TrainingConfig.model_fields)}
+def _sections(model: type[BaseModel]) -> dict[str, set[str]]:
+    """The keys of each part of a model of settings."""
+    parts = {name: field.annotation for name, field in model.model_fields.items()}
+    return {
+        name: set(part.model_fields)
+        for name, part in parts.items()
+        if isinstance(part, type) and issubclass(part, BaseModel)
+    }
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

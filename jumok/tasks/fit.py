@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
-from jumok.data.batches import Batch, Batches
 from jumok.errors import JumokError
 from jumok.tasks.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
 from jumok.tasks.checkpoint import SPOILT, SafetensorsIO, remove_leftovers
-from jumok.tasks.config import DEVICES, TrainingConfig
+from jumok.tasks.config import DEVICES, Training
+from jumok.tasks.prepared import Batches
+from jumok.tasks.training import TrainingModule
+from jumok.tasks.world import World
 
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -44,42 +46,20 @@ class Outcome:
     device: str
 
 
-@dataclass(frozen=True)
-class World:
-    """The processes that train together, as torchrun tells them; one where it did not start us."""
-
-    rank: int = 0
-    size: int = 1
-    here: int = 1
-    """Processes on this machine."""
-
-    @staticmethod
-    def found() -> World:
-        """Read the environment."""
-        value = os.environ.get
-        size = int(value("WORLD_SIZE", "1"))
-        return World(int(value("RANK", "0")), size, int(value("LOCAL_WORLD_SIZE", str(size))))
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes and prints."""
-        return self.rank == 0
-
-
 def fit(
-    module: LightningModule,
+    module: TrainingModule,
     train: Batches,
     val: Batches,
     folder: Path,
-    settings: TrainingConfig,
+    settings: Training,
     watchers: tuple[Callback, ...] = (),
 ) -> Outcome:
     """Train, from the run's last checkpoint where there is one, and keep the best weights in the folder.
 
     Args:
-        module: gives `figures` with val_loss and val_accuracy after each validation.
-        train: full batches in an order that depends on the epoch; its seed and size must be the run's.
-        val: the validation images, unshuffled.
+        module: the model in training, with its loss and figures.
+        train: batches in an order that depends on the epoch; its seed and size must be the run's.
+        val: the validation data, unshuffled.
         folder: of the run; `weights.safetensors`, `metrics.csv`, `checkpoints/` and `logs/` are written there.
         settings: of the training.
         watchers: callbacks that only look, such as a progress bar.
@@ -119,7 +99,7 @@ class Feed:
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         epoch, position = divmod(self._step(), len(self))
         self._batches.load_state_dict({**self._batches.state_dict(), "epoch": epoch, "position": position})
         began = time.monotonic()
@@ -129,7 +109,7 @@ class Feed:
             began = time.monotonic()
 
 
-def _trainer(folder: Path, settings: TrainingConfig, callbacks: list[Callback]) -> Trainer:
+def _trainer(folder: Path, settings: Training, callbacks: list[Callback]) -> Trainer:
     world = World.found()
     accelerator, devices = accelerator_of(settings.device, world)
     return Trainer(
@@ -170,7 +150,7 @@ def accelerator_of(device: str, world: World) -> tuple[str, int | list[int]]:
     return kind, [int(number)] if number else world.here
 
 
-def check_machine(settings: TrainingConfig) -> None:
+def check_machine(settings: Training) -> None:
     """Make sure that this machine can do what is asked.
 
     Raises:

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from jumok.errors import JumokError
-from jumok.tasks.config import DataConfig, Found, RunConfig, Settings, TrainingConfig, parse, read_yaml
+from jumok.tasks.classify.settings import Found, ImageData, ImageTraining, RunConfig, Settings
+from jumok.tasks.config import parse, read_yaml
 
 FOUND = Found(classes=("a", "b"), mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2), counts={"train": 3}, fingerprint="f")
 
@@ -19,7 +20,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     settings = Settings.read(path, {"training": {"epochs": 9}, "options": {"patch": 8}})
     assert (settings.system, settings.training.epochs, settings.training.lr) == ("vit-small", 9, 0.01)
     assert settings.options == {"pool": "mean", "patch": 8}
-    assert settings.training.batch_size == TrainingConfig().batch_size
+    assert settings.training.batch_size == ImageTraining().batch_size
 
 
 @pytest.mark.parametrize(
@@ -69,15 +70,15 @@ def test_missing_large_and_binary_files_are_refused(tmp_path):
     ("given", "size"), [(64, 64), ("64", 64), ("64x96", (64, 96)), ([64, 96], (64, 96)), (None, None)]
 )
 def test_image_sizes_are_read_in_every_form(given, size):
-    assert parse(DataConfig, {"image_size": given}, "here").image_size == size
+    assert parse(ImageData, {"image_size": given}, "here").image_size == size
 
 
 def run_config(**changes) -> RunConfig:
-    return RunConfig(**{"jumok": "0.1.0", "found": FOUND, "data": DataConfig(images="/x", image_size=64), **changes})
+    return RunConfig(**{"jumok": "0.1.0", "found": FOUND, "data": ImageData(images="/x", image_size=64), **changes})
 
 
 def test_a_run_config_comes_back_from_its_own_text(tmp_path):
-    config = run_config(data=DataConfig(images="/사진", image_size=(32, 48)), options={"patch": 4})
+    config = run_config(data=ImageData(images="/사진", image_size=(32, 48)), options={"patch": 4})
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     assert RunConfig.load(tmp_path / "config.yaml") == config
     assert config.size == (32, 48)
@@ -85,10 +86,10 @@ def test_a_run_config_comes_back_from_its_own_text(tmp_path):
 
 
 def test_an_earlier_runs_config_serves_as_settings(tmp_path):
-    config = run_config(training=TrainingConfig(epochs=5))
+    config = run_config(training=ImageTraining(epochs=5))
     (tmp_path / "config.yaml").write_text(config.to_yaml())
     settings = Settings.read(tmp_path / "config.yaml", {"training": {"seed": 3}})
-    assert settings.training == TrainingConfig(epochs=5, seed=3)
+    assert settings.training == ImageTraining(epochs=5, seed=3)
 
 
 @pytest.mark.parametrize(
@@ -111,4 +112,4 @@ def test_a_changed_run_config_is_refused(tmp_path, old, new, message):
 
 def test_a_run_without_a_size_says_so():
     with pytest.raises(JumokError, match="image_size"):
-        _ = run_config(data=DataConfig(images="/x")).size
+        _ = run_config(data=ImageData(images="/x")).size

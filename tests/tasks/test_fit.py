@@ -11,7 +11,8 @@ from small_runs import Job
 from jumok.errors import Interrupted, JumokError
 from jumok.tasks import callbacks, checkpoint, fit
 from jumok.tasks.checkpoint import load_state, read_tensors
-from jumok.tasks.config import TrainingConfig
+from jumok.tasks.classify.settings import ImageTraining
+from jumok.tasks.classify.training import Classifier
 from jumok.tasks.run import Run
 
 HARD = {"options": {"dropout": 0.1, "drop_path": 0.1}, "mixup": 0.4, "flips": "both"}
@@ -68,7 +69,7 @@ def test_it_learns_and_keeps_the_best_weights(job):
     assert outcome.best["val_accuracy"] >= 0.9
     assert outcome.best == max(outcome.rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     assert outcome.rows[-1]["train_loss"] < outcome.rows[0]["train_loss"] - 0.2
-    assert outcome.clock.images == 20 * (len(run.sets["train"]) // 8 * 8)
+    assert outcome.clock.count == 20 * (len(run.sets["train"]) // 8 * 8)
     assert outcome.clock.rate > 0
     assert 0 <= outcome.clock.share_waiting < 1
     trained = Run.load(run.folder)
@@ -163,7 +164,8 @@ def test_a_finished_run_stays_as_it_is(job, unbroken):
 
 
 def test_patience_ends_a_run_and_resuming_does_not_prolong_it(job, monkeypatch):
-    monkeypatch.setattr(callbacks, "_goodness", lambda row: -abs(row["epoch"] - 2))  # the second epoch is the best
+    # the second epoch is the best
+    monkeypatch.setattr(Classifier, "goodness", lambda module, row: (-abs(row["epoch"] - 2),))
     run = job(epochs=20, patience=2)
     outcome = run.start()
     assert [row["epoch"] for row in outcome.rows] == [1, 2, 3, 4]
@@ -310,7 +312,7 @@ def test_devices_and_precisions_that_are_not_there_are_refused(monkeypatch):
     with pytest.raises(JumokError, match="no device 'tpu'"):
         fit.device_name("tpu")
     with pytest.raises(JumokError, match="precision 16 needs a GPU"):
-        fit.check_machine(TrainingConfig(precision="16", device="cpu"))
+        fit.check_machine(ImageTraining(precision="16", device="cpu"))
     assert fit.device_name("cpu") == "cpu"
 
 

@@ -29,7 +29,8 @@ def command(photos, folder):
 def test_sigkill_in_the_middle_of_an_epoch_loses_nothing_but_steps(photos, tmp_path):
     torch.set_num_threads(1)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    slow = "import time, jumok.tasks.augment as a; m = a.mixed; a.mixed = lambda *x: (time.sleep(0.05), m(*x))[1]; "
+    slow = "import time, jumok.tasks.classify.augment as a; m = a.mixed; "
+    slow += "a.mixed = lambda *x: (time.sleep(0.05), m(*x))[1]; "
     code = slow + f"from jumok.app.cli import run; run({command(photos, killed)!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, env=dict(os.environ))
     last = killed / "checkpoints" / "last.safetensors"

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from jumok.tasks.augment import LIGHT, SHIFT, TURN, ZOOM, Augmentation, Draw, mixed, mixed_seed
+from jumok.tasks.classify.augment import LIGHT, SHIFT, TURN, ZOOM, Augmentation, Draw, mixed
+from jumok.tasks.training import mixed_seed
 
 CPU = torch.device("cpu")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from jumok.tasks.training import mixed_seed
 
 SHIFT = 0.08
 """Largest shift, as a fraction of the image's side."""
@@ -122,15 +123,6 @@ def mixed(images: Tensor, targets: Tensor, share: Tensor) -> tuple[Tensor, Tenso
         own * images + (1 - own) * images[partner],
         share[:, None] * targets + (1 - share[:, None]) * targets[partner],
     )
-
-
-def mixed_seed(*parts: int | str) -> int:
-    """One 63-bit seed out of several numbers and names, well stirred.
-
-    >>> mixed_seed(0, 1) == mixed_seed(0, 1), mixed_seed(0, 1) == mixed_seed(1, 0)
-    (True, False)
-    """
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
 def _log_gamma_sample(alpha: Tensor, generator: torch.Generator) -> Tensor:

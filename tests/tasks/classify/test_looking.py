@@ -9,8 +9,8 @@ from PIL import Image
 
 from jumok.axes import Patches
 from jumok.errors import JumokError
-from jumok.tasks.looking import METHODS, Question, look
-from jumok.tasks.opened import open_model
+from jumok.tasks.classify.looking import METHODS, Question, look
+from jumok.tasks.classify.opened import open_model
 from jumok.watch import watch
 
 transformers = pytest.importorskip("transformers")

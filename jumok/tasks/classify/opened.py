@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from jumok.data.images import resize
 from jumok.errors import JumokError, suggest
-from jumok.tasks.run import Run
+from jumok.tasks.classify.run import ImageRun
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -81,7 +81,7 @@ def open_model(name: str, device: str = "cpu") -> Opened:
 
 
 def _open_run(name: str) -> Opened:
-    run = Run.load(name)
+    run = ImageRun.load(name)
     found = run.config.found
     return Opened(name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ import jumok
 from jumok.data.batches import Batches, PixelStore
 from jumok.data.folders import ImageSet, scan
 from jumok.errors import JumokError
-from jumok.tasks.config import DataConfig, Found, RunConfig, Settings
-from jumok.tasks.fit import World
+from jumok.tasks.callbacks import Row
+from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
+from jumok.tasks.classify.training import Classifier, make_classifier
+from jumok.tasks.prepared import Prepared, Progress
 from jumok.tasks.run import configure_system
+from jumok.tasks.world import World
 
 LARGEST_OWN = 224
 """Images of one size up to this side are taken as they are; others are brought to a square of it."""
@@ -37,14 +40,87 @@ SAMPLE = 2048
 
 
 @dataclass(frozen=True)
-class Loaders:
-    """The batches of a run, for this process."""
+class PreparedImages(Prepared):
+    """Everything that the training of a classifier needs."""
 
-    train: Batches
-    val: Batches
+    config: RunConfig
+
+    unit = "images"
+
+    @property
+    def settings(self) -> RunConfig:
+        return self.config
+
+    def module(self) -> Classifier:
+        return make_classifier(self.config, steps_per_epoch=len(self.train))
+
+    def about(self, parameters: int) -> str:
+        found, training = self.config.found, self.config.training
+        return (
+            f"{found.counts['train']:,} training and {found.counts['val']:,} validation images of "
+            f"{len(found.classes)} classes; {self.config.system} with {parameters / 1e6:.2f} million weights; "
+            f"{training.epochs} epochs of {len(self.train)} steps of {training.batch_size}"
+        )
+
+    def reached(self, best: Row) -> str:
+        return f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']} validation images right"
+
+    def purpose(self, parameters: int) -> str:
+        size = " x ".join(str(side) for side in self.config.size)
+        return (
+            f"A {self.config.system} of {parameters:,} weights that tells {_listed(self.config.found.classes)} apart, "
+            f"in images of {size} pixels."
+        )
+
+    def facts(self, best: Row) -> dict[str, str]:
+        counts = ", ".join(f"{count:,} {part}" for part, count in self.config.found.counts.items())
+        return {
+            "images": f"{self.config.data.images}: {counts}",
+            "validation accuracy": f"{best['val_accuracy']:.4f}",
+            "validation loss": f"{best['val_loss']:.4f}",
+            "batch": str(self.config.training.batch_size),
+        }
+
+    def evaluate_with(self, folder: Path) -> str:
+        return f"jumok eval {folder} {self.config.data.images}"
 
 
-def find(data: DataConfig, seed: int) -> dict[str, ImageSet]:
+def prepare(settings: Settings, progress: Progress | None = None) -> PreparedImages:
+    """Find the images, read those that fit in memory, and settle the run's configuration.
+
+    Raises:
+        JumokError: images or settings that do not do.
+    """
+    sets = find(settings.data, settings.training.seed)
+    size, why = choose_size(settings.data, sets["train"])
+    system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
+    train, val = _read(settings.data, sets, size, progress)
+    config = configure(settings, sets, size, train)
+    remark = f"images brought to {size[0]} x {size[1]} pixels: {why}"
+    return PreparedImages(*loaders(config, sets, train, val), (remark,), config)
+
+
+def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedImages:
+    """The same for a run that began earlier.
+
+    Raises:
+        JumokError: the images are not those that it began with.
+    """
+    sets = find(config.data, config.training.seed)
+    check_unchanged(config, sets)
+    train, val = _read(config.data, sets, config.size, progress)
+    return PreparedImages(*loaders(config, sets, train, val), (), config)
+
+
+def _read(
+    data: ImageData, sets: Mapping[str, ImageSet], size: tuple[int, int], progress: Progress | None
+) -> tuple[PixelStore, PixelStore]:
+    """Read the images that fit in memory now, so that a bad one is found before anything is written."""
+    train, val = stores(data, sets, size, progress)
+    return train.load(), val.load()
+
+
+def find(data: ImageData, seed: int) -> dict[str, ImageSet]:
     """Find the images in their three parts.
 
     Raises:
@@ -58,7 +134,7 @@ def find(data: DataConfig, seed: int) -> dict[str, ImageSet]:
     return scan(Path(data.images), seed=seed, fractions=shares)
 
 
-def choose_size(data: DataConfig, images: ImageSet) -> tuple[tuple[int, int], str]:
+def choose_size(data: ImageData, images: ImageSet) -> tuple[tuple[int, int], str]:
     """Decide the size that images are brought to.
 
     Returns:
@@ -148,10 +224,10 @@ def batch_size(wanted: int, images: int) -> int:
 
 
 def stores(
-    config: DataConfig,
+    config: ImageData,
     sets: Mapping[str, ImageSet],
     size: tuple[int, int],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[PixelStore, PixelStore]:
     """The pixels of the training and the validation images, which share the memory allowed."""
     train, val = sets["train"], sets["val"]
@@ -160,8 +236,10 @@ def stores(
     return first, PixelStore(val.paths, *size, memory_limit=left)
 
 
-def loaders(config: RunConfig, sets: Mapping[str, ImageSet], train: PixelStore, val: PixelStore) -> Loaders:
-    """Deal the batches out to this process.
+def loaders(
+    config: RunConfig, sets: Mapping[str, ImageSet], train: PixelStore, val: PixelStore
+) -> tuple[Batches, Batches]:
+    """Deal the batches of the training and the validation out to this process.
 
     Raises:
         JumokError: the batch size does not divide among the processes.
@@ -169,7 +247,7 @@ def loaders(config: RunConfig, sets: Mapping[str, ImageSet], train: PixelStore, 
     world = World.found()
     share = {"batch_size": config.training.batch_size, "rank": world.rank, "world_size": world.size}
     labels = {part: torch.tensor(sets[part].labels) for part in ("train", "val")}
-    return Loaders(
+    return (
         Batches(train, labels["train"], seed=config.training.seed, shuffle=True, drop_last=True, **share),
         Batches(val, labels["val"], shuffle=False, drop_last=False, **share),
     )
@@ -210,6 +288,11 @@ def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet]) -> None:
             f"the images in {config.data.images} are not those that this run began with "
             f"({config.found.counts} then, {counts} now): put them back, or train anew"
         )
+
+
+def _listed(names: tuple[str, ...], most: int = 20) -> str:
+    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
 def _size_of(path: Path) -> tuple[int, int] | None:

@@ -5,12 +5,12 @@ from small_runs import write_photos
 
 from jumok.data.batches import PixelStore
 from jumok.errors import JumokError
-from jumok.tasks import prepare
-from jumok.tasks.config import DataConfig, Settings, TrainingConfig
+from jumok.tasks.classify import prepare
+from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 
 
 def found(folder, **data):
-    config = DataConfig(images=str(folder), **data)
+    config = ImageData(images=str(folder), **data)
     return config, prepare.find(config, seed=0)
 
 
@@ -28,7 +28,7 @@ def test_images_of_several_sizes_are_brought_to_one(tmp_path):
         Image.new("RGB", (40, 20)).save(path)
     config, sets = found(folder, val_fraction=0.01, test_fraction=0.01)
     assert prepare.choose_size(config, sets["train"]) == ((224, 224), "the images are of several sizes")
-    asked = DataConfig(images=str(folder), image_size=(32, 48))
+    asked = ImageData(images=str(folder), image_size=(32, 48))
     assert prepare.choose_size(asked, sets["train"])[0] == (32, 48)
 
 
@@ -118,14 +118,14 @@ def test_changed_images_are_noticed_and_moved_ones_are_not(job, photos, tmp_path
 
 def test_shares_that_leave_nothing_are_refused(photos):
     with pytest.raises(JumokError, match="leave nothing to train on"):
-        prepare.find(DataConfig(images=str(photos), val_fraction=0.6, test_fraction=0.5), 0)
+        prepare.find(ImageData(images=str(photos), val_fraction=0.6, test_fraction=0.5), 0)
     with pytest.raises(JumokError, match="give a folder"):
-        prepare.find(DataConfig(), 0)
+        prepare.find(ImageData(), 0)
 
 
 def test_loaders_deal_full_batches_and_all_validation_images(job):
     run = job(batch_size=8)
-    loaders = prepare.loaders(run.config, run.sets, *run.stores)
-    assert {len(batch.labels) for batch in loaders.train} == {8}
-    assert sum(len(batch.labels) for batch in loaders.val) == len(run.sets["val"])
-    assert TrainingConfig().batch_size == 64
+    train, val = prepare.loaders(run.config, run.sets, *run.stores)
+    assert {len(batch.labels) for batch in train} == {8}
+    assert sum(len(batch.labels) for batch in val) == len(run.sets["val"])
+    assert ImageTraining().batch_size == 64

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, One, Patches
 from jumok.errors import JumokError, suggest
-from jumok.tasks.opened import Opened
+from jumok.tasks.classify.opened import Opened
 from jumok.watch import MEAN, Seen, watch
 
 Method = Literal["rollout", "relevance", "raw"]

@@ -1,0 +1,1 @@
+"""Images to classes: settings, preparation, training, evaluation, and where a classifier looks."""

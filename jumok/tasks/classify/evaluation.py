@@ -1,0 +1,111 @@
+"""How well a trained classifier tells its classes apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.functional.classification import multiclass_confusion_matrix
+
+NORMAL_95 = 1.959963984540054
+"""The normal distribution's two-sided 95 % point."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model tells classes apart.
+
+    Args:
+        classes: their names.
+        confusion: (classes, classes), images of each true class (row) by predicted class (column).
+        loss: mean cross-entropy, in nats.
+    """
+
+    classes: tuple[str, ...]
+    confusion: Tensor
+    loss: float
+
+    @property
+    def images(self) -> int:
+        """How many were judged."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        """How many were right."""
+        return int(self.confusion.diagonal().sum())
+
+    @property
+    def accuracy(self) -> float:
+        """The share that was right."""
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Between which the accuracy lies with 95 % confidence."""
+        return wilson(self.correct, self.images)
+
+    def per_class(self) -> list[dict[str, Any]]:
+        """Each class's name, images, precision and recall; None where nothing was to be divided by."""
+        right = self.confusion.diagonal().tolist()
+        said, true = self.confusion.sum(0).tolist(), self.confusion.sum(1).tolist()
+        return [
+            {
+                "class": name,
+                "images": true[index],
+                "precision": right[index] / said[index] if said[index] else None,
+                "recall": right[index] / true[index] if true[index] else None,
+            }
+            for index, name in enumerate(self.classes)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        low, high = self.interval
+        return {
+            "images": self.images,
+            "accuracy": self.accuracy,
+            "accuracy_95": [low, high],
+            "loss": self.loss,
+            "per_class": self.per_class(),
+            "classes": list(self.classes),
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def wilson(hits: int, trials: int) -> tuple[float, float]:
+    """The 95 % interval of a share.
+
+    >>> [round(end, 3) for end in wilson(95, 100)]
+    [0.888, 0.978]
+
+    Source: Wilson 1927, J. Am. Stat. Assoc. 22, 209-212.
+    """
+    z2 = NORMAL_95**2
+    share = hits / trials
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = NORMAL_95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]) -> Evaluation:
+    """Judge a model on images that it has not learned from.
+
+    Args:
+        model: in eval mode, pixels -> (batch, classes) logits.
+        batches: of pixels (batch, 3, height, width), normalised, and labels (batch,), on the model's device.
+        classes: their names.
+    """
+    confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+    loss = 0.0
+    for pixels, labels in batches:
+        logits = model(pixels).float()
+        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        confusion += multiclass_confusion_matrix(logits.argmax(-1), labels, num_classes=len(classes)).cpu()
+    return Evaluation(classes, confusion, loss / max(int(confusion.sum()), 1))

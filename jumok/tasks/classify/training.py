@@ -1,0 +1,96 @@
+"""A classifier in training: its loss and the figures of its validation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jumok.data.batches import Batch
+from jumok.tasks.classify.augment import Augmentation, Draw
+from jumok.tasks.classify.run import build_model
+from jumok.tasks.classify.settings import ImageTraining, RunConfig
+from jumok.tasks.training import TrainingModule, seed_everything
+
+
+class Classifier(TrainingModule):
+    """A model that gives class scores, in training.
+
+    Args:
+        model: (batch, 3, height, width) float, normalised -> (batch, classes) logits.
+        classes: how many there are.
+        mean, std: (3,) each, of the training images' channels, for pixels in [0, 1].
+        training: the settings.
+        steps: of the whole training, for the learning rate's schedule.
+    """
+
+    figure_names = ("val_loss", "val_accuracy")
+    training_config: ImageTraining
+
+    def __init__(
+        self, model: nn.Module, *, classes: int, mean: Tensor, std: Tensor, training: ImageTraining, steps: int
+    ) -> None:
+        super().__init__(model, training=training, steps=steps)
+        self.mean: Tensor
+        self.std: Tensor
+        self.classes = classes
+        self.augmentation = Augmentation(training.augment, training.flips, training.mixup)
+        self.register_buffer("mean", mean.reshape(3, 1, 1), persistent=False)
+        self.register_buffer("std", std.reshape(3, 1, 1), persistent=False)
+
+    def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
+        """The more right answers the better; of the same number, the surer."""
+        return figures["val_accuracy"], -figures["val_loss"]
+
+    def count(self, batch: Batch) -> int:
+        return len(batch.labels)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        logits: Tensor = self.model(pixels)
+        return logits
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The smoothed cross-entropy of augmented, mixed images."""
+        images, targets = self.augmentation(
+            unit(batch.images), batch.labels, self.classes, self._draw(len(batch.labels))
+        )
+        return F.cross_entropy(
+            self(self._normalised(images)).float(), targets, label_smoothing=self.training_config.label_smoothing
+        )
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        logits = self(self._normalised(unit(batch.images))).float()
+        self.note("val_loss", F.cross_entropy(logits, batch.labels, reduction="none"))
+        self.note("val_accuracy", (logits.argmax(-1) == batch.labels).float())
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return (images - self.mean) / self.std
+
+    def _draw(self, mine: int) -> Draw:
+        """Random numbers of the step for the images of this process, an equal share of the whole batch."""
+        world, rank = self.trainer.world_size, self.global_rank
+        seed, step = self.training_config.seed, self.global_step
+        return Draw(seed, step, mine * world, mine * rank, mine * (rank + 1), self.device)
+
+
+def make_classifier(config: RunConfig, *, steps_per_epoch: int) -> Classifier:
+    """Build a run's model, with weights that the seed decides, ready to be trained.
+
+    Raises:
+        JumokError: the configuration does not make a model.
+    """
+    training = config.training
+    seed_everything(training.seed)
+    return Classifier(
+        build_model(config),
+        classes=len(config.found.classes),
+        mean=torch.tensor(config.found.mean),
+        std=torch.tensor(config.found.std),
+        training=training,
+        steps=training.epochs * steps_per_epoch,
+    )
+
+
+def unit(images: Tensor) -> Tensor:
+    """Pixels of uint8 as float in [0, 1]."""
+    return images.to(torch.float32) / 255

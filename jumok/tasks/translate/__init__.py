@@ -1,0 +1,1 @@
+"""Sentences to sentences: settings, preparation, training, translation, scores, and alignments."""

@@ -1,0 +1,103 @@
+"""What a run of a translator is made of: its settings, and what was found in the sentence pairs. No torch here."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from jumok.tasks.config import Recorded, Strict, Training
+from jumok.tasks.config import Settings as AnySettings
+
+
+class PairData(Strict):
+    """Where the sentence pairs are and how they are read."""
+
+    pairs: tuple[str, ...] = Field(
+        default=(), max_length=2, description="A TSV, two line-aligned files, or a folder of train, val and test."
+    )
+    val_pairs: tuple[str, ...] = Field(
+        default=(), max_length=2, description="Pairs to validate on, one TSV or two files; may be repeated."
+    )
+    test_pairs: tuple[str, ...] = Field(
+        default=(), max_length=2, description="Pairs to test on, one TSV or two files; may be repeated."
+    )
+    val_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="Share kept for validation where no pairs are given for it."
+    )
+    test_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share kept for testing where no pairs are given for it."
+    )
+    backwards: bool = Field(default=False, description="Translate from the second language to the first.")
+    lowercase: bool = Field(default=False, description="Make all text lower case.")
+    vocabulary: Literal["unigram", "bpe", "words", "characters"] = Field(
+        default="unigram", description="What a sentence is cut into."
+    )
+    vocabulary_size: int = Field(default=8000, ge=8, le=1_000_000, description="Most entries of a vocabulary.")
+    shared: bool = Field(default=False, description="One vocabulary, and one embedding, for both languages.")
+    longest: int = Field(default=256, ge=1, le=100_000, description="Tokens; pairs with a longer side are left out.")
+
+
+class PairTraining(Training):
+    """How a translator is trained."""
+
+    epochs: int = Field(default=30, ge=1, description="Times that all training data is seen.")
+    weight_decay: float = Field(default=0.01, ge=0, le=10, description="AdamW's, on matrices only.")
+    batch_tokens: int = Field(
+        default=2000, ge=16, description="Target tokens per step, padding included, all processes together."
+    )
+    teacher_forcing: float = Field(
+        default=1.0, ge=0, le=1, description="Share of the sentences that are fed the true words, not the model's own."
+    )
+    sampling: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Chance at the end of the training that a step is fed the model's own word.",
+    )
+    validate_with: int = Field(
+        default=500, ge=1, description="Validation sentences that are translated after each epoch."
+    )
+
+
+class Side(Strict):
+    """What was found in one language of the training pairs."""
+
+    vocabulary: int = Field(ge=5)
+    """Entries of its vocabulary, symbols included."""
+    round_trip: float
+    """Share of the sentences that come back unchanged from their ids."""
+    coverage: float
+    """Share of the characters, or words, that the vocabulary knows."""
+
+
+class Found(Strict):
+    """What the data said when the run began."""
+
+    source: Side
+    target: Side
+    counts: dict[str, int]
+    """Pairs of each part."""
+    skipped: dict[str, int]
+    """Pairs left out, by reason."""
+    padding: float
+    """Share of what is computed in training that is padding."""
+    fingerprint: str
+    """Of the sentences of the training and validation pairs."""
+
+
+class Settings(AnySettings):
+    """What a person may choose for a translator."""
+
+    system: str = Field(default="seq2seq", description="The model to train.")
+    data: PairData = PairData()
+    training: PairTraining = PairTraining()
+
+    from_data: ClassVar[tuple[str, ...]] = ("source_vocabulary", "target_vocabulary", "shared")
+
+
+class RunConfig(Settings, Recorded):
+    """Everything needed to build a translator again and to go on with its training."""
+
+    task: Literal["translate"] = "translate"
+    found: Found
