@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from jumok import torch_multi_head
+from jumok.calls import Call, Fed, Sight
 from jumok.geometry import Grid
 from jumok.records import Attended, DotProduct, Given
 
@@ -38,39 +39,9 @@ PASS_ON = (
     Tensor.mul, Tensor.__mul__, torch.mul, torch.nan_to_num, Tensor.nan_to_num, Tensor.masked_fill,
 )  # fmt: skip
 IMAGE_CHANNELS = (1, 3, 4)
+MARK_SIZE = 8  # numbers kept of each key: two keys that differ agree in all of them as good as never
+MOST_IDS = 1 << 20  # indices of one embedding call that are kept: 8 MiB
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
-
-
-@dataclass(frozen=True)
-class Call:
-    """One recorded attention call.
-
-    Args:
-        module: path of the module that attended ("" for the model itself).
-        attended: the weights, computed when asked for.
-        rank: how many axes the call's own tensors had.
-        run: number of the model's forward pass within the `with` block.
-        grids, lengths, pixels, batch: what had been seen of the input until then (see `Sight`).
-    """
-
-    module: str
-    attended: Attended
-    rank: int
-    run: int
-    grids: tuple[Grid, ...]
-    lengths: tuple[int, ...]
-    pixels: tuple[int, int] | None
-    batch: int | None
-
-
-@dataclass
-class Sight:
-    """What was seen of the input: convolutions' grids, lengths of token sequences, the image's size, the batch."""
-
-    grids: list[Grid] = field(default_factory=list)
-    lengths: list[int] = field(default_factory=list)
-    pixels: tuple[int, int] | None = None
-    batch: int | None = None
 
 
 class Recorder(TorchFunctionMode):
@@ -79,13 +50,15 @@ class Recorder(TorchFunctionMode):
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         super().__init__()
         self.calls: list[Call] = []
+        self.fed: list[Fed] = []
         self._modules = modules
         self._paths = {id(module): path for path, module in modules.items()}
         self._sight = Sight()
         self._run = 0
         self._run_frame: FrameType | None = None
         self._handlers = HANDLERS
-        self._softmaxes: dict[int, tuple[Tensor, Tensor, int]] = {}
+        self._softmaxes: dict[int, tuple[Tensor, _Softmax]] = {}
+        self._product: tuple[torch.Size, Tensor] | None = None
         self._muted = False
 
     def __torch_function__(
@@ -104,6 +77,7 @@ class Recorder(TorchFunctionMode):
         """Let go of everything that only mattered while the model ran."""
         self._run_frame = None
         self._softmaxes.clear()
+        self._product = None
 
     # -- what is noticed ------------------------------------------------------------------------
 
@@ -114,7 +88,7 @@ class Recorder(TorchFunctionMode):
         output, log_sum_exp = _run_fused(func, args, kwargs, given)
         scale, mask = given.get("scale"), given.get("attn_mask")
         traced = isinstance(output, Tensor) and output.requires_grad
-        attended = DotProduct(
+        attended: Attended = DotProduct(
             _four(query),
             _four(key),
             _four(given["value"]) if traced else None,
@@ -125,7 +99,12 @@ class Recorder(TorchFunctionMode):
             output if traced else None,
             float(given.get("dropout_p", 0.0)),
         )
-        self._keep(attended, query.dim())
+        marks = None
+        if query.shape[-2] == 1 and not traced:
+            # A step of decoding by a key/value cache. Its weights are small, and the cache may be a new tensor at each
+            # step or written to in place: so they are computed now, and the keys are let go.
+            attended, marks = Given(attended.weights(), _four), _marks(_four(key))
+        self._keep(attended, query.dim(), marks=marks)
         return output
 
     def saw_multi_head(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -139,16 +118,23 @@ class Recorder(TorchFunctionMode):
         result = func(*args, **kwargs)
         dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
         if isinstance(dim, int) and result.dim() >= 3:
-            self._softmaxes[id(result)] = (result, result, dim)
+            self._softmaxes[id(result)] = (result, _Softmax(result, dim, self._marks_of_product(result)))
             self._handlers = HANDLERS_AFTER_SOFTMAX
         return result
+
+    def _marks_of_product(self, softmax: Tensor) -> Tensor | None:
+        """The marks of the keys, if the last product was of one query with the keys: (batch, heads, size, keys)."""
+        shape, key = self._product or (None, None)
+        if key is None or shape != softmax.shape or softmax.dim() != 4 or softmax.shape[2] != 1 or key.dim() != 4:
+            return None
+        return _marks(key.transpose(-1, -2)) if key.shape[-1] == softmax.shape[-1] else None
 
     def saw_pass_on(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step between the softmax and the product."""
         result = func(*args, **kwargs)
         known = self._softmaxes.get(id(args[0])) if args else None
         if known is not None and isinstance(result, Tensor):
-            self._softmaxes[id(result)] = (result, *known[1:])
+            self._softmaxes[id(result)] = (result, known[1])
         return result
 
     def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -157,9 +143,12 @@ class Recorder(TorchFunctionMode):
         for operand in operands:
             known = self._softmaxes.get(id(operand))
             if known is not None:
-                self._saw_by_hand(known[1], known[2])
+                self._saw_by_hand(known[1])
                 self._softmaxes = {key: entry for key, entry in self._softmaxes.items() if entry[1] is not known[1]}
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if isinstance(operands[-1], Tensor):
+            self._product = (result.shape, operands[-1])
+        return result
 
     def saw_convolution(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`conv2d`: the last one before the tokens is the patch embedding."""
@@ -173,10 +162,13 @@ class Recorder(TorchFunctionMode):
 
     def saw_embedding(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`embedding`: its indices are a sequence of tokens."""
-        indices = args[0] if args else kwargs["input"]
-        if isinstance(indices, Tensor) and indices.dim() == 2:
-            self._sight.lengths.append(indices.shape[1])
-            self._sight.batch = self._sight.batch or indices.shape[0]
+        given = dict(zip(_EMBEDDING_ARGUMENTS[func], args, strict=False)) | kwargs
+        ids, table = given.get("input", given.get("indices")), given["weight"]
+        if isinstance(ids, Tensor) and ids.dim() == 2:
+            self._sight.text = True
+            self._sight.batch = self._sight.batch or ids.shape[0]
+            if ids.numel() <= MOST_IDS:
+                self.fed.append(Fed(ids.clone(), id(table), given.get("padding_idx"), len(self.calls)))
         return func(*args, **kwargs)
 
     # -- PyTorch's inference fast path ----------------------------------------------------------
@@ -219,14 +211,15 @@ class Recorder(TorchFunctionMode):
 
     # -- keeping --------------------------------------------------------------------------------
 
-    def _saw_by_hand(self, softmax: Tensor, dim: int) -> None:
+    def _saw_by_hand(self, seen: _Softmax) -> None:
         path, _ = self._place()
+        softmax = seen.weights
         heads = next((n for name in HEAD_COUNTS if (n := getattr(self._modules.get(path), name, None))), None)
         heads = heads if softmax.dim() == 3 and isinstance(heads, int) and softmax.shape[0] % heads == 0 else None
-        arrange = functools.partial(_arrange, dim=dim, heads=heads)
-        self._keep(Given(softmax, arrange), softmax.dim() if heads is None else 4, path)
+        arrange = functools.partial(_arrange, dim=seen.dim, heads=heads)
+        self._keep(Given(softmax, arrange), softmax.dim() if heads is None else 4, path, seen.marks)
 
-    def _keep(self, attended: Attended, rank: int, path: str | None = None) -> None:
+    def _keep(self, attended: Attended, rank: int, path: str | None = None, marks: Tensor | None = None) -> None:
         place, frame = self._place()
         if frame is not None and frame is not self._run_frame:
             if self._run_frame is not None:
@@ -238,7 +231,7 @@ class Recorder(TorchFunctionMode):
         self.calls.append(
             Call(
                 place if path is None else path, attended, rank, self._run,
-                tuple(sight.grids), tuple(sight.lengths), sight.pixels, sight.batch,
+                tuple(sight.grids), sight.text, sight.pixels, sight.batch, len(self.calls), marks,
             )
         )  # fmt: skip
 
@@ -259,7 +252,20 @@ class Recorder(TorchFunctionMode):
         return path or "", outermost
 
 
+@dataclass(frozen=True)
+class _Softmax:
+    """A softmax that the model took: along which axis, and the marks of the keys where they are known."""
+
+    weights: Tensor
+    dim: int
+    marks: Tensor | None
+
+
 _FUSED_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+_EMBEDDING_ARGUMENTS: dict[Callable[..., Any], tuple[str, ...]] = {
+    F.embedding: ("input", "weight", "padding_idx"),
+    torch.embedding: ("weight", "indices", "padding_idx"),
+}
 _FLASH = 1  # SDPBackend.FLASH_ATTENTION
 
 
@@ -294,6 +300,11 @@ def _four(tensor: Tensor) -> Tensor:
     if tensor.dim() > 4:
         return tensor.flatten(0, -4)
     return tensor if tensor.dim() == 4 else tensor[(None,) * (4 - tensor.dim())]
+
+
+def _marks(key: Tensor) -> Tensor:
+    """(batch, heads, keys, size) to (batch, keys, numbers): a copy of some numbers of each key, of the first head."""
+    return key.detach()[:, 0, :, :MARK_SIZE].clone()
 
 
 def _four_heads(weights: Tensor) -> Tensor:
@@ -340,11 +351,11 @@ HANDLERS: dict[Callable[..., Any], Handler] = {
     F.embedding: Recorder.saw_embedding,
     torch.embedding: Recorder.saw_embedding,
     **dict.fromkeys(SOFTMAX, Recorder.saw_softmax),
+    **dict.fromkeys(PRODUCT, Recorder.saw_product),
 }
 HANDLERS_AFTER_SOFTMAX: dict[Callable[..., Any], Handler] = {
     **HANDLERS,
     **dict.fromkeys(PASS_ON, Recorder.saw_pass_on),
-    **dict.fromkeys(PRODUCT, Recorder.saw_product),
 }
 
 
@@ -408,31 +419,8 @@ def _watched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         recorder: Recorder | None = getattr(_eyes, "recorder", None)
-        if recorder is None or recorder.muted or not _may_go_fast(self, args, kwargs):
+        if recorder is None or recorder.muted or not torch_multi_head.may_go_fast(self, args, kwargs):
             return original(self, *args, **kwargs)
         return recorder.run_fast(original, self, args, kwargs)
 
     return forward
-
-
-def _may_go_fast(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether PyTorch might take its fast path if nobody watched.
-
-    A wrong yes costs nothing: the module then runs by its slow path, unseen, and is recorded from its inputs as well.
-    """
-    inputs = [*args, *kwargs.values(), *module.parameters()]
-    gradient = torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in inputs)
-    others = torch._C._len_torch_function_stack() > 1 or torch.is_autocast_enabled("cpu")
-    training = any(inner.training for inner in module.modules())
-    if training or gradient or others or not torch.backends.mha.get_fastpath_enabled():
-        return False
-    if isinstance(module, nn.TransformerEncoder):
-        return all(isinstance(layer, nn.TransformerEncoderLayer) and _is_plain(layer) for layer in module.layers)
-    return not isinstance(module, nn.TransformerEncoderLayer) or _is_plain(module)
-
-
-def _is_plain(layer: nn.TransformerEncoderLayer) -> bool:
-    """Whether a layer is PyTorch's own, not a subclass that attends in another way."""
-    same_forward = type(layer).forward is nn.TransformerEncoderLayer.forward
-    same_block = type(layer)._sa_block is nn.TransformerEncoderLayer._sa_block
-    return same_forward and same_block and type(layer.self_attn) is nn.MultiheadAttention

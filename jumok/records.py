@@ -114,8 +114,11 @@ class DotProduct:
     @torch.no_grad()
     def weights(self, rows: Rows = None) -> Tensor:
         self.unchanged.check()
+        query = self.query if rows is None else self.query[:, :, rows]
+        scores = (_wide(query) * self.scale) @ self._keys.transpose(-1, -2)
+        if self.bias is None and not self.causal:
+            return F.softmax(scores, -1).float()
         places = torch.arange(self.shape[2], device=self.query.device)[slice(None) if rows is None else rows]
-        scores = (_wide(self.query[:, :, places]) * self.scale) @ self._keys.transpose(-1, -2)
         self._mask(scores, slice(None), places, slice(0, self.shape[3]))
         return _safe_softmax(scores).float()
 

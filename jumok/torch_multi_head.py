@@ -182,3 +182,26 @@ def _dense(source: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor | Non
     lengths = torch.tensor([row.shape[0] for row in source.unbind()], device=source.device)
     dense = source.to_padded_tensor(0.0)
     return dense, torch.arange(dense.shape[1], device=source.device) >= lengths[:, None]
+
+
+def may_go_fast(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether PyTorch might take its fast path if nobody watched.
+
+    A wrong yes costs nothing: the module then runs by its slow path, unseen, and is recorded from its inputs as well.
+    """
+    inputs = [*args, *kwargs.values(), *module.parameters()]
+    gradient = torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in inputs)
+    others = torch._C._len_torch_function_stack() > 1 or torch.is_autocast_enabled("cpu")
+    training = any(inner.training for inner in module.modules())
+    if training or gradient or others or not torch.backends.mha.get_fastpath_enabled():
+        return False
+    if isinstance(module, nn.TransformerEncoder):
+        return all(isinstance(layer, nn.TransformerEncoderLayer) and _is_plain(layer) for layer in module.layers)
+    return not isinstance(module, nn.TransformerEncoderLayer) or _is_plain(module)
+
+
+def _is_plain(layer: nn.TransformerEncoderLayer) -> bool:
+    """Whether a layer is PyTorch's own, not a subclass that attends in another way."""
+    same_forward = type(layer).forward is nn.TransformerEncoderLayer.forward
+    same_block = type(layer)._sa_block is nn.TransformerEncoderLayer._sa_block
+    return same_forward and same_block and type(layer.self_attn) is nn.MultiheadAttention

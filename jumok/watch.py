@@ -7,17 +7,21 @@ import types
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from jumok import flow
+from jumok.alignment import shift as next_step
 from jumok.attention import AttentionMap, Scale
 from jumok.axes import Axis, One, Patches, Place, Tokens
+from jumok.calls import Call, Fed
 from jumok.errors import JumokError, suggest
 from jumok.geometry import Special, find_specials, image_axis, mismatch, patches_of_image, special_names, text_axis
-from jumok.recorder import Call, Recorder, recording
+from jumok.joining import Filling, join
+from jumok.recorder import Recorder, recording
 from jumok.records import Attended
 
 __all__ = ["Seen", "watch"]
@@ -52,7 +56,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
     recorder = Recorder(modules)
-    seen = Seen(recorder.calls, find_specials(modules), _known_axes(tokens))
+    seen = Seen(recorder.calls, recorder.fed, find_specials(modules), _known_axes(tokens), Filling.of(model))
     with recording(recorder):
         yield seen
 
@@ -85,8 +89,10 @@ class Seen:
     A module that attended several times has entries "name", "name@2", "name@3", ...
     """
 
-    def __init__(self, calls: list[Call], specials: list[Special], known: list[Axis]) -> None:
-        self._calls, self._specials, self._known = calls, specials, known
+    def __init__(
+        self, calls: list[Call], fed: list[Fed], specials: list[Special], known: list[Axis], filling: Filling
+    ) -> None:
+        self._calls, self._fed, self._specials, self._known, self._filling = calls, fed, specials, known, filling
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -153,13 +159,60 @@ class Seen:
         ]
         if not calls:
             raise JumokError(f"no attention call of a module {prefix!r} was seen: {suggest(prefix, self.names)}")
-        return Seen(calls, self._specials, self._known)
+        return self._part(calls)
 
     @property
     def passes(self) -> list[Seen]:
         """What was seen, by forward passes of the model: one `Seen` each."""
         runs = sorted({call.run for call in self._calls})
-        return [Seen([c for c in self._calls if c.run == run], self._specials, self._known) for run in runs]
+        return [self._part([call for call in self._calls if call.run == run]) for run in runs]
+
+    def _part(self, calls: list[Call]) -> Seen:
+        return Seen(calls, self._fed, self._specials, self._known, self._filling)
+
+    # -- the steps of a decoder -----------------------------------------------------------------
+
+    def alignment(
+        self,
+        output: Tensor,
+        *,
+        source: Sequence[str] | None = None,
+        target: Sequence[str] | None = None,
+        shift: bool = False,
+        padding: int | None = None,
+    ) -> AttentionMap:
+        """Where an encoder-decoder looked for each token that its `generate()` gave, all steps in one map.
+
+        Greedy or beam search, several outputs per sentence, with a key/value cache or without; and in the same way one
+        teacher-forced pass over the output. Each output is found among the hypotheses by its tokens.
+
+        Args:
+            output: (batch x outputs per sentence, tokens) of ids as `generate()` returns them: the decoder's start
+                token first, ends filled with padding.
+            source: the source's tokens, for the map's keys.
+            target: the output's tokens, for the map's queries; with or without the start token.
+            shift: read each token off the step at which it was fed, not the one that produced it; see
+                `alignment.shift`. The last token is then left out.
+            padding: the id that fills the ends of outputs; None: as the model's config or embedding has it.
+        Returns:
+            (batch, layer, head, tokens after the start token, source tokens): row i was computed by the step that
+            produced that token. Zeros where an output has ended.
+        Raises:
+            JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
+        """
+        if not self._calls:
+            raise _nothing_seen()
+        _need_ids(output)
+        filling = self._filling if padding is None else replace(self._filling, padding=padding)
+        weights, call = join(self._calls, self._fed, output, filling)
+        keys = self._axes(call)[1] if source is None else _words(source, weights.shape[-1], "source")
+        wanted = weights.shape[-2]
+        words = target[1:] if target is not None and len(target) == wanted + 1 else target
+        queries = text_axis(wanted, None) if words is None else _words(words, wanted, "target")
+        joined = AttentionMap(
+            weights, queries, keys, ("batch", "layer", "head"), Scale.DISTRIBUTION, "cross-attention of all steps"
+        )
+        return next_step(joined) if shift else joined
 
     # -- from the layers to the input -----------------------------------------------------------
 
@@ -259,7 +312,7 @@ class Seen:
             patches = patches_of_image(count, *call.pixels, names)
         if patches is not None:
             return patches
-        is_image = bool(call.grids) and not call.lengths
+        is_image = bool(call.grids) and not call.text
         pooled = any(count < grid.rows * grid.columns for grid in call.grids)  # fewer than the patches: no grid to find
         if strict and is_image and not pooled:
             raise mismatch(count, call.grids, names, call.module or "the model")
@@ -267,9 +320,32 @@ class Seen:
 
 
 def _windows(call: Call) -> int:
-    """How many windows each image was cut into: a multiple of the input's batch came to the call."""
+    """How many windows each image was cut into: a multiple of the input's batch came to the call.
+
+    Once a text was seen beside the image, such a multiple is the hypotheses of a caption.
+    """
     batch = call.attended.shape[0]
-    return batch // call.batch if call.batch and call.grids and batch % call.batch == 0 else 1
+    return batch // call.batch if call.batch and call.grids and not call.text and batch % call.batch == 0 else 1
+
+
+def _need_ids(output: Tensor) -> None:
+    if not isinstance(output, Tensor):
+        hint = ": give its .sequences" if hasattr(output, "sequences") else ""
+        raise JumokError(f"the output is a tensor of token ids, got {type(output).__name__}{hint}")
+    shape = tuple(output.shape)
+    if output.is_floating_point() or output.dim() != 2 or shape[0] < 1 or shape[1] < 2:
+        raise JumokError(
+            f"the output is (batch, tokens) of ids, the start token and at least one more, got {output.dtype} of shape "
+            f"{shape}"
+        )
+
+
+def _words(words: Sequence[str], count: int, side: str) -> Axis:
+    if isinstance(words, str):
+        raise JumokError(f"the {side} words are a sequence, got the one string {words!r}: split it first")
+    if len(words) != count:
+        raise JumokError(f"got {len(words)} {side} words for {count} {side} tokens: give one word for each")
+    return Tokens(tuple(words))
 
 
 def _nothing_seen() -> JumokError:

@@ -12,7 +12,7 @@ import jumok
 PACKAGE = Path(jumok.__file__).parent
 
 BASE = {"errors", "files", "axes", "attention"}
-WATCH = {"watch", "recorder", "torch_multi_head", "geometry", "records", "flow"}
+WATCH = {"watch", "recorder", "torch_multi_head", "geometry", "records", "flow", "calls", "joining"}
 # Each part of the package, and the parts that it may import; itself is understood.
 MAY_IMPORT = {
     "errors": set(),
@@ -26,8 +26,10 @@ MAY_IMPORT = {
     "geometry": {"errors", "axes"},
     "flow": {"errors", "axes", "attention", "records"},
     "torch_multi_head": {"errors", "records"},
-    "recorder": {"errors", "geometry", "records", "torch_multi_head"},
-    "watch": BASE | WATCH,
+    "calls": {"geometry", "records"},
+    "joining": {"errors", "calls"},
+    "recorder": {"errors", "geometry", "records", "calls", "torch_multi_head"},
+    "watch": BASE | WATCH | {"alignment"},
     "mechanisms": BASE | WATCH,
     "systems": BASE | WATCH | {"symbols", "mechanisms"},
     "data": {"errors", "files", "symbols"},

@@ -1,4 +1,4 @@
-"""The command line: `jumok train`, `look`, `measure`, `eval`, `sample`. Heavy imports happen inside the commands."""
+"""The command line: `jumok train`, `translate`, `look`, `measure`, ... Heavy imports happen inside the commands."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import typer
 from jumok.errors import Interrupted, JumokError
 
 COMMANDS = {
-    "train": "Train a model on a folder of images; what was stopped goes on with --resume RUN.",
+    "train": "Train a model on images or sentence pairs; what was stopped goes on with --resume RUN.",
+    "translate": "Translate sentences, and show which source word each target word looked at.",
     "look": "Write for each image what it was taken for and a picture of where the model looked.",
-    "measure": "Score where a model looks against masks of what is there, beside simple baselines.",
-    "eval": "Print accuracy, precision, recall and the confusion matrix; write JSON and a picture.",
-    "sample": "Write generated images, with the truth about them.",
-    "demo": "Do all of it on generated images, and write a report.",
+    "measure": "Score where a model looks against the truth (masks, alignments), beside simple baselines.",
+    "eval": "Judge a trained model on data that it has not learned from: accuracy, or BLEU and chrF.",
+    "sample": "Write generated images or sentence pairs, with the truth about them.",
+    "demo": "Do all of it on generated data, and write a report.",
 }
 """Each is a module of `jumok.app` that has `command`, a function, or `app`, a group of them."""
 MODULES = {"eval": "evaluate"}

@@ -1,123 +1,66 @@
-"""`jumok eval`: how well a trained model tells its classes apart, on images that it has not learned from."""
+"""`jumok eval`: how good a trained model is, on data that it has not learned from."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from jumok.errors import JumokError, suggest
-
-if TYPE_CHECKING:
-    from rich.table import Table
-    from torch import Tensor
-
-    from jumok.data.folders import ImageSet
-    from jumok.tasks.classify.evaluation import Evaluation
-    from jumok.tasks.classify.run import ImageRun
 
 PARTS = ("auto", "train", "val", "test", "all")
 
 
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
-    images: Annotated[Path, typer.Argument(help="Folder of images, as for training.", show_default=False)],
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Folder of images, as for training; or sentence pairs: a TSV or two files (default: the run's own).",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         str,
-        typer.Option(help="auto | train | val | test | all; auto: test/, the run's own test part, or else all images."),
+        typer.Option(help="auto | train | val | test | all; auto: test/, the run's own test part, or else all."),
     ] = "auto",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where to write eval.json and confusion.png (default RUN/eval).")
+        Path | None, typer.Option("--out", help="Folder for the figures (default RUN/eval).", show_default=False)
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 64,
+    beam: Annotated[int, typer.Option(help="Hypotheses that are followed in translating; 1: greedy.", min=1)] = 5,
+    length_penalty: Annotated[
+        float, typer.Option(help="The larger, the longer the translations: scores are divided by length to its power.")
+    ] = 1.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
 ) -> None:
-    """Print accuracy, precision, recall and the confusion matrix; write JSON and a picture."""
+    """Judge a classifier by accuracy, precision, recall and confusion; a translator by BLEU and chrF."""
     from rich.console import Console
 
-    from jumok.files import write_atomically
-    from jumok.tasks.classify.evaluation import evaluate
-    from jumok.tasks.classify.run import ImageRun
+    from jumok.memory import keep_freed
     from jumok.tasks.fit import device_name, set_threads
-    from jumok.views.charts import draw_confusion
+    from jumok.tasks.run import task_of
 
     if split not in PARTS:
         raise JumokError(f"no split {split!r}: {suggest(split, PARTS)}")
+    task = task_of(run)
     set_threads(threads)
-    trained = ImageRun.load(run, device_name(device))
-    chosen, part = select(trained, images, split)
-    report = evaluate(trained.model, _batches(trained, chosen, batch_size), trained.classes)
-    folder = out or run / "eval"
-    about = {"run": str(run), "images": str(images), "split": part, **report.to_dict()}
-    write_atomically(folder / "eval.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    draw_confusion(report.confusion.numpy(), trained.classes, folder / "confusion.png")
-    console = Console(highlight=False, soft_wrap=True)
-    low, high = report.interval
-    console.print(f"{report.images} images of {images} ({part})")
-    console.print(f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})")
-    console.print(table(report))
-    console.print(f"written: {folder / 'eval.json'}, {folder / 'confusion.png'}")
+    keep_freed()
+    console, folder = Console(highlight=False, soft_wrap=True), out or run / "eval"
+    if task == "translate":
+        from jumok.app.evaluate_pairs import evaluate_pairs
 
-
-def select(run: ImageRun, images: Path, split: str) -> tuple[ImageSet, str]:
-    """Choose the images to judge.
-
-    Returns:
-        the images, and the name of the part that they are.
-    Raises:
-        JumokError: no images there, or classes other than the run's.
-    """
-    from jumok.data.folders import scan, scan_folder
-    from jumok.tasks.classify.prepare import find
-
-    own = run.config.data.images is not None and images.resolve() == Path(run.config.data.images)
-    if split == "auto":
-        split = "test" if own or _is_split(images) else "all"
-    if split == "all":
-        chosen = scan_folder(images)
-    else:
-        sets = find(run.config.data, run.config.training.seed) if own else scan(images)
-        chosen = sets[split]
-    if chosen.classes != run.classes:
-        raise JumokError(
-            f"{images} has the classes {', '.join(chosen.classes)}, but the run knows {', '.join(run.classes)}: "
-            "give images of the same classes"
+        search = {"beam": beam, "length_penalty": length_penalty}
+        evaluate_pairs(
+            run, data or [], split=split, out=folder, search=search, device=device_name(device), console=console
         )
-    if not len(chosen):
-        raise JumokError(f"{images} has no {split} images: choose another --split")
-    return chosen, split
+        return
+    from jumok.app.evaluate_images import evaluate_images
 
-
-def _is_split(images: Path) -> bool:
-    return images.is_dir() and any(place.name.casefold() == "train" for place in images.iterdir())
-
-
-def _batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Normalised pixels and labels, each image read once."""
-    import torch
-
-    from jumok.data.batches import Batches, PixelStore
-
-    store = PixelStore(images.paths, *run.size, memory_limit=0)
-    for batch in Batches(store, torch.tensor(images.labels), batch_size=size, shuffle=False, drop_last=False):
-        pixels = run.normalise(batch.images)
-        yield pixels, batch.labels.to(pixels.device)
-
-
-def table(report: Evaluation) -> Table:
-    """Precision, recall and confusion of each class."""
-    from rich.table import Table
-
-    wide = len(report.classes) <= 8
-    shown = Table(caption="rows: what it is; columns on the right: what it was taken for" if wide else None)
-    shown.add_column("class")
-    for name in ("images", "precision", "recall", *(report.classes if wide else ())):
-        shown.add_column(name, justify="right")
-    for row, counts in zip(report.per_class(), report.confusion.tolist(), strict=True):
-        shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
-        shown.add_row(row["class"], str(row["images"]), *shares, *(map(str, counts) if wide else ()))
-    return shown
+    if not data or len(data) > 1:
+        raise JumokError(f"{run} tells images apart: give one folder of images, got {len(data or [])} paths")
+    evaluate_images(
+        run, data[0], split=split, out=folder, batch_size=batch_size, device=device_name(device), console=console
+    )

@@ -1,4 +1,4 @@
-"""`jumok sample`: generated images to try everything on."""
+"""`jumok sample`: generated images and sentence pairs to try everything on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Write generated images, with the truth about them.", no_args_is_help=True)
+app = typer.Typer(help="Write generated images or sentence pairs, with the truth about them.", no_args_is_help=True)
 
 
 @app.callback()
@@ -30,3 +30,56 @@ def inspection(
     write_inspection(folder, seed=seed, size=size, train=train, val=val, test=test)
     typer.echo(f"{train + val + test} images in {folder / 'images'}, masks in {folder / 'masks'}")
     typer.echo(f"next: jumok train {folder / 'images'} --out runs/inspection")
+
+
+@app.command("dates")
+def dates(
+    folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same dates.")] = 0,
+    train: Annotated[int, typer.Option(help="Dates to train on.")] = 20_000,
+    val: Annotated[int, typer.Option(help="Dates to validate on.")] = 1_000,
+    test: Annotated[int, typer.Option(help="Dates to test on.")] = 1_000,
+) -> None:
+    """Write dates as people write them in Korean and English, beside ISO 8601, with alignments."""
+    from jumok.data.dates import write_dates
+
+    write_dates(folder, seed=seed, train=train, val=val, test=test)
+    _tell(folder, train + val + test, "--vocabulary characters")
+
+
+@app.command("reversal")
+def reversal(
+    folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
+    train: Annotated[int, typer.Option(help="Pairs to train on.")] = 10_000,
+    val: Annotated[int, typer.Option(help="Pairs to validate on.")] = 500,
+    test: Annotated[int, typer.Option(help="Pairs to test on.")] = 500,
+    shortest: Annotated[int, typer.Option(help="Words of a sentence at least.")] = 3,
+    longest: Annotated[int, typer.Option(help="Words of a sentence at most.")] = 12,
+    words: Annotated[int, typer.Option(help="Different words.")] = 50,
+) -> None:
+    """Write sentences of made-up words and the same read backwards, with alignments."""
+    from jumok.data.pair_samples import write_reversal
+
+    write_reversal(folder, seed=seed, train=train, val=val, test=test, shortest=shortest, longest=longest, words=words)
+    _tell(folder, train + val + test, "--vocabulary words")
+
+
+@app.command("substitution")
+def substitution(
+    folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
+    train: Annotated[int, typer.Option(help="Pairs to train on.")] = 10_000,
+    val: Annotated[int, typer.Option(help="Pairs to validate on.")] = 500,
+    test: Annotated[int, typer.Option(help="Pairs to test on.")] = 500,
+) -> None:
+    """Write sentences of made-up words, translated word by word and put in another order, with alignments."""
+    from jumok.data.pair_samples import write_substitution
+
+    write_substitution(folder, seed=seed, train=train, val=val, test=test)
+    _tell(folder, train + val + test, "--vocabulary words")
+
+
+def _tell(folder: Path, pairs: int, option: str) -> None:
+    typer.echo(f"{pairs} pairs in {folder}, their alignments beside them")
+    typer.echo(f"next: jumok train {folder} --system seq2seq {option} --out runs/{folder.resolve().name}")

@@ -62,8 +62,7 @@ class MultiHead(nn.Module):
         dropout = self.dropout if self.training else 0.0
         only_causal = causal and allowed is None
         context = F.scaled_dot_product_attention(query, key, value, allowed, dropout, is_causal=only_causal)
-        joined: Tensor = self.out(context.transpose(1, 2).flatten(2))
-        return joined
+        return self.join(context)
 
     def plain(
         self, tokens: Tensor, memory: Tensor | None = None, *, mask: Tensor | None = None, causal: bool = False
@@ -79,7 +78,43 @@ class MultiHead(nn.Module):
         if causal and allowed is None:
             allowed = _not_after(query.shape[-2], query.device)[None, None]
         context, weights = dot_product.attend(query, key, value, allowed)
-        return self.out(context.transpose(1, 2).flatten(2)), weights
+        return self.join(context), weights
+
+    # -- in steps, with keys and values that are kept -------------------------------------------
+
+    def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value of tokens: three times (batch, heads, tokens, width / heads)."""
+        return self._project(tokens, None)
+
+    def project_query(self, tokens: Tensor) -> Tensor:
+        """Query of tokens (batch, queries, width) that look at a memory: (batch, heads, queries, width / heads)."""
+        self._check("tokens", tokens)
+        weight, bias = self.qkv.weight[: self.width], self.qkv.bias[: self.width]
+        return self._split(linear(tokens, weight, bias))[0]
+
+    def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Key and value of a memory (batch, keys, width), once for all steps: twice (batch, heads, keys, size)."""
+        self._check("memory", memory)
+        weight, bias = self.qkv.weight[self.width :], self.qkv.bias[self.width :]
+        key, value = self._split(linear(memory, weight, bias))
+        return key, value
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Look with projected queries at projected keys and values, by the fused kernel and without dropout.
+
+        Args:
+            query: (batch, heads, queries, width / heads).
+            key: (batch, heads, keys, width / heads); value alike.
+            mask: bool, True = may be attended, (batch, 1, queries or 1, keys), each row with a True. None: all may.
+        Returns:
+            (batch, queries, width).
+        """
+        return self.join(F.scaled_dot_product_attention(query, key, value, mask))
+
+    def join(self, context: Tensor) -> Tensor:
+        """Join the heads' contexts, (batch, heads, queries, width / heads), by W_O: (batch, queries, width)."""
+        joined: Tensor = self.out(context.transpose(1, 2).flatten(2))
+        return joined
 
     def _project(self, tokens: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value, each (batch, heads, tokens, width / heads)."""
@@ -88,11 +123,7 @@ class MultiHead(nn.Module):
             query, key, value = self._split(self.qkv(tokens))
             return query, key, value
         self._check("memory", memory, batch=tokens.shape[0])
-        w_query, w_key_value = self.qkv.weight.split((self.width, 2 * self.width))
-        b_query, b_key_value = self.qkv.bias.split((self.width, 2 * self.width))
-        (query,) = self._split(linear(tokens, w_query, b_query))
-        key, value = self._split(linear(memory, w_key_value, b_key_value))
-        return query, key, value
+        return self.project_query(tokens), *self.project_memory(memory)
 
     def _split(self, projected: Tensor) -> tuple[Tensor, ...]:
         """(batch, tokens, n x width) to n times (batch, heads, tokens, width / heads)."""

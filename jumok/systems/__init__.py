@@ -9,6 +9,8 @@ from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from jumok.errors import JumokError, suggest
+from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
+from jumok.systems.transformer import Transformer, TransformerConfig
 from jumok.systems.vit import SIZES, ViT, ViTConfig
 
 __all__ = ["build", "config_of", "configure", "names", "task_of"]
@@ -30,7 +32,11 @@ class System(NamedTuple):
     options: Mapping[str, Any] = {}
 
 
-SYSTEMS = {name: System("classify", ViTConfig, ViT, options) for name, options in SIZES.items()}
+SYSTEMS = {
+    **{name: System("classify", ViTConfig, ViT, options) for name, options in SIZES.items()},
+    "seq2seq": System("translate", Seq2SeqConfig, Seq2Seq),
+    "transformer": System("translate", TransformerConfig, Transformer),
+}
 
 
 def names() -> list[str]:

@@ -52,12 +52,13 @@ class _Line(NamedTuple):
     interval: Mapping[str, float]
 
 
-def draw_localisation(report: SupportsDict, path: Path) -> None:
+def draw_scores(report: SupportsDict, path: Path, *, title: str = "Do the maps mark the right places?") -> None:
     """Draw each score with its interval, the methods in colour above the grey baselines, chance as a dashed line.
 
     Args:
-        report: of `jumok.measures.localisation`.
+        report: of `jumok.measures`.
         path: of the PNG file.
+        title: the heading.
     Raises:
         JumokError: the file cannot be written.
     """
@@ -67,15 +68,15 @@ def draw_localisation(report: SupportsDict, path: Path) -> None:
     family = _families(names)
     step = len(names) + 1.6
     figure, axes = _axes(5.2, 0.235 * step * len(titles))
-    for number, (score, title) in enumerate(titles.items()):
+    for number, (score, name) in enumerate(titles.items()):
         top = number * step
-        axes.annotate(title, (0, top), (-112, 0), **_beside(axes), weight="bold", color=INK, size=10)
+        axes.annotate(name, (0, top), (-112, 0), **_beside(axes), weight="bold", color=INK, size=10)
         for line in _lines(values, score, top + 1):
             _draw_line(axes, line, family)
-        if score in values["chance"]:
+        if score in values.get("chance", {}):
             axes.vlines(values["chance"][score], top + 0.5, top + len(names) + 0.5, **_chance(), zorder=1)
     _finish(axes, step * len(titles))
-    _head(axes, "Do the maps mark the right places?", textwrap.fill(values["summary"], 126), left=-112)
+    _head(axes, title, textwrap.fill(values["summary"], 126), left=-112)
     _save(figure, path)
 
 

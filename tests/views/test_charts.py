@@ -14,7 +14,7 @@ from PIL import Image
 from jumok.errors import JumokError
 from jumok.measures.localisation import LocalisationMeter
 from jumok.views import charts, fonts
-from jumok.views.charts import BLUE, ORANGE, OURS, draw_confusion, draw_localisation
+from jumok.views.charts import BLUE, ORANGE, OURS, draw_confusion, draw_scores
 
 COUNTS = [[98, 1, 1], [3, 94, 3], [0, 2, 98]]
 NAMES = ["normal", "scratch", "dent"]
@@ -43,7 +43,7 @@ def report(methods=("rollout",)):
 
 
 def test_localisation_shows_methods_in_their_colours_and_chance_in_orange(tmp_path):
-    draw_localisation(report(("rollout", "relevance")), tmp_path / "a.png")
+    draw_scores(report(("rollout", "relevance")), tmp_path / "a.png")
     assert all(share(tmp_path / "a.png", colour) > 1e-4 for colour in (*OURS[:2], ORANGE))
     assert share(tmp_path / "a.png", OURS[2]) == 0
     height, width, _ = pixels(tmp_path / "a.png").shape
@@ -52,8 +52,8 @@ def test_localisation_shows_methods_in_their_colours_and_chance_in_orange(tmp_pa
 
 
 def test_localisation_grows_with_the_methods(tmp_path):
-    draw_localisation(report(("one",)), tmp_path / "a.png")
-    draw_localisation(report(("one", "two", "three")), tmp_path / "b.png")
+    draw_scores(report(("one",)), tmp_path / "a.png")
+    draw_scores(report(("one", "two", "three")), tmp_path / "b.png")
     assert pixels(tmp_path / "b.png").shape[0] > pixels(tmp_path / "a.png").shape[0] + 200
 
 
@@ -69,7 +69,7 @@ def test_localisation_moves_its_points_with_the_scores(tmp_path):
 
     places = []
     for value in (0.1, 0.4, 0.7):
-        draw_localisation(Changed(value), tmp_path / "a.png")
+        draw_scores(Changed(value), tmp_path / "a.png")
         blue = np.abs(pixels(tmp_path / "a.png").astype(int) - (0x1F, 0x3A, 0x8A)).max(-1) <= 2
         blue[:, : blue.shape[1] // 4] = blue[:, 4 * blue.shape[1] // 5 :] = False  # leave out the names and figures
         places.append(np.nonzero(blue)[1].mean())
@@ -150,7 +150,7 @@ def test_without_a_font_there_is_one_warning_and_still_a_picture(tmp_path, monke
 
 def test_a_dollar_in_a_name_is_no_formula(tmp_path):
     draw_confusion(COUNTS, [r"$\frac$", "a$b", "$"], tmp_path / "a.png")
-    draw_localisation(report((r"$\frac$",)), tmp_path / "b.png")
+    draw_scores(report((r"$\frac$",)), tmp_path / "b.png")
     assert share(tmp_path / "b.png", BLUE) > 1e-4
 
 

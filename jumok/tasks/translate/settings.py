@@ -22,18 +22,29 @@ class PairData(Strict):
     test_pairs: tuple[str, ...] = Field(
         default=(), max_length=2, description="Pairs to test on, one TSV or two files; may be repeated."
     )
+    languages: tuple[str, ...] = Field(
+        default=(),
+        max_length=2,
+        description="Endings of the files in a folder, source first; needed where it has more.",
+    )
     val_fraction: float = Field(
-        default=0.1, gt=0, lt=1, description="Share kept for validation where no pairs are given for it."
+        default=0.05, gt=0, lt=1, description="Share kept for validation where no pairs are given for it."
     )
     test_fraction: float = Field(
-        default=0.1, ge=0, lt=1, description="Share kept for testing where no pairs are given for it."
+        default=0.05, ge=0, lt=1, description="Share kept for testing where no pairs are given for it."
     )
     backwards: bool = Field(default=False, description="Translate from the second language to the first.")
     lowercase: bool = Field(default=False, description="Make all text lower case.")
     vocabulary: Literal["unigram", "bpe", "words", "characters"] = Field(
         default="unigram", description="What a sentence is cut into."
     )
-    vocabulary_size: int = Field(default=8000, ge=8, le=1_000_000, description="Most entries of a vocabulary.")
+    vocabulary_size: int | None = Field(
+        default=None,
+        ge=8,
+        le=1_000_000,
+        description="Most entries; left out: 8,000 sub-words, 30,000 words or 20,000 characters.",
+    )
+    min_count: int = Field(default=1, ge=1, description="Words or characters that are rarer count as unknown.")
     shared: bool = Field(default=False, description="One vocabulary, and one embedding, for both languages.")
     longest: int = Field(default=256, ge=1, le=100_000, description="Tokens; pairs with a longer side are left out.")
 

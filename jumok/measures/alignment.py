@@ -1,0 +1,351 @@
+"""Do the links of an alignment agree with those that people drew? Precision, recall and AER, beside the diagonal's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jumok.alignment import Gold, Links, diagonal, links
+from jumok.attention import AttentionMap
+from jumok.errors import JumokError
+from jumok.measures.intervals import Bootstrap, Interval
+
+__all__ = [
+    "BASELINE",
+    "TITLES",
+    "AlignmentMeter",
+    "AlignmentReport",
+    "Gap",
+    "Scored",
+    "anti_diagonal_weight",
+    "diagonal_weight",
+    "weight_on",
+]
+
+BASELINE = "diagonal"
+TITLES = {"precision": "precision", "recall": "recall", "aer": "AER (less is better)"}
+"""The scores in the order in which they are shown, and how they are called there."""
+
+Pairs: TypeAlias = Collection[tuple[int, int]]
+Draws: TypeAlias = NDArray[np.float64]
+
+
+# -- how much weight lies on known links ----------------------------------------------------------
+
+
+def weight_on(map: AttentionMap, gold: Pairs) -> float:  # noqa: A002
+    """Take the weight that target words give to the source words they are linked to, mean over the linked ones.
+
+    Raw weights are summed: what a row gave to pieces that belong to no word is missing. Words without a link are left
+    out, as they have no right place to look at.
+
+    Args:
+        map: (target words, source words), no leading axes.
+        gold: (source, target) links, at least one.
+    Raises:
+        JumokError: leading axes, no link, or a link outside the map.
+
+    >>> import torch
+    >>> from jumok.attention import Tokens
+    >>> map = AttentionMap(torch.tensor([[0.9, 0.1], [0.3, 0.7]]), Tokens(("a", "b")), Tokens(("x", "y")))
+    >>> round(weight_on(map, {(0, 0), (1, 1)}), 3)
+    0.8
+    """
+    if map.lead:
+        raise JumokError(f"weight on links is of one (target, source) map, this one has {map.lead}: choose with .at")
+    pairs = sorted(set(gold))
+    if not pairs:
+        raise JumokError("no link to weigh: give at least one (source, target) pair")
+    _need_inside(pairs, len(map.keys), len(map.queries), "a gold link")
+    weights = map.weights.numpy(force=True)
+    sources, targets = zip(*pairs, strict=True)
+    return float(weights[list(targets), list(sources)].sum(dtype=np.float64) / len(set(targets)))
+
+
+def diagonal_weight(map: AttentionMap) -> float:  # noqa: A002
+    """Take `weight_on` of a square map's diagonal: word i looks at word i, as when a sentence is copied."""
+    return weight_on(map, [(word, word) for word in range(_square(map))])
+
+
+def anti_diagonal_weight(map: AttentionMap) -> float:  # noqa: A002
+    """Take `weight_on` of a square map's anti-diagonal: the first word looks at the last, as when order is reversed."""
+    size = _square(map)
+    return weight_on(map, [(size - 1 - word, word) for word in range(size)])
+
+
+def _square(map: AttentionMap) -> int:  # noqa: A002
+    if len(map.queries) != len(map.keys):
+        raise JumokError(
+            f"a diagonal needs as many target as source words, got {len(map.queries)} x {len(map.keys)}: "
+            "use weight_on with the right links"
+        )
+    return len(map.keys)
+
+
+# -- links against links --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How well one method's links agree with the gold ones over a corpus, and how many it drew."""
+
+    method: str
+    scores: Mapping[str, Interval]
+    links: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One method's scores less the baseline's, on the same sentences. An AER interval below 0: really better."""
+
+    method: str
+    baseline: str
+    scores: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class AlignmentReport:
+    """The scores of some methods beside the diagonal's, over the same sentences.
+
+    Args:
+        methods, baselines: their scores.
+        differences: of every method to the diagonal, paired by sentence.
+        sentences: how many were scored.
+        unmarked: how many of them have no gold link at all; whatever a method links there counts as wrong.
+        sure, possible: gold links in all; the sure ones count among the possible.
+        level, resamples, seed: of the bootstrap intervals.
+    """
+
+    methods: tuple[Scored, ...]
+    baselines: tuple[Scored, ...]
+    differences: tuple[Gap, ...]
+    sentences: int
+    unmarked: int
+    sure: int
+    possible: int
+    level: float
+    resamples: int
+    seed: int
+
+    def header(self) -> tuple[str, ...]:
+        """The heads of the columns of `rows`."""
+        return ("alignment", *TITLES.values(), "links")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each method, then for the baseline: its name, scores with intervals, count of links."""
+        return [
+            (result.method, *(str(result.scores[name]) for name in TITLES), f"{result.links:,}")
+            for result in (*self.methods, *self.baselines)
+        ]
+
+    def difference_rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each method, under the same header: by how much its scores exceed the baseline's."""
+        links_of = {result.method: result.links for result in (*self.methods, *self.baselines)}
+        return [
+            (
+                f"{gap.method} - {gap.baseline}",
+                *(_signed(gap.scores[name]) for name in TITLES),
+                f"{links_of[gap.method] - links_of[gap.baseline]:+,}",
+            )
+            for gap in self.differences
+        ]
+
+    def summary(self) -> str:
+        """One line that says what the figures are of."""
+        parts = [
+            f"{self.sentences} sentences",
+            f"{self.sure} sure and {self.possible - self.sure} more possible links",
+            f"{self.level:.0%} bootstrap intervals over sentences",
+            *(
+                [f"{self.unmarked} sentences without gold links, where every link counts as wrong"]
+                * bool(self.unmarked)
+            ),
+        ]
+        return "; ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "summary": self.summary(),
+            "titles": dict(TITLES),
+            "sentences": self.sentences,
+            "unmarked": self.unmarked,
+            "gold": {"sure": self.sure, "possible": self.possible},
+            "bootstrap": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
+            "methods": {result.method: _plain(result) for result in self.methods},
+            "baselines": {result.method: _plain(result) for result in self.baselines},
+            "differences": [
+                {"method": gap.method, "baseline": gap.baseline, "scores": _values(gap.scores)}
+                for gap in self.differences
+            ],
+        }
+
+
+def _signed(interval: Interval) -> str:
+    return f"{interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
+
+
+def _plain(result: Scored) -> dict[str, Any]:
+    return {**_values(result.scores), "links": result.links}
+
+
+def _values(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    return {name: interval.to_dict() for name, interval in scores.items()}
+
+
+class AlignmentMeter:
+    """Compares links sentence by sentence; only their counts are kept.
+
+    With A the links of a method, S the sure and P the possible ones (S among them), counted over all sentences:
+    precision = |A & P| / |A|, recall = |A & S| / |S|, AER = 1 - (|A & S| + |A & P|) / (|A| + |S|). AER is 0 for links
+    that hold all of S and none outside P. It favours few, safe links: see precision and recall beside it.
+
+    Args:
+        seed: of the bootstrap.
+    Source: Och & Ney 2003, A Systematic Comparison of Various Statistical Alignment Models, Computational
+        Linguistics 29(1), section 6.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self._seed = seed
+        self._methods: tuple[str, ...] = ()
+        self._counts: list[list[int]] = []  # of each sentence: |S|, |P|, then |A|, |A & S|, |A & P| of each method
+
+    def add(self, gold: Gold, found: Mapping[str, Pairs], *, source: int, target: int, name: str = "") -> None:
+        """Compare one sentence pair's links.
+
+        A method may have no link here, and the gold none. After an error nothing has been added.
+
+        Args:
+            gold: its `.sure` and `.possible` links.
+            found: links by method, the same methods for every sentence.
+            source, target: how many words each side has.
+            name: of the sentence, for errors; empty: its number, counted from 1.
+        Raises:
+            JumokError: a link outside the sentence, a sentence without words, or methods that changed.
+        """
+        try:
+            self._counts.append(self._compared(gold, found, source, target))
+        except JumokError as error:
+            raise JumokError(f"{name or f'sentence {len(self._counts) + 1}'}: {error}") from error
+        self._methods = tuple(found)
+
+    def _compared(self, gold: Gold, found: Mapping[str, Pairs], source: int, target: int) -> list[int]:
+        self._need_methods(tuple(found))
+        if source < 1 or target < 1:
+            raise JumokError(f"wanted words on both sides, got {source} source and {target} target words")
+        sure, possible = frozenset(gold.sure), frozenset(gold.possible) | frozenset(gold.sure)
+        _need_inside(possible, source, target, "the gold")
+        counts = [len(sure), len(possible)]
+        for method, pairs in {**found, BASELINE: _diagonal_links(source, target)}.items():
+            drawn = frozenset(pairs)
+            _need_inside(drawn, source, target, method)
+            counts += [len(drawn), len(drawn & sure), len(drawn & possible)]
+        return counts
+
+    def _need_methods(self, methods: tuple[str, ...]) -> None:
+        if not methods:
+            raise JumokError("no links to measure: give at least one method's")
+        if BASELINE in methods:
+            raise JumokError(f"{BASELINE!r} is the name of the baseline: give the method another")
+        if self._methods and methods != self._methods:
+            raise JumokError(
+                f"the methods changed from {self._methods} to {methods}: wanted the same for every sentence"
+            )
+
+    def report(self, *, resamples: int = 2000, level: float = 0.95) -> AlignmentReport:
+        """Score all sentences so far, with bootstrap intervals over sentences.
+
+        Args:
+            resamples: of the bootstrap.
+            level: the share of resampled scores that each interval holds.
+        Raises:
+            JumokError: nothing was added, or no sentence has a sure link: recall and AER would be of nothing.
+        """
+        table = np.array(self._counts, dtype=np.float64)
+        if not len(table) or not table[:, 0].any():
+            raise JumokError(
+                f"no sure link in the gold of {len(table)} sentences, and recall and AER are of those: "
+                "mark sure links with '-' in the gold file"
+            )
+        sums = _Sums(_measured(table), resamples=resamples, level=level, seed=self._seed)
+        totals = table.sum(0).astype(int)
+        names = (*self._methods, BASELINE)
+        found = tuple(
+            Scored(name, {score: sums.ratio(row, score) for score in TITLES}, int(totals[2 + 3 * row]))
+            for row, name in enumerate(names)
+        )
+        return AlignmentReport(
+            methods=found[:-1],
+            baselines=found[-1:],
+            differences=tuple(
+                Gap(name, BASELINE, {score: sums.gap(row, len(names) - 1, score) for score in TITLES})
+                for row, name in enumerate(self._methods)
+            ),
+            sentences=len(table),
+            unmarked=int((table[:, 1] == 0).sum()),
+            sure=int(totals[0]),
+            possible=int(totals[1]),
+            level=level,
+            resamples=resamples,
+            seed=self._seed,
+        )
+
+
+def _diagonal_links(source: int, target: int) -> Links:
+    return links(diagonal([""] * source, [""] * target))
+
+
+def _need_inside(pairs: Iterable[tuple[int, int]], source: int, target: int, whose: str) -> None:
+    for i, j in pairs:
+        if not (0 <= i < source and 0 <= j < target):
+            raise JumokError(
+                f"{whose} links source word {i} to target word {j}, outside its {source} source and {target} target "
+                "words: words are counted from 0"
+            )
+
+
+# -- ratios of sums -------------------------------------------------------------------------------
+
+COLUMNS: Mapping[str, int] = {score: 2 * place for place, score in enumerate(TITLES)}  # each a numerator, a denominator
+
+
+def _measured(table: Draws) -> Draws:
+    """(sentences, counts) to (sentences, 6 per method): numerator and denominator of each score of `TITLES`."""
+    sure = table[:, 0]
+    columns: list[Draws] = []
+    for start in range(2, table.shape[1], 3):
+        drawn, hit_sure, hit_possible = table[:, start : start + 3].T
+        both = drawn + sure
+        columns += [hit_possible, drawn, hit_sure, sure, both - hit_sure - hit_possible, both]
+    return np.stack(columns, 1)
+
+
+class _Sums(Bootstrap):
+    """Ratios of sums over resampled rows: the score of a corpus is no mean of the sentences' scores."""
+
+    def ratio(self, row: int, score: str) -> Interval:
+        """One score of one method; a method that never links has precision 0."""
+        value, draws = self._ratios(row, score)
+        return self._trusted(value, draws, 0.0, 1.0)
+
+    def gap(self, row: int, other: int, score: str) -> Interval:
+        """One score of one method less another's, resample by resample."""
+        (value, draws), (base, base_draws) = self._ratios(row, score), self._ratios(other, score)
+        return self._trusted(value - base, draws - base_draws, -1.0, 1.0)
+
+    def _ratios(self, row: int, score: str) -> tuple[float, Draws]:
+        top = row * 2 * len(TITLES) + COLUMNS[score]
+        means = np.concatenate([self._means[None], self._draws])
+        ratios = np.full(len(means), np.nan)
+        np.divide(means[:, top], means[:, top + 1], out=ratios, where=means[:, top + 1] > 0)
+        return float(np.nan_to_num(ratios[0])), ratios[1:]
+
+    def _trusted(self, value: float, draws: Draws, least: float, greatest: float) -> Interval:
+        """Draws in which a score is of nothing tell nothing, and are left out; if all are, anything may be."""
+        known = draws[np.isfinite(draws)]
+        return self._interval(value, known, least, greatest) if len(known) else Interval(value, least, greatest)

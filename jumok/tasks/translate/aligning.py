@@ -1,0 +1,136 @@
+"""Which source words each target word looked at, for pairs of sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jumok.alignment import merge_words, shift
+from jumok.attention import AttentionMap, Tokens
+from jumok.data.pieces import Split
+from jumok.errors import JumokError
+from jumok.symbols import EOS, PAD, SOS, SYMBOLS
+from jumok.tasks.translate.run import PairRun
+from jumok.watch import Seen, watch
+
+BATCH = 64
+"""Pairs at a time."""
+END = SYMBOLS[EOS]
+NEXT = "next step"
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """One pair of sentences and how each target word looked at the source words.
+
+    Args:
+        source, target: the words, parted by white space.
+        maps: by reading, (target words, source words): "attention" of a recurrent decoder; "mean" over all layers and
+            heads of a Transformer and "layer N", with "layer N, head M" where heads were asked for; each also as
+            "..., next step", the row of the step at which the word was fed.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    maps: Mapping[str, AttentionMap]
+
+
+def align(
+    run: PairRun, sources: Sequence[str], targets: Sequence[str], *, heads: bool = False, pieces: bool = False
+) -> list[Aligned]:
+    """Feed the model both sentences of each pair, and read its attention to the source.
+
+    Args:
+        run: a translator with attention.
+        sources, targets: as many of each, none empty.
+        heads: also give each head by itself.
+        pieces: the vocabulary's pieces instead of whole words.
+    Raises:
+        JumokError: the model has no attention to its source, or a sentence is empty.
+    """
+    splits = [
+        (run.source.split(run.cased(one)), run.target.split(run.cased(other)))
+        for one, other in zip(sources, targets, strict=True)
+    ]
+    for number, pair in enumerate(splits, 1):
+        if not (pair[0].ids and pair[1].ids):
+            raise JumokError(f"pair {number} has an empty sentence, which cannot be aligned: leave it out")
+    order = sorted(range(len(splits)), key=lambda number: len(splits[number][0].ids))
+    found: dict[int, Aligned] = {}
+    for start in range(0, len(order), BATCH):
+        numbers = order[start : start + BATCH]
+        chosen = [splits[number] for number in numbers]
+        readings = _readings(run, chosen, heads)
+        for row, (number, (source, target)) in enumerate(zip(numbers, chosen, strict=True)):
+            maps = {name: _cut(all_of_it, row, source, target) for name, all_of_it in readings}
+            found[number] = _aligned(source, target, maps, pieces)
+    return [found[number] for number in range(len(splits))]
+
+
+def _readings(run: PairRun, pairs: Sequence[tuple[Split, Split]], heads: bool) -> list[tuple[str, AttentionMap]]:
+    """Maps of a batch by name: (batch, steps, source tokens)."""
+    source = _padded([[*source.ids, EOS] for source, _ in pairs], run.device)
+    target = _padded([[SOS, *target.ids] for _, target in pairs], run.device)
+    with torch.no_grad(), watch(run.model) as seen:
+        run.model.decode(source, target)  # type: ignore[operator]
+    layers = [seen[name] for name in _to_the_source(seen)]
+    return list(_named(layers, heads))
+
+
+def _to_the_source(seen: Seen) -> list[str]:
+    """The calls in which the decoder looks at the source: those of modules called so, or the only one."""
+    names = [name for name in seen.names if name.partition("@")[0].rpartition(".")[2] == "cross"]
+    names = names or [name for name in seen.names if name.startswith("decoder")] or seen.names[-1:]
+    if not names:
+        raise JumokError("this model has no attention to its source (score none), so there is nothing to align by")
+    return names
+
+
+def _named(layers: Sequence[AttentionMap], heads: bool) -> Iterator[tuple[str, AttentionMap]]:
+    means = [layer.mean("head") if "head" in layer.lead else layer for layer in layers]
+    if len(layers) == 1:
+        yield "attention", means[0]
+    else:
+        weights = torch.stack([mean.weights for mean in means]).mean(0)
+        yield "mean", AttentionMap(weights, means[0].queries, means[0].keys, means[0].lead, means[0].scale, "mean")
+        yield from ((f"layer {number}", mean) for number, mean in enumerate(means, 1))
+    if heads:
+        for number, layer in enumerate(layers, 1):
+            name = f"layer {number}, " if len(layers) > 1 else ""
+            count = layer.weights.shape[layer.lead.index("head")] if "head" in layer.lead else 0
+            yield from ((f"{name}head {head + 1}", layer.at(head=head)) for head in range(count))
+
+
+def _cut(map: AttentionMap, row: int, source: Split, target: Split) -> AttentionMap:  # noqa: A002
+    """One sentence's own steps and tokens, by name."""
+    queries, keys = Tokens((*target.pieces, END)), Tokens((*source.pieces, END))
+    weights = map.at(batch=row).weights[: len(queries), : len(keys)].cpu()
+    return AttentionMap(weights, queries, keys, (), map.scale, map.source)
+
+
+def _aligned(source: Split, target: Split, maps: Mapping[str, AttentionMap], pieces: bool) -> Aligned:
+    """Both readings of each map, and words instead of pieces."""
+    both: dict[str, AttentionMap] = {}
+    for name, steps in maps.items():
+        both[name] = steps if pieces else _words(steps, source, target, [*target.owner, -1])
+        both[f"{name}, {NEXT}"] = shift(steps) if pieces else _words(shift(steps), source, target, target.owner)
+    words = (source.pieces, target.pieces) if pieces else (source.words, target.words)
+    return Aligned(tuple(words[0]), tuple(words[1]), both)
+
+
+def _words(steps: AttentionMap, source: Split, target: Split, owner: Sequence[int]) -> AttentionMap:
+    return merge_words(steps, queries=owner, keys=[*source.owner, -1], query_words=target.words, key_words=source.words)
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Ids of different lengths as one tensor."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], device=device)
+
+
+def usual_reading(names: Iterable[str]) -> str:
+    """The reading that aligns best as a rule: a recurrent decoder's own step, a Transformer's next step."""
+    return "attention" if "attention" in names else f"mean, {NEXT}"

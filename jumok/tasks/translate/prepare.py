@@ -1,0 +1,257 @@
+"""From settings and files of sentence pairs to everything that a training run needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jumok
+from jumok.data.pair_batches import PairBatches
+from jumok.data.pair_parts import read_parts
+from jumok.data.pairs import PairSet
+from jumok.data.vocabulary import BuildReport, Vocabulary, build_vocabulary
+from jumok.errors import JumokError
+from jumok.tasks.callbacks import Row
+from jumok.tasks.prepared import Prepared, Progress
+from jumok.tasks.run import configure_system
+from jumok.tasks.translate.run import read_vocabularies, write_vocabularies
+from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings, Side
+from jumok.tasks.translate.training import Translator, make_translator
+from jumok.tasks.world import World
+
+Encoded = tuple[list[list[int]], list[list[int]]]
+"""Ids of the sources and of the targets."""
+
+
+@dataclass(frozen=True)
+class PreparedPairs(Prepared):
+    """Everything that the training of a translator needs."""
+
+    config: RunConfig
+    source: Vocabulary
+    target: Vocabulary
+
+    unit = "target tokens"
+
+    @property
+    def settings(self) -> RunConfig:
+        return self.config
+
+    def module(self) -> Translator:
+        return make_translator(self.config, self.target, steps_per_epoch=len(self.train))
+
+    def write(self, folder: Path) -> None:
+        write_vocabularies(folder, self.source, self.target)
+        super().write(folder)
+
+    def about(self, parameters: int) -> str:
+        counts, training = self.config.found.counts, self.config.training
+        return (
+            f"{counts['train']:,} training and {counts['val']:,} validation pairs; {self.config.system} with "
+            f"{parameters / 1e6:.2f} million weights; {training.epochs} epochs of {len(self.train)} steps of about "
+            f"{training.batch_tokens} target tokens"
+        )
+
+    def reached(self, best: Row) -> str:
+        return (
+            f"validation chrF {best['val_chrf']:.1f}, {best['val_exact']:.1%} of the translations exactly as wanted, "
+            f"{best['val_accuracy']:.1%} of the words foretold"
+        )
+
+    def purpose(self, parameters: int) -> str:
+        found = self.config.found
+        return (
+            f"A {self.config.system} of {parameters:,} weights that translates, from {found.source.vocabulary:,} to "
+            f"{found.target.vocabulary:,} {self.source.kind} entries."
+        )
+
+    def facts(self, best: Row) -> dict[str, str]:
+        found, training = self.config.found, self.config.training
+        counts = ", ".join(f"{count:,} {part}" for part, count in found.counts.items())
+        return {
+            "pairs": f"{' and '.join(self.config.data.pairs)}: {counts}",
+            "validation chrF, mean over sentences": f"{best['val_chrf']:.2f}, greedy",
+            "validation, exactly as wanted": f"{best['val_exact']:.1%}",
+            "validation loss per token": f"{best['val_loss']:.4f}",
+            "batch": f"about {training.batch_tokens} target tokens; {found.padding:.1%} of what is computed is padding",
+        }
+
+    def evaluate_with(self, folder: Path) -> str:
+        return f"jumok eval {folder}"
+
+
+def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPairs:
+    """Read the pairs, build the vocabularies, and settle the run's configuration.
+
+    Raises:
+        JumokError: pairs or settings that do not do.
+    """
+    parts = find(settings.data, settings.training.seed)
+    _check_system(settings)
+    (source, target), reports = _vocabularies(settings.data, parts["train"])
+    options = system_options(settings, len(source), len(target))
+    encoded, parts = encode(settings.data, parts, source, target)
+    train, val = batches(settings, encoded)
+    found = Found(
+        source=_side(reports[0]),
+        target=_side(reports[-1]),
+        counts={part: len(pairs) for part, pairs in parts.items()},
+        skipped={
+            "empty": sum(pairs.empty for pairs in parts.values()),
+            "long": sum(pairs.long for pairs in parts.values()),
+        },
+        padding=round(train.padding, 4),
+        fingerprint=fingerprint(parts),
+    )
+    data = settings.data.model_copy(update={"pairs": tuple(str(Path(path).resolve()) for path in settings.data.pairs)})
+    config = RunConfig(
+        jumok=jumok.__version__,
+        system=settings.system,
+        options=options,
+        data=data,
+        training=settings.training,
+        found=found,
+    )
+    remarks = tuple(_remarks(parts, reports, found))
+    return PreparedPairs(train, val, remarks, config, source, target)
+
+
+def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedPairs:
+    """The same for a run that began earlier, with the vocabularies that it has.
+
+    Raises:
+        JumokError: the pairs are not those that it began with, or a vocabulary is missing.
+    """
+    source, target = read_vocabularies(folder, config)
+    encoded, parts = encode(config.data, find(config.data, config.training.seed), source, target)
+    if fingerprint(parts) != config.found.fingerprint:
+        counts = {part: len(pairs) for part, pairs in parts.items()}
+        raise JumokError(
+            f"the pairs in {' and '.join(config.data.pairs)} are not those that this run began with "
+            f"({config.found.counts} then, {counts} now): put them back, or train anew"
+        )
+    return PreparedPairs(*batches(config, encoded), (), config, source, target)
+
+
+def find(data: PairData, seed: int) -> dict[str, PairSet]:
+    """Read the pairs in their three parts.
+
+    Raises:
+        JumokError: no files were given, or they hold no pairs.
+    """
+    if not data.pairs:
+        raise JumokError("no pairs: give a TSV or two line-aligned files, as in jumok train pairs.tsv --out runs/first")
+    shares = (1 - data.val_fraction - data.test_fraction, data.val_fraction, data.test_fraction)
+    if shares[0] <= 0:
+        raise JumokError(f"val_fraction {shares[1]} and test_fraction {shares[2]} leave nothing to train on")
+    if len(data.languages) == 1:
+        raise JumokError(f"languages are two endings, source first, got {data.languages[0]!r} alone: give both")
+    return read_parts(
+        [Path(path) for path in data.pairs],
+        val=[Path(path) for path in data.val_pairs],
+        test=[Path(path) for path in data.test_pairs],
+        languages=(data.languages[0], data.languages[1]) if data.languages else None,
+        lowercase=data.lowercase,
+        reverse=data.backwards,
+        seed=seed,
+        shares=shares,
+    )
+
+
+def encode(
+    data: PairData, parts: Mapping[str, PairSet], source: Vocabulary, target: Vocabulary
+) -> tuple[dict[str, Encoded], dict[str, PairSet]]:
+    """Turn all pairs into ids, and leave those out that are too long or hold nothing.
+
+    Returns:
+        ids by part, and the pairs that are left of each part.
+    Raises:
+        JumokError: nothing to train on or to validate with is left.
+    """
+    encoded: dict[str, Encoded] = {}
+    kept: dict[str, PairSet] = {}
+    for part, pairs in parts.items():
+        sides = source.encode_all(pairs.sources), target.encode_all(pairs.targets)
+        longest = [max(len(one), len(other)) for one, other in zip(*sides, strict=True)]
+        fits = [index for index, tokens in enumerate(longest) if tokens <= data.longest]
+        kept[part] = replace(pairs.select(fits), long=pairs.long + len(pairs) - len(fits))
+        encoded[part] = tuple([side[index] for index in fits] for side in sides)  # type: ignore[assignment]
+        if part != "test" and not fits:
+            raise JumokError(f"no {part} pairs of at most {data.longest} tokens: raise --longest")
+    return encoded, kept
+
+
+def batches(settings: Settings, encoded: Mapping[str, Encoded]) -> tuple[PairBatches, PairBatches]:
+    """Deal the batches of the training and the validation out to this process."""
+    world, training = World.found(), settings.training
+    share: dict[str, Any] = {"tokens": training.batch_tokens, "rank": world.rank, "world_size": world.size}
+    return (
+        PairBatches(*encoded["train"], shuffle=True, seed=training.seed, **share),
+        PairBatches(*encoded["val"], shuffle=False, **share),
+    )
+
+
+def fingerprint(parts: Mapping[str, PairSet]) -> str:
+    """What changes when a training or validation pair is added, removed, changed or moved."""
+    digest = hashlib.sha256("".join(parts[part].fingerprint() for part in ("train", "val")).encode())
+    return digest.hexdigest()[:32]
+
+
+def system_options(settings: Settings, source: int, target: int) -> dict[str, Any]:
+    """All options of a system: the ones chosen, those that follow from the data, and its defaults.
+
+    Raises:
+        JumokError: options that the system does not take, or that follow from the data.
+    """
+    follow = {"source_vocabulary": source, "target_vocabulary": target, "shared": settings.data.shared}
+    clash = next((key for key in follow if key in settings.options), None)
+    if clash:
+        raise JumokError(f"the option {clash!r} follows from the data: leave it out (see --vocabulary-size, --shared)")
+    return configure_system(settings.system, {**follow, **settings.options}).model_dump(mode="json")
+
+
+def _check_system(settings: Settings) -> None:
+    """Find what is wrong with the options before the long part."""
+    options = system_options(settings, 8, 8)
+    free_running = settings.training.teacher_forcing < 1 or settings.training.sampling > 0
+    if free_running and "cell" not in options:
+        raise JumokError(
+            f"{settings.system} reads all words at once in training and cannot be fed its own: leave out "
+            "--teacher-forcing and --sampling, or use seq2seq"
+        )
+
+
+def _vocabularies(data: PairData, train: PairSet) -> tuple[tuple[Vocabulary, Vocabulary], list[BuildReport]]:
+    """Build the vocabularies from the training pairs."""
+    sides = (train.sources, train.targets)
+    corpora = ((*sides[0], *sides[1]),) if data.shared else sides
+    built = [
+        build_vocabulary(data.vocabulary, texts, size=data.vocabulary_size, min_count=data.min_count)
+        for texts in corpora
+    ]
+    return (built[0][0], built[-1][0]), [report for _, report in built]
+
+
+def _side(report: BuildReport) -> Side:
+    return Side(vocabulary=report.size, round_trip=round(report.round_trip, 6), coverage=round(report.coverage, 6))
+
+
+def _remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], found: Found) -> list[str]:
+    """What a person should know of the data."""
+    names = ("source", "target") if len(reports) > 1 else ("both languages",)
+    lines = [note for pairs in parts.values() for note in pairs.notes]
+    lines += [f"{count:,} pairs skipped: {why}" for why, count in _skipped(found).items() if count]
+    for name, report in zip(names, reports, strict=True):
+        lines += report.notes
+        lines.append(
+            f"{name}: {report.size:,} {report.kind} entries; {report.coverage:.2%} of the text known; "
+            f"{report.round_trip:.2%} of the sentences come back unchanged"
+        )
+    return [*lines, f"padding: {found.padding:.1%} of what is computed"]
+
+
+def _skipped(found: Found) -> dict[str, int]:
+    return {"one side is empty": found.skipped["empty"], "too many tokens (--longest)": found.skipped["long"]}

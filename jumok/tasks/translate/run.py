@@ -1,0 +1,157 @@
+"""A translator's run, ready to use: from sentences to sentences, and to what each word looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import nn
+
+from jumok import systems
+from jumok.data.vocabulary import Vocabulary, load_vocabulary
+from jumok.errors import JumokError
+from jumok.tasks.decoding import Writer, translate_ids
+from jumok.tasks.run import CONFIG, Run, configure_system, with_weights
+from jumok.tasks.translate.settings import RunConfig
+
+VOCABULARIES = ("source.vocabulary", "target.vocabulary")
+SHARED = "shared.vocabulary"
+
+Ids = list[int]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One translation of a sentence.
+
+    Args:
+        text: as plain text.
+        score: its log probability, in nats, divided by what the length penalty says.
+        ids: in the target's vocabulary, without symbols.
+    """
+
+    text: str
+    score: float
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PairRun(Run):
+    """A trained translator with what is needed to use it.
+
+    Args:
+        source, target: the vocabularies; one and the same where they are shared.
+    """
+
+    config: RunConfig
+    source: Vocabulary
+    target: Vocabulary
+
+    def translate(
+        self,
+        texts: Sequence[str],
+        *,
+        beam: int = 5,
+        n_best: int = 1,
+        length_penalty: float = 1.0,
+        max_length: int | None = None,
+        batch_tokens: int = 4000,
+    ) -> list[list[Translation]]:
+        """Translate sentences, many at a time.
+
+        Args:
+            texts: one sentence each; an empty one gets an empty translation.
+            beam: hypotheses that are followed; 1: greedy.
+            n_best: translations of each sentence, best first; at most `beam`.
+            length_penalty: alpha: scores are divided by length ** alpha, so the larger, the longer.
+            max_length: target tokens at most; None: twice the source's and 20.
+            batch_tokens: source tokens per batch, with padding.
+        Returns:
+            for each text, its translations.
+        Raises:
+            JumokError: settings out of range.
+        """
+        if isinstance(texts, str):
+            raise JumokError("translate takes a list of sentences, got one string: put it in a list")
+        sources = self.source.encode_all([self.cased(text) for text in texts])
+        found = translate_ids(
+            cast(Writer, self.model),
+            sources,
+            beam=beam,
+            n_best=n_best,
+            length_penalty=length_penalty,
+            max_length=max_length,
+            batch_tokens=batch_tokens,
+        )
+        return [[Translation(self.target.decode(h.tokens), h.score, tuple(h.tokens)) for h in best] for best in found]
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the configuration, the vocabularies and the weights, each whole or not at all.
+
+        Raises:
+            JumokError: the folder cannot be written.
+        """
+        write_vocabularies(Path(folder), self.source, self.target)
+        super().save(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> PairRun:
+        config = RunConfig.load(folder / CONFIG)
+        source, target = read_vocabularies(folder, config)
+        return cls(config, with_weights(build_model(config), folder), folder, source, target)
+
+    def cased(self, text: str) -> str:
+        """A text in the case that the model was trained on."""
+        return text.lower() if self.config.data.lowercase else text
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+
+def write_vocabularies(folder: Path, source: Vocabulary, target: Vocabulary) -> None:
+    """Write a run's vocabularies: one file where both sides share it."""
+    if source is target:
+        source.save(folder / SHARED)
+        return
+    for vocabulary, name in zip((source, target), VOCABULARIES, strict=True):
+        vocabulary.save(folder / name)
+
+
+def read_vocabularies(folder: Path, config: RunConfig) -> tuple[Vocabulary, Vocabulary]:
+    """Read a run's vocabularies.
+
+    Raises:
+        JumokError: one is missing or damaged, or of another size than the configuration says.
+    """
+    names = (SHARED,) if config.data.shared else VOCABULARIES
+    found = [load_vocabulary(folder / name) for name in names]
+    wanted = (config.found.source.vocabulary, config.found.target.vocabulary)
+    for vocabulary, name, size in zip(found, names, wanted, strict=False):
+        if len(vocabulary) != size:
+            raise JumokError(
+                f"{folder / name} has {len(vocabulary)} entries, but config.yaml says {size}: it is another run's"
+            )
+    return found[0], found[-1]
+
+
+def build_model(config: RunConfig) -> nn.Module:
+    """Build a run's model, with fresh weights.
+
+    Raises:
+        JumokError: a system that is not known, options that it does not take, or vocabularies of other sizes.
+    """
+    system = configure_system(config.system, config.options)
+    sizes = (getattr(system, "source_vocabulary", None), getattr(system, "target_vocabulary", None))
+    wanted = (config.found.source.vocabulary, config.found.target.vocabulary)
+    if sizes != wanted:
+        raise JumokError(f"config.yaml gives the model vocabularies of {sizes} entries but found {wanted}")
+    return systems.build(config.system, system)
+
+
+RUN = PairRun
