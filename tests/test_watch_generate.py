@@ -158,6 +158,16 @@ def test_static_caches_which_are_written_to_in_place():
     check(model, sources(model), cache_implementation="static", num_beams=3)
 
 
+def test_a_prompt_in_a_static_cache_is_lost_and_says_so():
+    model = bart()
+    with watch(model) as seen:
+        output = generate(
+            model, sources(model), cache_implementation="static", decoder_input_ids=torch.tensor([[START, 7, 11]] * 3)
+        )
+    with pytest.raises(JumokError, match="changed in place"):
+        seen.alignment(output)
+
+
 def test_samples_and_inference_mode():
     model = bart()
     batch = sources(model)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+import torch
 from numba import prange
 
 __all__ = ["backward", "forward", "load", "tanh"]
@@ -147,7 +148,11 @@ def load() -> Loops:
         Exception: numba cannot compile here.
     """
     with _loading:
-        return _load()
+        threads = torch.get_num_threads()
+        loops = _load()
+        if torch.get_num_threads() != threads:  # numba starts its own by OpenMP, and tells it how many for all
+            torch.set_num_threads(threads)
+        return loops
 
 
 @functools.cache

@@ -127,7 +127,7 @@ class AttendingLayer(nn.Module):
             outputs: (sentences, steps, hidden), g_1..g_T.
             weights: (sentences, [heads,] steps, places), without gradient.
         """
-        given = self.u1(inputs.transpose(0, 1))
+        given = self.u1(inputs.transpose(0, 1).contiguous())  # strided, it would go to a slow kernel
         if isinstance(self.look, MultiHead) or torch.is_autocast_enabled(given.device.type):
             return self.plain(given, memory, state)
         query, w = (self.look.query.weight, self.look.w) if isinstance(self.look, Additive) else (None, None)

@@ -398,3 +398,13 @@ def test_bad_use_of_the_module():
         module.project_keys(query)
     with pytest.raises(JumokError, match=r"wanted \(batch, queries, 10\)"):
         module.weights(key, module.project_keys(key))
+
+
+def test_compiling_leaves_the_number_of_torch_threads_alone():
+    code = (
+        "import torch; torch.set_num_threads(1); from jumok.mechanisms.additive import fast_scores; "
+        "fast_scores(torch.randn(64, 30, 64), torch.randn(64, 30, 64), torch.randn(64)); print(torch.get_num_threads())"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "4"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "1"
