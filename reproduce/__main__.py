@@ -30,22 +30,22 @@ def main(arguments: Sequence[str]) -> int:
     torch.set_num_threads(options.threads)
     out = options.out or (None if options.quick else RESULTS / f"{options.name}.json")
     module = modules[options.name]
-    command = shlex.join(["python", "-m", "reproduce", *arguments])
     try:
-        paper = Paper(
-            options.name,
-            module.TITLE,
-            module.ABOUT,
-            How(command, options.seed, options.threads, options.quick),
-            out,
-        )
+        how = How(told(arguments), options.seed, options.threads, options.quick)
+        paper = Paper(options.name, module.TITLE, module.ABOUT, how, out)
         for row in module.run(options):
             paper.add(row)
     except JumokError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     paper.show(Console(width=None if sys.stdout.isatty() else 240))
-    return 0 if paper.reached else 1
+    return 0 if options.quick or paper.reached else 1
+
+
+def told(arguments: Sequence[str]) -> str:
+    """The command as a table states it: where a reader's folders lie is the reader's matter."""
+    plain = [Path(text).name if Path(text).is_absolute() else text for text in arguments]
+    return shlex.join(["python", "-m", "reproduce", *plain])
 
 
 def _parser(modules: dict[str, ModuleType], *, quick: bool) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Copy memory: python -m reproduce copy_memory [--lengths 20 50 100 1000] [--steps N] [--hidden N]
+"""Copy memory: `python -m reproduce copy_memory [--lengths 20 50 100 1000] [--steps N] [--hidden N]`.
 
 Ten digits out of 1..8, T - 1 blanks (0), then eleven marks (9): T + 20 steps. Wanted: 0 at all steps but the last ten,
 where the ten digits are wanted in their order. Who has forgotten them has a loss of 10 ln 8 / (T + 20) at best.

@@ -89,8 +89,8 @@ def _shape(path: Path, head: bytes, axes: int) -> tuple[int, ...]:
     shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(4, 4 + 4 * axes, 4))
     if shape[0] > MOST_ITEMS or max(shape[1:], default=1) > MOST_SIDE or math.prod(shape) > MOST_BYTES:
         raise JumokError(
-            f"{path} says it holds {_times(shape)} bytes, and at most {MOST_ITEMS:,} images of {MOST_SIDE} x {MOST_SIDE}, "
-            f"{MOST_BYTES:,} bytes in all, are read: give a smaller one"
+            f"{path} says it holds {_times(shape)} bytes, and at most {MOST_ITEMS:,} images of "
+            f"{MOST_SIDE} x {MOST_SIDE}, {MOST_BYTES:,} bytes in all, are read: give a smaller one"
         )
     return shape
 

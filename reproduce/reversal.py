@@ -1,4 +1,4 @@
-"""Reversal: python -m reproduce reversal [--lengths 5 10 15 20 25] [--steps N]
+"""Reversal: `python -m reproduce reversal [--lengths 5 10 15 20 25] [--steps N]`.
 
 Sequences of words drawn from 50, to be said from the last to the first. Word i of n belongs to source word n - 1 - i,
 so the right attention is known: the anti-diagonal. Without attention all words must pass through one state.
@@ -113,12 +113,14 @@ def _trained(options: Namespace, score: str) -> Seq2Seq:
         source, target = pairs(draw_words(options.batch, length, draw))
         loss = F.cross_entropy(model(source, target[:, :-1]).flatten(0, 1), target[:, 1:].flatten())
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         if (step + 1) % max(1, options.steps // REPORTS) == 0:
             seconds = time.perf_counter() - started
-            print(f"{score}: step {step + 1} of {options.steps}, loss {loss.item():.4g}, {seconds:.0f} s", file=sys.stderr)
+            print(
+                f"{score}: step {step + 1} of {options.steps}, loss {loss.item():.4g}, {seconds:.0f} s", file=sys.stderr
+            )
     return model.eval()
 
 
@@ -160,12 +162,10 @@ def _right(said: Sequence[int], wanted: Sequence[int]) -> int:
 def _weight(model: Seq2Seq, words: Tensor) -> float:
     """How much weight lies on the anti-diagonal, mean over all target words of all sequences."""
     source, target = pairs(words)
-    with torch.inference_mode(), watch(model) as seen:
+    with torch.no_grad(), watch(model) as seen:
         model(source, target[:, :-1])
         map_ = seen[-1]
     names = [str(place) for place in range(words.shape[1])]
     owners = [*range(words.shape[1]), None]  # the end sign is no word
     averaged = map_.mean(*map_.lead)
-    return anti_diagonal_weight(
-        merge_words(averaged, queries=owners, keys=owners, query_words=names, key_words=names)
-    )
+    return anti_diagonal_weight(merge_words(averaged, queries=owners, keys=owners, query_words=names, key_words=names))

@@ -118,7 +118,7 @@ def train(model: nn.Module, batches: Batches, loss: Loss, *, steps: int, lr: flo
         inputs, wanted = batches(step)
         value = loss(model(inputs), wanted)
         optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimiser.step()
         total, since = total + value.item(), since + 1

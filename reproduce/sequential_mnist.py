@@ -1,4 +1,4 @@
-"""Sequential MNIST: python -m reproduce sequential_mnist --data DIR [--by rows pixels] [--epochs N]
+"""Sequential MNIST: `python -m reproduce sequential_mnist --data DIR [--by rows pixels] [--epochs N]`.
 
 A digit is read row by row (28 steps of 28 pixels) or pixel by pixel (784 steps of one), then named. DIR holds MNIST's
 four IDX files, plain or .gz.
@@ -75,8 +75,8 @@ def _row(options: Namespace, by: str, network: str, digits: Digits, test: Digits
         _accuracy(model, test),
         published=PUBLISHED.get((by, network)),
         source=SOURCE if (by, network) in PUBLISHED else "",
-        setup=f"hidden {options.hidden} ({size(model):,} parameters), {len(digits[1]):,} images, {options.epochs} epochs "
-        f"in batches of {options.batch}, Adam {options.lr:g}, clip {options.clip:g}",
+        setup=f"hidden {options.hidden} ({size(model):,} parameters), {len(digits[1]):,} images, "
+        f"{options.epochs} epochs in batches of {options.batch}, Adam {options.lr:g}, clip {options.clip:g}",
         steps=steps,
         seconds=time.perf_counter() - started,
     )

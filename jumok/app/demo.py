@@ -1,4 +1,4 @@
-"""`jumok demo`: the main job from end to end on a generated sample, and a report of it."""
+"""`jumok demo`: the main jobs from end to end on generated samples, and a report of them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from jumok.views.report import Figure, Section
 
-OWN = ("run", "look", "eval", "measure", "samples")
-"""What the demo writes anew each time; the generated images stay."""
+OWN = ("run", "look", "eval", "measure", "samples", "translator", "alignment")
+"""What the demo writes anew each time; the generated images and dates stay."""
 IMAGES = {"train": 6000, "val": 200, "test": 400}
 TRAINING = (
     "--system vit-nano --epochs 12 --batch-size 32 --lr 0.002 "
     "--flips all --no-augment --mixup 0 --label-smoothing 0.05 --ema 0.99"
 )
+DATES = (
+    "--system seq2seq --vocabulary characters --epochs 4 --batch-tokens 3000 --lr 0.006 --label-smoothing 0 "
+    "--ema 0.99 --option score=additive --option embedding=32 --option hidden=96 --option dropout=0"
+)
 LOOKED_AT = 4  # images of each defect
+SHOWN = 40  # dates on the page
+WRITTEN = ("2026년 11월 22일 일요일", "Sunday, 22 November 2026")
+"""Dates whose alignment is drawn."""
 
 
 def command(
@@ -32,16 +39,12 @@ def command(
     epochs: Annotated[int | None, typer.Option(help="Of the training.", min=1, show_default=False)] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
 ) -> None:
-    """Generate images, train a ViT on them, evaluate, look, measure, and write a report."""
+    """Train a ViT on generated images and a translator on generated dates; evaluate, look, measure, and report."""
     _make_room(folder)
     demo = Demo(folder, [] if threads is None else ["--threads", str(threads)])
-    demo.step("sample", "inspection", folder / "sample", *(w for k, v in IMAGES.items() for w in (f"--{k}", v)))
-    more = [] if epochs is None else ["--epochs", epochs]
-    demo.step("train", demo.images, *TRAINING.split(), *more, "--out", demo.run, *demo.threads)
-    demo.step("eval", demo.run, demo.images, "--out", folder / "eval", *demo.threads)
-    demo.gather()
-    demo.step("look", demo.chosen, "--model", demo.run, "--out", folder / "look", *demo.threads)
-    demo.step("measure", demo.run, demo.images, "--masks", demo.masks, "--out", folder / "measure", *demo.threads)
+    more = [] if epochs is None else ["--epochs", str(epochs)]
+    demo.classify(more)
+    demo.translate(more)
     report = demo.report()
     typer.echo(f"report: {report.resolve()}")
 
@@ -84,16 +87,58 @@ class Demo:
         """Copies of the test images that are looked at."""
         return self.folder / "samples"
 
-    def step(self, *words: Any) -> None:
+    @property
+    def dates(self) -> Path:
+        """The generated dates."""
+        return self.folder / "dates"
+
+    @property
+    def translator(self) -> Path:
+        """The model trained on them."""
+        return self.folder / "translator"
+
+    def classify(self, more: list[str]) -> None:
+        """Images: generate, train, evaluate, look, measure."""
+        counts = [word for part, count in IMAGES.items() for word in (f"--{part}", count)]
+        self.step("sample", "sample", "inspection", self.folder / "sample", *counts)
+        self.step("train", "train", self.images, *TRAINING.split(), *more, "--out", self.run)
+        self.step("eval", "eval", self.run, self.images, "--out", self.folder / "eval")
+        self.gather()
+        self.step("look", "look", self.chosen, "--model", self.run, "--out", self.folder / "look")
+        self.step("measure", "measure", self.run, self.images, "--masks", self.masks, "--out", self.folder / "measure")
+
+    def translate(self, more: list[str]) -> None:
+        """Dates: generate, train, evaluate, translate, measure."""
+        self.step("sample dates", "sample", "dates", self.dates)
+        self.step("train dates", "train", self.dates, *DATES.split(), *more, "--out", self.translator)
+        self.step("eval dates", "eval", self.translator)
+        for number, text in enumerate(WRITTEN, 1):
+            picture = self.folder / "alignment" / f"{number}.png"
+            self.step("translate", "translate", self.translator, text, "--pieces", "--show", picture)
+        page = self.folder / "alignment" / "index.html"
+        lines = self.folder / "alignment" / "dates.txt"
+        self._some_dates(lines)
+        self.step("translate page", "translate", self.translator, lines, "--pieces", "--show", page)
+        gold = ("--alignments", self.dates / "test.chars.align", "--characters", "--method", "attention")
+        self.step("measure dates", "measure", self.translator, self.dates / "test.tsv", *gold)
+
+    def _some_dates(self, path: Path) -> None:
+        """Unseen dates, one per line."""
+        from jumok.files import write_atomically
+
+        rows = (self.dates / "test.tsv").read_text("utf-8").splitlines()[:SHOWN]
+        write_atomically(path, "".join(row.partition("\t")[0] + "\n" for row in rows))
+
+    def step(self, name: str, *words: Any) -> None:
         """Run one command of the program, as typed."""
         from jumok.app.cli import run
 
-        line = [str(word) for word in words]
+        line = [str(word) for word in words] + ([] if words[0] == "sample" else self.threads)
         typer.echo(f"\n$ jumok {shlex.join(line)}")
         start = time.perf_counter()
         run(line)
-        self.commands[line[0]] = f"jumok {shlex.join(line)}"
-        self.seconds[line[0]] = time.perf_counter() - start
+        self.commands[name] = f"jumok {shlex.join(line)}"
+        self.seconds[name] = time.perf_counter() - start
 
     def gather(self) -> None:
         """Take the first few test images of each defect, and one without."""
@@ -110,14 +155,15 @@ class Demo:
         lead = (
             "Generated surfaces of five materials under changing light, some with a scratch, a dent or a stain, and "
             "with seams, screws, labels and marks that mean nothing. A small Vision Transformer learns to tell them "
-            "apart from class labels only; the masks are used to judge it, never to train it. "
-            f"All steps together took {total:.0f} s."
+            "apart from class labels only; the masks are used to judge it, never to train it. Then generated dates, as "
+            "people write them in Korean and English: a recurrent network with additive attention learns to write them "
+            f"in one way, and which character it looked at is compared with the truth. All steps took {total:.0f} s."
         )
         path = self.folder / "index.html"
-        write_report(path, "Does it look at the defect?", lead, self._sections())
+        write_report(path, "Does it look at what matters?", lead, [*self._of_images(), *self._of_dates()])
         return path
 
-    def _sections(self) -> list[Section]:
+    def _of_images(self) -> list[Section]:
         from jumok.views.report import Section
 
         evaluation = json.loads((self.folder / "eval" / "eval.json").read_text("utf-8"))
@@ -160,6 +206,32 @@ class Demo:
             ),
         ]
 
+    def _of_dates(self) -> list[Section]:
+        from jumok.views.report import Section
+
+        evaluation = json.loads((self.translator / "eval" / "eval.json").read_text("utf-8"))
+        measured = json.loads((self.translator / "measure" / "measure.json").read_text("utf-8"))
+        shown = [self.folder / "alignment" / f"{number}.png" for number in range(1, len(WRITTEN) + 1)]
+        card = [(self.translator / "card.md", "the run's card"), (self.translator / "metrics.csv", "metrics per epoch")]
+        return [
+            Section(
+                "Train on dates", f"20,000 pairs, {self.seconds['train dates']:.0f} s.", self.commands["train dates"],
+                [_exact(evaluation)], links=card,
+            ),
+            Section(
+                "See the alignment",
+                "Target down, source across: which characters each character of the answer was read off.",
+                self.commands["translate"],
+                pictures=list(zip(shown, WRITTEN, strict=True)),
+                links=[(self.folder / "alignment" / "index.html", "open the interactive page")],
+            ),
+            Section(
+                "Measure the alignment", measured["summary"], self.commands["measure dates"],
+                _alignment_error(measured), [(self.translator / "measure" / "measure.png", "Beside the diagonal")],
+                [(self.translator / "measure" / "measure.json", "all figures")],
+            ),
+        ]  # fmt: skip
+
 
 def _accuracy(share: float, low: float, high: float) -> Figure:
     from jumok.views.report import Figure
@@ -179,3 +251,18 @@ def _pointing(measured: dict[str, Any]) -> list[Figure]:
             )
         )
     return figures
+
+
+def _exact(evaluation: dict[str, Any]) -> Figure:
+    from jumok.views.report import Figure
+
+    return Figure("unseen dates exactly right", f"{evaluation['exact']:.1%}", f"of {evaluation['sentences']:,}")
+
+
+def _alignment_error(measured: dict[str, Any]) -> list[Figure]:
+    from jumok.views.report import Figure
+
+    return [
+        Figure(f"alignment error, {name}", f"{scores['aer']['value']:.3f}", "less is better")
+        for name, scores in {**measured["methods"], **measured["baselines"]}.items()
+    ]

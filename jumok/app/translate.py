@@ -14,7 +14,6 @@ import typer
 from jumok.errors import JumokError, suggest
 
 if TYPE_CHECKING:
-    from jumok.attention import AttentionMap
     from jumok.tasks.translate.aligning import Aligned
     from jumok.tasks.translate.run import PairRun, Translation
 
@@ -175,8 +174,8 @@ class _Work:
             found[number] = aligned
         return found
 
-    def chosen(self, aligned: Aligned) -> AttentionMap:
-        """The reading that was asked for, or the usual one.
+    def _reading(self, aligned: Aligned) -> str:
+        """The name of the reading that was asked for, or of the usual one.
 
         Raises:
             JumokError: there is no such reading.
@@ -186,13 +185,13 @@ class _Work:
         name = self.reading or usual_reading(aligned.maps)
         if name not in aligned.maps:
             raise JumokError(f"no reading {name!r}: {suggest(name, aligned.maps)}")
-        return aligned.maps[name]
+        return name
 
     def _write_links(self, path: Path, found: Sequence[Aligned | None]) -> None:
         from jumok.alignment import links
         from jumok.data.alignments import Links, write_links
 
-        write_links(path, [Links() if one is None else Links(links(self.chosen(one))) for one in found])
+        write_links(path, [Links() if one is None else Links(links(one.maps[self._reading(one)])) for one in found])
 
     def _show(self, path: Path, found: Sequence[tuple[int, Aligned]]) -> None:
         if not found:
@@ -210,8 +209,8 @@ class _Work:
 
         for number, aligned in found:
             place = path if len(found) == 1 else path.with_stem(f"{path.stem}-{number}")
-            chosen = self.chosen(aligned)
-            draw_alignment(chosen, place, title=f"What each word looked at ({chosen.source})")
+            name = self._reading(aligned)
+            draw_alignment(aligned.maps[name], place, title="What each word looked at", subtitle=f"reading: {name}")
 
 
 def _lines(number: int, best: Sequence[Translation], *, several: bool) -> Iterator[str]:

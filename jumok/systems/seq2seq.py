@@ -232,7 +232,7 @@ class Seq2Seq(nn.Module):
 
     def _start(self) -> None:
         """Fresh weights of what `Encoder` and `Decoder` have not set themselves."""
-        for table in {self.source_embedding, self.target_embedding}:
+        for table in dict.fromkeys((self.source_embedding, self.target_embedding)):  # in this order, for the seed
             nn.init.normal_(table.weight, std=self.config.embedding**-0.5)
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)

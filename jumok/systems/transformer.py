@@ -108,7 +108,7 @@ class Transformer(nn.Module):
         self.decoder_norm = nn.LayerNorm(config.width)
         self.output = Linear(config.width, config.target_vocabulary)
         self.apply(_start)
-        for table in {self.source_embedding, self.target_embedding}:
+        for table in dict.fromkeys((self.source_embedding, self.target_embedding)):  # in this order, for the seed
             nn.init.normal_(table.weight, std=config.width**-0.5)
         if config.tied:
             self.output.weight = self.target_embedding.weight

@@ -102,6 +102,15 @@ def test_hypotheses_follow_others_and_sentences_leave(name):
 
 
 @SOME
+def test_a_seed_gives_the_same_weights_each_time(name):
+    # Several at once, so that they do not lie at the same places in memory.
+    models = [model_of(name) for _ in range(6)]
+    for model in models[1:]:
+        for first, other in zip(models[0].parameters(), model.parameters(), strict=True):
+            assert torch.equal(first, other)
+
+
+@SOME
 def test_memory_is_not_copied_per_hypothesis(name):
     model, (source, _) = model_of(name), batch()
     one, many = model.encode(source, 1), model.encode(source, 50)

@@ -112,17 +112,24 @@ def _cut(map: AttentionMap, row: int, source: Split, target: Split) -> Attention
 
 
 def _aligned(source: Split, target: Split, maps: Mapping[str, AttentionMap], pieces: bool) -> Aligned:
-    """Both readings of each map, and words instead of pieces."""
+    """Both readings of each map, merged to words, or of the pieces as they are; the end sign is left out."""
+    source, target = (_apart(side) if pieces else side for side in (source, target))
     both: dict[str, AttentionMap] = {}
     for name, steps in maps.items():
-        both[name] = steps if pieces else _words(steps, source, target, [*target.owner, -1])
-        both[f"{name}, {NEXT}"] = shift(steps) if pieces else _words(shift(steps), source, target, target.owner)
-    words = (source.pieces, target.pieces) if pieces else (source.words, target.words)
-    return Aligned(tuple(words[0]), tuple(words[1]), both)
+        both[name] = _merged(steps, source, target, [*target.owner, -1])
+        both[f"{name}, {NEXT}"] = _merged(shift(steps), source, target, target.owner)
+    return Aligned(tuple(source.words), tuple(target.words), both)
 
 
-def _words(steps: AttentionMap, source: Split, target: Split, owner: Sequence[int]) -> AttentionMap:
-    return merge_words(steps, queries=owner, keys=[*source.owner, -1], query_words=target.words, key_words=source.words)
+def _apart(side: Split) -> Split:
+    """Each piece as a word of its own."""
+    return side._replace(words=side.pieces, owner=list(range(len(side.pieces))))
+
+
+def _merged(steps: AttentionMap, source: Split, target: Split, owner: Sequence[int]) -> AttentionMap:
+    return merge_words(
+        steps, queries=owner, keys=[*source.owner, -1], query_words=target.words, key_words=source.words
+    )
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
