@@ -14,22 +14,27 @@ from pydantic.fields import FieldInfo
 from jumok.tasks.config import limits_of
 
 
+Panels = Mapping[str, tuple[type[BaseModel], ...]]
+"""Models of settings by the heading under which their options stand; the first is for what concerns all."""
+
+
 def with_settings(
-    panels: Mapping[str, type[BaseModel]], leave_out: tuple[str, ...] = ()
+    panels: Panels, leave_out: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command one option for each setting; a setting that several models have is one option.
+    """Give a command one option for each setting; one that stands under several headings is put under the first.
 
     The command gets those that were given as `settings`: {name: value}.
 
     Args:
-        panels: models of settings, by the heading under which their options stand; the first that has one counts.
+        panels: of the settings.
         leave_out: settings that the command has arguments of its own for.
     """
-    options: dict[str, inspect.Parameter] = {}
-    for panel, model in panels.items():
-        for name, field in model.model_fields.items():
-            if name not in leave_out and name not in options:
-                options[name] = _parameter(name, field, panel, _defaults(name, panels))
+    found: dict[str, dict[str, FieldInfo]] = {}  # by setting, by heading
+    for panel, models in panels.items():
+        for name, field in (pair for model in models for pair in model.model_fields.items()):
+            found.setdefault(name, {})[panel] = field
+    options = {name: _parameter(name, homes, next(iter(panels))) for name, homes in found.items()}
+    options = {name: option for name, option in options.items() if name not in leave_out}
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(**values: Any) -> Any:
@@ -46,22 +51,19 @@ def with_settings(
     return decorate
 
 
-def _defaults(name: str, panels: Mapping[str, type[BaseModel]]) -> str:
+def _defaults(homes: Mapping[str, FieldInfo], common: str) -> str:
     """The default of a setting, or those of each kind of data where they differ."""
-    found = {
-        panel: _default(model.model_fields[name].default)
-        for panel, model in panels.items()
-        if name in model.model_fields
-    }
-    texts = dict.fromkeys(filter(None, found.values()))
-    if len(texts) <= 1:
-        return f"default {next(iter(texts))}" if texts else ""
-    return "default " + ", ".join(dict.fromkeys(f"{text} ({panel.lower()})" for panel, text in found.items()))
+    own = {panel: field for panel, field in homes.items() if panel != common} or homes
+    texts = {panel: text for panel, field in own.items() if (text := _default(field))}
+    if len(set(texts.values())) <= 1:
+        return f"default {next(iter(texts.values()))}" if texts else ""
+    return "default " + ", ".join(f"{text} for {panel.lower()}" for panel, text in texts.items())
 
 
-def _parameter(name: str, field: FieldInfo, panel: str, default: str) -> inspect.Parameter:
-    flag = "--" + name.replace("_", "-")
-    kind = _kind(field.annotation)
+def _parameter(name: str, homes: Mapping[str, FieldInfo], common: str) -> inspect.Parameter:
+    panel, field = next(iter(homes.items()))
+    panel, default = (common if len(homes) > 1 else panel), _defaults(homes, common)
+    flag, kind = "--" + name.replace("_", "-"), _kind(field.annotation)
     names = f"{flag}/--no-{name.replace('_', '-')}" if kind is bool else flag
     option = typer.Option(names, help=_help(field, default), rich_help_panel=panel, show_default=False)
     annotation: Any = Annotated[Optional[kind], option]  # noqa: UP045 (a kind known only now)
@@ -85,7 +87,11 @@ def _help(field: FieldInfo, default: str) -> str:
     return f"{field.description} ({'; '.join(notes)})" if notes else str(field.description)
 
 
-def _default(value: object) -> str:
+def _default(field: FieldInfo) -> str:
+    """What stands for a setting that is left out, in words of its own where it has some."""
+    value, extra = field.default, field.json_schema_extra
+    if isinstance(extra, Mapping):
+        return str(extra["usual"])
     if value is None or value == ():
         return ""
     return ("on" if value else "off") if isinstance(value, bool) else str(value)

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import BaseModel
 
-from jumok.app.options import with_settings
+from jumok.app.options import Panels, with_settings
 from jumok.errors import Interrupted, JumokError
 from jumok.memory import keep_freed
 from jumok.tasks.classify.settings import ImageData, ImageTraining
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 
 MACHINE = ("device", "threads")
 """What a resumed run may have otherwise than before."""
-PANELS: Mapping[str, type[BaseModel]] = {
-    "Training": Training,
-    "Images": ImageData,
-    "Training on images": ImageTraining,
-    "Sentence pairs": PairData,
-    "Training on sentence pairs": PairTraining,
+PANELS: Panels = {
+    "Training": (Training,),
+    "Images": (ImageData, ImageTraining),
+    "Sentence pairs": (PairData, PairTraining),
 }
 INPUTS = {"classify": "images", "translate": "pairs"}
 """The setting of the data that the command's argument stands for, by task."""
+TEXTS = (".tsv", ".txt", ".gz")
+"""Endings by which a file of sentences is known where it cannot be looked at."""
 USUAL = {"classify": "vit-tiny", "translate": "seq2seq"}
 """The system for a task where none was named."""
 
@@ -63,7 +62,11 @@ def command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="YAML file of settings, such as a run's config.yaml; flags win over it."),
+        typer.Option(
+            "--config",
+            help="YAML file of settings, such as a run's config.yaml; flags win over it.",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with this run, exactly where it stopped.", show_default=False)
@@ -92,8 +95,18 @@ def _named(config: Path | None) -> str | None:
 
 
 def _are_pairs(paths: Sequence[Path]) -> bool:
-    """Whether the data looks like sentence pairs: files, or a folder with files of train."""
-    return any(path.is_file() or any(found.is_file() for found in path.glob("train.*")) for path in paths)
+    """Whether the data looks like sentence pairs: files, several of them, or a folder with files of train alone."""
+    return len(paths) > 1 or any(path.is_file() or _is_named_as_text(path) or _holds_text(path) for path in paths)
+
+
+def _is_named_as_text(path: Path) -> bool:
+    """Whether what is not there would have been a file of sentences."""
+    return not path.exists() and path.suffix.lower() in TEXTS
+
+
+def _holds_text(folder: Path) -> bool:
+    named = [path for path in folder.glob("train*") if path.is_dir() or path.suffix]
+    return bool(named) and all(path.is_file() for path in named)
 
 
 def _read(

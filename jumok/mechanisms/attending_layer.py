@@ -128,7 +128,7 @@ class AttendingLayer(nn.Module):
             weights: (sentences, [heads,] steps, places), without gradient.
         """
         given = self.u1(inputs.transpose(0, 1).contiguous())  # strided, it would go to a slow kernel
-        if isinstance(self.look, MultiHead) or torch.is_autocast_enabled(given.device.type):
+        if isinstance(self.look, MultiHead):
             return self.plain(given, memory, state)
         query, w = (self.look.query.weight, self.look.w) if isinstance(self.look, Additive) else (None, None)
         weights = attending_steps.Weights(self.u3.weight, self.u3.bias, query, w)

@@ -4,6 +4,8 @@ PyTorch's autograd would take the gradient of each weight at each step and add t
 weights' gradients are made of, and each weight gets its gradient from one product over all steps. What a cell's
 gradient is multiplied by does not depend on the gradient, so it is worked out for all steps at once too.
 
+Under autocast the products with weights are of the lower precision, and all else is float32.
+
 Symbols as in `attending_layer`; dx stands for the gradient of the loss by x. Time comes first in all tensors of steps.
 """
 
@@ -13,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -57,8 +58,13 @@ def run(
         weights: (sentences, steps, places), without gradient.
     """
     c = state[1] if len(state) > 1 else None
-    tensors = (inputs, memory["keys"], memory["values"], memory["allowed"], state[0], c, *weights)
-    outputs, looks = _Steps.apply(cell, *tensors)  # type: ignore[no-untyped-call]
+    tensors = [inputs, memory["keys"], memory["values"], memory["allowed"], state[0], c, *weights]
+    low, device = None, inputs.device.type
+    if torch.is_autocast_enabled(device):
+        low = torch.get_autocast_dtype(device)
+        tensors = [tensor.float() if tensor is not None and tensor.dtype == low else tensor for tensor in tensors]
+    with torch.autocast(device, enabled=False):
+        outputs, looks = _Steps.apply(cell, low, *tensors)  # type: ignore[no-untyped-call]
     return outputs, looks
 
 
@@ -67,10 +73,12 @@ class _Steps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, cell: str, inputs: Tensor, keys: Tensor, values: Tensor, allowed: Tensor, g: Tensor,
-        c: Tensor | None, u3: Tensor, b3: Tensor | None, query: Tensor | None, w: Tensor | None,
+        ctx: Any, cell: str, low: torch.dtype | None, inputs: Tensor, keys: Tensor, values: Tensor, allowed: Tensor,
+        g: Tensor, c: Tensor | None, u3: Tensor, b3: Tensor | None, query: Tensor | None, w: Tensor | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         steps = len(inputs)
+        low = low or u3.dtype
+        u3, query = u3.to(low), None if query is None else query.to(low)
         look = _Dots(keys, allowed) if query is None or w is None else _Additive(keys, allowed, query, w, steps)
         cells = FAST_CELLS[cell](steps, g, c)
         looks = values.new_empty(steps, len(values), values.shape[1])  # a
@@ -78,7 +86,8 @@ class _Steps(torch.autograd.Function):
             g = cells.states[i]
             torch.softmax(look.scores(g), -1, out=looks[i])
             given = torch.baddbmm(inputs[i][:, None], looks[i][:, None], values)[:, 0]  # U1 y_{i-1} + U4 c_i
-            cells.step(i, given, F.linear(g, u3, b3))
+            recurrent = _times(g, u3.T)
+            cells.step(i, given, recurrent if b3 is None else recurrent.add_(b3))
         ctx.cells, ctx.look, ctx.looks = cells, look, looks
         ctx.save_for_backward(values, u3)
         ctx.biased = b3 is not None
@@ -99,15 +108,20 @@ class _Steps(torch.autograd.Function):
             d_given, d_recurrent, direct = cells.back(i, d_g.add_(d_outputs[i]))
             d_looks = torch.bmm(d_given[:, None], values.transpose(1, 2))[:, 0]
             d_scores = torch.ops.aten._softmax_backward_data(d_looks, looks[i], -1, looks.dtype)
-            d_g = d_recurrent @ u3 if direct is None else torch.addmm(direct, d_recurrent, u3)
+            d_g = _times(d_recurrent, u3) if direct is None else direct.add_(_times(d_recurrent, u3))
             look.back(i, d_scores, d_g)
-        before = cells.states[:-1].flatten(0, 1)
+        before = cells.states[:-1].flatten(0, 1).to(u3.dtype)
         d_recurrents = cells.d_recurrent.flatten(0, 1)
-        d_keys, d_query, d_w = look.gradients(cells.states[:-1])
+        d_keys, d_query, d_w = look.gradients(cells.states[:-1], before)
         return (
-            None, cells.d_given, d_keys, torch.bmm(looks.permute(1, 2, 0), cells.d_given.transpose(0, 1)), None,
-            d_g, cells.d_c, d_recurrents.T @ before, d_recurrents.sum(0) if ctx.biased else None, d_query, d_w,
+            None, None, cells.d_given, d_keys, torch.bmm(looks.permute(1, 2, 0), cells.d_given.transpose(0, 1)), None,
+            d_g, cells.d_c, _times(d_recurrents.T, before), d_recurrents.sum(0) if ctx.biased else None, d_query, d_w,
         )  # fmt: skip
+
+
+def _times(left: Tensor, right: Tensor) -> Tensor:
+    """A product in the precision of its right side, that comes back in that of its left."""
+    return (left.to(right.dtype) @ right).to(left.dtype)
 
 
 # -- scores ----------------------------------------------------------------------------------------
@@ -132,9 +146,9 @@ class _Dots:
         self.d_scores[i] = d_scores
         d_g[:, None].baddbmm_(d_scores[:, None], self.keys)
 
-    def gradients(self, before: Tensor) -> tuple[Tensor, None, None]:
-        """dk, of all steps together."""
-        return torch.bmm(self.d_scores.permute(1, 2, 0), before.transpose(0, 1)), None, None
+    def gradients(self, states: Tensor, before: Tensor) -> tuple[Tensor, None, None]:
+        """dk, of all steps together, from g_0..g_{T-1}: (steps, sentences, hidden)."""
+        return torch.bmm(self.d_scores.permute(1, 2, 0), states.transpose(0, 1)), None, None
 
 
 class _Additive:
@@ -147,7 +161,7 @@ class _Additive:
 
     def scores(self, g: Tensor) -> Tensor:
         """(sentences, places), with a graph of its own that ends at the projected query."""
-        projected = F.linear(g, self.query)[:, None].requires_grad_()
+        projected = _times(g, self.query.T)[:, None].requires_grad_()
         with torch.enable_grad():
             found = fast_scores(projected, self.keys, self.w, self.allowed)
         self.kept.append((projected, found))
@@ -166,11 +180,11 @@ class _Additive:
         self.d_projected[i] = d_projected[:, 0]
         self.d_keys += d_keys
         self.d_w += d_w
-        d_g.addmm_(self.d_projected[i], self.query)
+        d_g.add_(_times(self.d_projected[i], self.query))
 
-    def gradients(self, before: Tensor) -> Gradients:
-        """dk, dW and dw."""
-        return self.d_keys, self.d_projected.flatten(0, 1).T @ before.flatten(0, 1), self.d_w
+    def gradients(self, states: Tensor, before: Tensor) -> Gradients:
+        """dk, dW and dw; before: (steps x sentences, hidden), g_0..g_{T-1} in the precision of the products."""
+        return self.d_keys, _times(self.d_projected.flatten(0, 1).T, before), self.d_w
 
 
 # -- cells -----------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class Training(Strict):
     )
     clip: float = Field(default=1.0, ge=0, description="Largest norm of the gradient; 0: no limit.")
     patience: int | None = Field(default=None, ge=1, description="Stop after so many epochs without a better one.")
-    precision: Literal["32", "bf16", "16"] = Field(default="32", description="Bits of the arithmetic: 32, bf16 or 16.")
+    precision: Literal["32", "bf16", "16"] = Field(default="32", description="Bits of the arithmetic.")
     device: str = Field(default="auto", pattern=f"^({DEVICES})$", description="auto, cpu, cuda, cuda:N or mps.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Of the weights, the order, the noise and the split.")
     threads: int | None = Field(
@@ -201,7 +201,15 @@ def limits_of(field: FieldInfo) -> str:
     found = [
         (sign, getattr(item, name)) for item in field.metadata for name, sign in BOUNDS.items() if hasattr(item, name)
     ]
-    return ", ".join(f"{sign} {value:g}" for sign, value in found)
+    return ", ".join(f"{sign} {_limit(value)}" for sign, value in found)
+
+
+def _limit(value: float) -> str:
+    """A number as people write it: 1,000,000 or 2^63 or 0.5."""
+    if isinstance(value, int):
+        power = value.bit_length() - 1
+        return f"2^{power}" if power >= 31 and value == 1 << power else f"{value:,}"
+    return f"{value:g}"
 
 
 def _lowered(text: str) -> str:

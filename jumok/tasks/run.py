@@ -15,7 +15,7 @@ from torch import nn
 from jumok import systems
 from jumok.errors import JumokError, suggest
 from jumok.files import write_atomically
-from jumok.tasks import run_class
+from jumok.tasks import TASKS, run_class
 from jumok.tasks.checkpoint import read_tensors, write_tensors
 from jumok.tasks.config import Recorded, plain_errors, read_run_config
 
@@ -68,7 +68,8 @@ class Run(ABC):
         task = task_of(place)
         kind = run_class(task)
         if not issubclass(kind, cls):
-            raise JumokError(f"{place} is a run that was trained to {task}: give one of another kind")
+            wanted = next((other for other in TASKS if issubclass(run_class(other), cls)), "do something else")
+            raise JumokError(f"{place} is a run that was trained to {task}: wanted one that was trained to {wanted}")
         run = kind.read(place)
         run.model.to(device)
         return run

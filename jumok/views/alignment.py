@@ -20,7 +20,8 @@ import numpy as np
 from jumok.alignment import Gold
 from jumok.attention import AttentionMap, Axis, Scale
 from jumok.errors import JumokError, suggest
-from jumok.views.picture import CENTRED, INK, PALE, QUIET, Numbers, _axes, _figure, _set_fonts, _short, _write
+from jumok.views.figures import INK, PALE, QUIET, new_figure, place_axes, save_figure, set_fonts, shortened
+from jumok.views.picture import CENTRED, Numbers
 from jumok.views.raster import DIVERGING, signed
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def draw_alignment(
     targets, sources = map.weights.shape
     cell = min(max(SIDE / max(targets, sources), SMALLEST_CELL), LARGEST_CELL)
     shades = _Shades.of([map])
-    figure = _figure(cell * sources, cell * targets)
-    axes = _axes(figure, 0, 0, cell * sources, cell * targets)
+    figure = new_figure(cell * sources, cell * targets)
+    axes = place_axes(figure, 0, 0, cell * sources, cell * targets)
     _draw_cells(axes, map, shades, cell, gold)
     _write_words(axes, map, cell)
     if max(targets, sources) <= NUMBERED:
@@ -95,15 +96,15 @@ def draw_alignments(
     cell = min(ACROSS / (columns * sources), SMALL_CELL)
     across, down = max(cell * sources, 1.1) + 0.18, max(cell * targets, 0.3) + 0.42
     rows = math.ceil(len(maps) / columns)
-    figure, shades = _figure(columns * across - 0.18, rows * down), _Shades.of(list(maps.values()))
+    figure, shades = new_figure(columns * across - 0.18, rows * down), _Shades.of(list(maps.values()))
     for place, (name, each) in enumerate(maps.items()):
         row, column = divmod(place, columns)
-        axes = _axes(figure, column * across, row * down, cell * sources, cell * targets)
+        axes = place_axes(figure, column * across, row * down, cell * sources, cell * targets)
         _draw_cells(axes, each, shades, cell, gold)
         if cell >= LABELLED_CELL:
             _write_words(axes, each, cell, source=row == 0, target=column == 0)
         fitting = max(6, round(across / (9 * LETTER / 72)))
-        axes.set_xlabel(_short(name, fitting), size=9, color=INK, labelpad=5, loc="left")
+        axes.set_xlabel(shortened(name, fitting), size=9, color=INK, labelpad=5, loc="left")
     note = "" if cell >= LABELLED_CELL else "Too small for words: draw one map alone to read them."
     _finish(figure, shades, gold, Path(path), title, subtitle, note)
 
@@ -237,7 +238,7 @@ def _labels(axis: Axis) -> list[str]:
 
 def _clipped(word: str) -> str:
     """A word as one line, cut to the room there is by the width of its letters."""
-    word = _short(word, 4 * LONGEST_WORD)
+    word = shortened(word, 4 * LONGEST_WORD)
     if _width(word) <= LONGEST_WORD:
         return word
     kept = ""
@@ -275,17 +276,17 @@ def _finish(
     if gold is not None and (gold.sure or gold.possible):
         _legend(figure, gold, lines=3 if note else 2)
     if subtitle.strip():
-        _set_fonts(figure)
+        set_fonts(figure)
         drawn = figure.get_tightbbox()
         lines = textwrap.fill(" ".join(subtitle.split()), max(44, round((drawn.x1 - drawn.x0) * 14)))
         place = (drawn.x0 / width, (drawn.y1 + 0.1) / height)
         figure.text(*place, lines, ha="left", va="bottom", size=9, color=QUIET, linespacing=1.35)
-    _write(figure, path, title)
+    save_figure(figure, path, title)
 
 
 def _colour_bar(figure: Figure, shades: _Shades, note: str) -> None:
     width, height = figure.get_size_inches()
-    axes = _axes(figure, 0, height + 0.22, min(max(width, 2.4), 4.6), 0.1)
+    axes = place_axes(figure, 0, height + 0.22, min(max(width, 2.4), 4.6), 0.1)
     bar = figure.colorbar(shades.mappable(), cax=axes, orientation="horizontal")
     ends = np.linspace(shades.low, shades.high, 5)
     bar.set_ticks(ends.tolist(), labels=[f"{value:.3g}" for value in ends])

@@ -18,8 +18,8 @@ from jumok.alignment import Gold
 from jumok.attention import AttentionMap, Patches, Scale
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.views.html_file import as_json, asset, encodable, made_by, script_hash, text_block
 from jumok.views.packing import Packed, pack
-from jumok.views.page import _asset, _block, _clean, _hash, _json, _made
 from jumok.views.raster import signed
 
 BUDGET = 30_000_000  # bytes of a page
@@ -60,7 +60,7 @@ class _Item:
     every: Packed | None
 
     def base(self) -> int:
-        return len(_json(self.about).encode()) + self.first.size
+        return len(as_json(self.about).encode()) + self.first.size
 
 
 class AlignmentPage:
@@ -80,7 +80,7 @@ class AlignmentPage:
     def __init__(self, title: str, *, score: str = "score", budget: int = BUDGET) -> None:
         if budget < 1:
             raise JumokError(f"a page's budget is a number of bytes, got {budget}")
-        self.title, self.score, self.budget = _clean(title), _clean(score), budget
+        self.title, self.score, self.budget = encodable(title), encodable(score), budget
         self._items: list[_Item] = []
         self._room = budget - FIXED
 
@@ -130,10 +130,10 @@ class AlignmentPage:
             names = item.names[: packed.about["heads"]]
             maps = {"names": namings.setdefault(names, len(namings)), "packed": packed.about, "error": packed.error}
             entries.append({**item.about, **maps, "lost": len(item.names) - len(names)})
-            blocks.append(_block(f"maps-{number}", packed.data))
-        about = {"title": self.title, "score": self.score, "made": _made(), "budget": self.budget}
+            blocks.append(text_block(f"maps-{number}", packed.data))
+        about = {"title": self.title, "score": self.score, "made": made_by(), "budget": self.budget}
         about |= {"names": list(namings), "entries": entries}
-        write_atomically(Path(path), _html(self.title, [_block("page-data", _json(about)), *blocks]))
+        write_atomically(Path(path), _html(self.title, [text_block("page-data", as_json(about)), *blocks]))
 
 
 def _packed(entry: AlignmentEntry) -> _Item:
@@ -166,7 +166,7 @@ def _texts(words: Sequence[str], side: str) -> list[str]:
 
 def _text(text: str) -> str:
     """Text that UTF-8 can hold, Korean in whole syllables."""
-    return unicodedata.normalize("NFC", _clean(text))
+    return unicodedata.normalize("NFC", encodable(text))
 
 
 def _need_alignment(name: str, map: AttentionMap, target: int, source: int) -> None:  # noqa: A002
@@ -199,12 +199,12 @@ def _pack(maps: Sequence[AttentionMap]) -> Packed:
 
 
 def _html(title: str, blocks: Sequence[str]) -> str:
-    style, script = "\n".join(map(_asset, STYLES)), "\n".join(map(_asset, SCRIPTS))
-    return Template(_asset("alignment_page.html")).substitute(
+    style, script = "\n".join(map(asset, STYLES)), "\n".join(map(asset, SCRIPTS))
+    return Template(asset("alignment_page.html")).substitute(
         title=html.escape(title),
         style=style,
         script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=script_hash(style),
+        script_hash=script_hash(script),
         blocks="\n".join(blocks),
     )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata, resources
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -21,6 +18,7 @@ from PIL import Image
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.views.html_file import as_json, asset, encodable, made_by, script_hash, text_block
 from jumok.views.packing import Packed, on_patches, pack, patches_of
 from jumok.views.raster import DIVERGING, FAINTEST, SEQUENTIAL, STRONGEST, Picture, as_pillow, fit
 
@@ -68,7 +66,7 @@ class _Item:
     heads: list[Packed] | None = None
 
     def __post_init__(self) -> None:
-        self.base = len(_json(self.about).encode()) + self.summary.size
+        self.base = len(as_json(self.about).encode()) + self.summary.size
 
     def cost(self, step: str) -> int:
         """Bytes that one more step takes; a larger image and single heads replace what was there before."""
@@ -110,7 +108,7 @@ class Page:
     def __init__(self, title: str, *, budget: int = BUDGET) -> None:
         if budget < 1:
             raise JumokError(f"a page's budget is a number of bytes, got {budget}")
-        self.title, self.budget = _clean(title), budget
+        self.title, self.budget = encodable(title), budget
         self._items: list[_Item] = []
 
     def __len__(self) -> int:
@@ -125,7 +123,7 @@ class Page:
         try:
             item = _packed(entry)
         except JumokError as error:
-            raise JumokError(f"{_clean(entry.name)}: {error}") from error
+            raise JumokError(f"{encodable(entry.name)}: {error}") from error
         self._items.append(item)
         if entry.layers:
             self._add_layers(item, entry.layers)
@@ -163,11 +161,11 @@ class Page:
         entries, blocks = [], []
         for number, item in enumerate(self._items):
             entries.append(_described(item))
-            blocks += [_block(f"image-{number}", item.image or item.small or "")]
-            blocks += [_block(f"map-{number}-summary", item.summary.data)]
-            blocks += [_block(f"map-{number}-{layer}", packed.data) for layer, packed in enumerate(item.layers())]
-        about = {"title": self.title, "made": _made(), "budget": self.budget, "look": _look(), "entries": entries}
-        write_atomically(Path(path), _html(self.title, [_block("page-data", _json(about)), *blocks]))
+            blocks += [text_block(f"image-{number}", item.image or item.small or "")]
+            blocks += [text_block(f"map-{number}-summary", item.summary.data)]
+            blocks += [text_block(f"map-{number}-{layer}", packed.data) for layer, packed in enumerate(item.layers())]
+        about = {"title": self.title, "made": made_by(), "budget": self.budget, "look": _look(), "entries": entries}
+        write_atomically(Path(path), _html(self.title, [text_block("page-data", as_json(about)), *blocks]))
 
 
 def _packed(entry: Entry) -> _Item:
@@ -177,8 +175,8 @@ def _packed(entry: Entry) -> _Item:
         _need_patches(layer)
     thumbnail, small, full = (_data_url(image, longest) for longest in (THUMBNAIL, SMALL_IMAGE, LARGEST_IMAGE))
     about = {
-        "name": _clean(entry.name),
-        "note": _clean(entry.note),
+        "name": encodable(entry.name),
+        "note": encodable(entry.note),
         "prediction": [_bar(*pair) for pair in entry.prediction],
         "width": image.width,
         "height": image.height,
@@ -202,7 +200,7 @@ def _need_patches(layer: AttentionMap) -> None:
 def _bar(name: str, probability: float) -> tuple[str, float]:
     if not 0 <= probability <= 1:
         raise JumokError(f"the probability of {name!r} is {probability}: wanted a number from 0 to 1")
-    return _clean(str(name)), float(probability)
+    return encodable(str(name)), float(probability)
 
 
 def _described(item: _Item) -> dict[str, Any]:
@@ -225,42 +223,16 @@ def _data_url(image: Image.Image, longest: int) -> str:
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def _clean(text: str) -> str:
-    """Text that UTF-8 can hold: names of files may have bytes that are none."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _json(value: Any) -> str:
-    """JSON in which nothing can end the script element around it."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-
-
-def _block(name: str, content: str) -> str:
-    """A script element that the browser keeps as text and never runs."""
-    return f'<script type="text/plain" id="{name}">{content}</script>'
-
-
 def _html(title: str, blocks: Iterable[str]) -> str:
-    style, script = _asset("page.css"), "\n".join(map(_asset, SCRIPTS))
-    return Template(_asset("page.html")).substitute(
+    style, script = asset("page.css"), "\n".join(map(asset, SCRIPTS))
+    return Template(asset("page.html")).substitute(
         title=html.escape(title),
         style=style,
         script=script,
-        style_hash=_hash(style),
-        script_hash=_hash(script),
+        style_hash=script_hash(style),
+        script_hash=script_hash(script),
         blocks="\n".join(blocks),
     )
-
-
-def _hash(text: str) -> str:
-    """How a content security policy names the one script, or style, that it lets through."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-
-@cache
-def _asset(name: str) -> str:
-    return resources.files("jumok.views").joinpath(name).read_text("utf-8")
 
 
 @cache
@@ -276,10 +248,3 @@ def _look() -> dict[str, Any]:
         "strongest": STRONGEST,
         "hard": LOSSLESS,
     }
-
-
-def _made() -> str:
-    try:
-        return f"jumok {metadata.version('jumok')}"
-    except metadata.PackageNotFoundError:
-        return "jumok"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import textwrap
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Scale
 from jumok.errors import JumokError, suggest
-from jumok.files import replacing
+from jumok.views.figures import DPI, INK, PALE, QUIET, new_figure, place_axes, save_figure, shortened
 from jumok.views.raster import DIVERGING, SEQUENTIAL, Picture, as_pillow, cells, fit, opacity, signed
 
 if TYPE_CHECKING:
@@ -28,12 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-DPI = 150
 SMALLEST_PANEL, LARGEST_PANEL, LONGEST_PANEL = 330, 620, 1240  # longer side, in pixels; the last if panels are stacked
 WIDE = 2.4  # images wider than this, in heights, are stacked
 MOST_BARS, MOST_LABELS, MOST_NUMBERS, MOST_SPECIAL = 40, 48, 12, 5
-LONGEST_LABEL, LONGEST_TITLE = 28, 90  # letters
-INK, QUIET, PALE = "#1d1b19", "#6d675f", "#e3ded6"
 PLUS, MINUS = "#b0440a", "#2b5c8a"
 
 Numbers: TypeAlias = "NDArray[np.floating[Any]]"
@@ -60,7 +56,7 @@ def draw(map: AttentionMap, image: Picture | None, path: str | os.PathLike[str],
     if map.lead:
         raise JumokError(f"a picture shows (queries, keys), and this map also has {map.lead}: choose with .at or .mean")
     figure = _drawer(map.keys)(map, None if image is None else as_pillow(image))
-    _write(figure, path, title)
+    save_figure(figure, path, title)
 
 
 Drawer: TypeAlias = "Callable[[AttentionMap, Image.Image | None], Figure]"
@@ -212,12 +208,12 @@ def _panels(panels: dict[str, Numbers]) -> tuple[Figure, list[Axes]]:
     stacked = width > WIDE * height
     columns, rows = (1, len(panels)) if stacked else (len(panels), 1)
     across, down = max(width, 240) / DPI + gap, height / DPI + head
-    figure = _figure(columns * across - gap, rows * down)
+    figure = new_figure(columns * across - gap, rows * down)
     axes = []
     for number, (name, picture) in enumerate(panels.items()):
         row, column = divmod(number, columns)
         indent = column * across + (across - gap - width / DPI) / 2
-        axes.append(_axes(figure, indent, row * down + head, width / DPI, height / DPI))
+        axes.append(place_axes(figure, indent, row * down + head, width / DPI, height / DPI))
         axes[-1].imshow(picture, interpolation="nearest")
         axes[-1].set_axis_off()
         axes[-1].set_title(name, size=9, color=QUIET, pad=5)
@@ -227,7 +223,7 @@ def _panels(panels: dict[str, Numbers]) -> tuple[Figure, list[Axes]]:
 def _colour_bar(figure: Figure, scaling: Scaling, *notes: str) -> None:
     """A bar below everything, that says how it was scaled."""
     width, height = figure.get_size_inches()
-    axes = _axes(figure, 0, height + 0.16, width, 0.09)
+    axes = place_axes(figure, 0, height + 0.16, width, 0.09)
     bar = figure.colorbar(scaling.mappable(), cax=axes, orientation="horizontal")
     ends = np.linspace(scaling.low, scaling.high, 5)
     bar.set_ticks(ends.tolist(), labels=[f"{value:.3g}" for value in ends])
@@ -253,8 +249,8 @@ def draw_bars(map: AttentionMap) -> Figure:  # noqa: A002
         chosen = np.argsort(-np.abs(weights), kind="stable")[:MOST_BARS].tolist()
         note = f"The {MOST_BARS} largest of {len(weights)} keys, largest first"
     scaling, values = Scaling.of(map, weights), weights[chosen]
-    figure = _figure(4.6, 0.24 * len(values) + 0.1)
-    axes = _axes(figure, 0, 0, *figure.get_size_inches())
+    figure = new_figure(4.6, 0.24 * len(values) + 0.1)
+    axes = place_axes(figure, 0, 0, *figure.get_size_inches())
     axes.barh(range(len(values)), values, height=0.7, color=[PLUS if value >= 0 else MINUS for value in values])
     for place, value in enumerate(values):
         side = 4 if value >= 0 else -4
@@ -265,7 +261,7 @@ def draw_bars(map: AttentionMap) -> Figure:  # noqa: A002
     axes.axvline(0, color=QUIET, linewidth=0.8)
     axes.set_yticks(range(len(values)), _labels(map.keys, chosen))
     axes.set_xlabel(_wrapped(scaling.words, note, width=4.6), size=9, color=INK, labelpad=6)
-    axes.set_title(_short(map.queries.label(0)), size=9, color=QUIET)
+    axes.set_title(shortened(map.queries.label(0)), size=9, color=QUIET)
     axes.spines[["top", "right", "left"]].set_visible(False)
     _plain_ticks(axes)
     return figure
@@ -276,8 +272,8 @@ def draw_matrix(map: AttentionMap) -> Figure:  # noqa: A002
     weights = map.weights.numpy(force=True)
     scaling = Scaling.of(map, weights)
     height, width = (_extent(count, max(weights.shape)) for count in weights.shape)
-    figure = _figure(width, height)
-    axes = _axes(figure, 0, 0, width, height)
+    figure = new_figure(width, height)
+    axes = place_axes(figure, 0, 0, width, height)
     axes.imshow(weights, aspect="auto", cmap=scaling.colours, vmin=scaling.low, vmax=scaling.high)
     if max(weights.shape) <= MOST_NUMBERS:
         _write_numbers(axes, weights, scaling)
@@ -315,22 +311,6 @@ CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "size": 8, "color": QUIET}
 
 
-def _figure(width: float, height: float) -> Figure:
-    """A figure of its own, in inches: pyplot's shared state would make drawing in threads unsafe."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Axes in inches from the figure's upper left corner; saving makes room for what lies beyond its edge."""
-    across, down = figure.get_size_inches()
-    return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
-
-
 def _plain_ticks(axes: Axes) -> None:
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
 
@@ -341,43 +321,4 @@ def _wrapped(*lines: str, width: float) -> str:
 
 
 def _labels(axis: Axis, indices: Iterable[int]) -> list[str]:
-    return [_short(axis.label(index)) for index in indices]
-
-
-def _short(text: str, longest: int = LONGEST_LABEL) -> str:
-    """One line, not too long, in letters that fonts have."""
-    from jumok.views.fonts import composed
-
-    text = " ".join(composed(text).split())
-    return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _write(figure: Figure, path: Path, title: str) -> None:
-    options: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix.lower() == ".svg" else {}
-    with replacing(path) as fresh, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # said by families_for, in one line, with what to do
-        _set_fonts(figure)
-        if title.strip():
-            _set_title(figure, _short(title, LONGEST_TITLE))
-        figure.savefig(fresh, dpi=DPI, bbox_inches="tight", pad_inches=0.18, **options)
-
-
-def _set_title(figure: Figure, title: str) -> None:
-    """Write it above all that is drawn, however far that reaches."""
-    drawn = figure.get_tightbbox()
-    width, height = figure.get_size_inches()
-    figure.text(drawn.x0 / width, (drawn.y1 + 0.12) / height, title, ha="left", va="bottom", size=12.5, color=INK)
-    _set_fonts(figure)
-
-
-def _set_fonts(figure: Figure) -> None:
-    """Names as their owners wrote them: no mathematics between dollar signs, Korean in a font that has it."""
-    from matplotlib.text import Text
-
-    from jumok.views.fonts import families_for
-
-    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
-    families = families_for(text.get_text() for text in texts)
-    for text in texts:
-        text.set_parse_math(False)
-        text.set_fontfamily(families)
+    return [shortened(axis.label(index)) for index in indices]

@@ -41,8 +41,8 @@ def figure_of(monkeypatch, tmp_path):
         kept.append(figure)
         write(figure, path, title)
 
-    write = module._write
-    monkeypatch.setattr(module, "_write", keep)
+    write = module.save_figure
+    monkeypatch.setattr(module, "save_figure", keep)
 
     def call(map_, name="a.png", **options):
         (draw_alignments if isinstance(map_, dict) else draw_alignment)(map_, tmp_path / name, **options)

@@ -42,10 +42,10 @@ class ImageData(Strict):
         default=None, ge=0, description="MiB for decoded images, else streamed; left out: a quarter of what is free."
     )
     val_fraction: float = Field(
-        default=0.15, gt=0, lt=1, description="Share kept for validation where there is no val/."
+        default=0.15, gt=0, lt=1, description="Share kept for validation where the data has no part for it."
     )
     test_fraction: float = Field(
-        default=0.15, gt=0, lt=1, description="Share kept for testing where there is no test/."
+        default=0.15, gt=0, lt=1, description="Share kept for testing where the data has no part for it."
     )
 
 

@@ -127,9 +127,7 @@ def _apart(side: Split) -> Split:
 
 
 def _merged(steps: AttentionMap, source: Split, target: Split, owner: Sequence[int]) -> AttentionMap:
-    return merge_words(
-        steps, queries=owner, keys=[*source.owner, -1], query_words=target.words, key_words=source.words
-    )
+    return merge_words(steps, queries=owner, keys=[*source.owner, -1], query_words=target.words, key_words=source.words)
 
 
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -17,11 +17,13 @@ from jumok.errors import JumokError
 from jumok.tasks.callbacks import Row
 from jumok.tasks.prepared import Prepared, Progress
 from jumok.tasks.run import configure_system
-from jumok.tasks.translate.run import read_vocabularies, write_vocabularies
+from jumok.tasks.translate.run import fingerprint_of, read_vocabularies, write_vocabularies
 from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings, Side
 from jumok.tasks.translate.training import Translator, make_translator
 from jumok.tasks.world import World
 
+SHARE = 0.05
+"""Kept for validation, or for testing, where only the other's share was told."""
 Encoded = tuple[list[list[int]], list[list[int]]]
 """Ids of the sources and of the targets."""
 
@@ -41,7 +43,9 @@ class PreparedPairs(Prepared):
         return self.config
 
     def module(self) -> Translator:
-        return make_translator(self.config, self.target, steps_per_epoch=len(self.train))
+        return make_translator(
+            self.config, self.target, steps_per_epoch=len(self.train), sentences=self.config.found.counts["val"]
+        )
 
     def write(self, folder: Path) -> None:
         write_vocabularies(folder, self.source, self.target)
@@ -52,13 +56,13 @@ class PreparedPairs(Prepared):
         return (
             f"{counts['train']:,} training and {counts['val']:,} validation pairs; {self.config.system} with "
             f"{parameters / 1e6:.2f} million weights; {training.epochs} epochs of {len(self.train)} steps of about "
-            f"{training.batch_tokens} target tokens"
+            f"{training.batch_tokens:,} tokens"
         )
 
     def reached(self, best: Row) -> str:
         return (
             f"validation chrF {best['val_chrf']:.1f}, {best['val_exact']:.1%} of the translations exactly as wanted, "
-            f"{best['val_accuracy']:.1%} of the words foretold"
+            f"{best['val_accuracy']:.1%} of the next tokens right"
         )
 
     def purpose(self, parameters: int) -> str:
@@ -76,7 +80,7 @@ class PreparedPairs(Prepared):
             "validation chrF, mean over sentences": f"{best['val_chrf']:.2f}, greedy",
             "validation, exactly as wanted": f"{best['val_exact']:.1%}",
             "validation loss per token": f"{best['val_loss']:.4f}",
-            "batch": f"about {training.batch_tokens} target tokens; {found.padding:.1%} of what is computed is padding",
+            "batch": f"about {training.batch_tokens:,} tokens; {found.padding:.1%} of what is computed is padding",
         }
 
     def evaluate_with(self, folder: Path) -> str:
@@ -89,15 +93,15 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     Raises:
         JumokError: pairs or settings that do not do.
     """
-    parts = find(settings.data, settings.training.seed)
     _check_system(settings)
+    parts = find(settings.data, settings.training.seed)
     (source, target), reports = _vocabularies(settings.data, parts["train"])
     options = system_options(settings, len(source), len(target))
     encoded, parts = encode(settings.data, parts, source, target)
     train, val = batches(settings, encoded)
     found = Found(
-        source=_side(reports[0]),
-        target=_side(reports[-1]),
+        source=_side(reports[0], source),
+        target=_side(reports[-1], target),
         counts={part: len(pairs) for part, pairs in parts.items()},
         skipped={
             "empty": sum(pairs.empty for pairs in parts.values()),
@@ -106,12 +110,11 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         padding=round(train.padding, 4),
         fingerprint=fingerprint(parts),
     )
-    data = settings.data.model_copy(update={"pairs": tuple(str(Path(path).resolve()) for path in settings.data.pairs)})
     config = RunConfig(
         jumok=jumok.__version__,
         system=settings.system,
         options=options,
-        data=data,
+        data=settings.data.model_copy(update=_whole_paths(settings.data)),
         training=settings.training,
         found=found,
     )
@@ -144,9 +147,6 @@ def find(data: PairData, seed: int) -> dict[str, PairSet]:
     """
     if not data.pairs:
         raise JumokError("no pairs: give a TSV or two line-aligned files, as in jumok train pairs.tsv --out runs/first")
-    shares = (1 - data.val_fraction - data.test_fraction, data.val_fraction, data.test_fraction)
-    if shares[0] <= 0:
-        raise JumokError(f"val_fraction {shares[1]} and test_fraction {shares[2]} leave nothing to train on")
     if len(data.languages) == 1:
         raise JumokError(f"languages are two endings, source first, got {data.languages[0]!r} alone: give both")
     return read_parts(
@@ -157,8 +157,24 @@ def find(data: PairData, seed: int) -> dict[str, PairSet]:
         lowercase=data.lowercase,
         reverse=data.backwards,
         seed=seed,
-        shares=shares,
+        shares=_shares(data),
     )
+
+
+def _shares(data: PairData) -> tuple[float, float, float] | None:
+    """Of train, val and test; None: the usual ones."""
+    if data.val_fraction is None and data.test_fraction is None:
+        return None
+    val, test = (SHARE if share is None else share for share in (data.val_fraction, data.test_fraction))
+    if val + test >= 1:
+        raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
+    return 1 - val - test, val, test
+
+
+def _whole_paths(data: PairData) -> dict[str, tuple[str, ...]]:
+    """The files by names that hold wherever the run goes on from."""
+    names = ("pairs", "val_pairs", "test_pairs")
+    return {name: tuple(str(Path(path).resolve()) for path in getattr(data, name)) for name in names}
 
 
 def encode(
@@ -175,12 +191,14 @@ def encode(
     kept: dict[str, PairSet] = {}
     for part, pairs in parts.items():
         sides = source.encode_all(pairs.sources), target.encode_all(pairs.targets)
-        longest = [max(len(one), len(other)) for one, other in zip(*sides, strict=True)]
-        fits = [index for index, tokens in enumerate(longest) if tokens <= data.longest]
+        lengths = [(len(one), len(other)) for one, other in zip(*sides, strict=True)]
+        fits = [index for index, both in enumerate(lengths) if min(both) > 0 and max(both) <= data.longest]
         kept[part] = replace(pairs.select(fits), long=pairs.long + len(pairs) - len(fits))
         encoded[part] = tuple([side[index] for index in fits] for side in sides)  # type: ignore[assignment]
         if part != "test" and not fits:
-            raise JumokError(f"no {part} pairs of at most {data.longest} tokens: raise --longest")
+            raise JumokError(
+                f"none of the {len(pairs):,} {part} pairs has at most {data.longest} tokens on both sides: raise --longest"
+            )
     return encoded, kept
 
 
@@ -214,8 +232,18 @@ def system_options(settings: Settings, source: int, target: int) -> dict[str, An
 
 
 def _check_system(settings: Settings) -> None:
-    """Find what is wrong with the options before the long part."""
+    """Find what is wrong with the options before the long part.
+
+    Raises:
+        JumokError: options that the system does not take, or that do not fit the training.
+    """
     options = system_options(settings, 8, 8)
+    places = options["max_length"] if options.get("position") == "learned" else None
+    if places is not None and settings.data.longest >= places:  # a start or an end sign comes on top
+        raise JumokError(
+            f"--longest {settings.data.longest} leaves no room among {places} learned positions: lower it to "
+            f"{places - 1}, or raise it by --option max_length={settings.data.longest + 1}"
+        )
     free_running = settings.training.teacher_forcing < 1 or settings.training.sampling > 0
     if free_running and "cell" not in options:
         raise JumokError(
@@ -235,8 +263,13 @@ def _vocabularies(data: PairData, train: PairSet) -> tuple[tuple[Vocabulary, Voc
     return (built[0][0], built[-1][0]), [report for _, report in built]
 
 
-def _side(report: BuildReport) -> Side:
-    return Side(vocabulary=report.size, round_trip=round(report.round_trip, 6), coverage=round(report.coverage, 6))
+def _side(report: BuildReport, vocabulary: Vocabulary) -> Side:
+    return Side(
+        vocabulary=report.size,
+        round_trip=round(report.round_trip, 6),
+        coverage=round(report.coverage, 6),
+        fingerprint=fingerprint_of(vocabulary),
+    )
 
 
 def _remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], found: Found) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,6 +110,13 @@ class PairRun(Run):
         return text.lower() if self.config.data.lowercase else text
 
     @property
+    def longest(self) -> int:
+        """Source tokens that a sentence may have: far beyond those that were learned from, the model babbles."""
+        places: int | None = getattr(self.model, "longest", None)
+        most = 10 * self.config.data.longest
+        return most if places is None else min(most, places - 1)  # the end sign has a place too
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
@@ -127,17 +135,25 @@ def read_vocabularies(folder: Path, config: RunConfig) -> tuple[Vocabulary, Voca
     """Read a run's vocabularies.
 
     Raises:
-        JumokError: one is missing or damaged, or of another size than the configuration says.
+        JumokError: one is missing or damaged, or another one than the configuration says.
     """
     names = (SHARED,) if config.data.shared else VOCABULARIES
     found = [load_vocabulary(folder / name) for name in names]
-    wanted = (config.found.source.vocabulary, config.found.target.vocabulary)
-    for vocabulary, name, size in zip(found, names, wanted, strict=False):
-        if len(vocabulary) != size:
+    sides = (config.found.source, config.found.target)
+    for vocabulary, name, side in zip((found[0], found[-1]), (names[0], names[-1]), sides, strict=True):
+        if len(vocabulary) != side.vocabulary:
             raise JumokError(
-                f"{folder / name} has {len(vocabulary)} entries, but config.yaml says {size}: it is another run's"
+                f"{folder / name} has {len(vocabulary)} entries, but config.yaml says {side.vocabulary}: "
+                "put this run's own files back"
             )
+        if side.fingerprint and fingerprint_of(vocabulary) != side.fingerprint:
+            raise JumokError(f"{folder / name} is not the vocabulary that this run began with: put its own file back")
     return found[0], found[-1]
+
+
+def fingerprint_of(vocabulary: Vocabulary) -> str:
+    """What differs between vocabularies that give other ids, of one size or not."""
+    return hashlib.sha256(vocabulary.to_bytes()).hexdigest()[:32]
 
 
 def build_model(config: RunConfig) -> nn.Module:

@@ -9,6 +9,9 @@ from pydantic import Field
 from jumok.tasks.config import Recorded, Strict, Training
 from jumok.tasks.config import Settings as AnySettings
 
+HELD_OUT = "0.05 and at most 2,000"
+"""What is kept for validation, and for testing, where nobody says how much."""
+
 
 class PairData(Strict):
     """Where the sentence pairs are and how they are read."""
@@ -27,11 +30,19 @@ class PairData(Strict):
         max_length=2,
         description="Endings of the files in a folder, source first; needed where it has more.",
     )
-    val_fraction: float = Field(
-        default=0.05, gt=0, lt=1, description="Share kept for validation where no pairs are given for it."
+    val_fraction: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Share kept for validation where the data has no part for it.",
+        json_schema_extra={"usual": HELD_OUT},
     )
-    test_fraction: float = Field(
-        default=0.05, ge=0, lt=1, description="Share kept for testing where no pairs are given for it."
+    test_fraction: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="Share kept for testing where the data has no part for it.",
+        json_schema_extra={"usual": HELD_OUT},
     )
     backwards: bool = Field(default=False, description="Translate from the second language to the first.")
     lowercase: bool = Field(default=False, description="Make all text lower case.")
@@ -44,7 +55,12 @@ class PairData(Strict):
         le=1_000_000,
         description="Most entries; left out: 8,000 sub-words, 30,000 words or 20,000 characters.",
     )
-    min_count: int = Field(default=1, ge=1, description="Words or characters that are rarer count as unknown.")
+    min_count: int | None = Field(
+        default=None,
+        ge=1,
+        description="Words or characters that are rarer count as unknown; left out: 2 for words, so that unknown ones "
+        "are seen in training, and 1 for characters.",
+    )
     shared: bool = Field(default=False, description="One vocabulary, and one embedding, for both languages.")
     longest: int = Field(default=256, ge=1, le=100_000, description="Tokens; pairs with a longer side are left out.")
 
@@ -55,7 +71,7 @@ class PairTraining(Training):
     epochs: int = Field(default=30, ge=1, description="Times that all training data is seen.")
     weight_decay: float = Field(default=0.01, ge=0, le=10, description="AdamW's, on matrices only.")
     batch_tokens: int = Field(
-        default=2000, ge=16, description="Target tokens per step, padding included, all processes together."
+        default=2000, ge=16, description="Tokens per step on the longer side, padding included, all processes."
     )
     teacher_forcing: float = Field(
         default=1.0, ge=0, le=1, description="Share of the sentences that are fed the true words, not the model's own."
@@ -67,7 +83,7 @@ class PairTraining(Training):
         description="Chance at the end of the training that a step is fed the model's own word.",
     )
     validate_with: int = Field(
-        default=500, ge=1, description="Validation sentences that are translated after each epoch."
+        default=500, ge=1, description="Validation sentences, taken evenly, that are translated after each epoch."
     )
 
 
@@ -80,6 +96,8 @@ class Side(Strict):
     """Share of the sentences that come back unchanged from their ids."""
     coverage: float
     """Share of the characters, or words, that the vocabulary knows."""
+    fingerprint: str = ""
+    """Of its file, so that another one in its place is noticed; empty: it is not checked."""
 
 
 class Found(Strict):

@@ -33,15 +33,15 @@ class Translator(TrainingModule):
         words: turns the target's ids into text, to score translations of the validation sentences.
         training: the settings.
         steps: of the whole training, for the schedules.
+        sentences: of the validation.
     """
 
     figure_names = ("val_loss", "val_accuracy", "val_chrf", "val_exact")
     training_config: PairTraining
 
-    def __init__(self, model: nn.Module, words: Decodes, *, training: PairTraining, steps: int) -> None:
+    def __init__(self, model: nn.Module, words: Decodes, *, training: PairTraining, steps: int, sentences: int) -> None:
         super().__init__(model, training=training, steps=steps)
-        self._words = words
-        self._translated = 0
+        self._words, self._sentences = words, sentences
 
     def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
         """The better the translations; of the same quality, the surer."""
@@ -58,23 +58,23 @@ class Translator(TrainingModule):
         )
         return total * self.trainer.world_size / batch.total  # each token counts alike, whichever process it is in
 
-    def on_validation_epoch_start(self) -> None:
-        self._translated = 0
-
     def validation_step(self, batch: PairBatch, _: int) -> None:
-        """Loss and share of right words, knowing those before; and translations of the first so many sentences."""
+        """Loss and share of right words, knowing those before; and translations of some of the sentences."""
         logits, wanted = self._predict(batch, None)
         self.note("val_loss", F.cross_entropy(logits.float(), wanted, reduction="none"))
         self.note("val_accuracy", (logits.argmax(-1) == wanted).float())
-        left = self.training_config.validate_with - self._translated
-        if left > 0:
-            self._translate(batch.source[:left], batch.target[:left])
+        chosen = self._chosen(batch.indices)
+        if bool(chosen.any()):
+            self._translate(batch.source[chosen], batch.target[chosen])
+
+    def _chosen(self, indices: Tensor) -> Tensor:
+        """Which sentences are translated: at even distances, for batches go by length and the first are the longest."""
+        return indices * self.training_config.validate_with % self._sentences < self.training_config.validate_with
 
     def _translate(self, source: Tensor, target: Tensor) -> None:
         """Translate greedily, and compare with what is wanted."""
         found = [self._words.decode(best.tokens) for best, *_ in search(cast(Writer, self.model), source)]
         wanted = [self._words.decode(ids) for ids in without_symbols(target)]
-        self._translated += len(found)
         scores = [sentence_chrf(got, text) for got, text in zip(found, wanted, strict=True)]
         same = [float(got == text) for got, text in zip(found, wanted, strict=True)]
         self.note("val_chrf", torch.tensor(scores, device=self.device))
@@ -99,7 +99,7 @@ class Translator(TrainingModule):
         return free | (torch.rand(wanted.shape, device=wanted.device) < chance)
 
 
-def make_translator(config: RunConfig, words: Decodes, *, steps_per_epoch: int) -> Translator:
+def make_translator(config: RunConfig, words: Decodes, *, steps_per_epoch: int, sentences: int) -> Translator:
     """Build a run's model, with weights that the seed decides, ready to be trained.
 
     Raises:
@@ -107,7 +107,8 @@ def make_translator(config: RunConfig, words: Decodes, *, steps_per_epoch: int) 
     """
     training = config.training
     seed_everything(training.seed)
-    return Translator(build_model(config), words, training=training, steps=training.epochs * steps_per_epoch)
+    steps = training.epochs * steps_per_epoch
+    return Translator(build_model(config), words, training=training, steps=steps, sentences=sentences)
 
 
 def without_symbols(ids: Tensor) -> list[list[int]]:
