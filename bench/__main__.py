@@ -7,7 +7,7 @@ import sys
 
 from bench.table import pin, report
 
-BENCHES = ("watch_cost", "vit_training")
+BENCHES = ("watch_cost", "vit_training", "additive_attention", "translation_training", "translation_decoding")
 CORES = 2
 
 

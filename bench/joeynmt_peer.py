@@ -101,6 +101,15 @@ def build(sizes: Recurrent | Transformer, source_vocabulary: int, target_vocabul
     return build_model(sizes.config(), _vocabulary(source_vocabulary), _vocabulary(target_vocabulary))
 
 
+def keep_attention_whole(model: Any) -> None:
+    """Drop no attention weight in training, whatever else is dropped; JoeyNMT has no option for it."""
+    from joeynmt.transformer_layers import MultiHeadedAttention
+
+    for module in model.modules():
+        if isinstance(module, MultiHeadedAttention):
+            module.dropout.p = 0.0
+
+
 def trainer(model: Any, *, learning_rate: float = 1e-3, label_smoothing: float = 0.1, clip: float = 1.0) -> Step:
     """Train as JoeyNMT's training loop does on a CPU: sorted batch, loss per token, Adam, gradients clipped by norm."""
     from joeynmt.builders import build_gradient_clipper, build_optimizer

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from jumok.app.options import refuse
 from jumok.errors import JumokError, suggest
 
 PARTS = ("auto", "train", "val", "test", "all")
@@ -28,11 +29,22 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the figures (default RUN/eval).", show_default=False)
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 64,
-    beam: Annotated[int, typer.Option(help="Hypotheses that are followed in translating; 1: greedy.", min=1)] = 5,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images at a time (default 64).", min=1, show_default=False)
+    ] = None,
+    beam: Annotated[
+        int | None,
+        typer.Option(
+            help="Hypotheses that are followed in translating; 1: greedy (default 5).", min=1, show_default=False
+        ),
+    ] = None,
     length_penalty: Annotated[
-        float, typer.Option(help="The larger, the longer the translations: scores are divided by length to its power.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="The larger, the longer the translations: scores are divided by length to its power (default 1).",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
 ) -> None:
@@ -52,15 +64,17 @@ def command(
     if task == "translate":
         from jumok.app.evaluate_pairs import evaluate_pairs
 
-        search = {"beam": beam, "length_penalty": length_penalty}
+        refuse({"--batch-size": batch_size}, f"{run} translates, in batches of its own")
+        search = {"beam": beam or 5, "length_penalty": 1.0 if length_penalty is None else length_penalty}
         evaluate_pairs(
             run, data or [], split=split, out=folder, search=search, device=device_name(device), console=console
         )
         return
     from jumok.app.evaluate_images import evaluate_images
 
+    refuse({"--beam": beam, "--length-penalty": length_penalty}, f"{run} tells images apart")
     if not data or len(data) > 1:
         raise JumokError(f"{run} tells images apart: give one folder of images, got {len(data or [])} paths")
     evaluate_images(
-        run, data[0], split=split, out=folder, batch_size=batch_size, device=device_name(device), console=console
+        run, data[0], split=split, out=folder, batch_size=batch_size or 64, device=device_name(device), console=console
     )

@@ -47,7 +47,7 @@ def evaluate_pairs(
     seconds = time.perf_counter() - began
     scores = score(found, pairs.targets, lowercase=trained.config.data.lowercase)
     each = [sentence_chrf(got, wanted) for got, wanted in zip(found, pairs.targets, strict=True)]
-    about = {"run": str(run), "pairs": [str(path) for path in files], "split": part, **search, "seconds": seconds}
+    about = {"run": str(run), "pairs": [str(path) for path in pairs.files], "split": part, **search, "seconds": seconds}
     write_atomically(out / "eval.json", json.dumps({**about, **scores.to_dict()}, indent=2, ensure_ascii=False) + "\n")
     write_atomically(out / "translations.tsv", as_table(pairs, found, each))
     for line in (
@@ -69,22 +69,23 @@ def select(run: PairRun, files: Sequence[Path], split: str) -> tuple[PairSet, st
     Raises:
         JumokError: pairs that cannot be read, or none in that part.
     """
-    from jumok.data.pair_parts import read_parts
     from jumok.data.pairs import read_pairs
     from jumok.tasks.translate.prepare import find
 
     data, seed = run.config.data, run.config.training.seed
-    how: dict[str, Any] = {"lowercase": data.lowercase, "reverse": data.backwards}
-    folder = len(files) == 1 and files[0].is_dir()
-    if files and not folder and split in ("auto", "all"):
-        return read_pairs(files, **how), "all"
-    if split == "all":
+    own = not files or tuple(str(path.resolve()) for path in files) == data.pairs
+    whole = not own and not files[0].is_dir()
+    if whole and split in ("auto", "all"):
+        return read_pairs(files, lowercase=data.lowercase, reverse=data.backwards), "all"
+    if whole or split == "all":
         raise JumokError(
-            "all parts together are not judged: choose --split test, val or train, or give a file of pairs"
+            "files other than the run's own are judged whole: leave out --split"
+            if whole
+            else "all parts together are not judged: choose --split test, val or train, or give a file of pairs"
         )
     part = "test" if split == "auto" else split
-    languages = (data.languages[0], data.languages[1]) if data.languages else None
-    parts = read_parts(files, languages=languages, seed=seed, **how) if files else find(data, seed)
+    given = {} if own else {"pairs": tuple(map(str, files)), "val_pairs": (), "test_pairs": ()}
+    parts = find(data.model_copy(update=given), seed)
     if not len(parts[part]):
         raise JumokError(f"there are no {part} pairs: choose another --split, or give a file of pairs")
     return parts[part], part

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from jumok.app.options import refuse
 from jumok.errors import JumokError
 
 
@@ -27,17 +28,33 @@ def command(
         typer.Option(help="relevance | rollout | raw, or a reading of an alignment; may be repeated (default: all)."),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="auto | train | val | test | all; auto: test/, or else all images.")
-    ] = "auto",
-    tolerance: Annotated[int, typer.Option(help="Of the pointing game, in pixels.", min=0)] = 0,
-    characters: Annotated[
-        bool, typer.Option("--characters", help="The links are between characters, not words.")
-    ] = False,
-    one_based: Annotated[bool, typer.Option("--one-based", help="The links count from 1.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for measure.json and measure.png (default RUN/measure, or measure).")
+        str | None,
+        typer.Option(
+            help="Of images: auto | train | val | test | all; auto: test/, or else all (default auto).",
+            show_default=False,
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
+    tolerance: Annotated[
+        int | None,
+        typer.Option(
+            help="Of images: slack of the pointing game, in pixels (default 0).", min=0, show_default=False
+        ),
+    ] = None,
+    characters: Annotated[
+        bool, typer.Option("--characters", help="Of sentence pairs: the links are between characters, not words.")
+    ] = False,
+    one_based: Annotated[
+        bool, typer.Option("--one-based", help="Of sentence pairs: the links count from 1.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for measure.json and measure.png (default RUN/measure, or measure).", show_default=False
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images at a time (default 16).", min=1, show_default=False)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the random baseline and the intervals.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
@@ -59,6 +76,8 @@ def command(
     if masks is not None:
         from jumok.app.measure_places import measure_places
 
+        flags = {"--characters": characters or None, "--one-based": one_based or None}
+        refuse(flags, "they are of alignments, and masks are measured")
         if len(data) > 1:
             raise JumokError(f"masks are of one folder of images, got {len(data)} paths")
         measure_places(
@@ -66,10 +85,10 @@ def command(
             data[0],
             masks,
             methods=methods,
-            split=split,
-            tolerance=tolerance,
+            split=split or "auto",
+            tolerance=tolerance or 0,
             out=folder,
-            batch_size=batch_size,
+            batch_size=batch_size or 16,
             seed=seed,
             device=device_name(device),
             console=console,
@@ -77,6 +96,10 @@ def command(
     elif alignments is not None:
         from jumok.app.measure_alignments import measure_alignments
 
+        refuse(
+            {"--split": split, "--tolerance": tolerance, "--batch-size": batch_size},
+            "they are of masks, and alignments are measured",
+        )
         measure_alignments(
             Path(model),
             data,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jumok.errors import JumokError, suggest
+from jumok.errors import JumokError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from jumok.data.pairs import PairSet
     from jumok.measures.alignment import AlignmentReport
+    from jumok.tasks.translate.aligning import Aligned
+    from jumok.tasks.translate.run import PairRun
+
+AT_ONCE = 256
+"""Pairs whose maps are in memory at once."""
 
 
 def measure_alignments(
@@ -65,10 +71,12 @@ def _measured(
     from jumok.data.alignments import read_links
     from jumok.data.pairs import read_pairs
     from jumok.measures.alignment import AlignmentMeter
-    from jumok.tasks.translate.aligning import align
+    from jumok.tasks.translate.aligning import reading_named, readings
     from jumok.tasks.translate.run import PairRun
 
     trained = PairRun.load(run, device)
+    known = readings(trained)
+    chosen = tuple(dict.fromkeys(reading_named(method, known) for method in methods)) or known
     if characters and trained.target.kind != "characters":
         raise JumokError(
             f"{run} cuts text into {trained.target.kind}, so it has no links between characters: leave out --characters"
@@ -82,11 +90,16 @@ def _measured(
             f"({pairs.empty} empty ones were skipped): wanted a line for each"
         )
     meter = AlignmentMeter(seed=seed)
-    aligned = align(trained, pairs.sources, pairs.targets, pieces=characters)
-    for number, (one, wanted) in enumerate(zip(aligned, truth, strict=True), 1):
-        for method in methods:
-            if method not in one.maps:
-                raise JumokError(f"no reading {method!r}: {suggest(method, one.maps)}")
-        found = {name: links(one.maps[name]) for name in (methods or one.maps)}
+    for number, (one, wanted) in enumerate(zip(_aligned(trained, pairs, characters), truth, strict=True), 1):
+        found = {name: links(one.maps[name]) for name in chosen}
         meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {number}")
     return meter.report()
+
+
+def _aligned(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Aligned]:
+    """All pairs, of which some are in memory at once."""
+    from jumok.tasks.translate.aligning import align
+
+    for start in range(0, len(pairs), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        yield from align(run, pairs.sources[some], pairs.targets[some], pieces=characters)

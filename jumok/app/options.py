@@ -11,8 +11,8 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from jumok.errors import JumokError
 from jumok.tasks.config import limits_of
-
 
 Panels = Mapping[str, tuple[type[BaseModel], ...]]
 """Models of settings by the heading under which their options stand; the first is for what concerns all."""
@@ -49,6 +49,19 @@ def with_settings(
         return wrapper
 
     return decorate
+
+
+def refuse(given: Mapping[str, object], why: str) -> None:
+    """Refuse options that another kind of data would have a use for.
+
+    Args:
+        given: values by flag; None where it was left out.
+        why: what to say of them.
+    Raises:
+        JumokError: one was given.
+    """
+    if names := [flag for flag, value in given.items() if value is not None]:
+        raise JumokError(f"no use for {', '.join(names)}: {why}")
 
 
 def _defaults(homes: Mapping[str, FieldInfo], common: str) -> str:

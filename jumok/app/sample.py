@@ -12,7 +12,7 @@ app = typer.Typer(help="Write generated images or sentence pairs, with the truth
 
 @app.callback()
 def _samples() -> None:
-    """Write generated images, with the truth about them."""
+    """Write generated images or sentence pairs, with the truth about them."""
 
 
 @app.command("inspection")

@@ -61,8 +61,7 @@ class MultiHead(nn.Module):
         allowed = self._allowed(query, key, mask, causal)
         dropout = self.dropout if self.training else 0.0
         only_causal = causal and allowed is None
-        context = F.scaled_dot_product_attention(query, key, value, allowed, dropout, is_causal=only_causal)
-        return self.join(context)
+        return self.join(fused(query, key, value, allowed, dropout=dropout, causal=only_causal))
 
     def plain(
         self, tokens: Tensor, memory: Tensor | None = None, *, mask: Tensor | None = None, causal: bool = False
@@ -109,7 +108,7 @@ class MultiHead(nn.Module):
         Returns:
             (batch, queries, width).
         """
-        return self.join(F.scaled_dot_product_attention(query, key, value, mask))
+        return self.join(fused(query, key, value, mask))
 
     def join(self, context: Tensor) -> Tensor:
         """Join the heads' contexts, (batch, heads, queries, width / heads), by W_O: (batch, queries, width)."""
@@ -151,6 +150,27 @@ class MultiHead(nn.Module):
         if tokens.dim() != 3 or tokens.shape[2] != self.width or (batch is not None and tokens.shape[0] != batch):
             wanted = f"({'batch' if batch is None else batch}, {name}, {self.width})"
             raise JumokError(f"{name} has shape {tuple(tokens.shape)}, wanted {wanted}")
+
+
+def fused(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, dropout: float = 0.0, causal: bool = False
+) -> Tensor:
+    """PyTorch's fused attention; in float32 where a CPU runs in mixed precision, whose backward kernel is slow in bf16.
+
+    Args:
+        query, key, value: (batch, heads, tokens, size).
+        mask: bool, True = may be attended, broadcastable to (batch, heads, queries, keys); or None.
+        dropout: probability with which a weight is set to 0.
+        causal: a query may see no key after its own place.
+    Returns:
+        context: (batch, heads, queries, size).
+    """
+    if query.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return F.scaled_dot_product_attention(
+                query.float(), key.float(), value.float(), mask, dropout, is_causal=causal
+            )
+    return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal)
 
 
 def _not_after(length: int, device: torch.device) -> Tensor:

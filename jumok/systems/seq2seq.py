@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from jumok.errors import JumokError
 from jumok.mechanisms.attending_layer import AttendingLayer
+from jumok.mechanisms.dropout import Dropout
 from jumok.mechanisms.recurrent import CELLS, States, start_layer, step_layer, weights_of
 from jumok.recorder import report, unseen
 from jumok.symbols import EOS, UNK
@@ -110,7 +111,7 @@ class Seq2Seq(nn.Module):
         self.target_embedding = (
             self.source_embedding if config.shared else nn.Embedding(config.target_vocabulary, config.embedding)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         fits = config.tied and config.embedding == config.hidden
@@ -250,7 +251,7 @@ class Encoder(nn.Module):
         for number in range(config.layers):
             size = config.embedding if number == 0 else config.memory
             self.layers.append(nn.ModuleList(_layer(config.cell, size, config.memory // ways) for _ in range(ways)))
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, words: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, tokens, embedding) to all hidden states (batch, tokens, size) and the last (batch, size).

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
+from jumok.mechanisms.dropout import Dropout
 from jumok.mechanisms.linear import Linear
 from jumok.mechanisms.multi_head import MultiHead
 from jumok.symbols import EOS, UNK
@@ -101,7 +102,7 @@ class Transformer(nn.Module):
             self.source_embedding if config.shared else nn.Embedding(config.target_vocabulary, config.width)
         )
         self.position = POSITIONS[config.position](config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.encoder = nn.ModuleList(EncoderBlock(config) for _ in range(config.layers))
         self.encoder_norm = nn.LayerNorm(config.width)
         self.decoder = nn.ModuleList(DecoderBlock(config) for _ in range(config.layers))
@@ -234,7 +235,7 @@ class EncoderBlock(nn.Module):
         self.attn = MultiHead(config.width, config.heads, dropout=config.attention_dropout)
         self.norm2 = nn.LayerNorm(config.width)
         self.mlp = MLP(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, allowed: Tensor) -> Tensor:
         """(batch, tokens, width) to the same; allowed: (batch, tokens)."""
@@ -254,7 +255,7 @@ class DecoderBlock(nn.Module):
         self.cross = MultiHead(config.width, config.heads, dropout=config.attention_dropout)
         self.norm3 = nn.LayerNorm(config.width)
         self.mlp = MLP(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, memory: Tensor, allowed: Tensor) -> Tensor:
         """(batch, steps, width) to the same; memory: (batch, tokens, width), of which (batch, tokens) are allowed."""
@@ -291,7 +292,7 @@ class MLP(nn.Module):
         super().__init__()
         hidden = round(config.width * config.expansion)
         self.widen, self.narrow = Linear(config.width, hidden), Linear(hidden, config.width)
-        self.bend, self.dropout = ACTIVATIONS[config.activation], nn.Dropout(config.dropout)
+        self.bend, self.dropout = ACTIVATIONS[config.activation], Dropout(config.dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(..., width) to the same."""

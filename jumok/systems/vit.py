@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
+from jumok.mechanisms.dropout import Dropout
 from jumok.mechanisms.linear import Linear
 from jumok.mechanisms.multi_head import MultiHead
 
@@ -123,7 +124,7 @@ class ViT(nn.Module):
             self.position = nn.Parameter(torch.zeros(1, config.width, *config.grid))
         else:
             self.register_buffer("position", sine_positions(config.width, *config.grid), persistent=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, number) for number in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.head = Linear(config.width, config.classes)
@@ -187,7 +188,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(config.width, eps=1e-6)
         self.mlp = MLP(config.width, round(config.width * config.expansion), config.dropout)
         self.drop = DropPath(config.drop_path * (number + 1) / config.depth)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, queries: int | None = None) -> Tensor:
         """(batch, tokens, width) to the same; where `queries` is given, to the first so many tokens only."""
@@ -207,7 +208,7 @@ class MLP(nn.Module):
     def __init__(self, width: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.widen, self.narrow = Linear(width, hidden), Linear(hidden, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
         narrowed: Tensor = self.dropout(self.narrow(self.dropout(F.gelu(self.widen(tokens)))))

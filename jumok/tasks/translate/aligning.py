@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,13 +11,13 @@ from torch import Tensor
 from jumok.alignment import merge_words, shift
 from jumok.attention import AttentionMap, Tokens
 from jumok.data.pieces import Split
-from jumok.errors import JumokError
-from jumok.symbols import EOS, PAD, SOS, SYMBOLS
+from jumok.errors import JumokError, suggest
+from jumok.symbols import EOS, PAD, SOS, SYMBOLS, UNK
 from jumok.tasks.translate.run import PairRun
 from jumok.watch import Seen, watch
 
-BATCH = 64
-"""Pairs at a time."""
+PLACES = 1 << 18
+"""Weights of one map that are computed at a time: 64 pairs of 64 tokens; of each layer and head there are as many."""
 END = SYMBOLS[EOS]
 NEXT = "next step"
 
@@ -58,16 +58,46 @@ def align(
     for number, pair in enumerate(splits, 1):
         if not (pair[0].ids and pair[1].ids):
             raise JumokError(f"pair {number} has an empty sentence, which cannot be aligned: leave it out")
-    order = sorted(range(len(splits)), key=lambda number: len(splits[number][0].ids))
     found: dict[int, Aligned] = {}
-    for start in range(0, len(order), BATCH):
-        numbers = order[start : start + BATCH]
+    for numbers in _batches([max(len(source.ids), len(target.ids)) + 1 for source, target in splits]):
         chosen = [splits[number] for number in numbers]
         readings = _readings(run, chosen, heads)
         for row, (number, (source, target)) in enumerate(zip(numbers, chosen, strict=True)):
             maps = {name: _cut(all_of_it, row, source, target) for name, all_of_it in readings}
             found[number] = _aligned(source, target, maps, pieces)
     return [found[number] for number in range(len(splits))]
+
+
+def readings(run: PairRun, *, heads: bool = False) -> tuple[str, ...]:
+    """The names of the maps that `align` gives.
+
+    Raises:
+        JumokError: the model has no attention to its source.
+    """
+    word = Split([UNK], ["?"], [0], ["?"])
+    return tuple(name for plain, _ in _readings(run, [(word, word)], heads) for name in (plain, f"{plain}, {NEXT}"))
+
+
+def reading_named(name: str | None, names: Sequence[str]) -> str:
+    """The reading that is meant; None: the one that aligns best as a rule.
+
+    Raises:
+        JumokError: there is no such reading.
+    """
+    if name is None:
+        return "attention" if "attention" in names else f"mean, {NEXT}"  # a Transformer is fed before it attends
+    if name not in names:
+        raise JumokError(f"no reading {name!r}: {suggest(name, names)}")
+    return name
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers of pairs of like length, so many that their maps have at most so many places, or one."""
+    order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
+    while order:
+        count = max(1, PLACES // lengths[order[0]] ** 2)
+        yield order[:count]
+        order = order[count:]
 
 
 def _readings(run: PairRun, pairs: Sequence[tuple[Split, Split]], heads: bool) -> list[tuple[str, AttentionMap]]:
@@ -134,8 +164,3 @@ def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Ids of different lengths as one tensor."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], device=device)
-
-
-def usual_reading(names: Iterable[str]) -> str:
-    """The reading that aligns best as a rule: a recurrent decoder's own step, a Transformer's next step."""
-    return "attention" if "attention" in names else f"mean, {NEXT}"

@@ -197,7 +197,7 @@ def encode(
         encoded[part] = tuple([side[index] for index in fits] for side in sides)  # type: ignore[assignment]
         if part != "test" and not fits:
             raise JumokError(
-                f"none of the {len(pairs):,} {part} pairs has at most {data.longest} tokens on both sides: raise --longest"
+                f"none of the {len(pairs):,} {part} pairs has at most {data.longest} tokens a side: raise --longest"
             )
     return encoded, kept
 

@@ -65,7 +65,8 @@ def score(found: Sequence[str], wanted: Sequence[str], *, lowercase: bool = Fals
         raise JumokError(f"got {len(found)} translations for {len(wanted)} references: wanted as many, at least one")
     bleu, bleu_95, bleu_signature = _corpus(BLEU(lowercase=lowercase), found, wanted, resamples)
     chrf, chrf_95, chrf_signature = _corpus(CHRF(lowercase=lowercase), found, wanted, resamples)
-    same = sum(one == other for one, other in zip(found, wanted, strict=True))
+    fold = str.lower if lowercase else str
+    same = sum(fold(one) == fold(other) for one, other in zip(found, wanted, strict=True))
     words = [sum(len(text.split()) for text in texts) for texts in (found, wanted)]
     return Scores(
         sentences=len(found),

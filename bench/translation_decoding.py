@@ -1,0 +1,105 @@
+"""Translators at work, ours beside JoeyNMT's: `python -m bench translation_decoding`.
+
+The systems of `translation_training`, with random weights: greedy and beam search (5) for one batch of about 80
+sentences of about 13 words. Both programs take exactly 14 steps for each sentence, the length of the mean target with its
+</s>, and no sentence leaves the batch before. Ours: no other word may come at the last step (`max_length` 13), and the
+bias of </s> is so low that it comes nowhere else, in no hypothesis. Theirs: `min_output_length` and
+`max_output_length` are 14. Each worker is a process of its own; they take turns, one batch each, and medians count.
+
+Ours has the allocator settings in one comparison (`jumok translate` does not set them) and not in the other, and so has
+the peer. Peak memory is what Linux keeps (VmHWM) over what was resident once the model was built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+import torch
+from torch import Tensor
+
+from bench import joeynmt_peer
+from bench.table import Row, interleaved
+from bench.translation_training import MEAN, RNN, SYSTEMS, TRANSFORMER, batches, memory_rows, ours, theirs
+from bench.workers import Step, Worker
+from jumok.symbols import EOS
+from jumok.tasks.decoding import search
+
+STEPS = round(MEAN) + 1  # with </s>
+BEAMS = (1, 5)
+ROUNDS, WARM_UP = 9, 2
+GOALS: Mapping[str, str] = {RNN: ">= 5", TRANSFORMER: ">= 10"}
+UNLIKELY = -1e9
+OURS, OURS_KEPT, PEER, PEER_KEPT = "ours", "ours, freed memory kept", "JoeyNMT", "JoeyNMT, freed memory kept"
+
+
+# -- the work, in processes of their own --------------------------------------------------------
+
+
+def sources() -> Tensor:
+    """The batch, (sentences, tokens): that of the training's first ones whose length is nearest to the mean."""
+    return min((batch.source for batch in batches(16)), key=lambda source: abs(source.shape[1] - STEPS))
+
+
+def our_decoding(system: str, beam: int) -> Step:
+    """Write one batch with `search`."""
+    torch.manual_seed(0)
+    model, source = ours(system).eval(), sources()
+    with torch.no_grad():
+        model.output.bias[EOS] = UNLIKELY
+
+    def step() -> None:
+        found = search(model, source, beam=beam, max_length=STEPS - 1)
+        assert all(len(best.tokens) == STEPS - 1 for best, *_ in found)
+
+    return step
+
+
+def their_decoding(system: str, beam: int) -> Step:
+    """Write one batch with JoeyNMT's `search`."""
+    torch.manual_seed(0)
+    model, source = theirs(system), sources()
+
+    def step() -> None:
+        found = joeynmt_peer.decode(model, source, length=STEPS, beam=beam)
+        assert found.shape == (len(source), STEPS)
+        assert not bool((found[:, :-1] == EOS).any())
+
+    return step
+
+
+# -- what is measured ---------------------------------------------------------------------------
+
+
+def run(threads: int = 2) -> list[Row]:
+    """All rows of this bench."""
+    return [row for system in SYSTEMS for beam in BEAMS for row in _rows(system, beam, threads)]
+
+
+def _rows(system: str, beam: int, threads: int) -> list[Row]:
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(worker) for name, worker in _workers(system, beam, threads).items()}
+        times = interleaved({name: worker.step for name, worker in workers.items()}, ROUNDS, warm_up=WARM_UP)
+        memory = {name: workers[name].memory() for name in (OURS, PEER)}
+    what = f"{system}, {'greedy' if beam == 1 else f'beam {beam}'}"
+    count = len(sources())
+    return [
+        _faster(f"{what}, as shipped", times, count, OURS, PEER, GOALS[system]),
+        _faster(f"{what}, freed memory kept, both", times, count, OURS_KEPT, PEER_KEPT),
+        *memory_rows(f"in decoding, {what}", memory, PEER),
+    ]
+
+
+def _workers(system: str, beam: int, threads: int) -> dict[str, Worker]:
+    return {
+        OURS: Worker(our_decoding, system, beam, threads=threads, keep=False),
+        OURS_KEPT: Worker(our_decoding, system, beam, threads=threads, keep=True),
+        PEER: Worker(their_decoding, system, beam, threads=threads, keep=False),
+        PEER_KEPT: Worker(their_decoding, system, beam, threads=threads, keep=True),
+    }
+
+
+def _faster(what: str, times: Mapping[str, float], count: int, one: str, other: str, goal: str = "") -> Row:
+    claim = f"sentences/s in decoding, ours / JoeyNMT, {what}"
+    note = f"{count} sentences, {STEPS} steps each"
+    return Row(claim, times[other] / times[one], goal, count / times[one], count / times[other], "sentences/s", note)

@@ -1,0 +1,84 @@
+"""Work that is measured, in a process of its own: steps when asked, and the peak of its memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+
+import torch
+
+from jumok.memory import keep_freed
+
+Step = Callable[[], object]
+
+
+class Worker:
+    """A process that builds something and then does steps of it when it is told to.
+
+    Args:
+        make: builds, and gives the step; a function of a module, which the process imports by name.
+        arguments: of `make`.
+        threads: of torch.
+        keep: freed memory is kept, as in `jumok train`.
+    """
+
+    def __init__(self, make: Callable[..., Step], *arguments: object, threads: int, keep: bool) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, arguments, threads, keep), daemon=True)
+        self._process.start()
+        theirs.close()
+        try:
+            self._pipe.recv()
+        except EOFError:
+            raise SystemExit(
+                f"{make.__name__}{arguments} did not start, see above; the peers are installed by: make bench-peers"
+            ) from None
+
+    def step(self) -> None:
+        """Do one step; returns when it is done."""
+        self._pipe.send("step")
+        self._pipe.recv()
+
+    def memory(self) -> tuple[float, float]:
+        """The peak of its memory so far, above what it held when it was built, and in all, in MiB."""
+        self._pipe.send("memory")
+        above, whole = self._pipe.recv()
+        return above, whole
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+def _serve(
+    pipe: Connection, make: Callable[..., Step], arguments: tuple[object, ...], threads: int, keep: bool
+) -> None:
+    torch.set_num_threads(threads)
+    if keep:
+        keep_freed()
+    step = make(*arguments)
+    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to what is resident now
+    built = _resident("VmRSS")
+    pipe.send(None)
+    while True:
+        if pipe.recv() == "step":
+            step()
+            pipe.send(None)
+        else:
+            peak = _resident("VmHWM")
+            pipe.send((peak - built, peak))
+
+
+def _resident(what: str) -> float:
+    """The resident memory of this process, now (VmRSS) or at its peak (VmHWM), in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024

@@ -1,0 +1,87 @@
+"""Sentences that a person gives: typed, in a file, or through standard input."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from jumok.errors import JumokError
+
+LONGEST_LINE = 1 << 20
+"""In bytes."""
+NAME = re.compile(r"(~|\.{1,2})?/\S+|\S+\.[A-Za-z]{2,4}")
+"""What looks like the name of a file, and not like a sentence."""
+OTHERWISE = "to have these very words translated, give them through standard input"
+
+
+def read_sentences(words: Sequence[str]) -> Iterator[str]:
+    """Sentences, one by one: typed, of a file, or from standard input.
+
+    Args:
+        words: of a sentence, or the name of a file, or "-" or nothing for standard input.
+    Raises:
+        JumokError: none were given, or a file that cannot be read.
+    """
+    from jumok.data.text import read_lines
+
+    if not words and (sys.stdin is None or sys.stdin.isatty()):
+        raise JumokError("nothing to translate: give a sentence, a file with one per line, or - for standard input")
+    if not words or list(words) == ["-"]:
+        return stream_lines(sys.stdin.buffer, "standard input")
+    places = [place for word in words if (place := _place(word))]
+    if len(words) > 1 or not places:
+        if len(places) == len(words) and all(place.is_file() for place in places) and places:
+            raise JumokError(
+                f"{' and '.join(words)} are files: give one, or join them: cat ... | jumok translate RUN -"
+            )
+        _check_is_text(words)
+        return iter([" ".join(words)])
+    if places[0].is_dir():
+        raise JumokError(f"{words[0]} is a folder: give a file with a sentence per line; {OTHERWISE}")
+    return read_lines(places[0]) if places[0].is_file() else _piped(places[0])
+
+
+def stream_lines(file: BinaryIO, name: str) -> Iterator[str]:
+    """Lines of UTF-8 as they come, whatever the terminal's own encoding is.
+
+    Raises:
+        JumokError: not UTF-8, or a line of more than 1 MiB.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise JumokError(f"{name}, line {number}: longer than {LONGEST_LINE >> 10} KiB; wanted a sentence per line")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            raise JumokError(f"{name}, line {number}: byte 0x{byte:02x} is not valid UTF-8; convert it first") from None
+        yield text.rstrip("\r\n")
+
+
+def _piped(path: Path) -> Iterator[str]:
+    """Lines of what can be read once only, such as <(command)."""
+    with path.open("rb") as file:
+        yield from stream_lines(file, str(path))
+
+
+def _place(word: str) -> Path | None:
+    """What lies under that name, if anything does."""
+    try:
+        return Path(word) if word and Path(word).exists() else None
+    except (OSError, ValueError):  # a sentence too long for a file's name, or with a zero byte
+        return None
+
+
+def _check_is_text(words: Sequence[str]) -> None:
+    """Refuse what was surely meant to be a file.
+
+    Raises:
+        JumokError: one word that looks like a file's name, and there is no such file.
+    """
+    if len(words) == 1 and NAME.fullmatch(words[0]):
+        raise JumokError(f"no such file: {words[0]}; {OTHERWISE}")

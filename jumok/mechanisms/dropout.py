@@ -1,0 +1,45 @@
+"""Dropout, with chances drawn several times faster on a CPU."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Dropout", "by_bits"]
+
+STEPS = 1 << 16  # a chance is a number of 16 bits
+LEAST = 4096  # with fewer values than this, PyTorch's own is as fast
+
+
+class Dropout(nn.Dropout):
+    """`nn.Dropout`, that trains faster on a CPU.
+
+    >>> dropout = Dropout(0.5).eval()
+    >>> dropout(torch.ones(3))
+    tensor([1., 1., 1.])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Dropout names it so)
+        fast = self.training and 0 < self.p < 1 and input.device.type == "cpu" and input.numel() >= LEAST
+        return by_bits(input, self.p) if fast else F.dropout(input, self.p, self.training)
+
+
+def by_bits(values: Tensor, probability: float) -> Tensor:
+    """Set values to 0 at random, and scale the others so that the mean stays.
+
+    PyTorch draws a number of 32 bits for each value, one at a time. Here a draw of 64 bits gives four values their
+    chance; so the probability is one of 65,536 steps, and what is kept is scaled by just that step.
+
+    Args:
+        values: any shape, float.
+        probability: with which a value is dropped, in (0, 1).
+    Returns:
+        as `values`.
+    Source: Srivastava et al. 2014, Dropout, JMLR 15, 1929-1958.
+    """
+    count = values.numel()
+    drawn = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+    dropped = min(max(round(probability * STEPS), 1), STEPS - 1)
+    kept = drawn.view(torch.int16)[:count].view(values.shape) >= dropped - STEPS // 2
+    return values * kept.to(values.dtype).mul_(STEPS / (STEPS - dropped))
