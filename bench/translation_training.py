@@ -30,7 +30,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench import joeynmt_peer
+from bench import joeynmt_peer, torchvision_names
 from bench.table import Row, interleaved
 from bench.vit_training import PRODUCTS, SQUARE, product
 from bench.workers import Step, Worker
@@ -38,7 +38,6 @@ from jumok.data.pair_batches import PairBatch, PairBatches
 from jumok.symbols import EOS, PAD
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.systems.transformer import Transformer, TransformerConfig
-from jumok.tasks.training import parameter_groups
 
 VOCABULARY = 8000
 MEAN, DEVIATION, CORRELATION = 13.0, 4.0, 0.85
@@ -109,7 +108,7 @@ def ours(system: str) -> Seq2Seq | Transformer:
 
 
 def theirs(system: str) -> nn.Module:
-    model: nn.Module = joeynmt_peer.build({RNN: RECURRENT, TRANSFORMER: ATTENDING}[system], VOCABULARY, VOCABULARY)
+    model: nn.Module = joeynmt_peer.build(RECURRENT if system == RNN else ATTENDING, VOCABULARY, VOCABULARY)
     return model
 
 
@@ -118,6 +117,9 @@ def theirs(system: str) -> nn.Module:
 
 def our_training(system: str, low: bool) -> Step:
     """A step of `jumok train`, in float32 or, if `low`, with bfloat16 products (`--precision bf16`)."""
+    torchvision_names.define()  # torchmetrics imports it where it is
+    from jumok.tasks.training import parameter_groups
+
     torch.manual_seed(0)
     model = ours(system).train()
     optimiser = torch.optim.AdamW(parameter_groups(model, 0.05), lr=1e-3, fused=not low)

@@ -26,7 +26,7 @@ ABOUT = (
 )
 FILES = ("jhe-dev", "jhe-eval", "news-dev", "news-test")
 FLAGS = (
-    "--system transformer --vocabulary unigram --vocabulary-size 6000 --shared --precision bf16 --epochs 40 "
+    "--system transformer --vocabulary unigram --vocabulary-size 6000 --shared --precision bf16 --epochs 30 "
     "--batch-tokens 1000 --lr 0.001 --val-fraction 0.06 --test-fraction 0.1 --option width=192 --option layers=3 "
     "--option heads=4 --option dropout=0.3 --option word_dropout=0.1"
 )

@@ -36,16 +36,12 @@ def command(
     ] = None,
     tolerance: Annotated[
         int | None,
-        typer.Option(
-            help="Of images: slack of the pointing game, in pixels (default 0).", min=0, show_default=False
-        ),
+        typer.Option(help="Of images: slack of the pointing game, in pixels (default 0).", min=0, show_default=False),
     ] = None,
     characters: Annotated[
         bool, typer.Option("--characters", help="Of sentence pairs: the links are between characters, not words.")
     ] = False,
-    one_based: Annotated[
-        bool, typer.Option("--one-based", help="Of sentence pairs: the links count from 1.")
-    ] = False,
+    one_based: Annotated[bool, typer.Option("--one-based", help="Of sentence pairs: the links count from 1.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -69,7 +69,7 @@ class PreparedPairs(Prepared):
         found = self.config.found
         return (
             f"A {self.config.system} of {parameters:,} weights that translates, from {found.source.vocabulary:,} to "
-            f"{found.target.vocabulary:,} {self.source.kind} entries."
+            f"{found.target.vocabulary:,} entries ({self.source.kind})."
         )
 
     def facts(self, best: Row) -> dict[str, str]:
@@ -280,7 +280,7 @@ def _remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], found: Fo
     for name, report in zip(names, reports, strict=True):
         lines += report.notes
         lines.append(
-            f"{name}: {report.size:,} {report.kind} entries; {report.coverage:.2%} of the text known; "
+            f"{name}: {report.size:,} entries ({report.kind}); {report.coverage:.2%} of the text known; "
             f"{report.round_trip:.2%} of the sentences come back unchanged"
         )
     return [*lines, f"padding: {found.padding:.1%} of what is computed"]
