@@ -137,7 +137,7 @@ def our_training(system: str, low: bool) -> Step:
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        return float(loss)
+        return float(loss.detach())
 
     return step
 

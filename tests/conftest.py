@@ -6,6 +6,7 @@ import pytest
 import torch
 from app_helpers import QUICK, write_coloured
 from hypothesis import settings
+from pair_helpers import SMALL, TRANSFORMER, write_reversed
 
 from jumok.app.cli import main
 
@@ -69,3 +70,31 @@ def trained(coloured, tmp_path_factory) -> Path:
         main(["train", str(coloured), "--out", str(folder), *QUICK, "--epochs", "12", "--lr", "0.005", "--mixup", "0"])
     assert stopped.value.code == 0
     return folder
+
+
+# -- sentence pairs ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def reversals(tmp_path_factory) -> Path:
+    """A folder of train, val and test: sentences of made-up words, and the same from their end to their beginning."""
+    return write_reversed(tmp_path_factory.mktemp("pairs") / "reversals")
+
+
+def train_reverser(data: Path, folder: Path, *words: str) -> Path:
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(data), "--out", str(folder), *words])
+    assert stopped.value.code == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reverser(reversals, tmp_path_factory) -> Path:
+    """A run of a recurrent translator that reverses sentences without mistakes, or nearly so."""
+    return train_reverser(reversals, tmp_path_factory.mktemp("runs") / "reverser", *SMALL, "--epochs", "8")
+
+
+@pytest.fixture(scope="session")
+def transformer(reversals, tmp_path_factory) -> Path:
+    """A run of a Transformer that reverses sentences, most of them rightly."""
+    return train_reverser(reversals, tmp_path_factory.mktemp("runs") / "transformer", *TRANSFORMER, "--epochs", "9")

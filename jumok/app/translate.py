@@ -49,6 +49,9 @@ def command(
     max_length: Annotated[
         int | None, typer.Option(help="Target tokens at most (default twice the source's and 20).", min=1)
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of the arithmetic: 32, bf16 or 16 (default as in training).", show_default=False)
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File for the translations (default standard output).", show_default=False)
     ] = None,
@@ -87,8 +90,9 @@ def command(
     set_threads(threads)
     keep_freed()
     trained = PairRun.load(run, device_name(device))
-    search = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty, "max_length": max_length}
-    trained.translate([], **search)  # type: ignore[arg-type]  # refuses what is out of range before anything is read
+    search: dict[str, Any] = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty}
+    search |= {"max_length": max_length, "precision": precision}
+    trained.translate([], **search)  # refuses what is out of range before anything is read
     looks = _Looks(trained, show, align, reading, heads, pieces) if show or align else None
     work = _Work(trained, search, looks)
     _write(out, work.lines(sentences))

@@ -23,6 +23,7 @@ __all__ = ["Additive", "blockwise_scores", "example", "fast_scores", "scores"]
 
 BLOCK = {"cpu": 1 << 20, "cuda": 1 << 24}
 """How many numbers of the hidden layer are held at a time where the compiled loops cannot run."""
+HALF = {torch.float16, torch.bfloat16}
 
 
 def scores(query: Tensor, key: Tensor, w: Tensor) -> Tensor:
@@ -57,10 +58,12 @@ def fast_scores(query: Tensor, key: Tensor, w: Tensor, mask: Tensor | None = Non
         query, key, w: as in `scores`.
         mask: bool, True = may be attended, (batch, keys) or (batch, queries, keys). None: all may.
     Returns:
-        (batch, queries, keys), any sign; -inf where the mask forbids.
+        (batch, queries, keys), any sign; -inf where the mask forbids; of half precision on a CPU, in float32.
     Raises:
         JumokError: sizes differ, or the mask is not bool or does not fit.
     """
+    if query.device.type == "cpu" and HALF & {query.dtype, key.dtype, w.dtype}:  # float32 is the faster there
+        query, key, w = query.float(), key.float(), w.float()
     _need_matching(query, key, w)
     allowed = _three_axes(mask, query, key)
     kernel = _kernel() if _suits_kernel(query, key, w) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from jumok.errors import JumokError
+from jumok.errors import JumokError, suggest
 from jumok.symbols import EOS, PAD, SOS
 from jumok.systems.state import State
 
@@ -20,6 +21,9 @@ __all__ = ["Hypothesis", "Writer", "search", "translate_ids"]
 
 NEVER = [PAD, SOS]  # never written
 NOTHING = -math.inf
+SPARE = 8  # so many more than wanted are looked at, since several may have one value, most of all in bf16
+PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
+"""In which the products with weights are computed."""
 
 
 class Hypothesis(NamedTuple):
@@ -52,6 +56,7 @@ class Options:
     n_best: int
     length_penalty: float
     enough: int | None
+    precision: str = "32"
 
     def check(self) -> None:
         """Refuse what makes no sense.
@@ -65,6 +70,8 @@ class Options:
             raise JumokError(f"n_best {self.n_best} is more than beam {self.beam}: a larger beam finds more")
         if not (math.isfinite(self.length_penalty) and self.length_penalty >= 0):
             raise JumokError(f"length_penalty is 0 or more, got {self.length_penalty}")
+        if self.precision not in PRECISIONS:
+            raise JumokError(f"no precision {self.precision!r}: {suggest(self.precision, PRECISIONS)}")
 
     def score(self, log_probability: float, length: int) -> float:
         """Compare sentences of different lengths: log p / length ** penalty, </s> counted."""
@@ -80,6 +87,7 @@ def search(
     length_penalty: float = 1.0,
     max_length: int | None = None,
     enough: int | None = None,
+    precision: str = "32",
 ) -> list[list[Hypothesis]]:
     """Find likely sentences.
 
@@ -96,18 +104,19 @@ def search(
         length_penalty: the score is log p / length ** penalty (</s> counted); 0: log p alone, which favours the short.
         max_length: how many tokens a sentence may have; there only </s> may come. None: 2 x source tokens + 20.
         enough: end a sentence that has so many finished hypotheses, though a live one might still win. None: never.
+        precision: of the products with weights, "32", "bf16" or "16"; scores are summed in float32 in any case.
     Returns:
         For each sentence its hypotheses, the best first, `n_best` of them or fewer where the search met fewer.
     Raises:
         JumokError: options that make no sense, or ids that the model refuses.
     """
-    options = Options(beam, n_best, length_penalty, enough)
+    options = Options(beam, n_best, length_penalty, enough, precision)
     options.check()
     if max_length is not None and max_length < 0:
         raise JumokError(f"max_length is 0 or more, got {max_length}")
     if source.dim() == 2 and not len(source):
         return []
-    with torch.inference_mode(), _in_eval(model):
+    with torch.inference_mode(), _in_eval(model), _in_precision(source.device, precision):
         live = _begin(model, source, _limits(model, source, max_length))
         found: list[list[Hypothesis]] = [[] for _ in range(len(source))]
         while live.numbers:
@@ -124,6 +133,7 @@ def translate_ids(
     length_penalty: float = 1.0,
     max_length: int | None = None,
     enough: int | None = None,
+    precision: str = "32",
     batch_tokens: int = 4096,
 ) -> list[list[Hypothesis]]:
     """Search for many sentences, in batches of similar length.
@@ -135,14 +145,13 @@ def translate_ids(
     Returns:
         As `search`, in the order of `sources`.
     """
-    Options(beam, n_best, length_penalty, enough).check()
+    options = Options(beam, n_best, length_penalty, enough, precision)
+    options.check()
     device = next(model.parameters()).device if isinstance(model, nn.Module) else torch.device("cpu")
     found = [[Hypothesis([], 0.0)] for _ in sources]
     for numbers in _batches([len(source) for source in sources], batch_tokens // beam):
         source = _pad([[*sources[number], EOS] for number in numbers]).to(device)
-        results = search(
-            model, source, beam=beam, n_best=n_best, length_penalty=length_penalty, max_length=max_length, enough=enough
-        )
+        results = search(model, source, max_length=max_length, **dataclasses.asdict(options))
         for number, hypotheses in zip(numbers, results, strict=True):
             found[number] = hypotheses
     return found
@@ -185,6 +194,7 @@ def _begin(model: Writer, source: Tensor, limits: Tensor) -> Live:
 def _advance(model: Writer, live: Live, found: list[list[Hypothesis]], options: Options) -> Live:
     """Write one token more, put aside what is finished, and let sentences go that are done."""
     logits, state = model.step(live.tokens[:, :, -1], live.state)
+    logits = logits.float()
     scores, parents, tokens = _choose(logits, live, options.beam)
     ended = (tokens == EOS) & (scores > NOTHING)
     history = live.tokens.gather(1, parents[..., None].expand(-1, -1, live.tokens.shape[2]))
@@ -205,14 +215,14 @@ def _advance(model: Writer, live: Live, found: list[list[Hypothesis]], options: 
 
 def _choose(logits: Tensor, live: Live, beam: int) -> tuple[Tensor, Tensor, Tensor]:
     """The `beam` likeliest continuations of each sentence: scores, parents and tokens, (sentences, beam) each."""
-    normaliser = logits.logsumexp(-1)  # log p = logit - this, needed of the chosen ones only
-    logits[..., NEVER] = NOTHING
-    values, ids = _top(logits, beam)
+    log_p = logits.log_softmax(-1)
+    log_p[..., NEVER] = NOTHING
+    values, ids = _top(log_p, beam)
     forced = live.limits <= live.length
     if bool(forced.any()):  # nothing but </s> may come
         ids[forced], values[forced] = EOS, NOTHING
-        values[forced, :, 0] = logits[forced][..., EOS]
-    values = values + (live.scores - normaliser)[..., None]
+        values[forced, :, 0] = log_p[forced][..., EOS]
+    values = values + live.scores[..., None]
     scores, order = values.flatten(1).sort(dim=1, descending=True, stable=True)
     order = order[:, :beam]
     return scores[:, :beam], order // ids.shape[2], ids.flatten(1).gather(1, order)
@@ -224,15 +234,16 @@ def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
         values, ids = logits.max(-1, keepdim=True)  # the first of several
         return values, ids
     width = logits.shape[-1]
-    values, ids = logits.topk(min(count + 1, width), -1)
+    some = min(count + SPARE, width)
+    values, ids = logits.topk(some, -1)
     by_id = ids.argsort(-1)
     values, order = values.gather(-1, by_id).sort(dim=-1, descending=True, stable=True)
     ids = ids.gather(-1, by_id).gather(-1, order)
-    if count < width:  # topk may have left out the lower id of several that are equal to the last one
-        torn = values[..., count - 1] == values[..., count]
+    if some < width:  # topk may have left out the lower id of several that are equal to the last one
+        torn = values[..., count - 1] == values[..., -1]
         if bool(torn.any()):
             sorted_values, sorted_ids = logits[torn].sort(dim=-1, descending=True, stable=True)
-            values[torn], ids[torn] = sorted_values[:, : count + 1], sorted_ids[:, : count + 1]
+            values[torn], ids[torn] = sorted_values[:, :some], sorted_ids[:, :some]
     return values[..., :count], ids[..., :count]
 
 
@@ -283,6 +294,10 @@ def _in_eval(model: Writer) -> Iterator[None]:
     finally:
         if isinstance(model, nn.Module):
             model.train(was_training)
+
+
+def _in_precision(device: torch.device, precision: str) -> torch.autocast:
+    return torch.autocast(device.type, PRECISIONS[precision], enabled=precision != "32")
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -271,3 +271,17 @@ def test_a_model_in_training_searches_in_eval_and_trains_on():
 def test_wrong_options_raise(options, words):
     with pytest.raises(JumokError, match=words):
         search(model_of("gru alone"), alone([5]), **options)
+
+
+@EVERY
+@pytest.mark.parametrize("beam", [1, 4])
+def test_mixed_precision_finds_much_the_same(name, beam):
+    model, source = model_of(name), sentences()
+    exact, mixed = (translate_ids(model, source, beam=beam, precision=bits) for bits in ("32", "bf16"))
+    near = [one[0].score == pytest.approx(other[0].score, abs=0.05) for one, other in zip(mixed, exact, strict=True)]
+    assert sum(near) >= 0.8 * len(near)  # where two words are equally likely, rounding may choose the other
+
+
+def test_a_precision_that_is_not_there_is_refused():
+    with pytest.raises(JumokError, match="no precision 'bf15': did you mean 'bf16'"):
+        translate_ids(model_of("transformer"), [[5]], precision="bf15")

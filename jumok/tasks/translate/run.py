@@ -60,6 +60,7 @@ class PairRun(Run):
         n_best: int = 1,
         length_penalty: float = 1.0,
         max_length: int | None = None,
+        precision: str | None = None,
         batch_tokens: int = 4000,
     ) -> list[list[Translation]]:
         """Translate sentences, many at a time.
@@ -70,6 +71,7 @@ class PairRun(Run):
             n_best: translations of each sentence, best first; at most `beam`.
             length_penalty: alpha: scores are divided by length ** alpha, so the larger, the longer.
             max_length: target tokens at most; None: twice the source's and 20.
+            precision: of the arithmetic, "32", "bf16" or "16"; None: as in training.
             batch_tokens: source tokens per batch, with padding.
         Returns:
             for each text, its translations.
@@ -86,6 +88,7 @@ class PairRun(Run):
             n_best=n_best,
             length_penalty=length_penalty,
             max_length=max_length,
+            precision=precision or self._precision,
             batch_tokens=batch_tokens,
         )
         return [[Translation(self.target.decode(h.tokens), h.score, tuple(h.tokens)) for h in best] for best in found]
@@ -115,6 +118,12 @@ class PairRun(Run):
         places: int | None = getattr(self.model, "longest", None)
         most = 10 * self.config.data.longest
         return most if places is None else min(most, places - 1)  # the end sign has a place too
+
+    @property
+    def _precision(self) -> str:
+        """That of the training; 16 bits with 5 of exponent are for GPUs only."""
+        chosen = self.config.training.precision
+        return "32" if chosen == "16" and self.device.type == "cpu" else chosen
 
     @property
     def device(self) -> torch.device:
