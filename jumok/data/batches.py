@@ -7,12 +7,12 @@ import os
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from jumok.data.images import read_image
+from jumok.data.passes import Passes
 from jumok.errors import JumokError
 
 AHEAD = 2
@@ -157,7 +158,7 @@ class PixelStore:
         return problems
 
 
-class Batches:
+class Batches(Passes[Batch]):
     """Batches of a set of images, epoch after epoch, that can stop anywhere and go on exactly there.
 
     The order of an epoch depends on the seed and the epoch's number only. `batch_size` is the global batch, of which
@@ -166,10 +167,8 @@ class Batches:
     there are ranks, it joins the batch before it; where it does not divide evenly, the first ranks get one image more.
     No image is ever given twice in an epoch.
 
-    Each `iter` begins a pass: where `load_state_dict` said for the first one, else at the start of the next epoch
-    (of the first epoch, where nothing was drawn yet). A pass that is left early is over. A thread reads two batches
-    ahead; it ends with the pass. `state_dict` tells what the consumer was given, not what was read ahead, and is the
-    same on every rank.
+    For passes, see `Passes`. A thread reads two batches ahead; it ends with the pass. `state_dict` tells what the
+    consumer was given, not what was read ahead.
 
     Args:
         source: the images, such as a `PixelStore`.
@@ -201,40 +200,7 @@ class Batches:
         self.source, self.labels = source, labels.to(torch.int64)
         self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
         self.rank, self.world_size = rank, world_size
-        self._steps = _steps(len(source), batch_size, world_size, drop_last=drop_last)
-        self._epoch = self._position = 0
-        self._goes_on = True  # the next pass begins at this position, even if it lies within the epoch
-        self._current: object = None  # the pass under way
-        self._restored = False
-
-    def __len__(self) -> int:
-        """Steps per epoch."""
-        return self._steps
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that the next batch of this pass belongs to, from 0."""
-        return self._epoch
-
-    @property
-    def position(self) -> int:
-        """How many batches of that epoch the consumer was given."""
-        return self._position
-
-    @property
-    def sampler(self) -> Batches:
-        """Itself: where Lightning's training loop, used to a DataLoader, looks for `set_epoch`."""
-        return self
-
-    batch_sampler = None  # and where it looks next
-
-    def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch, unless it is under way or a state was restored that begins another.
-
-        Lightning calls this, and restores no state when it resumes at the end of an epoch.
-        """
-        if epoch != self._epoch and not (self._restored and self._position == 0):
-            self._go_to(epoch, 0)
+        super().__init__(_steps(len(source), batch_size, world_size, drop_last=drop_last))
 
     def order(self, epoch: int) -> Tensor:
         """The indices of the images (n,) in the order of one epoch."""
@@ -244,49 +210,14 @@ class Batches:
         chance = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
         return torch.randperm(len(self.source), generator=chance)
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Begin a pass. It starts no thread and changes no state before its first batch is asked for."""
-        pass_ = self._begin()
-        order = self.order(self._epoch)
-        steps = iter(range(self._position, self._steps))
+    def _batches(self, epoch: int, begin: int) -> Generator[Batch, None, None]:
+        order = self.order(epoch)
+        steps = iter(range(begin, len(self)))
         with _workers("ahead", 1) as pool:
             waiting = deque(pool.submit(self._read, order, step) for step in islice(steps, AHEAD + 1))
             while waiting:
-                if self._current is not pass_:
-                    raise JumokError("this pass over the batches ended when a newer one began: keep one at a time")
-                batch = waiting.popleft().result()
-                self._count_one()
-                yield batch
+                yield waiting.popleft().result()
                 waiting.extend(pool.submit(self._read, order, step) for step in islice(steps, 1))
-
-    def state_dict(self) -> dict[str, int]:
-        """Where the consumer is: plain numbers, the same on every rank."""
-        return {"epoch": self._epoch, "position": self._position, **self._identity()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on, with the next pass, behind the last batch that was given out when the state was taken.
-
-        Raises:
-            JumokError: the state is damaged, or of other data or settings.
-        """
-        for name, own in self._identity().items():
-            if state_dict.get(name) != own:
-                raise JumokError(
-                    f"cannot resume: the saved state has {name} {state_dict.get(name)}, but now it is {own}; "
-                    "resume with the same images and settings"
-                )
-        epoch, position = state_dict.get("epoch"), state_dict.get("position")
-        if not (isinstance(epoch, int) and isinstance(position, int) and epoch >= 0 and 0 <= position < self._steps):
-            raise JumokError(
-                f"cannot resume at epoch {epoch}, batch {position}: an epoch has batches 0 to {self._steps - 1}"
-            )
-        self._restored = True
-        self._go_to(epoch, position)
-
-    def _go_to(self, epoch: int, position: int) -> None:
-        """Let the next pass begin here, and the present one be over."""
-        self._epoch, self._position = epoch, position
-        self._goes_on, self._current = True, None
 
     def _identity(self) -> dict[str, int]:
         """What the batches of an epoch depend on, and what tells another set of images from this one."""
@@ -299,23 +230,10 @@ class Batches:
             "drop_last": int(self.drop_last),
         }
 
-    def _begin(self) -> object:
-        if self._position and not self._goes_on:
-            self._epoch, self._position = self._epoch + 1, 0
-        self._current = object()
-        return self._current
-
-    def _count_one(self) -> None:
-        """The consumer gets one more batch; with the last one of an epoch, the state is at the start of the next."""
-        self._goes_on = False
-        self._position += 1
-        if self._position == self._steps:
-            self._epoch, self._position = self._epoch + 1, 0
-
     def _read(self, order: Tensor, step: int) -> Batch:
         """Get our rank's slice of one step's batch."""
         begin = step * self.batch_size
-        end = begin + self.batch_size if self.drop_last or step < self._steps - 1 else len(order)
+        end = begin + self.batch_size if self.drop_last or step < len(self) - 1 else len(order)
         share, extra = divmod(end - begin, self.world_size)
         begin += self.rank * share + min(self.rank, extra)
         indices = order[begin : begin + share + (self.rank < extra)]

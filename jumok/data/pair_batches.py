@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -144,7 +144,7 @@ class PairBatches(Passes[PairBatch]):
             self._cuts = {epoch: self._buckets.cut(epoch)}
         return self._cuts[epoch]
 
-    def _batches(self, epoch: int, begin: int) -> Iterator[PairBatch]:
+    def _batches(self, epoch: int, begin: int) -> Generator[PairBatch, None, None]:
         cut = self._cut(epoch)
         order = (
             np.arange(len(cut))[::-1] if not self.shuffle else chance(self.seed, epoch, "order").permutation(len(cut))

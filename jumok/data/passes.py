@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from typing import Any, Generic, Self, TypeVar
 
 from jumok.errors import JumokError
@@ -29,7 +30,7 @@ class Passes(ABC, Generic[Batch]):
         self._restored = False
 
     @abstractmethod
-    def _batches(self, epoch: int, begin: int) -> Iterator[Batch]:
+    def _batches(self, epoch: int, begin: int) -> Generator[Batch, None, None]:
         """The batches of an epoch from this position on."""
 
     @abstractmethod
@@ -58,7 +59,10 @@ class Passes(ABC, Generic[Batch]):
     batch_sampler = None  # and where it looks next
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the start of an epoch, unless it is under way or a state was restored that begins another."""
+        """Go to the start of an epoch, unless it is under way or a state was restored that begins another.
+
+        Lightning calls this, and restores no state when it resumes at the end of an epoch.
+        """
         if epoch != self._epoch and not (self._restored and self._position == 0):
             self._go_to(epoch, 0)
 
@@ -67,11 +71,12 @@ class Passes(ABC, Generic[Batch]):
         if self._position and not self._goes_on:
             self._epoch, self._position = self._epoch + 1, 0
         self._current = pass_ = object()
-        for batch in self._batches(self._epoch, self._position):
-            if self._current is not pass_:
-                raise JumokError("this pass over the batches ended when a newer one began: keep one at a time")
-            self._count_one()
-            yield batch
+        with closing(self._batches(self._epoch, self._position)) as batches:
+            for batch in batches:
+                if self._current is not pass_:
+                    raise JumokError("this pass over the batches ended when a newer one began: keep one at a time")
+                self._count_one()
+                yield batch
 
     def state_dict(self) -> dict[str, int]:
         """Where the consumer is: plain numbers, the same on every rank."""

@@ -75,7 +75,7 @@ def test_weights_are_those_of_the_teacher_forced_pass(run, pairs):
 
 
 def test_pieces_are_summed_over_the_source_and_averaged_over_the_target(cut):
-    texts = ["Der kleine Hund"], ["HUND NUMMER"]
+    texts = ["Dem kleinen Hunde"], ["HUNDE NUMMEL"]
     (whole,), (apart,) = align(cut, *texts), align(cut, *texts, pieces=True)
     source, target = cut.source.split(texts[0][0]), cut.target.split(texts[1][0])
     assert (apart.source, apart.target) == (tuple(source.pieces), tuple(target.pieces))
