@@ -22,6 +22,7 @@ optimiser were built.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 
@@ -177,8 +178,8 @@ def _rows(system: str, threads: int) -> list[Row]:
         workers = {name: stack.enter_context(worker) for name, worker in _workers(system, threads).items()}
         times = interleaved({name: worker.step for name, worker in workers.items()}, ROUNDS, warm_up=WARM_UP)
         memory = {name: workers[name].memory() for name in (OURS, USUAL, PEER)}
-    tokens = sum(batch.count for batch in done) / len(done)
-    work = sum(operations(system, batch) for batch in done) / len(done)
+    tokens = statistics.median(batch.count for batch in done)  # of the batch whose time is the median, if all goes well
+    work = statistics.median(operations(system, batch) for batch in done)
     return [
         _faster(f"{system}, as shipped", times, tokens, OURS, PEER, GOAL),
         _faster(f"{system}, same allocator", times, tokens, OURS, PEER_KEPT, GOAL),

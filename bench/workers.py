@@ -16,7 +16,7 @@ Step = Callable[[], object]
 
 
 class Worker:
-    """A process that builds something and then does steps of it when it is told to.
+    """A process that builds something and then does steps of it when it is told to; several build at the same time.
 
     Args:
         make: builds, and gives the step; a function of a module, which the process imports by name.
@@ -28,15 +28,10 @@ class Worker:
     def __init__(self, make: Callable[..., Step], *arguments: object, threads: int, keep: bool) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
+        self._name = f"{make.__name__}{arguments}"
         self._process = context.Process(target=_serve, args=(theirs, make, arguments, threads, keep), daemon=True)
         self._process.start()
         theirs.close()
-        try:
-            self._pipe.recv()
-        except EOFError:
-            raise SystemExit(
-                f"{make.__name__}{arguments} did not start, see above; the peers are installed by: make bench-peers"
-            ) from None
 
     def step(self) -> None:
         """Do one step; returns when it is done."""
@@ -50,6 +45,13 @@ class Worker:
         return above, whole
 
     def __enter__(self) -> Worker:
+        """Wait until it has built."""
+        try:
+            self._pipe.recv()
+        except EOFError:
+            raise SystemExit(
+                f"{self._name} did not start, see above; the peers are installed by: make bench-peers"
+            ) from None
         return self
 
     def __exit__(

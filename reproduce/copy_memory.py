@@ -1,4 +1,4 @@
-"""Copy memory: `python -m reproduce copy_memory [--lengths 20 50 100 1000] [--steps N] [--hidden N]`.
+"""Copy memory: `python -m reproduce copy_memory [--lengths 10 1000] [--steps N] [--hidden N]`.
 
 Ten digits out of 1..8, T - 1 blanks (0), then eleven marks (9): T + 20 steps. Wanted: 0 at all steps but the last ten,
 where the ten digits are wanted in their order. Who has forgotten them has a loss of 10 ln 8 / (T + 20) at best.
@@ -36,8 +36,8 @@ TESTED, DIGITS, SYMBOLS, BLANK, MARK = 1000, 10, 10, 0, 9
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--lengths", nargs="+", type=positive, default=[50], help="T (default: %(default)s)")
-    add_training_options(parser, hidden=64, steps=6000, batch=32, lr=2e-3, clip=1.0)
+    parser.add_argument("--lengths", nargs="+", type=positive, default=[10], help="T (default: %(default)s)")
+    add_training_options(parser, hidden=64, steps=10_000, batch=32, lr=5e-3, clip=1.0)
 
 
 def run(options: Namespace) -> Iterator[Row]:

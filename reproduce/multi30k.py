@@ -34,15 +34,15 @@ RECIPES = {
     ),
     "transformer": Recipe(
         "Transformer",
-        f"--system transformer {PAIRS} --shared --epochs 20 --batch-tokens 1600 --lr 0.001 --option width=256 "
-        "--option layers=3 --option heads=4 --option dropout=0.25",
+        f"--system transformer {PAIRS} --shared --epochs 18 --batch-tokens 1600 --lr 0.0012 --option width=256 "
+        "--option layers=3 --option heads=4 --option dropout=0.3",
         goals=(("BLEU", ">= 38"),),
         published=(("BLEU", 36.5),),
         source=SOURCE,
     ),
     "no-attention": Recipe(
         "LSTM seq2seq, no attention",
-        f"--system seq2seq {PAIRS} --epochs 14 {RECURRENT} --option score=none",
+        f"--system seq2seq {PAIRS} --epochs 8 {RECURRENT} --option score=none",
         published=(("BLEU", 20.6),),
         source=SOURCE,
     ),

@@ -30,9 +30,10 @@ ABOUT = (
     "Generated data, no published figure. Every length from the shortest to the longest is trained on, equally often, "
     "with fresh sequences at each step; each length is tested on unseen ones by greedy search. Weight on the "
     "anti-diagonal: what target words give to the one right source word, raw, the end sign left out, in the "
-    "teacher-forced pass over the test sequences. The score matters to the map, not to the answer: general and dot are "
-    "products without a bound and come to one source word; additive, bounded by the sum of |w|, gives a part to the "
-    "neighbours, whose states of an encoder that reads both ways know the word too."
+    "teacher-forced pass over the test sequences. Right words do not make a right map: the encoder reads both ways, so "
+    "a neighbour's state may know the word too. The general score looks at the word itself when trained with dropout "
+    "0.3; with --dropout 0 it had 0.80 (length 5) to 0.16 (length 25) on the anti-diagonal and still said over 99 % "
+    "of the words right. The additive score gives a part to the neighbours, the more the longer the sequence."
 )
 QUICK = {"lengths": [4, 8], "steps": 400, "tested": 50}
 SCORES = ("general", "additive", "dot", "none")
@@ -61,6 +62,9 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--steps", type=positive, default=2000, help="of the optimiser (default: %(default)s)")
     parser.add_argument("--batch", type=positive, default=64, help="sequences per step (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=3e-3, help="highest learning rate (default: %(default)s)")
+    parser.add_argument(
+        "--dropout", type=float, default=0.3, help="with attention; without it there is none (default: %(default)s)"
+    )
     parser.add_argument("--tested", type=positive, default=500, help="sequences per length (default: %(default)s)")
 
 
@@ -80,7 +84,8 @@ def _rows(
     size = sum(value.numel() for value in model.parameters())
     setup = (
         f"LSTM, hidden {options.hidden}, words {options.embedding} ({size:,} parameters), lengths "
-        f"{min(options.lengths)} to {max(options.lengths)} in batches of {options.batch}, Adam {options.lr:g}"
+        f"{min(options.lengths)} to {max(options.lengths)} in batches of {options.batch}, "
+        f"dropout {_dropout(options, score):g}, Adam {options.lr:g}"
     )
     measures = [
         ("exact match", figures.exact, ""),
@@ -104,7 +109,7 @@ def _trained(options: Namespace, score: str) -> Seq2Seq:
         score=score,  # type: ignore[arg-type]  # pydantic checks it
         embedding=options.embedding,
         hidden=options.hidden,
-        dropout=0.0,
+        dropout=_dropout(options, score),
     )
     model = Seq2Seq(config)
     optimiser = torch.optim.Adam(model.parameters(), lr=options.lr, fused=True)
@@ -126,6 +131,11 @@ def _trained(options: Namespace, score: str) -> Seq2Seq:
                 f"{score}: step {step + 1} of {options.steps}, loss {loss.item():.4g}, {seconds:.0f} s", file=sys.stderr
             )
     return model.eval()
+
+
+def _dropout(options: Namespace, score: str) -> float:
+    """What one state can carry would be less with dropout: without attention there is none."""
+    return 0.0 if score == "none" else float(options.dropout)
 
 
 def draw_words(count: int, length: int, generator: torch.Generator) -> Tensor:

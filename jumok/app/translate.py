@@ -69,7 +69,7 @@ def command(
         str | None,
         typer.Option(
             help="Of --align and --show: attention (seq2seq); mean, layer N, or layer N, head M (Transformer); each "
-            "also with ', next step'. Default: attention, or mean, next step.",
+            "also with ', next step'. Default: attention, or mean.",
             show_default=False,
         ),
     ] = None,
@@ -154,16 +154,14 @@ class _Work:
 
     def _fitting(self, sentences: Sequence[str], before: int) -> list[str]:
         """The sentences, those that are far too long made empty; what the model does not know is noted."""
-        from jumok.symbols import UNK
-
         fitting = []
-        encoded = self.run.source.encode_all([self.run.cased(text) for text in sentences])
-        for number, (text, ids) in enumerate(zip(sentences, encoded, strict=True), before + 1):
-            if len(ids) > self.run.longest:
-                self._long.append(number)
-            elif UNK in ids:
-                self._unknown.update(dict.fromkeys(self.run.source.unknown(self.run.cased(text))))
-            fitting.append(text if len(ids) <= self.run.longest else "")
+        for number, (text, (length, unknown)) in enumerate(
+            zip(sentences, self.run.inspect(sentences), strict=True), before + 1
+        ):
+            fits = length <= self.run.longest
+            fitting.append(text if fits else "")
+            self._unknown.update(dict.fromkeys(unknown if fits else ()))
+            self._long += [] if fits else [number]
         return fitting
 
     def tell(self) -> None:

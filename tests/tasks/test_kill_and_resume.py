@@ -8,8 +8,8 @@ import time
 
 import pytest
 import torch
+from breaking import same_end
 from small_runs import TINY
-from test_fit import same_end
 
 from jumok.app.cli import run
 from jumok.tasks.checkpoint import load_state

@@ -79,13 +79,16 @@ def readings(run: PairRun, *, heads: bool = False) -> tuple[str, ...]:
 
 
 def reading_named(name: str | None, names: Sequence[str]) -> str:
-    """The reading that is meant; None: the one that aligns best as a rule.
+    """The reading that is meant; None: the mean over all layers and heads, of each word's own step.
+
+    The next step's row aligns better in deep models (Chen et al. 2020, arXiv 2004.14837), the step's own in small ones:
+    of two layers on generated pairs, with an AER of 0.09 against 0.76. `jumok measure` tells for a given model.
 
     Raises:
         JumokError: there is no such reading.
     """
     if name is None:
-        return "attention" if "attention" in names else f"mean, {NEXT}"  # a Transformer is fed before it attends
+        return "attention" if "attention" in names else "mean"
     if name not in names:
         raise JumokError(f"no reading {name!r}: {suggest(name, names)}")
     return name

@@ -15,6 +15,7 @@ from torch import nn
 from jumok import systems
 from jumok.data.vocabulary import Vocabulary, load_vocabulary
 from jumok.errors import JumokError
+from jumok.symbols import UNK
 from jumok.tasks.decoding import Writer, translate_ids
 from jumok.tasks.run import CONFIG, Run, configure_system, with_weights
 from jumok.tasks.translate.settings import RunConfig
@@ -111,6 +112,14 @@ class PairRun(Run):
     def cased(self, text: str) -> str:
         """A text in the case that the model was trained on."""
         return text.lower() if self.config.data.lowercase else text
+
+    def inspect(self, texts: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
+        """For each source sentence: how many tokens it has, and what of it the vocabulary does not know."""
+        cased = [self.cased(text) for text in texts]
+        return [
+            (len(ids), self.source.unknown(text) if UNK in ids else ())
+            for text, ids in zip(cased, self.source.encode_all(cased), strict=True)
+        ]
 
     @property
     def longest(self) -> int:

@@ -130,7 +130,7 @@ def test_what_the_vocabulary_does_not_know_is_aligned_under_its_own_name(cut, ru
 
 def test_the_reading_that_is_meant(run, attentive):
     assert reading_named(None, readings(run)) == "attention"
-    assert reading_named(None, readings(attentive)) == "mean, next step"
+    assert reading_named(None, readings(attentive)) == "mean"
     assert reading_named("layer 2", readings(attentive)) == "layer 2"
     with pytest.raises(JumokError, match="no reading 'layer 3': did you mean 'layer 2'"):
         reading_named("layer 3", readings(attentive))

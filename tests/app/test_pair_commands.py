@@ -1,0 +1,377 @@
+import csv
+import gzip
+import json
+import shutil
+
+import pytest
+import sacrebleu
+import torch
+import yaml
+from app_helpers import start
+from pair_helpers import SMALL, TRANSFORMER, settings_of, untrained, write_reversed
+from PIL import Image
+
+from jumok.app.options import with_settings
+from jumok.app.train import PANELS
+from jumok.data.pairs import read_pairs
+from jumok.tasks.checkpoint import load_state
+from jumok.tasks.translate.run import PairRun
+
+TINY = [*SMALL, "--option", "layers=1", "--epochs", "1"]
+LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    return write_reversed(tmp_path_factory.mktemp("few") / "pairs", train=80)
+
+
+@pytest.fixture(scope="module")
+def blind(tmp_path_factory, reversals):
+    folder = tmp_path_factory.mktemp("blind") / "run"
+    untrained(folder, settings_of(reversals, options={"score": "none"}))
+    return folder
+
+
+# -- train -------------------------------------------------------------------------------------
+
+
+def test_a_run_folder_comes_out_and_says_what_it_is(reverser, reversals):
+    assert {path.name for path in reverser.iterdir()} == {
+        "card.md", "checkpoints", "config.yaml", "logs", "metrics.csv", "source.vocabulary", "target.vocabulary",
+        "weights.safetensors",
+    }  # fmt: skip
+    card = (reverser / "card.md").read_text()
+    rows = list(csv.DictReader((reverser / "metrics.csv").open()))
+    best = max(rows, key=lambda row: (float(row["val_chrf"]), -float(row["val_loss"])))
+    for words in (
+        "# reverser",
+        "A seq2seq of ",
+        "weights that translates, from 16 to 16 entries (words).",
+        f"| pairs | {reversals}: 1,500 train, 60 val, 60 test |",
+        f"| validation chrF, mean over sentences | {float(best['val_chrf']):.2f}, greedy |",
+        f"| validation, exactly as wanted | {float(best['val_exact']):.1%} |",
+        f"| validation loss per token | {float(best['val_loss']):.4f} |",
+        "% of what is computed is padding",
+        f"averaged, of epoch {best['epoch']} of 8",
+        "target tokens/s in training",
+        "sentencepiece",
+    ):
+        assert words in card
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 9))
+    assert float(rows[-1]["train_loss"]) < 0.3 * float(rows[0]["train_loss"])
+
+
+def test_it_tells_what_it_found_and_how_it_went(jumok, few, tmp_path):
+    said = jumok("train", few, "--out", tmp_path / "run", *TINY)
+    assert (said.status, said.err) == (0, "")
+    for words in (
+        "source: 16 entries (words); 100.00% of the text known; 100.00% of the sentences come back unchanged",
+        "padding: ",
+        "80 training and 60 validation pairs; seq2seq with ",
+        "epoch 1/1  val_loss ",
+        "best epoch 1 of 1: validation chrF ",
+        "target tokens/s on cpu",
+        f"next: jumok eval {tmp_path / 'run'}",
+    ):
+        assert words in said.out
+
+
+def test_what_is_to_be_trained_follows_from_the_data(jumok, few, tmp_path):
+    words = [word for word in TINY if word not in ("--system", "seq2seq")]
+    rows = [line.split("\t") for line in (few / "train.tsv").read_text().splitlines()]
+    for side, name in enumerate(("one", "two")):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress("\n".join(row[side] for row in rows).encode()))
+    for number, data in enumerate([[few], [few / "train.tsv"], [tmp_path / "one.gz", tmp_path / "two.gz"]]):
+        out = tmp_path / str(number)
+        said = jumok("train", *data, "--out", out, *words)
+        assert said.status == 0, said.err
+        assert yaml.safe_load((out / "config.yaml").read_text())["task"] == "translate"
+    configs = [yaml.safe_load((tmp_path / str(number) / "config.yaml").read_text())["found"] for number in (1, 2)]
+    assert configs[0] == configs[1]
+
+
+def test_the_same_file_twice_is_warned_of(jumok, few, tmp_path):
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join(line.split("\t")[0] + "\n" for line in (few / "train.tsv").read_text().splitlines()))
+    said = jumok("train", lines, lines, "--out", tmp_path / "run", *TINY)
+    assert said.status == 0
+    assert f"warning: {lines} is given as source and as target" in said.out
+
+
+def test_a_finished_run_resumes_to_the_same(jumok, few, tmp_path, monkeypatch):
+    monkeypatch.chdir(few)
+    assert jumok("train", "train.tsv", "--val-pairs", "val.tsv", "--out", tmp_path / "run", *TINY).status == 0
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in ("metrics.csv", "weights.safetensors")}
+    monkeypatch.chdir(tmp_path)
+    assert jumok("train", "--resume", "run").status == 0
+    assert before == {name: (tmp_path / "run" / name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "message"),
+    [
+        ({"a": "x\ny\n", "b": "x\n"}, ["a", "b"], "a has 2 lines and b has 1: line-aligned files have equally many"),
+        ({"a.tsv": b"x\ty\n\xff\ty\n"}, ["a.tsv"], "a.tsv, line 2: byte 0xff is not valid UTF-8"),
+        ({"a.tsv": "x\ty\nno tab\n"}, ["a.tsv"], "a.tsv, line 2: no TAB; wanted source TAB target"),
+        ({"a.tsv": "\t\n \n"}, ["a.tsv"], "no pair of sentences in a.tsv (2 lines with an empty side)"),
+        ({"a.tsv": ""}, ["a.tsv"], "no pair of sentences in a.tsv"),
+        ({"a.tsv": "x\ty\n" * 9}, ["a.tsv"], "no pair for"),
+        ({}, ["missing.tsv"], "no such file: missing.tsv"),
+        ({"a": "x\n"}, ["a", "missing"], "no such file: missing"),
+        ({"a": "x\n"}, ["a", "a", "a"], "data.pairs"),
+        ({"a/train.de": "x\n", "a/train.en": "y\n", "a/train.fr": "z\n"}, ["a"], "train files ending in de, en, fr"),
+        ({}, ["{few}", "--longest", "1"], "none of the 80 train pairs has at most 1 tokens a side: raise --longest"),
+        ({}, ["{few}", "--vocabulary", "letters"], "data.vocabulary is 'letters'"),
+        ({}, ["{few}", "--vocabulary", "unigram", "--vocabulary-size", "8"], "a vocabulary of 8 has no room"),
+        ({}, ["{few}", "--flips", "none"], "seq2seq has no use for --flips: it is trained on pairs"),
+        ({}, ["{few}", "--batch-size", "8"], "seq2seq has no use for --batch-size"),
+        ({}, ["{few}", "--option", "hiden=3"], "no option 'hiden'"),
+        ({}, ["{few}", "--option", "source_vocabulary=3"], "follows from the data"),
+        ({}, ["{few}", "--system", "transformer", "--sampling", "0.5"], "leave out --teacher-forcing and --sampling"),
+        ({}, ["{few}", "--system", "transformer", "--teacher-forcing", "0.5"], "or use seq2seq"),
+        ({}, ["{few}", "--teacher-forcing", "2"], "training.teacher_forcing is 2.0"),
+        ({}, ["{few}", "--val-fraction", "0.5", "--test-fraction", "0.5"], "leave nothing to train on"),
+        ({}, ["{few}", "--languages", "de"], "languages are two endings, source first, got 'de' alone"),
+        ({}, ["{images}", "--batch-tokens", "99"], "vit-tiny has no use for --batch-tokens: it is trained on images"),
+        ({}, ["--system", "seq2seq"], "no pairs: give a TSV or two line-aligned files"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(
+    jumok, few, coloured, tmp_path, monkeypatch, content, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    for name, text in content.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = sorted(tmp_path.rglob("*"))
+    words = [word.format(few=few, images=coloured) for word in words]
+    said = jumok("train", *words, "--out", "run", "--device", "cpu")
+    assert said.status == 2, said.out
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_resuming_with_other_pairs_is_refused(jumok, few, tmp_path):
+    data = shutil.copytree(few, tmp_path / "data")
+    assert jumok("train", data, "--out", tmp_path / "run", *TINY).status == 0
+    text = (data / "val.tsv").read_text()
+    (data / "val.tsv").write_text(text.split("\n", 1)[1])
+    said = jumok("train", "--resume", tmp_path / "run")
+    assert said.status == 2
+    assert "are not those that this run began with" in said.err
+    assert "'val': 60" in said.err
+    assert "'val': 59" in said.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", [SMALL, TRANSFORMER], ids=["seq2seq", "transformer"])
+def test_two_processes_train_as_one_does(jumok, few, tmp_path, system):
+    more = [*system, "--epochs", "1", "--validate-with", "20"]  # later, a batch of one pair is cut otherwise for two
+    process = start("train", few, "--out", tmp_path / "two", *more, launcher=LAUNCHER)
+    _, error = process.communicate(timeout=240)
+    assert process.returncode == 0, error
+    assert jumok("train", few, "--out", tmp_path / "one", *more).status == 0
+    states = [load_state(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("one", "two")]
+    for name, value in states[0]["state_dict"].items():
+        if not name.endswith("qkv.bias"):  # the keys' part changes nothing: its gradient is noise that Adam blows up
+            torch.testing.assert_close(states[1]["state_dict"][name], value, rtol=1e-3, atol=1e-4)
+    rows = [list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("one", "two")]
+    for one, two in zip(*rows, strict=True):
+        for name, value in one.items():
+            assert float(two[name]) == pytest.approx(float(value), rel=1e-3, abs=1e-6), name
+
+
+# -- the options -------------------------------------------------------------------------------
+
+
+def test_help_names_what_differs_between_kinds_of_data_and_what_belongs_to_one(jumok, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = jumok("train", "--help").out
+    panels = [text.index(f" {name} ─") for name in ("Training", "Images", "Sentence pairs")]
+    assert panels == sorted(panels)
+    places = [text.index(f" --{name} ") for name in ("val-fraction", "flips", "batch-tokens")]
+    assert panels[0] < places[0] < panels[1] < places[1] < panels[2] < places[2]
+    for words in (
+        "default 100 for images, 30 for sentence pairs",
+        "default 0.15 for images, 0.05 and at most 2,000 for sentence pairs",
+        "< 2^63",
+        "<= 1,000,000",
+        "unigram | bpe | words | characters; default unigram",
+    ):
+        assert words in text
+    assert "(training)" not in text
+
+
+def test_a_setting_of_several_models_is_one_option_under_the_common_heading():
+    def command(*, settings):
+        return settings
+
+    wrapped = with_settings(PANELS, leave_out=("images", "pairs"))(command)
+    names = list(wrapped.__signature__.parameters)
+    assert len(names) == len(set(names))
+    given = dict.fromkeys(names) | {"seed": 3, "val_pairs": []}
+    assert wrapped(**given) == {"seed": 3}
+
+
+# -- eval --------------------------------------------------------------------------------------
+
+
+def test_eval_prints_and_writes_figures_and_translations(jumok, reverser, reversals, tmp_path):
+    said = jumok("eval", reverser, "--out", tmp_path / "eval", "--beam", 3)
+    assert (said.status, said.err) == (0, "")
+    report = json.loads((tmp_path / "eval" / "eval.json").read_text())
+    pairs = read_pairs([reversals / "test.tsv"])
+    found = [best.text for best, *_ in PairRun.load(reverser).translate(pairs.sources, beam=3)]
+    assert report["bleu"] == pytest.approx(sacrebleu.corpus_bleu(found, [pairs.targets]).score)
+    assert report["chrf"] == pytest.approx(sacrebleu.corpus_chrf(found, [pairs.targets]).score)
+    assert (report["split"], report["sentences"], report["beam"]) == ("test", 60, 3)
+    assert report["pairs"] == [str(reversals / "test.tsv")]
+    assert report["exact"] >= 0.9
+    assert report["chrf_95"][0] <= report["chrf"] <= report["chrf_95"][1]
+    for words in (
+        "60 pairs (test), beam 3, length penalty 1, ",
+        f"BLEU {report['bleu']:.2f} (95 % interval ",
+        report["bleu_signature"],
+        f"chrF {report['chrf']:.2f} (95 % interval ",
+        report["chrf_signature"],
+        f"exactly as wanted {report['exact']:.1%}",
+        "among the worst:",
+    ):
+        assert words in said.out
+    rows = list(csv.reader((tmp_path / "eval" / "translations.tsv").open(), delimiter="\t"))
+    assert rows[0] == ["source", "reference", "translation", "chrf"]
+    assert [tuple(row[:3]) for row in rows[1:]] == list(zip(pairs.sources, pairs.targets, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "count"),
+    [
+        (["{data}/val.tsv"], "all", 60),
+        (["{data}/val.tsv", "--split", "all"], "all", 60),
+        (["{data}"], "test", 60),
+        (["{data}", "--split", "val"], "val", 60),
+        (["--split", "val"], "val", 60),
+        (["{few}", "--split", "train"], "train", 80),
+        (["{few}/train.tsv"], "all", 80),
+    ],
+)
+def test_which_pairs_are_judged(jumok, reverser, reversals, few, tmp_path, words, part, count):
+    words = [word.format(data=reversals, few=few) for word in words]
+    assert jumok("eval", reverser, *words, "--out", tmp_path / "eval", "--beam", 1).status == 0
+    report = json.loads((tmp_path / "eval" / "eval.json").read_text())
+    assert (report["split"], report["sentences"]) == (part, count)
+
+
+def test_the_file_that_a_run_was_trained_on_is_not_judged_whole(jumok, few, tmp_path):
+    run = untrained(tmp_path / "run", settings_of(few / "train.tsv", val_fraction=0.1, test_fraction=0.2))
+    said = jumok("eval", tmp_path / "run", few / "train.tsv", "--beam", 1)
+    assert said.status == 0
+    report = json.loads((tmp_path / "run" / "eval" / "eval.json").read_text())
+    assert (report["split"], report["sentences"]) == ("test", run.config.found.counts["test"]) == ("test", 16)
+
+
+def test_eval_refuses_in_one_line(jumok, reverser, trained, coloured, few, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    untrained(tmp_path / "no-test", settings_of(few / "train.tsv", test_fraction=0.0))
+    for words, message in (
+        ([reverser, "--split", "all"], "all parts together are not judged"),
+        ([reverser, few / "train.tsv", "--split", "val"], "are judged whole: leave out --split"),
+        ([reverser, "missing.tsv"], "no such file: missing.tsv"),
+        ([reverser, "--batch-size", 3], "no use for --batch-size"),
+        ([reverser, "--length-penalty", -1], "length_penalty is 0 or more"),
+        ([trained, coloured, "--beam", 3], "no use for --beam"),
+        ([trained], "give one folder of images, got 0 paths"),
+        (["no-test"], "there are no test pairs"),
+    ):
+        said = jumok("eval", *words, "--out", "eval")
+        assert said.status == 2
+        assert message in said.err
+        assert said.err.count("\n") == 1
+        assert not (tmp_path / "eval").exists()
+
+
+# -- measure -----------------------------------------------------------------------------------
+
+
+def test_the_reverser_s_alignments_beat_the_diagonal_clearly(jumok, reverser, reversals, tmp_path):
+    gold = reversals / "test.align"
+    said = jumok(
+        "measure", reverser, reversals / "test.tsv", "--alignments", gold, "--out", tmp_path, "--method", "attention"
+    )
+    assert (said.status, said.err) == (0, "")
+    report = json.loads((tmp_path / "measure.json").read_text())
+    assert report["methods"]["attention"]["aer"]["value"] < 0.1
+    assert report["baselines"]["diagonal"]["aer"]["value"] > 0.5
+    assert "attention: AER -0." in said.out
+    assert "better than the diagonal" in said.out
+    assert "not surely" not in said.out
+    with Image.open(tmp_path / "measure.png") as picture:
+        assert min(picture.size) > 200
+
+
+def test_every_reading_is_measured_unless_some_are_named(jumok, transformer, reversals, tmp_path, monkeypatch):
+    monkeypatch.setattr("jumok.app.measure_alignments.AT_ONCE", 7)
+    pairs, gold = reversals / "test.tsv", reversals / "test.align"
+    words = ["measure", transformer, pairs, "--alignments", gold, "--out", tmp_path]
+    assert jumok(*words).status == 0
+    names = list(json.loads((tmp_path / "measure.json").read_text())["methods"])
+    plain = ["mean", "layer 1", "layer 2"]
+    assert names == [name for one in plain for name in (one, f"{one}, next step")]
+    assert jumok(*words, "--method", "layer 2", "--method", "layer 2").status == 0
+    assert list(json.loads((tmp_path / "measure.json").read_text())["methods"]) == ["layer 2"]
+
+
+def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pairs, gold = reversals / "test.tsv", reversals / "test.align"
+    short, wrong, beyond, vague = (tmp_path / name for name in ("short", "wrong", "beyond", "vague"))
+    lines = gold.read_text().splitlines(keepends=True)
+    short.write_text("".join(lines[:-1]))
+    wrong.write_text("".join(["0-0 nonsense\n", *lines[1:]]))
+    beyond.write_text("".join(["0-99\n", *lines[1:]]))
+    vague.write_text("".join(line.replace("-", "p") for line in lines))
+    before = sorted(tmp_path.iterdir())
+    for words, message in (
+        ([reverser, pairs], "measure needs the truth: --masks of images, or --alignments"),
+        ([reverser, pairs, "--alignments", gold, "--masks", gold], "one of the two"),
+        ([reverser, pairs, "--alignments", short], "has links for 59 sentences, but there are 60 pairs"),
+        ([reverser, pairs, "--alignments", wrong], "wrong, line 1: 'nonsense' is no link"),
+        ([reverser, pairs, "--alignments", beyond], "beyond, line 1"),
+        ([reverser, pairs, "--alignments", vague], "no sure link"),
+        ([reverser, pairs, "--alignments", gold, "--one-based"], "counts from 0"),
+        ([reverser, pairs, "--alignments", "missing"], "no such file: missing"),
+        ([reverser, pairs, "--alignments", gold, "--method", "atention"], "did you mean 'attention'"),
+        ([reverser, pairs, "--alignments", gold, "--characters"], "leave out --characters"),
+        ([reverser, pairs, "--alignments", gold, "--tolerance", 3], "no use for --tolerance"),
+        ([reverser, pairs, "--alignments", gold, "--split", "val"], "no use for --split"),
+        ([trained, pairs, "--masks", gold, "--one-based"], "no use for --one-based"),
+        ([blind, pairs, "--alignments", gold], "no attention to its source (score none)"),
+        ([trained, pairs, "--alignments", gold], "wanted one that was trained to translate"),
+        (["nowhere", pairs, "--alignments", gold], "no run at nowhere"),
+    ):
+        said = jumok("measure", *words, "--out", "measure")
+        assert said.status == 2, words
+        assert message in said.err
+        assert said.err.count("\n") == 1
+        assert sorted(tmp_path.iterdir()) == before
+
+
+# -- sample ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["dates", "reversal", "substitution"])
+def test_samples_are_written_and_can_be_trained_on(jumok, tmp_path, kind):
+    said = jumok("sample", kind, tmp_path / kind, "--train", 60, "--val", 10, "--test", 10, "--seed", 3)
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith(f"80 pairs in {tmp_path / kind}, their alignments beside them\nnext: jumok train ")
+    again = said.out.split("next: jumok ")[1].split()
+    words = [word for word in again if word not in ("--out", again[-1])]
+    wish = ["--epochs", 1, "--device", "cpu", "--threads", 1, "--option", "hidden=8", "--option", "embedding=4"]
+    assert jumok(*words, "--out", tmp_path / "run", *wish).status == 0
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["found"]["counts"] == {"train": 60, "val": 10, "test": 10}
+    said = jumok("sample", kind, tmp_path / kind, "--train", -1)
+    assert said.status == 2
+    assert said.err.count("\n") == 1
