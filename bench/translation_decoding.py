@@ -7,7 +7,8 @@ tokens with its </s>, and no sentence leaves the batch before. Ours: nothing but
 `max_output_length` are 14. Each worker is a process of its own; they take turns, one batch each, and medians count.
 
 *As shipped*: ours has the allocator settings of `jumok translate` (`jumok.memory`) and the peer has none; *same
-allocator*: both have them. Peak memory is what Linux keeps (VmHWM) over what was resident once the model was built.
+allocator*: both have them. Peak memory is what Linux keeps (VmHWM) over what was resident once the model was built; for
+the recurrent model of ours, numba and the compiled loops of its score are in it, which load at the first step.
 """
 
 from __future__ import annotations

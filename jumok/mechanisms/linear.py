@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 __all__ = ["Linear", "by_convolution", "linear"]
 
+SMALL_BATCH = 16
 ROWS = 1024  # with fewer rows than this, setting the convolution up costs what it gains
 
 
@@ -52,5 +53,7 @@ def by_convolution(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
 def _gains(tokens: Tensor) -> bool:
     """Whether oneDNN takes these tokens, and there are enough of them."""
     many = tokens.dim() == 3 and len(tokens) > 1 and len(tokens) * tokens.shape[1] >= ROWS
+    # PyTorch keeps 1 x 1 convolutions of small batches from oneDNN where there is one thread, and takes a slow loop
+    many = many and (len(tokens) >= SMALL_BATCH or torch.get_num_threads() > 1) and tokens.is_contiguous()
     exact = tokens.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return many and exact and tokens.device.type == "cpu" and torch.backends.mkldnn.is_available()

@@ -48,9 +48,25 @@ def convolutions(monkeypatch):
 
 
 def test_chosen_in_training_with_many_tokens(convolutions):
-    layer, many = Linear(4, 6), torch.randn(4, ROWS // 4, 4)
+    layer, many = Linear(4, 6), torch.randn(16, ROWS // 16, 4)
     torch.testing.assert_close(layer(many), F.linear(many, layer.weight, layer.bias), atol=1e-5, rtol=1e-5)
     assert len(convolutions) == torch.backends.mkldnn.is_available()
+
+
+@pytest.mark.parametrize(("threads", "chosen"), [(1, 0), (2, 1)])
+def test_few_examples_of_many_tokens_need_several_threads(convolutions, threads, chosen):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        linear(torch.randn(4, ROWS, 4), torch.randn(6, 4), None)
+    finally:
+        torch.set_num_threads(before)
+    assert len(convolutions) == (chosen and torch.backends.mkldnn.is_available())
+
+
+def test_strided_tokens_go_the_usual_way(convolutions):
+    linear(torch.randn(ROWS // 16, 16, 4).transpose(0, 1), torch.randn(6, 4), None)
+    assert not convolutions
 
 
 @pytest.mark.parametrize(
