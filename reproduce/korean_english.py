@@ -26,9 +26,9 @@ ABOUT = (
 )
 FILES = ("jhe-dev", "jhe-eval", "news-dev", "news-test")
 FLAGS = (
-    "--system transformer --vocabulary unigram --vocabulary-size 4000 --shared --precision bf16 --epochs 12 "
-    "--batch-tokens 1000 --validate-with 100 --lr 0.0015 --val-fraction 0.06 --test-fraction 0.1 --option width=192 --option layers=3 "
-    "--option heads=4 --option dropout=0.3 --option word_dropout=0.1"
+    "--system transformer --vocabulary unigram --vocabulary-size 4000 --shared --precision bf16 --epochs 20 "
+    "--batch-tokens 1000 --validate-with 100 --lr 0.0015 --val-fraction 0.06 --test-fraction 0.1 "
+    "--option width=192 --option layers=3 --option heads=4 --option dropout=0.3 --option word_dropout=0.1"
 )
 RECIPES = {
     "en-ko": Recipe("Transformer, English to Korean", FLAGS),
