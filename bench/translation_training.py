@@ -159,11 +159,6 @@ def their_training(system: str, alike: bool) -> Step:
     return step
 
 
-def a_product(name: str) -> Step:
-    """A large square product of matrices."""
-    return product(name)[0]
-
-
 # -- what is measured ---------------------------------------------------------------------------
 
 
@@ -196,7 +191,7 @@ def _workers(system: str, threads: int) -> dict[str, Worker]:
         LOW: Worker(our_training, system, True, threads=threads, keep=True),
         PEER: Worker(their_training, system, False, threads=threads, keep=False),
         PEER_KEPT: Worker(their_training, system, True, threads=threads, keep=True),
-        **{name: Worker(a_product, name, threads=threads, keep=False) for name in PRODUCTS},
+        **{name: Worker(product, name, threads=threads, keep=False) for name in PRODUCTS},
     }
 
 

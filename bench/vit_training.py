@@ -14,11 +14,8 @@ token after its attention. The fraction of the peak counts only the work that is
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from multiprocessing.connection import Connection
-from types import TracebackType
 
 import torch
 from torch import nn
@@ -26,7 +23,7 @@ from torch.nn import functional as F
 
 from bench import torchvision_names
 from bench.table import Row, interleaved
-from jumok.memory import keep_freed
+from bench.workers import Step, Worker
 from jumok.systems.vit import ViT, ViTConfig
 
 SIDE, PATCH, WIDTH, DEPTH, HEADS, BATCH, CLASSES = 32, 4, 192, 9, 3, 128, 10
@@ -75,8 +72,8 @@ MODELS: Mapping[str, Callable[[], nn.Module]] = {"ours": ours, "timm": timm, "vi
 # -- the work, one process each -----------------------------------------------------------------
 
 
-def training_step(name: str) -> tuple[Callable[[], object], int]:
-    """A step of the model named, and how many parameters it has."""
+def training_step(name: str) -> Step:
+    """A step of the model named."""
     torch.manual_seed(0)
     model = MODELS[name]().train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
@@ -87,57 +84,16 @@ def training_step(name: str) -> tuple[Callable[[], object], int]:
         F.cross_entropy(model(images), labels).backward()
         optimiser.step()
 
-    return step, sum(parameter.numel() for parameter in model.parameters())
+    return step
 
 
-def product(name: str) -> tuple[Callable[[], object], int]:
-    """A large square product of matrices, by MKL or by oneDNN, and how many operations it takes."""
+def product(name: str) -> Step:
+    """A large square product of matrices, by MKL or by oneDNN."""
     square = torch.randn(SQUARE, SQUARE)
     pixels = square.view(2, SQUARE // 2, 1, SQUARE).permute(0, 3, 1, 2)  # its rows are the pixels of two images
     kernel = square[:, :, None, None]
     steps = (lambda: torch.mm(square, square), lambda: F.conv2d(pixels, kernel))
-    return dict(zip(PRODUCTS, steps, strict=True))[name], 2 * SQUARE**3
-
-
-def serve(pipe: Connection, name: str, threads: int, keep: bool) -> None:
-    """Build what is named, say its size, and do a step whenever asked."""
-    torch.set_num_threads(threads)
-    if keep:
-        keep_freed()
-    step, size = training_step(name) if name in MODELS else product(name)
-    pipe.send(size)
-    while pipe.recv():
-        step()
-        pipe.send(None)
-
-
-class Worker:
-    """A process that does steps when it is told to."""
-
-    def __init__(self, name: str, threads: int, *, keep: bool) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, name, threads, keep), daemon=True)
-        self._process.start()
-        theirs.close()
-        try:
-            self.size: int = self._pipe.recv()
-        except EOFError:
-            raise SystemExit(f"{name} did not start, see above; the peers are installed by: make bench-peers") from None
-
-    def step(self) -> None:
-        """Do one step; returns when it is done."""
-        self._pipe.send(True)
-        self._pipe.recv()
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.join()
+    return dict(zip(PRODUCTS, steps, strict=True))[name]
 
 
 # -- what is measured ---------------------------------------------------------------------------
@@ -158,7 +114,8 @@ def _block(queries: int) -> int:
 
 def run(threads: int = 2) -> list[Row]:
     """All rows of this bench."""
-    shipped, sizes = _timed(
+    sizes = {name: sum(parameter.numel() for parameter in make().parameters()) for name, make in MODELS.items()}
+    shipped = _timed(
         {
             "ours": ("ours", True),
             "ours, usual allocator": ("ours", False),
@@ -166,20 +123,21 @@ def run(threads: int = 2) -> list[Row]:
         },
         threads,
     )
-    same, _ = _timed({name: (name, True) for name in MODELS}, threads)
+    same = _timed({name: (name, True) for name in MODELS}, threads)
     rows = [_against(peer, shipped, sizes, "as shipped") for peer in PEERS]
     rows += [_against(peer, same, sizes, "same allocator") for peer in PEERS]
     return [*rows, _allocator(shipped), _of_peak(shipped)]
 
 
-def _timed(workers: Mapping[str, tuple[str, bool]], threads: int) -> tuple[dict[str, float], dict[str, int]]:
-    """Median seconds of each worker's step, and the workers' sizes."""
+def _timed(workers: Mapping[str, tuple[str, bool]], threads: int) -> dict[str, float]:
+    """Median seconds of each worker's step."""
     with ExitStack() as stack:
-        started = {
-            label: stack.enter_context(Worker(name, threads, keep=keep)) for label, (name, keep) in workers.items()
+        begun = {
+            label: Worker(training_step if name in MODELS else product, name, threads=threads, keep=keep)
+            for label, (name, keep) in workers.items()
         }
-        times = interleaved({label: worker.step for label, worker in started.items()}, ROUNDS)
-        return times, {label: worker.size for label, worker in started.items()}
+        started = {label: stack.enter_context(worker) for label, worker in begun.items()}
+        return interleaved({label: worker.step for label, worker in started.items()}, ROUNDS)
 
 
 def _against(peer: str, times: Mapping[str, float], sizes: Mapping[str, int], how: str) -> Row:
