@@ -294,6 +294,7 @@ def test_what_is_wrong_is_one_line_and_nothing_is_written(
         (gzip.compress(b"words and more words\n" * 99)[:-9], "is damaged or cut short"),
         (b"a" * (LONGEST_LINE + 1), "line 1: longer than 1024 KiB"),
     ],
+    ids=["no UTF-8", "cut short", "long line"],
 )
 def test_files_that_do_not_do_are_refused(jumok, reverser, tmp_path, content, message):
     path = tmp_path / "in.txt"

@@ -124,7 +124,7 @@ def test_a_wrong_file_is_named_with_what_was_wanted(tmp_path, content, said, pac
     assert said in str(error.value)
 
 
-@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(idx(2, 3, 3) * 50)[:-20]])
+@pytest.mark.parametrize("content", [b"no gzip at all", gzip.compress(idx(2, 3, 3) * 50)[:-20]], ids=["other", "cut"])
 def test_a_broken_gz_is_named(tmp_path, content):
     path = tmp_path / "images.gz"
     path.write_bytes(content)
