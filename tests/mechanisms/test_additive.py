@@ -171,9 +171,12 @@ def test_the_gradient_can_be_differentiated():
         torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-3)
 
 
-def test_half_precision_takes_the_way_of_torch():
-    inputs = [tensor.detach().bfloat16() for tensor in draw(2, 3, 4, 20)]
-    assert torch.equal(fast_scores(*inputs), blockwise_scores(*inputs))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_single_on_a_cpu(dtype):
+    inputs = [tensor.detach().to(dtype) for tensor in draw(2, 3, 4, 20)]
+    got = fast_scores(*inputs)
+    assert got.dtype == torch.float32
+    torch.testing.assert_close(got, scores(*(tensor.float() for tensor in inputs)), atol=1e-5, rtol=1e-5)
 
 
 # -- the compiled loops -------------------------------------------------------------------------

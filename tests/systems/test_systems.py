@@ -11,8 +11,18 @@ from jumok.systems.vit import ViT, ViTConfig
 PARAMETERS = {"vit-nano": 0.57e6, "vit-tiny": 5.7e6, "vit-small": 22.1e6, "vit-base": 86.6e6}  # as published, but nano
 
 
-def test_names():
-    assert systems.names() == list(PARAMETERS)
+def test_names_and_tasks():
+    tasks = {name: systems.task_of(name) for name in systems.names()}
+    assert tasks == {**dict.fromkeys(PARAMETERS, "classify"), "seq2seq": "translate", "transformer": "translate"}
+
+
+@pytest.mark.parametrize("name", ["seq2seq", "transformer"])
+def test_a_system_built_by_name_writes(name):
+    config = systems.configure(name, source_vocabulary=9, target_vocabulary=7)
+    model = systems.build(name, config).eval()
+    source, target = torch.tensor([[4, 5, 3]]), torch.tensor([[2, 4]])
+    assert model(source, target).shape == (1, 2, 7)
+    assert isinstance(config, systems.config_of(name))
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
