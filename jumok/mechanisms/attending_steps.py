@@ -64,8 +64,23 @@ def run(
         low = torch.get_autocast_dtype(device)
         tensors = [tensor.float() if tensor is not None and tensor.dtype == low else tensor for tensor in tensors]
     with torch.autocast(device, enabled=False):
-        outputs, looks = _Steps.apply(cell, low, *tensors)  # type: ignore[no-untyped-call]
+        how = _How(cell, low, torch.is_grad_enabled())
+        outputs, looks = _Steps.apply(how, *tensors)  # type: ignore[no-untyped-call]
     return outputs, looks
+
+
+class _How(NamedTuple):
+    """What the loop is told beside its tensors.
+
+    Args:
+        cell: name of one of `FAST_CELLS`.
+        low: the lower precision of the products with weights; None: that of the weights.
+        learns: a backward pass may follow.
+    """
+
+    cell: str
+    low: torch.dtype | None
+    learns: bool
 
 
 class _Steps(torch.autograd.Function):
@@ -73,14 +88,14 @@ class _Steps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, cell: str, low: torch.dtype | None, inputs: Tensor, keys: Tensor, values: Tensor, allowed: Tensor,
-        g: Tensor, c: Tensor | None, u3: Tensor, b3: Tensor | None, query: Tensor | None, w: Tensor | None,
+        ctx: Any, how: _How, inputs: Tensor, keys: Tensor, values: Tensor, allowed: Tensor, g: Tensor,
+        c: Tensor | None, u3: Tensor, b3: Tensor | None, query: Tensor | None, w: Tensor | None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         steps = len(inputs)
-        low = low or u3.dtype
+        low = how.low or u3.dtype
         u3, query = u3.to(low), None if query is None else query.to(low)
-        look = _Dots(keys, allowed) if query is None or w is None else _Additive(keys, allowed, query, w, steps)
-        cells = FAST_CELLS[cell](steps, g, c)
+        look = _Dots(keys, allowed) if query is None or w is None else _Additive(keys, allowed, query, w, how.learns)
+        cells = FAST_CELLS[how.cell](steps, g, c)
         looks = values.new_empty(steps, len(values), values.shape[1])  # a
         for i in range(steps):
             g = cells.states[i]
@@ -114,7 +129,7 @@ class _Steps(torch.autograd.Function):
         d_recurrents = cells.d_recurrent.flatten(0, 1)
         d_keys, d_query, d_w = look.gradients(cells.states[:-1], before)
         return (
-            None, None, cells.d_given, d_keys, torch.bmm(looks.permute(1, 2, 0), cells.d_given.transpose(0, 1)), None,
+            None, cells.d_given, d_keys, torch.bmm(looks.permute(1, 2, 0), cells.d_given.transpose(0, 1)), None,
             d_g, cells.d_c, _times(d_recurrents.T, before), d_recurrents.sum(0) if ctx.biased else None, d_query, d_w,
         )  # fmt: skip
 
@@ -154,17 +169,18 @@ class _Dots:
 class _Additive:
     """score = w . tanh(W g_{i-1} + k)."""
 
-    def __init__(self, keys: Tensor, allowed: Tensor, query: Tensor, w: Tensor, steps: int) -> None:
-        self.keys, self.w = keys.detach().requires_grad_(), w.detach().requires_grad_()
-        self.allowed, self.query = allowed, query
+    def __init__(self, keys: Tensor, allowed: Tensor, query: Tensor, w: Tensor, learns: bool) -> None:
+        self.keys, self.w = (tensor.detach().requires_grad_(learns) for tensor in (keys, w))
+        self.allowed, self.query, self.learns = allowed, query, learns
         self.kept: list[tuple[Tensor, Tensor]] = []
 
     def scores(self, g: Tensor) -> Tensor:
         """(sentences, places), with a graph of its own that ends at the projected query."""
-        projected = _times(g, self.query.T)[:, None].requires_grad_()
-        with torch.enable_grad():
+        projected = _times(g, self.query.T)[:, None].requires_grad_(self.learns)
+        with torch.set_grad_enabled(self.learns):
             found = fast_scores(projected, self.keys, self.w, self.allowed)
-        self.kept.append((projected, found))
+        if self.learns:
+            self.kept.append((projected, found))
         return found.detach()[:, 0]
 
     def prepare(self, steps: int) -> None:

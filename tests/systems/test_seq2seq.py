@@ -272,3 +272,15 @@ def test_it_learns_to_reverse_and_looks_where_it_must():
     assert right.float().mean() > 0.98
     diagonal = seen[0].weights[:, :length, :length].flip(-1).diagonal(dim1=1, dim2=2)
     assert diagonal.mean() > 2 / length
+
+
+@pytest.mark.parametrize("score", ["additive", "general", "dot"])
+def test_inference_mode_gives_the_same(score):
+    torch.manual_seed(0)
+    config = Seq2SeqConfig(source_vocabulary=9, target_vocabulary=8, embedding=6, hidden=8, score=score)
+    model = Seq2Seq(config).eval()
+    source, target = torch.tensor([[5, 8, 3], [4, 3, 0]]), torch.tensor([[2, 4, 6], [2, 5, 0]])
+    wanted = model(source, target)
+    for off in (torch.no_grad(), torch.inference_mode()):
+        with off:
+            assert torch.equal(model(source, target), wanted)
