@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from jumok.attention import Scale
+from jumok.axes import Axis
 from jumok.geometry import Grid
 from jumok.records import Attended
+
+Axes = tuple[Axis, Axis | tuple[Axis, ...]]
+"""Queries and keys; keys one for all images, or one axis for each."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,9 @@ class Call:
         run: number of the model's forward pass within the `with` block.
         grids, text, pixels, batch: what had been seen of the input until then (see `Sight`).
         number: of the call within the `with` block.
+        axes: who looks and what is seen, where the mechanism said it; None: tokens, to be found from the input.
+            Keys may be one axis per image, as glimpses are.
+        scale: what the weights mean.
         marks: (batch, keys, numbers) for a call of one query: a few numbers of each key, by which the past that a row
             brought along is known again, wherever a beam search puts the row.
     """
@@ -35,6 +43,8 @@ class Call:
     batch: int | None
     number: int
     marks: Tensor | None
+    axes: Axes | None = None
+    scale: Scale = Scale.DISTRIBUTION
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from jumok import torch_multi_head
-from jumok.calls import Call, Fed, Sight
+from jumok.attention import Scale
+from jumok.calls import Axes, Call, Fed, Sight
 from jumok.geometry import Grid
 from jumok.records import Attended, DotProduct, Given
 
@@ -196,9 +197,12 @@ class Recorder(TorchFunctionMode):
 
     # -- mechanisms that tell of themselves -----------------------------------------------------
 
-    def saw_reported(self, weights: Tensor) -> None:
-        """Weights that a mechanism of ours formed: (batch, [heads,] queries, keys)."""
-        self._keep(Given(weights, _four_heads), weights.dim())
+    def saw_reported(self, found: Tensor | Attended, axes: Axes | None, scale: Scale) -> None:
+        """What a mechanism of ours tells of itself; see `report`."""
+        if isinstance(found, Tensor):
+            self._keep(Given(found, _four_heads), found.dim(), axes=axes, scale=scale)
+        else:
+            self._keep(found, 4 if found.shape[1] > 1 else 3, axes=axes, scale=scale)
 
     @contextmanager
     def looking_away(self) -> Iterator[None]:
@@ -219,7 +223,15 @@ class Recorder(TorchFunctionMode):
         arrange = functools.partial(_arrange, dim=seen.dim, heads=heads)
         self._keep(Given(softmax, arrange), softmax.dim() if heads is None else 4, path, seen.marks)
 
-    def _keep(self, attended: Attended, rank: int, path: str | None = None, marks: Tensor | None = None) -> None:
+    def _keep(
+        self,
+        attended: Attended,
+        rank: int,
+        path: str | None = None,
+        marks: Tensor | None = None,
+        axes: Axes | None = None,
+        scale: Scale = Scale.DISTRIBUTION,
+    ) -> None:
         place, frame = self._place()
         if frame is not None and frame is not self._run_frame:
             if self._run_frame is not None:
@@ -231,7 +243,7 @@ class Recorder(TorchFunctionMode):
         self.calls.append(
             Call(
                 place if path is None else path, attended, rank, self._run,
-                tuple(sight.grids), sight.text, sight.pixels, sight.batch, len(self.calls), marks,
+                tuple(sight.grids), sight.text, sight.pixels, sight.batch, len(self.calls), marks, axes, scale,
             )
         )  # fmt: skip
 
@@ -383,17 +395,26 @@ def recording(recorder: Recorder) -> Iterator[None]:
         recorder.forget()
 
 
-def report(weights: Tensor) -> None:
+def report(found: Tensor | Attended, axes: Axes | None = None, scale: Scale = Scale.DISTRIBUTION) -> None:
     """Tell whoever watches of weights that no call shows: for mechanisms with a kernel or a loop of their own.
 
-    Costs nothing when nobody watches.
+    Costs nothing when nobody watches; where the axes cost something to make, ask `watched()` first.
 
     Args:
-        weights: (batch, queries, keys) or (batch, heads, queries, keys), each row a distribution.
+        found: (batch, queries, keys) or (batch, heads, queries, keys), or a record that gives these when asked.
+        axes: who looks and what is seen; keys one axis for all images or a tuple of one for each. None: tokens, whose
+            meaning is found from the input, as for any call of attention.
+        scale: what the weights mean.
     """
     recorder: Recorder | None = getattr(_eyes, "recorder", None)
     if recorder is not None and not recorder.muted:
-        recorder.saw_reported(weights)
+        recorder.saw_reported(found, axes, scale)
+
+
+def watched() -> bool:
+    """Whether anybody in this thread watches and would hear what is reported now."""
+    recorder: Recorder | None = getattr(_eyes, "recorder", None)
+    return recorder is not None and not recorder.muted
 
 
 def unseen() -> AbstractContextManager[None]:

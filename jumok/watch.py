@@ -132,7 +132,38 @@ class Seen:
             queries = One(queries.label(index))
         weights = call.attended.weights(None if query is None else [index])
         weights = weights.reshape(*self._lead_sizes(call), *weights.shape[-2:])
-        return AttentionMap(weights, queries, keys, lead, Scale.DISTRIBUTION, source)
+        return AttentionMap(weights, queries, keys, lead, call.scale, source)
+
+    def of_image(self, name: str | int, batch: int) -> AttentionMap:
+        """The weights of one call for one image of the batch, whose axis may be its own, as glimpses are.
+
+        Args:
+            name: of the call.
+            batch: number of the image.
+        Returns:
+            ([head,] queries, keys).
+        Raises:
+            JumokError: no such call, or no such image.
+        """
+        number = self._number(name)
+        call = self._calls[number]
+        queries, keys = call.axes or (None, None)
+        if queries is None or not isinstance(keys, tuple):
+            return self._map(name, None).at(batch=batch)
+        if not -len(keys) <= batch < len(keys):
+            raise JumokError(f"batch={batch} is outside the {len(keys)} images of this map")
+        weights = call.attended.weights()[batch].float()
+        lead = ("head",) if call.rank >= 4 else ()
+        weights = weights if lead else weights[0]
+        return AttentionMap(weights, queries, keys[batch], lead, call.scale, self.names[number])
+
+    def in_image(self) -> list[str]:
+        """The calls that their mechanism itself placed in the image: glimpses, windows, gates over places."""
+        return [
+            name
+            for name, call in zip(self.names, self._calls, strict=True)
+            if call.axes is not None and _of_first(call.axes[1]).in_image
+        ]
 
     def _number(self, name: str | int) -> int:
         names = self.names
@@ -145,6 +176,18 @@ class Seen:
         if name not in names:
             raise JumokError(f"no attention call {name!r} was seen: {suggest(name, names)}")
         return names.index(name)
+
+    def axes(self, name: str | int) -> tuple[Axis, Axis]:
+        """Who looks and what is seen in one call; of keys that differ by image, those of the first.
+
+        Raises:
+            JumokError: no such call, or the tokens fit no grid that was seen.
+        """
+        call = self._calls[self._number(name)]
+        if call.axes is None:
+            return self._axes(call)
+        queries, keys = call.axes
+        return queries, _of_first(keys)
 
     # -- a part of what was seen ----------------------------------------------------------------
 
@@ -260,14 +303,16 @@ class Seen:
     @cached_property
     def _chain(self) -> tuple[list[Attended], Axis]:
         """The self-attention layers of one forward pass, which all have the same tokens."""
-        if not self._calls:
+        calls = [call for call in self._calls if call.axes is None]
+        if not calls:
             raise _nothing_seen()
-        if len({call.run for call in self._calls}) > 1:
+        if len({call.run for call in calls}) > 1:
             raise JumokError(
                 f"the model ran {len(self.passes)} times in the block, and a chain is of one pass: "
                 "choose with seen.passes[number]"
             )
-        sizes = {name: call.attended.shape[2:] for name, call in zip(self.names, self._calls, strict=True)}
+        named = zip(self.names, self._calls, strict=True)
+        sizes = {name: call.attended.shape[2:] for name, call in named if call.axes is None}
         if len(set(sizes.values())) > 1 or any(queries != keys for queries, keys in sizes.values()):
             listed = ", ".join(f"{name} {q} x {k}" for name, (q, k) in list(sizes.items())[:6])
             raise JumokError(
@@ -275,13 +320,13 @@ class Seen:
                 "seen.only(prefix), or read single maps with seen[name]; call model.eval() if it is in training mode, "
                 "where it may compute only some of the tokens"
             )
-        windowed = next((c for c in self._calls if "window" in self._lead(c)), None)
+        windowed = next((c for c in calls if "window" in self._lead(c)), None)
         if windowed is not None:
             raise JumokError(
                 f"{windowed.module} attends inside {windowed.attended.shape[0]} windows, each with tokens of its own, "
                 "and a chain over windows is not supported: read the maps of single windows with seen[name]"
             )
-        return [call.attended for call in self._calls], self._axes(self._calls[0])[0]
+        return [call.attended for call in calls], self._axes(calls[0])[0]
 
     # -- axes -----------------------------------------------------------------------------------
 
@@ -296,6 +341,13 @@ class Seen:
         return (*sizes, heads) if call.rank >= 4 else sizes
 
     def _axes(self, call: Call) -> tuple[Axis, Axis]:
+        if call.axes is not None:
+            said, seen = call.axes
+            if isinstance(seen, tuple):
+                if len(seen) > 1:
+                    raise JumokError("each image has keys of its own here: choose one with seen.of_image(name, batch)")
+                (seen,) = seen
+            return said, seen
         queries, keys = call.attended.shape[2:]
         if queries == keys:
             axis = self._axis(call, queries)
@@ -319,12 +371,18 @@ class Seen:
         return text_axis(count, None)
 
 
+def _of_first(keys: Axis | tuple[Axis, ...]) -> Axis:
+    return keys[0] if isinstance(keys, tuple) else keys
+
+
 def _windows(call: Call) -> int:
     """How many windows each image was cut into: a multiple of the input's batch came to the call.
 
     Once a text was seen beside the image, such a multiple is the hypotheses of a caption.
     """
     batch = call.attended.shape[0]
+    if call.axes is not None:
+        return 1
     return batch // call.batch if call.batch and call.grids and not call.text and batch % call.batch == 0 else 1
 
 

@@ -30,7 +30,12 @@ def command(
         str | None,
         typer.Option(help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME.", show_default=False),
     ] = None,
-    method: Annotated[str, typer.Option(help="relevance | rollout | raw.")] = "relevance",
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="relevance | rollout | raw | attention (default: the first that fits the model).", show_default=False
+        ),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(help="Class that relevance explains (default: the predicted one).", show_default=False)
     ] = None,
@@ -59,13 +64,16 @@ def command(
     if model is None:
         raise JumokError("look needs --model: the folder of a run, hf:NAME-OR-FOLDER or timm:NAME")
     if method != "raw" and (layer is not None or head is not None):
-        raise JumokError(f"--layer and --head choose among raw weights, and the method is {method}: add --method raw")
+        raise JumokError(
+            f"--layer and --head choose among raw weights, and the method is {method or 'not raw'}: add --method raw"
+        )
     images = find(path)
     set_threads(threads)
     keep_freed()
     opened = open_model(model, device_name(device))
     chosen = None if target is None else opened.index(target)
-    question = Question((method,), chosen, -1 if layer is None else layer, head, layers=html)
+    methods = () if method is None else (method,)
+    question = Question(methods, 1, chosen, -1 if layer is None else layer, head, layers=html)
     album = Album(
         out, opened, question, Page(f"Where {opened.name} looks", budget=_budget(len(images))) if html else None
     )

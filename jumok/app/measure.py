@@ -25,7 +25,10 @@ def command(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="relevance | rollout | raw, or a reading of an alignment; may be repeated (default: all)."),
+        typer.Option(
+            help="relevance | rollout | raw | attention, or a reading of an alignment; may be repeated "
+            "(default: all that fit)."
+        ),
     ] = None,
     split: Annotated[
         str | None,

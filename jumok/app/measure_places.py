@@ -38,11 +38,11 @@ def measure_places(
     """
     from jumok.data.masks import MaskFolder
     from jumok.files import write_atomically
-    from jumok.tasks.classify.looking import METHODS, Question
+    from jumok.tasks.classify.looking import Question
     from jumok.tasks.classify.opened import open_model
     from jumok.views.charts import draw_scores
 
-    question = Question(tuple(dict.fromkeys(methods)) if methods else tuple(METHODS))
+    question = Question(tuple(dict.fromkeys(methods)))
     chosen = choose(images, split)
     truth = MaskFolder(masks, chosen)
     opened = open_model(model, device)

@@ -56,7 +56,10 @@
     const gold = state.gold ? entry().gold : null;
     const count = view.draw(view, { weights, top, word, least: state.least, gold });
     view.element.classList.toggle("asking", Boolean(word));
-    shown = { way: view.way ?? "heat", word, lines: count, weights };
+    shown = {
+      way: view.way ?? "heat", word, lines: count, weights,
+      entry: state.entry, map: names()[state.map], pinned: Boolean(word?.pinned),
+    };
     drawReadout(word);
   }
 
@@ -297,7 +300,7 @@
   /* For scripts and tests: what is drawn now, as plain values. */
   window.jumok = {
     get shown() {
-      return shown && { ...shown, entry: state.entry, map: names()[state.map], pinned: Boolean(shown.word?.pinned) };
+      return shown && { ...shown };
     },
   };
 

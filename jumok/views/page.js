@@ -92,7 +92,7 @@
     if (mine !== turn) return;
     if (map) state.rest ??= someone(summary);
     const place = asked();
-    shown = looked(place.kind === "summary" ? summary : map, place);
+    shown = { ...looked(place.kind === "summary" ? summary : map, place), entry: state.entry, layer: state.layer };
     painter.heat(at("heat"), shown.about, shown.row, shown.limit, state.strength);
     drawFrames();
     drawChips();
@@ -385,7 +385,7 @@
   /* For scripts and tests: the row that is drawn now, as plain values. */
   window.jumok = {
     get shown() {
-      return shown && { ...shown, row: [...shown.row], entry: state.entry, layer: state.layer, pinned: pinned() };
+      return shown && { ...shown, row: [...shown.row], pinned: pinned() };
     },
   };
 

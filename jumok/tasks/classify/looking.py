@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,22 +14,22 @@ from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.opened import Opened
 from jumok.watch import MEAN, Seen, watch
 
-Method = Literal["rollout", "relevance", "raw"]
-
 
 @dataclass(frozen=True)
 class Question:
     """What is asked of each image.
 
     Args:
-        methods: how to read where the model looked; see `METHODS`.
+        methods: how to read where the model looked; see `METHODS`. None: those that fit the model.
+        most: of the methods that fit, take the first so many.
         target: the class that relevance explains; None: the predicted one.
         layer: of the raw weights, from 0; negative from the end.
         head: of the raw weights, from 0; None: the mean over heads.
         layers: also give all weights of every layer.
     """
 
-    methods: tuple[str, ...] = ("relevance",)
+    methods: tuple[str, ...] = ()
+    most: int | None = None
     target: int | None = None
     layer: int = -1
     head: int | None = None
@@ -77,25 +76,41 @@ def look(model: Opened, images: Sequence[Tensor], question: Question) -> list[An
         JumokError: the model's attention cannot be followed to the image; the message says why.
     """
     pixels = model.prepare(images)
-    if "relevance" in question.methods:
-        pixels.requires_grad_()
-    with contextlib.nullcontext() if pixels.requires_grad else torch.no_grad(), watch(model.model) as seen:
+    traced = not question.methods or not WITH_GRADIENTS.isdisjoint(question.methods)
+    pixels.requires_grad_(traced)
+    with contextlib.nullcontext() if traced else torch.no_grad(), watch(model.model) as seen:
         logits = model(pixels)
     probabilities = logits.detach().float().softmax(-1)
     targets = probabilities.argmax(-1) if question.target is None else torch.full((len(images),), question.target)
-    query = main_query(seen)
     target = logits.gather(1, targets[:, None].to(logits.device))
-    heats = {method: METHODS[method](seen, target, query, question) for method in question.methods}
-    layers = [seen[name] for name in seen.names] if question.layers else []
+    methods = question.methods or fitting(seen)[: question.most]
+    heats = {method: METHODS[method](seen, target, question) for method in methods}
+    layers = [seen[name] for name in _grids(seen)] if question.layers else []
     return [
         Answer(
             probabilities[number].cpu(),
             int(targets[number]),
-            {method: _cpu(heat.at(batch=number)) for method, heat in heats.items()},
+            {method: _cpu(maps[number]) for method, maps in heats.items()},
             [_cpu(layer.at(batch=number)) for layer in layers],
         )
         for number in range(len(images))
     ]
+
+
+def fitting(seen: Seen) -> tuple[str, ...]:
+    """The methods that can tell where this model looked, the most telling first.
+
+    Raises:
+        JumokError: there is none; the message says why.
+    """
+    found = ["attention"] if seen.in_image() else []
+    try:
+        main_query(seen)
+        found = [*TOKEN_METHODS, *found]
+    except JumokError:
+        if not found:
+            raise
+    return tuple(found)
 
 
 def main_query(seen: Seen) -> str:
@@ -106,23 +121,56 @@ def main_query(seen: Seen) -> str:
     return "cls" if "cls" in axis.special else MEAN
 
 
-def _raw(seen: Seen, target: Tensor, query: str, question: Question) -> AttentionMap:
+def _grids(seen: Seen) -> list[str]:
+    """The calls whose queries and keys are all places of the image."""
+    return [name for name in seen.names if isinstance(seen.axes(name)[0], Patches)]
+
+
+def _each(maps: AttentionMap) -> list[AttentionMap]:
+    return [maps.at(batch=number) for number in range(len(maps.weights))]
+
+
+def _rollout(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+    return _each(seen.rollout(main_query(seen)))
+
+
+def _relevance(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+    return _each(seen.relevance(target, main_query(seen)))
+
+
+def _raw(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
     """The weights of one layer as they are: one head, or the mean over heads."""
+    query = main_query(seen)
     if query == MEAN:
         whole = seen[question.layer]
         assert isinstance(whole.queries, Patches)
-        rows = whole.weights[..., len(whole.queries.special) :, :].mean(-2, keepdim=True)
-        raw = AttentionMap(rows, One(MEAN), whole.keys, whole.lead, whole.scale, whole.source)
+        raw = _mean_of_queries(whole, len(whole.queries.special))
     else:
         raw = seen.row(question.layer, query)
-    return raw.mean("head") if question.head is None else raw.at(head=question.head)
+    return _each(raw.mean("head") if question.head is None else raw.at(head=question.head))
 
 
-METHODS: dict[str, Callable[[Seen, Tensor, str, Question], AttentionMap]] = {
-    "rollout": lambda seen, target, query, question: seen.rollout(query),
-    "relevance": lambda seen, target, query, question: seen.relevance(target, query),
-    "raw": _raw,
-}
+def _attention(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+    """Where the mechanism itself says that it looked: the last of its kind; the mean over who looks, where many do."""
+    names = seen.in_image()
+    if not names:
+        raise JumokError(f"this model places no attention in the image itself: use one of {', '.join(fitting(seen))}")
+    maps = [seen.of_image(names[-1], number) for number in range(len(target))]
+    maps = [each.mean("head") if each.lead else each for each in maps]
+    return [each if len(each.queries) == 1 else _mean_of_queries(each, 0) for each in maps]
+
+
+def _mean_of_queries(whole: AttentionMap, first: int) -> AttentionMap:
+    """One row: the mean over the queries from the first on."""
+    rows = whole.weights[..., first:, :].mean(-2, keepdim=True)
+    return AttentionMap(rows, One(MEAN), whole.keys, whole.lead, whole.scale, whole.source)
+
+
+Read = Callable[[Seen, Tensor, Question], list[AttentionMap]]
+TOKEN_METHODS: dict[str, Read] = {"relevance": _relevance, "rollout": _rollout, "raw": _raw}
+METHODS: dict[str, Read] = {**TOKEN_METHODS, "attention": _attention}
+"""Ways to read where a model looked: each gives one row over the image, or its places, for each image."""
+WITH_GRADIENTS = frozenset({"relevance"})
 
 
 def _cpu(found: AttentionMap) -> AttentionMap:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,21 @@ from jumok.tasks.classify.augment import Augmentation, Draw
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
 from jumok.tasks.training import TrainingModule, seed_everything
+
+
+@runtime_checkable
+class OwnLoss(Protocol):
+    """A system that is not trained by cross-entropy alone, such as one that chooses where to look."""
+
+    def loss(self, pixels: Tensor, targets: Tensor) -> Tensor:
+        """What is minimised.
+
+        Args:
+            pixels: (batch, 3, height, width) float, normalised.
+            targets: (batch, classes) float, each row summing to 1.
+        Returns:
+            a scalar.
+        """
 
 
 class Classifier(TrainingModule):
@@ -54,9 +71,10 @@ class Classifier(TrainingModule):
         images, targets = self.augmentation(
             unit(batch.images), batch.labels, self.classes, self._draw(len(batch.labels))
         )
-        return F.cross_entropy(
-            self(self._normalised(images)).float(), targets, label_smoothing=self.training_config.label_smoothing
-        )
+        pixels, smoothing = self._normalised(images), self.training_config.label_smoothing
+        if isinstance(self.model, OwnLoss):
+            return self.model.loss(pixels, targets + smoothing * (1 / self.classes - targets))
+        return F.cross_entropy(self(pixels).float(), targets, label_smoothing=smoothing)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         logits = self(self._normalised(unit(batch.images))).float()

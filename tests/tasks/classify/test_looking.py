@@ -9,7 +9,7 @@ from PIL import Image
 
 from jumok.axes import Patches
 from jumok.errors import JumokError
-from jumok.tasks.classify.looking import METHODS, Question, look
+from jumok.tasks.classify.looking import TOKEN_METHODS, Question, look
 from jumok.tasks.classify.opened import open_model
 from jumok.watch import watch
 
@@ -55,7 +55,7 @@ def test_a_transformers_folder_is_opened_with_its_labels_and_normalisation(hf_vi
 
 
 @pytest.mark.parametrize("family", ["ViT", "DeiT", "Dinov2WithRegisters"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", TOKEN_METHODS)
 def test_methods_agree_with_watch_itself_and_images_do_not_touch(tmp_path, family, method):
     config, model = (getattr(transformers, family + name) for name in ("Config", "ForImageClassification"))
     opened = open_model(f"hf:{save_hf(tmp_path / 'model', config, model)}")
@@ -105,7 +105,7 @@ def test_a_run_with_mean_pooling_is_asked_by_the_mean_over_patches(job):
     folder.start()
     Run.load(folder.folder)
     opened = open_model(str(folder.folder))
-    answer = look(opened, photographs(1), Question(tuple(METHODS), layers=True))[0]
+    answer = look(opened, photographs(1), Question(tuple(TOKEN_METHODS), layers=True))[0]
     assert answer.heats["raw"].queries.labels() == ["mean"]
     wanted = answer.layers[-1].weights[:, 2:].mean((0, 1))
     torch.testing.assert_close(answer.heats["raw"].weights[0], wanted, atol=1e-6, rtol=1e-5)
