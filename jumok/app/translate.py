@@ -149,7 +149,7 @@ class _Work:
                 yield from _lines(number, best, several=self.search["n_best"] != 1)
             if self.looks:
                 self.looks.add(
-                    number - len(some) + 1, [(text, best.text) for text, (best, *_) in zip(some, found, strict=True)]
+                    number - len(some) + 1, [(text, best) for text, (best, *_) in zip(some, found, strict=True)]
                 )
 
     def _fitting(self, sentences: Sequence[str], before: int) -> list[str]:
@@ -198,7 +198,7 @@ class _Looks:
         self._page = self.show is not None and self.show.suffix.lower() == ".html"
         self._room = 0 if self.show is None else ON_A_PAGE if self._page else PICTURES
 
-    def add(self, first: int, pairs: Sequence[tuple[str, str]]) -> None:
+    def add(self, first: int, pairs: Sequence[tuple[str, Translation]]) -> None:
         """Align sentences, of which the first has that number, with their translations."""
         for start in range(0, len(pairs), LOOKED_AT):
             if self.align is None and len(self._shown) >= self._room:
@@ -206,13 +206,13 @@ class _Looks:
                 return
             self._add(first + start, pairs[start : start + LOOKED_AT])
 
-    def _add(self, first: int, pairs: Sequence[tuple[str, str]]) -> None:
+    def _add(self, first: int, pairs: Sequence[tuple[str, Translation]]) -> None:
         from jumok.alignment import links
         from jumok.data.alignments import Links
         from jumok.tasks.translate.aligning import align
 
-        full = {number: pair for number, pair in enumerate(pairs, first) if pair[0].split() and pair[1].split()}
-        sources, targets = ([pair[side] for pair in full.values()] for side in (0, 1))
+        full = {number: pair for number, pair in enumerate(pairs, first) if pair[0].split() and pair[1].text.split()}
+        sources, targets = [text for text, _ in full.values()], [best.ids for _, best in full.values()]
         aligned = dict(zip(full, align(self.run, sources, targets, heads=self.heads, pieces=self.pieces), strict=True))
         for number in range(first, first + len(pairs)):
             one = aligned.get(number)

@@ -67,31 +67,6 @@ def overlap(train: PairSet, other: PairSet) -> int:
     return sum(source in sources or target in targets for source, target in both)
 
 
-def drop_long(
-    pairs: PairSet, sources: Sequence[list[int]], targets: Sequence[list[int]], longest: int
-) -> tuple[PairSet, list[list[int]], list[list[int]]]:
-    """Leave out the pairs of which a side has more than `longest` tokens, and those of which a side has none.
-
-    Args:
-        pairs: that were encoded.
-        sources, targets: their tokens, without symbols.
-        longest: in tokens, without symbols.
-    Returns:
-        the rest: pairs, with `long` counted up, and their tokens.
-    Raises:
-        JumokError: no pair is left.
-    """
-    kept = [
-        index
-        for index, (source, target) in enumerate(zip(sources, targets, strict=True))
-        if 0 < len(source) <= longest and 0 < len(target) <= longest
-    ]
-    if not kept:
-        raise JumokError(f"none of {len(pairs)} pairs has at most {longest} tokens on both sides: allow longer ones")
-    chosen = replace(pairs.select(kept), long=pairs.long + len(pairs) - len(kept))
-    return chosen, [sources[index] for index in kept], [targets[index] for index in kept]
-
-
 # -- files --------------------------------------------------------------------------------------
 
 

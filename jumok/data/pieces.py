@@ -83,6 +83,19 @@ class Vocabulary(ABC):
         """Ids of one sentence, without symbols; UNK for what is not known. An empty sentence has none."""
         return self.encode_all([text])[0]
 
+    def regroup(self, ids: Sequence[int]) -> Split:
+        """As `split`, for ids that a model wrote: its pieces may be others than the text would be cut into.
+
+        Args:
+            ids: without symbols other than UNK.
+        """
+        words = self.decode(ids).split()
+        owner: list[int] = []
+        for end in range(1, len(ids) + 1):
+            begun = len(f"{self.decode(ids[:end])}.".split())  # the full stop stands for what comes: is it a new word?
+            owner.append(max(min(begun, len(words)) - 1, owner[-1] if owner else 0))
+        return Split(list(ids), words, owner, self.pieces(ids))
+
     def decode(self, ids: Iterable[int]) -> str:
         """The sentence up to the first EOS; what was not known reads <unk>.
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jumok.data import pair_parts, pairs, text
 from jumok.data.pair_parts import read_parts, split_pairs
-from jumok.data.pairs import PairSet, drop_long, overlap, read_pairs
+from jumok.data.pairs import PairSet, overlap, read_pairs
 from jumok.data.text import clean, read_lines
 from jumok.errors import JumokError
 
@@ -202,15 +202,6 @@ def test_a_fingerprint_tells_any_change():
 def test_sides_of_a_set_are_equally_long():
     with pytest.raises(JumokError, match="2 source and 1 target"):
         PairSet(("a", "b"), ("c",))
-
-
-def test_long_pairs_are_left_out_and_counted():
-    found = PairSet(("a", "b", "c", "d"), ("e", "f", "g", "h"), long=1)
-    tokens = [[1, 2], [1, 2, 3], [1, 2], []], [[3, 4], [1], [1, 2, 3], [1]]
-    kept, sources, targets = drop_long(found, *tokens, 2)
-    assert (both(kept), sources, targets, kept.long) == ([("a", "e")], [[1, 2]], [[3, 4]], 4)
-    with pytest.raises(JumokError, match="none of 4 pairs has at most 0 tokens"):
-        drop_long(found, *tokens, 0)
 
 
 # -- splitting ----------------------------------------------------------------------------------

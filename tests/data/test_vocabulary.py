@@ -96,6 +96,23 @@ def test_every_piece_belongs_to_its_word(built, text):
         assert plain(own) == plain(word)
 
 
+@pytest.mark.parametrize("text", TEXTS[::10])
+def test_ids_are_grouped_into_words_as_their_text_is(built, text):
+    assert built.regroup(built.encode(text)) == built.split(text)
+
+
+def test_ids_in_other_pieces_than_the_text_would_be_cut_into(built):
+    word = next(word for text in TEXTS for word in text.split() if len(built.encode(word)) > 1 or len(word) > 3)
+    text = f"{word} {word}"
+    ids = [*built.encode(word), UNK, *built.encode(text)]
+    found = built.regroup(ids)
+    assert found.ids == ids
+    assert found.words == built.decode(ids).split()
+    assert found.owner == sorted(found.owner)
+    assert set(found.owner) == set(range(len(found.words)))
+    assert built.regroup([]) == ([], [], [], [])
+
+
 def plain(text):
     """Without the signs for spaces, and what those signs become where a text holds them."""
     return re.sub(f"[ {MARK}{JOIN}_\u25a0]", "", text)

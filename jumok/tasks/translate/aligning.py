@@ -39,24 +39,32 @@ class Aligned:
 
 
 def align(
-    run: PairRun, sources: Sequence[str], targets: Sequence[str], *, heads: bool = False, pieces: bool = False
+    run: PairRun,
+    sources: Sequence[str],
+    targets: Sequence[str | Sequence[int]],
+    *,
+    heads: bool = False,
+    pieces: bool = False,
 ) -> list[Aligned]:
     """Feed the model both sentences of each pair, and read its attention to the source.
 
     Args:
         run: a translator with attention.
-        sources, targets: as many of each, none empty.
+        sources, targets: as many of each, none empty; targets as text, or as the ids that the model itself wrote.
         heads: also give each head by itself.
         pieces: the vocabulary's pieces instead of whole words.
     Raises:
         JumokError: the model has no attention to its source, or a sentence is empty.
     """
     splits = [
-        (run.source.split(run.cased(one)), run.target.split(run.cased(other)))
+        (
+            run.source.split(run.cased(one)),
+            run.target.split(run.cased(other)) if isinstance(other, str) else run.target.regroup(other),
+        )
         for one, other in zip(sources, targets, strict=True)
     ]
     for number, pair in enumerate(splits, 1):
-        if not (pair[0].ids and pair[1].ids):
+        if not (pair[0].words and pair[1].words):
             raise JumokError(f"pair {number} has an empty sentence, which cannot be aligned: leave it out")
     found: dict[int, Aligned] = {}
     for numbers in _batches([max(len(source.ids), len(target.ids)) + 1 for source, target in splits]):

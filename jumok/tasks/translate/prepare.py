@@ -95,9 +95,11 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     """
     _check_system(settings)
     parts = find(settings.data, settings.training.seed)
+    if progress:
+        progress(0, sum(len(pairs) for pairs in parts.values()))  # vocabularies come first, and take longest
     (source, target), reports = _vocabularies(settings.data, parts["train"])
     options = system_options(settings, len(source), len(target))
-    encoded, parts = encode(settings.data, parts, source, target)
+    encoded, parts = encode(settings.data, parts, source, target, progress)
     train, val = batches(settings, encoded)
     found = Found(
         source=_side(reports[0], source),
@@ -129,7 +131,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the pairs are not those that it began with, or a vocabulary is missing.
     """
     source, target = read_vocabularies(folder, config)
-    encoded, parts = encode(config.data, find(config.data, config.training.seed), source, target)
+    encoded, parts = encode(config.data, find(config.data, config.training.seed), source, target, progress)
     if fingerprint(parts) != config.found.fingerprint:
         counts = {part: len(pairs) for part, pairs in parts.items()}
         raise JumokError(
@@ -178,7 +180,11 @@ def _whole_paths(data: PairData) -> dict[str, tuple[str, ...]]:
 
 
 def encode(
-    data: PairData, parts: Mapping[str, PairSet], source: Vocabulary, target: Vocabulary
+    data: PairData,
+    parts: Mapping[str, PairSet],
+    source: Vocabulary,
+    target: Vocabulary,
+    progress: Progress | None = None,
 ) -> tuple[dict[str, Encoded], dict[str, PairSet]]:
     """Turn all pairs into ids, and leave those out that are too long or hold nothing.
 
@@ -189,11 +195,15 @@ def encode(
     """
     encoded: dict[str, Encoded] = {}
     kept: dict[str, PairSet] = {}
+    done, total = 0, sum(len(pairs) for pairs in parts.values())
     for part, pairs in parts.items():
         sides = source.encode_all(pairs.sources), target.encode_all(pairs.targets)
         lengths = [(len(one), len(other)) for one, other in zip(*sides, strict=True)]
         fits = [index for index, both in enumerate(lengths) if min(both) > 0 and max(both) <= data.longest]
         kept[part] = replace(pairs.select(fits), long=pairs.long + len(pairs) - len(fits))
+        done += len(pairs)
+        if progress:
+            progress(done, total)
         encoded[part] = tuple([side[index] for index in fits] for side in sides)  # type: ignore[assignment]
         if part != "test" and not fits:
             raise JumokError(

@@ -147,3 +147,16 @@ def test_empty_sentences_are_refused(run):
     with pytest.raises(JumokError, match="pair 2 has an empty sentence"):
         align(run, ["a", " "], ["b", "c"])
     assert align(run, [], []) == []
+
+
+def test_what_the_model_wrote_is_aligned_by_its_own_ids(cut):
+    text = "HUNDE NUMMEL"
+    ids = cut.target.encode(text)
+    apart = [*ids, *cut.target.encode("JA!")]
+    (by_ids,) = align(cut, ["Dem kleinen Hunde"], [apart])
+    assert by_ids.target == ("HUNDE", "NUMMEL", "JA!")
+    (by_text,), (same,) = align(cut, ["Dem Hunde"], [text]), align(cut, ["Dem Hunde"], [ids])
+    for name, map_ in by_text.maps.items():
+        torch.testing.assert_close(map_.weights, same.maps[name].weights)
+    with pytest.raises(JumokError, match="pair 1 has an empty sentence"):
+        align(cut, ["Dem Hunde"], [[]])
