@@ -31,7 +31,8 @@ BEAMS = (1, 5)
 ROUNDS, WARM_UP = 9, 2
 GOALS: Mapping[str, str] = {RNN: ">= 5", TRANSFORMER: ">= 10"}
 UNLIKELY = -1e9
-OURS, USUAL, PEER, PEER_KEPT = "ours", "ours, usual allocator", "JoeyNMT", "JoeyNMT, same allocator"
+OURS, USUAL, LOW = "ours", "ours, usual allocator", "ours, bf16"
+PEER, PEER_KEPT = "JoeyNMT", "JoeyNMT, same allocator"
 
 
 # -- the work, in processes of their own --------------------------------------------------------
@@ -42,15 +43,15 @@ def sources() -> Tensor:
     return min((batch.source for batch in batches(16)), key=lambda source: abs(source.shape[1] - STEPS))
 
 
-def our_decoding(system: str, beam: int) -> Step:
-    """Write one batch with `search`."""
+def our_decoding(system: str, beam: int, low: bool) -> Step:
+    """Write one batch with `search`; `low`: in bf16, as `jumok translate --precision bf16` does."""
     torch.manual_seed(0)
     model, source = ours(system).eval(), sources()
     with torch.no_grad():
         model.output.bias[EOS] = UNLIKELY
 
     def step() -> None:
-        found = search(model, source, beam=beam, max_length=STEPS - 1)
+        found = search(model, source, beam=beam, max_length=STEPS - 1, precision="bf16" if low else "32")
         assert all(len(best.tokens) == STEPS - 1 for best, *_ in found)
 
     return step
@@ -87,14 +88,16 @@ def _rows(system: str, beam: int, threads: int) -> list[Row]:
     return [
         _faster(f"{what}, as shipped", times, count, OURS, PEER, GOALS[system]),
         _faster(f"{what}, same allocator", times, count, OURS, PEER_KEPT, GOALS[system]),
+        _faster(f"{what}, ours in bf16, as shipped", times, count, LOW, PEER),
         *memory_rows(f"in decoding, {what}", memory, PEER),
     ]
 
 
 def _workers(system: str, beam: int, threads: int) -> dict[str, Worker]:
     return {
-        OURS: Worker(our_decoding, system, beam, threads=threads, keep=True),
-        USUAL: Worker(our_decoding, system, beam, threads=threads, keep=False),
+        OURS: Worker(our_decoding, system, beam, False, threads=threads, keep=True),
+        USUAL: Worker(our_decoding, system, beam, False, threads=threads, keep=False),
+        LOW: Worker(our_decoding, system, beam, True, threads=threads, keep=True),
         PEER: Worker(their_decoding, system, beam, threads=threads, keep=False),
         PEER_KEPT: Worker(their_decoding, system, beam, threads=threads, keep=True),
     }

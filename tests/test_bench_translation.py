@@ -88,9 +88,10 @@ def test_rows_divide_the_peers_cost_by_ours():
     assert (row.ratio, row.ours, row.peer, row.met) == (8, 160, 20, False)
 
 
+@pytest.mark.parametrize("low", [False, True])
 @pytest.mark.parametrize("beam", decoding.BEAMS)
 @pytest.mark.parametrize("system", training.SYSTEMS)
-def test_our_decoding_takes_all_steps_and_no_more(system, beam, monkeypatch):
+def test_our_decoding_takes_all_steps_and_no_more(system, beam, low, monkeypatch):
     monkeypatch.setattr(training, "VOCABULARY", 40)
     monkeypatch.setattr(decoding, "sources", lambda: torch.tensor([[5, 9, EOS, 0], [7, 8, 6, EOS]]))
     model = training.ours(system)
@@ -99,5 +100,5 @@ def test_our_decoding_takes_all_steps_and_no_more(system, beam, monkeypatch):
     monkeypatch.setattr(
         model, "step", lambda tokens, state: (taken.append(tuple(tokens.shape)), step(tokens, state))[1]
     )
-    decoding.our_decoding(system, beam)()  # looks at the lengths itself
+    decoding.our_decoding(system, beam, low)()  # looks at the lengths itself
     assert taken == [(2, 1)] + [(2, beam)] * (decoding.STEPS - 1)

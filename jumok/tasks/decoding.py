@@ -215,14 +215,14 @@ def _advance(model: Writer, live: Live, found: list[list[Hypothesis]], options: 
 
 def _choose(logits: Tensor, live: Live, beam: int) -> tuple[Tensor, Tensor, Tensor]:
     """The `beam` likeliest continuations of each sentence: scores, parents and tokens, (sentences, beam) each."""
-    log_p = logits.log_softmax(-1)
-    log_p[..., NEVER] = NOTHING
-    values, ids = _top(log_p, beam)
+    total = logits.logsumexp(-1, keepdim=True)  # log p = logits - total, of which only the few best are wanted
+    logits[..., NEVER] = NOTHING
+    values, ids = _top(logits, beam)
     forced = live.limits <= live.length
     if bool(forced.any()):  # nothing but </s> may come
         ids[forced], values[forced] = EOS, NOTHING
-        values[forced, :, 0] = log_p[forced][..., EOS]
-    values = values + live.scores[..., None]
+        values[forced, :, 0] = logits[forced][..., EOS]
+    values = values - total + live.scores[..., None]
     scores, order = values.flatten(1).sort(dim=1, descending=True, stable=True)
     order = order[:, :beam]
     return scores[:, :beam], order // ids.shape[2], ids.flatten(1).gather(1, order)
