@@ -1,0 +1,131 @@
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from jumok.attention import AttentionMap, Features, Pixels, Scale
+
+METHODS = ("fisher", "anova", "mutual-information", "mrmr-fcd", "mrmr-fcq", "mrmr-mid", "mrmr-miq", "jmi")
+FILES = {"scores.csv", "scores.png", "mask.safetensors", "scores.safetensors"}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    chance = np.random.default_rng(0)
+    defective = np.repeat([0, 1], 100)
+    shifts = {"x1": 0, "x2": 4, "x3": -4, "x4": 1.5}
+    table = pd.DataFrame({name: chance.normal(size=200) + by * defective for name, by in shifts.items()})
+    table["part"] = np.where(defective, "defective", "normal")
+    path = tmp_path_factory.mktemp("tables") / "parts.csv"
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_of_four_columns_are_kept_and_written(jumok, tmp_path, parts, method):
+    said = jumok("select", parts, "--target", "part", "--k", 2, "--method", method, "--out", tmp_path / "o")
+    assert said.status == 0
+    assert f"classes, 2 different; method {method}" in said.out
+    assert {path.name for path in (tmp_path / "o").iterdir()} == FILES | {"reduced.csv"}
+    rows = list(csv.DictReader((tmp_path / "o" / "scores.csv").open()))
+    assert [row["kept"] for row in rows] == ["1", "1", "0", "0"]
+    kept = {row["column"] for row in rows[:2]}
+    if method != "mrmr-miq":
+        assert kept == {"x2", "x3"}
+    whole, reduced = pd.read_csv(parts), pd.read_csv(tmp_path / "o" / "reduced.csv")
+    pd.testing.assert_frame_equal(reduced, whole[[name for name in whole if name in kept | {"part"}]])
+    mask = AttentionMap.load(tmp_path / "o" / "mask.safetensors")
+    assert mask.keys == Features(("x1", "x2", "x3", "x4"))
+    assert mask.scale is Scale.MASK
+    assert {name for name, weight in mask.top(2) if weight} == kept
+
+
+def test_a_parquet_table_gives_a_parquet_table(jumok, tmp_path, parts):
+    pd.read_csv(parts).to_parquet(tmp_path / "p.parquet")
+    said = jumok("select", tmp_path / "p.parquet", "--target", "part", "--k", 2, "--out", tmp_path / "o")
+    assert said.status == 0
+    assert list(pd.read_parquet(tmp_path / "o" / "reduced.parquet").columns) == ["x2", "x3", "part"]
+
+
+def test_what_was_done_about_a_wild_table_is_said(jumok, tmp_path, parts):
+    table = pd.read_csv(parts).assign(line=["A", "B"] * 100, same=1, name=[f"part {i}" for i in range(200)])
+    table.loc[:4, "x4"], table.loc[7, "part"] = np.nan, None
+    table.to_csv(tmp_path / "t.csv", index=False, sep=";")
+    said = jumok("select", tmp_path / "t.csv", "--target", "part", "--out", tmp_path / "o")
+    assert said.status == 0
+    for what in ("without a target: 1 of 200 rows", "different values: name", "5 missing values in x4", "only: same",
+                 "part: 5 of 6 columns kept"):  # fmt: skip
+        assert what in said.out
+    reduced = pd.read_csv(tmp_path / "o" / "reduced.csv", sep=";")
+    assert len(reduced) == 200
+    assert reduced["x4"].isna().sum() == 5
+
+
+def test_pixels_are_drawn_over_the_mean_image(jumok, tmp_path):
+    chance = np.random.default_rng(0)
+    target = chance.integers(0, 2, 120)
+    pixels = chance.integers(0, 50, (120, 12))
+    pixels[:, 5] += 200 * target
+    pd.DataFrame(pixels).rename(columns=lambda n: f"p{n}").assign(t=target).to_csv(tmp_path / "t.csv", index=False)
+    arguments = ("select", tmp_path / "t.csv", "--target", "t", "--k", 1, "--out", tmp_path / "o")
+    assert jumok(*arguments, "--image", "3x4").status == 0
+    mask = AttentionMap.load(tmp_path / "o" / "mask.safetensors")
+    assert mask.keys == Pixels(3, 4)
+    assert mask.top(1) == [("1,1", 1.0)]
+    assert Image.open(tmp_path / "o" / "mask.png").width > 500
+    for size, message in (("3x5", "15 pixels, and there are 12 columns"), ("3", "such as 28x28"), ("0x4", "such as")):
+        said = jumok(*arguments, "--image", size)
+        assert said.status == 2
+        assert message in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (None, (), "no such file"),
+        ("", (), "is empty"),
+        ("a,t\n1,x\n2,y\n3,x\n4,y\n", ("--target", "T2"), "no column 'T2'"),
+        ("a,t\n1,x\n2,y\n3,x\n4,y\n", ("--method", "fischer"), "did you mean 'fisher'"),
+        ("a,t\n1,x\n2,y\n3,x\n4,y\n", ("--k", "2"), "1 of the 1 columns can be chosen"),
+        ("a,t\n1,x\n2,y\n3,x\n4,y\n", ("--k", "0"), "--k"),
+        ("a,t\n1,x\n2,y\n3,x\n4,y\n", ("--as", "number"), "did you mean 'numbers'"),
+        ("a,t\n1,x\n2,y\n3,x\n4,y\n", ("--as", "numbers"), "was said to be numbers"),
+        ("a,t\n1,x\n2,y\n3,x\n4,y\n", ("--as", "numbers", "--method", "fisher"), "tells classes apart"),
+        ("a,t\n1,x\n2,x\n3,x\n", (), "one class only, 'x'"),
+        ("a,t\n1,x\n1,y\n1,x\n", (), "0 of the 1 columns can be chosen"),
+        ("a,t\nu,x\nv,y\nw,x\n", ("--method", "anova"), "text, which this method cannot use: a"),
+        ("a,t\n1,x\n,y\n3,x\n", ("--missing", "stop"), "1 missing values in a"),
+        ("a,a,t\n1,2,x\n", (), "such as 'a'"),
+        ("a,t\n1,x\n2,y,3\n", (), "not a proper CSV"),
+        ("a,t\n1,x\n", (), "one value only: a"),
+        ("a,t\n0.5,1.5\n0.7,2.5\n", (), "need more rows"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2_and_nothing_is_written(jumok, tmp_path, text, options, message):
+    path = tmp_path / "t.csv"
+    if text is not None:
+        path.write_text(text)
+    target = () if "--target" in options else ("--target", "t")
+    said = jumok("select", path, *target, *options, "--out", tmp_path / "o")
+    assert said.status == 2
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_table_itself_is_never_written_over(jumok, tmp_path, parts):
+    path = tmp_path / "reduced.csv"
+    path.write_bytes(parts.read_bytes())
+    said = jumok("select", path, "--target", "part", "--out", tmp_path)
+    assert said.status == 2
+    assert "written over" in said.err
+    assert path.read_bytes() == parts.read_bytes()
+
+
+def test_an_output_that_cannot_be_written(jumok, tmp_path, parts):
+    (tmp_path / "o").write_text("a file")
+    said = jumok("select", parts, "--target", "part", "--k", 2, "--out", tmp_path / "o")
+    assert said.status == 2
+    assert "cannot write" in said.err

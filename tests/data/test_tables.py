@@ -1,0 +1,197 @@
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jumok.data import tables
+from jumok.data.tables import make_ready, read_table, write_table
+from jumok.errors import JumokError
+
+
+def write(folder, text, name="t.csv", encoding="utf-8"):
+    path = folder / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_first_line_tells_what_parts_the_cells(tmp_path, separator):
+    path = write(tmp_path, "a,b c,나이\n1,2.5,x\n3,,y\n".replace(",", separator))
+    table = read_table(path)
+    assert list(table.columns) == ["a", "b c", "나이"]
+    assert table["b c"].isna().tolist() == [False, True]
+    assert tables.separator_of(path) == separator
+
+
+def test_marks_spaces_and_quotes(tmp_path):
+    table = read_table(write(tmp_path, '\ufeffa, "b, c" \n1, 2\n'))
+    assert [name.strip() for name in table.columns] == ["a", "b, c"]
+
+
+def test_other_encodings_are_read_when_named(tmp_path):
+    path = write(tmp_path, "길이,판정\n1.5,정상\n", encoding="cp949")
+    assert list(read_table(path, encoding="cp949").columns) == ["길이", "판정"]
+    with pytest.raises(JumokError, match="give another --encoding"):
+        read_table(path)
+    with pytest.raises(JumokError, match="no encoding 'cp9949'"):
+        read_table(path, encoding="cp9949")
+
+
+def test_numbers_come_back_to_the_last_digit(tmp_path):
+    table = pd.DataFrame({"x": np.random.default_rng(0).normal(size=200) * 1e-7, "n": range(200)})
+    for name in ("t.csv", "t.tsv", "t.parquet"):
+        separator = "\t" if name == "t.tsv" else ","
+        write_table(table, tmp_path / name, separator=separator)
+        pd.testing.assert_frame_equal(read_table(tmp_path / name), table, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "no rows"),
+        ("a,a\n1,2\n", "such as 'a'"),
+        ("a,,c\n1,2,3\n", "column 2 has no name"),
+        ("\n1,2\n", "column 1 has no name"),
+        ("a,b\n1,2\n1,2,3\n", "not a proper CSV"),
+        ("a,b\n1,2,3\n1,2,3\n", "not a proper CSV"),
+        ('a,b\n1,"2\n', "not a proper CSV"),
+        ("\x89PNG\r\n\x00\x00,", "zero bytes"),
+    ],
+)
+def test_files_that_are_no_tables(tmp_path, text, message):
+    with pytest.raises(JumokError, match=message) as raised:
+        read_table(write(tmp_path, text, encoding="latin-1"))
+    assert "\n" not in str(raised.value)
+
+
+def test_no_file_a_folder_another_kind(tmp_path):
+    with pytest.raises(JumokError, match="no such file"):
+        read_table(tmp_path / "t.csv")
+    (tmp_path / "d.csv").mkdir()
+    with pytest.raises(JumokError, match="is a folder"):
+        read_table(tmp_path / "d.csv")
+    with pytest.raises(JumokError, match=r"did you mean '\.csv'"):
+        read_table(write(tmp_path, "a\n1\n", "t.cvs"))
+
+
+def test_what_is_too_large(tmp_path, monkeypatch):
+    path = write(tmp_path, "a,b\n1,2\n3,4\n5,6\n")
+    pd.DataFrame({"a": [1, 3, 5], "b": [2, 4, 6]}).to_parquet(tmp_path / "t.parquet")
+    monkeypatch.setattr(tables, "MOST_CELLS", 5)
+    with pytest.raises(JumokError, match="more than 5 cells"):
+        read_table(path)
+    with pytest.raises(JumokError, match="3 rows of 2 columns"):
+        read_table(tmp_path / "t.parquet")
+    monkeypatch.setattr(tables, "MOST_COLUMNS", 1)
+    with pytest.raises(JumokError, match="wanted at most 1"):
+        read_table(path)
+    monkeypatch.setattr(tables, "MOST_BYTES", 3)
+    with pytest.raises(JumokError, match="give a part of it"):
+        read_table(path)
+
+
+def test_parquet_that_is_damaged_or_not_wanted(tmp_path, monkeypatch):
+    with pytest.raises(JumokError, match="damaged or no Parquet file"):
+        read_table(write(tmp_path, "a,b\n1,2\n", "t.parquet"))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(JumokError, match=r"pip install 'jumok\[parquet\]'"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_an_index_with_a_name_is_a_column(tmp_path):
+    frame = pd.DataFrame({"a": [1, 2]}, index=pd.Index([5, 6], name="key"))
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert set(read_table(tmp_path / "t.parquet").columns) == {"a", "key"}
+    frame.rename_axis(None).to_parquet(tmp_path / "t.parquet")
+    assert list(read_table(tmp_path / "t.parquet").columns) == ["a"]
+
+
+# -- making ready -------------------------------------------------------------------------------
+
+
+def wild():
+    return pd.DataFrame(
+        {
+            "x": [1.0, 2.0, None, 4.0, 10.0, 6.0],
+            "yes": [True, False, True, False, True, True],
+            "colour": ["red", "blue", None, "red", "red", "blue"],
+            "id": list("abcdef"),
+            "none": [None] * 6,
+            "day": pd.to_datetime(["2026-01-01"] * 6),
+            "same": [3] * 6,
+            "part": ["good", "bad", "good", None, "bad", "good"],
+        }
+    )
+
+
+def test_what_cannot_be_used_is_left_out_and_said():
+    ready = make_ready(wild(), "part")
+    assert list(ready.table.columns) == ["x", "yes", "same"]
+    assert ready.table["x"].tolist() == [1, 2, 4, 10, 6]  # the median of 1, 2, 10 and 6
+    assert ready.table["yes"].tolist() == [1, 0, 1, 1, 1]
+    assert ready.constant.tolist() == [False, False, True]
+    assert ready.target.tolist() == ["good", "bad", "good", "bad", "good"]
+    said = "; ".join(ready.notes)
+    for what in ("without a target: 1 of 6 rows", "text, which this method cannot use: colour, id", "neither numbers",
+                 "nothing in them: none", "1 missing values in x", "one value only: same"):  # fmt: skip
+        assert what in said
+
+
+def test_text_as_categories():
+    ready = make_ready(wild(), "part", categories=True)
+    assert ready.table.columns[ready.discrete].tolist() == ["colour"]
+    assert ready.table["colour"].tolist() == [0, 1, 2, 0, 1]
+    assert any("text of more than 2 different values: id" in note for note in ready.notes)
+
+
+def test_rows_with_missing_values_may_go():
+    ready = make_ready(wild(), "part", missing="rows")
+    assert ready.table["x"].tolist() == [1, 2, 10, 6]
+    assert ready.target.tolist() == ["good", "bad", "bad", "good"]
+
+
+@pytest.mark.parametrize(
+    ("change", "target", "options", "message"),
+    [
+        ({}, "prat", {}, "did you mean 'part'"),
+        ({}, "day", {}, "wanted numbers or text"),
+        ({}, "none", {}, "missing in every row"),
+        ({}, "part", {"missing": "stop"}, "1 missing values in x"),
+        ({}, "part", {"missing": "mean"}, "did you mean 'median'"),
+        ({"x": [np.inf] + [0.0] * 5}, "part", {}, "'x' holds 1 infinite"),
+        ({"part": [np.inf] + [0.0] * 5}, "part", {}, "target 'part' holds infinite"),
+        ({"x": list("uvwxyz"), "yes": None, "same": None}, "part", {}, "no column but 'part' is left"),
+        (
+            {"x": [None, 1, None, 1, None, None], "yes": [1, None, 1, None, 1, 1]},
+            "part",
+            {"missing": "rows"},
+            "no row is",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_used(change, target, options, message):
+    with pytest.raises(JumokError, match=message) as raised:
+        make_ready(wild().assign(**change), target, **options)
+    assert "\n" not in str(raised.value)
+
+
+def test_kinds_of_columns_that_pandas_knows():
+    table = pd.DataFrame(
+        {
+            "whole": pd.array([1, None, 3, 4], dtype="Int64"),
+            "maybe": pd.array([True, None, False, True], dtype="boolean"),
+            "kind": pd.Categorical(["a", "b", "a", "b"]),
+            "mixed": [1, "a", 1, "a"],
+            "lists": [[1], [2], [3], [4]],
+            "t": [0, 1, 0, 1],
+        }
+    )
+    ready = make_ready(table, "t", categories=True)
+    assert list(ready.table.columns) == ["whole", "maybe", "kind", "mixed"]
+    assert ready.discrete.tolist() == [False, False, True, True]
+    assert np.isfinite(ready.table.to_numpy()).all()
