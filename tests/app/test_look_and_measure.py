@@ -98,7 +98,6 @@ def test_one_image_for_a_named_class(model, images, tmp_path):
     ("words", "message"),
     [
         (("look", "nowhere.png", "--model", "M"), "no image or folder at nowhere.png"),
-        (("look", "I"), "look needs --model"),
         (("look", "I", "--model", "runs/none"), "no run at runs/none"),
         (("look", "I", "--model", "M", "--method", "rolout"), "did you mean 'rollout'"),
         (("look", "I", "--model", "M", "--target", "goof"), "did you mean 'good'"),

@@ -1,0 +1,114 @@
+"""Loops compiled by numba on first use, and their tasks shared among threads.
+
+The threads are Python's own, which the loops leave to run freely: numba's would be OpenMP's, whose number is torch's.
+Importing this module imports numba, so what uses it is imported when it is first needed.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["OPTIONS", "compiled", "fill_each", "share"]
+
+SHARE = 1 << 18
+"""Nanoseconds of work that a thread must get: less is not worth waking it."""
+# Sums may be taken in any order, which lets them be vectorised; but NaN and infinity keep their meaning.
+OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "nogil": True}
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Loop = Callable[..., None]
+_inside = threading.local()
+
+
+def compiled(loop: Loop) -> Loop:
+    """Compile a loop when it is first called; kept on disk where a folder for it can be written.
+
+    Args:
+        loop: takes the first of its tasks and the one after its last, then its arrays, and fills these.
+    """
+
+    @functools.cache
+    def ready() -> Loop:
+        try:
+            found: Loop = numba.njit(cache=True, **OPTIONS)(loop)
+        except RuntimeError:  # there is no folder to keep it in
+            found = numba.njit(**OPTIONS)(loop)
+        return found
+
+    @functools.wraps(loop)
+    def call(*arguments: Any) -> None:
+        ready()(*arguments)
+
+    return call
+
+
+def share(loop: Loop, tasks: int, work: float, *arguments: Any) -> None:
+    """Run a loop over all of its tasks, in parts of neighbours on up to torch's number of threads.
+
+    Args:
+        loop: called as loop(first, last, *arguments); no two tasks may write to the same place.
+        tasks: how many there are.
+        work: of all of them, in nanoseconds, about.
+        arguments: of the loop.
+    """
+    threads = min(torch.get_num_threads(), tasks, int(work // SHARE))
+    if threads <= 1 or getattr(_inside, "part", False):
+        loop(0, tasks, *arguments)
+        return
+    edges = [tasks * part // threads for part in range(threads + 1)]
+    waiting = [
+        _pool(os.getpid(), threads - 1).submit(_run_part, loop, first, last, *arguments)
+        for first, last in itertools.pairwise(edges[1:])
+    ]
+    _run_part(loop, 0, edges[1], *arguments)
+    for part in waiting:
+        part.result()
+
+
+def _run_part(loop: Loop, first: int, last: int, *arguments: Any) -> None:
+    """Run one part; what it shares in turn stays in its own thread."""
+    _inside.part = True
+    try:
+        loop(first, last, *arguments)
+    finally:
+        _inside.part = False
+
+
+@functools.lru_cache(maxsize=4)
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for work; a forked process does not have its parent's and makes its own."""
+    return ThreadPoolExecutor(threads, thread_name_prefix=f"jumok-loops-{process}")
+
+
+def fill_each(images: Tensor, fill: Callable[[Array, Array], None]) -> Tensor:
+    """Make one map for each image by itself; of several images, threads take some each.
+
+    Args:
+        images: (batch, channels, height, width), contiguous, on the CPU.
+        fill: given (1, channels, height, width), fills (1, height, width) float32.
+    Returns:
+        (batch, height, width) float32.
+    """
+    batch, _, height, width = images.shape
+    pixels, maps = images.numpy(), np.empty((batch, height, width), np.float32)
+
+    def some(first: int, last: int) -> None:
+        for number in range(first, last):
+            fill(pixels[number : number + 1], maps[number : number + 1])
+
+    if batch == 1:
+        fill(pixels, maps)
+    else:
+        share(some, batch, batch * SHARE)
+    return torch.from_numpy(maps)

@@ -1,0 +1,139 @@
+"""What every saliency map begins with: images of many kinds brought to one form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jumok.errors import JumokError
+
+__all__ = ["as_batch", "at_working_size", "back_to", "binomial", "chunks", "lab", "unit"]
+
+WANTED = (
+    "wanted (batch, channels, height, width) or one image without batch, with 1 (grey), 3 (RGB) or 4 (RGBA) channels"
+)
+CHUNK = 1 << 20
+"""Pixels that are worked on at once, so that a large batch needs no more memory than a few images."""
+
+
+def as_batch(images: Tensor) -> Tensor:
+    """Check images and bring them to grey or RGB on the CPU; what is transparent is laid over white.
+
+    Args:
+        images: (batch, channels, height, width), (channels, height, width) or (height, width); channels 1 (grey),
+            3 (RGB) or 4 (RGBA); uint8 from 0 to 255, or float from 0 to 1.
+    Returns:
+        (batch, 1 or 3, height, width), uint8 or float32, contiguous.
+    Raises:
+        JumokError: another shape or type, no pixels, or floats outside 0 to 1.
+    """
+    shape = tuple(images.shape)
+    if images.dim() == 2:
+        images = images[None]
+    batch = images[None] if images.dim() == 3 else images
+    if batch.dim() != 4 or batch.shape[1] not in (1, 3, 4):
+        raise JumokError(f"images have shape {shape}, {WANTED}")
+    if 0 in batch.shape:
+        raise JumokError(f"images of shape {shape} hold no pixels: {WANTED}")
+    batch = _checked(batch.detach().cpu())
+    return (_over_white(batch) if batch.shape[1] == 4 else batch).contiguous()
+
+
+def _checked(images: Tensor) -> Tensor:
+    """uint8 as it is, floats as float32 from 0 to 1."""
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise JumokError(f"images are {images.dtype}, wanted uint8 from 0 to 255 or float from 0 to 1")
+    low, high = (float(end) for end in images.aminmax())
+    if not (low >= 0 and high <= 1):  # so that NaN is caught too
+        raise JumokError(
+            f"images hold floats from {low:.4g} to {high:.4g}, wanted 0 to 1: undo their normalising first"
+        )
+    return images.float()
+
+
+def _over_white(images: Tensor) -> Tensor:
+    opaque = unit(images[:, 3:])
+    return (unit(images[:, :3]) * opaque + (1 - opaque)).clamp(0, 1)
+
+
+def unit(images: Tensor) -> Tensor:
+    """Values from 0 to 1, float32."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+
+
+def chunks(images: Tensor, method: Callable[[Tensor], Tensor]) -> Tensor:
+    """Run a method that treats each image by itself over a few images at a time.
+
+    Args:
+        images: (batch, channels, height, width).
+        method: gives (few, height, width) for (few, channels, height, width).
+    Returns:
+        (batch, height, width).
+    """
+    batch, _, height, width = images.shape
+    few = max(1, CHUNK // (height * width))
+    if batch <= few:
+        return method(images)
+    maps = torch.empty(batch, height, width)
+    for start in range(0, batch, few):
+        maps[start : start + few] = method(images[start : start + few])
+    return maps
+
+
+def at_working_size(images: Tensor, longest: int) -> Tensor:
+    """Scale images so that the longer side has so many pixels, with no other aliasing than the eye's own.
+
+    Args:
+        images: (batch, channels, height, width), float.
+    Returns:
+        (batch, channels, height, width) of the new size; the sides' ratio is kept to a pixel.
+    """
+    height, width = images.shape[2:]
+    scale = longest / max(height, width)
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    return images if size == (height, width) else F.interpolate(images, size, mode="bilinear", antialias=True)
+
+
+def back_to(maps: Tensor, height: int, width: int) -> Tensor:
+    """(batch, rows, columns) to (batch, height, width), interpolated; values that are 0 or more stay so."""
+    return F.interpolate(maps[:, None], (height, width), mode="bilinear", antialias=True)[:, 0].clamp_min(0)
+
+
+def lab(images: Tensor) -> Tensor:
+    """CIE L*a*b* of sRGB images under D65: L from 0 to 100.
+
+    Args:
+        images: (batch, 1 or 3, height, width), from 0 to 1.
+    Returns:
+        (batch, 3, height, width).
+    """
+    from kornia.color import rgb_to_lab
+
+    found: Tensor = rgb_to_lab(images.expand(-1, 3, -1, -1))
+    return found
+
+
+def binomial(images: Tensor, step: int = 1) -> Tensor:
+    """Blur by [1 4 6 4 1] / 16 along both sides; the image's own edge goes on beyond it.
+
+    Args:
+        images: (batch, channels, height, width), float.
+        step: keep every so manieth row and column, from the first.
+    Returns:
+        (batch, channels, height / step, width / step), both rounded up.
+    """
+    padded = F.pad(images, (2, 2, 2, 2), mode="replicate")
+    return _five(_five(padded, 3, step), 2, step)
+
+
+def _five(padded: Tensor, dim: int, step: int) -> Tensor:
+    """Weighted sums of five neighbours along one side: added as they lie, which is quicker than a convolution."""
+    size = padded.shape[dim] - 4
+    neighbours = (padded.narrow(dim, first, size) for first in range(5))
+    a, b, c, d, e = (each[:, :, ::step] if dim == 2 else each[..., ::step] for each in neighbours)
+    return (b + d).mul_(4).add_(a).add_(e).add_(c, alpha=6).div_(16)
