@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from jumok.axes import Axis, Channels, Features, Glimpses, One, Patches, Pixels, Place, Steps, Tokens
+from jumok.axes import Axis, Channels, Features, Glimpses, One, Patches, Pixels, Place, Sampled, Steps, Tokens
 from jumok.errors import JumokError, suggest
 from jumok.files import write_atomically
 
@@ -31,6 +31,7 @@ __all__ = [
     "Patches",
     "Pixels",
     "Place",
+    "Sampled",
     "Scale",
     "Steps",
     "Tokens",

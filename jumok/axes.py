@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from jumok.density import corners, density
 from jumok.errors import JumokError, suggest
 
 Place = int | str | tuple[int, int]
@@ -113,12 +115,17 @@ def _need_positive(axis: str, **sizes: int) -> None:
 
 def _resize(grid: Tensor, height: int, width: int, smooth: bool) -> Tensor:
     """(..., rows, columns) to (..., height, width)."""
+    if not smooth:
+        rows, columns = (_cell_of_each(*sizes) for sizes in zip((height, width), grid.shape[-2:], strict=True))
+        return grid[..., rows.to(grid.device), :][..., columns.to(grid.device)]
     flat = grid.reshape(-1, 1, *grid.shape[-2:])
-    if smooth:
-        flat = F.interpolate(flat, (height, width), mode="bilinear", align_corners=False)
-    else:
-        flat = F.interpolate(flat, (height, width), mode="nearest-exact")
+    flat = F.interpolate(flat, (height, width), mode="bilinear", align_corners=False)
     return flat.reshape(*grid.shape[:-2], height, width)
+
+
+def _cell_of_each(pixels: int, cells: int) -> Tensor:
+    """The cell in which each pixel's centre lies, in whole numbers: on a border, rounding would choose at random."""
+    return (2 * torch.arange(pixels) + 1) * cells // (2 * pixels)
 
 
 @dataclass(frozen=True)
@@ -315,6 +322,81 @@ class Glimpses(Axis):
             top, left, bottom, right = self.box(number, height, width)
             image[..., top:bottom, left:right] += weights[..., number, None, None]
         return image
+
+
+@dataclass(frozen=True)
+class Sampled(Axis):
+    """A grid of places where an image was sampled to make a crop of it, row by row.
+
+    Each sample stands for the piece of the grid around it, half the way to its neighbours.
+
+    Args:
+        rows, columns: of the crop, in samples, at least 2 each.
+        points: (y, x) of each sample in [-1, 1], as in `grid_sample` with aligned corners off; beyond: outside.
+
+    >>> whole = Sampled(2, 2, ((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)))
+    >>> whole.outside, whole.scale, whole.index((1, 0))
+    (0.0, 1.0, 2)
+    """
+
+    rows: int
+    columns: int
+    points: tuple[tuple[float, float], ...]
+    in_image: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _need_positive("Sampled", rows=self.rows, columns=self.columns)
+        if min(self.rows, self.columns) < 2:
+            raise JumokError(f"Sampled needs 2 rows and columns or more, got {self.rows} x {self.columns}")
+        if len(self.points) != self.rows * self.columns:
+            wanted = f"{self.rows} x {self.columns}"
+            raise JumokError(f"Sampled needs one point per sample, got {len(self.points)} for {wanted}")
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def label(self, index: int) -> str:
+        return "{},{}".format(*divmod(index, self.columns))
+
+    def index(self, place: Place) -> int:
+        return _cell(place, self.rows, self.columns) if isinstance(place, tuple) else super().index(place)
+
+    @property
+    def outside(self) -> float:
+        """The share of the samples that lie outside the image."""
+        return sum(max(abs(y), abs(x)) > 1 for y, x in self.points) / len(self)
+
+    @property
+    def scale(self) -> float:
+        """How large the region is: the root of its area, as a multiple of the image's; above 1 it is zoomed out."""
+        border = self.outline()
+        following = border[1:] + border[:1]
+        area = sum(y * next_x - next_y * x for (y, x), (next_y, next_x) in zip(border, following, strict=True)) / 2
+        return math.sqrt(abs(area) / 4)
+
+    def outline(self) -> tuple[tuple[float, float], ...]:
+        """The border of the region that was sampled, (y, x) each: along its first row, then around it."""
+        lines: list[list[tuple[float, float]]] = self.corners().tolist()
+        down = [row[-1] for row in lines[1:]]
+        back = lines[-1][-2::-1]
+        up = [row[0] for row in lines[-2:0:-1]]
+        return tuple((y, x) for y, x in [*lines[0], *down, *back, *up])
+
+    def corners(self) -> Tensor:
+        """Where the samples' pieces meet, and the region's border: (rows + 1, columns + 1, 2)."""
+        return corners(self._grid())
+
+    def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
+        """How densely each pixel was sampled: each weight laid over its sample's piece of the grid, and added up.
+
+        Unlike with other axes the weights are shared out: the pixels add up to the weights that lie in the image. A
+        density has no other, smoother form.
+        """
+        return density(self._grid(), weights, height, width)
+
+    def _grid(self) -> Tensor:
+        """(rows, columns, 2)."""
+        return torch.tensor(self.points, dtype=torch.float64).reshape(self.rows, self.columns, 2)
 
 
 def _edge(cell: int, cells: int, pixels: int) -> int:
