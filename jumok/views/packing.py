@@ -16,7 +16,7 @@ import base64
 import json
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,11 +26,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from jumok.attention import AttentionMap, Axis, Patches, Pixels, Scale
+from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled, Scale
 from jumok.errors import JumokError
 from jumok.views.raster import cells, signed
 
 LARGEST_GRID = 256  # rows or columns of a summary: finer ones are averaged, a page can't show more
+LARGEST_MAP = 1 << 20  # weights of one head: the onlookers of larger maps are averaged, four by four
+LONGEST_OUTLINE = 200  # corners
 OVERHEAD = 64  # bytes of the element that holds one map
 MIDDLE = 128  # the code of weight 0 in a map with both signs
 
@@ -84,6 +86,52 @@ def pack(map: AttentionMap) -> Packed:  # noqa: A002
         "top": float(peaks.max()),
     }
     return Packed(about, _deflate(b"".join(part.tobytes() for part in parts)), error)
+
+
+def coarser(map: AttentionMap) -> AttentionMap:  # noqa: A002
+    """Average the places that look, by two in each direction, until a page can hold the map.
+
+    Args:
+        map: lead ("head",) or (); queries and keys are `Patches`.
+    Returns:
+        the map itself, if it is small enough; what each place looks at keeps its grid in any case.
+    """
+    while isinstance(map.queries, Patches) and len(map.queries) * len(map.keys) > LARGEST_MAP:
+        grid = map.queries
+        if max(grid.rows, grid.columns) == 1:
+            break
+        rows, columns = -(-grid.rows // 2), -(-grid.columns // 2)
+        special, places = map.weights.split([len(grid.special), grid.rows * grid.columns], -2)
+        places = places.transpose(-1, -2).unflatten(-1, (grid.rows, grid.columns))
+        pooled = F.adaptive_avg_pool2d(places.reshape(-1, 1, grid.rows, grid.columns), (rows, columns))
+        pooled = pooled.view(*places.shape[:-2], rows * columns).transpose(-1, -2)
+        weights = torch.cat([special, pooled], -2)
+        map = replace(map, weights=weights, queries=Patches(rows, columns, grid.special))  # noqa: A001
+    return map
+
+
+def marks_of(keys: Axis) -> dict[str, Any]:
+    """What a page draws over the heat: numbered boxes of glimpses, or the outline of a region that was sampled.
+
+    Returns:
+        "boxes" [top, left, bottom, right] or "outline" [y, x], in shares of the image; empty for other keys.
+    """
+    if isinstance(keys, Glimpses):
+        ends = [
+            [(1 + place) / 2 + side * size / 2 for side in (-1, 1) for place, size in zip(centre, sizes, strict=True)]
+            for centre, sizes in zip(keys.centres, keys.sizes, strict=True)
+        ]
+        return {"boxes": [[round(end, 4) for end in box] for box in ends]}
+    if isinstance(keys, Sampled):
+        return {"outline": [[round((1 + place) / 2, 4) for place in point] for point in _rim(keys)]}
+    return {}
+
+
+def _rim(keys: Sampled) -> list[tuple[float, float]]:
+    """The outermost points of a grid, once around, no more than a page needs."""
+    grid = np.arange(len(keys)).reshape(keys.rows, keys.columns)
+    around = [*grid[0, :-1], *grid[:-1, -1], *grid[-1, :0:-1], *grid[:0:-1, 0]]
+    return [keys.points[index] for index in around[:: -(-len(around) // LONGEST_OUTLINE)]]
 
 
 def patches_of(map: AttentionMap) -> Patches:  # noqa: A002

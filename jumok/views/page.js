@@ -3,7 +3,9 @@
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const painter = Paint(page.look);
+  const over = Lines(document.getElementById("over"), document.getElementById("wedge"));
   const { MEAN } = Maps;
+  const { at, make, number, percent, say, alarm, frame, aboutCall } = Parts;
   const SUMMARY = { kind: "summary" };
 
   const state = {
@@ -12,40 +14,17 @@
     pinned: null, // the place that was clicked
     rest: SUMMARY, // who looks when there is neither; null: someone of the layer
     common: false, smooth: true, strength: 1,
+    view: "both", // heat, lines or both
+    count: 0, // of lines; 0: those that hold half of the weight
   };
   let maps = new Map(); // unpacked maps of the entry that is shown
   let turn = 0; // counts draws, so that one that waited too long is dropped
   let shown = null; // what is drawn now
 
-  // -- small helpers ----------------------------------------------------------------------------
-
-  const at = (id) => document.getElementById(id);
   const entry = () => page.entries[state.entry];
   const layer = () => entry().layers[state.layer];
   /* The cells that the cursor moves over. */
   const grid = () => (layer() ? layer().queries : entry().summary.keys);
-
-  function make(tag, content = [], properties = {}) {
-    const element = Object.assign(document.createElement(tag), properties);
-    element.append(...[content].flat());
-    return element;
-  }
-
-  function number(value) {
-    if (value === 0) return "≈ 0"; // what is stored as 0 may be less than half a step of the 8 bits
-    return Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(2);
-  }
-
-  function percent(share) {
-    return share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
-  }
-
-  function say(id, text) {
-    at(id).textContent = text;
-    at(id).hidden = !text;
-  }
-
-  const alarm = (error) => say("alarm", `This page cannot be drawn: ${error.message ?? error}`);
 
   function unpacked(name, about) {
     const block = `map-${state.entry}-${name}`;
@@ -94,6 +73,8 @@
     const place = asked();
     shown = { ...looked(place.kind === "summary" ? summary : map, place), entry: state.entry, layer: state.layer };
     painter.heat(at("heat"), shown.about, shown.row, shown.limit, state.strength);
+    drawOver();
+    drawLegend();
     drawFrames();
     drawChips();
     drawScale();
@@ -113,14 +94,36 @@
     });
   }
 
-  function frame(element, cells, place) {
-    element.hidden = !(place?.kind === "patch" && cells.rows);
-    if (element.hidden) return;
-    const { row, column } = Maps.cell(cells, place);
-    Object.assign(element.style, {
-      top: `${(100 * row) / cells.rows}%`, height: `${100 / cells.rows}%`,
-      left: `${(100 * column) / cells.columns}%`, width: `${100 / cells.columns}%`,
-    });
+  /* Lines from the place that looks, or the glimpses of the summary; the heat, unless they stand in for it. */
+  function drawOver() {
+    const { about, place, summary } = shown;
+    const wanted = state.view !== "heat";
+    over.clear();
+    shown.marks = wanted && summary ? over.mark(entry().marks) : 0;
+    const starts = wanted && !summary && place.kind === "patch";
+    const end = state.common ? about.top : null;
+    Object.assign(shown, starts ? over.draw(shown, Maps.placeAt(about.queries, shown.query), end, state.count) : { lines: [] });
+    shown.heat = state.view !== "lines" || !(shown.marks || shown.lines.length);
+    at("heat").hidden = !shown.heat;
+    at("stage").classList.toggle("bare", !shown.heat);
+  }
+
+  /* What the lines mean, and how much of the weight they hold. */
+  function drawLegend() {
+    const { about, row, lines, own, thickest, marks } = shown;
+    at("legend").hidden = !lines.length;
+    at("ramp-row").hidden = at("scaled").hidden = !shown.heat;
+    at("counted").textContent = state.count ? String(state.count) : "auto";
+    const sum = (weights) => weights.reduce((total, weight) => total + Math.abs(weight), 0);
+    const held = percent(sum(lines.map(({ weight }) => weight)) / sum([...row].slice(about.keys.special.length)));
+    const placeless = state.view === "lines" && layer() && !marks;
+    say("lined", !lines.length ? (placeless ? `No line starts from ${who()}, which is no place in the image: here is its heat.` : "")
+      : `${lines.length === 1 ? "The thickest line holds" : `The ${lines.length} thickest lines hold`} ${held} of the weight on patches${about.zero ? ", by size" : ""}.`
+      + ` Thickness is linear in the weight. Its own place, without a line: ${number(row[own])}.`);
+    if (!lines.length) return;
+    over.legend(about.zero > 0);
+    at("thin").textContent = about.zero ? number(-thickest) : "0";
+    at("thick").textContent = number(thickest);
   }
 
   function drawFrames() {
@@ -212,14 +215,17 @@
   }
 
   function listLayers() {
-    const { layers } = entry();
-    at("layers").hidden = at("scaling").hidden = !layers.length;
+    const { layers, marks } = entry();
+    at("layers").hidden = at("scaling").hidden = at("counting").hidden = !layers.length;
+    at("drawing").hidden = !layers.length && !Object.keys(marks).length;
+    at("lines-name").textContent = marks.boxes ? "Path" : marks.outline ? "Outline" : "Lines";
     state.layer = Math.min(state.layer, Math.max(layers.length - 1, 0));
     at("layer").replaceChildren(...layers.map(({ source }, index) => choice("layer", index, String(index), source)));
     listHeads();
   }
 
   function listHeads() {
+    say("call", layer() ? aboutCall(layer(), entry().queried[state.layer]) : "");
     const count = layer()?.heads ?? 1;
     if (state.head >= count) state.head = MEAN;
     at("heads").hidden = at("head").hidden = count === 1;
@@ -280,7 +286,8 @@
     at("photo").src = at(`image-${index}`).textContent || entry().thumbnail;
     at("photo").classList.toggle("hard", Math.max(width, height) <= page.look.hard);
     document.documentElement.style.setProperty("--ratio", String(width / height));
-    at("stage").setAttribute("aria-label", `Where the model looks in ${name}`);
+    at("stage").setAttribute("aria-label", `Attention in ${name}`);
+    over.fit(width / height);
     at("stage").dataset.entry = index;
     for (const [other, button] of [...at("film").children].entries()) {
       button.setAttribute("aria-current", String(other === index));
@@ -369,6 +376,11 @@
       at("stage").style.setProperty("--strength", String(state.strength));
       redraw();
     });
+    for (const input of document.querySelectorAll("[name=view]")) {
+      input.addEventListener("change", () => { state.view = input.value; redraw(); });
+    }
+    at("count-lines").addEventListener("input", () => { state.count = Number(at("count-lines").value); redraw(); });
+    addEventListener("resize", redraw); // the legend's thickness is that of the drawing
     at("smooth").addEventListener("change", () => { state.smooth = at("smooth").checked; redraw(); });
   }
 
@@ -382,7 +394,7 @@
     open(0);
   }
 
-  /* For scripts and tests: the row that is drawn now, as plain values. */
+  /* For scripts and tests: what is drawn now, as plain values. */
   window.jumok = {
     get shown() {
       return shown && { ...shown, row: [...shown.row], pinned: pinned() };

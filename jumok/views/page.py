@@ -19,14 +19,14 @@ from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.views.html_file import as_json, asset, encodable, made_by, script_hash, text_block
-from jumok.views.packing import Packed, on_patches, pack, patches_of
+from jumok.views.packing import Packed, coarser, marks_of, on_patches, pack, patches_of
 from jumok.views.raster import DIVERGING, FAINTEST, SEQUENTIAL, STRONGEST, Picture, as_pillow, fit
 
 BUDGET = 30_000_000  # bytes of a page
 LARGEST_IMAGE, SMALL_IMAGE, THUMBNAIL = 640, 224, 112  # longer sides, in pixels
 LOSSLESS = 160  # images up to this side are kept as PNG
 FIXED = 60_000  # bytes of the page's own text, about
-SCRIPTS = ("page_maps.js", "page_paint.js", "page.js")
+SCRIPTS = ("page_parts.js", "page_maps.js", "page_paint.js", "page_lines.js", "page.js")
 STEPS = ("small", "image", "means", "heads")  # what each entry gains, in this order, while the budget lasts
 
 
@@ -37,9 +37,11 @@ class Entry:
     Args:
         name: as the page shows it; any text.
         image: what the maps lie over.
-        prediction: (class, probability in [0, 1]) pairs, as they shall be shown, best first; may be empty.
-        summary: the method's heat, one row over keys that lie in the image.
-        layers: one map per layer, (queries, keys) or (head, queries, keys), over `Patches`; None: only the summary.
+        prediction: (class, probability in [0, 1]) pairs, as they shall be shown, best first; empty where no model
+            was asked.
+        summary: the method's heat, one row over keys that lie in the image, of any kind.
+        layers: one map per layer, (queries, keys) or (head, queries, keys), from `Patches` to `Patches`, of grids that
+            may differ between layers and between queries and keys; None: only the summary.
         note: a line of text under the name, such as the true class.
     """
 
@@ -131,6 +133,7 @@ class Page:
 
     def _add_layers(self, item: _Item, layers: Sequence[AttentionMap]) -> None:
         """Pack the means, and the single heads only where they may fit: they take nearly all of the time."""
+        layers = [coarser(layer) for layer in layers]
         item.means = [pack(layer.mean(*layer.lead)) for layer in layers]
         room = self._trim()
         if item.about["heads"] and item.means and pack(layers[len(layers) // 2]).size * len(layers) < 2 * room:
@@ -171,8 +174,7 @@ class Page:
 def _packed(entry: Entry) -> _Item:
     image = as_pillow(entry.image)
     layers = list(entry.layers or ())
-    for layer in layers:
-        _need_patches(layer)
+    queried = [_queries_of(layer) for layer in layers]
     thumbnail, small, full = (_data_url(image, longest) for longest in (THUMBNAIL, SMALL_IMAGE, LARGEST_IMAGE))
     about = {
         "name": encodable(entry.name),
@@ -181,20 +183,25 @@ def _packed(entry: Entry) -> _Item:
         "width": image.width,
         "height": image.height,
         "thumbnail": thumbnail,
+        "marks": marks_of(entry.summary.keys),
         "layers": len(layers),
+        "queried": [[grid.rows, grid.columns] for grid in queried],
         "heads": any(layer.lead and layer.weights.shape[0] > 1 for layer in layers),
     }
     summary = pack(on_patches(entry.summary))
+    if not isinstance(entry.summary.keys, Patches):
+        summary.about["keys"]["noun"] = "place"
     return _Item(about, summary, "" if small == thumbnail else small, "" if full == small else full)
 
 
-def _need_patches(layer: AttentionMap) -> None:
+def _queries_of(layer: AttentionMap) -> Patches:
     patches_of(layer)
     if not isinstance(layer.queries, Patches):
         raise JumokError(
             f"a page shows layers from patches to patches, got queries {type(layer.queries).__name__} "
             f"in {layer.source!r}: leave the layer out"
         )
+    return layer.queries
 
 
 def _bar(name: str, probability: float) -> tuple[str, float]:

@@ -105,7 +105,7 @@ const Maps = (() => {
 
   function labelOf(grid, index) {
     const patch = index - grid.special.length;
-    return patch < 0 ? grid.special[index] : `patch ${Math.floor(patch / grid.columns)},${patch % grid.columns}`;
+    return patch < 0 ? grid.special[index] : `${grid.noun ?? "patch"} ${Math.floor(patch / grid.columns)},${patch % grid.columns}`;
   }
 
   /* Whether two places are one on this grid. */

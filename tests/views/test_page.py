@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from synthetic_maps import attention, photograph, rollout
 
-from jumok.attention import AttentionMap, Glimpses, One, Patches, Pixels, Scale, Tokens
+from jumok.attention import AttentionMap, Glimpses, One, Patches, Pixels, Sampled, Scale, Tokens
 from jumok.errors import JumokError
 from jumok.views import page as page_module
-from jumok.views.packing import LARGEST_GRID, on_patches, pack
+from jumok.views.packing import LARGEST_GRID, LARGEST_MAP, coarser, marks_of, on_patches, pack
 from jumok.views.page import Entry, Page
 
 HOSTILE = "</script><script>alert(1)</script><!--"
@@ -130,6 +130,43 @@ def test_glimpses_are_laid_on_a_grid():
     half = LARGEST_GRID // 2
     assert grid[:half, :half].eq(1).all()
     assert grid.sum() == half * half
+
+
+def test_large_maps_average_who_looks_and_keep_what_is_seen():
+    queries, keys = Patches(50, 61, ("cls",)), Patches(20, 30)
+    weights = torch.rand(2, len(queries), len(keys), generator=torch.Generator().manual_seed(0)).softmax(-1)
+    found = coarser(AttentionMap(weights, queries, keys, ("head",), source="a"))
+    assert found.queries == Patches(25, 31, ("cls",))
+    assert (found.keys, found.lead, found.source) == (keys, ("head",), "a")
+    assert torch.equal(found.weights[:, 0], weights[:, 0])
+    grid = weights[:, 1:].unflatten(1, (50, 61))
+    assert torch.allclose(found.weights[:, 1], grid[:, :2, :2].mean((1, 2)), atol=1e-7)
+    assert torch.allclose(found.weights.sum(-1), torch.ones(2, len(found.queries)), atol=1e-5)
+    assert len(found.queries) * len(found.keys) <= LARGEST_MAP
+
+
+def test_maps_that_fit_are_left_alone():
+    axis = Patches(14, 14, ("cls",))
+    small = AttentionMap(torch.rand(197, 197), axis, axis)
+    assert coarser(small) is small
+
+
+def test_what_is_drawn_over_the_heat():
+    glimpses = Glimpses(((-0.5, 0.5), (0.0, 0.0)), ((0.2, 0.1), (1.0, 1.5)))
+    assert marks_of(glimpses) == {"boxes": [[0.15, 0.7, 0.35, 0.8], [0.0, -0.25, 1.0, 1.25]]}
+    points = tuple((float(y), float(x)) for y in (-0.5, 0.0, 0.5) for x in (-1.0, 1.0))
+    outline = [[0.25, 0.0], [0.25, 1.0], [0.5, 1.0], [0.75, 1.0], [0.75, 0.0], [0.5, 0.0]]
+    assert marks_of(Sampled(3, 2, points)) == {"outline": outline}
+    assert marks_of(Patches(2, 2)) == {}
+
+
+def test_the_page_says_how_fine_a_layer_was(tmp_path):
+    queries, keys = Patches(56, 56), Patches(28, 28)
+    layer = AttentionMap(torch.rand(len(queries), len(keys)).softmax(-1), queries, keys, source="stages.0.2")
+    summary = AttentionMap(layer.weights.mean(0, keepdim=True), One("mean"), keys)
+    about = data_of(text_of(tmp_path, small_entry(summary=summary, layers=[layer])))["entries"][0]
+    assert about["queried"] == [[56, 56]]
+    assert about["layers"][0]["queries"]["rows"] == 28
 
 
 # -- the file -------------------------------------------------------------------------------------

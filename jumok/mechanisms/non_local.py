@@ -1,0 +1,339 @@
+"""Non-local operation: each place of a feature map adds up what all places hold, by how well they fit it.
+
+y_i = 1 / C(x) sum_j a(x_i, x_j) g(x_j),    z_i = W_z y_i + x_i
+
+Four forms of a: Gaussian, embedded Gaussian, dot product and concatenation; in images and in videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Literal, NamedTuple, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jumok.attention import Scale
+from jumok.axes import Axis, Patches, Tokens
+from jumok.errors import JumokError, suggest
+from jumok.mechanisms.example import Example
+from jumok.mechanisms.linear import Linear, linear
+from jumok.mechanisms.ramp_sums import ramp_sums
+from jumok.recorder import report, unseen, watched
+from jumok.records import Attended, DotProduct, Rows
+
+__all__ = ["Form", "NonLocal", "Pairwise", "concatenation", "dot_product", "example", "gaussian"]
+
+Form = Literal["embedded-gaussian", "gaussian", "dot-product", "concatenation"]
+FEW_WEIGHTS = 2  # forming the weights is faster while they are at most so many times the numbers in theta and phi
+
+
+# -- sums over all places -------------------------------------------------------------------------
+
+
+def gaussian(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
+    """y_i = sum_j softmax_j(theta_i . phi_j) g_j, by PyTorch's fused kernel, unless the weights are few.
+
+    Args:
+        theta: (batch, queries, size), float.
+        phi: (batch, keys, size), float.
+        g: (batch, keys, value size), float.
+    Returns:
+        (batch, queries, value size).
+    Source: Wang et al. 2018, arXiv 1711.07971, 3.2, equations 2 and 3: e^(theta . phi) with C(x) its sum is a softmax.
+    """
+    size, value_size = theta.shape[2], g.shape[2]
+    if torch.is_grad_enabled() and theta.device.type == "cpu" and _few(theta, phi):
+        # The fused kernel's backward pass forms the weights anew, which costs a CPU more than to have kept so few
+        return (theta @ phi.transpose(1, 2)).softmax(-1) @ g
+    query, key, value = (_filled(each, max(size, value_size))[:, None] for each in (theta, phi, g))
+    return F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0, :, :value_size]
+
+
+def _few(queries: Tensor, keys: Tensor) -> bool:
+    """Whether there are about as few weights as numbers in the (batch, places, size) that they are made of."""
+    return queries.shape[1] * keys.shape[1] <= FEW_WEIGHTS * (queries.shape[1] + keys.shape[1]) * keys.shape[2]
+
+
+def _filled(tensor: Tensor, size: int) -> Tensor:
+    """Zeros added to the last axis: the kernel that forms no weights wants query, key and value of one size."""
+    return tensor if tensor.shape[-1] == size else F.pad(tensor, (0, size - tensor.shape[-1]))
+
+
+def dot_product(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
+    """y_i = 1/N sum_j (theta_i . phi_j) g_j, for N keys, multiplied in the order that takes the fewest steps.
+
+    Args, Returns: as `gaussian`.
+    Source: Wang et al. 2018, arXiv 1711.07971, 3.2, equation 4. Differs: N is the number of keys, of which sub-sampling
+        leaves fewer than places, so that y is the same mean with it and without.
+
+    >>> theta, phi, g = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0, 0.0], [0.0, 4.0]]]), torch.ones(1, 2, 1)
+    >>> dot_product(theta, phi, g)
+    tensor([[[5.5000]]])
+    """
+    (queries, size), (keys, value_size) = theta.shape[1:], g.shape[1:]
+    phi = phi / keys
+    if queries * keys * (size + value_size) > size * value_size * (queries + keys):
+        return theta @ (phi.transpose(1, 2) @ g)
+    return theta @ phi.transpose(1, 2) @ g
+
+
+def concatenation(a: Tensor, b: Tensor, g: Tensor) -> Tensor:
+    """y_i = 1/N sum_j ReLU(a_i + b_j) g_j, for N keys, with w . [theta_i, phi_j] = a_i + b_j already added up.
+
+    Pairs are never joined to vectors. Many weights are not formed either (see `ramp_sums`).
+
+    Args:
+        a: (batch, queries), w's first half times theta, float.
+        b: (batch, keys), w's second half times phi, float.
+        g: (batch, keys, value size), float.
+    Returns:
+        (batch, queries, value size).
+    Source: Wang et al. 2018, arXiv 1711.07971, 3.2, equation 5. Differs: N as in `dot_product`.
+    """
+    g = g / g.shape[1]
+    if _few(a, g):
+        return (a[:, :, None] + b[:, None]).relu() @ g
+    return ramp_sums(a, b, g)
+
+
+class Pairwise:
+    """A record, as `watch` keeps it, of weights that a function of queries and keys gives when asked.
+
+    Args:
+        of: (batch, rows, ...) queries and (batch, keys, ...) keys -> (batch, rows, keys) weights.
+        queries, keys: what went in.
+    """
+
+    traced = None  # no gradient of the weights is kept
+
+    def __init__(self, of: Callable[[Tensor, Tensor], Tensor], queries: Tensor, keys: Tensor) -> None:
+        self._of, self._queries, self._keys = of, queries.detach(), keys.detach()
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """As in `Attended`."""
+        return self._queries.shape[0], 1, self._queries.shape[1], self._keys.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        """As in `Attended`."""
+        return self._queries.device
+
+    @torch.no_grad()
+    def weights(self, rows: Rows = None) -> Tensor:
+        """As in `Attended`."""
+        queries = self._queries if rows is None else self._queries[:, rows]
+        return self._of(queries.float(), self._keys.float())[:, None]
+
+    @torch.no_grad()
+    def pull(self, row: Tensor) -> Tensor:
+        """As in `Attended`."""
+        return (row[:, None] @ self.weights()[:, 0].to(row.dtype))[:, 0]
+
+    def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
+        """As in `Attended`: there is no gradient."""
+        raise JumokError("relevance follows attention that is a softmax, and these weights are none: use attention")
+
+
+def _dot_weights(theta: Tensor, phi: Tensor) -> Tensor:
+    return theta @ phi.transpose(1, 2) / phi.shape[1]
+
+
+def _ramp_weights(a: Tensor, b: Tensor) -> Tensor:
+    return (a[:, :, None] + b[:, None]).relu() / b.shape[1]
+
+
+class _Kind(NamedTuple):
+    """How one form adds up, how its record is made, and what its weights are."""
+
+    sum: Callable[[Tensor, Tensor, Tensor], Tensor]
+    record: Callable[[Tensor, Tensor], Attended]
+    scale: Scale
+
+
+def _softmax_record(theta: Tensor, phi: Tensor) -> Attended:
+    return DotProduct(theta[:, None], phi[:, None], scale=1.0)
+
+
+FORMS: Mapping[str, _Kind] = {
+    "embedded-gaussian": _Kind(gaussian, _softmax_record, Scale.DISTRIBUTION),
+    "gaussian": _Kind(gaussian, _softmax_record, Scale.DISTRIBUTION),
+    "dot-product": _Kind(dot_product, partial(Pairwise, _dot_weights), Scale.SCORE),
+    "concatenation": _Kind(concatenation, partial(Pairwise, _ramp_weights), Scale.RELEVANCE),
+}
+
+
+# -- the block ------------------------------------------------------------------------------------
+
+
+class NonLocal(nn.Module):
+    """A non-local block: z = W_z y + x, which can be put anywhere in a network; at the start it changes nothing.
+
+    Watched, it gives who looks where in the weights that y was added up with: a distribution for the Gaussian forms,
+    scores / N for the dot product, contributions of 0 or more (ReLU / N) for the concatenation.
+
+    Args:
+        channels: of the features.
+        inner: of theta, phi and g; None: half as many. The Gaussian form has no theta and phi, only g.
+        form: of a(x_i, x_j); see `Form`.
+        dimensions: 2 for images, 3 for videos.
+        sub_sample: max-pool phi and g by 2 in height and width, so that there are a quarter of the keys.
+        norm: end in a batch norm that starts at 0; without it W_z starts at 0.
+    Raises:
+        JumokError: a size below 1, another form or other dimensions.
+    Source: Wang et al. 2018, arXiv 1711.07971, 3.3 and 4.1. Differs: sides that 2 does not divide lose no places.
+
+    >>> block = NonLocal(8)
+    >>> features = torch.randn(2, 8, 5, 6)
+    >>> torch.equal(block(features), features)
+    True
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        inner: int | None = None,
+        form: Form = "embedded-gaussian",
+        dimensions: Literal[2, 3] = 2,
+        sub_sample: bool = True,
+        norm: bool = True,
+    ) -> None:
+        super().__init__()
+        inner = max(channels // 2, 1) if inner is None else inner
+        _check_options(channels, inner, form, dimensions)
+        self.channels, self.inner, self.form, self.dimensions, self.sub_sample = (
+            channels, inner, form, dimensions, sub_sample,
+        )  # fmt: skip
+        embedded = form != "gaussian"
+        self.theta = Linear(channels, inner) if embedded else None
+        # A softmax cancels what is added to all keys alike
+        self.phi = Linear(channels, inner, bias=form != "embedded-gaussian") if embedded else None
+        self.g = Linear(channels, inner)
+        self.w = nn.Parameter(torch.empty(2, inner).normal_(std=inner**-0.5)) if form == "concatenation" else None
+        self.out = Linear(inner, channels, bias=not norm)  # W_z; the norm has a bias of its own
+        self.norm = nn.BatchNorm1d(channels) if norm else None
+        for start in (self.norm.weight,) if self.norm is not None else (self.out.weight, self.out.bias):
+            nn.init.zeros_(start)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Add to each place what it gathers from all places.
+
+        Args:
+            features: (batch, channels, [frames,] height, width), float.
+        Returns:
+            the same shape.
+        Raises:
+            JumokError: features of another shape.
+        """
+        self._check(features)
+        places = features.flatten(2).transpose(1, 2).contiguous()  # (batch, places, channels)
+        theta, phi, g = self._embed(places, features)
+        kind = FORMS[self.form]
+        if watched():
+            report(kind.record(theta, phi), self._axes(features), kind.scale)
+        with unseen():
+            looked = kind.sum(theta, phi, g)
+        return self._add(features, looked)
+
+    def plain(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The same by the textbook: slower, and it forms the weights, and the pairs of a concatenation.
+
+        Returns:
+            z: as `forward`.
+            weights: (batch, queries, keys), each divided by C(x).
+        """
+        self._check(features)
+        places = features.flatten(2).transpose(1, 2)
+        theta, phi = (places if each is None else each(places) for each in (self.theta, self.phi))
+        phi, g = self._pool(phi, features), self._pool(self.g(places), features)
+        if self.w is not None:
+            pairs = torch.broadcast_tensors(theta[:, :, None], phi[:, None])
+            weights = (torch.cat(pairs, -1) @ self.w.flatten()).relu() / phi.shape[1]
+        elif self.form == "dot-product":
+            weights = theta @ phi.transpose(1, 2) / phi.shape[1]
+        else:
+            weights = (theta @ phi.transpose(1, 2)).softmax(-1)
+        return self._add(features, weights @ g), weights
+
+    def _embed(self, places: Tensor, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the form's sum takes: theta, phi (or their parts of w . [theta, phi]) and g, from one product."""
+        layers = [each for each in (self.theta, self.phi, self.g) if each is not None]
+        weights: list[Tensor] = [layer.weight for layer in layers]
+        biases: list[Tensor] = [places.new_zeros(self.inner) if layer.bias is None else layer.bias for layer in layers]
+        if self.w is not None:  # w . (W x + b) = (w W) . x + w . b: theta itself need not be formed
+            weights[0], biases[0] = self.w[:1] @ weights[0], self.w[:1] @ biases[0]
+        found = linear(places, torch.cat(weights), torch.cat(biases))
+        if self.theta is None:
+            return places, self._pool(places, features), self._pool(found, features)
+        theta = found[..., : len(weights[0])]
+        phi, g = self._pool(found[..., len(weights[0]) :], features).split(self.inner, -1)
+        return (theta, phi, g) if self.w is None else (theta[..., 0], phi @ self.w[1], g)
+
+    def _pool(self, places: Tensor, features: Tensor) -> Tensor:
+        """Max-pool (batch, places, size) by 2 in height and width; an odd side keeps its last row or column."""
+        if not self.sub_sample:
+            return places
+        height, width = features.shape[-2:]
+        grid = places.transpose(1, 2).unflatten(2, (-1, height, width))  # (batch, size, frames, height, width)
+        grid = grid.transpose(1, 2).flatten(0, 1)  # as images whose channels lie last in memory
+        pooled = F.max_pool2d(grid, 2, ceil_mode=True)
+        return pooled.flatten(2).transpose(1, 2).reshape(len(places), -1, places.shape[2])
+
+    def _add(self, features: Tensor, looked: Tensor) -> Tensor:
+        change: Tensor = self.out(looked)
+        if self.norm is not None:
+            change = self.norm(change.flatten(0, 1)).view_as(change)
+        return features + change.transpose(1, 2).reshape(features.shape)
+
+    def _check(self, features: Tensor) -> None:
+        sides = ("frames, height, width", "height, width")[self.dimensions == 2]
+        if features.dim() != self.dimensions + 2 or features.shape[1] != self.channels or 0 in features.shape:
+            raise JumokError(
+                f"features have shape {tuple(features.shape)}, wanted (batch, {self.channels}, {sides}), none of them 0"
+            )
+
+    def _axes(self, features: Tensor) -> tuple[Axis, Axis]:
+        """Who looks and what is seen: places of the image; in a video all places of all frames, by name."""
+        *frames, height, width = features.shape[2:]
+        step = 2 if self.sub_sample else 1
+        keys = (-(-height // step), -(-width // step))
+        if not frames:
+            return Patches(height, width), Patches(*keys)
+        return _video(frames[0], height, width), _video(frames[0], *keys)
+
+
+def _check_options(channels: int, inner: int, form: str, dimensions: int) -> None:
+    if min(channels, inner) < 1:
+        raise JumokError(f"sizes are 1 or more, got channels {channels} and inner {inner}")
+    if form not in FORMS:
+        raise JumokError(f"no form {form!r}: {suggest(form, get_args(Form))}")
+    if dimensions not in (2, 3):
+        raise JumokError(f"dimensions are 2 for images or 3 for videos, got {dimensions}")
+
+
+def _video(frames: int, height: int, width: int) -> Tokens:
+    return Tokens(
+        tuple(f"{t}:{row},{column}" for t in range(frames) for row in range(height) for column in range(width))
+    )
+
+
+def example(form: Form = "embedded-gaussian", *, dimensions: Literal[2, 3] = 2, sub_sample: bool = True) -> Example:
+    """Two feature maps, by a block whose last norm has left its start."""
+    draw = torch.Generator().manual_seed(0)
+    block = NonLocal(6, form=form, dimensions=dimensions, sub_sample=sub_sample).eval()
+    assert block.norm is not None
+    with torch.no_grad():
+        block.norm.weight.fill_(1.0)
+    shape = (2, 6, 3, 5, 4)[:2] + (3, 5, 4)[3 - dimensions :]
+    return Example(
+        output=block,
+        weights=lambda **given: block.plain(**given)[1],
+        inputs={"features": torch.randn(shape, generator=draw)},
+        wrong={"features": torch.zeros(2, 5, *shape[2:])},
+        scale=FORMS[form].scale,
+        module=block,
+    )

@@ -1,0 +1,49 @@
+"use strict";
+/* Small parts of the page: elements, numbers and words. All text goes in as text. */
+const Parts = (() => {
+  const at = (id) => document.getElementById(id);
+
+  function make(tag, content = [], properties = {}) {
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...[content].flat());
+    return element;
+  }
+
+  function number(value) {
+    if (value === 0) return "≈ 0"; // what is stored as 0 may be less than half a step of the 8 bits
+    return Math.abs(value) >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(2);
+  }
+
+  function percent(share) {
+    return share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
+  }
+
+  function say(id, text) {
+    at(id).textContent = text;
+    at(id).hidden = !text;
+  }
+
+  const alarm = (error) => say("alarm", `This page cannot be drawn: ${error.message ?? error}`);
+
+  /* Lays a frame over one cell of a grid, or hides it. */
+  function frame(element, cells, place) {
+    element.hidden = !(place?.kind === "patch" && cells.rows);
+    if (element.hidden) return;
+    const { row, column } = Maps.cell(cells, place);
+    Object.assign(element.style, {
+      top: `${(100 * row) / cells.rows}%`, height: `${100 / cells.rows}%`,
+      left: `${(100 * column) / cells.columns}%`, width: `${100 / cells.columns}%`,
+    });
+  }
+
+  /* Which call a layer is, and from which places to which it looks; [rows, columns] before packing. */
+  function aboutCall({ source, queries, keys }, [rows, columns]) {
+    const size = (cells) => `${cells.rows} × ${cells.columns}`;
+    const same = queries.rows === keys.rows && queries.columns === keys.columns;
+    const places = same ? `${size(queries)} places look at each other` : `${size(queries)} places look at ${size(keys)}`;
+    const mean = rows === queries.rows && columns === queries.columns ? "" : `, as means over ${rows} × ${columns}`;
+    return [source, places + mean].filter(Boolean).join(": ");
+  }
+
+  return { at, make, number, percent, say, alarm, frame, aboutCall };
+})();
