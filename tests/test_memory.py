@@ -52,3 +52,31 @@ def test_other_c_libraries_are_left_alone(monkeypatch):
 def test_no_library_is_opened_off_linux(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert memory.keep_freed() is False
+
+
+PEAK = """
+import torch
+from jumok.memory import PeakMemory, keep_freed
+
+keep_freed()
+kept = torch.ones(30 * 2**20)  # 120 MiB that are held all the time
+torch.ones(60 * 2**20)         # and 240 MiB that are kept, though they are free
+before = PeakMemory()
+nothing = before.mebibytes()
+torch.ones(15 * 2**20)
+print(nothing, before.mebibytes())
+"""
+
+
+def test_peak_memory_counts_what_was_added_alone():
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    nothing, some = done.stdout.split()
+    if nothing == "None":
+        pytest.skip("this system does not tell")
+    assert float(nothing) < 10
+    assert 55 < float(some) < 90
+
+
+def test_peak_memory_is_not_told_where_the_system_does_not(monkeypatch):
+    monkeypatch.setattr(memory, "_status", lambda _name: None)
+    assert memory.PeakMemory().mebibytes() is None

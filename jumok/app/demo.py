@@ -17,11 +17,15 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from jumok.views.report import Figure, Section
 
-OWN = ("run", "look", "eval", "measure", "samples", "translator", "alignment")
+OWN = ("run", "look", "eval", "measure", "samples", "translator", "alignment", "compare")
 """What the demo writes anew each time; the generated images and dates stay."""
 IMAGES = {"train": 6000, "val": 200, "test": 400}
 TRAINING = (
     "--system vit-nano --epochs 12 --batch-size 32 --lr 0.002 "
+    "--flips all --no-augment --mixup 0 --label-smoothing 0.05 --ema 0.99"
+)
+COMPARISON = (
+    "--systems all --budget 15s --shown 8 --batch-size 32 --lr 0.002 "
     "--flips all --no-augment --mixup 0 --label-smoothing 0.05 --ema 0.99"
 )
 DATES = (
@@ -45,6 +49,7 @@ def command(
     more = [] if epochs is None else ["--epochs", str(epochs)]
     demo.classify(more)
     demo.translate(more)
+    demo.compare()
     report = demo.report()
     typer.echo(f"report: {report.resolve()}")
 
@@ -122,6 +127,11 @@ class Demo:
         gold = ("--alignments", self.dates / "test.chars.align", "--characters", "--method", "attention")
         self.step("measure dates", "measure", self.translator, self.dates / "test.tsv", *gold)
 
+    def compare(self) -> None:
+        """The generated images again: every mechanism for a short while."""
+        words = (*COMPARISON.split(), "--out", self.folder / "compare")
+        self.step("compare", "compare", self.images, "--masks", self.masks, *words)
+
     def _some_dates(self, path: Path) -> None:
         """Unseen dates, one per line."""
         from jumok.files import write_atomically
@@ -160,7 +170,9 @@ class Demo:
             f"in one way, and which character it looked at is compared with the truth. All steps took {total:.0f} s."
         )
         path = self.folder / "index.html"
-        write_report(path, "Does it look at what matters?", lead, [*self._of_images(), *self._of_dates()])
+        write_report(
+            path, "Does it look at what matters?", lead, [*self._of_images(), *self._of_dates(), self._of_comparison()]
+        )
         return path
 
     def _of_images(self) -> list[Section]:
@@ -231,6 +243,33 @@ class Demo:
                 [(self.translator / "measure" / "measure.json", "all figures")],
             ),
         ]  # fmt: skip
+
+    def _of_comparison(self) -> Section:
+        from jumok.views.report import Section
+
+        compared = json.loads((self.folder / "compare" / "compare.json").read_text("utf-8"))
+        return Section(
+            "Compare",
+            f"{len(compared['systems'])} systems, one for each mechanism, {compared['budget']} of training each: what "
+            "was named rightly, what it cost, and where each looked in the same images.",
+            self.commands["compare"],
+            [_best(compared["systems"])],
+            links=[
+                (self.folder / "compare" / "index.html", "open the comparison"),
+                (self.folder / "compare" / "compare.json", "all figures"),
+            ],
+        )
+
+
+def _best(systems: list[dict[str, Any]]) -> Figure:
+    from jumok.views.report import Figure
+
+    best = max(systems, key=lambda each: each["accuracy"])
+    return Figure(
+        f"the most right, {best['system']}",
+        f"{best['accuracy']:.1%}",
+        f"95 % interval {best['low']:.1%} to {best['high']:.1%}",
+    )
 
 
 def _accuracy(share: float, low: float, high: float) -> Figure:

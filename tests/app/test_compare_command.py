@@ -1,0 +1,127 @@
+"""`jumok compare` as a person calls it."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jumok.app.compare import seconds_of
+from jumok.tasks.classify import comparing
+
+SMALL = ("--device", "cpu", "--threads", "1", "--batch-size", "8", "--budget", "1s", "--shown", "4")
+
+
+@pytest.fixture(scope="module")
+def masks(coloured, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("masks")
+    mask = np.zeros((16, 16), np.uint8)
+    mask[2:9, 3:11] = 255
+    for path in coloured.rglob("*.png"):
+        place = folder / path.relative_to(coloured)
+        place.parent.mkdir(exist_ok=True)
+        Image.fromarray(mask).save(place)
+    return folder
+
+
+def told(folder):
+    return json.loads((folder / "compare.json").read_text())
+
+
+def test_systems_side_by_side_with_figures_and_a_page(jumok, coloured, masks, tmp_path):
+    out = tmp_path / "out"
+    said = jumok("compare", coloured, "--masks", masks, "--systems", "vit-nano,cnn", "--out", out, *SMALL)
+    assert said.status == 0
+    found = told(out)
+    assert [each["system"] for each in found["systems"]] == ["vit-nano", "cnn"]
+    for each in found["systems"]:
+        assert 0 <= each["low"] <= each["accuracy"] <= each["high"] <= 1
+        assert each["epochs"] >= 1
+        assert min(each["train_rate"], each["use_rate"], each["parameters"]) > 0
+        assert (out / each["system"] / "weights.safetensors").is_file()
+        assert each["system"] in said.out
+    assert set(found["looking"]["methods"]) == {"vit-nano", "cnn"}
+    assert set(found["looking"]["baselines"]) == {"random", "centre", "edges"}
+    text = (out / "index.html").read_text()
+    assert text.count("data-photo=") == 4
+    assert text.count('class="heat"') == 8
+
+
+def test_what_is_there_is_not_trained_again_and_a_lost_page_is_made_anew(jumok, coloured, tmp_path, monkeypatch):
+    words = ("compare", coloured, "--systems", "cnn", "--out", tmp_path / "out", *SMALL)
+    assert jumok(*words).status == 0
+    before = told(tmp_path / "out")
+    (tmp_path / "out" / "index.html").unlink()
+    monkeypatch.setattr(comparing.fit, "fit", None)  # would fail if it were called
+    said = jumok(*words)
+    assert said.status == 0
+    assert "cnn: already there" in said.out
+    assert told(tmp_path / "out") == before
+    assert before["looking"] is None, "no masks, no scores"
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_one_that_cannot_be_trained_does_not_keep_the_others_from_it(jumok, coloured, tmp_path, monkeypatch):
+    from jumok.errors import JumokError
+
+    whole = comparing.Contest.of_system
+
+    def broken(self, name, epochs):
+        if name == "mlp":
+            raise JumokError("mlp needs other images")
+        return whole(self, name, epochs)
+
+    monkeypatch.setattr(comparing.Contest, "of_system", broken)
+    said = jumok("compare", coloured, "--systems", "mlp,cnn", "--out", tmp_path / "out", *SMALL)
+    assert said.status == 1
+    assert told(tmp_path / "out")["errors"] == {"mlp": "mlp needs other images"}
+    assert "mlp needs other images" in (tmp_path / "out" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--systems", "cnm"), "no system 'cnm': did you mean 'cnn'?"),
+        (("--systems", "cnn,seq2seq"), "seq2seq is trained to translate: compare takes systems that classify images"),
+        (("--systems", ", ,"), "no systems to compare: give their names"),
+        (("--budget", "soon"), "--budget 'soon' is no time"),
+        (("--budget", "0s"), "--budget '0s' is no time"),
+        (("--masks", "nowhere"), "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_left(jumok, coloured, tmp_path, words, message):
+    said = jumok("compare", coloured, "--out", tmp_path / "out", "--budget", "1s", *words)
+    assert said.status == 2
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_something_else_is_left_alone(jumok, coloured, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    said = jumok("compare", coloured, "--systems", "cnn", "--out", tmp_path / "out", *SMALL)
+    assert (said.status, [path.name for path in (tmp_path / "out").iterdir()]) == (2, ["thesis.txt"])
+    assert "holds something that is no comparison" in said.err
+
+
+def test_another_budget_is_another_comparison(jumok, coloured, tmp_path):
+    words = ("compare", coloured, "--systems", "mlp", "--out", tmp_path / "out", *SMALL)
+    assert jumok(*words).status == 0
+    said = jumok(*words, "--budget", "2s")
+    assert said.status == 2
+    assert "with other settings or another budget" in said.err
+
+
+def test_a_longer_budget_gives_more_epochs(coloured, monkeypatch):
+    assert seconds_of("1h1m1s") == 3661
+    monkeypatch.setattr(comparing, "_seconds_of_step", lambda *_: 0.1)
+    monkeypatch.setattr(comparing, "_seconds_of_look", lambda *_: 0.5)
+    from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
+
+    settings = Settings(
+        system="mlp", data=ImageData(images=str(coloured)), training=ImageTraining(batch_size=8, device="cpu")
+    )
+    base = comparing.begin(settings, ["mlp"], None)
+    epoch = 0.1 * comparing.MARGIN * len(base.train) + 0.5 * len(base.val)
+    assert [comparing.passes_within(budget, base) for budget in (0.1, 10 * epoch + 0.01)] == [1, 10]
