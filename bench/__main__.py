@@ -7,7 +7,18 @@ import sys
 
 from bench.table import pin, report
 
-BENCHES = ("watch_cost", "vit_training", "additive_attention", "translation_training", "translation_decoding")
+BENCHES = (
+    "watch_cost",
+    "vit_training",
+    "additive_attention",
+    "non_local",
+    "gates",
+    "saliency",
+    "ram_training",
+    "translation_training",
+    "translation_decoding",
+    "feature_selection",
+)
 CORES = 2
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jumok.attention import AttentionMap, Scale
-    from jumok.axes import Axis, Channels, Features, Glimpses, One, Patches, Pixels, Steps, Tokens
+    from jumok.axes import Axis, Channels, Features, Glimpses, One, Patches, Pixels, Sampled, Steps, Tokens
     from jumok.errors import JumokError
     from jumok.tasks.run import Run, load
     from jumok.watch import watch
@@ -25,6 +25,7 @@ __all__ = [
     "Patches",
     "Pixels",
     "Run",
+    "Sampled",
     "Scale",
     "Steps",
     "Tokens",
@@ -35,7 +36,8 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("AttentionMap", "Scale"), "jumok.attention"),
     **dict.fromkeys(
-        ("Axis", "Channels", "Features", "Glimpses", "One", "Patches", "Pixels", "Steps", "Tokens"), "jumok.axes"
+        ("Axis", "Channels", "Features", "Glimpses", "One", "Patches", "Pixels", "Sampled", "Steps", "Tokens"),
+        "jumok.axes",
     ),
     "JumokError": "jumok.errors",
     **dict.fromkeys(("Run", "load"), "jumok.tasks.run"),

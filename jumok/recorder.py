@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any
 
 import torch
@@ -22,9 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from jumok import torch_multi_head
+from jumok import fused, gates, torch_multi_head
 from jumok.attention import Scale
+from jumok.axis_order import by_heads, four, four_heads, marks_of, one_row
 from jumok.calls import Axes, Call, Fed, Sight
+from jumok.feature_maps import FeatureMaps
+from jumok.frames import IMAGE_CHANNELS, first_argument, image_size, innermost, outwards
+from jumok.gates import Gates
 from jumok.geometry import Grid
 from jumok.records import Attended, DotProduct, Given
 
@@ -39,8 +43,6 @@ PASS_ON = (
     torch.transpose, Tensor.permute, torch.permute, Tensor.flatten, Tensor.unflatten, Tensor.unsqueeze, Tensor.squeeze,
     Tensor.mul, Tensor.__mul__, torch.mul, torch.nan_to_num, Tensor.nan_to_num, Tensor.masked_fill,
 )  # fmt: skip
-IMAGE_CHANNELS = (1, 3, 4)
-MARK_SIZE = 8  # numbers kept of each key: two keys that differ agree in all of them as good as never
 MOST_IDS = 1 << 20  # indices of one embedding call that are kept: 8 MiB
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 
@@ -52,6 +54,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self.calls: list[Call] = []
         self.fed: list[Fed] = []
+        self.maps = FeatureMaps()
         self._modules = modules
         self._paths = {id(module): path for path, module in modules.items()}
         self._sight = Sight()
@@ -59,6 +62,7 @@ class Recorder(TorchFunctionMode):
         self._run_frame: FrameType | None = None
         self._handlers = HANDLERS
         self._softmaxes: dict[int, tuple[Tensor, _Softmax]] = {}
+        self._gates = Gates()
         self._product: tuple[torch.Size, Tensor] | None = None
         self._muted = False
 
@@ -69,31 +73,36 @@ class Recorder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        handler = self._handlers.get(func)
-        if handler is None or self._muted or torch._C._current_graph_task_id() != -1:  # -1: no backward pass is running
+        if torch._C._current_graph_task_id() != -1:  # a backward pass is running
             return func(*args, **(kwargs or {}))
-        return handler(self, func, args, kwargs or {})
+        handler = None if self._muted else self._handlers.get(func)
+        result = func(*args, **(kwargs or {})) if handler is None else handler(self, func, args, kwargs or {})
+        if isinstance(result, Tensor) and result.dim() == 4:
+            self._saw_four_axes(func, args, result)
+        return result
 
     def forget(self) -> None:
         """Let go of everything that only mattered while the model ran."""
         self._run_frame = None
         self._softmaxes.clear()
+        self._gates.clear()
+        self.maps.forget()
         self._product = None
 
     # -- what is noticed ------------------------------------------------------------------------
 
     def saw_fused(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`scaled_dot_product_attention`: keep query, key and mask, and the log-sum-exp where the kernel tells it."""
-        given = dict(zip(_FUSED_ARGUMENTS, args, strict=False)) | kwargs
+        given = dict(zip(fused.ARGUMENTS, args, strict=False)) | kwargs
         query, key = given["query"], given["key"]
-        output, log_sum_exp = _run_fused(func, args, kwargs, given)
+        output, log_sum_exp = fused.run_fused(func, args, kwargs, given)
         scale, mask = given.get("scale"), given.get("attn_mask")
         traced = isinstance(output, Tensor) and output.requires_grad
         attended: Attended = DotProduct(
-            _four(query),
-            _four(key),
-            _four(given["value"]) if traced else None,
-            None if mask is None else _four(mask.expand(*query.shape[:-1], key.shape[-2])),
+            four(query),
+            four(key),
+            four(given["value"]) if traced else None,
+            None if mask is None else four(mask.expand(*query.shape[:-1], key.shape[-2])),
             bool(given.get("is_causal", False)),
             1 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
             log_sum_exp,
@@ -104,7 +113,7 @@ class Recorder(TorchFunctionMode):
         if query.shape[-2] == 1 and not traced:
             # A step of decoding by a key/value cache. Its weights are small, and the cache may be a new tensor at each
             # step or written to in place: so they are computed now, and the keys are let go.
-            attended, marks = Given(attended.weights(), _four), _marks(_four(key))
+            attended, marks = Given(attended.weights(), four), marks_of(four(key))
         self._keep(attended, query.dim(), marks=marks)
         return output
 
@@ -120,7 +129,7 @@ class Recorder(TorchFunctionMode):
         dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
         if isinstance(dim, int) and result.dim() >= 3:
             self._softmaxes[id(result)] = (result, _Softmax(result, dim, self._marks_of_product(result)))
-            self._handlers = HANDLERS_AFTER_SOFTMAX
+            self._handlers = FOLLOWING
         return result
 
     def _marks_of_product(self, softmax: Tensor) -> Tensor | None:
@@ -128,7 +137,7 @@ class Recorder(TorchFunctionMode):
         shape, key = self._product or (None, None)
         if key is None or shape != softmax.shape or softmax.dim() != 4 or softmax.shape[2] != 1 or key.dim() != 4:
             return None
-        return _marks(key.transpose(-1, -2)) if key.shape[-1] == softmax.shape[-1] else None
+        return marks_of(key.transpose(-1, -2)) if key.shape[-1] == softmax.shape[-1] else None
 
     def saw_pass_on(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step between the softmax and the product."""
@@ -137,6 +146,28 @@ class Recorder(TorchFunctionMode):
         if known is not None and isinstance(result, Tensor):
             self._softmaxes[id(result)] = (result, known[1])
         return result
+
+    def saw_sigmoid(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A sigmoid: gates if it is multiplied onto a feature map."""
+        result = func(*args, **kwargs)
+        if self._gates.start(result):
+            self._handlers = FOLLOWING
+        return result
+
+    def saw_reshaped(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A step that may bring gates into the shape of what they are multiplied onto."""
+        result = self.saw_pass_on(func, args, kwargs) if func in PASS_ON else func(*args, **kwargs)
+        if args:
+            self._gates.carry(args[0], result)
+        return result
+
+    def saw_times(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A product of numbers, one by one."""
+        found = self._gates.applied((*args, *kwargs.values())[:2])
+        if found is not None:
+            gate, axes = found
+            self._keep(Given(gate, one_row), 3, axes=axes, scale=Scale.GATE)
+        return self.saw_pass_on(func, args, kwargs) if func in PASS_ON else func(*args, **kwargs)
 
     def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A product; with a softmax as one side of it, it is attention that the model computed by hand."""
@@ -172,6 +203,13 @@ class Recorder(TorchFunctionMode):
                 self.fed.append(Fed(ids.clone(), id(table), given.get("padding_idx"), len(self.calls)))
         return func(*args, **kwargs)
 
+    def _saw_four_axes(self, func: Callable[..., Any], args: tuple[Any, ...], result: Tensor) -> None:
+        """Keep a feature map, where a graph is made."""
+        if not torch.is_grad_enabled():
+            self.maps.untraced = True
+        elif self.maps.is_map(func, args, result):
+            self.maps.keep(innermost(sys._getframe(2), self._paths), result, len(self.calls))
+
     # -- PyTorch's inference fast path ----------------------------------------------------------
 
     def run_fast(self, forward: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -200,7 +238,7 @@ class Recorder(TorchFunctionMode):
     def saw_reported(self, found: Tensor | Attended, axes: Axes | None, scale: Scale) -> None:
         """What a mechanism of ours tells of itself; see `report`."""
         if isinstance(found, Tensor):
-            self._keep(Given(found, _four_heads), found.dim(), axes=axes, scale=scale)
+            self._keep(Given(found, four_heads), found.dim(), axes=axes, scale=scale)
         else:
             self._keep(found, 4 if found.shape[1] > 1 else 3, axes=axes, scale=scale)
 
@@ -220,7 +258,7 @@ class Recorder(TorchFunctionMode):
         softmax = seen.weights
         heads = next((n for name in HEAD_COUNTS if (n := getattr(self._modules.get(path), name, None))), None)
         heads = heads if softmax.dim() == 3 and isinstance(heads, int) and softmax.shape[0] % heads == 0 else None
-        arrange = functools.partial(_arrange, dim=seen.dim, heads=heads)
+        arrange = functools.partial(by_heads, dim=seen.dim, heads=heads)
         self._keep(Given(softmax, arrange), softmax.dim() if heads is None else 4, path, seen.marks)
 
     def _keep(
@@ -238,7 +276,7 @@ class Recorder(TorchFunctionMode):
                 self._run += 1
             self._run_frame = frame
             if not self._sight.grids:
-                self._sight.pixels = _image_size(frame)
+                self._sight.pixels = image_size(frame)
         sight = self._sight
         self.calls.append(
             Call(
@@ -251,16 +289,14 @@ class Recorder(TorchFunctionMode):
         """The path of the innermost module that is running, and the outermost forward pass it belongs to."""
         path: str | None = None
         outermost: FrameType | None = None
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None:
+        for frame in outwards(sys._getframe(2)):
             running = frame.f_code.co_name == "forward"
             if path is None or running:
-                found = self._paths.get(id(_first_argument(frame)))
+                found = self._paths.get(id(first_argument(frame)))
                 path = found if path is None else path
                 outermost = frame if running and found is not None else outermost
             if frame is self._run_frame:  # the pass is known: what lies further out does not matter
                 break
-            frame = frame.f_back
         return path or "", outermost
 
 
@@ -273,86 +309,10 @@ class _Softmax:
     marks: Tensor | None
 
 
-_FUSED_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _EMBEDDING_ARGUMENTS: dict[Callable[..., Any], tuple[str, ...]] = {
     F.embedding: ("input", "weight", "padding_idx"),
     torch.embedding: ("weight", "indices", "padding_idx"),
 }
-_FLASH = 1  # SDPBackend.FLASH_ATTENTION
-
-
-def _run_fused(
-    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
-) -> tuple[Any, Tensor | None]:
-    """Run attention; where PyTorch would take its CPU flash kernel, call that: it tells each row's log-sum-exp."""
-    query, key, value = given["query"], given["key"], given["value"]
-    plain = (
-        query.device.type == "cpu"
-        and query.dim() == 4
-        and type(query) is type(key) is type(value)
-        and given.get("attn_mask") is None
-        and not given.get("dropout_p", 0.0)
-        and not given.get("enable_gqa", False)
-        and not torch.is_autocast_enabled("cpu")
-    )
-    if not plain:
-        return func(*args, **kwargs), None
-    causal, scale = bool(given.get("is_causal", False)), given.get("scale")
-    if torch._fused_sdp_choice(query, key, value, None, 0.0, causal, scale=scale) != _FLASH:
-        return func(*args, **kwargs), None
-    flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    output, log_sum_exp = flash(query, key, value, 0.0, causal, scale=scale)
-    return output, log_sum_exp.detach()
-
-
-def _four(tensor: Tensor) -> Tensor:
-    """To (batch, heads, ., .): further axes in front count as batch, missing ones as 1."""
-    if tensor.dim() == 3:
-        return tensor[:, None]
-    if tensor.dim() > 4:
-        return tensor.flatten(0, -4)
-    return tensor if tensor.dim() == 4 else tensor[(None,) * (4 - tensor.dim())]
-
-
-def _marks(key: Tensor) -> Tensor:
-    """(batch, heads, keys, size) to (batch, keys, numbers): a copy of some numbers of each key, of the first head."""
-    return key.detach()[:, 0, :, :MARK_SIZE].clone()
-
-
-def _four_heads(weights: Tensor) -> Tensor:
-    """(batch, [heads,] queries, keys) to four axes."""
-    return weights if weights.dim() == 4 else weights[:, None]
-
-
-def _arrange(softmax: Tensor, dim: int, heads: int | None) -> Tensor:
-    """Weights (or their gradient) to (batch, heads, queries, keys): the axis of the softmax goes last."""
-    moved = softmax.movedim(dim, -1)
-    return moved.unflatten(0, (-1, heads)) if heads is not None else _four(moved)
-
-
-def _first_argument(frame: FrameType) -> object:
-    """What a function was given as its first argument, `self` as a rule."""
-    name = _first_name(frame.f_code)
-    return frame.f_locals.get(name) if name is not None else None
-
-
-@functools.lru_cache(maxsize=4096)
-def _first_name(code: CodeType) -> str | None:
-    return code.co_varnames[0] if code.co_argcount else None
-
-
-def _image_size(frame: FrameType) -> tuple[int, int] | None:
-    """Height and width of the image among a forward pass's arguments, for models without a patch convolution."""
-    for name in frame.f_code.co_varnames[: frame.f_code.co_argcount]:
-        value = frame.f_locals.get(name)
-        if (
-            isinstance(value, Tensor)
-            and value.dim() == 4
-            and value.is_floating_point()
-            and value.shape[1] in IMAGE_CHANNELS
-        ):
-            return int(value.shape[2]), int(value.shape[3])
-    return None
 
 
 HANDLERS: dict[Callable[..., Any], Handler] = {
@@ -364,10 +324,13 @@ HANDLERS: dict[Callable[..., Any], Handler] = {
     torch.embedding: Recorder.saw_embedding,
     **dict.fromkeys(SOFTMAX, Recorder.saw_softmax),
     **dict.fromkeys(PRODUCT, Recorder.saw_product),
+    **dict.fromkeys(gates.SIGMOID, Recorder.saw_sigmoid),
 }
-HANDLERS_AFTER_SOFTMAX: dict[Callable[..., Any], Handler] = {
+FOLLOWING: dict[Callable[..., Any], Handler] = {  # once there is a softmax or a sigmoid to follow
     **HANDLERS,
     **dict.fromkeys(PASS_ON, Recorder.saw_pass_on),
+    **dict.fromkeys(gates.RESHAPED, Recorder.saw_reshaped),
+    **dict.fromkeys(gates.TIMES, Recorder.saw_times),
 }
 
 

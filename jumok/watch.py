@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -13,21 +13,21 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from jumok import flow
+from jumok import flow, grad_cam
 from jumok.alignment import shift as next_step
 from jumok.attention import AttentionMap, Scale
-from jumok.axes import Axis, One, Patches, Place, Tokens
+from jumok.axes import Axis, Channels, One, Place, Tokens
+from jumok.call_axes import CallAxes, of_first, words_axis
 from jumok.calls import Call, Fed
 from jumok.errors import JumokError, suggest
-from jumok.geometry import Special, find_specials, image_axis, mismatch, patches_of_image, special_names, text_axis
+from jumok.feature_maps import Mapped
+from jumok.flow import MEAN
+from jumok.geometry import find_specials, text_axis
 from jumok.joining import Filling, join
 from jumok.recorder import Recorder, recording
 from jumok.records import Attended
 
-__all__ = ["Seen", "watch"]
-
-MEAN = "mean"
-"""The query that stands for the average over all tokens that cover pixels (or, in a text, all words)."""
+__all__ = ["MEAN", "Seen", "watch"]
 
 
 @contextmanager
@@ -55,8 +55,8 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     """
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
-    recorder = Recorder(modules)
-    seen = Seen(recorder.calls, recorder.fed, find_specials(modules), _known_axes(tokens), Filling.of(model))
+    recorder, axes = Recorder(modules), CallAxes(find_specials(modules), _known_axes(tokens))
+    seen = Seen(recorder.calls, recorder.fed, recorder.maps, axes, Filling.of(model))
     with recording(recorder):
         yield seen
 
@@ -90,9 +90,9 @@ class Seen:
     """
 
     def __init__(
-        self, calls: list[Call], fed: list[Fed], specials: list[Special], known: list[Axis], filling: Filling
+        self, calls: list[Call], fed: list[Fed], maps: Mapping[str, Mapped], axes: CallAxes, filling: Filling
     ) -> None:
-        self._calls, self._fed, self._specials, self._known, self._filling = calls, fed, specials, known, filling
+        self._calls, self._fed, self._maps, self._axes, self._filling = calls, fed, maps, axes, filling
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -126,44 +126,63 @@ class Seen:
     def _map(self, name: str | int, query: Place | None) -> AttentionMap:
         number = self._number(name)
         call, source = self._calls[number], self.names[number]
-        lead, (queries, keys) = self._lead(call), self._axes(call)
+        lead, (queries, keys) = self._axes.lead(call), self._axes.of(call)
         if query is not None:
             index = queries.index(query)
             queries = One(queries.label(index))
         weights = call.attended.weights(None if query is None else [index])
-        weights = weights.reshape(*self._lead_sizes(call), *weights.shape[-2:])
+        weights = weights.reshape(*self._axes.lead_sizes(call), *weights.shape[-2:])
         return AttentionMap(weights, queries, keys, lead, call.scale, source)
 
     def of_image(self, name: str | int, batch: int) -> AttentionMap:
-        """The weights of one call for one image of the batch, whose axis may be its own, as glimpses are.
+        """As `of_images`, for one image of the batch.
+
+        Raises:
+            JumokError: no such call, or no such image.
+        """
+        maps = self.of_images(name)
+        if not -len(maps) <= batch < len(maps):
+            raise JumokError(f"batch={batch} is outside the {len(maps)} images of this map")
+        return maps[batch]
+
+    def of_images(self, name: str | int) -> list[AttentionMap]:
+        """The weights of one call, image by image, whose axes may be their own, as glimpses are.
 
         Args:
             name: of the call.
-            batch: number of the image.
         Returns:
-            ([head,] queries, keys).
+            ([head,] queries, keys) for each image of the batch.
         Raises:
-            JumokError: no such call, or no such image.
+            JumokError: no such call, or the tokens fit no grid that was seen.
         """
         number = self._number(name)
         call = self._calls[number]
         queries, keys = call.axes or (None, None)
         if queries is None or not isinstance(keys, tuple):
-            return self._map(name, None).at(batch=batch)
-        if not -len(keys) <= batch < len(keys):
-            raise JumokError(f"batch={batch} is outside the {len(keys)} images of this map")
-        weights = call.attended.weights()[batch].float()
+            whole = self._map(name, None)
+            return [whole.at(batch=image) for image in range(len(whole.weights))]
+        weights = call.attended.weights().float()
         lead = ("head",) if call.rank >= 4 else ()
-        weights = weights if lead else weights[0]
-        return AttentionMap(weights, queries, keys[batch], lead, call.scale, self.names[number])
+        weights = weights if lead else weights[:, 0]
+        source = self.names[number]
+        pairs = zip(weights, keys, strict=True)
+        return [AttentionMap(own, queries, axis, lead, call.scale, source) for own, axis in pairs]
 
     def in_image(self) -> list[str]:
         """The calls that their mechanism itself placed in the image: glimpses, windows, gates over places."""
         return [
             name
             for name, call in zip(self.names, self._calls, strict=True)
-            if call.axes is not None and _of_first(call.axes[1]).in_image
+            if call.axes is not None and of_first(call.axes[1]).in_image
         ]
+
+    def gates(self) -> dict[str, AttentionMap]:
+        """How far each channel was let through, by the name of the call: (batch, 1, channels) each.
+
+        Of our own mechanisms and of any other model that multiplies a sigmoid onto a feature map.
+        """
+        every = {name: call for name, call in zip(self.names, self._calls, strict=True) if call.scale is Scale.GATE}
+        return {name: self[name] for name, call in every.items() if call.axes and isinstance(call.axes[1], Channels)}
 
     def _number(self, name: str | int) -> int:
         names = self.names
@@ -185,9 +204,9 @@ class Seen:
         """
         call = self._calls[self._number(name)]
         if call.axes is None:
-            return self._axes(call)
+            return self._axes.of(call)
         queries, keys = call.axes
-        return queries, _of_first(keys)
+        return queries, of_first(keys)
 
     # -- a part of what was seen ----------------------------------------------------------------
 
@@ -211,7 +230,7 @@ class Seen:
         return [self._part([call for call in self._calls if call.run == run]) for run in runs]
 
     def _part(self, calls: list[Call]) -> Seen:
-        return Seen(calls, self._fed, self._specials, self._known, self._filling)
+        return Seen(calls, self._fed, self._maps, self._axes, self._filling)
 
     # -- the steps of a decoder -----------------------------------------------------------------
 
@@ -248,10 +267,10 @@ class Seen:
         _need_ids(output)
         filling = self._filling if padding is None else replace(self._filling, padding=padding)
         weights, call = join(self._calls, self._fed, output, filling)
-        keys = self._axes(call)[1] if source is None else _words(source, weights.shape[-1], "source")
+        keys = self._axes.of(call)[1] if source is None else words_axis(source, weights.shape[-1], "source")
         wanted = weights.shape[-2]
         words = target[1:] if target is not None and len(target) == wanted + 1 else target
-        queries = text_axis(wanted, None) if words is None else _words(words, wanted, "target")
+        queries = text_axis(wanted, None) if words is None else words_axis(words, wanted, "target")
         joined = AttentionMap(
             weights, queries, keys, ("batch", "layer", "head"), Scale.DISTRIBUTION, "cross-attention of all steps"
         )
@@ -276,7 +295,7 @@ class Seen:
             JumokError: nothing was seen, the calls do not form one chain, or there is no such query.
         """
         layers, axis = self._chain
-        start, label = _start(query, axis, layers[0])
+        start, label = flow.start_row(query, axis, layers[0])
         return self._through(flow.rollout(layers, start, residual=residual), axis, label, "rollout", Scale.DISTRIBUTION)
 
     def relevance(self, target: Tensor, query: Place = "cls") -> AttentionMap:
@@ -291,11 +310,55 @@ class Seen:
             JumokError: as `rollout`; also if the pass kept no gradients, or the target does not depend on attention.
         """
         layers, axis = self._chain
-        start, label = _start(query, axis, layers[0])
-        row = flow.relevance(layers, _gradients(target, layers), start)
+        start, label = flow.start_row(query, axis, layers[0])
+        row = flow.relevance(layers, flow.gradients(target, layers), start)
         if torch.equal(row, start):
             raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
         return self._through(row, axis, label, "relevance", Scale.RELEVANCE)
+
+    def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
+        """Which places of a feature map spoke for a target, of a model of convolutions; see `grad_cam`.
+
+        Args:
+            target: one number, or one per image such as `logits[:, 207]`, of the last forward pass, with gradients.
+            layer: path of a module, such as "layer3.1": the last feature map that it made. None: the last one of the
+                model that has places, which enters the final pooling.
+            allow_empty: give zeros for an image in which no place speaks for the target, where others may have some.
+        Returns:
+            (batch, 1, places of the feature map), 0 or more.
+        Raises:
+            JumokError: no such feature map; it has no places, or none of the image; no gradient reaches it; or no place
+                of some image speaks for the target.
+        """
+        path, found = self._feature_map(layer)
+        heat, keys = grad_cam.heat(target, found, path, allow_empty=allow_empty)
+        return AttentionMap(heat[:, None], One("image"), keys, ("batch",), Scale.RELEVANCE, f"grad-cam({path})")
+
+    def channel(self, number: int, layer: str | None = None) -> AttentionMap:
+        """One channel of a feature map, laid over the image: what that channel answers to.
+
+        Args:
+            number: of the channel.
+            layer: as for `grad_cam`; the path of a gate gives the map after it.
+        Returns:
+            (batch, 1, places of the feature map), any sign.
+        Raises:
+            JumokError: as `grad_cam`, or no such channel.
+        """
+        path, found = self._feature_map(layer)
+        values, keys = grad_cam.channel(found, path, number)
+        return AttentionMap(values[:, None], One("image"), keys, ("batch",), Scale.SCORE, f"channel {number} of {path}")
+
+    def feature_map(self) -> str:
+        """The module that made the last feature map with places, which `grad_cam` reads.
+
+        Raises:
+            JumokError: there is none, or the model went on from it with tokens.
+        """
+        return self._feature_map(None)[0]
+
+    def _feature_map(self, layer: str | None) -> tuple[str, Mapped]:
+        return grad_cam.choose(self._maps, self._calls, layer)
 
     def _through(self, row: Tensor, axis: Axis, label: str, method: str, scale: Scale) -> AttentionMap:
         return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), scale, f"{method}({label})")
@@ -320,70 +383,13 @@ class Seen:
                 "seen.only(prefix), or read single maps with seen[name]; call model.eval() if it is in training mode, "
                 "where it may compute only some of the tokens"
             )
-        windowed = next((c for c in calls if "window" in self._lead(c)), None)
+        windowed = next((c for c in calls if "window" in self._axes.lead(c)), None)
         if windowed is not None:
             raise JumokError(
                 f"{windowed.module} attends inside {windowed.attended.shape[0]} windows, each with tokens of its own, "
                 "and a chain over windows is not supported: read the maps of single windows with seen[name]"
             )
-        return [call.attended for call in calls], self._axes(calls[0])[0]
-
-    # -- axes -----------------------------------------------------------------------------------
-
-    def _lead(self, call: Call) -> tuple[str, ...]:
-        batch = ("batch", "window") if _windows(call) > 1 else ("batch",)
-        return (*batch, "head") if call.rank >= 4 else batch
-
-    def _lead_sizes(self, call: Call) -> tuple[int, ...]:
-        batch, heads, *_ = call.attended.shape
-        windows = _windows(call)
-        sizes = (batch // windows, windows) if windows > 1 else (batch,)
-        return (*sizes, heads) if call.rank >= 4 else sizes
-
-    def _axes(self, call: Call) -> tuple[Axis, Axis]:
-        if call.axes is not None:
-            said, seen = call.axes
-            if isinstance(seen, tuple):
-                if len(seen) > 1:
-                    raise JumokError("each image has keys of its own here: choose one with seen.of_image(name, batch)")
-                (seen,) = seen
-            return said, seen
-        queries, keys = call.attended.shape[2:]
-        if queries == keys:
-            axis = self._axis(call, queries)
-            return axis, axis
-        return self._axis(call, queries, strict=False), self._axis(call, keys, strict=False)
-
-    def _axis(self, call: Call, count: int, *, strict: bool = True) -> Axis:
-        for axis in self._known:
-            if len(axis) == count:
-                return axis
-        names = special_names(self._specials, call.module)
-        patches: Patches | None = image_axis(count, call.grids, names) if _windows(call) == 1 else None
-        if patches is None and call.pixels is not None:
-            patches = patches_of_image(count, *call.pixels, names)
-        if patches is not None:
-            return patches
-        is_image = bool(call.grids) and not call.text
-        pooled = any(count < grid.rows * grid.columns for grid in call.grids)  # fewer than the patches: no grid to find
-        if strict and is_image and not pooled:
-            raise mismatch(count, call.grids, names, call.module or "the model")
-        return text_axis(count, None)
-
-
-def _of_first(keys: Axis | tuple[Axis, ...]) -> Axis:
-    return keys[0] if isinstance(keys, tuple) else keys
-
-
-def _windows(call: Call) -> int:
-    """How many windows each image was cut into: a multiple of the input's batch came to the call.
-
-    Once a text was seen beside the image, such a multiple is the hypotheses of a caption.
-    """
-    batch = call.attended.shape[0]
-    if call.axes is not None:
-        return 1
-    return batch // call.batch if call.batch and call.grids and not call.text and batch % call.batch == 0 else 1
+        return [call.attended for call in calls], self._axes.of(calls[0])[0]
 
 
 def _need_ids(output: Tensor) -> None:
@@ -398,50 +404,11 @@ def _need_ids(output: Tensor) -> None:
         )
 
 
-def _words(words: Sequence[str], count: int, side: str) -> Axis:
-    if isinstance(words, str):
-        raise JumokError(f"the {side} words are a sequence, got the one string {words!r}: split it first")
-    if len(words) != count:
-        raise JumokError(f"got {len(words)} {side} words for {count} {side} tokens: give one word for each")
-    return Tokens(tuple(words))
-
-
 def _nothing_seen() -> JumokError:
     return JumokError(
         "no attention call was seen in the `with` block: run the model inside it; attention by flex_attention, "
         "xFormers, flash-attn or a kernel of its own hides its weights: choose the model's `sdpa` or `eager` attention"
     )
-
-
-def _start(query: Place, axis: Axis, layer: Attended) -> tuple[Tensor, str]:
-    """(batch, tokens) with the query's 1, and the query's name."""
-    batch, _, count, _ = layer.shape
-    start = torch.zeros(batch, count, device=layer.device)
-    if query == MEAN:
-        first = len(axis.special) if isinstance(axis, Patches) else 0
-        start[:, first:] = 1 / (count - first)
-        return start, MEAN
-    try:
-        index = axis.index(query)
-    except JumokError as error:
-        raise JumokError(f'{error}; a query is also an index, a patch as (row, column), or "mean"') from error
-    start[:, index] = 1
-    return start, axis.label(index)
-
-
-def _gradients(target: Tensor, layers: Sequence[Attended]) -> list[Tensor | None]:
-    traced = [layer.traced for layer in layers]
-    if not target.requires_grad or any(tensor is None for tensor in traced):
-        raise JumokError(
-            "relevance needs gradients and this forward pass kept none: run the model outside torch.no_grad() and "
-            "inference_mode, with parameters (or an input) that require gradients"
-        )
-    gradients = torch.autograd.grad(
-        target.sum(), [tensor for tensor in traced if tensor is not None], retain_graph=True, allow_unused=True
-    )
-    if all(gradient is None for gradient in gradients):
-        raise JumokError("the target does not depend on any attention that was seen: compute it from this forward pass")
-    return list(gradients)
 
 
 class _CallableModule(types.ModuleType):

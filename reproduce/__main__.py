@@ -20,7 +20,17 @@ from rich.console import Console
 from jumok.errors import JumokError
 from reproduce.rows import RESULTS, How, Paper, positive
 
-TABLES = ("adding_problem", "copy_memory", "sequential_mnist", "reversal", "multi30k", "korean_english")
+TABLES = (
+    "adding_problem",
+    "copy_memory",
+    "sequential_mnist",
+    "ram",
+    "reversal",
+    "multi30k",
+    "korean_english",
+    "stn",
+    "cifar10",
+)
 """Modules of this package; each has TITLE, ABOUT, QUICK (options at small sizes), add_options(parser), run(options)."""
 
 

@@ -12,14 +12,17 @@ import jumok
 PACKAGE = Path(jumok.__file__).parent
 
 BASE = {"errors", "files", "axes", "attention"}
-WATCH = {"watch", "recorder", "torch_multi_head", "geometry", "records", "flow", "calls", "joining"}
+NOTICED = {"axis_order", "feature_maps", "frames", "fused", "gates"}
+WATCH = {"watch", "recorder", "torch_multi_head", "geometry", "records", "flow", "calls", "joining"} | NOTICED
+WATCH |= {"call_axes", "grad_cam"}
 # Each part of the package, and the parts that it may import; itself is understood.
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
     "memory": set(),
     "symbols": set(),
-    "axes": {"errors"},
+    "axes": {"errors", "density"},
+    "density": set(),
     "attention": {"errors", "files", "axes"},
     "alignment": {"errors", "axes", "attention"},
     "records": {"errors", "axes", "attention"},
@@ -28,7 +31,14 @@ MAY_IMPORT = {
     "torch_multi_head": {"errors", "records"},
     "calls": {"axes", "attention", "geometry", "records"},
     "joining": {"errors", "calls"},
-    "recorder": {"errors", "attention", "geometry", "records", "calls", "torch_multi_head"},
+    "axis_order": set(),
+    "frames": set(),
+    "fused": set(),
+    "feature_maps": set(),
+    "gates": {"axes", "calls"},
+    "call_axes": {"errors", "axes", "calls", "geometry"},
+    "grad_cam": {"errors", "axes", "calls", "feature_maps"},
+    "recorder": {"errors", "attention", "geometry", "records", "calls", "torch_multi_head"} | NOTICED,
     "watch": BASE | WATCH | {"alignment"},
     "mechanisms": BASE | WATCH,
     "systems": BASE | WATCH | {"symbols", "mechanisms"},

@@ -16,8 +16,11 @@ COMMANDS = {
     "train": "Train a model on images or sentence pairs; what was stopped goes on with --resume RUN.",
     "translate": "Translate sentences, and show which source word each target word looked at.",
     "look": "Write for each image what it was taken for and a picture of where the model looked.",
+    "saliency": "Show what stands out in images without any model, and box the objects that it makes.",
     "measure": "Score where a model looks against the truth (masks, alignments), beside simple baselines.",
+    "select": "Keep the columns of a table that tell most of its target, as attention over features.",
     "eval": "Judge a trained model on data that it has not learned from: accuracy, or BLEU and chrF.",
+    "compare": "Train several systems on the same images for the same time, and show them side by side.",
     "sample": "Write generated images or sentence pairs, with the truth about them.",
     "demo": "Do all of it on generated data, and write a report.",
 }

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jumok.tasks.classify.evaluation import Evaluation
     from jumok.tasks.classify.run import ImageRun
 
+RUN = "run"
+
 
 def evaluate_images(
     run: Path, images: Path, *, split: str, out: Path, batch_size: int, device: str, console: Console
@@ -28,21 +30,38 @@ def evaluate_images(
         JumokError: images that cannot be read, or of classes other than the run's.
     """
     from jumok.files import write_atomically
-    from jumok.tasks.classify.evaluation import evaluate
+    from jumok.tasks.classify.evaluation import controls_of, evaluate_each
+    from jumok.tasks.classify.regions import Regions
     from jumok.tasks.classify.run import ImageRun
     from jumok.views.charts import draw_confusion
 
     trained = ImageRun.load(run, device)
     chosen, part = select(trained, images, split)
-    report = evaluate(trained.model, _batches(trained, chosen, batch_size), trained.classes)
+    models = {RUN: trained.model, **controls_of(trained.model)}
+    regions = Regions()
+    batches = regions.counting(trained.model, _batches(trained, chosen, batch_size))
+    reports = evaluate_each(models, batches, trained.classes)
+    report = reports.pop(RUN)
     about = {"run": str(run), "images": str(images), "split": part, **report.to_dict()}
+    if reports:
+        about["controls"] = {name: _short(control) for name, control in reports.items()}
     write_atomically(out / "eval.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     draw_confusion(report.confusion.numpy(), trained.classes, out / "confusion.png")
     low, high = report.interval
     console.print(f"{report.images} images of {images} ({part})")
     console.print(f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})")
+    for name, control in reports.items():
+        low, high = control.interval
+        console.print(f"  same weights, {name}: {control.accuracy:.1%} ({low:.1%} to {high:.1%})")
     console.print(table(report))
+    for remark in regions.remarks():
+        console.print(f"remark: {remark}", style="yellow", markup=False)
     console.print(f"written: {out / 'eval.json'}, {out / 'confusion.png'}")
+
+
+def _short(report: Evaluation) -> dict[str, float | list[float]]:
+    """What is kept of a control."""
+    return {"accuracy": report.accuracy, "accuracy_95": list(report.interval), "loss": report.loss}
 
 
 def select(run: ImageRun, images: Path, split: str) -> tuple[ImageSet, str]:

@@ -26,7 +26,7 @@ def command(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="relevance | rollout | raw | attention, or a reading of an alignment; may be repeated "
+            help="relevance | rollout | raw | attention | grad-cam, or a reading of an alignment; may be repeated "
             "(default: all that fit)."
         ),
     ] = None,

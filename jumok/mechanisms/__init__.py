@@ -6,8 +6,16 @@ __all__ = ["MECHANISMS"]
 
 MECHANISMS = (
     "additive",
+    "cbam",
     "dot_product",
+    "efficient_channel",
+    "feature_selection",
     "general",
+    "glimpse",
     "multi_head",
+    "non_local",
+    "saliency",
+    "spatial_transformer",
+    "squeeze_excitation",
 )
 """The modules of this package that hold a mechanism; each has an `example()`."""

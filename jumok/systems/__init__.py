@@ -9,11 +9,17 @@ from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from jumok.errors import JumokError, suggest
+from jumok.systems.cnn import CNN, CNNConfig
+from jumok.systems.mlp import MLP, MLPConfig
+from jumok.systems.non_local_net import NonLocalConfig, NonLocalNet
+from jumok.systems.ram import RAM, RAMConfig
+from jumok.systems.resnet import NAMED, ResNet, ResNetConfig
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
+from jumok.systems.stn import STN, STNConfig
 from jumok.systems.transformer import Transformer, TransformerConfig
 from jumok.systems.vit import SIZES, ViT, ViTConfig
 
-__all__ = ["build", "config_of", "configure", "names", "task_of"]
+__all__ = ["ATTENDS", "attends", "build", "config_of", "configure", "names", "task_of"]
 
 
 class System(NamedTuple):
@@ -34,9 +40,32 @@ class System(NamedTuple):
 
 SYSTEMS = {
     **{name: System("classify", ViTConfig, ViT, options) for name, options in SIZES.items()},
+    **{name: System("classify", ResNetConfig, ResNet, options) for name, options in NAMED.items()},
+    "cnn": System("classify", CNNConfig, CNN),
+    "mlp": System("classify", MLPConfig, MLP),
+    "non-local": System("classify", NonLocalConfig, NonLocalNet),
+    "ram": System("classify", RAMConfig, RAM),
+    "stn": System("classify", STNConfig, STN),
     "seq2seq": System("translate", Seq2SeqConfig, Seq2Seq),
     "transformer": System("translate", TransformerConfig, Transformer),
 }
+
+ATTENDS = {
+    "mlp": "nothing; a baseline",
+    "cnn": "nothing; a baseline",
+    "ram": "places, one after the other (2014)",
+    "stn": "a region, by a learnt window (2015)",
+    "senet": "channels (2017)",
+    "cbam": "channels, then places (2018)",
+    "non-local": "all places, from each place (2018)",
+    "vit-nano": "patches, in every layer (2021)",
+}
+"""One system for each mechanism, in the order in which they came, and what it attends to."""
+
+
+def attends(name: str) -> str:
+    """What a system attends to, for those that stand for a mechanism; empty for others."""
+    return ATTENDS.get(name, "")
 
 
 def names() -> list[str]:

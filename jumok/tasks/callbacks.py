@@ -68,11 +68,12 @@ class Averaging(WeightAveraging):
     """Keeps an exponential moving average of the weights, that is used for validation and kept in the end.
 
     The decay grows with the steps, min(decay, (1 + step) / (10 + step)), so that the first, poor weights are
-    forgotten and short runs have an average worth having.
+    forgotten and short runs have an average worth having. Buffers, such as the running means of batch norms, are
+    averaged alike, so that they belong to the averaged weights; those of whole numbers are taken as they are.
     """
 
     def __init__(self, decay: float) -> None:
-        super().__init__(use_buffers=False, multi_avg_fn=self._blend)
+        super().__init__(use_buffers=True, multi_avg_fn=self._blend)
         self._decay, self._step = decay, 0
 
     def weights(self) -> dict[str, Tensor]:
@@ -88,7 +89,10 @@ class Averaging(WeightAveraging):
 
     def _blend(self, averaged: list[Tensor], current: list[Tensor], _: Tensor | int) -> None:
         decay = min(self._decay, (1 + self._step) / (10 + self._step))
-        torch._foreach_lerp_(averaged, current, 1 - decay)
+        if averaged[0].is_floating_point():  # all of one call are of one type
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+        else:
+            torch._foreach_copy_(averaged, current)
 
 
 class Clock:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional as F
 
-from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Scale
+from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled, Scale
 from jumok.errors import JumokError, suggest
 from jumok.views.figures import DPI, INK, PALE, QUIET, new_figure, place_axes, save_figure, shortened
 from jumok.views.raster import DIVERGING, SEQUENTIAL, Picture, as_pillow, cells, fit, opacity, signed
@@ -134,31 +134,17 @@ def draw_heat(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa: 
 
 
 def draw_glimpses(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa: A002
-    """The image, and the places that were looked at in it: boxes in their order, coloured by weight."""
-    image = _one_row_over(map, image)
-    weights = map.weights[0].numpy(force=True)
-    scaling = Scaling.of(map, weights)
-    photo = np.asarray(image, dtype=np.float32) / 255
-    figure, axes = _panels({"image": photo, "glimpses, in order": 0.55 * photo})
-    _draw_boxes(axes[1], map.keys, scaling.rgb(weights), *image.size)
-    _colour_bar(figure, scaling)
-    return figure
+    """The image, the path of the glimpses on it at their true size and scale, and the pixels seen."""
+    from jumok.views.scanpath import draw_scanpath  # it draws by what is here
+
+    return draw_scanpath(map, image)
 
 
-def _draw_boxes(axes: Axes, keys: Axis, colours: Numbers, width: int, height: int) -> None:
-    from matplotlib.patches import Rectangle
-    from matplotlib.patheffects import withStroke
+def draw_sampled(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa: A002
+    """A region on the image, the crop that came of it, and how densely it was sampled."""
+    from jumok.views.window import draw_window  # it draws by what is here
 
-    boxes = [keys.box(number, height, width) for number in range(len(keys))] if isinstance(keys, Glimpses) else []
-    centres = [((left + right) / 2, (top + bottom) / 2) for top, left, bottom, right in boxes]
-    outline = [withStroke(linewidth=4, foreground="#000b")]
-    axes.plot(*zip(*centres, strict=True), color="white", linewidth=1.2, alpha=0.8, zorder=2)
-    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    for number, ((top, left, bottom, right), centre) in enumerate(zip(boxes, centres, strict=True)):
-        box = Rectangle((left, top), right - left, bottom - top, fill=False, path_effects=outline)
-        box.set(edgecolor=colours[number], linewidth=2.2)
-        axes.add_patch(box)
-        axes.text(*centre, str(number), color="white", size=9, weight="bold", **CENTRED, path_effects=outline)
+    return draw_window(map, image)
 
 
 def _one_row_over(map: AttentionMap, image: Image.Image | None) -> Image.Image:  # noqa: A002
@@ -306,7 +292,12 @@ def _write_numbers(axes: Axes, weights: Numbers, scaling: Scaling) -> None:
 
 # -- all pictures ---------------------------------------------------------------------------------
 
-DRAWERS: dict[type[Axis], Drawer] = {Patches: draw_heat, Pixels: draw_heat, Glimpses: draw_glimpses}
+DRAWERS: dict[type[Axis], Drawer] = {
+    Patches: draw_heat,
+    Pixels: draw_heat,
+    Glimpses: draw_glimpses,
+    Sampled: draw_sampled,
+}
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "size": 8, "color": QUIET}
 

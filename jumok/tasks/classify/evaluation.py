@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,14 @@ def wilson(hits: int, trials: int) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
-@torch.inference_mode()
+@runtime_checkable
+class Controlled(Protocol):
+    """A model whose accuracy says little by itself, such as one that chooses where to look."""
+
+    def controls(self) -> dict[str, nn.Module]:
+        """The same weights put to use in another way, by name: what the accuracy is to be held against."""
+
+
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]) -> Evaluation:
     """Judge a model on images that it has not learned from.
 
@@ -102,10 +109,33 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes
         batches: of pixels (batch, 3, height, width), normalised, and labels (batch,), on the model's device.
         classes: their names.
     """
-    confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-    loss = 0.0
+    return evaluate_each({"model": model}, batches, classes)["model"]
+
+
+@torch.inference_mode()
+def evaluate_each(
+    models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]
+) -> dict[str, Evaluation]:
+    """Judge several models on the same images, which are gone through once.
+
+    Args:
+        models: by name; as in `evaluate`.
+        batches, classes: as in `evaluate`.
+    """
+    confusions = {name: torch.zeros(len(classes), len(classes), dtype=torch.int64) for name in models}
+    losses = dict.fromkeys(models, 0.0)
     for pixels, labels in batches:
-        logits = model(pixels).float()
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        confusion += multiclass_confusion_matrix(logits.argmax(-1), labels, num_classes=len(classes)).cpu()
-    return Evaluation(classes, confusion, loss / max(int(confusion.sum()), 1))
+        for name, model in models.items():
+            logits = model(pixels).float()
+            losses[name] += float(F.cross_entropy(logits, labels, reduction="sum"))
+            said = multiclass_confusion_matrix(logits.argmax(-1), labels, num_classes=len(classes))
+            confusions[name] += said.cpu()
+    return {
+        name: Evaluation(classes, counts, losses[name] / max(int(counts.sum()), 1))
+        for name, counts in confusions.items()
+    }
+
+
+def controls_of(model: nn.Module) -> dict[str, nn.Module]:
+    """What a model's accuracy is to be held against; for most models, nothing."""
+    return {name: control.eval() for name, control in model.controls().items()} if isinstance(model, Controlled) else {}

@@ -22,7 +22,7 @@ class Question:
     Args:
         methods: how to read where the model looked; see `METHODS`. None: those that fit the model.
         most: of the methods that fit, take the first so many.
-        target: the class that relevance explains; None: the predicted one.
+        target: the class that relevance and grad-cam explain; None: the predicted one.
         layer: of the raw weights, from 0; negative from the end.
         head: of the raw weights, from 0; None: the mean over heads.
         layers: also give all weights of every layer.
@@ -103,13 +103,23 @@ def fitting(seen: Seen) -> tuple[str, ...]:
     Raises:
         JumokError: there is none; the message says why.
     """
-    found = ["attention"] if seen.in_image() else []
+    placed = seen.in_image()
+    found = ["attention"] if placed else []
+    why = ""
     try:
         main_query(seen)
         found = [*TOKEN_METHODS, *found]
-    except JumokError:
-        if not found:
-            raise
+    except JumokError as error:
+        why = str(error)
+    # Where a model cuts its glimpses or its window out of the image, feature maps lie in what was cut out.
+    if all(isinstance(seen.axes(name)[1], Patches) for name in placed):
+        try:
+            seen.feature_map()
+            found.append("grad-cam")
+        except JumokError as error:
+            why = f"{why}; and {error}"
+    if not found:
+        raise JumokError(why)
     return tuple(found)
 
 
@@ -155,9 +165,14 @@ def _attention(seen: Seen, target: Tensor, question: Question) -> list[Attention
     names = seen.in_image()
     if not names:
         raise JumokError(f"this model places no attention in the image itself: use one of {', '.join(fitting(seen))}")
-    maps = [seen.of_image(names[-1], number) for number in range(len(target))]
+    maps = seen.of_images(names[-1])
     maps = [each.mean("head") if each.lead else each for each in maps]
     return [each if len(each.queries) == 1 else _mean_of_queries(each, 0) for each in maps]
+
+
+def _grad_cam(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+    """The last feature map; an image in which no place speaks for the target gets zeros, as the others have theirs."""
+    return _each(seen.grad_cam(target, allow_empty=len(target) > 1))
 
 
 def _mean_of_queries(whole: AttentionMap, first: int) -> AttentionMap:
@@ -168,9 +183,9 @@ def _mean_of_queries(whole: AttentionMap, first: int) -> AttentionMap:
 
 Read = Callable[[Seen, Tensor, Question], list[AttentionMap]]
 TOKEN_METHODS: dict[str, Read] = {"relevance": _relevance, "rollout": _rollout, "raw": _raw}
-METHODS: dict[str, Read] = {**TOKEN_METHODS, "attention": _attention}
+METHODS: dict[str, Read] = {**TOKEN_METHODS, "attention": _attention, "grad-cam": _grad_cam}
 """Ways to read where a model looked: each gives one row over the image, or its places, for each image."""
-WITH_GRADIENTS = frozenset({"relevance"})
+WITH_GRADIENTS = frozenset({"relevance", "grad-cam"})
 
 
 def _cpu(found: AttentionMap) -> AttentionMap:

@@ -13,6 +13,7 @@ from jumok.tasks.classify.augment import Augmentation, Draw
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
 from jumok.tasks.training import TrainingModule, seed_everything
+from jumok.tasks.world import World
 
 
 @runtime_checkable
@@ -30,6 +31,22 @@ class OwnLoss(Protocol):
         """
 
 
+@runtime_checkable
+class OwnFigures(Protocol):
+    """A system with figures of its own to show at each validation, such as how much of its region lies outside."""
+
+    own_figures: tuple[str, ...]
+
+    def figures(self, pixels: Tensor) -> dict[str, Tensor]:
+        """Those figures.
+
+        Args:
+            pixels: (batch, 3, height, width) float, normalised.
+        Returns:
+            (batch,) for each name of `own_figures`.
+        """
+
+
 class Classifier(TrainingModule):
     """A model that gives class scores, in training.
 
@@ -41,12 +58,14 @@ class Classifier(TrainingModule):
         steps: of the whole training, for the learning rate's schedule.
     """
 
-    figure_names = ("val_loss", "val_accuracy")
+    figure_names: tuple[str, ...] = ("val_loss", "val_accuracy")
     training_config: ImageTraining
 
     def __init__(
         self, model: nn.Module, *, classes: int, mean: Tensor, std: Tensor, training: ImageTraining, steps: int
     ) -> None:
+        if isinstance(model, OwnFigures):
+            self.figure_names = (*Classifier.figure_names, *(f"val_{name}" for name in model.own_figures))
         super().__init__(model, training=training, steps=steps)
         self.mean: Tensor
         self.std: Tensor
@@ -77,16 +96,20 @@ class Classifier(TrainingModule):
         return F.cross_entropy(self(pixels).float(), targets, label_smoothing=smoothing)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        logits = self(self._normalised(unit(batch.images))).float()
+        pixels = self._normalised(unit(batch.images))
+        logits = self(pixels).float()
         self.note("val_loss", F.cross_entropy(logits, batch.labels, reduction="none"))
         self.note("val_accuracy", (logits.argmax(-1) == batch.labels).float())
+        if isinstance(self.model, OwnFigures):
+            for name, values in self.model.figures(pixels).items():
+                self.note(f"val_{name}", values)
 
     def _normalised(self, images: Tensor) -> Tensor:
         return (images - self.mean) / self.std
 
     def _draw(self, mine: int) -> Draw:
         """Random numbers of the step for the images of this process, an equal share of the whole batch."""
-        world, rank = self.trainer.world_size, self.global_rank
+        world, rank = World.found().size, self.global_rank
         seed, step = self.training_config.seed, self.global_step
         return Draw(seed, step, mine * world, mine * rank, mine * (rank + 1), self.device)
 

@@ -1,0 +1,118 @@
+"""Gates of channels and places, ours beside a straightforward torch form: `python -m bench gates`.
+
+The straightforward form pools with `AdaptiveAvgPool2d` and `AdaptiveMaxPool2d`, takes the largest channel with
+`Tensor.max`, and multiplies, as published implementations do; both have the same parameters. Training is a forward and
+backward pass, inference a forward pass without gradients; features are in the channels-last order that our residual
+networks use on a CPU, or in the usual one. Both sides take turns in one process, medians count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from bench.table import Row, interleaved, ratio
+from jumok.mechanisms.cbam import CBAM
+from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
+
+ROUNDS = 31
+NEVER_SLOWER = ">= 1"
+REDUCTION = 16
+FORMATS = {"channels last": torch.channels_last, "usual order": torch.contiguous_format}
+
+
+class Size(NamedTuple):
+    """Features of a batch: (batch, channels, side, side)."""
+
+    batch: int
+    channels: int
+    side: int
+
+    def __str__(self) -> str:
+        return f"{self.batch} x {self.channels} x {self.side} x {self.side}"
+
+
+SIZES = (Size(64, 64, 16), Size(16, 256, 28))
+
+
+class PlainSE(nn.Module):
+    """Squeeze and excitation as it is usually written."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        middle = max(channels // REDUCTION, 4)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.gate = nn.Sequential(nn.Linear(channels, middle), nn.ReLU(), nn.Linear(middle, channels), nn.Sigmoid())
+
+    def forward(self, features: Tensor) -> Tensor:
+        batch, channels = features.shape[:2]
+        gates = self.gate(self.pool(features).view(batch, channels)).view(batch, channels, 1, 1)
+        return features * gates.expand_as(features)
+
+
+class PlainCBAM(nn.Module):
+    """CBAM as it is usually written."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        middle = max(channels // REDUCTION, 4)
+        self.mean, self.largest = nn.AdaptiveAvgPool2d(1), nn.AdaptiveMaxPool2d(1)
+        self.mlp = nn.Sequential(nn.Conv2d(channels, middle, 1), nn.ReLU(), nn.Conv2d(middle, channels, 1))
+        self.around = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, features: Tensor) -> Tensor:
+        features = features * torch.sigmoid(self.mlp(self.mean(features)) + self.mlp(self.largest(features)))
+        pooled = torch.cat([features.mean(1, keepdim=True), features.max(1, keepdim=True).values], 1)
+        return features * torch.sigmoid(self.around(pooled))
+
+
+WAYS: dict[str, tuple[Callable[[int], nn.Module], Callable[[int], nn.Module]]] = {
+    "SE": (SqueezeExcitation, PlainSE),
+    "CBAM": (CBAM, PlainCBAM),
+}
+
+
+def run(threads: int = 2) -> list[Row]:
+    """All rows of this bench."""
+    torch.set_num_threads(threads)
+    return [row for name in WAYS for size in SIZES for order in FORMATS for row in _rows(name, size, order)]
+
+
+def _rows(name: str, size: Size, order: str) -> Iterator[Row]:
+    for what, kind in (("training", _training), ("inference", _inference)):
+        torch.manual_seed(0)
+        steps = {side: kind(make(size.channels), size, order) for side, make in zip(("ours", "plain"), WAYS[name])}
+        times = interleaved(steps, ROUNDS)
+        claim, note = f"{name} {what}, plain / ours, {size}", order
+        yield Row(
+            claim, ratio(times, "plain", "ours"), NEVER_SLOWER, 1e3 * times["ours"], 1e3 * times["plain"], "ms", note
+        )
+
+
+def _features(size: Size, order: str) -> Tensor:
+    shape = (size.batch, size.channels, size.side, size.side)
+    return torch.randn(shape).contiguous(memory_format=FORMATS[order])
+
+
+def _training(gate: nn.Module, size: Size, order: str) -> Callable[[], None]:
+    features, change = _features(size, order).requires_grad_(), _features(size, order)
+    wanted = [features, *gate.parameters()]
+
+    def step() -> None:
+        torch.autograd.grad(gate(features), wanted, change)
+
+    return step
+
+
+def _inference(gate: nn.Module, size: Size, order: str) -> Callable[[], None]:
+    features = _features(size, order)
+    gate.eval()
+
+    def step() -> None:
+        with torch.no_grad():
+            gate(features)
+
+    return step

@@ -1,0 +1,36 @@
+"""Run PyTorch's fused attention so that it tells each row's log-sum-exp, where its kernel knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+_FLASH = 1  # SDPBackend.FLASH_ATTENTION
+
+
+def run_fused(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
+) -> tuple[Any, Tensor | None]:
+    """Run attention; where PyTorch would take its CPU flash kernel, call that: it tells each row's log-sum-exp."""
+    query, key, value = given["query"], given["key"], given["value"]
+    plain = (
+        query.device.type == "cpu"
+        and query.dim() == 4
+        and type(query) is type(key) is type(value)
+        and given.get("attn_mask") is None
+        and not given.get("dropout_p", 0.0)
+        and not given.get("enable_gqa", False)
+        and not torch.is_autocast_enabled("cpu")
+    )
+    if not plain:
+        return func(*args, **kwargs), None
+    causal, scale = bool(given.get("is_causal", False)), given.get("scale")
+    if torch._fused_sdp_choice(query, key, value, None, 0.0, causal, scale=scale) != _FLASH:
+        return func(*args, **kwargs), None
+    flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    output, log_sum_exp = flash(query, key, value, 0.0, causal, scale=scale)
+    return output, log_sum_exp.detach()
