@@ -203,7 +203,7 @@ class Exhibition:
         with counting(console, "looking") as count:
             for done, (path, picture, answers) in enumerate(_looked_at(opened, marked), 1):
                 mask = self.truth.get(path, *picture.shape[1:])
-                heats = {name: next(iter(answer.heats.values())) for name, answer in answers.items()}
+                heats = {name: heat for name, answer in answers.items() for heat in answer.heats.values()}
                 meter.add(picture, mask, heats, name=str(path))
                 count(done, len(marked))
         return meter.report()
@@ -248,13 +248,25 @@ def _looked_at(opened: Mapping[str, Opened], paths: Sequence[Path]) -> Iterator[
     from jumok.data.images import read_image
     from jumok.tasks.classify.looking import Question, look
 
-    question = Question(most=1)
+    questions = {name: Question(most=1 if _tells(model, paths[0]) else 0) for name, model in opened.items()}
     for start in range(0, len(paths), AT_ONCE):
         some = paths[start : start + AT_ONCE]
         pictures = [read_image(path) for path in some]
-        answers = {name: look(model, pictures, question) for name, model in opened.items()}
+        answers = {name: look(model, pictures, questions[name]) for name, model in opened.items()}
         for number, (path, picture) in enumerate(zip(some, pictures, strict=True)):
             yield path, picture, {name: found[number] for name, found in answers.items()}
+
+
+def _tells(model: Opened, path: Path) -> bool:
+    """Whether anything can be read off this model that lies in the image; off an MLP nothing can."""
+    from jumok.data.images import read_image
+    from jumok.tasks.classify.looking import Question, look
+
+    try:
+        look(model, [read_image(path)] * 2, Question(most=1))
+    except JumokError:
+        return False
+    return True
 
 
 def _spread(test: ImageSet, truth: Any, count: int) -> list[Path]:
@@ -270,9 +282,9 @@ def _spread(test: ImageSet, truth: Any, count: int) -> list[Path]:
 def _cell(name: str, answer: Answer, opened: Opened, label: str) -> Any:
     from jumok.views.comparison import Cell
 
-    method, heat = next(iter(answer.heats.items()))
+    method, heat = next(iter(answer.heats.items()), ("", None))
     said, probability = opened.classes[answer.predicted], float(answer.probabilities.max())
-    return Cell(heat, f"{said} {probability:.0%}", said == label, f"{name}, {method}: {heat.source}")
+    return Cell(heat, f"{said} {probability:.0%}", said == label, f"{name}: {method}")
 
 
 def _figures(result: Result, report: Report | None) -> dict[str, Any]:

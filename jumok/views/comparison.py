@@ -69,13 +69,13 @@ class Cell:
     """What one model made of one image.
 
     Args:
-        heat: one row over the image.
+        heat: one row over the image; None where the model tells nothing of where it looked.
         said: the class that it named, with its probability.
         right: whether that is so.
         note: shown when the cell is pointed at.
     """
 
-    heat: AttentionMap
+    heat: AttentionMap | None
     said: str
     right: bool
     note: str = ""
@@ -211,16 +211,19 @@ def _head(column: Column) -> str:
 
 
 def _cell(cell: Cell, size: tuple[int, int]) -> str:
-    if cell.heat.lead or len(cell.heat.queries) != 1:
+    if cell.heat is not None and (cell.heat.lead or len(cell.heat.queries) != 1):
         raise JumokError(f"the grid shows one row over the image, got {cell.heat!r}: choose with .at and .row")
-    width, height = size
     verdict = "right" if cell.right else "wrong"
     title = f' title="{_text(cell.note)}"' if cell.note else ""
-    heat = _uri(heat_layer(cell.heat, width, height), "WEBP")
-    return (
-        f'<td><div class="shot"{title}><img class="heat" alt="" src="{heat}">'
-        f'{_marks(cell.heat, width, height)}</div><p class="said {verdict}">{_text(cell.said)}</p></td>'
-    )
+    inside = '<p class="nothing">no place to show</p>' if cell.heat is None else _laid_over(cell.heat, *size)
+    said = f'<p class="said {verdict}">{_text(cell.said)}</p>'
+    return f'<td><div class="shot"{title}>{inside}</div>{said}</td>'
+
+
+def _laid_over(heat: AttentionMap, width: int, height: int) -> str:
+    """The heat as a picture of its own, which the page lays over the photograph, and the outlines on top."""
+    source = _uri(heat_layer(heat, width, height), "WEBP")
+    return f'<img class="heat" alt="" src="{source}">{_marks(heat, width, height)}'
 
 
 def heat_layer(map: AttentionMap, width: int, height: int) -> Image.Image:  # noqa: A002

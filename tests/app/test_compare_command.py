@@ -115,13 +115,20 @@ def test_another_budget_is_another_comparison(jumok, coloured, tmp_path):
 
 def test_a_longer_budget_gives_more_epochs(coloured, monkeypatch):
     assert seconds_of("1h1m1s") == 3661
-    monkeypatch.setattr(comparing, "_seconds_of_step", lambda *_: 0.1)
-    monkeypatch.setattr(comparing, "_seconds_of_look", lambda *_: 0.5)
     from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 
-    settings = Settings(
-        system="mlp", data=ImageData(images=str(coloured)), training=ImageTraining(batch_size=8, device="cpu")
+    training = ImageTraining(batch_size=4, device="cpu", epochs=1, threads=1)
+    base = comparing.begin(
+        Settings(system="mlp", data=ImageData(images=str(coloured)), training=training), ["mlp"], None
     )
-    base = comparing.begin(settings, ["mlp"], None)
-    epoch = 0.1 * comparing.MARGIN * len(base.train) + 0.5 * len(base.val)
-    assert [comparing.passes_within(budget, base) for budget in (0.1, 10 * epoch + 0.01)] == [1, 10]
+    assert comparing.passes_within(1e-6, base) == 1
+    monkeypatch.setattr(comparing.Stopwatch, "epoch", lambda self, steps: 0.1 * steps)
+    assert comparing.passes_within(0.1 * len(base.train) * 10.5, base) == 10
+
+
+def test_an_epoch_is_its_steps_and_its_validation():
+    watch = comparing.Stopwatch()
+    watch._steps, watch._looking = [0.0, 5.0, 6.0, 7.0, 7.5, 8.0, 8.5], 3.0  # the first steps take longer
+    assert watch.epoch(100) == pytest.approx(3 + 100 * 0.5)
+    watch._steps = [1.0]
+    assert watch.epoch(100) == 3.0

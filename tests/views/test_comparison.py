@@ -80,6 +80,15 @@ def test_each_photograph_is_in_the_file_once(page, tmp_path):
     assert "http" not in text.replace("http-equiv", "")
 
 
+def test_a_model_that_tells_nothing_of_places_is_shown_as_such(page, tmp_path):
+    page.add("a.png", "dent", photo(), None, [Cell(None, "dent 90%", True), cells()[1]])
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("no place to show") == 1
+    assert text.count('class="heat"') == 1
+    assert "dent 90%" in text
+
+
 def test_cells_and_models_are_equally_many(page):
     with pytest.raises(JumokError, match="got 1 maps for 2 models"):
         page.add("a.png", "dent", photo(), None, cells()[:1])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +14,7 @@ from typing import Any
 
 import torch
 from pydantic import Field
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from jumok import systems
@@ -27,13 +31,10 @@ from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import RunConfig
 from jumok.tasks.config import Strict, parse, read_yaml
 from jumok.tasks.run import CONFIG
-from jumok.tasks.training import TrainingModule
 
 RESULT = "result.json"
-WARM_UP, TIMED = 2, 5
+WARM_UP, TIMED = 3, 9
 """Training steps before the clock is started, and those that are timed, to foresee how long a pass takes."""
-MARGIN = 1.08
-"""What a training step takes beside the model: averaging of weights, logs, checkpoints."""
 BATCH = 64
 """Images at a time in use."""
 SECONDS = 0.7
@@ -174,54 +175,43 @@ def chosen(names: str) -> list[str]:
 
 
 def passes_within(budget: float, prepared: PreparedImages) -> int:
-    """How many epochs fit into a time; at least one.
+    """How many epochs fit into a time; at least one. A short training is timed, with all that a real one does.
 
     Args:
         budget: in seconds.
-        prepared: the system that is to be trained; its batches are put back to their start.
+        prepared: the system that is to be trained, for one epoch.
     """
-    module = prepared.module().to(fit.device_name(prepared.training.device)).train()
-    step, look = _seconds_of_step(module, prepared.train), _seconds_of_look(module, prepared.val)
-    epoch = step * MARGIN * len(prepared.train) + look * len(prepared.val)
-    return max(1, int(budget / epoch))
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        fit.fit(prepared.module(), prepared.train, prepared.val, Path(folder), prepared.training, (watch,))
+    return max(1, int(budget / watch.epoch(len(prepared.train))))
 
 
-def _seconds_of_step(module: TrainingModule, batches: Any) -> float:
-    """Time one training step, forward and back, without a trainer."""
-    optimiser = module.configure_optimizers()["optimizer"]
-    times = []
-    for batch in _first(batches, WARM_UP + TIMED):
-        began = time.perf_counter()
-        module.loss(_moved(batch, module)).backward()
-        optimiser.step()
-        optimiser.zero_grad()
-        _wait(module.device)
-        times.append(time.perf_counter() - began)
-    kept = times[WARM_UP:] or times
-    return sum(kept) / len(kept)
+class Stopwatch(Callback):
+    """Times some steps of a training and one validation, and then stops it."""
 
+    def __init__(self) -> None:
+        self._steps: list[float] = []
+        self._looking = 0.0
 
-@torch.no_grad()
-def _seconds_of_look(module: TrainingModule, batches: Any) -> float:
-    """Time the validation of one batch."""
-    module.eval()
-    (batch,) = _first(batches, 1)
-    began = time.perf_counter()
-    module.validation_step(_moved(batch, module), 0)
-    _wait(module.device)
-    return time.perf_counter() - began
+    def epoch(self, steps: int) -> float:
+        """Seconds that an epoch of so many steps takes."""
+        gaps = [
+            after - before for before, after in itertools.pairwise(self._steps[min(WARM_UP, len(self._steps) - 2) :])
+        ]
+        return self._looking + steps * (statistics.median(gaps) if gaps else 0.0)
 
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._steps.append(time.perf_counter())
+        trainer.should_stop = len(self._steps) > WARM_UP + TIMED
 
-def _first(batches: Any, count: int) -> Iterable[Any]:
-    """The first batches of the first pass; fewer if there are not so many."""
-    batches.load_state_dict({**batches.state_dict(), "epoch": 0, "position": 0})
-    found = [batch for batch, _ in zip(batches, range(count), strict=False)]
-    batches.load_state_dict({**batches.state_dict(), "epoch": 0, "position": 0})
-    return found
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._looking -= time.perf_counter()
 
-
-def _moved(batch: Any, module: TrainingModule) -> Any:
-    return module.transfer_batch_to_device(batch, module.device, 0)
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._looking += time.perf_counter()
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ class Question:
 
     Args:
         methods: how to read where the model looked; see `METHODS`. None: those that fit the model.
-        most: of the methods that fit, take the first so many.
+        most: of the methods that fit, take the first so many; 0: only ask what the model sees.
         target: the class that relevance and grad-cam explain; None: the predicted one.
         layer: of the raw weights, from 0; negative from the end.
         head: of the raw weights, from 0; None: the mean over heads.
@@ -83,7 +83,7 @@ def look(model: Opened, images: Sequence[Tensor], question: Question) -> list[An
     probabilities = logits.detach().float().softmax(-1)
     targets = probabilities.argmax(-1) if question.target is None else torch.full((len(images),), question.target)
     target = logits.gather(1, targets[:, None].to(logits.device))
-    methods = question.methods or fitting(seen)[: question.most]
+    methods = question.methods or (() if question.most == 0 else fitting(seen)[: question.most])
     heats = {method: METHODS[method](seen, target, question) for method in methods}
     layers = [seen[name] for name in _grids(seen)] if question.layers else []
     return [

@@ -1,0 +1,98 @@
+"""Make the pictures of docs/lineage.md anew: `python docs/pictures.py COMPARISON IMAGES`.
+
+COMPARISON is the folder of a `jumok compare` that trained ram, stn, senet and non-local on IMAGES, a folder with test/.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
+
+import jumok
+from jumok.app.cli import run
+from jumok.attention import Patches
+from jumok.data.images import read_image
+from jumok.mechanisms import saliency
+from jumok.tasks.classify.looking import Question, look
+from jumok.tasks.classify.opened import open_model
+from jumok.views.channels import draw_gates
+from jumok.views.lines import draw_lines
+from jumok.views.picture import draw
+
+HERE = Path(__file__).parent / "lineage"
+KEPT = 16
+EACH = 40
+"""Images of each class whose gates are averaged."""
+
+
+def features() -> None:
+    """The pixels of scikit-learn's digits that JMI keeps."""
+    digits = load_digits(as_frame=True)
+    table = pandas.concat([digits.data, digits.target.rename("digit")], axis=1)
+    with tempfile.TemporaryDirectory() as folder:
+        table.to_csv(Path(folder) / "digits.csv", index=False)
+        words = ["--target", "digit", "--k", str(KEPT), "--method", "jmi", "--image", "8x8", "--out", f"{folder}/out"]
+        run(["select", f"{folder}/digits.csv", *words])
+        Image.open(Path(folder) / "out" / "mask.png").save(HERE / "features.png")
+
+
+def photograph() -> None:
+    """What stands out in scikit-learn's photograph of a flower."""
+    pixels = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)[:, ::2, ::2].contiguous()
+    draw(saliency.look(pixels, "boolean-maps"), pixels, HERE / "saliency.png", title="boolean maps (2013), no model")
+
+
+def chosen_places(comparison: Path, image: Path) -> None:
+    """The glimpses and the window of one image."""
+    picture = read_image(image)
+    for name in ("ram", "stn"):
+        opened = open_model(str(comparison / name))
+        (answer,) = look(opened, [picture], Question(("attention",)))
+        said = f"{opened.classes[answer.predicted]} {float(answer.probabilities.max()):.0%}"
+        draw(answer.heats["attention"], picture, HERE / f"{name}.png", title=f"{image.parent.name}, named {said}")
+
+
+def channels(comparison: Path, images: Path) -> None:
+    """The gates of an SE network, by class."""
+    trained = jumok.load(comparison / "senet")
+    paths = {kind.name: sorted(kind.glob("*.png"))[:EACH] for kind in sorted((images / "test").iterdir())}
+    classes = [name for name, found in paths.items() for _ in found]
+    with torch.no_grad(), jumok.watch(trained.model) as seen:
+        trained.model(trained.prepare([path for found in paths.values() for path in found]))
+    draw_gates(seen.gates(), HERE / "senet.png", classes=classes, title="gates of each block, by class")
+
+
+def places(comparison: Path, image: Path) -> None:
+    """Where the places around the defect look, in a non-local network."""
+    opened, picture = open_model(str(comparison / "non-local")), read_image(image)
+    with torch.no_grad(), jumok.watch(opened.model) as seen:
+        opened.model(opened.prepare([picture]))
+    map_ = seen.of_image(seen.in_image()[0], 0)
+    grid = map_.queries
+    assert isinstance(grid, Patches)
+    row, column = grid.rows // 4, grid.columns // 4
+    asked = [(row, column), (row, 3 * column), (3 * row, 2 * column)]
+    draw_lines(
+        map_, picture, HERE / "non-local.png", places=asked, title=f"{image.parent.name}: where three places look"
+    )
+
+
+def main(comparison: str, images: str) -> None:
+    """Make all of them."""
+    HERE.mkdir(exist_ok=True)
+    image = sorted((Path(images) / "test" / "dent").glob("*.png"))[0]
+    features()
+    photograph()
+    chosen_places(Path(comparison), image)
+    channels(Path(comparison), Path(images))
+    places(Path(comparison), image)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
