@@ -5,11 +5,11 @@ against commit a38ac89). Without it the rows are left out, and a line says so.
 
 Both train on images of 28 x 28 in batches of 128, with 6 glimpses of 8 x 8 at one scale, layers of 128 and 128, a state
 of 256, a hidden layer of 128 for the location, one scanpath per image, float32. The images are random bytes in MNIST's
-files, in a temporary folder: the arithmetic is the same. Three ways: the peer as it is, with its own loader (torchvision
-and 4 worker processes); the peer with its loader replaced by tensors in memory, its training loop unchanged; ours, the
-step of `reproduce ram`: batches of tensors, loss, backward, fused AdamW. What is timed is whole passes over the images
-of the peer's training part, its start of workers included. Each way runs in processes of its own, which take turns;
-medians count.
+files, in a temporary folder: the arithmetic is the same. Three ways: the peer as it is, with its own loader
+(torchvision's, 4 worker processes); the peer with its loader replaced by tensors in memory, its training loop as it is;
+ours, the step of `reproduce ram`: batches of tensors, loss, backward, fused AdamW. What is timed is whole passes over
+the images of the peer's training part, its start of workers included. Each way runs in processes of its own, which take
+turns; medians count.
 
 Peak memory is what Linux keeps (VmHWM) over what was resident once model and images were there; the peer's worker
 processes are not in it.

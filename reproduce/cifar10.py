@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from jumok.errors import JumokError
 from jumok.systems import build, configure, names
 from reproduce.image_training import Images, Training, error, train
 from reproduce.rows import Row, positive
@@ -57,7 +58,7 @@ RECIPES = {
     "cbam": Recipe("cbam"),
     "eca": Recipe("eca"),
     "non-local": Recipe("non-local"),
-    "vit": Recipe("vit-tiny", {"patch": 4, "width": 96, "depth": 6, "heads": 3, "pool": "mean"}, "adam", 1e-3, 0.05),
+    "vit": Recipe("vit-tiny", {"patch": 4, "width": 64, "depth": 4, "heads": 2, "pool": "mean"}, "adam", 1e-3, 0.05),
 }
 
 
@@ -84,6 +85,8 @@ class Trained(NamedTuple):
 
 def run(options: Namespace) -> Iterator[Row]:
     images, test = read_photographs(options.data, "train", "test")
+    if int(images.labels.max()) + 1 != CLASSES:
+        raise JumokError(f"{options.data} has pictures of {int(images.labels.max()) + 1} classes, wanted {CLASSES}")
     images, test = some(images, options.images), some(test, options.tested)
     mean, spread = channels_of(images)
     done: dict[str, list[Trained]] = {network: [] for network in options.networks}
@@ -152,8 +155,8 @@ class Normalise(nn.Module):
 
 
 def channels_of(images: Images) -> tuple[Tensor, Tensor]:
-    """Mean and spread of each colour, of pixels in [0, 1]: (3,) each."""
-    spread, mean = torch.std_mean(images.pixels.float() / 255, (0, 2, 3))
+    """Mean and spread of each colour, of pixels in [0, 1], over ten thousand of the images: (3,) each."""
+    spread, mean = torch.std_mean(some(images, 10_000).pixels.float() / 255, (0, 2, 3))
     return mean, spread
 
 

@@ -21,18 +21,19 @@ from reproduce.translators import Recipe, examples, rows
 TITLE = "English <-> Korean from 8,000 pairs of three kinds"
 ABOUT = (
     "All pairs of Tatoeba, the school sentences and the news together, split by the seed into training, validation and "
-    "test so that no sentence, English or Korean, is on both sides; case kept, sub-words (unigram) shared by both "
-    "languages. So few pairs teach short everyday sentences and little more: read the examples beside the figures."
+    "test so that no sentence, English or Korean, is on both sides; case kept, sub-words (BPE, 2,000) shared by both "
+    "languages. A Transformer of 3 layers and width 192 (20 epochs) learnt nothing: its likeliest output was a full "
+    "stop. So few pairs teach short everyday sentences and little more: read the examples beside the figures."
 )
 FILES = ("jhe-dev", "jhe-eval", "news-dev", "news-test")
 FLAGS = (
-    "--system transformer --vocabulary unigram --vocabulary-size 4000 --shared --precision bf16 --epochs 20 "
-    "--batch-tokens 1000 --validate-with 100 --lr 0.0015 --val-fraction 0.06 --test-fraction 0.1 "
-    "--option width=192 --option layers=3 --option heads=4 --option dropout=0.3 --option word_dropout=0.1"
+    "--system seq2seq --vocabulary bpe --vocabulary-size 2000 --shared --precision bf16 --epochs 30 --batch-tokens 900 "
+    "--validate-with 100 --lr 0.002 --warmup 0.05 --val-fraction 0.06 --test-fraction 0.1 --option dropout=0.4 "
+    "--option hidden=384 --option embedding=256 --option word_dropout=0.1 --option tied=true"
 )
 RECIPES = {
-    "en-ko": Recipe("Transformer, English to Korean", FLAGS),
-    "ko-en": Recipe("Transformer, Korean to English", f"{FLAGS} --backwards"),
+    "en-ko": Recipe("LSTM seq2seq, additive attention, English to Korean", FLAGS),
+    "ko-en": Recipe("LSTM seq2seq, additive attention, Korean to English", f"{FLAGS} --backwards"),
 }
 QUICK = {"only": ["en-ko"]}
 

@@ -30,9 +30,9 @@ ABOUT = (
     "per image, the likeliest. Beside it, with the same weights: a scanpath drawn with the noise of training, places "
     "drawn evenly from the image whatever was seen (the first is the middle), and all glimpses in the middle. "
     "The model that is published with random places was trained with them; ours was not. Differs from the paper: the "
-    "first glimpse is the middle, a hidden layer chooses the location, Gaussian through tanh, the reward is the "
-    "probability of the true class, the class is asked for after early glimpses too, the noise falls, AdamW with a "
-    "cosine; 28x28 digits are moved by up to 2 pixels each way in training."
+    "first glimpse is the middle, a hidden layer chooses the location beside a learned habit, Gaussian through tanh, "
+    "the reward is the probability of the true class, the class is asked for after early glimpses too, the noise "
+    "falls, AdamW with a cosine; 28x28 digits are moved by up to 2 pixels each way in training."
 )
 SOURCE = "Mnih et al. 2014, NIPS 27, {} (arXiv 1406.6247: {})"
 MEASURE = "test error, %"
@@ -84,12 +84,12 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--images", type=positive, help="train on the first so many only (default: all)")
     parser.add_argument("--batch", type=positive, default=128, help="images per step (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=2e-3, help="highest learning rate (default: %(default)s)")
-    parser.add_argument("--std", type=float, default=0.15, help="noise on locations, at the end (default: %(default)s)")
+    parser.add_argument("--std", type=float, default=0.1, help="noise on locations, at the end (default: %(default)s)")
     parser.add_argument(
-        "--first-std", type=float, default=0.5, help="at the start; falls over two thirds (default: 0.5)"
+        "--first-std", type=float, default=0.3, help="at the start; falls over two thirds (default: 0.3)"
     )
     parser.add_argument("--samples", type=positive, default=1, help="scanpaths per image in training (default: 1)")
-    parser.add_argument("--policy-rate", type=float, default=2**-8, help="of the location network (default: 1/256)")
+    parser.add_argument("--policy-rate", type=float, default=2**-6, help="of the location network (default: 1/64)")
     parser.add_argument("--weight-decay", type=float, default=0.01, help="of AdamW (default: %(default)s)")
     parser.add_argument(
         "--shift", type=int, default=2, help="most pixels a 28x28 digit is moved (default: %(default)s)"

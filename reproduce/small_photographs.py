@@ -68,7 +68,7 @@ def _part(found: dict[tuple[str, str, str], np.ndarray], part: str, path: Path) 
     names = sorted(name for name in found if name[0] == part)
     missing = set(classes) - {label for _, label, _ in names}
     if not names or missing:
-        lacks = f"class {min(missing)!r} of part {part!r}" if missing else f"the part {part!r}"
+        lacks = f"class {min(missing)!r} of part {part!r}" if names else f"the part {part!r}"
         raise JumokError(f"{path} lacks {lacks}: wanted pictures named PART/CLASS/NAME")
     pixels = torch.from_numpy(np.stack([found[name] for name in names])).permute(0, 3, 1, 2).contiguous()
     return Images(pixels, torch.tensor([classes.index(label) for _, label, _ in names]))

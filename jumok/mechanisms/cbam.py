@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from jumok.attention import One, Patches, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.pooled import mean_and_largest
-from jumok.mechanisms.squeeze_excitation import LEAST, check_features, report_channels, scale
+from jumok.mechanisms.pooled import mean_and_largest, times
+from jumok.mechanisms.squeeze_excitation import LEAST, OPEN, check_features, report_channels, scale
 from jumok.recorder import report, unseen, watched
 
 __all__ = ["CBAM", "ChannelGate", "SpatialGate", "example"]
@@ -33,6 +33,7 @@ class ChannelGate(nn.Module):
             raise JumokError(f"channels and reduction are 1 or more, got {channels} and {reduction}")
         middle = max(channels // reduction, LEAST)
         self.reduce, self.expand = nn.Linear(channels, middle), nn.Linear(middle, channels)  # W0, W1
+        nn.init.constant_(self.expand.bias, OPEN / 2)  # it counts twice
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, rows, columns) to the same, each channel times its gate."""
@@ -65,13 +66,15 @@ class SpatialGate(nn.Module):
         if size < 1 or size % 2 == 0:
             raise JumokError(f"size is an odd number of places, 1 or more, got {size}")
         self.around = nn.Conv2d(2, 1, size, padding=size // 2)
+        assert self.around.bias is not None
+        nn.init.constant_(self.around.bias, OPEN)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, rows, columns) to the same, each place times its gate."""
         check_features(features)
         with unseen():
             gates = self.gates(features)
-            gated = features * gates
+            gated = times(features, gates)
         if watched():
             report(gates.flatten(2), (One("image"), Patches(*gates.shape[2:])), Scale.GATE)
         return gated
@@ -92,7 +95,7 @@ class CBAM(nn.Module):
     Raises:
         JumokError: a number below 1, or a size that is even.
     Source: Woo et al. 2018, arXiv 1807.06521, 3, equation 1. Differs: no norm after the spatial gate's convolution,
-        which the authors' code has and the equation has not.
+        which the authors' code has and the equation has not; gates begin nearly open, at 0.88.
 
     >>> CBAM(8)(torch.zeros(2, 8, 5, 6)).shape
     torch.Size([2, 8, 5, 6])

@@ -1,4 +1,4 @@
-"""Means and largest values of feature maps, as gates need them, with backward passes that write each map once."""
+"""Means, largest values and products of feature maps as gates need them, with backward passes that save memory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
 
-__all__ = ["mean", "mean_and_largest"]
+__all__ = ["mean", "mean_and_largest", "times"]
 
 
 def mean(features: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -22,7 +23,8 @@ def mean(features: Tensor, axes: tuple[int, ...]) -> Tensor:
     Returns:
         the mean.
     """
-    if features.dtype == torch.float16:  # whose sums may be too large for it
+    # float16's sums may be too large for it
+    if features.dtype == torch.float16 or not (torch.is_grad_enabled() and features.requires_grad):
         return features.mean(axes)
     return features.sum(axes) * (1 / math.prod(features.shape[axis] for axis in axes))
 
@@ -58,7 +60,42 @@ class _MeanAndLargest(torch.autograd.Function):
     def backward(ctx: Any, of_mean: Tensor, of_largest: Tensor) -> tuple[Tensor, None]:
         features, largest = ctx.saved_tensors
         shape, count = largest.shape, features.numel() / largest.numel()
-        reached = features == largest
-        everywhere = (of_mean / count).view(shape)
-        there = everywhere + of_largest.view(shape) / reached.sum(ctx.axes, keepdim=True, dtype=features.dtype)
-        return torch.where(reached, there, everywhere), None
+        # 1 where the largest value is: as numbers at once, since sums and choices by booleans take much longer
+        reached = torch.eq(features, largest, out=torch.empty_like(features))
+        share = of_largest.view(shape) / reached.sum(ctx.axes, keepdim=True)
+        return reached.mul_(share).add_((of_mean / count).view(shape)), None
+
+
+def times(features: Tensor, gates: Tensor) -> Tensor:
+    """Multiply feature maps by gates.
+
+    Args:
+        features: (batch, channels, rows, columns), float.
+        gates: of as many axes, with 1 where all share a gate.
+    Returns:
+        (batch, channels, rows, columns).
+    """
+    if has_torch_function((features, gates)):  # so that who follows feature maps sees this as one call of torch's
+        seen: Tensor = handle_torch_function(times, (features, gates), features, gates)
+        return seen
+    plain = features.dtype != gates.dtype or not torch.is_grad_enabled() or not features.requires_grad
+    if plain or not gates.requires_grad:
+        return features * gates
+    product: Tensor = _Times.apply(features, gates)  # type: ignore[no-untyped-call]
+    return product
+
+
+class _Times(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, gates: Tensor) -> Tensor:
+        ctx.save_for_backward(features, gates)
+        return features * gates
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        features, gates = ctx.saved_tensors
+        space = gradient * features
+        axes = [axis for axis, size in enumerate(gates.shape) if size == 1]
+        of_gates = space.sum(axes, keepdim=True)
+        return torch.mul(gradient, gates, out=space), of_gates

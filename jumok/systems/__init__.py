@@ -44,7 +44,7 @@ SYSTEMS = {
     "cnn": System("classify", CNNConfig, CNN),
     "mlp": System("classify", MLPConfig, MLP),
     "non-local": System("classify", NonLocalConfig, NonLocalNet),
-    "ram": System("classify", RAMConfig, RAM),
+    "ram": System("classify", RAMConfig, RAM, {"code": "convolutions"}),
     "stn": System("classify", STNConfig, STN),
     "seq2seq": System("translate", Seq2SeqConfig, Seq2Seq),
     "transformer": System("translate", TransformerConfig, Transformer),

@@ -63,6 +63,7 @@ class MLPConfig(BaseModel):
 class MLP(nn.Module):
     """A multi-layer perceptron that classifies images of one size.
 
+    >>> import torch
     >>> model = MLP(MLPConfig(classes=4, image_size=(32, 48)))
     >>> model(torch.zeros(5, 3, 32, 48)).shape
     torch.Size([5, 4])

@@ -6,13 +6,16 @@ REINFORCE, since the choice of a place has no gradient; a learned baseline takes
 
 Source: Mnih, Heess, Graves & Kavukcuoglu 2014, NIPS 27 and arXiv 1406.6247. Differs: the first location is the image's
 middle, not random; locations come of a Gaussian through tanh (see `jumok.mechanisms.glimpse.log_probability`); the
-location network has a hidden layer; the reward is the probability given to the true class, which is what the paper's
-reward (1 if the class drawn is right) is on average over the draw.
+location network has a hidden layer, and adds what it says to a learned habit of each step; the class is asked for after
+the early glimpses too; the reward is the probability given to the true class, which is what the paper's reward (1 if
+the class drawn is right) is on average over the draw.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -34,7 +37,8 @@ Places = Literal["best", "sampled", "random", "middle"]
 LARGEST_FOVEA = 16  # by default: a glimpse's code is one linear map of its pixels, which a larger one would not suit
 MOST_SCALES = 8
 STEADY = 0.1  # the classifier begins with nearly even odds
-ASTRAY = 0.5  # the location network begins with places here and there, so that the first steps see most of the image
+ASTRAY = 0.05  # the location network begins with little to say beside the habit
+WIDE = 0.6  # the habit reaches so far from the middle, at the start
 
 
 class RAMConfig(BaseModel):
@@ -50,6 +54,8 @@ class RAMConfig(BaseModel):
         scales: windows of a glimpse, each twice as wide as the one before. None: until one covers half of the shorter
             side.
         hidden: size of the state.
+        code: how a glimpse's pixels are taken in: by one linear map, as in the paper, or by a few convolutions, which
+            photographs and textures need (as in Ba et al. 2015, arXiv 1412.7755, 3.1).
         what, where: sizes of the two layers that take in a glimpse's pixels and its location.
         plan: size of the hidden layer of the location network.
         std: of the noise on locations, before tanh; 1 is half an image.
@@ -73,6 +79,7 @@ class RAMConfig(BaseModel):
     size: int | None = Field(default=None, ge=1, le=512)
     scales: int | None = Field(default=None, ge=1, le=MOST_SCALES)
     hidden: Size = 256
+    code: Literal["linear", "convolutions"] = "linear"
     what: Size = 128
     where: Size = 128
     plan: Size = 128
@@ -126,12 +133,14 @@ class RAM(nn.Module):
         super().__init__()
         self.config = config
         self.std = config.std
-        features = config.windows * config.channels * config.fovea**2
-        self.what, self.where = nn.Linear(features, config.what), nn.Linear(2, config.where)
+        features = config.windows * config.channels * config.fovea**2  # of a glimpse
+        self.what = CODES[config.code](config, features)
+        self.where = nn.Linear(2, config.where)
         self.join = nn.Linear(config.what + config.where, config.hidden)
         self.read = nn.Linear(config.hidden, config.hidden)
         self.remember = nn.Linear(config.hidden, config.hidden, bias=False)
         self.plan, self.aim = nn.Linear(config.hidden, config.plan), nn.Linear(config.plan, 2)
+        self.habit = nn.Parameter(sunflower(config.glimpses - 1) / config.policy_rate)  # whatever was seen
         self.classify = nn.Linear(config.hidden, config.classes)
         self.baseline = nn.Linear(config.hidden, 1)
         self._start()
@@ -191,7 +200,7 @@ class RAM(nn.Module):
         reward = (log_odds[-1].detach().exp() * targets).sum(-1)  # R
         expected = self.baseline(walk.states[:-1].detach())[..., 0].float()  # b_t
         gained = reward - expected  # (steps - 1, rows)
-        means = mean_of(walk.aims.float())
+        means = mean_of(walk.aims.float() + self._habit()[:, None])
         chosen = log_probability(means, noise, self.std)  # log pi(l_t | s_{1:t})
         reinforce = -(chosen * gained.detach()).sum(0).mean()
         together: Tensor = supervised + self.config.policy_weight * reinforce + gained.square().mean()
@@ -237,9 +246,11 @@ class RAM(nn.Module):
 
         With PyTorch's usual start, a third of that spread is left after each layer and learning takes epochs to begin.
         """
-        for layer in (self.what, self.where, self.join, self.read):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
+        for layer in (*self.what.modules(), self.where, self.join, self.read):
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         nn.init.uniform_(self.where.bias, -1, 1)  # else all its bends would go through the middle of the image
         nn.init.orthogonal_(self.remember.weight)
         for layer, spread in ((self.plan, math.sqrt(2)), (self.aim, ASTRAY)):
@@ -271,7 +282,7 @@ class RAM(nn.Module):
             states.append(state)
             if step + 1 < self.config.glimpses:
                 aims.append(self._slowly(self.aim, F.relu(self._slowly(self.plan, state.detach()))))
-                mean = mean_of(aims[-1].detach())
+                mean = mean_of(aims[-1].detach() + self._habit()[step].detach())
                 place = torch.tanh(mean if noise is None else mean + self.std * noise[step])
         aimed = torch.stack(aims) if aims else place.new_empty(0, *place.shape)
         return Walk(torch.stack(states), aimed, torch.stack(places))
@@ -284,11 +295,16 @@ class RAM(nn.Module):
 
     def _training_walk(self, pixels: Tensor, noise: Tensor, rows: Tensor | None) -> Walk:
         """As `walk`, several rows per image; by the fast way where it serves."""
-        mixed = torch.is_autocast_enabled(pixels.device.type) or pixels.dtype != self.what.weight.dtype
-        if pixels.requires_grad or mixed:
+        mixed = torch.is_autocast_enabled(pixels.device.type) or pixels.dtype != self.where.weight.dtype
+        if pixels.requires_grad or mixed or not isinstance(self.what, nn.Linear):
             return self.walk(pixels if rows is None else pixels[rows], noise)
         retina = Retina(pixels, self.config.fovea, self.config.windows)
-        return fast_walk(retina, rows, pixels.new_zeros(noise.shape[1], 2), noise, self.std, self._weights())
+        return fast_walk(
+            retina, rows, pixels.new_zeros(noise.shape[1], 2), noise, self.std, self._habit().detach(), self._weights()
+        )
+
+    def _habit(self) -> Tensor:
+        return self.config.policy_rate * self.habit
 
     def _weights(self) -> Weights:
         layers = (self.what, self.where, self.join, self.read, self.remember)
@@ -350,4 +366,33 @@ class Scan(nn.Module):
         return self.model.scan(pixels, self.places, self.samples)
 
 
+def sunflower(count: int) -> Tensor:
+    """Places spread evenly over a disc, from the middle outwards, before tanh: (count, 2).
+
+    With this the scanpath begins, so that it sees most of the image before anything is learned, and each glimpse
+    something else; if all began in the middle, they would long go the same way, as the reward names none of them.
+    """
+    turn = torch.arange(count) * (math.pi * (3 - math.sqrt(5)))
+    radius = WIDE * ((torch.arange(count) + 0.5) / max(count, 1)).sqrt()
+    return torch.atanh(torch.stack([radius * turn.sin(), radius * turn.cos()], -1))
+
+
+def linear(config: RAMConfig, features: int) -> nn.Module:
+    """One linear map of a glimpse's pixels."""
+    return nn.Linear(features, config.what)
+
+
+def convolutions(config: RAMConfig, features: int) -> nn.Module:
+    """A few convolutions over a glimpse, whose scales are channels; light and contrast are taken out of each."""
+    sizes, side = [config.windows * config.channels, 32, 64, 64], config.fovea
+    layers: list[nn.Module] = [nn.Unflatten(1, (sizes[0], side, side))]
+    for number, (size_in, size_out) in enumerate(itertools.pairwise(sizes)):
+        stride = 2 if number and side > 2 else 1
+        side = -(-side // stride)
+        convolution = nn.Conv2d(size_in, size_out, 3, stride=stride, padding=1, bias=False)
+        layers += [convolution, nn.GroupNorm(8, size_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(sizes[-1] * side * side, config.what))
+
+
+CODES: Mapping[str, Callable[[RAMConfig, int], nn.Module]] = {"linear": linear, "convolutions": convolutions}
 DRAWN = frozenset({"sampled", "random"})

@@ -25,7 +25,7 @@ class Walk(NamedTuple):
 
     Args:
         states: (steps, rows, hidden) after each glimpse.
-        aims: (steps - 1, rows, 2), what the location network said; see `mean_of`. Its graph leads to it alone.
+        aims: (steps - 1, rows, 2), what the location network said; see `mean_of`. The graph leads to it alone.
         places: (steps, rows, 2), where it looked.
     """
 
@@ -60,7 +60,9 @@ class Weights(NamedTuple):
     aim_bias: Tensor
 
 
-def fast_walk(retina: Retina, rows: Tensor | None, start: Tensor, noise: Tensor, std: float, weights: Weights) -> Walk:
+def fast_walk(
+    retina: Retina, rows: Tensor | None, start: Tensor, noise: Tensor, std: float, habit: Tensor, weights: Weights
+) -> Walk:
     """Look step by step.
 
     Args:
@@ -69,9 +71,10 @@ def fast_walk(retina: Retina, rows: Tensor | None, start: Tensor, noise: Tensor,
         start: (rows, 2), the first location.
         noise: (steps - 1, rows, 2), from N(0, 1), of the locations chosen.
         std: of the noise, before tanh.
+        habit: (steps - 1, 2), added to what the location network says; its gradient is not made here.
         weights: of the model.
     """
-    return Walk(*_Steps.apply(retina, rows, start, noise, std, *weights))  # type: ignore[no-untyped-call]
+    return Walk(*_Steps.apply(retina, rows, start, noise, std, habit, *weights))  # type: ignore[no-untyped-call]
 
 
 class _Steps(torch.autograd.Function):
@@ -79,7 +82,14 @@ class _Steps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, retina: Retina, rows: Tensor | None, start: Tensor, noise: Tensor, std: float, *given: Tensor
+        ctx: Any,
+        retina: Retina,
+        rows: Tensor | None,
+        start: Tensor,
+        noise: Tensor,
+        std: float,
+        habit: Tensor,
+        *given: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         w = Weights(*given)
         steps, count = len(noise) + 1, len(start)
@@ -100,7 +110,7 @@ class _Steps(torch.autograd.Function):
             if step + 1 < steps:
                 _affine(h[step], w.plan, w.plan_bias, k[step]).relu_()
                 _affine(k[step], w.aim, w.aim_bias, aims[step])
-                mean = mean_of(aims[step])
+                mean = mean_of(aims[step] + habit[step])
                 torch.tanh(torch.add(mean, noise[step], alpha=std), out=places[step + 1])
         ctx.save_for_backward(a, g, h, k, places, torch.stack(seen), *given)
         ctx.mark_non_differentiable(places)
@@ -130,7 +140,7 @@ class _Steps(torch.autograd.Function):
             *(d_k.t() @ h[:-1].flatten(0, 1), d_k.sum(0)),
             *(d_aim.t() @ k.flatten(0, 1), d_aim.sum(0)),
         )
-        return None, None, None, None, None, *gradients
+        return (*[None] * 6, *gradients)
 
 
 def _affine(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:

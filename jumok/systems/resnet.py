@@ -31,7 +31,7 @@ NAMED: Mapping[str, Mapping[str, Any]] = {
     "cbam": {"gate": "cbam"},
     "eca": {"gate": "eca"},
 }
-HALVED, LARGE = 96, 160  # pixels of the shorter side from which the stem halves the image, or quarters it
+HALVED, LARGE = 48, 160  # pixels of the shorter side from which the stem halves the image, or quarters it
 
 Side = Annotated[int, Field(ge=1, le=8192)]
 Blocks = Annotated[int, Field(ge=1, le=256)]
@@ -49,7 +49,7 @@ class ResNetConfig(BaseModel):
             large images.
         width: channels of the first stage. None: 16, or 32 for large images (64 is the usual width there).
         stem: 3x3, for small images; 3x3/2, which halves them; 7x7/4, with pooling, for large ones. None: by the
-            shorter side, from 96 and from 160 pixels on.
+            shorter side, from 48 and from 160 pixels on.
         reduction: how many times fewer units than channels the middle layer of se and cbam has.
         dropout: probability, on what the class is read off, in training.
     """

@@ -25,6 +25,8 @@ from jumok.views.raster import SEQUENTIAL, Picture, as_pillow, cells, fit
 SMALLEST, LARGEST = 160, 240
 """Pixels of the longer side of a picture on the page."""
 QUALITY = 88
+FAINT = 0.4
+"""Opacity of what has an outline that says more."""
 EDGE = (0x2F, 0xD0, 0xFF)
 """Colour of the true place's outline."""
 
@@ -240,7 +242,7 @@ def heat_layer(map: AttentionMap, width: int, height: int) -> Image.Image:  # no
     top = float(values.max())
     share = values / top if top > 0 else values
     rgba = matplotlib.colormaps[SEQUENTIAL](0.18 + 0.82 * share)  # the darkest shades would read as shadow
-    rgba[..., 3] = 0.94 * share ** np.float32(0.8)
+    rgba[..., 3] = (FAINT if isinstance(map.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(0.8)
     return Image.fromarray((rgba * 255).round().astype(np.uint8), "RGBA")
 
 

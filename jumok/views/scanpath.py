@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,7 +39,7 @@ def draw_scanpath(map: AttentionMap, image: Image.Image | None) -> Figure:  # no
     photo = np.asarray(image, dtype=np.float32) / 255
     boxes = [keys.box(number, height, width) for number in range(len(keys))]
     groups = nested(keys)
-    seen = "pixels seen" if len(groups) == len(keys) else "pixels seen (dim: at a coarser scale only)"
+    seen = "pixels seen" if len(groups) == len(keys) else "seen (dim: at a coarser scale only)"
     figure, axes = _panels(
         {
             "image": photo,
@@ -91,7 +92,9 @@ def _draw_boxes(axes: Axes, boxes: list[Box], groups: list[list[int]], colours: 
         fine = number in finest
         box = Rectangle((left, top), right - left, bottom - top, fill=False, zorder=3 if fine else 2)
         box.set(edgecolor=colours[number], linewidth=2.2 if fine else 0.8, linestyle="-" if fine else (0, (4, 3)))
-        if fine:
+        if not fine:
+            box.set_alpha(0.45)
+        else:
             box.set_path_effects([withStroke(linewidth=4, foreground="#000b")])
         axes.add_patch(box)
 
@@ -102,7 +105,7 @@ def _draw_path(axes: Axes, centres: list[tuple[float, float]]) -> None:
     from matplotlib.patheffects import withStroke
 
     outline = [withStroke(linewidth=3, foreground="#000c")]
-    for start, end in zip(centres, centres[1:], strict=False):
+    for start, end in itertools.pairwise(centres):
         if np.hypot(end[0] - start[0], end[1] - start[1]) >= SHORTEST_ARROW:
             arrow = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=11, shrinkA=7, shrinkB=7, zorder=4)
             arrow.set(color="white", linewidth=1.3, alpha=0.9)

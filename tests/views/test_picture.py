@@ -286,3 +286,28 @@ def test_what_cannot_be_drawn_is_said_and_nothing_written(tmp_path, heat, image,
     with pytest.raises(JumokError, match=message):
         draw(heat, image, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scanpath_shows_scales_nested_arrows_between_and_what_was_seen():
+    here, there = (-0.5, -0.5), (0.5, 0.5)
+    glimpses = Glimpses((here, here, there, there), ((0.125, 0.125), (0.25, 0.25)) * 2)
+    seen = AttentionMap(torch.full((1, 4), 0.25), One("image"), glimpses, (), source="ram")
+    figure = picture.draw_glimpses(seen, Image.new("RGB", (400, 400), "white"))
+    path, shown = figure.axes[1], figure.axes[2]
+    boxes, arrows = path.patches[:4], path.patches[4:]
+    assert [box.get_bbox().bounds for box in boxes[:2]] == [(75, 75, 50, 50), (50, 50, 100, 100)]
+    assert boxes[0].get_linestyle() in ("-", "solid")
+    assert boxes[1].get_linestyle() not in ("-", "solid")
+    assert [text.get_text() for text in path.texts] == ["0", "1"], "one number for all scales of a glimpse"
+    assert len(arrows) == 1
+    bright = np.asarray(shown.images[0].get_array())[..., 0]
+    assert bright[100, 100] == 1
+    assert 0.3 < bright[60, 60] < 0.6, "seen at the coarser scale only"
+    assert bright[200, 200] < 0.1
+
+
+def test_glimpses_of_one_place_share_a_label():
+    glimpses = Glimpses(((0.0, 0.0), (0.0, 0.0), (0.5, 0.5)), ((0.2, 0.2),) * 3)
+    seen = AttentionMap(torch.full((1, 3), 1 / 3), One("image"), glimpses)
+    figure = picture.draw_glimpses(seen, Image.new("RGB", (400, 400)))
+    assert [text.get_text() for text in figure.axes[1].texts] == ["0, 1", "2"]

@@ -14,6 +14,11 @@ from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.opened import Opened
 from jumok.watch import MEAN, Seen, watch
 
+NOTHING = (
+    "no attention call was seen, and no feature map that carries a gradient: nothing tells where this model looked "
+    "(a fused kernel of its own hides attention: choose the model's `sdpa` or `eager` attention)"
+)
+
 
 @dataclass(frozen=True)
 class Question:
@@ -119,7 +124,7 @@ def fitting(seen: Seen) -> tuple[str, ...]:
         except JumokError as error:
             why = f"{why}; and {error}"
     if not found:
-        raise JumokError(why)
+        raise JumokError(why if len(seen) else NOTHING)
     return tuple(found)
 
 

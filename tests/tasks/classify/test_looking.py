@@ -122,8 +122,16 @@ def test_models_that_are_not_there_or_cannot_be_followed(tmp_path):
         open_model(f"hf:{tmp_path / 'empty'}")
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
-    with pytest.raises(JumokError, match="no attention call was seen"):
-        look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), Question())
+    with pytest.raises(JumokError, match=r"places no attention in the image itself: use one of grad-cam"):
+        look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), Question(("attention", "grad-cam")))
+
+
+def test_models_that_attend_to_nothing_are_explained_by_their_feature_maps(tmp_path):
+    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
+    transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
+    (answer,) = look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), Question(target=0))
+    assert list(answer.heats) == ["grad-cam"]
+    assert answer.heats["grad-cam"].keys.in_image
 
 
 def test_weights_kept_as_a_pickle_are_not_read(hf_vit, tmp_path):
