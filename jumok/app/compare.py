@@ -197,7 +197,7 @@ class Exhibition:
         from jumok.app.progress import counting
         from jumok.measures.localisation import LocalisationMeter
 
-        meter = LocalisationMeter(seed=self.contest.base.config.training.seed)
+        meter = LocalisationMeter(seed=self.contest.base.config.training.seed, blank_is_chance=True)
         test = self.contest.test
         marked = [path for path in test.paths if self.truth.find(path) is not None]
         with counting(console, "looking") as count:
@@ -206,6 +206,8 @@ class Exhibition:
                 heats = {name: heat for name, answer in answers.items() for heat in answer.heats.values()}
                 meter.add(picture, mask, heats, name=str(path))
                 count(done, len(marked))
+        for name, images in meter.blank.items():
+            console.print(f"{name}: nothing to see in {images} images, which count as chance", style="yellow")
         return meter.report()
 
     def _columns(self, report: Report | None) -> list[Column]:

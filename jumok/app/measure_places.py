@@ -86,7 +86,7 @@ def _measured(
     from jumok.measures.localisation import LocalisationMeter
     from jumok.tasks.classify.looking import look
 
-    meter = LocalisationMeter(tolerance=tolerance, seed=seed)
+    meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
     with counting(console, "measuring") as count:
         for start in range(0, len(images), size):
             every = images.paths[start : start + size]
@@ -99,6 +99,8 @@ def _measured(
             for path, picture, mask, answer in zip(paths, pictures, marks, answers, strict=True):
                 meter.add(picture, mask, answer.heats, name=str(path))
             count(min(start + size, len(images)), len(images))
+    for method, blank in meter.blank.items():
+        console.print(f"{method}: nothing to see in {blank} images, which count as chance", style="yellow")
     return meter.report()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -108,12 +109,16 @@ class LocalisationMeter:
     Args:
         tolerance: of the pointing game, in pixels.
         seed: of the random baseline and of the bootstrap.
+        blank_is_chance: a map whose values are all equal marks every place alike and is scored so; `blank` counts
+            them by method. Otherwise it is an error.
     Raises:
         JumokError: a tolerance below 0.
     """
 
-    def __init__(self, *, tolerance: int = 0, seed: int = 0) -> None:
+    def __init__(self, *, tolerance: int = 0, seed: int = 0, blank_is_chance: bool = False) -> None:
         _need_tolerance(tolerance)
+        self.blank: Counter[str] = Counter()
+        self._blank_is_chance = blank_is_chance
         self._tolerance, self._seed = tolerance, seed
         self._random = np.random.default_rng(seed)
         self._methods: tuple[str, ...] = ()
@@ -159,7 +164,7 @@ class LocalisationMeter:
         if image.shape[-2:] != mask.shape:
             raise JumokError(f"an image of {_size(image)} pixels has a mask of {_size(mask)}: wanted the same size")
         self._need_methods(tuple(heats))
-        values = {method: _method_values(method, heat, height, width) for method, heat in heats.items()}
+        values = {method: self._values(method, heat, height, width) for method, heat in heats.items()}
         values["edges"] = edge_heat(image).numpy()
         values["centre"] = centre_heat(height, width).numpy()
         near = _grown(mask, self._tolerance)
@@ -170,6 +175,17 @@ class LocalisationMeter:
         self._areas.append((float(truth.mean()), float(near.mean())))
         self._scores.append(list(scores.values()))
         return scores
+
+    def _values(self, method: str, heat: Heat, height: int, width: int) -> NDArray[np.floating]:
+        try:
+            return _values(heat, height, width)
+        except Blank as error:
+            if not self._blank_is_chance:
+                raise JumokError(f"the map of {method}: {error}") from error
+            self.blank[method] += 1
+            return np.ones((height, width))
+        except JumokError as error:
+            raise JumokError(f"the map of {method}: {error}") from error
 
     def _need_methods(self, methods: tuple[str, ...]) -> None:
         if not methods:
@@ -320,11 +336,8 @@ def _truth(mask: Tensor) -> NDArray[np.bool_]:
     return truth
 
 
-def _method_values(method: str, heat: Heat, height: int, width: int) -> NDArray[np.floating]:
-    try:
-        return _values(heat, height, width)
-    except JumokError as error:
-        raise JumokError(f"the map of {method}: {error}") from error
+class Blank(JumokError):
+    """A map that gives every place the same, as Grad-CAM does where nothing speaks for a class."""
 
 
 def _values(heat: Heat, height: int, width: int) -> NDArray[np.floating]:
@@ -340,7 +353,7 @@ def _values(heat: Heat, height: int, width: int) -> NDArray[np.floating]:
     if not np.isfinite(values).all():
         raise JumokError("values hold NaN or infinity: check the model's values")
     if np.ptp(values) <= FLAT * np.abs(values).max():
-        raise JumokError("all values are equal: no place is marked")
+        raise Blank("all values are equal: no place is marked")
     if values.max() <= 0:
         raise JumokError("no value is above 0: energy inside a mask needs weights, not negative scores")
     return values

@@ -444,3 +444,18 @@ def test_no_score_leaves_0_to_1(seed):
         for interval in result.scores.values():
             assert 0 <= interval.low <= interval.value + 1e-12
             assert interval.value - 1e-12 <= interval.high <= 1 + 1e-12
+
+
+def test_a_blank_map_is_an_error_or_counts_as_chance_and_is_counted():
+    image, mask = torch.zeros(3, 8, 8, dtype=torch.uint8), torch.zeros(8, 8, dtype=torch.bool)
+    image[:, 2:5, 2:5], mask[1:3, 1:5] = 200, True
+    blank = {"cam": torch.zeros(8, 8)}
+    with pytest.raises(JumokError, match="all values are equal"):
+        LocalisationMeter().add(image, mask, blank)
+    meter = LocalisationMeter(blank_is_chance=True)
+    found = meter.add(image, mask, blank)["cam"]
+    area = 8 / 64
+    assert (found.pointing, found.energy_inside, found.auprc) == pytest.approx((area, area, area))
+    assert found.iou_best == pytest.approx(area)
+    assert found.iou_mean == 0
+    assert meter.blank == {"cam": 1}
