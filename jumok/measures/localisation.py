@@ -179,7 +179,7 @@ class LocalisationMeter:
     def _values(self, method: str, heat: Heat, height: int, width: int) -> NDArray[np.floating]:
         try:
             return _values(heat, height, width)
-        except Blank as error:
+        except BlankError as error:
             if not self._blank_is_chance:
                 raise JumokError(f"the map of {method}: {error}") from error
             self.blank[method] += 1
@@ -336,7 +336,7 @@ def _truth(mask: Tensor) -> NDArray[np.bool_]:
     return truth
 
 
-class Blank(JumokError):
+class BlankError(JumokError):
     """A map that gives every place the same, as Grad-CAM does where nothing speaks for a class."""
 
 
@@ -353,7 +353,7 @@ def _values(heat: Heat, height: int, width: int) -> NDArray[np.floating]:
     if not np.isfinite(values).all():
         raise JumokError("values hold NaN or infinity: check the model's values")
     if np.ptp(values) <= FLAT * np.abs(values).max():
-        raise Blank("all values are equal: no place is marked")
+        raise BlankError("all values are equal: no place is marked")
     if values.max() <= 0:
         raise JumokError("no value is above 0: energy inside a mask needs weights, not negative scores")
     return values

@@ -12,6 +12,7 @@ from jumok.errors import JumokError
 def _small(monkeypatch):
     monkeypatch.setattr(demo, "IMAGES", {"train": 16, "val": 8, "test": 8})
     monkeypatch.setattr(demo, "TRAINING", "--system vit-nano --epochs 1 --option width=24 --option depth=2")
+    monkeypatch.setattr(demo, "COMPARISON", "--systems cnn,ram --budget 1s --shown 2 --batch-size 8")
 
 
 @pytest.mark.usefixtures("_small")
@@ -19,7 +20,7 @@ def test_the_demo_runs_every_step_and_writes_a_report(tmp_path):
     folder = tmp_path / "demo"
     cli.run(["demo", str(folder), "--threads", "1"])
     text = (folder / "index.html").read_text("utf-8")
-    for command in ("train", "eval", "look", "measure"):
+    for command in ("train", "eval", "look", "measure", "compare"):
         assert f"jumok {command} " in text
     accuracy = json.loads((folder / "eval" / "eval.json").read_text())["accuracy"]
     assert f"{accuracy:.1%}" in text
@@ -28,6 +29,9 @@ def test_the_demo_runs_every_step_and_writes_a_report(tmp_path):
     ]
     assert f"{pointing:.1%}" in text
     assert (folder / "look" / "index.html").is_file()
+    assert (folder / "compare" / "index.html").is_file()
+    best = max(each["accuracy"] for each in json.loads((folder / "compare" / "compare.json").read_text())["systems"])
+    assert f"{best:.1%}" in text
     before = (folder / "sample" / "sample.json").stat().st_mtime_ns
     cli.run(["demo", str(folder), "--threads", "1"])  # again: the images stay, the rest is made anew
     assert (folder / "sample" / "sample.json").stat().st_mtime_ns == before
