@@ -36,13 +36,16 @@ def command(
     method: Annotated[
         str | None,
         typer.Option(
-            help="relevance | rollout | raw | attention (default: the first that fits the model); without a model one "
-            "of jumok saliency.",
+            help="relevance | rollout | raw | attention | grad-cam (default: the first that fits the model); without a "
+            "model one of jumok saliency.",
             show_default=False,
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Class that relevance explains (default: the predicted one).", show_default=False)
+        str | None,
+        typer.Option(
+            help="Class that relevance and grad-cam explain (default: the predicted one).", show_default=False
+        ),
     ] = None,
     layer: Annotated[
         int | None,
@@ -126,6 +129,7 @@ class Looking:
         return [(self.model.classes[number], value) for number, value in pairs]
 
     def _add(self, name: Path, image: Tensor, answer: Answer) -> None:
+        from jumok.tasks.classify.looking import WITH_GRADIENTS
         from jumok.views.page import Entry
         from jumok.views.picture import draw
 
@@ -137,6 +141,6 @@ class Looking:
         heat.save(stored)
         target = self.model.classes[answer.target]
         row = (str(name), predicted, f"{probability:.6f}", target, heat.source, picture.name, stored.name, "")
-        note = f"{method} for {target}" if method == "relevance" else method
+        note = f"{method} for {target}" if method in WITH_GRADIENTS else method
         entry = Entry(str(name), image, self._best(answer), heat, answer.layers, note)
         self.album.add(dict(zip(COLUMNS, row, strict=True)), entry)
