@@ -121,15 +121,15 @@ NOUNS = {
 
 def draw_heat(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa: A002
     """The image, the heat alone with each entry's own value, and the heat over the image, smoothed."""
-    image = _one_row_over(map, image)
+    image = one_row_over(map, image)
     width, height = image.size
     raw = _laid(map, height, width, smooth=False)
     scaling = Scaling.of(map, raw)
     photo = np.asarray(image, dtype=np.float32) / 255
     over = _overlay(photo, _laid(map, height, width, smooth=True), scaling)
     panels = {"image": photo, "heat": scaling.rgb(raw), "heat over image, smoothed": over}
-    figure, _ = _panels(panels)
-    _colour_bar(figure, scaling, *_unseen(map, height, width))
+    figure, _ = side_by_side(panels)
+    colour_bar(figure, scaling, *_unseen(map, height, width))
     return figure
 
 
@@ -147,7 +147,7 @@ def draw_sampled(map: AttentionMap, image: Image.Image | None) -> Figure:  # noq
     return draw_window(map, image)
 
 
-def _one_row_over(map: AttentionMap, image: Image.Image | None) -> Image.Image:  # noqa: A002
+def one_row_over(map: AttentionMap, image: Image.Image | None) -> Image.Image:  # noqa: A002
     """The image at the size of a panel."""
     if len(map.queries) != 1:
         raise JumokError(f"a picture over an image shows one row, got {len(map.queries)} queries: choose with .row")
@@ -187,7 +187,7 @@ def _unseen(map: AttentionMap, height: int, width: int) -> list[str]:  # noqa: A
     return notes
 
 
-def _panels(panels: dict[str, Numbers]) -> tuple[Figure, list[Axes]]:
+def side_by_side(panels: dict[str, Numbers]) -> tuple[Figure, list[Axes]]:
     """Pictures of one size, pixel by pixel, side by side; one above the other if they are wide."""
     height, width = next(iter(panels.values())).shape[:2]
     gap, head = 24 / DPI, 34 / DPI
@@ -206,7 +206,7 @@ def _panels(panels: dict[str, Numbers]) -> tuple[Figure, list[Axes]]:
     return figure, axes
 
 
-def _colour_bar(figure: Figure, scaling: Scaling, *notes: str) -> None:
+def colour_bar(figure: Figure, scaling: Scaling, *notes: str) -> None:
     """A bar below everything, that says how it was scaled."""
     width, height = figure.get_size_inches()
     axes = place_axes(figure, 0, height + 0.16, width, 0.09)
@@ -269,7 +269,7 @@ def draw_matrix(map: AttentionMap) -> Figure:  # noqa: A002
     axes.xaxis.tick_top()
     axes.spines[:].set_visible(False)
     _plain_ticks(axes)
-    _colour_bar(figure, scaling, f"{len(map.queries)} queries down, {len(map.keys)} keys across")
+    colour_bar(figure, scaling, f"{len(map.queries)} queries down, {len(map.keys)} keys across")
     return figure
 
 

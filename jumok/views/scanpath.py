@@ -10,7 +10,7 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Glimpses
 from jumok.errors import JumokError
-from jumok.views.picture import CENTRED, Numbers, Scaling, _colour_bar, _one_row_over, _panels
+from jumok.views.picture import CENTRED, Numbers, Scaling, colour_bar, one_row_over, side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,14 +33,14 @@ def draw_scanpath(map: AttentionMap, image: Image.Image | None) -> Figure:  # no
     keys = map.keys
     if not isinstance(keys, Glimpses):
         raise JumokError(f"a scanpath is drawn of Glimpses, got {type(keys).__name__}")
-    image = _one_row_over(map, image)
+    image = one_row_over(map, image)
     width, height = image.size
     scaling = Scaling.of(map, map.weights[0].numpy(force=True))
     photo = np.asarray(image, dtype=np.float32) / 255
     boxes = [keys.box(number, height, width) for number in range(len(keys))]
     groups = nested(keys)
     seen = "pixels seen" if len(groups) == len(keys) else "seen (dim: at a coarser scale only)"
-    figure, axes = _panels(
+    figure, axes = side_by_side(
         {
             "image": photo,
             "glimpses, in order": FADED * photo,
@@ -50,7 +50,7 @@ def draw_scanpath(map: AttentionMap, image: Image.Image | None) -> Figure:  # no
     _draw_boxes(axes[1], boxes, groups, scaling.rgb(map.weights[0].numpy(force=True)))
     _draw_path(axes[1], [_centre(keys, group[0], height, width) for group in groups])
     axes[1].set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    _colour_bar(figure, scaling)
+    colour_bar(figure, scaling)
     return figure
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Sampled
 from jumok.errors import JumokError
-from jumok.views.picture import Scaling, _colour_bar, _one_row_over, _panels
+from jumok.views.picture import Scaling, colour_bar, one_row_over, side_by_side
 from jumok.views.raster import SEQUENTIAL
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ Numbers = NDArray[np.floating[Any]]
 
 def draw_window(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa: A002
     """The region on the image, as lines of its grid; the crop; and how densely each place of the image was sampled."""
-    image = _one_row_over(map, image)
+    image = one_row_over(map, image)
     region = map.keys
     if not isinstance(region, Sampled):
         raise JumokError(f"a window is drawn of keys that are Sampled, got {type(region).__name__}")
@@ -44,10 +44,10 @@ def draw_window(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa
     scaling = density_scaling(map, density)
     crop = framed(crop_of(photo, region), height, width)
     names = ("region, its first corner marked", f"crop, {region.rows} x {region.columns} samples", "sampling density")
-    figure, axes = _panels(dict(zip(names, (0.75 * photo, crop, scaling.rgb(density)), strict=True)))
+    figure, axes = side_by_side(dict(zip(names, (0.75 * photo, crop, scaling.rgb(density)), strict=True)))
     draw_region(axes[0], region, width, height)
     note = f"Region: {region.scale:.2f} of the image's side, {region.outside:.1%} of the samples outside the image"
-    _colour_bar(figure, scaling, note)
+    colour_bar(figure, scaling, note)
     return figure
 
 
