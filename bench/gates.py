@@ -22,7 +22,7 @@ from jumok.mechanisms.cbam import CBAM
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
 
 ROUNDS = 31
-NEVER_SLOWER = ">= 0.95"
+NEVER_SLOWER = ">= 1"
 REDUCTION = 16
 FORMATS = {"channels last": torch.channels_last, "usual order": torch.contiguous_format}
 

@@ -52,21 +52,50 @@ class CallAxes:
             return axis, axis
         return self._axis(call, queries, strict=False), self._axis(call, keys, strict=False)
 
+    def words(self, count: int) -> Axis:
+        """So many tokens that are known to be no places, even where a grid would fit them."""
+        known = (axis for axis in self._known if len(axis) == count and not axis.in_image)
+        return next(known, text_axis(count, None))
+
+    def places(self, call: Call, count: int) -> Axis:
+        """So many tokens that are known to be no words, even where the words that were said would fit them."""
+        known = (axis for axis in self._known if len(axis) == count and axis.in_image)
+        return next(known, None) or self._found(call, count) or text_axis(count, None)
+
     def _axis(self, call: Call, count: int, *, strict: bool = True) -> Axis:
         for axis in self._known:
             if len(axis) == count:
                 return axis
-        names = special_names(self._specials, call.module)
-        patches: Patches | None = image_axis(count, call.grids, names) if _windows(call) == 1 else None
-        if patches is None and call.pixels is not None:
-            patches = patches_of_image(count, *call.pixels, names)
+        patches = self._found(call, count)
         if patches is not None:
             return patches
         is_image = bool(call.grids) and not call.text
         pooled = any(count < grid.rows * grid.columns for grid in call.grids)  # fewer than the patches: no grid to find
         if strict and is_image and not pooled:
+            names = special_names(self._specials, call.module)
             raise mismatch(count, call.grids, names, call.module or "the model")
         return text_axis(count, None)
+
+    def _found(self, call: Call, count: int) -> Patches | None:
+        """The grid of what was seen that so many tokens are."""
+        names = special_names(self._specials, call.module)
+        patches = image_axis(count, call.grids, names) if _windows(call) == 1 else None
+        if patches is None and call.pixels is not None:
+            return patches_of_image(count, *call.pixels, names)
+        return patches
+
+
+def known_axes(tokens: Axis | Sequence[str] | None) -> list[Axis]:
+    """What the user said that tokens stand for.
+
+    Raises:
+        JumokError: words as one string.
+    """
+    if tokens is None:
+        return []
+    if isinstance(tokens, str):
+        raise JumokError(f"tokens is an axis or a sequence of words, got the one string {tokens!r}: split it")
+    return [tokens] if isinstance(tokens, Axis) else [Tokens(tuple(tokens))]
 
 
 def of_first(keys: Axis | tuple[Axis, ...]) -> Axis:

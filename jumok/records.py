@@ -2,14 +2,15 @@
 
 A fused kernel never forms the weights, so a record keeps the query and key that went in and computes only the rows that
 are asked for. `pull` gives the product r A of a row vector with the weights, and `pull_relevance` the same with
-(dL/dA * A)+, both in blocks: at no time does an array of queries x keys exist.
+(dL/dA * A)+, both in blocks: at no time does an array of queries x keys exist. `relevant` is for who needs that array
+itself, and gives it for some images at a time, with the heads already averaged.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -26,6 +27,7 @@ LOG2_E = math.log2(math.e)
 NOWHERE = 1e30  # stands for the log-sum-exp of a row that may attend to nothing: exp(score - NOWHERE) is 0
 
 Rows = list[int] | None
+ALL = slice(None)
 
 
 class Attended(Protocol):
@@ -51,6 +53,9 @@ class Attended(Protocol):
 
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
         """(batch, queries) r -> (batch, keys): the mean over heads of r (dL/dA * A)+."""
+
+    def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
+        """(images, queries, keys): the mean over heads of (dL/dA * A)+, for a part of the batch."""
 
 
 class Unchanged:
@@ -132,11 +137,35 @@ class DotProduct:
 
         Source: Chefer, Gur & Wolf 2021, arXiv 2103.15679, eq. 5.
         """
+        return self._pull(row, self._change(gradient))
+
+    @torch.no_grad()
+    def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
+        """As in `Attended`; the heads exist block by block only."""
+        self.unchanged.check()
+        part, change = self._of(images), self._change(gradient)[images]
+        batch, _, queries, keys = part.shape
+        found = part._keys.new_empty(batch, queries, keys)
+        for some, rows, columns, block in part._blocks_of_weights(torch.arange(queries, device=self.device), change):
+            found[some, rows, columns] = block.mean(1)
+        return found
+
+    def _change(self, gradient: Tensor) -> Tensor:
+        """dL/dO of each head, where the weights are those that were used."""
         if self.dropout > 0:
             raise JumokError(
                 f"relevance needs the weights that were used, and dropout {self.dropout} hid some: call model.eval()"
             )
-        return self._pull(row, gradient.reshape(*self.query.shape[:3], -1))
+        return gradient.reshape(*self.query.shape[:3], -1)
+
+    def _of(self, images: slice) -> DotProduct:
+        """The call as it would have been for a part of the batch."""
+        if images == ALL:
+            return self
+        bias = None if self.bias is None else self.bias.expand(self.shape)[images]
+        known = None if self.log_sum_exp is None else self.log_sum_exp[images]
+        part = (self.query[images], self.key[images], None if self.value is None else self.value[images])
+        return replace(self, query=part[0], key=part[1], value=part[2], bias=bias, log_sum_exp=known, output=None)
 
     @cached_property
     def _keys(self) -> Tensor:
@@ -155,30 +184,40 @@ class DotProduct:
         return torch.cat(parts, -1).nan_to_num(neginf=NOWHERE)
 
     def _pull(self, row: Tensor, gradient: Tensor | None) -> Tensor:
-        """Sum blocks of r exp(scores - log_sum_exp), times (dL/dA)+ where a gradient is given."""
+        """Sum the products of a row with blocks of weights."""
         self.unchanged.check()
         batch, heads, _, keys = self.shape
         places = row.ne(0).any(0).nonzero()[:, 0]  # a row of zeros adds nothing: the last layer needs one row only
+        total = self._keys.new_zeros(batch, heads, 1, keys)
+        row = _take(row[..., None], places, 1)[..., 0].to(total.dtype)
+        row = row[:, None, None].expand(batch, heads, 1, len(places))
+        for images, rows, columns, block in self._blocks_of_weights(places, gradient):
+            _add_product(total[images, :, :, columns], row[images, :, :, rows], block)
+        return total.mean(1)[:, 0]
+
+    def _blocks_of_weights(
+        self, places: Tensor, gradient: Tensor | None
+    ) -> Iterator[tuple[slice, slice, slice, Tensor]]:
+        """Blocks of exp(scores - log_sum_exp) of some queries, times (dL/dA)+ where a gradient is given.
+
+        Yields:
+            Which images, which of the `places` and which keys, and (images, heads, places, keys), good until the next.
+        """
         # The normaliser rides along as one more column of the product: scores - log_sum_exp = [scale q, -lse] [k, 1]^T,
         # here in units of ln 2, since exp2 is several times faster than exp.
         query = _wide(_take(self.query, places)) * (self.scale * LOG2_E)
         query = torch.cat([query, self._normaliser(places)[..., None].to(query.dtype) * -LOG2_E], -1)
         key = torch.cat([self._keys, query.new_ones(()).expand(*self._keys.shape[:-1], 1)], -1).transpose(-1, -2)
-        row = (
-            _take(row[..., None], places, 1)[..., 0].to(query.dtype)[:, None, None].expand(batch, heads, 1, len(places))
-        )
         change = None if gradient is None else _wide(_take(gradient, places))
-        value = None if change is None else _repeat_heads(_wide(self._value), heads).transpose(-1, -2)
-        total = query.new_zeros(batch, heads, 1, keys)
+        value = None if change is None else _repeat_heads(_wide(self._value), self.shape[1]).transpose(-1, -2)
         space, change_space = query.new_empty(0), query.new_empty(0)
-        for images, rows, columns in _blocks((batch, heads, len(places), keys)):
+        for images, rows, columns in _blocks((*self.shape[:2], len(places), self.shape[3])):
             block, space = _product(query[images, :, rows], key[images, :, :, columns], space)
             block = self._mask(block, images, places[rows], columns, LOG2_E).exp2_()
             if change is not None and value is not None:
                 slope, change_space = _product(change[images, :, rows], value[images, :, :, columns], change_space)
                 block.mul_(slope.clamp_(min=0))
-            _add_product(total[images, :, :, columns], row[images, :, :, rows], block)
-        return total.mean(1)[:, 0]
+            yield images, rows, columns, block
 
     @property
     def _value(self) -> Tensor:
@@ -242,12 +281,20 @@ class Projected:
         return self._heads.pull(row)
 
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
-        """As in `Attended`; the gradient goes back through the output projection: dL/dO = dL/dY W."""
+        """As in `Attended`."""
+        return self._heads.pull_relevance(row, self._change(gradient))
+
+    def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
+        """As in `Attended`."""
+        return self._heads.relevant(self._change(gradient), images)
+
+    def _change(self, gradient: Tensor) -> Tensor:
+        """The gradient goes back through the output projection: dL/dO = dL/dY W."""
         assert self._out_weight is not None
         if gradient.dim() == 2:  # an input without a batch axis
             gradient = gradient[:, None]
-        split = (gradient @ self._out_weight.detach()).unflatten(-1, (self.shape[1], -1))
-        return self._heads.pull_relevance(row, split.permute(1, 2, 0, 3))
+        split: Tensor = (gradient @ self._out_weight.detach()).unflatten(-1, (self.shape[1], -1))
+        return split.permute(1, 2, 0, 3)
 
 
 @dataclass
@@ -293,8 +340,19 @@ class Given:
     @torch.no_grad()
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
         self.unchanged.check()
+        return self._pull(row, self._relevant(gradient))
+
+    @torch.no_grad()
+    def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
+        """As in `Attended`; one image at a time."""
+        self.unchanged.check()
+        relevant_of = self._relevant(gradient)
+        numbers = range(*images.indices(self.shape[0]))
+        return torch.cat([_wide(relevant_of(slice(number, number + 1))).mean(1) for number in numbers])
+
+    def _relevant(self, gradient: Tensor) -> Callable[[slice], Tensor]:
         change, weights = self.arrange(gradient), self.arrange(self.softmax)
-        return self._pull(row, lambda images: (change[images] * weights[images]).clamp_(min=0))
+        return lambda images: (change[images] * weights[images]).clamp_(min=0)
 
     def _pull(self, row: Tensor, weights_of: Callable[[slice], Tensor]) -> Tensor:
         """One image at a time, so that what is formed on the way stays small."""

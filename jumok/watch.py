@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from jumok import flow, grad_cam
 from jumok.alignment import shift as next_step
 from jumok.attention import AttentionMap, Scale
-from jumok.axes import Axis, Channels, One, Place, Tokens
-from jumok.call_axes import CallAxes, of_first, words_axis
+from jumok.axes import Axis, Channels, One, Place
+from jumok.call_axes import CallAxes, known_axes, of_first, words_axis
 from jumok.calls import Call, Fed
 from jumok.errors import JumokError, suggest
 from jumok.feature_maps import Mapped
@@ -26,6 +26,7 @@ from jumok.geometry import find_specials, text_axis
 from jumok.joining import Filling, join
 from jumok.recorder import Recorder, recording
 from jumok.records import Attended
+from jumok.streams import Bimodal, Streams, bimodal_relevance, nothing_seen, one_stream, two_streams
 
 __all__ = ["MEAN", "Seen", "watch"]
 
@@ -55,7 +56,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     """
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
-    recorder, axes = Recorder(modules), CallAxes(find_specials(modules), _known_axes(tokens))
+    recorder, axes = Recorder(modules), CallAxes(find_specials(modules), known_axes(tokens))
     seen = Seen(recorder.calls, recorder.fed, recorder.maps, axes, Filling.of(model))
     with recording(recorder):
         yield seen
@@ -73,14 +74,6 @@ def _refuse_compiled(modules: dict[str, nn.Module]) -> None:
             raise JumokError(
                 f"{where} is a TorchScript module, which hides its attention: watch the Python module it was made from"
             )
-
-
-def _known_axes(tokens: Axis | Sequence[str] | None) -> list[Axis]:
-    if tokens is None:
-        return []
-    if isinstance(tokens, str):
-        raise JumokError(f"tokens is an axis or a sequence of words, got the one string {tokens!r}: split it")
-    return [tokens] if isinstance(tokens, Axis) else [Tokens(tuple(tokens))]
 
 
 class Seen:
@@ -170,24 +163,20 @@ class Seen:
 
     def in_image(self) -> list[str]:
         """The calls that their mechanism itself placed in the image: glimpses, windows, gates over places."""
-        return [
-            name
-            for name, call in zip(self.names, self._calls, strict=True)
-            if call.axes is not None and of_first(call.axes[1]).in_image
-        ]
+        return [name for name, call in self._named if call.axes is not None and of_first(call.axes[1]).in_image]
 
     def gates(self) -> dict[str, AttentionMap]:
         """How far each channel was let through, by the name of the call: (batch, 1, channels) each.
 
         Of our own mechanisms and of any other model that multiplies a sigmoid onto a feature map.
         """
-        every = {name: call for name, call in zip(self.names, self._calls, strict=True) if call.scale is Scale.GATE}
+        every = {name: call for name, call in self._named if call.scale is Scale.GATE}
         return {name: self[name] for name, call in every.items() if call.axes and isinstance(call.axes[1], Channels)}
 
     def _number(self, name: str | int) -> int:
         names = self.names
         if not names:
-            raise _nothing_seen()
+            raise nothing_seen()
         if isinstance(name, int):
             if not -len(names) <= name < len(names):
                 raise JumokError(f"call {name} is outside the {len(names)} attention calls that were seen")
@@ -263,7 +252,7 @@ class Seen:
             JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
         """
         if not self._calls:
-            raise _nothing_seen()
+            raise nothing_seen()
         _need_ids(output)
         filling = self._filling if padding is None else replace(self._filling, padding=padding)
         weights, call = join(self._calls, self._fed, output, filling)
@@ -316,6 +305,27 @@ class Seen:
             raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
         return self._through(row, axis, label, "relevance", Scale.RELEVANCE)
 
+    def bimodal_relevance(
+        self, target: Tensor, query: Place = 0, *, streams: Streams | None = None, allow_empty: bool = False
+    ) -> Bimodal:
+        """How much each word and each place contributed to a target, of a model whose words look at an image.
+
+        Also of any other two streams, such as the target and the source of an encoder-decoder: the words are then the
+        stream that the query belongs to. See `flow.bimodal_relevance`.
+
+        Args:
+            target: as for `relevance`, one number per pair of an image and a text.
+            query: a word, its index, or "mean".
+            streams: which calls are whose, where the numbers of tokens cannot tell it, as in {"reader": "words", "eye":
+                "places", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}; see `streams.two_streams`.
+            allow_empty: give zeros for an image of which no place spoke for the target.
+        Returns:
+            `words`, (batch, 1, words), and `places`, (batch, 1, places), 0 or more.
+        Raises:
+            JumokError: as `relevance`, the two streams cannot be told, or no place of some image has any relevance.
+        """
+        return bimodal_relevance(two_streams(self._named, self._axes, streams), target, query, allow_empty=allow_empty)
+
     def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
         """Which places of a feature map spoke for a target, of a model of convolutions; see `grad_cam`.
 
@@ -365,31 +375,11 @@ class Seen:
 
     @cached_property
     def _chain(self) -> tuple[list[Attended], Axis]:
-        """The self-attention layers of one forward pass, which all have the same tokens."""
-        calls = [call for call in self._calls if call.axes is None]
-        if not calls:
-            raise _nothing_seen()
-        if len({call.run for call in calls}) > 1:
-            raise JumokError(
-                f"the model ran {len(self.passes)} times in the block, and a chain is of one pass: "
-                "choose with seen.passes[number]"
-            )
-        named = zip(self.names, self._calls, strict=True)
-        sizes = {name: call.attended.shape[2:] for name, call in named if call.axes is None}
-        if len(set(sizes.values())) > 1 or any(queries != keys for queries, keys in sizes.values()):
-            listed = ", ".join(f"{name} {q} x {k}" for name, (q, k) in list(sizes.items())[:6])
-            raise JumokError(
-                f"these calls are not one chain of self-attention over the same tokens ({listed}): choose a part with "
-                "seen.only(prefix), or read single maps with seen[name]; call model.eval() if it is in training mode, "
-                "where it may compute only some of the tokens"
-            )
-        windowed = next((c for c in calls if "window" in self._axes.lead(c)), None)
-        if windowed is not None:
-            raise JumokError(
-                f"{windowed.module} attends inside {windowed.attended.shape[0]} windows, each with tokens of its own, "
-                "and a chain over windows is not supported: read the maps of single windows with seen[name]"
-            )
-        return [call.attended for call in calls], self._axes.of(calls[0])[0]
+        return one_stream(self._named, self._axes)
+
+    @property
+    def _named(self) -> list[tuple[str, Call]]:
+        return list(zip(self.names, self._calls, strict=True))
 
 
 def _need_ids(output: Tensor) -> None:
@@ -402,13 +392,6 @@ def _need_ids(output: Tensor) -> None:
             f"the output is (batch, tokens) of ids, the start token and at least one more, got {output.dtype} of shape "
             f"{shape}"
         )
-
-
-def _nothing_seen() -> JumokError:
-    return JumokError(
-        "no attention call was seen in the `with` block: run the model inside it; attention by flex_attention, "
-        "xFormers, flash-attn or a kernel of its own hides its weights: choose the model's `sdpa` or `eager` attention"
-    )
 
 
 class _CallableModule(types.ModuleType):

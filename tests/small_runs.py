@@ -9,6 +9,7 @@ from jumok.tasks.classify import prepare
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 from jumok.tasks.classify.training import make_classifier
 from jumok.tasks.fit import fit
+from jumok.tasks.pictures import choose_size, stores
 
 TINY = {"width": 16, "depth": 2, "heads": 2, "patch": 4, "stem": "patch"}
 
@@ -37,8 +38,8 @@ class Job:
         )
         self.folder = folder
         self.sets = prepare.find(settings.data, settings.training.seed)
-        size, _ = prepare.choose_size(settings.data, self.sets["train"])
-        self.stores = prepare.stores(settings.data, self.sets, size)
+        size, _ = choose_size(settings.data, self.sets["train"].paths)
+        self.stores = stores(settings.data, self.sets["train"].paths, self.sets["val"].paths, size)
         self.config = prepare.configure(settings, self.sets, size, self.stores[0])
 
     def start(self, *watchers):

@@ -14,7 +14,7 @@ PACKAGE = Path(jumok.__file__).parent
 BASE = {"errors", "files", "axes", "attention"}
 NOTICED = {"axis_order", "feature_maps", "frames", "fused", "gates"}
 WATCH = {"watch", "recorder", "torch_multi_head", "geometry", "records", "flow", "calls", "joining"} | NOTICED
-WATCH |= {"call_axes", "grad_cam"}
+WATCH |= {"call_axes", "grad_cam", "streams"}
 # Each part of the package, and the parts that it may import; itself is understood.
 MAY_IMPORT = {
     "errors": set(),
@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "feature_maps": set(),
     "gates": {"axes", "calls"},
     "call_axes": {"errors", "axes", "calls", "geometry"},
+    "streams": {"errors", "axes", "attention", "call_axes", "calls", "flow", "records"},
     "grad_cam": {"errors", "axes", "calls", "feature_maps"},
     "recorder": {"errors", "attention", "geometry", "records", "calls", "torch_multi_head"} | NOTICED,
     "watch": BASE | WATCH | {"alignment"},

@@ -13,8 +13,9 @@ import typer
 from jumok.errors import Interrupted, JumokError
 
 COMMANDS = {
-    "train": "Train a model on images or sentence pairs; what was stopped goes on with --resume RUN.",
+    "train": "Train a model on images, sentence pairs or questions; what was stopped goes on with --resume RUN.",
     "translate": "Translate sentences, and show which source word each target word looked at.",
+    "ask": "Answer questions about an image, and show where was looked for each answer.",
     "look": "Write for each image what it was taken for and a picture of where the model looked.",
     "saliency": "Show what stands out in images without any model, and box the objects that it makes.",
     "measure": "Score where a model looks against the truth (masks, alignments), beside simple baselines.",

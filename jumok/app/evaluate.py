@@ -18,8 +18,14 @@ def command(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folder of images, as for training; or sentence pairs: a TSV or two files (default: the run's own).",
+            help="Folder of images, as for training; sentence pairs or questions: files (default: the run's own).",
             show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images", help="Of questions: folder of their images (default: the run's own).", show_default=False
         ),
     ] = None,
     split: Annotated[
@@ -30,7 +36,8 @@ def command(
         Path | None, typer.Option("--out", help="Folder for the figures (default RUN/eval).", show_default=False)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images at a time (default 64).", min=1, show_default=False)
+        int | None,
+        typer.Option(help="Images (default 64) or questions (default 256) at a time.", min=1, show_default=False),
     ] = None,
     beam: Annotated[
         int | None,
@@ -48,7 +55,7 @@ def command(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
 ) -> None:
-    """Judge a classifier by accuracy, precision, recall and confusion; a translator by BLEU and chrF."""
+    """Judge a classifier by accuracy and confusion, a translator by BLEU and chrF, answers by how right they are."""
     from rich.console import Console
 
     from jumok.memory import keep_freed
@@ -61,6 +68,22 @@ def command(
     set_threads(threads)
     keep_freed()
     console, folder = Console(highlight=False, soft_wrap=True), out or run / "eval"
+    if task == "answer":
+        from jumok.app.evaluate_questions import evaluate_questions
+
+        refuse({"--beam": beam, "--length-penalty": length_penalty}, f"{run} answers questions")
+        evaluate_questions(
+            run,
+            data or [],
+            images,
+            split=split,
+            out=folder,
+            batch_size=batch_size or 256,
+            device=device_name(device),
+            console=console,
+        )
+        return
+    refuse({"--images": images}, "it is of questions")
     if task == "translate":
         from jumok.app.evaluate_pairs import evaluate_pairs
 

@@ -14,11 +14,23 @@ from jumok.errors import JumokError
 def command(
     model: Annotated[str, typer.Argument(help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME.", show_default=False)],
     data: Annotated[
-        list[Path],
-        typer.Argument(help="Folder of images, as for training; or sentence pairs: a TSV or two files."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            help="Folder of images, as for training; sentence pairs or questions: files (default for questions: the "
+            "run's own).",
+            show_default=False,
+        ),
+    ] = None,
     masks: Annotated[
-        Path | None, typer.Option(help="Of images: folder of masks, named as the images.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Of images: folder of masks, named as the images; of questions: as their column `mask` names them.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Of questions: folder of their images (default: the run's own).", show_default=False),
     ] = None,
     alignments: Annotated[
         Path | None, typer.Option(help="Of sentence pairs: Pharaoh file of the true links.", show_default=False)
@@ -26,20 +38,20 @@ def command(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="relevance | rollout | raw | attention | grad-cam, or a reading of an alignment; may be repeated "
-            "(default: all that fit)."
+            help="relevance | rollout | raw | attention | grad-cam, a reading of an alignment, or a look of questions "
+            "such as hop 2; may be repeated (default: all that fit)."
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            help="Of images: auto | train | val | test | all; auto: test/, or else all (default auto).",
+            help="Of images and questions: auto | train | val | test | all; auto: test, or else all (default auto).",
             show_default=False,
         ),
     ] = None,
     tolerance: Annotated[
         int | None,
-        typer.Option(help="Of images: slack of the pointing game, in pixels (default 0).", min=0, show_default=False),
+        typer.Option(help="Of masks: slack of the pointing game, in pixels (default 0).", min=0, show_default=False),
     ] = None,
     characters: Annotated[
         bool, typer.Option("--characters", help="Of sentence pairs: the links are between characters, not words.")
@@ -52,13 +64,14 @@ def command(
         ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images at a time (default 16).", min=1, show_default=False)
+        int | None,
+        typer.Option(help="Images (default 16) or questions (default 32) at a time.", min=1, show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random baseline and the intervals.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
 ) -> None:
-    """Score where a model looks against masks of what is there, or its alignments against true links."""
+    """Score where a model looks against masks of what is there, or asked about; or alignments against true links."""
     from rich.console import Console
 
     from jumok.memory import keep_freed
@@ -72,11 +85,33 @@ def command(
     keep_freed()
     folder = out or (Path(model) / "measure" if Path(model).is_dir() else Path("measure"))
     console, methods = Console(highlight=False, soft_wrap=True), method or []
+    given = {"--characters": characters or None, "--one-based": one_based or None}
+    if masks is not None and _answers(model):
+        from jumok.app.measure_questions import AT_ONCE, measure_questions
+
+        refuse(given, "they are of alignments, and masks are measured")
+        measure_questions(
+            Path(model),
+            data or [],
+            images,
+            masks,
+            methods=methods,
+            split=split or "auto",
+            tolerance=tolerance or 0,
+            out=folder,
+            batch_size=batch_size or AT_ONCE,
+            seed=seed,
+            device=device_name(device),
+            console=console,
+        )
+        return
+    refuse({"--images": images}, f"it is of questions, and {model} answers none")
+    if not data:
+        raise JumokError("measure needs data: a folder of images, or files of sentence pairs")
     if masks is not None:
         from jumok.app.measure_places import measure_places
 
-        flags = {"--characters": characters or None, "--one-based": one_based or None}
-        refuse(flags, "they are of alignments, and masks are measured")
+        refuse(given, "they are of alignments, and masks are measured")
         if len(data) > 1:
             raise JumokError(f"masks are of one folder of images, got {len(data)} paths")
         measure_places(
@@ -111,3 +146,10 @@ def command(
             device=device_name(device),
             console=console,
         )
+
+
+def _answers(model: str) -> bool:
+    """Whether this is a run that answers questions."""
+    from jumok.tasks.run import CONFIG, task_of
+
+    return (Path(model) / CONFIG).is_file() and task_of(Path(model)) == "answer"

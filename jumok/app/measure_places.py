@@ -106,14 +106,14 @@ def _measured(
 
 def verdicts(report: Report) -> list[str]:
     """For each method, the baselines that it beats for sure, by pointing and by AUPRC."""
-    from jumok.measures.report import BASELINES, TITLES
+    from jumok.measures.report import TITLES
 
     lines = []
     for method in report.methods:
         for score in ("pointing", "auprc"):
             gains = [gain for gain in report.differences if gain.method == method.method]
             beaten = [gain.baseline for gain in gains if gain.scores[score].low > 0]
-            rest = [name for name in BASELINES if name not in beaten]
+            rest = [gain.baseline for gain in gains if gain.baseline not in beaten]
             better = f"better than {', '.join(beaten)}" if beaten else ""
             not_so = f"not surely better than {', '.join(rest)}" if rest else ""
             lines.append(f"{method.method}, {TITLES[score]}: {'; '.join(filter(None, (better, not_so)))}")

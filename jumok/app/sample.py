@@ -1,4 +1,4 @@
-"""`jumok sample`: generated images and sentence pairs to try everything on."""
+"""`jumok sample`: generated images, sentence pairs and questions to try everything on."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Write generated images or sentence pairs, with the truth about them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Write generated images, sentence pairs or questions, with the truth about them.", no_args_is_help=True
+)
 
 
 @app.callback()
 def _samples() -> None:
-    """Write generated images or sentence pairs, with the truth about them."""
+    """Write generated images, sentence pairs or questions, with the truth about them."""
 
 
 @app.command("inspection")
@@ -30,6 +32,29 @@ def inspection(
     write_inspection(folder, seed=seed, size=size, train=train, val=val, test=test)
     typer.echo(f"{train + val + test} images in {folder / 'images'}, masks in {folder / 'masks'}")
     typer.echo(f"next: jumok train {folder / 'images'} --out runs/inspection")
+
+
+@app.command("shapes")
+def shapes(
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Where to write train.csv, val.csv, test.csv, images/ and masks/.", show_default=False),
+    ],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same images and questions.")] = 0,
+    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
+    train: Annotated[int, typer.Option(help="Images to train on.")] = 3000,
+    val: Annotated[int, typer.Option(help="Images to validate on.")] = 300,
+    test: Annotated[int, typer.Option(help="Images to test on.")] = 500,
+    questions: Annotated[int, typer.Option(help="Questions about each image, 1 to 7.")] = 6,
+) -> None:
+    """Write images of coloured shapes and questions about them in English and Korean, with masks of what is asked."""
+    from jumok.data.shape_samples import write_shapes
+
+    write_shapes(folder, seed=seed, size=size, train=train, val=val, test=test, questions=questions)
+    images = train + val + test
+    typer.echo(f"{images} images in {folder / 'images'}, {images * questions} questions in {folder}, masks beside them")
+    out = f"runs/{folder.resolve().name}"
+    typer.echo(f"next: jumok train {folder} --images {folder / 'images'} --system vqa-stacked --out {out}")
 
 
 @app.command("dates")

@@ -1,4 +1,4 @@
-"""`jumok train`: from images or sentence pairs to a run."""
+"""`jumok train`: from images, sentence pairs or questions to a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from jumok.app.options import Panels, with_settings
 from jumok.errors import Interrupted, JumokError
 from jumok.memory import keep_freed
+from jumok.tasks.answer.settings import QuestionData, QuestionTraining
 from jumok.tasks.classify.settings import ImageData, ImageTraining
 from jumok.tasks.config import Training, read_yaml
 from jumok.tasks.translate.settings import PairData, PairTraining
@@ -28,12 +29,15 @@ PANELS: Panels = {
     "Training": (Training,),
     "Images": (ImageData, ImageTraining),
     "Sentence pairs": (PairData, PairTraining),
+    "Questions": (QuestionData, QuestionTraining),
 }
-INPUTS = {"classify": "images", "translate": "pairs"}
+INPUTS = {"classify": "images", "translate": "pairs", "answer": "questions"}
 """The setting of the data that the command's argument stands for, by task."""
 TEXTS = (".tsv", ".txt", ".gz")
 """Endings by which a file of sentences is known where it cannot be looked at."""
-USUAL = {"classify": "vit-tiny", "translate": "seq2seq"}
+ASKING = (".csv", ".jsonl", ".json")
+"""Endings of files of questions."""
+USUAL = {"classify": "vit-tiny", "translate": "seq2seq", "answer": "vqa-stacked"}
 """The system for a task where none was named."""
 
 
@@ -42,10 +46,15 @@ def command(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folder of class folders, or of train/ val/ test/ with class folders; or sentence pairs: a TSV, two "
-            "line-aligned files, or a folder of train, val and test.",
+            help="Folder of class folders, or of train/ val/ test/ with class folders; sentence pairs: a TSV, two "
+            "line-aligned files, or a folder of train, val and test; or questions: CSV, JSONL, the two JSON files of "
+            "VQA, or a folder of train, val and test.",
             show_default=False,
         ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="With questions: folder of the images they are about.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run (default runs/NAME-OF-DATA).", show_default=False)
@@ -53,7 +62,9 @@ def command(
     system: Annotated[
         str | None,
         typer.Option(
-            "--system", help="The model to train (default vit-tiny, or seq2seq for pairs).", show_default=False
+            "--system",
+            help="The model to train (default vit-tiny, seq2seq for pairs, vqa-stacked for questions).",
+            show_default=False,
         ),
     ] = None,
     option: Annotated[
@@ -74,17 +85,18 @@ def command(
     *,
     settings: Mapping[str, Any],
 ) -> None:
-    """Train a model on images or sentence pairs; what was killed goes on with --resume RUN."""
+    """Train a model on images, sentence pairs or questions; what was killed goes on with --resume RUN."""
     keep_freed()
     if resume is not None:
-        given = {"DATA": data, "--out": out, "--system": system, "--option": option, "--config": config}
+        given = {"DATA": data, "--images": images, "--out": out, "--system": system}
+        given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
         _go_on(resume, settings)
         return
     paths = data or []
-    name = system or _named(config) or USUAL["translate" if _are_pairs(paths) else "classify"]
+    name = system or _named(config) or USUAL[_task_of(paths, images)]
     flags = {"system": name, **({"options": parse_options(option)} if option else {})}
-    wanted = _read(name, config, flags, paths, settings)
+    wanted = _read(name, config, flags, paths, {**settings, **({} if images is None else {"images": str(images)})})
     _begin(wanted, out or Path("runs") / _title(wanted))
 
 
@@ -92,6 +104,19 @@ def _named(config: Path | None) -> str | None:
     """The system that a file of settings names."""
     name = read_yaml(config).get("system") if config else None
     return name if isinstance(name, str) else None
+
+
+def _task_of(paths: Sequence[Path], images: Path | None) -> str:
+    """What can be learned from data that looks so."""
+    if images is not None or any(_asks(path) for path in paths):
+        return "answer"
+    return "translate" if _are_pairs(paths) else "classify"
+
+
+def _asks(path: Path) -> bool:
+    """Whether this is a file of questions, or a folder that has one to train on."""
+    names = [path.name] if not path.is_dir() else [each.name for each in path.glob("train.*") if each.is_file()]
+    return any(Path(name).suffix.lower() in ASKING for name in names)
 
 
 def _are_pairs(paths: Sequence[Path]) -> bool:
@@ -125,7 +150,7 @@ def _read(
     sections: dict[str, dict[str, Any]] = {"data": {}, "training": {}}
     for name, value in settings.items():
         home = next((part for part in sections if name in type(kind.model_fields[part].default).model_fields), None)
-        if home is None:
+        if home is None or (name == "images" and INPUTS[task] == "images"):
             raise JumokError(f"{system} has no use for --{name.replace('_', '-')}: it is trained on {INPUTS[task]}")
         sections[home][name] = value
     if task == "classify" and len(paths) > 1:
@@ -137,7 +162,7 @@ def _read(
 
 def _title(settings: Settings) -> str:
     """A name for the run, after its data."""
-    given = getattr(settings.data, INPUTS["classify"], None) or getattr(settings.data, INPUTS["translate"], None)
+    given = next((found for name in reversed(INPUTS.values()) if (found := getattr(settings.data, name, None))), None)
     first = given[0] if isinstance(given, tuple) else given
     return Path(first or "run").resolve().name.partition(".")[0] or "run"
 

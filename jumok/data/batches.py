@@ -1,16 +1,11 @@
-"""Images as batches: decoded once where they fit, dealt out in a fixed order, read ahead, and resumed exactly."""
+"""Images as batches: decoded once where they fit, or again each time they are wanted."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import zlib
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -19,17 +14,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from jumok.data.dealing import Deal, Dealt, need, workers
 from jumok.data.images import read_image
-from jumok.data.passes import Passes
 from jumok.errors import JumokError
 
-AHEAD = 2
-"""So many batches are read while the consumer works on one."""
 CHUNK = 16
 """So many images a thread decodes at a stretch."""
 MOST_MEMORY = 4 * 1024**3
-THREADS = "jumok-"
-"""Names of our threads begin so."""
 
 
 class Batch(NamedTuple):
@@ -78,8 +69,8 @@ class PixelStore:
     ) -> None:
         limit = memory_to_use() if memory_limit is None else memory_limit
         threads = _cores() if threads is None else threads
-        _need(1, images=len(paths), height=height, width=width, threads=threads)
-        _need(0, memory_limit=limit)
+        need(1, images=len(paths), height=height, width=width, threads=threads)
+        need(0, memory_limit=limit)
         self.paths = tuple(paths)
         self.height, self.width = height, width
         self.in_memory = self.bytes <= limit
@@ -138,7 +129,7 @@ class PixelStore:
 
         problems: list[str] = []
         begins = range(0, len(indices), CHUNK)
-        with _workers("decode", min(self._threads, max(len(begins), 1))) as pool:
+        with workers("decode", min(self._threads, max(len(begins), 1))) as pool:
             for begin, found in zip(begins, pool.map(decode, begins), strict=True):
                 problems += found
                 progress(min(begin + CHUNK, len(indices)), len(indices))
@@ -158,26 +149,13 @@ class PixelStore:
         return problems
 
 
-class Batches(Passes[Batch]):
-    """Batches of a set of images, epoch after epoch, that can stop anywhere and go on exactly there.
-
-    The order of an epoch depends on the seed and the epoch's number only. `batch_size` is the global batch, of which
-    each rank gets its own contiguous slice, so that any number of ranks goes through the same batches. All ranks take
-    the same number of steps and none is ever without an image: where the last, short batch has fewer images than
-    there are ranks, it joins the batch before it; where it does not divide evenly, the first ranks get one image more.
-    No image is ever given twice in an epoch.
-
-    For passes, see `Passes`. A thread reads two batches ahead; it ends with the pass. `state_dict` tells what the
-    consumer was given, not what was read ahead.
+class Batches(Dealt[Batch]):
+    """Batches of a set of images; see `Dealt`.
 
     Args:
         source: the images, such as a `PixelStore`.
         labels: (n,) int64, one per image.
-        batch_size: images per step over all ranks together.
-        seed: of the order.
-        shuffle: a new random order each epoch; otherwise that of the source.
-        drop_last: leave out the images that do not fill a batch (others in each epoch, if shuffled).
-        rank, world_size: which part of each batch is wanted, of how many.
+        batch_size, seed, shuffle, drop_last, rank, world_size: as for `Dealt`.
     Raises:
         JumokError: arguments that do not fit together.
     """
@@ -194,50 +172,16 @@ class Batches(Passes[Batch]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        _check_ranks(batch_size, rank, world_size)
         if labels.ndim != 1 or len(labels) != len(source):
             raise JumokError(f"wanted one label for each of the {len(source)} images, got shape {tuple(labels.shape)}")
         self.source, self.labels = source, labels.to(torch.int64)
-        self.batch_size, self.seed, self.shuffle, self.drop_last = batch_size, seed, shuffle, drop_last
-        self.rank, self.world_size = rank, world_size
-        super().__init__(_steps(len(source), batch_size, world_size, drop_last=drop_last))
+        super().__init__(Deal(len(source), batch_size, seed, shuffle, drop_last, rank, world_size), noun="images")
 
-    def order(self, epoch: int) -> Tensor:
-        """The indices of the images (n,) in the order of one epoch."""
-        if not self.shuffle:
-            return torch.arange(len(self.source))
-        digest = hashlib.sha256(f"{self.seed}/{epoch}".encode()).digest()
-        chance = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
-        return torch.randperm(len(self.source), generator=chance)
-
-    def _batches(self, epoch: int, begin: int) -> Generator[Batch, None, None]:
-        order = self.order(epoch)
-        steps = iter(range(begin, len(self)))
-        with _workers("ahead", 1) as pool:
-            waiting = deque(pool.submit(self._read, order, step) for step in islice(steps, AHEAD + 1))
-            while waiting:
-                yield waiting.popleft().result()
-                waiting.extend(pool.submit(self._read, order, step) for step in islice(steps, 1))
-
-    def _identity(self) -> dict[str, int]:
-        """What the batches of an epoch depend on, and what tells another set of images from this one."""
-        return {
-            "images": len(self.source),
-            "labels": zlib.crc32(self.labels.numpy().tobytes()),
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "shuffle": int(self.shuffle),
-            "drop_last": int(self.drop_last),
-        }
-
-    def _read(self, order: Tensor, step: int) -> Batch:
-        """Get our rank's slice of one step's batch."""
-        begin = step * self.batch_size
-        end = begin + self.batch_size if self.drop_last or step < len(self) - 1 else len(order)
-        share, extra = divmod(end - begin, self.world_size)
-        begin += self.rank * share + min(self.rank, extra)
-        indices = order[begin : begin + share + (self.rank < extra)]
+    def _read(self, indices: Tensor) -> Batch:
         return Batch(self.source.get(indices), self.labels[indices], indices)
+
+    def _checksum(self) -> dict[str, int]:
+        return {"labels": zlib.crc32(self.labels.numpy().tobytes())}
 
 
 def memory_to_use() -> int:
@@ -262,45 +206,5 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@contextmanager
-def _workers(name: str, count: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads that is gone when the block ends, however it ends; what was not begun is not done."""
-    owner = threading.current_thread()
-    pool = ThreadPoolExecutor(count, thread_name_prefix=f"{THREADS}{name}")
-    try:
-        yield pool
-    finally:
-        # a forgotten pass may be cleared away by one of its own threads, which cannot wait for itself to end
-        pool.shutdown(wait=threading.current_thread() is owner, cancel_futures=True)
-
-
 def _say_nothing(done: int, total: int) -> None:
     """Progress that nobody asked for."""
-
-
-def _need(least: int, **numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < least:
-            raise JumokError(f"{name} must be at least {least}, got {number}")
-
-
-def _check_ranks(batch_size: int, rank: int, world_size: int) -> None:
-    _need(1, batch_size=batch_size, world_size=world_size)
-    if not 0 <= rank < world_size:
-        raise JumokError(f"rank must be from 0 to {world_size - 1} in a world of {world_size}, got {rank}")
-    if batch_size % world_size:
-        raise JumokError(
-            f"a global batch of {batch_size} does not divide among {world_size} ranks: choose a multiple of that"
-        )
-
-
-def _steps(images: int, batch_size: int, world_size: int, *, drop_last: bool) -> int:
-    """Batches in an epoch."""
-    full, rest = divmod(images, batch_size)
-    if drop_last and not full:
-        raise JumokError(
-            f"{images} images do not fill a batch of {batch_size}: choose a smaller batch, or keep the last"
-        )
-    if images < world_size:
-        raise JumokError(f"{images} images cannot be shared among {world_size} ranks: use fewer ranks")
-    return full if drop_last or rest == 0 else full + (rest >= world_size)

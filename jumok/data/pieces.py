@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -112,6 +113,10 @@ class Vocabulary(ABC):
         found = self.split(text)
         unknown = (piece for piece, token in zip(found.pieces, found.ids, strict=True) if token == UNK)
         return tuple(dict.fromkeys(piece.strip(self.signs) if self.signs else piece for piece in unknown))
+
+    def fingerprint(self) -> str:
+        """What differs between vocabularies that give other ids, of one size or not."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()[:32]
 
     def save(self, path: Path) -> None:
         """Write it to a file, whole or not at all.

@@ -1,4 +1,4 @@
-"""Generated samples, written to disk as a user's own data would be."""
+"""Generated samples of images, written to disk as a user's own data would be."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -44,18 +46,57 @@ def write_inspection(
         JumokError: a number out of its range, a folder that holds something else, or one that cannot be written.
     """
     counts = {"train": train, "val": val, "test": test}
-    _check_numbers(seed, size, counts)
-    about = json.dumps({"format": FORMAT, "seed": seed, "size": size, **counts}, indent=2) + "\n"
-    folder = Path(folder)
+    check_numbers(seed, size, counts, len(CLASSES), "one for each class")
     items = [_Item(split, number) for split in SPLITS for number in range(counts[split])]
+    about = {"format": FORMAT, "seed": seed, "size": size, **counts}
+    write_pictures(Path(folder), about, _readme(seed, size, counts), items, partial(_write, seed=seed, size=size))
+
+
+class Drawn(Protocol):
+    """Something of a sample that is drawn at once: an image, and what goes with it."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files it makes, as paths inside the sample."""
+
+
+Item = TypeVar("Item", bound=Drawn)
+
+
+def write_pictures(
+    folder: Path,
+    about: Mapping[str, Any],
+    readme: str,
+    items: Sequence[Item],
+    write: Callable[[Path, Item], None],
+    tables: Mapping[str, Callable[[], str]] | None = None,
+) -> None:
+    """Write a sample of images, its record last.
+
+    A folder that already holds this very sample is kept; one that was left half written is completed.
+
+    Args:
+        folder: new, empty, or holding this sample.
+        about: what the sample depends on; kept in `sample.json`.
+        readme: README.md's text.
+        items: all that is drawn.
+        write: writes all files of one of them into the folder; called in several processes at the same time.
+        tables: further files and what gives their text.
+    Raises:
+        JumokError: a folder that holds something else, or one that cannot be written.
+    """
+    record, tables = json.dumps(about, indent=2) + "\n", tables or {}
+    names = [name for item in items for name in item.files]
     try:
-        if _is_there(folder, about, {name for item in items for name in item.files}):
+        if _is_there(folder, record, {*names, *tables}):
             return
-        for part in sorted({str(Path(name).parent) for item in items for name in item.files}):
+        for part in sorted({str(Path(name).parent) for name in names}):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "unfinished.json", about)
-        write_atomically(folder / "README.md", _readme(seed, size, counts))
-        _write_all(folder, items, seed, size)
+        write_atomically(folder / "unfinished.json", record)
+        write_atomically(folder / "README.md", readme)
+        for name, table in tables.items():
+            write_atomically(folder / name, table())
+        _write_all(folder, items, write)
         (folder / "unfinished.json").replace(folder / "sample.json")
     except OSError as error:
         raise JumokError(
@@ -81,14 +122,15 @@ class _Item:
         return (f"images/{place}",) if self.kind == "normal" else (f"images/{place}", f"masks/{place}")
 
 
-def _check_numbers(seed: int, size: int, counts: Mapping[str, int]) -> None:
+def check_numbers(seed: int, size: int, counts: Mapping[str, int], least: int, why: str) -> None:
+    """Raise a JumokError where a sample cannot have these numbers; every part has some images at least."""
     if seed < 0:
         raise JumokError(f"the seed is 0 or more, got {seed}")
     if not 32 <= size <= 1024:
         raise JumokError(f"the size of a generated image is 32 to 1024 pixels, got {size}")
     for split, count in counts.items():
-        if count < len(CLASSES):
-            raise JumokError(f"{split} needs at least {len(CLASSES)} images, one for each class, got {count}")
+        if count < least:
+            raise JumokError(f"{split} needs at least {least} images, {why}, got {count}")
 
 
 def _is_there(folder: Path, about: str, wanted: set[str]) -> bool:
@@ -115,7 +157,7 @@ def _visible_files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
-def _write_all(folder: Path, items: list[_Item], seed: int, size: int) -> None:
+def _write_all(folder: Path, items: Sequence[Item], write: Callable[[Path, Item], None]) -> None:
     """Draw and write every picture, each core its share.
 
     Raises:
@@ -123,11 +165,11 @@ def _write_all(folder: Path, items: list[_Item], seed: int, size: int) -> None:
     """
     cores = min(_cores(), len(items))
     if cores == 1:
-        return _write_some(folder, items, seed, size)
+        return _write_some(folder, items, write)
     context = multiprocessing.get_context("fork")
     failures = context.SimpleQueue()
     workers = [
-        context.Process(target=_work, args=(failures, folder, items[core::cores], seed, size), daemon=True)
+        context.Process(target=_work, args=(failures, folder, items[core::cores], write), daemon=True)
         for core in range(cores)
     ]
     try:
@@ -151,20 +193,26 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
 
 
-def _work(failures: SimpleQueue[OSError], folder: Path, items: list[_Item], seed: int, size: int) -> None:
+def _work(
+    failures: SimpleQueue[OSError], folder: Path, items: Iterable[Item], write: Callable[[Path, Item], None]
+) -> None:
     """What each process does; Ctrl-C is for the parent to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        _write_some(folder, items, seed, size)
+        _write_some(folder, items, write)
     except OSError as error:
         failures.put(error)
 
 
-def _write_some(folder: Path, items: list[_Item], seed: int, size: int) -> None:
+def _write_some(folder: Path, items: Iterable[Item], write: Callable[[Path, Item], None]) -> None:
     for item in items:
-        rng = np.random.default_rng((seed, SPLITS.index(item.split), item.number))
-        for name, picture in zip(item.files, draw(rng, item.kind, size), strict=False):
-            Image.fromarray(picture).save(folder / name)
+        write(folder, item)
+
+
+def _write(folder: Path, item: _Item, *, seed: int, size: int) -> None:
+    rng = np.random.default_rng((seed, SPLITS.index(item.split), item.number))
+    for name, picture in zip(item.files, draw(rng, item.kind, size), strict=False):
+        Image.fromarray(picture).save(folder / name)
 
 
 def _readme(seed: int, size: int, counts: Mapping[str, int]) -> str:

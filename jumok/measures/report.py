@@ -9,6 +9,7 @@ from typing import Any
 from jumok.measures.intervals import Interval
 
 BASELINES = ("random", "centre", "edges")
+"""Those that every report has; others may follow."""
 
 TITLES = {
     "pointing": "pointing game",

@@ -10,6 +10,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.linear import Linear, linear
+from jumok.mechanisms.together import Together
 
 __all__ = ["MultiHead", "example"]
 
@@ -43,7 +44,13 @@ class MultiHead(nn.Module):
         self.out = Linear(width, width)
 
     def forward(
-        self, tokens: Tensor, memory: Tensor | None = None, *, mask: Tensor | None = None, causal: bool = False
+        self,
+        tokens: Tensor,
+        memory: Tensor | None = None,
+        *,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        of: Tensor | None = None,
     ) -> Tensor:
         """Let each token look at all tokens, or at a memory.
 
@@ -52,11 +59,15 @@ class MultiHead(nn.Module):
             memory: (batch, keys, width): what is seen. None: the tokens themselves.
             mask: bool, True = may be attended, (batch, keys) or (batch, queries, keys). None: all may.
             causal: a token may see itself and those before it; for self-attention.
+            of: (batch,) int64, which entry of the memory each example looks at, so that a memory that several look at
+                is projected once. None: each at its own.
         Returns:
             (batch, queries, width).
         Raises:
             JumokError: shapes do not fit, or a query has no key that may be attended.
         """
+        if of is not None and memory is not None:
+            return self._look_together(tokens, memory, mask, of)
         query, key, value = self._project(tokens, memory)
         allowed = self._allowed(query, key, mask, causal)
         dropout = self.dropout if self.training else 0.0
@@ -83,7 +94,7 @@ class MultiHead(nn.Module):
 
     def project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value of tokens: three times (batch, heads, tokens, width / heads)."""
-        return self._project(tokens, None)
+        return self._project(tokens)
 
     def project_query(self, tokens: Tensor) -> Tensor:
         """Query of tokens (batch, queries, width) that look at a memory: (batch, heads, queries, width / heads)."""
@@ -115,7 +126,24 @@ class MultiHead(nn.Module):
         joined: Tensor = self.out(context.transpose(1, 2).flatten(2))
         return joined
 
-    def _project(self, tokens: Tensor, memory: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _look_together(self, tokens: Tensor, memory: Tensor, mask: Tensor | None, of: Tensor) -> Tensor:
+        """Several examples look at one entry of the memory, whose key and value are made once.
+
+        In training, where no mask differs, the queries of all that look at one entry stand in one row: key and value
+        are then neither copied nor their gradients added up. Otherwise each example has its own copy, and its own row
+        for who watches.
+        """
+        query, (key, value) = self.project_query(tokens), self.project_memory(memory)
+        dropout = self.dropout if self.training else 0.0
+        if not self.training or mask is not None:
+            key, value = key[of], value[of]
+            return self.join(fused(query, key, value, self._allowed(query, key, mask, False), dropout=dropout))
+        together = Together(of, len(memory))
+        rows = together.gather(query).transpose(1, 2).flatten(2, 3)  # (entries, heads, places x queries, size)
+        context = fused(rows, key, value, None, dropout=dropout)
+        return self.join(together.part(context.unflatten(2, (together.most, -1)).transpose(1, 2)))
+
+    def _project(self, tokens: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value, each (batch, heads, tokens, width / heads)."""
         self._check("tokens", tokens)
         if memory is None:

@@ -22,7 +22,7 @@ from jumok.mechanisms.example import Example
 from jumok.mechanisms.linear import Linear, linear
 from jumok.mechanisms.ramp_sums import ramp_sums
 from jumok.recorder import report, unseen, watched
-from jumok.records import Attended, DotProduct, Rows
+from jumok.records import ALL, Attended, DotProduct, Rows
 
 __all__ = ["Form", "NonLocal", "Pairwise", "concatenation", "dot_product", "example", "gaussian"]
 
@@ -135,7 +135,15 @@ class Pairwise:
 
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
         """As in `Attended`: there is no gradient."""
-        raise JumokError("relevance follows attention that is a softmax, and these weights are none: use attention")
+        raise _no_softmax()
+
+    def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
+        """As in `Attended`: there is no gradient."""
+        raise _no_softmax()
+
+
+def _no_softmax() -> JumokError:
+    return JumokError("relevance follows attention that is a softmax, and these weights are none: use attention")
 
 
 def _dot_weights(theta: Tensor, phi: Tensor) -> Tensor:

@@ -18,6 +18,8 @@ from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.systems.stn import STN, STNConfig
 from jumok.systems.transformer import Transformer, TransformerConfig
 from jumok.systems.vit import SIZES, ViT, ViTConfig
+from jumok.systems.vqa import NAMED as ANSWERING
+from jumok.systems.vqa import VQA, VQAConfig
 
 __all__ = ["ATTENDS", "attends", "build", "config_of", "configure", "names", "task_of"]
 
@@ -48,6 +50,7 @@ SYSTEMS = {
     "stn": System("classify", STNConfig, STN),
     "seq2seq": System("translate", Seq2SeqConfig, Seq2Seq),
     "transformer": System("translate", TransformerConfig, Transformer),
+    **{name: System("answer", VQAConfig, VQA, options) for name, options in ANSWERING.items()},
 }
 
 ATTENDS = {
@@ -59,8 +62,13 @@ ATTENDS = {
     "cbam": "channels, then places (2018)",
     "non-local": "all places, from each place (2018)",
     "vit-nano": "patches, in every layer (2021)",
+    "vqa-question": "nothing; the question alone",
+    "vqa-image": "nothing; the image alone",
+    "vqa-concat": "nothing; image and question side by side (2015)",
+    "vqa-stacked": "places, in two looks (2016)",
+    "vqa-transformer": "words and places, in every layer (2019)",
 }
-"""One system for each mechanism, in the order in which they came, and what it attends to."""
+"""One system for each mechanism and task, in the order in which they came, and what it attends to."""
 
 
 def attends(name: str) -> str:

@@ -128,7 +128,7 @@ class ViT(nn.Module):
         self.blocks = nn.ModuleList(Block(config, number) for number in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.head = Linear(config.width, config.classes)
-        self.apply(_start)
+        self.apply(start)
         nn.init.trunc_normal_(self.head.weight, std=0.02)  # nearly even odds to begin with
         for tokens in (self.cls_token, self.register_tokens, self.position):
             if isinstance(tokens, nn.Parameter):
@@ -275,7 +275,7 @@ def resize_positions(position: Tensor, rows: int, columns: int) -> Tensor:
     return F.interpolate(position, (rows, columns), mode="bicubic", align_corners=False)
 
 
-def _start(module: nn.Module) -> None:
+def start(module: nn.Module) -> None:
     """Linear layers and convolutions begin so that they keep the spread of what they are given, their biases with 0.
 
     A spread of 0.02 for all, as is usual, suits a width of 768 and more; narrow models hardly begin to learn from it.

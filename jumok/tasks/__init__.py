@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TASKS", "part", "run_class", "settings_class"]
 
-TASKS = ("classify", "translate")
+TASKS = ("classify", "translate", "answer")
 
 
 def part(task: str, name: str) -> Any:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import math
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import torch
@@ -18,7 +16,7 @@ from jumok.alignment import Gold
 from jumok.attention import AttentionMap, Patches, Scale
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.html_file import as_json, asset, encodable, made_by, script_hash, text_block
+from jumok.views.html_file import as_json, encodable, filled, made_by, text_block
 from jumok.views.packing import Packed, pack
 from jumok.views.raster import signed
 
@@ -133,7 +131,8 @@ class AlignmentPage:
             blocks.append(text_block(f"maps-{number}", packed.data))
         about = {"title": self.title, "score": self.score, "made": made_by(), "budget": self.budget}
         about |= {"names": list(namings), "entries": entries}
-        write_atomically(Path(path), _html(self.title, [text_block("page-data", as_json(about)), *blocks]))
+        blocks.insert(0, text_block("page-data", as_json(about)))
+        write_atomically(Path(path), filled("alignment_page.html", STYLES, SCRIPTS, self.title, blocks))
 
 
 def _packed(entry: AlignmentEntry) -> _Item:
@@ -196,15 +195,3 @@ def _pack(maps: Sequence[AttentionMap]) -> Packed:
     weights = torch.stack([each.weights.detach().cpu() for each in maps])
     queries, keys = Patches(weights.shape[1], 1), Patches(1, weights.shape[2])
     return pack(AttentionMap(weights, queries, keys, ("head",), Scale.RELEVANCE))
-
-
-def _html(title: str, blocks: Sequence[str]) -> str:
-    style, script = "\n".join(map(asset, STYLES)), "\n".join(map(asset, SCRIPTS))
-    return Template(asset("alignment_page.html")).substitute(
-        title=html.escape(title),
-        style=style,
-        script=script,
-        style_hash=script_hash(style),
-        script_hash=script_hash(script),
-        blocks="\n".join(blocks),
-    )

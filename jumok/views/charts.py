@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, INK, MUTED, PALE = "#1f3a8a", "#e4572e", "#111827", "#6b7280", "#e5e7eb"
 OURS = (BLUE, "#5b8def", "#0f766e", "#7c3aed")
-BASELINES = ("#9ca3af", "#7b8494", "#565e6c")
-DOTS = ("o", "D", "s")
+BASELINES = ("#9ca3af", "#7b8494", "#565e6c", "#334155")
+DOTS = ("o", "D", "s", "^", "v", "P")
+"""Greys of the baselines and the shapes of their dots, of which there are more, so that no pair comes twice soon."""
 DPI = 160
 LONGEST = 26  # letters of a name that there is room for
 CELLS_WITH_TEXT = 20  # a larger matrix is shades alone

@@ -155,6 +155,15 @@ def on_patches(map: AttentionMap) -> AttentionMap:  # noqa: A002
     """
     if map.lead or len(map.queries) != 1:
         raise JumokError(f"a page takes a summary of one row, got {tuple(map.weights.shape)}: choose with .at and .row")
+    return rows_on_patches(map)
+
+
+def rows_on_patches(map: AttentionMap) -> AttentionMap:  # noqa: A002
+    """As `on_patches`, for any number of rows.
+
+    Raises:
+        JumokError: keys that don't lie in an image.
+    """
     rows, columns = cells(map.keys) or (LARGEST_GRID, LARGEST_GRID)
     pooled = max(rows, columns) > LARGEST_GRID
     if isinstance(map.keys, Patches) and not pooled:

@@ -5,7 +5,7 @@
   const painter = Paint(page.look);
   const over = Lines(document.getElementById("over"), document.getElementById("wedge"));
   const { MEAN } = Maps;
-  const { at, make, number, percent, say, alarm, frame, aboutCall } = Parts;
+  const { at, make, number, percent, say, alarm, frame, bar, aboutCall } = Parts;
   const SUMMARY = { kind: "summary" };
 
   const state = {
@@ -260,11 +260,7 @@
     const { prediction } = entry();
     at("predictions").hidden = !prediction.length;
     say("best", prediction.length ? `${prediction[0][0]} ${percent(prediction[0][1])}` : "");
-    at("bars").replaceChildren(...prediction.map(([name, share]) => {
-      const bar = make("i");
-      bar.style.width = `${100 * share}%`;
-      return make("li", [make("b", name), make("output", percent(share)), make("div", bar, { className: "bar" })]);
-    }));
+    at("bars").replaceChildren(...prediction.map(([name, share]) => bar(name, share)));
   }
 
   function notes() {

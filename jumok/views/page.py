@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from string import Template
 from typing import Any
-
-from PIL import Image
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.html_file import as_json, asset, encodable, made_by, script_hash, text_block
+from jumok.views.html_file import as_json, data_url, encodable, filled, look, made_by, text_block
 from jumok.views.packing import Packed, coarser, marks_of, on_patches, pack, patches_of
-from jumok.views.raster import DIVERGING, FAINTEST, SEQUENTIAL, STRONGEST, Picture, as_pillow, fit
+from jumok.views.raster import Picture, as_pillow
 
 BUDGET = 30_000_000  # bytes of a page
 LARGEST_IMAGE, SMALL_IMAGE, THUMBNAIL = 640, 224, 112  # longer sides, in pixels
-LOSSLESS = 160  # images up to this side are kept as PNG
 FIXED = 60_000  # bytes of the page's own text, about
 SCRIPTS = ("page_parts.js", "page_maps.js", "page_paint.js", "page_lines.js", "page.js")
 STEPS = ("small", "image", "means", "heads")  # what each entry gains, in this order, while the budget lasts
@@ -167,15 +159,16 @@ class Page:
             blocks += [text_block(f"image-{number}", item.image or item.small or "")]
             blocks += [text_block(f"map-{number}-summary", item.summary.data)]
             blocks += [text_block(f"map-{number}-{layer}", packed.data) for layer, packed in enumerate(item.layers())]
-        about = {"title": self.title, "made": made_by(), "budget": self.budget, "look": _look(), "entries": entries}
-        write_atomically(Path(path), _html(self.title, [text_block("page-data", as_json(about)), *blocks]))
+        about = {"title": self.title, "made": made_by(), "budget": self.budget, "look": look(), "entries": entries}
+        blocks.insert(0, text_block("page-data", as_json(about)))
+        write_atomically(Path(path), filled("page.html", ["page.css"], SCRIPTS, self.title, blocks))
 
 
 def _packed(entry: Entry) -> _Item:
     image = as_pillow(entry.image)
     layers = list(entry.layers or ())
     queried = [_queries_of(layer) for layer in layers]
-    thumbnail, small, full = (_data_url(image, longest) for longest in (THUMBNAIL, SMALL_IMAGE, LARGEST_IMAGE))
+    thumbnail, small, full = (data_url(image, longest) for longest in (THUMBNAIL, SMALL_IMAGE, LARGEST_IMAGE))
     about = {
         "name": encodable(entry.name),
         "note": encodable(entry.note),
@@ -219,39 +212,4 @@ def _described(item: _Item) -> dict[str, Any]:
         "error": max(packed.error for packed in maps),
         "summary": item.summary.about,
         "layers": [packed.about for packed in item.layers()],
-    }
-
-
-def _data_url(image: Image.Image, longest: int) -> str:
-    """Small images without loss, so that their pixels stay hard; larger ones scaled down and as JPEG."""
-    form, options = ("PNG", {"optimize": True}) if max(image.size) <= LOSSLESS else ("JPEG", {"quality": 86})
-    buffer = io.BytesIO()
-    fit(image, smallest=1, largest=longest).save(buffer, form, **options)
-    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def _html(title: str, blocks: Iterable[str]) -> str:
-    style, script = asset("page.css"), "\n".join(map(asset, SCRIPTS))
-    return Template(asset("page.html")).substitute(
-        title=html.escape(title),
-        style=style,
-        script=script,
-        style_hash=script_hash(style),
-        script_hash=script_hash(script),
-        blocks="\n".join(blocks),
-    )
-
-
-@cache
-def _look() -> dict[str, Any]:
-    """The colours of the pictures, for the page to use the same."""
-    from matplotlib import colormaps
-
-    tables = {name: colormaps[name](range(256), bytes=True)[:, :3].tobytes().hex() for name in (SEQUENTIAL, DIVERGING)}
-    return {
-        "sequential": tables[SEQUENTIAL],
-        "diverging": tables[DIVERGING],
-        "faintest": FAINTEST,
-        "strongest": STRONGEST,
-        "hard": LOSSLESS,
     }

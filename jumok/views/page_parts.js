@@ -36,6 +36,13 @@ const Parts = (() => {
     });
   }
 
+  /* One line of a list of answers or classes, with its share as a bar; `more` stands behind the name. */
+  function bar(name, share, more = []) {
+    const fill = make("i");
+    fill.style.width = `${100 * share}%`;
+    return make("li", [make("b", [name, more].flat()), make("output", percent(share)), make("div", fill, { className: "bar" })]);
+  }
+
   /* Which call a layer is, and from which places to which it looks; [rows, columns] before packing. */
   function aboutCall({ source, queries, keys }, [rows, columns]) {
     const size = (cells) => `${cells.rows} × ${cells.columns}`;
@@ -45,5 +52,5 @@ const Parts = (() => {
     return [source, places + mean].filter(Boolean).join(": ");
   }
 
-  return { at, make, number, percent, say, alarm, frame, aboutCall };
+  return { at, make, number, percent, say, alarm, frame, bar, aboutCall };
 })();

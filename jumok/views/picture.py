@@ -123,13 +123,13 @@ def draw_heat(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa: 
     """The image, the heat alone with each entry's own value, and the heat over the image, smoothed."""
     image = one_row_over(map, image)
     width, height = image.size
-    raw = _laid(map, height, width, smooth=False)
+    raw = laid(map, height, width, smooth=False)
     scaling = Scaling.of(map, raw)
     photo = np.asarray(image, dtype=np.float32) / 255
-    over = _overlay(photo, _laid(map, height, width, smooth=True), scaling)
+    over = overlay(photo, laid(map, height, width, smooth=True), scaling)
     panels = {"image": photo, "heat": scaling.rgb(raw), "heat over image, smoothed": over}
     figure, _ = side_by_side(panels)
-    colour_bar(figure, scaling, *_unseen(map, height, width))
+    colour_bar(figure, scaling, *unseen(map, height, width))
     return figure
 
 
@@ -157,7 +157,7 @@ def one_row_over(map: AttentionMap, image: Image.Image | None) -> Image.Image:  
     return fit(image, smallest=SMALLEST_PANEL, largest=LONGEST_PANEL if wide else LARGEST_PANEL)
 
 
-def _laid(map: AttentionMap, height: int, width: int, *, smooth: bool) -> Numbers:  # noqa: A002
+def laid(map: AttentionMap, height: int, width: int, *, smooth: bool) -> Numbers:  # noqa: A002
     """The row's weights on the pixels of a panel; keys finer than the panel are averaged, not skipped."""
     rows, columns = cells(map.keys) or (1, 1)
     if rows <= height and columns <= width:
@@ -166,7 +166,7 @@ def _laid(map: AttentionMap, height: int, width: int, *, smooth: bool) -> Number
     return np.asarray(F.interpolate(heat[None], (height, width), mode="area")[0, 0].numpy(force=True))
 
 
-def _overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
+def overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
     """The heat over the image without its colours, which could be taken for heat."""
     grey = photo @ GREY
     faded = 0.15 * photo + 0.85 * grey[..., None]
@@ -174,7 +174,7 @@ def _overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
     return faded * (1 - share) + scaling.rgb(heat) * share
 
 
-def _unseen(map: AttentionMap, height: int, width: int) -> list[str]:  # noqa: A002
+def unseen(map: AttentionMap, height: int, width: int) -> list[str]:  # noqa: A002
     """What a panel of this size cannot show: keys finer than its pixels, and special tokens, with their weights."""
     rows, columns = cells(map.keys) or (1, 1)
     notes = [f"Averaged down from {rows} x {columns}"] if rows > height or columns > width else []
@@ -187,13 +187,19 @@ def _unseen(map: AttentionMap, height: int, width: int) -> list[str]:  # noqa: A
     return notes
 
 
-def side_by_side(panels: dict[str, Numbers]) -> tuple[Figure, list[Axes]]:
-    """Pictures of one size, pixel by pixel, side by side; one above the other if they are wide."""
+def side_by_side(panels: dict[str, Numbers], *, most: int = 3, below: float = 0) -> tuple[Figure, list[Axes]]:
+    """Pictures of one size, pixel by pixel, `most` side by side; one above the other if they are wide.
+
+    Args:
+        panels: by the names that stand above them.
+        most: in a row.
+        below: inches to leave free under each.
+    """
     height, width = next(iter(panels.values())).shape[:2]
     gap, head = 24 / DPI, 34 / DPI
-    stacked = width > WIDE * height
-    columns, rows = (1, len(panels)) if stacked else (len(panels), 1)
-    across, down = max(width, 240) / DPI + gap, height / DPI + head
+    columns = 1 if width > WIDE * height else min(len(panels), most)
+    rows = -(-len(panels) // columns)
+    across, down = max(width, 240) / DPI + gap, height / DPI + head + below
     figure = new_figure(columns * across - gap, rows * down)
     axes = []
     for number, (name, picture) in enumerate(panels.items()):

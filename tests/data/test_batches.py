@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jumok.data import batches as module
-from jumok.data.batches import AHEAD, CHUNK, THREADS, Batches, PixelStore, memory_to_use
+from jumok.data.batches import CHUNK, Batches, PixelStore, memory_to_use
+from jumok.data.dealing import AHEAD, THREADS
 from jumok.data.images import read_image
 from jumok.errors import JumokError
 

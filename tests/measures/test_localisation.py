@@ -409,6 +409,89 @@ def test_a_single_image_has_the_widest_interval_not_the_narrowest():
         assert (interval.low, interval.high) == (0, 1)
 
 
+# -- further baselines ------------------------------------------------------------------------------
+
+
+def with_blind(images: int = 30, **options: bool) -> LocalisationMeter:
+    """A method that finds the mask, and a baseline that always finds where the mask was in the image before."""
+    random = np.random.default_rng(0)
+    meter, before = LocalisationMeter(**options), a_mask(random)
+    for _ in range(images):
+        mask = a_mask(random)
+        noise = torch.from_numpy(random.random((16, 20), dtype=np.float32))
+        heats = {name: marked.float() + 0.5 * noise for name, marked in (("ours", mask), ("blind", before))}
+        meter.add(an_image(random), mask, {"ours": heats["ours"]}, baselines={"blind": heats["blind"]})
+        before = mask
+    return meter
+
+
+def test_further_baselines_stand_behind_the_usual_ones_with_their_differences():
+    report = with_blind().report()
+    assert [result.method for result in report.methods] == ["ours"]
+    assert [result.method for result in report.baselines] == ["random", "centre", "edges", "blind"]
+    gains = {gain.baseline: gain for gain in report.differences}
+    assert list(gains) == ["random", "centre", "edges", "blind"]
+    assert gains["blind"].method == "ours"
+    for name, interval in gains["blind"].scores.items():
+        wanted = report.methods[0].scores[name].value - report.baselines[-1].scores[name].value
+        assert interval.value == pytest.approx(wanted)
+        assert interval.low > 0
+    assert [row[0] for row in report.rows()] == ["ours", "random", "centre", "edges", "blind"]
+    assert list(report.to_dict()["baselines"]) == ["random", "centre", "edges", "blind"]
+
+
+def test_a_further_baseline_is_scored_as_a_method_is_and_changes_no_other_score():
+    random = np.random.default_rng(1)
+    image, mask, ours, blind = an_image(random), a_mask(random), tied_heat(random), tied_heat(random)
+    found = LocalisationMeter(seed=3).add(image, mask, {"ours": ours}, baselines={"blind": blind})
+    alone = LocalisationMeter(seed=3).add(image, mask, {"ours": ours})
+    assert found is not None
+    assert list(found) == ["ours", "random", "centre", "edges", "blind"]
+    assert found.pop("blind") == score(blind, mask)
+    assert found == alone
+
+
+def test_compare_takes_further_baselines_too():
+    random = np.random.default_rng(0)
+    images, masks = [an_image(random) for _ in range(3)], [a_mask(random) for _ in range(3)]
+    heats = [tied_heat(random) for _ in range(3)]
+    report = compare(images, masks, {"ours": heats}, baselines={"blind": heats})
+    assert report.baselines[-1].scores["auprc"].value == report.methods[0].scores["auprc"].value
+    with pytest.raises(JumokError, match="3 images and 2 of blind"):
+        compare(images, masks, {"ours": heats}, baselines={"blind": heats[:2]})
+
+
+@pytest.mark.parametrize(
+    ("methods", "baselines", "message"),
+    [
+        (("ours",), (), r"baselines changed from \('blind',\) to \(\)"),
+        (("ours",), ("blind", "deaf"), "baselines changed"),
+        (("ours",), ("centre",), "'centre' is the name of a baseline"),
+        (("ours", "blind"), ("blind",), "'blind' is a method and a baseline"),
+    ],
+)
+def test_baselines_keep_their_names(methods, baselines, message):
+    meter, random = with_blind(3), np.random.default_rng(0)
+    before = meter.report().to_dict()
+    every = [{name: tied_heat(random) for name in names} for names in (methods, baselines)]
+    with pytest.raises(JumokError, match=message):
+        meter.add(an_image(random), a_mask(random), every[0], baselines=every[1])
+    assert meter.report().to_dict() == before
+
+
+def test_a_blank_map_of_a_baseline_is_an_error_or_counts_as_chance():
+    random = np.random.default_rng(0)
+    given = an_image(random), a_mask(random), {"ours": tied_heat(random)}
+    blank = {"blind": torch.zeros(16, 20)}
+    with pytest.raises(JumokError, match="the map of blind: all values are equal"):
+        LocalisationMeter().add(*given, baselines=blank)
+    meter = LocalisationMeter(blank_is_chance=True)
+    found = meter.add(*given, baselines=blank)
+    assert found is not None
+    assert found["blind"].pointing == pytest.approx(float(given[1].float().mean()))
+    assert meter.blank == {"blind": 1}
+
+
 # -- the report -----------------------------------------------------------------------------------
 
 

@@ -14,17 +14,22 @@ PARAMETERS = {"vit-nano": 0.57e6, "vit-tiny": 5.7e6, "vit-small": 22.1e6, "vit-b
 def test_names_and_tasks():
     tasks = {name: systems.task_of(name) for name in systems.names()}
     images = (*PARAMETERS, "resnet", "senet", "cbam", "eca", "cnn", "mlp", "non-local", "ram", "stn")
-    assert tasks == {**dict.fromkeys(images, "classify"), "seq2seq": "translate", "transformer": "translate"}
+    answering = ("vqa-stacked", "vqa-transformer", "vqa-question", "vqa-image", "vqa-concat")
+    assert tasks == {
+        **dict.fromkeys(images, "classify"),
+        **dict.fromkeys(("seq2seq", "transformer"), "translate"),
+        **dict.fromkeys(answering, "answer"),
+    }
 
 
 def test_every_mechanism_has_a_system_that_stands_for_it():
     assert set(systems.ATTENDS) <= set(systems.names())
-    assert all(systems.task_of(name) == "classify" for name in systems.ATTENDS)
+    assert {systems.task_of(name) for name in systems.ATTENDS} == {"classify", "answer"}
     assert systems.attends("ram") == "places, one after the other (2014)"
     assert systems.attends("vit-base") == ""
 
 
-@pytest.mark.parametrize("name", systems.ATTENDS)
+@pytest.mark.parametrize("name", [name for name in systems.ATTENDS if systems.task_of(name) == "classify"])
 def test_systems_of_images_classify_whatever_their_size(name):
     for size in ((32, 32), (40, 64)):
         config = systems.configure(name, classes=3, image_size=size)

@@ -10,6 +10,7 @@ from jumok.tasks.classify import prepare
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 from jumok.tasks.classify.training import make_classifier
 from jumok.tasks.fit import fit
+from jumok.tasks.pictures import choose_size, stores
 
 SIZES = {
     "cnn": {"widths": [4, 8]},
@@ -34,10 +35,10 @@ def trained(photos, folder, system, *, stop_after=None, **training):
         system=system, options=SIZES[system], data=ImageData(images=str(photos)), training=ImageTraining(**given)
     )
     sets = prepare.find(settings.data, settings.training.seed)
-    size, _ = prepare.choose_size(settings.data, sets["train"])
-    stores = prepare.stores(settings.data, sets, size)
-    config = prepare.configure(settings, sets, size, stores[0])
-    train, val = prepare.loaders(config, sets, *stores)
+    size, _ = choose_size(settings.data, sets["train"].paths)
+    stored = stores(settings.data, sets["train"].paths, sets["val"].paths, size)
+    config = prepare.configure(settings, sets, size, stored[0])
+    train, val = prepare.loaders(config, sets, *stored)
     module = make_classifier(config, steps_per_epoch=len(train))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(config.to_yaml())

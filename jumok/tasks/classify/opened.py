@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from jumok.data.images import resize
 from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.run import ImageRun
+from jumok.tasks.pictures import Preprocessing
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -43,9 +42,7 @@ class Opened:
     def prepare(self, images: Sequence[Tensor]) -> Tensor:
         """Bring images, (3, any, any) uint8 each, to (n, 3, height, width) float32 on the model's device."""
         device = next(self.model.parameters()).device
-        pixels = torch.stack([resize(image, *self.size) for image in images]).to(device)
-        mean, std = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in (self.mean, self.std))
-        return (pixels.float() / 255 - mean) / std
+        return Preprocessing(self.size, self.mean, self.std)(images, device)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(n, 3, height, width) normalised pixels to (n, classes) logits."""

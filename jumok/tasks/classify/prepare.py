@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import ExifTags, Image
-from torch import Tensor
 
 import jumok
 from jumok.data.batches import Batches, PixelStore
@@ -20,23 +17,16 @@ from jumok.errors import JumokError
 from jumok.tasks.callbacks import Row
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.training import Classifier, make_classifier
+from jumok.tasks.pictures import channel_statistics, choose_size, one_or_two, stores
 from jumok.tasks.prepared import Prepared, Progress
 from jumok.tasks.run import configure_system
 from jumok.tasks.world import World
 
-LARGEST_OWN = 224
-"""Images of one size up to this side are taken as they are; others are brought to a square of it."""
-LOOKED_AT = 256
-"""So many images are asked for their size."""
-MULTIPLE = 8
-"""Sizes chosen here are multiples of this, so that patches fit."""
 PATCHES = (16, 8, 4, 2)
 ROWS = 8
 """Patches along the shorter side, at the least, where the patch is chosen here."""
 NARROW = 192
 """Models up to this width get a stem of convolutions: they learn from few images, where it helps most."""
-SAMPLE = 2048
-"""So many images give the channels' mean and spread."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
         JumokError: images or settings that do not do.
     """
     sets = find(settings.data, settings.training.seed)
-    size, why = choose_size(settings.data, sets["train"])
+    size, why = choose_size(settings.data, sets["train"].paths)
     system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
     train, val = _read(settings.data, sets, size, progress)
     config = configure(settings, sets, size, train)
@@ -116,7 +106,7 @@ def _read(
     data: ImageData, sets: Mapping[str, ImageSet], size: tuple[int, int], progress: Progress | None
 ) -> tuple[PixelStore, PixelStore]:
     """Read the images that fit in memory now, so that a bad one is found before anything is written."""
-    train, val = stores(data, sets, size, progress)
+    train, val = stores(data, sets["train"].paths, sets["val"].paths, size, progress)
     return train.load(), val.load()
 
 
@@ -132,23 +122,6 @@ def find(data: ImageData, seed: int) -> dict[str, ImageSet]:
     if shares[0] <= 0:
         raise JumokError(f"val_fraction {shares[1]} and test_fraction {shares[2]} leave nothing to train on")
     return scan(Path(data.images), seed=seed, fractions=shares)
-
-
-def choose_size(data: ImageData, images: ImageSet) -> tuple[tuple[int, int], str]:
-    """Decide the size that images are brought to.
-
-    Returns:
-        (height, width), and why.
-    """
-    if data.image_size is not None:
-        size = data.image_size
-        return ((size, size) if isinstance(size, int) else size), "as asked"
-    step = max(len(images) // LOOKED_AT, 1)
-    sizes = {_size_of(path) for path in images.paths[::step]}
-    height, width = next(iter(sizes)) or (0, 0)
-    if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN:
-        return (_rounded(height), _rounded(width)), f"the images are {height} x {width}"
-    return (LARGEST_OWN, LARGEST_OWN), "the images are of several sizes" if len(sizes) > 1 else "the images are larger"
 
 
 def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int, int], store: PixelStore) -> RunConfig:
@@ -171,9 +144,7 @@ def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int,
         counts={part: len(images) for part, images in sets.items()},
         fingerprint=fingerprint(sets),
     )
-    data = settings.data.model_copy(
-        update={"images": str(train.root.resolve()), "image_size": size[0] if size[0] == size[1] else size}
-    )
+    data = settings.data.model_copy(update={"images": str(train.root.resolve()), "image_size": one_or_two(size)})
     if settings.training.flips == "all" and size[0] != size[1]:
         raise JumokError(f"flips all needs square images, and these are {size[0]} x {size[1]}: use --flips both")
     training = settings.training.model_copy(update={"batch_size": batch_size(settings.training.batch_size, len(train))})
@@ -193,7 +164,7 @@ def system_options(name: str, chosen: Mapping[str, Any], classes: int, size: tup
     Raises:
         JumokError: an unknown system, or options that it does not take.
     """
-    options: dict[str, Any] = {"classes": classes, "image_size": size[0] if size[0] == size[1] else size}
+    options: dict[str, Any] = {"classes": classes, "image_size": one_or_two(size)}
     clash = next((key for key in options if key in chosen), None)
     if clash:
         raise JumokError(f"the option {clash!r} follows from the data: leave it out (or use --image-size)")
@@ -223,19 +194,6 @@ def batch_size(wanted: int, images: int) -> int:
     return wanted if wanted <= images else images - images % world
 
 
-def stores(
-    config: ImageData,
-    sets: Mapping[str, ImageSet],
-    size: tuple[int, int],
-    progress: Progress | None = None,
-) -> tuple[PixelStore, PixelStore]:
-    """The pixels of the training and the validation images, which share the memory allowed."""
-    train, val = sets["train"], sets["val"]
-    first = PixelStore(train.paths, *size, memory_limit=_bytes(config.memory), progress=progress)
-    left = None if config.memory is None else max(_bytes(config.memory) or 0, first.bytes) - first.bytes
-    return first, PixelStore(val.paths, *size, memory_limit=left)
-
-
 def loaders(
     config: RunConfig, sets: Mapping[str, ImageSet], train: PixelStore, val: PixelStore
 ) -> tuple[Batches, Batches]:
@@ -251,20 +209,6 @@ def loaders(
         Batches(train, labels["train"], seed=config.training.seed, shuffle=True, drop_last=True, **share),
         Batches(val, labels["val"], shuffle=False, drop_last=False, **share),
     )
-
-
-def channel_statistics(store: PixelStore) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Mean and standard deviation of red, green and blue in [0, 1], over evenly spaced images."""
-    step = max(len(store) // SAMPLE, 1)
-    total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
-    for indices in torch.arange(0, len(store), step).split(64):
-        pixels = store.get(indices).to(torch.float64) / 255
-        total += pixels.sum((0, 2, 3))
-        squares += pixels.square().sum((0, 2, 3))
-        count += pixels[:, 0].numel()
-    mean = total / count
-    std = (squares / count - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
-    return _three(mean), _three(std)
 
 
 def fingerprint(sets: Mapping[str, ImageSet]) -> str:
@@ -293,26 +237,3 @@ def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet]) -> None:
 def _listed(names: tuple[str, ...], most: int = 20) -> str:
     shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
-
-
-def _size_of(path: Path) -> tuple[int, int] | None:
-    """(height, width) as the file's head says; None where it cannot be read (decoding will say why)."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except Exception:
-        return None
-
-
-def _rounded(side: int) -> int:
-    return max(side // MULTIPLE, 1) * MULTIPLE
-
-
-def _bytes(mebibytes: int | None) -> int | None:
-    return None if mebibytes is None else mebibytes << 20
-
-
-def _three(values: Tensor) -> tuple[float, float, float]:
-    first, second, third = (round(value, 6) for value in values.tolist())
-    return first, second, third

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from jumok import systems
-from jumok.data.images import read_image, resize
 from jumok.errors import JumokError
 from jumok.tasks.classify.settings import RunConfig
+from jumok.tasks.pictures import Picture, Preprocessing
 from jumok.tasks.run import CONFIG, Run, configure_system, with_weights
-
-Picture = Tensor | Image.Image | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -53,15 +48,11 @@ class ImageRun(Run):
         Raises:
             JumokError: no image, or one that cannot be read.
         """
-        if isinstance(images, str | os.PathLike | Image.Image) or not len(images):
-            raise JumokError("prepare needs a list of at least one image: paths, Pillow images or uint8 tensors")
-        return self.normalise(torch.stack([self._sized(image) for image in images]))
+        return self._preprocessing(images, self.device)
 
     def normalise(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) uint8 to float32 of about zero mean and unit spread, on the model's device."""
-        device = next(self.model.parameters()).device
-        mean, std = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in self._statistics())
-        return (images.to(device).to(torch.float32) / 255 - mean) / std
+        return self._preprocessing.normalise(images, self.device)
 
     @torch.no_grad()
     def predict(self, pixels: Tensor) -> Tensor:
@@ -80,15 +71,14 @@ class ImageRun(Run):
         config = RunConfig.load(folder / CONFIG)
         return cls(config, with_weights(build_model(config), folder), folder)
 
-    def _statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return self.config.found.mean, self.config.found.std
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
 
-    def _sized(self, image: Picture) -> Tensor:
-        if isinstance(image, str | os.PathLike):
-            return read_image(image, self.size)
-        if isinstance(image, Image.Image):
-            image = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-        return resize(image, *self.size)
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        return Preprocessing(self.size, self.config.found.mean, self.config.found.std)
 
 
 def build_model(config: RunConfig) -> nn.Module:

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from jumok.errors import JumokError
 from jumok.tasks.config import Recorded, Strict, Training
 from jumok.tasks.config import Settings as AnySettings
-
-LARGEST = 4096
-"""Pixels that an image's side may have."""
-
-Side = Annotated[int, Field(ge=1, le=LARGEST)]
+from jumok.tasks.picture_data import PictureData
 
 
-def _side_or_sides(value: Any) -> Any:
-    """Read 64, "64", "64x96" or [64, 96]."""
-    if isinstance(value, str):
-        sides = value.lower().split("x")
-        if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-            raise ValueError("it should be a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96")
-        value = [int(side) for side in sides] if len(sides) == 2 else int(sides[0])
-    if isinstance(value, int) and not 1 <= value <= LARGEST:
-        raise ValueError(f"it should be from 1 to {LARGEST} pixels")
-    return value
-
-
-class ImageData(Strict):
+class ImageData(PictureData):
     """Where the images are and how they are read."""
 
     images: str | None = Field(
         default=None, description="Folder of class folders, or of train/ val/ test/ with class folders."
-    )
-    image_size: Annotated[int | tuple[Side, Side] | None, BeforeValidator(_side_or_sides)] = Field(
-        default=None,
-        description="Side in pixels, or HEIGHTxWIDTH; left out: the images' own if all are alike and small, or 224.",
-    )
-    memory: int | None = Field(
-        default=None, ge=0, description="MiB for decoded images, else streamed; left out: a quarter of what is free."
     )
     val_fraction: float = Field(
         default=0.15, gt=0, lt=1, description="Share kept for validation where the data has no part for it."
@@ -94,7 +70,4 @@ class RunConfig(Settings, Recorded):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) to which every image is brought."""
-        size = self.data.image_size
-        if size is None:
-            raise JumokError("this run's config.yaml lacks data.image_size")
-        return (size, size) if isinstance(size, int) else size
+        return self.data.size

@@ -17,7 +17,7 @@ from jumok.errors import JumokError
 from jumok.tasks.callbacks import Row
 from jumok.tasks.prepared import Prepared, Progress
 from jumok.tasks.run import configure_system
-from jumok.tasks.translate.run import fingerprint_of, read_vocabularies, write_vocabularies
+from jumok.tasks.translate.run import read_vocabularies, write_vocabularies
 from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings, Side
 from jumok.tasks.translate.training import Translator, make_translator
 from jumok.tasks.world import World
@@ -278,7 +278,7 @@ def _side(report: BuildReport, vocabulary: Vocabulary) -> Side:
         vocabulary=report.size,
         round_trip=round(report.round_trip, 6),
         coverage=round(report.coverage, 6),
-        fingerprint=fingerprint_of(vocabulary),
+        fingerprint=vocabulary.fingerprint(),
     )
 
 

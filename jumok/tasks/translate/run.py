@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -164,14 +163,9 @@ def read_vocabularies(folder: Path, config: RunConfig) -> tuple[Vocabulary, Voca
                 f"{folder / name} has {len(vocabulary)} entries, but config.yaml says {side.vocabulary}: "
                 "put this run's own files back"
             )
-        if side.fingerprint and fingerprint_of(vocabulary) != side.fingerprint:
+        if side.fingerprint and vocabulary.fingerprint() != side.fingerprint:
             raise JumokError(f"{folder / name} is not the vocabulary that this run began with: put its own file back")
     return found[0], found[-1]
-
-
-def fingerprint_of(vocabulary: Vocabulary) -> str:
-    """What differs between vocabularies that give other ids, of one size or not."""
-    return hashlib.sha256(vocabulary.to_bytes()).hexdigest()[:32]
 
 
 def build_model(config: RunConfig) -> nn.Module:

@@ -7,6 +7,7 @@ from jumok.data.batches import PixelStore
 from jumok.errors import JumokError
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
+from jumok.tasks.pictures import channel_statistics, choose_size, stores
 
 
 def found(folder, **data):
@@ -17,7 +18,7 @@ def found(folder, **data):
 @pytest.mark.parametrize(("side", "size", "why"), [(16, 16, "16 x 16"), (30, 24, "30 x 30"), (300, 224, "larger")])
 def test_images_that_are_alike_and_small_keep_their_size(tmp_path, side, size, why):
     config, sets = found(write_photos(tmp_path / "p", each=4, side=side))
-    chosen, reason = prepare.choose_size(config, sets["train"])
+    chosen, reason = choose_size(config, sets["train"].paths)
     assert chosen == (size, size)
     assert why in reason
 
@@ -27,9 +28,9 @@ def test_images_of_several_sizes_are_brought_to_one(tmp_path):
     for path in folder.rglob("000*.png"):
         Image.new("RGB", (40, 20)).save(path)
     config, sets = found(folder, val_fraction=0.01, test_fraction=0.01)
-    assert prepare.choose_size(config, sets["train"]) == ((224, 224), "the images are of several sizes")
+    assert choose_size(config, sets["train"].paths) == ((224, 224), "the images are of several sizes")
     asked = ImageData(images=str(folder), image_size=(32, 48))
-    assert prepare.choose_size(asked, sets["train"])[0] == (32, 48)
+    assert choose_size(asked, sets["train"].paths)[0] == (32, 48)
 
 
 def test_turned_photographs_count_as_they_are_seen(tmp_path):
@@ -40,7 +41,7 @@ def test_turned_photographs_count_as_they_are_seen(tmp_path):
         Image.new("RGB", (64, 32)).save(path.with_suffix(".jpg"), exif=exif)
         path.unlink()
     config, sets = found(folder)
-    assert prepare.choose_size(config, sets["train"])[0] == (64, 32)
+    assert choose_size(config, sets["train"].paths)[0] == (64, 32)
 
 
 def test_wide_images_stay_wide_all_the_way(tmp_path):
@@ -48,8 +49,8 @@ def test_wide_images_stay_wide_all_the_way(tmp_path):
     for path in folder.rglob("*.png"):
         Image.open(path).resize((48, 16)).save(path)
     config, sets = found(folder)
-    size, _ = prepare.choose_size(config, sets["train"])
-    train, _ = prepare.stores(config, sets, size)
+    size, _ = choose_size(config, sets["train"].paths)
+    train, _ = stores(config, sets["train"].paths, sets["val"].paths, size)
     settings = Settings(system="vit-nano", data=config)
     run = prepare.configure(settings, sets, size, train)
     assert run.size == (16, 48)
@@ -74,7 +75,7 @@ def test_mean_and_spread_are_those_of_the_pixels(photos):
     _, sets = found(photos)
     paths = sets["train"].paths
     store = PixelStore(paths, 16, 16)
-    mean, std = prepare.channel_statistics(store)
+    mean, std = channel_statistics(store)
     pixels = store.get(torch.arange(len(paths))).double() / 255
     assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-5)
     assert std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist(), abs=1e-5)
@@ -85,7 +86,7 @@ def test_images_without_any_contrast_do_not_divide_by_nothing(tmp_path):
         (tmp_path / name).mkdir()
         Image.new("RGB", (8, 8), (9, 9, 9)).save(tmp_path / name / "x.png")
     store = PixelStore(sorted(tmp_path.rglob("*.png")), 8, 8)
-    assert min(prepare.channel_statistics(store)[1]) >= 0.0039
+    assert min(channel_statistics(store)[1]) >= 0.0039
 
 
 def test_a_batch_is_never_larger_than_the_data(monkeypatch):
@@ -99,10 +100,19 @@ def test_a_batch_is_never_larger_than_the_data(monkeypatch):
 
 def test_memory_is_shared_between_training_and_validation_images(photos):
     config, sets = found(photos, memory=0)
-    assert [store.in_memory for store in prepare.stores(config, sets, (16, 16))] == [False, False]
+    assert [store.in_memory for store in stores(config, sets["train"].paths, sets["val"].paths, (16, 16))] == [
+        False,
+        False,
+    ]
     config, sets = found(photos, memory=1)
-    assert [store.in_memory for store in prepare.stores(config, sets, (16, 16))] == [True, True]
-    assert [store.in_memory for store in prepare.stores(config, sets, (600, 600))] == [False, False]
+    assert [store.in_memory for store in stores(config, sets["train"].paths, sets["val"].paths, (16, 16))] == [
+        True,
+        True,
+    ]
+    assert [store.in_memory for store in stores(config, sets["train"].paths, sets["val"].paths, (600, 600))] == [
+        False,
+        False,
+    ]
 
 
 def test_changed_images_are_noticed_and_moved_ones_are_not(job, photos, tmp_path):

@@ -1,0 +1,508 @@
+"""Visual question answering: an image and a question in, one of many answers out; the question decides what is seen.
+
+Words -> reader -> states -> fusion with the places of the image <- eye <- pixels; fusion -> answer.
+
+The eye makes a grid of places of the image: a few convolutions, or patches, and blocks of self-attention on top where
+they are wanted. The reader makes a state of each word and one of the whole question. What differs is how both meet:
+
+stacked      the question looks at the places, adds what it saw to itself, and looks again (Yang et al. 2016, 3.3)
+transformer  every word looks at all words and at all places, block after block (Tan & Bansal 2019)
+concat       question and image side by side, without attention (Antol et al. 2015, 4.2)
+question     the question alone: what can be guessed
+image        the image alone
+
+Sources: Yang et al. 2016, arXiv 1511.02274; Antol et al. 2015, arXiv 1505.00468; Tan & Bansal 2019 (LXMERT), arXiv
+1908.07490, 2.2, of which only the direction from words to places is here. Differ: places carry learnt positions; the
+state of a question that an LSTM read is the sum of its words' states, weighted by additive attention from the last one.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from jumok.attention import One, Patches, Tokens
+from jumok.errors import JumokError
+from jumok.mechanisms.additive import Additive
+from jumok.mechanisms.dropout import Dropout
+from jumok.mechanisms.linear import Linear
+from jumok.mechanisms.multi_head import MultiHead
+from jumok.mechanisms.recurrent import start_layer
+from jumok.mechanisms.together import Together
+from jumok.recorder import report, unseen, watched
+from jumok.symbols import EOS, PAD, UNK
+from jumok.systems.resnet import check_pixels, convolution
+from jumok.systems.vit import MLP, resize_positions, start
+
+__all__ = ["NAMED", "VQA", "Places", "Question", "VQAConfig"]
+
+NAMED: Mapping[str, Mapping[str, Any]] = {
+    "vqa-stacked": {"fusion": "stacked"},
+    "vqa-transformer": {"fusion": "transformer", "reader": "transformer", "eye_layers": 2},
+    "vqa-question": {"fusion": "question"},
+    "vqa-image": {"fusion": "image"},
+    "vqa-concat": {"fusion": "concat"},
+}
+POOLED = 4  # rows and columns of what `concat` keeps of the image
+LEAST = 8  # places of the shorter side, below which convolutions halve nothing more
+
+Side = Annotated[int, Field(ge=1, le=8192)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class VQAConfig(BaseModel):
+    """Everything needed to build a `VQA`.
+
+    Args:
+        answers: how many there are to choose from.
+        words: entries of the vocabulary that questions are written in, symbols counted.
+        image_size: pixels, one side of a square or (height, width): it decides how many places there are. Other sizes
+            can be shown to the model later.
+        fusion: how question and image meet.
+        reader: what reads the question.
+        eye: what makes places of the image: convolutions, or patches cut out and mapped linearly.
+        patch: pixels of a place's side. None: the image halved by convolutions until 8 places are left on its shorter
+            side, at most 5 times.
+        eye_layers: blocks of self-attention over the places.
+        width: size of each word, place and state.
+        heads: how many looks per block; divides width.
+        layers: blocks of a reader that is a Transformer, and of the fusion by Transformer.
+        hops: how often the question looks, where they are stacked.
+        longest: words that a question may have, the start sign counted, where a Transformer reads it.
+        dropout: probability, after each layer in training.
+        word_dropout: probability with which a word is unknown in training, so that unknown words are known of.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    answers: int = Field(ge=2, le=1_000_000)
+    words: int = Field(ge=5, le=10_000_000)
+    image_size: Side | tuple[Side, Side] = 64
+    fusion: Literal["stacked", "transformer", "concat", "question", "image"] = "stacked"
+    reader: Literal["lstm", "transformer"] = "lstm"
+    eye: Literal["convolutions", "patches"] = "convolutions"
+    patch: Side | None = None
+    eye_layers: int = Field(default=0, ge=0, le=64)
+    width: int = Field(default=128, ge=8, le=8192)
+    heads: int = Field(default=4, ge=1, le=1024)
+    layers: int = Field(default=2, ge=1, le=64)
+    hops: int = Field(default=2, ge=1, le=64)
+    longest: int = Field(default=128, ge=2, le=100_000)
+    dropout: Share = 0.1
+    word_dropout: Share = 0.02
+
+    @property
+    def side(self) -> int:
+        """Pixels of a place's side."""
+        if self.patch is not None:
+            return self.patch
+        shorter = self.image_size if isinstance(self.image_size, int) else min(self.image_size)
+        return 1 << min(max(int(math.log2(max(shorter / LEAST, 1))), 0), 5)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """How many places an image of `image_size` has: (rows, columns)."""
+        height, width = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+        return -(-height // self.side), -(-width // self.side)
+
+    @model_validator(mode="after")
+    def _fits(self) -> VQAConfig:
+        if self.width % self.heads:
+            raise JumokError(f"heads {self.heads} do not divide width {self.width}: choose a divisor")
+        if self.eye == "convolutions" and self.side & (self.side - 1):
+            raise JumokError(f"convolutions halve the image until it has places: patch {self.side} is no power of 2")
+        return self
+
+
+class Places(NamedTuple):
+    """What the eye made of images.
+
+    Args:
+        states: (images, places, width), row by row.
+        rows, columns: of the grid.
+    """
+
+    states: Tensor
+    rows: int
+    columns: int
+
+
+class Question(NamedTuple):
+    """What the reader made of questions.
+
+    Args:
+        states: (questions, words, width), of each word, the start sign first.
+        whole: (questions, width), of the question.
+        real: (questions, words) bool, False at padding.
+    """
+
+    states: Tensor
+    whole: Tensor
+    real: Tensor
+
+
+class VQA(nn.Module):
+    """A model that answers questions about images.
+
+    >>> model = VQA(VQAConfig(answers=3, words=9, image_size=32, width=16, heads=2))
+    >>> model(torch.zeros(2, 3, 32, 32), torch.tensor([[2, 5, 6], [2, 4, 0]])).shape
+    torch.Size([2, 3])
+    """
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__()
+        self.config = config
+        fusion = FUSIONS[config.fusion]
+        self.eye = Eye(config) if fusion.sees else None
+        self.reader = READERS[config.reader](config) if fusion.reads else None
+        self.fusion = fusion(config)
+        self.head = Head(config)
+        self.apply(start)
+        nn.init.trunc_normal_(self.head.out.weight, std=0.02)  # nearly even odds to begin with
+
+    def forward(self, pixels: Tensor, questions: Tensor, pairs: Tensor | None = None) -> Tensor:
+        """Answer questions.
+
+        Args:
+            pixels: (images, 3, height, width) float, normalised.
+            questions: (questions, words) int64, each from <s> on, padded with <pad> at the right.
+            pairs: (asked, 2) int64, of which image which question is asked, so that each is looked at and read once.
+                None: the first of the first, and so on.
+        Returns:
+            logits: (asked, answers).
+        Raises:
+            JumokError: pixels of another kind or shape, ids that are no questions, or numbers that do not fit.
+        """
+        pairs = self._pairs(len(pixels), len(questions)) if pairs is None else pairs
+        return self.answer(self.see(pixels), self.read(questions), pairs)
+
+    def see(self, pixels: Tensor) -> Places | None:
+        """Look at images, once for all questions; None where the model sees none."""
+        check_pixels(pixels)
+        return None if self.eye is None else self.eye(pixels)
+
+    def read(self, questions: Tensor) -> Question | None:
+        """Read questions, once for all images; None where the model reads none."""
+        _check_ids(questions, self.config.words)
+        if self.reader is None:
+            return None
+        if self.training and self.config.word_dropout:
+            lost = torch.rand(questions.shape, device=questions.device) < self.config.word_dropout
+            questions = questions.masked_fill(lost & (questions > EOS), UNK)
+        read: Question = self.reader(questions)
+        return read
+
+    def answer(self, places: Places | None, question: Question | None, pairs: Tensor) -> Tensor:
+        """Answer questions that were read about images that were seen.
+
+        Args:
+            places: from `see`.
+            question: from `read`.
+            pairs: as for `forward`.
+        Returns:
+            logits: (asked, answers).
+        """
+        logits: Tensor = self.head(self.fusion(places, question, pairs))
+        return logits
+
+    def _pairs(self, images: int, questions: int) -> Tensor:
+        if images != questions:
+            raise JumokError(f"got {images} images and {questions} questions: wanted as many, or pairs of them")
+        device = next(self.parameters()).device
+        return torch.arange(images, device=device)[:, None].expand(-1, 2)
+
+
+# -- the eye ------------------------------------------------------------------------------------
+
+
+class Eye(nn.Module):
+    """Pixels to places with positions, and what each place learns of the others."""
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__()
+        self.stem = STEMS[config.eye](config)
+        self.position = nn.Parameter(torch.empty(1, config.width, *config.grid))
+        nn.init.trunc_normal_(self.position, std=0.02)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.eye_layers))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, pixels: Tensor) -> Places:
+        """(images, 3, height, width) to places."""
+        if pixels.device.type == "cpu":  # where convolutions are faster so
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        features = self.stem(pixels)
+        rows, columns = features.shape[2:]
+        states = (features + resize_positions(self.position, rows, columns)).flatten(2).transpose(1, 2).contiguous()
+        for block in self.blocks:
+            states = block(states)
+        return Places(self.norm(states), rows, columns)
+
+
+def convolutions(config: VQAConfig) -> nn.Sequential:
+    """3 x 3 convolutions, narrow at first, of which every other one halves the image."""
+    steps = max(config.side.bit_length() - 1, 1)
+    widths = [max(config.width >> (steps - 1 - step), 16) for step in range(steps - 1)]
+    layers: list[nn.Module] = []
+    for size_in, size in itertools.pairwise([3, *widths, config.width]):
+        stride = 2 if config.side > 1 else 1
+        layers += [convolution(size_in, size, 3, stride), nn.BatchNorm2d(size), nn.ReLU()]
+        layers += [convolution(size, size, 3), nn.BatchNorm2d(size), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def patches(config: VQAConfig) -> nn.Conv2d:
+    """Patches, each mapped to a place by one linear map."""
+    return nn.Conv2d(3, config.width, config.side, stride=config.side)
+
+
+STEMS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"convolutions": convolutions, "patches": patches}
+
+
+# -- readers ------------------------------------------------------------------------------------
+
+
+class LSTMReader(nn.Module):
+    """Word after word; the whole is the sum of the words' states, weighted by how much the last one looks at them."""
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(config.words, config.width, padding_idx=PAD)
+        self.lstm = nn.LSTM(config.width, config.width, batch_first=True)
+        u1, u3, *biases = self.lstm.all_weights[0]
+        start_layer("lstm", u1, u3, *biases)
+        self.norm = nn.LayerNorm(config.width)
+        self.look = Additive(config.width, config.width, config.width)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, ids: Tensor) -> Question:
+        """(questions, words) to their states."""
+        real = ids != PAD
+        states = self.norm(self.lstm(self.dropout(self.embedding(ids)))[0])
+        last = states[torch.arange(len(ids), device=ids.device), real.sum(1) - 1]
+        with unseen():
+            words = real & ((real.sum(1, keepdim=True) == 1) | (torch.arange(ids.shape[1], device=ids.device) > 0))
+            weights = self.look.weights(last[:, None], self.look.project_keys(states), words)
+        if watched():
+            report(weights, (One("question"), Tokens.numbered(ids.shape[1])))
+        return Question(states, torch.bmm(weights, states)[:, 0], real)
+
+
+class TransformerReader(nn.Module):
+    """All words at once; the whole is the state of the start sign."""
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(config.words, config.width, padding_idx=PAD)
+        self.position = nn.Parameter(torch.empty(config.longest, config.width))
+        nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
+        nn.init.trunc_normal_(self.position, std=0.02)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, ids: Tensor) -> Question:
+        """(questions, words) to their states."""
+        if ids.shape[1] > len(self.position):
+            raise JumokError(
+                f"a question has {ids.shape[1]} tokens, the start sign counted, and this model reads "
+                f"{len(self.position)}: shorten it"
+            )
+        real = ids != PAD
+        words = self.embedding(ids) * math.sqrt(self.position.shape[1])
+        states = self.dropout(words + self.position[: ids.shape[1]])
+        for block in self.blocks:
+            states = block(states, real)
+        states = self.norm(states)
+        return Question(states, states[:, 0], real)
+
+
+READERS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"lstm": LSTMReader, "transformer": TransformerReader}
+
+
+# -- fusions ------------------------------------------------------------------------------------
+
+
+class Fusion(nn.Module):
+    """How image and question meet: (asked, width), what the answer is read off."""
+
+    sees, reads = True, True
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__()
+
+
+class Stacked(Fusion):
+    """The question looks, adds what it saw to itself, and looks again: u^k = sum_i p_i^k v_i + u^(k-1).
+
+    Differs: u is normed before it looks. Where u and the places are small, tanh is nearly linear, and then the weights
+    do not depend on the question: it would take long until they did.
+    """
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__(config)
+        self.hops = nn.ModuleList(Additive(config.width, config.width, config.width) for _ in range(config.hops))
+        self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(config.hops))
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
+        """Look from the whole question; for who watches, also from each word as if it were the question."""
+        together = Together(pairs[:, 0], len(places.states))
+        states = together.gather(question.whole[pairs[:, 1]])  # (images, asked of each, width)
+        words = question.states[pairs[:, 1]].detach() if watched() else None
+        for hop, norm in zip(self.hops, self.norms, strict=True):
+            assert isinstance(hop, Additive)
+            with unseen():
+                weights = hop.weights(norm(states), hop.project_keys(places.states))
+            if words is not None:
+                words = self._tell(hop, norm, together.part(weights), words, places, pairs[:, 0])
+            states = states + self.dropout(torch.bmm(weights, places.states))
+        return together.part(states)
+
+    @staticmethod
+    def _tell(hop: Additive, norm: nn.Module, weights: Tensor, words: Tensor, places: Places, of: Tensor) -> Tensor:
+        """Report where the question and each of its words look in one hop; give the words after it."""
+        with torch.no_grad(), unseen():
+            own = hop.weights(norm(words), hop.project_keys(places.states)[of])
+        axis = Tokens(("question", *(str(number) for number in range(words.shape[1]))))
+        report(torch.cat([weights[:, None], own], 1), (axis, Patches(places.rows, places.columns)))
+        return words + torch.bmm(own, places.states.detach()[of])
+
+
+class CrossAttention(Fusion):
+    """Blocks in which each word looks at all words and at all places; the answer is read off the start sign."""
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__(config)
+        self.blocks = nn.ModuleList(Block(config, across=True) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.width)
+
+    def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
+        """Read on, with the image in sight."""
+        states, real = question.states[pairs[:, 1]], question.real[pairs[:, 1]]
+        *blocks, last = self.blocks
+        for block in blocks:
+            states = block(states, real, places.states, pairs[:, 0])
+        # Nothing but the start sign is read after the last block. In training only that one is computed there, with the
+        # same answer and gradients; in eval all are, so that each word can be asked where it looks.
+        states = last(states, real, places.states, pairs[:, 0], queries=1 if self.training else None)
+        normed: Tensor = self.norm(states[:, 0])
+        return normed
+
+
+class Concat(Fusion):
+    """The question's state and the image, averaged over 4 x 4 places, side by side."""
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__(config)
+        self.join = Linear((1 + POOLED**2) * config.width, config.width)
+
+    def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
+        """Join both by one layer."""
+        features = places.states.transpose(1, 2).unflatten(2, (places.rows, places.columns))
+        image = F.adaptive_avg_pool2d(features, POOLED).flatten(1)
+        return F.relu(self.join(torch.cat([image[pairs[:, 0]], question.whole[pairs[:, 1]]], 1)))
+
+
+class QuestionAlone(Fusion):
+    """What can be guessed from the question."""
+
+    sees = False
+
+    def forward(self, places: Places | None, question: Question, pairs: Tensor) -> Tensor:
+        """The question's state."""
+        return question.whole[pairs[:, 1]]
+
+
+class ImageAlone(Fusion):
+    """What can be guessed from the image."""
+
+    reads = False
+
+    def forward(self, places: Places, question: Question | None, pairs: Tensor) -> Tensor:
+        """The mean over the places."""
+        return places.states.mean(1)[pairs[:, 0]]
+
+
+FUSIONS: Mapping[str, type[Fusion]] = {
+    "stacked": Stacked,
+    "transformer": CrossAttention,
+    "concat": Concat,
+    "question": QuestionAlone,
+    "image": ImageAlone,
+}
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention where it is wanted, and an MLP, each beside a path that leaves the tokens."""
+
+    def __init__(self, config: VQAConfig, across: bool = False) -> None:
+        super().__init__()
+        width = config.width
+        self.norm1, self.attn = nn.LayerNorm(width), MultiHead(width, config.heads)
+        self.norm2 = nn.LayerNorm(width) if across else None
+        self.cross = MultiHead(width, config.heads) if across else None
+        self.norm3, self.mlp = nn.LayerNorm(width), MLP(width, 4 * width, config.dropout)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        real: Tensor | None = None,
+        memory: Tensor | None = None,
+        of: Tensor | None = None,
+        queries: int | None = None,
+    ) -> Tensor:
+        """(batch, tokens, width) to the same; where `queries` is given, to the first so many tokens only.
+
+        Args:
+            tokens: who looks.
+            real: (batch, tokens) bool, False at padding. None: all are.
+            memory: (images, places, width).
+            of: (batch,), which image the tokens look at.
+        """
+        normed = self.norm1(tokens)
+        if queries is None:
+            looked = self.attn(normed, mask=real)
+        else:
+            tokens, looked = tokens[:, :queries], self.attn(normed[:, :queries], normed, mask=real)
+        tokens = tokens + self.dropout(looked)
+        if self.cross is not None and self.norm2 is not None:
+            tokens = tokens + self.dropout(self.cross(self.norm2(tokens), memory, of=of))
+        changed: Tensor = tokens + self.mlp(self.norm3(tokens))
+        return changed
+
+
+class Head(nn.Module):
+    """Answers, by one hidden layer."""
+
+    def __init__(self, config: VQAConfig) -> None:
+        super().__init__()
+        self.widen = Linear(config.width, 2 * config.width)
+        self.dropout = Dropout(config.dropout)
+        self.out = Linear(2 * config.width, config.answers)
+
+    def forward(self, state: Tensor) -> Tensor:
+        """(asked, width) to (asked, answers)."""
+        logits: Tensor = self.out(self.dropout(F.gelu(self.widen(state))))
+        return logits
+
+
+def _check_ids(questions: Tensor, words: int) -> None:
+    shape = tuple(questions.shape)
+    if questions.dim() != 2 or questions.dtype != torch.int64 or not questions.numel():
+        raise JumokError(f"questions are ids (questions, words) of int64, got {questions.dtype} of shape {shape}")
+    low, high = questions.aminmax()
+    if int(low) < 0 or int(high) >= words:
+        raise JumokError(f"ids from {int(low)} to {int(high)} go beyond this vocabulary of {words}")
+    if not bool((questions[:, 0] != PAD).all()):
+        raise JumokError("a question is empty: each begins with the start sign, and padding stands at its right")

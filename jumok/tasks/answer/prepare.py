@@ -1,0 +1,308 @@
+"""From settings, files of questions and a folder of images to everything that a training run needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jumok
+from jumok.data.batches import PixelStore
+from jumok.data.question_batches import QuestionBatches
+from jumok.data.question_parts import read_question_parts
+from jumok.data.questions import QuestionSet, soft_scores
+from jumok.data.vocabulary import BuildReport, Vocabulary, build_vocabulary
+from jumok.errors import JumokError
+from jumok.tasks.answer.run import WORDS, read_words
+from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
+from jumok.tasks.answer.training import Answerer, make_answerer
+from jumok.tasks.callbacks import Row
+from jumok.tasks.pictures import channel_statistics, choose_size, one_or_two, stores
+from jumok.tasks.prepared import Prepared, Progress
+from jumok.tasks.run import configure_system
+from jumok.tasks.world import World
+
+NAMED = 5
+"""So many answers that cannot be given are named."""
+
+Scores = Mapping[int, float]
+"""How right which answers are, by their numbers."""
+
+
+@dataclass(frozen=True)
+class PreparedQuestions(Prepared):
+    """Everything that the training of a model that answers questions needs."""
+
+    config: RunConfig
+    words: Vocabulary
+
+    unit = "questions"
+
+    @property
+    def settings(self) -> RunConfig:
+        return self.config
+
+    def module(self) -> Answerer:
+        return make_answerer(self.config, steps_per_epoch=len(self.train))
+
+    def write(self, folder: Path) -> None:
+        self.words.save(folder / WORDS)
+        super().write(folder)
+
+    def about(self, parameters: int) -> str:
+        found, training = self.config.found, self.config.training
+        return (
+            f"{found.counts['train']:,} training and {found.counts['val']:,} validation questions about "
+            f"{found.images['train']:,} and {found.images['val']:,} images, {len(found.answers):,} answers; "
+            f"{self.config.system} with {parameters / 1e6:.2f} million weights; {training.epochs} epochs of "
+            f"{len(self.train)} steps of {training.batch_size}"
+        )
+
+    def reached(self, best: Row) -> str:
+        return (
+            f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']:,} validation questions answered rightly"
+        )
+
+    def purpose(self, parameters: int) -> str:
+        size = " x ".join(str(side) for side in self.config.data.size)
+        return (
+            f"A {self.config.system} of {parameters:,} weights that answers questions about images of {size} pixels "
+            f"by one of {len(self.config.found.answers):,} answers."
+        )
+
+    def facts(self, best: Row) -> dict[str, str]:
+        found = self.config.found
+        counts = ", ".join(f"{count:,} {part}" for part, count in found.counts.items())
+        return {
+            "questions": f"{' and '.join(self.config.data.questions)}: {counts}",
+            "images": f"{self.config.data.images}: " + ", ".join(f"{n:,} {part}" for part, n in found.images.items()),
+            "validation accuracy": f"{best['val_accuracy']:.4f}",
+            "validation loss": f"{best['val_loss']:.4f}",
+            "batch": f"{self.config.training.batch_size} questions",
+        }
+
+    def evaluate_with(self, folder: Path) -> str:
+        return f"jumok eval {folder}"
+
+
+def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQuestions:
+    """Read the questions, build the vocabulary, choose the answers, and settle the run's configuration.
+
+    Raises:
+        JumokError: questions, images or settings that do not do.
+    """
+    parts = find(settings.data, settings.training.seed)
+    answers = choose_answers(parts["train"], settings.data.answers)
+    parts, unanswerable = _answerable(parts, answers)
+    size, why = choose_size(settings.data, parts["train"].images)
+    words, report = build_vocabulary(
+        settings.data.vocabulary,
+        parts["train"].questions,
+        size=settings.data.vocabulary_size,
+        min_count=settings.data.min_count,
+    )
+    options = system_options(settings, len(answers), len(words), size)  # before the long part
+    encoded = encode(parts, words, int(options["longest"]) - 1)
+    pixels = _pixels(settings.data, parts, size, progress)
+    mean, std = channel_statistics(pixels[0])
+    found = Found(
+        answers=answers,
+        words=len(words),
+        vocabulary=words.fingerprint(),
+        mean=mean,
+        std=std,
+        counts={part: len(questions) for part, questions in parts.items()},
+        images={part: len(questions.images) for part, questions in parts.items()},
+        skipped=dict(sum((Counter(questions.skipped) for questions in parts.values()), Counter())),
+        unanswerable={part: len(which) for part, which in unanswerable.items()},
+        fingerprint=fingerprint(parts),
+    )
+    config = RunConfig(
+        jumok=jumok.__version__,
+        system=settings.system,
+        options=options,
+        data=settings.data.model_copy(update={"image_size": one_or_two(size), **_whole_paths(settings.data)}),
+        training=settings.training,
+        found=found,
+    )
+    remarks = tuple(_remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}"))
+    return PreparedQuestions(*batches(config, parts, encoded, pixels), remarks, config, words)
+
+
+def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedQuestions:
+    """The same for a run that began earlier, with the vocabulary and the answers that it has.
+
+    Raises:
+        JumokError: the questions are not those that it began with, or the vocabulary is missing.
+    """
+    words = read_words(folder, config)
+    parts, _ = _answerable(find(config.data, config.training.seed), config.found.answers)
+    if fingerprint(parts) != config.found.fingerprint:
+        counts = {part: len(questions) for part, questions in parts.items()}
+        raise JumokError(
+            f"the questions in {' and '.join(config.data.questions)} are not those that this run began with "
+            f"({config.found.counts} then, {counts} now): put them back, or train anew"
+        )
+    encoded = encode(parts, words, int(config.options["longest"]) - 1)
+    pixels = _pixels(config.data, parts, config.data.size, progress)
+    return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words)
+
+
+def find(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
+    """Read the questions in their three parts.
+
+    Raises:
+        JumokError: no files or no folder of images were given, or they hold no questions.
+    """
+    if not data.questions:
+        raise JumokError("no questions: give a file, as in jumok train questions.csv --images photos --out runs/first")
+    if data.images is None:
+        raise JumokError("questions are about images: give their folder by --images")
+    val, test = data.val_fraction, data.test_fraction
+    if val + test >= 1:
+        raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
+    return read_question_parts(
+        [Path(path) for path in data.questions],
+        Path(data.images),
+        val=[Path(path) for path in data.val_questions],
+        test=[Path(path) for path in data.test_questions],
+        lowercase=data.lowercase,
+        shares=(1 - val - test, val, test),
+        seed=seed,
+    )
+
+
+def choose_answers(train: QuestionSet, most: int) -> tuple[str, ...]:
+    """The answers that are given most often; of equally frequent ones, the lesser by code points.
+
+    Raises:
+        JumokError: there is only one.
+    """
+    counts = Counter(answer for answers in train.answers for answer in answers)
+    chosen = sorted(counts, key=lambda answer: (-counts[answer], answer))[:most]
+    if len(chosen) < 2:
+        raise JumokError(f"all training questions have the one answer {chosen[0]!r}: there is nothing to learn")
+    return tuple(chosen)
+
+
+def scored(questions: QuestionSet, answers: Sequence[str]) -> list[Scores]:
+    """How right which of the answers are, for each question; none for one that cannot be answered by them."""
+    number = {answer: index for index, answer in enumerate(answers)}
+    return [
+        {number[answer]: score for answer, score in soft_scores(given).items() if answer in number and score > 0}
+        for given in questions.answers
+    ]
+
+
+def _answerable(
+    parts: Mapping[str, QuestionSet], answers: Sequence[str]
+) -> tuple[dict[str, QuestionSet], dict[str, list[str]]]:
+    """Leave training questions out that have none of the answers; in other parts they stay, and cannot be right.
+
+    Returns:
+        the parts, and for each the first answers of the questions that cannot be answered.
+    """
+    kept, lacking = {}, {}
+    for part, questions in parts.items():
+        scores = scored(questions, answers)
+        lacking[part] = [questions.answers[row][0] for row, score in enumerate(scores) if not score]
+        rows = [row for row, score in enumerate(scores) if score]
+        kept[part] = questions.select(rows) if part == "train" and lacking[part] else questions
+    return kept, lacking
+
+
+def encode(parts: Mapping[str, QuestionSet], words: Vocabulary, longest: int) -> dict[str, list[list[int]]]:
+    """Ids of all questions, cut off after the longest that the model reads."""
+    return {part: [ids[:longest] for ids in words.encode_all(found.questions)] for part, found in parts.items()}
+
+
+def batches(
+    config: RunConfig,
+    parts: Mapping[str, QuestionSet],
+    encoded: Mapping[str, Sequence[Sequence[int]]],
+    pixels: tuple[PixelStore, PixelStore],
+) -> tuple[QuestionBatches, QuestionBatches]:
+    """Deal the batches of the training and the validation out to this process.
+
+    Raises:
+        JumokError: the batch size does not divide among the processes.
+    """
+    world, answers = World.found(), config.found.answers
+
+    def of(part: str, store: PixelStore, shuffle: bool) -> QuestionBatches:
+        return QuestionBatches(
+            store,
+            parts[part].of,
+            encoded[part],
+            scored(parts[part], answers),
+            answers=len(answers),
+            batch_size=config.training.batch_size,
+            seed=config.training.seed,
+            shuffle=shuffle,
+            rank=world.rank,
+            world_size=world.size,
+        )
+
+    return of("train", pixels[0], True), of("val", pixels[1], False)
+
+
+def system_options(settings: Settings, answers: int, words: int, size: tuple[int, int]) -> dict[str, Any]:
+    """All options of a system: the ones chosen, those that follow from the data, and its defaults.
+
+    Raises:
+        JumokError: options that the system does not take, or that follow from the data.
+    """
+    follow = {"answers": answers, "words": words, "image_size": one_or_two(size)}
+    clash = next((key for key in follow if key in settings.options), None)
+    if clash:
+        raise JumokError(f"the option {clash!r} follows from the data: leave it out (see --answers, --image-size)")
+    return configure_system(settings.system, {**follow, **settings.options}).model_dump(mode="json")
+
+
+def fingerprint(parts: Mapping[str, QuestionSet]) -> str:
+    """What changes when a training or validation question is added, removed, changed or moved."""
+    return hashlib.sha256("".join(parts[part].fingerprint() for part in ("train", "val")).encode()).hexdigest()[:32]
+
+
+def _pixels(
+    data: QuestionData, parts: Mapping[str, QuestionSet], size: tuple[int, int], progress: Progress | None
+) -> tuple[PixelStore, PixelStore]:
+    """Read the images that fit in memory now, so that a bad one is found before anything is written."""
+    train, val = stores(data, parts["train"].images, parts["val"].images, size, progress)
+    return train.load(), val.load()
+
+
+def _whole_paths(data: QuestionData) -> dict[str, Any]:
+    """The files by names that hold wherever the run goes on from."""
+    names = ("questions", "val_questions", "test_questions")
+    paths: dict[str, Any] = {name: tuple(str(Path(path).resolve()) for path in getattr(data, name)) for name in names}
+    return {**paths, "images": str(Path(data.images or "").resolve())}
+
+
+def _remarks(
+    parts: Mapping[str, QuestionSet],
+    unanswerable: Mapping[str, Sequence[str]],
+    found: Found,
+    report: BuildReport,
+    size: str,
+) -> Iterator[str]:
+    """What a person should know of the data."""
+    for questions in parts.values():
+        yield from questions.notes
+    if found.skipped:
+        yield "questions left out: " + ", ".join(f"{count:,} {why}" for why, count in found.skipped.items())
+    for part, answers in unanswerable.items():
+        if answers:
+            yield _cannot(part, answers)
+    yield f"questions: {report.size:,} entries ({report.kind}); images brought to {size}"
+
+
+def _cannot(part: str, answers: Sequence[str]) -> str:
+    names = list(dict.fromkeys(answers))
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    what = "left out" if part == "train" else "counted as wrong"
+    why = "are not among those to choose from (--answers)" if part == "train" else "never occur in training"
+    return f"{len(answers):,} {part} questions {what}: answers that {why}, such as {', '.join(names[:NAMED])}{more}"

@@ -1,0 +1,216 @@
+"""A run that answers questions about images, ready to use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from jumok import systems
+from jumok.data.question_batches import padded
+from jumok.data.vocabulary import Vocabulary, load_vocabulary
+from jumok.errors import JumokError
+from jumok.symbols import UNK
+from jumok.systems.vqa import VQA, Places
+from jumok.tasks.answer.settings import RunConfig
+from jumok.tasks.pictures import Picture, Preprocessing
+from jumok.tasks.run import CONFIG, Run, configure_system, with_weights
+
+WORDS = "questions.vocabulary"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a model answers.
+
+    Args:
+        answers: with their probabilities, best first.
+    """
+
+    answers: tuple[tuple[str, float], ...]
+
+    @property
+    def best(self) -> str:
+        """The most probable answer."""
+        return self.answers[0][0]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image that was looked at once, to be asked about as often as one likes.
+
+    Args:
+        places: what the model made of it; None for a model that sees no image.
+    """
+
+    places: Places | None
+
+
+@dataclass(frozen=True)
+class QuestionRun(Run):
+    """A trained model that answers questions, with what is needed to use it.
+
+    Args:
+        words: the vocabulary that questions are written in.
+
+    After `run = jumok.load("runs/shapes")`, `run.ask("photo.png", ["what colour is the circle?"])` answers.
+    """
+
+    config: RunConfig
+    words: Vocabulary
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """All answers, in the order of the model's outputs."""
+        return self.config.found.answers
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the images that the model was trained on."""
+        return self.config.data.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def fusion(self) -> str:
+        """How the model brings question and image together."""
+        return self._vqa.config.fusion
+
+    def prepare(self, images: Sequence[Picture]) -> Tensor:
+        """Bring pictures to the model's size and range: (n, 3, height, width) float32, on the model's device.
+
+        Raises:
+            JumokError: no image, or one that cannot be read.
+        """
+        return self._preprocessing(images, self.device)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(n, 3, height, width) uint8 to float32 of about zero mean and unit spread, on the model's device."""
+        return self._preprocessing.normalise(images, self.device)
+
+    def encode(self, questions: Sequence[str]) -> Tensor:
+        """Questions as ids: (n, longest + 1) int64, on the model's device.
+
+        Raises:
+            JumokError: none, an empty one, or one that is longer than the model can read.
+        """
+        if isinstance(questions, str) or not len(questions):
+            raise JumokError("encode takes a list of at least one question")
+        ids = self.words.encode_all([self.cased(question) for question in questions])
+        for question, own in zip(questions, ids, strict=True):
+            self._check_length(question, len(own))
+        return padded(ids).to(self.device)
+
+    @torch.inference_mode()
+    def see(self, image: Picture) -> Scene:
+        """Look at one image, so that several questions about it cost one look.
+
+        Raises:
+            JumokError: the image cannot be read.
+        """
+        return Scene(self._vqa.see(self.prepare([image])))
+
+    @torch.inference_mode()
+    def ask(self, image: Picture | Scene, questions: Sequence[str], *, top: int = 5) -> list[Reply]:
+        """Answer questions about one image.
+
+        Args:
+            image: a path, a Pillow image, a (3, any, any) uint8 tensor, or what `see` gave.
+            questions: any number of them; words that the model does not know are read as unknown.
+            top: how many answers to give, the best first.
+        Raises:
+            JumokError: an image that cannot be read, or a question that cannot.
+        """
+        scene = image if isinstance(image, Scene) else self.see(image)
+        ids = self.encode(questions)
+        pairs = torch.stack([torch.zeros(len(ids), dtype=torch.int64), torch.arange(len(ids))], 1).to(self.device)
+        logits = self._vqa.answer(scene.places, self._vqa.read(ids), pairs)
+        return self.replies(logits, top)
+
+    def replies(self, logits: Tensor, top: int = 50) -> list[Reply]:
+        """Logits (n, answers) as answers with probabilities."""
+        best = logits.float().softmax(-1).topk(min(top, len(self.answers)))
+        rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [Reply(tuple((self.answers[number], value) for number, value in zip(*row, strict=True))) for row in rows]
+
+    def unknown(self, question: str) -> tuple[str, ...]:
+        """What of a question the vocabulary does not know."""
+        cased = self.cased(question)
+        return self.words.unknown(cased) if UNK in self.words.encode(cased) else ()
+
+    def cased(self, text: str) -> str:
+        """A text in the case that the model was trained on."""
+        return text.lower() if self.config.data.lowercase else text
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the configuration, the vocabulary and the weights, each whole or not at all.
+
+        Raises:
+            JumokError: the folder cannot be written.
+        """
+        self.words.save(Path(folder) / WORDS)
+        super().save(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> QuestionRun:
+        config = RunConfig.load(folder / CONFIG)
+        words = read_words(folder, config)
+        return cls(config, with_weights(build_model(config), folder), folder, words)
+
+    @property
+    def _vqa(self) -> VQA:
+        assert isinstance(self.model, VQA)  # `build_model` made sure
+        return self.model
+
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        return Preprocessing(self.size, self.config.found.mean, self.config.found.std)
+
+    @property
+    def longest(self) -> int:
+        """Tokens that a question may have."""
+        return self._vqa.config.longest - 1  # the start sign has a place too
+
+    def _check_length(self, question: str, tokens: int) -> None:
+        if not tokens:
+            raise JumokError("a question has no words: ask something")
+        if tokens > self.longest:
+            raise JumokError(
+                f"a question of {tokens} tokens is too long, wanted at most {self.longest}: {question[:60]}..."
+            )
+
+
+def read_words(folder: Path, config: RunConfig) -> Vocabulary:
+    """Read a run's vocabulary.
+
+    Raises:
+        JumokError: it is missing or damaged, or another one than the configuration says.
+    """
+    words = load_vocabulary(folder / WORDS)
+    if words.fingerprint() != config.found.vocabulary:
+        raise JumokError(f"{folder / WORDS} is not the vocabulary that this run began with: put its own file back")
+    return words
+
+
+def build_model(config: RunConfig) -> nn.Module:
+    """Build a run's model, with fresh weights.
+
+    Raises:
+        JumokError: a system that is not known, options that it does not take, or other numbers of answers and words.
+    """
+    system = configure_system(config.system, config.options)
+    sizes = (getattr(system, "answers", None), getattr(system, "words", None))
+    wanted = (len(config.found.answers), config.found.words)
+    if sizes != wanted:
+        raise JumokError(f"config.yaml gives the model {sizes} answers and words but found {wanted}")
+    return systems.build(config.system, system)
+
+
+RUN = QuestionRun

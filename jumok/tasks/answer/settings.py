@@ -1,0 +1,95 @@
+"""What a run that answers questions is made of: its settings, and what was found in the questions. No torch here."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from jumok.tasks.config import Recorded, Strict, Training
+from jumok.tasks.config import Settings as AnySettings
+from jumok.tasks.picture_data import PictureData
+
+
+class QuestionData(PictureData):
+    """Where the questions and their images are, and how they are read."""
+
+    questions: tuple[str, ...] = Field(
+        default=(), description="Files of questions, the two JSON files of VQA, or a folder of train, val and test."
+    )
+    images: str | None = Field(default=None, description="Folder of the images that the questions are about.")
+    val_questions: tuple[str, ...] = Field(
+        default=(), description="Questions to validate on, as those for training; may be repeated."
+    )
+    test_questions: tuple[str, ...] = Field(
+        default=(), description="Questions to test on, as those for training; may be repeated."
+    )
+    val_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="Share of the images kept for validation where no file is given for it."
+    )
+    test_fraction: float = Field(
+        default=0.1, ge=0, lt=1, description="Share of the images kept for testing where no file is given for it."
+    )
+    lowercase: bool = Field(default=True, description="Make all questions lower case.")
+    vocabulary: Literal["words", "unigram", "bpe", "characters"] = Field(
+        default="words", description="What a question is cut into."
+    )
+    vocabulary_size: int | None = Field(
+        default=None, ge=8, le=1_000_000, description="Most entries; left out: 30,000 words or 8,000 sub-words."
+    )
+    min_count: int = Field(default=1, ge=1, description="Words or characters that are rarer count as unknown.")
+    answers: int = Field(
+        default=3000, ge=2, le=100_000, description="Most answers to choose from; the most frequent in training."
+    )
+
+
+class QuestionTraining(Training):
+    """How a model that answers questions is trained."""
+
+    epochs: int = Field(default=30, ge=1, description="Times that all training data is seen.")
+    batch_size: int = Field(
+        default=256,
+        ge=1,
+        description="Questions per step, all processes together; those about one image stay together.",
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target spread over all answers.")
+
+
+class Found(Strict):
+    """What the data said when the run began."""
+
+    answers: tuple[str, ...] = Field(min_length=2, max_length=100_000)
+    """To choose from, the most frequent first."""
+    words: int = Field(ge=5)
+    """Entries of the vocabulary, symbols included."""
+    vocabulary: str
+    """Fingerprint of the vocabulary's file, so that another one in its place is noticed."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    counts: dict[str, int]
+    """Questions of each part."""
+    images: dict[str, int]
+    """Images of each part."""
+    skipped: dict[str, int]
+    """Questions left out, by reason."""
+    unanswerable: dict[str, int]
+    """Questions of each part none of whose answers is among those to choose from."""
+    fingerprint: str
+    """Of the training and validation questions."""
+
+
+class Settings(AnySettings):
+    """What a person may choose for a model that answers questions."""
+
+    system: str = Field(default="vqa-stacked", description="The model to train.")
+    data: QuestionData = QuestionData()
+    training: QuestionTraining = QuestionTraining()
+
+    from_data: ClassVar[tuple[str, ...]] = ("answers", "words", "image_size")
+
+
+class RunConfig(Settings, Recorded):
+    """Everything needed to build such a model again and to go on with its training."""
+
+    task: Literal["answer"] = "answer"
+    found: Found

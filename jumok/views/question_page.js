@@ -1,0 +1,359 @@
+"use strict";
+/* The page: what is asked, what is shown, and the controls. All text goes in as text; nothing is fetched. */
+(() => {
+  const page = JSON.parse(document.getElementById("page-data").textContent);
+  const painter = Paint(page.look);
+  const { at, make, number, percent, say, alarm, frame, bar } = Parts;
+  const MANY = 16; // words, from which on they are set smaller
+
+  const state = {
+    image: 0, question: 0, look: 0,
+    hovered: null, focused: null, pinned: null, // indices of words
+    cursor: null, // the place under the pointer, or moved by arrow keys
+    common: false, smooth: true, strength: 1,
+  };
+  let maps = new Map(); // unpacked maps of the question that is shown, or their promises
+  let turn = 0; // counts draws, so that one that waited too long is dropped
+  let shown = null; // what is drawn now
+
+  const image = () => page.images[state.image];
+  const question = () => image().questions[state.question];
+  const look = () => question().looks[state.look];
+  const visible = (word) => (word.trim() ? word : "␣");
+  const quoted = (index) => `“${visible(question().words[index])}”`;
+
+  function unpacked(kind, index, about) {
+    const block = `${kind}-${state.image}-${state.question}-${index}`;
+    if (!maps.has(block)) maps.set(block, Maps.unpack(at(block).textContent, about));
+    return maps.get(block);
+  }
+
+  // -- what is asked ----------------------------------------------------------------------------
+
+  /* The word that is asked: under the pointer, else pinned, else focused; null: the whole question. */
+  const asked = () => state.hovered ?? state.pinned ?? state.focused;
+
+  /* Where a word looked by one of the looks, or the whole question if there is no word or its look is not held. */
+  async function looked(index, word) {
+    const words = word === null ? undefined : question().byWord[index];
+    const map = words ? await unpacked("words", index, words) : await unpacked("look", index, question().looks[index]);
+    const query = words ? word : 0;
+    const row = Maps.rowOf(map, 0, query);
+    const limit = state.common && words ? words.top : Maps.largest(row, map.about.keys.special.length);
+    return { about: map.about, row, limit, own: Boolean(words), entropy: Maps.entropyOf(map, 0, query) };
+  }
+
+  // -- drawing ----------------------------------------------------------------------------------
+
+  async function draw() {
+    const mine = ++turn;
+    const word = asked();
+    const all = await Promise.all(question().looks.map((_, index) => looked(index, word)));
+    if (mine !== turn) return;
+    const nothing = { about: null, row: null, limit: 0, own: false, entropy: null };
+    shown = { ...(all[state.look] ?? nothing), word, pinned: word !== null && word === state.pinned };
+    Object.assign(shown, { image: state.image, question: state.question, look: question().names[state.look] ?? null });
+    if (shown.row) drawHeat(all);
+    drawWords();
+    drawReadout();
+    at("caption").textContent = caption();
+  }
+
+  let waiting = false;
+  function redraw() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      draw().catch(alarm);
+    });
+  }
+
+  function drawHeat(all) {
+    const { about, row, limit, own } = shown;
+    painter.heat(at("heat"), about, row, limit, state.strength);
+    at("heat").classList.toggle("hard", !state.smooth);
+    for (const tile of at("looks").querySelectorAll("canvas")) {
+      const each = all[tile.look];
+      painter.heat(tile, each.about, each.row, each.limit, null);
+    }
+    frame(at("at"), about.keys, state.cursor);
+    const signed = about.zero > 0;
+    const end = state.common && own ? "the largest weight of all words' looks here" : "this look's largest weight on a place";
+    painter.ramp(at("ramp"), signed);
+    at("low").textContent = signed ? number(-limit) : "0";
+    at("high").textContent = number(limit);
+    at("scaled").textContent = `Heat: linear ${signed ? "around" : "from"} 0 to ${end}.`;
+  }
+
+  function drawWords() {
+    for (const [index, button] of [...at("words").children].entries()) {
+      button.classList.toggle("shown", index === shown.word);
+      button.setAttribute("aria-pressed", String(index === state.pinned));
+    }
+  }
+
+  function caption() {
+    const { word, own, row, look: name, pinned } = shown;
+    const kept = pinned ? " · pinned" : "";
+    if (!row) return `This system attends to no part of the image.${word === null ? "" : ` ${mattered(word)}`}`;
+    if (word === null) return `Where the whole question looked · ${name}`;
+    if (own) return `Where ${quoted(word)} looked · ${name}${kept}`;
+    return `Where the whole question looked · ${name} · that of ${quoted(word)} alone is not known here${kept}`;
+  }
+
+  const mattered = (word) => (question().weights ? `${quoted(word)} mattered ${question().labels[word]}.` : "");
+
+  function drawReadout() {
+    const { about, row, word, own, entropy } = shown;
+    at("reading").hidden = !row && word === null;
+    const lines = [["Looking", own ? quoted(word) : "the whole question"]];
+    if (question().weights) lines.push(["The word mattered", word === null ? "–" : question().labels[word]]);
+    if (row) {
+      const best = Maps.best(row, about.keys.special.length);
+      const under = Maps.indexIn(about.keys, state.cursor);
+      lines.push(["Under the cursor", under < 0 ? "–" : `${Maps.labelOf(about.keys, under)}: ${number(row[under])}`]);
+      lines.push(["Largest", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`]);
+      about.keys.special.forEach((name, key) => lines.push([`On ${name}, no place`, number(row[key])]));
+      if (entropy !== null) lines.push(["As wide as", `${Math.exp(entropy).toFixed(1)} of ${row.length} places`]);
+    } else lines.shift();
+    at("readout").replaceChildren(...lines.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+  }
+
+  // -- the question that is shown ---------------------------------------------------------------
+
+  function listWords() {
+    const { words, weights, labels, mattered: source } = question();
+    const top = weights ? Math.max(...weights) : 0;
+    at("words").classList.toggle("many", words.length > MANY);
+    at("words").classList.toggle("plain", !weights);
+    at("words").replaceChildren(...words.map((word, index) => {
+      const parts = [make("bdi", visible(word)), ...(weights ? [make("small", labels[index])] : [])];
+      const button = make("button", parts, { type: "button", className: "word", tabIndex: index ? -1 : 0 });
+      button.dataset.index = index;
+      button.style.setProperty("--w", String(top ? weights[index] / top : 0));
+      return button;
+    }));
+    at("mattered").textContent = !weights ? "How much each word mattered is not known."
+      : `A word's shade: how much it mattered${source ? ` (${source})` : ""}, linear from 0 to the largest, ${number(top)}.`;
+  }
+
+  function listLooks() {
+    const { names, looks } = question();
+    at("looks").hidden = looks.length < 2;
+    at("ramp-row").hidden = at("scaled").hidden = at("heat").hidden = at("display").hidden = !looks.length;
+    at("stage").classList.toggle("bare", !looks.length);
+    if (!looks.length) at("at").hidden = true;
+    at("looks").replaceChildren(...looks.map((_, index) => {
+      const input = make("input", [], { type: "radio", name: "look", value: String(index), checked: index === state.look });
+      input.addEventListener("change", () => { state.look = index; listed(); redraw(); });
+      return make("label", [input, make("span", [make("canvas", [], { look: index }), make("b", names[index])])]);
+    }));
+    listed();
+  }
+
+  /* What depends on whether the words' own looks are held. */
+  function listed() {
+    const own = state.look in question().byWord;
+    at("scaling").hidden = !own;
+    say("how", !look() ? "" : !own ? "Where each word looked on its own is not known here."
+      : matchMedia("(hover: none)").matches ? "Tap a word to see where it looked; tap it again to let go."
+      : "Hover a word to see where it looked; click to pin, Esc lets go. Arrow keys move along the words.");
+  }
+
+  const sign = (right) => make("span", right ? "✓ right" : "✗ wrong", { className: right ? "right" : "wrong" });
+
+  function listAnswers() {
+    const { answers, truth } = question();
+    const [best, share, right] = answers[0];
+    at("best").textContent = `${best} ${percent(share)}`;
+    at("verdict").replaceChildren(...(right === null ? [] : [sign(right)]));
+    at("bars").replaceChildren(...answers.map(([answer, each, good]) => {
+      const row = bar(answer, each, good ? [make("span", "  ✓ right answer", { className: "right" })] : []);
+      row.classList.toggle("good", good === true);
+      return row;
+    }));
+    const among = answers.some(([, , good]) => good);
+    say("truth", truth.trim() && !among ? `Right answer: ${truth}, not among these.` : "");
+  }
+
+  function notes() {
+    const { note, lost, error, looks, names } = question();
+    const gone = [
+      lost.looks && `only the first of this question's ${names.length} looks`,
+      lost.words && "not where each word looked",
+      image().smaller && "a smaller copy of the image",
+    ].filter(Boolean);
+    say("note", note);
+    say("lost", gone.length && `To stay within ${Number((page.budget / 1e6).toPrecision(2))} MB, this page holds ${gone.join(", ")}.`);
+    const bound = number(1.005 * error); // three digits, never rounded down
+    at("stored").textContent = looks.length ? `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most.` : "";
+  }
+
+  /* How the question was typed, where that tells more than its words. */
+  function name() {
+    const plain = (text) => text.toLowerCase().replace(/\s/g, "");
+    const { question: typed, words } = question();
+    at("asked").textContent = typed;
+    at("name").textContent = [image().name, plain(typed) === plain(words.join("")) ? "" : typed].filter(Boolean).join(" · ");
+  }
+
+  function ask(index) {
+    const before = look() && question().names[state.look];
+    Object.assign(state, { question: index, hovered: null, focused: null, pinned: null });
+    state.look = Math.max(0, question().names.slice(0, question().looks.length).indexOf(before));
+    maps = new Map();
+    for (const [other, { firstChild }] of [...at("questions").children].entries()) {
+      firstChild.setAttribute("aria-current", String(other === index));
+    }
+    for (const list of [name, listWords, listLooks, listAnswers, notes]) list();
+    redraw();
+  }
+
+  // -- images and their questions ---------------------------------------------------------------
+
+  function listQuestions() {
+    at("choose").hidden = image().questions.length < 2;
+    at("questions").replaceChildren(...image().questions.map(({ question: text, answers: [[best, share, right]] }, index) => {
+      const got = make("span", [make("bdi", best), ...(right === null ? [] : [" ", sign(right)])], { className: "got" });
+      const button = make("button", [make("bdi", visible(text)), got, make("output", percent(share))], { type: "button" });
+      button.addEventListener("click", () => ask(index));
+      return make("li", button);
+    }));
+  }
+
+  function open(index) {
+    Object.assign(state, { image: index, question: 0, cursor: null });
+    const { name: title, thumbnail, width, height } = image();
+    at("photo").src = at(`image-${index}`).textContent || thumbnail;
+    at("photo").classList.toggle("hard", Math.max(width, height) <= page.look.hard);
+    document.documentElement.style.setProperty("--ratio", String(width / height));
+    at("stage").setAttribute("aria-label", `Where ${title} was looked at`);
+    for (const [other, button] of [...at("film").children].entries()) {
+      button.setAttribute("aria-current", String(other === index));
+      if (other === index && page.images.length > 1) button.scrollIntoView({ block: "nearest", inline: "nearest" });
+    }
+    listQuestions();
+    ask(0);
+  }
+
+  function listImages() {
+    at("film").hidden = page.images.length < 2;
+    at("film").replaceChildren(...page.images.map(({ name: title, thumbnail }, index) => {
+      const photo = make("img", [], { src: thumbnail, alt: "", loading: "lazy", decoding: "async" });
+      const button = make("button", [photo, make("span", title)], { type: "button", title });
+      button.addEventListener("click", () => open(index));
+      return button;
+    }));
+  }
+
+  // -- pointer and keys -------------------------------------------------------------------------
+
+  function wordOf(event) {
+    const button = event.target.closest?.(".word");
+    return button ? Number(button.dataset.index) : null;
+  }
+
+  function set(changes) {
+    Object.assign(state, changes);
+    redraw();
+  }
+
+  function pin(word) {
+    const again = word === state.pinned;
+    set(again ? { pinned: null, hovered: null, focused: null } : { pinned: word });
+  }
+
+  const ALONG = { ArrowLeft: (word) => word - 1, ArrowRight: (word) => word + 1, Home: () => 0, End: () => Infinity };
+  const held = (event) => event.altKey || event.ctrlKey || event.metaKey;
+
+  async function press(event) {
+    const word = wordOf(event);
+    if (word === null || !(event.key in ALONG) || held(event)) return;
+    event.preventDefault();
+    const buttons = [...at("words").children];
+    const next = Math.min(Math.max(ALONG[event.key](word), 0), buttons.length - 1);
+    buttons.forEach((button, index) => { button.tabIndex = index === next ? 0 : -1; });
+    buttons[next].focus();
+    set({ hovered: null, focused: next });
+    await draw();
+    at("live").textContent = spoken();
+  }
+
+  function spoken() {
+    const { row, about } = shown;
+    const best = row && Maps.best(row, about.keys.special.length);
+    return row ? `${caption()}: most at ${Maps.labelOf(about.keys, best)}, ${number(row[best])}` : caption();
+  }
+
+  const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+
+  async function step(event) {
+    if (!(event.key in STEPS) || held(event) || !shown?.row) return;
+    event.preventDefault();
+    const { keys } = shown.about;
+    const { row, column } = Maps.cell(keys, state.cursor ?? { y: 0.5, x: 0.5 });
+    const [down, right] = state.cursor ? STEPS[event.key] : [0, 0];
+    const bounded = (value, count) => Math.min(Math.max(value, 0), count - 1);
+    state.cursor = Maps.centre(keys, bounded(row + down, keys.rows), bounded(column + right, keys.columns));
+    await draw();
+    const under = Maps.indexIn(keys, state.cursor);
+    at("live").textContent = `${Maps.labelOf(keys, under)}: ${number(shown.row[under])}`;
+  }
+
+  function under(event) {
+    const box = at("stage").getBoundingClientRect();
+    return { kind: "patch", y: (event.clientY - box.top) / box.height, x: (event.clientX - box.left) / box.width };
+  }
+
+  function listenToWords() {
+    const words = at("words");
+    words.addEventListener("pointerover", (event) => event.pointerType !== "touch" && set({ hovered: wordOf(event) }));
+    words.addEventListener("pointerleave", () => set({ hovered: null }));
+    words.addEventListener("click", (event) => wordOf(event) !== null && pin(wordOf(event)));
+    words.addEventListener("keydown", (event) => press(event).catch(alarm));
+    words.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && set({ focused: wordOf(event) }));
+    words.addEventListener("focusout", () => set({ focused: null }));
+    document.addEventListener("keydown", (event) => event.key === "Escape" && set({ pinned: null, hovered: null, focused: null }));
+  }
+
+  function listen() {
+    const stage = at("stage");
+    for (const name of ["pointermove", "pointerdown"]) stage.addEventListener(name, (event) => set({ cursor: under(event) }));
+    for (const name of ["pointerleave", "pointercancel", "blur"]) stage.addEventListener(name, () => set({ cursor: null }));
+    stage.addEventListener("keydown", (event) => step(event).catch(alarm));
+    for (const input of document.querySelectorAll("[name=common]")) {
+      input.addEventListener("change", () => set({ common: Boolean(input.value) }));
+    }
+    at("strength").addEventListener("input", () => {
+      set({ strength: at("strength").value / 100 });
+      stage.style.setProperty("--strength", String(state.strength));
+    });
+    at("smooth").addEventListener("change", () => set({ smooth: at("smooth").checked }));
+    listenToWords();
+  }
+
+  function start() {
+    const questions = page.images.reduce((sum, each) => sum + each.questions.length, 0);
+    const count = (many, noun) => (many > 1 ? `${many} ${noun}s` : "");
+    at("title").textContent = page.title;
+    at("count").textContent = [count(page.images.length, "image"), count(questions, "question")].filter(Boolean).join(", ");
+    at("made").textContent = `Made with ${page.made}. One file, no network.`;
+    listImages();
+    listen();
+    open(0);
+  }
+
+  /* For scripts and tests: what is drawn now, as plain values. */
+  window.jumok = {
+    get shown() {
+      return shown && { ...shown, row: shown.row && [...shown.row] };
+    },
+  };
+
+  try {
+    start();
+  } catch (error) {
+    alarm(error);
+  }
+})();
