@@ -230,9 +230,11 @@ def _looking(scores: Mapping[str, Any]) -> dict[str, Measure]:
 
 def _table(headings: Sequence[str], rows: Mapping[str, Mapping[str, Measure]]) -> Table:
     """A row for each system that has any of these figures."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    shown = Table("system")
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    shown.add_column("system", no_wrap=True)
     for heading in headings:
         shown.add_column(heading, justify="right")
     for system, figures in rows.items():

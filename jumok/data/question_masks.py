@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from torch import Tensor
 
 from jumok.data.masks import read_mask
 from jumok.data.questions import QuestionSet
 from jumok.errors import JumokError
+from jumok.files import inside
 
 __all__ = ["QuestionMasks"]
 
@@ -62,11 +63,7 @@ class QuestionMasks:
         return mask
 
     def _find(self, number: int) -> Path:
-        name = self._questions.masks[number]
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or PureWindowsPath(name).drive or ".." in pure.parts:
-            raise JumokError(f"the mask {name!r} leads out of {self.root}: name masks by their place in the folder")
-        path = self.root / name
+        path = inside(self.root, self._questions.masks[number])
         if not path.is_file():
             raise JumokError(f"no mask at {path}, which the question {self._questions.questions[number]!r} names")
         return path

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -57,6 +58,7 @@ class Column:
         figures: by heading.
         error: why it could not take part; it then has no figures and no maps.
         baseline: whether it is only there to be held against.
+        parts: how right it is on each kind of test, in a table of their own; the most is best.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Column:
     figures: Mapping[str, Measure] = field(default_factory=dict)
     error: str = ""
     baseline: bool = False
+    parts: Mapping[str, Measure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,39 @@ class Cell:
     note: str = ""
 
 
+class Words(NamedTuple):
+    """What things are called on the page.
+
+    Args:
+        rows: what stands in the rows of the grid.
+        right, wrong: what is said of what a model said.
+        parts: the heading of the table of kinds of test.
+    """
+
+    rows: str
+    right: str
+    wrong: str
+    parts: str
+
+
+IMAGES = Words("image", "named right", "named wrong", "By kind of image")
+QUESTIONS = Words("question", "answered right", "answered wrong", "By kind of question")
+
+
 class ComparisonPage:
-    """A page of one table and one grid: images down, models across. Images are added one by one.
+    """A page of tables and one grid: images or questions down, models across. They are added one by one.
 
     Args:
         title, lead: the heading, and a paragraph under it.
         headings: of the figures, in order, with what the best is: "most", "least" or "" for neither.
         columns: the models, in order; baselines are in the table alone.
+        words: what things are called.
     """
 
-    def __init__(self, title: str, lead: str, headings: Mapping[str, str], columns: Sequence[Column]) -> None:
-        self.title, self.lead, self.headings, self.columns = title, lead, headings, columns
+    def __init__(
+        self, title: str, lead: str, headings: Mapping[str, str], columns: Sequence[Column], words: Words = IMAGES
+    ) -> None:
+        self.title, self.lead, self.headings, self.columns, self.words = title, lead, headings, columns, words
         self._rows: list[str] = []
 
     @property
@@ -101,15 +126,18 @@ class ComparisonPage:
         """The columns of the grid."""
         return [column for column in self.columns if not column.error and not column.baseline]
 
-    def add(self, name: str, label: str, image: Picture, mask: Tensor | None, found: Sequence[Cell]) -> None:
-        """Add one image.
+    def add(
+        self, name: str, label: str, image: Picture, mask: Tensor | None, found: Sequence[Cell], *, question: str = ""
+    ) -> None:
+        """Add one image, or one question about an image.
 
         Args:
-            name: of it.
-            label: its true class.
+            name: of the image.
+            label: its true class, or the right answer.
             image: uint8 (3, height, width) or a Pillow image.
             mask: (height, width) bool, the true place; None where there is none.
             found: for each of `models`, in order.
+            question: that was asked; empty for none.
         Raises:
             JumokError: another number of cells than models, or a map that does not lie in an image.
         """
@@ -118,10 +146,7 @@ class ComparisonPage:
         photo = fit(as_pillow(image), smallest=SMALLEST, largest=LARGEST)
         ratio = photo.width / photo.height
         outline = "" if mask is None else f'<img class="truth" alt="" src="{_uri(_outline(mask, photo.size), "PNG")}">'
-        head = (
-            f'<th scope="row"><div class="shot">{outline}</div><p class="name" title="{_text(name)}">{_text(name)}</p>'
-            f'<p class="label">{_text(label)}</p></th>'
-        )
+        head = f'<th scope="row">{_row_head(name, label, question, outline)}</th>'
         row = "".join(map(_cell, found, [photo.size] * len(found)))
         source = _uri(photo, "WEBP")
         self._rows.append(f'<tr data-photo="{source}" data-ratio="{ratio:.4f}">{head}{row}</tr>')
@@ -141,12 +166,28 @@ class ComparisonPage:
             style_hash=script_hash(style),
             script_hash=script_hash(script),
             table=_table(self.columns, self.headings),
+            parts=self._parts(),
+            rows_are=_text(self.words.rows),
+            right=_text(self.words.right),
+            wrong=_text(self.words.wrong),
             heads="".join(map(_head, self.models)),
             rows="\n".join(self._rows),
             grid="" if self._rows else "hidden",
             made=_text(made_by()),
         )
         write_atomically(Path(path), text)
+
+    def _parts(self) -> str:
+        """The table of kinds of test; nothing where there are none."""
+        kinds = {name: "most" for column in self.models for name in column.parts}
+        if not kinds:
+            return ""
+        columns = [Column(column.name, figures=column.parts) for column in self.models]
+        heading = _text(self.words.parts)
+        return (
+            f'<section class="parts" aria-label="{heading}"><h2>{heading}</h2>'
+            f'<div class="board figures" tabindex="0"><table>{_table(columns, kinds)}</table></div></section>'
+        )
 
 
 # -- the table ------------------------------------------------------------------------------------
@@ -212,13 +253,25 @@ def _head(column: Column) -> str:
     return f'<th scope="col"><b>{_text(column.name)}</b><span class="about">{_text(column.about)}</span></th>'
 
 
+def _row_head(name: str, label: str, question: str, outline: str) -> str:
+    """The photograph's place with its name and class; or with the question about it, and the right answer."""
+    shot, called = f'<div class="shot">{outline}</div>', f'<p class="name" title="{_text(name)}">{_text(name)}</p>'
+    if not question:
+        return f'{shot}{called}<p class="label">{_text(label)}</p>'
+    return (
+        f'<div class="asked">{shot}<div>'
+        f'<p class="question" dir="auto" title="{_text(question)}">{_text(question)}</p>'
+        f'<p class="label" dir="auto"><span class="about">right answer</span>{_text(label)}</p>{called}</div></div>'
+    )
+
+
 def _cell(cell: Cell, size: tuple[int, int]) -> str:
     if cell.heat is not None and (cell.heat.lead or len(cell.heat.queries) != 1):
         raise JumokError(f"the grid shows one row over the image, got {cell.heat!r}: choose with .at and .row")
     verdict = "right" if cell.right else "wrong"
     title = f' title="{_text(cell.note)}"' if cell.note else ""
     inside = '<p class="nothing">no place to show</p>' if cell.heat is None else _laid_over(cell.heat, *size)
-    said = f'<p class="said {verdict}">{_text(cell.said)}</p>'
+    said = f'<p class="said {verdict}" dir="auto">{_text(cell.said)}</p>'
     return f'<td><div class="shot"{title}>{inside}</div>{said}</td>'
 
 

@@ -51,6 +51,14 @@ def test_localisation_shows_methods_in_their_colours_and_chance_in_orange(tmp_pa
     assert 1000 < height < 2000
 
 
+def test_every_baseline_has_its_own_grey_and_dot(tmp_path):
+    values = report().to_dict()
+    values["baselines"]["question-blind"] = values["baselines"]["centre"]
+    lines = [line for line in charts._lines(values, "pointing", 0) if not line.ours]
+    assert [line.name for line in lines] == ["random", "centre", "edges", "question-blind"]
+    assert len({line.colour for line in lines}) == len({line.dot for line in lines}) == 4
+
+
 def test_localisation_grows_with_the_methods(tmp_path):
     draw_scores(report(("one",)), tmp_path / "a.png")
     draw_scores(report(("one", "two", "three")), tmp_path / "b.png")

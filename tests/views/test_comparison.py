@@ -11,7 +11,7 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Glimpses, One, Patches, Pixels, Sampled, Scale, Tokens
 from jumok.errors import JumokError
-from jumok.views.comparison import Cell, Column, ComparisonPage, Measure, heat_layer
+from jumok.views.comparison import QUESTIONS, Cell, Column, ComparisonPage, Measure, heat_layer
 
 HOSTILE = "</script><script>alert(1)</script>"
 HEADINGS = {"accuracy": "most", "weights": "least", "epochs": ""}
@@ -156,3 +156,30 @@ def test_the_outline_of_the_true_place_lies_around_it(page, tmp_path):
     assert not edge[int(14 * scale) : int(22 * scale), int(26 * scale) : int(34 * scale)].any(), "the inside stays free"
     assert (rows.min(), columns.min()) == pytest.approx((12 * scale, 24 * scale), abs=4)
     assert (rows.max(), columns.max()) == pytest.approx((24 * scale, 36 * scale), abs=4)
+
+
+def test_questions_stand_beside_their_image_with_the_right_answer(tmp_path):
+    parts = [{"colour": Measure("80%", 0.8), HOSTILE: Measure("20%", 0.2)}, {"colour": Measure("90%", 0.9)}]
+    columns = [column(name, 0.8, 1, parts=own) for name, own in zip(("vqa-image", "vqa-concat"), parts, strict=True)]
+    page = ComparisonPage("Side by side", "All of it.", HEADINGS, columns, QUESTIONS)
+    page.add("a.png", "별", photo(), None, cells(), question=f"빨간 물체는 무슨 모양인가요? {HOSTILE}")
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    head = re.search(r'<th scope="row"><div class="asked">.*?</th>', text, flags=re.S)[0]
+    assert re.search(r'class="question"[^>]*>빨간 물체는 무슨 모양인가요\?', head)
+    assert "right answer</span>별" in head
+    assert "<script>alert" not in text
+    assert "answered wrong" in text
+    kinds = re.search(r'<section class="parts".*?</section>', text, flags=re.S)[0]
+    rows = re.findall(r"<tr.*?</tr>", kinds.partition("<tbody>")[2], flags=re.S)
+    assert '<td class="best">90%' in rows[1]
+    assert 'class="none"' in rows[1], "a kind that was not asked of it"
+
+
+def test_images_have_no_table_of_kinds(page, tmp_path):
+    page.add("a.png", "dent", photo(), None, cells())
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert '<section class="parts"' not in text
+    assert "right answer" not in text
+    assert "named wrong" in text

@@ -1,0 +1,28 @@
+"""What `jumok measure` says of maps against baselines, in a line each."""
+
+from jumok.app.measure_places import verdicts
+from jumok.measures.intervals import Interval
+from jumok.measures.report import TITLES, Difference, Localisation, Report
+
+BETTER, NOT_SO = Interval(0.3, 0.1, 0.5), Interval(0.1, -0.1, 0.3)
+
+
+def report(**gains):
+    """One method's report, with what it gains over each baseline."""
+    names = [name.replace("_", "-") for name in gains]
+    scores = dict.fromkeys(TITLES, Interval(0.5, 0.4, 0.6))
+    every = [
+        Difference("ours", name, dict.fromkeys(TITLES, gain)) for name, gain in zip(names, gains.values(), strict=True)
+    ]
+    baselines = tuple(Localisation(name, scores, 9) for name in names)
+    return Report((Localisation("ours", scores, 9),), baselines, tuple(every), 0.1, {}, 9, 0, 0, 0, 0.95, 100, 0)
+
+
+def test_every_baseline_of_the_report_is_spoken_of():
+    said = verdicts(report(random=BETTER, centre=NOT_SO, edges=BETTER, question_blind=NOT_SO))
+    assert said == [
+        f"ours, {title}: better than random, edges; not surely better than centre, question-blind"
+        for title in ("pointing game", "AUPRC")
+    ]
+    assert verdicts(report(random=BETTER))[0] == "ours, pointing game: better than random"
+    assert verdicts(report(question_blind=NOT_SO))[0] == "ours, pointing game: not surely better than question-blind"
