@@ -18,6 +18,7 @@ BENCHES = (
     "translation_training",
     "translation_decoding",
     "feature_selection",
+    "questions",
 )
 CORES = 2
 

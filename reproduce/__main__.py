@@ -30,6 +30,8 @@ TABLES = (
     "korean_english",
     "stn",
     "cifar10",
+    "easy_vqa",
+    "sort_of_clevr",
 )
 """Modules of this package; each has TITLE, ABOUT, QUICK (options at small sizes), add_options(parser), run(options)."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 
 from jumok.app.cli import run
 from reproduce.rows import Row
-
-WALL = re.compile(r"\| wall time \| (?:(\d+) h )?(\d+) min(?: (\d+) s)?")
+from reproduce.trained_runs import seconds, steps, train
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,8 @@ def rows(case: str, recipe: Recipe, data: Sequence[Path], folder: Path, threads:
         data: as `jumok train` takes it.
         folder: of the run.
     """
-    common = ["--threads", str(threads)]
-    if not (folder / "card.md").exists():
-        begun = (folder / "config.yaml").exists()
-        start = ["--resume", str(folder)] if begun else [*map(str, data), *recipe.train.split(), "--out", str(folder)]
-        run(["train", *start, *common, *([] if begun else ["--seed", str(seed)])])
-    run(["eval", str(folder), *recipe.eval.split(), *common])
+    train([*map(str, data), *recipe.train.split()], folder, threads, seed)
+    run(["eval", str(folder), *recipe.eval.split(), "--threads", str(threads)])
     scores = json.loads((folder / "eval" / "eval.json").read_text("utf-8"))
     setup = f"jumok train {recipe.train}; jumok eval {recipe.eval}; {scores['sentences']} test pairs"
     figures = {"BLEU": (scores["bleu"], scores["bleu_signature"]), "chrF": (scores["chrf"], scores["chrf_signature"])}
@@ -63,24 +57,11 @@ def rows(case: str, recipe: Recipe, data: Sequence[Path], folder: Path, threads:
             published.get(name),
             recipe.source if name in published else "",
             setup,
-            _steps(folder),
-            _seconds(folder),
+            steps(folder),
+            seconds(folder),
         )
         for name, (value, signature) in figures.items()
     ]
-
-
-def _steps(folder: Path) -> int:
-    """Of the optimiser, in all epochs."""
-    last = (folder / "metrics.csv").read_text("utf-8").splitlines()[-1]
-    return int(last.split(",")[1])
-
-
-def _seconds(folder: Path) -> float:
-    """Wall time of the training, as the run's card has it."""
-    found = WALL.search((folder / "card.md").read_text("utf-8"))
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    return 3600.0 * hours + 60 * minutes + seconds
 
 
 def examples(folder: Path, count: int = 5) -> dict[str, list[dict[str, Any]]]:

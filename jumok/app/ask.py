@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,14 +75,17 @@ def _questions(given: Sequence[str]) -> list[str]:
     """The questions, from the command line or from standard input.
 
     Raises:
-        JumokError: none, an empty one, or too many.
+        JumokError: none, an empty one, too many, or what is not UTF-8.
     """
-    lines = sys.stdin.read().splitlines() if list(given) == ["-"] else list(given)
-    questions = [line.strip() for line in lines if line.strip()]
+    from jumok.app.sentences import stream_lines
+    from jumok.data.text import LONE
+
+    lines = stream_lines(sys.stdin.buffer, "standard input") if list(given) == ["-"] else iter(given)
+    questions = list(islice((text for line in lines if (text := LONE.sub("?", line).strip())), MOST_QUESTIONS + 1))
     if not questions:
         raise JumokError('no question: ask something, as in jumok ask RUN photo.png "what colour is the circle?"')
     if len(questions) > MOST_QUESTIONS:
-        raise JumokError(f"got {len(questions)} questions, wanted at most {MOST_QUESTIONS} at a time")
+        raise JumokError(f"got more than {MOST_QUESTIONS} questions: ask at most so many at a time")
     return questions
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 import shutil
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +19,8 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from jumok.views.report import Figure, Section
 
-OWN = ("run", "look", "eval", "measure", "samples", "translator", "alignment", "compare")
-"""What the demo writes anew each time; the generated images and dates stay."""
+OWN = ("run", "look", "eval", "measure", "samples", "translator", "alignment", "answerer", "asked", "compare")
+"""What the demo writes anew each time; the generated images, dates and shapes stay."""
 IMAGES = {"train": 6000, "val": 200, "test": 400}
 TRAINING = (
     "--system vit-nano --epochs 12 --batch-size 32 --lr 0.002 "
@@ -32,6 +34,11 @@ DATES = (
     "--system seq2seq --vocabulary characters --epochs 4 --batch-tokens 3000 --lr 0.006 --label-smoothing 0 "
     "--ema 0.99 --option score=additive --option embedding=32 --option hidden=96 --option dropout=0"
 )
+SHAPES = "--kinds colour,shape,exists,count --train 3000 --val 150 --test 300"
+QUESTIONS = (
+    "--system vqa-stacked --epochs 18 --batch-size 64 --lr 0.003 --warmup 0.05 --ema 0.99 --option width=96 "
+    "--option dropout=0"
+)
 LOOKED_AT = 4  # images of each defect
 SHOWN = 40  # dates on the page
 WRITTEN = ("2026년 11월 22일 일요일", "Sunday, 22 November 2026")
@@ -43,12 +50,13 @@ def command(
     epochs: Annotated[int | None, typer.Option(help="Of the training.", min=1, show_default=False)] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
 ) -> None:
-    """Train a ViT on generated images and a translator on generated dates; evaluate, look, measure, and report."""
+    """Train on generated images, dates and questions; evaluate, look, measure, compare, and report."""
     _make_room(folder)
     demo = Demo(folder, [] if threads is None else ["--threads", str(threads)])
     more = [] if epochs is None else ["--epochs", str(epochs)]
     demo.classify(more)
     demo.translate(more)
+    demo.answer(more)
     demo.compare()
     report = demo.report()
     typer.echo(f"report: {report.resolve()}")
@@ -102,6 +110,16 @@ class Demo:
         """The model trained on them."""
         return self.folder / "translator"
 
+    @property
+    def shapes(self) -> Path:
+        """The generated shapes, with questions."""
+        return self.folder / "shapes"
+
+    @property
+    def answerer(self) -> Path:
+        """The model trained on them."""
+        return self.folder / "answerer"
+
     def classify(self, more: list[str]) -> None:
         """Images: generate, train, evaluate, look, measure."""
         counts = [word for part, count in IMAGES.items() for word in (f"--{part}", count)]
@@ -126,6 +144,24 @@ class Demo:
         self.step("translate page", "translate", self.translator, lines, "--pieces", "--show", page)
         gold = ("--alignments", self.dates / "test.chars.align", "--characters", "--method", "attention")
         self.step("measure dates", "measure", self.translator, self.dates / "test.tsv", *gold)
+
+    def answer(self, more: list[str]) -> None:
+        """Questions about shapes: generate, train, evaluate, ask, measure."""
+        self.step("sample shapes", "sample", "shapes", self.shapes, *SHAPES.split())
+        images = ("--images", self.shapes / "images")
+        self.step("train questions", "train", self.shapes, *images, *QUESTIONS.split(), *more, "--out", self.answerer)
+        self.step("eval questions", "eval", self.answerer)
+        asked = [row["question"] for row in self.questions]
+        image = self.shapes / "images" / self.questions[0]["image"]
+        self.step("ask", "ask", self.answerer, image, *asked, "--out", self.folder / "asked")
+        self.step("measure questions", "measure", self.answerer, "--masks", self.shapes / "masks")
+
+    @cached_property
+    def questions(self) -> list[dict[str, str]]:
+        """All questions about the first of the test images, with their answers."""
+        with (self.shapes / "test.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [row for row in rows if row["image"] == rows[0]["image"]]
 
     def compare(self) -> None:
         """The generated images again: every mechanism for a short while."""
@@ -167,11 +203,16 @@ class Demo:
             "with seams, screws, labels and marks that mean nothing. A small Vision Transformer learns to tell them "
             "apart from class labels only; the masks are used to judge it, never to train it. Then generated dates, as "
             "people write them in Korean and English: a recurrent network with additive attention learns to write them "
-            f"in one way, and which character it looked at is compared with the truth. All steps took {total:.0f} s."
+            "in one way, and which character it looked at is compared with the truth. Then questions about coloured "
+            "shapes in both languages: the question decides which of them is looked at. All steps took "
+            f"{total:.0f} s."
         )
         path = self.folder / "index.html"
         write_report(
-            path, "Does it look at what matters?", lead, [*self._of_images(), *self._of_dates(), self._of_comparison()]
+            path,
+            "Does it look at what matters?",
+            lead,
+            [*self._of_images(), *self._of_dates(), *self._of_questions(), self._of_comparison()],
         )
         return path
 
@@ -244,6 +285,36 @@ class Demo:
             ),
         ]  # fmt: skip
 
+    def _of_questions(self) -> list[Section]:
+        from jumok.views.report import Section
+
+        evaluation = json.loads((self.answerer / "eval" / "eval.json").read_text("utf-8"))
+        measured = json.loads((self.answerer / "measure" / "measure.json").read_text("utf-8"))
+        low, high = evaluation["accuracy_95"]
+        card = [(self.answerer / "card.md", "the run's card"), (self.answerer / "metrics.csv", "metrics per epoch")]
+        told = [f"{row['question']} (the truth: {row['answer']})" for row in self.questions]
+        shown = [self.folder / "asked" / f"{number}.png" for number in range(1, len(told) + 1)]
+        return [
+            Section(
+                "Train on questions", f"{self.seconds['train questions']:.0f} s, in English and Korean.",
+                self.commands["train questions"], [_answered(evaluation["accuracy"], low, high)], links=card,
+            ),
+            Section(
+                "Ask",
+                "Four questions about one image: what is looked at depends on what is asked. On the page, hover a word "
+                "to see where that word looked.",
+                self.commands["ask"], pictures=list(zip(shown, told, strict=True)),
+                links=[(self.folder / "asked" / "index.html", "open the interactive page")],
+            ),
+            Section(
+                "Measure the looks",
+                f"{measured['summary']}. Maps of two questions about one image: {measured['agreement']['summary']}",
+                self.commands["measure questions"], _pointing(measured),
+                [(self.answerer / "measure" / "measure.png", "Beside maps that know nothing of the question")],
+                [(self.answerer / "measure" / "measure.json", "all figures")],
+            ),
+        ]  # fmt: skip
+
     def _of_comparison(self) -> Section:
         from jumok.views.report import Section
 
@@ -276,6 +347,12 @@ def _accuracy(share: float, low: float, high: float) -> Figure:
     from jumok.views.report import Figure
 
     return Figure("test accuracy", f"{share:.1%}", f"95 % interval {low:.1%} to {high:.1%}")
+
+
+def _answered(share: float, low: float, high: float) -> Figure:
+    from jumok.views.report import Figure
+
+    return Figure("questions answered rightly", f"{share:.1%}", f"95 % interval {low:.1%} to {high:.1%}")
 
 
 def _pointing(measured: dict[str, Any]) -> list[Figure]:

@@ -71,23 +71,21 @@ def select(run: QuestionRun, files: Sequence[Path], images: Path | None, split: 
     Raises:
         JumokError: questions that cannot be read, or none in that part.
     """
-    from jumok.data.question_parts import read_question_parts
     from jumok.data.questions import read_questions
     from jumok.tasks.answer.prepare import find
 
     data, seed = run.config.data, run.config.training.seed
     folder = images or Path(data.images or "")
-    if files and not files[0].is_dir():
+    own = not files or tuple(str(path.resolve()) for path in files) == data.questions
+    if not own and not files[0].is_dir():
         if split not in ("auto", "all"):
             raise JumokError("files other than the run's own are judged whole: leave out --split")
         return read_questions(files, folder, lowercase=data.lowercase), "all"
     if split == "all":
         raise JumokError("all parts together are not judged: choose --split test, val or train, or give a file")
     part = "test" if split == "auto" else split
-    if files:
-        found = read_question_parts(files, folder, lowercase=data.lowercase, seed=seed)
-    else:
-        found = find(data.model_copy(update={"images": str(folder)}), seed)
+    given = {} if own else {"questions": tuple(map(str, files)), "val_questions": (), "test_questions": ()}
+    found = find(data.model_copy(update={"images": str(folder), **given}), seed)
     if not len(found[part]):
         raise JumokError(f"there are no {part} questions: choose another --split, or give a file of questions")
     return found[part], part
@@ -110,9 +108,10 @@ def as_table(report: Evaluation) -> str:
 def table(report: Evaluation) -> Table:
     """The accuracy of each kind of question."""
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table("kind", "questions", "accuracy", "95 % interval")
     for row in report.by_kind():
         low, high = row["95"]
-        shown.add_row(row["kind"], f"{row['questions']:,}", f"{row['accuracy']:.1%}", f"{low:.1%} to {high:.1%}")
+        shown.add_row(Text(row["kind"]), f"{row['questions']:,}", f"{row['accuracy']:.1%}", f"{low:.1%} to {high:.1%}")
     return shown

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.attention import AttentionMap
+    from jumok.data.question_masks import QuestionMasks
     from jumok.data.questions import QuestionSet
     from jumok.measures.agreement import Agreement
     from jumok.measures.localisation import LocalisationMeter
@@ -59,11 +60,11 @@ def measure_questions(
     chosen, part = select(trained, files, images, split)
     measuring = Measuring.begin(trained, chosen, masks, tuple(dict.fromkeys(methods)), tolerance, seed)
     measuring.go(batch_size, console)
-    report, agreement = measuring.meter.report(), measuring.agreement.report()
+    report, agreement = measuring.meter.report(noun="questions"), measuring.agreement.report()
     about = {"run": str(run), "split": part, "masks": str(masks), **report.to_dict(), "agreement": agreement.to_dict()}
     write_atomically(out / "measure.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     draw_scores(report, out / "measure.png")
-    console.print(report.summary().replace(" images;", " questions;", 1), markup=False)
+    console.print(report.summary(), markup=False)
     console.print(table(report.header(), report.rows()))
     for line in (*verdicts(report), agreement.summary()):
         console.print(line, markup=False)
@@ -76,7 +77,7 @@ class Measuring:
 
     run: QuestionRun
     questions: QuestionSet
-    masks: Path
+    masks: QuestionMasks
     methods: tuple[str, ...]
     meter: LocalisationMeter
     agreement: Agreement
@@ -90,17 +91,12 @@ class Measuring:
         Raises:
             JumokError: no folder of masks, or questions that name none.
         """
+        from jumok.data.question_masks import QuestionMasks
         from jumok.measures.agreement import Agreement
         from jumok.measures.localisation import LocalisationMeter
 
-        if not masks.is_dir():
-            raise JumokError(f"no folder of masks at {masks}")
-        if not any(questions.masks):
-            raise JumokError(
-                f"the questions in {' and '.join(map(str, questions.files))} name no masks: give them a column `mask`"
-            )
         meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
-        return Measuring(run, questions, masks, methods, meter, Agreement(seed=seed))
+        return Measuring(run, questions, QuestionMasks(masks, questions), methods, meter, Agreement(seed=seed))
 
     def go(self, size: int, console: Console) -> None:
         """Ask everything about every image, some questions at a time."""
@@ -127,7 +123,7 @@ class Measuring:
         main = next(iter(maps[0]))
         name = str(self.questions.images[image])
         for place, number in enumerate(numbers):
-            mask = self._mask(number, picture)
+            mask = self.masks.get(number, *picture.shape[1:])
             rest = torch.stack([each[main].weights for at, each in enumerate(maps) if at != place])
             blind = _like(maps[place][main], rest.mean(0))
             self.meter.add(picture, mask, maps[place], baselines={BLIND: blind}, name=name)
@@ -163,20 +159,6 @@ class Measuring:
             if method not in looked.looks:
                 raise JumokError(f"this model has no look {method!r}: {suggest(method, looked.looks)}")
         return {name: looked.looks[name] for name in self.methods or looked.looks}
-
-    def _mask(self, number: int, picture: Tensor) -> Tensor | None:
-        """What a question is about; None where it is about nothing in the image."""
-        from jumok.data.masks import read_mask
-        from jumok.files import inside
-
-        name = self.questions.masks[number]
-        if not name:
-            return None
-        mask = read_mask(inside(self.masks, name))
-        if mask.shape != picture.shape[1:]:
-            got, wanted = (" x ".join(map(str, shape)) for shape in (mask.shape, picture.shape[1:]))
-            raise JumokError(f"the mask {name} has {got} pixels, its image {wanted}: wanted the same size")
-        return mask
 
 
 def _like(found: AttentionMap, weights: Any) -> AttentionMap:

@@ -45,14 +45,24 @@ def shapes(
     train: Annotated[int, typer.Option(help="Images to train on.")] = 3000,
     val: Annotated[int, typer.Option(help="Images to validate on.")] = 300,
     test: Annotated[int, typer.Option(help="Images to test on.")] = 500,
-    questions: Annotated[int, typer.Option(help="Questions about each image, 1 to 7.")] = 6,
+    questions: Annotated[
+        int | None,
+        typer.Option(help="Questions about each image, 1 to 7 (default 6, or all kinds).", show_default=False),
+    ] = None,
+    kinds: Annotated[
+        str,
+        typer.Option(
+            help="Kinds of questions, with commas between: colour, shape, exists, count, beside, closest, farthest."
+        ),
+    ] = "all",
 ) -> None:
     """Write images of coloured shapes and questions about them in English and Korean, with masks of what is asked."""
+    from jumok.data.shape_questions import KINDS
     from jumok.data.shape_samples import write_shapes
 
-    write_shapes(folder, seed=seed, size=size, train=train, val=val, test=test, questions=questions)
-    images = train + val + test
-    typer.echo(f"{images} images in {folder / 'images'}, {images * questions} questions in {folder}, masks beside them")
+    chosen = KINDS if kinds == "all" else [kind.strip() for kind in kinds.split(",") if kind.strip()]
+    write_shapes(folder, seed=seed, size=size, train=train, val=val, test=test, questions=questions, kinds=chosen)
+    typer.echo(f"{train + val + test} images in {folder / 'images'}, questions in {folder}, masks beside them")
     out = f"runs/{folder.resolve().name}"
     typer.echo(f"next: jumok train {folder} --images {folder / 'images'} --system vqa-stacked --out {out}")
 

@@ -88,7 +88,7 @@ def command(
     """Train a model on images, sentence pairs or questions; what was killed goes on with --resume RUN."""
     keep_freed()
     if resume is not None:
-        given = {"DATA": data, "--images": images, "--out": out, "--system": system}
+        given: dict[str, object] = {"DATA": data, "--images": images, "--out": out, "--system": system}
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
         _go_on(resume, settings)

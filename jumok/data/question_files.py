@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jumok.data.text import read_lines
+from jumok.data.text import LONE, read_lines
 from jumok.errors import JumokError, suggest
 
 __all__ = ["Asked", "read_files"]
@@ -112,25 +112,35 @@ def _jsonl(path: Path) -> Iterator[Asked]:
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise JumokError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise JumokError(f"{path}, line {number}: wanted keys and values, such as {{'image': 'a.png', ...}}")
         _check_columns(Path(f"{path}, line {number}:"), list(row))
         yield Asked(
-            str(row["image"]),
-            str(row["question"]),
-            _several(row.get("answers", row.get("answer"))),
-            str(row.get("kind") or ""),
-            str(row.get("mask") or ""),
+            _text(row["image"]),
+            _text(row["question"]),
+            _parted(row["answers"]) if "answers" in row else _several(row["answer"]),
+            _text(row.get("kind")),
+            _text(row.get("mask")),
         )
+
+
+def _text(value: Any) -> str:
+    """What JSON holds, as a text that a file can hold; null is none."""
+    return "" if value is None else LONE.sub("?", str(value))
+
+
+def _parted(value: Any) -> tuple[str, ...]:
+    """Several answers, as a list or as a text with bars."""
+    return _several(value.split(BETWEEN) if isinstance(value, str) else value)
 
 
 def _several(value: Any) -> tuple[str, ...]:
     """One answer or a list of them, each a text or a number or, as in VQA, {"answer": text}."""
     values: Iterable[Any] = value if isinstance(value, list) else [value]
     texts = (each.get("answer") if isinstance(each, dict) else each for each in values)
-    return tuple(str(text) for text in texts if text is not None and str(text).strip())
+    return tuple(text for each in texts if (text := _text(each)).strip())
 
 
 READERS: dict[str, Callable[[Path], Iterator[Asked]]] = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl}
@@ -154,10 +164,10 @@ def _vqa(paths: Sequence[Path]) -> Iterator[Asked]:
         prefix = f"COCO_{subtype}_" if subtype else ""
         for row in asked["questions"]:
             note = by_number.get(row["question_id"], {})
-            name = str(row.get("image") or f"{prefix}{int(row['image_id']):012d}.jpg")
+            name = _text(row.get("image") or f"{prefix}{int(row['image_id']):012d}.jpg")
             answers = _several(note.get("answers") or note.get("multiple_choice_answer"))
-            yield Asked(name, str(row["question"]), answers, str(note.get("question_type", "")))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            yield Asked(name, _text(row["question"]), answers, _text(note.get("question_type")))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise JumokError(f"{path} is not of VQA's form ({type(error).__name__}: {error})") from None
 
 
@@ -165,12 +175,12 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_JSON:
             raise JumokError(f"{path} is larger than {MOST_JSON >> 30} GiB: give a part of it, as .jsonl")
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise JumokError(f"no such file: {path}") from None
     except OSError as error:
         raise JumokError(f"cannot read {path}: {error.strerror or error}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise JumokError(f"{path} is not JSON ({error})") from None
     if not isinstance(found, dict):
         raise JumokError(f"{path} holds no 'questions' and no 'annotations': wanted the files of VQA")

@@ -32,10 +32,7 @@ class QuestionMasks:
         self.marked = tuple(number for number, name in enumerate(questions.masks) if name)
         """The questions that have one."""
         if not self.marked:
-            raise JumokError(
-                f"none of {len(questions):,} questions names a mask: give a file with the column 'mask', or leave out "
-                "--masks"
-            )
+            raise JumokError(f"none of {len(questions):,} questions names a mask: give a file with the column 'mask'")
         for number in self.marked:
             self._find(number)
 

@@ -49,8 +49,7 @@ def read_question_parts(
     missing = [part for part in PARTS if part not in read]
     if missing:
         read |= split_questions(read["train"], parts=missing, shares=shares, seed=seed)
-    else:
-        read |= {part: _with_overlap(read["train"], read[part], part) for part in ("val", "test")}
+    read |= {part: _with_overlap(read["train"], read[part], part) for part in ("val", "test") if part not in missing}
     return {part: read[part] for part in PARTS}
 
 

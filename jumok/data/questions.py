@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +20,8 @@ __all__ = ["QuestionSet", "answer_form", "read_questions", "soft_scores", "split
 MOST_QUESTIONS = 20_000_000
 NAMED = 3
 """So many of what is missing are named."""
+LONGEST_NAMED = 120
+"""So many characters of a name are told."""
 SHARES = (0.8, 0.1, 0.1)
 ARTICLES = frozenset({"a", "an", "the"})
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -75,7 +79,7 @@ class QuestionSet:
         """What changes when a question is added, removed, changed or moved, or asked about another image."""
         digest = hashlib.sha256()
         for number, (question, answers) in enumerate(zip(self.questions, self.answers, strict=True)):
-            row = (self.image_of(number).name, question, *answers)
+            row = (*self.image_of(number).parts[-2:], question, *answers)
             digest.update(("\t".join(row) + "\n").encode(errors="surrogateescape"))
         return digest.hexdigest()[:32]
 
@@ -193,20 +197,29 @@ def _find(names: set[str], root: Path) -> dict[str, Path | None]:
         pure = PurePosixPath(name)
         if pure.is_absolute() or PureWindowsPath(name).drive or ".." in pure.parts:
             raise JumokError(f"the image {name!r} leads out of {root}: name images by their place in the folder")
-    paths = {name: root / name for name in names}
-    return {name: path if path.is_file() else None for name, path in paths.items()}
+    return {name: _place(name, root) for name in names}
+
+
+def _place(name: str, root: Path) -> Path | None:
+    """Where an image lies; on disk its name may be composed or not, as the machine that packed it has it."""
+    forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
+    return next((root / form for form in forms if os.path.isfile(root / form)), None)  # noqa: PTH113 (raises nothing)
 
 
 def _nothing(files: Sequence[Path], images: Path, skipped: Mapping[str, int], missing: Sequence[str]) -> str:
     reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count) or "it is empty"
-    hint = f"; is {images} the folder that {missing[0]!r} lies in?" if missing else ""
+    hint = f"; is {images} the folder that {_brief(missing[0])!r} lies in?" if missing else ""
     return f"no question with an answer and an image in {' and '.join(map(str, files))} ({reasons}){hint}"
 
 
 def _missing(names: Sequence[str], images: Path) -> Iterator[str]:
     if names:
         more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-        yield f"not in {images}: {', '.join(names[:NAMED])}{more}"
+        yield f"not in {images}: {', '.join(map(_brief, names[:NAMED]))}{more}"
+
+
+def _brief(name: str) -> str:
+    return name if len(name) <= LONGEST_NAMED else name[: LONGEST_NAMED - 3] + "..."
 
 
 # -- splitting ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -67,10 +67,10 @@ class Fact(NamedTuple):
     shape: str = ""
 
 
-def wishes(draw: Random, number: int, count: int) -> list[Wish]:
+def wishes(draw: Random, number: int, count: int, kinds: Sequence[str] = KINDS) -> list[Wish]:
     """What the questions about the image of this number are to be: all of different kinds, the kinds taking turns."""
-    kinds = [KINDS[(number * count + place) % len(KINDS)] for place in range(count)]
-    return [_wish(draw, kind, LANGUAGES[(number + place) % len(LANGUAGES)]) for place, kind in enumerate(kinds)]
+    chosen = [kinds[(number * count + place) % len(kinds)] for place in range(count)]
+    return [_wish(draw, kind, LANGUAGES[(number + place) % len(LANGUAGES)]) for place, kind in enumerate(chosen)]
 
 
 def _wish(draw: Random, kind: str, language: str) -> Wish:

@@ -16,11 +16,13 @@ from PIL import Image
 from jumok.data.samples import SPLITS, check_numbers, write_pictures
 from jumok.data.shape_questions import ASLANT, FARTHER, KINDS, NEARER, Question, Wish, compose, wishes
 from jumok.data.shapes import Scene, picture
-from jumok.errors import JumokError
+from jumok.errors import JumokError, suggest
 
 FORMAT = "jumok-shapes/1"
 COLUMNS = ("image", "question", "answer", "kind", "language", "mask")
 MASKED = ("val", "test")
+USUAL = 6
+"""So many questions are asked about an image where nobody says how many."""
 README = """# Coloured shapes, with questions
 
 Four to six objects on a pale wall, each of one of six colours and one of five shapes, no two alike in both. Nothing was
@@ -71,7 +73,8 @@ def write_shapes(
     train: int = 3000,
     val: int = 300,
     test: int = 500,
-    questions: int = 6,
+    questions: int | None = None,
+    kinds: Sequence[str] = KINDS,
 ) -> None:
     """Write images of coloured shapes and questions about them, the half in English, the half in Korean.
 
@@ -80,25 +83,34 @@ def write_shapes(
     question is about; the column is empty where there are none (an object that is not there, a count of 0), and for
     train. To each question's text, all answers are about as likely.
 
-    An image and its questions depend on seed, size, part, its number and the number of questions only: a larger set
-    starts with the smaller one. A folder that already holds this very sample is kept; one that was left half written
-    is completed.
+    An image and its questions depend on seed, size, part, its number, the number of questions and their kinds only: a
+    larger set starts with the smaller one. A folder that already holds this very sample is kept; one that was left half
+    written is completed.
 
     Args:
         folder: new, empty, or holding this sample.
         seed: 0 or more.
         size: height and width of each image in pixels, 32 to 1024.
         train, val, test: images in each part, 1 or more.
-        questions: about each image, 1 to 7, all of different kinds.
+        questions: about each image, all of different kinds. None: 6, or one of each kind where there are fewer.
+        kinds: of questions, among `KINDS`.
     Raises:
-        JumokError: a number out of its range, a folder that holds something else, or one that cannot be written.
+        JumokError: a number out of its range, a kind that is not known, a folder that holds something else, or one that
+            cannot be written.
     """
     counts = {"train": train, "val": val, "test": test}
     check_numbers(seed, size, counts, 1, "to ask about")
-    if not 1 <= questions <= len(KINDS):
-        raise JumokError(f"1 to {len(KINDS)} questions can be asked about an image, one of each kind: got {questions}")
-    about = {"format": FORMAT, "seed": seed, "size": size, **counts, "questions": questions}
-    parts = {part: [_Item(seed, part, number, questions) for number in range(count)] for part, count in counts.items()}
+    for kind in kinds:
+        if kind not in KINDS:
+            raise JumokError(f"no kind of question {kind!r}: {suggest(kind, KINDS)}")
+    kinds = tuple(kind for kind in KINDS if kind in kinds)
+    asked = min(USUAL, len(kinds)) if questions is None else questions
+    if not 1 <= asked <= len(kinds):
+        raise JumokError(f"1 to {len(kinds)} questions can be asked about an image, one of each kind: got {asked}")
+    about = {"format": FORMAT, "seed": seed, "size": size, **counts, "questions": asked, "kinds": list(kinds)}
+    parts = {
+        part: [_Item(seed, part, number, asked, kinds) for number in range(count)] for part, count in counts.items()
+    }
     write_pictures(
         Path(folder),
         about,
@@ -117,6 +129,7 @@ class _Item:
     part: str
     number: int
     count: int
+    kinds: tuple[str, ...]
 
     @cached_property
     def _draw(self) -> Random:
@@ -124,7 +137,7 @@ class _Item:
 
     @cached_property
     def wishes(self) -> list[Wish]:
-        return wishes(self._draw, self.number, self.count)
+        return wishes(self._draw, self.number, self.count, self.kinds)
 
     @cached_property
     def content(self) -> tuple[Scene, list[Question]]:

@@ -173,12 +173,13 @@ class LocalisationMeter:
             if before != now:
                 raise JumokError(f"the {what} changed from {before} to {now}: wanted the same for every image")
 
-    def report(self, *, resamples: int = 2000, level: float = 0.95) -> Report:
+    def report(self, *, resamples: int = 2000, level: float = 0.95, noun: str = "images") -> Report:
         """The means over all images so far, with bootstrap intervals over the images.
 
         Args:
             resamples: of the bootstrap.
             level: the share of resampled means that each interval holds.
+            noun: what was scored: images, or questions about them.
         Raises:
             JumokError: no image with a mask was added.
         """
@@ -208,6 +209,7 @@ class LocalisationMeter:
             level=level,
             resamples=resamples,
             seed=self._seed,
+            noun=noun,
         )
 
 

@@ -53,6 +53,7 @@ class Report:
         empty, full: how many were left out because their mask marks nothing, or everything.
         tolerance: of the pointing game, in pixels.
         level, resamples, seed: of the bootstrap intervals.
+        noun: what was scored, for `summary`.
     """
 
     methods: tuple[Localisation, ...]
@@ -67,6 +68,7 @@ class Report:
     level: float
     resamples: int
     seed: int
+    noun: str = "images"
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
@@ -94,7 +96,7 @@ class Report:
             if count
         ]
         parts = [
-            f"{self.images} images",
+            f"{self.images:,} {self.noun}",
             f"masks cover {self.area:.1%} of an image",
             f"pointing tolerance {self.tolerance} px",
             f"{self.level:.0%} bootstrap intervals",

@@ -133,6 +133,8 @@ class MultiHead(nn.Module):
         are then neither copied nor their gradients added up. Otherwise each example has its own copy, and its own row
         for who watches.
         """
+        if of.shape != tokens.shape[:1] or of.dtype != torch.int64:
+            raise JumokError(f"of is {of.dtype} of shape {tuple(of.shape)}, wanted int64 of ({len(tokens)},)")
         query, (key, value) = self.project_query(tokens), self.project_memory(memory)
         dropout = self.dropout if self.training else 0.0
         if not self.training or mask is not None:

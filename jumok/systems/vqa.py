@@ -18,28 +18,26 @@ state of a question that an LSTM read is the sum of its words' states, weighted 
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from jumok.attention import One, Patches, Tokens
+from jumok.attention import Patches, Tokens
 from jumok.errors import JumokError
 from jumok.mechanisms.additive import Additive
 from jumok.mechanisms.dropout import Dropout
 from jumok.mechanisms.linear import Linear
-from jumok.mechanisms.multi_head import MultiHead
-from jumok.mechanisms.recurrent import start_layer
 from jumok.mechanisms.together import Together
 from jumok.recorder import report, unseen, watched
 from jumok.symbols import EOS, PAD, UNK
-from jumok.systems.resnet import check_pixels, convolution
-from jumok.systems.vit import MLP, resize_positions, start
+from jumok.systems.resnet import check_pixels
+from jumok.systems.vit import start
+from jumok.systems.vqa_parts import READERS, Block, Eye, Places, Question
 
 __all__ = ["NAMED", "VQA", "Places", "Question", "VQAConfig"]
 
@@ -110,6 +108,8 @@ class VQAConfig(BaseModel):
     def grid(self) -> tuple[int, int]:
         """How many places an image of `image_size` has: (rows, columns)."""
         height, width = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+        if self.eye == "patches":  # what does not fill one is cut off
+            return height // self.side, width // self.side
         return -(-height // self.side), -(-width // self.side)
 
     @model_validator(mode="after")
@@ -118,34 +118,9 @@ class VQAConfig(BaseModel):
             raise JumokError(f"heads {self.heads} do not divide width {self.width}: choose a divisor")
         if self.eye == "convolutions" and self.side & (self.side - 1):
             raise JumokError(f"convolutions halve the image until it has places: patch {self.side} is no power of 2")
+        if not min(self.grid):
+            raise JumokError(f"image_size {self.image_size} is smaller than one patch of {self.side}")
         return self
-
-
-class Places(NamedTuple):
-    """What the eye made of images.
-
-    Args:
-        states: (images, places, width), row by row.
-        rows, columns: of the grid.
-    """
-
-    states: Tensor
-    rows: int
-    columns: int
-
-
-class Question(NamedTuple):
-    """What the reader made of questions.
-
-    Args:
-        states: (questions, words, width), of each word, the start sign first.
-        whole: (questions, width), of the question.
-        real: (questions, words) bool, False at padding.
-    """
-
-    states: Tensor
-    whole: Tensor
-    real: Tensor
 
 
 class VQA(nn.Module):
@@ -180,8 +155,10 @@ class VQA(nn.Module):
         Raises:
             JumokError: pixels of another kind or shape, ids that are no questions, or numbers that do not fit.
         """
+        places, question = self.see(pixels), self.read(questions)
         pairs = self._pairs(len(pixels), len(questions)) if pairs is None else pairs
-        return self.answer(self.see(pixels), self.read(questions), pairs)
+        _check_pairs(pairs, len(pixels), len(questions))
+        return self.answer(places, question, pairs)
 
     def see(self, pixels: Tensor) -> Places | None:
         """Look at images, once for all questions; None where the model sees none."""
@@ -217,113 +194,6 @@ class VQA(nn.Module):
             raise JumokError(f"got {images} images and {questions} questions: wanted as many, or pairs of them")
         device = next(self.parameters()).device
         return torch.arange(images, device=device)[:, None].expand(-1, 2)
-
-
-# -- the eye ------------------------------------------------------------------------------------
-
-
-class Eye(nn.Module):
-    """Pixels to places with positions, and what each place learns of the others."""
-
-    def __init__(self, config: VQAConfig) -> None:
-        super().__init__()
-        self.stem = STEMS[config.eye](config)
-        self.position = nn.Parameter(torch.empty(1, config.width, *config.grid))
-        nn.init.trunc_normal_(self.position, std=0.02)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.eye_layers))
-        self.norm = nn.LayerNorm(config.width)
-
-    def forward(self, pixels: Tensor) -> Places:
-        """(images, 3, height, width) to places."""
-        if pixels.device.type == "cpu":  # where convolutions are faster so
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        features = self.stem(pixels)
-        rows, columns = features.shape[2:]
-        states = (features + resize_positions(self.position, rows, columns)).flatten(2).transpose(1, 2).contiguous()
-        for block in self.blocks:
-            states = block(states)
-        return Places(self.norm(states), rows, columns)
-
-
-def convolutions(config: VQAConfig) -> nn.Sequential:
-    """3 x 3 convolutions, narrow at first, of which every other one halves the image."""
-    steps = max(config.side.bit_length() - 1, 1)
-    widths = [max(config.width >> (steps - 1 - step), 16) for step in range(steps - 1)]
-    layers: list[nn.Module] = []
-    for size_in, size in itertools.pairwise([3, *widths, config.width]):
-        stride = 2 if config.side > 1 else 1
-        layers += [convolution(size_in, size, 3, stride), nn.BatchNorm2d(size), nn.ReLU()]
-        layers += [convolution(size, size, 3), nn.BatchNorm2d(size), nn.ReLU()]
-    return nn.Sequential(*layers)
-
-
-def patches(config: VQAConfig) -> nn.Conv2d:
-    """Patches, each mapped to a place by one linear map."""
-    return nn.Conv2d(3, config.width, config.side, stride=config.side)
-
-
-STEMS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"convolutions": convolutions, "patches": patches}
-
-
-# -- readers ------------------------------------------------------------------------------------
-
-
-class LSTMReader(nn.Module):
-    """Word after word; the whole is the sum of the words' states, weighted by how much the last one looks at them."""
-
-    def __init__(self, config: VQAConfig) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(config.words, config.width, padding_idx=PAD)
-        self.lstm = nn.LSTM(config.width, config.width, batch_first=True)
-        u1, u3, *biases = self.lstm.all_weights[0]
-        start_layer("lstm", u1, u3, *biases)
-        self.norm = nn.LayerNorm(config.width)
-        self.look = Additive(config.width, config.width, config.width)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(self, ids: Tensor) -> Question:
-        """(questions, words) to their states."""
-        real = ids != PAD
-        states = self.norm(self.lstm(self.dropout(self.embedding(ids)))[0])
-        last = states[torch.arange(len(ids), device=ids.device), real.sum(1) - 1]
-        with unseen():
-            words = real & ((real.sum(1, keepdim=True) == 1) | (torch.arange(ids.shape[1], device=ids.device) > 0))
-            weights = self.look.weights(last[:, None], self.look.project_keys(states), words)
-        if watched():
-            report(weights, (One("question"), Tokens.numbered(ids.shape[1])))
-        return Question(states, torch.bmm(weights, states)[:, 0], real)
-
-
-class TransformerReader(nn.Module):
-    """All words at once; the whole is the state of the start sign."""
-
-    def __init__(self, config: VQAConfig) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(config.words, config.width, padding_idx=PAD)
-        self.position = nn.Parameter(torch.empty(config.longest, config.width))
-        nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
-        nn.init.trunc_normal_(self.position, std=0.02)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(self, ids: Tensor) -> Question:
-        """(questions, words) to their states."""
-        if ids.shape[1] > len(self.position):
-            raise JumokError(
-                f"a question has {ids.shape[1]} tokens, the start sign counted, and this model reads "
-                f"{len(self.position)}: shorten it"
-            )
-        real = ids != PAD
-        words = self.embedding(ids) * math.sqrt(self.position.shape[1])
-        states = self.dropout(words + self.position[: ids.shape[1]])
-        for block in self.blocks:
-            states = block(states, real)
-        states = self.norm(states)
-        return Question(states, states[:, 0], real)
-
-
-READERS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"lstm": LSTMReader, "transformer": TransformerReader}
 
 
 # -- fusions ------------------------------------------------------------------------------------
@@ -385,7 +255,8 @@ class CrossAttention(Fusion):
 
     def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
         """Read on, with the image in sight."""
-        states, real = question.states[pairs[:, 1]], question.real[pairs[:, 1]]
+        whole = torch.cat([question.whole[:, None], question.states[:, 1:]], 1)  # at the start sign stands the whole
+        states, real = whole[pairs[:, 1]], question.real[pairs[:, 1]]
         *blocks, last = self.blocks
         for block in blocks:
             states = block(states, real, places.states, pairs[:, 0])
@@ -439,47 +310,7 @@ FUSIONS: Mapping[str, type[Fusion]] = {
 }
 
 
-# -- parts --------------------------------------------------------------------------------------
-
-
-class Block(nn.Module):
-    """Self-attention, cross-attention where it is wanted, and an MLP, each beside a path that leaves the tokens."""
-
-    def __init__(self, config: VQAConfig, across: bool = False) -> None:
-        super().__init__()
-        width = config.width
-        self.norm1, self.attn = nn.LayerNorm(width), MultiHead(width, config.heads)
-        self.norm2 = nn.LayerNorm(width) if across else None
-        self.cross = MultiHead(width, config.heads) if across else None
-        self.norm3, self.mlp = nn.LayerNorm(width), MLP(width, 4 * width, config.dropout)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(
-        self,
-        tokens: Tensor,
-        real: Tensor | None = None,
-        memory: Tensor | None = None,
-        of: Tensor | None = None,
-        queries: int | None = None,
-    ) -> Tensor:
-        """(batch, tokens, width) to the same; where `queries` is given, to the first so many tokens only.
-
-        Args:
-            tokens: who looks.
-            real: (batch, tokens) bool, False at padding. None: all are.
-            memory: (images, places, width).
-            of: (batch,), which image the tokens look at.
-        """
-        normed = self.norm1(tokens)
-        if queries is None:
-            looked = self.attn(normed, mask=real)
-        else:
-            tokens, looked = tokens[:, :queries], self.attn(normed[:, :queries], normed, mask=real)
-        tokens = tokens + self.dropout(looked)
-        if self.cross is not None and self.norm2 is not None:
-            tokens = tokens + self.dropout(self.cross(self.norm2(tokens), memory, of=of))
-        changed: Tensor = tokens + self.mlp(self.norm3(tokens))
-        return changed
+# -- the answer and the checks -------------------------------------------------------------------
 
 
 class Head(nn.Module):
@@ -506,3 +337,14 @@ def _check_ids(questions: Tensor, words: int) -> None:
         raise JumokError(f"ids from {int(low)} to {int(high)} go beyond this vocabulary of {words}")
     if not bool((questions[:, 0] != PAD).all()):
         raise JumokError("a question is empty: each begins with the start sign, and padding stands at its right")
+
+
+def _check_pairs(pairs: Tensor, images: int, questions: int) -> None:
+    if pairs.dim() != 2 or pairs.shape[1] != 2 or pairs.dtype != torch.int64 or not len(pairs):
+        raise JumokError(f"pairs are (asked, 2) of int64, got {pairs.dtype} of shape {tuple(pairs.shape)}")
+    low, image, question = torch.cat([pairs.min()[None], pairs.amax(0)]).tolist()
+    if low < 0 or image >= images or question >= questions:
+        raise JumokError(
+            f"pairs go from {low} to image {image} and question {question}, wanted numbers of {images} images and "
+            f"{questions} questions"
+        )

@@ -93,7 +93,7 @@ def test_only_what_is_to_be_looked_at_has_a_mask_and_none_for_training(sample):
 
 
 def test_the_folder_explains_itself(sample):
-    about = {"format": "jumok-shapes/1", "seed": 0, **SMALL, "questions": 6}
+    about = {"format": "jumok-shapes/1", "seed": 0, **SMALL, "questions": 6, "kinds": list(KINDS)}
     assert json.loads((sample / "sample.json").read_text()) == about
     readme = (sample / "README.md").read_text()
     assert all(f"| {kind} |" in readme for kind in KINDS)
@@ -371,3 +371,15 @@ def test_all_answers_of_a_kind_are_as_likely(scenes):
     # Nor does the name of the reference tell: the answer is its own as often as any other.
     assert abs(np.mean(same["colour"]) - 1 / 6) < 0.025
     assert abs(np.mean(same["shape"]) - 1 / 5) < 0.025
+
+
+def test_kinds_of_questions_can_be_chosen(tmp_path):
+    write_shapes(tmp_path, train=6, val=2, test=2, kinds=("count", "colour"))
+    with (tmp_path / "train.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["kind"] for row in rows} == {"colour", "count"}
+    assert len(rows) == 6 * 2  # one of each kind, where there are fewer than usual
+    with pytest.raises(JumokError, match="no kind of question 'colours': did you mean 'colour'"):
+        write_shapes(tmp_path / "other", kinds=("colours",))
+    with pytest.raises(JumokError, match="1 to 2 questions"):
+        write_shapes(tmp_path / "other", questions=3, kinds=("count", "colour"))

@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))  # `reproduce` is no part of the installed package
 
 from jumok.errors import JumokError
-from reproduce import korean_english, multi30k, translators
+from reproduce import korean_english, multi30k, trained_runs, translators
 from reproduce.translators import Recipe
 
 
@@ -50,14 +50,14 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, monkeypatch):
         called.append(words)
         raise StopHereError
 
-    monkeypatch.setattr(translators, "run", run)
+    monkeypatch.setattr(trained_runs, "run", run)
     for begun in (False, True):
         if begun:
             (tmp_path / "config.yaml").write_text("")
         with pytest.raises(StopHereError):
             translators.rows("test", Recipe("lstm", "--epochs 2"), [tmp_path / "data"], tmp_path, threads=2, seed=7)
     assert called[0][:4] == ["train", str(tmp_path / "data"), "--epochs", "2"]
-    assert called[0][-2:] == ["--seed", "7"]
+    assert called[0][-4:] == ["--seed", "7", "--threads", "2"]
     assert called[1] == ["train", "--resume", str(tmp_path), "--threads", "2"]
 
 

@@ -29,7 +29,7 @@ class Looked:
         question: as it was asked.
         words: of it.
         reply: the answers.
-        looks: by name, one row over the image; the most telling first; empty for a model that attends to no image.
+        looks: by name, one row over the image, in the order in which they are shown; empty where no image is attended.
         by_word: by some of these names, (words, places): where each word looked.
         weights: (1, words), how much each word mattered; None where nothing tells it.
     """
@@ -144,7 +144,7 @@ Found = tuple[Read, Patches | None]
 def _stacked(seen: Seen, target: Tensor) -> Found:
     """Each hop's own weights, of the question and of each word in its place."""
     hops = {f"hop {number}": seen[name] for number, name in enumerate(_named(seen, "fusion.hops"), 1)}
-    looks = {name: hop.weights[:, 0] for name, hop in reversed(hops.items())}
+    looks = {name: hop.weights[:, 0] for name, hop in hops.items()}
     by_piece = {name: hop.weights[:, 1:] for name, hop in hops.items()}
     return Read(looks, by_piece, _pooled(seen)), _grid(next(iter(hops.values())))
 
@@ -172,7 +172,8 @@ def _question(seen: Seen, target: Tensor) -> Found:
 
 
 def _image(seen: Seen, target: Tensor) -> Found:
-    found = seen.grad_cam(target, allow_empty=True)
+    # where places attend to each other on top of the feature map, it is the one before them
+    found = seen.grad_cam(target, "eye.stem" if _named(seen, "eye.blocks") else None, allow_empty=True)
     return Read({"grad-cam": found.weights[:, 0]}, scales={"grad-cam": found.scale}), _grid(found)
 
 

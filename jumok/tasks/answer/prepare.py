@@ -97,6 +97,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     parts = find(settings.data, settings.training.seed)
     answers = choose_answers(parts["train"], settings.data.answers)
     parts, unanswerable = _answerable(parts, answers)
+    _check_val(parts["val"], unanswerable["val"])
     size, why = choose_size(settings.data, parts["train"].images)
     words, report = build_vocabulary(
         settings.data.vocabulary,
@@ -212,6 +213,14 @@ def _answerable(
         rows = [row for row, score in enumerate(scores) if score]
         kept[part] = questions.select(rows) if part == "train" and lacking[part] else questions
     return kept, lacking
+
+
+def _check_val(val: QuestionSet, lacking: Sequence[str]) -> None:
+    if len(lacking) == len(val):
+        raise JumokError(
+            f"none of the {len(val):,} validation questions can be answered by the answers that training has, such as "
+            f"{lacking[0]!r}: no epoch would be better than another"
+        )
 
 
 def encode(parts: Mapping[str, QuestionSet], words: Vocabulary, longest: int) -> dict[str, list[list[int]]]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from jumok import systems
 from jumok.data.question_batches import padded
+from jumok.data.text import clean
 from jumok.data.vocabulary import Vocabulary, load_vocabulary
 from jumok.errors import JumokError
 from jumok.symbols import UNK
@@ -183,7 +184,7 @@ class QuestionRun(Run):
             raise JumokError("a question has no words: ask something")
         if tokens > self.longest:
             raise JumokError(
-                f"a question of {tokens} tokens is too long, wanted at most {self.longest}: {question[:60]}..."
+                f"a question of {tokens} tokens is too long, wanted at most {self.longest}: {clean(question)[:60]}..."
             )
 
 
