@@ -21,30 +21,30 @@ ABOUT = (
     "relational ones for other networks. Questions are sentences here, where theirs are bits."
 )
 SOURCE = "Santoro et al. 2017, 5.2: relation network above 94 %, CNN and MLP 63 % of the relational ones"
-COMMON = "--image-size 75 --batch-size 160 --warmup 0.02 --ema 0.998 --val-fraction 0.03 --option dropout=0"
+COMMON = "--image-size 75 --batch-size 640 --lr 0.001 --warmup 0.02 --ema 0.998 --val-fraction 0.03 --option dropout=0"
 GOALS = ((RELATIONAL, ">= 90"), (NON_RELATIONAL, ">= 98"))
 RECIPES = {
     "stacked": Recipe(
         "vqa-stacked",
-        f"--system vqa-stacked {COMMON} --epochs 24 --lr 0.002 --option width=96 --option hops=3 --option eye_layers=1",
+        f"--system vqa-stacked {COMMON} --epochs 40 --option width=96",
         goals=GOALS,
         published=((RELATIONAL, 94.0),),
         source=SOURCE,
     ),
     "transformer": Recipe(
         "vqa-transformer",
-        f"--system vqa-transformer {COMMON} --epochs 24 --lr 0.001 --option width=96 --option eye_layers=2",
+        f"--system vqa-transformer {COMMON} --epochs 36 --option width=96 --option eye_layers=2",
         goals=GOALS,
         published=((RELATIONAL, 94.0),),
         source=SOURCE,
     ),
     "concat": Recipe(
         "vqa-concat",
-        f"--system vqa-concat {COMMON} --epochs 24 --lr 0.002",
+        f"--system vqa-concat {COMMON} --epochs 24",
         published=((RELATIONAL, 63.0),),
         source=SOURCE,
     ),
-    "question": Recipe("vqa-question", f"--system vqa-question {COMMON} --epochs 2 --lr 0.002"),
+    "question": Recipe("vqa-question", f"--system vqa-question {COMMON} --epochs 2"),
 }
 QUICK = {"only": ["question"], "images": 401}
 

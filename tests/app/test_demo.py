@@ -12,6 +12,8 @@ from jumok.errors import JumokError
 def _small(monkeypatch):
     monkeypatch.setattr(demo, "IMAGES", {"train": 16, "val": 8, "test": 8})
     monkeypatch.setattr(demo, "TRAINING", "--system vit-nano --epochs 1 --option width=24 --option depth=2")
+    monkeypatch.setattr(demo, "SHAPES", "--kinds colour,exists --train 12 --val 4 --test 4")
+    monkeypatch.setattr(demo, "QUESTIONS", "--system vqa-stacked --epochs 1 --option width=16")
     monkeypatch.setattr(demo, "COMPARISON", "--systems cnn,ram --budget 1s --shown 2 --batch-size 8")
 
 
@@ -20,7 +22,7 @@ def test_the_demo_runs_every_step_and_writes_a_report(tmp_path):
     folder = tmp_path / "demo"
     cli.run(["demo", str(folder), "--threads", "1"])
     text = (folder / "index.html").read_text("utf-8")
-    for command in ("train", "eval", "look", "measure", "compare"):
+    for command in ("train", "eval", "look", "measure", "ask", "compare"):
         assert f"jumok {command} " in text
     accuracy = json.loads((folder / "eval" / "eval.json").read_text())["accuracy"]
     assert f"{accuracy:.1%}" in text
@@ -30,6 +32,11 @@ def test_the_demo_runs_every_step_and_writes_a_report(tmp_path):
     assert f"{pointing:.1%}" in text
     assert (folder / "look" / "index.html").is_file()
     assert (folder / "compare" / "index.html").is_file()
+    assert (folder / "asked" / "index.html").is_file()
+    answered = json.loads((folder / "answerer" / "eval" / "eval.json").read_text())["accuracy"]
+    assert f"{answered:.1%}" in text
+    blind = json.loads((folder / "answerer" / "measure" / "measure.json").read_text())["baselines"]["question-blind"]
+    assert f"{blind['pointing']['value']:.1%}" in text
     best = max(each["accuracy"] for each in json.loads((folder / "compare" / "compare.json").read_text())["systems"])
     assert f"{best:.1%}" in text
     before = (folder / "sample" / "sample.json").stat().st_mtime_ns
