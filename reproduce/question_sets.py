@@ -24,6 +24,7 @@ from PIL import Image
 
 from jumok.data.samples import write_pictures
 from jumok.errors import JumokError
+from jumok.files import write_atomically
 
 COLUMNS = ("image", "question", "answer", "kind", "detail")
 ANSWERS = {"yes": "yes-no", "no": "yes-no", "circle": "shape", "rectangle": "shape", "triangle": "shape"}
@@ -194,6 +195,32 @@ def sort_of_clevr(folder: Path, *, seed: int = 0, images: int = 10_000, val: int
     tables = {f"{part}.csv": _table(partial(_rows, some)) for part, some in parts.items() if some}
     write_pictures(folder, about, SORT_OF_CLEVR.format_map(about), drawn, _write, tables)
     return _parts(folder, val)
+
+
+def coded(parts: Parts, folder: Path) -> Parts:
+    """The same questions of Sort-of-CLEVR in two words, the colour and what is asked: "red closest".
+
+    As in the paper, which gives questions as fixed bits so that language is no part of the task.
+
+    Args:
+        parts: from `sort_of_clevr`.
+        folder: for the tables; the images stay where they are.
+    Raises:
+        JumokError: the tables cannot be written.
+    """
+    files = {"train": parts.train, "test": parts.test, **({"val": parts.val} if parts.val else {})}
+    for part, path in files.items():
+        with path.open(encoding="utf-8", newline="") as file:
+            _, *rows = csv.reader(file)
+        write_atomically(folder / f"{part}.csv", _table(partial(map, _in_code, rows))())
+    own = {part: folder / f"{part}.csv" for part in files}
+    return Parts(parts.images, own["train"], own["test"], own.get("val"))
+
+
+def _in_code(row: Sequence[str]) -> tuple[str, ...]:
+    image, question, answer, kind, detail = row
+    colour = next(word for word in question.rstrip("?").split() if word in COLOURS)
+    return image, f"{colour} {detail}", answer, kind, detail
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ DATES = (
 )
 SHAPES = "--kinds colour,shape,exists,count --train 3000 --val 150 --test 300"
 QUESTIONS = (
-    "--system vqa-stacked --epochs 20 --batch-size 64 --lr 0.002 --warmup 0.05 --ema 0.99 --option width=96 "
+    "--system vqa-stacked --epochs 20 --batch-size 64 --lr 0.003 --warmup 0.05 --ema 0.99 --option width=96 "
     "--option dropout=0"
 )
 LOOKED_AT = 4  # images of each defect

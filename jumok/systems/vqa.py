@@ -68,6 +68,8 @@ class VQAConfig(BaseModel):
         eye: what makes places of the image: convolutions, or patches cut out and mapped linearly.
         patch: pixels of a place's side. None: the image halved by convolutions until 8 places are left on its shorter
             side, at most 5 times.
+        coordinates: give the eye where each pixel is, besides its colour, for questions about places; it then takes
+            longer to learn what things are.
         eye_layers: blocks of self-attention over the places.
         width: size of each word, place and state.
         heads: how many looks per block; divides width.
@@ -87,6 +89,7 @@ class VQAConfig(BaseModel):
     reader: Literal["lstm", "transformer"] = "lstm"
     eye: Literal["convolutions", "patches"] = "convolutions"
     patch: Side | None = None
+    coordinates: bool = False
     eye_layers: int = Field(default=0, ge=0, le=64)
     width: int = Field(default=128, ge=8, le=8192)
     heads: int = Field(default=4, ge=1, le=1024)

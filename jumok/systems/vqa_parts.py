@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["READERS", "Block", "Eye", "Places", "Question"]
 
-CHANNELS = 5  # red, green, blue, y, x
-
 
 class Places(NamedTuple):
     """What the eye made of images.
@@ -64,6 +62,7 @@ class Eye(nn.Module):
 
     def __init__(self, config: VQAConfig) -> None:
         super().__init__()
+        self.coordinates = config.coordinates
         self.stem = STEMS[config.eye](config)
         self.position = nn.Parameter(torch.empty(1, config.width, *config.grid))
         nn.init.trunc_normal_(self.position, std=0.02)
@@ -75,7 +74,7 @@ class Eye(nn.Module):
         if isinstance(self.stem, nn.Conv2d) and min(pixels.shape[2:]) < self.stem.stride[0]:
             height, width = pixels.shape[2:]
             raise JumokError(f"images of {height} x {width} pixels are smaller than one patch of {self.stem.stride[0]}")
-        features = self.stem(with_coordinates(pixels))
+        features = self.stem(with_coordinates(pixels) if self.coordinates else channels_last(pixels))
         rows, columns = features.shape[2:]
         states = (features + resize_positions(self.position, rows, columns)).flatten(2).transpose(1, 2).contiguous()
         for block in self.blocks:
@@ -91,10 +90,17 @@ def with_coordinates(pixels: Tensor) -> Tensor:
     images, _, height, width = pixels.shape
     y, x = (torch.linspace(-1, 1, side, device=pixels.device, dtype=pixels.dtype) for side in (height, width))
     grid = torch.stack(torch.meshgrid(y, x, indexing="ij")).expand(images, -1, -1, -1)
-    joined = torch.cat([pixels, grid], 1)
-    if pixels.device.type == "cpu":  # where convolutions are faster so
-        joined = joined.contiguous(memory_format=torch.channels_last)
-    return joined
+    return channels_last(torch.cat([pixels, grid], 1))
+
+
+def channels_last(pixels: Tensor) -> Tensor:
+    """The same pixels in the order of memory in which convolutions are faster on a CPU."""
+    return pixels.contiguous(memory_format=torch.channels_last) if pixels.device.type == "cpu" else pixels
+
+
+def channels_of(config: VQAConfig) -> int:
+    """Red, green and blue, and y and x where they are wanted."""
+    return 5 if config.coordinates else 3
 
 
 def convolutions(config: VQAConfig) -> nn.Sequential:
@@ -102,7 +108,7 @@ def convolutions(config: VQAConfig) -> nn.Sequential:
     steps = max(config.side.bit_length() - 1, 1)
     widths = [max(config.width >> (steps - 1 - step), 16) for step in range(steps - 1)]
     layers: list[nn.Module] = []
-    for size_in, size in itertools.pairwise([CHANNELS, *widths, config.width]):
+    for size_in, size in itertools.pairwise([channels_of(config), *widths, config.width]):
         stride = 2 if config.side > 1 else 1
         layers += [convolution(size_in, size, 3, stride), nn.BatchNorm2d(size), nn.ReLU()]
         layers += [convolution(size, size, 3), nn.BatchNorm2d(size), nn.ReLU()]
@@ -111,7 +117,7 @@ def convolutions(config: VQAConfig) -> nn.Sequential:
 
 def patches(config: VQAConfig) -> nn.Conv2d:
     """Patches, each mapped to a place by one linear map."""
-    return nn.Conv2d(CHANNELS, config.width, config.side, stride=config.side)
+    return nn.Conv2d(channels_of(config), config.width, config.side, stride=config.side)
 
 
 STEMS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"convolutions": convolutions, "patches": patches}

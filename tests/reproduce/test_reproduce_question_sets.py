@@ -176,3 +176,22 @@ def test_easy_vqa_without_its_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "easy_vqa", None)
     with pytest.raises(JumokError, match="pip install easy-vqa"):
         easy_vqa(tmp_path / "set")
+
+
+def test_questions_of_sort_of_clevr_in_code_are_the_same_questions(tmp_path):
+    sentences = question_sets.sort_of_clevr(tmp_path / "set", images=205, val=2)
+    code = question_sets.coded(sentences, tmp_path / "code")
+    assert code.images == sentences.images
+    for one, other in ((sentences.train, code.train), (sentences.val, code.val), (sentences.test, code.test)):
+        pairs = list(zip(rows_of(one), rows_of(other), strict=True))
+        assert pairs
+        for asked, in_code in pairs:
+            assert {**asked, "question": ""} == {**in_code, "question": ""}
+            colour, detail = in_code["question"].split()
+            assert detail == asked["detail"]
+            assert f"{colour} object" in asked["question"]
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
