@@ -21,8 +21,8 @@ COMMANDS = {
     "measure": "Score where a model looks against the truth (masks, alignments), beside simple baselines.",
     "select": "Keep the columns of a table that tell most of its target, as attention over features.",
     "eval": "Judge a trained model on data that it has not learned from: accuracy, or BLEU and chrF.",
-    "compare": "Train several systems on the same images for the same time, and show them side by side.",
-    "sample": "Write generated images or sentence pairs, with the truth about them.",
+    "compare": "Train several systems on the same data for the same time, and show them side by side.",
+    "sample": "Write generated images, questions or sentence pairs, with the truth about them.",
     "demo": "Do all of it on generated data, and write a report.",
 }
 """Each is a module of `jumok.app` that has `command`, a function, or `app`, a group of them."""

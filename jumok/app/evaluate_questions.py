@@ -45,9 +45,11 @@ def evaluate_questions(
 
     trained = QuestionRun.load(run, device)
     chosen, part = select(trained, files, images, split)
+    remark(chosen, console)
     with counting(console, "answering") as progress:
         report = evaluate(trained, chosen, size=batch_size, progress=progress)
-    about = {"run": str(run), "files": [str(path) for path in chosen.files], "split": part, **report.to_dict()}
+    source = {"run": str(run), "files": [str(path) for path in chosen.files], "split": part}
+    about = {**source, "skipped": dict(chosen.skipped), **report.to_dict()}
     write_atomically(out / "eval.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     write_atomically(out / "answers.csv", as_table(report))
     low, high = report.interval
@@ -89,6 +91,12 @@ def select(run: QuestionRun, files: Sequence[Path], images: Path | None, split: 
     if not len(found[part]):
         raise JumokError(f"there are no {part} questions: choose another --split, or give a file of questions")
     return found[part], part
+
+
+def remark(questions: QuestionSet, console: Console) -> None:
+    """Tell what whoever gave the questions should know of them, such as images that are missing."""
+    for line in questions.remarks():
+        console.print(line, style="yellow", markup=False)
 
 
 def as_table(report: Evaluation) -> str:

@@ -139,7 +139,7 @@ class Exhibition(ABC, Generic[T]):
                 count(done, len(marked))
         for name, blank in meter.blank.items():
             console.print(f"{name}: nothing to see {blank} times, which count as chance", style="yellow")
-        return meter.report()
+        return meter.report(noun=self.results[0].unit)
 
     def _columns(self, report: Report | None) -> list[Column]:
         from jumok import systems

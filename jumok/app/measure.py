@@ -79,7 +79,7 @@ def command(
 
     if (masks is None) == (alignments is None):
         raise JumokError(
-            "measure needs the truth: --masks of images, or --alignments of sentence pairs, one of the two"
+            "measure needs the truth: --masks of images or questions, or --alignments of sentence pairs, one of the two"
         )
     set_threads(threads)
     keep_freed()

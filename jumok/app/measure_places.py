@@ -126,7 +126,7 @@ def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
 
     shown = Table()
     for number, name in enumerate(header):
-        shown.add_column(name, justify="left" if number == 0 else "right")
+        shown.add_column(name, justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in rows:
         shown.add_row(*row)
     return shown

@@ -50,7 +50,7 @@ def measure_questions(
     Raises:
         JumokError: questions, images or masks that cannot be read, or a model that looks at no image.
     """
-    from jumok.app.evaluate_questions import select
+    from jumok.app.evaluate_questions import remark, select
     from jumok.app.measure_places import table, verdicts
     from jumok.files import write_atomically
     from jumok.tasks.answer.run import QuestionRun
@@ -58,15 +58,18 @@ def measure_questions(
 
     trained = QuestionRun.load(run, device)
     chosen, part = select(trained, files, images, split)
+    remark(chosen, console)
     measuring = Measuring.begin(trained, chosen, masks, tuple(dict.fromkeys(methods)), tolerance, seed)
     measuring.go(batch_size, console)
     report, agreement = measuring.meter.report(noun="questions"), measuring.agreement.report()
-    about = {"run": str(run), "split": part, "masks": str(masks), **report.to_dict(), "agreement": agreement.to_dict()}
+    main = report.methods[0].method
+    about = {"run": str(run), "split": part, "masks": str(masks), **report.to_dict()}
+    about |= {"agreement": {"look": main, **agreement.to_dict()}}
     write_atomically(out / "measure.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     draw_scores(report, out / "measure.png")
     console.print(report.summary(), markup=False)
     console.print(table(report.header(), report.rows()))
-    for line in (*verdicts(report), agreement.summary()):
+    for line in (*verdicts(report), f"{main}, two questions about one image: {agreement.summary()}"):
         console.print(line, markup=False)
     console.print(f"written: {out / 'measure.json'}, {out / 'measure.png'}", markup=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -101,8 +102,13 @@ class QuestionBatches(Dealt[QuestionBatch]):
         return QuestionBatch(self._source.get(images), questions, torch.stack([image, text], 1), scores, indices)
 
     def _checksum(self) -> dict[str, int]:
+        return {"text": self._crc}
+
+    @cached_property
+    def _crc(self) -> int:
+        """Of all that is asked; taken once, as each checkpoint tells it."""
         text = repr((self._of.tolist(), self._text.tolist(), self._texts, self._scores))
-        return {"text": zlib.crc32(text.encode())}
+        return zlib.crc32(text.encode())
 
 
 def padded(questions: Sequence[Sequence[int]]) -> Tensor:

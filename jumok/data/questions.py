@@ -15,7 +15,7 @@ from jumok.data.question_files import Asked, read_files
 from jumok.data.text import clean
 from jumok.errors import JumokError
 
-__all__ = ["QuestionSet", "answer_form", "read_questions", "soft_scores", "split_questions"]
+__all__ = ["QuestionSet", "answer_form", "left_out", "read_questions", "soft_scores", "split_questions"]
 
 MOST_QUESTIONS = 20_000_000
 NAMED = 3
@@ -57,6 +57,10 @@ class QuestionSet:
     def __len__(self) -> int:
         return len(self.questions)
 
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and what was left out, one line each."""
+        return (*self.notes, *left_out(self.skipped))
+
     def image_of(self, number: int) -> Path:
         """The image that a question is about."""
         return self.images[self.of[number]]
@@ -82,6 +86,12 @@ class QuestionSet:
             row = (*self.image_of(number).parts[-2:], question, *answers)
             digest.update(("\t".join(row) + "\n").encode(errors="surrogateescape"))
         return digest.hexdigest()[:32]
+
+
+def left_out(skipped: Mapping[str, int]) -> tuple[str, ...]:
+    """A line on questions that were left out, by reason; none where there are none."""
+    reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count)
+    return (f"questions left out: {reasons}",) if reasons else ()
 
 
 # -- answers ------------------------------------------------------------------------------------

@@ -94,11 +94,11 @@
   }
 
   function caption() {
-    const { word, own, row, look: name, pinned } = shown;
+    const { about, word, own, row, look: name, pinned } = shown;
     const kept = pinned ? " · pinned" : "";
     if (!row) return `This system attends to no part of the image.${word === null ? "" : ` ${mattered(word)}`}`;
     if (word === null) return `Where the whole question looked · ${name}`;
-    if (own) return `Where ${quoted(word)} looked · ${name}${kept}`;
+    if (own) return `Where ${quoted(word)} looked · ${about.source || name}${kept}`;
     return `Where the whole question looked · ${name} · that of ${quoted(word)} alone is not known here${kept}`;
   }
 

@@ -59,6 +59,7 @@ def test_systems_side_by_side_with_figures_kinds_and_a_page(jumok, squares, tmp_
     assert set(looking["methods"]) == {"vqa-stacked"}, "the question alone looks nowhere"
     assert set(looking["baselines"]) == {"random", "centre", "edges"}
     assert looking["images"] == 12, "the questions that name a mask"
+    assert looking["summary"].startswith("12 questions; ")
     text = (out / "index.html").read_text("utf-8")
     assert (text.count("data-photo="), text.count('class="heat"'), text.count("no place to show")) == (5, 5, 5)
     assert "어느 쪽에 있나요?" in text

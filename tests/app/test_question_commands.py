@@ -236,6 +236,19 @@ def test_answers_that_training_did_not_have_are_told(jumok, asked, squares, tmp_
     assert json.loads((tmp_path / "eval" / "eval.json").read_text("utf-8"))["unanswerable"] == 1
 
 
+def test_what_is_left_out_is_told(jumok, asked, squares, tmp_path):
+    rows = ["gone.png,what?,red", "test-0.png,,red", "test-0.png,what?,", "test-0.png,is there a circle?,no"]
+    (tmp_path / "q.csv").write_text(
+        "\n".join(["image,question,answer,mask", *(f"{row},test-0-left.png" for row in rows)])
+    )
+    said = jumok("eval", asked, tmp_path / "q.csv", "--out", tmp_path)
+    assert (said.status, said.err) == (0, "")
+    for words in ("gone.png", "questions left out: 1 no question, 1 no answer, 1 no image"):
+        assert words in said.out
+    report = json.loads((tmp_path / "eval.json").read_text("utf-8"))
+    assert report["skipped"] == {"no question": 1, "no answer": 1, "no image": 1}
+
+
 def test_signs_that_mean_something_elsewhere_are_signs(jumok, asked, squares, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     image = shutil.copy(squares / "images" / "test-0.png", tmp_path / "[b]$a_$.png")
@@ -379,7 +392,9 @@ def test_measure_scores_looks_beside_baselines_one_of_them_blind_to_the_question
     assert set(report["methods"]) == {"hop 1", "hop 2"}
     assert {"random", "centre", "question-blind"} <= set(report["baselines"]) | set(report["methods"])
     assert report["split"] == "test"
-    assert report["agreement"]
+    assert report["agreement"]["look"] == "hop 1"
+    assert "hop 1, two questions about one image: rank correlation" in said.out
+    assert " question-blind " in said.out  # whole, however narrow the terminal
     assert (tmp_path / "measure.png").is_file()
     only = jumok(
         "measure", asked, squares / "val.csv", "--masks", squares / "masks", "--method", "hop 1", "--out", tmp_path

@@ -113,17 +113,18 @@ def _looked(question: str, split: Split, reply: Reply, read: Read, grid: Patches
         name: AttentionMap(row[None], One("question"), grid, (), read.scales.get(name, Scale.DISTRIBUTION), name)
         for name, row in read.looks.items()
     }
-    by_word = {name: _by_word(rows, split, shown, grid, name) for name, rows in read.by_piece.items()} if words else {}
+    pieces = read.by_piece if words else {}
+    by_word = {name: _by_word(rows, split, shown, grid, ALL_LAYERS.get(name, name)) for name, rows in pieces.items()}
     return Looked(question, shown, reply, looks, by_word, _weights(read, split, shown))
 
 
-def _by_word(rows: Tensor, split: Split, shown: Sequence[str], grid: Patches, name: str) -> AttentionMap:
+def _by_word(rows: Tensor, split: Split, shown: Sequence[str], grid: Patches, source: str) -> AttentionMap:
     """(pieces, places) to (words, places), the mean over each word's pieces."""
     pieces = len(split.owner)
     map_ = AttentionMap(rows[1 : 1 + pieces], Tokens.numbered(pieces), Tokens.numbered(len(grid)))
     places = [str(number) for number in range(len(grid))]
     merged = merge_words(map_, queries=split.owner, keys=range(len(grid)), query_words=shown, key_words=places)
-    return AttentionMap(merged.weights, Tokens(tuple(shown)), grid, (), Scale.DISTRIBUTION, name)
+    return AttentionMap(merged.weights, Tokens(tuple(shown)), grid, (), Scale.DISTRIBUTION, source)
 
 
 def _weights(read: Read, split: Split, shown: Sequence[str]) -> AttentionMap | None:
@@ -132,13 +133,16 @@ def _weights(read: Read, split: Split, shown: Sequence[str]) -> AttentionMap | N
         return None
     row = read.weights[1 : 1 + len(split.owner)]
     weights = torch.zeros(len(shown)).index_add_(0, torch.tensor(split.owner), row)
-    return AttentionMap(weights[None], One("answer"), Tokens(tuple(shown)), (), read.weighing, "words")
+    source = "relevance" if read.weighing is Scale.RELEVANCE else "attention"
+    return AttentionMap(weights[None], One("answer"), Tokens(tuple(shown)), (), read.weighing, source)
 
 
 # -- one kind of fusion -------------------------------------------------------------------------
 
 
 Found = tuple[Read, Patches | None]
+ALL_LAYERS = {"relevance": "mean of the layers"}
+"""Looks beside which the words' own are another thing, and what that is."""
 
 
 def _stacked(seen: Seen, target: Tensor) -> Found:
@@ -156,6 +160,7 @@ def _transformer(seen: Seen, target: Tensor) -> Found:
     relevant = seen.bimodal_relevance(target, streams=STREAMS, allow_empty=True)
     grid = _grid(next(iter(layers.values())))
     looks = {"relevance": relevant.places.weights[:, 0]} | {name: rows[:, 0] for name, rows in crossed.items()}
+    # relevance is that of the whole question; beside it stands where each word looked, all layers together
     by_piece = {"relevance": torch.stack(list(crossed.values())).mean(0), **crossed}
     weights = relevant.words.weights[:, 0]
     return Read(looks, by_piece, weights, {"relevance": Scale.RELEVANCE}, Scale.RELEVANCE), grid

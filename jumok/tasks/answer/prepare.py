@@ -13,7 +13,7 @@ import jumok
 from jumok.data.batches import PixelStore
 from jumok.data.question_batches import QuestionBatches
 from jumok.data.question_parts import read_question_parts
-from jumok.data.questions import QuestionSet, soft_scores
+from jumok.data.questions import QuestionSet, left_out, soft_scores
 from jumok.data.vocabulary import BuildReport, Vocabulary, build_vocabulary
 from jumok.errors import JumokError
 from jumok.tasks.answer.run import WORDS, read_words
@@ -301,8 +301,7 @@ def _remarks(
     """What a person should know of the data."""
     for questions in parts.values():
         yield from questions.notes
-    if found.skipped:
-        yield "questions left out: " + ", ".join(f"{count:,} {why}" for why, count in found.skipped.items())
+    yield from left_out(found.skipped)
     for part, answers in unanswerable.items():
         if answers:
             yield _cannot(part, answers)

@@ -127,7 +127,7 @@ class QuestionRun(Run):
             questions: any number of them; words that the model does not know are read as unknown.
             top: how many answers to give, the best first.
         Raises:
-            JumokError: an image that cannot be read, or a question that cannot.
+            JumokError: an image that cannot be read, a question that cannot, or a `top` below 1.
         """
         scene = image if isinstance(image, Scene) else self.see(image)
         ids = self.encode(questions)
@@ -136,7 +136,13 @@ class QuestionRun(Run):
         return self.replies(logits, top)
 
     def replies(self, logits: Tensor, top: int = 50) -> list[Reply]:
-        """Logits (n, answers) as answers with probabilities."""
+        """Logits (n, answers) as answers with probabilities.
+
+        Raises:
+            JumokError: not even one answer is wanted.
+        """
+        if top < 1:
+            raise JumokError(f"top is how many answers are given, wanted 1 or more, got {top}")
         best = logits.float().softmax(-1).topk(min(top, len(self.answers)))
         rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [Reply(tuple((self.answers[number], value) for number, value in zip(*row, strict=True))) for row in rows]

@@ -88,6 +88,8 @@ def test_every_look_is_one_row_over_the_places(run_of, images, system):
             if map_.scale is Scale.DISTRIBUTION:
                 assert float(map_.weights.sum()) == pytest.approx(1, abs=1e-5)
         assert set(found.by_word) <= set(found.looks)
+        for name, map_ in found.by_word.items():
+            assert map_.source == ("mean of the layers" if name == "relevance" else name), "what a word's own look is"
 
 
 @EVERY

@@ -120,6 +120,12 @@ def test_questions_that_cannot_be_asked(run, image, questions, said):
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("top", [0, -1])
+def test_at_least_one_answer_is_given(run, image, top):
+    with pytest.raises(JumokError, match=f"wanted 1 or more, got {top}"):
+        run.ask(image, [LEFT], top=top)
+
+
 def test_an_image_that_cannot_be_read_is_told(run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"nothing")
     for name in ("bad.png", "none.png"):
