@@ -75,13 +75,15 @@ def _questions(given: Sequence[str]) -> list[str]:
     """The questions, from the command line or from standard input.
 
     Raises:
-        JumokError: none, an empty one, too many, or what is not UTF-8.
+        JumokError: none, too many, the name of a page, or what is not UTF-8.
     """
     from jumok.app.sentences import stream_lines
     from jumok.data.text import LONE
 
     lines = stream_lines(sys.stdin.buffer, "standard input") if list(given) == ["-"] else iter(given)
     questions = list(islice((text for line in lines if (text := LONE.sub("?", line).strip())), MOST_QUESTIONS + 1))
+    if named := [question for question in questions if question.lower().endswith(".html")]:
+        raise JumokError(f"{named[0]!r} is no question: --html takes no file, the page goes to the folder of --out")
     if not questions:
         raise JumokError('no question: ask something, as in jumok ask RUN photo.png "what colour is the circle?"')
     if len(questions) > MOST_QUESTIONS:

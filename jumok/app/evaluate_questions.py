@@ -78,7 +78,7 @@ def select(run: QuestionRun, files: Sequence[Path], images: Path | None, split: 
 
     data, seed = run.config.data, run.config.training.seed
     folder = images or Path(data.images or "")
-    own = not files or tuple(str(path.resolve()) for path in files) == data.questions
+    own = not files or {str(path.resolve()) for path in files} == set(data.questions)
     if not own and not files[0].is_dir():
         if split not in ("auto", "all"):
             raise JumokError("files other than the run's own are judged whole: leave out --split")

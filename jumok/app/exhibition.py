@@ -135,7 +135,7 @@ class Exhibition(ABC, Generic[T]):
                 if not heats:
                     console.print("no system tells where it looked: there is nothing to hold against the masks")
                     return None
-                meter.add(each.picture, each.mask, heats, name=each.name)
+                meter.add(each.picture, each.mask, heats, name=each.name, group=each.name)
                 count(done, len(marked))
         for name, blank in meter.blank.items():
             console.print(f"{name}: nothing to see {blank} times, which count as chance", style="yellow")

@@ -129,7 +129,7 @@ class Measuring:
             mask = self.masks.get(number, *picture.shape[1:])
             rest = torch.stack([each[main].weights for at, each in enumerate(maps) if at != place])
             blind = _like(maps[place][main], rest.mean(0))
-            self.meter.add(picture, mask, maps[place], baselines={BLIND: blind}, name=name)
+            self.meter.add(picture, mask, maps[place], baselines={BLIND: blind}, name=name, group=name)
         for first, second in itertools.combinations(maps[: len(numbers)], 2):
             self.agreement.add(name, first[main], second[main])
 

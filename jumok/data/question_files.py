@@ -13,7 +13,7 @@ from jumok.errors import JumokError, suggest
 
 __all__ = ["Asked", "read_files"]
 
-MOST_JSON = 2 * 1024**3
+MOST_JSON = 512 * 1024**2
 """Bytes of a JSON file that is read as a whole."""
 LONGEST_CELL = 1 << 20
 COLUMNS = ("image", "question")
@@ -174,7 +174,7 @@ def _vqa(paths: Sequence[Path]) -> Iterator[Asked]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_JSON:
-            raise JumokError(f"{path} is larger than {MOST_JSON >> 30} GiB: give a part of it, as .jsonl")
+            raise JumokError(f"{path} is larger than {MOST_JSON >> 20} MiB: give a part of it, as .jsonl")
         found = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise JumokError(f"no such file: {path}") from None

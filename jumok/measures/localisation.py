@@ -87,6 +87,7 @@ class LocalisationMeter:
         self._further: tuple[str, ...] = ()
         self._scores: list[list[Scores]] = []
         self._areas: list[tuple[float, float]] = []
+        self._groups: list[str] = []
         self._empty = self._full = 0
 
     def add(
@@ -97,6 +98,7 @@ class LocalisationMeter:
         *,
         baselines: Mapping[str, Heat] | None = None,
         name: str = "",
+        group: str = "",
     ) -> dict[str, Scores] | None:
         """Score one image: every method's map, and the baselines.
 
@@ -110,6 +112,7 @@ class LocalisationMeter:
             baselines: further ones, by name, the same for every image: maps that should do worse, such as those of a
                 model that is not told the question.
             name: of the image, for errors.
+            group: what hangs together, such as all questions about one image: it counts once, by its mean. "": alone.
         Returns:
             The scores by method, baselines included; None for an image that is left out.
         Raises:
@@ -117,7 +120,9 @@ class LocalisationMeter:
                 changed.
         """
         try:
-            return self._add(image, mask, heats, baselines or {})
+            scores = self._add(image, mask, heats, baselines or {})
+            self._groups += [group or f"{len(self._scores)}th alone"] * (scores is not None)
+            return scores
         except JumokError as error:
             if not name:
                 raise
@@ -188,7 +193,7 @@ class LocalisationMeter:
                 f"no image to measure: of {self._empty + self._full}, {self._empty} have an empty mask or none and "
                 f"{self._full} one that covers everything; give masks that mark a part of the image"
             )
-        table = np.array(self._scores, dtype=np.float64)  # (images, methods, scores)
+        table = _group_means(np.array(self._scores, dtype=np.float64), self._groups)  # (groups, methods, scores)
         bootstrap = Bootstrap(table.reshape(len(table), -1), resamples=resamples, level=level, seed=self._seed)
         baselines = (*BASELINES, *self._further)
         names = (*self._methods, *baselines)
@@ -202,7 +207,7 @@ class LocalisationMeter:
             ),
             area=area,
             chance={"pointing": near, "energy_inside": area, "auprc": area},
-            images=len(table),
+            images=len(self._scores),
             empty=self._empty,
             full=self._full,
             tolerance=self._tolerance,
@@ -211,6 +216,16 @@ class LocalisationMeter:
             seed=self._seed,
             noun=noun,
         )
+
+
+def _group_means(scores: NDArray[np.float64], groups: Sequence[str]) -> NDArray[np.float64]:
+    """(images, ...) to (groups, ...), in the order in which the groups came."""
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    member = np.array([numbers[group] for group in groups])
+    sums = np.zeros((len(numbers), *scores.shape[1:]))
+    np.add.at(sums, member, scores)
+    means: NDArray[np.float64] = sums / np.bincount(member)[:, None, None]
+    return means
 
 
 def _localisation(bootstrap: Bootstrap, row: int, name: str) -> Localisation:

@@ -542,3 +542,21 @@ def test_a_blank_map_is_an_error_or_counts_as_chance_and_is_counted():
     assert found.iou_best == pytest.approx(area)
     assert found.iou_mean == 0
     assert meter.blank == {"cam": 1}
+
+
+def test_what_hangs_together_counts_once():
+    """Three maps of one image and one of another: the image's mean, and an interval over two images."""
+    mask = torch.zeros(4, 4, dtype=torch.bool)
+    mask[0, 0] = True
+    right, wrong = torch.zeros(4, 4), torch.zeros(4, 4)
+    right[0, 0] = wrong[3, 3] = 1.0
+    image = torch.zeros(3, 4, 4, dtype=torch.uint8)
+    meter, alone = LocalisationMeter(), LocalisationMeter()
+    for heat, group in ((right, "a"), (right, "a"), (wrong, "a"), (wrong, "b")):
+        meter.add(image, mask, {"m": heat}, group=group)
+        alone.add(image, mask, {"m": heat})
+    together = meter.report().methods[0].scores["pointing"]
+    assert together.value == pytest.approx((2 / 3 + 0) / 2)
+    assert (together.low, together.high) == pytest.approx((0, 2 / 3))  # one image or the other, drawn twice
+    assert alone.report().methods[0].scores["pointing"].value == pytest.approx(2 / 4)
+    assert meter.report(noun="maps").summary().startswith("4 maps;")

@@ -15,6 +15,7 @@ from jumok.data.question_batches import QuestionBatch, QuestionBatches
 from jumok.data.questions import QuestionSet
 from jumok.tasks.answer.prepare import scored
 from jumok.tasks.answer.run import QuestionRun
+from jumok.tasks.shares import wilson
 
 __all__ = ["Answered", "Evaluation", "answer_all", "batches_of", "evaluate"]
 
@@ -95,8 +96,14 @@ class Evaluation:
 
 
 def _interval(table: Table) -> tuple[float, float]:
-    """The 95 % percentile interval of a ratio of sums; rows are images, whose questions hang together."""
+    """The 95 % percentile interval of a ratio of sums; rows are images, whose questions hang together.
+
+    Where all images are alike, resampling tells nothing: then Wilson's, with the images for trials.
+    """
     images = len(table)
+    shares = table[:, 0] / table[:, 1]
+    if np.ptp(shares) == 0:
+        return wilson(float(shares.sum()), images)
     drawn = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), size=RESAMPLES) @ table
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)).tolist()
     return low, high

@@ -148,7 +148,9 @@ class QuestionRun(Run):
         return [Reply(tuple((self.answers[number], value) for number, value in zip(*row, strict=True))) for row in rows]
 
     def unknown(self, question: str) -> tuple[str, ...]:
-        """What of a question the vocabulary does not know."""
+        """What of a question the vocabulary does not know; nothing for a model that reads none."""
+        if self._vqa.reader is None:
+            return ()
         cased = self.cased(question)
         return self.words.unknown(cased) if UNK in self.words.encode(cased) else ()
 

@@ -7,7 +7,8 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precisio
 from torch import nn
 
 from jumok import systems
-from jumok.tasks.classify.evaluation import Evaluation, evaluate, wilson
+from jumok.tasks.classify.evaluation import Evaluation, evaluate
+from jumok.tasks.shares import wilson
 from jumok.tasks.training import parameter_groups, rate, seed_everything
 
 
