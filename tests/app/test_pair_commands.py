@@ -334,7 +334,7 @@ def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals,
     vague.write_text("".join(line.replace("-", "p") for line in lines))
     before = sorted(tmp_path.iterdir())
     for words, message in (
-        ([reverser, pairs], "measure needs the truth: --masks of images, or --alignments"),
+        ([reverser, pairs], "measure needs the truth: --masks of images or questions, or --alignments"),
         ([reverser, pairs, "--alignments", gold, "--masks", gold], "one of the two"),
         ([reverser, pairs, "--alignments", short], "has links for 59 sentences, but there are 60 pairs"),
         ([reverser, pairs, "--alignments", wrong], "wrong, line 1: 'nonsense' is no link"),
