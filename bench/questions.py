@@ -18,16 +18,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench import torchvision_names
 from bench.table import Row, interleaved, ratio
-from jumok.data.images import read_image
-from jumok.data.question_batches import QuestionBatch
-from jumok.data.shape_samples import write_shapes
-from jumok.memory import keep_freed
-from jumok.systems.vqa import VQA
-from jumok.tasks.answer.looking import look
-from jumok.tasks.answer.prepare import PreparedQuestions, prepare
-from jumok.tasks.answer.run import QuestionRun
-from jumok.tasks.answer.settings import QuestionData, QuestionTraining, Settings
+
+torchvision_names.define()  # where torchvision is there, the trainer imports it
+
+from jumok.data.images import read_image  # noqa: E402
+from jumok.data.question_batches import QuestionBatch  # noqa: E402
+from jumok.data.shape_samples import write_shapes  # noqa: E402
+from jumok.memory import keep_freed  # noqa: E402
+from jumok.systems.vqa import VQA  # noqa: E402
+from jumok.tasks.answer.looking import look  # noqa: E402
+from jumok.tasks.answer.prepare import PreparedQuestions, prepare  # noqa: E402
+from jumok.tasks.answer.run import QuestionRun  # noqa: E402
+from jumok.tasks.answer.settings import QuestionData, QuestionTraining, Settings  # noqa: E402
 
 SYSTEMS = ("vqa-stacked", "vqa-transformer")
 IMAGES, QUESTIONS = 40, 6
