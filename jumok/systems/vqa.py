@@ -203,7 +203,11 @@ class VQA(nn.Module):
 
 
 class Fusion(nn.Module):
-    """How image and question meet: (asked, width), what the answer is read off."""
+    """How image and question meet: (asked, width), what the answer is read off.
+
+    States are picked by `index_select`, never by `states[of]`: the gradient of the latter is summed by several threads
+    in no fixed order, and a run that is resumed would not end where an unbroken one ends.
+    """
 
     sees, reads = True, True
 
@@ -227,8 +231,8 @@ class Stacked(Fusion):
     def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
         """Look from the whole question; for who watches, also from each word as if it were the question."""
         together = Together(pairs[:, 0], len(places.states))
-        states = together.gather(question.whole[pairs[:, 1]])  # (images, asked of each, width)
-        words = question.states[pairs[:, 1]].detach() if watched() else None
+        states = together.gather(question.whole.index_select(0, pairs[:, 1]))  # (images, asked of each, width)
+        words = question.states.detach()[pairs[:, 1]] if watched() else None
         for hop, norm in zip(self.hops, self.norms, strict=True):
             assert isinstance(hop, Additive)
             with unseen():
@@ -259,7 +263,7 @@ class CrossAttention(Fusion):
     def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
         """Read on, with the image in sight."""
         whole = torch.cat([question.whole[:, None], question.states[:, 1:]], 1)  # at the start sign stands the whole
-        states, real = whole[pairs[:, 1]], question.real[pairs[:, 1]]
+        states, real = whole.index_select(0, pairs[:, 1]), question.real[pairs[:, 1]]
         *blocks, last = self.blocks
         for block in blocks:
             states = block(states, real, places.states, pairs[:, 0])
@@ -281,7 +285,9 @@ class Concat(Fusion):
         """Join both by one layer."""
         features = places.states.transpose(1, 2).unflatten(2, (places.rows, places.columns))
         image = F.adaptive_avg_pool2d(features, POOLED).flatten(1)
-        return F.relu(self.join(torch.cat([image[pairs[:, 0]], question.whole[pairs[:, 1]]], 1)))
+        return F.relu(
+            self.join(torch.cat([image.index_select(0, pairs[:, 0]), question.whole.index_select(0, pairs[:, 1])], 1))
+        )
 
 
 class QuestionAlone(Fusion):
@@ -291,7 +297,7 @@ class QuestionAlone(Fusion):
 
     def forward(self, places: Places | None, question: Question, pairs: Tensor) -> Tensor:
         """The question's state."""
-        return question.whole[pairs[:, 1]]
+        return question.whole.index_select(0, pairs[:, 1])
 
 
 class ImageAlone(Fusion):
@@ -301,7 +307,7 @@ class ImageAlone(Fusion):
 
     def forward(self, places: Places, question: Question | None, pairs: Tensor) -> Tensor:
         """The mean over the places."""
-        return places.states.mean(1)[pairs[:, 0]]
+        return places.states.mean(1).index_select(0, pairs[:, 0])
 
 
 FUSIONS: Mapping[str, type[Fusion]] = {
