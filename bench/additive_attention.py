@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from bench.table import Row, interleaved, ratio
+from jumok.machine import keep_freed
 from jumok.mechanisms.additive import fast_scores, scores
-from jumok.memory import keep_freed
 
 BATCH, KEYS, SIZE = 64, 30, 512
 WHOLE = "30 x 30"

@@ -26,8 +26,8 @@ import numpy as np
 import torch
 
 from bench.table import Row, interleaved
-from jumok.mechanisms.feature_selection import METHODS, MRMR
-from jumok.mechanisms.mutual_information import mutual_information
+from jumok.mechanisms.selection import METHODS, MRMR
+from jumok.mechanisms.selection.mutual_information import mutual_information
 
 ROWS, COLUMNS, KEPT, ROUNDS = 20_000, 500, 20, 5
 FASTER, CHOSEN_FASTER = ">= 10", ">= 5"

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from jumok.symbols import EOS, PAD, SOS, UNK
+from jumok.special_tokens import EOS, PAD, SOS, UNK
 
 JOEY_UNK, JOEY_PAD = PAD, UNK
 

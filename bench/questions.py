@@ -23,10 +23,10 @@ from bench.table import Row, interleaved, ratio
 
 torchvision_names.define()  # where torchvision is there, the trainer imports it
 
-from jumok.data.images import read_image  # noqa: E402
-from jumok.data.question_batches import QuestionBatch  # noqa: E402
-from jumok.data.shape_samples import write_shapes  # noqa: E402
-from jumok.memory import keep_freed  # noqa: E402
+from jumok.data.images.reading import read_image  # noqa: E402
+from jumok.data.questions.batches import QuestionBatch  # noqa: E402
+from jumok.data.samples.shape_folder import write_shapes  # noqa: E402
+from jumok.machine import keep_freed  # noqa: E402
 from jumok.systems.vqa import VQA  # noqa: E402
 from jumok.tasks.answer.looking import look  # noqa: E402
 from jumok.tasks.answer.prepare import PreparedQuestions, prepare  # noqa: E402

@@ -35,7 +35,7 @@ from torch.nn import functional as F
 
 from bench import torchvision_names
 from bench.table import Row
-from jumok.memory import keep_freed
+from jumok.machine import keep_freed
 from jumok.systems.ram import RAM, RAMConfig
 
 OURS, TENSORS, LOADER = "ours", "peer, tensors in memory", "peer, its own loader"

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bench.table import Row, interleaved, ratio
+from jumok.machine import keep_freed
 from jumok.mechanisms.saliency import saliency
-from jumok.memory import keep_freed
 
 WIDTH, HEIGHT, BATCH = 640, 480, 16
 ROUNDS = {"spectral-residual": 301, "fine-grained": 31, "frequency-tuned": 31, "boolean-maps": 11}

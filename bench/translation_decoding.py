@@ -6,7 +6,7 @@ tokens with its </s>, and no sentence leaves the batch before. Ours: nothing but
 (`max_length` 13), and its bias is so low that no hypothesis has it earlier. Theirs: `min_output_length` and
 `max_output_length` are 14. Each worker is a process of its own; they take turns, one batch each, and medians count.
 
-*As shipped*: ours has the allocator settings of `jumok translate` (`jumok.memory`) and the peer has none; *same
+*As shipped*: ours has the allocator settings of `jumok translate` (`jumok.machine`) and the peer has none; *same
 allocator*: both have them. Peak memory is what Linux keeps (VmHWM) over what was resident once the model was built; for
 the recurrent model of ours, numba and the compiled loops of its score are in it, which load at the first step.
 """
@@ -23,8 +23,8 @@ from bench import joeynmt_peer
 from bench.table import Row, interleaved
 from bench.translation_training import MEAN, RNN, SYSTEMS, TRANSFORMER, batches, memory_rows, ours, theirs
 from bench.workers import Step, Worker
-from jumok.symbols import EOS
-from jumok.tasks.decoding import search
+from jumok.special_tokens import EOS
+from jumok.tasks.translate.decoding import search
 
 STEPS = round(MEAN) + 1  # with </s>
 BEAMS = (1, 5)

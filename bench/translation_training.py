@@ -10,7 +10,7 @@ smoothing 0.1, backward, gradients clipped to norm 1, fused AdamW. A step of the
 its batch with its sorting, its loss with the same smoothing, backward, the same clipping, its Adam. Each worker is a
 process of its own; they take turns, one step each, and medians count.
 
-*As shipped*: ours has the allocator settings of `jumok train` (`jumok.memory`) and the peer has none; the peer's
+*As shipped*: ours has the allocator settings of `jumok train` (`jumok.machine`) and the peer has none; the peer's
 Transformer, which has one dropout for everything, drops attention weights too, as ours does only if asked. *Same
 allocator*: both have the settings, and that dropout is off, so that only the models differ. Where JoeyNMT's recurrent
 model is another one: see `joeynmt_peer`.
@@ -35,8 +35,8 @@ from bench import joeynmt_peer, torchvision_names
 from bench.table import Row, interleaved
 from bench.vit_training import PRODUCTS, SQUARE, product
 from bench.workers import Step, Worker
-from jumok.data.pair_batches import PairBatch, PairBatches
-from jumok.symbols import EOS, PAD
+from jumok.data.pairs.batches import PairBatch, PairBatches
+from jumok.special_tokens import EOS, PAD
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.systems.transformer import Transformer, TransformerConfig
 
@@ -119,7 +119,7 @@ def theirs(system: str) -> nn.Module:
 def our_training(system: str, low: bool) -> Step:
     """A step of `jumok train`, in float32 or, if `low`, with bfloat16 products (`--precision bf16`)."""
     torchvision_names.define()  # torchmetrics imports it where it is
-    from jumok.tasks.training import parameter_groups
+    from jumok.tasks.running.training_module import parameter_groups
 
     torch.manual_seed(0)
     model = ours(system).train()

@@ -3,7 +3,7 @@
 32 x 32 images, patch 4, width 192, depth 9, 3 heads, batch 128; a step is forward, cross entropy, backward and AdamW
 (the fused one, for all). Each model trains in a process of its own; they take turns, one step each, and medians count.
 
-Two comparisons: *as shipped*, in which ours has the allocator settings of `jumok train` (`jumok.memory`) and the peers
+Two comparisons: *as shipped*, in which ours has the allocator settings of `jumok train` (`jumok.machine`) and the peers
 have none; and *same allocator*, in which all have them, so that only the models differ.
 
 Work is counted as 2 operations per multiply-add of the linear maps and of the two products of attention, and the

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import torch
 
-from jumok.memory import keep_freed
+from jumok.machine import keep_freed
 
 Step = Callable[[], object]
 

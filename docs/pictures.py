@@ -19,11 +19,11 @@ from jumok.app.cli import run
 from jumok.attention import Patches
 from jumok.data.images import read_image
 from jumok.mechanisms import saliency
+from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.classify.looking import Question, look
-from jumok.tasks.classify.opened import open_model
-from jumok.views.channels import draw_gates
-from jumok.views.lines import draw_lines
-from jumok.views.picture import draw
+from jumok.views.pictures.channels import draw_gates
+from jumok.views.pictures.heatmap import draw
+from jumok.views.pictures.lines import draw_lines
 
 HERE = Path(__file__).parent / "lineage"
 KEPT = 16
@@ -45,7 +45,12 @@ def features() -> None:
 def photograph() -> None:
     """What stands out in scikit-learn's photograph of a flower."""
     pixels = torch.from_numpy(load_sample_image("flower.jpg").copy()).permute(2, 0, 1)[:, ::2, ::2].contiguous()
-    draw(saliency.look(pixels, "boolean-maps"), pixels, HERE / "saliency.png", title="boolean maps (2013), no model")
+    draw(
+        saliency.saliency_map(pixels, "boolean-maps"),
+        pixels,
+        HERE / "saliency.png",
+        title="boolean maps (2013), no model",
+    )
 
 
 def chosen_places(comparison: Path, image: Path) -> None:

@@ -6,11 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jumok.attention import AttentionMap, Scale
-    from jumok.axes import Axis, Channels, Features, Glimpses, One, Patches, Pixels, Sampled, Steps, Tokens
+    from jumok.attention import (
+        AttentionMap,
+        Axis,
+        Channels,
+        Features,
+        Glimpses,
+        One,
+        Patches,
+        Pixels,
+        Sampled,
+        Scale,
+        Steps,
+        Tokens,
+    )
     from jumok.errors import JumokError
-    from jumok.tasks.run import Run, load
-    from jumok.watch import watch
+    from jumok.tasks.running.run import Run, load
+    from jumok.watching.seen import watch
 
 __version__ = "0.1.0"
 
@@ -34,23 +46,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("AttentionMap", "Scale"), "jumok.attention"),
-    **dict.fromkeys(
-        ("Axis", "Channels", "Features", "Glimpses", "One", "Patches", "Pixels", "Sampled", "Steps", "Tokens"),
-        "jumok.axes",
-    ),
+    "AttentionMap Axis Channels Features Glimpses One Patches Pixels Sampled Scale Steps Tokens": "jumok.attention",
     "JumokError": "jumok.errors",
-    **dict.fromkeys(("Run", "load"), "jumok.tasks.run"),
-    "watch": "jumok.watch",
+    "Run load": "jumok.tasks.running.run",
+    "watch": "jumok.watching.seen",
 }
+_HOME_OF = {name: home for names, home in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `import jumok` stays quick."""
-    if name not in _HOMES:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'jumok' has no attribute {name!r}")
-    home = import_module(_HOMES[name])
-    return home if name == "watch" else getattr(home, name)  # that module is itself the function
+    return getattr(import_module(_HOME_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jumok.tasks.training import mixed_seed, seed_everything
+from jumok.tasks.running.training_module import mixed_seed, seed_everything
 from reproduce.rows import Row, positive
 from reproduce.sequence_reader import ReadLast, add_training_options, size, train
 

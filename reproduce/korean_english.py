@@ -12,7 +12,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
-from jumok.data.pairs import read_pairs
+from jumok.data.pairs.pair_set import read_pairs
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from reproduce.rows import Row

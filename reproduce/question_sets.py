@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from jumok.data.samples import write_pictures
+from jumok.data.samples.image_folder import write_pictures
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 

@@ -16,13 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jumok.alignment import merge_words
+from jumok.attention.word_alignment import merge_words
 from jumok.measures.alignment import anti_diagonal_weight
-from jumok.symbols import EOS, SOS
+from jumok.special_tokens import EOS, SOS
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
-from jumok.tasks.decoding import search
-from jumok.tasks.training import mixed_seed, rate, seed_everything
-from jumok.watch import watch
+from jumok.tasks.running.training_module import mixed_seed, rate, seed_everything
+from jumok.tasks.translate.decoding import search
+from jumok.watching.seen import watch
 from reproduce.rows import Row, positive
 
 TITLE = "Reversing a sequence: seq2seq with and without attention, by length"

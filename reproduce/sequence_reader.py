@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from jumok.mechanisms.additive import Additive
 from jumok.mechanisms.multi_head import MultiHead
-from jumok.mechanisms.recurrent import CELLS, start_layer, weights_of
-from jumok.tasks.training import rate
+from jumok.mechanisms.recurrent.cells import CELLS, start_layer, weights_of
+from jumok.tasks.running.training_module import rate
 from reproduce.rows import positive
 
 ENCODER = "lstm"

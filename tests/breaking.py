@@ -3,7 +3,7 @@
 import torch
 from pytorch_lightning import Callback
 
-from jumok.tasks.checkpoint import load_state, read_tensors
+from jumok.tasks.running.checkpoint import load_state, read_tensors
 
 
 class Stop(Exception):  # noqa: N818

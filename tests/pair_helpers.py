@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from jumok.data.pair_samples import write_reversal
+from jumok.data.samples.toy_pairs import write_reversal
 
 SMALL = shlex.split(
     "--system seq2seq --vocabulary words --device cpu --threads 1 --batch-tokens 300 --lr 0.01 --label-smoothing 0 "
@@ -43,7 +43,7 @@ def untrained(folder: Path, settings):
     """A run whose weights are those that the seed gave, made wilder so that it says this and that."""
     import torch
 
-    from jumok.tasks.callbacks import write_weights
+    from jumok.tasks.running.callbacks import write_weights
     from jumok.tasks.translate.prepare import prepare
     from jumok.tasks.translate.run import PairRun
 
@@ -65,7 +65,7 @@ class PairJob:
         self.settings, self.folder = settings, folder
 
     def start(self, *watchers):
-        from jumok.tasks import fit
+        from jumok.tasks.running import fit
         from jumok.tasks.translate.prepare import prepare
 
         prepared = prepare(self.settings)

@@ -75,7 +75,7 @@ def untrained(folder: Path, settings):
     """A run whose weights are those that the seed gave, made wilder so that it answers this and that."""
     from jumok.tasks.answer.prepare import prepare
     from jumok.tasks.answer.run import QuestionRun
-    from jumok.tasks.callbacks import write_weights
+    from jumok.tasks.running.callbacks import write_weights
 
     prepared = prepare(settings)
     prepared.write(folder)
@@ -103,8 +103,8 @@ class QuestionJob:
         self.settings, self.folder = settings, folder
 
     def start(self, *watchers):
-        from jumok.tasks import fit
         from jumok.tasks.answer.prepare import prepare
+        from jumok.tasks.running import fit
 
         prepared = prepare(self.settings)
         prepared.write(self.folder)

@@ -8,8 +8,8 @@ from PIL import Image
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 from jumok.tasks.classify.training import make_classifier
-from jumok.tasks.fit import fit
-from jumok.tasks.pictures import choose_size, stores
+from jumok.tasks.preprocessing import choose_size, stores
+from jumok.tasks.running.fit import fit
 
 TINY = {"width": 16, "depth": 2, "heads": 2, "patch": 4, "stem": "patch"}
 

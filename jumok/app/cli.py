@@ -25,7 +25,7 @@ COMMANDS = {
     "sample": "Write generated images, questions or sentence pairs, with the truth about them.",
     "demo": "Do all of it on generated data, and write a report.",
 }
-"""Each is a module of `jumok.app` that has `command`, a function, or `app`, a group of them."""
+"""Each is a module of `jumok.app.commands` that has `command`, a function, or `app`, a group of them."""
 MODULES = {"eval": "evaluate"}
 """Where the module is named otherwise than the command."""
 EXTRAS = {"transformers": "hf", "timm": "timm"}
@@ -67,7 +67,7 @@ def build(chosen: str | None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name, line in COMMANDS.items():
-        module: Any = import_module(f"jumok.app.{MODULES.get(name, name)}") if name == chosen else None
+        module: Any = import_module(f"jumok.app.commands.{MODULES.get(name, name)}") if name == chosen else None
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name, help=line)
         else:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from jumok.errors import JumokError
-from jumok.tasks.config import limits_of
+from jumok.tasks.running.config import limits_of
 
 Panels = Mapping[str, tuple[type[BaseModel], ...]]
 """Models of settings by the heading under which their options stand; the first is for what concerns all."""

@@ -25,7 +25,7 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
     Raises:
         JumokError: none were given, or a file that cannot be read.
     """
-    from jumok.data.text import read_lines
+    from jumok.data.texts.normal_form import read_lines
 
     if not words and (sys.stdin is None or sys.stdin.isatty()):
         raise JumokError("nothing to translate: give a sentence, a file with one per line, or - for standard input")

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
-from jumok.measures.intervals import Bootstrap, Interval
+from jumok.intervals import Bootstrap, Interval
 from jumok.measures.scores import FLAT, BlankError, Heat, float_of
 
 __all__ = ["Agreement", "AgreementReport", "rank_correlation"]

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from jumok.alignment import Gold, Links, diagonal, links
 from jumok.attention import AttentionMap
+from jumok.attention.word_alignment import Gold, Links, diagonal, links
 from jumok.errors import JumokError
-from jumok.measures.intervals import Bootstrap, Interval
+from jumok.intervals import Bootstrap, Interval
 
 __all__ = [
     "BASELINE",

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jumok.errors import JumokError
+from jumok.intervals import Bootstrap
 from jumok.measures.baselines import centre_heat, edge_heat
-from jumok.measures.intervals import Bootstrap
 from jumok.measures.report import BASELINES, Difference, Localisation, Report
 from jumok.measures.scores import (
     DRAWS,

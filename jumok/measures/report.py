@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jumok.measures.intervals import Interval
+from jumok.intervals import Interval
 
 BASELINES = ("random", "centre", "edges")
 """Those that every report has; others may follow."""

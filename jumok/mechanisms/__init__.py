@@ -9,12 +9,12 @@ MECHANISMS = (
     "cbam",
     "dot_product",
     "efficient_channel",
-    "feature_selection",
     "general",
     "glimpse",
     "multi_head",
     "non_local",
     "saliency",
+    "selection",
     "spatial_transformer",
     "squeeze_excitation",
 )

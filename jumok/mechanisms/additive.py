@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.linear import Linear
-from jumok.recorder import report, unseen
+from jumok.mechanisms.layers.linear import Linear
+from jumok.watching.recorder import report, unseen
 
 __all__ = ["Additive", "blockwise_scores", "example", "fast_scores", "scores"]
 
@@ -118,9 +118,9 @@ def _block(query: Tensor, key: Tensor, w: Tensor) -> Tensor:
 def _kernel() -> ModuleType | None:
     """The compiled loops, or None with one warning where they cannot be had."""
     try:
-        from jumok.mechanisms import additive_kernel
+        from jumok.mechanisms.kernels import additive_scores
 
-        additive_kernel.load()
+        additive_scores.load()
     except Exception as error:  # whatever it is that a compiler stumbles over, there is another way
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         message = (
@@ -128,7 +128,7 @@ def _kernel() -> ModuleType | None:
         )
         warnings.warn(message, RuntimeWarning, stacklevel=3)
         return None
-    return additive_kernel
+    return additive_scores
 
 
 def _suits_kernel(*tensors: Tensor) -> bool:

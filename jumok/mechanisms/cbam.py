@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from jumok.attention import One, Patches, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.pooled import mean_and_largest, times
+from jumok.mechanisms.layers.gate_ops import mean_and_largest, times
 from jumok.mechanisms.squeeze_excitation import LEAST, OPEN, check_features, report_channels, scale
-from jumok.recorder import report, unseen, watched
+from jumok.watching.recorder import report, unseen, watched
 
 __all__ = ["CBAM", "ChannelGate", "SpatialGate", "example"]
 

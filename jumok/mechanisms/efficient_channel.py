@@ -11,7 +11,7 @@ from jumok.attention import Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.squeeze_excitation import check_features, report_channels, scale, squeeze
-from jumok.recorder import unseen
+from jumok.watching.recorder import unseen
 
 __all__ = ["EfficientChannel", "example", "reach"]
 

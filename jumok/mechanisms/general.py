@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.linear import Linear
-from jumok.recorder import unseen
+from jumok.mechanisms.layers.linear import Linear
+from jumok.watching.recorder import unseen
 
 __all__ = ["General", "example", "scores"]
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from jumok.attention import Glimpses, One
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.recorder import report, watched
+from jumok.watching.recorder import report, watched
 
 __all__ = ["Retina", "example", "glimpse", "log_probability", "report_scanpath", "scanpaths", "seeded_noise", "windows"]
 

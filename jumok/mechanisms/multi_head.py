@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.linear import Linear, linear
-from jumok.mechanisms.together import Together
+from jumok.mechanisms.layers.linear import Linear, linear
+from jumok.mechanisms.layers.shared_memory import Together
 
 __all__ = ["MultiHead", "example"]
 

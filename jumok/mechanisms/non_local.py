@@ -15,14 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jumok.attention import Scale
-from jumok.axes import Axis, Patches, Tokens
+from jumok.attention import Axis, Patches, Scale, Tokens
+from jumok.attention.attended import ALL, Attended, Rows
 from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.linear import Linear, linear
-from jumok.mechanisms.ramp_sums import ramp_sums
-from jumok.recorder import report, unseen, watched
-from jumok.records import ALL, Attended, DotProduct, Rows
+from jumok.mechanisms.kernels.ramp_sums import ramp_sums
+from jumok.mechanisms.layers.linear import Linear, linear
+from jumok.watching.recorder import report, unseen, watched
+from jumok.watching.records import DotProduct
 
 __all__ = ["Form", "NonLocal", "Pairwise", "concatenation", "dot_product", "example", "gaussian"]
 

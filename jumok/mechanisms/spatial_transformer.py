@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from jumok.attention import One, Sampled
 from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.linear import Linear
-from jumok.recorder import report, watched
+from jumok.mechanisms.layers.linear import Linear
+from jumok.watching.recorder import report, watched
 
 __all__ = [
     "TRANSFORMS",

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from jumok.attention import Channels, One, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.pooled import mean, times
-from jumok.recorder import report, unseen, watched
+from jumok.mechanisms.layers.gate_ops import mean, times
+from jumok.watching.recorder import report, unseen, watched
 
 __all__ = ["SqueezeExcitation", "check_features", "example", "report_channels", "scale", "squeeze"]
 

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from jumok.errors import JumokError
 from jumok.mechanisms.glimpse import Retina, log_probability, report_scanpath, seeded_noise
-from jumok.recorder import unseen
-from jumok.systems.ram_steps import Walk, Weights, fast_walk, mean_of
+from jumok.mechanisms.recurrent.glimpse_steps import Walk, Weights, fast_walk, mean_of
+from jumok.watching.recorder import unseen
 
 __all__ = ["RAM", "Places", "RAMConfig", "Scan"]
 

@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
-from jumok.mechanisms.attending_layer import AttendingLayer
-from jumok.mechanisms.dropout import Dropout
-from jumok.mechanisms.recurrent import CELLS, States, start_layer, step_layer, weights_of
-from jumok.recorder import report, unseen
-from jumok.symbols import EOS, UNK
-from jumok.systems.state import State, check_ids, check_step, real
+from jumok.mechanisms.layers.dropout import Dropout
+from jumok.mechanisms.recurrent.attending_layer import AttendingLayer
+from jumok.mechanisms.recurrent.cells import CELLS, States, start_layer, step_layer, weights_of
+from jumok.special_tokens import EOS, UNK
+from jumok.systems.writing import State, check_ids, check_step, real
+from jumok.watching.recorder import report, unseen
 
 __all__ = ["Seq2Seq", "Seq2SeqConfig"]
 

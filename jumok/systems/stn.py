@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
-from jumok.mechanisms.linear import Linear
+from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.spatial_transformer import MOST_POINTS, Outside, SpatialTransformer
 from jumok.systems.cnn import CNN, CNNConfig
 

@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
-from jumok.mechanisms.dropout import Dropout
-from jumok.mechanisms.linear import Linear
+from jumok.mechanisms.layers.dropout import Dropout
+from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.multi_head import MultiHead
-from jumok.symbols import EOS, UNK
-from jumok.systems.state import State, check_ids, check_step, real
+from jumok.special_tokens import EOS, UNK
+from jumok.systems.writing import State, check_ids, check_step, real
 
 __all__ = ["Transformer", "TransformerConfig"]
 

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
-from jumok.mechanisms.dropout import Dropout
-from jumok.mechanisms.linear import Linear
+from jumok.mechanisms.layers.dropout import Dropout
+from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.multi_head import MultiHead
 
 __all__ = ["SIZES", "ViT", "ViTConfig"]

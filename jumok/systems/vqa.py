@@ -30,14 +30,14 @@ from torch import Tensor, nn
 from jumok.attention import Patches, Tokens
 from jumok.errors import JumokError
 from jumok.mechanisms.additive import Additive
-from jumok.mechanisms.dropout import Dropout
-from jumok.mechanisms.linear import Linear
-from jumok.mechanisms.together import Together
-from jumok.recorder import report, unseen, watched
-from jumok.symbols import EOS, PAD, UNK
+from jumok.mechanisms.layers.dropout import Dropout
+from jumok.mechanisms.layers.linear import Linear
+from jumok.mechanisms.layers.shared_memory import Together
+from jumok.special_tokens import EOS, PAD, UNK
 from jumok.systems.resnet import check_pixels
 from jumok.systems.vit import start
-from jumok.systems.vqa_parts import READERS, Block, Eye, Places, Question
+from jumok.systems.vqa_encoders import READERS, Block, Eye, Places, Question
+from jumok.watching.recorder import report, unseen, watched
 
 __all__ = ["NAMED", "VQA", "Places", "Question", "VQAConfig"]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from jumok.errors import JumokError, suggest
 
 if TYPE_CHECKING:
-    from jumok.tasks.config import Settings
-    from jumok.tasks.run import Run
+    from jumok.tasks.running.config import Settings
+    from jumok.tasks.running.run import Run
 
 __all__ = ["TASKS", "part", "run_class", "settings_class"]
 

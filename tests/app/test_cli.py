@@ -1,3 +1,4 @@
+import importlib
 import os
 import subprocess
 import sys
@@ -93,7 +94,7 @@ def test_errors_become_one_line_and_a_status(jumok, monkeypatch, error, status, 
     def fail(**_):
         raise error
 
-    monkeypatch.setattr("jumok.data.samples.write_inspection", lambda *_, **__: fail())
+    monkeypatch.setattr("jumok.data.samples.image_folder.write_inspection", lambda *_, **__: fail())
     said = jumok("sample", "inspection", "nowhere")
     assert said.status == status
     assert message in said.err
@@ -104,7 +105,7 @@ def test_what_is_a_mistake_of_ours_is_not_hidden(monkeypatch):
     def fail(*_, **__):
         raise ModuleNotFoundError("x", name="jumok.gone")
 
-    monkeypatch.setattr("jumok.data.samples.write_inspection", fail)
+    monkeypatch.setattr("jumok.data.samples.image_folder.write_inspection", fail)
     with pytest.raises(ModuleNotFoundError):
         cli.main(["sample", "inspection", "nowhere"])
 
@@ -136,11 +137,12 @@ def test_public_names_are_there_and_no_others_are_said_to_be():
         _ = package.lode
 
 
-def test_watch_is_the_module_and_the_function():
-    import jumok.watch as module
+def test_the_verb_watch_is_a_function_and_no_module_bears_its_name():
+    import jumok.watching.seen
 
-    assert package.watch is module
-    assert callable(package.watch)
+    assert package.watch is jumok.watching.seen.watch
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("jumok.watch")
 
 
 def test_sample_writes_images_and_masks(jumok, tmp_path):

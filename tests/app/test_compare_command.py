@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jumok.app.compare import seconds_of
-from jumok.tasks import contest
-from jumok.tasks.classify import comparing
+from jumok.app.commands.compare import seconds_of
+from jumok.tasks.classify import comparison as images
+from jumok.tasks.running import comparison
 
 SMALL = ("--device", "cpu", "--threads", "1", "--batch-size", "8", "--budget", "1s", "--shown", "4")
 
@@ -53,7 +53,7 @@ def test_what_is_there_is_not_trained_again_and_a_lost_page_is_made_anew(jumok, 
     assert jumok(*words).status == 0
     before = told(tmp_path / "out")
     (tmp_path / "out" / "index.html").unlink()
-    monkeypatch.setattr(contest.fit, "fit", None)  # would fail if it were called
+    monkeypatch.setattr(comparison.fit, "fit", None)  # would fail if it were called
     said = jumok(*words)
     assert said.status == 0
     assert "cnn: already there" in said.out
@@ -65,14 +65,14 @@ def test_what_is_there_is_not_trained_again_and_a_lost_page_is_made_anew(jumok, 
 def test_one_that_cannot_be_trained_does_not_keep_the_others_from_it(jumok, coloured, tmp_path, monkeypatch):
     from jumok.errors import JumokError
 
-    whole = comparing.ImageContest.of_system
+    whole = images.ImageComparison.of_system
 
     def broken(self, name, epochs):
         if name == "mlp":
             raise JumokError("mlp needs other images")
         return whole(self, name, epochs)
 
-    monkeypatch.setattr(comparing.ImageContest, "of_system", broken)
+    monkeypatch.setattr(images.ImageComparison, "of_system", broken)
     said = jumok("compare", coloured, "--systems", "mlp,cnn", "--out", tmp_path / "out", *SMALL)
     assert said.status == 1
     assert told(tmp_path / "out")["errors"] == {"mlp": "mlp needs other images"}
@@ -120,14 +120,14 @@ def test_a_longer_budget_gives_more_epochs(coloured, tmp_path, monkeypatch):
 
     training = ImageTraining(batch_size=4, device="cpu", epochs=1, threads=1)
     settings = Settings(system="mlp", data=ImageData(images=str(coloured)), training=training)
-    base = comparing.begin(settings, 1, tmp_path, "cpu").base
-    assert contest.passes_within(1e-6, base) == 1
-    monkeypatch.setattr(contest.Stopwatch, "epoch", lambda self, steps: 0.1 * steps)
-    assert contest.passes_within(0.1 * len(base.train) * 10.5, base) == 10
+    base = images.begin(settings, 1, tmp_path, "cpu").base
+    assert comparison.passes_within(1e-6, base) == 1
+    monkeypatch.setattr(comparison.Stopwatch, "epoch", lambda self, steps: 0.1 * steps)
+    assert comparison.passes_within(0.1 * len(base.train) * 10.5, base) == 10
 
 
 def test_an_epoch_is_its_steps_and_its_validation():
-    watch = contest.Stopwatch()
+    watch = comparison.Stopwatch()
     watch._steps, watch._looking = [0.0, 5.0, 6.0, 7.0, 7.5, 8.0, 8.5], 3.0  # the first steps take longer
     assert watch.epoch(100) == pytest.approx(3 + 100 * 0.5)
     watch._steps = [1.0]

@@ -7,12 +7,12 @@ import re
 import pytest
 from square_questions import COLOURS, write_squares
 
-from jumok.app.compare_questions import QuestionExhibition
-from jumok.data.questions import soft_scores
+from jumok.app.answer.compare import QuestionReport
+from jumok.data.questions.question_set import soft_scores
 from jumok.errors import JumokError
-from jumok.tasks.answer import comparing
+from jumok.tasks.answer import comparison
 from jumok.tasks.answer.settings import QuestionData, QuestionTraining, Settings
-from jumok.tasks.contest import chosen
+from jumok.tasks.running.comparison import chosen
 
 SMALL = ("--device", "cpu", "--threads", "1", "--batch-size", "16", "--budget", "1s", "--shown", "5")
 
@@ -23,9 +23,9 @@ def squares(tmp_path_factory):
 
 
 def begun(questions, squares, out):
-    """A contest of systems that answer these questions."""
+    """A comparison of systems that answer these questions."""
     data = QuestionData(questions=(str(questions),), images=str(squares / "images"))
-    return comparing.begin(Settings(data=data, training=QuestionTraining(device="cpu")), 1, out, "cpu")
+    return comparison.begin(Settings(data=data, training=QuestionTraining(device="cpu")), 1, out, "cpu")
 
 
 def told(folder):
@@ -75,7 +75,7 @@ def test_what_is_shown_right_is_what_the_file_says(squares, tmp_path):
     from jumok.tasks.answer.run import Reply
 
     held = begun(squares, squares, tmp_path)
-    shown = QuestionExhibition(held, [], {}, None, 4)
+    shown = QuestionReport(held, [], {}, None, 4)
     first = held.test.answers[0][0]
     other = next(name for name in COLOURS if name != first)
     for answer, right in ((first, True), (other, False)):
@@ -138,7 +138,7 @@ def test_other_questions_are_another_comparison(squares, tmp_path):
 
 def test_shown_are_several_questions_about_an_image_of_all_kinds(squares, tmp_path):
     held = begun(squares, squares, tmp_path)
-    shown = QuestionExhibition(held, [], {}, None, 5)
+    shown = QuestionReport(held, [], {}, None, 5)
     shown._readable = lambda numbers: list(numbers)
     numbers = shown.chosen()
     assert [held.test.of[number] for number in numbers] == [0, 0, 1, 1, 2]

@@ -10,10 +10,10 @@ from pytorch_lightning import Callback
 from safetensors.torch import load_file
 from square_questions import write_squares
 
-from jumok.tasks import contest
+from jumok.tasks.running import comparison
 
 SMALL = ("--device", "cpu", "--threads", "1", "--batch-size", "16", "--budget", "1s", "--shown", "2")
-WHOLE = contest.fit.fit
+WHOLE = comparison.fit.fit
 SYSTEMS = {"images": ("mlp", "cnn"), "questions": ("vqa-question", "vqa-concat")}
 
 
@@ -41,14 +41,14 @@ def watched(monkeypatch, system, do):
     def fit(module, train, val, folder, settings, watchers=()):
         return WHOLE(module, train, val, folder, settings, (*watchers, *([After(do)] if folder.name == system else [])))
 
-    monkeypatch.setattr(contest.fit, "fit", fit)
+    monkeypatch.setattr(comparison.fit, "fit", fit)
 
 
 @pytest.mark.parametrize("kind", SYSTEMS)
 def test_what_was_stopped_goes_on_and_what_is_done_stays(kind, jumok, coloured, tmp_path, monkeypatch):
     first, second = SYSTEMS[kind]
     words = words_for(kind, coloured, tmp_path)
-    monkeypatch.setattr(contest, "passes_within", lambda budget, prepared: 4)
+    monkeypatch.setattr(comparison, "passes_within", lambda budget, prepared: 4)
     assert jumok(*words, "--out", tmp_path / "unbroken").status == 0
     out = tmp_path / "out"
     watched(monkeypatch, second, lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 5 else None)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from app_helpers import QUICK, start
 
-from jumok.tasks.checkpoint import load_state, read_tensors
+from jumok.tasks.running.checkpoint import load_state, read_tensors
 
 LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 MORE = [*QUICK, "--epochs", "3", "--mixup", "0.4", "--flips", "both", "--lr", "0.002"]

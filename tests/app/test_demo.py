@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from jumok.app import cli, demo
+from jumok.app import cli
+from jumok.app.commands import demo
 from jumok.errors import JumokError
 
 

@@ -6,7 +6,7 @@ import torch
 from app_helpers import write_coloured
 from PIL import Image
 
-from jumok.tasks.run import Run
+from jumok.tasks.running.run import Run
 
 
 def test_figures_picture_and_table(jumok, trained, coloured, tmp_path):

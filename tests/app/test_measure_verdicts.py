@@ -1,7 +1,7 @@
 """What `jumok measure` says of maps against baselines, in a line each."""
 
-from jumok.app.measure_places import verdicts
-from jumok.measures.intervals import Interval
+from jumok.app.classify.measure import verdicts
+from jumok.intervals import Interval
 from jumok.measures.report import TITLES, Difference, Localisation, Report
 
 BETTER, NOT_SO = Interval(0.3, 0.1, 0.5), Interval(0.1, -0.1, 0.3)

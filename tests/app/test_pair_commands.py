@@ -11,10 +11,10 @@ from app_helpers import start
 from pair_helpers import SMALL, TRANSFORMER, settings_of, untrained, write_reversed
 from PIL import Image
 
+from jumok.app.commands.train import PANELS
 from jumok.app.options import with_settings
-from jumok.app.train import PANELS
-from jumok.data.pairs import read_pairs
-from jumok.tasks.checkpoint import load_state
+from jumok.data.pairs.pair_set import read_pairs
+from jumok.tasks.running.checkpoint import load_state
 from jumok.tasks.translate.run import PairRun
 
 TINY = [*SMALL, "--option", "layers=1", "--epochs", "1"]
@@ -312,7 +312,7 @@ def test_the_reverser_s_alignments_beat_the_diagonal_clearly(jumok, reverser, re
 
 
 def test_every_reading_is_measured_unless_some_are_named(jumok, transformer, reversals, tmp_path, monkeypatch):
-    monkeypatch.setattr("jumok.app.measure_alignments.AT_ONCE", 7)
+    monkeypatch.setattr("jumok.app.translate.measure.AT_ONCE", 7)
     pairs, gold = reversals / "test.tsv", reversals / "test.align"
     words = ["measure", transformer, pairs, "--alignments", gold, "--out", tmp_path]
     assert jumok(*words).status == 0

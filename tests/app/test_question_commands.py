@@ -13,9 +13,8 @@ from PIL import Image
 from question_helpers import settings_of, untrained, write_squares
 
 import jumok as package
-from jumok.attention import AttentionMap
-from jumok.axes import Patches
-from jumok.data.questions import read_questions
+from jumok.attention import AttentionMap, Patches
+from jumok.data.questions.question_set import read_questions
 
 TINY = shlex.split(
     "--device cpu --threads 1 --batch-size 16 --lr 0.01 --ema 0.9 --option width=32 --option heads=2 --option patch=4 "

@@ -6,9 +6,9 @@ import yaml
 from app_helpers import QUICK, start, write_coloured
 from PIL import Image
 
-from jumok.app.train import parse_options
+from jumok.app.commands.train import parse_options
 from jumok.errors import JumokError
-from jumok.tasks.checkpoint import load_state
+from jumok.tasks.running.checkpoint import load_state
 
 
 def wait_for(condition, process, seconds=60):

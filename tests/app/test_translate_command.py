@@ -12,7 +12,7 @@ from pair_helpers import settings_of, untrained
 from PIL import Image
 
 from jumok.app.sentences import LONGEST_LINE, read_sentences
-from jumok.data.alignments import Links, read_links
+from jumok.data.pairs.alignment_files import Links, read_links
 from jumok.errors import JumokError
 from jumok.tasks.translate.run import PairRun
 
@@ -190,8 +190,8 @@ def test_alignments_are_read_back_and_right(jumok, reverser, sentences, expected
 def test_alignments_of_many_sentences_keep_their_places(jumok, reverser, sentences, typed, tmp_path, monkeypatch):
     texts = []
     for at_once, looked_at in ((2000, 64), (5, 2)):
-        monkeypatch.setattr("jumok.app.translate.AT_ONCE", at_once)
-        monkeypatch.setattr("jumok.app.translate.LOOKED_AT", looked_at)
+        monkeypatch.setattr("jumok.app.commands.translate.AT_ONCE", at_once)
+        monkeypatch.setattr("jumok.app.commands.translate.LOOKED_AT", looked_at)
         typed("\n".join(sentences).encode())
         jumok("translate", reverser, "--align", tmp_path / "found.align")
         texts.append((tmp_path / "found.align").read_text())
@@ -237,8 +237,8 @@ def test_a_picture_for_each_sentence_and_one_page_for_all(jumok, transformer, se
 
 
 def test_sentences_that_are_not_shown_are_counted(jumok, reverser, sentences, typed, tmp_path, monkeypatch):
-    monkeypatch.setattr("jumok.app.translate.PICTURES", 2)
-    monkeypatch.setattr("jumok.app.translate.LOOKED_AT", 4)
+    monkeypatch.setattr("jumok.app.commands.translate.PICTURES", 2)
+    monkeypatch.setattr("jumok.app.commands.translate.LOOKED_AT", 4)
     typed("\n".join(sentences).encode())
     said = jumok("translate", reverser, "--show", tmp_path / "seen.svg")
     assert said.err.startswith("jumok: 10 sentences are not shown")

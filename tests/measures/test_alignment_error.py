@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jumok.alignment import diagonal, links
 from jumok.attention import AttentionMap, Scale, Tokens
+from jumok.attention.word_alignment import diagonal, links
 from jumok.errors import JumokError
 from jumok.measures.alignment import TITLES, AlignmentMeter, anti_diagonal_weight, diagonal_weight, weight_on
 

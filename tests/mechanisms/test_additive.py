@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from jumok.errors import JumokError
-from jumok.mechanisms import additive, additive_kernel
+from jumok.mechanisms import additive
 from jumok.mechanisms.additive import Additive, blockwise_scores, fast_scores, scores
-from jumok.watch import watch
+from jumok.mechanisms.kernels import additive_scores
+from jumok.watching.seen import watch
 
 FAST = pytest.mark.parametrize("fast", [fast_scores, blockwise_scores])
 
@@ -191,7 +192,7 @@ def test_numba_compiles_here():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         additive._kernel.cache_clear()
-        assert additive._kernel() is additive_kernel
+        assert additive._kernel() is additive_scores
 
 
 def test_tanh_is_within_its_stated_error():
@@ -286,9 +287,9 @@ def test_without_numba_torch_does_it_with_one_warning():
 
 def test_with_numba_switched_off_the_loops_are_not_run(monkeypatch):
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
-    additive_kernel._load.cache_clear()
+    additive_scores._load.cache_clear()
     with pytest.raises(RuntimeError, match="NUMBA_DISABLE_JIT"):
-        additive_kernel.load()
+        additive_scores.load()
 
 
 def test_without_a_way_to_run_threads_one_does_it():
@@ -321,16 +322,16 @@ def test_a_cache_folder_that_cannot_be_made_is_passed_by(tmp_path):
 
 
 def test_a_forked_process_uses_one_thread(monkeypatch):
-    loops, plenty = additive_kernel.load(), 1 << 40
-    assert additive_kernel._useful(loops, 2, plenty) == min(2, numba.config.NUMBA_NUM_THREADS)
+    loops, plenty = additive_scores.load(), 1 << 40
+    assert additive_scores._useful(loops, 2, plenty) == min(2, numba.config.NUMBA_NUM_THREADS)
     monkeypatch.setattr(os, "getpid", lambda: loops.process + 1)
-    assert additive_kernel._useful(loops, 2, plenty) == 1
+    assert additive_scores._useful(loops, 2, plenty) == 1
 
 
 def test_little_work_is_not_shared_out():
-    loops = additive_kernel.load()
-    assert additive_kernel._useful(loops, 4, 1000) == 1
-    assert additive_kernel._useful(loops, 1, 1 << 40) == 1
+    loops = additive_scores.load()
+    assert additive_scores._useful(loops, 4, 1000) == 1
+    assert additive_scores._useful(loops, 1, 1 << 40) == 1
 
 
 # -- the mechanism ------------------------------------------------------------------------------

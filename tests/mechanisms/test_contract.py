@@ -13,7 +13,7 @@ from jumok.attention import AttentionMap, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms import MECHANISMS
 from jumok.mechanisms.example import Example
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 EVERY = pytest.mark.parametrize("name", MECHANISMS)
 

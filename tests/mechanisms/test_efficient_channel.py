@@ -6,7 +6,7 @@ import torch
 from jumok.attention import Channels, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.efficient_channel import EfficientChannel, reach
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 
 def features(batch=2, channels=12, rows=5, columns=7):

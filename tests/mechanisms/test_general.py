@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jumok.errors import JumokError
 from jumok.mechanisms.general import General, scores
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 SIZES = st.integers(1, 6)
 

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jumok.axes import Glimpses, One
+from jumok.attention import Glimpses, One
 from jumok.errors import JumokError
 from jumok.mechanisms.glimpse import Retina, glimpse, log_probability, scanpaths, seeded_noise, windows
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 
 def cut_slowly(image, place, size, scale):

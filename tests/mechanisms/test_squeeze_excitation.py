@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from jumok.attention import Channels, One, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation, scale, squeeze
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 
 def features(batch=2, channels=12, rows=5, columns=7):

@@ -79,8 +79,8 @@ def test_all_korean_pairs_are_put_together_once(tmp_path):
 
 @pytest.mark.parametrize("table", [multi30k, korean_english])
 def test_flags_of_the_recipes_are_ones_that_train_knows(table):
-    from jumok.app.train import parse_options
-    from jumok.tasks.run import configure_system
+    from jumok.app.commands.train import parse_options
+    from jumok.tasks.running.run import configure_system
     from jumok.tasks.translate.settings import PairData, PairTraining
 
     known = {f"--{name.replace('_', '-')}" for model in (PairData, PairTraining) for name in model.model_fields}

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from jumok.errors import JumokError
-from jumok.mechanisms.attending_layer import SCORES
-from jumok.mechanisms.recurrent import CELLS
-from jumok.symbols import EOS, PAD, SOS
+from jumok.mechanisms.recurrent.attending_layer import SCORES
+from jumok.mechanisms.recurrent.cells import CELLS
+from jumok.special_tokens import EOS, PAD, SOS
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.systems.transformer import CHUNK, Transformer, TransformerConfig
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 WORDS = {"source_vocabulary": 11, "target_vocabulary": 9}
 CLOSE = {"atol": 2e-6, "rtol": 1e-5}

@@ -7,7 +7,7 @@ from jumok.errors import JumokError
 from jumok.systems import build, configure
 from jumok.systems.cnn import CNN, CNNConfig
 from jumok.tasks.classify.looking import fitting
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 
 def model(**options):

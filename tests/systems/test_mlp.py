@@ -7,7 +7,7 @@ from jumok.errors import JumokError
 from jumok.systems import build, configure
 from jumok.systems.mlp import MLP, MLPConfig
 from jumok.tasks.classify.looking import fitting
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 
 def pixels(batch=3, height=32, width=48):

@@ -4,13 +4,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from jumok.axes import Glimpses, One
+from jumok.attention import Glimpses, One
 from jumok.errors import JumokError
 from jumok.mechanisms.glimpse import windows
+from jumok.mechanisms.recurrent.glimpse_steps import mean_of
 from jumok.systems import configure
 from jumok.systems.ram import RAM, RAMConfig
-from jumok.systems.ram_steps import mean_of
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 SMALL = {"classes": 3, "image_size": 16, "channels": 1, "hidden": 24, "what": 20, "where": 12, "plan": 10}
 

@@ -10,7 +10,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
 from jumok.systems import build, configure, names
 from jumok.systems.resnet import NAMED, Residual, ResNet, ResNetConfig, residual_stage
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 EVERY = pytest.mark.parametrize("name", NAMED)
 

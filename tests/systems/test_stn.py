@@ -9,7 +9,7 @@ from jumok.attention import One, Sampled, Scale
 from jumok.errors import JumokError
 from jumok.systems.cnn import CNN
 from jumok.systems.stn import STN, STNConfig
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 TRANSFORMS = ("affine", "attention", "projective", "thin-plate-spline")
 

@@ -7,10 +7,10 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional as F
 
-from jumok.axes import Patches
+from jumok.attention import Patches
 from jumok.errors import JumokError
 from jumok.systems.vit import DropPath, ViT, ViTConfig, resize_positions, sine_positions
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 SMALL = {"classes": 4, "image_size": (16, 24), "patch": 4, "width": 16, "depth": 3, "heads": 2}
 OPTIONS = {
@@ -161,7 +161,7 @@ def test_fast_linear_kernels_change_nothing_but_rounding(monkeypatch):
     vit, images = model(image_size=64, depth=2).train(), pixels(8, 64, 64)
     answers = []
     for rows in (1, 10**9):  # always, never
-        monkeypatch.setattr("jumok.mechanisms.linear.ROWS", rows)
+        monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", rows)
         logits = vit(images)
         answers.append((logits, *torch.autograd.grad(logits.square().sum(), list(vit.parameters()))))
     for wanted, got in zip(*answers, strict=True):
@@ -262,7 +262,7 @@ def test_in_training_the_last_block_looks_from_the_cls_token_only():
 
 
 def test_watched_training_with_fast_kernels_keeps_the_geometry(monkeypatch):
-    monkeypatch.setattr("jumok.mechanisms.linear.ROWS", 1)
+    monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", 1)
     vit = model().train()
     plain = vit(pixels())
     with watch(vit) as seen:

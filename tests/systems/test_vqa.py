@@ -7,12 +7,12 @@ from question_helpers import ATTENDING, OPTIONS, SYSTEMS, wilder
 from torch.nn import functional as F
 
 from jumok import systems
-from jumok.axes import Patches
+from jumok.attention import Patches
 from jumok.errors import JumokError
-from jumok.symbols import PAD, SOS, UNK
+from jumok.special_tokens import PAD, SOS, UNK
 from jumok.systems.vqa import VQA, VQAConfig
-from jumok.tasks.run import configure_system
-from jumok.watch import watch
+from jumok.tasks.running.run import configure_system
+from jumok.watching.seen import watch
 
 SIZE = (16, 24)
 SMALL = {"answers": 5, "words": 12, "image_size": SIZE, "width": 16, "heads": 2, "patch": 4}

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from jumok.data.batches import PixelStore
-from jumok.data.question_batches import QuestionBatch, QuestionBatches
-from jumok.data.questions import QuestionSet
+from jumok.data.images.batches import PixelStore
+from jumok.data.questions.batches import QuestionBatch, QuestionBatches
+from jumok.data.questions.question_set import QuestionSet
+from jumok.intervals import wilson
 from jumok.tasks.answer.prepare import scored
 from jumok.tasks.answer.run import QuestionRun
-from jumok.tasks.shares import wilson
 
 __all__ = ["Answered", "Evaluation", "answer_all", "batches_of", "evaluate"]
 

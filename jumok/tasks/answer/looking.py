@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from jumok.alignment import merge_words
 from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
-from jumok.data.pieces import Split
+from jumok.attention.word_alignment import merge_words
+from jumok.data.texts.vocabulary import Split
 from jumok.tasks.answer.run import QuestionRun, Reply
-from jumok.watch import Seen, watch
+from jumok.watching.seen import Seen, watch
 
 __all__ = ["READERS", "Looked", "look"]
 

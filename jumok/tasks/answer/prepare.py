@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import jumok
-from jumok.data.batches import PixelStore
-from jumok.data.question_batches import QuestionBatches
-from jumok.data.question_parts import read_question_parts
-from jumok.data.questions import QuestionSet, left_out, soft_scores
-from jumok.data.vocabulary import BuildReport, Vocabulary, build_vocabulary
+from jumok.data.images.batches import PixelStore
+from jumok.data.questions.batches import QuestionBatches
+from jumok.data.questions.parts import read_question_parts
+from jumok.data.questions.question_set import QuestionSet, left_out, soft_scores
+from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
 from jumok.errors import JumokError
+from jumok.machine import World
 from jumok.tasks.answer.run import WORDS, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
-from jumok.tasks.callbacks import Row
-from jumok.tasks.pictures import channel_statistics, choose_size, one_or_two, stores
-from jumok.tasks.prepared import Prepared, Progress
-from jumok.tasks.run import configure_system
-from jumok.tasks.world import World
+from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
+from jumok.tasks.running.callbacks import Row
+from jumok.tasks.running.prepared import Prepared, Progress
+from jumok.tasks.running.run import configure_system
 
 NAMED = 5
 """So many answers that cannot be given are named."""

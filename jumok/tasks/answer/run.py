@@ -11,15 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from jumok import systems
-from jumok.data.question_batches import padded
-from jumok.data.text import clean
-from jumok.data.vocabulary import Vocabulary, load_vocabulary
+from jumok.data.questions.batches import padded
+from jumok.data.texts.normal_form import clean
+from jumok.data.texts.vocabulary_builder import Vocabulary, load_vocabulary
 from jumok.errors import JumokError
-from jumok.symbols import UNK
+from jumok.special_tokens import UNK
 from jumok.systems.vqa import VQA, Places
 from jumok.tasks.answer.settings import RunConfig
-from jumok.tasks.pictures import Picture, Preprocessing
-from jumok.tasks.run import CONFIG, Run, configure_system, with_weights
+from jumok.tasks.preprocessing import Picture, Preprocessing
+from jumok.tasks.running.run import CONFIG, Run, configure_system, with_weights
 
 WORDS = "questions.vocabulary"
 

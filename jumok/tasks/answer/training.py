@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jumok.data.question_batches import QuestionBatch
+from jumok.data.questions.batches import QuestionBatch
 from jumok.tasks.answer.run import build_model
 from jumok.tasks.answer.settings import QuestionTraining, RunConfig
-from jumok.tasks.training import TrainingModule, seed_everything
+from jumok.tasks.running.training_module import TrainingModule, seed_everything
 
 
 class Answerer(TrainingModule):

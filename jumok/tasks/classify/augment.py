@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jumok.tasks.training import mixed_seed
+from jumok.tasks.running.training_module import mixed_seed
 
 SHIFT = 0.08
 """Largest shift, as a fraction of the image's side."""

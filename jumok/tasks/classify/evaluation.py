@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from jumok.tasks.shares import wilson
+from jumok.intervals import wilson
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, One, Patches
 from jumok.errors import JumokError, suggest
-from jumok.tasks.classify.opened import Opened
-from jumok.watch import MEAN, Seen, watch
+from jumok.tasks.classify.any_classifier import Opened
+from jumok.watching.seen import MEAN, Seen, watch
 
 NOTHING = (
     "no attention call was seen, and no feature map that carries a gradient: nothing tells where this model looked "

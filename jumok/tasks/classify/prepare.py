@@ -11,16 +11,16 @@ from typing import Any
 import torch
 
 import jumok
-from jumok.data.batches import Batches, PixelStore
-from jumok.data.folders import ImageSet, scan
+from jumok.data.images.batches import Batches, PixelStore
+from jumok.data.images.folders import ImageSet, scan
 from jumok.errors import JumokError
-from jumok.tasks.callbacks import Row
+from jumok.machine import World
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.training import Classifier, make_classifier
-from jumok.tasks.pictures import channel_statistics, choose_size, one_or_two, stores
-from jumok.tasks.prepared import Prepared, Progress
-from jumok.tasks.run import configure_system
-from jumok.tasks.world import World
+from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
+from jumok.tasks.running.callbacks import Row
+from jumok.tasks.running.prepared import Prepared, Progress
+from jumok.tasks.running.run import configure_system
 
 PATCHES = (16, 8, 4, 2)
 ROWS = 8

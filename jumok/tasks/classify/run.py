@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from jumok import systems
 from jumok.errors import JumokError
 from jumok.tasks.classify.settings import RunConfig
-from jumok.tasks.pictures import Picture, Preprocessing
-from jumok.tasks.run import CONFIG, Run, configure_system, with_weights
+from jumok.tasks.preprocessing import Picture, Preprocessing
+from jumok.tasks.running.run import CONFIG, Run, configure_system, with_weights
 
 
 @dataclass(frozen=True)

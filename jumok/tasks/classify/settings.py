@@ -6,9 +6,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jumok.tasks.config import Recorded, Strict, Training
-from jumok.tasks.config import Settings as AnySettings
-from jumok.tasks.picture_data import PictureData
+from jumok.tasks.image_settings import PictureData
+from jumok.tasks.running.config import Recorded, Strict, Training
+from jumok.tasks.running.config import Settings as AnySettings
 
 
 class ImageData(PictureData):

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jumok.data.batches import Batch
+from jumok.data.images.batches import Batch
+from jumok.machine import World
 from jumok.tasks.classify.augment import Augmentation, Draw
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
-from jumok.tasks.training import TrainingModule, seed_everything
-from jumok.tasks.world import World
+from jumok.tasks.running.training_module import TrainingModule, seed_everything
 
 
 @runtime_checkable

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jumok.alignment import merge_words, shift
 from jumok.attention import AttentionMap, Tokens
-from jumok.data.pieces import Split
+from jumok.attention.word_alignment import merge_words, shift
+from jumok.data.texts.vocabulary import Split
 from jumok.errors import JumokError, suggest
-from jumok.symbols import EOS, PAD, SOS, SYMBOLS, UNK
+from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS, UNK
 from jumok.tasks.translate.run import PairRun
-from jumok.watch import Seen, watch
+from jumok.watching.seen import Seen, watch
 
 PLACES = 1 << 18
 """Weights of one map that are computed at a time: 64 pairs of 64 tokens; of each layer and head there are as many."""

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import jumok
-from jumok.data.pair_batches import PairBatches
-from jumok.data.pair_parts import read_parts
-from jumok.data.pairs import PairSet
-from jumok.data.vocabulary import BuildReport, Vocabulary, build_vocabulary
+from jumok.data.pairs.batches import PairBatches
+from jumok.data.pairs.pair_set import PairSet
+from jumok.data.pairs.parts import read_parts
+from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
 from jumok.errors import JumokError
-from jumok.tasks.callbacks import Row
-from jumok.tasks.prepared import Prepared, Progress
-from jumok.tasks.run import configure_system
+from jumok.machine import World
+from jumok.tasks.running.callbacks import Row
+from jumok.tasks.running.prepared import Prepared, Progress
+from jumok.tasks.running.run import configure_system
 from jumok.tasks.translate.run import read_vocabularies, write_vocabularies
 from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings, Side
 from jumok.tasks.translate.training import Translator, make_translator
-from jumok.tasks.world import World
 
 SHARE = 0.05
 """Kept for validation, or for testing, where only the other's share was told."""

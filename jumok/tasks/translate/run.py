@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from jumok import systems
-from jumok.data.vocabulary import Vocabulary, load_vocabulary
+from jumok.data.texts.vocabulary_builder import Vocabulary, load_vocabulary
 from jumok.errors import JumokError
-from jumok.symbols import UNK
-from jumok.tasks.decoding import Writer, translate_ids
-from jumok.tasks.run import CONFIG, Run, configure_system, with_weights
+from jumok.special_tokens import UNK
+from jumok.tasks.running.run import CONFIG, Run, configure_system, with_weights
+from jumok.tasks.translate.decoding import Writer, translate_ids
 from jumok.tasks.translate.settings import RunConfig
 
 VOCABULARIES = ("source.vocabulary", "target.vocabulary")

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jumok.tasks.config import Recorded, Strict, Training
-from jumok.tasks.config import Settings as AnySettings
+from jumok.tasks.running.config import Recorded, Strict, Training
+from jumok.tasks.running.config import Settings as AnySettings
 
 HELD_OUT = "0.05 and at most 2,000"
 """What is kept for validation, and for testing, where nobody says how much."""

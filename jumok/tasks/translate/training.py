@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jumok.data.pair_batches import PairBatch
-from jumok.symbols import EOS, PAD, SOS
-from jumok.tasks.decoding import Writer, search
-from jumok.tasks.training import TrainingModule, seed_everything
+from jumok.data.pairs.batches import PairBatch
+from jumok.special_tokens import EOS, PAD, SOS
+from jumok.tasks.running.training_module import TrainingModule, seed_everything
+from jumok.tasks.translate.decoding import Writer, search
 from jumok.tasks.translate.run import build_model
 from jumok.tasks.translate.scores import sentence_chrf
 from jumok.tasks.translate.settings import PairTraining, RunConfig

@@ -6,12 +6,11 @@ import pytest
 import torch
 from question_helpers import ATTENDING, HEIGHT, SYSTEMS, WIDTH, settings_of, untrained, write_squares
 
-from jumok.attention import Scale
-from jumok.axes import One, Patches, Tokens
-from jumok.data.images import read_image
+from jumok.attention import One, Patches, Scale, Tokens
+from jumok.data.images.reading import read_image
 from jumok.errors import JumokError
 from jumok.tasks.answer.looking import look
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 LEFT, RIGHT = "what colour is the left square?", "what colour is the right square?"
 KOREAN = "왼쪽 네모는 무슨 색인가요?"

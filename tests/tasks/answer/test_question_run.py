@@ -9,9 +9,9 @@ from PIL import Image
 from question_helpers import SYSTEMS, settings_of, untrained, write_squares
 
 import jumok
-from jumok.data.images import read_image
-from jumok.data.questions import read_questions, soft_scores
-from jumok.data.vocabulary import build_vocabulary
+from jumok.data.images.reading import read_image
+from jumok.data.questions.question_set import read_questions, soft_scores
+from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
 from jumok.tasks.answer.evaluation import evaluate
 from jumok.tasks.answer.prepare import find, prepare

@@ -8,7 +8,7 @@ import torch
 from breaking import At, Stop, same_end, stop
 from question_helpers import OPTIONS, SYSTEMS, QuestionJob, settings_of, write_squares
 
-from jumok.data.question_batches import QuestionBatch
+from jumok.data.questions.batches import QuestionBatch
 from jumok.errors import JumokError
 from jumok.systems.vqa import NAMED
 from jumok.tasks.answer import prepare

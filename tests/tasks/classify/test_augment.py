@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from jumok.tasks.classify.augment import LIGHT, SHIFT, TURN, ZOOM, Augmentation, Draw, mixed
-from jumok.tasks.training import mixed_seed
+from jumok.tasks.running.training_module import mixed_seed
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,9 @@ from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precisio
 from torch import nn
 
 from jumok import systems
+from jumok.intervals import wilson
 from jumok.tasks.classify.evaluation import Evaluation, evaluate
-from jumok.tasks.shares import wilson
-from jumok.tasks.training import parameter_groups, rate, seed_everything
+from jumok.tasks.running.training_module import parameter_groups, rate, seed_everything
 
 
 def test_the_learning_rate_rises_then_falls_and_never_is_negative():

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from jumok.axes import Patches
+from jumok.attention import Patches
 from jumok.errors import JumokError
+from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.classify.looking import TOKEN_METHODS, Question, look
-from jumok.tasks.classify.opened import open_model
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 transformers = pytest.importorskip("transformers")
 
@@ -99,7 +99,7 @@ def test_target_layer_and_head_are_chosen(hf_vit):
 
 def test_a_run_with_mean_pooling_is_asked_by_the_mean_over_patches(job):
     job("run", epochs=1, options={"pool": "mean", "registers": 2}).start()
-    from jumok.tasks.run import Run
+    from jumok.tasks.running.run import Run
 
     folder = job("run2", epochs=1, options={"pool": "mean", "registers": 2})
     folder.start()

@@ -3,11 +3,11 @@ import torch
 from PIL import Image
 from small_runs import write_photos
 
-from jumok.data.batches import PixelStore
+from jumok.data.images.batches import PixelStore
 from jumok.errors import JumokError
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
-from jumok.tasks.pictures import channel_statistics, choose_size, stores
+from jumok.tasks.preprocessing import channel_statistics, choose_size, stores
 
 
 def found(folder, **data):

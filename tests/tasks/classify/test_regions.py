@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from jumok.attention import AttentionMap, One, Pixels
-from jumok.data.batches import Batch
+from jumok.data.images.batches import Batch
 from jumok.mechanisms.spatial_transformer import SpatialTransformer
 from jumok.systems.stn import STN, STNConfig
 from jumok.tasks.classify.regions import Regions

@@ -3,12 +3,12 @@ import torch
 from pair_helpers import settings_of, untrained
 
 import jumok
-from jumok.alignment import links, shift
+from jumok.attention.word_alignment import links, shift
 from jumok.errors import JumokError
-from jumok.symbols import EOS, SOS
+from jumok.special_tokens import EOS, SOS
 from jumok.tasks.translate import aligning
 from jumok.tasks.translate.aligning import align, reading_named, readings
-from jumok.watch import watch
+from jumok.watching.seen import watch
 
 
 @pytest.fixture(scope="module")

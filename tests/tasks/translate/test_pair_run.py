@@ -6,11 +6,11 @@ import torch
 from pair_helpers import settings_of, untrained
 
 import jumok
-from jumok.data.vocabulary import build_vocabulary
+from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
-from jumok.symbols import EOS, SOS
+from jumok.special_tokens import EOS, SOS
 from jumok.tasks.classify.run import ImageRun
-from jumok.tasks.run import Run
+from jumok.tasks.running.run import Run
 from jumok.tasks.translate.run import PairRun
 
 

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from pair_helpers import settings_of
 
-from jumok.data.pairs import read_pairs
+from jumok.data.pairs.pair_set import read_pairs
 from jumok.errors import JumokError
 from jumok.tasks.translate import prepare
 from jumok.tasks.translate.settings import PairData, RunConfig, Settings

@@ -6,8 +6,8 @@ import torch
 from breaking import At, Stop, same_end, stop
 from pair_helpers import PairJob, settings_of, write_reversed
 
-from jumok.data.pair_batches import PairBatch
-from jumok.symbols import PAD
+from jumok.data.pairs.batches import PairBatch
+from jumok.special_tokens import PAD
 from jumok.tasks.translate import prepare
 from jumok.tasks.translate.run import PairRun
 from jumok.tasks.translate.scores import sentence_chrf

@@ -1,0 +1,150 @@
+"""`jumok compare` for questions: systems that answer them side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jumok.app.comparison_report import AT_ONCE, ComparedInput, ComparisonReport
+
+if TYPE_CHECKING:
+    from jumok.data.questions.masks import QuestionMasks
+    from jumok.data.questions.question_set import QuestionSet
+    from jumok.tasks.answer.comparison import QuestionComparison
+    from jumok.tasks.answer.looking import Looked
+    from jumok.tasks.answer.run import QuestionRun
+    from jumok.tasks.running.comparison import Result
+    from jumok.views.pages.comparison_page import Cell, Measure
+
+OF_ONE_IMAGE = 3
+"""Questions about one image that are shown one below the other."""
+RIGHT = 0.5
+"""An answer that is at least so right, as people agree on it, counts as right on the page."""
+SHOWN_ANSWERS = 3
+
+
+def truth_of(masks: Path, comparison: QuestionComparison) -> QuestionMasks:
+    """The masks of what the test questions are about.
+
+    Raises:
+        JumokError: no question names one, or one that is named is missing.
+    """
+    from jumok.data.questions.masks import QuestionMasks
+
+    return QuestionMasks(masks, comparison.test)
+
+
+class QuestionReport(ComparisonReport[int]):
+    """Systems that answer questions side by side; a question is known by its number in the test."""
+
+    comparison: QuestionComparison
+    truth: QuestionMasks | None
+
+    asking = True
+
+    def about(self) -> dict[str, Any]:
+        data = self.comparison.base.config.data
+        return {"questions": list(data.questions), "images": data.images}
+
+    def title(self) -> str:
+        return Path(self.comparison.base.config.data.questions[0]).name
+
+    def lead(self) -> str:
+        config = self.comparison.base.config
+        size, found = " x ".join(map(str, config.data.size)), config.found
+        return (
+            f"{found.counts['train']:,} training questions about {found.images['train']:,} images of {size} pixels, "
+            f"{len(found.answers):,} answers"
+        )
+
+    def parts(self, result: Result) -> dict[str, tuple[Measure, int]]:
+        from jumok.tasks.answer.comparison import QuestionResult
+        from jumok.views.pages.comparison_page import Measure
+
+        assert isinstance(result, QuestionResult)
+        return {
+            name: (Measure(f"{kind.accuracy:.1%}", kind.accuracy, kind.low, kind.high), kind.questions)
+            for name, kind in (result.kinds.items() if len(result.kinds) > 1 else ())
+        }
+
+    def marked(self) -> list[int]:
+        return [] if self.truth is None else self._readable(self.truth.marked)
+
+    def chosen(self) -> list[int]:
+        """Some questions about each of some images, of all kinds in turn; those with a place to look at come first."""
+        by_image: dict[int, list[int]] = {}
+        for number in self._readable(range(len(self._test))):
+            by_image.setdefault(self._test.of[number], []).append(number)
+        seen: Counter[str] = Counter()
+        found: list[int] = []
+        for numbers in by_image.values():
+            found += self._of_one_image(numbers, seen)
+            if len(found) >= self.shown:
+                break
+        return found[: self.shown]
+
+    def looked(self, some: Sequence[int]) -> Iterator[ComparedInput]:
+        """Each question with what every system answers and where it looked."""
+        from jumok.data.images.reading import read_image
+        from jumok.tasks.answer.looking import look
+
+        test = self._test
+        for start in range(0, len(some), AT_ONCE):
+            numbers = some[start : start + AT_ONCE]
+            images = {path: read_image(path) for path in dict.fromkeys(map(test.image_of, numbers))}
+            pictures, asked = [images[test.image_of(n)] for n in numbers], [test.questions[n] for n in numbers]
+            found = {name: look(run, pictures, asked, words=False) for name, run in self._runs.items()}
+            for row, (number, picture) in enumerate(zip(numbers, pictures, strict=True)):
+                mask = None if self.truth is None else self.truth.get(number, *picture.shape[1:])
+                cells = {name: self._cell(number, looked[row]) for name, looked in found.items()}
+                name, label = test.image_of(number).name, " or ".join(list(self._scores(number))[:SHOWN_ANSWERS])
+                yield ComparedInput(name, label, picture, mask, cells, test.questions[number])
+
+    @property
+    def _test(self) -> QuestionSet:
+        return self.comparison.test
+
+    @cached_property
+    def _runs(self) -> Mapping[str, QuestionRun]:
+        from jumok.tasks.answer.run import QuestionRun
+
+        folder, device = self.comparison.folder, self.comparison.device
+        return {result.system: QuestionRun.load(folder / result.system, device) for result in self.results}
+
+    def _readable(self, numbers: Sequence[int]) -> list[int]:
+        """The questions that are short enough to be asked whole."""
+        longest = min(run.longest for run in self._runs.values())
+        ids = self.comparison.base.words.encode_all([self._test.questions[number] for number in numbers])
+        return [number for number, own in zip(numbers, ids, strict=True) if 0 < len(own) <= longest]
+
+    def _of_one_image(self, numbers: Sequence[int], seen: Counter[str]) -> list[int]:
+        """Some questions about an image, each of a kind that was seen least; in the order of the file."""
+        left = list(numbers)
+        found: list[int] = []
+        while left and len(found) < OF_ONE_IMAGE:
+            best = min(left, key=lambda number: (seen[self._test.kinds[number]], not self._test.masks[number]))
+            left.remove(best)
+            found.append(best)
+            seen[self._test.kinds[best]] += 1
+        return sorted(found)
+
+    def _scores(self, number: int) -> dict[str, float]:
+        """How right each answer to a question is, the most right first."""
+        from jumok.data.questions.question_set import soft_scores
+
+        scores = soft_scores(self._test.answers[number])
+        return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+    def _cell(self, number: int, looked: Looked) -> Cell:
+        from jumok.views.pages.comparison_page import Cell
+
+        answer, probability = looked.reply.answers[0]
+        method, heat = next(iter(looked.looks.items()), ("", None))
+        right = self._scores(number).get(answer, 0) >= RIGHT
+        return Cell(heat, f"{answer} {probability:.0%}", right, method)
+
+
+REPORT, TRUTH = QuestionReport, truth_of

@@ -1,0 +1,171 @@
+"""Whether a model looks at what a question is about, and elsewhere when it is asked something else."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jumok.errors import JumokError, suggest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import Tensor
+
+    from jumok.attention import AttentionMap
+    from jumok.data.questions.masks import QuestionMasks
+    from jumok.data.questions.question_set import QuestionSet
+    from jumok.measures.agreement import Agreement
+    from jumok.measures.localisation import LocalisationMeter
+    from jumok.tasks.answer.looking import Looked
+    from jumok.tasks.answer.run import QuestionRun
+
+BLIND = "question-blind"
+"""The map of the same image by the same model, the mean over other questions: what it looks at whatever is asked."""
+OTHERS = 8
+"""So many other questions are asked about an image that only one is asked about."""
+AT_ONCE = 32
+
+
+def measure_questions(
+    run: Path,
+    files: Sequence[Path],
+    images: Path | None,
+    masks: Path,
+    *,
+    methods: Sequence[str],
+    split: str,
+    tolerance: int,
+    out: Path,
+    batch_size: int,
+    seed: int,
+    device: str,
+    console: Console,
+) -> None:
+    """Score where a model looks for its answers against masks, beside baselines, one of them blind to the question.
+
+    Raises:
+        JumokError: questions, images or masks that cannot be read, or a model that looks at no image.
+    """
+    from jumok.app.answer.evaluate import remark, select
+    from jumok.app.classify.measure import table, verdicts
+    from jumok.files import write_atomically
+    from jumok.tasks.answer.run import QuestionRun
+    from jumok.views.pictures.charts import draw_scores
+
+    trained = QuestionRun.load(run, device)
+    chosen, part = select(trained, files, images, split)
+    remark(chosen, console)
+    measuring = Measuring.begin(trained, chosen, masks, tuple(dict.fromkeys(methods)), tolerance, seed)
+    measuring.go(batch_size, console)
+    report, agreement = measuring.meter.report(noun="questions"), measuring.agreement.report()
+    main = report.methods[0].method
+    about = {"run": str(run), "split": part, "masks": str(masks), **report.to_dict()}
+    about |= {"agreement": {"look": main, **agreement.to_dict()}}
+    write_atomically(out / "measure.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    draw_scores(report, out / "measure.png")
+    console.print(report.summary(), markup=False)
+    console.print(table(report.header(), report.rows()))
+    for line in (*verdicts(report), f"{main}, two questions about one image: {agreement.summary()}"):
+        console.print(line, markup=False)
+    console.print(f"written: {out / 'measure.json'}, {out / 'measure.png'}", markup=False)
+
+
+@dataclass
+class Measuring:
+    """Questions that are asked one image after the other; only scores are kept."""
+
+    run: QuestionRun
+    questions: QuestionSet
+    masks: QuestionMasks
+    methods: tuple[str, ...]
+    meter: LocalisationMeter
+    agreement: Agreement
+
+    @staticmethod
+    def begin(
+        run: QuestionRun, questions: QuestionSet, masks: Path, methods: tuple[str, ...], tolerance: int, seed: int
+    ) -> Measuring:
+        """Make sure that there is something to measure.
+
+        Raises:
+            JumokError: no folder of masks, or questions that name none.
+        """
+        from jumok.data.questions.masks import QuestionMasks
+        from jumok.measures.agreement import Agreement
+        from jumok.measures.localisation import LocalisationMeter
+
+        meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
+        return Measuring(run, questions, QuestionMasks(masks, questions), methods, meter, Agreement(seed=seed))
+
+    def go(self, size: int, console: Console) -> None:
+        """Ask everything about every image, some questions at a time."""
+        from jumok.app.progress import counting
+        from jumok.data.images.reading import read_image
+
+        by_image: dict[int, list[int]] = {}
+        for number, image in enumerate(self.questions.of):
+            by_image.setdefault(image, []).append(number)
+        with counting(console, "measuring") as count:
+            for done, (image, numbers) in enumerate(by_image.items(), 1):
+                picture = read_image(self.questions.images[image])
+                self._measure(image, picture, numbers, size)
+                count(done, len(by_image))
+        for method, blank in self.meter.blank.items():
+            console.print(f"{method}: nothing to see for {blank} questions, which count as chance", style="yellow")
+
+    def _measure(self, image: int, picture: Tensor, numbers: Sequence[int], size: int) -> None:
+        """Score all questions about one image."""
+        import torch
+
+        asked = [*numbers, *self._others(numbers)]
+        maps = [self._chosen(each) for each in self._look(picture, asked, size)]
+        main = next(iter(maps[0]))
+        name = str(self.questions.images[image])
+        for place, number in enumerate(numbers):
+            mask = self.masks.get(number, *picture.shape[1:])
+            rest = torch.stack([each[main].weights for at, each in enumerate(maps) if at != place])
+            blind = _like(maps[place][main], rest.mean(0))
+            self.meter.add(picture, mask, maps[place], baselines={BLIND: blind}, name=name, group=name)
+        for first, second in itertools.combinations(maps[: len(numbers)], 2):
+            self.agreement.add(name, first[main], second[main])
+
+    def _others(self, numbers: Sequence[int]) -> list[int]:
+        """Questions about other images, for an image that only one question is about."""
+        if len(numbers) > 1:
+            return []
+        own, total = self.questions.questions[numbers[0]], len(self.questions)
+        found = [
+            number
+            for step in range(1, total)
+            if self.questions.questions[number := (numbers[0] + step * 7919) % total] != own
+        ][:OTHERS]
+        if not found:
+            raise JumokError("all questions are the same: where a model looks cannot depend on them")
+        return found
+
+    def _look(self, picture: Tensor, numbers: Sequence[int], size: int) -> list[Looked]:
+        from jumok.tasks.answer.looking import look
+
+        questions = [self.questions.questions[number] for number in numbers]
+        parts = [questions[start : start + size] for start in range(0, len(questions), size)]
+        return [each for part in parts for each in look(self.run, [picture] * len(part), part, words=False)]
+
+    def _chosen(self, looked: Looked) -> Mapping[str, AttentionMap]:
+        """The looks that were asked for, or all."""
+        if not looked.looks:
+            raise JumokError(f"a {self.run.config.system} looks at no image: there is nothing to measure")
+        for method in self.methods:
+            if method not in looked.looks:
+                raise JumokError(f"this model has no look {method!r}: {suggest(method, looked.looks)}")
+        return {name: looked.looks[name] for name in self.methods or looked.looks}
+
+
+def _like(found: AttentionMap, weights: Any) -> AttentionMap:
+    """Other weights over the same places."""
+    import dataclasses
+
+    return dataclasses.replace(found, weights=weights, source=BLIND)

@@ -1,0 +1,112 @@
+"""`jumok compare` for images: classifiers side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jumok.app.comparison_report import AT_ONCE, ComparedInput, ComparisonReport
+from jumok.errors import JumokError
+
+if TYPE_CHECKING:
+    from jumok.data.images.folders import ImageSet
+    from jumok.data.images.masks import MaskFolder
+    from jumok.tasks.classify.any_classifier import Opened
+    from jumok.tasks.classify.comparison import ImageComparison
+    from jumok.tasks.classify.looking import Answer, Question
+    from jumok.views.pages.comparison_page import Cell
+
+
+def truth_of(masks: Path, comparison: ImageComparison) -> MaskFolder:
+    """The masks of the test images.
+
+    Raises:
+        JumokError: they are missing, or do not fit.
+    """
+    from jumok.data.images.masks import MaskFolder
+
+    return MaskFolder(masks, comparison.test)
+
+
+class ImageReport(ComparisonReport[Path]):
+    """Classifiers side by side."""
+
+    comparison: ImageComparison
+    truth: MaskFolder | None
+
+    def about(self) -> dict[str, Any]:
+        return {"images": str(self._test.root)}
+
+    def title(self) -> str:
+        return self._test.root.resolve().name
+
+    def lead(self) -> str:
+        config = self.comparison.base.config
+        size = " x ".join(map(str, config.size))
+        return f"{config.found.counts['train']:,} training images of {len(config.found.classes)} classes, {size} pixels"
+
+    def marked(self) -> list[Path]:
+        return [path for path in self._test.paths if self.truth is not None and self.truth.find(path) is not None]
+
+    def chosen(self) -> list[Path]:
+        """Test images in turn from each class; classes in which there is something to look at come first."""
+        by_class: dict[int, list[Path]] = {}
+        for path, label in zip(self._test.paths, self._test.labels, strict=True):
+            by_class.setdefault(label, []).append(path)
+        groups = sorted(
+            by_class.values(), key=lambda paths: self.truth is not None and self.truth.find(paths[0]) is None
+        )
+        turns = [group[turn] for turn in range(max(map(len, groups))) for group in groups if turn < len(group)]
+        return turns[: self.shown]
+
+    def looked(self, some: Sequence[Path]) -> Iterator[ComparedInput]:
+        """Each image with what every system says of it and where it looked, by the way that suits the system best."""
+        from jumok.data.images.reading import read_image
+        from jumok.tasks.classify.looking import look
+
+        questions = {name: _question(model, some[0]) for name, model in self._opened.items()}
+        labels = dict(zip(self._test.paths, (self._test.classes[label] for label in self._test.labels), strict=True))
+        for start in range(0, len(some), AT_ONCE):
+            paths = some[start : start + AT_ONCE]
+            pictures = [read_image(path) for path in paths]
+            answers = {name: look(model, pictures, questions[name]) for name, model in self._opened.items()}
+            for number, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
+                mask = None if self.truth is None else self.truth.get(path, *picture.shape[1:])
+                cells = {name: self._cell(name, found[number], labels[path]) for name, found in answers.items()}
+                yield ComparedInput(path.name, labels[path], picture, mask, cells)
+
+    @property
+    def _test(self) -> ImageSet:
+        return self.comparison.test
+
+    @cached_property
+    def _opened(self) -> Mapping[str, Opened]:
+        from jumok.tasks.classify.any_classifier import open_model
+
+        folder, device = self.comparison.folder, self.comparison.device
+        return {result.system: open_model(str(folder / result.system), device) for result in self.results}
+
+    def _cell(self, name: str, answer: Answer, label: str) -> Cell:
+        from jumok.views.pages.comparison_page import Cell
+
+        method, heat = next(iter(answer.heats.items()), ("", None))
+        said, probability = self._opened[name].classes[answer.predicted], float(answer.probabilities.max())
+        return Cell(heat, f"{said} {probability:.0%}", said == label, f"{name}: {method}")
+
+
+def _question(model: Opened, path: Path) -> Question:
+    """How a model is asked; of one off which nothing can be read that lies in the image, such as an MLP, no map."""
+    from jumok.data.images.reading import read_image
+    from jumok.tasks.classify.looking import Question, look
+
+    question = Question(most=1)
+    try:
+        look(model, [read_image(path)] * 2, question)
+    except JumokError:
+        return Question(most=0)
+    return question
+
+
+REPORT, TRUTH = ImageReport, truth_of

@@ -1,0 +1,235 @@
+"""`jumok select`: the columns of a table that tell most of its target."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jumok.errors import JumokError, suggest
+
+if TYPE_CHECKING:
+    from pandas import DataFrame  # type: ignore[import-untyped]
+    from rich.console import Console
+    from torch import Tensor
+
+    from jumok.data.tables import Ready
+    from jumok.mechanisms.selection import Selector
+
+METHODS = "fisher | anova | mutual-information | mrmr-fcd | mrmr-fcq | mrmr-mid | mrmr-miq | jmi"
+COUNTING = ("mutual-information", "mrmr-mid", "mrmr-miq", "jmi")
+"""Those that can take text as categories."""
+KINDS = ("auto", "classes", "numbers")
+DEFAULT_K, SHOWN = 10, 20
+
+
+def command(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TABLE", help="A .csv, .tsv or .parquet file; names in the first line.", show_default=False
+        ),
+    ],
+    target: Annotated[str, typer.Option(help="Column that the others are judged by.", show_default=False)],
+    k: Annotated[
+        int | None,
+        typer.Option(
+            help="How many columns to keep (default: 10, or all if there are fewer).", min=1, show_default=False
+        ),
+    ] = None,
+    method: Annotated[str, typer.Option(help=METHODS)] = "mutual-information",
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--as", help="Take the target as classes or numbers. auto: text, and up to 20 whole numbers, are classes."
+        ),
+    ] = "auto",
+    missing: Annotated[
+        str, typer.Option(help="Missing values: median fills them, rows leaves out their rows, stop says so and stops.")
+    ] = "median",
+    image: Annotated[
+        str | None,
+        typer.Option(
+            help="HEIGHTxWIDTH, if the columns are an image's pixels: draws what is kept over the mean image.",
+            show_default=False,
+        ),
+    ] = None,
+    encoding: Annotated[str, typer.Option(help="Of a text file, such as cp949.")] = "utf-8",
+    out: Annotated[Path, typer.Option(help="Folder for the reduced table, scores, picture and maps.")] = Path(
+        "selected"
+    ),
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
+) -> None:
+    """Keep the k columns that tell most of a target: a ranked table, the reduced table, bars and the attention map.
+
+    Left out: rows without a target, dates, columns that hold nothing, and text, unless the method takes categories
+    (mutual-information, mrmr-mid, mrmr-miq, jmi) and it has at most 256 of them. Columns of one value are never chosen.
+    The reduced table has all rows, with their values as they were read.
+    """
+    from rich.console import Console
+
+    from jumok.data.tables import make_ready, read_table, separator_of
+    from jumok.machine import set_threads
+
+    size = None if image is None else size_of(image)
+    selector = _selector(method, kind)
+    set_threads(threads)
+    table = read_table(path, encoding=encoding)
+    reduced = out / f"reduced{path.suffix.lower()}"
+    if reduced.resolve() == path.resolve():
+        raise JumokError(f"{path} is what would be written over: choose another folder with --out")
+    ready = make_ready(table, target, missing=missing, categories=method in COUNTING)
+    _fit(selector, ready, k, size)
+    selection = Selection(selector, ready, target, size)
+    console = Console(highlight=False, soft_wrap=True)
+    selection.tell(console)
+    separator = "," if path.suffix.lower() == ".parquet" else separator_of(path, encoding)
+    names = selection.write(out, table, reduced, separator)
+    console.print(f"written to {out}: {', '.join(names)}", markup=False)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """HEIGHTxWIDTH as two numbers.
+
+    Raises:
+        JumokError: it is something else.
+    """
+    height, _, width = text.lower().partition("x")
+    if not (height.isascii() and width.isascii() and height.isdigit() and width.isdigit() and int(height) * int(width)):
+        raise JumokError(f"--image is HEIGHTxWIDTH, such as 28x28, got {text!r}")
+    return int(height), int(width)
+
+
+def _selector(method: str, kind: str) -> Selector:
+    from jumok.mechanisms.selection import METHODS as KNOWN
+
+    if method not in KNOWN:
+        raise JumokError(f"no method {method!r}: {suggest(method, KNOWN)}")
+    if kind not in KINDS:
+        raise JumokError(f"a target is taken as one of {', '.join(KINDS)}, got {kind!r}: {suggest(kind, KINDS)}")
+    selector = KNOWN[method]()
+    if "target" in selector.get_params():
+        return selector.set_params(target=kind)  # type: ignore[no-any-return]
+    if kind == "numbers":
+        raise JumokError(f"{method} tells classes apart: leave out --as numbers, or choose another method")
+    return selector
+
+
+def _fit(selector: Selector, ready: Ready, k: int | None, size: tuple[int, int] | None) -> None:
+    """Fit, after the checks that are worded for the command line."""
+    columns = len(ready.constant)
+    most = int((~ready.constant).sum())
+    if (k or 1) > most:
+        why = "; ".join(ready.notes) or "ask for fewer"
+        raise JumokError(f"--k {k or 1}, and {most} of the {columns} columns can be chosen: {why}")
+    if size is not None and size[0] * size[1] != columns:
+        raise JumokError(f"--image {size[0]}x{size[1]} has {size[0] * size[1]} pixels, and there are {columns} columns")
+    selector.set_params(k=min(DEFAULT_K, most) if k is None else k)
+    if "discrete" in selector.get_params():
+        selector.set_params(discrete=ready.discrete)
+    selector.fit(ready.table, ready.target)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen, and from what.
+
+    Args:
+        selector: fitted to the table.
+        ready: the table.
+        target: its name.
+        size: height and width, if the columns are an image's pixels.
+    """
+
+    selector: Selector
+    ready: Ready
+    target: str
+    size: tuple[int, int] | None
+
+    @property
+    def names(self) -> list[str]:
+        """Of all columns that could be chosen."""
+        return [str(name) for name in self.ready.table.columns]
+
+    @property
+    def title(self) -> str:
+        """What the pictures and the table are of."""
+        return f"{self.target}: {self.selector.k} of {len(self.names)} columns kept"
+
+    def ranked(self) -> list[int]:
+        """All columns: those kept in the order of choice, then the others by score, those of one value last."""
+        kept: list[int] = self.selector.order_.tolist()
+        scores, constant = self.selector.scores_, self.ready.constant
+        rest = sorted(set(range(len(self.names))) - set(kept), key=lambda i: (constant[i], -scores[i], i))
+        return [*kept, *rest]
+
+    def tell(self, console: Console) -> None:
+        """What was done to the table, and the ranked columns."""
+        import numpy as np
+        from rich.table import Table
+        from rich.text import Text
+
+        for note in self.ready.notes:
+            console.print(note, style="yellow", markup=False)
+        values, kind = len(np.unique(self.ready.target)), self.selector.target_kind_
+        what = f"{len(self.ready.target):,} rows; target {self.target}: {kind}, {values:,} different"
+        console.print(f"{what}; method {self.selector.source.partition('/')[2]}", markup=False)
+        table = Table(title=Text(self.title), title_justify="left")
+        for heading in ("rank", "column", "score", ""):
+            table.add_column(heading, justify="right" if heading in ("rank", "score") else "left")
+        ranked, kept = self.ranked(), self.selector.k
+        shown = ranked[: max(SHOWN, kept)]
+        for rank, column in enumerate(shown, 1):
+            mark = Text("kept", style="green") if rank <= kept else Text("")
+            table.add_row(str(rank), Text(self.names[column]), f"{self.selector.scores_[column]:.4g}", mark)
+        console.print(table)
+        if self.selector.steps:
+            console.print(
+                "scores are those of the step in which a column was chosen, the others' those of the last step"
+            )
+        if len(ranked) > len(shown):
+            console.print(f"and {len(ranked) - len(shown):,} more, in scores.csv")
+
+    def write(self, out: Path, table: DataFrame, reduced: Path, separator: str) -> list[str]:
+        """Write all files, each whole or not at all. Returns their names."""
+        from jumok.data.tables import write_table
+        from jumok.files import write_atomically
+        from jumok.views.pictures.heatmap import draw
+        from jumok.views.pictures.selection import draw_selection
+
+        kept = {self.target, *(self.names[i] for i in self.selector.order_)}
+        write_table(table[[name for name in table.columns if name in kept]], reduced, separator=separator)
+        write_atomically(out / "scores.csv", self.scores_csv())
+        bars = self.selector.attention_map(scores=True)
+        draw_selection(bars, self.ranked(), self.selector.k, out / "scores.png", title=self.title)
+        mask = self.selector.attention_map(image=self.size)
+        mask.save(out / "mask.safetensors")
+        self.selector.attention_map(scores=True, image=self.size).save(out / "scores.safetensors")
+        names = [reduced.name, "scores.csv", "scores.png", "mask.safetensors", "scores.safetensors"]
+        if self.size is None:
+            return names
+        draw(mask, _mean_image(self.ready, self.size), out / "mask.png", title=self.title)
+        return [*names, "mask.png"]
+
+    def scores_csv(self) -> str:
+        """Each column by rank."""
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(("rank", "column", "score", "kept"))
+        for rank, column in enumerate(self.ranked(), 1):
+            score = float(self.selector.scores_[column])
+            writer.writerow((rank, self.names[column], repr(score), int(rank <= self.selector.k)))
+        return lines.getvalue()
+
+
+def _mean_image(ready: Ready, size: tuple[int, int]) -> Tensor:
+    """The mean of all rows as a grey picture, from the least to the largest mean."""
+    import torch
+
+    mean = torch.from_numpy(ready.table.to_numpy().mean(axis=0)).view(size)
+    grey = (mean - mean.min()) / (mean.max() - mean.min()).clamp(min=1e-12)
+    return (255 * grey).round().to(torch.uint8).expand(3, -1, -1).contiguous()

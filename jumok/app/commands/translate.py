@@ -1,0 +1,287 @@
+"""`jumok translate`: sentences in another language, and what each word looked at."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jumok.app.sentences import read_sentences
+from jumok.errors import JumokError
+
+if TYPE_CHECKING:
+    from jumok.data.pairs.alignment_files import Links
+    from jumok.tasks.translate.aligning import Aligned
+    from jumok.tasks.translate.run import PairRun, Translation
+
+AT_ONCE = 2000
+"""Sentences that are read, translated and written before the next are read."""
+LOOKED_AT = 64
+"""Sentences whose maps are in memory at once."""
+PICTURES = 50
+"""Sentences that are drawn as PNG or SVG, one file each, at most."""
+ON_A_PAGE = 500
+"""Sentences on one HTML page, at most."""
+WIDEST = 200
+"""Words a side that are drawn."""
+NAMED = 20
+"""Unknown characters, and numbers of lines, that are named before it is said how many more there are."""
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(help="A sentence, a file with one per line (plain or .gz), or - for standard input."),
+    ] = None,
+    beam: Annotated[int, typer.Option(help="Hypotheses that are followed; 1: greedy.", min=1)] = 5,
+    n_best: Annotated[
+        int, typer.Option(help="Translations of each sentence, as lines of number, score and text.", min=1)
+    ] = 1,
+    length_penalty: Annotated[
+        float, typer.Option(help="The larger, the longer the translations: scores are divided by length to its power.")
+    ] = 1.0,
+    max_length: Annotated[
+        int | None, typer.Option(help="Target tokens at most (default twice the source's and 20).", min=1)
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Of the arithmetic: 32, bf16 or 16 (default as in training).", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the translations (default standard output).", show_default=False)
+    ] = None,
+    show: Annotated[
+        Path | None,
+        typer.Option(help="Picture (.png, .svg) or page (.html) of what each word looked at.", show_default=False),
+    ] = None,
+    align: Annotated[
+        Path | None,
+        typer.Option(
+            help="File for the alignments, as Pharaoh links source-target, a line per sentence.", show_default=False
+        ),
+    ] = None,
+    reading: Annotated[
+        str | None,
+        typer.Option(
+            help="Of --align and --show: attention (seq2seq); mean, layer N, or layer N, head M (Transformer); each "
+            "also with ', next step'. Default: attention, or mean.",
+            show_default=False,
+        ),
+    ] = None,
+    heads: Annotated[bool, typer.Option("--heads", help="Show each head by itself, too, on the page.")] = False,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="Show and align the vocabulary's pieces instead of whole words.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
+) -> None:
+    """Translate sentences with a trained model, and show which source word each target word looked at."""
+    from jumok.machine import device_name, keep_freed, set_threads
+    from jumok.tasks.translate.run import PairRun
+
+    _check(show, looks=bool(show or align), extras={"--reading": reading, "--heads": heads, "--pieces": pieces})
+    sentences = read_sentences(text or [])
+    set_threads(threads)
+    keep_freed()
+    trained = PairRun.load(run, device_name(device))
+    search: dict[str, Any] = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty}
+    search |= {"max_length": max_length, "precision": precision}
+    trained.translate([], **search)  # refuses what is out of range before anything is read
+    looks = _Looks(trained, show, align, reading, heads, pieces) if show or align else None
+    work = _Work(trained, search, looks)
+    _write(out, work.lines(sentences))
+    work.tell()
+    if looks:
+        looks.write()
+
+
+def _check(show: Path | None, *, looks: bool, extras: Mapping[str, object]) -> None:
+    """Refuse what cannot be shown.
+
+    Raises:
+        JumokError: another kind of file, or a choice of what to show where nothing is shown.
+    """
+    if show is not None and show.suffix.lower() not in (".png", ".svg", ".html"):
+        raise JumokError(f"--show writes .png, .svg or .html, got {show.name}")
+    given = [name for name, value in extras.items() if value]
+    if given and not looks:
+        raise JumokError(f"{', '.join(given)}: nothing is shown or aligned: add --show FILE or --align FILE")
+
+
+def _write(path: Path | None, lines: Iterator[str]) -> None:
+    """Lines of UTF-8: to a file, whole or not at all, or to standard output as they come."""
+    from jumok.files import replacing
+
+    if path is not None:
+        with replacing(path) as fresh, fresh.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(line + "\n" for line in lines)
+        return
+    if hasattr(sys.stdout, "reconfigure"):  # pipes take UTF-8, as files do; a terminal what it can write
+        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+@dataclass
+class _Work:
+    """Translations line by line, and what is worth telling of the sentences."""
+
+    run: PairRun
+    search: Mapping[str, Any]
+    looks: _Looks | None
+    _unknown: dict[str, None] = field(default_factory=dict)
+    _long: list[int] = field(default_factory=list)
+
+    def lines(self, sentences: Iterator[str]) -> Iterator[str]:
+        """A line for each translation; an empty one for an empty sentence, so that lines stay aligned."""
+        number = 0
+        while some := list(islice(sentences, AT_ONCE)):
+            some = self._fitting(some, number)
+            found = self.run.translate(some, **self.search)
+            for best in found:
+                number += 1
+                yield from _lines(number, best, several=self.search["n_best"] != 1)
+            if self.looks:
+                self.looks.add(
+                    number - len(some) + 1, [(text, best) for text, (best, *_) in zip(some, found, strict=True)]
+                )
+
+    def _fitting(self, sentences: Sequence[str], before: int) -> list[str]:
+        """The sentences, those that are far too long made empty; what the model does not know is noted."""
+        fitting = []
+        for number, (text, (length, unknown)) in enumerate(
+            zip(sentences, self.run.inspect(sentences), strict=True), before + 1
+        ):
+            fits = length <= self.run.longest
+            fitting.append(text if fits else "")
+            self._unknown.update(dict.fromkeys(unknown if fits else ()))
+            self._long += [] if fits else [number]
+        return fitting
+
+    def tell(self) -> None:
+        """Say, on the error stream, what was not known and what was not translated."""
+        if self._unknown:
+            _say(f"not in the vocabulary, read as unknown: {_some([_printable(piece) for piece in self._unknown])}")
+        if self._long:
+            many = "lines" if len(self._long) > 1 else "line"
+            _say(
+                f"not translated, for more than {self.run.longest:,} tokens: {many} {_some(self._long)}; "
+                "wanted one sentence per line"
+            )
+
+
+@dataclass
+class _Looks:
+    """What the words looked at: links of all sentences, and as many maps as are drawn."""
+
+    run: PairRun
+    show: Path | None
+    align: Path | None
+    reading: str | None
+    heads: bool
+    pieces: bool
+    _links: list[Links] = field(default_factory=list)
+    _shown: list[tuple[int, Aligned]] = field(default_factory=list)
+    _left: int = 0
+
+    def __post_init__(self) -> None:
+        from jumok.tasks.translate.aligning import reading_named, readings
+
+        self.heads = self.heads or "head" in (self.reading or "")
+        self.reading = reading_named(self.reading, readings(self.run, heads=self.heads))
+        self._page = self.show is not None and self.show.suffix.lower() == ".html"
+        self._room = 0 if self.show is None else ON_A_PAGE if self._page else PICTURES
+
+    def add(self, first: int, pairs: Sequence[tuple[str, Translation]]) -> None:
+        """Align sentences, of which the first has that number, with their translations."""
+        for start in range(0, len(pairs), LOOKED_AT):
+            if self.align is None and len(self._shown) >= self._room:
+                self._left += len(pairs) - start
+                return
+            self._add(first + start, pairs[start : start + LOOKED_AT])
+
+    def _add(self, first: int, pairs: Sequence[tuple[str, Translation]]) -> None:
+        from jumok.attention.word_alignment import links
+        from jumok.data.pairs.alignment_files import Links
+        from jumok.tasks.translate.aligning import align
+
+        full = {number: pair for number, pair in enumerate(pairs, first) if pair[0].split() and pair[1].text.split()}
+        sources, targets = [text for text, _ in full.values()], [best.ids for _, best in full.values()]
+        aligned = dict(zip(full, align(self.run, sources, targets, heads=self.heads, pieces=self.pieces), strict=True))
+        for number in range(first, first + len(pairs)):
+            one = aligned.get(number)
+            if self.align is not None:
+                self._links.append(Links(links(one.maps[str(self.reading)])) if one else Links())
+            if one and self.show is not None:
+                self._keep(number, one)
+
+    def _keep(self, number: int, one: Aligned) -> None:
+        """Remember a sentence that is to be drawn; a picture shows one reading, so the others can go."""
+        if len(self._shown) >= self._room or max(len(one.source), len(one.target)) > WIDEST:
+            self._left += 1
+            return
+        name = str(self.reading)
+        maps = {name: one.maps[name], **(one.maps if self._page else {})}  # the first is shown first
+        self._shown.append((number, type(one)(one.source, one.target, maps)))
+
+    def write(self) -> None:
+        """Write the links, and the pictures or the page.
+
+        Raises:
+            JumokError: a file cannot be written, or there is nothing to show.
+        """
+        from jumok.data.pairs.alignment_files import write_links
+
+        if self.align is not None:
+            write_links(self.align, self._links)
+        if self.show is None:
+            return
+        if not self._shown:
+            raise JumokError(f"nothing to show: every sentence, or its translation, is empty or above {WIDEST} words")
+        (self._write_page if self._page else self._draw)(self.show)
+        if self._left:
+            _say(f"{self._left:,} sentences are not shown: give fewer at once, of at most {WIDEST} words")
+
+    def _draw(self, path: Path) -> None:
+        from jumok.views.pictures.alignment import draw_alignment
+
+        for number, one in self._shown:
+            place = path if len(self._shown) == 1 else path.with_stem(f"{path.stem}-{number}")
+            title, subtitle = "What each word looked at", f"reading: {self.reading}"
+            draw_alignment(one.maps[str(self.reading)], place, title=title, subtitle=subtitle)
+
+    def _write_page(self, path: Path) -> None:
+        from jumok.views.pages.alignment_page import AlignmentEntry, AlignmentPage
+
+        page = AlignmentPage(f"What each word looked at: {self.run.folder}")
+        for number, one in self._shown:
+            page.add(AlignmentEntry(one.source, one.target, one.maps, f"sentence {number}"))
+        page.write(path)
+
+
+def _lines(number: int, best: Sequence[Translation], *, several: bool) -> Iterator[str]:
+    """The translation alone, or with the sentence's number and the scores where several are wanted."""
+    if not several:
+        yield best[0].text
+        return
+    yield from (f"{number}\t{one.score:.4f}\t{one.text}" for one in best)
+
+
+def _printable(piece: str) -> str:
+    """A character or word as it may be written to a terminal."""
+    return "".join(sign if sign.isprintable() else f"U+{ord(sign):04X}" for sign in piece)
+
+
+def _some(items: Sequence[object]) -> str:
+    """The first items, and how many more there are."""
+    more = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
+    return ", ".join(map(str, items[:NAMED])) + more
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"jumok: {message}\n")

@@ -1,0 +1,244 @@
+"""What is shown and written of a comparison, whatever its task: figures, a page, and how well maps mark the truth."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from torch import Tensor
+
+    from jumok.measures.report import Report
+    from jumok.tasks.running.comparison import Comparison, Result
+    from jumok.views.pages.comparison_page import Cell, Column, ComparisonPage, Measure
+
+__all__ = ["AT_ONCE", "ComparedInput", "ComparisonReport"]
+
+AT_ONCE = 16
+"""Images that are looked at together."""
+RIGHT = {"accuracy": "most", "pointing game": "most", "AUPRC": "most"}
+"""Columns on how well each did, and whether the most or the least is best."""
+COST = {"weights": "least", "train, {unit}/s": "most", "use, {unit}/s": "most", "memory, MiB": "least", "epochs": ""}
+"""Columns on what that took."""
+MOST_PARTS = 8
+"""Kinds of a test that have columns of their own; the most frequent."""
+
+T = TypeVar("T")
+
+
+class ComparedInput(NamedTuple):
+    """One image, or one question about an image, and what every system made of it.
+
+    Args:
+        name: of the image.
+        label: what is right.
+        picture: (3, height, width) uint8.
+        mask: (height, width) bool, where to look; None where there is no such place, or none is known.
+        cells: by system.
+        question: that was asked about the image, if any was.
+    """
+
+    name: str
+    label: str
+    picture: Tensor
+    mask: Tensor | None
+    cells: Mapping[str, Cell]
+    question: str = ""
+
+
+@dataclass
+class ComparisonReport(ABC, Generic[T]):
+    """A comparison's outcome.
+
+    Args:
+        comparison: whose it is.
+        results, errors: of each system that could be trained, and of each that could not.
+        truth: masks of where to look; None for none.
+        shown: rows of the page.
+    """
+
+    comparison: Comparison[Any]
+    results: Sequence[Result]
+    errors: Mapping[str, str]
+    truth: Any
+    shown: int
+
+    asking: ClassVar[bool] = False
+    """Whether questions are asked about the images."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What was compared, in plain values."""
+
+    @abstractmethod
+    def title(self) -> str:
+        """A name for the data."""
+
+    @abstractmethod
+    def lead(self) -> str:
+        """The data in a few words."""
+
+    @abstractmethod
+    def marked(self) -> Sequence[T]:
+        """All of the test that has a place to look at."""
+
+    @abstractmethod
+    def chosen(self) -> Sequence[T]:
+        """What of the test is shown."""
+
+    @abstractmethod
+    def looked(self, some: Sequence[T]) -> Iterator[ComparedInput]:
+        """What every system makes of these."""
+
+    def parts(self, result: Result) -> dict[str, tuple[Measure, int]]:
+        """The accuracy on each kind of test, and how many are of that kind; empty where there is one kind."""
+        return {}
+
+    def write(self, out: Path, budget: str, console: Console) -> None:
+        """Look with every system, and write the figures and the page."""
+        from jumok.files import write_atomically
+
+        report = None if self.truth is None else self._measured(console)
+        columns = self._columns(report)
+        self._page(columns, budget).write(out / "index.html")
+        about = {
+            **self.about(),
+            "budget": budget,
+            "systems": [result.model_dump() for result in self.results],
+            "errors": dict(self.errors),
+            "looking": None if report is None else report.to_dict(),
+        }
+        write_atomically(out / "compare.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+        for table in self._tables(columns):
+            console.print(table)
+        if report is not None:
+            console.print(report.summary(), markup=False)
+        console.print(f"page: {out / 'index.html'}", markup=False)
+
+    def _measured(self, console: Console) -> Report | None:
+        """Score every system's maps against the masks; None where no system has maps."""
+        from jumok.app.progress import counting
+        from jumok.measures.localisation import LocalisationMeter
+
+        meter = LocalisationMeter(seed=self.comparison.base.training.seed, blank_is_chance=True)
+        marked = self.marked()
+        with counting(console, "looking") as count:
+            for done, each in enumerate(self.looked(marked), 1):
+                heats = {name: cell.heat for name, cell in each.cells.items() if cell.heat is not None}
+                if not heats:
+                    console.print("no system tells where it looked: there is nothing to hold against the masks")
+                    return None
+                meter.add(each.picture, each.mask, heats, name=each.name, group=each.name)
+                count(done, len(marked))
+        for name, blank in meter.blank.items():
+            console.print(f"{name}: nothing to see {blank} times, which count as chance", style="yellow")
+        return meter.report(noun=self.results[0].unit)
+
+    def _columns(self, report: Report | None) -> list[Column]:
+        from jumok import systems
+        from jumok.views.pages.comparison_page import Column
+
+        kept = self._most_frequent()
+        found = [
+            Column(
+                result.system,
+                systems.attends(result.system),
+                _figures(result, report),
+                parts={name: figure for name, (figure, _) in self.parts(result).items() if name in kept},
+            )
+            for result in self.results
+        ]
+        failed = [Column(name, systems.attends(name), error=error) for name, error in self.errors.items()]
+        baselines = [
+            Column(each.method, "a map without a model", _looking(each.scores), baseline=True)
+            for each in (() if report is None else report.baselines)
+        ]
+        return [*found, *failed, *baselines]
+
+    def _headings(self, columns: Sequence[Column], kept: Mapping[str, str]) -> dict[str, str]:
+        """Those headings under which there are figures, and what the best is."""
+        headings = {name.format(unit=self.results[0].unit): way for name, way in kept.items()}
+        return {name: way for name, way in headings.items() if any(name in column.figures for column in columns)}
+
+    def _tables(self, columns: Sequence[Column]) -> Iterator[Table]:
+        """The figures for the terminal, in tables that are narrow enough for it."""
+        figures = {column.name: column.figures for column in columns}
+        parts = {column.name: column.parts for column in columns}
+        for headings, rows in (
+            (self._headings(columns, RIGHT), figures),
+            (parts[self.results[0].system], parts),
+            (self._headings(columns, COST), figures),
+        ):
+            if headings:
+                yield _table(list(headings), rows)
+
+    def _most_frequent(self) -> set[str]:
+        """The kinds of test that are shown."""
+        counts = Counter({name: count for name, (_, count) in self.parts(self.results[0]).items()})
+        return {name for name, _ in counts.most_common(MOST_PARTS)}
+
+    def _page(self, columns: Sequence[Column], budget: str) -> ComparisonPage:
+        from jumok.views.pages.comparison_page import IMAGES, QUESTIONS, ComparisonPage
+
+        lead = (
+            f"{self.lead()}; each system was trained for {budget} with the same settings, and judged on "
+            f"{self.results[0].tested:,} test {self.results[0].unit}."
+        )
+        words = QUESTIONS if self.asking else IMAGES
+        page = ComparisonPage(
+            f"Side by side: {self.title()}", lead, self._headings(columns, {**RIGHT, **COST}), columns, words
+        )
+        for each in self.looked(self.chosen()):
+            page.add(each.name, each.label, each.picture, each.mask, list(each.cells.values()), question=each.question)
+        return page
+
+
+def _figures(result: Result, report: Report | None) -> dict[str, Measure]:
+    """A system's row of the table."""
+    from jumok.views.pages.comparison_page import Measure
+
+    figures = {
+        "accuracy": Measure(f"{result.accuracy:.1%}", result.accuracy, result.low, result.high),
+        "weights": Measure(f"{result.parameters:,}", result.parameters),
+        f"train, {result.unit}/s": Measure(f"{result.train_rate:,.0f}", result.train_rate),
+        f"use, {result.unit}/s": Measure(f"{result.use_rate:,.0f}", result.use_rate),
+        "epochs": Measure(f"{result.epochs}"),
+    }
+    if result.memory is not None:
+        figures["memory, MiB"] = Measure(f"{result.memory:,.0f}", result.memory)
+    own = None if report is None else next((each for each in report.methods if each.method == result.system), None)
+    return figures | ({} if own is None else _looking(own.scores))
+
+
+def _looking(scores: Mapping[str, Any]) -> dict[str, Measure]:
+    """The scores of where was looked."""
+    from jumok.views.pages.comparison_page import Measure
+
+    pointing, auprc = scores["pointing"], scores["auprc"]
+    return {
+        "pointing game": Measure(f"{pointing.value:.1%}", pointing.value, pointing.low, pointing.high),
+        "AUPRC": Measure(f"{auprc.value:.3f}", auprc.value, auprc.low, auprc.high),
+    }
+
+
+def _table(headings: Sequence[str], rows: Mapping[str, Mapping[str, Measure]]) -> Table:
+    """A row for each system that has any of these figures."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    shown.add_column("system", no_wrap=True)
+    for heading in headings:
+        shown.add_column(heading, justify="right")
+    for system, figures in rows.items():
+        texts = [figures[heading].text if heading in figures else "" for heading in headings]
+        if any(texts):
+            shown.add_row(system, *texts)
+    return shown

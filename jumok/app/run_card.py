@@ -1,0 +1,60 @@
+"""The card of a run: what it is, from what it was made, how good it is, when and with what."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import jumok
+from jumok.files import write_atomically
+from jumok.tasks.running.fit import Outcome
+from jumok.tasks.running.prepared import Prepared
+
+PACKAGES = ("torch", "pytorch-lightning", "safetensors", "pillow", "sentencepiece", "numpy")
+
+
+def write_card(path: Path, prepared: Prepared, outcome: Outcome, parameters: int) -> None:
+    """Write card.md.
+
+    Raises:
+        JumokError: it cannot be written.
+    """
+    write_atomically(path, card(path.parent.resolve().name, prepared, outcome, parameters))
+
+
+def card(name: str, prepared: Prepared, outcome: Outcome, parameters: int) -> str:
+    """The text, in Markdown."""
+    training, best, clock = prepared.training, outcome.best, outcome.clock
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    averaged = "averaged, " if training.ema else ""
+    rows = {
+        **prepared.facts(best),
+        "kept weights": f"{averaged}of epoch {best['epoch']:.0f} of {len(outcome.rows)}",
+        "settings": f"learning rate {training.lr:g}, seed {training.seed}; all in config.yaml",
+        "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "wall time": f"{_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",
+        "speed": f"{clock.rate:,.0f} {prepared.unit}/s in training; {clock.share_waiting:.1%} of it waiting for data",
+        "versions": f"jumok {jumok.__version__}, Python {platform.python_version()}, {versions}",
+    }
+    lines = [
+        f"# {name}",
+        "",
+        prepared.purpose(parameters),
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {key} | {value} |" for key, value in rows.items()),
+        "",
+        "The validation data chose the epoch that was kept, so its figures flatter; data that no one has used say",
+        "more: `jumok eval`. Use it with `jumok.load(...)`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

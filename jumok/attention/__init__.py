@@ -1,0 +1,20 @@
+"""The one value of the program: an attention map with its axes."""
+
+from jumok.attention.axes import Axis, Channels, Features, Glimpses, One, Patches, Pixels, Place, Sampled, Steps, Tokens
+from jumok.attention.map import AttentionMap, Scale
+
+__all__ = [
+    "AttentionMap",
+    "Axis",
+    "Channels",
+    "Features",
+    "Glimpses",
+    "One",
+    "Patches",
+    "Pixels",
+    "Place",
+    "Sampled",
+    "Scale",
+    "Steps",
+    "Tokens",
+]

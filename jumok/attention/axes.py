@@ -1,0 +1,413 @@
+"""The axes of an attention map: each knows its own geometry and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jumok.attention.grid_density import corners, density
+from jumok.errors import JumokError, suggest
+
+Place = int | str | tuple[int, int]
+"""What picks one entry of an axis: its index, its name, or (row, column) of a patch or pixel."""
+
+
+class Axis:
+    """Who looks, or what is seen, along one dimension of an `AttentionMap`.
+
+    A subclass is a frozen dataclass of plain values. It gives its length and a label for each entry;
+    an axis whose entries lie in an image also overrides `spread`.
+    """
+
+    kinds: ClassVar[dict[str, type[Axis]]] = {}
+    in_image: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        Axis.kinds[cls.__name__] = cls
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} does not give its length")
+
+    def label(self, index: int) -> str:
+        """The name of one entry, as views write it."""
+        return str(index)
+
+    def labels(self) -> list[str]:
+        """The names of all entries, in order."""
+        return [self.label(index) for index in range(len(self))]
+
+    def index(self, place: Place) -> int:
+        """Find one entry by index (negative from the end) or by name.
+
+        Raises:
+            JumokError: no such entry, or the name stands for several.
+        """
+        if isinstance(place, tuple):
+            raise JumokError(f"{self!r} has no (row, column): give an index or a name, not {place}")
+        if isinstance(place, str):
+            return self._index_of_name(place)
+        if not -len(self) <= place < len(self):
+            raise JumokError(f"index {place} is outside this axis of {len(self)} entries")
+        return place % len(self)
+
+    def _index_of_name(self, name: str) -> int:
+        labels = self.labels()
+        found = labels.count(name)
+        if found == 1:
+            return labels.index(name)
+        if found > 1:
+            raise JumokError(f"{name!r} stands for {found} entries of this axis: give an index instead")
+        raise JumokError(f"no entry {name!r} on this axis: {suggest(name, labels[:12])}")
+
+    def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
+        """Lay one weight per entry over the pixels that each entry covers.
+
+        Args:
+            weights: (..., entries).
+            height, width: of the image, in pixels.
+            smooth: interpolate between the entries' centres; otherwise each pixel has its entry's own value.
+        Returns:
+            (..., height, width), same values (entries that cover no pixels are left out).
+        Raises:
+            JumokError: the entries do not lie in an image.
+        """
+        raise JumokError(f"{type(self).__name__} do not lie in an image: draw them as bars or as a matrix")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` builds the axis from again."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {"kind": type(self).__name__, **fields}
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Axis:
+        """Build an axis from what `to_dict` gave.
+
+        Raises:
+            JumokError: an unknown kind, or fields that do not fit it.
+        """
+        fields = {name: _frozen(value) for name, value in values.items() if name != "kind"}
+        kind = str(values.get("kind"))
+        if kind not in Axis.kinds:
+            raise JumokError(f"unknown kind of axis {kind!r}: {suggest(kind, Axis.kinds)}")
+        try:
+            return Axis.kinds[kind](**fields)
+        except (TypeError, AttributeError) as error:
+            raise JumokError(f"these fields do not make a {kind} axis: {error}") from error
+
+
+def _frozen(value: Any) -> Any:
+    """Lists, as JSON gives them, back to the tuples they were."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _need_positive(axis: str, **sizes: int) -> None:
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise JumokError(f"{axis} needs {name} of at least 1, got {size!r}")
+
+
+def _resize(grid: Tensor, height: int, width: int, smooth: bool) -> Tensor:
+    """(..., rows, columns) to (..., height, width)."""
+    if not smooth:
+        rows, columns = (_cell_of_each(*sizes) for sizes in zip((height, width), grid.shape[-2:], strict=True))
+        return grid[..., rows.to(grid.device), :][..., columns.to(grid.device)]
+    flat = grid.reshape(-1, 1, *grid.shape[-2:])
+    flat = F.interpolate(flat, (height, width), mode="bilinear", align_corners=False)
+    return flat.reshape(*grid.shape[:-2], height, width)
+
+
+def _cell_of_each(pixels: int, cells: int) -> Tensor:
+    """The cell in which each pixel's centre lies, in whole numbers: on a border, rounding would choose at random."""
+    return (2 * torch.arange(pixels) + 1) * cells // (2 * pixels)
+
+
+@dataclass(frozen=True)
+class One(Axis):
+    """A single onlooker: the image, the `cls` token, a whole sentence.
+
+    >>> One("image").labels()
+    ['image']
+    """
+
+    name: str
+
+    def __len__(self) -> int:
+        return 1
+
+    def label(self, index: int) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class Steps(Axis):
+    """Moments of a process: decoding steps, glimpse numbers.
+
+    >>> Steps(3).labels()
+    ['0', '1', '2']
+    """
+
+    count: int
+
+    def __post_init__(self) -> None:
+        _need_positive("Steps", count=self.count)
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@dataclass(frozen=True)
+class _Named(Axis):
+    """Entries that have nothing but their names."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.names, str):
+            raise JumokError(f"{type(self).__name__} needs a sequence of names, got the one string {self.names!r}")
+        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+        _need_positive(type(self).__name__, entries=len(self.names))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def label(self, index: int) -> str:
+        return self.names[index]
+
+    @classmethod
+    def numbered(cls, count: int) -> Axis:
+        """Entries named by their numbers, where nothing better is known."""
+        return cls(tuple(str(index) for index in range(count)))
+
+
+class Tokens(_Named):
+    """Words, sub-words or characters of a text, in order.
+
+    >>> Tokens(("the", "cat")).index("cat")
+    1
+    """
+
+
+class Features(_Named):
+    """Columns of a table."""
+
+
+class Channels(_Named):
+    """Channels of a feature map."""
+
+
+@dataclass(frozen=True)
+class Pixels(Axis):
+    """Every pixel of an image, row by row.
+
+    >>> Pixels(4, 6).index((1, 2))
+    8
+    """
+
+    height: int
+    width: int
+    in_image: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _need_positive("Pixels", height=self.height, width=self.width)
+
+    def __len__(self) -> int:
+        return self.height * self.width
+
+    def label(self, index: int) -> str:
+        return f"{index // self.width},{index % self.width}"
+
+    def index(self, place: Place) -> int:
+        if isinstance(place, tuple):
+            return _cell(place, self.height, self.width)
+        return super().index(place)
+
+    def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
+        grid = weights.unflatten(-1, (self.height, self.width))
+        return grid if (height, width) == (self.height, self.width) else _resize(grid, height, width, smooth)
+
+
+@dataclass(frozen=True)
+class Patches(Axis):
+    """A grid of equal image patches, row by row, after any special tokens that cover no pixels.
+
+    >>> patches = Patches(14, 14, special=("cls",))
+    >>> len(patches), patches.index("cls"), patches.index((0, 3))
+    (197, 0, 4)
+    >>> patches.box(4, height=224, width=224)
+    (0, 48, 16, 64)
+    """
+
+    rows: int
+    columns: int
+    special: tuple[str, ...] = ()
+    in_image: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _need_positive("Patches", rows=self.rows, columns=self.columns)
+        if isinstance(self.special, str):
+            raise JumokError(f"special tokens are a sequence of names, got the one string {self.special!r}")
+
+    def __len__(self) -> int:
+        return len(self.special) + self.rows * self.columns
+
+    def label(self, index: int) -> str:
+        if index < len(self.special):
+            return self.special[index]
+        return "{},{}".format(*divmod(index - len(self.special), self.columns))
+
+    def index(self, place: Place) -> int:
+        if isinstance(place, tuple):
+            return len(self.special) + _cell(place, self.rows, self.columns)
+        return super().index(place)
+
+    def box(self, index: int, height: int, width: int) -> tuple[int, int, int, int] | None:
+        """The pixels that one entry covers, as (top, left, bottom, right); None for a special token."""
+        index = self.index(index)
+        if index < len(self.special):
+            return None
+        row, column = divmod(index - len(self.special), self.columns)
+        top, bottom = _edge(row, self.rows, height), _edge(row + 1, self.rows, height)
+        left, right = _edge(column, self.columns, width), _edge(column + 1, self.columns, width)
+        return top, left, bottom, right
+
+    def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
+        grid = weights[..., len(self.special) :].unflatten(-1, (self.rows, self.columns))
+        return _resize(grid, height, width, smooth)
+
+
+@dataclass(frozen=True)
+class Glimpses(Axis):
+    """Rectangles that were looked at in an image, one after the other.
+
+    Args:
+        centres: (y, x) of each glimpse in [-1, 1], as in `grid_sample` with aligned corners off.
+        sizes: (height, width) of each, as fractions of the image.
+    """
+
+    centres: tuple[tuple[float, float], ...]
+    sizes: tuple[tuple[float, float], ...]
+    in_image: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _need_positive("Glimpses", entries=len(self.centres))
+        if len(self.centres) != len(self.sizes):
+            raise JumokError(f"Glimpses needs one size per centre, got {len(self.sizes)} for {len(self.centres)}")
+
+    def __len__(self) -> int:
+        return len(self.centres)
+
+    def box(self, index: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """The pixels that one glimpse covers, cut at the image's border: (top, left, bottom, right)."""
+        (y, x), (tall, wide) = self.centres[index], self.sizes[index]
+        top, bottom = (((y + 1) / 2 + side * tall / 2) * height for side in (-1, 1))
+        left, right = (((x + 1) / 2 + side * wide / 2) * width for side in (-1, 1))
+        return (
+            min(max(round(top), 0), height),
+            min(max(round(left), 0), width),
+            min(max(round(bottom), 0), height),
+            min(max(round(right), 0), width),
+        )
+
+    def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
+        """As for every axis; where glimpses overlap, their weights add up. A rectangle has no smooth form."""
+        image = weights.new_zeros(*weights.shape[:-1], height, width)
+        for number in range(len(self)):
+            top, left, bottom, right = self.box(number, height, width)
+            image[..., top:bottom, left:right] += weights[..., number, None, None]
+        return image
+
+
+@dataclass(frozen=True)
+class Sampled(Axis):
+    """A grid of places where an image was sampled to make a crop of it, row by row.
+
+    Each sample stands for the piece of the grid around it, half the way to its neighbours.
+
+    Args:
+        rows, columns: of the crop, in samples, at least 2 each.
+        points: (y, x) of each sample in [-1, 1], as in `grid_sample` with aligned corners off; beyond: outside.
+
+    >>> whole = Sampled(2, 2, ((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5)))
+    >>> whole.outside, whole.scale, whole.index((1, 0))
+    (0.0, 1.0, 2)
+    """
+
+    rows: int
+    columns: int
+    points: tuple[tuple[float, float], ...]
+    in_image: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _need_positive("Sampled", rows=self.rows, columns=self.columns)
+        if min(self.rows, self.columns) < 2:
+            raise JumokError(f"Sampled needs 2 rows and columns or more, got {self.rows} x {self.columns}")
+        if len(self.points) != self.rows * self.columns:
+            wanted = f"{self.rows} x {self.columns}"
+            raise JumokError(f"Sampled needs one point per sample, got {len(self.points)} for {wanted}")
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def label(self, index: int) -> str:
+        return "{},{}".format(*divmod(index, self.columns))
+
+    def index(self, place: Place) -> int:
+        return _cell(place, self.rows, self.columns) if isinstance(place, tuple) else super().index(place)
+
+    @property
+    def outside(self) -> float:
+        """The share of the samples that lie outside the image."""
+        return sum(max(abs(y), abs(x)) > 1 for y, x in self.points) / len(self)
+
+    @property
+    def scale(self) -> float:
+        """How large the region is: the root of its area, as a multiple of the image's; above 1 it is zoomed out."""
+        border = self.outline()
+        following = border[1:] + border[:1]
+        area = sum(y * next_x - next_y * x for (y, x), (next_y, next_x) in zip(border, following, strict=True)) / 2
+        return math.sqrt(abs(area) / 4)
+
+    def outline(self) -> tuple[tuple[float, float], ...]:
+        """The border of the region that was sampled, (y, x) each: along its first row, then around it."""
+        lines: list[list[tuple[float, float]]] = self.corners().tolist()
+        down = [row[-1] for row in lines[1:]]
+        back = lines[-1][-2::-1]
+        up = [row[0] for row in lines[-2:0:-1]]
+        return tuple((y, x) for y, x in [*lines[0], *down, *back, *up])
+
+    def corners(self) -> Tensor:
+        """Where the samples' pieces meet, and the region's border: (rows + 1, columns + 1, 2)."""
+        return corners(self._grid())
+
+    def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
+        """How densely each pixel was sampled: each weight laid over its sample's piece of the grid, and added up.
+
+        Unlike with other axes the weights are shared out: the pixels add up to the weights that lie in the image. A
+        density has no other, smoother form.
+        """
+        return density(self._grid(), weights, height, width)
+
+    def _grid(self) -> Tensor:
+        """(rows, columns, 2)."""
+        return torch.tensor(self.points, dtype=torch.float64).reshape(self.rows, self.columns, 2)
+
+
+def _edge(cell: int, cells: int, pixels: int) -> int:
+    """The first pixel whose centre lies in the cell, so that boxes agree with `spread`."""
+    return math.ceil(cell * pixels / cells - 0.5)
+
+
+def _cell(place: Sequence[int], rows: int, columns: int) -> int:
+    if len(place) != 2:
+        raise JumokError(f"a place in a grid is (row, column), got {tuple(place)}")
+    row, column = place
+    if not (0 <= row < rows and 0 <= column < columns):
+        raise JumokError(f"(row, column) = ({row}, {column}) is outside the grid of {rows} x {columns}")
+    return row * columns + column

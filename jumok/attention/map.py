@@ -1,0 +1,242 @@
+"""The one value of the program: who looks at what, and how much."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from jumok.attention.axes import Axis, One, Patches, Pixels, Place
+from jumok.errors import JumokError, suggest
+from jumok.files import write_atomically
+
+__all__ = ["AttentionMap", "Scale"]
+
+FORMAT = "jumok-attention-map/1"
+REPR_CELLS = 48  # a notebook cell shows at most so many rows and columns
+
+
+class Scale(StrEnum):
+    """What the numbers of a map mean."""
+
+    DISTRIBUTION = "distribution"
+    """0 or more, and each query's weights sum to 1."""
+    GATE = "gate"
+    """Independent weights in [0, 1]."""
+    MASK = "mask"
+    """0 or 1."""
+    SCORE = "score"
+    """Any sign, before normalising."""
+    RELEVANCE = "relevance"
+    """Contribution to one output, 0 or more, no fixed sum."""
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """How much each query looks at each key. Values are kept raw: nothing is clipped or rescaled.
+
+    Args:
+        weights: (*lead, queries, keys), float32, finite.
+        queries: who looks.
+        keys: what is seen.
+        lead: names of the axes in front, such as ("batch", "layer", "head").
+        scale: what the numbers mean.
+        source: where the map comes from, such as "blocks.3.attn" or "rollout(cls)".
+    Raises:
+        JumokError: the shape does not fit the axes, or a weight is not a finite float32.
+
+    >>> from jumok.attention import Tokens
+    >>> weights = torch.tensor([[0.1, 0.9], [0.5, 0.5]])
+    >>> AttentionMap(weights, Tokens(("le", "chat")), Tokens(("the", "cat"))).row("le").top(1)
+    [('cat', 0.8999999761581421)]
+    """
+
+    weights: Tensor
+    queries: Axis
+    keys: Axis
+    lead: tuple[str, ...] = ()
+    scale: Scale = Scale.DISTRIBUTION
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        wanted = (
+            f"({', '.join([*self.lead, 'queries', 'keys'])}) with {len(self.queries)} x {len(self.keys)} at the end"
+        )
+        shape = tuple(self.weights.shape)
+        if len(shape) != len(self.lead) + 2 or shape[-2:] != (len(self.queries), len(self.keys)):
+            raise JumokError(f"weights of shape {shape} do not fit the axes: wanted {wanted}")
+        if len(set(self.lead)) != len(self.lead):
+            raise JumokError(f"each leading axis needs a name of its own, got {self.lead}")
+        if self.weights.dtype != torch.float32:
+            raise JumokError(f"weights are float32, got {self.weights.dtype}: convert with .float()")
+        if not bool(torch.isfinite(self.weights).all()):
+            raise JumokError(f"weights of {self.source or 'this map'} hold NaN or infinity: check the model's values")
+
+    def __repr__(self) -> str:
+        lead = "".join(f"{name} {size} x " for name, size in zip(self.lead, self.weights.shape, strict=False))
+        return (
+            f"AttentionMap({lead}queries {len(self.queries)} x keys {len(self.keys)}, "
+            f"{type(self.queries).__name__} -> {type(self.keys).__name__}, {self.scale}, {self.source!r})"
+        )
+
+    # -- choosing a part ------------------------------------------------------------------------
+
+    def at(self, **places: int) -> AttentionMap:
+        """Pick one entry of each leading axis named; those axes are gone from the result.
+
+        Raises:
+            JumokError: no leading axis of that name, or an index outside it.
+
+        >>> maps = AttentionMap(torch.full((2, 3, 1, 4), 0.25), One("cls"), Patches(2, 2), ("layer", "head"))
+        >>> maps.at(layer=1, head=-1).weights.shape
+        torch.Size([1, 4])
+        """
+        weights, lead = self.weights, list(self.lead)
+        for name, place in places.items():
+            dim = self._lead_dim(name, lead)
+            size = weights.shape[dim]
+            if not -size <= place < size:
+                raise JumokError(f"{name}={place} is outside the {size} of this map")
+            weights = weights.select(dim, place)
+            del lead[dim]
+        return dataclasses.replace(self, weights=weights, lead=tuple(lead))
+
+    def mean(self, *names: str) -> AttentionMap:
+        """Average over the leading axes named; those axes are gone from the result."""
+        weights, lead = self.weights, list(self.lead)
+        for name in names:
+            dim = self._lead_dim(name, lead)
+            weights = weights.mean(dim)
+            del lead[dim]
+        scale = Scale.GATE if self.scale is Scale.MASK and names else self.scale
+        return dataclasses.replace(self, weights=weights, lead=tuple(lead), scale=scale)
+
+    def row(self, place: Place) -> AttentionMap:
+        """Keep one query, picked by index, name or (row, column)."""
+        index = self.queries.index(place)
+        return dataclasses.replace(
+            self, weights=self.weights[..., index : index + 1, :], queries=One(self.queries.label(index))
+        )
+
+    @staticmethod
+    def _lead_dim(name: str, lead: list[str]) -> int:
+        if name not in lead:
+            raise JumokError(f"no leading axis {name!r} in this map: {suggest(name, lead) if lead else 'it has none'}")
+        return lead.index(name)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def image(self, height: int, width: int, *, smooth: bool = False) -> Tensor:
+        """Lay the weights over an image's pixels; keys that cover no pixels (cls, registers) are left out.
+
+        Returns:
+            (*lead, queries, height, width), raw values.
+        Raises:
+            JumokError: the keys do not lie in an image.
+        """
+        return self.keys.spread(self.weights, height, width, smooth=smooth)
+
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
+        """The k keys with the largest weights, largest first, for a map of one row.
+
+        Raises:
+            JumokError: the map holds several rows, or k is not in 1..keys.
+        """
+        if self.weights.numel() != len(self.keys):
+            raise JumokError(f"top needs one row of weights, got {tuple(self.weights.shape)}: choose with .at and .row")
+        if not 1 <= k <= len(self.keys):
+            raise JumokError(f"top needs k from 1 to the {len(self.keys)} keys, got {k}")
+        values, indices = self.weights.flatten().topk(k)
+        return [(self.keys.label(i), v) for i, v in zip(indices.tolist(), values.tolist(), strict=True)]
+
+    def entropy(self) -> Tensor:
+        """How widely each query looks: -sum w ln w, in nats; 0 for one key, ln(keys) for all alike.
+
+        Returns:
+            (*lead, queries).
+        Raises:
+            JumokError: the weights are not a distribution.
+        """
+        if self.scale is not Scale.DISTRIBUTION:
+            raise JumokError(f"entropy is of a distribution, and these weights are a {self.scale}")
+        entropy: Tensor = torch.special.entr(self.weights).sum(-1)
+        return entropy
+
+    # -- on disk --------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the map with its axes to a safetensors file, whole or not at all."""
+        about = {
+            "queries": self.queries.to_dict(),
+            "keys": self.keys.to_dict(),
+            "lead": list(self.lead),
+            "scale": str(self.scale),
+            "source": self.source,
+        }
+        metadata = {"format": FORMAT, "axes": json.dumps(about, ensure_ascii=False)}
+        write_atomically(Path(path), to_safetensors({"weights": self.weights.detach().cpu().contiguous()}, metadata))
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> AttentionMap:
+        """Read a map that `save` wrote.
+
+        Raises:
+            JumokError: no such file, or one that is damaged or holds something else.
+        """
+        try:
+            with safe_open(os.fspath(path), framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise JumokError(f"{path} is not an attention map of format {FORMAT}: save one with .save")
+                weights = file.get_tensor("weights")
+            return _from_about(weights, json.loads(metadata["axes"]))
+        except FileNotFoundError as error:
+            raise JumokError(f"no attention map at {path}") from error
+        except (SafetensorError, OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise JumokError(f"{path} is damaged or not an attention map ({error}): save it anew") from error
+
+    # -- in a notebook --------------------------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        """The mean over the leading axes as a small table of shades."""
+        grid = self.weights.detach().cpu().flatten(0, -3).mean(0) if self.lead else self.weights.detach().cpu()
+        if len(self.queries) == 1 and isinstance(self.keys, Patches | Pixels):
+            rows, columns = _grid_size(self.keys)
+            grid = self.keys.spread(grid[0], rows, columns)
+        grid = grid[:REPR_CELLS, :REPR_CELLS]
+        low, high = float(grid.min()), float(grid.max())
+        shades = (grid - low) / (high - low) if high > low else torch.zeros_like(grid)
+        cells = "".join(
+            "<tr>" + "".join(_shade(shade, value) for shade, value in zip(*pair, strict=True)) + "</tr>"
+            for pair in zip(shades.tolist(), grid.tolist(), strict=True)
+        )
+        caption = html.escape(f"{self!r}; white {low:.3g}, dark {high:.3g}")
+        return f'<table style="border-collapse:collapse;line-height:0"><caption>{caption}</caption>{cells}</table>'
+
+
+def _from_about(weights: Tensor, about: Mapping[str, Any]) -> AttentionMap:
+    queries, keys = Axis.from_dict(about["queries"]), Axis.from_dict(about["keys"])
+    if about["scale"] not in set(Scale):
+        raise JumokError(f"unknown scale {about['scale']!r}: {suggest(str(about['scale']), Scale)}")
+    return AttentionMap(weights, queries, keys, tuple(about["lead"]), Scale(about["scale"]), str(about["source"]))
+
+
+def _grid_size(keys: Patches | Pixels) -> tuple[int, int]:
+    rows, columns = (keys.rows, keys.columns) if isinstance(keys, Patches) else (keys.height, keys.width)
+    return min(rows, REPR_CELLS), min(columns, REPR_CELLS)
+
+
+def _shade(shade: float, value: float) -> str:
+    grey = round(255 - 215 * shade)
+    return f'<td title="{value:.4g}" style="width:9px;height:9px;padding:0;background:rgb({grey},{grey},255)"></td>'

@@ -1,0 +1,88 @@
+"""Grad-CAM: which places of a feature map spoke for one output, by the gradient that reaches each channel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jumok.errors import JumokError
+
+__all__ = ["grad_cam", "need_gradient", "untraced", "weigh"]
+
+
+def weigh(features: Tensor, gradient: Tensor) -> Tensor:
+    """Add the channels up, each by the mean gradient that it gets, and keep what speaks for the target.
+
+    L = relu(sum_k alpha_k A^k), alpha_k = 1/Z sum_ij dy/dA^k_ij.
+
+    Args:
+        features: (batch, channels, rows, columns), A.
+        gradient: the same shape, dy/dA.
+    Returns:
+        (batch, places), 0 or more.
+    Source: Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2.
+
+    >>> weigh(torch.tensor([[[[1.0, 2.0]], [[3.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0]], [[0.0, -1.0]]]]))
+    tensor([[0., 2.]])
+    """
+    alpha = gradient.float().mean((2, 3))
+    return torch.einsum("bk,bkhw->bhw", alpha, features.float()).clamp_(min=0).flatten(1)
+
+
+def grad_cam(target: Tensor, features: Tensor, path: str, *, allow_empty: bool = False) -> Tensor:
+    """Grad-CAM of one feature map for a target.
+
+    Args:
+        target: one number, or one per image, of the forward pass that the map was seen in, with gradients.
+        features: (batch, channels, rows, columns), the map, part of that pass's graph.
+        path: of the module that made it, for messages.
+        allow_empty: give zeros for an image in which no place speaks for the target.
+    Returns:
+        (batch, places), 0 or more.
+    Raises:
+        JumokError: a target of another shape; no gradient reaches the map; or no place of some image speaks for it.
+    """
+    if target.dim() and target.shape[0] not in (1, len(features)):
+        raise JumokError(
+            f"the target has shape {tuple(target.shape)} for a feature map of {len(features)} images: wanted one "
+            "number per image, or one in all"
+        )
+    (gradient,) = torch.autograd.grad(target.sum(), [features], retain_graph=True, allow_unused=True)
+    if gradient is None or not bool(gradient.any()):
+        raise JumokError(
+            f"the target does not depend on the feature map of {path}: no gradient reaches it; compute the target from "
+            "the last forward pass in the block, and choose a layer that leads to it"
+        )
+    weighed = weigh(features.detach(), gradient)
+    empty = (~weighed.any(1)).nonzero()[:, 0].tolist()
+    if empty and not allow_empty:
+        raise JumokError(
+            f"no place of the feature map of {path} speaks for the target in {_images(empty, len(weighed))}: all of "
+            "its channels that are active there speak against it; ask for another target or layer"
+        )
+    return weighed
+
+
+def need_gradient(target: Tensor) -> None:
+    """Refuse a target of a pass that kept no gradients.
+
+    Raises:
+        JumokError: it is one.
+    """
+    if not target.requires_grad:
+        raise untraced("the target")
+
+
+def untraced(what: str) -> JumokError:
+    """What to say of something that should carry a gradient."""
+    return JumokError(
+        f"{what} carries no gradient: run the model outside torch.no_grad() and inference_mode, with an input that "
+        "requires gradients (pixels.requires_grad_())"
+    )
+
+
+def _images(numbers: list[int], count: int) -> str:
+    if len(numbers) == count:
+        return "any image"
+    shown = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    return f"{len(numbers)} of {count} images (number {shown})"

@@ -1,0 +1,222 @@
+"""Masks that say where in an image the truth lies, matched to the images by name."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection
+from pathlib import Path, PurePath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from jumok.data.images.folders import SUFFIXES, ImageSet
+from jumok.data.images.reading import FORMATS, MAX_PIXELS
+from jumok.errors import JumokError, suggest
+
+ENDING = "_mask"  # scratch_001_mask.png is the mask of scratch_001.jpg
+PLAIN = ("1", "L", "I", "F")  # one number per pixel: no colour, no alpha
+
+Key = tuple[str, ...]
+
+
+def read_mask(path: str | os.PathLike[str]) -> Tensor:
+    """Read a mask: what is neither black nor transparent is marked.
+
+    Every value above 0 marks, so 0/255, 0/1 and class numbers mean the same, in 1, 8, 16 or 32 bits, grey, colour or
+    palette (by its colours, not its indices). In a JPEG, whose compression leaves faint values around each edge,
+    marking begins at 128.
+
+    Args:
+        path: a PNG, JPEG, WebP, BMP, TIFF or GIF file.
+    Returns:
+        (height, width) bool, upright as the file's orientation tag says.
+    Raises:
+        JumokError: no such file, or one that is no readable image or too large.
+    """
+    try:
+        with Image.open(path, formats=(*FORMATS, "GIF")) as file:
+            if file.width * file.height > MAX_PIXELS:
+                raise JumokError(f"it has {file.width} x {file.height} pixels, more than the {MAX_PIXELS} allowed")
+            faint = 127 if file.format == "JPEG" else 0
+            return torch.from_numpy(_marked(ImageOps.exif_transpose(file), faint))
+    except FileNotFoundError as error:
+        raise JumokError(f"no mask at {os.fspath(path)}") from error
+    except Exception as error:  # on damaged files Pillow raises nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise JumokError(f"cannot read the mask {os.fspath(path)}: {reason}; save it as PNG anew") from error
+
+
+def _marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:
+    if image.mode in PLAIN or image.mode.startswith("I;16"):
+        marked: NDArray[np.bool_] = np.asarray(image) > faint
+        return marked
+    colours = np.asarray(image.convert("RGBA"))
+    visible: NDArray[np.bool_] = (colours[..., :3] > faint).any(-1) & (colours[..., 3] > 0)
+    return visible
+
+
+class MaskFolder:
+    """The masks of a set of images.
+
+    A mask belongs to the image of the same path below its folder, whatever the suffix and with or without `_mask` at
+    the end of the name: `scratch/001.jpg` has `scratch/001.png` or `scratch/001_mask.png`. Where no image has one so,
+    one of the two may lie some folders deeper: `test/scratch/001.jpg` has `scratch/001_mask.png`. Where no image has
+    one so either, the name alone decides, if only one of the images in the folder, and one mask, have it.
+
+    A class of which no image has a mask (`normal`, `good`) is taken to have nothing to mark; in every other class
+    each image needs its mask. `without` tells which classes these are, so that the user can be told.
+
+    Args:
+        root: the folder of masks.
+        images: those to be measured.
+        required: the classes whose images all need a mask, instead of those where one was found.
+    Raises:
+        JumokError: no such folder, the images' own folder, masks that fit no image, or an unknown required class.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], images: ImageSet, *, required: Collection[str] | None = None
+    ) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise JumokError(f"no folder of masks at {self.root}")
+        if images.root.resolve().is_relative_to(self.root.resolve()):
+            raise JumokError(f"{self.root} holds the images themselves: give a folder that holds masks alone")
+        masks = _image_files(self.root)
+        self._found = _match(images, _Index(masks, self.root), self.root)
+        self._owners = Counter(mask for found in self._found.values() for mask in found)
+        self._class = {path: images.classes[label] for path, label in zip(images.paths, images.labels, strict=True)}
+        marked = {self._class[path] for path, found in self._found.items() if found}
+        if not marked:
+            raise JumokError(
+                f"none of the {len(images)} images in {images.root} has a mask among the {len(masks)} files in "
+                f"{self.root}: name each mask as its image, such as scratch/001.png or scratch/001{ENDING}.png"
+            )
+        for name in sorted(set(required or ()) - set(images.classes)):
+            raise JumokError(f"no class {name!r} among the images: {suggest(name, images.classes)}")
+        self._required = marked if required is None else set(required)
+        self.without = tuple(sorted(set(self._class.values()) - self._required))
+
+    def find(self, image: Path) -> Path | None:
+        """The mask's file for an image, or None where the image's class needs none and there is none.
+
+        Args:
+            image: one of the set's paths.
+        Raises:
+            JumokError: the mask is missing, several could be it, it fits several images, or an image of another set.
+        """
+        if image not in self._found:
+            raise JumokError(f"{image} is not among the images whose masks are in {self.root}")
+        found = self._found[image]
+        if not found:
+            self._need_none(image)
+            return None
+        if len(found) > 1:
+            raise JumokError(f"the mask of {image} could be {' or '.join(map(str, found))}: keep one of them")
+        if self._owners[found[0]] > 1:
+            owners = [str(path) for path, masks in self._found.items() if found[0] in masks]
+            raise JumokError(
+                f"the mask {found[0]} fits {' and '.join(owners[:2])}: give folders of images and of masks that "
+                "have the same folders in them"
+            )
+        return found[0]
+
+    def _need_none(self, image: Path) -> None:
+        if self._class[image] in self._required:
+            raise JumokError(
+                f"no mask for {image} in {self.root}, though its class {self._class[image]!r} has masks: "
+                "add one, all black where there is nothing to mark"
+            )
+
+    def get(self, image: Path, height: int, width: int) -> Tensor | None:
+        """Read the mask of an image.
+
+        Args:
+            image: one of the set's paths.
+            height, width: of the image, in pixels.
+        Returns:
+            (height, width) bool, or None where the image's class needs no mask and there is none.
+        Raises:
+            JumokError: as `find` and `read_mask`, or a mask of another size than the image.
+        """
+        path = self.find(image)
+        if path is None:
+            return None
+        mask = read_mask(path)
+        if mask.shape != (height, width):
+            rows, columns = mask.shape
+            raise JumokError(
+                f"the mask {path} is {columns} x {rows} pixels, its image {image} is {width} x {height}: "
+                "wanted the same size"
+            )
+        return mask
+
+
+def _image_files(root: Path) -> list[Path]:
+    """Image files below a folder, hidden ones left out."""
+    return [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in SUFFIXES | {".gif"}
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and path.is_file()
+    ]
+
+
+def _key(path: PurePath) -> Key:
+    """The parts of a path without its suffix; composed, as file systems disagree on how Korean is spelt."""
+    return tuple(unicodedata.normalize("NFC", part) for part in path.with_suffix("").parts)
+
+
+class _Index:
+    """Masks by the parts of their paths, each under its name with and without `_mask`."""
+
+    def __init__(self, masks: list[Path], root: Path) -> None:
+        self._whole: defaultdict[Key, list[Path]] = defaultdict(list)
+        self._tails: defaultdict[Key, list[Path]] = defaultdict(list)
+        for mask in masks:
+            *folders, name = _key(mask.relative_to(root))
+            for spelt in {name, name.removesuffix(ENDING)}:
+                key = (*folders, spelt)
+                self._whole[key].append(mask)
+                for start in range(len(key)):
+                    self._tails[key[start:]].append(mask)
+
+    def same_path(self, image: Path, root: Path) -> list[Path]:
+        """The masks of the image's path below the root."""
+        return self._whole.get(_key(image.relative_to(root)), [])
+
+    def image_deeper(self, image: Path, root: Path) -> list[Path]:
+        """The masks whose whole path is the end of the image's, by the longest; a name alone is too short."""
+        whole = _key(root.absolute()) + _key(image.relative_to(root))
+        ends = (self._whole.get(whole[start:], []) for start in range(1, len(whole) - 1))
+        return next(filter(None, ends), [])
+
+    def mask_deeper(self, image: Path, root: Path) -> list[Path]:
+        """The masks whose path ends with the image's path below the root; a name alone is too short."""
+        key = _key(image.relative_to(root))
+        return self._tails.get(key, []) if len(key) > 1 else []
+
+    def same_name(self, image: Path, root: Path) -> list[Path]:
+        """The masks of the image's name, in any folder."""
+        return self._tails.get(_key(image)[-1:], [])
+
+
+def _match(images: ImageSet, index: _Index, root: Path) -> dict[Path, list[Path]]:
+    """The masks that each image may have, all by one rule: the first that finds any.
+
+    A second rule for the images that the first leaves without a mask would give 007 of one class the mask of 007 of
+    another, whose image is in another part of the split.
+    """
+    for rule in (index.same_path, index.image_deeper, index.mask_deeper):
+        found = {path: rule(path, images.root) for path in images.paths}
+        if any(found.values()):
+            return found
+    every = [path for path in _image_files(images.root) if not path.absolute().is_relative_to(root.absolute())]
+    names = Counter(_key(path)[-1] for path in every)
+    return {path: index.same_name(path, images.root) if names[_key(path)[-1]] == 1 else [] for path in images.paths}

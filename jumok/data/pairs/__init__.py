@@ -1,0 +1,1 @@
+"""Sentence pairs: files, parts, batches, alignments."""

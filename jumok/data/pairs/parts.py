@@ -1,0 +1,213 @@
+"""Pairs to train on, to validate with and to test with: as they are given, or split off by a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jumok.data.pairs.pair_set import PairSet, overlap, plain, read_pairs
+from jumok.errors import JumokError
+
+PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
+SHARES = (0.9, 0.05, 0.05)
+MOST_HELD_OUT = 2000
+"""So many pairs at most go to val, and to test, where nobody said otherwise."""
+BESIDE = frozenset({"align", "json", "md"})
+"""Endings of files that stand beside the sentences and hold none."""
+
+
+def read_parts(
+    paths: Sequence[Path],
+    *,
+    val: Sequence[Path] = (),
+    test: Sequence[Path] = (),
+    languages: tuple[str, str] | None = None,
+    lowercase: bool = False,
+    reverse: bool = False,
+    seed: int = 0,
+    shares: tuple[float, float, float] | None = None,
+) -> dict[str, PairSet]:
+    """Read the pairs to train on, to validate with and to test with.
+
+    What is not given is split off (see `split_pairs`). Given parts stay as they are; where they hold sentences that
+    training holds too, or the same files, their notes say so.
+
+    Args:
+        paths: as for `read_pairs`; or one folder, with train.tsv, val.tsv and test.tsv, or with train.SOURCE and
+            train.TARGET and so on, each plain or .gz.
+        val, test: as for `read_pairs`.
+        languages: which two endings, source first, where a folder has more; else both, in the order of the alphabet.
+        lowercase, reverse: as for `read_pairs`.
+        seed, shares: as for `split_pairs`.
+    Returns:
+        {"train", "val", "test"}; test may be empty.
+    Raises:
+        JumokError: as `read_pairs` and `split_pairs`, or a folder that holds no such files.
+    """
+    given = {"train": tuple(map(Path, paths)), "val": tuple(map(Path, val)), "test": tuple(map(Path, test))}
+    if len(paths) == 1 and Path(paths[0]).is_dir():
+        given = _in_folder(Path(paths[0]), languages) | {
+            part: files for part, files in given.items() if part != "train" and files
+        }
+    given = {part: files for part, files in given.items() if files}
+    read = {part: read_pairs(files, lowercase=lowercase, reverse=reverse) for part, files in given.items()}
+    for part in read.keys() - {"train"}:
+        read[part] = replace(
+            read[part], notes=read[part].notes + tuple(_seen_in_training(read["train"], read[part], part))
+        )
+    missing = [part for part in PARTS if part not in read]
+    if missing:
+        read |= split_pairs(read["train"], seed=seed, shares=shares, parts=missing)
+    return {part: read[part] for part in PARTS}
+
+
+def _seen_in_training(train: PairSet, other: PairSet, part: str) -> Iterator[str]:
+    if {path.resolve() for path in train.files} & {path.resolve() for path in other.files}:
+        yield f"warning: train and {part} are read from the same file"
+    seen = overlap(train, other)
+    if seen:
+        yield f"{seen} of {len(other)} {part} pairs have a source or target sentence that training has too"
+
+
+def _in_folder(folder: Path, languages: tuple[str, str] | None) -> dict[str, tuple[Path, ...]]:
+    """The files of each part in a folder."""
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise JumokError(f"cannot read {folder}: {error.strerror}") from None
+    endings = {path: _ending(path) for path in files}
+    kept = {path: ending for path, ending in endings.items() if ending not in BESIDE}
+    tables = not languages and any(ending == "tsv" and _part(path) == "train" for path, ending in kept.items())
+    chosen = ("tsv",) if tables else languages or _two_endings(folder, kept)
+    found: dict[str, tuple[Path, ...]] = {}
+    for part in PARTS:
+        files_of = tuple(_only(folder, part, ending, kept) for ending in chosen)
+        if all(files_of):
+            found[part] = tuple(path for path in files_of if path)
+        elif any(files_of) or part == "train":
+            wanted = " and ".join(f"{part}.{ending}" for ending in chosen)
+            raise JumokError(f"{folder} lacks {wanted}: wanted train.tsv, or train.SOURCE and train.TARGET")
+    return found
+
+
+def _two_endings(folder: Path, kept: dict[Path, str]) -> tuple[str, ...]:
+    endings = sorted({ending for path, ending in kept.items() if _part(path) == "train"})
+    if len(endings) != 2:
+        have = f"train files ending in {', '.join(endings)}" if endings else "no train file"
+        raise JumokError(f"{folder} holds {have}: wanted train.tsv, or two files such as train.de and train.en")
+    return tuple(endings)
+
+
+def _only(folder: Path, part: str, ending: str, kept: dict[Path, str]) -> Path | None:
+    """The file of one part and one side, if there is one."""
+    found = [path for path, its in kept.items() if its == ending and _part(path) == part]
+    if len(found) > 1:
+        raise JumokError(
+            f"{folder} holds both {found[0].name} and {found[1].name} for {part}: keep one, or name the files"
+        )
+    return found[0] if found else None
+
+
+def _ending(path: Path) -> str:
+    return plain(path).suffix.lstrip(".")
+
+
+def _part(path: Path) -> str | None:
+    """Which part a file's name says it is of: its first word."""
+    first = re.split(r"[._-]", path.name.casefold())[0]
+    return next((part for part, names in PARTS.items() if first in names), None)
+
+
+# -- splitting ----------------------------------------------------------------------------------
+
+
+def split_pairs(
+    pairs: PairSet,
+    *,
+    seed: int = 0,
+    shares: tuple[float, float, float] | None = None,
+    parts: Sequence[str] = ("train", "val", "test"),
+) -> dict[str, PairSet]:
+    """Split pairs so that no source sentence and no target sentence is in two parts.
+
+    Pairs that have a sentence in common belong to one group, so do pairs that are connected through others, and a
+    group is never torn. Groups are dealt by a hash of the seed and their text, so the outcome hardly changes when
+    pairs are added, and not at all when they are read in another order. Those that are too large for val and test go
+    to train.
+
+    Args:
+        pairs: to split.
+        seed: another seed, another split.
+        shares: of train, val and test, that sum to 1. None: 0.9, 0.05 and 0.05, but at most 2,000 pairs each for the
+            latter two.
+        parts: which are wanted; train always is.
+    Returns:
+        the parts wanted and train; test may be empty, the others are not.
+    Raises:
+        JumokError: shares that are none, or nothing left for train or val.
+    """
+    wanted = [part for part in PARTS if part in parts and part != "train"]
+    room = _room(len(pairs), shares, wanted)
+    indices: dict[str, list[int]] = {part: [] for part in ("train", *wanted)}
+    for group in sorted(_groups(pairs), key=_hashed(pairs, seed)):
+        part = next((part for part in wanted if len(group) <= room[part]), "train")
+        indices[part] += group
+        if part != "train":
+            room[part] -= len(group)
+    for part in indices.keys() - {"test"}:
+        if not indices[part]:
+            raise JumokError(
+                f"no pair for {part}: {len(pairs)} pairs hang together in groups too large to split; "
+                "give files for val and test, or more pairs"
+            )
+    chosen = {part: replace(pairs.select(sorted(found)), notes=(), empty=0, long=0) for part, found in indices.items()}
+    chosen["train"] = replace(chosen["train"], notes=pairs.notes, empty=pairs.empty, long=pairs.long)
+    return chosen
+
+
+def _room(pairs: int, shares: tuple[float, float, float] | None, wanted: Sequence[str]) -> dict[str, int]:
+    """How many pairs each part but train may have."""
+    most = MOST_HELD_OUT if shares is None else pairs
+    given = SHARES if shares is None else shares
+    if min(given) < 0 or not math.isclose(sum(given), 1) or not given[0]:
+        raise JumokError(f"shares of train, val and test are 0 or more, train more than 0, and sum to 1: got {given}")
+    by_part = dict(zip(PARTS, given, strict=True))
+    return {part: min(max(round(pairs * by_part[part]), 1), most) if by_part[part] else 0 for part in wanted}
+
+
+def _groups(pairs: PairSet) -> list[list[int]]:
+    """Indices of pairs that are connected through equal sources or equal targets."""
+    root = list(range(len(pairs)))
+
+    def find(index: int) -> int:
+        while root[index] != index:
+            root[index] = root[root[index]]
+            index = root[index]
+        return index
+
+    for sentences in (pairs.sources, pairs.targets):
+        first: dict[str, int] = {}
+        for index, sentence in enumerate(sentences):
+            other = first.setdefault(sentence, index)
+            if other != index:
+                root[find(index)] = find(other)
+    groups: dict[int, list[int]] = {}
+    for index in range(len(pairs)):
+        groups.setdefault(find(index), []).append(index)
+    return list(groups.values())
+
+
+def _hashed(pairs: PairSet, seed: int) -> Callable[[list[int]], bytes]:
+    """A key to sort groups by that depends on the seed and the sentences in the group only."""
+    start = hashlib.blake2b(f"{seed}/".encode(), digest_size=16)
+
+    def key_of(index: int) -> bytes:
+        digest = start.copy()
+        digest.update(f"{pairs.sources[index]}\t{pairs.targets[index]}".encode())
+        return digest.digest()
+
+    return lambda group: min(map(key_of, group))

@@ -1,0 +1,1 @@
+"""Questions about images: files, parts, batches, masks."""

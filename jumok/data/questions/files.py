@@ -1,0 +1,187 @@
+"""Files of questions: tables in CSV, TSV and JSONL, and the two JSON files of VQA."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jumok.data.texts.normal_form import LONE, read_lines
+from jumok.errors import JumokError, suggest
+
+__all__ = ["Asked", "read_files"]
+
+MOST_JSON = 512 * 1024**2
+"""Bytes of a JSON file that is read as a whole."""
+LONGEST_CELL = 1 << 20
+COLUMNS = ("image", "question")
+BETWEEN = "|"
+"""Parts several answers in one cell."""
+
+
+class Asked(NamedTuple):
+    """One question as a file has it."""
+
+    image: str
+    question: str
+    answers: tuple[str, ...]
+    kind: str = ""
+    mask: str = ""
+
+
+def read_files(paths: Sequence[Path]) -> Iterator[Asked]:
+    """Give the questions of files, one after the other.
+
+    CSV and TSV: the first line names the columns, `image`, `question` and `answer`, or `answers` with several of them
+    parted by bars; `kind` and `mask` are read where they are, others are not. JSONL: the same as keys; `answer` may be
+    a list. JSON: the questions and the annotations of VQA (version 1 or 2), two files that belong together.
+
+    Args:
+        paths: any number of tables, or two JSON files.
+    Raises:
+        JumokError: no file, another kind of file, one that is damaged, lacks a column, or is no UTF-8.
+    """
+    if not paths:
+        raise JumokError("no file of questions was given")
+    if any(path.suffix.lower() == ".json" for path in paths):
+        yield from _vqa(paths)
+        return
+    for path in paths:
+        suffix = path.suffix.lower()
+        if suffix not in READERS:
+            raise JumokError(f"questions are .csv, .tsv, .jsonl or .json files, got {path}: {suggest(suffix, READERS)}")
+        yield from READERS[suffix](path)
+
+
+# -- tables -------------------------------------------------------------------------------------
+
+
+def _csv(path: Path) -> Iterator[Asked]:
+    return _delimited(path, ",")
+
+
+def _tsv(path: Path) -> Iterator[Asked]:
+    return _delimited(path, "\t")
+
+
+def _delimited(path: Path, separator: str) -> Iterator[Asked]:
+    csv.field_size_limit(LONGEST_CELL)
+    reader = csv.reader((line + "\n" for line in read_lines(path)), delimiter=separator, strict=True)
+    try:
+        names = [name.strip().lower() for name in next(reader, [])]
+        _check_columns(path, names)
+        for cells in reader:
+            if not cells:
+                continue
+            if len(cells) != len(names):
+                raise JumokError(
+                    f"{path}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns; put quotes around "
+                    f"text that holds {separator!r}"
+                )
+            yield _asked(dict(zip(names, cells, strict=True)))
+    except csv.Error as error:
+        raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
+
+
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    lacking = [name for name in COLUMNS if name not in names]
+    lacking += [] if {"answer", "answers"} & set(names) else ["answer"]
+    if lacking:
+        have = ", ".join(names) or "nothing"
+        raise JumokError(f"{path} lacks the column {lacking[0]!r}: wanted image, question and answer, got {have}")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise JumokError(f"{path} has two columns {twice[0]!r}: give each its own name")
+
+
+def _asked(cells: Mapping[str, str]) -> Asked:
+    answers = cells["answers"].split(BETWEEN) if "answers" in cells else [cells["answer"]]
+    return Asked(
+        cells["image"].strip(),
+        cells["question"],
+        tuple(answer for answer in answers if answer.strip()),
+        cells.get("kind", "").strip(),
+        cells.get("mask", "").strip(),
+    )
+
+
+def _jsonl(path: Path) -> Iterator[Asked]:
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise JumokError(f"{path}, line {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise JumokError(f"{path}, line {number}: wanted keys and values, such as {{'image': 'a.png', ...}}")
+        _check_columns(Path(f"{path}, line {number}:"), list(row))
+        yield Asked(
+            _text(row["image"]),
+            _text(row["question"]),
+            _parted(row["answers"]) if "answers" in row else _several(row["answer"]),
+            _text(row.get("kind")),
+            _text(row.get("mask")),
+        )
+
+
+def _text(value: Any) -> str:
+    """What JSON holds, as a text that a file can hold; null is none."""
+    return "" if value is None else LONE.sub("?", str(value))
+
+
+def _parted(value: Any) -> tuple[str, ...]:
+    """Several answers, as a list or as a text with bars."""
+    return _several(value.split(BETWEEN) if isinstance(value, str) else value)
+
+
+def _several(value: Any) -> tuple[str, ...]:
+    """One answer or a list of them, each a text or a number or, as in VQA, {"answer": text}."""
+    values: Iterable[Any] = value if isinstance(value, list) else [value]
+    texts = (each.get("answer") if isinstance(each, dict) else each for each in values)
+    return tuple(text for each in texts if (text := _text(each)).strip())
+
+
+READERS: dict[str, Callable[[Path], Iterator[Asked]]] = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl}
+
+
+# -- VQA ----------------------------------------------------------------------------------------
+
+
+def _vqa(paths: Sequence[Path]) -> Iterator[Asked]:
+    """The questions of VQA with their annotations; images are named as in COCO."""
+    files = {path: _json(path) for path in paths}
+    questions = [(path, found) for path, found in files.items() if isinstance(found.get("questions"), list)]
+    notes = [(path, found) for path, found in files.items() if isinstance(found.get("annotations"), list)]
+    if len(paths) != 2 or len(questions) != 1 or len(notes) != 1:
+        given = ", ".join(map(str, paths))
+        raise JumokError(f"VQA is two JSON files, one with 'questions' and one with 'annotations', got {given}")
+    (path, asked), (_, annotated) = questions[0], notes[0]
+    try:
+        by_number = {note["question_id"]: note for note in annotated["annotations"]}
+        subtype = str(asked.get("data_subtype", "")).strip()
+        prefix = f"COCO_{subtype}_" if subtype else ""
+        for row in asked["questions"]:
+            note = by_number.get(row["question_id"], {})
+            name = _text(row.get("image") or f"{prefix}{int(row['image_id']):012d}.jpg")
+            answers = _several(note.get("answers") or note.get("multiple_choice_answer"))
+            yield Asked(name, _text(row["question"]), answers, _text(note.get("question_type")))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise JumokError(f"{path} is not of VQA's form ({type(error).__name__}: {error})") from None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MOST_JSON:
+            raise JumokError(f"{path} is larger than {MOST_JSON >> 20} MiB: give a part of it, as .jsonl")
+        found = json.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise JumokError(f"no such file: {path}") from None
+    except OSError as error:
+        raise JumokError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise JumokError(f"{path} is not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise JumokError(f"{path} holds no 'questions' and no 'annotations': wanted the files of VQA")
+    return found

@@ -1,0 +1,76 @@
+"""Questions to train on, to validate with and to test with: as they are given, or split off by a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jumok.data.pairs.parts import PARTS
+from jumok.data.questions.question_set import SHARES, QuestionSet, read_questions, split_questions
+from jumok.errors import JumokError
+
+__all__ = ["SUFFIXES", "holds_questions", "read_question_parts"]
+
+SUFFIXES = (".csv", ".jsonl", ".json", ".tsv")
+"""Endings of files of questions; in a folder, the first that train has is taken for all parts."""
+
+
+def read_question_parts(
+    paths: Sequence[Path],
+    images: Path,
+    *,
+    val: Sequence[Path] = (),
+    test: Sequence[Path] = (),
+    lowercase: bool = True,
+    shares: tuple[float, float, float] = SHARES,
+    seed: int = 0,
+) -> dict[str, QuestionSet]:
+    """Read the questions to train on, to validate with and to test with.
+
+    What is not given is split off by images (see `split_questions`). Where parts that were given ask about images that
+    training asks about too, their notes say so.
+
+    Args:
+        paths: as for `read_questions`; or one folder, with train.csv, val.csv and test.csv (or .jsonl, or .tsv).
+        images: the folder of the images.
+        val, test: as for `read_questions`.
+        lowercase: lower the case of the questions.
+        shares, seed: as for `split_questions`.
+    Returns:
+        {"train", "val", "test"}.
+    Raises:
+        JumokError: as `read_questions` and `split_questions`, or a folder that holds no such files.
+    """
+    given: dict[str, Sequence[Path]] = {"train": paths, "val": val, "test": test}
+    if len(paths) == 1 and paths[0].is_dir():
+        given = {**_in_folder(paths[0]), **{part: files for part, files in given.items() if part != "train" and files}}
+    read = {part: read_questions(files, images, lowercase=lowercase) for part, files in given.items() if files}
+    missing = [part for part in PARTS if part not in read]
+    if missing:
+        read |= split_questions(read["train"], parts=missing, shares=shares, seed=seed)
+    read |= {part: _with_overlap(read["train"], read[part], part) for part in ("val", "test") if part not in missing}
+    return {part: read[part] for part in PARTS}
+
+
+def holds_questions(folder: Path) -> bool:
+    """Whether a folder has a file of questions to train on, of a kind that holds nothing else."""
+    return any((folder / f"train{suffix}").is_file() for suffix in SUFFIXES if suffix != ".tsv")
+
+
+def _in_folder(folder: Path) -> Mapping[str, Sequence[Path]]:
+    """The files of each part in a folder."""
+    suffix = next((suffix for suffix in SUFFIXES if (folder / f"train{suffix}").is_file()), None)
+    if suffix is None:
+        raise JumokError(f"{folder} holds no questions to train on: wanted train.csv, train.jsonl or train.tsv")
+    files = {part: folder / f"{part}{suffix}" for part in PARTS}
+    return {part: (path,) for part, path in files.items() if path.is_file()}
+
+
+def _with_overlap(train: QuestionSet, other: QuestionSet, part: str) -> QuestionSet:
+    known = {path.resolve() for path in train.images}
+    seen = sum(path.resolve() in known for path in other.images)
+    if not seen:
+        return other
+    note = f"{seen:,} of {len(other.images):,} {part} images are asked about in training too"
+    return replace(other, notes=(*other.notes, note))

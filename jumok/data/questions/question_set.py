@@ -1,0 +1,279 @@
+"""Questions about images with their answers: read from files, and split so that no image stands on both sides."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from jumok.data.questions.files import Asked, read_files
+from jumok.data.texts.normal_form import clean
+from jumok.errors import JumokError
+
+__all__ = ["QuestionSet", "answer_form", "left_out", "read_questions", "soft_scores", "split_questions"]
+
+MOST_QUESTIONS = 20_000_000
+NAMED = 3
+"""So many of what is missing are named."""
+LONGEST_NAMED = 120
+"""So many characters of a name are told."""
+SHARES = (0.8, 0.1, 0.1)
+ARTICLES = frozenset({"a", "an", "the"})
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+DIGITS = {word: str(number) for number, word in enumerate(NUMBERS)} | {"none": "0"}
+
+
+@dataclass(frozen=True)
+class QuestionSet:
+    """Questions about images, and what people answered.
+
+    Args:
+        images: each file once.
+        of: which image each question is about.
+        questions: cleaned (see `jumok.data.texts.normal_form.clean`), none empty.
+        answers: of each question, one or several, in their normal form (see `answer_form`).
+        kinds: of each question, as the file says it; "" where it does not.
+        masks: of each question, the name of a mask of what it is about; "" where there is none.
+        files: that were read.
+        skipped: questions that were left out, by reason.
+        notes: what is worth telling whoever gave the files, one line each.
+    """
+
+    images: tuple[Path, ...]
+    of: tuple[int, ...]
+    questions: tuple[str, ...]
+    answers: tuple[tuple[str, ...], ...]
+    kinds: tuple[str, ...]
+    masks: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and what was left out, one line each."""
+        return (*self.notes, *left_out(self.skipped))
+
+    def image_of(self, number: int) -> Path:
+        """The image that a question is about."""
+        return self.images[self.of[number]]
+
+    def select(self, numbers: Sequence[int]) -> QuestionSet:
+        """These questions only, in this order, and the images that they are about."""
+        kept = dict.fromkeys(self.of[number] for number in numbers)
+        place = {image: new for new, image in enumerate(kept)}
+        return replace(
+            self,
+            images=tuple(self.images[image] for image in kept),
+            of=tuple(place[self.of[number]] for number in numbers),
+            questions=tuple(self.questions[number] for number in numbers),
+            answers=tuple(self.answers[number] for number in numbers),
+            kinds=tuple(self.kinds[number] for number in numbers),
+            masks=tuple(self.masks[number] for number in numbers),
+        )
+
+    def fingerprint(self) -> str:
+        """What changes when a question is added, removed, changed or moved, or asked about another image."""
+        digest = hashlib.sha256()
+        for number, (question, answers) in enumerate(zip(self.questions, self.answers, strict=True)):
+            row = (*self.image_of(number).parts[-2:], question, *answers)
+            digest.update(("\t".join(row) + "\n").encode(errors="surrogateescape"))
+        return digest.hexdigest()[:32]
+
+
+def left_out(skipped: Mapping[str, int]) -> tuple[str, ...]:
+    """A line on questions that were left out, by reason; none where there are none."""
+    reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count)
+    return (f"questions left out: {reasons}",) if reasons else ()
+
+
+# -- answers ------------------------------------------------------------------------------------
+
+
+def answer_form(text: str) -> str:
+    """An answer in the form in which answers are compared.
+
+    Cleaned, in lower case, without a full stop or other sign at its end; English articles are left out and number
+    words become digits, as in the evaluation of VQA. What would leave nothing is left as it is.
+
+    >>> [answer_form(text) for text in ("The Red ball.", "two", "네!", "A")]
+    ['red ball', '2', '네', 'a']
+
+    Source: Antol et al. 2015, arXiv 1505.00468, 3.3. Differs: signs inside an answer and contractions stay.
+    """
+    plain = clean(text, lowercase=True)
+    plain = plain.rstrip(".!?,;:\u3002 ") or plain
+    words = [DIGITS.get(word, word) for word in plain.split() if word not in ARTICLES]
+    return " ".join(words) or plain
+
+
+def soft_scores(answers: Sequence[str]) -> dict[str, float]:
+    """How right each answer is that people gave: 1 where the others agree on it, less where few do.
+
+    The mean over those who answered, each left out in turn, of min(1, others who said so / 3): with one answer it is
+    1; with fewer than four, as many of the others must agree as there are.
+
+    >>> soft_scores(["red", "red", "red", "dark red"])
+    {'red': 0.75, 'dark red': 0.25}
+    >>> soft_scores(["yes"])
+    {'yes': 1.0}
+
+    Source: Antol et al. 2015, arXiv 1505.00468, 3.3, as its evaluation computes it, for ten answers. Differs: the 3
+        is the number of others where that is less.
+    """
+    people = len(answers)
+    if people == 1:
+        return {answers[0]: 1.0}
+    enough = min(3, people - 1)
+    scores = {}
+    for answer, count in Counter(answers).items():
+        left_out_own = count * min(1, (count - 1) / enough)
+        left_out_other = (people - count) * min(1, count / enough)
+        scores[answer] = (left_out_own + left_out_other) / people
+    return scores
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = True) -> QuestionSet:
+    """Read questions and look for their images.
+
+    Left out and counted: questions without words or without an answer, and those whose image is not there.
+
+    Args:
+        paths: as for `question_files.read_files`: CSV, TSV or JSONL files with columns image, question and answer, or
+            the two JSON files of VQA.
+        images: the folder of the images.
+        lowercase: lower the case of the questions.
+    Raises:
+        JumokError: as `read_files`; no folder; an image named outside it; no question left.
+    """
+    files = tuple(map(Path, paths))
+    if not images.is_dir():
+        raise JumokError(f"no folder of images at {images}: give it by --images")
+    rows, skipped = _kept(read_files(files), lowercase)
+    places = _find({row.image for row in rows}, images)
+    missing = sorted(name for name, path in places.items() if path is None)
+    here = [row for row in rows if places[row.image] is not None]
+    skipped["no image"] = len(rows) - len(here)
+    if not here:
+        raise JumokError(_nothing(files, images, skipped, missing))
+    names = dict.fromkeys(row.image for row in here)
+    number = {name: index for index, name in enumerate(names)}
+    return QuestionSet(
+        images=tuple(path for name in names if (path := places[name]) is not None),
+        of=tuple(number[row.image] for row in here),
+        questions=tuple(row.question for row in here),
+        answers=tuple(row.answers for row in here),
+        kinds=tuple(row.kind for row in here),
+        masks=tuple(row.mask for row in here),
+        files=files,
+        skipped={why: count for why, count in skipped.items() if count},
+        notes=tuple(_missing(missing, images)),
+    )
+
+
+def _kept(rows: Iterator[Asked], lowercase: bool) -> tuple[list[Asked], Counter[str]]:
+    """The rows with a question and an answer, in their normal forms; and how many had none."""
+    kept: list[Asked] = []
+    skipped: Counter[str] = Counter()
+    for row in rows:
+        question = clean(row.question, lowercase=lowercase)
+        answers = tuple(form for answer in row.answers if (form := answer_form(answer)))
+        if not question or not answers:
+            skipped["no answer" if question else "no question"] += 1
+            continue
+        kept.append(row._replace(question=question, answers=answers))
+        if len(kept) > MOST_QUESTIONS:
+            raise JumokError(f"more than {MOST_QUESTIONS:,} questions: give a part of them")
+    return kept, skipped
+
+
+def _find(names: set[str], root: Path) -> dict[str, Path | None]:
+    """Where each image lies; None where it does not.
+
+    Raises:
+        JumokError: a name that leads out of the folder.
+    """
+    for name in names:
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or PureWindowsPath(name).drive or ".." in pure.parts:
+            raise JumokError(f"the image {name!r} leads out of {root}: name images by their place in the folder")
+    return {name: _place(name, root) for name in names}
+
+
+def _place(name: str, root: Path) -> Path | None:
+    """Where an image lies; on disk its name may be composed or not, as the machine that packed it has it."""
+    forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
+    return next((root / form for form in forms if os.path.isfile(root / form)), None)  # noqa: PTH113 (raises nothing)
+
+
+def _nothing(files: Sequence[Path], images: Path, skipped: Mapping[str, int], missing: Sequence[str]) -> str:
+    reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count) or "it is empty"
+    hint = f"; is {images} the folder that {_brief(missing[0])!r} lies in?" if missing else ""
+    return f"no question with an answer and an image in {' and '.join(map(str, files))} ({reasons}){hint}"
+
+
+def _missing(names: Sequence[str], images: Path) -> Iterator[str]:
+    if names:
+        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        yield f"not in {images}: {', '.join(map(_brief, names[:NAMED]))}{more}"
+
+
+def _brief(name: str) -> str:
+    return name if len(name) <= LONGEST_NAMED else name[: LONGEST_NAMED - 3] + "..."
+
+
+# -- splitting ----------------------------------------------------------------------------------
+
+
+def split_questions(
+    questions: QuestionSet, *, parts: Sequence[str], shares: tuple[float, float, float] = SHARES, seed: int = 0
+) -> dict[str, QuestionSet]:
+    """Split questions by their images, so that no image is in two parts.
+
+    Images are dealt by a hash of the seed and their name, so the outcome does not depend on the order of the file.
+
+    Args:
+        questions: to split.
+        parts: which of "val" and "test" are wanted; train always is.
+        shares: of train, val and test, that sum to 1.
+        seed: another seed, another split.
+    Raises:
+        JumokError: shares that are none, or too few images.
+    """
+    if min(shares) < 0 or not shares[0] or not math.isclose(sum(shares), 1):
+        raise JumokError(f"shares of train, val and test are 0 or more, train more than 0, and sum to 1: got {shares}")
+    total = len(questions.images)
+    by_part = dict(zip(("train", "val", "test"), shares, strict=True))
+    order = sorted(range(total), key=_drawn(questions, seed))
+    home: dict[int, str] = {}
+    begin = 0
+    for part in parts:
+        count = max(round(total * by_part[part]), 1) if by_part[part] else 0
+        home |= dict.fromkeys(order[begin : begin + count], part)
+        begin += count
+    if begin >= total:
+        raise JumokError(f"{total} images are too few to keep some for {' and '.join(parts)}: give files for these")
+    numbers: dict[str, list[int]] = {part: [] for part in ("train", *parts)}
+    for number, image in enumerate(questions.of):
+        numbers[home.get(image, "train")].append(number)
+    found = {part: replace(questions.select(kept), notes=(), skipped={}) for part, kept in numbers.items()}
+    found["train"] = replace(found["train"], notes=questions.notes, skipped=questions.skipped)
+    return found
+
+
+def _drawn(questions: QuestionSet, seed: int) -> Callable[[int], bytes]:
+    def key(image: int) -> bytes:
+        path = questions.images[image]
+        return hashlib.sha256(f"{seed}/{path.parent.name}/{path.name}".encode(errors="surrogateescape")).digest()
+
+    return key

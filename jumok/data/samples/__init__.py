@@ -1,0 +1,1 @@
+"""Generated data, written to disk as a user's own would be."""

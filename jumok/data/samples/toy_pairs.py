@@ -1,0 +1,209 @@
+"""Generated pairs whose right alignment is known: reversed sequences, and word-by-word translations."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple
+
+from jumok.data.pairs.alignment_files import Links
+from jumok.data.samples.pair_folder import SamplePair, check_counts, write_sample
+from jumok.errors import JumokError
+
+ONSETS, VOWELS = "bdfgklmnprstvz", "aeiou"
+MOST_WORDS = (len(ONSETS) * len(VOWELS)) ** 2 // 2
+MOST_LONG = 1000
+TRIES = 50
+"""So often per pair, at most, a sentence is drawn that was not there before."""
+MOVING = 3
+"""One word in so many goes behind the one after it in the other language."""
+
+REVERSAL = """# Sequences and their reversal
+
+Random sequences of made-up words; the target is the source from its end to its beginning. Made by `jumok sample`.
+
+`train.tsv` ({train} pairs), `val.tsv` ({val}) and `test.tsv` ({test}): source TAB target, of {shortest} to {longest}
+words out of {words}. No sequence is in two parts.
+
+`train.align`, `val.align` and `test.align`: the alignment by words, `SOURCE-TARGET`, counted from 0.
+
+Made with seed {seed}; the same numbers give the same files.
+
+Licence: CC0 1.0 (https://creativecommons.org/publicdomain/zero/1.0/), no rights reserved.
+"""
+SUBSTITUTION = """# Sentences and their translation word by word
+
+Random sequences of made-up words; the target has, for each word, the one that a dictionary gives. One source word in
+three is of a kind that goes behind the word after it, unless that is of the same kind. Made by `jumok sample`.
+
+`train.tsv` ({train} pairs), `val.tsv` ({val}) and `test.tsv` ({test}): source TAB target, of {shortest} to {longest}
+words out of {words}. No sentence of either language is in two parts.
+
+`train.align`, `val.align` and `test.align`: the alignment by words, `SOURCE-TARGET`, counted from 0.
+
+Made with seed {seed}; the same numbers give the same files.
+
+Licence: CC0 1.0 (https://creativecommons.org/publicdomain/zero/1.0/), no rights reserved.
+"""
+
+
+class Sizes(NamedTuple):
+    """How long sentences are, and how many words there are."""
+
+    shortest: int
+    longest: int
+    words: int
+
+    def check(self) -> None:
+        """Raise a JumokError where these numbers cannot be."""
+        if not 1 <= self.shortest <= self.longest <= MOST_LONG:
+            raise JumokError(
+                f"sentences have 1 to {MOST_LONG} words, the shortest no more than the longest: "
+                f"got {self.shortest} to {self.longest}"
+            )
+        if not 2 <= self.words <= MOST_WORDS:
+            raise JumokError(f"wanted 2 to {MOST_WORDS} different words, got {self.words}")
+
+
+Pairing = Callable[[list[str]], SamplePair]
+"""From a source sentence to the pair."""
+Language = Callable[[random.Random, int], tuple[list[str], Pairing]]
+"""Makes up so many words, and what becomes of sentences of them."""
+
+
+def write_reversal(
+    folder: Path,
+    *,
+    seed: int = 0,
+    train: int = 10_000,
+    val: int = 500,
+    test: int = 500,
+    shortest: int = 3,
+    longest: int = 12,
+    words: int = 50,
+) -> None:
+    """Write random sequences of words and their reversal, with the alignment: word i of n belongs to n - 1 - i.
+
+    `train.tsv`, `val.tsv`, `test.tsv` hold the pairs, and `train.align` and so on the alignments by words (see
+    `alignment_files.read_links`). The same numbers give the same files. A folder that already holds this very
+    sample is kept.
+
+    Args:
+        folder: new, empty, or holding this sample.
+        seed: 0 or more.
+        train, val, test: pairs in each part; no sequence is in two of them, nor twice in one.
+        shortest, longest: lengths of the sequences in words; all of them are equally likely.
+        words: how many different ones there are.
+    Raises:
+        JumokError: numbers out of their range, or so few sequences that they would repeat; a folder that holds
+            something else, or one that cannot be written.
+    """
+    counts = check_counts(seed, train=train, val=val, test=test)
+    _write(Path(folder), "reversal", REVERSAL, seed, counts, Sizes(shortest, longest, words), _reversal)
+
+
+def write_substitution(
+    folder: Path,
+    *,
+    seed: int = 0,
+    train: int = 10_000,
+    val: int = 500,
+    test: int = 500,
+    shortest: int = 3,
+    longest: int = 12,
+    words: int = 200,
+) -> None:
+    """Write random sentences and their translation word by word, a little reordered, with the one-to-one alignment.
+
+    A dictionary gives one target word for each source word. One source word in three is of a kind that goes behind the
+    word after it, as a French adjective does, unless that is of the same kind. Files are as those of `write_reversal`.
+
+    Args:
+        folder: new, empty, or holding this sample.
+        seed: 0 or more.
+        train, val, test: pairs in each part; no sentence of either side is in two of them, nor twice in one.
+        shortest, longest: lengths of the sentences in words; all of them are equally likely.
+        words: how many different ones each language has.
+    Raises:
+        JumokError: as `write_reversal`.
+    """
+    counts = check_counts(seed, train=train, val=val, test=test)
+    _write(Path(folder), "substitution", SUBSTITUTION, seed, counts, Sizes(shortest, longest, words), _substitution)
+
+
+def _write(
+    folder: Path, name: str, readme: str, seed: int, counts: dict[str, int], sizes: Sizes, language: Language
+) -> None:
+    """Write a sample of sentences that a made-up language gives."""
+    about = {"format": f"jumok-{name}/1", "seed": seed, **counts, **sizes._asdict()}
+    sizes.check()
+
+    def make() -> dict[str, list[SamplePair]]:
+        draw = random.Random(f"jumok-{name}/{seed}")  # noqa: S311
+        lexicon, pair_of = language(draw, sizes.words)
+
+        def pair() -> SamplePair:
+            return pair_of(draw.choices(lexicon, k=draw.randint(sizes.shortest, sizes.longest)))
+
+        return _parts(counts, pair)
+
+    write_sample(folder, about, readme, make)
+
+
+def _reversal(draw: random.Random, words: int) -> tuple[list[str], Pairing]:
+    def pair(sentence: list[str]) -> SamplePair:
+        last = len(sentence) - 1
+        return _ordered(sentence, sentence, [last - number for number in range(len(sentence))])
+
+    return _made_up(draw, words), pair
+
+
+def _substitution(draw: random.Random, words: int) -> tuple[list[str], Pairing]:
+    both = _made_up(draw, 2 * words)
+    dictionary = dict(zip(both[:words], both[words:], strict=True))
+    movers = frozenset(both[:words:MOVING])
+
+    def pair(sentence: list[str]) -> SamplePair:
+        order = list(range(len(sentence)))
+        for place in range(len(sentence) - 1):
+            if sentence[place] in movers and sentence[place + 1] not in movers:
+                order[place], order[place + 1] = place + 1, place
+        return _ordered(sentence, [dictionary[word] for word in sentence], order)
+
+    return both[:words], pair
+
+
+def _ordered(source: list[str], target: list[str], order: list[int]) -> SamplePair:
+    """A pair whose target takes its words in this order."""
+    links = frozenset((one, two) for two, one in enumerate(order))
+    return SamplePair(" ".join(source), " ".join(target[number] for number in order), Links(links))
+
+
+def _made_up(draw: random.Random, count: int) -> list[str]:
+    """Different words of two syllables."""
+    syllables = ["".join(letters) for letters in product(ONSETS, VOWELS)]
+    return draw.sample(["".join(pair) for pair in product(syllables, repeat=2)], count)
+
+
+def _parts(counts: dict[str, int], pair: Callable[[], SamplePair]) -> dict[str, list[SamplePair]]:
+    """Draw the pairs of each part, no source and no target twice."""
+    sources: set[str] = set()
+    targets: set[str] = set()
+    parts: dict[str, list[SamplePair]] = {part: [] for part in counts}
+    tries = TRIES * sum(counts.values())
+    for part, found in parts.items():
+        while len(found) < counts[part]:
+            one = pair()
+            if one.source not in sources and one.target not in targets:
+                found.append(one)
+                sources.add(one.source)
+                targets.add(one.target)
+            tries -= 1
+            if not tries:
+                raise JumokError(
+                    f"only {len(sources)} different sentences were found and {sum(counts.values())} are wanted: "
+                    "ask for longer ones, or for more words"
+                )
+    return parts

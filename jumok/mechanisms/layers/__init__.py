@@ -1,0 +1,1 @@
+"""Layers that are no mechanism: linear maps, dropout, products with gates."""

@@ -1,0 +1,102 @@
+"""Several systems that classify the same images: how each is prepared and judged. See `running.comparison`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jumok.data.images.batches import Batches, PixelStore
+from jumok.data.images.folders import ImageSet
+from jumok.tasks.classify import prepare
+from jumok.tasks.classify.evaluation import evaluate
+from jumok.tasks.classify.prepare import PreparedImages, system_options
+from jumok.tasks.classify.run import ImageRun
+from jumok.tasks.classify.settings import RunConfig, Settings
+from jumok.tasks.running.comparison import BATCH, Comparison, Result, use_rate
+from jumok.tasks.running.run import CONFIG
+
+__all__ = ["ImageComparison", "ImageResult", "begin"]
+
+
+class ImageResult(Result):
+    """What became of a system that classifies images.
+
+    Args:
+        images: of the test.
+    """
+
+    images: int
+
+    unit = "images"
+
+    @property
+    def tested(self) -> int:
+        return self.images
+
+
+@dataclass(frozen=True)
+class ImageComparison(Comparison[PreparedImages]):
+    """Systems that are compared on the same images.
+
+    Args:
+        test: the images to judge on.
+    """
+
+    test: ImageSet
+
+    result = ImageResult
+
+    def of_system(self, name: str, epochs: int) -> PreparedImages:
+        config = self.base.config
+        options = system_options(name, {}, len(config.found.classes), config.size)
+        training = config.training.model_copy(update={"epochs": epochs})
+        changed = {"system": name, "options": options, "training": training}
+        return replace(self.base, config=config.model_copy(update=changed))
+
+    def begun(self, place: Path) -> PreparedImages:
+        return replace(self.base, config=RunConfig.load(place / CONFIG))
+
+    def judge(self, place: Path) -> Mapping[str, Any]:
+        run = ImageRun.load(place, self.device)
+        judged = evaluate(run.model, self._batches(run), run.classes)
+        low, high = judged.interval
+        rate = round(_use_rate(run), 1)
+        return {"use_rate": rate, "accuracy": judged.accuracy, "low": low, "high": high, "images": judged.images}
+
+    def _batches(self, run: ImageRun) -> Iterable[tuple[Tensor, Tensor]]:
+        """The test images as the run wants them."""
+        store = PixelStore(self.test.paths, *run.size, memory_limit=0)
+        labels = torch.tensor(self.test.labels)
+        for batch in Batches(store, labels, batch_size=BATCH, shuffle=False, drop_last=False):
+            yield run.normalise(batch.images), batch.labels.to(self.device)
+
+
+def _use_rate(run: ImageRun) -> float:
+    """Images per second in use, in batches of 64 that lie in memory."""
+    pixels = run.normalise(torch.randint(0, 256, (BATCH, 3, *run.size), dtype=torch.uint8))
+    return use_rate(lambda: run.model(pixels), BATCH, pixels.device)
+
+
+def begin(
+    settings: Settings,
+    budget: float,
+    folder: Path,
+    device: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageComparison:
+    """Read the images once for all systems.
+
+    Args:
+        settings: for any one of the systems.
+        budget, folder, device: of the comparison.
+        progress: as for `prepare`.
+    Raises:
+        JumokError: images or settings that do not do.
+    """
+    test = prepare.find(settings.data, settings.training.seed)["test"]
+    return ImageComparison(prepare.prepare(settings, progress), budget, folder, device, test)

@@ -1,0 +1,58 @@
+"""Settings that all tasks with images share. No torch here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from jumok.errors import JumokError
+from jumok.tasks.running.config import Strict
+
+__all__ = ["PictureData"]
+
+LARGEST = 4096
+"""Pixels that an image's side may have."""
+
+Side = Annotated[int, Field(ge=1, le=LARGEST)]
+
+
+def _side_or_sides(value: Any) -> Any:
+    """Read 64, "64", "64x96" or [64, 96]."""
+    if isinstance(value, str):
+        sides = value.lower().split("x")
+        if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+            raise ValueError("it should be a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96")
+        value = [int(side) for side in sides] if len(sides) == 2 else int(sides[0])
+    if isinstance(value, int) and not 1 <= value <= LARGEST:
+        raise ValueError(f"it should be from 1 to {LARGEST} pixels")
+    return value
+
+
+class PictureData(Strict):
+    """How images are read."""
+
+    image_size: Annotated[int | tuple[Side, Side] | None, BeforeValidator(_side_or_sides)] = Field(
+        default=None,
+        description="Side in pixels, or HEIGHTxWIDTH; left out: the images' own if all are alike and small, or 224.",
+    )
+    memory: int | None = Field(
+        default=None, ge=0, description="MiB for decoded images, else streamed; left out: a quarter of what is free."
+    )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) to which every image is brought.
+
+        Raises:
+            JumokError: it was not settled.
+        """
+        size = self.image_size
+        if size is None:
+            raise JumokError("this run's config.yaml lacks data.image_size")
+        return (size, size) if isinstance(size, int) else size
+
+    @property
+    def bytes(self) -> int | None:
+        """What decoded images may take; None: as much as is free."""
+        return None if self.memory is None else self.memory << 20

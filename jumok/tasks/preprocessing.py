@@ -1,0 +1,141 @@
+"""What all tasks with images share: the size that images are brought to, their statistics, and their normal form."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from torch import Tensor
+
+from jumok.data.images.batches import PixelStore
+from jumok.data.images.reading import read_image, resize
+from jumok.errors import JumokError
+from jumok.tasks.image_settings import PictureData
+
+__all__ = ["Picture", "Preprocessing", "channel_statistics", "choose_size", "one_or_two", "stores"]
+
+LARGEST_OWN = 224
+"""Images of one size up to this side are taken as they are; others are brought to a square of it."""
+LOOKED_AT = 256
+"""So many images are asked for their size."""
+MULTIPLE = 8
+"""Sizes chosen here are multiples of this, so that patches fit."""
+SAMPLE = 2048
+"""So many images give the channels' mean and spread."""
+
+Picture = Tensor | Image.Image | str | os.PathLike[str]
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to an image before a model sees it.
+
+    Args:
+        size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
+        mean, std: per channel, for values in [0, 1].
+    """
+
+    size: tuple[int, int]
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __call__(self, images: Sequence[Picture], device: torch.device) -> Tensor:
+        """Bring pictures to the model's size and range.
+
+        Args:
+            images: paths, Pillow images, or (3, any, any) uint8 tensors.
+            device: to put them on.
+        Returns:
+            (n, 3, height, width) float32.
+        Raises:
+            JumokError: no image, or one that cannot be read.
+        """
+        if isinstance(images, str | os.PathLike | Image.Image) or not len(images):
+            raise JumokError("prepare needs a list of at least one image: paths, Pillow images or uint8 tensors")
+        return self.normalise(torch.stack([self._sized(image) for image in images]), device)
+
+    def normalise(self, images: Tensor, device: torch.device) -> Tensor:
+        """(n, 3, height, width) uint8 to float32 of about zero mean and unit spread."""
+        mean, std = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in (self.mean, self.std))
+        return (images.to(device).to(torch.float32) / 255 - mean) / std
+
+    def _sized(self, image: Picture) -> Tensor:
+        if isinstance(image, str | os.PathLike):
+            return read_image(image, self.size)
+        if isinstance(image, Image.Image):
+            image = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        return resize(image, *self.size)
+
+
+def choose_size(data: PictureData, paths: Sequence[Path]) -> tuple[tuple[int, int], str]:
+    """Decide the size that images are brought to.
+
+    Returns:
+        (height, width), and why.
+    """
+    if data.image_size is not None:
+        return data.size, "as asked"
+    step = max(len(paths) // LOOKED_AT, 1)
+    sizes = {_size_of(path) for path in paths[::step]}
+    height, width = next(iter(sizes)) or (0, 0)
+    if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN:
+        return (_rounded(height), _rounded(width)), f"the images are {height} x {width}"
+    return (LARGEST_OWN, LARGEST_OWN), "the images are of several sizes" if len(sizes) > 1 else "the images are larger"
+
+
+def one_or_two(size: tuple[int, int]) -> int | tuple[int, int]:
+    """One side of a square, or (height, width)."""
+    return size[0] if size[0] == size[1] else size
+
+
+def channel_statistics(store: PixelStore) -> tuple[Three, Three]:
+    """Mean and standard deviation of red, green and blue in [0, 1], over evenly spaced images."""
+    step = max(len(store) // SAMPLE, 1)
+    total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
+    for indices in torch.arange(0, len(store), step).split(64):
+        pixels = store.get(indices).to(torch.float64) / 255
+        total += pixels.sum((0, 2, 3))
+        squares += pixels.square().sum((0, 2, 3))
+        count += pixels[:, 0].numel()
+    mean = total / count
+    std = (squares / count - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
+    return _three(mean), _three(std)
+
+
+def stores(
+    data: PictureData,
+    train: Sequence[Path],
+    val: Sequence[Path],
+    size: tuple[int, int],
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[PixelStore, PixelStore]:
+    """The pixels of the training and the validation images, which share the memory allowed."""
+    first = PixelStore(train, *size, memory_limit=data.bytes, progress=progress)
+    left = None if data.bytes is None else max(data.bytes, first.bytes) - first.bytes
+    return first, PixelStore(val, *size, memory_limit=left)
+
+
+def _size_of(path: Path) -> tuple[int, int] | None:
+    """(height, width) as the file's head says; None where it cannot be read (decoding will say why)."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return (image.width, image.height) if turned else (image.height, image.width)
+    except Exception:
+        return None
+
+
+def _rounded(side: int) -> int:
+    return max(side // MULTIPLE, 1) * MULTIPLE
+
+
+def _three(values: Tensor) -> Three:
+    first, second, third = (round(value, 6) for value in values.tolist())
+    return first, second, third

@@ -1,0 +1,1 @@
+"""A training run, whatever its task: settings, fit, checkpoints, the run on disk."""

@@ -1,0 +1,253 @@
+"""One data set, one budget of time, several systems: train each in turn, and time and judge it. Each task has its own.
+
+A task's `comparing.py` says how a system is prepared from the data and how a trained one is judged: a `Comparison`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from pydantic import Field
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from jumok import systems
+from jumok.errors import JumokError
+from jumok.files import write_atomically
+from jumok.machine import PeakMemory
+from jumok.tasks.running import fit
+from jumok.tasks.running.config import Strict, parse, read_yaml
+from jumok.tasks.running.prepared import Prepared
+from jumok.tasks.running.run import CONFIG
+
+__all__ = ["BATCH", "RESULT", "Comparison", "Result", "Stopwatch", "chosen", "compared", "passes_within", "use_rate"]
+
+RESULT = "result.json"
+WARM_UP, TIMED = 3, 9
+"""Training steps before the clock is started, and those that are timed, to foresee how long a pass takes."""
+BATCH = 64
+"""Images or questions at a time in use."""
+SECONDS = 0.7
+"""How long use is timed."""
+DOES = {"classify": "classify images", "translate": "translate sentences", "answer": "answer questions about images"}
+"""What systems of a task do."""
+HINTS = {
+    "classify": ", or a folder of class folders and those that classify images",
+    "translate": "",
+    "answer": ", or a file of questions with --images and those that answer questions",
+}
+"""What else to give for a system of another task."""
+
+P = TypeVar("P", bound=Prepared)
+
+
+class Result(Strict):
+    """What became of one system.
+
+    Args:
+        system: its name.
+        epochs, seconds: passes over the training data, and wall time of the training.
+        parameters: numbers that it learnt.
+        train_rate, use_rate: images or questions per second, in training and in use (batches of 64).
+        memory: MiB held at most in training, beyond what was held before; None where it cannot be told.
+        accuracy, low, high: how right it is on the test data, with its 95 % interval.
+    """
+
+    system: str
+    epochs: int = Field(ge=1)
+    seconds: float
+    parameters: int
+    train_rate: float
+    use_rate: float
+    memory: float | None
+    accuracy: float
+    low: float
+    high: float
+
+    unit: ClassVar[str]
+    """What is counted."""
+
+    @property
+    @abstractmethod
+    def tested(self) -> int:
+        """On how many the accuracy was taken."""
+
+
+@dataclass(frozen=True)
+class Comparison(ABC, Generic[P]):
+    """Systems that are compared on the same data, with the same settings.
+
+    Args:
+        base: the data and the settings, as prepared for any of the systems.
+        budget: seconds of training that each may take.
+        folder: where the runs are written.
+        device: of the training and use.
+    """
+
+    base: P
+    budget: float
+    folder: Path
+    device: str
+
+    result: ClassVar[type[Result]]
+    """What becomes of a system."""
+
+    @abstractmethod
+    def of_system(self, name: str, epochs: int) -> P:
+        """The same data and settings for another system.
+
+        Raises:
+            JumokError: it does not take these data.
+        """
+
+    @abstractmethod
+    def begun(self, place: Path) -> P:
+        """The same data for a system whose run was begun in that folder."""
+
+    @abstractmethod
+    def judge(self, place: Path) -> Mapping[str, Any]:
+        """The figures of a trained system's result that are not of its training."""
+
+    def enter(self, name: str, tell: Callable[[str], None]) -> Result:
+        """Train and judge one system, or read what became of it; what was stopped goes on where it was.
+
+        Args:
+            name: of the system.
+            tell: is given a line on what is being done.
+        Raises:
+            JumokError: the system cannot be trained on these data.
+        """
+        place = self.folder / name
+        if (place / RESULT).exists():
+            tell(f"{name}: already there")
+            return parse(self.result, read_yaml(place / RESULT), str(place / RESULT))
+        trained = self._train(name, tell)
+        result = parse(self.result, {"system": name, **trained, **self.judge(place)}, name)
+        write_atomically(place / RESULT, json.dumps(result.model_dump(), indent=2, ensure_ascii=False) + "\n")
+        return result
+
+    def _train(self, name: str, tell: Callable[[str], None]) -> dict[str, Any]:
+        """Train a system, or go on with it; gives what that took."""
+        place = self.folder / name
+        prepared = self.begun(place) if (place / CONFIG).exists() else self._new(name)
+        memory, device = PeakMemory(), torch.device(self.device)
+        module = prepared.module()
+        tell(f"{name}: {module.size / 1e6:.2f} million weights, {prepared.training.epochs} epochs")
+        outcome = fit.fit(module, prepared.train, prepared.val, place, prepared.training)
+        held = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else memory.mebibytes()
+        return {
+            "epochs": len(outcome.rows),
+            "seconds": round(outcome.clock.wall, 2),
+            "parameters": module.size,
+            "train_rate": round(outcome.clock.rate, 1),
+            "memory": None if held is None else round(held, 1),
+        }
+
+    def _new(self, name: str) -> P:
+        """A run of a system's own, with as many epochs as fit into the budget."""
+        epochs = passes_within(self.budget, self.of_system(name, 1))
+        prepared = self.of_system(name, epochs)
+        prepared.write(self.folder / name)
+        return prepared
+
+
+# -- which systems ------------------------------------------------------------------------------
+
+
+def compared(task: str) -> list[str]:
+    """The systems that stand for the mechanisms of a task, small enough to be trained beside each other."""
+    return [name for name in systems.ATTENDS if systems.task_of(name) == task]
+
+
+def chosen(names: str, task: str) -> list[str]:
+    """The systems of a list such as "cnn,senet", or "all".
+
+    Raises:
+        JumokError: none, no such system, or one that is trained for something else.
+    """
+    every = compared(task)
+    found = every if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    if not found:
+        raise JumokError(
+            f"no systems to compare: give their names, as in {','.join(every[:2])}, or all ({', '.join(every)})"
+        )
+    for name in found:
+        if (other := systems.task_of(name)) != task:
+            raise JumokError(f"{name} is trained to {other}: compare takes systems that {DOES[task]}{HINTS[other]}")
+    return list(dict.fromkeys(found))
+
+
+# -- time ---------------------------------------------------------------------------------------
+
+
+def passes_within(budget: float, prepared: Prepared) -> int:
+    """How many epochs fit into a time; at least one. A short training is timed, with all that a real one does.
+
+    Args:
+        budget: in seconds.
+        prepared: the system that is to be trained, for one epoch.
+    """
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        fit.fit(prepared.module(), prepared.train, prepared.val, Path(folder), prepared.training, (watch,))
+    return max(1, int(budget / watch.epoch(len(prepared.train))))
+
+
+class Stopwatch(Callback):
+    """Times some steps of a training and one validation, and then stops it."""
+
+    def __init__(self) -> None:
+        self._steps: list[float] = []
+        self._looking = 0.0
+
+    def epoch(self, steps: int) -> float:
+        """Seconds that an epoch of so many steps takes."""
+        gaps = [
+            after - before for before, after in itertools.pairwise(self._steps[min(WARM_UP, len(self._steps) - 2) :])
+        ]
+        return self._looking + steps * (statistics.median(gaps) if gaps else 0.0)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._steps.append(time.perf_counter())
+        trainer.should_stop = len(self._steps) > WARM_UP + TIMED
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._looking -= time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._looking += time.perf_counter()
+
+
+@torch.no_grad()
+def use_rate(run: Callable[[], object], count: int, device: torch.device) -> float:
+    """How many per second a model takes in use.
+
+    Args:
+        run: lets the model take one batch that lies in memory.
+        count: how many are in it.
+        device: of the model.
+    """
+    run()
+    _wait(device)
+    began, done = time.perf_counter(), 0
+    while (spent := time.perf_counter() - began) < SECONDS:
+        run()
+        _wait(device)
+        done += count
+    return done / spent
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

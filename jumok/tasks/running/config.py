@@ -1,0 +1,244 @@
+"""What a run is made of: settings from a file and from flags, and what was found in the data. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from jumok.errors import JumokError, suggest
+from jumok.machine import DEVICES
+
+FORMAT: Literal[1] = 1
+"""The form of a run folder; a run of a newer form is refused, not guessed at."""
+CONFIG_LIMIT = 4 << 20
+"""Bytes that a configuration file may have."""
+BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """No unknown keys, no silent changes, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def to_yaml(self) -> str:
+        """The text that these values can be read from again."""
+        text: str = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+        return text
+
+
+class Training(Strict):
+    """How a model is trained, whatever its task."""
+
+    epochs: int = Field(default=100, ge=1, description="Times that all training data is seen.")
+    lr: float = Field(default=1e-3, gt=0, le=10, description="Highest learning rate of AdamW.")
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="AdamW's, on matrices only.")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="Share of the target spread over all answers.")
+    ema: float = Field(
+        default=0.998, ge=0, lt=1, description="Decay of the averaged weights that are kept; 0: no averaging."
+    )
+    clip: float = Field(default=1.0, ge=0, description="Largest norm of the gradient; 0: no limit.")
+    patience: int | None = Field(default=None, ge=1, description="Stop after so many epochs without a better one.")
+    precision: Literal["32", "bf16", "16"] = Field(default="32", description="Bits of the arithmetic.")
+    device: str = Field(default="auto", pattern=f"^({DEVICES})$", description="auto, cpu, cuda, cuda:N or mps.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Of the weights, the order, the noise and the split.")
+    threads: int | None = Field(
+        default=None, ge=1, le=4096, description="CPU threads; left out: as many as may be used."
+    )
+    checkpoint_every: int | None = Field(
+        default=None, ge=1, description="Steps between checkpoints; left out: as often as takes under 1 % of the time."
+    )
+
+
+class Settings(Strict):
+    """What a person may choose, in a file or by flags. Each task has its own, with its data and its training."""
+
+    system: str = Field(description="The model to train.")
+    options: dict[str, Any] = Field(default={}, description="The system's own options.")
+    data: Strict
+    training: Training
+
+    from_data: ClassVar[tuple[str, ...]] = ()
+    """Options of a system that follow from the data."""
+    from_run: ClassVar[frozenset[str]] = frozenset({"format", "jumok", "task", "found"})
+    """What a run's configuration has beside the settings."""
+
+    @classmethod
+    def read(cls, path: Path | None, flags: Mapping[str, Any] | None = None) -> Self:
+        """Read settings from a YAML file, such as an earlier run's config.yaml; flags win over it.
+
+        Raises:
+            JumokError: no such file, no YAML, an unknown key (the likely one is suggested) or a value out of range.
+        """
+        values = read_yaml(path) if path else {}
+        own = {key: value for key, value in values.items() if key not in cls.from_run}
+        if "found" in values and isinstance(own.get("options"), dict):  # what its data decided, other data may not
+            own["options"] = {key: value for key, value in own["options"].items() if key not in cls.from_data}
+        return parse(cls, _merged(own, flags or {}), str(path) if path else "the flags")
+
+
+class Recorded(Strict):
+    """What a run's configuration has beside the settings, whatever its task."""
+
+    format: Literal[1] = FORMAT
+    jumok: str
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a run's config.yaml.
+
+        Raises:
+            JumokError: missing, damaged, or of another version's form.
+        """
+        return parse(cls, read_run_config(path), str(path))
+
+
+def read_run_config(path: Path) -> dict[str, Any]:
+    """The values of a run's config.yaml, of whatever task.
+
+    Raises:
+        JumokError: missing, damaged, or of another version's form.
+    """
+    values = read_yaml(path)
+    form = values.get("format")
+    if form != FORMAT:
+        made_by = f" (made by jumok {values['jumok']})" if "jumok" in values else ""
+        raise JumokError(f"{path} is of run format {form!r}{made_by}, wanted {FORMAT}: use that version of jumok")
+    return values
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, with which a short text can stand for an endless one."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read here: write the value out")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds keys and values.
+
+    Raises:
+        JumokError: no such file, too large, not YAML, or something else than keys and values.
+    """
+    try:
+        if path.stat().st_size > CONFIG_LIMIT:
+            raise JumokError(f"{path} is larger than {CONFIG_LIMIT >> 20} MiB: that is no configuration")
+        values = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)  # noqa: S506 (a SafeLoader)
+    except FileNotFoundError as error:
+        raise JumokError(f"no configuration at {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise JumokError(f"cannot read {path}: {error}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if isinstance(error, JumokError):
+            raise
+        raise JumokError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise JumokError(f"{path} should hold keys and values such as 'training: {{epochs: 40}}'")
+    return values
+
+
+def parse(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """Check values against a model of settings.
+
+    Raises:
+        JumokError: the first thing wrong, in one line.
+    """
+    with plain_errors(model, where):
+        return model.model_validate(values)
+    raise AssertionError  # the block above returns or raises
+
+
+@contextmanager
+def plain_errors(model: type[BaseModel], where: str) -> Iterator[None]:
+    """Turn what is wrong with the values of a model of settings into one line."""
+    try:
+        yield
+    except ValidationError as error:
+        raise JumokError(f"{where}: {_explained(model, error.errors(include_url=False)[0])}") from error
+
+
+def _explained(model: type[BaseModel], error: ErrorDetails) -> str:
+    """One line on one error: the key, what was got, what is wanted."""
+    *outer, name = _place(model, error) or ["value"]
+    path = ".".join([*outer, name])
+    if error["type"] == "value_error":  # one of our own, that says it all
+        return f"{path}: {error['ctx']['error']}" if error["loc"] else str(error["ctx"]["error"])
+    section = _section(model, outer)
+    if error["type"] == "extra_forbidden":
+        home = next((part for part, keys in _sections(model).items() if name in keys and part not in outer), None)
+        hint = f"it belongs under {home!r}" if home else suggest(name, section.model_fields if section else ())
+        return f"unknown key {path!r}: {hint}"
+    if error["type"] == "missing":
+        return f"{path} is missing"
+    field = section.model_fields.get(name) if section else None
+    limits = limits_of(field) if field else ""
+    return f"{path} is {error['input']!r}, but {_lowered(error['msg'])}{f' ({limits})' if limits else ''}"
+
+
+def _place(model: type[BaseModel], error: ErrorDetails) -> list[str]:
+    """The keys that lead to the setting, without the parts of a value that it may be made of."""
+    place = [str(part) for part in error["loc"]]
+    depth = next((depth for depth in range(len(place)) if _section(model, place[: depth + 1]) is None), len(place))
+    return place[: depth + 1]
+
+
+def limits_of(field: FieldInfo) -> str:
+    """The range of a setting, such as '>= 0, < 1'; empty where it has none."""
+    found = [
+        (sign, getattr(item, name)) for item in field.metadata for name, sign in BOUNDS.items() if hasattr(item, name)
+    ]
+    return ", ".join(f"{sign} {_limit(value)}" for sign, value in found)
+
+
+def _limit(value: float) -> str:
+    """A number as people write it: 1,000,000 or 2^63 or 0.5."""
+    if isinstance(value, int):
+        power = value.bit_length() - 1
+        return f"2^{power}" if power >= 31 and value == 1 << power else f"{value:,}"
+    return f"{value:g}"
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _section(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+    for part in path:
+        field = model.model_fields.get(part)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            return None
+        model = field.annotation
+    return model
+
+
+def _sections(model: type[BaseModel]) -> dict[str, set[str]]:
+    """The keys of each part of a model of settings."""
+    parts = {name: field.annotation for name, field in model.model_fields.items()}
+    return {
+        name: set(part.model_fields)
+        for name, part in parts.items()
+        if isinstance(part, type) and issubclass(part, BaseModel)
+    }
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested keys of both; those of `over` win."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,176 @@
+"""A training run: from a module, its data and its settings to a folder that holds a trained model."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed
+
+from jumok.errors import JumokError
+from jumok.machine import World, accelerator_of
+from jumok.tasks.running.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
+from jumok.tasks.running.checkpoint import SPOILT, SafetensorsIO, remove_leftovers
+from jumok.tasks.running.config import Training
+from jumok.tasks.running.prepared import Batches
+from jumok.tasks.running.training_module import TrainingModule
+
+PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training run ended.
+
+    Args:
+        rows: one per epoch, as in metrics.csv.
+        best: the row whose weights were kept.
+        clock: what it took.
+        device: where it ran.
+    """
+
+    rows: list[Row]
+    best: Row
+    clock: Clock
+    device: str
+
+
+def fit(
+    module: TrainingModule,
+    train: Batches,
+    val: Batches,
+    folder: Path,
+    settings: Training,
+    watchers: tuple[Callback, ...] = (),
+) -> Outcome:
+    """Train, from the run's last checkpoint where there is one, and keep the best weights in the folder.
+
+    Args:
+        module: the model in training, with its loss and figures.
+        train: batches in an order that depends on the epoch; its seed and size must be the run's.
+        val: the validation data, unshuffled.
+        folder: of the run; `weights.safetensors`, `metrics.csv`, `checkpoints/` and `logs/` are written there.
+        settings: of the training.
+        watchers: callbacks that only look, such as a progress bar.
+    Raises:
+        JumokError: the loss or the weights are NaN, the disk is full, or the checkpoint does not fit.
+        Interrupted: a signal came; the state is on disk.
+        KeyboardInterrupt: Ctrl-C came twice.
+    """
+    last = folder / "checkpoints" / "last.safetensors"
+    if World.found().first:
+        remove_leftovers(folder)
+        remove_leftovers(last.parent)
+    clock = Clock()
+    averaging = Averaging(settings.ema) if settings.ema else None
+    ledger = Ledger(folder, clock)
+    with _quiet(), Signals() as signals:
+        keeper = Keeper(folder, ledger, averaging, signals, every=settings.checkpoint_every, patience=settings.patience)
+        trainer = _trainer(folder, settings, [*([averaging] if averaging else []), ledger, *watchers, keeper])
+        feed = Feed(train, lambda: trainer.global_step, clock)
+        with _plain_errors(keeper, last):
+            trainer.fit(module, feed, val, ckpt_path=str(last) if last.exists() else None)
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+    assert keeper.best is not None
+    return Outcome(ledger.rows, keeper.best, clock, str(trainer.strategy.root_device))
+
+
+class Feed:
+    """The training batches from the step on that the run has come to, with the time spent waiting for them.
+
+    Where a step stands among the epochs follows from its number, so there is no position to keep.
+    """
+
+    def __init__(self, batches: Batches, step: Callable[[], int], clock: Clock) -> None:
+        self._batches, self._step, self._clock = batches, step, clock
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, position = divmod(self._step(), len(self))
+        self._batches.load_state_dict({**self._batches.state_dict(), "epoch": epoch, "position": position})
+        began = time.monotonic()
+        for batch in self._batches:
+            self._clock.waiting += time.monotonic() - began
+            yield batch
+            began = time.monotonic()
+
+
+def _trainer(folder: Path, settings: Training, callbacks: list[Callback]) -> Trainer:
+    world = World.found()
+    accelerator, devices = accelerator_of(settings.device, world)
+    return Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=world.size // world.here,
+        strategy=DDPStrategy(process_group_backend="gloo" if accelerator == "cpu" else None)
+        if world.size > 1
+        else "auto",
+        precision=PRECISIONS[settings.precision],
+        max_epochs=settings.epochs,
+        gradient_clip_val=settings.clip or None,
+        plugins=[SafetensorsIO()],
+        callbacks=callbacks,
+        deterministic="warn" if accelerator == "cuda" else None,
+        default_root_dir=folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def check_machine(settings: Training) -> None:
+    """Make sure that this machine can do what is asked.
+
+    Raises:
+        JumokError: no such device, or one that does not have the precision.
+    """
+    accelerator, _ = accelerator_of(settings.device, World.found())
+    if settings.precision == "16" and accelerator == "cpu":
+        raise JumokError("precision 16 needs a GPU, and this run is on the CPU: use --precision bf16 or 32")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the trainer work without remarks meant for those who write training loops."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _plain_errors(keeper: Keeper, last: Path) -> Iterator[None]:
+    """Say what went wrong in the user's words."""
+    try:
+        yield
+    except SystemExit as error:
+        raise KeyboardInterrupt from error  # what the trainer makes of a second Ctrl-C
+    except JumokError:
+        raise
+    except OSError as error:
+        raise JumokError(f"cannot write the run: {error}; earlier checkpoints are kept") from error
+    except SPOILT as error:
+        if keeper.started or not last.exists():
+            raise
+        reason = " ".join(str(error).split())
+        raise JumokError(f"{last} does not fit this run ({reason[:300]}): restore it, or train anew") from error

@@ -1,0 +1,93 @@
+"""A training run that is about to start, whatever its task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from jumok.files import write_atomically
+from jumok.tasks.running.callbacks import Row
+from jumok.tasks.running.config import Settings, Training
+from jumok.tasks.running.run import CONFIG
+from jumok.tasks.running.training_module import TrainingModule
+
+Progress = Callable[[int, int], None]
+"""Called with how much is done, and how much there is in all."""
+
+
+class Batches(Protocol):
+    """Batches, epoch after epoch, in an order that depends on the epoch's number only."""
+
+    def __len__(self) -> int:
+        """Steps per epoch."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """A pass: from where `load_state_dict` said, else from the start of the next epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the pass is: "epoch" and "position", and whatever else must not change."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Begin the next pass there."""
+
+
+@dataclass(frozen=True)
+class Prepared(ABC):
+    """Everything that training needs.
+
+    Args:
+        train, val: the batches.
+        remarks: lines on what was found in the data.
+    """
+
+    train: Batches
+    val: Batches
+    remarks: tuple[str, ...]
+
+    unit = "examples"
+    """What the speed of training is counted in."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> Settings:
+        """The run's configuration."""
+
+    @property
+    def training(self) -> Training:
+        """The settings of the training."""
+        return self.settings.training
+
+    @abstractmethod
+    def module(self) -> TrainingModule:
+        """The model in training, its weights as the seed decides."""
+
+    def write(self, folder: Path) -> None:
+        """Write what the run's model needs beside its weights.
+
+        Raises:
+            JumokError: the folder cannot be written.
+        """
+        write_atomically(folder / CONFIG, self.settings.to_yaml())
+
+    @abstractmethod
+    def about(self, parameters: int) -> str:
+        """One line: data, model, and length of the training."""
+
+    @abstractmethod
+    def reached(self, best: Row) -> str:
+        """How good the kept weights are, on the validation data, in a few words."""
+
+    @abstractmethod
+    def purpose(self, parameters: int) -> str:
+        """What the model is and does, as a sentence."""
+
+    @abstractmethod
+    def facts(self, best: Row) -> dict[str, str]:
+        """Data, figures and settings for the run's card."""
+
+    @abstractmethod
+    def evaluate_with(self, folder: Path) -> str:
+        """The command that judges the trained model."""

@@ -1,0 +1,139 @@
+"""A run on disk: a folder with one trained model and everything needed to build and use it again."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel
+from torch import nn
+
+from jumok import systems
+from jumok.errors import JumokError, suggest
+from jumok.files import write_atomically
+from jumok.tasks import TASKS, run_class
+from jumok.tasks.running.checkpoint import read_tensors, write_tensors
+from jumok.tasks.running.config import Recorded, plain_errors, read_run_config
+
+CONFIG, WEIGHTS, CARD = "config.yaml", "weights.safetensors", "card.md"
+
+
+@dataclass(frozen=True)
+class Run(ABC):
+    """A trained model with what is needed to use it; each task has its own kind.
+
+    Args:
+        config: how it was made.
+        model: in eval mode.
+        folder: where it lies.
+    """
+
+    config: Recorded
+    model: nn.Module
+    folder: Path
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the configuration and the weights, each whole or not at all.
+
+        Raises:
+            JumokError: the folder cannot be written.
+        """
+        write_tensors(self.model.state_dict(), Path(folder) / WEIGHTS, {"format": "jumok-weights/1"})
+        write_atomically(Path(folder) / CONFIG, self.config.to_yaml())
+
+    @classmethod
+    @abstractmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a run of this kind, its model in eval mode on the CPU.
+
+        Raises:
+            JumokError: one of another version, a damaged file, or weights that do not fit.
+        """
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str = "cpu") -> Self:
+        """Read a run; nothing in it is executed.
+
+        Args:
+            folder: of the run.
+            device: to put the model on.
+        Raises:
+            JumokError: no run there, one of another task or version, a damaged file, or weights that do not fit.
+        """
+        place = Path(folder)
+        task = task_of(place)
+        kind = run_class(task)
+        if not issubclass(kind, cls):
+            wanted = next((other for other in TASKS if issubclass(run_class(other), cls)), "do something else")
+            raise JumokError(f"{place} is a run that was trained to {task}: wanted one that was trained to {wanted}")
+        run = kind.read(place)
+        run.model.to(device)
+        return run
+
+
+def task_of(folder: Path) -> str:
+    """What a run was trained for.
+
+    Raises:
+        JumokError: no run there, or one of another version.
+    """
+    check_is_run(folder)
+    return str(read_run_config(folder / CONFIG).get("task"))
+
+
+def with_weights(model: nn.Module, folder: Path) -> nn.Module:
+    """Give a model, built as the run says, the run's weights, and put it in eval mode.
+
+    Raises:
+        JumokError: there are none, or they do not fit.
+    """
+    if not (folder / WEIGHTS).exists():
+        raise JumokError(f"{folder} has no weights yet: go on training it with jumok train --resume {folder}")
+    shapes = {name: value.shape for name, value in model.state_dict().items()}
+    _, tensors = read_tensors(folder / WEIGHTS, wanted=shapes)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def check_is_run(folder: Path) -> None:
+    """Make sure that a folder holds a run.
+
+    Raises:
+        JumokError: it does not.
+    """
+    if (folder / CONFIG).is_file():
+        return
+    if not folder.exists():
+        others = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        hint = suggest(folder.name, others) if others else ""
+        raise JumokError(f"no run at {folder}{': ' + hint if hint.startswith('did') else ''}")
+    raise JumokError(f"{folder} is no run: it has no {CONFIG}")
+
+
+def configure_system(name: str, options: Mapping[str, Any]) -> BaseModel:
+    """Make the configuration of a system.
+
+    Raises:
+        JumokError: a system that is not known, an option that it does not take, or a value out of range.
+    """
+    with plain_errors(systems.config_of(name), f"options of {name}"):
+        return systems.configure(name, **options)
+    raise AssertionError  # the block above returns or raises
+
+
+def load(folder: str | os.PathLike[str], device: str = "cpu") -> Run:
+    """Read a run of whatever task, ready to use.
+
+    Args:
+        folder: of the run, such as "runs/first".
+        device: to put the model on.
+    Returns:
+        an `ImageRun`, which predicts, or a `PairRun`, which translates.
+    Raises:
+        JumokError: as `Run.load`.
+    """
+    return Run.load(folder, device)

@@ -1,0 +1,1 @@
+"""Maps as pages: one HTML file each, with scripts of our own."""

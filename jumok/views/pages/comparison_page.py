@@ -1,0 +1,351 @@
+"""One HTML file: several models beside each other, their figures, and where each looked in the same images."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from jumok.attention import AttentionMap, Glimpses, Sampled
+from jumok.errors import JumokError
+from jumok.files import write_atomically
+from jumok.views.pages.html_file import asset, encodable, made_by, script_hash
+from jumok.views.raster import SEQUENTIAL, Picture, as_pillow, cells, fit
+
+SMALLEST, LARGEST = 160, 240
+"""Pixels of the longer side of a picture on the page."""
+QUALITY = 88
+FAINT = 0.4
+"""Opacity of what has an outline that says more."""
+EDGE = (0x2F, 0xD0, 0xFF)
+"""Colour of the true place's outline."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure of a model.
+
+    Args:
+        text: as it is shown.
+        value: what its bar is long by; None for no bar.
+        low, high: its interval, drawn on the bar; None for none.
+    """
+
+    text: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One model.
+
+    Args:
+        name: of it.
+        about: what it attends to, in a few words.
+        figures: by heading.
+        error: why it could not take part; it then has no figures and no maps.
+        baseline: whether it is only there to be held against.
+        parts: how right it is on each kind of test, in a table of their own; the most is best.
+    """
+
+    name: str
+    about: str = ""
+    figures: Mapping[str, Measure] = field(default_factory=dict)
+    error: str = ""
+    baseline: bool = False
+    parts: Mapping[str, Measure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one model made of one image.
+
+    Args:
+        heat: one row over the image; None where the model tells nothing of where it looked.
+        said: the class that it named, with its probability.
+        right: whether that is so.
+        note: shown when the cell is pointed at.
+    """
+
+    heat: AttentionMap | None
+    said: str
+    right: bool
+    note: str = ""
+
+
+class Words(NamedTuple):
+    """What things are called on the page.
+
+    Args:
+        rows: what stands in the rows of the grid.
+        right, wrong: what is said of what a model said.
+        parts: the heading of the table of kinds of test.
+    """
+
+    rows: str
+    right: str
+    wrong: str
+    parts: str
+
+
+IMAGES = Words("image", "named right", "named wrong", "By kind of image")
+QUESTIONS = Words("question", "answered right", "answered wrong", "By kind of question")
+
+
+class ComparisonPage:
+    """A page of tables and one grid: images or questions down, models across. They are added one by one.
+
+    Args:
+        title, lead: the heading, and a paragraph under it.
+        headings: of the figures, in order, with what the best is: "most", "least" or "" for neither.
+        columns: the models, in order; baselines are in the table alone.
+        words: what things are called.
+    """
+
+    def __init__(
+        self, title: str, lead: str, headings: Mapping[str, str], columns: Sequence[Column], words: Words = IMAGES
+    ) -> None:
+        self.title, self.lead, self.headings, self.columns, self.words = title, lead, headings, columns, words
+        self._rows: list[str] = []
+
+    @property
+    def models(self) -> list[Column]:
+        """The columns of the grid."""
+        return [column for column in self.columns if not column.error and not column.baseline]
+
+    def add(
+        self, name: str, label: str, image: Picture, mask: Tensor | None, found: Sequence[Cell], *, question: str = ""
+    ) -> None:
+        """Add one image, or one question about an image.
+
+        Args:
+            name: of the image.
+            label: its true class, or the right answer.
+            image: uint8 (3, height, width) or a Pillow image.
+            mask: (height, width) bool, the true place; None where there is none.
+            found: for each of `models`, in order.
+            question: that was asked; empty for none.
+        Raises:
+            JumokError: another number of cells than models, or a map that does not lie in an image.
+        """
+        if len(found) != len(self.models):
+            raise JumokError(f"got {len(found)} maps for {len(self.models)} models: wanted one for each")
+        photo = fit(as_pillow(image), smallest=SMALLEST, largest=LARGEST)
+        ratio = photo.width / photo.height
+        outline = "" if mask is None else f'<img class="truth" alt="" src="{_uri(_outline(mask, photo.size), "PNG")}">'
+        head = f'<th scope="row">{_row_head(name, label, question, outline)}</th>'
+        row = "".join(map(_cell, found, [photo.size] * len(found)))
+        source = _uri(photo, "WEBP")
+        self._rows.append(f'<tr data-photo="{source}" data-ratio="{ratio:.4f}">{head}{row}</tr>')
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page, whole or not at all.
+
+        Raises:
+            JumokError: the file cannot be written.
+        """
+        style, script = "\n".join(map(asset, ("page.css", "comparison.css"))), asset("comparison.js")
+        text = Template(asset("comparison.html")).substitute(
+            title=_text(self.title),
+            lead=_text(self.lead),
+            style=style,
+            script=script,
+            style_hash=script_hash(style),
+            script_hash=script_hash(script),
+            table=_table(self.columns, self.headings),
+            parts=self._parts(),
+            rows_are=_text(self.words.rows),
+            right=_text(self.words.right),
+            wrong=_text(self.words.wrong),
+            heads="".join(map(_head, self.models)),
+            rows="\n".join(self._rows),
+            grid="" if self._rows else "hidden",
+            made=_text(made_by()),
+        )
+        write_atomically(Path(path), text)
+
+    def _parts(self) -> str:
+        """The table of kinds of test; nothing where there are none."""
+        kinds = {name: "most" for column in self.models for name in column.parts}
+        if not kinds:
+            return ""
+        columns = [Column(column.name, figures=column.parts) for column in self.models]
+        heading = _text(self.words.parts)
+        return (
+            f'<section class="parts" aria-label="{heading}"><h2>{heading}</h2>'
+            f'<div class="board figures" tabindex="0"><table>{_table(columns, kinds)}</table></div></section>'
+        )
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def _table(columns: Sequence[Column], headings: Mapping[str, str]) -> str:
+    best = {heading: _best(columns, heading, way) for heading, way in headings.items()}
+    most = {heading: _most(columns, heading) for heading in headings}
+    head = "".join(f'<th scope="col">{_text(heading)}</th>' for heading in headings)
+    rows = []
+    for column in columns:
+        about = f'<span class="about">{_text(column.about)}</span>' if column.about else ""
+        name = f'<th scope="row"><b>{_text(column.name)}</b>{about}</th>'
+        if column.error:
+            rows.append(f'<tr>{name}<td class="error" colspan="{len(headings)}">{_text(column.error)}</td></tr>')
+            continue
+        figures = "".join(
+            _figure(column.figures.get(heading), most[heading], column.name in best[heading]) for heading in headings
+        )
+        kind = ' class="baseline"' if column.baseline else ""
+        rows.append(f"<tr{kind}>{name}{figures}</tr>")
+    return f'<thead><tr><th scope="col">model</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
+
+
+def _best(columns: Sequence[Column], heading: str, way: str) -> set[str]:
+    """The models whose figure is the best; none where there is nothing to choose among."""
+    found = {c.name: c.figures[heading].value for c in columns if heading in c.figures and not c.baseline}
+    values = [value for value in found.values() if value is not None]
+    if not way or len(values) < 2:
+        return set()
+    top = max(values) if way == "most" else min(values)
+    return {name for name, value in found.items() if value == top}
+
+
+def _most(columns: Sequence[Column], heading: str) -> float:
+    """What fills a bar: the largest figure, or the end of its interval."""
+    figures = [column.figures[heading] for column in columns if heading in column.figures]
+    return max([max(figure.value or 0, figure.high or 0) for figure in figures], default=0) or 1
+
+
+def _figure(figure: Measure | None, most: float, best: bool) -> str:
+    if figure is None:
+        return '<td class="none">&ndash;</td>'
+    bar = ""
+    if figure.value is not None:
+        end = "" if figure.low is None or figure.high is None else _whisker(figure.low / most, figure.high / most)
+        bar = (
+            f'<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+            f'<rect width="{100 * max(figure.value, 0) / most:.2f}" height="6"/>{end}</svg>'
+        )
+    kind = ' class="best"' if best else ""
+    return f"<td{kind}>{_text(figure.text)}{bar}</td>"
+
+
+def _whisker(low: float, high: float) -> str:
+    return f'<path d="M{100 * low:.2f} 3H{100 * high:.2f}"/>'
+
+
+# -- the grid -------------------------------------------------------------------------------------
+
+
+def _head(column: Column) -> str:
+    return f'<th scope="col"><b>{_text(column.name)}</b><span class="about">{_text(column.about)}</span></th>'
+
+
+def _row_head(name: str, label: str, question: str, outline: str) -> str:
+    """The photograph's place with its name and class; or with the question about it, and the right answer."""
+    shot, called = f'<div class="shot">{outline}</div>', f'<p class="name" title="{_text(name)}">{_text(name)}</p>'
+    if not question:
+        return f'{shot}{called}<p class="label">{_text(label)}</p>'
+    return (
+        f'<div class="asked">{shot}<div>'
+        f'<p class="question" dir="auto" title="{_text(question)}">{_text(question)}</p>'
+        f'<p class="label" dir="auto"><span class="about">right answer</span>{_text(label)}</p>{called}</div></div>'
+    )
+
+
+def _cell(cell: Cell, size: tuple[int, int]) -> str:
+    if cell.heat is not None and (cell.heat.lead or len(cell.heat.queries) != 1):
+        raise JumokError(f"the grid shows one row over the image, got {cell.heat!r}: choose with .at and .row")
+    verdict = "right" if cell.right else "wrong"
+    title = f' title="{_text(cell.note)}"' if cell.note else ""
+    inside = '<p class="nothing">no place to show</p>' if cell.heat is None else _laid_over(cell.heat, *size)
+    said = f'<p class="said {verdict}" dir="auto">{_text(cell.said)}</p>'
+    return f'<td><div class="shot"{title}>{inside}</div>{said}</td>'
+
+
+def _laid_over(heat: AttentionMap, width: int, height: int) -> str:
+    """The heat as a picture of its own, which the page lays over the photograph, and the outlines on top."""
+    source = _uri(heat_layer(heat, width, height), "WEBP")
+    return f'<img class="heat" alt="" src="{source}">{_marks(heat, width, height)}'
+
+
+def heat_layer(map: AttentionMap, width: int, height: int) -> Image.Image:  # noqa: A002
+    """The heat of one row over an image, smoothed; where there is none, nothing covers the image.
+
+    Colours and opacity are linear in the weight, from 0 to the largest; weights below 0 count as 0.
+
+    Returns:
+        RGBA, of that size.
+    """
+    import matplotlib
+
+    values = _laid(map, height, width).clip(min=0)
+    top = float(values.max())
+    share = values / top if top > 0 else values
+    rgba = matplotlib.colormaps[SEQUENTIAL](0.18 + 0.82 * share)  # the darkest shades would read as shadow
+    rgba[..., 3] = (FAINT if isinstance(map.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(0.8)
+    return Image.fromarray((rgba * 255).round().astype(np.uint8), "RGBA")
+
+
+def _laid(map: AttentionMap, height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:  # noqa: A002
+    """The row's weights on the pixels; keys finer than these are averaged, not skipped."""
+    rows, columns = cells(map.keys) or (1, 1)
+    if rows <= height and columns <= width:
+        return np.asarray(map.image(height, width, smooth=True)[0].numpy(force=True), dtype=np.float32)
+    heat = map.image(rows, columns)
+    return np.asarray(F.interpolate(heat[None], (height, width), mode="area")[0, 0].numpy(force=True), dtype=np.float32)
+
+
+def _marks(map: AttentionMap, width: int, height: int) -> str:  # noqa: A002
+    """Outlines of what has one: the glimpses in their order, the window that was read."""
+    keys = map.keys
+    drawn = ""
+    if isinstance(keys, Glimpses):
+        boxes = [keys.box(number, height, width) for number in range(len(keys))]
+        drawn = "".join(
+            f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/>'
+            for top, left, bottom, right in boxes
+        )
+        middles = list(dict.fromkeys(((x + 1) / 2 * width, (y + 1) / 2 * height) for y, x in keys.centres))
+        drawn += f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in middles)}"/>'
+        drawn += "".join(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{height / 18:.1f}"/>'
+            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{height / 12:.1f}">{number}</text>'
+            for number, (x, y) in enumerate(middles, 1)
+        )
+    elif isinstance(keys, Sampled):
+        corners = " ".join(f"{(x + 1) / 2 * width:.1f},{(y + 1) / 2 * height:.1f}" for y, x in keys.outline())
+        drawn = f'<polygon points="{corners}"/>'
+    return f'<svg class="marks" viewBox="0 0 {width} {height}" aria-hidden="true">{drawn}</svg>' if drawn else ""
+
+
+def _outline(mask: Tensor, size: tuple[int, int]) -> Image.Image:
+    """The edge of the true place, two pixels wide, on nothing."""
+    width, height = size
+    there = F.interpolate(mask[None, None].float(), (height, width), mode="nearest")
+    edge = (F.max_pool2d(there, 5, stride=1, padding=2) - F.max_pool2d(there, 1)).clamp(0, 1)[0, 0].bool().numpy()
+    rgba = np.zeros((height, width, 4), dtype=np.uint8)
+    rgba[edge] = (*EDGE, 255)
+    return Image.fromarray(rgba, "RGBA")
+
+
+def _uri(image: Image.Image, form: str) -> str:
+    stream = io.BytesIO()
+    image.save(stream, form, quality=QUALITY) if form == "WEBP" else image.save(stream, form, optimize=True)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
+
+
+def _text(text: str) -> str:
+    return html.escape(encodable(text))

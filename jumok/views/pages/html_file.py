@@ -1,0 +1,91 @@
+"""What one-file HTML pages share: their parts from this package, images, and data that stays in its element."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib import metadata, resources
+from string import Template
+from typing import Any
+
+from PIL import Image
+
+from jumok.views.raster import DIVERGING, FAINTEST, SEQUENTIAL, STRONGEST, fit
+
+LOSSLESS = 160  # images up to this side, in pixels, are kept as PNG
+
+
+def encodable(text: str) -> str:
+    """Text that UTF-8 can hold: names of files may have bytes that are none."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def as_json(value: Any) -> str:
+    """JSON in which nothing can end the script element around it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def text_block(name: str, content: str) -> str:
+    """A script element that the browser keeps as text and never runs."""
+    return f'<script type="text/plain" id="{name}">{content}</script>'
+
+
+def script_hash(text: str) -> str:
+    """How a content security policy names the one script, or style, that it lets through."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+
+@cache
+def asset(name: str) -> str:
+    """A file of this package, as text."""
+    return resources.files("jumok.views.pages").joinpath(name).read_text("utf-8")
+
+
+def filled(template: str, styles: Iterable[str], scripts: Iterable[str], title: str, blocks: Iterable[str]) -> str:
+    """A page from the names of its files in this package; its policy lets nothing but them run."""
+    style, script = "\n".join(map(asset, styles)), "\n".join(map(asset, scripts))
+    return Template(asset(template)).substitute(
+        title=html.escape(title),
+        style=style,
+        script=script,
+        style_hash=script_hash(style),
+        script_hash=script_hash(script),
+        blocks="\n".join(blocks),
+    )
+
+
+def data_url(image: Image.Image, longest: int) -> str:
+    """Small images without loss, so that their pixels stay hard; larger ones scaled down and as JPEG."""
+    form, options = ("PNG", {"optimize": True}) if max(image.size) <= LOSSLESS else ("JPEG", {"quality": 86})
+    buffer = io.BytesIO()
+    fit(image, smallest=1, largest=longest).save(buffer, form, **options)
+    return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+@cache
+def look() -> dict[str, Any]:
+    """The colours of the pictures, for a page to use the same."""
+    from matplotlib import colormaps
+
+    tables = {name: colormaps[name](range(256), bytes=True)[:, :3].tobytes().hex() for name in (SEQUENTIAL, DIVERGING)}
+    return {
+        "sequential": tables[SEQUENTIAL],
+        "diverging": tables[DIVERGING],
+        "faintest": FAINTEST,
+        "strongest": STRONGEST,
+        "hard": LOSSLESS,
+    }
+
+
+def made_by() -> str:
+    """The program and its version."""
+    try:
+        return f"jumok {metadata.version('jumok')}"
+    except metadata.PackageNotFoundError:
+        return "jumok"

@@ -1,0 +1,208 @@
+"""One HTML file in which every word of a question shows where it looked: no server, no network, nothing to install."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jumok.attention import AttentionMap, Patches
+from jumok.errors import JumokError
+from jumok.files import write_atomically
+from jumok.views.pages.html_file import as_json, data_url, encodable, filled, look, made_by, text_block
+from jumok.views.pages.packed_maps import Packed, on_patches, pack, rows_on_patches
+from jumok.views.pictures.question_picture import Asked
+from jumok.views.raster import Picture, as_pillow
+
+BUDGET = 30_000_000  # bytes of a page
+FIXED = 60_000  # bytes of the page's own text, about
+LARGEST_IMAGE, THUMBNAIL = 640, 112  # longer sides, in pixels
+STYLES = ("page.css", "question_page.css")
+SCRIPTS = ("page_parts.js", "page_maps.js", "page_paint.js", "question_page.js")
+
+
+@dataclass
+class _Room:
+    """Bytes that a page may still take."""
+
+    left: int
+
+    def take(self, parts: Iterable[Packed | str]) -> bool:
+        """Take what the parts need, or nothing; whether there was room for them."""
+        cost = sum(len(part) if isinstance(part, str) else part.size for part in parts)
+        if cost and cost > self.left:
+            return False
+        self.left -= cost
+        return True
+
+
+@dataclass
+class _Question:
+    """A question as it goes into the file: what gave way to the budget is None."""
+
+    about: dict[str, Any]
+    first: Packed | None
+    others: list[Packed] | None
+    by_word: dict[int, Packed] | None
+
+    def __post_init__(self) -> None:
+        self.base = len(as_json(self.about).encode()) + (self.first.size if self.first else 0)
+
+    def keep_others(self, room: _Room) -> None:
+        """Keep the other looks if there is room for them; where their words looked goes with them."""
+        if not room.take(self.others or ()):
+            self.others = None
+            self.by_word = {number: packed for number, packed in (self.by_word or {}).items() if number == 0}
+
+    def keep_words(self, room: _Room) -> None:
+        if not room.take((self.by_word or {}).values()):
+            self.by_word = None
+
+    def looks(self) -> list[Packed]:
+        """All looks that are left, in order."""
+        return [packed for packed in (self.first, *(self.others or ())) if packed]
+
+
+@dataclass
+class _Item:
+    """An image as it goes into the file: the thumbnail in `about` stands in for what gave way."""
+
+    about: dict[str, Any]
+    image: str | None
+    questions: list[_Question]
+
+    def __post_init__(self) -> None:
+        self.base = len(as_json(self.about).encode()) + sum(question.base for question in self.questions)
+
+
+class QuestionPage:
+    """A page that images with their questions are added to; each is packed at once, so that its tensors can go.
+
+    Weights are kept in 8 bits, scaled row by row: off by at most 1/510 of the largest weight of their row.
+
+    Args:
+        title: the heading; any text.
+        budget: bytes that the file should not exceed. Words, answers, a thumbnail and each question's first look are
+            kept in any case. While bytes last, in the order in which they were added, larger images follow, then the
+            other looks, then where single words looked. What goes without says so on the page.
+    Raises:
+        JumokError: a budget of less than 1 byte.
+    """
+
+    def __init__(self, title: str, *, budget: int = BUDGET) -> None:
+        if budget < 1:
+            raise JumokError(f"a page's budget is a number of bytes, got {budget}")
+        self.title, self.budget = encodable(title), budget
+        self._items: list[_Item] = []
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, image: Picture, asked: Sequence[Asked], *, name: str = "") -> None:
+        """Pack one image with the questions that were asked about it.
+
+        Args:
+            image: uint8 (3, height, width) or a Pillow image.
+            asked: one question or more.
+            name: of the image, as the page shows it; any text.
+        Raises:
+            JumokError: no question, or an image that a page cannot show; the message names the image.
+        """
+        title = _text(name) or f"image {len(self) + 1}"
+        if isinstance(asked, Asked) or not asked:
+            raise JumokError(f"{title}: a page shows a sequence of one question or more, got {type(asked).__name__}")
+        try:
+            picture = as_pillow(image)
+        except JumokError as error:
+            raise JumokError(f"{title}: {error}") from error
+        thumbnail, full = data_url(picture, THUMBNAIL), data_url(picture, LARGEST_IMAGE)
+        about = {"name": title, "width": picture.width, "height": picture.height, "thumbnail": thumbnail}
+        self._items.append(_Item(about, "" if full == thumbnail else full, [_packed(each) for each in asked]))
+        self._trim()
+
+    def _trim(self) -> None:
+        """Drop what the budget has no room for, so that memory stays bounded as well."""
+        room = _Room(self.budget - FIXED - sum(item.base for item in self._items))
+        for item in self._items:
+            item.image = item.image if room.take([item.image or ""]) else None
+        questions = [question for item in self._items for question in item.questions]
+        for question in questions:
+            question.keep_others(room)
+        for question in questions:
+            question.keep_words(room)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page, whole or not at all.
+
+        Raises:
+            JumokError: nothing was added, or the file cannot be written.
+        """
+        if not self._items:
+            raise JumokError("a page needs at least one image with a question: add one before writing")
+        images, blocks = [], []
+        for number, item in enumerate(self._items):
+            blocks.append(text_block(f"image-{number}", item.image or ""))
+            for place, question in enumerate(item.questions):
+                blocks += _blocks(f"{number}-{place}", question)
+            questions = [_described(question) for question in item.questions]
+            images.append({**item.about, "smaller": item.image is None, "questions": questions})
+        about = {"title": self.title, "made": made_by(), "budget": self.budget, "look": look(), "images": images}
+        blocks.insert(0, text_block("page-data", as_json(about)))
+        write_atomically(Path(path), filled("question_page.html", STYLES, SCRIPTS, self.title, blocks))
+
+
+def _packed(asked: Asked) -> _Question:
+    looks = [_named_places(on_patches(each)) for each in asked.looks.values()]
+    names = list(asked.looks)
+    words = {names.index(name): _named_places(rows_on_patches(each)) for name, each in asked.by_word.items()}
+    about = {
+        "question": _text(asked.question),
+        "words": [_text(word) for word in asked.words],
+        "answers": [[_text(answer), float(share), asked.is_right(answer)] for answer, share in asked.answers],
+        "truth": _text(asked.truth),
+        "note": _text(asked.note),
+        "weights": None if asked.weights is None else asked.weights.weights[0].tolist(),
+        "labels": asked.weight_labels(),
+        "mattered": "" if asked.weights is None else _text(asked.weights.source),
+        "names": [_text(name) for name in names],
+        "given": len(words),
+    }
+    return _Question(about, looks[0] if looks else None, looks[1:], words)
+
+
+def _named_places(look: AttentionMap) -> Packed:
+    """Pack rows over an image; to the packing, each word is a patch of one column."""
+    rows = AttentionMap(look.weights, Patches(len(look.queries), 1), look.keys, (), look.scale, _text(look.source))
+    packed = pack(rows)
+    packed.about["keys"]["noun"] = "place"
+    packed.about["keys"]["special"] = [_text(name) for name in packed.about["keys"]["special"]]
+    return packed
+
+
+def _text(text: str) -> str:
+    """Text that UTF-8 can hold, Korean in whole syllables."""
+    return unicodedata.normalize("NFC", encodable(text))
+
+
+def _blocks(place: str, question: _Question) -> list[str]:
+    looks = [text_block(f"look-{place}-{number}", packed.data) for number, packed in enumerate(question.looks())]
+    words = (question.by_word or {}).items()
+    return looks + [text_block(f"words-{place}-{number}", packed.data) for number, packed in words]
+
+
+def _described(question: _Question) -> dict[str, Any]:
+    """What the page knows of a question before it unpacks anything; words' looks of looks that gave way are gone."""
+    looks, words = question.looks(), question.by_word or {}
+    return {
+        **question.about,
+        "looks": [packed.about for packed in looks],
+        "byWord": {number: packed.about for number, packed in words.items()},
+        "lost": {
+            "looks": len(question.about["names"]) - len(looks),
+            "words": question.about["given"] - len(words),
+        },
+        "error": max((packed.error for packed in [*looks, *words.values()]), default=0.0),
+    }

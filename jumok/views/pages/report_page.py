@@ -1,0 +1,101 @@
+"""A report of several steps as one HTML file beside the pictures it shows."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from string import Template
+from urllib.parse import quote
+
+from jumok.errors import JumokError
+from jumok.files import inside, write_atomically
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that matters: what it is, its value as text, and what to hold it against."""
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One step: what was done, by which command, what came out.
+
+    Args:
+        heading: of the step.
+        text: one paragraph.
+        command: as it was typed; empty for none.
+        figures: numbers, shown large.
+        pictures: (file in the report's folder, caption) pairs.
+        links: (file in the report's folder, text) pairs.
+    """
+
+    heading: str
+    text: str = ""
+    command: str = ""
+    figures: Sequence[Figure] = ()
+    pictures: Sequence[tuple[Path, str]] = ()
+    links: Sequence[tuple[Path, str]] = ()
+
+
+def write_report(path: str | os.PathLike[str], title: str, lead: str, sections: Sequence[Section]) -> None:
+    """Write the report.
+
+    Args:
+        path: of the HTML file.
+        title: the heading.
+        lead: a paragraph under it.
+        sections: the steps, in order.
+    Raises:
+        JumokError: a picture that is not there or lies outside the report's folder, or the file cannot be written.
+    """
+    place = Path(path)
+    body = "\n".join(_section(place.parent, section) for section in sections)
+    page = resources.files("jumok.views.pages").joinpath("report.html").read_text("utf-8")
+    texts = {"title": html.escape(title), "lead": html.escape(lead), "body": body}
+    write_atomically(place, Template(page).substitute(texts))
+
+
+def _section(folder: Path, section: Section) -> str:
+    parts = [f"<h2>{html.escape(section.heading)}</h2>"]
+    if section.text:
+        parts.append(f"<p>{html.escape(section.text)}</p>")
+    if section.command:
+        parts.append(f"<pre><code>{html.escape(section.command)}</code></pre>")
+    if section.figures:
+        parts.append(f'<dl class="figures">{"".join(map(_figure, section.figures))}</dl>')
+    if section.pictures:
+        pictures = "".join(_picture(_link(folder, file), caption) for file, caption in section.pictures)
+        parts.append(f'<div class="pictures{" many" if len(section.pictures) > 2 else ""}">{pictures}</div>')
+    if section.links:
+        links = " &middot; ".join(
+            f'<a href="{_link(folder, file)}">{html.escape(text)}</a>' for file, text in section.links
+        )
+        parts.append(f'<p class="links">{links}</p>')
+    return f"<section>{''.join(parts)}</section>"
+
+
+def _figure(figure: Figure) -> str:
+    note = f"<dd class='note'>{html.escape(figure.note)}</dd>" if figure.note else ""
+    return f"<div><dt>{html.escape(figure.name)}</dt><dd>{html.escape(figure.value)}</dd>{note}</div>"
+
+
+def _picture(link: str, caption: str) -> str:
+    text = html.escape(caption)
+    image = f'<a href="{link}"><img src="{link}" alt="{text}" loading="lazy"></a>'
+    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
+
+
+def _link(folder: Path, file: Path) -> str:
+    """The address of a file, relative to the report."""
+    place = inside(folder, os.path.relpath(file, folder))
+    if not place.is_file():
+        raise JumokError(f"the report shows {file}, which is not there: run the step that writes it first")
+    return html.escape(quote(place.relative_to(folder.resolve()).as_posix()))

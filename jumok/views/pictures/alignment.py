@@ -1,0 +1,324 @@
+"""Alignments as pictures: target words down, source words across, and how much each target word looks at each.
+
+Colours are linear in the raw weights, from white at 0 to dark at 1, so that pictures can be held beside each other;
+nothing is clipped. Gold links are outlined.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import textwrap
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jumok.attention import AttentionMap, Axis, Scale
+from jumok.attention.word_alignment import Gold
+from jumok.errors import JumokError, suggest
+from jumok.views.pictures.figures import INK, PALE, QUIET, new_figure, place_axes, save_figure, set_fonts, shortened
+from jumok.views.pictures.heatmap import CENTRED, Numbers
+from jumok.views.raster import DIVERGING, signed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.figure import Figure
+
+SHADES = ("#ffffff", "#fde7c8", "#f9b664", "#dd6b1f", "#983a0a", "#481a06")  # white where nothing is seen
+GOLD, FAINT = "#0b5cad", "#8d8479"
+MOST_WORDS, MOST_MAPS = 300, 64
+LONGEST_WORD = 18  # widths of a letter; Korean ones take two
+LARGEST_CELL, SMALLEST_CELL = 0.44, 0.145  # inches
+SIDE = 7.2  # inches that the longer side of one map takes while cells are not at their bounds
+ACROSS = 15.0  # inches for small multiples beside each other
+SMALL_CELL, LABELLED_CELL = 0.26, 0.095  # of small multiples: the largest, and the least that words fit beside
+NUMBERED = 14  # up to so many words a side, cells hold their weights
+LETTER = 0.56  # width of a letter, in heights
+
+
+def draw_alignment(
+    map: AttentionMap,  # noqa: A002
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    subtitle: str = "",
+    gold: Gold | None = None,
+) -> None:
+    """Draw one alignment with its words; up to 14 words a side, the weights stand in the cells.
+
+    Args:
+        map: (target words, source words), no leading axes; at most 300 words a side.
+        path: of a .png or .svg file; its folder is made if it is missing.
+        title, subtitle: lines above the picture; any text.
+        gold: links to outline: sure ones solid, possible ones dashed.
+    Raises:
+        JumokError: another kind of file, leading axes, too many words, a gold link outside the map, or a file that
+            cannot be written.
+    """
+    _check({"the map": map}, path, gold)
+    targets, sources = map.weights.shape
+    cell = min(max(SIDE / max(targets, sources), SMALLEST_CELL), LARGEST_CELL)
+    shades = _Shades.of([map])
+    figure = new_figure(cell * sources, cell * targets)
+    axes = place_axes(figure, 0, 0, cell * sources, cell * targets)
+    _draw_cells(axes, map, shades, cell, gold)
+    _write_words(axes, map, cell)
+    if max(targets, sources) <= NUMBERED:
+        _write_weights(axes, map.weights.numpy(force=True), shades)
+    _finish(figure, shades, gold, Path(path), title, subtitle)
+
+
+def draw_alignments(
+    maps: Mapping[str, AttentionMap],
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    subtitle: str = "",
+    gold: Gold | None = None,
+) -> None:
+    """Draw several alignments of one sentence pair, such as all heads, small beside each other and on one scale.
+
+    Args:
+        maps: by name, each (target words, source words) with the same words; at most 64.
+        path, title, subtitle, gold: as for `draw_alignment`.
+    Raises:
+        JumokError: as `draw_alignment`, no map or too many, or maps of other words.
+    """
+    _check(maps, path, gold)
+    first = next(iter(maps.values()))
+    targets, sources = first.weights.shape
+    columns = min(len(maps), 4) if len(maps) != 9 else 3
+    cell = min(ACROSS / (columns * sources), SMALL_CELL)
+    across, down = max(cell * sources, 1.1) + 0.18, max(cell * targets, 0.3) + 0.42
+    rows = math.ceil(len(maps) / columns)
+    figure, shades = new_figure(columns * across - 0.18, rows * down), _Shades.of(list(maps.values()))
+    for place, (name, each) in enumerate(maps.items()):
+        row, column = divmod(place, columns)
+        axes = place_axes(figure, column * across, row * down, cell * sources, cell * targets)
+        _draw_cells(axes, each, shades, cell, gold)
+        if cell >= LABELLED_CELL:
+            _write_words(axes, each, cell, source=row == 0, target=column == 0)
+        fitting = max(6, round(across / (9 * LETTER / 72)))
+        axes.set_xlabel(shortened(name, fitting), size=9, color=INK, labelpad=5, loc="left")
+    note = "" if cell >= LABELLED_CELL else "Too small for words: draw one map alone to read them."
+    _finish(figure, shades, gold, Path(path), title, subtitle, note)
+
+
+def _check(maps: Mapping[str, AttentionMap], path: str | os.PathLike[str], gold: Gold | None) -> None:
+    kind = Path(path).suffix
+    if kind.lower() not in (".png", ".svg"):
+        raise JumokError(f"pictures are .png or .svg files, got {Path(path).name!r}: {suggest(kind, ['.png', '.svg'])}")
+    if not 1 <= len(maps) <= MOST_MAPS:
+        raise JumokError(f"a picture shows 1 to {MOST_MAPS} maps, got {len(maps)}: choose some")
+    first = next(iter(maps.values()))
+    for name, each in maps.items():
+        if each.lead:
+            raise JumokError(f"{name} also has {each.lead}, and an alignment is (target, source): choose with .at")
+        if _words(each) != _words(first):
+            raise JumokError(f"{name} has other words than the first map: a picture shows maps of one sentence pair")
+    if max(first.weights.shape) > MOST_WORDS:
+        size = " x ".join(map(str, first.weights.shape))
+        raise JumokError(f"a picture shows up to {MOST_WORDS} words a side, got {size}: use the page instead")
+    targets, sources = first.weights.shape
+    for source, target in () if gold is None else (*gold.sure, *gold.possible):
+        if not (0 <= source < sources and 0 <= target < targets):
+            raise JumokError(
+                f"a gold link joins source word {source} and target word {target}, outside the {sources} source and "
+                f"{targets} target words"
+            )
+
+
+def _words(map: AttentionMap) -> tuple[list[str], list[str]]:  # noqa: A002
+    return map.queries.labels(), map.keys.labels()
+
+
+# -- colours --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Shades:
+    """From where to where the colours go, and how the picture says it."""
+
+    low: float
+    high: float
+    both_signs: bool
+
+    @staticmethod
+    def of(maps: Sequence[AttentionMap]) -> _Shades:
+        """The one scaling for all of the maps: from 0 to 1 for weights that may be no larger."""
+        top = max(float(each.weights.abs().max()) for each in maps) or 1.0
+        if any(signed(each) for each in maps):
+            return _Shades(-top, top, both_signs=True)
+        bounded = all(each.scale in (Scale.DISTRIBUTION, Scale.GATE, Scale.MASK) for each in maps)
+        return _Shades(0, 1 if bounded and top <= 1.001 else top, both_signs=False)
+
+    def words(self) -> str:
+        if self.both_signs:
+            return (
+                f"raw scores, linear around 0, from \N{MINUS SIGN}{self.high:.3g} to {self.high:.3g}; nothing clipped"
+            )
+        end = "1" if self.high == 1 else f"the largest, {self.high:.3g}"
+        return f"raw weights, linear from 0 to {end}; nothing clipped"
+
+    def mappable(self) -> ScalarMappable:
+        from matplotlib import colormaps
+        from matplotlib.cm import ScalarMappable
+        from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+        sequential = LinearSegmentedColormap.from_list("alignment", SHADES)
+        colours = colormaps[DIVERGING] if self.both_signs else sequential
+        return ScalarMappable(Normalize(self.low, self.high), colours)
+
+
+# -- one map --------------------------------------------------------------------------------------
+
+
+def _draw_cells(axes: Axes, map: AttentionMap, shades: _Shades, cell: float, gold: Gold | None) -> None:  # noqa: A002
+    mappable = shades.mappable()
+    targets, sources = map.weights.shape
+    colours = mappable.to_rgba(map.weights.numpy(force=True))
+    axes.imshow(colours, aspect="auto", interpolation="nearest")
+    axes.set_xticks([]), axes.set_yticks([])
+    axes.set_xticks(np.arange(sources + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(targets + 1) - 0.5, minor=True)
+    if cell >= LABELLED_CELL:
+        axes.grid(which="minor", color=PALE, linewidth=0.35 if cell < 0.2 else 0.6)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set(color=PALE, linewidth=0.8)
+    if gold is not None:
+        _outline(axes, gold, cell)
+
+
+def _outline(axes: Axes, gold: Gold, cell: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    sure = frozenset(gold.sure)
+    for source, target in sorted(sure | frozenset(gold.possible)):
+        style = _line(cell, sure=(source, target) in sure)
+        inset = min(0.5 * style["linewidth"] / 72 / cell, 0.2)  # neighbours stay apart
+        side = 1 - 2 * inset
+        axes.add_patch(Rectangle((source - side / 2, target - side / 2), side, side, fill=False, **style))
+
+
+def _line(cell: float, *, sure: bool) -> dict[str, Any]:
+    width = min(max(cell * 5.5, 0.4), 1.8)
+    return {"edgecolor": GOLD, "linewidth": width, "linestyle": "solid" if sure else (0, (2, 1.3))}
+
+
+def _write_words(axes: Axes, map: AttentionMap, cell: float, *, source: bool = True, target: bool = True) -> None:  # noqa: A002
+    """Source words above, level where they fit and turned where not; target words at the left."""
+    size = min(10.0, 0.8 * 72 * cell)
+    if target:
+        axes.set_yticks(range(len(map.queries)), _labels(map.queries))
+    if source:
+        names = _labels(map.keys)
+        widest = max(_width(name) for name in names) * LETTER * size / 72
+        level, slanted = widest < 0.92 * cell, 0.7 * 72 * cell > 1.05 * size
+        turn: dict[str, Any] = {
+            "rotation": 0 if level else 50 if slanted else 90,
+            "rotation_mode": "anchor",
+            "va": "baseline",
+        }
+        axes.set_xticks(range(len(names)), names, **turn, ha="center" if level else "left")
+        axes.xaxis.tick_top()
+        if not (level or slanted):
+            for label in axes.get_xticklabels():
+                label.set(va="center")
+    axes.tick_params(length=0, labelsize=size, labelcolor=INK, pad=3.5)
+
+
+def _labels(axis: Axis) -> list[str]:
+    return [_clipped(axis.label(place)) for place in range(len(axis))]
+
+
+def _clipped(word: str) -> str:
+    """A word as one line, cut to the room there is by the width of its letters."""
+    word = shortened(word, 4 * LONGEST_WORD)
+    if _width(word) <= LONGEST_WORD:
+        return word
+    kept = ""
+    for letter in word:
+        if _width(kept + letter) > LONGEST_WORD - 1:
+            break
+        kept += letter
+    return f"{kept.rstrip()}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _width(word: str) -> int:
+    """How many letters' widths a word takes: those of East Asia are twice as wide."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in word)
+
+
+def _write_weights(axes: Axes, weights: Numbers, shades: _Shades) -> None:
+    """The weights in their cells, but for those that would read 0.00."""
+    colours = shades.mappable().to_rgba(weights)[..., :3]
+    brightness = colours @ np.array([0.299, 0.587, 0.114])
+    for (row, column), weight in np.ndenumerate(weights):
+        if abs(weight) >= 0.005:
+            on_light = FAINT if abs(weight) < 0.1 * shades.high else INK
+            colour = on_light if brightness[row, column] > 0.52 else "white"
+            axes.text(column, row, f"{weight:.2f}", color=colour, size=7.5, **CENTRED)
+
+
+# -- around it ------------------------------------------------------------------------------------
+
+
+def _finish(
+    figure: Figure, shades: _Shades, gold: Gold | None, path: Path, title: str, subtitle: str, note: str = ""
+) -> None:
+    width, height = figure.get_size_inches()
+    _colour_bar(figure, shades, note)
+    if gold is not None and (gold.sure or gold.possible):
+        _legend(figure, gold, lines=3 if note else 2)
+    if subtitle.strip():
+        set_fonts(figure)
+        drawn = figure.get_tightbbox()
+        lines = textwrap.fill(" ".join(subtitle.split()), max(44, round((drawn.x1 - drawn.x0) * 14)))
+        place = (drawn.x0 / width, (drawn.y1 + 0.1) / height)
+        figure.text(*place, lines, ha="left", va="bottom", size=9, color=QUIET, linespacing=1.35)
+    save_figure(figure, path, title)
+
+
+def _colour_bar(figure: Figure, shades: _Shades, note: str) -> None:
+    width, height = figure.get_size_inches()
+    axes = place_axes(figure, 0, height + 0.22, min(max(width, 2.4), 4.6), 0.1)
+    bar = figure.colorbar(shades.mappable(), cax=axes, orientation="horizontal")
+    ends = np.linspace(shades.low, shades.high, 5)
+    bar.set_ticks(ends.tolist(), labels=[f"{value:.3g}" for value in ends])
+    bar.outline.set(edgecolor=PALE, linewidth=0.8)
+    axes.tick_params(labelsize=8, color=PALE, labelcolor=QUIET, length=3)
+    said = "\n".join(filter(None, [shades.words(), "target words down, source words across", note]))
+    axes.annotate(said, (0, 0), (0, -18), **UNDER, size=8, color=QUIET, linespacing=1.4)
+
+
+UNDER: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "ha": "left"}
+
+
+def _legend(figure: Figure, gold: Gold, lines: int) -> None:
+    from matplotlib.patches import Rectangle
+
+    sure = frozenset(gold.sure)
+    kinds = [("sure gold link", True)] * bool(sure) + [("possible gold link", False)] * bool(set(gold.possible) - sure)
+    handles = [Rectangle((0, 0), 1, 1, fill=False, label=name, **_line(0.22, sure=is_sure)) for name, is_sure in kinds]
+    height = figure.get_size_inches()[1]
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, -(0.67 + 0.155 * lines) / height),
+        bbox_transform=figure.transFigure,
+        ncols=len(handles),
+        frameon=False,
+        fontsize=8,
+        labelcolor=INK,
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=1.1,
+        handleheight=1.1,
+        handletextpad=0.5,
+        columnspacing=1.4,
+    )

@@ -1,0 +1,131 @@
+"""How far channels are let through: a row of bars for each block, its mean and a line for each class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jumok.attention import AttentionMap, Channels
+from jumok.errors import JumokError, suggest
+from jumok.views.pictures.figures import INK, PALE, QUIET, new_figure, place_axes, save_figure, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#1f5fa8", "#d9480f", "#2b8a3e", "#7048a8", "#b08900", "#0b7285", "#a61e4d", "#5c5f66")
+MOST_BLOCKS, MOST_CLASSES = 32, len(COLOURS)
+WIDTH, HEIGHT, BETWEEN = 7.4, 0.78, 0.46  # inches of a block's bars
+ROW = 0.25  # of the line that names the colours
+
+Numbers: TypeAlias = "NDArray[np.floating[Any]]"
+
+
+def draw_gates(
+    gates: Mapping[str, AttentionMap],
+    path: str | os.PathLike[str],
+    *,
+    classes: Sequence[str] | None = None,
+    title: str = "",
+) -> None:
+    """Draw the gate of each channel of each block, as the mean over images and as the mean of each class.
+
+    Values are shown as they are, from 0 (shut) to 1 (open).
+
+    Args:
+        gates: (batch, 1, channels) of each block by its name, as `Seen.gates()` gives them; the batch is the same in
+            all.
+        path: of a .png or .svg file; its folder is made if it is missing.
+        classes: the name of each image's class; None: the mean over all images alone.
+        title: a line above the picture; any text.
+    Raises:
+        JumokError: another kind of file, no gates or more than there is room for, maps of another kind, names that do
+            not fit the images, or a file that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".svg"):
+        wanted = suggest(path.suffix, [".png", ".svg"])
+        raise JumokError(f"pictures are .png or .svg files, got {path.name!r}: {wanted}")
+    values = {name: _values(name, found) for name, found in gates.items()}
+    _need_room(values)
+    groups = _groups(classes, len(next(iter(values.values()))))
+    step, top = HEIGHT + BETWEEN, ROW + 0.3 if groups else 0.0
+    figure = new_figure(WIDTH, top + step * len(values))
+    if groups:
+        _name_colours(figure, list(groups))
+    for number, (name, of_block) in enumerate(values.items()):
+        axes = place_axes(figure, 0, top + number * step, WIDTH, HEIGHT)
+        _draw_block(axes, name, of_block, groups)
+    save_figure(figure, path, title)
+
+
+def _values(name: str, found: AttentionMap) -> Numbers:
+    """(images, channels)."""
+    if found.lead != ("batch",) or len(found.queries) != 1 or not isinstance(found.keys, Channels):
+        raise JumokError(f"{name} is {found!r}: wanted gates of channels, (batch, 1, channels)")
+    values: Numbers = found.weights[:, 0].detach().cpu().numpy()
+    return values
+
+
+def _need_room(values: Mapping[str, Numbers]) -> None:
+    if not values:
+        raise JumokError("no gates to draw: this model lets no channel through by a gate")
+    if len(values) > MOST_BLOCKS:
+        raise JumokError(f"there is room for the gates of {MOST_BLOCKS} blocks, got {len(values)}: draw a part of them")
+    batches = {len(each) for each in values.values()}
+    if len(batches) > 1:
+        raise JumokError(f"the gates are of {sorted(batches)} images: wanted the same images in every block")
+
+
+def _groups(classes: Sequence[str] | None, images: int) -> dict[str, NDArray[np.bool_]]:
+    """The images of each class, in the order in which the classes come."""
+    if classes is None:
+        return {}
+    if isinstance(classes, str) or len(classes) != images:
+        raise JumokError(f"wanted the name of a class for each of {images} images, got {classes!r}"[:200])
+    names = list(dict.fromkeys(classes))
+    if len(names) > MOST_CLASSES:
+        raise JumokError(f"there are colours for {MOST_CLASSES} classes, got {len(names)}: draw a part of them")
+    return {name: np.array([each == name for each in classes]) for name in names}
+
+
+def _name_colours(figure: Figure, names: list[str]) -> None:
+    """A line with the name of each class in its colour, and of the bars."""
+    across, down = figure.get_size_inches()
+    left = 0.0
+    for name, colour in [("mean of all images", QUIET), *zip(names, COLOURS, strict=False)]:
+        text = shortened(name)
+        figure.text(
+            left / across,
+            1 - ROW / 2 / down,
+            f"\N{BLACK SQUARE} {text}",
+            color=colour,
+            size=9.5,
+            ha="left",
+            va="center",
+        )
+        left += 0.34 + 0.085 * len(text)
+
+
+def _draw_block(axes: Axes, name: str, values: Numbers, groups: Mapping[str, NDArray[np.bool_]]) -> None:
+    channels = np.arange(values.shape[1])
+    axes.bar(channels, values.mean(0), width=0.8 if len(channels) < 200 else 1.0, color=PALE, zorder=1)
+    for (_, chosen), colour in zip(groups.items(), COLOURS, strict=False):
+        axes.plot(channels, values[chosen].mean(0), color=colour, linewidth=0.9, alpha=0.9, zorder=2)
+    axes.set_xlim(-0.7, len(channels) - 0.3)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([0, 0.5, 1], ["0", "", "1"], size=8, color=QUIET)
+    axes.set_xticks([0, len(channels) - 1], ["0", str(len(channels) - 1)], size=8, color=QUIET)
+    axes.axhline(0.5, color=PALE, linewidth=0.6, zorder=0)
+    axes.tick_params(length=0, pad=3)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(QUIET)
+    axes.set_title(shortened(name, 60), loc="left", size=9.5, color=INK, pad=3)
+    spread = f"{values.mean(0).min():.2f} to {values.mean(0).max():.2f}"
+    axes.set_title(spread, loc="right", size=8.5, color=QUIET, pad=3)

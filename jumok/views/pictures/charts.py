@@ -1,0 +1,294 @@
+"""Pictures of figures: how well maps mark the right places, and what a classifier takes for what."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import unicodedata
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jumok.errors import JumokError
+from jumok.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, ORANGE, INK, MUTED, PALE = "#1f3a8a", "#e4572e", "#111827", "#6b7280", "#e5e7eb"
+OURS = (BLUE, "#5b8def", "#0f766e", "#7c3aed")
+BASELINES = ("#9ca3af", "#7b8494", "#565e6c", "#334155")
+DOTS = ("o", "D", "s", "^", "v", "P")
+"""Greys of the baselines and the shapes of their dots, of which there are more, so that no pair comes twice soon."""
+DPI = 160
+LONGEST = 26  # letters of a name that there is room for
+CELLS_WITH_TEXT = 20  # a larger matrix is shades alone
+LABEL = 0.13  # inches that a label needs to be read
+LETTER = 0.078  # inches, of a label at 10 points
+
+
+class SupportsDict(Protocol):
+    """A measurement's report, known here by its plain values alone."""
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """As `jumok.measures.report.Report.to_dict`."""
+
+
+# -- how well maps mark the right places ----------------------------------------------------------
+
+
+class _Line(NamedTuple):
+    """One row of the plot: a method's or baseline's score."""
+
+    y: float
+    name: str
+    ours: bool
+    colour: str
+    dot: str
+    interval: Mapping[str, float]
+
+
+def draw_scores(report: SupportsDict, path: Path, *, title: str = "Do the maps mark the right places?") -> None:
+    """Draw each score with its interval, the methods in colour above the grey baselines, chance as a dashed line.
+
+    Args:
+        report: of `jumok.measures`.
+        path: of the PNG file.
+        title: the heading.
+    Raises:
+        JumokError: the file cannot be written.
+    """
+    values = report.to_dict()
+    titles: Mapping[str, str] = values["titles"]
+    names = [*values["methods"], *values["baselines"]]
+    family = _families(names)
+    step = len(names) + 1.6
+    figure, axes = _axes(5.2, 0.235 * step * len(titles))
+    for number, (score, name) in enumerate(titles.items()):
+        top = number * step
+        axes.annotate(name, (0, top), (-112, 0), **_beside(axes), weight="bold", color=INK, size=10)
+        for line in _lines(values, score, top + 1):
+            _draw_line(axes, line, family)
+        if score in values.get("chance", {}):
+            axes.vlines(values["chance"][score], top + 0.5, top + len(names) + 0.5, **_chance(), zorder=1)
+    _finish(axes, step * len(titles))
+    _head(axes, title, textwrap.fill(values["summary"], 126), left=-112)
+    _save(figure, path)
+
+
+def _lines(values: Mapping[str, Any], score: str, top: float) -> Iterator[_Line]:
+    rows = [(True, index, item) for index, item in enumerate(values["methods"].items())]
+    rows += [(False, index, item) for index, item in enumerate(values["baselines"].items())]
+    for row, (ours, index, (name, scores)) in enumerate(rows):
+        colours, dots = (OURS, "o") if ours else (BASELINES, DOTS)
+        yield _Line(top + row, name, ours, colours[index % len(colours)], dots[index % len(dots)], scores[score])
+
+
+def _draw_line(axes: Axes, line: _Line, family: list[str]) -> None:
+    value, low, high = (line.interval[key] for key in ("value", "low", "high"))
+    axes.hlines(line.y, 0, 1, color=PALE, linewidth=0.8, zorder=0)
+    axes.hlines(line.y, low, high, color=line.colour, linewidth=3.4 if line.ours else 2, alpha=0.5, zorder=2)
+    size = 8 if line.ours else 5.5
+    axes.plot(value, line.y, line.dot, color=line.colour, markersize=size, zorder=3, markeredgecolor="white")
+    text = _beside(axes) | {"color": line.colour if line.ours else MUTED, "size": 9}
+    axes.annotate(_shown(line.name), (0, line.y), (-10, 0), ha="right", family=family, parse_math=False, **text)
+    axes.annotate(f"{value:.2f}", (1, line.y), (12, 0), weight="bold" if line.ours else "normal", **text)
+    span = f"{low:.2f} \N{EN DASH} {high:.2f}"
+    axes.annotate(span, (1, line.y), (42, 0), **text | {"color": MUTED, "size": 8})
+
+
+def _beside(axes: Axes) -> dict[str, Any]:
+    """Where a text stands: x in widths of the axes, y in rows, then moved by points."""
+    return {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
+
+
+def _chance() -> dict[str, Any]:
+    return {"color": ORANGE, "linewidth": 1.3, "linestyle": (0, (4, 2))}
+
+
+def _finish(axes: Axes, bottom: float) -> None:
+    from matplotlib.lines import Line2D
+
+    axes.set_ylim(bottom - 0.9, -0.5)
+    axes.set_xlim(-0.012, 1.012)
+    axes.set_yticks([])
+    axes.set_xticks(np.linspace(0, 1, 6).tolist())
+    axes.tick_params(axis="x", colors=MUTED, labelsize=8.5, length=3)
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(MUTED)
+    line = Line2D([], [], **_chance(), label="chance")
+    style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "labelcolor": MUTED, "borderaxespad": 0}
+    axes.legend(handles=[line], loc="upper left", bbox_to_anchor=(1.022, -0.004), **style)
+
+
+# -- what a classifier takes for what -------------------------------------------------------------
+
+
+def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path) -> None:
+    """Draw how often each class was taken for each: counts, and shares of the row; mistakes in orange.
+
+    Args:
+        matrix: (classes, classes) counts, 0 or more; row: what it is, column: what it was taken for.
+        classes: their names, in order.
+        path: of the PNG file.
+    Raises:
+        JumokError: a matrix that does not fit the classes, or the file cannot be written.
+    """
+    counts = _counts(matrix, classes)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    cell = _cell_inches(len(counts))
+    figure, axes = _axes(cell * len(counts), cell * len(counts))
+    depths = _depths(shares)
+    axes.imshow(_shades(depths), interpolation="nearest", aspect="auto")
+    written = len(counts) <= CELLS_WITH_TEXT
+    if written:
+        _write_cells(axes, counts, shares, depths, cell)
+    _name_cells(axes, classes, cell)
+    shade = "shade: share of the row; of mistakes, its square root"
+    note = f"count and share of the row\n{shade}" if written else shade
+    _head(axes, _verdict(counts), note)
+    _save(figure, path)
+
+
+def _counts(matrix: ArrayLike, classes: Sequence[str]) -> NDArray[np.int64]:
+    counts = np.asarray(matrix)
+    if counts.shape != (len(classes), len(classes)) or not classes:
+        raise JumokError(
+            f"a confusion matrix of {len(classes)} classes is {len(classes)} x {len(classes)}, got {counts.shape}"
+        )
+    if not np.issubdtype(counts.dtype, np.integer) or (counts < 0).any():
+        raise JumokError("a confusion matrix holds counts: whole numbers, 0 or more")
+    return counts.astype(np.int64)
+
+
+def _cell_inches(classes: int) -> float:
+    """Side of a cell, so that a few classes are not tiny and many stay on a page."""
+    if classes <= CELLS_WITH_TEXT:
+        return max(0.55, min(0.9, 6.4 / classes))
+    return min(LABEL, 16 / classes) if classes > 50 else 7 / classes
+
+
+def _verdict(counts: NDArray[np.int64]) -> str:
+    total, right = int(counts.sum()), int(np.trace(counts))
+    return f"{_percent(right / total, 1)} of {total:,} images right" if total else "no images"
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    """Rounded, but a share that is not all or nothing is not written so."""
+    least = 10.0**-digits
+    if 0 < share < least / 100:
+        return f"<{least:g}%"
+    if 1 - least / 200 <= share < 1:
+        return f"{100 - least:.{digits}f}%"
+    return f"{100 * share:.{digits}f}%"
+
+
+def _depths(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How strong each cell's colour is; a mistake is never too rare to be seen."""
+    mistakes = np.where(shares > 0, 0.06 + 0.84 * np.sqrt(shares), 0.0)
+    return np.where(np.eye(len(shares), dtype=bool), 0.9 * shares, mistakes)
+
+
+def _shades(depths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(rows, columns, 3): white to blue on the diagonal, white to orange off it."""
+    from matplotlib.colors import to_rgb
+
+    right = np.eye(len(depths), dtype=bool)[..., None]
+    return np.asarray(1 - depths[..., None] * (1 - np.where(right, to_rgb(BLUE), to_rgb(ORANGE))))
+
+
+def _write_cells(
+    axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64], depths: NDArray[np.float64], cell: float
+) -> None:
+    scale = cell / 0.9
+    for row, column in np.ndindex(counts.shape):
+        count = int(counts[row, column])
+        style: dict[str, Any] = {"ha": "center", "va": "center"}
+        if not count:
+            axes.text(column, row, "0", color="#c4c9d1", size=10 * scale, **style)
+            continue
+        style["color"] = "white" if depths[row, column] > (0.5 if row == column else 0.7) else INK
+        size = min(13.0, 72 / len(f"{count:,}")) * scale
+        axes.text(column, row - 0.09, f"{count:,}", size=size, weight="bold", **style)
+        axes.text(column, row + 0.2, _percent(float(shares[row, column])), size=9 * scale, **style)
+
+
+def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
+    every = max(1, math.ceil(LABEL / cell - 1e-9))
+    places = range(0, len(classes), every)
+    room = cell * every
+    size = min(10.0, 62 * room)
+    family = _families(classes)
+    names = [_shown(classes[index]) for index in places]
+    style: dict[str, Any] = {"family": family, "parse_math": False, "color": INK, "size": size}
+    long = max(map(_inches, names)) * size / 10 > 0.95 * room
+    turn: dict[str, Any] = {}
+    if long:
+        steep = room < 0.3
+        turn = {"rotation": 90 if steep else 45, "rotation_mode": "anchor", "ha": "right"}
+        turn["va"] = "center" if steep else "top"
+    axes.set_xticks(places, names, **style, **turn)
+    axes.set_yticks(places, names, **style)
+    axes.set_xlabel("taken for", color=MUTED, labelpad=8, size=10)
+    axes.set_ylabel("really is", color=MUTED, labelpad=8, size=10)
+    edges = np.arange(len(classes) + 1) - 0.5
+    axes.set_xticks(edges, minor=True)
+    axes.set_yticks(edges, minor=True)
+    axes.grid(which="minor", color=PALE, linewidth=min(1.0, 2 * cell))
+    axes.tick_params(which="both", length=0)
+    for spine in axes.spines.values():
+        spine.set_color(PALE)
+
+
+def _inches(name: str) -> float:
+    """About how wide a label is at 10 points; Korean letters are twice as wide."""
+    return LETTER * sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in name)
+
+
+# -- both -----------------------------------------------------------------------------------------
+
+
+def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+    """Axes of a size in inches; what stands around them is added on saving, however wide it is.
+
+    The figure is its own: pyplot's shared state would make drawing in threads unsafe.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_axes((0, 0, 1, 1))
+
+
+def _head(axes: Axes, title: str, note: str, left: float = 0) -> None:
+    """A title and a line of small print above the axes, from `left` points of their edge on."""
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    lift = 16 + 11 * note.count("\n")
+    axes.annotate(title, (0, 1), (left, lift + 16), color=INK, size=13, weight="bold", **place)
+    axes.annotate(note, (0, 1), (left, 10), color=MUTED, size=8.5, linespacing=1.4, **place)
+
+
+def _families(names: Sequence[str]) -> list[str]:
+    from jumok.views.pictures.fonts import families_for
+
+    return families_for(names)
+
+
+def _shown(name: str) -> str:
+    from jumok.views.pictures.fonts import composed
+
+    name = composed(name)
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as fresh, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # said before, in one line, with what to do
+        figure.savefig(fresh, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.22)

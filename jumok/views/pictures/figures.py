@@ -1,0 +1,73 @@
+"""What figures share: size, place, letters and the way to a file."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jumok.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+LONGEST_LABEL, LONGEST_TITLE = 28, 90  # letters
+INK, QUIET, PALE = "#1d1b19", "#6d675f", "#e3ded6"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of its own, in inches: pyplot's shared state would make drawing in threads unsafe."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def place_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Axes in inches from the figure's upper left corner; saving makes room for what lies beyond its edge."""
+    across, down = figure.get_size_inches()
+    return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
+
+
+def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
+    """One line, not too long, in letters that fonts have."""
+    from jumok.views.pictures.fonts import composed
+
+    text = " ".join(composed(text).split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def save_figure(figure: Figure, path: Path, title: str) -> None:
+    """Write a figure, as PNG or SVG, whole or not at all, with a title above all that is drawn."""
+    options: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix.lower() == ".svg" else {}
+    with replacing(path) as fresh, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # said by families_for, in one line, with what to do
+        set_fonts(figure)
+        if title.strip():
+            _set_title(figure, shortened(title, LONGEST_TITLE))
+        figure.savefig(fresh, dpi=DPI, bbox_inches="tight", pad_inches=0.18, **options)
+
+
+def _set_title(figure: Figure, title: str) -> None:
+    """Write it above all that is drawn, however far that reaches."""
+    drawn = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    figure.text(drawn.x0 / width, (drawn.y1 + 0.12) / height, title, ha="left", va="bottom", size=12.5, color=INK)
+    set_fonts(figure)
+
+
+def set_fonts(figure: Figure) -> None:
+    """Names as their owners wrote them: no mathematics between dollar signs, Korean in a font that has it."""
+    from matplotlib.text import Text
+
+    from jumok.views.pictures.fonts import families_for
+
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    families = families_for(text.get_text() for text in texts)
+    for text in texts:
+        text.set_parse_math(False)
+        text.set_fontfamily(families)

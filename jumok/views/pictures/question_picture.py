@@ -1,0 +1,354 @@
+"""An asked question: its words, its answers, and where in the image was looked for them; as a value and as a picture.
+
+Colours and shades are linear in the raw weights, reach the largest of their own map, and say so; nothing is clipped.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import textwrap
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from jumok.attention import AttentionMap
+from jumok.errors import JumokError, suggest
+from jumok.views.pictures.figures import INK, PALE, QUIET, place_axes, save_figure, set_fonts, shortened
+from jumok.views.pictures.heatmap import (
+    CENTRED,
+    LARGEST_PANEL,
+    PLUS,
+    SMALLEST_PANEL,
+    Numbers,
+    Scaling,
+    laid,
+    overlay,
+    side_by_side,
+    unseen,
+)
+from jumok.views.raster import Picture, as_pillow, fit, signed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+MOST_WORDS, MOST_LOOKS, MOST_ANSWERS = 100, 64, 100
+DRAWN_LOOKS, DRAWN_ANSWERS = 11, 5  # of a picture
+LARGEST_OF_MANY = 430  # longer side of a panel, in pixels, where there are several looks
+NARROWEST = 5.0  # inches for lines of words
+BAR = 2.2  # inches from 0 to 1
+NOTHING = "\N{OPEN BOX}"  # stands for a word that leaves no ink
+RIGHT = "#1d7d54"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about an image, what was answered, and where was looked.
+
+    Args:
+        question: as it was asked; any text.
+        words: the question's words, in order, as they are shown.
+        answers: (answer, probability in [0, 1]) pairs, best first.
+        looks: by the name each is offered under, such as "hop 1" or "relevance": one row over keys that lie in the
+            image; empty for a system that looks at no image.
+        by_word: by some of the same names, (words, keys in the image): where each word looked.
+        weights: one row over the words, 0 or more: how much each mattered; None: not known.
+        truth: the right answer, where it is known.
+        note: a line of text.
+    Raises:
+        JumokError: a part that does not fit the others, or a number out of its bounds.
+    """
+
+    question: str
+    words: Sequence[str]
+    answers: Sequence[tuple[str, float]]
+    looks: Mapping[str, AttentionMap] = field(default_factory=dict)
+    by_word: Mapping[str, AttentionMap] = field(default_factory=dict)
+    weights: AttentionMap | None = None
+    truth: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _need_words(self.words)
+        _need_answers(self.answers)
+        if len(self.looks) > MOST_LOOKS:
+            raise JumokError(f"a question is shown with up to {MOST_LOOKS} looks, got {len(self.looks)}: choose some")
+        for name, each in self.looks.items():
+            _need_look(f"the look {name!r}", each, 1)
+        for name, each in self.by_word.items():
+            if name not in self.looks:
+                known = suggest(name, self.looks) if self.looks else "there are no looks"
+                raise JumokError(f"words look by {name!r}, which is none of the looks: {known}")
+            _need_look(f"the words' look {name!r}", each, len(self.words))
+        if self.weights is not None:
+            _need_weights(self.weights, len(self.words))
+
+    def shares(self) -> list[float]:
+        """How much each word mattered, as a share of the largest; all 0 where it is not known, or nothing mattered."""
+        weights = [0.0] * len(self.words) if self.weights is None else self.weights.weights[0].tolist()
+        return [weight / (max(weights) or 1) for weight in weights]
+
+    def weight_labels(self) -> list[str]:
+        """The words' weights as text, with as many digits as the largest needs; empty where they are not known."""
+        weights = [] if self.weights is None else self.weights.weights[0].tolist()
+        top = max(weights, default=0) or 1
+        digits = max(2 if top <= 1 else 0, min(1 - math.floor(math.log10(top)), 6))
+        return [f"{weight:.{digits}f}" for weight in weights]
+
+    def is_right(self, answer: str) -> bool | None:
+        """Whether an answer is the right one, by its letters and not their case; None where the truth is not known."""
+        return folded(answer) == folded(self.truth) if self.truth.strip() else None
+
+
+def folded(text: str) -> str:
+    """A text by its letters alone, however they were typed."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def _need_words(words: Sequence[str]) -> None:
+    if isinstance(words, str):
+        raise JumokError(f"a question has a sequence of words, got the one string {words!r}: split it first")
+    if not 1 <= len(words) <= MOST_WORDS:
+        raise JumokError(f"a question is shown with 1 to {MOST_WORDS} words, got {len(words)}")
+
+
+def _need_answers(answers: Sequence[tuple[str, float]]) -> None:
+    if not 1 <= len(answers) <= MOST_ANSWERS:
+        raise JumokError(
+            f"a question is shown with 1 to {MOST_ANSWERS} answers, got {len(answers)}: give the best ones"
+        )
+    before = 1.0
+    for answer, probability in answers:
+        if not 0 <= probability <= 1:
+            raise JumokError(f"the probability of {answer!r} is {probability}: wanted a number from 0 to 1")
+        if probability > before:
+            raise JumokError(
+                f"{answer!r} with {probability:.3g} follows an answer with {before:.3g}: give the best first"
+            )
+        before = probability
+
+
+def _need_look(what: str, look: AttentionMap, rows: int) -> None:
+    if look.lead:
+        raise JumokError(f"{what} also has {look.lead}, and is shown without leading axes: choose with .at or .mean")
+    if not look.keys.in_image:
+        raise JumokError(f"{what} goes to {type(look.keys).__name__}: wanted keys that lie in the image")
+    if len(look.queries) != rows:
+        choose = "choose with .row" if rows == 1 else "one for each word of the question"
+        raise JumokError(f"{what} has {len(look.queries)} rows, wanted {rows}: {choose}")
+
+
+def _need_weights(weights: AttentionMap, words: int) -> None:
+    if tuple(weights.weights.shape) != (1, words):
+        raise JumokError(f"the words' weights are {tuple(weights.weights.shape)}, wanted one row: (1, {words})")
+    if signed(weights):
+        raise JumokError("the words' weights hold scores of both signs: give weights of 0 or more")
+
+
+# -- the picture ----------------------------------------------------------------------------------
+
+
+def draw_asked(image: Picture, asked: Asked, path: str | os.PathLike[str], *, title: str = "") -> None:
+    """Draw a question with each word shaded by its weight, the image with the heat of each look, and the best answers.
+
+    Args:
+        image: uint8 (3, height, width) or a Pillow image.
+        asked: the question; the first 11 looks and 5 answers are drawn.
+        path: of a .png or .svg file; its folder is made if it is missing.
+        title: a line above the picture; any text.
+    Raises:
+        JumokError: another kind of file, no image, or a file that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".svg"):
+        known = suggest(path.suffix, [".png", ".svg"])
+        raise JumokError(f"pictures are .png or .svg files, got {path.name!r}: {known}")
+    photo = _photo(as_pillow(image), len(asked.looks))
+    figure = _panels(photo, _drawn(asked))
+    bottom = _draw_answers(figure, asked, top=float(figure.get_size_inches()[1]) + 0.1)
+    _write_notes(figure, _notes(asked) + _left_out(asked, *photo.shape[:2]), bottom)
+    _write_question(figure, asked)
+    save_figure(figure, path, title)
+
+
+def _photo(image: Image.Image, looks: int) -> Numbers:
+    """The image at the size of a panel, from 0 to 1."""
+    fitting = fit(image, smallest=SMALLEST_PANEL, largest=LARGEST_PANEL if looks < 2 else LARGEST_OF_MANY)
+    return np.asarray(fitting, dtype=np.float32) / 255
+
+
+def _drawn(asked: Asked) -> dict[str, AttentionMap]:
+    return dict(list(asked.looks.items())[:DRAWN_LOOKS])
+
+
+def _panels(photo: Numbers, looks: Mapping[str, AttentionMap]) -> Figure:
+    """The image, and beside it the heat of each look over it with a colour bar of its own."""
+    height, width = photo.shape[:2]
+    panels, scalings = {"image": photo}, []
+    for name, look in looks.items():
+        scaling = Scaling.of(look, laid(look, height, width, smooth=False))
+        panels[_free(panels, shortened(name))] = overlay(photo, laid(look, height, width, smooth=True), scaling)
+        scalings.append(scaling)
+    columns = 3 if len(panels) in (3, 5, 6, 9) else 4
+    figure, axes = side_by_side(panels, most=columns, below=0.3 if looks else 0.0)
+    for each, scaling in zip(axes[1:], scalings, strict=True):
+        _small_bar(figure, each, scaling)
+    return figure
+
+
+def _free(taken: Mapping[str, Any], name: str) -> str:
+    """A name that no other panel has: two may be alike once they are shortened."""
+    while name in taken:
+        name += " "
+    return name
+
+
+def _small_bar(figure: Figure, above: Axes, scaling: Scaling) -> None:
+    """Colours and their ends, right under a panel."""
+    across, down = figure.get_size_inches()
+    box = above.get_position()
+    axes = place_axes(figure, box.x0 * across, (1 - box.y0) * down + 0.06, box.width * across, 0.07)
+    bar = figure.colorbar(scaling.mappable(), cax=axes, orientation="horizontal")
+    bar.set_ticks([scaling.low, scaling.high], labels=[f"{end:.3g}" for end in (scaling.low, scaling.high)])
+    bar.outline.set_visible(False)
+    axes.tick_params(labelsize=8, labelcolor=QUIET, length=0, pad=3)
+    low, high = axes.get_xticklabels()
+    low.set_horizontalalignment("left")
+    high.set_horizontalalignment("right")
+
+
+def _sheet(figure: Figure, top: float, height: float, width: float) -> Axes:
+    """Empty axes whose units are inches, from their upper left corner."""
+    axes = place_axes(figure, 0, top, width, height)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    return axes
+
+
+# -- the question ---------------------------------------------------------------------------------
+
+
+def _write_question(figure: Figure, asked: Asked) -> None:
+    """The words in lines above all else, each on a shade for its weight and with its weight beneath."""
+    weights = asked.weight_labels()
+    width, size = _width(figure), 16.0 if len(asked.words) <= 14 else 13.0 if len(asked.words) <= 30 else 11.0
+    letter = size / 72
+    line = letter * (2.45 if weights else 1.7)
+    axes = _sheet(figure, 0, 1, width)
+    texts = [axes.text(0, 0, shown(word), size=size, color=INK, **CENTRED) for word in asked.words]
+    set_fonts(figure)
+    places = _places([_inches(figure, text) for text in texts], width, pad=0.09 if weights else 0.0)
+    _resize(axes, figure, -line * (places[-1][0] + 1) - 0.02, width)
+    for text, (row, left, wide), share in zip(texts, places, asked.shares(), strict=True):
+        text.set_position((left + wide / 2, row * line + 0.64 * letter))
+        _shade(axes, (left, row * line - 0.14 * letter, wide, 1.56 * letter), share)
+    for weight, (row, left, wide) in zip(weights, places[: len(weights)], strict=True):
+        axes.text(left + wide / 2, row * line + 1.76 * letter, weight, size=7.5, color=QUIET, **CENTRED)
+
+
+def shown(word: str) -> str:
+    """A word as one line that can be seen."""
+    return shortened(word) or NOTHING
+
+
+def _width(figure: Figure) -> float:
+    return max(float(figure.get_size_inches()[0]), NARROWEST)
+
+
+def _inches(figure: Figure, text: Text) -> float:
+    return float(text.get_window_extent().width / figure.dpi)
+
+
+def _resize(axes: Axes, figure: Figure, top: float, width: float) -> None:
+    """Let a sheet reach from `top` to the figure's upper edge."""
+    across, down = figure.get_size_inches()
+    axes.set_position((0, 1, width / across, -top / down))
+    axes.set(ylim=(-top, 0))
+
+
+def _places(widths: Sequence[float], room: float, pad: float) -> list[tuple[int, float, float]]:
+    """(line, left, width) of each word's box, in lines no longer than the room."""
+    places, row, left = [], 0, 0.0
+    for width in (each + 2 * pad for each in widths):
+        if left and left + width > room:
+            row, left = row + 1, 0.0
+        places.append((row, left, width))
+        left += width + (0.03 if pad else 0.08)
+    return places
+
+
+def _shade(axes: Axes, box: tuple[float, float, float, float], share: float) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
+    left, top, width, height = box
+    style: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.05", "facecolor": PLUS, "linewidth": 0}
+    axes.add_patch(FancyBboxPatch((left, top), width, height, alpha=0.5 * share, clip_on=False, zorder=0, **style))
+
+
+# -- answers and notes ----------------------------------------------------------------------------
+
+
+def _draw_answers(figure: Figure, asked: Asked, top: float) -> float:
+    """Small bars for the best answers, from 0 to 1, the right one marked. Returns where they end, in inches."""
+    answers, line = asked.answers[:DRAWN_ANSWERS], 0.24
+    height, width = line * len(answers), _width(figure)
+    axes = _sheet(figure, top, height, width)
+    looks = [_look_of(asked, row) for row in range(len(answers))]
+    names = [
+        axes.text(0, line * (row + 0.5), shown(answer), size=9.5, color=ink, va="center")
+        for row, ((answer, _), (ink, _, _)) in enumerate(zip(answers, looks, strict=True))
+    ]
+    set_fonts(figure)
+    left = max(_inches(figure, name) for name in names) + 0.12
+    for row, ((_, share), (ink, colour, mark)) in enumerate(zip(answers, looks, strict=True)):
+        middle = line * (row + 0.5)
+        axes.barh([middle, middle], [BAR, BAR * share], left=left, height=0.12, color=[PALE, colour])
+        axes.text(left + BAR + 0.1, middle, f"{100 * share:.1f} %{mark}", va="center", size=8.5, color=ink)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    return top + height
+
+
+def _look_of(asked: Asked, row: int) -> tuple[str, str, str]:
+    """(colour of the letters, of the bar, and a mark) for an answer."""
+    right = asked.is_right(asked.answers[row][0])
+    if right:
+        return RIGHT, RIGHT, "  \N{CHECK MARK} right answer"
+    return (INK, PLUS, "  \N{BALLOT X}" if right is False else "") if row == 0 else (QUIET, QUIET, "")
+
+
+def _write_notes(figure: Figure, lines: Sequence[str], top: float) -> None:
+    width = _width(figure)
+    axes = _sheet(figure, top + 0.12, 0.01, width)
+    text = "\n".join(textwrap.fill(line, round(width * 15)) for line in lines)
+    axes.text(0, 0, text, size=8.5, color=QUIET, va="top", linespacing=1.5)
+
+
+def _notes(asked: Asked) -> list[str]:
+    """What the picture does not show by itself: the right answer elsewhere, and how colours are scaled."""
+    lines = [" ".join(asked.note.split())] if asked.note.strip() else []
+    if asked.truth.strip() and not any(asked.is_right(answer) for answer, _ in asked.answers[:DRAWN_ANSWERS]):
+        lines.append(f"Right answer: {shortened(asked.truth, 60)}, not among these.")
+    each = "Each look is" if len(asked.looks) > 1 else "The look is"
+    scaled = f"{each} coloured linearly in its weights, between the ends under it; nothing clipped."
+    lines.append(scaled if asked.looks else "No look: this system attends to no part of the image.")
+    if asked.weights is None:
+        return [*lines, "How much each word mattered is not known."]
+    what = (
+        f"how much it mattered ({shortened(asked.weights.source)})" if asked.weights.source else "how much it mattered"
+    )
+    return [*lines, f"A word's shade: {what}, linear from 0 to the largest, {float(asked.weights.weights.max()):.3g}."]
+
+
+def _left_out(asked: Asked, height: int, width: int) -> list[str]:
+    """What panels of this size cannot show."""
+    looks = _drawn(asked)
+    more = len(asked.looks) - len(looks)
+    lines = [f"{shortened(name)}: {note}." for name, look in looks.items() for note in unseen(look, height, width)]
+    return lines + ([f"The first {len(looks)} of {len(asked.looks)} looks are drawn."] if more else [])

@@ -1,0 +1,1 @@
+"""The eye: record the attention of any torch module while it runs."""

@@ -1,0 +1,399 @@
+"""See inside any torch module: who attends to what, while it runs its own fused kernels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from jumok.attention import AttentionMap, Axis, Channels, One, Patches, Place, Scale
+from jumok.attention.attended import Attended
+from jumok.attention.word_alignment import shift as next_step
+from jumok.attribution.bimodal_relevance import Bimodal, bimodal_maps
+from jumok.attribution.chain import MEAN, gradients, start_row
+from jumok.attribution.grad_cam import grad_cam, need_gradient
+from jumok.attribution.relevance import relevance
+from jumok.attribution.rollout import rollout
+from jumok.errors import JumokError, suggest
+from jumok.watching.call_axes import CallAxes, known_axes, of_first, words_axis
+from jumok.watching.calls import Call, Fed
+from jumok.watching.decoder_steps import Filling, join
+from jumok.watching.feature_maps import Mapped, channel, choose
+from jumok.watching.recorder import Recorder, recording
+from jumok.watching.token_grid import find_specials, text_axis
+from jumok.watching.token_streams import Streams, nothing_seen, one_stream, two_streams
+
+__all__ = ["MEAN", "Seen", "watch"]
+
+
+@contextmanager
+def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> Iterator[Seen]:
+    """Record the attention of a model while it runs in the `with` block.
+
+    The model is not edited, runs its own kernels and gives bit for bit what it gives unwatched. Weights are computed
+    later, those that are asked for. When the block ends nothing stays behind but what the `Seen` holds.
+
+    Args:
+        model: any torch module that attends by PyTorch's own functions or by a softmax and a product.
+        tokens: what the tokens stand for, where it is to be said: the words of a text, or `Patches` for a grid that
+            cannot be found from the input.
+    Yields:
+        `Seen`, filled as the model runs; read it in the block or after it.
+    Raises:
+        JumokError: the model is compiled or scripted, so its calls cannot be seen.
+
+    >>> attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    >>> words = torch.randn(1, 3, 8)
+    >>> with watch(attention, tokens=["the", "cat", "sat"]) as seen:
+    ...     _ = attention(words, words, words, need_weights=False)
+    >>> seen[0].at(batch=0).mean("head").row("cat").weights.sum().round(decimals=3)
+    tensor(1.)
+    """
+    modules = dict(model.named_modules())
+    _refuse_compiled(modules)
+    recorder, axes = Recorder(modules), CallAxes(find_specials(modules), known_axes(tokens))
+    seen = Seen(recorder.calls, recorder.fed, recorder.maps, axes, Filling.of(model))
+    with recording(recorder):
+        yield seen
+
+
+def _refuse_compiled(modules: dict[str, nn.Module]) -> None:
+    for path, module in modules.items():
+        where = f"submodule {path!r}" if path else "the model"
+        if type(module).__name__ == "OptimizedModule" or getattr(module, "_compiled_call_impl", None) is not None:
+            raise JumokError(
+                f"{where} is compiled, and a compiled model hides its attention: watch the uncompiled one "
+                "(model._orig_mod of torch.compile's result; after model.compile(), a copy made before)"
+            )
+        if isinstance(module, torch.jit.ScriptModule):
+            raise JumokError(
+                f"{where} is a TorchScript module, which hides its attention: watch the Python module it was made from"
+            )
+
+
+class Seen:
+    """What a model looked at: one entry per attention call, in the order in which they ran.
+
+    A module that attended several times has entries "name", "name@2", "name@3", ...
+    """
+
+    def __init__(
+        self, calls: list[Call], fed: list[Fed], maps: Mapping[str, Mapped], axes: CallAxes, filling: Filling
+    ) -> None:
+        self._calls, self._fed, self._maps, self._axes, self._filling = calls, fed, maps, axes, filling
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __repr__(self) -> str:
+        return f"Seen({len(self)} attention calls: {', '.join(self.names[:4])}{', ...' if len(self) > 4 else ''})"
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the calls, in the order in which they ran."""
+        counts: Counter[str] = Counter()
+        names = []
+        for call in self._calls:
+            counts[call.module] += 1
+            name = call.module or "attention"
+            names.append(name if counts[call.module] == 1 else f"{name}@{counts[call.module]}")
+        return names
+
+    def __getitem__(self, name: str | int) -> AttentionMap:
+        """All weights of one call: (batch, head, queries, keys), computed now.
+
+        Raises:
+            JumokError: no such call, or the tokens fit no grid that was seen.
+        """
+        return self._map(name, None)
+
+    def row(self, name: str | int, query: Place) -> AttentionMap:
+        """As `seen[name].row(query)`, without computing the other rows."""
+        return self._map(name, query)
+
+    def _map(self, name: str | int, query: Place | None) -> AttentionMap:
+        number = self._number(name)
+        call, source = self._calls[number], self.names[number]
+        lead, (queries, keys) = self._axes.lead(call), self._axes.of(call)
+        if query is not None:
+            index = queries.index(query)
+            queries = One(queries.label(index))
+        weights = call.attended.weights(None if query is None else [index])
+        weights = weights.reshape(*self._axes.lead_sizes(call), *weights.shape[-2:])
+        return AttentionMap(weights, queries, keys, lead, call.scale, source)
+
+    def of_image(self, name: str | int, batch: int) -> AttentionMap:
+        """As `of_images`, for one image of the batch.
+
+        Raises:
+            JumokError: no such call, or no such image.
+        """
+        maps = self.of_images(name)
+        if not -len(maps) <= batch < len(maps):
+            raise JumokError(f"batch={batch} is outside the {len(maps)} images of this map")
+        return maps[batch]
+
+    def of_images(self, name: str | int) -> list[AttentionMap]:
+        """The weights of one call, image by image, whose axes may be their own, as glimpses are.
+
+        Args:
+            name: of the call.
+        Returns:
+            ([head,] queries, keys) for each image of the batch.
+        Raises:
+            JumokError: no such call, or the tokens fit no grid that was seen.
+        """
+        number = self._number(name)
+        call = self._calls[number]
+        queries, keys = call.axes or (None, None)
+        if queries is None or not isinstance(keys, tuple):
+            whole = self._map(name, None)
+            return [whole.at(batch=image) for image in range(len(whole.weights))]
+        weights = call.attended.weights().float()
+        lead = ("head",) if call.rank >= 4 else ()
+        weights = weights if lead else weights[:, 0]
+        source = self.names[number]
+        pairs = zip(weights, keys, strict=True)
+        return [AttentionMap(own, queries, axis, lead, call.scale, source) for own, axis in pairs]
+
+    def in_image(self) -> list[str]:
+        """The calls that their mechanism itself placed in the image: glimpses, windows, gates over places."""
+        return [name for name, call in self._named if call.axes is not None and of_first(call.axes[1]).in_image]
+
+    def gates(self) -> dict[str, AttentionMap]:
+        """How far each channel was let through, by the name of the call: (batch, 1, channels) each.
+
+        Of our own mechanisms and of any other model that multiplies a sigmoid onto a feature map.
+        """
+        every = {name: call for name, call in self._named if call.scale is Scale.GATE}
+        return {name: self[name] for name, call in every.items() if call.axes and isinstance(call.axes[1], Channels)}
+
+    def _number(self, name: str | int) -> int:
+        names = self.names
+        if not names:
+            raise nothing_seen()
+        if isinstance(name, int):
+            if not -len(names) <= name < len(names):
+                raise JumokError(f"call {name} is outside the {len(names)} attention calls that were seen")
+            return name % len(names)
+        if name not in names:
+            raise JumokError(f"no attention call {name!r} was seen: {suggest(name, names)}")
+        return names.index(name)
+
+    def axes(self, name: str | int) -> tuple[Axis, Axis]:
+        """Who looks and what is seen in one call; of keys that differ by image, those of the first.
+
+        Raises:
+            JumokError: no such call, or the tokens fit no grid that was seen.
+        """
+        call = self._calls[self._number(name)]
+        if call.axes is None:
+            return self._axes.of(call)
+        queries, keys = call.axes
+        return queries, of_first(keys)
+
+    # -- a part of what was seen ----------------------------------------------------------------
+
+    def only(self, prefix: str) -> Seen:
+        """The calls of the modules whose path begins so, such as "encoder" of an encoder-decoder.
+
+        Raises:
+            JumokError: there are none.
+        """
+        calls = [
+            call for call in self._calls if call.module == prefix or call.module.startswith(prefix.rstrip(".") + ".")
+        ]
+        if not calls:
+            raise JumokError(f"no attention call of a module {prefix!r} was seen: {suggest(prefix, self.names)}")
+        return self._part(calls)
+
+    @property
+    def passes(self) -> list[Seen]:
+        """What was seen, by forward passes of the model: one `Seen` each."""
+        runs = sorted({call.run for call in self._calls})
+        return [self._part([call for call in self._calls if call.run == run]) for run in runs]
+
+    def _part(self, calls: list[Call]) -> Seen:
+        return Seen(calls, self._fed, self._maps, self._axes, self._filling)
+
+    # -- the steps of a decoder -----------------------------------------------------------------
+
+    def alignment(
+        self,
+        output: Tensor,
+        *,
+        source: Sequence[str] | None = None,
+        target: Sequence[str] | None = None,
+        shift: bool = False,
+        padding: int | None = None,
+    ) -> AttentionMap:
+        """Where an encoder-decoder looked for each token that its `generate()` gave, all steps in one map.
+
+        Greedy or beam search, several outputs per sentence, with a key/value cache or without; and in the same way one
+        teacher-forced pass over the output. Each output is found among the hypotheses by its tokens.
+
+        Args:
+            output: (batch x outputs per sentence, tokens) of ids as `generate()` returns them: the decoder's start
+                token first, ends filled with padding.
+            source: the source's tokens, for the map's keys.
+            target: the output's tokens, for the map's queries; with or without the start token.
+            shift: read each token off the step at which it was fed, not the one that produced it; see
+                `word_alignment.shift`. The last token is then left out.
+            padding: the id that fills the ends of outputs; None: as the model's config or embedding has it.
+        Returns:
+            (batch, layer, head, tokens after the start token, source tokens): row i was computed by the step that
+            produced that token. Zeros where an output has ended.
+        Raises:
+            JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
+        """
+        if not self._calls:
+            raise nothing_seen()
+        _need_ids(output)
+        filling = self._filling if padding is None else replace(self._filling, padding=padding)
+        weights, call = join(self._calls, self._fed, output, filling)
+        keys = self._axes.of(call)[1] if source is None else words_axis(source, weights.shape[-1], "source")
+        wanted = weights.shape[-2]
+        words = target[1:] if target is not None and len(target) == wanted + 1 else target
+        queries = text_axis(wanted, None) if words is None else words_axis(words, wanted, "target")
+        joined = AttentionMap(
+            weights, queries, keys, ("batch", "layer", "head"), Scale.DISTRIBUTION, "cross-attention of all steps"
+        )
+        return next_step(joined) if shift else joined
+
+    # -- from the layers to the input -----------------------------------------------------------
+
+    @property
+    def queries(self) -> Axis:
+        """The tokens of the self-attention chain, for choosing a query of `rollout` and `relevance`."""
+        return self._chain[1]
+
+    def rollout(self, query: Place = "cls", *, residual: float = 0.5) -> AttentionMap:
+        """Where one query looked in the input, through all layers; see `attribution.rollout`.
+
+        Args:
+            query: "cls", a patch as (row, column), a word, an index, or "mean" for the average over places.
+            residual: the share of a token that passes each layer unmixed.
+        Returns:
+            (batch, 1, tokens), a distribution.
+        Raises:
+            JumokError: nothing was seen, the calls do not form one chain, or there is no such query.
+        """
+        layers, axis = self._chain
+        start, label = start_row(query, axis, layers[0])
+        return self._through(rollout(layers, start, residual=residual), axis, label, "rollout", Scale.DISTRIBUTION)
+
+    def relevance(self, target: Tensor, query: Place = "cls") -> AttentionMap:
+        """How much each input token contributed to a target, seen from one query; see `attribution.relevance`.
+
+        Args:
+            target: one number, or one per image such as `logits[:, 207]`, of this forward pass, with gradients.
+            query: as for `rollout`.
+        Returns:
+            (batch, 1, tokens), 0 or more.
+        Raises:
+            JumokError: as `rollout`; also if the pass kept no gradients, or the target does not depend on attention.
+        """
+        layers, axis = self._chain
+        start, label = start_row(query, axis, layers[0])
+        row = relevance(layers, gradients(target, layers), start)
+        if torch.equal(row, start):
+            raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
+        return self._through(row, axis, label, "relevance", Scale.RELEVANCE)
+
+    def bimodal_relevance(
+        self, target: Tensor, query: Place = 0, *, streams: Streams | None = None, allow_empty: bool = False
+    ) -> Bimodal:
+        """How much each word and each place contributed to a target, of a model whose words look at an image.
+
+        Also of any other two streams, such as the target and the source of an encoder-decoder: the words are then the
+        stream that the query belongs to. See `attribution.bimodal_relevance`.
+
+        Args:
+            target: as for `relevance`, one number per pair of an image and a text.
+            query: a word, its index, or "mean".
+            streams: which calls are whose, where the numbers of tokens cannot tell it, as in {"reader": "words", "eye":
+                "places", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}; see
+                `token_streams.two_streams`.
+            allow_empty: give zeros for an image of which no place spoke for the target.
+        Returns:
+            `words`, (batch, 1, words), and `places`, (batch, 1, places), 0 or more.
+        Raises:
+            JumokError: as `relevance`, the two streams cannot be told, or no place of some image has any relevance.
+        """
+        two = two_streams(self._named, self._axes, streams)
+        return bimodal_maps(two.looks, two.words, two.places, target, query, allow_empty=allow_empty)
+
+    def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
+        """Which places of a feature map spoke for a target, of a model of convolutions; see
+        `attribution.grad_cam`.
+
+        Args:
+            target: one number, or one per image such as `logits[:, 207]`, of the last forward pass, with gradients.
+            layer: path of a module, such as "layer3.1": the last feature map that it made. None: the last one of the
+                model that has places, which enters the final pooling.
+            allow_empty: give zeros for an image in which no place speaks for the target, where others may have some.
+        Returns:
+            (batch, 1, places of the feature map), 0 or more.
+        Raises:
+            JumokError: no such feature map; it has no places, or none of the image; no gradient reaches it; or no place
+                of some image speaks for the target.
+        """
+        path, found = self._feature_map(layer)
+        need_gradient(target)
+        heat = grad_cam(target, found.usable(path), path, allow_empty=allow_empty)
+        keys = Patches(found.rows, found.columns)
+        return AttentionMap(heat[:, None], One("image"), keys, ("batch",), Scale.RELEVANCE, f"grad-cam({path})")
+
+    def channel(self, number: int, layer: str | None = None) -> AttentionMap:
+        """One channel of a feature map, laid over the image: what that channel answers to.
+
+        Args:
+            number: of the channel.
+            layer: as for `grad_cam`; the path of a gate gives the map after it.
+        Returns:
+            (batch, 1, places of the feature map), any sign.
+        Raises:
+            JumokError: as `grad_cam`, or no such channel.
+        """
+        path, found = self._feature_map(layer)
+        values, keys = channel(found, path, number)
+        return AttentionMap(values[:, None], One("image"), keys, ("batch",), Scale.SCORE, f"channel {number} of {path}")
+
+    def feature_map(self) -> str:
+        """The module that made the last feature map with places, which `grad_cam` reads.
+
+        Raises:
+            JumokError: there is none, or the model went on from it with tokens.
+        """
+        return self._feature_map(None)[0]
+
+    def _feature_map(self, layer: str | None) -> tuple[str, Mapped]:
+        return choose(self._maps, self._calls, layer)
+
+    def _through(self, row: Tensor, axis: Axis, label: str, method: str, scale: Scale) -> AttentionMap:
+        return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), scale, f"{method}({label})")
+
+    @cached_property
+    def _chain(self) -> tuple[list[Attended], Axis]:
+        return one_stream(self._named, self._axes)
+
+    @property
+    def _named(self) -> list[tuple[str, Call]]:
+        return list(zip(self.names, self._calls, strict=True))
+
+
+def _need_ids(output: Tensor) -> None:
+    if not isinstance(output, Tensor):
+        hint = ": give its .sequences" if hasattr(output, "sequences") else ""
+        raise JumokError(f"the output is a tensor of token ids, got {type(output).__name__}{hint}")
+    shape = tuple(output.shape)
+    if output.is_floating_point() or output.dim() != 2 or shape[0] < 1 or shape[1] < 2:
+        raise JumokError(
+            f"the output is (batch, tokens) of ids, the start token and at least one more, got {output.dtype} of shape "
+            f"{shape}"
+        )

@@ -1,0 +1,175 @@
+"""Which attention calls of a forward pass belong together: one stream of tokens, or two that look at each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from jumok.attention import Axis
+from jumok.attention.attended import Attended
+from jumok.attribution.bimodal_relevance import PLACES, WORDS, Look
+from jumok.errors import JumokError, suggest
+from jumok.watching.call_axes import CallAxes
+from jumok.watching.calls import Call
+
+Named = Sequence[tuple[str, Call]]
+Streams = Mapping[str, str | None]
+"""Who looks at whom, by name of the call or beginning of its path, `*` standing for anything; the first that fits."""
+
+SIDES = {"words": (WORDS, WORDS), "places": (PLACES, PLACES)}
+SIDES |= {"words->places": (WORDS, PLACES), "places->words": (PLACES, WORDS)}
+EXAMPLE = 'streams={"reader": "words", "eye": "places", "fusion.*.cross": "words->places"}'
+
+
+class TwoStreams(NamedTuple):
+    """The calls between words and places, and what these stand for."""
+
+    looks: list[Look]
+    words: Axis
+    places: Axis
+
+
+def one_stream(named: Named, axes: CallAxes) -> tuple[list[Attended], Axis]:
+    """The self-attention layers of one forward pass, which all have the same tokens.
+
+    Raises:
+        JumokError: nothing was seen, several passes, windows, or not one chain.
+    """
+    named = _of_one_pass(named, axes)
+    sizes = {name: call.attended.shape[2:] for name, call in named}
+    if len(set(sizes.values())) > 1 or any(queries != keys for queries, keys in sizes.values()):
+        raise JumokError(
+            f"these calls are not one chain of self-attention over the same tokens ({_listed(named)}): choose a part "
+            "with seen.only(prefix), read single maps with seen[name], or follow two streams with "
+            "seen.bimodal_relevance; call model.eval() if it is in training mode, where it may compute only some of "
+            "the tokens"
+        )
+    return [call.attended for _, call in named], axes.of(named[0][1])[0]
+
+
+def two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> TwoStreams:
+    """The calls of one forward pass in which words and places look at themselves and at each other.
+
+    Args:
+        named: the calls with their names, in the order in which they ran.
+        axes: finds what the tokens stand for.
+        streams: who looks at whom, as "words", "places", "words->places" or "places->words"; None as a value leaves
+            calls out. Without it the streams are told by their numbers of tokens: the words are those that look
+            across first.
+    Raises:
+        JumokError: nothing was seen, several passes, windows, batches that differ, or no two streams to be told.
+    """
+    named = _of_one_pass(named, axes)
+    looks = _by_size(named) if streams is None else _by_name(named, streams)
+    counts = _counts(looks)
+    batches = sorted({call.attended.shape[0] for _, call in looks.values()})
+    if len(batches) > 1:
+        raise JumokError(
+            f"the calls have batches of {' and '.join(map(str, batches))}, and relevance follows pairs of an image and "
+            "a text: repeat the image for each text before it enters the model"
+        )
+    side = next((call for look, call in looks.values() if look.looking == PLACES), None)
+    seen_from = side or next(call for look, call in looks.values() if look.seen == PLACES)
+    return TwoStreams(
+        [look for look, _ in looks.values()], axes.words(counts[WORDS]), axes.places(seen_from, counts[PLACES])
+    )
+
+
+def nothing_seen() -> JumokError:
+    """What to say where no call was seen."""
+    return JumokError(
+        "no attention call was seen in the `with` block: run the model inside it; attention by flex_attention, "
+        "xFormers, flash-attn or a kernel of its own hides its weights: choose the model's `sdpa` or `eager` attention"
+    )
+
+
+def _of_one_pass(named: Named, axes: CallAxes) -> Named:
+    """The calls between tokens, checked."""
+    named = [(name, call) for name, call in named if call.axes is None]
+    if not named:
+        raise nothing_seen()
+    passes = len({call.run for _, call in named})
+    if passes > 1:
+        raise JumokError(
+            f"the model ran {passes} times in the block, and a chain is of one pass: choose with seen.passes[number]"
+        )
+    windowed = next((call for _, call in named if "window" in axes.lead(call)), None)
+    if windowed is not None:
+        raise JumokError(
+            f"{windowed.module} attends inside {windowed.attended.shape[0]} windows, each with tokens of its own, "
+            "and a chain over windows is not supported: read the maps of single windows with seen[name]"
+        )
+    return named
+
+
+_Looks = dict[str, tuple[Look, Call]]
+
+
+def _by_size(named: Named) -> _Looks:
+    """Tell the streams by their numbers of tokens."""
+    across = next((call.attended.shape[2:] for _, call in named if len(set(call.attended.shape[2:])) == 2), None)
+    if across is None:
+        raise JumokError(
+            f"no two streams of different sizes were seen ({_listed(named)}): follow one stream with seen.relevance, "
+            f"or say which calls are whose, as in {EXAMPLE}"
+        )
+    if any(set(call.attended.shape[2:]) - set(across) for _, call in named):
+        raise JumokError(
+            f"more than two streams were seen, by their sizes ({_listed(named)}): say which calls are whose, or None "
+            f"for those to leave out, as in {EXAMPLE}"
+        )
+    return {
+        name: (Look(call.attended, *(across.index(count) for count in call.attended.shape[2:])), call)
+        for name, call in named
+    }
+
+
+def _by_name(named: Named, streams: Streams) -> _Looks:
+    """Tell the streams by what the user said."""
+    for said in streams.values():
+        if said is not None and said not in SIDES:
+            raise JumokError(f"no stream {said!r}: {suggest(said, SIDES)}")
+    looks = {}
+    for name, call in named:
+        said = _side(name, streams)
+        if said is not None:
+            looks[name] = (Look(call.attended, *SIDES[said]), call)
+    return looks
+
+
+def _side(name: str, streams: Streams) -> str | None:
+    for pattern, side in streams.items():
+        if fnmatchcase(name, pattern) or fnmatchcase(name, pattern.rstrip(".") + ".*"):
+            return side
+    raise JumokError(f"{name} is of no stream that was said ({', '.join(streams)}): add it, or give it None")
+
+
+def _counts(looks: _Looks) -> dict[int, int]:
+    """How many words and how many places there are, the same in all calls."""
+    if not any(look.looking == WORDS and look.is_cross for look, _ in looks.values()):
+        raise JumokError(f"words look at places in none of the calls ({_listed_looks(looks)}): nothing to follow")
+    found: dict[int, set[int]] = {WORDS: set(), PLACES: set()}
+    for look, call in looks.values():
+        found[look.looking].add(call.attended.shape[2])
+        found[look.seen].add(call.attended.shape[3])
+    if any(len(counts) > 1 for counts in found.values()):
+        raise JumokError(
+            f"each stream has the same tokens in all calls, got {_numbers(found[WORDS])} words and "
+            f"{_numbers(found[PLACES])} places ({_listed_looks(looks)}): say which calls are whose, as in {EXAMPLE}"
+        )
+    return {stream: counts.pop() for stream, counts in found.items()}
+
+
+def _numbers(counts: set[int]) -> str:
+    return " or ".join(map(str, sorted(counts)))
+
+
+def _listed_looks(looks: _Looks) -> str:
+    return _listed([(name, call) for name, (_, call) in looks.items()]) or "none was chosen"
+
+
+def _listed(named: Named) -> str:
+    """The first few calls with their sizes, for an error's one line."""
+    shown = [f"{name} {call.attended.shape[2]} x {call.attended.shape[3]}" for name, call in named[:6]]
+    return ", ".join([*shown, "..."] if len(named) > 6 else shown)

@@ -1,0 +1,337 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from jumok.data.images.reading import MAX_PIXELS, open_image, read_image, resize
+from jumok.errors import JumokError
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+QUARTERS = np.array([[RED, GREEN, GREEN], [BLUE, WHITE, RED]], np.uint8)  # 2 rows of 3, no symmetry
+
+
+def pixels(array):
+    return torch.from_numpy(np.ascontiguousarray(np.asarray(array, np.uint8).transpose(2, 0, 1)))
+
+
+def grey(array):
+    return pixels(np.repeat(np.asarray(array, np.uint8)[..., None], 3, 2))
+
+
+def picture(seed=0, height=40, width=56):
+    noise = np.random.default_rng(seed).normal(0, 20, (height, width, 3))
+    return (np.linspace(30, 220, width)[None, :, None] + noise).clip(0, 255).astype(np.uint8)
+
+
+def encoded(array, form, **options):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width, height, depth, colour, rows):
+    """A PNG file put together by hand, for kinds that Pillow cannot write."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def read_bytes(folder, content, name="x.png"):
+    path = folder / name
+    path.write_bytes(content)
+    return read_image(path)
+
+
+# -- formats and modes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("form", "options"), [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("WEBP", {"lossless": True})])
+def test_lossless_formats_give_the_very_pixels(tmp_path, form, options):
+    array = picture()
+    assert torch.equal(read_bytes(tmp_path, encoded(array, form, **options)), pixels(array))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+def test_lossy_formats_come_close(tmp_path, form):
+    array = np.full((16, 24, 3), (200, 30, 90), np.uint8)
+    got = read_bytes(tmp_path, encoded(array, form, quality=95))
+    assert got.shape == (3, 16, 24)
+    assert got.dtype == torch.uint8
+    assert (got.int() - pixels(array).int()).abs().max() <= 4
+
+
+def test_the_content_decides_the_format_not_the_name(tmp_path):
+    assert read_bytes(tmp_path, encoded(picture(), "JPEG"), "x.png").shape == (3, 40, 56)
+
+
+def test_grey_becomes_three_equal_channels(tmp_path):
+    values = picture()[..., 0]
+    assert torch.equal(read_bytes(tmp_path, encoded(values, "PNG")), grey(values))
+
+
+def test_one_bit_becomes_black_and_white(tmp_path):
+    Image.fromarray(np.array([[True, False, True]])).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png")[0].tolist() == [[255, 0, 255]]
+
+
+def test_a_palette_becomes_its_colours(tmp_path):
+    Image.fromarray(QUARTERS).quantize(4, dither=Image.Dither.NONE).save(tmp_path / "x.png")
+    assert torch.equal(read_image(tmp_path / "x.png"), pixels(QUARTERS))
+
+
+def test_transparent_parts_are_laid_over_white(tmp_path):
+    array = np.array([[(255, 0, 0, 255), (255, 0, 0, 0), (0, 0, 0, 128)]], np.uint8)
+    got = read_bytes(tmp_path, encoded(array, "PNG"))
+    assert got.permute(1, 2, 0).tolist() == [[[255, 0, 0], [255, 255, 255], [127, 127, 127]]]
+
+
+def test_grey_with_alpha_is_laid_over_white(tmp_path):
+    Image.fromarray(np.array([[(10, 255), (10, 0)]], np.uint8), "LA").save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png")[1].tolist() == [[10, 255]]
+
+
+def test_a_transparent_palette_entry_and_a_transparent_colour_become_white(tmp_path):
+    Image.fromarray(QUARTERS).quantize(4).save(tmp_path / "p.png", transparency=bytes([0, 0, 0, 0]))
+    assert (read_image(tmp_path / "p.png") == 255).all()
+    Image.fromarray(QUARTERS).save(tmp_path / "c.png", transparency=RED)
+    assert read_image(tmp_path / "c.png").permute(1, 2, 0)[0, 0].tolist() == list(WHITE)
+    Image.fromarray(np.array([[7, 8]], np.uint8)).save(tmp_path / "g.png", transparency=7)
+    assert read_image(tmp_path / "g.png")[0].tolist() == [[255, 8]]
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif"])
+def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path, name):
+    values = np.array([[0, 128, 257, 129, 40_000, 65_535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / name)
+    assert read_image(tmp_path / name)[2].tolist() == [[0, 0, 1, 1, 156, 255]]
+
+
+def test_sixteen_bit_grey_of_the_other_byte_order(tmp_path):
+    Image.fromarray(np.array([[0, 65_535, 257 * 90]], ">u2")).save(tmp_path / "x.tif")
+    assert read_image(tmp_path / "x.tif")[0].tolist() == [[0, 255, 90]]
+
+
+def test_sixteen_bit_colour_is_scaled(tmp_path):
+    row = struct.pack(">6H", 257 * 200, 257 * 100, 0, 65_535, 257, 0)
+    got = read_bytes(tmp_path, png(2, 1, 16, 2, [row]))
+    assert got.permute(1, 2, 0).tolist() == [[[200, 100, 0], [255, 1, 0]]]
+
+
+def test_cmyk_becomes_rgb(tmp_path):
+    array = np.zeros((8, 8, 4), np.uint8)
+    array[..., 1:3] = 255  # magenta and yellow ink: red
+    Image.fromarray(array, "CMYK").save(tmp_path / "x.tif")
+    assert read_image(tmp_path / "x.tif")[:, 0, 0].tolist() == list(RED)
+
+
+@pytest.mark.parametrize("values", [np.array([[0.5, 1.0]], np.float32), np.array([[5, 100_000]], np.int32)])
+def test_32_bit_values_are_refused_with_the_way_out(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "x.tif")
+    with pytest.raises(JumokError, match=r"x\.tif: its values are 32-bit.*save as 8-bit or 16-bit"):
+        read_image(tmp_path / "x.tif")
+
+
+def test_of_several_pages_or_frames_the_first_is_taken(tmp_path):
+    first, second = Image.fromarray(QUARTERS), Image.fromarray(255 - QUARTERS)
+    for name in ("x.tif", "x.png"):
+        first.save(tmp_path / name, save_all=True, append_images=[second])
+        assert torch.equal(read_image(tmp_path / name), pixels(QUARTERS))
+    first.save(tmp_path / "x.webp", save_all=True, append_images=[second], lossless=True)
+    assert torch.equal(read_image(tmp_path / "x.webp"), pixels(QUARTERS))
+
+
+# -- orientation --------------------------------------------------------------------------------
+
+STORED = {  # how a picture is stored that a viewer must turn so
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+def test_exif_orientation_is_applied(tmp_path, form, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.ascontiguousarray(STORED[orientation](QUARTERS))
+    options = {"lossless": True} if form == "WEBP" else {}
+    assert torch.equal(read_bytes(tmp_path, encoded(stored, form, exif=exif, **options)), pixels(QUARTERS))
+
+
+def test_exif_orientation_of_a_jpeg_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = np.repeat(np.repeat(QUARTERS, 16, 0), 16, 1)
+    got = read_bytes(tmp_path, encoded(np.rot90(upright, 1).copy(), "JPEG", exif=exif, quality=95), "x.jpg")
+    assert got.shape == (3, 32, 48)
+    assert (got[:, 8, 8].int() - torch.tensor(RED)).abs().max() < 30
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"Exif\0\0", b"rubbish" * 9, b"Exif\0\0II*\0\xff\xff\xff\xff"]
+)
+def test_damaged_exif_does_not_lose_the_picture(tmp_path, exif):
+    array = picture()
+    assert torch.equal(read_bytes(tmp_path, encoded(array, "PNG", exif=exif)), pixels(array))
+
+
+# -- bad files ----------------------------------------------------------------------------------
+
+
+def refused(folder, content, name="x.png"):
+    with pytest.raises(JumokError) as caught:
+        read_bytes(folder, content, name)
+    message = str(caught.value)
+    assert str(folder / name) in message
+    assert "\n" not in message
+    return message
+
+
+def test_an_empty_file_is_named(tmp_path):
+    assert "it is empty (0 bytes)" in refused(tmp_path, b"")
+
+
+@pytest.mark.parametrize(
+    "content", [b"just some words\n", b"GIF89a" + bytes(40), b"%!PS-Adobe-3.0 EPSF-3.0\n", bytes(500)]
+)
+def test_what_is_no_picture_of_the_known_formats_is_named(tmp_path, content):
+    assert "not a PNG, JPEG, WebP, BMP or TIFF image" in refused(tmp_path, content)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(JumokError, match=r"none\.png: No such file"):
+        read_image(tmp_path / "none.png")
+    with pytest.raises(JumokError, match="Is a directory"):
+        read_image(tmp_path)
+
+
+KINDS = {
+    "png": ("PNG", {}),
+    "jpg": ("JPEG", {}),
+    "progressive.jpg": ("JPEG", {"progressive": True}),
+    "webp": ("WEBP", {}),
+    "lossless.webp": ("WEBP", {"lossless": True}),
+    "bmp": ("BMP", {}),
+    "tif": ("TIFF", {}),
+    "lzw.tif": ("TIFF", {"compression": "tiff_lzw"}),
+    "deflate.tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_truncated_file_is_never_a_half_grey_picture(tmp_path, kind):
+    form, options = KINDS[kind]
+    whole = encoded(picture(), form, **options)
+    right = read_bytes(tmp_path, whole, f"x.{kind}")
+    refusals = 0
+    for length in [*range(1, len(whole), len(whole) // 40), *range(len(whole) - 12, len(whole))]:
+        try:
+            got = read_bytes(tmp_path, whole[:length], f"x.{kind}")
+        except JumokError:
+            refusals += 1
+        else:  # only what comes after the pixels is missing
+            assert torch.equal(got, right)
+    assert refusals > 30
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "progressive.jpg"])
+def test_a_file_filled_up_with_zeros_is_refused(tmp_path, kind):
+    form, options = KINDS[kind]
+    whole = encoded(picture(), form, **options)
+    half = len(whole) // 2
+    assert "end is missing" in refused(tmp_path, whole[:half] + bytes(len(whole) - half))
+    assert torch.equal(read_bytes(tmp_path, whole + bytes(3000)), read_bytes(tmp_path, whole))
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: pytest.fail("decoded"))
+    just_over = png(10_000, MAX_PIXELS // 10_000 + 1, 8, 2, [b""])
+    assert f"more than the {MAX_PIXELS} allowed" in refused(tmp_path, just_over)
+    for width, height in ((50_000, 50_000), (2**31 - 1, 2**31 - 1)):  # Pillow's own alarm
+        assert f"more than the {MAX_PIXELS}" in refused(tmp_path, png(width, height, 8, 2, [b""]))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_size_at_which_pillow_warns_is_refused_also_where_warnings_are_errors(tmp_path):
+    assert f"more than the {MAX_PIXELS}" in refused(tmp_path, png(10_000, 10_000, 8, 2, [b""]))
+
+
+def test_the_limit_on_pixels_can_be_chosen(tmp_path):
+    (tmp_path / "x.png").write_bytes(encoded(picture(), "PNG"))
+    assert open_image(tmp_path / "x.png", max_pixels=40 * 56).size == (56, 40)
+    with pytest.raises(JumokError, match="56 x 40 pixels are more than the 2239 allowed"):
+        open_image(tmp_path / "x.png", max_pixels=40 * 56 - 1)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(KINDS)), st.data())
+def test_whatever_the_bytes_the_answer_is_a_picture_or_a_clear_error(tmp_path_factory, kind, data):
+    form, options = KINDS[kind]
+    content = bytearray(encoded(picture(height=8, width=8), form, **options))
+    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=8)):
+        content[place] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged"
+    path.write_bytes(content)
+    try:
+        got, message = read_image(path), ""
+    except JumokError as error:
+        got, message = None, str(error)
+    assert str(path) in message if got is None else (got.dtype == torch.uint8 and got.shape[0] == 3)
+
+
+# -- sizes --------------------------------------------------------------------------------------
+
+
+def test_open_image_gives_a_plain_rgb_image(tmp_path):
+    (tmp_path / "x.png").write_bytes(encoded(picture()[..., 0], "PNG"))
+    image = open_image(str(tmp_path / "x.png"))
+    assert (image.mode, image.size) == ("RGB", (56, 40))
+
+
+def test_resize_smooths_so_that_no_pixel_is_skipped():
+    stripes = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    stripes[:, :, ::2] = 255
+    small = resize(stripes, 8, 8)
+    assert small.shape == (3, 8, 8)
+    assert (small[:, :, 1:-1].int() - 127).abs().max() <= 3  # plain sampling would give 0 or 255
+
+
+def test_resize_stretches_to_fit_and_keeps_a_flat_picture():
+    flat = torch.tensor([10, 200, 77], dtype=torch.uint8)[:, None, None].expand(3, 20, 90)
+    assert torch.equal(resize(flat, 33, 12), flat[:, :1, :1].expand(3, 33, 12))
+
+
+def test_resize_to_the_same_size_changes_nothing():
+    image = pixels(picture())
+    assert resize(image, 40, 56) is image
+
+
+@pytest.mark.parametrize("size", [(40, 56), (17, 90), (100, 9), (1, 1)])
+def test_reading_at_a_size_equals_reading_and_resizing(tmp_path, size):
+    (tmp_path / "x.png").write_bytes(encoded(picture(), "PNG"))
+    assert torch.equal(read_image(tmp_path / "x.png", size), resize(read_image(tmp_path / "x.png"), *size))
+
+
+def test_resize_refuses_what_is_no_picture():
+    with pytest.raises(JumokError, match=r"\(3, height, width\) uint8 picture, got \(4, 4\) torch.float32"):
+        resize(torch.zeros(4, 4), 2, 2)
+    with pytest.raises(JumokError, match="at least 1 pixel, got 0 x 5"):
+        resize(pixels(QUARTERS), 0, 5)

@@ -1,0 +1,422 @@
+"""Files of questions: every form they come in, what is left out and told, and what is wrong with them in one line."""
+
+import gzip
+import json
+import random
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jumok.data.questions import files as question_files
+from jumok.data.questions import question_set
+from jumok.data.questions.parts import read_question_parts
+from jumok.data.questions.question_set import QuestionSet, answer_form, read_questions, soft_scores, split_questions
+from jumok.data.texts.vocabulary_builder import build_vocabulary
+from jumok.errors import JumokError
+
+HEAD = "image,question,answer\n"
+NFD = unicodedata.normalize("NFD", "원은 무슨 색인가요?")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of images; only their names are looked at here."""
+    for name in ("a.png", "b.png", "deep/a.png", "COCO_val2014_000000000012.jpg"):
+        write(tmp_path / "images" / name, "")
+    return tmp_path / "images"
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def rows(found):
+    names = [found.image_of(number).name for number in range(len(found))]
+    return list(zip(names, found.questions, found.answers, strict=True))
+
+
+def many(count, each=3):
+    """Questions about so many images."""
+    from pathlib import Path
+
+    total = count * each
+    return QuestionSet(
+        tuple(Path(f"images/{number}.png") for number in range(count)),
+        tuple(number // each for number in range(total)),
+        tuple(f"what is {number}?" for number in range(total)),
+        tuple((str(number),) for number in range(total)),
+        ("",) * total,
+        ("",) * total,
+    )
+
+
+# -- reading ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["q.csv", "q.tsv", "q.jsonl", "Q.CSV"])
+def test_every_kind_of_table_says_the_same(tmp_path, images, name):
+    kind = name[-3:].lower()
+    table = [["image", "question", "kind", "answer", "mask", "more"]]
+    table += [["a.png", "What, really?", "colour", "Red", "m/1.png", "-"]]
+    table += [["deep/a.png", "그것은 무엇?", "", "공", "", "-"]]
+    if kind == "onl"[-3:] or name.endswith("jsonl"):
+        text = "".join(json.dumps(dict(zip(table[0], row, strict=True))) + "\n\n" for row in table[1:])
+    else:
+        part = "," if kind == "csv" else "\t"
+        text = "".join(part.join(f'"{cell}"' for cell in row) + "\r\n" for row in table)
+    for content in (text.encode(), b"\xef\xbb\xbf" + text.encode(), gzip.compress(text.encode())):
+        found = read_questions([write(tmp_path / name, content)], images)
+        assert rows(found) == [("a.png", "what, really?", ("red",)), ("a.png", "그것은 무엇?", ("공",))]
+        assert found.images == (images / "a.png", images / "deep" / "a.png")
+        assert (found.kinds, found.masks) == (("colour", ""), ("m/1.png", ""))
+        assert (found.files, found.skipped, found.notes) == ((tmp_path / name,), {}, ())
+
+
+def test_several_files_are_one_set_and_each_image_stands_in_it_once(tmp_path, images):
+    first = write(tmp_path / "1.csv", HEAD + "a.png,one?,1\nb.png,two?,2\n")
+    second = write(tmp_path / "2.jsonl", '{"image": "a.png", "question": "three?", "answer": 3}\n')
+    found = read_questions([first, second], images)
+    assert rows(found) == [("a.png", "one?", ("1",)), ("b.png", "two?", ("2",)), ("a.png", "three?", ("3",))]
+    assert found.of == (0, 1, 0)
+
+
+def test_quotes_hold_commas_quotes_and_line_breaks(tmp_path, images):
+    text = HEAD + 'a.png,"What says ""stop"", the\nsign?","yes, it\ndoes"\n'
+    assert rows(read_questions([write(tmp_path / "q.csv", text)], images)) == [
+        ("a.png", 'what says "stop", the sign?', ("yes, it does",))
+    ]
+
+
+def test_case_is_kept_where_it_is_wanted_except_in_answers(tmp_path, images):
+    path = write(tmp_path / "q.csv", HEAD + "a.png,Is it NATO?,Yes\n")
+    assert rows(read_questions([path], images, lowercase=False)) == [("a.png", "Is it NATO?", ("yes",))]
+
+
+def test_several_answers(tmp_path, images):
+    table = write(tmp_path / "q.csv", "image,question,answers\na.png,which?,Red | dark red||red\n")
+    lines = [
+        {"image": "a.png", "question": "which?", "answer": ["Red", "dark red", None, " ", "red"]},
+        {
+            "image": "a.png",
+            "question": "which?",
+            "answers": [{"answer": "Red"}, {"answer": "dark red"}, {"a": 1}, "red"],
+        },
+        {"image": "a.png", "question": "which?", "answers": "Red | dark red||red"},
+    ]
+    keyed = write(tmp_path / "q.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    for _, _, answers in rows(read_questions([table, keyed], images)):
+        assert answers == ("red", "dark red", "red")
+
+
+def test_decomposed_hangul_is_the_same_question_answer_and_image(tmp_path, images):
+    """As files made on a Mac have it: the name of the image on disk may be either."""
+    composed, apart = "한.png", unicodedata.normalize("NFD", "둘.png")
+    for name in (composed, apart):
+        write(images / name, "")
+    text = HEAD + f"{unicodedata.normalize('NFD', composed)},{NFD},{unicodedata.normalize('NFD', '빨강')}\n"
+    text += f"{apart},{NFD},빨강\n"
+    found = read_questions([write(tmp_path / "q.csv", text)], images)
+    assert [answers for _, _, answers in rows(found)] == [("빨강",)] * 2
+    assert found.images == (images / composed, images / apart)
+    words = build_vocabulary("words", found.questions)[0]
+    assert words.encode(NFD) == words.encode("원은 무슨 색인가요?") == words.encode(found.questions[0])
+
+
+def vqa(folder, questions=None, annotations=None, **more):
+    asked = {"questions": questions or [], "data_subtype": "val2014", **more}
+    noted = {"annotations": annotations or [], "data_subtype": "val2014"}
+    return [write(folder / "q.json", json.dumps(asked)), write(folder / "n.json", json.dumps(noted))]
+
+
+def test_the_two_files_of_vqa(tmp_path, images):
+    given = ["red"] * 6 + ["dark red"] * 3 + ["2"]
+    answers = [{"answer": text, "answer_confidence": "yes", "answer_id": i} for i, text in enumerate(given, 1)]
+    asked = [{"image_id": 12, "question": "What color?", "question_id": 12001}]
+    asked += [{"image_id": 12, "question": "How many?", "question_id": 12002}]
+    asked += [{"image_id": 12, "question": "Nobody said?", "question_id": 12003}]
+    asked += [{"image_id": 13, "question": "Not here?", "question_id": 13001}]
+    notes = [
+        {"question_id": 13001, "image_id": 13, "multiple_choice_answer": "no"},
+        {"question_id": 12002, "image_id": 12, "multiple_choice_answer": "Two", "question_type": "how many"},
+        {"question_id": 12001, "image_id": 12, "answers": answers, "multiple_choice_answer": "red"},
+    ]
+    files = vqa(tmp_path, asked, notes)
+    found = read_questions(files, images)
+    assert rows(found) == [
+        ("COCO_val2014_000000000012.jpg", "what color?", (*["red"] * 6, *["dark red"] * 3, "2")),
+        ("COCO_val2014_000000000012.jpg", "how many?", ("2",)),
+    ]
+    assert found.kinds == ("", "how many")
+    assert found.skipped == {"no answer": 1, "no image": 1}
+    assert found.notes == (f"not in {images}: COCO_val2014_000000000013.jpg",)
+    assert rows(read_questions(files[::-1], images)) == rows(found)
+    marked = [write(path, b"\xef\xbb\xbf" + path.read_bytes()) for path in files]
+    assert rows(read_questions(marked, images)) == rows(found)
+
+
+# -- what is left out ---------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_counted_and_named(tmp_path, images):
+    text = HEAD + "a.png,one?,1\na.png, \u3000,1\na.png,two?, \na.png,,\n"
+    text += "".join(f"no{number}.png,{word}?,1\n" for number in range(5) for word in ("x", "y"))
+    found = read_questions([write(tmp_path / "q.csv", text)], images)
+    assert rows(found) == [("a.png", "one?", ("1",))]
+    assert found.skipped == {"no question": 2, "no answer": 1, "no image": 10}
+    assert found.notes == (f"not in {images}: no0.png, no1.png, no2.png and 2 more",)
+
+
+def test_what_json_calls_nothing_is_nothing(tmp_path, images):
+    lines = [{"image": "a.png", "question": None, "answer": "x"}, {"image": "a.png", "question": "x?", "answer": None}]
+    lines += [{"image": None, "question": "x?", "answer": 1}, {"image": "a.png", "question": "x?", "answer": 0}]
+    found = read_questions([write(tmp_path / "q.jsonl", "".join(json.dumps(line) + "\n" for line in lines))], images)
+    assert rows(found) == [("a.png", "x?", ("0",))]
+    assert found.skipped == {"no question": 1, "no answer": 1, "no image": 1}
+
+
+@pytest.mark.parametrize("name", ["../a.png", "/etc/passwd", "deep/../../a.png", "C:/a.png", "..\\a.png"])
+def test_an_image_stays_in_its_folder(tmp_path, images, name):
+    path = write(tmp_path / "q.csv", HEAD + f"a.png,one?,1\n{name},two?,2\n")
+    if "\\" in name:  # on this system a name like any other
+        assert read_questions([path], images).skipped == {"no image": 1}
+        return
+    with pytest.raises(JumokError, match="leads out of"):
+        read_questions([path], images)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000 + ".png", "a\\u0000.png", "\\ud800.png", "deep", "."])
+def test_names_that_no_image_can_have_are_missing_images(tmp_path, images, name):
+    lines = '{"image": "a.png", "question": "one?", "answer": "1"}\n'
+    lines += f'{{"image": "{name}", "question": "two?", "answer": "2"}}\n'
+    found = read_questions([write(tmp_path / "q.jsonl", lines)], images)
+    assert found.skipped == {"no image": 1}
+    assert all(len(note.encode()) < 1000 for note in found.notes)
+
+
+def test_what_no_file_can_hold_does_not_come_in_by_json(tmp_path, images):
+    line = '{"image": "a.png", "question": "\\ud800?", "answer": "\\udc00x", "kind": "\\ud800", "mask": "\\ud800"}'
+    found = read_questions([write(tmp_path / "q.jsonl", line)], images)
+    for text in (*found.questions, *found.answers[0], *found.kinds, *found.masks):
+        text.encode()
+
+
+# -- what is wrong is one line ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("q.csv", "", "lacks the column 'image': wanted image, question and answer, got nothing"),
+        ("q.csv", "question,answer\nx,y\n", "lacks the column 'image'"),
+        ("q.csv", "image,answer\nx,y\n", "lacks the column 'question'"),
+        ("q.csv", "image,question\nx,y\n", "lacks the column 'answer'"),
+        ("q.csv", "image,question,answer,image\na,b,c,d\n", "two columns 'image'"),
+        ("q.csv", HEAD + "a.png,x?,1\na.png,x, y?,1\n", "line 3: 4 cells for 3 columns; put quotes around"),
+        ("q.csv", HEAD + "a.png,x?\n", "line 2: 2 cells for 3 columns"),
+        ("q.csv", HEAD + 'a.png,"x?,1\n', "not a proper table"),
+        ("q.csv", HEAD + 'a.png,"x"?,1\n', "not a proper table"),
+        ("q.csv", HEAD.encode() + b"a.png,\xff?,1\n", "line 2: byte 0xff is not valid UTF-8"),
+        ("q.csv", (HEAD + "a.png,x?,1\n").encode("utf-16"), "not valid UTF-8|zero byte"),
+        ("q.csv", HEAD, "no question with an answer and an image in .*it is empty"),
+        ("q.csv", HEAD + "a.png,,1\n", "1 no question"),
+        ("q.csv", HEAD + "no.png,x?,1\n", "1 no image.*is .*images the folder that 'no.png' lies in"),
+        ("q.csv", HEAD + "a.png," + "x" * (1 << 20) + ",1\n", "longer than 1024 KiB"),
+        ("q.csv", HEAD + 'a.png,"' + "x\n" * (1 << 20) + '",1\n', "field larger than field limit"),
+        ("q.csv", None, "no such file"),
+        ("q.json", None, "no such file"),
+        ("q.xlsx", "PK", r"questions are .csv, .tsv, .jsonl or .json files"),
+        ("q.jsonl", "{]\n", "line 1: not JSON"),
+        ("q.jsonl", "\n[1]\n", "line 2: wanted keys and values"),
+        ("q.jsonl", '{"image": "a.png", "question": "x?"}', "line 1.* lacks the column 'answer'"),
+        ("q.jsonl", "[" * 100_000, "line 1: not JSON"),
+        ("q.jsonl", '{"image": ' + "1" * 5000 + "}", "line 1: not JSON"),
+        ("q.json", "{}", "VQA is two JSON files"),
+        ("q.json", "[]", "holds no 'questions'"),
+        ("q.json", b"\xff\xfe", "is not JSON"),
+        ("q.json", "[" * 100_000, "is not JSON"),
+        ("q.json", "1" * 5000, "is not JSON"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file(tmp_path, images, name, content, message):
+    path = tmp_path / name
+    if content is not None:
+        write(path, content)
+    with pytest.raises(JumokError, match=message) as told:
+        read_questions([path], images)
+    assert str(path) in str(told.value)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("questions", "annotations"),
+    [
+        ([{"question_id": 1, "image_id": 12}], []),
+        ([{"question_id": 1, "question": "x?"}], []),
+        ([{"question_id": [1], "question": "x?", "image_id": 12}], []),
+        ([{"question_id": 1, "question": "x?", "image_id": "one"}], []),
+        ([{"question_id": 1, "question": "x?", "image_id": float("inf")}], []),
+        ([{"question_id": 1, "question": "x?", "image_id": float("nan")}], []),
+        ([17], []),
+        ([{"question_id": 1, "question": "x?", "image_id": 12}], [17]),
+        ([{"question_id": 1, "question": "x?", "image_id": 12}], [{}]),
+    ],
+)
+def test_json_that_is_not_of_vqa_s_form(tmp_path, images, questions, annotations):
+    with pytest.raises(JumokError, match=r"is not of VQA's form|no question with an answer") as told:
+        read_questions(vqa(tmp_path, questions, annotations), images)
+    assert "\n" not in str(told.value)
+
+
+def test_vqa_is_two_files_that_differ(tmp_path, images):
+    asked, noted = vqa(tmp_path, [{"question_id": 1}], [{"question_id": 1}])
+    for files in ([asked], [asked, asked], [noted, noted], [asked, noted, asked], [asked, tmp_path / "no.csv"]):
+        with pytest.raises(JumokError, match=r"VQA is two JSON files|is not JSON|no such file"):
+            read_questions(files, images)
+
+
+def test_no_file_no_folder_and_too_much(tmp_path, images, monkeypatch):
+    path = write(tmp_path / "q.csv", HEAD + "a.png,x?,1\n" * 3)
+    with pytest.raises(JumokError, match="no file of questions"):
+        read_questions([], images)
+    with pytest.raises(JumokError, match=r"no folder of images at .*none: give it by --images"):
+        read_questions([path], tmp_path / "none")
+    monkeypatch.setattr(question_set, "MOST_QUESTIONS", 2)
+    with pytest.raises(JumokError, match="more than 2 questions"):
+        read_questions([path], images)
+    monkeypatch.setattr(question_files, "MOST_JSON", 2)
+    with pytest.raises(JumokError, match="is larger than"):
+        read_questions(vqa(tmp_path), images)
+
+
+# -- answers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("  The  Red ball. ", "red ball"), ("two", "2"), ("None", "0"), ("TEN", "10"), ("네!", "네"), ("A", "a"),
+        ("the", "the"), ("an apple", "apple"), ("?", "?"), ("...", "..."), ("3.5", "3.5"), ("yes。", "yes"), ("", ""),
+        ("theatre", "theatre"), ("someone", "someone"), (unicodedata.normalize("NFD", "빨강"), "빨강"),
+    ],
+)  # fmt: skip
+def test_the_form_of_an_answer(text, form):
+    assert answer_form(text) == form
+    assert answer_form(form) == form
+
+
+def official(answers, said):
+    """As VQA's own evaluation: for each of the people, the others are asked; 3 of them who said it are enough."""
+    scores = []
+    for left_out in range(len(answers)):
+        others = [answer for place, answer in enumerate(answers) if place != left_out]
+        scores.append(min(1.0, sum(answer == said for answer in others) / 3))
+    return sum(scores) / len(scores)
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=10, max_size=10))
+def test_ten_answers_are_scored_as_vqa_does(answers):
+    assert soft_scores(answers) == pytest.approx({said: official(answers, said) for said in set(answers)})
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=6))
+def test_scores_are_shares_and_unanimity_is_right(answers):
+    scores = soft_scores(answers)
+    assert set(scores) == set(answers)
+    assert all(0 <= score <= 1 for score in scores.values())
+    assert soft_scores(["a"] * len(answers)) == {"a": 1.0}
+
+
+# -- parts --------------------------------------------------------------------------------------
+
+
+def test_a_split_parts_images_and_does_not_depend_on_the_order_of_the_rows():
+    whole = many(200)
+    order = random.Random(0).sample(range(len(whole)), len(whole))
+    parts, again = (split_questions(each, parts=("val", "test"), seed=3) for each in (whole, whole.select(order)))
+    assert [len(parts[part].images) for part in ("train", "val", "test")] == [160, 20, 20]
+    assert sum(len(part) for part in parts.values()) == len(whole)
+    for part, found in parts.items():
+        assert set(found.images) == set(again[part].images)
+        assert set(found.questions) == set(again[part].questions)
+        others = {image for other, each in parts.items() if other != part for image in each.images}
+        assert not others & set(found.images)
+        for number in range(len(found)):
+            at = int(found.answers[number][0])
+            assert found.image_of(number) == whole.image_of(at)
+            assert found.questions[number] == whole.questions[at]
+    assert parts == split_questions(whole, parts=("val", "test"), seed=3)
+    assert parts["test"].images != split_questions(whole, parts=("val", "test"), seed=4)["test"].images
+
+
+def test_too_few_images_to_split_and_shares_that_are_none():
+    with pytest.raises(JumokError, match="2 images are too few to keep some for val and test"):
+        split_questions(many(2), parts=("val", "test"))
+    for shares in ((0.5, 0.5, 0.5), (0, 0.5, 0.5), (1.1, -0.1, 0)):
+        with pytest.raises(JumokError, match="sum to 1"):
+            split_questions(many(9), parts=("val", "test"), shares=shares)
+
+
+def of_images(*numbers):
+    return HEAD + "".join(f"{number}.png,what is {number}?,{number}\n" for number in numbers)
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    for number in range(30):
+        write(tmp_path / "images" / f"{number}.png", "")
+    return tmp_path / "images"
+
+
+def test_given_parts_are_taken_whole_and_overlap_is_told(tmp_path, numbered):
+    train, val = write(tmp_path / "a.csv", of_images(*range(20))), write(tmp_path / "b.csv", of_images(18, 19, 20))
+    test = write(tmp_path / "c.csv", of_images(25))
+    parts = read_question_parts([train], numbered, val=[val], test=[test])
+    assert {part: len(found) for part, found in parts.items()} == {"train": 20, "val": 3, "test": 1}
+    assert parts["val"].notes == ("2 of 3 val images are asked about in training too",)
+    assert parts["test"].notes == ()
+    alone = read_question_parts([train], numbered, val=[val])
+    assert alone["val"].questions == parts["val"].questions
+    assert not set(alone["test"].images) & set(alone["train"].images)
+    shared = len(set(alone["train"].images) & set(alone["val"].images))
+    assert alone["val"].notes == (f"{shared} of 3 val images are asked about in training too",)
+
+
+def test_a_folder_of_three_parts(tmp_path, numbered):
+    folder = tmp_path / "parts"
+    write(folder / "train.jsonl", '{"image": "9.png", "question": "x", "answer": "y"}')
+    for part, images in (("train", range(10)), ("val", (10, 11)), ("test", (12,))):
+        write(folder / f"{part}.csv", of_images(*images))
+    parts = read_question_parts([folder], numbered)
+    assert {part: len(found) for part, found in parts.items()} == {"train": 10, "val": 2, "test": 1}
+    other = write(tmp_path / "other.csv", of_images(20, 21, 22))
+    assert len(read_question_parts([folder], numbered, test=[other])["test"]) == 3
+    (folder / "val.csv").unlink()
+    assert len(read_question_parts([folder], numbered)["val"]) == 1
+    with pytest.raises(JumokError, match="holds no questions to train on"):
+        read_question_parts([numbered], numbered)
+
+
+def test_what_is_told_of_a_file_is_told_once(tmp_path, numbered):
+    path = write(tmp_path / "a.csv", of_images(*range(20)) + "no.png,x?,1\n0.png,,1\n")
+    parts = read_question_parts([path], numbered)
+    assert parts["train"].skipped == {"no question": 1, "no image": 1}
+    assert parts["train"].notes
+    assert not any((*parts[part].notes, *parts[part].skipped) for part in ("val", "test"))
+
+
+def test_the_fingerprint_tells_another_set():
+    whole = many(5)
+    assert whole.fingerprint() == many(5).fingerprint()
+    order = list(range(len(whole)))
+    assert whole.select(order).fingerprint() == whole.fingerprint()
+    others = [whole.select(order[1:]), whole.select(order[::-1]), many(6, each=2).select(range(12))]
+    from dataclasses import replace
+
+    others += [replace(whole, questions=("other?", *whole.questions[1:])), replace(whole, of=(1, *whole.of[1:]))]
+    others += [replace(whole, answers=(("0", "0"), *whole.answers[1:]))]
+    assert len({each.fingerprint() for each in (whole, *others)}) == 1 + len(others)

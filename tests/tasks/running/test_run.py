@@ -1,0 +1,124 @@
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from small_runs import Job
+
+import jumok
+from jumok.errors import JumokError
+from jumok.tasks.running.run import Run
+
+
+@pytest.fixture(scope="module")
+def folder(photos, tmp_path_factory):
+    run = Job(photos, tmp_path_factory.mktemp("runs") / "first", epochs=1)
+    run.start()
+    return run.folder
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def test_load_gives_something_ready_to_use(folder, photos):
+    run = jumok.load(str(folder))
+    assert run.classes == ("blue", "red")
+    assert not run.model.training
+    path = next(photos.rglob("*.png"))
+    pixels = run.prepare([path, str(path), Image.open(path)])
+    assert pixels.shape == (3, 3, 16, 16)
+    assert torch.equal(pixels[0], pixels[1])
+    assert torch.equal(pixels[0], pixels[2])
+    probabilities = run.predict(pixels)
+    assert probabilities.shape == (3, 2)
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(3))
+    assert not probabilities.requires_grad
+
+
+def test_preparing_normalises_and_resizes(folder):
+    run = Run.load(folder)
+    grey = torch.full((3, 40, 24), 100, dtype=torch.uint8)
+    pixels = run.prepare([grey])
+    assert pixels.shape == (1, 3, 16, 16)
+    wanted = (100 / 255 - torch.tensor(run.config.found.mean)) / torch.tensor(run.config.found.std)
+    torch.testing.assert_close(pixels[0, :, 5, 5], wanted)
+
+
+def test_the_training_images_come_out_normalised(folder, photos):
+    run = Run.load(folder)
+    pixels = run.prepare(sorted(photos.rglob("*.png")))
+    assert pixels.mean((0, 2, 3)).abs().max() < 0.1
+    assert (pixels.std((0, 2, 3)) - 1).abs().max() < 0.1
+
+
+def test_saved_elsewhere_it_is_the_same(folder, tmp_path, photos):
+    run = Run.load(folder)
+    run.save(tmp_path / "elsewhere")
+    again = Run.load(tmp_path / "elsewhere")
+    pixels = run.prepare(sorted(photos.rglob("*.png"))[:4])
+    assert torch.equal(run.predict(pixels), again.predict(pixels))
+    assert again.config == run.config
+
+
+@pytest.mark.parametrize("images", [[], "one.png", Image.new("RGB", (4, 4))])
+def test_preparing_needs_a_list(folder, images):
+    with pytest.raises(JumokError, match="a list of at least one image"):
+        Run.load(folder).prepare(images)
+
+
+def test_no_run_there_is_said(folder, tmp_path):
+    with pytest.raises(JumokError, match="did you mean 'first'"):
+        Run.load(folder.parent / "frist")
+    with pytest.raises(JumokError, match="no run at"):
+        Run.load(tmp_path / "a" / "b")
+    with pytest.raises(JumokError, match=r"is no run: it has no config\.yaml"):
+        Run.load(tmp_path)
+
+
+def test_a_run_before_its_first_checkpoint_says_how_to_go_on(copy):
+    (copy / "weights.safetensors").unlink()
+    with pytest.raises(JumokError, match=r"has no weights yet: .*--resume"):
+        Run.load(copy)
+
+
+@pytest.mark.parametrize("length", [0, 100, -50])
+def test_cut_weights_are_refused(copy, length):
+    path = copy / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(JumokError, match=r"weights\.safetensors is damaged"):
+        Run.load(copy)
+
+
+def test_foreign_weights_are_refused_by_their_header(copy):
+    save_file({"head.weight": torch.zeros(3)}, copy / "weights.safetensors")
+    with pytest.raises(JumokError, match="do not fit the model"):
+        Run.load(copy)
+
+
+def test_a_pickle_is_never_opened(copy):
+    torch.save({"x": torch.zeros(1)}, copy / "weights.safetensors")
+    with pytest.raises(JumokError, match="damaged or something else"):
+        Run.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("format: 1", "format: 9", "run format 9"),
+        ("system: vit-nano", "system: vit-nono", "did you mean 'vit-nano'"),
+        ("width: 16", "width: 32", "do not fit the model"),
+        ("width: 16", "weight: 16", "no option 'weight'"),
+        ("  classes: 2", "  classes: 3", "3 classes but names 2"),
+        ("heads: 2", "heads: 3", "heads 3 do not divide width 16"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(copy, old, new, message):
+    path = copy / "config.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(JumokError, match=message):
+        Run.load(copy)

@@ -1,0 +1,185 @@
+"""The page that sets models beside each other."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from jumok.attention import AttentionMap, Glimpses, One, Patches, Pixels, Sampled, Scale, Tokens
+from jumok.errors import JumokError
+from jumok.views.pages.comparison_page import QUESTIONS, Cell, Column, ComparisonPage, Measure, heat_layer
+
+HOSTILE = "</script><script>alert(1)</script>"
+HEADINGS = {"accuracy": "most", "weights": "least", "epochs": ""}
+
+
+def one(keys, weights, scale=Scale.RELEVANCE):
+    return AttentionMap(torch.as_tensor(weights, dtype=torch.float32).reshape(1, -1), One("image"), keys, (), scale)
+
+
+def column(name, accuracy, weights, **more):
+    figures = {"accuracy": Measure(f"{accuracy:.0%}", accuracy, accuracy - 0.1, accuracy + 0.1)}
+    return Column(name, "places", {**figures, "weights": Measure(str(weights), weights)}, **more)
+
+
+@pytest.fixture
+def page():
+    columns = [
+        column("cnn", 0.8, 100),
+        column(HOSTILE, 0.9, 300),
+        Column("ram", "places", error="it cannot be trained on these images"),
+        column("centre", 0.99, 1, baseline=True),
+    ]
+    return ComparisonPage("Side by side", "All of it.", HEADINGS, columns)
+
+
+def photo(side=48):
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8))
+
+
+def cells():
+    return [Cell(one(Patches(2, 2), [0, 1, 2, 3]), "dent 90%", True), Cell(one(Pixels(4, 4), range(16)), "ok", False)]
+
+
+def test_figures_bars_and_the_best_of_each(page, tmp_path):
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    rows = re.findall(r"<tr.*?</tr>", text.partition("<tbody>")[2], flags=re.S)
+    assert "<td>80%" in rows[0]
+    assert '<td class="best">100' in rows[0]
+    assert '<td class="best">90%' in rows[1]
+    assert "<td>300" in rows[1]
+    assert "it cannot be trained on these images" in rows[2]
+    assert 'class="baseline"' in rows[3]
+    assert "best" not in rows[3], "what is there to be held against wins nothing"
+    widths = [float(found) for row in rows[:2] for found in re.findall(r'<rect width="([\d.]+)"', row)]
+    assert widths == pytest.approx([100 * 0.8 / 1.09, 100 / 3, 100 * 0.9 / 1.09, 100], abs=0.01)
+    assert all(0 <= width <= 100 for width in widths)
+
+
+def test_any_text_stays_text(page, tmp_path):
+    page.add(HOSTILE, HOSTILE, photo(), None, cells())
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "<script>alert(1)" not in text
+    assert text.count("<script>") == 1
+
+
+def test_each_photograph_is_in_the_file_once(page, tmp_path):
+    for number in range(3):
+        page.add(f"{number}.png", "dent", photo(40 + number), torch.eye(40 + number).bool(), cells())
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert len(re.findall(r'data-photo="data:image/webp', text)) == 3
+    assert len(re.findall(r'class="truth"', text)) == 3 + 1  # and once in the key
+    assert len(re.findall(r'class="heat"', text)) == 6
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_a_model_that_tells_nothing_of_places_is_shown_as_such(page, tmp_path):
+    page.add("a.png", "dent", photo(), None, [Cell(None, "dent 90%", True), cells()[1]])
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert text.count("no place to show") == 1
+    assert text.count('class="heat"') == 1
+    assert "dent 90%" in text
+
+
+def test_cells_and_models_are_equally_many(page):
+    with pytest.raises(JumokError, match="got 1 maps for 2 models"):
+        page.add("a.png", "dent", photo(), None, cells()[:1])
+
+
+@pytest.mark.parametrize(
+    ("keys", "weights", "words"),
+    [
+        (Tokens(("a", "b")), [1, 2], "do not lie in an image"),
+        (Patches(2, 2), [[1, 2, 3, 4]] * 2, "one row over the image"),
+    ],
+)
+def test_maps_that_cannot_be_laid_over_an_image_are_refused(page, keys, weights, words):
+    weights = torch.tensor(weights, dtype=torch.float32).reshape(-1, len(keys))
+    queries = One("image") if len(weights) == 1 else Tokens(("x", "y"))
+    wrong = Cell(AttentionMap(weights, queries, keys, (), Scale.RELEVANCE), "x", True)
+    with pytest.raises(JumokError, match=words):
+        page.add("a.png", "dent", photo(), None, [wrong, wrong])
+
+
+def test_heat_is_strongest_where_the_weight_is_and_nothing_where_there_is_none():
+    layer = np.asarray(heat_layer(one(Patches(2, 2), [0, 0, 0, 5]), 80, 80))
+    opacity = layer[..., 3].astype(int)
+    assert opacity[:20, :20].max() == 0
+    assert opacity.argmax() // 80 >= 50
+    assert opacity.argmax() % 80 >= 50
+    assert opacity.max() == pytest.approx(255 * 0.94, abs=2)
+    nothing = np.asarray(heat_layer(one(Patches(2, 2), [-1, 0, 0, -2], Scale.SCORE), 20, 20))
+    assert nothing[..., 3].max() == 0
+
+
+def test_fine_maps_are_averaged_down_and_not_skipped():
+    fine = torch.zeros(100, 100)
+    fine[10, 10] = 1  # one pixel of a map that is finer than the picture
+    layer = np.asarray(heat_layer(one(Pixels(100, 100), fine), 20, 20))
+    assert layer[2, 2, 3] > 200
+
+
+def test_glimpses_and_windows_are_outlined(page, tmp_path):
+    glimpses = one(Glimpses(((0.0, 0.0), (0.5, -0.5)), ((0.5, 0.5), (0.5, 0.5))), [0.5, 0.5], Scale.DISTRIBUTION)
+    window = one(Sampled(2, 2, ((-0.5, -0.5), (-0.5, 0.5), (0.5, -0.5), (0.5, 0.5))), [0.25] * 4, Scale.DISTRIBUTION)
+    page.add("a.png", "dent", photo(), None, [Cell(glimpses, "a", True), Cell(window, "b", True)])
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    marks = re.findall(r'<svg class="marks".*?</svg>', text, flags=re.S)
+    assert len(marks) == 2
+    assert marks[0].count("<rect") == 2
+    assert [found[1] for found in re.findall(r"(<text[^>]*>)(\d)", marks[0])] == ["1", "2"]
+    x, y, wide, tall = map(int, re.search(r'<rect x="(\d+)" y="(\d+)" width="(\d+)" height="(\d+)"', marks[0]).groups())
+    assert (x, y, wide, tall) == (40, 40, 80, 80)
+    assert "<polygon" in marks[1]
+
+
+def test_the_outline_of_the_true_place_lies_around_it(page, tmp_path):
+    mask = torch.zeros(48, 48, dtype=torch.bool)
+    mask[12:24, 24:36] = True
+    page.add("a.png", "dent", photo(), mask, cells())
+    page.write(tmp_path / "page.html")
+    data = re.search(r'class="truth" alt="" src="data:image/png;base64,([^"]+)"', (tmp_path / "page.html").read_text())[
+        1
+    ]
+    edge = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))[..., 3] > 0
+    rows, columns = np.nonzero(edge)
+    scale = 160 / 48
+    assert not edge[int(14 * scale) : int(22 * scale), int(26 * scale) : int(34 * scale)].any(), "the inside stays free"
+    assert (rows.min(), columns.min()) == pytest.approx((12 * scale, 24 * scale), abs=4)
+    assert (rows.max(), columns.max()) == pytest.approx((24 * scale, 36 * scale), abs=4)
+
+
+def test_questions_stand_beside_their_image_with_the_right_answer(tmp_path):
+    parts = [{"colour": Measure("80%", 0.8), HOSTILE: Measure("20%", 0.2)}, {"colour": Measure("90%", 0.9)}]
+    columns = [column(name, 0.8, 1, parts=own) for name, own in zip(("vqa-image", "vqa-concat"), parts, strict=True)]
+    page = ComparisonPage("Side by side", "All of it.", HEADINGS, columns, QUESTIONS)
+    page.add("a.png", "별", photo(), None, cells(), question=f"빨간 물체는 무슨 모양인가요? {HOSTILE}")
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    head = re.search(r'<th scope="row"><div class="asked">.*?</th>', text, flags=re.S)[0]
+    assert re.search(r'class="question"[^>]*>빨간 물체는 무슨 모양인가요\?', head)
+    assert "right answer</span>별" in head
+    assert "<script>alert" not in text
+    assert "answered wrong" in text
+    kinds = re.search(r'<section class="parts".*?</section>', text, flags=re.S)[0]
+    rows = re.findall(r"<tr.*?</tr>", kinds.partition("<tbody>")[2], flags=re.S)
+    assert '<td class="best">90%' in rows[1]
+    assert 'class="none"' in rows[1], "a kind that was not asked of it"
+
+
+def test_images_have_no_table_of_kinds(page, tmp_path):
+    page.add("a.png", "dent", photo(), None, cells())
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert '<section class="parts"' not in text
+    assert "right answer" not in text
+    assert "named wrong" in text

@@ -1,0 +1,47 @@
+"""The report of several steps."""
+
+import pytest
+from PIL import Image
+
+from jumok.errors import JumokError
+from jumok.views.pages.report_page import Figure, Section, write_report
+
+
+@pytest.fixture
+def picture(tmp_path):
+    place = tmp_path / "report" / "steps" / "사진 1.png"
+    place.parent.mkdir(parents=True)
+    Image.new("RGB", (4, 4)).save(place)
+    return place
+
+
+def test_a_report_shows_its_steps_and_links_what_lies_beside_it(picture, tmp_path):
+    page = tmp_path / "report" / "index.html"
+    sections = [
+        Section("Train", "Text & more.", "jumok train <x>", [Figure("accuracy", "97.5%", "of 400")]),
+        Section("Look", pictures=[(picture, "a <b>scratch</b>")], links=[(picture, "the file")]),
+    ]
+    write_report(page, "Title <1>", "Lead", sections)
+    text = page.read_text("utf-8")
+    for wanted in (
+        "Title &lt;1&gt;",
+        "jumok train &lt;x&gt;",
+        "97.5%",
+        "a &lt;b&gt;scratch&lt;/b&gt;",
+        "Text &amp; more.",
+    ):
+        assert wanted in text
+    assert text.count("steps/%EC%82%AC%EC%A7%84%201.png") == 3
+    assert "$" not in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_a_picture_that_is_not_there_or_lies_outside_is_refused(picture, tmp_path):
+    page = tmp_path / "report" / "index.html"
+    with pytest.raises(JumokError, match="is not there"):
+        write_report(page, "t", "l", [Section("s", pictures=[(picture.parent / "none.png", "c")])])
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(picture.read_bytes())
+    with pytest.raises(JumokError, match="leads out of"):
+        write_report(page, "t", "l", [Section("s", pictures=[(outside, "c")])])
+    assert not page.exists()
