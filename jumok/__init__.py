@@ -1,4 +1,4 @@
-"""Train models that attend, see where they attend, and measure whether that can be believed."""
+"""Train attention models, see where they look, and measure whether those maps can be trusted."""
 
 from __future__ import annotations
 
@@ -21,37 +21,60 @@ if TYPE_CHECKING:
         Tokens,
     )
     from jumok.errors import JumokError
+    from jumok.measures.agreement import Agreement
+    from jumok.measures.alignment import AlignmentMeter
+    from jumok.measures.localisation import LocalisationMeter
+    from jumok.mechanisms.saliency import saliency
+    from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
     from jumok.tasks.running.run import Run, load
-    from jumok.watching.seen import watch
+    from jumok.views.draw import draw
+    from jumok.watching.seen import Seen, watch
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "JMI",
+    "MRMR",
+    "Agreement",
+    "AlignmentMeter",
+    "AnovaF",
     "AttentionMap",
     "Axis",
     "Channels",
     "Features",
+    "FisherScore",
     "Glimpses",
     "JumokError",
+    "LocalisationMeter",
+    "MutualInformation",
     "One",
     "Patches",
     "Pixels",
     "Run",
     "Sampled",
     "Scale",
+    "Seen",
     "Steps",
     "Tokens",
+    "draw",
     "load",
+    "saliency",
     "watch",
 ]
 
 _HOMES = {
-    "AttentionMap Axis Channels Features Glimpses One Patches Pixels Sampled Scale Steps Tokens": "jumok.attention",
-    "JumokError": "jumok.errors",
-    "Run load": "jumok.tasks.running.run",
-    "watch": "jumok.watching.seen",
+    "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Sampled Scale Steps Tokens",
+    "jumok.errors": "JumokError",
+    "jumok.measures.agreement": "Agreement",
+    "jumok.measures.alignment": "AlignmentMeter",
+    "jumok.measures.localisation": "LocalisationMeter",
+    "jumok.mechanisms.saliency": "saliency",
+    "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",
+    "jumok.tasks.running.run": "Run load",
+    "jumok.views.draw": "draw",
+    "jumok.watching.seen": "Seen watch",
 }
-_HOME_OF = {name: home for names, home in _HOMES.items() for name in names.split()}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

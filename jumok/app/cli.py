@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from jumok.errors import Interrupted, JumokError
 
 COMMANDS = {
-    "train": "Train a model on images, sentence pairs or questions; what was stopped goes on with --resume RUN.",
+    "train": "Train a model on images, sentence pairs or questions; resume an interrupted run with --resume RUN.",
+    "eval": "Evaluate a trained model on held-out data: accuracy, or BLEU and chrF.",
+    "look": "Write each image's prediction and a heatmap of where the model looked.",
     "translate": "Translate sentences, and show which source word each target word looked at.",
-    "ask": "Answer questions about an image, and show where was looked for each answer.",
-    "look": "Write for each image what it was taken for and a picture of where the model looked.",
-    "saliency": "Show what stands out in images without any model, and box the objects that it makes.",
-    "measure": "Score where a model looks against the truth (masks, alignments), beside simple baselines.",
-    "select": "Keep the columns of a table that tell most of its target, as attention over features.",
-    "eval": "Judge a trained model on data that it has not learned from: accuracy, or BLEU and chrF.",
+    "ask": "Answer questions about an image, and show where the model looked for each answer.",
+    "measure": "Score where a model looks against ground truth (masks, alignments), beside simple baselines.",
     "compare": "Train several systems on the same data for the same time, and show them side by side.",
-    "sample": "Write generated images, questions or sentence pairs, with the truth about them.",
-    "demo": "Do all of it on generated data, and write a report.",
+    "saliency": "Saliency maps and object boxes, without a model.",
+    "select": "Select the columns that best predict a target.",
+    "sample": "Write generated images, questions or sentence pairs, with ground truth.",
+    "demo": "Run the whole tour on generated data, and write a report.",
 }
 """Each is a module of `jumok.app.commands` that has `command`, a function, or `app`, a group of them."""
 MODULES = {"eval": "evaluate"}
@@ -52,52 +54,76 @@ def run(arguments: Sequence[str]) -> int:
         JumokError: what the user can mend.
         Interrupted: a signal stopped it in good order.
     """
-    chosen = next((word for word in arguments if not word.startswith("-")), None)
-    command = typer.main.get_command(build(chosen))
+    command = typer.main.get_command(build(arguments))
     status: Any = command.main(list(arguments), prog_name="jumok", standalone_mode=False)
     return status if isinstance(status, int) else 0
 
 
-def build(chosen: str | None) -> typer.Typer:
+def build(arguments: Sequence[str]) -> typer.Typer:
     """Make the command line. Of all commands but the chosen one only the name and a line of help, for speed."""
+    chosen = next((word for word in arguments or _being_completed() if not word.startswith("-")), None)
     app = typer.Typer(
-        help="Train models that attend, see where they attend, and measure whether that can be believed.",
+        help="Train attention models, see where they look, and measure whether those maps can be trusted.",
         no_args_is_help=True,
-        add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_version)
     for name, line in COMMANDS.items():
         module: Any = import_module(f"jumok.app.commands.{MODULES.get(name, name)}") if name == chosen else None
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name, help=line)
-        else:
-            app.command(name, help=line)(module.command if module else _not_chosen)
+            continue
+        command = module.build(arguments) if hasattr(module, "build") else getattr(module, "command", _not_chosen)
+        app.command(name, help=line if module is None else inspect.getdoc(command))(command)
     return app
+
+
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Train attention models, see where they look, and measure whether those maps can be trusted."""
+    if version:
+        from jumok import __version__
+
+        typer.echo(f"jumok {__version__}")
+        raise typer.Exit
 
 
 def _not_chosen() -> None:
     """Stand in for a command in the list of all."""
 
 
+def _being_completed() -> list[str]:
+    """The words after the program's name that a shell asks to complete, if one does."""
+    return os.environ.get("_TYPER_COMPLETE_ARGS", "").split()[1:]
+
+
 def _status(arguments: list[str]) -> int:
-    """Run one command, and say what went wrong in one line."""
+    """Run one command, and say what went wrong in one line; with --verbose, after the traceback."""
     try:
         return run(arguments)
-    except JumokError as error:
-        return _say(error, 2)
-    except Interrupted as stop:
-        return _say(stop, 128 + stop.signum)
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        if package not in EXTRAS:
-            raise
-        return _say(f"this needs {package}, which is not installed: pip install 'jumok[{EXTRAS[package]}]'", 2)
-    except typer.Abort:
-        return _say("aborted", 1)
+    except BrokenPipeError:
+        raise
     except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
+        if "--verbose" in arguments:
+            traceback.print_exception(error)
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong in one line. Returns the exit status."""
+    if isinstance(error, JumokError):
+        return _say(error, 2)
+    if isinstance(error, Interrupted):
+        return _say(error, 128 + error.signum)
+    if isinstance(error, typer.Abort):
+        return _say("aborted", 1)
+    if hasattr(error, "format_message"):
         return _usage(error)
+    package = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package in EXTRAS:
+        return _say(f"this needs {package}, which is not installed: pip install 'jumok[{EXTRAS[package]}]'", 2)
+    return _say(f"a fault in jumok: {type(error).__name__}: {error}; please report it with what --verbose shows", 1)
 
 
 def _usage(error: Any) -> int:

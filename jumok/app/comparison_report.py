@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from jumok.app.session import Session, write_report
+
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import RenderableType
     from rich.table import Table
     from torch import Tensor
 
@@ -53,6 +54,38 @@ class ComparedInput(NamedTuple):
     question: str = ""
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What came of a comparison.
+
+    Args:
+        about: data, budget, and what became of each system, in plain values.
+        tables: for the terminal.
+        summary: one line on the maps, where there are masks.
+        page: that was written.
+    """
+
+    about: Mapping[str, Any]
+    tables: Sequence[Table]
+    summary: Sequence[str]
+    page: Path
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 if a system could not be trained."""
+        return 1 if self.about["errors"] else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dict(self.about)
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        yield from self.tables
+        yield from self.summary
+        yield f"page: {self.page}"
+
+
 @dataclass
 class ComparisonReport(ABC, Generic[T]):
     """A comparison's outcome.
@@ -62,6 +95,8 @@ class ComparisonReport(ABC, Generic[T]):
         results, errors: of each system that could be trained, and of each that could not.
         truth: masks of where to look; None for none.
         shown: rows of the page.
+        budget: of time, as the user said it.
+        out: folder for the figures and the page.
     """
 
     comparison: Comparison[Any]
@@ -69,6 +104,8 @@ class ComparisonReport(ABC, Generic[T]):
     errors: Mapping[str, str]
     truth: Any
     shown: int
+    budget: str
+    out: Path
 
     asking: ClassVar[bool] = False
     """Whether questions are asked about the images."""
@@ -101,44 +138,41 @@ class ComparisonReport(ABC, Generic[T]):
         """The accuracy on each kind of test, and how many are of that kind; empty where there is one kind."""
         return {}
 
-    def write(self, out: Path, budget: str, console: Console) -> None:
+    def made(self, session: Session) -> Compared:
         """Look with every system, and write the figures and the page."""
-        from jumok.files import write_atomically
-
-        report = None if self.truth is None else self._measured(console)
+        report = None if self.truth is None else self._measured(session)
         columns = self._columns(report)
-        self._page(columns, budget).write(out / "index.html")
+        page = self.out / "index.html"
+        self._page(columns, self.budget).write(page)
         about = {
             **self.about(),
-            "budget": budget,
+            "budget": self.budget,
             "systems": [result.model_dump() for result in self.results],
             "errors": dict(self.errors),
             "looking": None if report is None else report.to_dict(),
         }
-        write_atomically(out / "compare.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-        for table in self._tables(columns):
-            console.print(table)
-        if report is not None:
-            console.print(report.summary(), markup=False)
-        console.print(f"page: {out / 'index.html'}", markup=False)
+        summary = [] if report is None else [report.summary()]
+        found = Compared(about, list(self._tables(columns)), summary, page)
+        write_report(self.out / "compare.json", found)
+        return found
 
-    def _measured(self, console: Console) -> Report | None:
+    def _measured(self, session: Session) -> Report | None:
         """Score every system's maps against the masks; None where no system has maps."""
         from jumok.app.progress import counting
         from jumok.measures.localisation import LocalisationMeter
 
         meter = LocalisationMeter(seed=self.comparison.base.training.seed, blank_is_chance=True)
         marked = self.marked()
-        with counting(console, "looking") as count:
+        with counting(session.console, "looking") as count:
             for done, each in enumerate(self.looked(marked), 1):
                 heats = {name: cell.heat for name, cell in each.cells.items() if cell.heat is not None}
                 if not heats:
-                    console.print("no system tells where it looked: there is nothing to hold against the masks")
+                    session.remark("no system tells where it looked: there is nothing to hold against the masks")
                     return None
                 meter.add(each.picture, each.mask, heats, name=each.name, group=each.name)
                 count(done, len(marked))
         for name, blank in meter.blank.items():
-            console.print(f"{name}: nothing to see {blank} times, which count as chance", style="yellow")
+            session.remark(f"{name}: nothing to see {blank} times, which count as chance")
         return meter.report(noun=self.results[0].unit)
 
     def _columns(self, report: Report | None) -> list[Column]:

@@ -1,107 +1,232 @@
-"""What a command that looks at images writes: files for each image, one page, and results.csv."""
+"""From images to files: look at each, write its picture and map, one page, and results.csv."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from jumok.app.session import Session
 from jumok.errors import JumokError
+from jumok.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jumok.views.pages.look_page import Entry, Page
+    from jumok.attention import AttentionMap
+    from jumok.mechanisms.saliency.separation import Separated
+    from jumok.views.pages.look_page import Page
+
+__all__ = ["Finding", "ImageResults", "Looker", "look_at_images"]
 
 SMALL_PAGE, LARGE_PAGE = 8_000_000, 30_000_000
 """Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all."""
+MOST_LINES = 10
+"""Images up to this many get a line each on the terminal."""
 
 
-def find(path: Path) -> list[Path]:
-    """The image itself, or all images below a folder, sorted.
+@dataclass(frozen=True)
+class Finding:
+    """What was found in one image.
 
-    Raises:
-        JumokError: nothing there, or no image in the folder.
+    Args:
+        heat: one row over the image.
+        method: how it was found, as files are called.
+        title: of the picture, after the image's name.
+        text: a line for the terminal.
+        figures: for results.csv and --json, by column.
+        best: classes with their probabilities, the most probable first.
+        layers: (head, queries, keys) of each layer, for the page.
+        note: on the page.
+        objects: cut from the background, where that was asked for.
     """
+
+    heat: AttentionMap
+    method: str
+    title: str
+    text: str
+    figures: Mapping[str, Any]
+    best: Sequence[tuple[str, float]] = ()
+    layers: Sequence[AttentionMap] = ()
+    note: str = ""
+    objects: Separated | None = None
+
+
+class Looker(Protocol):
+    """What looks at images: a model, or a saliency method."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images at a time."""
+
+    def look(self, images: Sequence[Tensor]) -> list[Finding]:
+        """What is found in each of (3, any, any) uint8."""
+
+    def remarks(self) -> list[str]:
+        """What the user should know when all images were looked at."""
+
+
+@dataclass
+class ImageResults:
+    """What was written about some images.
+
+    Args:
+        folder: for everything that is written.
+        title: of the page.
+        columns: of results.csv between "image" and "picture".
+        page: for all images; None: no page.
+    """
+
+    folder: Path
+    title: str
+    columns: Sequence[str]
+    page: Page | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        """How many images could not be read."""
+        return sum("error" in row for row in self.rows)
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 if an image was left out."""
+        return 1 if self.failed else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        page = None if self.page is None else self.folder / "index.html"
+        return {"folder": str(self.folder), "page": page, "images": self.rows, "remarks": self.notes}
+
+    def lines(self) -> Iterator[str]:
+        """For the terminal."""
+        yield from (f"remark: {note}" for note in self.notes)
+        count = len(self.rows) - self.failed
+        yield f"written: {self.folder / 'results.csv'} and {count} picture{'' if count == 1 else 's'} with maps"
+        if self.page is not None:
+            yield f"page: {self.folder / 'index.html'}"
+
+    def add(self, name: Path, image: Tensor, finding: Finding) -> None:
+        """Write what belongs to one image, and put it on the page."""
+        from jumok.views.pages.look_page import Entry
+        from jumok.views.pictures.heatmap import draw
+
+        picture, stored = (self._file(name, f"{finding.method}.{end}") for end in ("png", "safetensors"))
+        draw(finding.heat, image, picture, title=f"{name.name}{finding.title}")
+        finding.heat.save(stored)
+        row = {"image": str(name), **finding.figures, "picture": picture.name, "map": stored.name}
+        if finding.objects is not None:
+            row["mask"] = self._write_objects(name, image, finding.method, finding.objects)
+        self.rows.append(row)
+        if self.page is not None:
+            self.page.add(
+                Entry(str(name), image, list(finding.best), finding.heat, list(finding.layers) or None, finding.note)
+            )
+
+    def fail(self, path: Path, error: JumokError) -> None:
+        """Note an image that cannot be read."""
+        self.rows.append({"image": str(path), "error": str(error)})
+
+    def close(self) -> None:
+        """Write the page and results.csv.
+
+        Raises:
+            JumokError: no image could be read.
+        """
+        if self.failed == len(self.rows):
+            raise JumokError(f"none of the {self.failed} images could be read: {self.rows[0]['error']}")
+        table = io.StringIO()
+        columns = ("image", *self.columns, "picture", "map", *(["mask"] if "mask" in self.rows[-1] else []), "error")
+        writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows({name: _as_cell(value) for name, value in row.items()} for row in self.rows)
+        write_atomically(self.folder / "results.csv", table.getvalue())
+        if self.page is not None:
+            self.page.write(self.folder / "index.html")
+
+    def _file(self, name: Path, ending: str) -> Path:
+        """Where a file about an image goes."""
+        return self.folder / name.parent / f"{name.name}.{ending}"
+
+    def _write_objects(self, name: Path, image: Tensor, method: str, objects: Separated) -> str:
+        """Write the mask of the objects, and a picture of their boxes. Returns the mask's name."""
+        from jumok.views.pictures.objects import draw_objects, save_mask
+
+        mask = self._file(name, f"{method}.mask.png")
+        save_mask(objects.mask, mask)
+        draw_objects(objects.mask, image, objects.boxes, self._file(name, f"{method}.objects.png"), title=name.name)
+        return mask.name
+
+
+def look_at_images(source: Path, looker: Looker, results: ImageResults, session: Session, *, html: bool) -> None:
+    """Look at an image, or at all images below a folder, in batches; one that cannot be read is reported and left out.
+
+    Args:
+        source: the image or folder.
+        looker: what looks.
+        results: what is written.
+        session: of the command.
+        html: write a page too.
+    Raises:
+        JumokError: nothing there, no image in the folder, or none that can be read.
+    """
+    from jumok.app.progress import counting
+
+    paths = _find(source)
+    results.page = _new_page(results.title, len(paths)) if html else None
+    with counting(session.console, "looking") as count:
+        for start in range(0, len(paths), looker.batch_size):
+            batch = _read(paths[start : start + looker.batch_size], results, session)
+            found = looker.look(list(batch.values())) if batch else []
+            for (path, image), finding in zip(batch.items(), found, strict=True):
+                results.add(path.relative_to(source) if source.is_dir() else Path(path.name), image, finding)
+                if len(paths) <= MOST_LINES:
+                    session.say(f"{path}: {finding.text}")
+            count(min(start + looker.batch_size, len(paths)), len(paths))
+    results.notes += looker.remarks()
+    results.close()
+
+
+def _find(source: Path) -> list[Path]:
+    """The image itself, or all images below a folder, sorted."""
     from jumok.data.images.reading import find_images
 
-    if path.is_dir():
-        return list(find_images(path))
-    if not path.exists():
-        raise JumokError(f"no image or folder at {path}")
-    return [path]
+    if source.is_dir():
+        return list(find_images(source))
+    if not source.exists():
+        raise JumokError(f"no image or folder at {source}")
+    return [source]
 
 
-def name_of(path: Path, root: Path) -> Path:
-    """How an image is called in the results: its place below the folder, or its own name."""
-    return path.relative_to(root) if root.is_dir() else Path(path.name)
+def _read(paths: Sequence[Path], results: ImageResults, session: Session) -> dict[Path, Tensor]:
+    """Each image with its pixels."""
+    from jumok.data.images.reading import read_image
+
+    found = {}
+    for path in paths:
+        try:
+            found[path] = read_image(path)
+        except JumokError as error:
+            results.fail(path, error)
+            session.remark(f"left out: {error}")
+    return found
 
 
-def new_page(title: str, images: int) -> Page:
+def _new_page(title: str, images: int) -> Page:
     """A page whose size fits one image or many."""
     from jumok.views.pages.look_page import Page
 
     return Page(title, budget=SMALL_PAGE if images == 1 else LARGE_PAGE)
 
 
-@dataclass
-class ImageResults:
-    """Rows and pages as they come; both are written at the end.
-
-    Args:
-        folder: for everything that is written.
-        columns: of results.csv, among them "image" and "error".
-        page: for all images; None: no page.
-    """
-
-    folder: Path
-    columns: Sequence[str]
-    page: Page | None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    failures: int = 0
-
-    def readable(self, paths: Sequence[Path], console: Any) -> Iterator[tuple[Path, Tensor]]:
-        """Each image with its pixels; one that cannot be read is reported and left out."""
-        from jumok.data.images.reading import read_image
-
-        for path in paths:
-            try:
-                yield path, read_image(path)
-            except JumokError as error:
-                self.failures += 1
-                self.rows.append({"image": str(path), "error": str(error)})
-                console.print(f"left out: {error}", style="yellow", markup=False)
-
-    def file(self, name: Path, ending: str) -> Path:
-        """Where a file about an image goes."""
-        return self.folder / name.parent / f"{name.name}.{ending}"
-
-    def add(self, row: dict[str, Any], entry: Entry | None = None) -> None:
-        """One image's row, and its entry on the page."""
-        self.rows.append(row)
-        if self.page is not None and entry is not None:
-            self.page.add(entry)
-
-    def close(self, console: Any) -> int:
-        """Write the page and results.csv. Returns the exit status: 1 if an image was left out.
-
-        Raises:
-            JumokError: no image could be read.
-        """
-        from jumok.files import write_atomically
-
-        if self.failures == len(self.rows):
-            raise JumokError(f"none of the {self.failures} images could be read: {self.rows[0]['error']}")
-        table = io.StringIO()
-        writer = csv.DictWriter(table, self.columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        write_atomically(self.folder / "results.csv", table.getvalue())
-        console.print(f"written: {self.folder / 'results.csv'} and {len(self.rows) - self.failures} pictures with maps")
-        if self.page is not None:
-            self.page.write(self.folder / "index.html")
-            console.print(f"page: {self.folder / 'index.html'}")
-        return 1 if self.failures else 0
+def _as_cell(value: Any) -> str:
+    """A value as it stands in results.csv."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return "; ".join(" ".join(map(str, each)) for each in value)
+    return str(value)

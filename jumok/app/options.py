@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import UnionType
-from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Optional, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from jumok.errors import JumokError
-from jumok.tasks.running.config import limits_of
+from jumok.tasks.running.config import limits_of, parse
 
+Chosen = TypeVar("Chosen", bound=BaseModel)
 Panels = Mapping[str, tuple[type[BaseModel], ...]]
 """Models of settings by the heading under which their options stand; the first is for what concerns all."""
 
 
 def with_settings(
-    panels: Panels, leave_out: tuple[str, ...] = ()
+    panels: Panels, leave_out: Collection[tuple[str, str]] = (), shown: Collection[str] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Give a command one option for each setting; one that stands under several headings is put under the first.
 
@@ -27,14 +28,16 @@ def with_settings(
 
     Args:
         panels: of the settings.
-        leave_out: settings that the command has arguments of its own for.
+        leave_out: (heading, setting) that the command has arguments of its own for.
+        shown: headings whose options the help shows; the others work too. None: all.
     """
+    common = next(iter(panels))
     found: dict[str, dict[str, FieldInfo]] = {}  # by setting, by heading
     for panel, models in panels.items():
         for name, field in (pair for model in models for pair in model.model_fields.items()):
-            found.setdefault(name, {})[panel] = field
-    options = {name: _parameter(name, homes, next(iter(panels))) for name, homes in found.items()}
-    options = {name: option for name, option in options.items() if name not in leave_out}
+            if (panel, name) not in leave_out:
+                found.setdefault(name, {})[panel] = field
+    options = {name: _parameter(name, homes, common, shown) for name, homes in found.items()}
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(**values: Any) -> Any:
@@ -49,6 +52,25 @@ def with_settings(
         return wrapper
 
     return decorate
+
+
+def options_of(model: type[Chosen], given: Mapping[str, Any], why: str) -> Chosen:
+    """The options of one kind of data, from the flags that were given.
+
+    Args:
+        model: of the options.
+        given: by name.
+        why: what to say of flags that it does not have.
+    Raises:
+        JumokError: such a flag, or a value out of range.
+    """
+    refuse({flag_of(name): value for name, value in given.items() if name not in model.model_fields}, why)
+    return parse(model, given, "the flags")
+
+
+def flag_of(name: str) -> str:
+    """A setting as it is typed."""
+    return "--" + name.replace("_", "-")
 
 
 def refuse(given: Mapping[str, object], why: str) -> None:
@@ -73,12 +95,16 @@ def _defaults(homes: Mapping[str, FieldInfo], common: str) -> str:
     return "default " + ", ".join(f"{text} for {panel.lower()}" for panel, text in texts.items())
 
 
-def _parameter(name: str, homes: Mapping[str, FieldInfo], common: str) -> inspect.Parameter:
-    panel, field = next(iter(homes.items()))
-    panel, default = (common if len(homes) > 1 else panel), _defaults(homes, common)
-    flag, kind = "--" + name.replace("_", "-"), _kind(field.annotation)
+def _parameter(
+    name: str, homes: Mapping[str, FieldInfo], common: str, shown: Collection[str] | None
+) -> inspect.Parameter:
+    visible = {panel: field for panel, field in homes.items() if shown is None or panel in {common, *shown}}
+    panel, field = next(iter((visible or homes).items()))
+    panel, default = (common if len(homes) > 1 else panel), _defaults(visible or homes, common)
+    flag, kind = flag_of(name), _kind(field.annotation)
     names = f"{flag}/--no-{name.replace('_', '-')}" if kind is bool else flag
-    option = typer.Option(names, help=_help(field, default), rich_help_panel=panel, show_default=False)
+    text = _help(field, default)
+    option = typer.Option(names, help=text, rich_help_panel=panel, show_default=False, hidden=not visible)
     annotation: Any = Annotated[Optional[kind], option]  # noqa: UP045 (a kind known only now)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

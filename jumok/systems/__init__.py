@@ -21,36 +21,34 @@ from jumok.systems.vit import SIZES, ViT, ViTConfig
 from jumok.systems.vqa import NAMED as ANSWERING
 from jumok.systems.vqa import VQA, VQAConfig
 
-__all__ = ["ATTENDS", "attends", "build", "config_of", "configure", "names", "task_of"]
+__all__ = ["ATTENDS", "attends", "build", "config_of", "configure", "names"]
 
 
 class System(NamedTuple):
     """A model that can be trained by name.
 
     Args:
-        task: what it is trained for.
         config: its configuration.
         model: its class.
         options: what the name stands for.
     """
 
-    task: str
     config: type[BaseModel]
     model: Callable[[Any], nn.Module]
     options: Mapping[str, Any] = {}
 
 
 SYSTEMS = {
-    **{name: System("classify", ViTConfig, ViT, options) for name, options in SIZES.items()},
-    **{name: System("classify", ResNetConfig, ResNet, options) for name, options in NAMED.items()},
-    "cnn": System("classify", CNNConfig, CNN),
-    "mlp": System("classify", MLPConfig, MLP),
-    "non-local": System("classify", NonLocalConfig, NonLocalNet),
-    "ram": System("classify", RAMConfig, RAM, {"code": "convolutions"}),
-    "stn": System("classify", STNConfig, STN),
-    "seq2seq": System("translate", Seq2SeqConfig, Seq2Seq),
-    "transformer": System("translate", TransformerConfig, Transformer),
-    **{name: System("answer", VQAConfig, VQA, options) for name, options in ANSWERING.items()},
+    **{name: System(ViTConfig, ViT, options) for name, options in SIZES.items()},
+    **{name: System(ResNetConfig, ResNet, options) for name, options in NAMED.items()},
+    "cnn": System(CNNConfig, CNN),
+    "mlp": System(MLPConfig, MLP),
+    "non-local": System(NonLocalConfig, NonLocalNet),
+    "ram": System(RAMConfig, RAM, {"code": "convolutions"}),
+    "stn": System(STNConfig, STN),
+    "seq2seq": System(Seq2SeqConfig, Seq2Seq),
+    "transformer": System(TransformerConfig, Transformer),
+    **{name: System(VQAConfig, VQA, options) for name, options in ANSWERING.items()},
 }
 
 ATTENDS = {
@@ -79,15 +77,6 @@ def attends(name: str) -> str:
 def names() -> list[str]:
     """The names of all systems."""
     return list(SYSTEMS)
-
-
-def task_of(name: str) -> str:
-    """What a system is trained for.
-
-    Raises:
-        JumokError: no system of that name.
-    """
-    return _system(name).task
 
 
 def config_of(name: str) -> type[BaseModel]:

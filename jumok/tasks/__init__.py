@@ -1,45 +1,79 @@
 """What models are trained for.
 
-A task is a package here, whose modules have agreed names:
+A task is a package here with a record, `task.py`, and modules of agreed names:
 settings.py   Settings, what a person may choose, and RunConfig, what a run records (no torch)
 prepare.py    prepare(settings, progress) and resume(config, folder, progress) -> Prepared
-run.py        RUN, the kind of run that it leaves.
+run.py        RUN, the kind of run that it leaves
+comparison.py begin(settings, budget, folder, device) -> Comparison, where its systems can be compared.
+Its commands lie in `jumok.app` under the same name.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from jumok.errors import JumokError, suggest
+from jumok.tasks.answer.task import ANSWER
+from jumok.tasks.classify.task import CLASSIFY
+from jumok.tasks.task import Task
+from jumok.tasks.translate.task import TRANSLATE
 
-if TYPE_CHECKING:
-    from jumok.tasks.running.config import Settings
-    from jumok.tasks.running.run import Run
+__all__ = ["TASKS", "Task", "recognised", "register", "task_named", "task_of_system"]
 
-__all__ = ["TASKS", "part", "run_class", "settings_class"]
-
-TASKS = ("classify", "translate", "answer")
+TASKS: dict[str, Task] = {}
+"""By name. The later ones are asked first whether data is theirs, so that the first takes what nobody knows."""
 
 
-def part(task: str, name: str) -> Any:
-    """A module of a task, imported when it is first asked for.
+def register(task: Task) -> Task:
+    """Make a task known to every command.
 
     Raises:
-        JumokError: no such task.
+        JumokError: there is one of that name.
     """
-    if task not in TASKS:
-        raise JumokError(f"no task {task!r}: {suggest(task, TASKS)}")
-    return import_module(f"jumok.tasks.{task}.{name}")
+    if task.name in TASKS:
+        raise JumokError(f"there is a task {task.name!r} already")
+    TASKS[task.name] = task
+    return task
 
 
-def settings_class(task: str) -> type[Settings]:
-    """What a person may choose for a task."""
-    found: type[Settings] = part(task, "settings").Settings
-    return found
+for _task in (CLASSIFY, TRANSLATE, ANSWER):
+    register(_task)
 
 
-def run_class(task: str) -> type[Run]:
-    """The kind of run that a task leaves."""
-    found: type[Run] = part(task, "run").RUN
+def task_named(name: str) -> Task:
+    """The task of that name.
+
+    Raises:
+        JumokError: there is none.
+    """
+    if name not in TASKS:
+        raise JumokError(f"no task {name!r}: {suggest(name, TASKS)}")
+    return TASKS[name]
+
+
+def recognised(paths: Sequence[Path], flags: Iterable[str] = ()) -> Task:
+    """The task that data looks made for.
+
+    Args:
+        paths: of the data.
+        flags: settings that were given.
+    """
+    given = set(flags)
+    told = (task for task in TASKS.values() if given & set(task.told_by))
+    seen = (task for task in reversed(TASKS.values()) if task.recognises(paths))
+    return next(told, None) or next(seen, next(iter(TASKS.values())))
+
+
+def task_of_system(name: str) -> Task:
+    """The task that a system is trained for.
+
+    Raises:
+        JumokError: no system of that name.
+    """
+    found = next((task for task in TASKS.values() if name in task.systems), None)
+    if found is None:
+        raise JumokError(
+            f"no system {name!r}: {suggest(name, [each for task in TASKS.values() for each in task.systems])}"
+        )
     return found

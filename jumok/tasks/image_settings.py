@@ -34,10 +34,12 @@ class PictureData(Strict):
 
     image_size: Annotated[int | tuple[Side, Side] | None, BeforeValidator(_side_or_sides)] = Field(
         default=None,
-        description="Side in pixels, or HEIGHTxWIDTH; left out: the images' own if all are alike and small, or 224.",
+        description="Side in pixels, or HEIGHTxWIDTH; default: the images' own size if uniform and small, else 224.",
     )
     memory: int | None = Field(
-        default=None, ge=0, description="MiB for decoded images, else streamed; left out: a quarter of what is free."
+        default=None,
+        ge=0,
+        description="MiB for caching decoded images, else they are streamed; default: a quarter of free memory.",
     )
 
     @property

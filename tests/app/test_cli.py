@@ -1,5 +1,6 @@
 import importlib
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -101,13 +102,20 @@ def test_errors_become_one_line_and_a_status(jumok, monkeypatch, error, status, 
     assert "Traceback" not in said.err
 
 
-def test_what_is_a_mistake_of_ours_is_not_hidden(monkeypatch):
+def test_what_is_a_mistake_of_ours_is_not_hidden(monkeypatch, jumok):
     def fail(*_, **__):
         raise ModuleNotFoundError("x", name="jumok.gone")
 
     monkeypatch.setattr("jumok.data.samples.image_folder.write_inspection", fail)
     with pytest.raises(ModuleNotFoundError):
-        cli.main(["sample", "inspection", "nowhere"])
+        cli.run(["sample", "inspection", "nowhere"])
+    said = jumok("sample", "inspection", "nowhere")
+    assert said.status == 1
+    assert said.err == ("jumok: a fault in jumok: ModuleNotFoundError: x; please report it with what --verbose shows\n")
+    said = jumok("sample", "inspection", "nowhere", "--verbose")
+    assert said.status == 1
+    assert said.err.startswith("Traceback (most recent call last):")
+    assert "jumok.gone" not in said.out
 
 
 def test_errors_say_which_process_they_are_of(jumok, monkeypatch):
@@ -129,10 +137,12 @@ def test_the_version_is_the_packages_own():
 
 
 def test_public_names_are_there_and_no_others_are_said_to_be():
-    assert package.__all__ == sorted(package.__all__)
+    assert len(package.__all__) == len(set(package.__all__))
     for name in package.__all__:
         assert callable(getattr(package, name))
     assert set(package.__all__) <= set(dir(package))
+    documented = (Path(__file__).parents[2] / "docs" / "python.md").read_text("utf-8")
+    assert set(package.__all__) == set(re.findall(r"^\| `jumok\.(\w+)` \|", documented, re.MULTILINE))
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = package.lode
 

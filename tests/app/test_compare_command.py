@@ -83,7 +83,10 @@ def test_one_that_cannot_be_trained_does_not_keep_the_others_from_it(jumok, colo
     ("words", "message"),
     [
         (("--systems", "cnm"), "no system 'cnm': did you mean 'cnn'?"),
-        (("--systems", "cnn,seq2seq"), "seq2seq is trained to translate: compare takes systems that classify images"),
+        (
+            ("--systems", "cnn,seq2seq"),
+            "seq2seq is trained to translate sentences: compare takes systems that classify images",
+        ),
         (("--systems", ", ,"), "no systems to compare: give their names"),
         (("--budget", "soon"), "--budget 'soon' is no time"),
         (("--budget", "0s"), "--budget '0s' is no time"),

@@ -10,6 +10,7 @@ from square_questions import COLOURS, write_squares
 from jumok.app.answer.compare import QuestionReport
 from jumok.data.questions.question_set import soft_scores
 from jumok.errors import JumokError
+from jumok.tasks import TASKS
 from jumok.tasks.answer import comparison
 from jumok.tasks.answer.settings import QuestionData, QuestionTraining, Settings
 from jumok.tasks.running.comparison import chosen
@@ -37,8 +38,14 @@ def words_for(squares, out, systems):
 
 
 def test_all_are_the_baselines_and_those_that_attend_in_the_order_in_which_they_came():
-    assert chosen("all", "answer") == ["vqa-question", "vqa-image", "vqa-concat", "vqa-stacked", "vqa-transformer"]
-    assert not set(chosen("all", "classify")) & set(chosen("all", "answer"))
+    assert chosen("all", TASKS["answer"]) == [
+        "vqa-question",
+        "vqa-image",
+        "vqa-concat",
+        "vqa-stacked",
+        "vqa-transformer",
+    ]
+    assert not set(chosen("all", TASKS["classify"])) & set(chosen("all", TASKS["answer"]))
 
 
 def test_systems_side_by_side_with_figures_kinds_and_a_page(jumok, squares, tmp_path):
@@ -75,7 +82,7 @@ def test_what_is_shown_right_is_what_the_file_says(squares, tmp_path):
     from jumok.tasks.answer.run import Reply
 
     held = begun(squares, squares, tmp_path)
-    shown = QuestionReport(held, [], {}, None, 4)
+    shown = QuestionReport(held, [], {}, None, 4, "1s", held.folder)
     first = held.test.answers[0][0]
     other = next(name for name in COLOURS if name != first)
     for answer, right in ((first, True), (other, False)):
@@ -109,7 +116,7 @@ def test_soft_accuracy_is_what_counts(jumok, squares, tmp_path):
         (("{data}", "--images", "{data}/images", "--systems", "vqa-stakced"), "did you mean 'vqa-stacked'?"),
         (("{data}", "--images", "{data}/images", "--mixup", "0.1"), "no use for --mixup"),
         (("{data}/images", "--min-count", "2"), "no use for --min-count"),
-        (("{data}/images", "{data}/masks"), "on one folder of them, got 2 paths"),
+        (("{data}/images", "{data}/masks"), "on one folder of images, got 2 paths"),
         (("{data}", "--images", "{data}/images", "--masks", "nowhere"), "no folder of masks at nowhere"),
         (("{data}", "--images", "{data}/images", "--masks", "{data}/images/train"), "no mask at"),
         (("{data}/train.csv", "--images", "{data}/images", "--test-questions", "{plain}", "--masks", "{data}/masks"),
@@ -138,7 +145,7 @@ def test_other_questions_are_another_comparison(squares, tmp_path):
 
 def test_shown_are_several_questions_about_an_image_of_all_kinds(squares, tmp_path):
     held = begun(squares, squares, tmp_path)
-    shown = QuestionReport(held, [], {}, None, 5)
+    shown = QuestionReport(held, [], {}, None, 5, "1s", held.folder)
     shown._readable = lambda numbers: list(numbers)
     numbers = shown.chosen()
     assert [held.test.of[number] for number in numbers] == [0, 0, 1, 1, 2]

@@ -7,13 +7,14 @@ import pytest
 import sacrebleu
 import torch
 import yaml
-from app_helpers import start
+from app_helpers import QUICK, start
 from pair_helpers import SMALL, TRANSFORMER, settings_of, untrained, write_reversed
 from PIL import Image
 
-from jumok.app.commands.train import PANELS
 from jumok.app.options import with_settings
+from jumok.app.task_settings import left_out, settings_panels
 from jumok.data.pairs.pair_set import read_pairs
+from jumok.tasks import TASKS
 from jumok.tasks.running.checkpoint import load_state
 from jumok.tasks.translate.run import PairRun
 
@@ -186,29 +187,53 @@ def test_two_processes_train_as_one_does(jumok, few, tmp_path, system):
 # -- the options -------------------------------------------------------------------------------
 
 
-def test_help_names_what_differs_between_kinds_of_data_and_what_belongs_to_one(jumok, monkeypatch):
+def test_help_shows_the_options_of_one_kind_of_data_at_a_time(jumok, monkeypatch, reversals):
     monkeypatch.setenv("COLUMNS", "200")
-    text = jumok("train", "--help").out
-    panels = [text.index(f" {name} ─") for name in ("Training", "Images", "Sentence pairs")]
-    assert panels == sorted(panels)
-    places = [text.index(f" --{name} ") for name in ("val-fraction", "flips", "batch-tokens")]
-    assert panels[0] < places[0] < panels[1] < places[1] < panels[2] < places[2]
+    common = jumok("train", "--help").out
+    assert all(f" --{name} " in common for name in ("epochs", "lr", "out", "system"))
+    assert not any(f" --{name} " in common for name in ("flips", "batch-tokens", "vocabulary-size", "answers"))
+    assert "jumok train images | pairs | questions --help" in common
+    images = jumok("train", "images", "--help").out
+    assert " --flips " in images
+    assert not any(f" --{name} " in images for name in ("batch-tokens", "vocabulary-size", "answers", "images"))
+    assert "default 100)" in images
+    pairs = jumok("train", "pairs", "--help").out
+    assert pairs == jumok("train", reversals, "--help").out
+    assert not any(f" --{name} " in pairs for name in ("flips", "images", "answers"))
     for words in (
-        "default 100 for images, 30 for sentence pairs",
-        "default 0.15 for images, 0.05 and at most 2,000 for sentence pairs",
+        "default 30)",
+        "default 0.05 and at most 2,000)",
         "< 2^63",
         "<= 1,000,000",
         "unigram | bpe | words | characters; default unigram",
     ):
-        assert words in text
-    assert "(training)" not in text
+        assert words in pairs
+    assert "(training)" not in pairs
+    questions = jumok("train", "questions", "--help").out
+    assert all(f" --{name} " in questions for name in ("images", "answers", "vocabulary-size"))
+
+
+def test_a_kind_of_data_can_be_named_before_it(jumok, reversals, coloured, tmp_path):
+    said = jumok("train", "images", reversals, "--out", tmp_path / "run")
+    assert (said.status, said.out) == (2, "")
+    assert "wanted a folder for each class" in said.err
+    said = jumok("train", "pairs", coloured, "--out", tmp_path / "run")
+    assert said.status == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_named_as_a_kind_of_data_is_a_folder(jumok, coloured, tmp_path, monkeypatch):
+    (tmp_path / "images").symlink_to(coloured)
+    monkeypatch.chdir(tmp_path)
+    assert jumok("train", "images", "--out", "run", *QUICK, "--epochs", 1).status == 0
 
 
 def test_a_setting_of_several_models_is_one_option_under_the_common_heading():
     def command(*, settings):
         return settings
 
-    wrapped = with_settings(PANELS, leave_out=("images", "pairs"))(command)
+    tasks = TASKS.values()
+    wrapped = with_settings(settings_panels(tasks), left_out(tasks))(command)
     names = list(wrapped.__signature__.parameters)
     assert len(names) == len(set(names))
     given = dict.fromkeys(names) | {"seed": 3, "val_pairs": []}
@@ -227,7 +252,7 @@ def test_eval_prints_and_writes_figures_and_translations(jumok, reverser, revers
     assert report["bleu"] == pytest.approx(sacrebleu.corpus_bleu(found, [pairs.targets]).score)
     assert report["chrf"] == pytest.approx(sacrebleu.corpus_chrf(found, [pairs.targets]).score)
     assert (report["split"], report["sentences"], report["beam"]) == ("test", 60, 3)
-    assert report["pairs"] == [str(reversals / "test.tsv")]
+    assert report["data"] == [str(reversals / "test.tsv")]
     assert report["exact"] >= 0.9
     assert report["chrf_95"][0] <= report["chrf"] <= report["chrf_95"][1]
     for words in (
@@ -236,7 +261,7 @@ def test_eval_prints_and_writes_figures_and_translations(jumok, reverser, revers
         report["bleu_signature"],
         f"chrF {report['chrf']:.2f} (95 % interval ",
         report["chrf_signature"],
-        f"exactly as wanted {report['exact']:.1%}",
+        f"exact match {report['exact']:.1%}",
         "among the worst:",
     ):
         assert words in said.out
@@ -282,7 +307,7 @@ def test_eval_refuses_in_one_line(jumok, reverser, trained, coloured, few, tmp_p
         ([reverser, "--batch-size", 3], "no use for --batch-size"),
         ([reverser, "--length-penalty", -1], "length_penalty is 0 or more"),
         ([trained, coloured, "--beam", 3], "no use for --beam"),
-        ([trained], "give one folder of images, got 0 paths"),
+        ([trained], "is an image classifier: give the folder of test images"),
         (["no-test"], "there are no test pairs"),
     ):
         said = jumok("eval", *words, "--out", "eval")
@@ -334,8 +359,8 @@ def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals,
     vague.write_text("".join(line.replace("-", "p") for line in lines))
     before = sorted(tmp_path.iterdir())
     for words, message in (
-        ([reverser, pairs], "measure needs the truth: --masks of images or questions, or --alignments"),
-        ([reverser, pairs, "--alignments", gold, "--masks", gold], "one of the two"),
+        ([reverser, pairs], "measure needs ground truth: give the true links"),
+        ([reverser, pairs, "--alignments", gold, "--masks", gold], "no use for --masks"),
         ([reverser, pairs, "--alignments", short], "has links for 59 sentences, but there are 60 pairs"),
         ([reverser, pairs, "--alignments", wrong], "wrong, line 1: 'nonsense' is no link"),
         ([reverser, pairs, "--alignments", beyond], "beyond, line 1"),
@@ -348,7 +373,7 @@ def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals,
         ([reverser, pairs, "--alignments", gold, "--split", "val"], "no use for --split"),
         ([trained, pairs, "--masks", gold, "--one-based"], "no use for --one-based"),
         ([blind, pairs, "--alignments", gold], "no attention to its source (score none)"),
-        ([trained, pairs, "--alignments", gold], "wanted one that was trained to translate"),
+        ([trained, pairs, "--alignments", gold], "no use for --alignments"),
         (["nowhere", pairs, "--alignments", gold], "no run at nowhere"),
     ):
         said = jumok("measure", *words, "--out", "measure")

@@ -273,7 +273,7 @@ def test_eval_refuses_in_one_line(jumok, asked, squares, trained, coloured, tmp_
         ([asked, "--images", "nowhere"], "no folder of images at nowhere"),
         ([asked, "--beam", 3], "--beam"),
         ([asked, coloured], "holds no questions"),
-        ([trained, coloured, "--images", squares / "images"], "it is of questions"),
+        ([trained, coloured, "--images", squares / "images"], "no use for --images"),
         (["no-test"], "there are no test questions"),
     ):
         refused(jumok, tmp_path, ("eval", *words, "--out", "eval"), message)
@@ -355,7 +355,10 @@ def test_ask_refuses_in_one_line(jumok, asked, trained, squares, tmp_path, monke
     (tmp_path / "file").write_text("")
     image = squares / "images" / "test-0.png"
     for words, message in (
-        ([trained, image, LEFT], "is a run that was trained to classify: wanted one that was trained to answer"),
+        (
+            [trained, image, LEFT],
+            "is a run that was trained to classify images: wanted one that was trained to answer questions",
+        ),
         (["nowhere", image, LEFT], "nowhere"),
         ([asked, "none.png", LEFT], "none.png"),
         ([asked, "bad.png", LEFT], "bad.png"),
@@ -415,7 +418,7 @@ def test_measure_refuses_in_one_line(jumok, asked, others, squares, tmp_path, mo
     }.items():
         (tmp_path / name).write_text(text)
     for words, message in (
-        ([asked], "measure needs the truth: --masks"),
+        ([asked], "measure needs ground truth: give masks"),
         ([asked, "--masks", "nowhere"], "no folder of masks at nowhere"),
         ([asked, "bare.csv", "--masks", masks], "none of 1 questions names a mask: give a file with the column 'mask'"),
         ([asked, "empty.csv", "--masks", masks], "names a mask"),

@@ -105,7 +105,7 @@ def test_an_unreadable_image_is_reported_and_left_out(jumok, images, tmp_path):
         (("saliency", "I", "--method", "boolean-map"), "did you mean 'boolean-maps'"),
         (("saliency", "I", "--separate", "otzu"), "did you mean 'otsu'"),
         (("saliency", "I", "--smallest", "2"), "--smallest"),
-        (("look", "I", "--method", "rollout"), "rollout asks a model"),
+        (("look", "I", "--method", "rollout"), "rollout needs a model"),
         (("look", "I", "--target", "dog"), "no use for --target"),
         (("look", "I", "--layer", "1"), "no use for --layer"),
     ],

@@ -56,7 +56,7 @@ def test_what_was_done_about_a_wild_table_is_said(jumok, tmp_path, parts):
     said = jumok("select", tmp_path / "t.csv", "--target", "part", "--out", tmp_path / "o")
     assert said.status == 0
     for what in ("without a target: 1 of 200 rows", "different values: name", "5 missing values in x4", "only: same",
-                 "part: 5 of 6 columns kept"):  # fmt: skip
+                 "5 of 6 columns kept (target column: part)"):  # fmt: skip
         assert what in said.out
     reduced = pd.read_csv(tmp_path / "o" / "reduced.csv", sep=";")
     assert len(reduced) == 200

@@ -112,7 +112,7 @@ def test_a_folder_that_is_not_empty_is_not_written_to(jumok, coloured, trained, 
     before = sorted(path.stat().st_mtime_ns for path in trained.rglob("*"))
     said = jumok("train", coloured, "--out", trained, *QUICK)
     assert said.status == 2
-    assert f"is not empty: choose another --out, or go on with it by --resume {trained}" in said.err
+    assert f"is not empty: choose another --out, or resume it with --resume {trained}" in said.err
     assert sorted(path.stat().st_mtime_ns for path in trained.rglob("*")) == before
     (tmp_path / "file").touch()
     assert "is a file" in jumok("train", coloured, "--out", tmp_path / "file", *QUICK).err
@@ -143,7 +143,7 @@ def test_an_interrupt_leaves_a_run_that_goes_on(coloured, tmp_path):
     process.send_signal(signal.SIGINT)
     said, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"go on with: jumok train --resume {out}" in said
+    assert f"Resume with: jumok train --resume {out}" in said
     assert error.startswith("jumok: stopped by SIGINT after step ")
     assert error.count("\n") == 1
     state = load_state(out / "checkpoints" / "last.safetensors")

@@ -269,7 +269,7 @@ def test_sentences_that_are_not_shown_are_counted(jumok, reverser, sentences, ty
         (["{run}", "{data}"], "is a folder: give a file with a sentence per line"),
         (["{run}", "{data}/test.tsv", "{data}/val.tsv"], "are files: give one"),
         (["{run}", "a", "--device", "tpu"], "no device 'tpu'"),
-        (["{images}", "a"], "was trained to classify: wanted one that was trained to translate"),
+        (["{images}", "a"], "was trained to classify images: wanted one that was trained to translate"),
         (["nowhere", "a"], "no run at nowhere"),
         (["{data}", "a"], "is no run: it has no config.yaml"),
     ],
@@ -335,7 +335,7 @@ def test_a_translator_is_not_looked_into_as_a_classifier(jumok, reverser, colour
     image = next(coloured.rglob("*.png"))
     said = jumok("look", image, "--model", reverser)
     assert said.status == 2
-    assert "trained to translate: wanted one that was trained to classify" in said.err
+    assert "trained to translate sentences: wanted one that was trained to classify" in said.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -45,8 +45,8 @@ def test_the_table_of_sort_of_clevr_at_a_small_size(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("table", [easy_vqa, sort_of_clevr])
 def test_every_recipe_names_a_system_that_answers(table):
-    from jumok import systems
+    from jumok.tasks import task_of_system
 
     for recipe in table.RECIPES.values():
         words = recipe.train.split()
-        assert systems.task_of(words[words.index("--system") + 1]) == "answer"
+        assert task_of_system(words[words.index("--system") + 1]).name == "answer"

@@ -7,14 +7,16 @@ from pydantic import BaseModel
 from jumok import systems
 from jumok.errors import JumokError
 from jumok.systems.vit import ViT, ViTConfig
+from jumok.tasks import TASKS, task_of_system
 
 PARAMETERS = {"vit-nano": 0.57e6, "vit-tiny": 5.7e6, "vit-small": 22.1e6, "vit-base": 86.6e6}  # as published, but nano
 
 
 def test_names_and_tasks():
-    tasks = {name: systems.task_of(name) for name in systems.names()}
+    tasks = {name: task.name for task in TASKS.values() for name in task.systems}
     images = (*PARAMETERS, "resnet", "senet", "cbam", "eca", "cnn", "mlp", "non-local", "ram", "stn")
     answering = ("vqa-stacked", "vqa-transformer", "vqa-question", "vqa-image", "vqa-concat")
+    assert set(tasks) == set(systems.names())
     assert tasks == {
         **dict.fromkeys(images, "classify"),
         **dict.fromkeys(("seq2seq", "transformer"), "translate"),
@@ -24,12 +26,12 @@ def test_names_and_tasks():
 
 def test_every_mechanism_has_a_system_that_stands_for_it():
     assert set(systems.ATTENDS) <= set(systems.names())
-    assert {systems.task_of(name) for name in systems.ATTENDS} == {"classify", "answer"}
+    assert {task_of_system(name).name for name in systems.ATTENDS} == {"classify", "answer"}
     assert systems.attends("ram") == "places, one after the other (2014)"
     assert systems.attends("vit-base") == ""
 
 
-@pytest.mark.parametrize("name", [name for name in systems.ATTENDS if systems.task_of(name) == "classify"])
+@pytest.mark.parametrize("name", [name for name in systems.ATTENDS if name in TASKS["classify"].systems])
 def test_systems_of_images_classify_whatever_their_size(name):
     for size in ((32, 32), (40, 64)):
         config = systems.configure(name, classes=3, image_size=size)

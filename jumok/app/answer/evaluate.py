@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
+from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.files import write_atomically
+from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import RenderableType
     from rich.table import Table
 
     from jumok.data.questions.question_set import QuestionSet
@@ -22,50 +27,79 @@ if TYPE_CHECKING:
 COLUMNS = ("image", "question", "answers", "answered", "probability", "score", "kind")
 
 
-def evaluate_questions(
-    run: Path,
-    files: Sequence[Path],
-    images: Path | None,
-    *,
-    split: str,
-    out: Path,
-    batch_size: int,
-    device: str,
-    console: Console,
-) -> None:
-    """Print the accuracy, of all questions and of each kind; write it as JSON, and all answers.
+class Options(Strict):
+    """Options of `jumok eval` for questions."""
 
+    images: str | None = Field(default=None, description="Folder of the images (left out: the run's own).")
+    batch_size: int = Field(default=256, ge=1, description="Images or questions at a time.")
+
+
+@dataclass(frozen=True)
+class EvaluatedQuestions:
+    """How well a model answered.
+
+    Args:
+        about: run, files and part.
+        questions: that were asked.
+        report: of the answers.
+        written: files, by what they hold.
+    """
+
+    about: Mapping[str, Any]
+    questions: QuestionSet
+    report: Evaluation
+    written: Mapping[str, Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**self.about, "skipped": dict(self.questions.skipped), **self.report.to_dict()}
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        report, (low, high) = self.report, self.report.interval
+        part = self.about["split"]
+        yield f"{len(self.questions):,} questions about {len(self.questions.images):,} images ({part})"
+        yield f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        if report.unanswerable:
+            yield f"{report.unanswerable:,} questions have answers that training did not have; they count as wrong"
+        if report.by_kind():
+            yield table(report)
+        yield f"written: {', '.join(map(str, self.written.values()))}"
+
+
+def evaluate(
+    run: Path, data: Sequence[Path], options: Options, *, split: str, out: Path, session: Session
+) -> EvaluatedQuestions:
+    """Judge answers by their accuracy, of all questions and of each kind; write it as JSON, and all answers.
+
+    Args:
+        run: folder of the run.
+        data: files of questions; none for the run's own.
+        options: of questions.
+        split: the part, or "auto" or "all".
+        out: folder for the figures.
+        session: of the command.
     Raises:
         JumokError: questions or images that cannot be read.
     """
     from jumok.app.progress import counting
-    from jumok.files import write_atomically
-    from jumok.tasks.answer.evaluation import evaluate
+    from jumok.tasks.answer.evaluation import evaluate as evaluate_all
     from jumok.tasks.answer.run import QuestionRun
 
-    trained = QuestionRun.load(run, device)
-    chosen, part = select(trained, files, images, split)
-    remark(chosen, console)
-    with counting(console, "answering") as progress:
-        report = evaluate(trained, chosen, size=batch_size, progress=progress)
-    source = {"run": str(run), "files": [str(path) for path in chosen.files], "split": part}
-    about = {**source, "skipped": dict(chosen.skipped), **report.to_dict()}
-    write_atomically(out / "eval.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    write_atomically(out / "answers.csv", as_table(report))
-    low, high = report.interval
-    console.print(f"{len(chosen):,} questions about {len(chosen.images):,} images ({part})", markup=False)
-    console.print(f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})")
-    if report.unanswerable:
-        console.print(
-            f"{report.unanswerable:,} questions have answers that training did not have; they count as wrong",
-            style="yellow",
-        )
-    if report.by_kind():
-        console.print(table(report))
-    console.print(f"written: {out / 'eval.json'}, {out / 'answers.csv'}", markup=False)
+    trained = QuestionRun.load(run, session.device)
+    chosen, part = select(trained, data, options.images, split)
+    remark(chosen, session)
+    with counting(session.console, "answering") as progress:
+        report = evaluate_all(trained, chosen, size=options.batch_size, progress=progress)
+    about = {"run": str(run), "data": [str(path) for path in chosen.files], "split": part}
+    written = {"figures": out / "eval.json", "answers": out / "answers.csv"}
+    found = EvaluatedQuestions(about, chosen, report, written)
+    write_report(written["figures"], found)
+    write_atomically(written["answers"], as_table(report))
+    return found
 
 
-def select(run: QuestionRun, files: Sequence[Path], images: Path | None, split: str) -> tuple[QuestionSet, str]:
+def select(run: QuestionRun, files: Sequence[Path], images: str | None, split: str) -> tuple[QuestionSet, str]:
     """Choose the questions to judge on: of the files given, or else of the run's own.
 
     Returns:
@@ -77,7 +111,7 @@ def select(run: QuestionRun, files: Sequence[Path], images: Path | None, split: 
     from jumok.tasks.answer.prepare import find
 
     data, seed = run.config.data, run.config.training.seed
-    folder = images or Path(data.images or "")
+    folder = Path(images or data.images or "")
     own = not files or {str(path.resolve()) for path in files} == set(data.questions)
     if not own and not files[0].is_dir():
         if split not in ("auto", "all"):
@@ -93,10 +127,10 @@ def select(run: QuestionRun, files: Sequence[Path], images: Path | None, split: 
     return found[part], part
 
 
-def remark(questions: QuestionSet, console: Console) -> None:
+def remark(questions: QuestionSet, session: Session) -> None:
     """Tell what whoever gave the questions should know of them, such as images that are missing."""
     for line in questions.remarks():
-        console.print(line, style="yellow", markup=False)
+        session.remark(line)
 
 
 def as_table(report: Evaluation) -> str:

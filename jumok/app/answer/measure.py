@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
+from jumok.app.scored_maps import MeasuredMaps, verdicts
+from jumok.app.session import Session, write_report
 from jumok.errors import JumokError, suggest
+from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from torch import Tensor
 
     from jumok.attention import AttentionMap
@@ -27,51 +30,61 @@ BLIND = "question-blind"
 """The map of the same image by the same model, the mean over other questions: what it looks at whatever is asked."""
 OTHERS = 8
 """So many other questions are asked about an image that only one is asked about."""
-AT_ONCE = 32
 
 
-def measure_questions(
-    run: Path,
-    files: Sequence[Path],
-    images: Path | None,
-    masks: Path,
-    *,
-    methods: Sequence[str],
-    split: str,
-    tolerance: int,
-    out: Path,
-    batch_size: int,
-    seed: int,
-    device: str,
-    console: Console,
-) -> None:
+class Options(Strict):
+    """Options of `jumok measure` for questions."""
+
+    masks: str | None = Field(default=None, description="Folder of masks, as the column `mask` names them.")
+    images: str | None = Field(default=None, description="Folder of the images (left out: the run's own).")
+    split: str = Field(default="auto", description="auto | train | val | test | all; auto: test, or else all.")
+    tolerance: int = Field(default=0, ge=0, description="Slack of the pointing game, in pixels.")
+    batch_size: int = Field(default=32, ge=1, description="Images or questions at a time.")
+
+
+def measure(
+    model: str, data: Sequence[Path], options: Options, *, methods: tuple[str, ...], out: Path, session: Session
+) -> MeasuredMaps:
     """Score where a model looks for its answers against masks, beside baselines, one of them blind to the question.
 
+    Args:
+        model: folder of the run.
+        data: files of questions; none for the run's own.
+        options: of questions.
+        methods: names of looks; none for all.
+        out: folder for the figures.
+        session: of the command.
     Raises:
         JumokError: questions, images or masks that cannot be read, or a model that looks at no image.
     """
     from jumok.app.answer.evaluate import remark, select
-    from jumok.app.classify.measure import table, verdicts
-    from jumok.files import write_atomically
     from jumok.tasks.answer.run import QuestionRun
     from jumok.views.pictures.charts import draw_scores
 
-    trained = QuestionRun.load(run, device)
-    chosen, part = select(trained, files, images, split)
-    remark(chosen, console)
-    measuring = Measuring.begin(trained, chosen, masks, tuple(dict.fromkeys(methods)), tolerance, seed)
-    measuring.go(batch_size, console)
+    if options.masks is None:
+        raise JumokError(
+            f"measure needs ground truth: give masks of what is asked about, as in jumok measure {model} --masks masks"
+        )
+    trained = QuestionRun.load(model, session.device)
+    chosen, part = select(trained, data, options.images, options.split)
+    remark(chosen, session)
+    measuring = Measuring.begin(trained, chosen, Path(options.masks), methods, options.tolerance, session.seed)
+    measuring.go(options.batch_size, session)
     report, agreement = measuring.meter.report(noun="questions"), measuring.agreement.report()
     main = report.methods[0].method
-    about = {"run": str(run), "split": part, "masks": str(masks), **report.to_dict()}
+    about: dict[str, Any] = {
+        "model": model,
+        "data": [str(path) for path in chosen.files],
+        "split": part,
+        "masks": options.masks,
+    }
     about |= {"agreement": {"look": main, **agreement.to_dict()}}
-    write_atomically(out / "measure.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    draw_scores(report, out / "measure.png")
-    console.print(report.summary(), markup=False)
-    console.print(table(report.header(), report.rows()))
-    for line in (*verdicts(report), f"{main}, two questions about one image: {agreement.summary()}"):
-        console.print(line, markup=False)
-    console.print(f"written: {out / 'measure.json'}, {out / 'measure.png'}", markup=False)
+    said = [*verdicts(report), f"{main}, two questions about one image: {agreement.summary()}"]
+    written = {"figures": out / "measure.json", "picture": out / "measure.png"}
+    found = MeasuredMaps(about, report, (), said, written)
+    write_report(written["figures"], found)
+    draw_scores(report, written["picture"])
+    return found
 
 
 @dataclass
@@ -101,7 +114,7 @@ class Measuring:
         meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
         return Measuring(run, questions, QuestionMasks(masks, questions), methods, meter, Agreement(seed=seed))
 
-    def go(self, size: int, console: Console) -> None:
+    def go(self, size: int, session: Session) -> None:
         """Ask everything about every image, some questions at a time."""
         from jumok.app.progress import counting
         from jumok.data.images.reading import read_image
@@ -109,13 +122,13 @@ class Measuring:
         by_image: dict[int, list[int]] = {}
         for number, image in enumerate(self.questions.of):
             by_image.setdefault(image, []).append(number)
-        with counting(console, "measuring") as count:
+        with counting(session.console, "measuring") as count:
             for done, (image, numbers) in enumerate(by_image.items(), 1):
                 picture = read_image(self.questions.images[image])
                 self._measure(image, picture, numbers, size)
                 count(done, len(by_image))
         for method, blank in self.meter.blank.items():
-            console.print(f"{method}: nothing to see for {blank} questions, which count as chance", style="yellow")
+            session.remark(f"{method}: nothing to see for {blank} questions, which count as chance")
 
     def _measure(self, image: int, picture: Tensor, numbers: Sequence[int], size: int) -> None:
         """Score all questions about one image."""

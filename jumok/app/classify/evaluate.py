@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
+from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import RenderableType
     from rich.table import Table
     from torch import Tensor
 
@@ -21,42 +25,86 @@ if TYPE_CHECKING:
 RUN = "run"
 
 
-def evaluate_images(
-    run: Path, images: Path, *, split: str, out: Path, batch_size: int, device: str, console: Console
-) -> None:
-    """Print accuracy, precision, recall and the confusion matrix; write JSON and a picture.
+class Options(Strict):
+    """Options of `jumok eval` for images."""
 
+    batch_size: int = Field(default=64, ge=1, description="Images or questions at a time.")
+
+
+@dataclass(frozen=True)
+class EvaluatedImages:
+    """How well a classifier did.
+
+    Args:
+        about: run, images and part.
+        report: of the run.
+        controls: of the same weights put to use in another way, by name.
+        remarks: what the user should know.
+        written: files, by what they hold.
+    """
+
+    about: Mapping[str, Any]
+    report: Evaluation
+    controls: Mapping[str, Evaluation]
+    remarks: Sequence[str]
+    written: Mapping[str, Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        controls = {"controls": {name: _short(control) for name, control in self.controls.items()}}
+        return {**self.about, **self.report.to_dict(), **(controls if self.controls else {})}
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        low, high = self.report.interval
+        yield f"{self.report.images} images of {self.about['data'][0]} ({self.about['split']})"
+        yield f"accuracy {self.report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        for name, control in self.controls.items():
+            low, high = control.interval
+            yield f"  same weights, {name}: {control.accuracy:.1%} ({low:.1%} to {high:.1%})"
+        yield table(self.report)
+        yield from (f"remark: {remark}" for remark in self.remarks)
+        yield f"written: {', '.join(map(str, self.written.values()))}"
+
+
+def evaluate(
+    run: Path, data: Sequence[Path], options: Options, *, split: str, out: Path, session: Session
+) -> EvaluatedImages:
+    """Judge a classifier by accuracy, precision, recall and confusion; write JSON and a picture.
+
+    Args:
+        run: folder of the run.
+        data: one folder of images.
+        options: of images.
+        split: the part of the folder, or "auto" or "all".
+        out: folder for the figures.
+        session: of the command.
     Raises:
         JumokError: images that cannot be read, or of classes other than the run's.
     """
-    from jumok.files import write_atomically
     from jumok.tasks.classify.evaluation import controls_of, evaluate_each
     from jumok.tasks.classify.regions import Regions
     from jumok.tasks.classify.run import ImageRun
     from jumok.views.pictures.charts import draw_confusion
 
-    trained = ImageRun.load(run, device)
-    chosen, part = select(trained, images, split)
+    if len(data) != 1:
+        raise JumokError(
+            f"{run} is an image classifier: give the folder of test images, as in jumok eval {run} photos/test; "
+            f"got {len(data)} paths"
+        )
+    trained = ImageRun.load(run, session.device)
+    chosen, part = select(trained, data[0], split)
     models = {RUN: trained.model, **controls_of(trained.model)}
     regions = Regions()
-    batches = regions.counting(trained.model, _batches(trained, chosen, batch_size))
+    batches = regions.counting(trained.model, _batches(trained, chosen, options.batch_size))
     reports = evaluate_each(models, batches, trained.classes)
     report = reports.pop(RUN)
-    about = {"run": str(run), "images": str(images), "split": part, **report.to_dict()}
-    if reports:
-        about["controls"] = {name: _short(control) for name, control in reports.items()}
-    write_atomically(out / "eval.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    draw_confusion(report.confusion.numpy(), trained.classes, out / "confusion.png")
-    low, high = report.interval
-    console.print(f"{report.images} images of {images} ({part})")
-    console.print(f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})")
-    for name, control in reports.items():
-        low, high = control.interval
-        console.print(f"  same weights, {name}: {control.accuracy:.1%} ({low:.1%} to {high:.1%})")
-    console.print(table(report))
-    for remark in regions.remarks():
-        console.print(f"remark: {remark}", style="yellow", markup=False)
-    console.print(f"written: {out / 'eval.json'}, {out / 'confusion.png'}")
+    about = {"run": str(run), "data": [str(data[0])], "split": part}
+    written = {"figures": out / "eval.json", "confusion": out / "confusion.png"}
+    found = EvaluatedImages(about, report, reports, regions.remarks(), written)
+    write_report(written["figures"], found)
+    draw_confusion(report.confusion.numpy(), trained.classes, written["confusion"])
+    return found
 
 
 def _short(report: Evaluation) -> dict[str, float | list[float]]:
@@ -112,13 +160,14 @@ def _batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tenso
 def table(report: Evaluation) -> Table:
     """Precision, recall and confusion of each class."""
     from rich.table import Table
+    from rich.text import Text
 
     wide = len(report.classes) <= 8
-    shown = Table(caption="rows: what it is; columns on the right: what it was taken for" if wide else None)
+    shown = Table(caption="rows: true class; columns on the right: predicted class" if wide else None)
     shown.add_column("class")
     for name in ("images", "precision", "recall", *(report.classes if wide else ())):
-        shown.add_column(name, justify="right")
+        shown.add_column(Text(name), justify="right")
     for row, counts in zip(report.per_class(), report.confusion.tolist(), strict=True):
         shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
-        shown.add_row(row["class"], str(row["images"]), *shares, *(map(str, counts) if wide else ()))
+        shown.add_row(Text(row["class"]), str(row["images"]), *shares, *(map(str, counts) if wide else ()))
     return shown

@@ -2,61 +2,69 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
+from jumok.app.scored_maps import MeasuredMaps, verdicts
+from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from jumok.data.images.folders import ImageSet
     from jumok.measures.report import Report
 
 
-def measure_places(
-    model: str,
-    images: Path,
-    masks: Path,
-    *,
-    methods: Sequence[str],
-    split: str,
-    tolerance: int,
-    out: Path,
-    batch_size: int,
-    seed: int,
-    device: str,
-    console: Console,
-) -> None:
+class Options(Strict):
+    """Options of `jumok measure` for images."""
+
+    masks: str | None = Field(default=None, description="Folder of masks, named as the images.")
+    split: str = Field(default="auto", description="auto | train | val | test | all; auto: test, or else all.")
+    tolerance: int = Field(default=0, ge=0, description="Slack of the pointing game, in pixels.")
+    batch_size: int = Field(default=16, ge=1, description="Images or questions at a time.")
+
+
+def measure(
+    model: str, data: Sequence[Path], options: Options, *, methods: tuple[str, ...], out: Path, session: Session
+) -> MeasuredMaps:
     """Score where a model looks against masks, beside a random, a centre and an edge baseline.
 
+    Args:
+        model: folder of a run, or the name of a model from elsewhere.
+        data: one folder of images.
+        options: of images.
+        methods: ways to read where it looked; none for all that fit.
+        out: folder for the figures.
+        session: of the command.
     Raises:
         JumokError: images or masks that cannot be read, or a model that cannot be asked.
     """
     from jumok.data.images.masks import MaskFolder
-    from jumok.files import write_atomically
     from jumok.tasks.classify.any_classifier import open_model
     from jumok.tasks.classify.looking import Question
     from jumok.views.pictures.charts import draw_scores
 
-    question = Question(tuple(dict.fromkeys(methods)))
-    chosen = choose(images, split)
-    truth = MaskFolder(masks, chosen)
-    opened = open_model(model, device)
-    report = _measured(opened, chosen, truth, question, batch_size, tolerance, seed, console)
-    about = {"model": model, "images": str(images), "masks": str(masks), **report.to_dict()}
-    write_atomically(out / "measure.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    draw_scores(report, out / "measure.png")
-    console.print(report.summary())
-    if truth.without:
-        console.print(f"classes without masks, not measured: {', '.join(truth.without)}", markup=False)
-    console.print(table(report.header(), report.rows()))
-    for line in verdicts(report):
-        console.print(line, markup=False)
-    console.print(f"written: {out / 'measure.json'}, {out / 'measure.png'}", markup=False)
+    if options.masks is None:
+        raise JumokError(
+            f"measure needs ground truth: give masks of the images, as in jumok measure {model} photos --masks masks"
+        )
+    if len(data) != 1:
+        raise JumokError(f"masks are of one folder of images, got {len(data)} paths")
+    question = Question(methods)
+    chosen = choose(data[0], options.split)
+    truth = MaskFolder(Path(options.masks), chosen)
+    opened = open_model(model, session.device)
+    report = _measured(opened, chosen, truth, question, options, session)
+    about = {"model": model, "data": [str(data[0])], "masks": options.masks}
+    notes = [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
+    written = {"figures": out / "measure.json", "picture": out / "measure.png"}
+    found = MeasuredMaps(about, report, notes, verdicts(report), written)
+    write_report(written["figures"], found)
+    draw_scores(report, written["picture"])
+    return found
 
 
 def choose(images: Path, split: str) -> ImageSet:
@@ -75,9 +83,7 @@ def choose(images: Path, split: str) -> ImageSet:
     return scan_folder(images) if split == "all" else scan(images)[split]
 
 
-def _measured(
-    opened: Any, images: ImageSet, truth: Any, question: Any, size: int, tolerance: int, seed: int, console: Any
-) -> Report:
+def _measured(opened: Any, images: ImageSet, truth: Any, question: Any, options: Options, session: Session) -> Report:
     """Look at every image that has a mask, batch by batch; only scores are kept."""
     import torch
 
@@ -86,8 +92,9 @@ def _measured(
     from jumok.measures.localisation import LocalisationMeter
     from jumok.tasks.classify.looking import look
 
-    meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
-    with counting(console, "measuring") as count:
+    size = options.batch_size
+    meter = LocalisationMeter(tolerance=options.tolerance, seed=session.seed, blank_is_chance=True)
+    with counting(session.console, "measuring") as count:
         for start in range(0, len(images), size):
             every = images.paths[start : start + size]
             paths = [path for path in every if truth.find(path) is not None]
@@ -100,33 +107,5 @@ def _measured(
                 meter.add(picture, mask, answer.heats, name=str(path))
             count(min(start + size, len(images)), len(images))
     for method, blank in meter.blank.items():
-        console.print(f"{method}: nothing to see in {blank} images, which count as chance", style="yellow")
+        session.remark(f"{method}: nothing to see in {blank} images, which count as chance")
     return meter.report()
-
-
-def verdicts(report: Report) -> list[str]:
-    """For each method, the baselines that it beats for sure, by pointing and by AUPRC."""
-    from jumok.measures.report import TITLES
-
-    lines = []
-    for method in report.methods:
-        for score in ("pointing", "auprc"):
-            gains = [gain for gain in report.differences if gain.method == method.method]
-            beaten = [gain.baseline for gain in gains if gain.scores[score].low > 0]
-            rest = [gain.baseline for gain in gains if gain.baseline not in beaten]
-            better = f"better than {', '.join(beaten)}" if beaten else ""
-            not_so = f"not surely better than {', '.join(rest)}" if rest else ""
-            lines.append(f"{method.method}, {TITLES[score]}: {'; '.join(filter(None, (better, not_so)))}")
-    return lines
-
-
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
-    """Figures with their intervals, a row per map."""
-    from rich.table import Table
-
-    shown = Table()
-    for number, name in enumerate(header):
-        shown.add_column(name, justify="left" if number == 0 else "right", no_wrap=number == 0)
-    for row in rows:
-        shown.add_row(*row)
-    return shown

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jumok.app.session import Session, in_session
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from torch import Tensor
 
     from jumok.tasks.answer.looking import Looked
-    from jumok.tasks.answer.run import QuestionRun
     from jumok.views.pictures.question_picture import Asked
 
 MOST_QUESTIONS = 200
@@ -29,6 +29,66 @@ NOTES = {
 """What to know of a way to bring question and image together."""
 
 
+@dataclass(frozen=True)
+class AnsweredImage:
+    """What was answered about one image.
+
+    Args:
+        run, image: which model, and about what.
+        found: for each question.
+        unknown: words of each question that the model does not know.
+        note: what to know of the model; empty for most.
+        top: answers to show for each question.
+        pictures: that were written, one for each question.
+        page: that was written.
+    """
+
+    run: str
+    image: str
+    found: Sequence[Looked]
+    unknown: Sequence[Sequence[str]]
+    note: str
+    top: int
+    pictures: Sequence[Path]
+    page: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "run": self.run,
+            "image": self.image,
+            "questions": [
+                {
+                    "question": each.question,
+                    "answers": [{"answer": answer, "probability": value} for answer, value in self._best(each)],
+                    "unknown": list(unknown),
+                }
+                for each, unknown in zip(self.found, self.unknown, strict=True)
+            ],
+            "pictures": list(self.pictures),
+            "page": self.page,
+            "remarks": [self.note] if self.note else [],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For the terminal."""
+        for each, unknown in zip(self.found, self.unknown, strict=True):
+            yield f"{each.question}  ->  {', '.join(f'{answer} {value:.1%}' for answer, value in self._best(each))}"
+            if unknown:
+                yield f"  not known to this model: {', '.join(unknown)}"
+        if self.note:
+            yield f"remark: {self.note}"
+        if self.pictures:
+            last = f" to {self.pictures[-1]}" if len(self.pictures) > 1 else ""
+            yield f"pictures: {self.pictures[0]}{last}"
+        if self.page is not None:
+            yield f"page: {self.page}"
+
+    def _best(self, each: Looked) -> Sequence[tuple[str, float]]:
+        return each.reply.answers[: self.top]
+
+
+@in_session("ask", "device", "threads")
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
     image: Annotated[Path, typer.Argument(help="The image to ask about.", show_default=False)],
@@ -40,37 +100,29 @@ def command(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Write a picture and the maps of each question.")
     ] = True,
-    top: Annotated[int, typer.Option(help="Answers to tell of each question.", min=1, max=50)] = 5,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
-) -> None:
-    """Answer questions about an image; draw where was looked for each answer, and which words mattered."""
-    from rich.console import Console
-
+    top: Annotated[int, typer.Option(help="Answers to show for each question.", min=1, max=50)] = 5,
+    *,
+    session: Session,
+) -> AnsweredImage:
+    """Answer questions about an image, and show where the model looked for each answer and which words mattered."""
     from jumok.data.images.reading import read_image
-    from jumok.machine import device_name, keep_freed, set_threads
     from jumok.tasks.answer.looking import look
     from jumok.tasks.answer.run import QuestionRun
 
-    questions = _questions(question)
-    set_threads(threads)
-    keep_freed()
-    trained = QuestionRun.load(run, device_name(device))
+    questions = _read_questions(question)
+    trained = QuestionRun.load(run, session.device)
     pixels = read_image(image)
     found = look(trained, [pixels] * len(questions), questions)
-    console = Console(highlight=False, soft_wrap=True)
-    for each in found:
-        _tell(trained, each, top, console)
-    if note := NOTES.get(trained.fusion):
-        console.print(f"remark: {note}", style="yellow")
-    shown = [_shown(each, top, NOTES.get(trained.fusion, "")) for each in found]
-    if pictures:
-        _draw(pixels, image.name, found, shown, out, console)
-    if html:
-        _write_page(pixels, image.name, shown, f"{run.resolve().name}: asked about {image.name}", out, console)
+    note = NOTES.get(trained.fusion, "")
+    shown = [_as_asked(each, top, note) for each in found]
+    unknown = [trained.unknown(text) for text in questions]
+    drawn = _draw(pixels, image.name, found, shown, out) if pictures else ()
+    title = f"{run.resolve().name}: asked about {image.name}"
+    page = _write_page(pixels, image.name, shown, title, out) if html else None
+    return AnsweredImage(str(run), str(image), found, unknown, note, top, drawn, page)
 
 
-def _questions(given: Sequence[str]) -> list[str]:
+def _read_questions(given: Sequence[str]) -> list[str]:
     """The questions, from the command line or from standard input.
 
     Raises:
@@ -90,15 +142,7 @@ def _questions(given: Sequence[str]) -> list[str]:
     return questions
 
 
-def _tell(run: QuestionRun, found: Looked, top: int, console: Console) -> None:
-    """Print the answers to one question."""
-    answers = ", ".join(f"{answer} {value:.1%}" for answer, value in found.reply.answers[:top])
-    console.print(f"{found.question}  ->  {answers}", markup=False)
-    if unknown := run.unknown(found.question):
-        console.print(f"  not known to this model: {', '.join(unknown)}", style="yellow", markup=False)
-
-
-def _shown(found: Looked, top: int, note: str) -> Asked:
+def _as_asked(found: Looked, top: int, note: str) -> Asked:
     """What views take."""
     from jumok.views.pictures.question_picture import Asked
 
@@ -106,24 +150,23 @@ def _shown(found: Looked, top: int, note: str) -> Asked:
     return Asked(found.question, found.words, answers, found.looks, found.by_word, found.weights, note=note)
 
 
-def _draw(
-    image: Tensor, name: str, found: Sequence[Looked], shown: Sequence[Asked], out: Path, console: Console
-) -> None:
-    """Write a picture of each question, and its maps."""
+def _draw(image: Tensor, name: str, found: Sequence[Looked], shown: Sequence[Asked], out: Path) -> list[Path]:
+    """Write a picture of each question, and its maps. Returns the pictures."""
     from jumok.views.pictures.question_picture import draw_asked
 
-    for number, (looked, asked) in enumerate(zip(found, shown, strict=True), 1):
-        draw_asked(image, asked, out / f"{number}.png", title=name)
+    pictures = [out / f"{number}.png" for number in range(1, len(shown) + 1)]
+    for number, (looked, asked, picture) in enumerate(zip(found, shown, pictures, strict=True), 1):
+        draw_asked(image, asked, picture, title=name)
         for look, heat in looked.looks.items():
             heat.save(out / f"{number}.{look.replace(' ', '-')}.safetensors")
-    last = f" to {out / f'{len(shown)}.png'}" if len(shown) > 1 else ""
-    console.print(f"pictures: {out / '1.png'}{last}", markup=False)
+    return pictures
 
 
-def _write_page(image: Tensor, name: str, shown: Sequence[Asked], title: str, out: Path, console: Console) -> None:
+def _write_page(image: Tensor, name: str, shown: Sequence[Asked], title: str, out: Path) -> Path:
+    """Write the page. Returns its path."""
     from jumok.views.pages.question_page import QuestionPage
 
     page = QuestionPage(title)
     page.add(image, shown, name=name)
     page.write(out / "index.html")
-    console.print(f"page: {out / 'index.html'}", markup=False)
+    return out / "index.html"

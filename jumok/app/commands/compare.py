@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jumok.app.options import Panels, with_settings
+from jumok.app.options import with_settings
+from jumok.app.session import Report, Session, as_json, in_session
+from jumok.app.task_settings import (
+    COMMON,
+    left_out,
+    read_settings,
+    settings_panels,
+    task_asked_for,
+    task_meant,
+    without_word,
+)
 from jumok.errors import JumokError
-from jumok.tasks.answer.settings import QuestionData, QuestionTraining
-from jumok.tasks.classify.settings import ImageData, ImageTraining
-from jumok.tasks.running.config import Training
+from jumok.machine import device_name, keep_freed, set_threads
+from jumok.tasks import TASKS, Task
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from jumok.tasks.running.comparison import Comparison, Result
     from jumok.tasks.running.config import Settings
 
-PANELS: Panels = {
-    "Training": (Training,),
-    "Images": (ImageData, ImageTraining),
-    "Questions": (QuestionData, QuestionTraining),
-}
-REPORTS = {"classify": "classify.compare", "answer": "answer.compare"}
-"""By task, the module of `jumok.app` that shows how its systems did."""
-TIMES = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
+BUDGET_FORM = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 TERMS = "terms.json"
 """Settings and budget of what lies in the folder."""
+DECIDED = ("epochs", "patience")
+"""Settings that follow from the budget."""
 
 
-@with_settings(PANELS, leave_out=("images", "questions", "epochs", "patience"))
+def build(arguments: Sequence[str]) -> Callable[..., int]:
+    """The command, with the options of every task that can be compared; the help shows those of one at a time."""
+    tasks = _compared_tasks()
+    asked = task_asked_for(arguments, tasks)
+    panels = settings_panels(tasks)
+    hidden = left_out(tasks) | {(title, name) for title in panels for name in DECIDED}
+    shown = [COMMON] if asked is None else [COMMON, asked.title]
+    return in_session("compare")(with_settings(panels, hidden, shown)(command))
+
+
 def command(
     data: Annotated[
         list[Path],
@@ -43,10 +52,6 @@ def command(
             help="Folder of images, or questions (then with --images), as for training.", show_default=False
         ),
     ],
-    images: Annotated[
-        Path | None,
-        typer.Option("--images", help="With questions: folder of the images they are about.", show_default=False),
-    ] = None,
     masks: Annotated[
         Path | None,
         typer.Option(
@@ -63,24 +68,32 @@ def command(
         "compare"
     ),
     *,
+    session: Session,
     settings: Mapping[str, Any],
-) -> int:
-    """Train several systems on the same data for the same time, and show how right they are and where they look."""
-    from rich.console import Console
+) -> Report:
+    """Train several systems on the same data for the same time, and show how right they are and where they look.
 
-    from jumok.machine import keep_freed
+    An interrupted comparison resumes. Systems that fail are reported and skipped.
+    """
     from jumok.tasks.running.comparison import chosen
 
     keep_freed()
-    task = _task_of(data, images)
+    named, paths = without_word(data, _compared_tasks())
+    task = task_meant(named, paths, settings)
+    if "compare" not in task.verbs:
+        others = " or ".join(each.example for each in _compared_tasks())
+        raise JumokError(f"systems that {task.does} cannot be compared: give {others}")
     names, seconds = chosen(systems, task), seconds_of(budget)
-    wanted = _settings(task, data, images, settings)
+    wanted = _read(task, paths, settings)
     comparison, truth = _begin(task, wanted, names[0], seconds, masks, out)
-    console = Console(highlight=False, soft_wrap=True)
-    results, errors = _enter(comparison, names, console)
-    report = _shown_by(task).REPORT(comparison, results, errors, truth, shown)
-    report.write(out, budget, console)
-    return 1 if errors else 0
+    results, errors = _enter(comparison, names, session)
+    shown_by = task.verb("compare").REPORT
+    report: Report = shown_by(comparison, results, errors, truth, shown, budget, out).made(session)
+    return report
+
+
+def _compared_tasks() -> list[Task]:
+    return [task for task in TASKS.values() if "compare" in task.verbs]
 
 
 def seconds_of(text: str) -> float:
@@ -92,7 +105,7 @@ def seconds_of(text: str) -> float:
     Raises:
         JumokError: none of these, or no time at all.
     """
-    found = TIMES.fullmatch(text.strip().lower())
+    found = BUDGET_FORM.fullmatch(text.strip().lower())
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
@@ -100,65 +113,37 @@ def seconds_of(text: str) -> float:
     return float(total)
 
 
-def _task_of(data: Sequence[Path], images: Path | None) -> str:
-    """What can be learned from data that looks so: to answer questions, which lie in files, or to classify images.
-
-    Raises:
-        JumokError: several folders.
-    """
-    from jumok.data.questions.parts import SUFFIXES, holds_questions
-
-    if images is not None or any(path.suffix.lower() in SUFFIXES or holds_questions(path) for path in data):
-        return "answer"
-    if len(data) > 1:
-        raise JumokError(f"systems that classify images are compared on one folder of them, got {len(data)} paths")
-    return "classify"
-
-
-def _settings(task: str, data: Sequence[Path], images: Path | None, given: Mapping[str, Any]) -> Settings:
+def _read(task: Task, paths: Sequence[Path], given: Mapping[str, Any]) -> Settings:
     """What the flags say, as for a training.
 
     Raises:
         JumokError: a flag that the task has no use for, or a value out of range.
     """
-    from jumok import machine
-    from jumok.tasks import settings_class
     from jumok.tasks.running import fit
 
-    kind = settings_class(task)
-    paths: dict[str, Any] = {"images": str(data[0])} if task == "classify" else {"questions": [*map(str, data)]}
-    sections = {"data": paths | ({} if images is None else {"images": str(images)}), "training": {}}
-    for name, value in given.items():
-        home = next((part for part in sections if name in type(kind.model_fields[part].default).model_fields), None)
-        if home is None:
-            raise JumokError(f"no use for --{name.replace('_', '-')}: systems that {task} are compared")
-        sections[home][name] = value
-    wanted = kind.read(None, sections)
-    training = wanted.training.model_copy(update={"threads": machine.set_threads(wanted.training.threads)})
+    wanted = read_settings(task, paths, given, who="a comparison")
+    training = wanted.training.model_copy(update={"threads": set_threads(wanted.training.threads)})
     fit.check_machine(training)
     return wanted.model_copy(update={"training": training})
 
 
 def _begin(
-    task: str, wanted: Settings, system: str, seconds: float, masks: Path | None, out: Path
+    task: Task, wanted: Settings, system: str, seconds: float, masks: Path | None, out: Path
 ) -> tuple[Comparison[Any], Any]:
     """Read the data, once for all systems, and the masks; and write down on what terms they are compared."""
-    from jumok import machine
     from jumok.files import write_atomically
-    from jumok.tasks import part
 
-    settings = wanted.model_dump(mode="json")
-    terms = json.dumps({"settings": settings, "budget": seconds}, indent=2, ensure_ascii=False)
+    terms = as_json({"settings": wanted.model_dump(mode="json"), "budget": seconds}, indent=2)
     _check_folder(out, terms)
     first = wanted.model_copy(update={"system": system})
-    comparison = part(task, "comparison").begin(first, seconds, out, machine.device_name(wanted.training.device))
-    truth = None if masks is None else _shown_by(task).TRUTH(masks, comparison)
+    comparison = task.part("comparison").begin(first, seconds, out, device_name(wanted.training.device))
+    truth = None if masks is None else task.verb("compare").TRUTH(masks, comparison)
     write_atomically(out / TERMS, terms)
     return comparison, truth
 
 
 def _check_folder(out: Path, terms: str) -> None:
-    """Make sure that what lies in the folder was made on the same terms, so that it can be gone on with.
+    """Make sure that what lies in the folder was made on the same terms, so that it can be resumed.
 
     Raises:
         JumokError: it was not.
@@ -171,24 +156,21 @@ def _check_folder(out: Path, terms: str) -> None:
         raise JumokError(f"{out} holds something that is no comparison: choose another --out")
 
 
-def _enter(comparison: Comparison[Any], names: Sequence[str], console: Console) -> tuple[list[Result], dict[str, str]]:
+def _enter(comparison: Comparison[Any], names: Sequence[str], session: Session) -> tuple[list[Result], dict[str, str]]:
     """Train each; what one system cannot do does not keep the others from it."""
     results: list[Result] = []
     errors: dict[str, str] = {}
     for name in names:
         try:
-            result = comparison.enter(name, lambda line: console.print(line, markup=False))
+            result = comparison.enter(name, session.say)
         except JumokError as error:
             errors[name] = str(error)
-            console.print(f"{name}: {error}", style="red", markup=False)
+            session.remark(f"{name}: {error}")
             continue
         results.append(result)
-        said = f"{result.accuracy:.1%} of {result.tested:,} test {result.unit} after {result.seconds:.0f} s"
-        console.print(f"{name}: {said}", markup=False)
+        session.say(
+            f"{name}: {result.accuracy:.1%} of {result.tested:,} test {result.unit} after {result.seconds:.0f} s"
+        )
     if not results:
         raise JumokError(f"no system could be trained: {next(iter(errors.values()))}")
     return results, errors
-
-
-def _shown_by(task: str) -> Any:
-    return import_module(f"jumok.app.{REPORTS[task]}")

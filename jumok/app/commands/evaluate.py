@@ -1,16 +1,26 @@
-"""`jumok eval`: how good a trained model is, on data that it has not learned from."""
+"""`jumok eval`: how good a trained model is on held-out data."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from jumok.app.options import refuse
+from jumok.app.options import Panels, options_of, with_settings
+from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError, suggest
+from jumok.tasks import TASKS
 
 PARTS = ("auto", "train", "val", "test", "all")
+
+
+def build(_: Sequence[str]) -> Callable[..., int]:
+    """The command, with the options of every task."""
+    verbs = {task.title: task.verb("evaluate") for task in TASKS.values() if "evaluate" in task.verbs}
+    panels: Panels = {"Options": (), **{title: (verb.Options,) for title, verb in verbs.items()}}
+    return in_session("eval", "device", "threads")(with_settings(panels)(command))
 
 
 def command(
@@ -22,12 +32,6 @@ def command(
             show_default=False,
         ),
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            "--images", help="Of questions: folder of their images (default: the run's own).", show_default=False
-        ),
-    ] = None,
     split: Annotated[
         str,
         typer.Option(help="auto | train | val | test | all; auto: test/, the run's own test part, or else all."),
@@ -35,68 +39,20 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the figures (default RUN/eval).", show_default=False)
     ] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(help="Images (default 64) or questions (default 256) at a time.", min=1, show_default=False),
-    ] = None,
-    beam: Annotated[
-        int | None,
-        typer.Option(
-            help="Hypotheses that are followed in translating; 1: greedy (default 5).", min=1, show_default=False
-        ),
-    ] = None,
-    length_penalty: Annotated[
-        float | None,
-        typer.Option(
-            help="The larger, the longer the translations: scores are divided by length to its power (default 1).",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
-) -> None:
-    """Judge a classifier by accuracy and confusion, a translator by BLEU and chrF, answers by how right they are."""
-    from rich.console import Console
+    *,
+    session: Session,
+    settings: Mapping[str, Any],
+) -> Report:
+    """Evaluate a trained model on held-out data.
 
-    from jumok.machine import device_name, keep_freed, set_threads
+    Classifiers: accuracy and confusion; translators: BLEU and chrF; question answering: accuracy.
+    """
     from jumok.tasks.running.run import task_of
 
     if split not in PARTS:
         raise JumokError(f"no split {split!r}: {suggest(split, PARTS)}")
     task = task_of(run)
-    set_threads(threads)
-    keep_freed()
-    console, folder = Console(highlight=False, soft_wrap=True), out or run / "eval"
-    if task == "answer":
-        from jumok.app.answer.evaluate import evaluate_questions
-
-        refuse({"--beam": beam, "--length-penalty": length_penalty}, f"{run} answers questions")
-        evaluate_questions(
-            run,
-            data or [],
-            images,
-            split=split,
-            out=folder,
-            batch_size=batch_size or 256,
-            device=device_name(device),
-            console=console,
-        )
-        return
-    refuse({"--images": images}, "it is of questions")
-    if task == "translate":
-        from jumok.app.translate.evaluate import evaluate_pairs
-
-        refuse({"--batch-size": batch_size}, f"{run} translates, in batches of its own")
-        search = {"beam": beam or 5, "length_penalty": 1.0 if length_penalty is None else length_penalty}
-        evaluate_pairs(
-            run, data or [], split=split, out=folder, search=search, device=device_name(device), console=console
-        )
-        return
-    from jumok.app.classify.evaluate import evaluate_images
-
-    refuse({"--beam": beam, "--length-penalty": length_penalty}, f"{run} tells images apart")
-    if not data or len(data) > 1:
-        raise JumokError(f"{run} tells images apart: give one folder of images, got {len(data or [])} paths")
-    evaluate_images(
-        run, data[0], split=split, out=folder, batch_size=batch_size or 64, device=device_name(device), console=console
-    )
+    verb = task.verb("evaluate")
+    options = options_of(verb.Options, settings, f"{run} is trained to {task.does}")
+    report: Report = verb.evaluate(run, data or [], options, split=split, out=out or run / "eval", session=session)
+    return report

@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
-    help="Write generated images, sentence pairs or questions, with the truth about them.", no_args_is_help=True
-)
+from jumok.app.session import Session, in_session
+
+app = typer.Typer(help="Write generated images, sentence pairs or questions, with ground truth.", no_args_is_help=True)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A sample that was written.
+
+    Args:
+        sample: its name.
+        folder: where it lies.
+        train, val, test: how many images, dates or pairs each part has.
+        text: what lies where.
+        next: the command that trains on it.
+    """
+
+    sample: str
+    folder: str
+    train: int
+    val: int
+    test: int
+    text: str
+    next: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "text"}
+
+    def lines(self) -> Iterator[str]:
+        """For the terminal."""
+        yield self.text
+        yield f"next: {self.next}"
 
 
 @app.callback()
 def _samples() -> None:
-    """Write generated images, sentence pairs or questions, with the truth about them."""
+    """Write generated images, sentence pairs or questions, with ground truth."""
 
 
 @app.command("inspection")
+@in_session("sample")
 def inspection(
     folder: Annotated[Path, typer.Argument(help="Where to write images/ and masks/.", show_default=False)],
     seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,
@@ -25,16 +58,21 @@ def inspection(
     train: Annotated[int, typer.Option(help="Images to train on.")] = 1200,
     val: Annotated[int, typer.Option(help="Images to validate on.")] = 200,
     test: Annotated[int, typer.Option(help="Images to test on.")] = 400,
-) -> None:
+    *,
+    session: Session,
+) -> Written:
     """Write surfaces that are normal, scratched, dented or stained, with a mask for every defect."""
     from jumok.data.samples.image_folder import write_inspection
 
     write_inspection(folder, seed=seed, size=size, train=train, val=val, test=test)
-    typer.echo(f"{train + val + test} images in {folder / 'images'}, masks in {folder / 'masks'}")
-    typer.echo(f"next: jumok train {folder / 'images'} --out runs/inspection")
+    text = f"{train + val + test} images in {folder / 'images'}, masks in {folder / 'masks'}"
+    return Written(
+        "inspection", str(folder), train, val, test, text, f"jumok train {folder / 'images'} --out runs/inspection"
+    )
 
 
 @app.command("shapes")
+@in_session("sample")
 def shapes(
     folder: Annotated[
         Path,
@@ -55,34 +93,41 @@ def shapes(
             help="Kinds of questions, with commas between: colour, shape, exists, count, beside, closest, farthest."
         ),
     ] = "all",
-) -> None:
+    *,
+    session: Session,
+) -> Written:
     """Write images of coloured shapes and questions about them in English and Korean, with masks of what is asked."""
     from jumok.data.samples.shape_folder import write_shapes
     from jumok.data.samples.shape_questions import KINDS
 
     chosen = KINDS if kinds == "all" else [kind.strip() for kind in kinds.split(",") if kind.strip()]
     write_shapes(folder, seed=seed, size=size, train=train, val=val, test=test, questions=questions, kinds=chosen)
-    typer.echo(f"{train + val + test} images in {folder / 'images'}, questions in {folder}, masks beside them")
+    text = f"{train + val + test} images in {folder / 'images'}, questions in {folder}, masks beside them"
     out = f"runs/{folder.resolve().name}"
-    typer.echo(f"next: jumok train {folder} --images {folder / 'images'} --system vqa-stacked --out {out}")
+    following = f"jumok train {folder} --images {folder / 'images'} --system vqa-stacked --out {out}"
+    return Written("shapes", str(folder), train, val, test, text, following)
 
 
 @app.command("dates")
+@in_session("sample")
 def dates(
     folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
     seed: Annotated[int, typer.Option(help="The same seed gives the same dates.")] = 0,
     train: Annotated[int, typer.Option(help="Dates to train on.")] = 20_000,
     val: Annotated[int, typer.Option(help="Dates to validate on.")] = 1_000,
     test: Annotated[int, typer.Option(help="Dates to test on.")] = 1_000,
-) -> None:
+    *,
+    session: Session,
+) -> Written:
     """Write dates as people write them in Korean and English, beside ISO 8601, with alignments."""
     from jumok.data.samples.dates import write_dates
 
     write_dates(folder, seed=seed, train=train, val=val, test=test)
-    _tell(folder, train + val + test, "--vocabulary characters")
+    return _pairs_written("dates", folder, train, val, test, "--vocabulary characters")
 
 
 @app.command("reversal")
+@in_session("sample")
 def reversal(
     folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
     seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
@@ -92,29 +137,35 @@ def reversal(
     shortest: Annotated[int, typer.Option(help="Words of a sentence at least.")] = 3,
     longest: Annotated[int, typer.Option(help="Words of a sentence at most.")] = 12,
     words: Annotated[int, typer.Option(help="Different words.")] = 50,
-) -> None:
+    *,
+    session: Session,
+) -> Written:
     """Write sentences of made-up words and the same read backwards, with alignments."""
     from jumok.data.samples.toy_pairs import write_reversal
 
     write_reversal(folder, seed=seed, train=train, val=val, test=test, shortest=shortest, longest=longest, words=words)
-    _tell(folder, train + val + test, "--vocabulary words")
+    return _pairs_written("reversal", folder, train, val, test, "--vocabulary words")
 
 
 @app.command("substitution")
+@in_session("sample")
 def substitution(
     folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
     seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
     train: Annotated[int, typer.Option(help="Pairs to train on.")] = 10_000,
     val: Annotated[int, typer.Option(help="Pairs to validate on.")] = 500,
     test: Annotated[int, typer.Option(help="Pairs to test on.")] = 500,
-) -> None:
+    *,
+    session: Session,
+) -> Written:
     """Write sentences of made-up words, translated word by word and put in another order, with alignments."""
     from jumok.data.samples.toy_pairs import write_substitution
 
     write_substitution(folder, seed=seed, train=train, val=val, test=test)
-    _tell(folder, train + val + test, "--vocabulary words")
+    return _pairs_written("substitution", folder, train, val, test, "--vocabulary words")
 
 
-def _tell(folder: Path, pairs: int, option: str) -> None:
-    typer.echo(f"{pairs} pairs in {folder}, their alignments beside them")
-    typer.echo(f"next: jumok train {folder} --system seq2seq {option} --out runs/{folder.resolve().name}")
+def _pairs_written(sample: str, folder: Path, train: int, val: int, test: int, option: str) -> Written:
+    text = f"{train + val + test} pairs in {folder}, their alignments beside them"
+    following = f"jumok train {folder} --system seq2seq {option} --out runs/{folder.resolve().name}"
+    return Written(sample, str(folder), train, val, test, text, following)

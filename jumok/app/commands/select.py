@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
-    from rich.console import Console
+    from rich.console import RenderableType
+    from rich.table import Table
     from torch import Tensor
 
     from jumok.data.tables import Ready
@@ -24,9 +27,143 @@ METHODS = "fisher | anova | mutual-information | mrmr-fcd | mrmr-fcq | mrmr-mid 
 COUNTING = ("mutual-information", "mrmr-mid", "mrmr-miq", "jmi")
 """Those that can take text as categories."""
 KINDS = ("auto", "classes", "numbers")
-DEFAULT_K, SHOWN = 10, 20
+DEFAULT_K, MOST_SHOWN = 10, 20
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen, and from what.
+
+    Args:
+        selector: fitted to the table.
+        ready: the table.
+        target: its name.
+        size: height and width, if the columns are an image's pixels.
+        reduced: the reduced table, in the folder for what is written.
+    """
+
+    selector: Selector
+    ready: Ready
+    target: str
+    size: tuple[int, int] | None
+    reduced: Path
+
+    @property
+    def out(self) -> Path:
+        """The folder for what is written."""
+        return self.reduced.parent
+
+    @property
+    def names(self) -> list[str]:
+        """Of all columns that could be chosen."""
+        return [str(name) for name in self.ready.table.columns]
+
+    @property
+    def title(self) -> str:
+        """What the pictures and the table are of."""
+        return f"{self.selector.k} of {len(self.names)} columns kept (target column: {self.target})"
+
+    def ranked(self) -> list[int]:
+        """All columns: those kept in the order of choice, then the others by score, those of one value last."""
+        kept: list[int] = self.selector.order_.tolist()
+        scores, constant = self.selector.scores_, self.ready.constant
+        rest = sorted(set(range(len(self.names))) - set(kept), key=lambda i: (constant[i], -scores[i], i))
+        return [*kept, *rest]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of what is written into the folder, but for the reduced table."""
+        mask = [] if self.size is None else ["mask.png"]
+        return ["scores.csv", "scores.png", "mask.safetensors", "scores.safetensors", *mask]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        ranked, kept, scores = self.ranked(), self.selector.k, self.selector.scores_
+        return {
+            "target": self.target,
+            "kind": self.selector.target_kind_,
+            "method": self.method,
+            "rows": len(self.ready.target),
+            "kept": [self.names[column] for column in ranked[:kept]],
+            "columns": [
+                {"column": self.names[column], "score": float(scores[column]), "kept": rank <= kept}
+                for rank, column in enumerate(ranked, 1)
+            ],
+            "remarks": list(self.ready.notes),
+            "folder": str(self.out),
+            "files": [self.reduced.name, *self.files],
+        }
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal: the ranked columns."""
+        import numpy as np
+
+        values, kind = len(np.unique(self.ready.target)), self.selector.target_kind_
+        what = f"{len(self.ready.target):,} rows; target {self.target}: {kind}, {values:,} different"
+        yield f"{what}; method {self.method}"
+        ranked = self.ranked()
+        shown = ranked[: max(MOST_SHOWN, self.selector.k)]
+        yield self._table(shown)
+        if self.selector.steps:
+            yield "scores are those of the step in which a column was chosen, the others' those of the last step"
+        if len(ranked) > len(shown):
+            yield f"and {len(ranked) - len(shown):,} more, in scores.csv"
+        yield f"written to {self.out}: {', '.join([self.reduced.name, *self.files])}"
+
+    @property
+    def method(self) -> str:
+        """The selector's name."""
+        return self.selector.source.partition("/")[2]
+
+    def _table(self, columns: Sequence[int]) -> Table:
+        """Columns with their ranks and scores."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(self.title), title_justify="left")
+        for heading in ("rank", "column", "score", ""):
+            table.add_column(heading, justify="right" if heading in ("rank", "score") else "left")
+        for rank, column in enumerate(columns, 1):
+            mark = Text("kept", style="green") if rank <= self.selector.k else Text("")
+            table.add_row(str(rank), Text(self.names[column]), f"{self.selector.scores_[column]:.4g}", mark)
+        return table
+
+    def write(self, table: DataFrame, separator: str) -> None:
+        """Write all files, each whole or not at all.
+
+        Args:
+            table: as it was read.
+            separator: between its columns.
+        """
+        from jumok.data.tables import write_table
+        from jumok.files import write_atomically
+        from jumok.views.pictures.heatmap import draw
+        from jumok.views.pictures.selection import draw_selection
+
+        out = self.out
+        kept = {self.target, *(self.names[i] for i in self.selector.order_)}
+        write_table(table[[name for name in table.columns if name in kept]], self.reduced, separator=separator)
+        write_atomically(out / "scores.csv", self.scores_csv())
+        bars = self.selector.attention_map(scores=True)
+        draw_selection(bars, self.ranked(), self.selector.k, out / "scores.png", title=self.title)
+        mask = self.selector.attention_map(image=self.size)
+        mask.save(out / "mask.safetensors")
+        self.selector.attention_map(scores=True, image=self.size).save(out / "scores.safetensors")
+        if self.size is not None:
+            draw(mask, _mean_image(self.ready, self.size), out / "mask.png", title=self.title)
+
+    def scores_csv(self) -> str:
+        """Each column by rank."""
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(("rank", "column", "score", "kept"))
+        for rank, column in enumerate(self.ranked(), 1):
+            score = float(self.selector.scores_[column])
+            writer.writerow((rank, self.names[column], repr(score), int(rank <= self.selector.k)))
+        return lines.getvalue()
+
+
+@in_session("select", "threads")
 def command(
     path: Annotated[
         Path,
@@ -62,34 +199,31 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder for the reduced table, scores, picture and maps.")] = Path(
         "selected"
     ),
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
-) -> None:
-    """Keep the k columns that tell most of a target: a ranked table, the reduced table, bars and the attention map.
+    *,
+    session: Session,
+) -> Selection:
+    """Select the k columns that best predict a target: a ranked table, the reduced table, bars and the attention map.
 
     Left out: rows without a target, dates, columns that hold nothing, and text, unless the method takes categories
     (mutual-information, mrmr-mid, mrmr-miq, jmi) and it has at most 256 of them. Columns of one value are never chosen.
     The reduced table has all rows, with their values as they were read.
     """
-    from rich.console import Console
-
     from jumok.data.tables import make_ready, read_table, separator_of
-    from jumok.machine import set_threads
 
     size = None if image is None else size_of(image)
     selector = _selector(method, kind)
-    set_threads(threads)
     table = read_table(path, encoding=encoding)
     reduced = out / f"reduced{path.suffix.lower()}"
     if reduced.resolve() == path.resolve():
         raise JumokError(f"{path} is what would be written over: choose another folder with --out")
     ready = make_ready(table, target, missing=missing, categories=method in COUNTING)
     _fit(selector, ready, k, size)
-    selection = Selection(selector, ready, target, size)
-    console = Console(highlight=False, soft_wrap=True)
-    selection.tell(console)
+    for note in ready.notes:
+        session.remark(note)
     separator = "," if path.suffix.lower() == ".parquet" else separator_of(path, encoding)
-    names = selection.write(out, table, reduced, separator)
-    console.print(f"written to {out}: {', '.join(names)}", markup=False)
+    selection = Selection(selector, ready, target, size, reduced)
+    selection.write(table, separator)
+    return selection
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -132,98 +266,6 @@ def _fit(selector: Selector, ready: Ready, k: int | None, size: tuple[int, int] 
     if "discrete" in selector.get_params():
         selector.set_params(discrete=ready.discrete)
     selector.fit(ready.table, ready.target)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What was chosen, and from what.
-
-    Args:
-        selector: fitted to the table.
-        ready: the table.
-        target: its name.
-        size: height and width, if the columns are an image's pixels.
-    """
-
-    selector: Selector
-    ready: Ready
-    target: str
-    size: tuple[int, int] | None
-
-    @property
-    def names(self) -> list[str]:
-        """Of all columns that could be chosen."""
-        return [str(name) for name in self.ready.table.columns]
-
-    @property
-    def title(self) -> str:
-        """What the pictures and the table are of."""
-        return f"{self.target}: {self.selector.k} of {len(self.names)} columns kept"
-
-    def ranked(self) -> list[int]:
-        """All columns: those kept in the order of choice, then the others by score, those of one value last."""
-        kept: list[int] = self.selector.order_.tolist()
-        scores, constant = self.selector.scores_, self.ready.constant
-        rest = sorted(set(range(len(self.names))) - set(kept), key=lambda i: (constant[i], -scores[i], i))
-        return [*kept, *rest]
-
-    def tell(self, console: Console) -> None:
-        """What was done to the table, and the ranked columns."""
-        import numpy as np
-        from rich.table import Table
-        from rich.text import Text
-
-        for note in self.ready.notes:
-            console.print(note, style="yellow", markup=False)
-        values, kind = len(np.unique(self.ready.target)), self.selector.target_kind_
-        what = f"{len(self.ready.target):,} rows; target {self.target}: {kind}, {values:,} different"
-        console.print(f"{what}; method {self.selector.source.partition('/')[2]}", markup=False)
-        table = Table(title=Text(self.title), title_justify="left")
-        for heading in ("rank", "column", "score", ""):
-            table.add_column(heading, justify="right" if heading in ("rank", "score") else "left")
-        ranked, kept = self.ranked(), self.selector.k
-        shown = ranked[: max(SHOWN, kept)]
-        for rank, column in enumerate(shown, 1):
-            mark = Text("kept", style="green") if rank <= kept else Text("")
-            table.add_row(str(rank), Text(self.names[column]), f"{self.selector.scores_[column]:.4g}", mark)
-        console.print(table)
-        if self.selector.steps:
-            console.print(
-                "scores are those of the step in which a column was chosen, the others' those of the last step"
-            )
-        if len(ranked) > len(shown):
-            console.print(f"and {len(ranked) - len(shown):,} more, in scores.csv")
-
-    def write(self, out: Path, table: DataFrame, reduced: Path, separator: str) -> list[str]:
-        """Write all files, each whole or not at all. Returns their names."""
-        from jumok.data.tables import write_table
-        from jumok.files import write_atomically
-        from jumok.views.pictures.heatmap import draw
-        from jumok.views.pictures.selection import draw_selection
-
-        kept = {self.target, *(self.names[i] for i in self.selector.order_)}
-        write_table(table[[name for name in table.columns if name in kept]], reduced, separator=separator)
-        write_atomically(out / "scores.csv", self.scores_csv())
-        bars = self.selector.attention_map(scores=True)
-        draw_selection(bars, self.ranked(), self.selector.k, out / "scores.png", title=self.title)
-        mask = self.selector.attention_map(image=self.size)
-        mask.save(out / "mask.safetensors")
-        self.selector.attention_map(scores=True, image=self.size).save(out / "scores.safetensors")
-        names = [reduced.name, "scores.csv", "scores.png", "mask.safetensors", "scores.safetensors"]
-        if self.size is None:
-            return names
-        draw(mask, _mean_image(self.ready, self.size), out / "mask.png", title=self.title)
-        return [*names, "mask.png"]
-
-    def scores_csv(self) -> str:
-        """Each column by rank."""
-        lines = io.StringIO()
-        writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow(("rank", "column", "score", "kept"))
-        for rank, column in enumerate(self.ranked(), 1):
-            score = float(self.selector.scores_[column])
-            writer.writerow((rank, self.names[column], repr(score), int(rank <= self.selector.k)))
-        return lines.getvalue()
 
 
 def _mean_image(ready: Ready, size: tuple[int, int]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jumok.app.sentences import read_sentences
+from jumok.app.session import Session, in_session
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
@@ -33,24 +35,53 @@ NAMED = 20
 """Unknown characters, and numbers of lines, that are named before it is said how many more there are."""
 
 
+@dataclass(frozen=True)
+class Translated:
+    """Translations that were made; on a terminal they were printed as they came.
+
+    Args:
+        run: of the model.
+        translations: of each sentence; empty where no one asked to keep them.
+        remarks: what the user should know.
+        written: files, by what they hold.
+    """
+
+    run: str
+    translations: Sequence[Mapping[str, Any]]
+    remarks: Sequence[str]
+    written: Mapping[str, Path | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "run": self.run,
+            "sentences": list(self.translations),
+            "remarks": list(self.remarks),
+            "files": {name: path for name, path in self.written.items() if path is not None},
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Nothing more: the translations are there already."""
+        return iter(())
+
+
+@in_session("translate", "device", "threads")
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
     text: Annotated[
         list[str] | None,
         typer.Argument(help="A sentence, a file with one per line (plain or .gz), or - for standard input."),
     ] = None,
-    beam: Annotated[int, typer.Option(help="Hypotheses that are followed; 1: greedy.", min=1)] = 5,
+    beam: Annotated[int, typer.Option(help="Beam size; 1 = greedy.", min=1)] = 5,
     n_best: Annotated[
         int, typer.Option(help="Translations of each sentence, as lines of number, score and text.", min=1)
     ] = 1,
-    length_penalty: Annotated[
-        float, typer.Option(help="The larger, the longer the translations: scores are divided by length to its power.")
-    ] = 1.0,
+    length_penalty: Annotated[float, typer.Option(help="Length-penalty exponent; larger favours longer output.")] = 1.0,
     max_length: Annotated[
         int | None, typer.Option(help="Target tokens at most (default twice the source's and 20).", min=1)
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Of the arithmetic: 32, bf16 or 16 (default as in training).", show_default=False)
+        str | None, typer.Option(help="Numeric precision: 32, bf16 or 16 (default as in training).", show_default=False)
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File for the translations (default standard output).", show_default=False)
@@ -77,27 +108,28 @@ def command(
     pieces: Annotated[
         bool, typer.Option("--pieces", help="Show and align the vocabulary's pieces instead of whole words.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
-) -> None:
+    *,
+    session: Session,
+) -> Translated:
     """Translate sentences with a trained model, and show which source word each target word looked at."""
-    from jumok.machine import device_name, keep_freed, set_threads
     from jumok.tasks.translate.run import PairRun
 
     _check(show, looks=bool(show or align), extras={"--reading": reading, "--heads": heads, "--pieces": pieces})
     sentences = read_sentences(text or [])
-    set_threads(threads)
-    keep_freed()
-    trained = PairRun.load(run, device_name(device))
+    trained = PairRun.load(run, session.device)
     search: dict[str, Any] = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty}
     search |= {"max_length": max_length, "precision": precision}
     trained.translate([], **search)  # refuses what is out of range before anything is read
     looks = _Looks(trained, show, align, reading, heads, pieces) if show or align else None
-    work = _Work(trained, search, looks)
-    _write(out, work.lines(sentences))
-    work.tell()
-    if looks:
-        looks.write()
+    work = _Work(trained, search, looks, keep=session.json)
+    if session.json and out is None:
+        deque(work.lines(sentences), maxlen=0)
+    else:
+        _write(out, work.lines(sentences))
+    remarks = [*work.remarks(), *(looks.write() if looks else ())]
+    for line in remarks:
+        _say(line)
+    return Translated(str(run), work.kept, remarks, {"translations": out, "shown": show, "alignments": align})
 
 
 def _check(show: Path | None, *, looks: bool, extras: Mapping[str, object]) -> None:
@@ -134,6 +166,8 @@ class _Work:
     run: PairRun
     search: Mapping[str, Any]
     looks: _Looks | None
+    keep: bool = False
+    kept: list[dict[str, Any]] = field(default_factory=list)
     _unknown: dict[str, None] = field(default_factory=dict)
     _long: list[int] = field(default_factory=list)
 
@@ -143,8 +177,11 @@ class _Work:
         while some := list(islice(sentences, AT_ONCE)):
             some = self._fitting(some, number)
             found = self.run.translate(some, **self.search)
-            for best in found:
+            for text, best in zip(some, found, strict=True):
                 number += 1
+                if self.keep:
+                    texts = [{"text": one.text, "score": one.score} for one in best]
+                    self.kept.append({"source": text, "translations": texts})
                 yield from _lines(number, best, several=self.search["n_best"] != 1)
             if self.looks:
                 self.looks.add(
@@ -163,13 +200,13 @@ class _Work:
             self._long += [] if fits else [number]
         return fitting
 
-    def tell(self) -> None:
-        """Say, on the error stream, what was not known and what was not translated."""
+    def remarks(self) -> Iterator[str]:
+        """What was not known and what was not translated."""
         if self._unknown:
-            _say(f"not in the vocabulary, read as unknown: {_some([_printable(piece) for piece in self._unknown])}")
+            yield f"not in the vocabulary, read as unknown: {_some([_printable(piece) for piece in self._unknown])}"
         if self._long:
             many = "lines" if len(self._long) > 1 else "line"
-            _say(
+            yield (
                 f"not translated, for more than {self.run.longest:,} tokens: {many} {_some(self._long)}; "
                 "wanted one sentence per line"
             )
@@ -229,8 +266,8 @@ class _Looks:
         maps = {name: one.maps[name], **(one.maps if self._page else {})}  # the first is shown first
         self._shown.append((number, type(one)(one.source, one.target, maps)))
 
-    def write(self) -> None:
-        """Write the links, and the pictures or the page.
+    def write(self) -> list[str]:
+        """Write the links, and the pictures or the page. Returns what the user should know.
 
         Raises:
             JumokError: a file cannot be written, or there is nothing to show.
@@ -240,12 +277,13 @@ class _Looks:
         if self.align is not None:
             write_links(self.align, self._links)
         if self.show is None:
-            return
+            return []
         if not self._shown:
             raise JumokError(f"nothing to show: every sentence, or its translation, is empty or above {WIDEST} words")
         (self._write_page if self._page else self._draw)(self.show)
-        if self._left:
-            _say(f"{self._left:,} sentences are not shown: give fewer at once, of at most {WIDEST} words")
+        if not self._left:
+            return []
+        return [f"{self._left:,} sentences are not shown: give fewer at once, of at most {WIDEST} words"]
 
     def _draw(self, path: Path) -> None:
         from jumok.views.pictures.alignment import draw_alignment

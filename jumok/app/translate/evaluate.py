@@ -2,63 +2,104 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import Field
+
+from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.files import write_atomically
+from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from jumok.data.pairs.pair_set import PairSet
     from jumok.tasks.translate.run import PairRun
+    from jumok.tasks.translate.scores import Scores
 
 SHOWN = 3
 """Translations of each kind, the best and the worst, in the terminal."""
 
 
-def evaluate_pairs(
-    run: Path,
-    files: Sequence[Path],
-    *,
-    split: str,
-    out: Path,
-    search: Mapping[str, Any],
-    device: str,
-    console: Console,
-) -> None:
-    """Print BLEU and chrF with their signatures; write them as JSON, and all translations.
+class Options(Strict):
+    """Options of `jumok eval` for sentence pairs."""
 
+    beam: int = Field(default=5, ge=1, description="Beam size; 1 = greedy.")
+    length_penalty: float = Field(default=1.0, description="Length-penalty exponent; larger favours longer output.")
+
+
+@dataclass(frozen=True)
+class EvaluatedPairs:
+    """How well a translator did.
+
+    Args:
+        about: run, files and part.
+        options: of the search.
+        seconds: of the translating.
+        scores: of all pairs together.
+        pairs, found, each: the pairs, their translations and the chrF of each.
+        written: files, by what they hold.
+    """
+
+    about: Mapping[str, Any]
+    options: Options
+    seconds: float
+    scores: Scores
+    pairs: PairSet
+    found: Sequence[str]
+    each: Sequence[float]
+    written: Mapping[str, Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**self.about, **self.options.model_dump(), "seconds": self.seconds, **self.scores.to_dict()}
+
+    def lines(self) -> Iterator[str]:
+        """For the terminal."""
+        scores, count = self.scores, len(self.pairs)
+        rate = f"{count / self.seconds:,.0f} sentences/s"
+        yield f"{count:,} pairs ({self.about['split']}), {_searched(self.options)}, {rate}"
+        yield _figure("BLEU", scores.bleu, scores.bleu_95, scores.bleu_signature)
+        yield _figure("chrF", scores.chrf, scores.chrf_95, scores.chrf_signature)
+        yield f"exact match {scores.exact:.1%}; length {scores.length_ratio:.2f} of the references'"
+        yield from _examples(self.pairs, self.found, self.each)
+        yield f"written: {', '.join(map(str, self.written.values()))}"
+
+
+def evaluate(
+    run: Path, data: Sequence[Path], options: Options, *, split: str, out: Path, session: Session
+) -> EvaluatedPairs:
+    """Judge a translator by BLEU and chrF; write the figures as JSON, and all translations.
+
+    Args:
+        run: folder of the run.
+        data: files of pairs; none for the run's own.
+        options: of sentence pairs.
+        split: the part, or "auto" or "all".
+        out: folder for the figures.
+        session: of the command.
     Raises:
         JumokError: pairs that cannot be read, or settings out of range.
     """
-    import time
-
-    from jumok.files import write_atomically
     from jumok.tasks.translate.run import PairRun
     from jumok.tasks.translate.scores import score, sentence_chrf
 
-    trained = PairRun.load(run, device)
-    pairs, part = select(trained, files, split)
+    trained = PairRun.load(run, session.device)
+    pairs, part = select(trained, data, split)
     began = time.perf_counter()
-    found = [best.text for best, *_ in trained.translate(pairs.sources, **search)]
+    found = [best.text for best, *_ in trained.translate(pairs.sources, **options.model_dump())]
     seconds = time.perf_counter() - began
     scores = score(found, pairs.targets, lowercase=trained.config.data.lowercase)
     each = [sentence_chrf(got, wanted) for got, wanted in zip(found, pairs.targets, strict=True)]
-    about = {"run": str(run), "pairs": [str(path) for path in pairs.files], "split": part, **search, "seconds": seconds}
-    write_atomically(out / "eval.json", json.dumps({**about, **scores.to_dict()}, indent=2, ensure_ascii=False) + "\n")
-    write_atomically(out / "translations.tsv", as_table(pairs, found, each))
-    for line in (
-        f"{len(pairs):,} pairs ({part}), {_searched(**search)}, {len(pairs) / seconds:,.0f} sentences/s",
-        _figure("BLEU", scores.bleu, scores.bleu_95, scores.bleu_signature),
-        _figure("chrF", scores.chrf, scores.chrf_95, scores.chrf_signature),
-        f"exactly as wanted {scores.exact:.1%}; length {scores.length_ratio:.2f} of the references'",
-        *_examples(pairs, found, each),
-        f"written: {out / 'eval.json'}, {out / 'translations.tsv'}",
-    ):
-        console.print(line, markup=False)
+    about = {"run": str(run), "data": [str(path) for path in pairs.files], "split": part}
+    written = {"figures": out / "eval.json", "translations": out / "translations.tsv"}
+    report = EvaluatedPairs(about, options, seconds, scores, pairs, found, each, written)
+    write_report(written["figures"], report)
+    write_atomically(written["translations"], as_table(pairs, found, each))
+    return report
 
 
 def select(run: PairRun, files: Sequence[Path], split: str) -> tuple[PairSet, str]:
@@ -102,8 +143,8 @@ def _figure(name: str, value: float, interval: tuple[float, float], signature: s
     return f"{name} {value:.2f} (95 % interval {interval[0]:.1f} to {interval[1]:.1f})  {signature}"
 
 
-def _searched(beam: int, length_penalty: float) -> str:
-    return "greedy" if beam == 1 else f"beam {beam}, length penalty {length_penalty:g}"
+def _searched(options: Options) -> str:
+    return "greedy" if options.beam == 1 else f"beam {options.beam}, length penalty {options.length_penalty:g}"
 
 
 def _examples(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> list[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
+from jumok.app.scored_maps import MeasuredMaps
+from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from jumok.data.pairs.pair_set import PairSet
     from jumok.measures.alignment import AlignmentReport
     from jumok.tasks.translate.aligning import Aligned
@@ -21,50 +23,59 @@ AT_ONCE = 256
 """Pairs whose maps are in memory at once."""
 
 
-def measure_alignments(
-    run: Path,
-    files: Sequence[Path],
-    gold: Path,
-    *,
-    methods: Sequence[str],
-    characters: bool,
-    one_based: bool,
-    out: Path,
-    seed: int,
-    device: str,
-    console: Console,
-) -> None:
+class Options(Strict):
+    """Options of `jumok measure` for sentence pairs."""
+
+    alignments: str | None = Field(default=None, description="Pharaoh file of the true links.")
+    characters: bool = Field(default=False, description="The links are between characters, not words.")
+    one_based: bool = Field(default=False, description="The links count from 1.")
+
+
+def measure(
+    model: str, data: Sequence[Path], options: Options, *, methods: tuple[str, ...], out: Path, session: Session
+) -> MeasuredMaps:
     """Score each reading of the attention by precision, recall and AER, beside the diagonal.
 
+    Args:
+        model: folder of the run.
+        data: files of pairs.
+        options: of sentence pairs.
+        methods: readings; none for all.
+        out: folder for the figures.
+        session: of the command.
     Raises:
         JumokError: files that cannot be read or do not fit each other, or a model without attention.
     """
-    from jumok.app.classify.measure import table
-    from jumok.files import write_atomically
     from jumok.views.pictures.charts import draw_scores
 
-    report = _measured(run, files, gold, methods, characters, one_based, seed, device)
-    about = {"run": str(run), "pairs": [str(path) for path in files], "alignments": str(gold), **report.to_dict()}
-    write_atomically(out / "measure.json", json.dumps(about, indent=2, ensure_ascii=False) + "\n")
-    draw_scores(report, out / "measure.png", title="Do the words look at what they translate?")
-    console.print(report.summary(), markup=False)
-    console.print(table(report.header(), report.rows()))
+    if options.alignments is None:
+        raise JumokError(
+            "measure needs ground truth: give the true links, as in "
+            f"jumok measure {model} pairs.tsv --alignments gold.txt"
+        )
+    if not data:
+        raise JumokError("measure needs data: give the files of the sentence pairs that the links are of")
+    report = _measured(Path(model), data, Path(options.alignments), options, methods, session)
+    about = {"model": model, "data": [str(path) for path in data], "alignments": options.alignments}
+    written = {"figures": out / "measure.json", "picture": out / "measure.png"}
+    found = MeasuredMaps(about, report, (), _verdicts(report), written)
+    write_report(written["figures"], found)
+    draw_scores(report, written["picture"], title="Do the words look at what they translate?")
+    return found
+
+
+def _verdicts(report: AlignmentReport) -> list[str]:
+    """For each reading, how its alignment error compares with the baseline's."""
+    lines = []
     for gap in report.differences:
         interval = gap.scores["aer"]
-        verdict = "better than" if interval.high < 0 else "not surely better than"
-        console.print(f"{gap.method}: AER {interval.value:+.3f}, {verdict} the {gap.baseline}", markup=False)
-    console.print(f"written: {out / 'measure.json'}, {out / 'measure.png'}", markup=False)
+        verdict = "better than" if interval.high < 0 else "not significantly better than"
+        lines.append(f"{gap.method}: AER {interval.value:+.3f}, {verdict} the {gap.baseline}")
+    return lines
 
 
 def _measured(
-    run: Path,
-    files: Sequence[Path],
-    gold: Path,
-    methods: Sequence[str],
-    characters: bool,
-    one_based: bool,
-    seed: int,
-    device: str,
+    run: Path, files: Sequence[Path], gold: Path, options: Options, methods: Sequence[str], session: Session
 ) -> AlignmentReport:
     """Align all pairs and compare the links."""
     from jumok.attention.word_alignment import links
@@ -74,23 +85,23 @@ def _measured(
     from jumok.tasks.translate.aligning import reading_named, readings
     from jumok.tasks.translate.run import PairRun
 
-    trained = PairRun.load(run, device)
+    trained = PairRun.load(run, session.device)
     known = readings(trained)
     chosen = tuple(dict.fromkeys(reading_named(method, known) for method in methods)) or known
-    if characters and trained.target.kind != "characters":
+    if options.characters and trained.target.kind != "characters":
         raise JumokError(
             f"{run} cuts text into {trained.target.kind}, so it has no links between characters: leave out --characters"
         )
     data = trained.config.data
     pairs = read_pairs(files, lowercase=data.lowercase, reverse=data.backwards)
-    truth = read_links(gold, one_based=one_based, turned=data.backwards)
+    truth = read_links(gold, one_based=options.one_based, turned=data.backwards)
     if len(truth) != len(pairs):
         raise JumokError(
             f"{gold} has links for {len(truth)} sentences, but there are {len(pairs)} pairs "
             f"({pairs.empty} empty ones were skipped): wanted a line for each"
         )
-    meter = AlignmentMeter(seed=seed)
-    for number, (one, wanted) in enumerate(zip(_aligned(trained, pairs, characters), truth, strict=True), 1):
+    meter = AlignmentMeter(seed=session.seed)
+    for number, (one, wanted) in enumerate(zip(_aligned(trained, pairs, options.characters), truth, strict=True), 1):
         found = {name: links(one.maps[name]) for name in chosen}
         meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {number}")
     return meter.report()

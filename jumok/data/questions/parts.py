@@ -8,12 +8,10 @@ from pathlib import Path
 
 from jumok.data.pairs.parts import PARTS
 from jumok.data.questions.question_set import SHARES, QuestionSet, read_questions, split_questions
+from jumok.data.questions.recognition import QUESTION_SUFFIXES
 from jumok.errors import JumokError
 
-__all__ = ["SUFFIXES", "holds_questions", "read_question_parts"]
-
-SUFFIXES = (".csv", ".jsonl", ".json", ".tsv")
-"""Endings of files of questions; in a folder, the first that train has is taken for all parts."""
+__all__ = ["read_question_parts"]
 
 
 def read_question_parts(
@@ -53,14 +51,9 @@ def read_question_parts(
     return {part: read[part] for part in PARTS}
 
 
-def holds_questions(folder: Path) -> bool:
-    """Whether a folder has a file of questions to train on, of a kind that holds nothing else."""
-    return any((folder / f"train{suffix}").is_file() for suffix in SUFFIXES if suffix != ".tsv")
-
-
 def _in_folder(folder: Path) -> Mapping[str, Sequence[Path]]:
     """The files of each part in a folder."""
-    suffix = next((suffix for suffix in SUFFIXES if (folder / f"train{suffix}").is_file()), None)
+    suffix = next((suffix for suffix in QUESTION_SUFFIXES if (folder / f"train{suffix}").is_file()), None)
     if suffix is None:
         raise JumokError(f"{folder} holds no questions to train on: wanted train.csv, train.jsonl or train.tsv")
     files = {part: folder / f"{part}{suffix}" for part in PARTS}

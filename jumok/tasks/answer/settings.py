@@ -19,40 +19,40 @@ class QuestionData(PictureData):
     )
     images: str | None = Field(default=None, description="Folder of the images that the questions are about.")
     val_questions: tuple[str, ...] = Field(
-        default=(), description="Questions to validate on, as those for training; may be repeated."
+        default=(), description="Validation questions, as for training; may be repeated."
     )
-    test_questions: tuple[str, ...] = Field(
-        default=(), description="Questions to test on, as those for training; may be repeated."
-    )
+    test_questions: tuple[str, ...] = Field(default=(), description="Test questions, as for training; may be repeated.")
     val_fraction: float = Field(
-        default=0.1, gt=0, lt=1, description="Share of the images kept for validation where no file is given for it."
+        default=0.1, gt=0, lt=1, description="Share of the images held out for validation if no file is given for it."
     )
     test_fraction: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of the images kept for testing where no file is given for it."
+        default=0.1, ge=0, lt=1, description="Share of the images held out for testing if no file is given for it."
     )
     lowercase: bool = Field(default=True, description="Make all questions lower case.")
     vocabulary: Literal["words", "unigram", "bpe", "characters"] = Field(
-        default="words", description="What a question is cut into."
+        default="words", description="Kind of tokens for questions."
     )
     vocabulary_size: int | None = Field(
-        default=None, ge=8, le=1_000_000, description="Most entries; left out: 30,000 words or 8,000 sub-words."
+        default=None, ge=8, le=1_000_000, description="Vocabulary size limit; default: 30,000 words or 8,000 sub-words."
     )
-    min_count: int = Field(default=1, ge=1, description="Words or characters that are rarer count as unknown.")
+    min_count: int = Field(default=1, ge=1, description="Rarer words or characters count as unknown.")
     answers: int = Field(
-        default=3000, ge=2, le=100_000, description="Most answers to choose from; the most frequent in training."
+        default=3000, ge=2, le=100_000, description="Number of answer classes, the most frequent in training."
     )
 
 
 class QuestionTraining(Training):
     """How a model that answers questions is trained."""
 
-    epochs: int = Field(default=30, ge=1, description="Times that all training data is seen.")
+    epochs: int = Field(default=30, ge=1, description="Passes over the training data.")
     batch_size: int = Field(
         default=256,
         ge=1,
-        description="Questions per step, all processes together; those about one image stay together.",
+        description="Batch size in questions, over all processes; those about one image stay together.",
     )
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="Share of the target spread over all answers.")
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Label smoothing: share of the target spread over all classes."
+    )
 
 
 class Found(Strict):

@@ -18,25 +18,23 @@ class ImageData(PictureData):
         default=None, description="Folder of class folders, or of train/ val/ test/ with class folders."
     )
     val_fraction: float = Field(
-        default=0.15, gt=0, lt=1, description="Share kept for validation where the data has no part for it."
+        default=0.15, gt=0, lt=1, description="Share held out for validation if the data has no validation part."
     )
     test_fraction: float = Field(
-        default=0.15, gt=0, lt=1, description="Share kept for testing where the data has no part for it."
+        default=0.15, gt=0, lt=1, description="Share held out for testing if the data has no test part."
     )
 
 
 class ImageTraining(Training):
     """How a classifier is trained."""
 
-    batch_size: int = Field(default=64, ge=1, description="Images per step, all processes together.")
-    mixup: float = Field(
-        default=0.2, ge=0, le=10, description="Alpha of the Beta that blends pairs of images; 0: none."
-    )
+    batch_size: int = Field(default=64, ge=1, description="Batch size in images, over all processes.")
+    mixup: float = Field(default=0.2, ge=0, le=10, description="Mixup: alpha of its Beta distribution; 0 = off.")
     augment: bool = Field(
-        default=True, description="Small random shifts, turns, zooms, and changes of light and contrast."
+        default=True, description="Small random shifts, rotations, zooms, and changes of brightness and contrast."
     )
     flips: Literal["none", "horizontal", "both", "all"] = Field(
-        default="horizontal", description="Random mirror images; all: also turned by right angles, if they are square."
+        default="horizontal", description="Random flips; all: also rotations by 90 degrees, for square images."
     )
 
 

@@ -1,6 +1,6 @@
 """One data set, one budget of time, several systems: train each in turn, and time and judge it. Each task has its own.
 
-A task's `comparing.py` says how a system is prepared from the data and how a trained one is judged: a `Comparison`.
+A task's `comparison.py` says how a system is prepared from the data and how a trained one is judged: a `Comparison`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from jumok import systems
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.machine import PeakMemory
+from jumok.tasks import Task, task_of_system
 from jumok.tasks.running import fit
 from jumok.tasks.running.config import Strict, parse, read_yaml
 from jumok.tasks.running.prepared import Prepared
@@ -38,14 +39,6 @@ BATCH = 64
 """Images or questions at a time in use."""
 SECONDS = 0.7
 """How long use is timed."""
-DOES = {"classify": "classify images", "translate": "translate sentences", "answer": "answer questions about images"}
-"""What systems of a task do."""
-HINTS = {
-    "classify": ", or a folder of class folders and those that classify images",
-    "translate": "",
-    "answer": ", or a file of questions with --images and those that answer questions",
-}
-"""What else to give for a system of another task."""
 
 P = TypeVar("P", bound=Prepared)
 
@@ -163,12 +156,12 @@ class Comparison(ABC, Generic[P]):
 # -- which systems ------------------------------------------------------------------------------
 
 
-def compared(task: str) -> list[str]:
+def compared(task: Task) -> list[str]:
     """The systems that stand for the mechanisms of a task, small enough to be trained beside each other."""
-    return [name for name in systems.ATTENDS if systems.task_of(name) == task]
+    return [name for name in systems.ATTENDS if name in task.systems]
 
 
-def chosen(names: str, task: str) -> list[str]:
+def chosen(names: str, task: Task) -> list[str]:
     """The systems of a list such as "cnn,senet", or "all".
 
     Raises:
@@ -181,8 +174,10 @@ def chosen(names: str, task: str) -> list[str]:
             f"no systems to compare: give their names, as in {','.join(every[:2])}, or all ({', '.join(every)})"
         )
     for name in found:
-        if (other := systems.task_of(name)) != task:
-            raise JumokError(f"{name} is trained to {other}: compare takes systems that {DOES[task]}{HINTS[other]}")
+        other = task_of_system(name)
+        if other != task:
+            hint = f", or {other.example} and those that {other.does}" if "compare" in other.verbs else ""
+            raise JumokError(f"{name} is trained to {other.does}: compare takes systems that {task.does}{hint}")
     return list(dict.fromkeys(found))
 
 

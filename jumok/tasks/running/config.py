@@ -39,24 +39,26 @@ class Strict(BaseModel):
 class Training(Strict):
     """How a model is trained, whatever its task."""
 
-    epochs: int = Field(default=100, ge=1, description="Times that all training data is seen.")
-    lr: float = Field(default=1e-3, gt=0, le=10, description="Highest learning rate of AdamW.")
-    weight_decay: float = Field(default=0.05, ge=0, le=10, description="AdamW's, on matrices only.")
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="Share of the target spread over all answers.")
+    epochs: int = Field(default=100, ge=1, description="Passes over the training data.")
+    lr: float = Field(default=1e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(default=0.05, ge=0, le=10, description="AdamW weight decay, on matrices only.")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps used for learning-rate warm-up.")
+    label_smoothing: float = Field(
+        default=0.1, ge=0, lt=1, description="Label smoothing: share of the target spread over all classes."
+    )
     ema: float = Field(
-        default=0.998, ge=0, lt=1, description="Decay of the averaged weights that are kept; 0: no averaging."
+        default=0.998, ge=0, lt=1, description="Decay of the exponential moving average of the weights; 0 = off."
     )
-    clip: float = Field(default=1.0, ge=0, description="Largest norm of the gradient; 0: no limit.")
-    patience: int | None = Field(default=None, ge=1, description="Stop after so many epochs without a better one.")
-    precision: Literal["32", "bf16", "16"] = Field(default="32", description="Bits of the arithmetic.")
+    clip: float = Field(default=1.0, ge=0, description="Gradient-norm limit; 0 = off.")
+    patience: int | None = Field(
+        default=None, ge=1, description="Stop early after this many epochs without improvement."
+    )
+    precision: Literal["32", "bf16", "16"] = Field(default="32", description="Numeric precision.")
     device: str = Field(default="auto", pattern=f"^({DEVICES})$", description="auto, cpu, cuda, cuda:N or mps.")
-    seed: int = Field(default=0, ge=0, lt=2**63, description="Of the weights, the order, the noise and the split.")
-    threads: int | None = Field(
-        default=None, ge=1, le=4096, description="CPU threads; left out: as many as may be used."
-    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Random seed for weights, data order, noise and split.")
+    threads: int | None = Field(default=None, ge=1, le=4096, description="CPU threads; default: all available.")
     checkpoint_every: int | None = Field(
-        default=None, ge=1, description="Steps between checkpoints; left out: as often as takes under 1 % of the time."
+        default=None, ge=1, description="Steps between checkpoints; default: as often as costs under 1 % of the time."
     )
 
 

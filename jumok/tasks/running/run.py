@@ -15,7 +15,7 @@ from torch import nn
 from jumok import systems
 from jumok.errors import JumokError, suggest
 from jumok.files import write_atomically
-from jumok.tasks import TASKS, run_class
+from jumok.tasks import TASKS, Task, task_named
 from jumok.tasks.running.checkpoint import read_tensors, write_tensors
 from jumok.tasks.running.config import Recorded, plain_errors, read_run_config
 
@@ -66,23 +66,25 @@ class Run(ABC):
         """
         place = Path(folder)
         task = task_of(place)
-        kind = run_class(task)
+        kind = task.run
         if not issubclass(kind, cls):
-            wanted = next((other for other in TASKS if issubclass(run_class(other), cls)), "do something else")
-            raise JumokError(f"{place} is a run that was trained to {task}: wanted one that was trained to {wanted}")
+            wanted = next((other.does for other in TASKS.values() if issubclass(other.run, cls)), "do something else")
+            raise JumokError(
+                f"{place} is a run that was trained to {task.does}: wanted one that was trained to {wanted}"
+            )
         run = kind.read(place)
         run.model.to(device)
         return run
 
 
-def task_of(folder: Path) -> str:
+def task_of(folder: Path) -> Task:
     """What a run was trained for.
 
     Raises:
-        JumokError: no run there, or one of another version.
+        JumokError: no run there, or one of another version or of a task that is not known.
     """
     check_is_run(folder)
-    return str(read_run_config(folder / CONFIG).get("task"))
+    return task_named(str(read_run_config(folder / CONFIG).get("task")))
 
 
 def with_weights(model: nn.Module, folder: Path) -> nn.Module:

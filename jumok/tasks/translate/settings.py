@@ -20,71 +20,74 @@ class PairData(Strict):
         default=(), max_length=2, description="A TSV, two line-aligned files, or a folder of train, val and test."
     )
     val_pairs: tuple[str, ...] = Field(
-        default=(), max_length=2, description="Pairs to validate on, one TSV or two files; may be repeated."
+        default=(), max_length=2, description="Validation pairs: one TSV, or two files (repeat the option)."
     )
     test_pairs: tuple[str, ...] = Field(
-        default=(), max_length=2, description="Pairs to test on, one TSV or two files; may be repeated."
+        default=(), max_length=2, description="Test pairs: one TSV, or two files (repeat the option)."
     )
     languages: tuple[str, ...] = Field(
         default=(),
         max_length=2,
-        description="Endings of the files in a folder, source first; needed where it has more.",
+        description="File extensions of source and target, as in --languages de --languages en; "
+        "needed if the folder has more than two.",
     )
     val_fraction: float | None = Field(
         default=None,
         gt=0,
         lt=1,
-        description="Share kept for validation where the data has no part for it.",
+        description="Share held out for validation if the data has no validation part.",
         json_schema_extra={"usual": HELD_OUT},
     )
     test_fraction: float | None = Field(
         default=None,
         ge=0,
         lt=1,
-        description="Share kept for testing where the data has no part for it.",
+        description="Share held out for testing if the data has no test part.",
         json_schema_extra={"usual": HELD_OUT},
     )
     backwards: bool = Field(default=False, description="Translate from the second language to the first.")
     lowercase: bool = Field(default=False, description="Make all text lower case.")
     vocabulary: Literal["unigram", "bpe", "words", "characters"] = Field(
-        default="unigram", description="What a sentence is cut into."
+        default="unigram", description="Kind of tokens for sentences."
     )
     vocabulary_size: int | None = Field(
         default=None,
         ge=8,
         le=1_000_000,
-        description="Most entries; left out: 8,000 sub-words, 30,000 words or 20,000 characters.",
+        description="Vocabulary size limit; default: 8,000 sub-words, 30,000 words or 20,000 characters.",
     )
     min_count: int | None = Field(
         default=None,
         ge=1,
-        description="Words or characters that are rarer count as unknown; left out: 2 for words, so that unknown ones "
+        description="Rarer words or characters count as unknown; default: 2 for words, so that unknown ones "
         "are seen in training, and 1 for characters.",
     )
     shared: bool = Field(default=False, description="One vocabulary, and one embedding, for both languages.")
-    longest: int = Field(default=256, ge=1, le=100_000, description="Tokens; pairs with a longer side are left out.")
+    longest: int = Field(
+        default=256, ge=1, le=100_000, description="Longest sentence in tokens; longer pairs are skipped and counted."
+    )
 
 
 class PairTraining(Training):
     """How a translator is trained."""
 
-    epochs: int = Field(default=30, ge=1, description="Times that all training data is seen.")
-    weight_decay: float = Field(default=0.01, ge=0, le=10, description="AdamW's, on matrices only.")
+    epochs: int = Field(default=30, ge=1, description="Passes over the training data.")
+    weight_decay: float = Field(default=0.01, ge=0, le=10, description="AdamW weight decay, on matrices only.")
     batch_tokens: int = Field(
-        default=2000, ge=16, description="Tokens per step on the longer side, padding included, all processes."
+        default=2000,
+        ge=16,
+        description="Batch size in tokens of the longer side, padding included, over all processes.",
     )
     teacher_forcing: float = Field(
-        default=1.0, ge=0, le=1, description="Share of the sentences that are fed the true words, not the model's own."
+        default=1.0, ge=0, le=1, description="Share of sentences trained with teacher forcing."
     )
     sampling: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Chance at the end of the training that a step is fed the model's own word.",
+        description="Scheduled sampling: final probability of feeding the model its own word.",
     )
-    validate_with: int = Field(
-        default=500, ge=1, description="Validation sentences, taken evenly, that are translated after each epoch."
-    )
+    validate_with: int = Field(default=500, ge=1, description="Validation sentences translated after each epoch.")
 
 
 class Side(Strict):

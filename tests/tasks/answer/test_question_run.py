@@ -148,7 +148,10 @@ def test_saved_and_read_it_is_the_same(run, image, tmp_path):
 
 
 def test_runs_of_another_kind_are_refused(stacked):
-    with pytest.raises(JumokError, match="is a run that was trained to answer: wanted one that was trained to clas"):
+    with pytest.raises(
+        JumokError,
+        match="is a run that was trained to answer questions about images: wanted one that was trained to clas",
+    ):
         ImageRun.load(stacked.folder)
 
 

@@ -166,7 +166,9 @@ def test_a_shared_vocabulary_is_one_file(tmp_path, reversals):
 
 
 def test_runs_of_another_kind_are_refused(reverser):
-    with pytest.raises(JumokError, match="is a run that was trained to translate: wanted one that was trained to clas"):
+    with pytest.raises(
+        JumokError, match="is a run that was trained to translate sentences: wanted one that was trained to clas"
+    ):
         ImageRun.load(reverser)
 
 

@@ -1,0 +1,92 @@
+"""Scores of maps as a report: what `jumok measure` prints and writes, whatever the task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from jumok.measures.report import Report as MapScores
+
+__all__ = ["MeasuredMaps", "score_table", "verdicts"]
+
+
+class Scores(Protocol):
+    """What meters report."""
+
+    def summary(self) -> str:
+        """One line."""
+
+    def header(self) -> tuple[str, ...]:
+        """Of the table."""
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Of the table."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+
+
+@dataclass(frozen=True)
+class MeasuredMaps:
+    """How well maps point where they should.
+
+    Args:
+        about: model, data and truth; and what else was found, by name.
+        scores: with their intervals, beside the baselines.
+        notes: lines above the table.
+        verdicts: lines below it: what is better than which baseline.
+        written: files, by what they hold.
+    """
+
+    about: Mapping[str, Any]
+    scores: Scores
+    notes: Sequence[str]
+    verdicts: Sequence[str]
+    written: Mapping[str, Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**self.about, **self.scores.to_dict()}
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        yield self.scores.summary()
+        yield from self.notes
+        yield score_table(self.scores)
+        yield from self.verdicts
+        yield f"written: {', '.join(map(str, self.written.values()))}"
+
+
+def verdicts(scores: MapScores) -> list[str]:
+    """For each method, the baselines that it beats significantly, by pointing and by AUPRC."""
+    from jumok.measures.report import TITLES
+
+    lines = []
+    for method in scores.methods:
+        for score in ("pointing", "auprc"):
+            gains = [gain for gain in scores.differences if gain.method == method.method]
+            beaten = [gain.baseline for gain in gains if gain.scores[score].low > 0]
+            rest = [gain.baseline for gain in gains if gain.baseline not in beaten]
+            better = f"better than {', '.join(beaten)}" if beaten else ""
+            not_so = f"not significantly better than {', '.join(rest)}" if rest else ""
+            lines.append(f"{method.method}, {TITLES[score]}: {'; '.join(filter(None, (better, not_so)))}")
+    return lines
+
+
+def score_table(scores: Scores) -> Table:
+    """Figures with their intervals, a row per map."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table()
+    for number, name in enumerate(scores.header()):
+        shown.add_column(Text(name), justify="left" if number == 0 else "right", no_wrap=number == 0)
+    for row in scores.rows():
+        shown.add_row(*map(Text, row))
+    return shown

@@ -1,0 +1,105 @@
+"""From a command's words to the settings of a task: which task is meant, and what its flags say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jumok.app.options import Panels, flag_of
+from jumok.errors import JumokError
+from jumok.tasks import Task, recognised
+from jumok.tasks.running.config import Training
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from jumok.tasks.running.config import Settings
+
+__all__ = ["COMMON", "left_out", "read_settings", "settings_panels", "task_asked_for", "task_meant", "without_word"]
+
+COMMON = "Training"
+"""Heading of the options that concern all tasks."""
+SECTIONS = ("data", "training")
+
+
+def settings_panels(tasks: Iterable[Task]) -> Panels:
+    """The settings of tasks, each under its heading."""
+    return {COMMON: (Training,), **{task.title: tuple(_section(task, name) for name in SECTIONS) for task in tasks}}
+
+
+def left_out(tasks: Iterable[Task]) -> set[tuple[str, str]]:
+    """The settings that the command's DATA stands for."""
+    return {(task.title, task.word) for task in tasks}
+
+
+def task_asked_for(arguments: Sequence[str], tasks: Collection[Task]) -> Task | None:
+    """Whose options the help should show: the task named right after the command, or that of the data given.
+
+    Args:
+        arguments: as typed after the program's name, the command first.
+        tasks: that the command knows.
+    """
+    words = {task.word: task for task in tasks}
+    if len(arguments) > 1 and arguments[1] in words:
+        return words[arguments[1]]
+    paths = [Path(word) for word in arguments[1:] if not word.startswith("-") and Path(word).exists()]
+    found = recognised(paths) if paths else None
+    return found if found in tasks else None
+
+
+def without_word(data: Sequence[Path], tasks: Iterable[Task]) -> tuple[Task | None, list[Path]]:
+    """Take a task's word off the beginning of the data: `jumok train images PHOTOS`.
+
+    Returns:
+        the task that was named, or None; and the data.
+    """
+    paths = list(data)
+    named = next((task for task in tasks if paths and str(paths[0]) == task.word), None)
+    if named is None or (len(paths) == 1 and paths[0].exists()):
+        return None, paths
+    return named, paths[1:]
+
+
+def task_meant(named: Task | None, paths: Sequence[Path], given: Iterable[str]) -> Task:
+    """The task that was named, or the one that data and flags look made for."""
+    return named or recognised(paths, given)
+
+
+def read_settings(
+    task: Task,
+    paths: Sequence[Path],
+    given: Mapping[str, Any],
+    *,
+    who: str,
+    config: Path | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The settings of a task.
+
+    Args:
+        task: whose.
+        paths: what DATA was.
+        given: settings of the data and the training by name, from flags.
+        who: whose settings they are, for errors.
+        config: a YAML file of settings; what is given wins over it.
+        more: further settings, such as the system.
+    Raises:
+        JumokError: a flag that the task has no use for, too many paths, or a value out of range.
+    """
+    sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for name, value in given.items():
+        home = next((section for section in SECTIONS if name in _section(task, section).model_fields), None)
+        if home is None or name == task.word:
+            raise JumokError(f"{who} has no use for {flag_of(name)}: it is trained on {task.word}")
+        sections[home][name] = value
+    if len(paths) > 1 and not task.many:
+        raise JumokError(f"{who} is trained on one folder of {task.word}, got {len(paths)} paths")
+    if paths:
+        sections["data"][task.word] = [str(path) for path in paths] if task.many else str(paths[0])
+    return task.settings.read(config, {**(more or {}), **sections})
+
+
+def _section(task: Task, name: str) -> type[BaseModel]:
+    """The settings of a task's data or training."""
+    return type(task.settings.model_fields[name].default)

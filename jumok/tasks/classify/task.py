@@ -1,0 +1,29 @@
+"""The record of the task: images, and the class of each."""
+
+from jumok.tasks.task import Task
+
+CLASSIFY = Task(
+    name="classify",
+    title="Images",
+    does="classify images",
+    word="images",
+    example="a folder of class folders",
+    systems=(
+        "vit-tiny",
+        "vit-nano",
+        "vit-small",
+        "vit-base",
+        "cnn",
+        "mlp",
+        "resnet",
+        "senet",
+        "cbam",
+        "eca",
+        "non-local",
+        "ram",
+        "stn",
+    ),
+    recognises=lambda paths: any(path.is_dir() for path in paths),
+    opens=("hf:", "timm:"),
+    verbs=("evaluate", "measure", "compare"),
+)
