@@ -1,4 +1,4 @@
-"""A whole task in one file: to foretell a number from the others in its row. Its data are files that end in .numbers."""
+"""A whole task in one file: to foretell a number from the others in its row, in files that end in .numbers."""
 
 from __future__ import annotations
 

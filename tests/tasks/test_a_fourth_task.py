@@ -55,7 +55,7 @@ def test_a_stopped_training_resumes_to_the_same_weights(jumok, numbers, tmp_path
     with monkeypatch.context() as patched:
         patched.setattr(callbacks.Keeper, "_save", stop_after_three)
         said = jumok("train", numbers, "--out", tmp_path / "run", *FLAGS, "--checkpoint-every", 1)
-    assert said.status == 1
+    assert said.status == 130
     assert f"Resume with: jumok train --resume {tmp_path / 'run'}" in said.out
     assert jumok("train", "--resume", tmp_path / "run").status == 0
     (_, one), (_, other) = (
