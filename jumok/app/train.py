@@ -244,6 +244,8 @@ def _train(prepared: Prepared, folder: Path, console: Console) -> None:
     module, world = prepared.module(), World.found()
     shared = f" in {world.size} processes" if world.size > 1 else ""
     console.print(f"{prepared.about(module.size)}; CPU threads: {prepared.training.threads}{shared}", markup=False)
+    for line in fit.precision_remarks(module.model, prepared.training.precision, prepared.training.device):
+        console.print(line, markup=False)
     bar = Bar(console, prepared.training.epochs, len(prepared.train))
     try:
         outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, (bar,))

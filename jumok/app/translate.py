@@ -82,7 +82,7 @@ def command(
 ) -> None:
     """Translate sentences with a trained model, and show which source word each target word looked at."""
     from jumok.memory import keep_freed
-    from jumok.tasks.fit import device_name, set_threads
+    from jumok.tasks.fit import device_name, precision_remarks, set_threads
     from jumok.tasks.translate.run import PairRun
 
     _check(show, looks=bool(show or align), extras={"--reading": reading, "--heads": heads, "--pieces": pieces})
@@ -93,6 +93,8 @@ def command(
     search: dict[str, Any] = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty}
     search |= {"max_length": max_length, "precision": precision}
     trained.translate([], **search)  # refuses what is out of range before anything is read
+    for line in precision_remarks(trained.model, precision or trained.config.training.precision, device):
+        _say(line)
     looks = _Looks(trained, show, align, reading, heads, pieces) if show or align else None
     work = _Work(trained, search, looks)
     _write(out, work.lines(sentences))

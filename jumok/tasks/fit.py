@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
-from torch import distributed
+from torch import distributed, nn
 
 from jumok.errors import JumokError
+from jumok.mechanisms.recurrent import runs_in
 from jumok.tasks.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
 from jumok.tasks.checkpoint import SPOILT, SafetensorsIO, remove_leftovers
 from jumok.tasks.config import DEVICES, Training
@@ -159,6 +160,22 @@ def check_machine(settings: Training) -> None:
     accelerator, _ = accelerator_of(settings.device, World.found())
     if settings.precision == "16" and accelerator == "cpu":
         raise JumokError("precision 16 needs a GPU, and this run is on the CPU: use --precision bf16 or 32")
+
+
+def precision_remarks(model: nn.Module, precision: str, device: str) -> list[str]:
+    """A line for each kind of layer that this machine cannot run in the precision asked for, and runs in float32.
+
+    Args:
+        model: as it will be trained or used.
+        precision: as in the settings.
+        device: as in the settings.
+    """
+    accelerator, _ = accelerator_of(device, World.found())
+    if accelerator != "cpu" or precision != "bf16":
+        return []
+    layers = {type(layer).__name__: layer for layer in model.modules() if isinstance(layer, nn.RNNBase)}
+    missing = sorted(name for name, layer in layers.items() if not runs_in(torch.bfloat16, layer))
+    return [f"this processor has no {name} of {precision}: that part runs in float32" for name in missing]
 
 
 def device_name(device: str) -> str:
