@@ -8,7 +8,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed, nn
 
 from jumok.errors import JumokError
+from jumok.mechanisms.linear import by_convolution_for
 from jumok.mechanisms.recurrent import runs_in
 from jumok.tasks.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
 from jumok.tasks.checkpoint import SPOILT, SafetensorsIO, remove_leftovers
 from jumok.tasks.config import DEVICES, Training
+from jumok.tasks.kernels import KernelChoice
 from jumok.tasks.prepared import Batches
 from jumok.tasks.training import TrainingModule
 from jumok.tasks.world import World
@@ -61,7 +63,8 @@ def fit(
         module: the model in training, with its loss and figures.
         train: batches in an order that depends on the epoch; its seed and size must be the run's.
         val: the validation data, unshuffled.
-        folder: of the run; `weights.safetensors`, `metrics.csv`, `checkpoints/` and `logs/` are written there.
+        folder: of the run; `weights.safetensors`, `metrics.csv`, `kernels.json`, `checkpoints/` and
+            `logs/` are written there.
         settings: of the training.
         watchers: callbacks that only look, such as a progress bar.
     Raises:
@@ -76,9 +79,10 @@ def fit(
     clock = Clock()
     averaging = Averaging(settings.ema) if settings.ema else None
     ledger = Ledger(folder, clock)
-    with _quiet(), Signals() as signals:
+    with _quiet(), Signals() as signals, closing(KernelChoice(folder)) as kernels, by_convolution_for(frozenset()):
         keeper = Keeper(folder, ledger, averaging, signals, every=settings.checkpoint_every, patience=settings.patience)
-        trainer = _trainer(folder, settings, [*([averaging] if averaging else []), ledger, *watchers, keeper])
+        callbacks = [*([averaging] if averaging else []), ledger, *watchers, kernels, keeper]
+        trainer = _trainer(folder, settings, callbacks)
         feed = Feed(train, lambda: trainer.global_step, clock)
         with _plain_errors(keeper, last):
             trainer.fit(module, feed, val, ckpt_path=str(last) if last.exists() else None)
