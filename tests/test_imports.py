@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "data": {"special_tokens", "machine"},
     "measures": {"attention", "intervals"},
     "views": {"attention"},
-    "tasks": {"attention", "watching", "systems", "data", "special_tokens", "machine", "intervals"},
+    "tasks": {"attention", "watching", "mechanisms", "systems", "data", "special_tokens", "machine", "intervals"},
     "app": {"attention", "mechanisms", "systems", "data", "measures", "views", "tasks", "machine"},
     "__main__": {"app"},
 }

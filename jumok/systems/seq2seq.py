@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from jumok.errors import JumokError
 from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.recurrent.attending_layer import AttendingLayer
-from jumok.mechanisms.recurrent.cells import CELLS, States, start_layer, step_layer, weights_of
+from jumok.mechanisms.recurrent.cells import CELLS, States, run_layer, start_layer, step_layer, weights_of
 from jumok.special_tokens import EOS, UNK
 from jumok.systems.writing import State, check_ids, check_step, real
 from jumok.watching.recorder import report, unseen
@@ -267,7 +267,8 @@ class Encoder(nn.Module):
             h = self.dropout(h) if number else h
             outputs, lasts = [], []
             for way, directed in enumerate(layer):
-                read = directed(_pick(h, turned) if way else h)[0]
+                assert isinstance(directed, nn.RNNBase)
+                read = run_layer(directed, _pick(h, turned) if way else h)
                 lasts.append(read.gather(1, end.expand(-1, 1, read.shape[2]))[:, 0])
                 outputs.append(_pick(read, turned) if way else read)
             h, last = torch.cat(outputs, -1), torch.cat(lasts, -1)
@@ -311,8 +312,8 @@ class Decoder(nn.Module):
             report(weights)
             hidden = dropout(hidden)
         for layer, state in above:
-            begin = tuple(part.transpose(0, 1).contiguous() for part in state)
-            hidden = dropout(layer(hidden, begin if len(begin) > 1 else begin[0])[0])
+            assert isinstance(layer, nn.RNNBase)
+            hidden = dropout(run_layer(layer, hidden, tuple(part.transpose(0, 1).contiguous() for part in state)))
         return hidden
 
     def step(

@@ -15,7 +15,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms.additive import Additive
 from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.multi_head import MultiHead
-from jumok.mechanisms.recurrent.cells import start_layer
+from jumok.mechanisms.recurrent.cells import run_layer, start_layer
 from jumok.special_tokens import PAD
 from jumok.systems.resnet import convolution
 from jumok.systems.vit import MLP, resize_positions
@@ -142,7 +142,7 @@ class LSTMReader(nn.Module):
     def forward(self, ids: Tensor) -> Question:
         """(questions, words) to their states."""
         real = ids != PAD
-        states = self.norm(self.lstm(self.dropout(self.embedding(ids)))[0])
+        states = self.norm(run_layer(self.lstm, self.dropout(self.embedding(ids))))
         last = states[torch.arange(len(ids), device=ids.device), real.sum(1) - 1]
         with unseen():
             words = real & ((real.sum(1, keepdim=True) == 1) | (torch.arange(ids.shape[1], device=ids.device) > 0))

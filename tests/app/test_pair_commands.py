@@ -37,10 +37,25 @@ def blind(tmp_path_factory, reversals):
 # -- train -------------------------------------------------------------------------------------
 
 
+def test_an_lstm_that_this_processor_has_not_in_bf16_runs_in_float32_and_that_is_said(
+    jumok, few, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("jumok.mechanisms.recurrent.cells._trains", lambda kind, dtype: False)
+    words = [*("cell=lstm" if word == "cell=gru" else word for word in TINY), "--precision", "bf16"]
+    said = jumok("train", few, "--out", tmp_path / "run", *words)
+    remark = "this processor has no LSTM of bf16: that part runs in float32"
+    assert said.status == 0, said.err
+    assert remark in said.out
+    sentence = tmp_path / "sentence.txt"
+    sentence.write_text("bo\n")
+    assert remark in jumok("translate", tmp_path / "run", sentence).err
+    assert jumok("translate", tmp_path / "run", sentence, "--precision", "32").err.count(remark) == 0
+
+
 def test_a_run_folder_comes_out_and_says_what_it_is(reverser, reversals):
     assert {path.name for path in reverser.iterdir()} == {
-        "card.md", "checkpoints", "config.yaml", "logs", "metrics.csv", "source.vocabulary", "target.vocabulary",
-        "weights.safetensors",
+        "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "source.vocabulary",
+        "target.vocabulary", "weights.safetensors",
     }  # fmt: skip
     card = (reverser / "card.md").read_text()
     rows = list(csv.DictReader((reverser / "metrics.csv").open()))

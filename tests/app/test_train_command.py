@@ -26,7 +26,7 @@ def test_a_run_folder_comes_out_and_says_what_it_is(trained):
     for words in ("# first", "blue, green and red", "16 x 16 pixels", "validation accuracy", "images/s", "torch 2."):
         assert words in card
     assert {path.name for path in trained.iterdir()} == {
-        "card.md", "checkpoints", "config.yaml", "logs", "metrics.csv", "weights.safetensors",
+        "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "weights.safetensors",
     }  # fmt: skip
 
 

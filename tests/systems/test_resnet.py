@@ -1,7 +1,12 @@
 """The residual network: its sizes and gates, images of any size, and what `watch` sees of it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+from other_processors import AVX2
 from pydantic import ValidationError
 from torch import nn
 
@@ -9,7 +14,7 @@ from jumok.attention import Channels, Patches
 from jumok.errors import JumokError
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
 from jumok.systems import build, configure, names
-from jumok.systems.resnet import NAMED, Residual, ResNet, ResNetConfig, residual_stage
+from jumok.systems.resnet import NAMED, Pointwise, Residual, ResNet, ResNetConfig, residual_stage
 from jumok.watching.seen import watch
 
 EVERY = pytest.mark.parametrize("name", NAMED)
@@ -68,6 +73,39 @@ def test_it_learns_where_the_bright_half_is(name):
         loss.backward()
         optimiser.step()
     assert loss.item() < 0.2 * first
+
+
+NARROW = """
+import torch
+from jumok.systems import build, configure
+for name in ("resnet", "senet"):
+    for width in range(1, 8):
+        network = build(name, configure(name, classes=2, image_size=32, blocks=[1, 1, 1], width=width)).train()
+        network(torch.randn(16, 3, 32, 32)).square().sum().backward()
+        assert all(value.grad.isfinite().all() for value in network.parameters())
+print("whole")
+"""
+
+
+def test_a_narrow_network_trains_on_a_processor_with_avx2_alone():
+    """In a process of its own: what goes wrong there writes into foreign memory, and ends it."""
+    done = subprocess.run(
+        [sys.executable, "-c", NARROW], env={**os.environ, **AVX2, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("channels", [1, 4, 7, 8, 20])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_pointwise_convolution_is_what_torch_makes_of_it_gradients_included(channels, stride):
+    torch.manual_seed(0)
+    layer = Pointwise(channels, 5, stride)
+    image = torch.randn(3, channels, 9, 12).requires_grad_()  # channels first: there torch's own way is right
+    found = (layer(image), nn.functional.conv2d(image, layer.weight, stride=stride))
+    answers = [(each, *torch.autograd.grad(each.square().sum(), [image, layer.weight])) for each in found]
+    for got, wanted in zip(*answers, strict=True):
+        torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_sizes_as_published():

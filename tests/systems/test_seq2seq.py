@@ -275,7 +275,8 @@ def test_it_learns_to_reverse_and_looks_where_it_must():
 
 
 @pytest.mark.parametrize("score", ["additive", "general", "dot"])
-def test_inference_mode_gives_the_same(score):
+def test_inference_mode_gives_the_same_but_for_the_kernel(score):
+    """Bits are equal where kernels are: with gradients and without, oneDNN takes two LSTMs on some processors."""
     torch.manual_seed(0)
     config = Seq2SeqConfig(source_vocabulary=9, target_vocabulary=8, embedding=6, hidden=8, score=score)
     model = Seq2Seq(config).eval()
@@ -283,4 +284,6 @@ def test_inference_mode_gives_the_same(score):
     wanted = model(source, target)
     for off in (torch.no_grad(), torch.inference_mode()):
         with off:
-            assert torch.equal(model(source, target), wanted)
+            found = model(source, target)
+            assert torch.equal(model(source, target), found)
+        torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-6)

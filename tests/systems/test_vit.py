@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from jumok.attention import Patches
 from jumok.errors import JumokError
+from jumok.mechanisms.layers.linear import by_convolution_for
 from jumok.systems.vit import DropPath, ViT, ViTConfig, resize_positions, sine_positions
 from jumok.watching.seen import watch
 
@@ -157,12 +158,20 @@ def test_training_gives_the_logits_and_gradients_of_eval(name):
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-4)
 
 
+class EveryMap:
+    """The sizes of every linear map."""
+
+    def __contains__(self, sizes):
+        return True
+
+
 def test_fast_linear_kernels_change_nothing_but_rounding(monkeypatch):
     vit, images = model(image_size=64, depth=2).train(), pixels(8, 64, 64)
     answers = []
-    for rows in (1, 10**9):  # always, never
-        monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", rows)
-        logits = vit(images)
+    monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", 1)
+    for sizes in (EveryMap(), ()):
+        with by_convolution_for(sizes):
+            logits = vit(images)
         answers.append((logits, *torch.autograd.grad(logits.square().sum(), list(vit.parameters()))))
     for wanted, got in zip(*answers, strict=True):
         torch.testing.assert_close(got, wanted, atol=1e-3, rtol=1e-3)
@@ -264,9 +273,10 @@ def test_in_training_the_last_block_looks_from_the_cls_token_only():
 def test_watched_training_with_fast_kernels_keeps_the_geometry(monkeypatch):
     monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", 1)
     vit = model().train()
-    plain = vit(pixels())
-    with watch(vit) as seen:
-        assert torch.equal(vit(pixels()), plain)
+    with by_convolution_for(EveryMap()):
+        plain = vit(pixels())
+        with watch(vit) as seen:
+            assert torch.equal(vit(pixels()), plain)
     assert seen["blocks.0.attn"].keys == Patches(4, 6, special=("cls",))
 
 

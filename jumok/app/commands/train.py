@@ -248,6 +248,8 @@ def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
     module, world = prepared.module(), World.found()
     shared = f" in {world.size} processes" if world.size > 1 else ""
     session.say(f"{prepared.about(module.size)}; CPU threads: {prepared.training.threads}{shared}")
+    for line in fit.precision_remarks(module.model, prepared.training.precision, prepared.training.device):
+        session.say(line)
     bar = Bar(session.console, prepared.training.epochs, len(prepared.train))
     try:
         outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, (bar,))

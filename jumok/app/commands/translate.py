@@ -112,6 +112,7 @@ def command(
     session: Session,
 ) -> Translated:
     """Translate sentences with a trained model, and show which source word each target word looked at."""
+    from jumok.tasks.running.fit import precision_remarks
     from jumok.tasks.translate.run import PairRun
 
     _check(show, looks=bool(show or align), extras={"--reading": reading, "--heads": heads, "--pieces": pieces})
@@ -120,6 +121,8 @@ def command(
     search: dict[str, Any] = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty}
     search |= {"max_length": max_length, "precision": precision}
     trained.translate([], **search)  # refuses what is out of range before anything is read
+    for line in precision_remarks(trained.model, precision or trained.config.training.precision, session.device):
+        _say(line)
     looks = _Looks(trained, show, align, reading, heads, pieces) if show or align else None
     work = _Work(trained, search, looks, keep=session.json)
     if session.json and out is None:

@@ -1,19 +1,81 @@
-"""The linear map y = x W^T + b, by the faster of two kernels."""
+"""The linear map y = x W^T + b, by the faster of two kernels.
+
+Which of the two is faster depends on the processor, so it is timed (`linear_choice`) and said here
+by `by_convolution_for`; where nothing was said, the map is PyTorch's own.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Linear", "by_convolution", "linear"]
+__all__ = ["Linear", "Shape", "Sizes", "by_convolution", "by_convolution_for", "linear", "noting", "use"]
 
 SMALL_BATCH = 16
 ROWS = 1024  # with fewer rows than this, setting the convolution up costs what it gains
 
+Sizes = tuple[int, int]
+"""(size in, size out) of a map."""
+
+
+class Shape(NamedTuple):
+    """Of a call: tokens (batch, tokens, size in) by a weight (size out, size in)."""
+
+    batch: int
+    tokens: int
+    size_in: int
+    size_out: int
+
+    @property
+    def sizes(self) -> Sizes:
+        """What the choice depends on."""
+        return self.size_in, self.size_out
+
+
+class _Choice:
+    """What this process goes by: maps that go by convolution, and the calls that are noted, if they are."""
+
+    def __init__(self) -> None:
+        self.by_convolution: Container[Sizes] = frozenset()
+        self.noted: set[Shape] | None = None
+
+
+_choice = _Choice()
+
+
+def use(sizes: Container[Sizes]) -> Container[Sizes]:
+    """Let maps of these sizes go by convolution in training from now on, and no others; gives what was before."""
+    before, _choice.by_convolution = _choice.by_convolution, sizes
+    return before
+
+
+@contextmanager
+def by_convolution_for(sizes: Container[Sizes]) -> Iterator[None]:
+    """Let maps of these sizes go by convolution in training, and no others, within a `with` block."""
+    before = use(sizes)
+    try:
+        yield
+    finally:
+        use(before)
+
+
+@contextmanager
+def noting() -> Iterator[set[Shape]]:
+    """Note the calls of a `with` block that could go either way."""
+    before, _choice.noted = _choice.noted, set()
+    try:
+        yield _choice.noted
+    finally:
+        _choice.noted = before
+
 
 class Linear(nn.Linear):
-    """`nn.Linear`, with its parameters and their start, that trains faster on a CPU.
+    """`nn.Linear`, with its parameters and their start, that goes by the kernel chosen.
 
     >>> Linear(3, 2)(torch.zeros(5, 3)).shape
     torch.Size([5, 2])
@@ -24,7 +86,7 @@ class Linear(nn.Linear):
 
 
 def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """As `F.linear`, to rounding: by convolution in training on a CPU, where that is faster.
+    """As `F.linear`, to rounding: by convolution in training on a CPU, where that was found to be faster.
 
     Args:
         tokens: (..., size in), float.
@@ -33,15 +95,19 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Returns:
         (..., size out).
     """
-    if torch.is_grad_enabled() and _gains(tokens):
-        return by_convolution(tokens, weight, bias)
+    if torch.is_grad_enabled() and _goes_either_way(tokens):
+        shape = Shape(len(tokens), tokens.shape[1], tokens.shape[2], len(weight))
+        if _choice.noted is not None:
+            _choice.noted.add(shape)
+        if shape.sizes in _choice.by_convolution:
+            return by_convolution(tokens, weight, bias)
     return F.linear(tokens, weight, bias)
 
 
 def by_convolution(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """As `linear` for (batch, tokens, size in), through a convolution whose pixels are the tokens.
 
-    PyTorch gives matrix products to MKL and convolutions to oneDNN. The latter's kernels are the faster ones on
+    PyTorch gives matrix products to MKL and convolutions to oneDNN. The latter's kernels are the faster ones on some
     processors that MKL was not written for, and its backward pass sums the gradient of the bias on the way.
     """
     pixels = tokens.unsqueeze(2).permute(0, 3, 1, 2)  # (batch, size in, tokens, 1), channels last: no copy
@@ -50,7 +116,7 @@ def by_convolution(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
     return output.permute(0, 2, 3, 1).squeeze(2)
 
 
-def _gains(tokens: Tensor) -> bool:
+def _goes_either_way(tokens: Tensor) -> bool:
     """Whether oneDNN takes these tokens, and there are enough of them."""
     many = tokens.dim() == 3 and len(tokens) > 1 and len(tokens) * tokens.shape[1] >= ROWS
     # PyTorch keeps 1 x 1 convolutions of small batches from oneDNN where there is one thread, and takes a slow loop

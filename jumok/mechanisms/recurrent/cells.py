@@ -7,14 +7,19 @@ cell can go on with the weights of such a layer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["CELLS", "Cell", "States", "gru", "lstm", "rnn", "start_layer", "step_layer", "weights_of"]
+from jumok.watching.recorder import unseen
+
+__all__ = [
+    "CELLS", "Cell", "States", "gru", "lstm", "rnn", "run_layer", "runs_in", "start_layer", "step_layer", "weights_of",
+]  # fmt: skip
 
 States = tuple[Tensor, ...]
 """The state of a cell, the output first: (h,) or, of the LSTM, (h, c); each (..., hidden)."""
@@ -95,6 +100,49 @@ CELLS: Mapping[str, Cell] = {
     "lstm": Cell(lstm, 4, 2, nn.LSTM),
     "gru": Cell(gru, 3, 1, nn.GRU),
 }
+
+
+def run_layer(layer: nn.RNNBase, inputs: Tensor, before: States | None = None) -> Tensor:
+    """Take all steps by PyTorch's layer (one layer, one direction), from zeros or from a state.
+
+    Under autocast on a processor without a kernel of the lower precision, the layer runs in float32.
+
+    Args:
+        inputs: (batch, steps, input size).
+        before: the state, each (1, batch, hidden). None: zeros.
+    Returns:
+        (batch, steps, hidden), h of each step.
+    """
+    device = inputs.device.type
+    if device != "cpu" or not torch.is_autocast_enabled(device) or runs_in(torch.get_autocast_dtype(device), layer):
+        return _all_steps(layer, inputs, before)
+    with torch.autocast(device, enabled=False):
+        return _all_steps(layer, inputs.float(), None if before is None else tuple(part.float() for part in before))
+
+
+def _all_steps(layer: nn.RNNBase, inputs: Tensor, before: States | None) -> Tensor:
+    """PyTorch wants the state of one tensor bare."""
+    states: Tensor = layer(inputs, before[0] if before is not None and len(before) == 1 else before)[0]
+    return states
+
+
+def runs_in(dtype: torch.dtype, layer: nn.RNNBase) -> bool:
+    """Whether this processor trains such a layer under autocast; tried once, with a small one."""
+    kind: Any = type(layer)
+    return bool(_trains(kind, dtype))
+
+
+@functools.cache
+def _trains(kind: Any, dtype: torch.dtype) -> bool:
+    with unseen(), torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        layer = kind(4, 4, batch_first=True)
+        try:
+            with torch.autocast("cpu", dtype):
+                found = layer(torch.zeros(2, 3, 4))[0]
+            found.float().sum().backward()
+        except RuntimeError:  # oneDNN has an LSTM of bf16 for processors with AVX-512 or AMX only, and no fallback
+            return False
+    return True
 
 
 def step_layer(cell: Cell, layer: nn.RNNBase, inputs: Tensor, before: States) -> States:

@@ -6,20 +6,24 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
-from torch import distributed
+from torch import distributed, nn
 
 from jumok.errors import JumokError
 from jumok.machine import World, accelerator_of
+from jumok.mechanisms.layers.linear import by_convolution_for
+from jumok.mechanisms.recurrent.cells import runs_in
 from jumok.tasks.running.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
 from jumok.tasks.running.checkpoint import SPOILT, SafetensorsIO, remove_leftovers
 from jumok.tasks.running.config import Training
+from jumok.tasks.running.kernels import KernelChoice
 from jumok.tasks.running.prepared import Batches
 from jumok.tasks.running.training_module import TrainingModule
 
@@ -57,7 +61,8 @@ def fit(
         module: the model in training, with its loss and figures.
         train: batches in an order that depends on the epoch; its seed and size must be the run's.
         val: the validation data, unshuffled.
-        folder: of the run; `weights.safetensors`, `metrics.csv`, `checkpoints/` and `logs/` are written there.
+        folder: of the run; `weights.safetensors`, `metrics.csv`, `kernels.json`, `checkpoints/` and
+            `logs/` are written there.
         settings: of the training.
         watchers: callbacks that only look, such as a progress bar.
     Raises:
@@ -72,9 +77,10 @@ def fit(
     clock = Clock()
     averaging = Averaging(settings.ema) if settings.ema else None
     ledger = Ledger(folder, clock)
-    with _quiet(), Signals() as signals:
+    with _quiet(), Signals() as signals, closing(KernelChoice(folder)) as kernels, by_convolution_for(frozenset()):
         keeper = Keeper(folder, ledger, averaging, signals, every=settings.checkpoint_every, patience=settings.patience)
-        trainer = _trainer(folder, settings, [*([averaging] if averaging else []), ledger, *watchers, keeper])
+        callbacks = [*([averaging] if averaging else []), ledger, *watchers, kernels, keeper]
+        trainer = _trainer(folder, settings, callbacks)
         feed = Feed(train, lambda: trainer.global_step, clock)
         with _plain_errors(keeper, last):
             trainer.fit(module, feed, val, ckpt_path=str(last) if last.exists() else None)
@@ -140,6 +146,22 @@ def check_machine(settings: Training) -> None:
     accelerator, _ = accelerator_of(settings.device, World.found())
     if settings.precision == "16" and accelerator == "cpu":
         raise JumokError("precision 16 needs a GPU, and this run is on the CPU: use --precision bf16 or 32")
+
+
+def precision_remarks(model: nn.Module, precision: str, device: str) -> list[str]:
+    """A line for each kind of layer that this machine cannot run in the precision asked for, and runs in float32.
+
+    Args:
+        model: as it will be trained or used.
+        precision: as in the settings.
+        device: as in the settings.
+    """
+    accelerator, _ = accelerator_of(device, World.found())
+    if accelerator != "cpu" or precision != "bf16":
+        return []
+    layers = {type(layer).__name__: layer for layer in model.modules() if isinstance(layer, nn.RNNBase)}
+    missing = sorted(name for name, layer in layers.items() if not runs_in(torch.bfloat16, layer))
+    return [f"this processor has no {name} of {precision}: that part runs in float32" for name in missing]
 
 
 @contextmanager

@@ -5,7 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from jumok.mechanisms.layers import linear as module
-from jumok.mechanisms.layers.linear import ROWS, Linear, by_convolution, linear
+from jumok.mechanisms.layers import linear_choice
+from jumok.mechanisms.layers.linear import ROWS, Linear, Shape, by_convolution, by_convolution_for, linear, noting
+from jumok.mechanisms.layers.linear_choice import Timed, choose, chosen, settle, timed
+
+MAP = (4, 6)
 
 
 def inputs(dtype=torch.float32, tokens=7, size_in=12, size_out=20):
@@ -42,12 +46,22 @@ def test_convolution_takes_strided_tokens():
 
 @pytest.fixture
 def convolutions(monkeypatch):
+    """The calls that go by convolution, where maps of 4 to 6 are to."""
     calls = []
     monkeypatch.setattr(module, "by_convolution", lambda *given: calls.append(given) or by_convolution(*given))
-    return calls
+    with by_convolution_for({MAP}):
+        yield calls
 
 
-def test_chosen_in_training_with_many_tokens(convolutions):
+def test_where_nothing_was_chosen_it_is_the_plain_product(convolutions):
+    tokens, weight = torch.randn(16, ROWS, 4), torch.randn(6, 4)
+    with by_convolution_for(frozenset()):
+        assert torch.equal(linear(tokens, weight, None), F.linear(tokens, weight))
+    assert torch.equal(linear(tokens, weight[:5], None), F.linear(tokens, weight[:5]))  # a map of other sizes
+    assert not convolutions
+
+
+def test_taken_in_training_with_many_tokens(convolutions):
     layer, many = Linear(4, 6), torch.randn(16, ROWS // 16, 4)
     torch.testing.assert_close(layer(many), F.linear(many, layer.weight, layer.bias), atol=1e-5, rtol=1e-5)
     assert len(convolutions) == torch.backends.mkldnn.is_available()
@@ -79,13 +93,13 @@ def test_strided_tokens_go_the_usual_way(convolutions):
     ],
     ids=["few tokens", "two axes", "a batch of one", "float64"],
 )
-def test_not_chosen_where_it_does_not_gain(tokens, convolutions):
+def test_not_taken_where_it_does_not_gain(tokens, convolutions):
     layer = Linear(4, 6).to(tokens.dtype)
     assert layer(tokens).shape == (*tokens.shape[:-1], 6)
     assert not convolutions
 
 
-def test_not_chosen_without_gradients_or_under_autocast(convolutions):
+def test_not_taken_without_gradients_or_under_autocast(convolutions):
     layer, many = Linear(4, 6), torch.randn(4, ROWS, 4)
     with torch.no_grad():
         layer(many)
@@ -96,3 +110,58 @@ def test_not_chosen_without_gradients_or_under_autocast(convolutions):
 
 def test_no_tokens_at_all():
     assert linear(torch.zeros(0, 5, 4), torch.zeros(6, 4), None).shape == (0, 5, 6)
+
+
+# -- the choice ---------------------------------------------------------------------------------
+
+
+def test_calls_that_could_go_either_way_are_noted():
+    many, few = torch.randn(16, ROWS // 16, 4), torch.randn(2, 3, 4)
+    with noting() as shapes:
+        linear(many, torch.randn(6, 4), None)
+        linear(few, torch.randn(6, 4), None)
+        with torch.no_grad():
+            linear(many, torch.randn(7, 4), None)
+    linear(many, torch.randn(8, 4), None)
+    assert shapes == ({Shape(16, ROWS // 16, 4, 6)} if torch.backends.mkldnn.is_available() else set())
+
+
+def test_the_plain_form_wins_a_tie():
+    times = [Timed((1, 2), 1.0, 0.97), Timed((3, 4), 1.0, 1.5), Timed((5, 6), 1.0, 0.6)]
+    assert chosen(times) == {(5, 6)}
+
+
+def test_the_faster_form_is_found_by_the_clock(monkeypatch):
+    now = [0.0]
+
+    def passing(form, *_):
+        now[0] += 0.25 if form is by_convolution else 1.0
+
+    monkeypatch.setattr(linear_choice, "_pass", passing)
+    assert timed(Shape(16, 64, 4, 6), lambda: now[0]) == Timed(MAP, 1.0, 0.25)
+
+
+def test_each_map_is_timed_once_by_its_largest_shape(monkeypatch):
+    asked = []
+    monkeypatch.setattr(linear_choice, "_known", {})
+    monkeypatch.setattr(linear_choice, "timed", lambda shape: asked.append(shape) or Timed(shape.sizes, 2.0, 1.0))
+    shapes = {Shape(16, 64, 4, 6), Shape(32, 64, 4, 6), Shape(16, 64, 6, 4)}
+    assert choose(shapes) == choose(shapes) == [Timed((4, 6), 2.0, 1.0), Timed((6, 4), 2.0, 1.0)]
+    assert sorted(asked) == [Shape(16, 64, 6, 4), Shape(32, 64, 4, 6)]
+
+
+def test_timing_draws_no_random_numbers():
+    before = torch.get_rng_state()
+    found = timed(Shape(16, 64, 4, 6))
+    assert found.plain > 0 < found.convolution
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_step_settles_the_choice(convolutions, monkeypatch):
+    monkeypatch.setattr(linear_choice, "choose", lambda shapes: [Timed(shape.sizes, 2.0, 1.0) for shape in shapes])
+    tokens, weight = torch.randn(16, ROWS // 16, 4), torch.randn(6, 4)
+    with by_convolution_for(frozenset()):
+        settle(lambda: linear(tokens, weight, None))
+        assert not convolutions
+        linear(tokens, weight, None)
+    assert len(convolutions) == torch.backends.mkldnn.is_available()

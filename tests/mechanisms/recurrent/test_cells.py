@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from jumok.mechanisms.recurrent.cells import CELLS, start_layer, step_layer, weights_of
+from jumok.mechanisms.recurrent import cells
+from jumok.mechanisms.recurrent.cells import CELLS, run_layer, runs_in, start_layer, step_layer, weights_of
 
 EVERY = pytest.mark.parametrize("name", CELLS)
 SIZE, HIDDEN, STEPS = 3, 4, 6
@@ -105,3 +106,51 @@ def test_a_fresh_layer_keeps_the_spread(name):
     assert (b3 == 0).all()
     assert b1.sum() == (64 if name == "lstm" else 0)
     assert u1.std() > 0.1
+
+
+def states_of(name, batch=2):
+    drawn = torch.Generator().manual_seed(3)
+    return tuple(torch.randn(1, batch, HIDDEN, generator=drawn) for _ in range(CELLS[name].states))
+
+
+@EVERY
+@pytest.mark.parametrize("before", [False, True])
+def test_all_steps_are_those_of_torch(name, before):
+    layer, inputs = layer_of(name).float(), sentence().float()
+    state = states_of(name) if before else None
+    wanted = layer(inputs, state if state is None or len(state) > 1 else state[0])[0]
+    assert torch.equal(run_layer(layer, inputs, state), wanted)
+
+
+@EVERY
+def test_a_layer_that_this_processor_has_not_in_bf16_runs_in_float32(name, monkeypatch):
+    monkeypatch.setattr(cells, "runs_in", lambda dtype, layer: False)
+    layer, state = layer_of(name).float(), states_of(name)
+    inputs = sentence().bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        got = run_layer(layer, inputs, tuple(part.bfloat16() for part in state))
+    wanted = run_layer(layer, inputs.float(), tuple(part.bfloat16().float() for part in state))
+    assert torch.equal(got, wanted)
+    got.sum().backward()
+    assert inputs.grad is not None
+
+
+@EVERY
+def test_trying_a_layer_draws_no_random_numbers_and_may_be_done_in_inference_mode(name):
+    cells._trains.cache_clear()
+    layer, before = layer_of(name), torch.get_rng_state()
+    with torch.inference_mode():
+        found = runs_in(torch.bfloat16, layer)
+    assert torch.equal(torch.get_rng_state(), before)
+    cells._trains.cache_clear()
+    assert runs_in(torch.bfloat16, layer) == found
+
+
+@EVERY
+def test_bf16_learns_on_this_processor_one_way_or_the_other(name):
+    layer, inputs = layer_of(name).float(), sentence().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        got = run_layer(layer, inputs)
+    torch.testing.assert_close(got.float(), layer(inputs)[0], atol=0.02, rtol=0.02)
+    got.float().sum().backward()
+    assert all(weight.grad.isfinite().all() for weight in layer.parameters())

@@ -39,7 +39,7 @@ def test_the_run_folder_is_whole(job):
     run = job(epochs=2)
     outcome = run.start()
     assert {path.name for path in run.folder.iterdir()} == {
-        "config.yaml", "weights.safetensors", "metrics.csv", "checkpoints", "logs",
+        "config.yaml", "weights.safetensors", "metrics.csv", "checkpoints", "logs", "kernels.json",
     }  # fmt: skip
     assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {"last.safetensors", "best.safetensors"}
     rows = list(csv.DictReader((run.folder / "metrics.csv").open()))

@@ -1,0 +1,139 @@
+"""Which kernels a run is trained by: timed after its first step, and kept in its folder for all its steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import distributed
+
+from jumok.errors import JumokError
+from jumok.files import write_atomically
+from jumok.mechanisms.layers.linear import Shape, noting, use
+from jumok.mechanisms.layers.linear_choice import choose, chosen
+from jumok.tasks.running.config import Strict
+
+KERNELS = "kernels.json"
+LIMIT = 1 << 20
+"""Bytes that the file may have."""
+
+
+class Map(Strict):
+    """A linear map, the form that it takes, and the milliseconds that both forms took."""
+
+    size_in: int = Field(ge=1)
+    size_out: int = Field(ge=1)
+    by: Literal["product", "convolution"]
+    product: float = Field(ge=0)
+    convolution: float = Field(ge=0)
+
+
+class Kernels(Strict):
+    """What a run is trained by."""
+
+    format: Literal[1] = 1
+    linear: tuple[Map, ...] = Field(default=(), max_length=4096)
+
+    @staticmethod
+    def timed(shapes: set[Shape]) -> Kernels:
+        """Time the forms of the maps that were called so."""
+        times = choose(shapes)
+        fast = chosen(times)
+        return Kernels(
+            linear=tuple(
+                Map(
+                    size_in=each.sizes[0],
+                    size_out=each.sizes[1],
+                    by="convolution" if each.sizes in fast else "product",
+                    product=round(1000 * each.plain, 3),
+                    convolution=round(1000 * each.convolution, 3),
+                )
+                for each in times
+            )
+        )
+
+    @staticmethod
+    def read(path: Path) -> Kernels | None:
+        """Read a run's file; None where there is none yet.
+
+        Raises:
+            JumokError: it is damaged, or of another version.
+        """
+        try:
+            if path.stat().st_size > LIMIT:
+                raise JumokError(f"{path} is larger than {LIMIT >> 20} MiB: put this run's own file back")
+            return Kernels.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in found["loc"])
+            raise JumokError(f"{path} is damaged ({place}: {found['msg']}): put this run's own file back") from error
+        except OSError as error:
+            raise JumokError(f"cannot read {path}: {error.strerror or error}") from error
+
+    def take(self) -> None:
+        """Go by them in this process from now on."""
+        use(frozenset((each.size_in, each.size_out) for each in self.linear if each.by == "convolution"))
+
+
+class KernelChoice(Callback):
+    """Has a run's first step note what it computes, the plain way, and all later steps go by what was faster.
+
+    The file is written before the second step, and so before any checkpoint: whatever goes on with the run goes by it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / KERNELS
+        self._known: Kernels | None = None
+        self._noting: Any = None
+        self._shapes: set[Shape] = set()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._known = _agreed(trainer, Kernels.read(self._path) if trainer.is_global_zero else None)
+        if self._known and trainer.global_step:
+            self._known.take()
+            return
+        self._noting = noting()
+        self._shapes = self._noting.__enter__()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._noting is None:
+            return
+        self.close()
+        if self._known is None:
+            self._known = _agreed(trainer, self._timed() if trainer.is_global_zero else None)
+        assert self._known is not None
+        self._known.take()
+
+    def close(self) -> None:
+        """Note no more."""
+        noting_now, self._noting = self._noting, None
+        if noting_now:
+            noting_now.__exit__(None, None, None)
+
+    def _timed(self) -> Kernels:
+        found = Kernels.timed(self._shapes)
+        write_atomically(self._path, found.model_dump_json(indent=1) + "\n")
+        return found
+
+
+def _agreed(trainer: Trainer, found: Kernels | None) -> Kernels | None:
+    """What the first process found, in all of them."""
+    if trainer.world_size == 1:
+        return found
+    text = found.model_dump_json().encode() if found else b""
+    length = torch.tensor([len(text)], device=trainer.strategy.root_device)
+    distributed.broadcast(length, 0)
+    if not int(length):
+        return None
+    content = torch.zeros(int(length), dtype=torch.uint8, device=trainer.strategy.root_device)
+    if trainer.is_global_zero:
+        content.copy_(torch.frombuffer(bytearray(text), dtype=torch.uint8))
+    distributed.broadcast(content, 0)
+    return Kernels.model_validate_json(bytes(content.cpu().tolist()))
