@@ -120,11 +120,11 @@ def theirs(system: str) -> nn.Module:
 def our_training(system: str, low: bool) -> Step:
     """A step of `jumok train`, in float32 or, if `low`, with bfloat16 products (`--precision bf16`)."""
     torchvision_names.define()  # torchmetrics imports it where it is
-    from jumok.tasks.running.training_module import parameter_groups
+    from jumok.tasks.running.training_module import group_parameters
 
     torch.manual_seed(0)
     model = ours(system).train()
-    optimiser = torch.optim.AdamW(parameter_groups(model, 0.05), lr=1e-3, fused=not low)
+    optimiser = torch.optim.AdamW(group_parameters(model, 0.05), lr=1e-3, fused=not low)
     made = batches(WARM_UP + ROUNDS)
     todo = iter([made[0], *made])  # one more, by which the kernels are chosen
 

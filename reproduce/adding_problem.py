@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jumok.tasks.running.training_module import mixed_seed, seed_everything
+from jumok.tasks.running.training_module import mix_seed, seed_everything
 from reproduce.rows import Row, positive
 from reproduce.sequence_reader import ReadLast, add_training_options, size, train
 
@@ -41,7 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Iterator[Row]:
     for length in options.lengths:
-        test = draw(TESTED, length, torch.Generator().manual_seed(mixed_seed(options.seed, length, "test")))
+        test = draw(TESTED, length, torch.Generator().manual_seed(mix_seed(options.seed, length, "test")))
         naive = F.mse_loss(torch.ones(TESTED, 1), test[1]).item()
         yield Row(f"T = {length}", "always 1", MEASURE, naive, setup="no training")
         for network in options.networks:
@@ -52,7 +52,7 @@ def _row(options: Namespace, length: int, network: str, test: tuple[Tensor, Tens
     started = time.perf_counter()
     seed_everything(options.seed)
     model = ReadLast(network, inputs=2, outputs=1, hidden=options.hidden)
-    fresh = torch.Generator().manual_seed(mixed_seed(options.seed, length, "train"))
+    fresh = torch.Generator().manual_seed(mix_seed(options.seed, length, "train"))
     train(
         model,
         lambda step: draw(options.batch, length, fresh),

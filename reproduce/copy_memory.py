@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jumok.tasks.running.training_module import mixed_seed, seed_everything
+from jumok.tasks.running.training_module import mix_seed, seed_everything
 from reproduce.rows import Row, positive
 from reproduce.sequence_reader import ReadEach, add_training_options, size, train
 
@@ -42,7 +42,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> Iterator[Row]:
     for length in options.lengths:
-        test = draw(TESTED, length, torch.Generator().manual_seed(mixed_seed(options.seed, length, "test")))
+        test = draw(TESTED, length, torch.Generator().manual_seed(mix_seed(options.seed, length, "test")))
         forgotten = DIGITS * math.log(MARK - 1) / (length + 2 * DIGITS)
         yield Row(f"T = {length}", "digits forgotten", LOSS, forgotten, setup="no training; 10 ln 8 / (T + 20)")
         for network in options.networks:
@@ -53,7 +53,7 @@ def _rows(options: Namespace, length: int, network: str, test: tuple[Tensor, Ten
     started = time.perf_counter()
     seed_everything(options.seed)
     model = ReadEach(network, inputs=SYMBOLS, outputs=SYMBOLS, hidden=options.hidden)
-    fresh = torch.Generator().manual_seed(mixed_seed(options.seed, length, "train"))
+    fresh = torch.Generator().manual_seed(mix_seed(options.seed, length, "train"))
     train(
         model,
         lambda step: draw(options.batch, length, fresh),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jumok.tasks.running.training_module import parameter_groups, rate, seed_everything
+from jumok.tasks.running.training_module import group_parameters, rate, seed_everything
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
 """(batch, channels, height, width) float to the same: augmentation, or making the harder images of a table."""
@@ -99,7 +99,7 @@ def train(
     seed_everything(training.seed)
     model = make().train()
     drawn = torch.Generator().manual_seed(training.seed)
-    optimiser = OPTIMISERS[training.optimiser](parameter_groups(model, training.weight_decay), training.lr)
+    optimiser = OPTIMISERS[training.optimiser](group_parameters(model, training.weight_decay), training.lr)
     steps, started, done = training.epochs * (len(images) // training.batch), time.perf_counter(), 0
     for _ in range(training.epochs):
         for rows in torch.randperm(len(images), generator=drawn).split(training.batch):

@@ -20,7 +20,7 @@ from jumok.attention.word_alignment import merge_words
 from jumok.measures.alignment import anti_diagonal_weight
 from jumok.special_tokens import EOS, SOS
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
-from jumok.tasks.running.training_module import mixed_seed, rate, seed_everything
+from jumok.tasks.running.training_module import mix_seed, rate, seed_everything
 from jumok.tasks.translate.decoding import search
 from jumok.watching.seen import watch
 from reproduce.rows import Row, positive
@@ -113,7 +113,7 @@ def _trained(options: Namespace, score: str) -> Seq2Seq:
     )
     model = Seq2Seq(config)
     optimiser = torch.optim.Adam(model.parameters(), lr=options.lr, fused=True)
-    draw = torch.Generator().manual_seed(mixed_seed(options.seed, "train"))
+    draw = torch.Generator().manual_seed(mix_seed(options.seed, "train"))
     started = time.perf_counter()
     for step in range(options.steps):
         for group in optimiser.param_groups:
@@ -157,7 +157,7 @@ def pairs(words: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _test_words(options: Namespace, length: int) -> Tensor:
-    return draw_words(options.tested, length, torch.Generator().manual_seed(mixed_seed(options.seed, length, "test")))
+    return draw_words(options.tested, length, torch.Generator().manual_seed(mix_seed(options.seed, length, "test")))
 
 
 def _tested(model: Seq2Seq, words: Tensor) -> Figures:

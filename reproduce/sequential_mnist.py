@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jumok.tasks.running.training_module import mixed_seed, seed_everything
+from jumok.tasks.running.training_module import mix_seed, seed_everything
 from reproduce.idx import read_digits
 from reproduce.rows import Row, positive
 from reproduce.sequence_reader import NETWORKS, Batches, ReadLast, size, train
@@ -98,7 +98,7 @@ def shuffled(digits: Digits, batch: int, seed: int) -> Batches:
     per_epoch = _per_epoch(count, batch)
 
     def order(epoch: int) -> Tensor:
-        return torch.randperm(count, generator=torch.Generator().manual_seed(mixed_seed(seed, "order", epoch)))
+        return torch.randperm(count, generator=torch.Generator().manual_seed(mix_seed(seed, "order", epoch)))
 
     orders = {0: order(0)}
 

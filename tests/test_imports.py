@@ -100,3 +100,20 @@ def test_importing_does_not_import_what_is_heavy(module):
     script = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("command", ["saliency", "select", "look"])
+def test_a_command_that_trains_nothing_does_not_load_the_training_loop(command, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (24, 24), "red").save(tmp_path / "a.png")
+    (tmp_path / "a.csv").write_text("a,b,part\n" + "".join(f"{n},{n % 3},{'xy'[n % 2]}\n" for n in range(9)))
+    words = {"select": ["a.csv", "--target", "part", "--k", "1"]}.get(command, ["a.png"])
+    script = f"""
+import sys
+from jumok.app.cli import run
+run({[command, *words]!r})
+print(*(name for name in ("pytorch_lightning", "torchmetrics", "torch.distributed.fsdp") if name in sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert done.stdout.splitlines()[-1] == ""

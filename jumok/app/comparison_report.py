@@ -140,10 +140,10 @@ class ComparisonReport(ABC, Generic[T]):
 
     def made(self, session: Session) -> Compared:
         """Look with every system, and write the figures and the page."""
-        report = None if self.truth is None else self._measured(session)
-        columns = self._columns(report)
+        report = None if self.truth is None else self._score_maps(session)
+        columns = self._build_columns(report)
         page = self.out / "index.html"
-        self._page(columns, self.budget).write(page)
+        self._build_page(columns, self.budget).write(page)
         about = {
             **self.about(),
             "budget": self.budget,
@@ -152,18 +152,18 @@ class ComparisonReport(ABC, Generic[T]):
             "looking": None if report is None else report.to_dict(),
         }
         summary = [] if report is None else [report.summary()]
-        found = Compared(about, list(self._tables(columns)), summary, page)
+        found = Compared(about, list(self._build_tables(columns)), summary, page)
         write_report(self.out / "compare.json", found)
         return found
 
-    def _measured(self, session: Session) -> Report | None:
+    def _score_maps(self, session: Session) -> Report | None:
         """Score every system's maps against the masks; None where no system has maps."""
-        from jumok.app.progress import counting
+        from jumok.app.progress import show_progress
         from jumok.measures.localisation import LocalisationMeter
 
         meter = LocalisationMeter(seed=self.comparison.base.training.seed, blank_is_chance=True)
         marked = self.marked()
-        with counting(session.console, "looking") as count:
+        with show_progress(session.console, "looking") as count:
             for done, each in enumerate(self.looked(marked), 1):
                 heats = {name: cell.heat for name, cell in each.cells.items() if cell.heat is not None}
                 if not heats:
@@ -175,50 +175,50 @@ class ComparisonReport(ABC, Generic[T]):
             session.remark(f"{name}: nothing to see {blank} times, which count as chance")
         return meter.report(noun=self.results[0].unit)
 
-    def _columns(self, report: Report | None) -> list[Column]:
+    def _build_columns(self, report: Report | None) -> list[Column]:
         from jumok import systems
         from jumok.views.pages.comparison_page import Column
 
-        kept = self._most_frequent()
+        kept = self._find_frequent_kinds()
         found = [
             Column(
                 result.system,
                 systems.attends(result.system),
-                _figures(result, report),
+                _list_figures(result, report),
                 parts={name: figure for name, (figure, _) in self.parts(result).items() if name in kept},
             )
             for result in self.results
         ]
         failed = [Column(name, systems.attends(name), error=error) for name, error in self.errors.items()]
         baselines = [
-            Column(each.method, "a map without a model", _looking(each.scores), baseline=True)
+            Column(each.method, "a map without a model", _list_map_scores(each.scores), baseline=True)
             for each in (() if report is None else report.baselines)
         ]
         return [*found, *failed, *baselines]
 
-    def _headings(self, columns: Sequence[Column], kept: Mapping[str, str]) -> dict[str, str]:
+    def _list_headings(self, columns: Sequence[Column], kept: Mapping[str, str]) -> dict[str, str]:
         """Those headings under which there are figures, and what the best is."""
         headings = {name.format(unit=self.results[0].unit): way for name, way in kept.items()}
         return {name: way for name, way in headings.items() if any(name in column.figures for column in columns)}
 
-    def _tables(self, columns: Sequence[Column]) -> Iterator[Table]:
+    def _build_tables(self, columns: Sequence[Column]) -> Iterator[Table]:
         """The figures for the terminal, in tables that are narrow enough for it."""
         figures = {column.name: column.figures for column in columns}
         parts = {column.name: column.parts for column in columns}
         for headings, rows in (
-            (self._headings(columns, RIGHT), figures),
+            (self._list_headings(columns, RIGHT), figures),
             (parts[self.results[0].system], parts),
-            (self._headings(columns, COST), figures),
+            (self._list_headings(columns, COST), figures),
         ):
             if headings:
-                yield _table(list(headings), rows)
+                yield _build_table(list(headings), rows)
 
-    def _most_frequent(self) -> set[str]:
+    def _find_frequent_kinds(self) -> set[str]:
         """The kinds of test that are shown."""
         counts = Counter({name: count for name, (_, count) in self.parts(self.results[0]).items()})
         return {name for name, _ in counts.most_common(MOST_PARTS)}
 
-    def _page(self, columns: Sequence[Column], budget: str) -> ComparisonPage:
+    def _build_page(self, columns: Sequence[Column], budget: str) -> ComparisonPage:
         from jumok.views.pages.comparison_page import IMAGES, QUESTIONS, ComparisonPage
 
         lead = (
@@ -227,14 +227,14 @@ class ComparisonReport(ABC, Generic[T]):
         )
         words = QUESTIONS if self.asking else IMAGES
         page = ComparisonPage(
-            f"Side by side: {self.title()}", lead, self._headings(columns, {**RIGHT, **COST}), columns, words
+            f"Side by side: {self.title()}", lead, self._list_headings(columns, {**RIGHT, **COST}), columns, words
         )
         for each in self.looked(self.chosen()):
             page.add(each.name, each.label, each.picture, each.mask, list(each.cells.values()), question=each.question)
         return page
 
 
-def _figures(result: Result, report: Report | None) -> dict[str, Measure]:
+def _list_figures(result: Result, report: Report | None) -> dict[str, Measure]:
     """A system's row of the table."""
     from jumok.views.pages.comparison_page import Measure
 
@@ -248,10 +248,10 @@ def _figures(result: Result, report: Report | None) -> dict[str, Measure]:
     if result.memory is not None:
         figures["memory, MiB"] = Measure(f"{result.memory:,.0f}", result.memory)
     own = None if report is None else next((each for each in report.methods if each.method == result.system), None)
-    return figures | ({} if own is None else _looking(own.scores))
+    return figures | ({} if own is None else _list_map_scores(own.scores))
 
 
-def _looking(scores: Mapping[str, Any]) -> dict[str, Measure]:
+def _list_map_scores(scores: Mapping[str, Any]) -> dict[str, Measure]:
     """The scores of where was looked."""
     from jumok.views.pages.comparison_page import Measure
 
@@ -262,7 +262,7 @@ def _looking(scores: Mapping[str, Any]) -> dict[str, Measure]:
     }
 
 
-def _table(headings: Sequence[str], rows: Mapping[str, Mapping[str, Measure]]) -> Table:
+def _build_table(headings: Sequence[str], rows: Mapping[str, Mapping[str, Measure]]) -> Table:
     """A row for each system that has any of these figures."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table

@@ -115,7 +115,7 @@ class ImageResults:
         from jumok.views.pages.look_page import Entry
         from jumok.views.pictures.heatmap import draw
 
-        picture, stored = (self._file(name, f"{finding.method}.{end}") for end in ("png", "safetensors"))
+        picture, stored = (self._place_file(name, f"{finding.method}.{end}") for end in ("png", "safetensors"))
         draw(finding.heat, image, picture, title=f"{name.name}{finding.title}")
         finding.heat.save(stored)
         row = {"image": str(name), **finding.figures, "picture": picture.name, "map": stored.name}
@@ -143,12 +143,12 @@ class ImageResults:
         columns = ("image", *self.columns, "picture", "map", *(["mask"] if "mask" in self.rows[-1] else []), "error")
         writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
-        writer.writerows({name: _as_cell(value) for name, value in row.items()} for row in self.rows)
+        writer.writerows({name: _format_cell(value) for name, value in row.items()} for row in self.rows)
         write_atomically(self.folder / "results.csv", table.getvalue())
         if self.page is not None:
             self.page.write(self.folder / "index.html")
 
-    def _file(self, name: Path, ending: str) -> Path:
+    def _place_file(self, name: Path, ending: str) -> Path:
         """Where a file about an image goes."""
         return self.folder / name.parent / f"{name.name}.{ending}"
 
@@ -156,9 +156,11 @@ class ImageResults:
         """Write the mask of the objects, and a picture of their boxes. Returns the mask's name."""
         from jumok.views.pictures.objects import draw_objects, save_mask
 
-        mask = self._file(name, f"{method}.mask.png")
+        mask = self._place_file(name, f"{method}.mask.png")
         save_mask(objects.mask, mask)
-        draw_objects(objects.mask, image, objects.boxes, self._file(name, f"{method}.objects.png"), title=name.name)
+        draw_objects(
+            objects.mask, image, objects.boxes, self._place_file(name, f"{method}.objects.png"), title=name.name
+        )
         return mask.name
 
 
@@ -174,11 +176,11 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     Raises:
         JumokError: nothing there, no image in the folder, or none that can be read.
     """
-    from jumok.app.progress import counting
+    from jumok.app.progress import show_progress
 
     paths = _find(source)
-    results.page = _new_page(results.title, len(paths)) if html else None
-    with counting(session.console, "looking") as count:
+    results.page = _make_page(results.title, len(paths)) if html else None
+    with show_progress(session.console, "looking") as count:
         for start in range(0, len(paths), looker.batch_size):
             batch = _read(paths[start : start + looker.batch_size], results, session)
             found = looker.look(list(batch.values())) if batch else []
@@ -216,14 +218,14 @@ def _read(paths: Sequence[Path], results: ImageResults, session: Session) -> dic
     return found
 
 
-def _new_page(title: str, images: int) -> Page:
+def _make_page(title: str, images: int) -> Page:
     """A page whose size fits one image or many."""
     from jumok.views.pages.look_page import Page
 
     return Page(title, budget=SMALL_PAGE if images == 1 else LARGE_PAGE)
 
 
-def _as_cell(value: Any) -> str:
+def _format_cell(value: Any) -> str:
     """A value as it stands in results.csv."""
     if isinstance(value, float):
         return f"{value:.6g}"

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from jumok.errors import JumokError
-from jumok.tasks.running.config import limits_of, parse
+from jumok.tasks.running.config import format_limits, parse
 
 Chosen = TypeVar("Chosen", bound=BaseModel)
 Panels = Mapping[str, tuple[type[BaseModel], ...]]
@@ -37,7 +37,7 @@ def with_settings(
         for name, field in (pair for model in models for pair in model.model_fields.items()):
             if (panel, name) not in leave_out:
                 found.setdefault(name, {})[panel] = field
-    options = {name: _parameter(name, homes, common, shown) for name, homes in found.items()}
+    options = {name: _make_parameter(name, homes, common, shown) for name, homes in found.items()}
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(**values: Any) -> Any:
@@ -64,11 +64,11 @@ def options_of(model: type[Chosen], given: Mapping[str, Any], why: str) -> Chose
     Raises:
         JumokError: such a flag, or a value out of range.
     """
-    refuse({flag_of(name): value for name, value in given.items() if name not in model.model_fields}, why)
+    refuse({to_flag(name): value for name, value in given.items() if name not in model.model_fields}, why)
     return parse(model, given, "the flags")
 
 
-def flag_of(name: str) -> str:
+def to_flag(name: str) -> str:
     """A setting as it is typed."""
     return "--" + name.replace("_", "-")
 
@@ -86,47 +86,47 @@ def refuse(given: Mapping[str, object], why: str) -> None:
         raise JumokError(f"no use for {', '.join(names)}: {why}")
 
 
-def _defaults(homes: Mapping[str, FieldInfo], common: str) -> str:
+def _format_defaults(homes: Mapping[str, FieldInfo], common: str) -> str:
     """The default of a setting, or those of each kind of data where they differ."""
     own = {panel: field for panel, field in homes.items() if panel != common} or homes
-    texts = {panel: text for panel, field in own.items() if (text := _default(field))}
+    texts = {panel: text for panel, field in own.items() if (text := _format_default(field))}
     if len(set(texts.values())) <= 1:
         return f"default {next(iter(texts.values()))}" if texts else ""
     return "default " + ", ".join(f"{text} for {panel.lower()}" for panel, text in texts.items())
 
 
-def _parameter(
+def _make_parameter(
     name: str, homes: Mapping[str, FieldInfo], common: str, shown: Collection[str] | None
 ) -> inspect.Parameter:
     visible = {panel: field for panel, field in homes.items() if shown is None or panel in {common, *shown}}
     panel, field = next(iter((visible or homes).items()))
-    panel, default = (common if len(homes) > 1 else panel), _defaults(visible or homes, common)
-    flag, kind = flag_of(name), _kind(field.annotation)
+    panel, default = (common if len(homes) > 1 else panel), _format_defaults(visible or homes, common)
+    flag, kind = to_flag(name), _choose_type(field.annotation)
     names = f"{flag}/--no-{name.replace('_', '-')}" if kind is bool else flag
-    text = _help(field, default)
+    text = _describe(field, default)
     option = typer.Option(names, help=text, rich_help_panel=panel, show_default=False, hidden=not visible)
     annotation: Any = Annotated[Optional[kind], option]  # noqa: UP045 (a kind known only now)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
-def _kind(annotation: Any) -> Any:
+def _choose_type(annotation: Any) -> Any:
     """What the command line reads: bool, int, float, text or several texts; the settings themselves check the rest."""
     if get_origin(annotation) in (Union, UnionType):
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
-        return _kind(kinds[0]) if len(kinds) == 1 else str
+        return _choose_type(kinds[0]) if len(kinds) == 1 else str
     if get_origin(annotation) is tuple:
         return list[str]
     return str if get_origin(annotation) is Literal or annotation not in (bool, int, float) else annotation
 
 
-def _help(field: FieldInfo, default: str) -> str:
+def _describe(field: FieldInfo, default: str) -> str:
     """The description, the choices or limits, and the default."""
     choices = " | ".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else ""
-    notes = [note for note in (choices, limits_of(field), default) if note]
+    notes = [note for note in (choices, format_limits(field), default) if note]
     return f"{field.description} ({'; '.join(notes)})" if notes else str(field.description)
 
 
-def _default(field: FieldInfo) -> str:
+def _format_default(field: FieldInfo) -> str:
     """What stands for a setting that is left out, in words of its own where it has some."""
     value, extra = field.default, field.json_schema_extra
     if isinstance(extra, Mapping):

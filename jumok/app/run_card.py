@@ -1,4 +1,4 @@
-"""The card of a run: what it is, from what it was made, how good it is, when and with what."""
+"""The format_card of a run: what it is, from what it was made, how good it is, when and with what."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ PACKAGES = ("torch", "pytorch-lightning", "safetensors", "pillow", "sentencepiec
 
 
 def write_card(path: Path, prepared: Prepared, outcome: Outcome, parameters: int) -> None:
-    """Write card.md.
+    """Write format_card.md.
 
     Raises:
         JumokError: it cannot be written.
     """
-    write_atomically(path, card(path.parent.resolve().name, prepared, outcome, parameters))
+    write_atomically(path, format_card(path.parent.resolve().name, prepared, outcome, parameters))
 
 
-def card(name: str, prepared: Prepared, outcome: Outcome, parameters: int) -> str:
+def format_card(name: str, prepared: Prepared, outcome: Outcome, parameters: int) -> str:
     """The text, in Markdown."""
     training, best, clock = prepared.training, outcome.best, outcome.clock
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
@@ -34,7 +34,7 @@ def card(name: str, prepared: Prepared, outcome: Outcome, parameters: int) -> st
         "kept weights": f"{averaged}of epoch {best['epoch']:.0f} of {len(outcome.rows)}",
         "settings": f"learning rate {training.lr:g}, seed {training.seed}; all in config.yaml",
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "wall time": f"{_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",
+        "wall time": f"{_format_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",
         "speed": f"{clock.rate:,.0f} {prepared.unit}/s in training; {clock.share_waiting:.1%} of it waiting for data",
         "versions": f"jumok {jumok.__version__}, Python {platform.python_version()}, {versions}",
     }
@@ -54,7 +54,7 @@ def card(name: str, prepared: Prepared, outcome: Outcome, parameters: int) -> st
     return "\n".join(lines)
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

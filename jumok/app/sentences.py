@@ -31,7 +31,7 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
         raise JumokError("nothing to translate: give a sentence, a file with one per line, or - for standard input")
     if not words or list(words) == ["-"]:
         return stream_lines(sys.stdin.buffer, "standard input")
-    places = [place for word in words if (place := _place(word))]
+    places = [place for word in words if (place := _find_path(word))]
     if len(words) > 1 or not places:
         if len(places) == len(words) and all(place.is_file() for place in places) and places:
             raise JumokError(
@@ -41,7 +41,7 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
         return iter([" ".join(words)])
     if places[0].is_dir():
         raise JumokError(f"{words[0]} is a folder: give a file with a sentence per line; {OTHERWISE}")
-    return read_lines(places[0]) if places[0].is_file() else _piped(places[0])
+    return read_lines(places[0]) if places[0].is_file() else _read_piped(places[0])
 
 
 def stream_lines(file: BinaryIO, name: str) -> Iterator[str]:
@@ -63,13 +63,13 @@ def stream_lines(file: BinaryIO, name: str) -> Iterator[str]:
         yield text.rstrip("\r\n")
 
 
-def _piped(path: Path) -> Iterator[str]:
+def _read_piped(path: Path) -> Iterator[str]:
     """Lines of what can be read once only, such as <(command)."""
     with path.open("rb") as file:
         yield from stream_lines(file, str(path))
 
 
-def _place(word: str) -> Path | None:
+def _find_path(word: str) -> Path | None:
     """What lies under that name, if anything does."""
     try:
         return Path(word) if word and Path(word).exists() else None

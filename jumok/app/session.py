@@ -121,15 +121,15 @@ def write_report(path: Path, report: Report) -> None:
 
 def as_json(values: Any, indent: int | None = None) -> str:
     """Plain values as JSON; what is no finite number becomes null, and paths become text."""
-    return json_text.dumps(_finite(values), ensure_ascii=False, allow_nan=False, default=str, indent=indent)
+    return json_text.dumps(_replace_nonfinite(values), ensure_ascii=False, allow_nan=False, default=str, indent=indent)
 
 
-def _finite(value: Any) -> Any:
+def _replace_nonfinite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: _replace_nonfinite(each) for key, each in value.items()}
+    return [_replace_nonfinite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 Parameters = Mapping[str, tuple[Any, Any]]

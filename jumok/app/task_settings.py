@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jumok.app.options import Panels, flag_of
+from jumok.app.options import Panels, to_flag
 from jumok.errors import JumokError
-from jumok.tasks import Task, recognised
+from jumok.tasks import Task, recognise
 from jumok.tasks.running.config import Training
 
 if TYPE_CHECKING:
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from jumok.tasks.running.config import Settings
 
-__all__ = ["COMMON", "left_out", "read_settings", "settings_panels", "task_asked_for", "task_meant", "without_word"]
+__all__ = [
+    "COMMON",
+    "choose_task",
+    "find_task_asked_for",
+    "left_out",
+    "read_settings",
+    "settings_panels",
+    "split_off_word",
+]
 
 COMMON = "Training"
 """Heading of the options that concern all tasks."""
@@ -33,7 +41,7 @@ def left_out(tasks: Iterable[Task]) -> set[tuple[str, str]]:
     return {(task.title, task.word) for task in tasks}
 
 
-def task_asked_for(arguments: Sequence[str], tasks: Collection[Task]) -> Task | None:
+def find_task_asked_for(arguments: Sequence[str], tasks: Collection[Task]) -> Task | None:
     """Whose options the help should show: the task named right after the command, or that of the data given.
 
     Args:
@@ -44,11 +52,11 @@ def task_asked_for(arguments: Sequence[str], tasks: Collection[Task]) -> Task | 
     if len(arguments) > 1 and arguments[1] in words:
         return words[arguments[1]]
     paths = [Path(word) for word in arguments[1:] if not word.startswith("-") and Path(word).exists()]
-    found = recognised(paths) if paths else None
+    found = recognise(paths) if paths else None
     return found if found in tasks else None
 
 
-def without_word(data: Sequence[Path], tasks: Iterable[Task]) -> tuple[Task | None, list[Path]]:
+def split_off_word(data: Sequence[Path], tasks: Iterable[Task]) -> tuple[Task | None, list[Path]]:
     """Take a task's word off the beginning of the data: `jumok train images PHOTOS`.
 
     Returns:
@@ -61,9 +69,9 @@ def without_word(data: Sequence[Path], tasks: Iterable[Task]) -> tuple[Task | No
     return named, paths[1:]
 
 
-def task_meant(named: Task | None, paths: Sequence[Path], given: Iterable[str]) -> Task:
+def choose_task(named: Task | None, paths: Sequence[Path], given: Iterable[str]) -> Task:
     """The task that was named, or the one that data and flags look made for."""
-    return named or recognised(paths, given)
+    return named or recognise(paths, given)
 
 
 def read_settings(
@@ -91,7 +99,7 @@ def read_settings(
     for name, value in given.items():
         home = next((section for section in SECTIONS if name in _section(task, section).model_fields), None)
         if home is None or name == task.word:
-            raise JumokError(f"{who} has no use for {flag_of(name)}: it is trained on {task.word}")
+            raise JumokError(f"{who} has no use for {to_flag(name)}: it is trained on {task.word}")
         sections[home][name] = value
     if len(paths) > 1 and not task.many:
         raise JumokError(f"{who} is trained on one folder of {task.word}, got {len(paths)} paths")

@@ -19,7 +19,7 @@ from jumok.tasks.classify.task import CLASSIFY
 from jumok.tasks.task import Task
 from jumok.tasks.translate.task import TRANSLATE
 
-__all__ = ["TASKS", "Task", "recognised", "register", "task_named", "task_of_system"]
+__all__ = ["TASKS", "Task", "recognise", "register", "task_named", "task_of_system"]
 
 TASKS: dict[str, Task] = {}
 """By name. The later ones are asked first whether data is theirs, so that the first takes what nobody knows."""
@@ -52,7 +52,7 @@ def task_named(name: str) -> Task:
     return TASKS[name]
 
 
-def recognised(paths: Sequence[Path], flags: Iterable[str] = ()) -> Task:
+def recognise(paths: Sequence[Path], flags: Iterable[str] = ()) -> Task:
     """The task that data looks made for.
 
     Args:

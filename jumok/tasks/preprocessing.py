@@ -18,7 +18,16 @@ from jumok.data.images.reading import read_image, resize
 from jumok.errors import JumokError
 from jumok.tasks.image_settings import PictureData
 
-__all__ = ["Picture", "Preprocessing", "channel_statistics", "choose_size", "one_or_two", "stores"]
+__all__ = [
+    "Picture",
+    "Preprocessing",
+    "channel_statistics",
+    "choose_size",
+    "normalise",
+    "one_or_two",
+    "stores",
+    "to_unit",
+]
 
 LARGEST_OWN = 224
 """Images of one size up to this side are taken as they are; others are brought to a square of it."""
@@ -59,19 +68,34 @@ class Preprocessing:
         """
         if isinstance(images, str | os.PathLike | Image.Image) or not len(images):
             raise JumokError("prepare needs a list of at least one image: paths, Pillow images or uint8 tensors")
-        return self.normalise(torch.stack([self._sized(image) for image in images]), device)
+        return self.normalise(torch.stack([self._resize(image) for image in images]), device)
 
     def normalise(self, images: Tensor, device: torch.device) -> Tensor:
         """(n, 3, height, width) uint8 to float32 of about zero mean and unit spread."""
         mean, std = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in (self.mean, self.std))
-        return (images.to(device).to(torch.float32) / 255 - mean) / std
+        return normalise(to_unit(images.to(device)), mean, std)
 
-    def _sized(self, image: Picture) -> Tensor:
+    def _resize(self, image: Picture) -> Tensor:
         if isinstance(image, str | os.PathLike):
             return read_image(image, self.size)
         if isinstance(image, Image.Image):
             image = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
         return resize(image, *self.size)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """Pixels of uint8 as float32 in [0, 1]."""
+    return images.to(torch.float32) / 255
+
+
+def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Bring pixels to about zero mean and unit spread.
+
+    Args:
+        images: (n, 3, height, width) float, in [0, 1].
+        mean, std: (3, 1, 1) each, of the channels.
+    """
+    return (images - mean) / std
 
 
 def choose_size(data: PictureData, paths: Sequence[Path]) -> tuple[tuple[int, int], str]:
@@ -86,8 +110,8 @@ def choose_size(data: PictureData, paths: Sequence[Path]) -> tuple[tuple[int, in
     sizes = {_size_of(path) for path in paths[::step]}
     height, width = next(iter(sizes)) or (0, 0)
     if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN:
-        return (_rounded(height), _rounded(width)), f"the images are {height} x {width}"
-    return (LARGEST_OWN, LARGEST_OWN), "the images are of several sizes" if len(sizes) > 1 else "the images are larger"
+        return (_round_side(height), _round_side(width)), "as the images are"
+    return (LARGEST_OWN, LARGEST_OWN), "the images have several sizes" if len(sizes) > 1 else "the images are larger"
 
 
 def one_or_two(size: tuple[int, int]) -> int | tuple[int, int]:
@@ -106,7 +130,7 @@ def channel_statistics(store: PixelStore) -> tuple[Three, Three]:
         count += pixels[:, 0].numel()
     mean = total / count
     std = (squares / count - mean.square()).clamp_min(0).sqrt().clamp_min(1 / 255)
-    return _three(mean), _three(std)
+    return _round_three(mean), _round_three(std)
 
 
 def stores(
@@ -132,10 +156,10 @@ def _size_of(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _rounded(side: int) -> int:
+def _round_side(side: int) -> int:
     return max(side // MULTIPLE, 1) * MULTIPLE
 
 
-def _three(values: Tensor) -> Three:
+def _round_three(values: Tensor) -> Three:
     first, second, third = (round(value, 6) for value in values.tolist())
     return first, second, third

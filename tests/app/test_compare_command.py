@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jumok.app.commands.compare import seconds_of
+from jumok.app.commands.compare import parse_seconds
 from jumok.tasks.classify import comparison as images
 from jumok.tasks.running import comparison
 
@@ -118,15 +118,15 @@ def test_another_budget_is_another_comparison(jumok, coloured, tmp_path):
 
 
 def test_a_longer_budget_gives_more_epochs(coloured, tmp_path, monkeypatch):
-    assert seconds_of("1h1m1s") == 3661
+    assert parse_seconds("1h1m1s") == 3661
     from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 
     training = ImageTraining(batch_size=4, device="cpu", epochs=1, threads=1)
     settings = Settings(system="mlp", data=ImageData(images=str(coloured)), training=training)
     base = images.begin(settings, 1, tmp_path, "cpu").base
-    assert comparison.passes_within(1e-6, base) == 1
+    assert comparison.count_epochs_within(1e-6, base) == 1
     monkeypatch.setattr(comparison.Stopwatch, "epoch", lambda self, steps: 0.1 * steps)
-    assert comparison.passes_within(0.1 * len(base.train) * 10.5, base) == 10
+    assert comparison.count_epochs_within(0.1 * len(base.train) * 10.5, base) == 10
 
 
 def test_an_epoch_is_its_steps_and_its_validation():

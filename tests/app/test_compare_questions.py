@@ -13,7 +13,7 @@ from jumok.errors import JumokError
 from jumok.tasks import TASKS
 from jumok.tasks.answer import comparison
 from jumok.tasks.answer.settings import QuestionData, QuestionTraining, Settings
-from jumok.tasks.running.comparison import chosen
+from jumok.tasks.running.comparison import choose_systems
 
 SMALL = ("--device", "cpu", "--threads", "1", "--batch-size", "16", "--budget", "1s", "--shown", "5")
 
@@ -38,14 +38,14 @@ def words_for(squares, out, systems):
 
 
 def test_all_are_the_baselines_and_those_that_attend_in_the_order_in_which_they_came():
-    assert chosen("all", TASKS["answer"]) == [
+    assert choose_systems("all", TASKS["answer"]) == [
         "vqa-question",
         "vqa-image",
         "vqa-concat",
         "vqa-stacked",
         "vqa-transformer",
     ]
-    assert not set(chosen("all", TASKS["classify"])) & set(chosen("all", TASKS["answer"]))
+    assert not set(choose_systems("all", TASKS["classify"])) & set(choose_systems("all", TASKS["answer"]))
 
 
 def test_systems_side_by_side_with_figures_kinds_and_a_page(jumok, squares, tmp_path):

@@ -66,7 +66,7 @@ def test_a_run_folder_comes_out_and_says_what_it_is(reverser, reversals):
         "weights that translates, from 16 to 16 entries (words).",
         f"| pairs | {reversals}: 1,500 train, 60 val, 60 test |",
         f"| validation chrF, mean over sentences | {float(best['val_chrf']):.2f}, greedy |",
-        f"| validation, exactly as wanted | {float(best['val_exact']):.1%} |",
+        f"| validation, exact match | {float(best['val_exact']):.1%} |",
         f"| validation loss per token | {float(best['val_loss']):.4f} |",
         "% of what is computed is padding",
         f"averaged, of epoch {best['epoch']} of 8",

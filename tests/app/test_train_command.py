@@ -34,10 +34,10 @@ def test_it_tells_what_it_chose_and_how_it_went(jumok, coloured, tmp_path):
     said = jumok("train", coloured, "--out", tmp_path / "run", *QUICK)
     assert said.status == 0
     for words in (
-        "brought to 16 x 16 pixels: the images are 16 x 16",
+        "image size: 16 x 16 (as the images are)",
         "training and 6 validation images of 3 classes",
         "epoch 2/2  val_loss",
-        "of 6 validation images right",
+        "of 6 validation images correct",
         "images/s on cpu",
         "% of the time spent waiting for data",
         "next: jumok eval",

@@ -26,7 +26,7 @@ RIGHT = 0.5
 SHOWN_ANSWERS = 3
 
 
-def truth_of(masks: Path, comparison: QuestionComparison) -> QuestionMasks:
+def read_truth(masks: Path, comparison: QuestionComparison) -> QuestionMasks:
     """The masks of what the test questions are about.
 
     Raises:
@@ -71,17 +71,17 @@ class QuestionReport(ComparisonReport[int]):
         }
 
     def marked(self) -> list[int]:
-        return [] if self.truth is None else self._readable(self.truth.marked)
+        return [] if self.truth is None else self._keep_readable(self.truth.marked)
 
     def chosen(self) -> list[int]:
         """Some questions about each of some images, of all kinds in turn; those with a place to look at come first."""
         by_image: dict[int, list[int]] = {}
-        for number in self._readable(range(len(self._test))):
+        for number in self._keep_readable(range(len(self._test))):
             by_image.setdefault(self._test.of[number], []).append(number)
         seen: Counter[str] = Counter()
         found: list[int] = []
         for numbers in by_image.values():
-            found += self._of_one_image(numbers, seen)
+            found += self._choose_of_one_image(numbers, seen)
             if len(found) >= self.shown:
                 break
         return found[: self.shown]
@@ -99,8 +99,8 @@ class QuestionReport(ComparisonReport[int]):
             found = {name: look(run, pictures, asked, words=False) for name, run in self._runs.items()}
             for row, (number, picture) in enumerate(zip(numbers, pictures, strict=True)):
                 mask = None if self.truth is None else self.truth.get(number, *picture.shape[1:])
-                cells = {name: self._cell(number, looked[row]) for name, looked in found.items()}
-                name, label = test.image_of(number).name, " or ".join(list(self._scores(number))[:SHOWN_ANSWERS])
+                cells = {name: self._make_cell(number, looked[row]) for name, looked in found.items()}
+                name, label = test.image_of(number).name, " or ".join(list(self._score_answers(number))[:SHOWN_ANSWERS])
                 yield ComparedInput(name, label, picture, mask, cells, test.questions[number])
 
     @property
@@ -114,13 +114,13 @@ class QuestionReport(ComparisonReport[int]):
         folder, device = self.comparison.folder, self.comparison.device
         return {result.system: QuestionRun.load(folder / result.system, device) for result in self.results}
 
-    def _readable(self, numbers: Sequence[int]) -> list[int]:
+    def _keep_readable(self, numbers: Sequence[int]) -> list[int]:
         """The questions that are short enough to be asked whole."""
         longest = min(run.longest for run in self._runs.values())
         ids = self.comparison.base.words.encode_all([self._test.questions[number] for number in numbers])
         return [number for number, own in zip(numbers, ids, strict=True) if 0 < len(own) <= longest]
 
-    def _of_one_image(self, numbers: Sequence[int], seen: Counter[str]) -> list[int]:
+    def _choose_of_one_image(self, numbers: Sequence[int], seen: Counter[str]) -> list[int]:
         """Some questions about an image, each of a kind that was seen least; in the order of the file."""
         left = list(numbers)
         found: list[int] = []
@@ -131,20 +131,20 @@ class QuestionReport(ComparisonReport[int]):
             seen[self._test.kinds[best]] += 1
         return sorted(found)
 
-    def _scores(self, number: int) -> dict[str, float]:
+    def _score_answers(self, number: int) -> dict[str, float]:
         """How right each answer to a question is, the most right first."""
         from jumok.data.questions.question_set import soft_scores
 
         scores = soft_scores(self._test.answers[number])
         return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
-    def _cell(self, number: int, looked: Looked) -> Cell:
+    def _make_cell(self, number: int, looked: Looked) -> Cell:
         from jumok.views.pages.comparison_page import Cell
 
         answer, probability = looked.reply.answers[0]
         method, heat = next(iter(looked.looks.items()), ("", None))
-        right = self._scores(number).get(answer, 0) >= RIGHT
+        right = self._score_answers(number).get(answer, 0) >= RIGHT
         return Cell(heat, f"{answer} {probability:.0%}", right, method)
 
 
-REPORT, TRUTH = QuestionReport, truth_of
+REPORT, TRUTH = QuestionReport, read_truth

@@ -82,14 +82,14 @@ def evaluate(
     Raises:
         JumokError: questions or images that cannot be read.
     """
-    from jumok.app.progress import counting
+    from jumok.app.progress import show_progress
     from jumok.tasks.answer.evaluation import evaluate as evaluate_all
     from jumok.tasks.answer.run import QuestionRun
 
     trained = QuestionRun.load(run, session.device)
     chosen, part = select(trained, data, options.images, split)
     remark(chosen, session)
-    with counting(session.console, "answering") as progress:
+    with show_progress(session.console, "answering") as progress:
         report = evaluate_all(trained, chosen, size=options.batch_size, progress=progress)
     about = {"run": str(run), "data": [str(path) for path in chosen.files], "split": part}
     written = {"figures": out / "eval.json", "answers": out / "answers.csv"}

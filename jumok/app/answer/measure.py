@@ -116,13 +116,13 @@ class Measuring:
 
     def go(self, size: int, session: Session) -> None:
         """Ask everything about every image, some questions at a time."""
-        from jumok.app.progress import counting
+        from jumok.app.progress import show_progress
         from jumok.data.images.reading import read_image
 
         by_image: dict[int, list[int]] = {}
         for number, image in enumerate(self.questions.of):
             by_image.setdefault(image, []).append(number)
-        with counting(session.console, "measuring") as count:
+        with show_progress(session.console, "measuring") as count:
             for done, (image, numbers) in enumerate(by_image.items(), 1):
                 picture = read_image(self.questions.images[image])
                 self._measure(image, picture, numbers, size)
@@ -134,19 +134,19 @@ class Measuring:
         """Score all questions about one image."""
         import torch
 
-        asked = [*numbers, *self._others(numbers)]
-        maps = [self._chosen(each) for each in self._look(picture, asked, size)]
+        asked = [*numbers, *self._pick_other_questions(numbers)]
+        maps = [self._select_looks(each) for each in self._look(picture, asked, size)]
         main = next(iter(maps[0]))
         name = str(self.questions.images[image])
         for place, number in enumerate(numbers):
             mask = self.masks.get(number, *picture.shape[1:])
             rest = torch.stack([each[main].weights for at, each in enumerate(maps) if at != place])
-            blind = _like(maps[place][main], rest.mean(0))
+            blind = _replace_weights(maps[place][main], rest.mean(0))
             self.meter.add(picture, mask, maps[place], baselines={BLIND: blind}, name=name, group=name)
         for first, second in itertools.combinations(maps[: len(numbers)], 2):
             self.agreement.add(name, first[main], second[main])
 
-    def _others(self, numbers: Sequence[int]) -> list[int]:
+    def _pick_other_questions(self, numbers: Sequence[int]) -> list[int]:
         """Questions about other images, for an image that only one question is about."""
         if len(numbers) > 1:
             return []
@@ -167,7 +167,7 @@ class Measuring:
         parts = [questions[start : start + size] for start in range(0, len(questions), size)]
         return [each for part in parts for each in look(self.run, [picture] * len(part), part, words=False)]
 
-    def _chosen(self, looked: Looked) -> Mapping[str, AttentionMap]:
+    def _select_looks(self, looked: Looked) -> Mapping[str, AttentionMap]:
         """The looks that were asked for, or all."""
         if not looked.looks:
             raise JumokError(f"a {self.run.config.system} looks at no image: there is nothing to measure")
@@ -177,7 +177,7 @@ class Measuring:
         return {name: looked.looks[name] for name in self.methods or looked.looks}
 
 
-def _like(found: AttentionMap, weights: Any) -> AttentionMap:
+def _replace_weights(found: AttentionMap, weights: Any) -> AttentionMap:
     """Other weights over the same places."""
     import dataclasses
 

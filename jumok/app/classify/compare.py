@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jumok.views.pages.comparison_page import Cell
 
 
-def truth_of(masks: Path, comparison: ImageComparison) -> MaskFolder:
+def read_truth(masks: Path, comparison: ImageComparison) -> MaskFolder:
     """The masks of the test images.
 
     Raises:
@@ -66,7 +66,7 @@ class ImageReport(ComparisonReport[Path]):
         from jumok.data.images.reading import read_image
         from jumok.tasks.classify.looking import look
 
-        questions = {name: _question(model, some[0]) for name, model in self._opened.items()}
+        questions = {name: _choose_question(model, some[0]) for name, model in self._opened.items()}
         labels = dict(zip(self._test.paths, (self._test.classes[label] for label in self._test.labels), strict=True))
         for start in range(0, len(some), AT_ONCE):
             paths = some[start : start + AT_ONCE]
@@ -74,7 +74,7 @@ class ImageReport(ComparisonReport[Path]):
             answers = {name: look(model, pictures, questions[name]) for name, model in self._opened.items()}
             for number, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
                 mask = None if self.truth is None else self.truth.get(path, *picture.shape[1:])
-                cells = {name: self._cell(name, found[number], labels[path]) for name, found in answers.items()}
+                cells = {name: self._make_cell(name, found[number], labels[path]) for name, found in answers.items()}
                 yield ComparedInput(path.name, labels[path], picture, mask, cells)
 
     @property
@@ -88,7 +88,7 @@ class ImageReport(ComparisonReport[Path]):
         folder, device = self.comparison.folder, self.comparison.device
         return {result.system: open_model(str(folder / result.system), device) for result in self.results}
 
-    def _cell(self, name: str, answer: Answer, label: str) -> Cell:
+    def _make_cell(self, name: str, answer: Answer, label: str) -> Cell:
         from jumok.views.pages.comparison_page import Cell
 
         method, heat = next(iter(answer.heats.items()), ("", None))
@@ -96,7 +96,7 @@ class ImageReport(ComparisonReport[Path]):
         return Cell(heat, f"{said} {probability:.0%}", said == label, f"{name}: {method}")
 
 
-def _question(model: Opened, path: Path) -> Question:
+def _choose_question(model: Opened, path: Path) -> Question:
     """How a model is asked; of one off which nothing can be read that lies in the image, such as an MLP, no map."""
     from jumok.data.images.reading import read_image
     from jumok.tasks.classify.looking import Question, look
@@ -109,4 +109,4 @@ def _question(model: Opened, path: Path) -> Question:
     return question
 
 
-REPORT, TRUTH = ImageReport, truth_of
+REPORT, TRUTH = ImageReport, read_truth

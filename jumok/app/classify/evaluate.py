@@ -51,7 +51,7 @@ class EvaluatedImages:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        controls = {"controls": {name: _short(control) for name, control in self.controls.items()}}
+        controls = {"controls": {name: _summarise(control) for name, control in self.controls.items()}}
         return {**self.about, **self.report.to_dict(), **(controls if self.controls else {})}
 
     def lines(self) -> Iterator[RenderableType]:
@@ -96,7 +96,7 @@ def evaluate(
     chosen, part = select(trained, data[0], split)
     models = {RUN: trained.model, **controls_of(trained.model)}
     regions = Regions()
-    batches = regions.counting(trained.model, _batches(trained, chosen, options.batch_size))
+    batches = regions.counting(trained.model, _read_batches(trained, chosen, options.batch_size))
     reports = evaluate_each(models, batches, trained.classes)
     report = reports.pop(RUN)
     about = {"run": str(run), "data": [str(data[0])], "split": part}
@@ -107,7 +107,7 @@ def evaluate(
     return found
 
 
-def _short(report: Evaluation) -> dict[str, float | list[float]]:
+def _summarise(report: Evaluation) -> dict[str, float | list[float]]:
     """What is kept of a control."""
     return {"accuracy": report.accuracy, "accuracy_95": list(report.interval), "loss": report.loss}
 
@@ -145,7 +145,7 @@ def _is_split(images: Path) -> bool:
     return images.is_dir() and any(place.name.casefold() == "train" for place in images.iterdir())
 
 
-def _batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _read_batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Normalised pixels and labels, each image read once."""
     import torch
 

@@ -57,7 +57,7 @@ def measure(
     chosen = choose(data[0], options.split)
     truth = MaskFolder(Path(options.masks), chosen)
     opened = open_model(model, session.device)
-    report = _measured(opened, chosen, truth, question, options, session)
+    report = _score_images(opened, chosen, truth, question, options, session)
     about = {"model": model, "data": [str(data[0])], "masks": options.masks}
     notes = [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
     written = {"figures": out / "measure.json", "picture": out / "measure.png"}
@@ -83,18 +83,20 @@ def choose(images: Path, split: str) -> ImageSet:
     return scan_folder(images) if split == "all" else scan(images)[split]
 
 
-def _measured(opened: Any, images: ImageSet, truth: Any, question: Any, options: Options, session: Session) -> Report:
+def _score_images(
+    opened: Any, images: ImageSet, truth: Any, question: Any, options: Options, session: Session
+) -> Report:
     """Look at every image that has a mask, batch by batch; only scores are kept."""
     import torch
 
-    from jumok.app.progress import counting
+    from jumok.app.progress import show_progress
     from jumok.data.images.reading import read_image
     from jumok.measures.localisation import LocalisationMeter
     from jumok.tasks.classify.looking import look
 
     size = options.batch_size
     meter = LocalisationMeter(tolerance=options.tolerance, seed=session.seed, blank_is_chance=True)
-    with counting(session.console, "measuring") as count:
+    with show_progress(session.console, "measuring") as count:
         for start in range(0, len(images), size):
             every = images.paths[start : start + size]
             paths = [path for path in every if truth.find(path) is not None]

@@ -60,7 +60,7 @@ class AnsweredImage:
             "questions": [
                 {
                     "question": each.question,
-                    "answers": [{"answer": answer, "probability": value} for answer, value in self._best(each)],
+                    "answers": [{"answer": answer, "probability": value} for answer, value in self._take_best(each)],
                     "unknown": list(unknown),
                 }
                 for each, unknown in zip(self.found, self.unknown, strict=True)
@@ -73,7 +73,8 @@ class AnsweredImage:
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         for each, unknown in zip(self.found, self.unknown, strict=True):
-            yield f"{each.question}  ->  {', '.join(f'{answer} {value:.1%}' for answer, value in self._best(each))}"
+            answers = ", ".join(f"{answer} {value:.1%}" for answer, value in self._take_best(each))
+            yield f"{each.question}  ->  {answers}"
             if unknown:
                 yield f"  not known to this model: {', '.join(unknown)}"
         if self.note:
@@ -84,7 +85,7 @@ class AnsweredImage:
         if self.page is not None:
             yield f"page: {self.page}"
 
-    def _best(self, each: Looked) -> Sequence[tuple[str, float]]:
+    def _take_best(self, each: Looked) -> Sequence[tuple[str, float]]:
         return each.reply.answers[: self.top]
 
 
@@ -114,7 +115,7 @@ def command(
     pixels = read_image(image)
     found = look(trained, [pixels] * len(questions), questions)
     note = NOTES.get(trained.fusion, "")
-    shown = [_as_asked(each, top, note) for each in found]
+    shown = [_build_asked(each, top, note) for each in found]
     unknown = [trained.unknown(text) for text in questions]
     drawn = _draw(pixels, image.name, found, shown, out) if pictures else ()
     title = f"{run.resolve().name}: asked about {image.name}"
@@ -142,7 +143,7 @@ def _read_questions(given: Sequence[str]) -> list[str]:
     return questions
 
 
-def _as_asked(found: Looked, top: int, note: str) -> Asked:
+def _build_asked(found: Looked, top: int, note: str) -> Asked:
     """What views take."""
     from jumok.views.pictures.question_picture import Asked
 

@@ -13,12 +13,12 @@ from jumok.app.options import with_settings
 from jumok.app.session import Report, Session, as_json, in_session
 from jumok.app.task_settings import (
     COMMON,
+    choose_task,
+    find_task_asked_for,
     left_out,
     read_settings,
     settings_panels,
-    task_asked_for,
-    task_meant,
-    without_word,
+    split_off_word,
 )
 from jumok.errors import JumokError
 from jumok.machine import device_name, keep_freed, set_threads
@@ -38,7 +38,7 @@ DECIDED = ("epochs", "patience")
 def build(arguments: Sequence[str]) -> Callable[..., int]:
     """The command, with the options of every task that can be compared; the help shows those of one at a time."""
     tasks = _compared_tasks()
-    asked = task_asked_for(arguments, tasks)
+    asked = find_task_asked_for(arguments, tasks)
     panels = settings_panels(tasks)
     hidden = left_out(tasks) | {(title, name) for title in panels for name in DECIDED}
     shown = [COMMON] if asked is None else [COMMON, asked.title]
@@ -75,15 +75,15 @@ def command(
 
     An interrupted comparison resumes. Systems that fail are reported and skipped.
     """
-    from jumok.tasks.running.comparison import chosen
+    from jumok.tasks.running.comparison import choose_systems
 
     keep_freed()
-    named, paths = without_word(data, _compared_tasks())
-    task = task_meant(named, paths, settings)
+    named, paths = split_off_word(data, _compared_tasks())
+    task = choose_task(named, paths, settings)
     if "compare" not in task.verbs:
         others = " or ".join(each.example for each in _compared_tasks())
         raise JumokError(f"systems that {task.does} cannot be compared: give {others}")
-    names, seconds = chosen(systems, task), seconds_of(budget)
+    names, seconds = choose_systems(systems, task), parse_seconds(budget)
     wanted = _read(task, paths, settings)
     comparison, truth = _begin(task, wanted, names[0], seconds, masks, out)
     results, errors = _enter(comparison, names, session)
@@ -96,10 +96,10 @@ def _compared_tasks() -> list[Task]:
     return [task for task in TASKS.values() if "compare" in task.verbs]
 
 
-def seconds_of(text: str) -> float:
+def parse_seconds(text: str) -> float:
     """Read a time such as 90, 90s, 2m or 1h30m.
 
-    >>> [seconds_of(text) for text in ("45", "2m", "1h30m", "1m30s")]
+    >>> [parse_seconds(text) for text in ("45", "2m", "1h30m", "1m30s")]
     [45.0, 120.0, 5400.0, 90.0]
 
     Raises:

@@ -140,7 +140,7 @@ class Demo:
             self.step("translate", "translate", self.translator, text, "--pieces", "--show", picture)
         page = self.folder / "alignment" / "index.html"
         lines = self.folder / "alignment" / "dates.txt"
-        self._some_dates(lines)
+        self._write_some_dates(lines)
         self.step("translate page", "translate", self.translator, lines, "--pieces", "--show", page)
         gold = ("--alignments", self.dates / "test.chars.align", "--characters", "--method", "attention")
         self.step("measure dates", "measure", self.translator, self.dates / "test.tsv", *gold)
@@ -168,7 +168,7 @@ class Demo:
         words = (*COMPARISON.split(), "--out", self.folder / "compare")
         self.step("compare", "compare", self.images, "--masks", self.masks, *words)
 
-    def _some_dates(self, path: Path) -> None:
+    def _write_some_dates(self, path: Path) -> None:
         """Unseen dates, one per line."""
         from jumok.files import write_atomically
 
@@ -212,11 +212,11 @@ class Demo:
             path,
             "Does it look at what matters?",
             lead,
-            [*self._of_images(), *self._of_dates(), *self._of_questions(), self._of_comparison()],
+            [*self._report_images(), *self._report_dates(), *self._report_questions(), self._report_comparison()],
         )
         return path
 
-    def _of_images(self) -> list[Section]:
+    def _report_images(self) -> list[Section]:
         from jumok.views.pages.report_page import Section
 
         evaluation = json.loads((self.folder / "eval" / "eval.json").read_text("utf-8"))
@@ -234,8 +234,8 @@ class Demo:
                 "Evaluate",
                 f"On {evaluation['images']} test images.",
                 self.commands["eval"],
-                [_accuracy(evaluation["accuracy"], low, high)],
-                [(self.folder / "eval" / "confusion.png", "What each class was taken for")],
+                [_show_accuracy(evaluation["accuracy"], low, high)],
+                [(self.folder / "eval" / "confusion.png", "True and predicted classes")],
             ),
             Section(
                 "Look",
@@ -248,7 +248,7 @@ class Demo:
                 "Measure",
                 measured["summary"],
                 self.commands["measure"],
-                _pointing(measured),
+                _show_pointing(measured),
                 [
                     (
                         self.folder / "measure" / "measure.png",
@@ -259,7 +259,7 @@ class Demo:
             ),
         ]
 
-    def _of_dates(self) -> list[Section]:
+    def _report_dates(self) -> list[Section]:
         from jumok.views.pages.report_page import Section
 
         evaluation = json.loads((self.translator / "eval" / "eval.json").read_text("utf-8"))
@@ -269,7 +269,7 @@ class Demo:
         return [
             Section(
                 "Train on dates", f"20,000 pairs, {self.seconds['train dates']:.0f} s.", self.commands["train dates"],
-                [_exact(evaluation)], links=card,
+                [_show_exact(evaluation)], links=card,
             ),
             Section(
                 "See the alignment",
@@ -280,12 +280,12 @@ class Demo:
             ),
             Section(
                 "Measure the alignment", measured["summary"], self.commands["measure dates"],
-                _alignment_error(measured), [(self.translator / "measure" / "measure.png", "Beside the diagonal")],
+                _show_alignment_error(measured), [(self.translator / "measure" / "measure.png", "Beside the diagonal")],
                 [(self.translator / "measure" / "measure.json", "all figures")],
             ),
         ]  # fmt: skip
 
-    def _of_questions(self) -> list[Section]:
+    def _report_questions(self) -> list[Section]:
         from jumok.views.pages.report_page import Section
 
         evaluation = json.loads((self.answerer / "eval" / "eval.json").read_text("utf-8"))
@@ -297,7 +297,7 @@ class Demo:
         return [
             Section(
                 "Train on questions", f"{self.seconds['train questions']:.0f} s, in English and Korean.",
-                self.commands["train questions"], [_answered(evaluation["accuracy"], low, high)], links=card,
+                self.commands["train questions"], [_show_answered(evaluation["accuracy"], low, high)], links=card,
             ),
             Section(
                 "Ask",
@@ -309,22 +309,22 @@ class Demo:
             Section(
                 "Measure the looks",
                 f"{measured['summary']}. Maps of two questions about one image: {measured['agreement']['summary']}",
-                self.commands["measure questions"], _pointing(measured),
+                self.commands["measure questions"], _show_pointing(measured),
                 [(self.answerer / "measure" / "measure.png", "Beside maps that know nothing of the question")],
                 [(self.answerer / "measure" / "measure.json", "all figures")],
             ),
         ]  # fmt: skip
 
-    def _of_comparison(self) -> Section:
+    def _report_comparison(self) -> Section:
         from jumok.views.pages.report_page import Section
 
         compared = json.loads((self.folder / "compare" / "compare.json").read_text("utf-8"))
         return Section(
             "Compare",
             f"{len(compared['systems'])} systems, one for each mechanism, {compared['budget']} of training each: what "
-            "was named rightly, what it cost, and where each looked in the same images.",
+            "each classified correctly, what it cost, and where each looked in the same images.",
             self.commands["compare"],
-            [_best(compared["systems"])],
+            [_show_best(compared["systems"])],
             links=[
                 (self.folder / "compare" / "index.html", "open the comparison"),
                 (self.folder / "compare" / "compare.json", "all figures"),
@@ -332,7 +332,7 @@ class Demo:
         )
 
 
-def _best(systems: list[dict[str, Any]]) -> Figure:
+def _show_best(systems: list[dict[str, Any]]) -> Figure:
     from jumok.views.pages.report_page import Figure
 
     best = max(systems, key=lambda each: each["accuracy"])
@@ -343,19 +343,19 @@ def _best(systems: list[dict[str, Any]]) -> Figure:
     )
 
 
-def _accuracy(share: float, low: float, high: float) -> Figure:
+def _show_accuracy(share: float, low: float, high: float) -> Figure:
     from jumok.views.pages.report_page import Figure
 
     return Figure("test accuracy", f"{share:.1%}", f"95 % interval {low:.1%} to {high:.1%}")
 
 
-def _answered(share: float, low: float, high: float) -> Figure:
+def _show_answered(share: float, low: float, high: float) -> Figure:
     from jumok.views.pages.report_page import Figure
 
-    return Figure("questions answered rightly", f"{share:.1%}", f"95 % interval {low:.1%} to {high:.1%}")
+    return Figure("questions answered correctly", f"{share:.1%}", f"95 % interval {low:.1%} to {high:.1%}")
 
 
-def _pointing(measured: dict[str, Any]) -> list[Figure]:
+def _show_pointing(measured: dict[str, Any]) -> list[Figure]:
     from jumok.views.pages.report_page import Figure
 
     figures = []
@@ -369,13 +369,13 @@ def _pointing(measured: dict[str, Any]) -> list[Figure]:
     return figures
 
 
-def _exact(evaluation: dict[str, Any]) -> Figure:
+def _show_exact(evaluation: dict[str, Any]) -> Figure:
     from jumok.views.pages.report_page import Figure
 
     return Figure("unseen dates exactly right", f"{evaluation['exact']:.1%}", f"of {evaluation['sentences']:,}")
 
 
-def _alignment_error(measured: dict[str, Any]) -> list[Figure]:
+def _show_alignment_error(measured: dict[str, Any]) -> list[Figure]:
     from jumok.views.pages.report_page import Figure
 
     return [

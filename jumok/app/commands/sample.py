@@ -123,7 +123,7 @@ def dates(
     from jumok.data.samples.dates import write_dates
 
     write_dates(folder, seed=seed, train=train, val=val, test=test)
-    return _pairs_written("dates", folder, train, val, test, "--vocabulary characters")
+    return _report_pairs("dates", folder, train, val, test, "--vocabulary characters")
 
 
 @app.command("reversal")
@@ -144,7 +144,7 @@ def reversal(
     from jumok.data.samples.toy_pairs import write_reversal
 
     write_reversal(folder, seed=seed, train=train, val=val, test=test, shortest=shortest, longest=longest, words=words)
-    return _pairs_written("reversal", folder, train, val, test, "--vocabulary words")
+    return _report_pairs("reversal", folder, train, val, test, "--vocabulary words")
 
 
 @app.command("substitution")
@@ -162,10 +162,10 @@ def substitution(
     from jumok.data.samples.toy_pairs import write_substitution
 
     write_substitution(folder, seed=seed, train=train, val=val, test=test)
-    return _pairs_written("substitution", folder, train, val, test, "--vocabulary words")
+    return _report_pairs("substitution", folder, train, val, test, "--vocabulary words")
 
 
-def _pairs_written(sample: str, folder: Path, train: int, val: int, test: int, option: str) -> Written:
+def _report_pairs(sample: str, folder: Path, train: int, val: int, test: int, option: str) -> Written:
     text = f"{train + val + test} pairs in {folder}, their alignments beside them"
     following = f"jumok train {folder} --system seq2seq {option} --out runs/{folder.resolve().name}"
     return Written(sample, str(folder), train, val, test, text, following)

@@ -103,7 +103,7 @@ class Selection:
         yield f"{what}; method {self.method}"
         ranked = self.ranked()
         shown = ranked[: max(MOST_SHOWN, self.selector.k)]
-        yield self._table(shown)
+        yield self._build_table(shown)
         if self.selector.steps:
             yield "scores are those of the step in which a column was chosen, the others' those of the last step"
         if len(ranked) > len(shown):
@@ -115,7 +115,7 @@ class Selection:
         """The selector's name."""
         return self.selector.source.partition("/")[2]
 
-    def _table(self, columns: Sequence[int]) -> Table:
+    def _build_table(self, columns: Sequence[int]) -> Table:
         """Columns with their ranks and scores."""
         from rich.table import Table
         from rich.text import Text
@@ -143,16 +143,16 @@ class Selection:
         out = self.out
         kept = {self.target, *(self.names[i] for i in self.selector.order_)}
         write_table(table[[name for name in table.columns if name in kept]], self.reduced, separator=separator)
-        write_atomically(out / "scores.csv", self.scores_csv())
+        write_atomically(out / "scores.csv", self.format_scores())
         bars = self.selector.attention_map(scores=True)
         draw_selection(bars, self.ranked(), self.selector.k, out / "scores.png", title=self.title)
         mask = self.selector.attention_map(image=self.size)
         mask.save(out / "mask.safetensors")
         self.selector.attention_map(scores=True, image=self.size).save(out / "scores.safetensors")
         if self.size is not None:
-            draw(mask, _mean_image(self.ready, self.size), out / "mask.png", title=self.title)
+            draw(mask, _average_image(self.ready, self.size), out / "mask.png", title=self.title)
 
-    def scores_csv(self) -> str:
+    def format_scores(self) -> str:
         """Each column by rank."""
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
@@ -210,8 +210,8 @@ def command(
     """
     from jumok.data.tables import make_ready, read_table, separator_of
 
-    size = None if image is None else size_of(image)
-    selector = _selector(method, kind)
+    size = None if image is None else parse_size(image)
+    selector = _make_selector(method, kind)
     table = read_table(path, encoding=encoding)
     reduced = out / f"reduced{path.suffix.lower()}"
     if reduced.resolve() == path.resolve():
@@ -226,7 +226,7 @@ def command(
     return selection
 
 
-def size_of(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """HEIGHTxWIDTH as two numbers.
 
     Raises:
@@ -238,7 +238,7 @@ def size_of(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _selector(method: str, kind: str) -> Selector:
+def _make_selector(method: str, kind: str) -> Selector:
     from jumok.mechanisms.selection import METHODS as KNOWN
 
     if method not in KNOWN:
@@ -268,7 +268,7 @@ def _fit(selector: Selector, ready: Ready, k: int | None, size: tuple[int, int] 
     selector.fit(ready.table, ready.target)
 
 
-def _mean_image(ready: Ready, size: tuple[int, int]) -> Tensor:
+def _average_image(ready: Ready, size: tuple[int, int]) -> Tensor:
     """The mean of all rows as a grey picture, from the least to the largest mean."""
     import torch
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jumok.app.options import flag_of, with_settings
+from jumok.app.options import to_flag, with_settings
 from jumok.app.session import Report, Session, in_session
 from jumok.app.task_settings import (
     COMMON,
+    choose_task,
+    find_task_asked_for,
     left_out,
     read_settings,
     settings_panels,
-    task_asked_for,
-    task_meant,
-    without_word,
+    split_off_word,
 )
 from jumok.errors import Interrupted, JumokError
 from jumok.machine import World, keep_freed, set_threads
@@ -37,10 +37,10 @@ MACHINE = ("device", "threads")
 def build(arguments: Sequence[str]) -> Callable[..., int]:
     """The command, with the options of every task; the help shows those of one at a time."""
     tasks = list(TASKS.values())
-    asked = task_asked_for(arguments, tasks)
+    asked = find_task_asked_for(arguments, tasks)
     shown = [COMMON] if asked is None else [COMMON, asked.title]
     made = in_session("train")(with_settings(settings_panels(tasks), left_out(tasks), shown)(command))
-    made.__doc__ = f"{command.__doc__}\n\n{_more_help(tasks)}" if asked is None else command.__doc__
+    made.__doc__ = f"{command.__doc__}\n\n{_describe_more_help(tasks)}" if asked is None else command.__doc__
     return made
 
 
@@ -51,7 +51,7 @@ def _list_systems() -> str:
     )
 
 
-def _more_help(tasks: Sequence[Task]) -> str:
+def _describe_more_help(tasks: Sequence[Task]) -> str:
     words = " | ".join(task.word for task in tasks)
     return f"Options of one kind of data: jumok train {words} --help, or jumok train DATA --help."
 
@@ -99,10 +99,10 @@ def command(
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
         return _go_on(resume, settings, session)
-    named, paths = without_word(data or [], TASKS.values())
-    name = system or _named(config) or task_meant(named, paths, settings).default_system
+    named, paths = split_off_word(data or [], TASKS.values())
+    name = system or _read_system_name(config) or choose_task(named, paths, settings).default_system
     wanted = _read(name, config, option or (), paths, settings)
-    return _begin(wanted, out or Path("runs") / _title(wanted), session)
+    return _begin(wanted, out or Path("runs") / _name_run(wanted), session)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class TrainedRun:
         yield f"saved in {self.folder}; next: {self.prepared.evaluate_with(self.folder)}"
 
 
-def _named(config: Path | None) -> str | None:
+def _read_system_name(config: Path | None) -> str | None:
     """The system that a file of settings names."""
     name = read_yaml(config).get("system") if config else None
     return name if isinstance(name, str) else None
@@ -169,7 +169,7 @@ def _read(
     return read_settings(task, paths, given, who=system, config=config, more=more)
 
 
-def _title(settings: Settings) -> str:
+def _name_run(settings: Settings) -> str:
     """A name for the run, after its data."""
     given = getattr(settings.data, task_of_system(settings.system).word, None)
     first = given[0] if isinstance(given, tuple) and given else given
@@ -203,7 +203,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
     """Start a new run."""
-    from jumok.app.progress import counting
+    from jumok.app.progress import show_progress
     from jumok.tasks.running import fit
 
     if session.first:
@@ -212,7 +212,7 @@ def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
     settings = settings.model_copy(update={"training": training})
     fit.check_machine(training)
     task = task_of_system(settings.system)
-    with counting(session.console, "reading") as progress:
+    with show_progress(session.console, "reading") as progress:
         prepared = task.part("prepare").prepare(settings, progress)
     for line in prepared.remarks:
         session.say(line)
@@ -223,7 +223,7 @@ def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
 
 def _go_on(folder: Path, given: Mapping[str, Any], session: Session) -> TrainedRun:
     """Resume a run."""
-    from jumok.app.progress import counting
+    from jumok.app.progress import show_progress
     from jumok.tasks.running import fit
     from jumok.tasks.running.run import CONFIG, task_of
 
@@ -233,15 +233,15 @@ def _go_on(folder: Path, given: Mapping[str, Any], session: Session) -> TrainedR
     config = config.model_copy(update={"training": training})
     set_threads(training.threads)
     fit.check_machine(training)
-    with counting(session.console, "reading") as progress:
+    with show_progress(session.console, "reading") as progress:
         prepared = task.part("prepare").resume(config, folder, progress)
     return _train(prepared, folder, session)
 
 
 def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
     """Train, and write the run's card."""
-    from jumok.app.progress import Bar
     from jumok.app.run_card import write_card
+    from jumok.app.training_bar import Bar
     from jumok.tasks.running import fit
     from jumok.tasks.running.run import CARD
 
@@ -272,6 +272,6 @@ def _check_free(out: Path) -> None:
 
 def _refuse(given: Sequence[str], settings: Mapping[str, Any]) -> None:
     """A resumed run keeps its settings, or it would not end where it should."""
-    flags = [flag_of(name) for name in settings if name not in MACHINE]
+    flags = [to_flag(name) for name in settings if name not in MACHINE]
     if extra := [*given, *flags]:
         raise JumokError(f"--resume goes on with the run's own settings: leave out {', '.join(extra)}")

@@ -178,20 +178,20 @@ class _Work:
         """A line for each translation; an empty one for an empty sentence, so that lines stay aligned."""
         number = 0
         while some := list(islice(sentences, AT_ONCE)):
-            some = self._fitting(some, number)
+            some = self._empty_long_ones(some, number)
             found = self.run.translate(some, **self.search)
             for text, best in zip(some, found, strict=True):
                 number += 1
                 if self.keep:
                     texts = [{"text": one.text, "score": one.score} for one in best]
                     self.kept.append({"source": text, "translations": texts})
-                yield from _lines(number, best, several=self.search["n_best"] != 1)
+                yield from _format_lines(number, best, several=self.search["n_best"] != 1)
             if self.looks:
                 self.looks.add(
                     number - len(some) + 1, [(text, best) for text, (best, *_) in zip(some, found, strict=True)]
                 )
 
-    def _fitting(self, sentences: Sequence[str], before: int) -> list[str]:
+    def _empty_long_ones(self, sentences: Sequence[str], before: int) -> list[str]:
         """The sentences, those that are far too long made empty; what the model does not know is noted."""
         fitting = []
         for number, (text, (length, unknown)) in enumerate(
@@ -206,11 +206,12 @@ class _Work:
     def remarks(self) -> Iterator[str]:
         """What was not known and what was not translated."""
         if self._unknown:
-            yield f"not in the vocabulary, read as unknown: {_some([_printable(piece) for piece in self._unknown])}"
+            pieces = _join_some([_make_printable(piece) for piece in self._unknown])
+            yield f"not in the vocabulary, read as unknown: {pieces}"
         if self._long:
             many = "lines" if len(self._long) > 1 else "line"
             yield (
-                f"not translated, for more than {self.run.longest:,} tokens: {many} {_some(self._long)}; "
+                f"not translated, for more than {self.run.longest:,} tokens: {many} {_join_some(self._long)}; "
                 "wanted one sentence per line"
             )
 
@@ -230,10 +231,10 @@ class _Looks:
     _left: int = 0
 
     def __post_init__(self) -> None:
-        from jumok.tasks.translate.aligning import reading_named, readings
+        from jumok.tasks.translate.aligning import choose_reading, list_readings
 
         self.heads = self.heads or "head" in (self.reading or "")
-        self.reading = reading_named(self.reading, readings(self.run, heads=self.heads))
+        self.reading = choose_reading(self.reading, list_readings(self.run, heads=self.heads))
         self._page = self.show is not None and self.show.suffix.lower() == ".html"
         self._room = 0 if self.show is None else ON_A_PAGE if self._page else PICTURES
 
@@ -305,7 +306,7 @@ class _Looks:
         page.write(path)
 
 
-def _lines(number: int, best: Sequence[Translation], *, several: bool) -> Iterator[str]:
+def _format_lines(number: int, best: Sequence[Translation], *, several: bool) -> Iterator[str]:
     """The translation alone, or with the sentence's number and the scores where several are wanted."""
     if not several:
         yield best[0].text
@@ -313,12 +314,12 @@ def _lines(number: int, best: Sequence[Translation], *, several: bool) -> Iterat
     yield from (f"{number}\t{one.score:.4f}\t{one.text}" for one in best)
 
 
-def _printable(piece: str) -> str:
+def _make_printable(piece: str) -> str:
     """A character or word as it may be written to a terminal."""
     return "".join(sign if sign.isprintable() else f"U+{ord(sign):04X}" for sign in piece)
 
 
-def _some(items: Sequence[object]) -> str:
+def _join_some(items: Sequence[object]) -> str:
     """The first items, and how many more there are."""
     more = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
     return ", ".join(map(str, items[:NAMED])) + more

@@ -61,11 +61,11 @@ class EvaluatedPairs:
         """For the terminal."""
         scores, count = self.scores, len(self.pairs)
         rate = f"{count / self.seconds:,.0f} sentences/s"
-        yield f"{count:,} pairs ({self.about['split']}), {_searched(self.options)}, {rate}"
-        yield _figure("BLEU", scores.bleu, scores.bleu_95, scores.bleu_signature)
-        yield _figure("chrF", scores.chrf, scores.chrf_95, scores.chrf_signature)
+        yield f"{count:,} pairs ({self.about['split']}), {_describe_search(self.options)}, {rate}"
+        yield _format_score("BLEU", scores.bleu, scores.bleu_95, scores.bleu_signature)
+        yield _format_score("chrF", scores.chrf, scores.chrf_95, scores.chrf_signature)
         yield f"exact match {scores.exact:.1%}; length {scores.length_ratio:.2f} of the references'"
-        yield from _examples(self.pairs, self.found, self.each)
+        yield from _pick_examples(self.pairs, self.found, self.each)
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 
@@ -139,15 +139,15 @@ def as_table(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> s
     return "\n".join(["source\treference\ttranslation\tchrf", *lines, ""])
 
 
-def _figure(name: str, value: float, interval: tuple[float, float], signature: str) -> str:
+def _format_score(name: str, value: float, interval: tuple[float, float], signature: str) -> str:
     return f"{name} {value:.2f} (95 % interval {interval[0]:.1f} to {interval[1]:.1f})  {signature}"
 
 
-def _searched(options: Options) -> str:
+def _describe_search(options: Options) -> str:
     return "greedy" if options.beam == 1 else f"beam {options.beam}, length penalty {options.length_penalty:g}"
 
 
-def _examples(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> list[str]:
+def _pick_examples(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> list[str]:
     """A few of the best and of the worst, so that one sees what the figures mean."""
     order = sorted(range(len(found)), key=lambda number: -scores[number])
     chosen = {"among the best": order[:SHOWN], "among the worst": order[-SHOWN:]} if len(order) > 2 * SHOWN else {}

@@ -55,16 +55,16 @@ def measure(
         )
     if not data:
         raise JumokError("measure needs data: give the files of the sentence pairs that the links are of")
-    report = _measured(Path(model), data, Path(options.alignments), options, methods, session)
+    report = _score_pairs(Path(model), data, Path(options.alignments), options, methods, session)
     about = {"model": model, "data": [str(path) for path in data], "alignments": options.alignments}
     written = {"figures": out / "measure.json", "picture": out / "measure.png"}
-    found = MeasuredMaps(about, report, (), _verdicts(report), written)
+    found = MeasuredMaps(about, report, (), _compare_with_baseline(report), written)
     write_report(written["figures"], found)
     draw_scores(report, written["picture"], title="Do the words look at what they translate?")
     return found
 
 
-def _verdicts(report: AlignmentReport) -> list[str]:
+def _compare_with_baseline(report: AlignmentReport) -> list[str]:
     """For each reading, how its alignment error compares with the baseline's."""
     lines = []
     for gap in report.differences:
@@ -74,7 +74,7 @@ def _verdicts(report: AlignmentReport) -> list[str]:
     return lines
 
 
-def _measured(
+def _score_pairs(
     run: Path, files: Sequence[Path], gold: Path, options: Options, methods: Sequence[str], session: Session
 ) -> AlignmentReport:
     """Align all pairs and compare the links."""
@@ -82,12 +82,12 @@ def _measured(
     from jumok.data.pairs.alignment_files import read_links
     from jumok.data.pairs.pair_set import read_pairs
     from jumok.measures.alignment import AlignmentMeter
-    from jumok.tasks.translate.aligning import reading_named, readings
+    from jumok.tasks.translate.aligning import choose_reading, list_readings
     from jumok.tasks.translate.run import PairRun
 
     trained = PairRun.load(run, session.device)
-    known = readings(trained)
-    chosen = tuple(dict.fromkeys(reading_named(method, known) for method in methods)) or known
+    known = list_readings(trained)
+    chosen = tuple(dict.fromkeys(choose_reading(method, known) for method in methods)) or known
     if options.characters and trained.target.kind != "characters":
         raise JumokError(
             f"{run} cuts text into {trained.target.kind}, so it has no links between characters: leave out --characters"
@@ -101,13 +101,13 @@ def _measured(
             f"({pairs.empty} empty ones were skipped): wanted a line for each"
         )
     meter = AlignmentMeter(seed=session.seed)
-    for number, (one, wanted) in enumerate(zip(_aligned(trained, pairs, options.characters), truth, strict=True), 1):
+    for number, (one, wanted) in enumerate(zip(_align_all(trained, pairs, options.characters), truth, strict=True), 1):
         found = {name: links(one.maps[name]) for name in chosen}
         meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {number}")
     return meter.report()
 
 
-def _aligned(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Aligned]:
+def _align_all(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Aligned]:
     """All pairs, of which some are in memory at once."""
     from jumok.tasks.translate.aligning import align
 

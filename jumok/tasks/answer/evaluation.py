@@ -64,16 +64,18 @@ class Evaluation:
     @property
     def interval(self) -> tuple[float, float]:
         """Between which the accuracy lies with 95 % confidence, by a bootstrap over images."""
-        return _interval(self._by_image(range(len(self.answered))))
+        return _bootstrap_interval(self._sum_by_image(range(len(self.answered))))
 
     def by_kind(self) -> list[dict[str, Any]]:
         """Of each kind of question: its name, number and accuracy with bounds; nothing where no kinds are known."""
         rows = []
         for kind in sorted(set(self.questions.kinds) - {""}):
             numbers = [number for number, own in enumerate(self.questions.kinds) if own == kind]
-            table = self._by_image(numbers)
+            table = self._sum_by_image(numbers)
             accuracy = float(table[:, 0].sum() / table[:, 1].sum())
-            rows.append({"kind": kind, "questions": len(numbers), "accuracy": accuracy, "95": list(_interval(table))})
+            rows.append(
+                {"kind": kind, "questions": len(numbers), "accuracy": accuracy, "95": list(_bootstrap_interval(table))}
+            )
         return rows
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class Evaluation:
             "by_kind": self.by_kind(),
         }
 
-    def _by_image(self, numbers: Sequence[int]) -> Table:
+    def _sum_by_image(self, numbers: Sequence[int]) -> Table:
         """(images, 2): the sum of the scores of each image's questions, and their number."""
         table = np.zeros((len(self.questions.images), 2))
         for number in numbers:
@@ -95,7 +97,7 @@ class Evaluation:
         return table[table[:, 1] > 0]
 
 
-def _interval(table: Table) -> tuple[float, float]:
+def _bootstrap_interval(table: Table) -> tuple[float, float]:
     """The 95 % percentile interval of a ratio of sums; rows are images, whose questions hang together.
 
     Where all images are alike, resampling tells nothing: then Wilson's, with the images for trials.
@@ -132,13 +134,13 @@ def answer_all(
     """
     done = 0
     for batch in batches_of(run, questions, size):
-        yield from _answered(run, batch)
+        yield from _read_answers(run, batch)
         done += len(batch.indices)
         if progress:
             progress(done, len(questions))
 
 
-def _answered(run: QuestionRun, batch: QuestionBatch) -> Iterator[Answered]:
+def _read_answers(run: QuestionRun, batch: QuestionBatch) -> Iterator[Answered]:
     batch = batch.to(run.device)
     logits = run.model(run.normalise(batch.images), batch.questions, batch.pairs)
     best = logits.float().softmax(-1).max(-1)

@@ -84,7 +84,7 @@ def look(run: QuestionRun, images: Sequence[Tensor], questions: Sequence[str], *
     splits = [run.words.split(run.cased(question)) for question in questions]
     replies = run.replies(logits.detach())
     return [
-        _looked(question, split, reply, _of(found, number), grid, words)
+        _build_looked(question, split, reply, _select_question(found, number), grid, words)
         for number, (question, split, reply) in enumerate(zip(questions, splits, replies, strict=True))
     ]
 
@@ -92,7 +92,7 @@ def look(run: QuestionRun, images: Sequence[Tensor], questions: Sequence[str], *
 # -- one question -------------------------------------------------------------------------------
 
 
-def _of(read: Read, number: int) -> Read:
+def _select_question(read: Read, number: int) -> Read:
     """What was read of one question."""
     return Read(
         {name: each[number].detach().float().cpu() for name, each in read.looks.items()},
@@ -103,7 +103,7 @@ def _of(read: Read, number: int) -> Read:
     )
 
 
-def _looked(question: str, split: Split, reply: Reply, read: Read, grid: Patches | None, words: bool) -> Looked:
+def _build_looked(question: str, split: Split, reply: Reply, read: Read, grid: Patches | None, words: bool) -> Looked:
     """Bring one question's rows to maps over its words and the image's places."""
     shown = tuple(question.split())  # in the case in which it was asked
     shown = shown if len(shown) == len(split.words) else tuple(split.words)
@@ -147,15 +147,15 @@ ALL_LAYERS = {"relevance": "mean of the layers"}
 
 def _stacked(seen: Seen, target: Tensor) -> Found:
     """Each hop's own weights, of the question and of each word in its place."""
-    hops = {f"hop {number}": seen[name] for number, name in enumerate(_named(seen, "fusion.hops"), 1)}
+    hops = {f"hop {number}": seen[name] for number, name in enumerate(_name_looks(seen, "fusion.hops"), 1)}
     looks = {name: hop.weights[:, 0] for name, hop in hops.items()}
     by_piece = {name: hop.weights[:, 1:] for name, hop in hops.items()}
-    return Read(looks, by_piece, _pooled(seen)), _grid(next(iter(hops.values())))
+    return Read(looks, by_piece, _pool(seen)), _grid(next(iter(hops.values())))
 
 
 def _transformer(seen: Seen, target: Tensor) -> Found:
     """Relevance for the answer, and each layer's cross-attention, the mean over heads."""
-    layers = {f"layer {number}": seen[name] for number, name in enumerate(_named(seen, "fusion", ".cross"), 1)}
+    layers = {f"layer {number}": seen[name] for number, name in enumerate(_name_looks(seen, "fusion", ".cross"), 1)}
     crossed = {name: layer.mean("head").weights for name, layer in layers.items()}
     relevant = seen.bimodal_relevance(target, streams=STREAMS, allow_empty=True)
     grid = _grid(next(iter(layers.values())))
@@ -169,16 +169,16 @@ def _transformer(seen: Seen, target: Tensor) -> Found:
 def _concat(seen: Seen, target: Tensor) -> Found:
     """Nothing attends to the image: Grad-CAM tells which places spoke for the answer."""
     read, grid = _image(seen, target)
-    return Read(read.looks, {}, _pooled(seen), read.scales), grid
+    return Read(read.looks, {}, _pool(seen), read.scales), grid
 
 
 def _question(seen: Seen, target: Tensor) -> Found:
-    return Read(weights=_pooled(seen)), None
+    return Read(weights=_pool(seen)), None
 
 
 def _image(seen: Seen, target: Tensor) -> Found:
     # where places attend to each other on top of the feature map, it is the one before them
-    found = seen.grad_cam(target, "eye.stem" if _named(seen, "eye.blocks") else None, allow_empty=True)
+    found = seen.grad_cam(target, "eye.stem" if _name_looks(seen, "eye.blocks") else None, allow_empty=True)
     return Read({"grad-cam": found.weights[:, 0]}, scales={"grad-cam": found.scale}), _grid(found)
 
 
@@ -193,12 +193,12 @@ READERS: Mapping[str, Callable[[Seen, Tensor], Found]] = {
 WITH_GRADIENTS = frozenset({"transformer", "concat", "image"})
 
 
-def _pooled(seen: Seen) -> Tensor | None:
+def _pool(seen: Seen) -> Tensor | None:
     """How an LSTM's states were weighted: (asked, pieces); None for a question that a Transformer read."""
     return seen["reader"].weights[:, 0] if "reader" in seen.names else None
 
 
-def _named(seen: Seen, beginning: str, end: str = "") -> list[str]:
+def _name_looks(seen: Seen, beginning: str, end: str = "") -> list[str]:
     return [name for name in seen.names if name.startswith(beginning) and name.endswith(end)]
 
 

@@ -63,7 +63,7 @@ class PreparedQuestions(Prepared):
 
     def reached(self, best: Row) -> str:
         return (
-            f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']:,} validation questions answered rightly"
+            f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']:,} validation questions answered correctly"
         )
 
     def purpose(self, parameters: int) -> str:
@@ -96,7 +96,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     """
     parts = find(settings.data, settings.training.seed)
     answers = choose_answers(parts["train"], settings.data.answers)
-    parts, unanswerable = _answerable(parts, answers)
+    parts, unanswerable = _keep_answerable(parts, answers)
     _check_val(parts["val"], unanswerable["val"])
     size, why = choose_size(settings.data, parts["train"].images)
     words, report = build_vocabulary(
@@ -107,7 +107,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     )
     options = system_options(settings, len(answers), len(words), size)  # before the long part
     encoded = encode(parts, words, int(options["longest"]) - 1)
-    pixels = _pixels(settings.data, parts, size, progress)
+    pixels = _read_pixels(settings.data, parts, size, progress)
     mean, std = channel_statistics(pixels[0])
     found = Found(
         answers=answers,
@@ -140,7 +140,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the questions are not those that it began with, or the vocabulary is missing.
     """
     words = read_words(folder, config)
-    parts, _ = _answerable(find(config.data, config.training.seed), config.found.answers)
+    parts, _ = _keep_answerable(find(config.data, config.training.seed), config.found.answers)
     if fingerprint(parts) != config.found.fingerprint:
         counts = {part: len(questions) for part, questions in parts.items()}
         raise JumokError(
@@ -148,7 +148,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
             f"({config.found.counts} then, {counts} now): put them back, or train anew"
         )
     encoded = encode(parts, words, int(config.options["longest"]) - 1)
-    pixels = _pixels(config.data, parts, config.data.size, progress)
+    pixels = _read_pixels(config.data, parts, config.data.size, progress)
     return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words)
 
 
@@ -198,7 +198,7 @@ def scored(questions: QuestionSet, answers: Sequence[str]) -> list[Scores]:
     ]
 
 
-def _answerable(
+def _keep_answerable(
     parts: Mapping[str, QuestionSet], answers: Sequence[str]
 ) -> tuple[dict[str, QuestionSet], dict[str, list[str]]]:
     """Leave training questions out that have none of the answers; in other parts they stay, and cannot be right.
@@ -276,7 +276,7 @@ def fingerprint(parts: Mapping[str, QuestionSet]) -> str:
     return hashlib.sha256("".join(parts[part].fingerprint() for part in ("train", "val")).encode()).hexdigest()[:32]
 
 
-def _pixels(
+def _read_pixels(
     data: QuestionData, parts: Mapping[str, QuestionSet], size: tuple[int, int], progress: Progress | None
 ) -> tuple[PixelStore, PixelStore]:
     """Read the images that fit in memory now, so that a bad one is found before anything is written."""
@@ -304,11 +304,11 @@ def _remarks(
     yield from left_out(found.skipped)
     for part, answers in unanswerable.items():
         if answers:
-            yield _cannot(part, answers)
-    yield f"questions: {report.size:,} entries ({report.kind}); images brought to {size}"
+            yield _explain_unanswerable(part, answers)
+    yield f"questions: {report.size:,} entries ({report.kind}); image size: {size}"
 
 
-def _cannot(part: str, answers: Sequence[str]) -> str:
+def _explain_unanswerable(part: str, answers: Sequence[str]) -> str:
     names = list(dict.fromkeys(answers))
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     what = "left out" if part == "train" else "counted as wrong"

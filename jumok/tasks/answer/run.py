@@ -19,7 +19,7 @@ from jumok.special_tokens import UNK
 from jumok.systems.vqa import VQA, Places
 from jumok.tasks.answer.settings import RunConfig
 from jumok.tasks.preprocessing import Picture, Preprocessing
-from jumok.tasks.running.run import CONFIG, Run, configure_system, with_weights
+from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
 
 WORDS = "questions.vocabulary"
 
@@ -171,7 +171,7 @@ class QuestionRun(Run):
     def read(cls, folder: Path) -> QuestionRun:
         config = RunConfig.load(folder / CONFIG)
         words = read_words(folder, config)
-        return cls(config, with_weights(build_model(config), folder), folder, words)
+        return cls(config, load_weights_into(build_model(config), folder), folder, words)
 
     @property
     def _vqa(self) -> VQA:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from jumok.data.questions.batches import QuestionBatch
 from jumok.tasks.answer.run import build_model
 from jumok.tasks.answer.settings import QuestionTraining, RunConfig
+from jumok.tasks.preprocessing import normalise, to_unit
 from jumok.tasks.running.training_module import TrainingModule, seed_everything
 
 
@@ -40,7 +41,7 @@ class Answerer(TrainingModule):
         return len(batch.indices)
 
     def forward(self, batch: QuestionBatch) -> Tensor:
-        pixels = (batch.images.to(torch.float32) / 255 - self.mean) / self.std
+        pixels = normalise(to_unit(batch.images), self.mean, self.std)
         logits: Tensor = self.model(pixels, batch.questions, batch.pairs)
         return logits
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jumok.tasks.running.training_module import mixed_seed
+from jumok.tasks.running.training_module import mix_seed
 
 SHIFT = 0.08
 """Largest shift, as a fraction of the image's side."""
@@ -47,20 +47,20 @@ class Augmentation:
         Returns:
             images as before, and targets (batch, classes) float, each row summing to 1.
         """
-        images = self._moved(images, draw)
+        images = self._move(images, draw)
         if self.warp:
-            images = _relit(images, draw.uniform(-LIGHT / 2, LIGHT / 2), draw.uniform(1 - LIGHT, 1 + LIGHT))
+            images = _relight(images, draw.uniform(-LIGHT / 2, LIGHT / 2), draw.uniform(1 - LIGHT, 1 + LIGHT))
         targets = F.one_hot(labels, classes).to(images.dtype)
         return mixed(images, targets, draw.beta(self.mixup)) if self.mixup else (images, targets)
 
-    def _moved(self, images: Tensor, draw: Draw) -> Tensor:
+    def _move(self, images: Tensor, draw: Draw) -> Tensor:
         """Flip by copying, unless the image is resampled anyway."""
         across = draw.sign() if self.mirror != "none" else None
         down = draw.sign() if self.mirror in ("both", "all") else None
         if self.mirror == "all":
             images = torch.where(_per_image(draw.sign(), images) < 0, images.transpose(-1, -2), images)
         if self.warp:
-            return _warped(images, draw, across, down)
+            return _warp(images, draw, across, down)
         for sign, dim in ((across, -1), (down, -2)):
             if sign is not None:
                 images = torch.where(_per_image(sign, images) < 0, images.flip(dim), images)
@@ -81,7 +81,7 @@ class Draw:
     """
 
     def __init__(self, seed: int, step: int, count: int, first: int, last: int, device: torch.device) -> None:
-        self._generator = torch.Generator().manual_seed(mixed_seed(seed, step, "augment"))
+        self._generator = torch.Generator().manual_seed(mix_seed(seed, step, "augment"))
         self._count, self._mine, self._device = count, slice(first, last), device
 
     def uniform(self, low: float, high: float) -> Tensor:
@@ -134,7 +134,7 @@ def _log_gamma_sample(alpha: Tensor, generator: torch.Generator) -> Tensor:
     return torch._standard_gamma(alpha + 1, generator).log() + uniform.log() / alpha
 
 
-def _warped(images: Tensor, draw: Draw, across: Tensor | None, down: Tensor | None) -> Tensor:
+def _warp(images: Tensor, draw: Draw, across: Tensor | None, down: Tensor | None) -> Tensor:
     """Flip, turn, zoom and shift about the centre; what comes in at the border is a reflection."""
     angle = draw.uniform(-TURN, TURN) * (math.pi / 180)
     zoom = draw.uniform(1 - ZOOM, 1 + ZOOM)
@@ -154,7 +154,7 @@ def _warped(images: Tensor, draw: Draw, across: Tensor | None, down: Tensor | No
     return F.grid_sample(images, grid.to(images.dtype), mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
-def _relit(images: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
+def _relight(images: Tensor, brightness: Tensor, contrast: Tensor) -> Tensor:
     middle = images.mean((1, 2, 3), keepdim=True)
     changed = (images - middle) * _per_image(contrast, images) + middle + _per_image(brightness, images)
     return changed.clamp(0, 1)

@@ -90,13 +90,13 @@ def look(model: Opened, images: Sequence[Tensor], question: Question) -> list[An
     target = logits.gather(1, targets[:, None].to(logits.device))
     methods = question.methods or (() if question.most == 0 else fitting(seen)[: question.most])
     heats = {method: METHODS[method](seen, target, question) for method in methods}
-    layers = [seen[name] for name in _grids(seen)] if question.layers else []
+    layers = [seen[name] for name in _find_grids(seen)] if question.layers else []
     return [
         Answer(
             probabilities[number].cpu(),
             int(targets[number]),
-            {method: _cpu(maps[number]) for method, maps in heats.items()},
-            [_cpu(layer.at(batch=number)) for layer in layers],
+            {method: _move_to_cpu(maps[number]) for method, maps in heats.items()},
+            [_move_to_cpu(layer.at(batch=number)) for layer in layers],
         )
         for number in range(len(images))
     ]
@@ -112,7 +112,7 @@ def fitting(seen: Seen) -> tuple[str, ...]:
     found = ["attention"] if placed else []
     why = ""
     try:
-        main_query(seen)
+        find_main_query(seen)
         found = [*TOKEN_METHODS, *found]
     except JumokError as error:
         why = str(error)
@@ -128,7 +128,7 @@ def fitting(seen: Seen) -> tuple[str, ...]:
     return tuple(found)
 
 
-def main_query(seen: Seen) -> str:
+def find_main_query(seen: Seen) -> str:
     """The query that a class is read off: the `cls` token where there is one, else the mean over the patches."""
     axis = seen.queries
     if not isinstance(axis, Patches):
@@ -136,33 +136,33 @@ def main_query(seen: Seen) -> str:
     return "cls" if "cls" in axis.special else MEAN
 
 
-def _grids(seen: Seen) -> list[str]:
+def _find_grids(seen: Seen) -> list[str]:
     """The calls whose queries and keys are all places of the image."""
     return [name for name in seen.names if isinstance(seen.axes(name)[0], Patches)]
 
 
-def _each(maps: AttentionMap) -> list[AttentionMap]:
+def _split_batch(maps: AttentionMap) -> list[AttentionMap]:
     return [maps.at(batch=number) for number in range(len(maps.weights))]
 
 
 def _rollout(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
-    return _each(seen.rollout(main_query(seen)))
+    return _split_batch(seen.rollout(find_main_query(seen)))
 
 
 def _relevance(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
-    return _each(seen.relevance(target, main_query(seen)))
+    return _split_batch(seen.relevance(target, find_main_query(seen)))
 
 
 def _raw(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
     """The weights of one layer as they are: one head, or the mean over heads."""
-    query = main_query(seen)
+    query = find_main_query(seen)
     if query == MEAN:
         whole = seen[question.layer]
         assert isinstance(whole.queries, Patches)
-        raw = _mean_of_queries(whole, len(whole.queries.special))
+        raw = _average_queries(whole, len(whole.queries.special))
     else:
         raw = seen.row(question.layer, query)
-    return _each(raw.mean("head") if question.head is None else raw.at(head=question.head))
+    return _split_batch(raw.mean("head") if question.head is None else raw.at(head=question.head))
 
 
 def _attention(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
@@ -172,15 +172,15 @@ def _attention(seen: Seen, target: Tensor, question: Question) -> list[Attention
         raise JumokError(f"this model places no attention in the image itself: use one of {', '.join(fitting(seen))}")
     maps = seen.of_images(names[-1])
     maps = [each.mean("head") if each.lead else each for each in maps]
-    return [each if len(each.queries) == 1 else _mean_of_queries(each, 0) for each in maps]
+    return [each if len(each.queries) == 1 else _average_queries(each, 0) for each in maps]
 
 
 def _grad_cam(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
     """The last feature map; an image in which no place speaks for the target gets zeros, as the others have theirs."""
-    return _each(seen.grad_cam(target, allow_empty=len(target) > 1))
+    return _split_batch(seen.grad_cam(target, allow_empty=len(target) > 1))
 
 
-def _mean_of_queries(whole: AttentionMap, first: int) -> AttentionMap:
+def _average_queries(whole: AttentionMap, first: int) -> AttentionMap:
     """One row: the mean over the queries from the first on."""
     rows = whole.weights[..., first:, :].mean(-2, keepdim=True)
     return AttentionMap(rows, One(MEAN), whole.keys, whole.lead, whole.scale, whole.source)
@@ -193,6 +193,6 @@ METHODS: dict[str, Read] = {**TOKEN_METHODS, "attention": _attention, "grad-cam"
 WITH_GRADIENTS = frozenset({"relevance", "grad-cam"})
 
 
-def _cpu(found: AttentionMap) -> AttentionMap:
+def _move_to_cpu(found: AttentionMap) -> AttentionMap:
     weights = found.weights.detach().cpu()
     return AttentionMap(weights, found.queries, found.keys, found.lead, found.scale, found.source)

@@ -53,13 +53,13 @@ class PreparedImages(Prepared):
         )
 
     def reached(self, best: Row) -> str:
-        return f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']} validation images right"
+        return f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']} validation images correct"
 
     def purpose(self, parameters: int) -> str:
         size = " x ".join(str(side) for side in self.config.size)
         return (
-            f"A {self.config.system} of {parameters:,} weights that tells {_listed(self.config.found.classes)} apart, "
-            f"in images of {size} pixels."
+            f"A {self.config.system} of {parameters:,} weights that classifies images of {size} pixels as "
+            f"{_join_names(self.config.found.classes)}."
         )
 
     def facts(self, best: Row) -> dict[str, str]:
@@ -86,7 +86,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
     train, val = _read(settings.data, sets, size, progress)
     config = configure(settings, sets, size, train)
-    remark = f"images brought to {size[0]} x {size[1]} pixels: {why}"
+    remark = f"image size: {size[0]} x {size[1]} ({why})"
     return PreparedImages(*loaders(config, sets, train, val), (remark,), config)
 
 
@@ -234,6 +234,6 @@ def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet]) -> None:
         )
 
 
-def _listed(names: tuple[str, ...], most: int = 20) -> str:
+def _join_names(names: tuple[str, ...], most: int = 20) -> str:
     shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return f"{', '.join(shown[:-1])} or {shown[-1]}"

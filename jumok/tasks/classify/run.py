@@ -13,7 +13,7 @@ from jumok import systems
 from jumok.errors import JumokError
 from jumok.tasks.classify.settings import RunConfig
 from jumok.tasks.preprocessing import Picture, Preprocessing
-from jumok.tasks.running.run import CONFIG, Run, configure_system, with_weights
+from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class ImageRun(Run):
     @classmethod
     def read(cls, folder: Path) -> ImageRun:
         config = RunConfig.load(folder / CONFIG)
-        return cls(config, with_weights(build_model(config), folder), folder)
+        return cls(config, load_weights_into(build_model(config), folder), folder)
 
     @property
     def device(self) -> torch.device:

@@ -13,6 +13,7 @@ from jumok.machine import World
 from jumok.tasks.classify.augment import Augmentation, Draw
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
+from jumok.tasks.preprocessing import normalise, to_unit
 from jumok.tasks.running.training_module import TrainingModule, seed_everything
 
 
@@ -88,24 +89,21 @@ class Classifier(TrainingModule):
     def loss(self, batch: Batch) -> Tensor:
         """The smoothed cross-entropy of augmented, mixed images."""
         images, targets = self.augmentation(
-            unit(batch.images), batch.labels, self.classes, self._draw(len(batch.labels))
+            to_unit(batch.images), batch.labels, self.classes, self._draw(len(batch.labels))
         )
-        pixels, smoothing = self._normalised(images), self.training_config.label_smoothing
+        pixels, smoothing = normalise(images, self.mean, self.std), self.training_config.label_smoothing
         if isinstance(self.model, OwnLoss):
             return self.model.loss(pixels, targets + smoothing * (1 / self.classes - targets))
         return F.cross_entropy(self(pixels).float(), targets, label_smoothing=smoothing)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        pixels = self._normalised(unit(batch.images))
+        pixels = normalise(to_unit(batch.images), self.mean, self.std)
         logits = self(pixels).float()
         self.note("val_loss", F.cross_entropy(logits, batch.labels, reduction="none"))
         self.note("val_accuracy", (logits.argmax(-1) == batch.labels).float())
         if isinstance(self.model, OwnFigures):
             for name, values in self.model.figures(pixels).items():
                 self.note(f"val_{name}", values)
-
-    def _normalised(self, images: Tensor) -> Tensor:
-        return (images - self.mean) / self.std
 
     def _draw(self, mine: int) -> Draw:
         """Random numbers of the step for the images of this process, an equal share of the whole batch."""
@@ -130,8 +128,3 @@ def make_classifier(config: RunConfig, *, steps_per_epoch: int) -> Classifier:
         training=training,
         steps=training.epochs * steps_per_epoch,
     )
-
-
-def unit(images: Tensor) -> Tensor:
-    """Pixels of uint8 as float in [0, 1]."""
-    return images.to(torch.float32) / 255

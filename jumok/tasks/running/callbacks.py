@@ -171,13 +171,13 @@ class Ledger(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         exact = torch.float32 if pl_module.device.type == "mps" else torch.float64  # MPS has no float64
-        loss = _mean_over_processes(outputs["loss"].detach().to(exact))
+        loss = _average_over_processes(outputs["loss"].detach().to(exact))
         self._loss = loss if self._loss is None else self._loss + loss
         self._steps += 1
         self._recent.append(loss)
         if loss.device.type == "cpu" or len(self._recent) == LOOK_EVERY:
             self.look(trainer)
-        self.clock.count += _module(pl_module).count(batch) * trainer.world_size
+        self.clock.count += _need_module(pl_module).count(batch) * trainer.world_size
         self.clock.busy += time.monotonic() - self._began
 
     def look(self, trainer: Trainer) -> None:
@@ -204,7 +204,7 @@ class Ledger(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.look(trainer)
         assert self._loss is not None
-        figures = _module(pl_module).figures
+        figures = _need_module(pl_module).figures
         row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -274,31 +274,31 @@ class Keeper(Checkpoint):
         if trainer.is_last_batch:  # the epoch's end takes it over, with the validation done
             return
         due = self._is_due(LEAST) if self._every is None else trainer.global_step % self._every == 0
-        signum, due = self._agreed(trainer, due)
+        signum, due = self._agree(trainer, due)
         if signum or due:
             self._save(trainer, pl_module)
         if signum:
-            raise _interrupted(signum, trainer.global_step)
+            raise _make_interrupted(signum, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         row = self._ledger.rows[-1]
-        goodness = _module(pl_module).goodness
+        goodness = _need_module(pl_module).goodness
         if self.best is None or goodness(row) > goodness(self.best):
             self.best = dict(row)
-            self._unwritten = {name: value.clone() for name, value in self._weights(pl_module).items()}
+            self._unwritten = {name: value.clone() for name, value in self._collect_weights(pl_module).items()}
         if self._patience and row["epoch"] - self.best["epoch"] >= self._patience:
             trainer.should_stop = self._stopped = True
         over = self._stopped or row["epoch"] == trainer.max_epochs
-        signum, due = self._agreed(trainer, over or self._every is not None or self._is_due(0))
+        signum, due = self._agree(trainer, over or self._every is not None or self._is_due(0))
         if signum or due:
             self._save(trainer, pl_module)
         if signum and not over:
-            raise _interrupted(signum, trainer.global_step)
+            raise _make_interrupted(signum, trainer.global_step)
 
     def _is_due(self, least: float) -> bool:
         return time.monotonic() - self._last_save >= max(SHARE * self._cost, least)
 
-    def _agreed(self, trainer: Trainer, due: bool) -> tuple[int, bool]:
+    def _agree(self, trainer: Trainer, due: bool) -> tuple[int, bool]:
         """What any process was told to do, all do after the same step."""
         if trainer.world_size == 1:
             return self._signals.received, due
@@ -306,7 +306,7 @@ class Keeper(Checkpoint):
         distributed.all_reduce(told, distributed.ReduceOp.MAX)
         return int(told[0]), bool(told[1])
 
-    def _weights(self, module: LightningModule) -> dict[str, Tensor]:
+    def _collect_weights(self, module: LightningModule) -> dict[str, Tensor]:
         """The model's weights, averaged where the run averages, under the model's own names."""
         state = self._averaging.weights() if self._averaging else module.state_dict()
         return {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
@@ -344,17 +344,17 @@ def as_csv(rows: list[Row]) -> str:
     return text.getvalue()
 
 
-def _interrupted(signum: int, step: int) -> Interrupted:
+def _make_interrupted(signum: int, step: int) -> Interrupted:
     return Interrupted(signum, f"stopped by {signal.Signals(signum).name} after step {step}; everything is saved")
 
 
-def _module(module: LightningModule) -> TrainingModule:
+def _need_module(module: LightningModule) -> TrainingModule:
     """What is trained here, as what it is."""
     assert isinstance(module, TrainingModule)
     return module
 
 
-def _mean_over_processes(value: Tensor) -> Tensor:
+def _average_over_processes(value: Tensor) -> Tensor:
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(value)
         value = value / distributed.get_world_size()

@@ -39,7 +39,7 @@ def save_state(state: Mapping[str, Any], path: Path) -> None:
         JumokError: a value that cannot be kept, or a disk that is full or not writable (the old file stays).
     """
     tensors: Tensors = {}
-    structure = _packed(state, "", tensors, {})
+    structure = _pack(state, "", tensors, {})
     write_tensors(tensors, path, {"format": FORMAT, "state": json.dumps(structure, ensure_ascii=False)})
 
 
@@ -55,9 +55,9 @@ def load_state(path: Path) -> dict[str, Any]:
             f"{path} is of format {metadata.get('format')!r}, wanted {FORMAT!r}: it is no checkpoint of this version"
         )
     try:
-        state = _unpacked(json.loads(metadata["state"]), tensors, 0)
+        state = _unpack(json.loads(metadata["state"]), tensors, 0)
     except SPOILT as error:
-        raise _spoilt(path, error) from error
+        raise _explain_damage(path, error) from error
     if not isinstance(state, dict):
         raise JumokError(f"{path} holds a {type(state).__name__}, wanted a state of named parts")
     return state
@@ -74,7 +74,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[s
         fresh.touch()
         mode = fresh.stat().st_mode  # as other files get it; the library's own are closed to everyone else
         try:
-            save_file(_unshared(plain), fresh, dict(metadata))
+            save_file(_unshare(plain), fresh, dict(metadata))
         except SafetensorError as error:  # how the library reports a full disk
             raise OSError(None, " ".join(str(error).split())) from error
         fresh.chmod(mode)
@@ -112,7 +112,7 @@ def read_tensors(path: Path, wanted: Mapping[str, torch.Size] | None = None) -> 
     except JumokError:
         raise
     except SPOILT as error:
-        raise _spoilt(path, error) from error
+        raise _explain_damage(path, error) from error
 
 
 def _check_fit(path: Path, got: Mapping[str, torch.Size], wanted: Mapping[str, torch.Size]) -> None:
@@ -131,11 +131,11 @@ def _check_fit(path: Path, got: Mapping[str, torch.Size], wanted: Mapping[str, t
         )
 
 
-def _spoilt(path: Path, error: Exception) -> JumokError:
+def _explain_damage(path: Path, error: Exception) -> JumokError:
     return JumokError(f"{path} is damaged or something else ({' '.join(str(error).split()) or type(error).__name__})")
 
 
-def _unshared(tensors: Tensors) -> Tensors:
+def _unshare(tensors: Tensors) -> Tensors:
     """Give every tensor memory of its own, as the format wants it."""
     seen: set[int] = set()
     own: Tensors = {}
@@ -151,16 +151,16 @@ def _unshared(tensors: Tensors) -> Tensors:
 # keep their type and none can be mistaken for a mark), infinity and NaN {"float": text}.
 
 
-def _packed(value: Any, name: str, tensors: Tensors, seen: dict[int, str]) -> Any:
+def _pack(value: Any, name: str, tensors: Tensors, seen: dict[int, str]) -> Any:
     """The JSON form of a value; its tensors go to `tensors`, each once, under names that say where they are."""
     if isinstance(value, Tensor):
         key = seen.setdefault(id(value), name)
         tensors[key] = value
         return {"tensor": key}
     if isinstance(value, Mapping):
-        return {"dict": [[_key(key), _packed(item, f"{name}/{key}", tensors, seen)] for key, item in value.items()]}
+        return {"dict": [[_key(key), _pack(item, f"{name}/{key}", tensors, seen)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
-        items = [_packed(item, f"{name}/{index}", tensors, seen) for index, item in enumerate(value)]
+        items = [_pack(item, f"{name}/{index}", tensors, seen) for index, item in enumerate(value)]
         return items if isinstance(value, list) else {"tuple": items}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(value)}
@@ -175,18 +175,18 @@ def _key(key: Any) -> str | int:
     return key  # type: ignore[no-any-return]
 
 
-def _unpacked(value: Any, tensors: Tensors, depth: int) -> Any:
+def _unpack(value: Any, tensors: Tensors, depth: int) -> Any:
     if depth > DEPTH_LIMIT:
         raise ValueError(f"nested deeper than {DEPTH_LIMIT}")
     if isinstance(value, list):
-        return [_unpacked(item, tensors, depth + 1) for item in value]
+        return [_unpack(item, tensors, depth + 1) for item in value]
     if not isinstance(value, dict):
         return value
     ((mark, content),) = value.items()
     if mark == "dict":
-        return {_key(key): _unpacked(item, tensors, depth + 1) for key, item in content}
+        return {_key(key): _unpack(item, tensors, depth + 1) for key, item in content}
     if mark == "tuple":
-        return tuple(_unpacked(item, tensors, depth + 1) for item in content)
+        return tuple(_unpack(item, tensors, depth + 1) for item in content)
     return tensors[content] if mark == "tensor" else {"float": float}[mark](content)
 
 

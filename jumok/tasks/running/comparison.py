@@ -30,7 +30,17 @@ from jumok.tasks.running.config import Strict, parse, read_yaml
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import CONFIG
 
-__all__ = ["BATCH", "RESULT", "Comparison", "Result", "Stopwatch", "chosen", "compared", "passes_within", "use_rate"]
+__all__ = [
+    "BATCH",
+    "RESULT",
+    "Comparison",
+    "Result",
+    "Stopwatch",
+    "choose_systems",
+    "count_epochs_within",
+    "list_compared",
+    "use_rate",
+]
 
 RESULT = "result.json"
 WARM_UP, TIMED = 3, 9
@@ -131,7 +141,7 @@ class Comparison(ABC, Generic[P]):
     def _train(self, name: str, tell: Callable[[str], None]) -> dict[str, Any]:
         """Train a system, or go on with it; gives what that took."""
         place = self.folder / name
-        prepared = self.begun(place) if (place / CONFIG).exists() else self._new(name)
+        prepared = self.begun(place) if (place / CONFIG).exists() else self._start(name)
         memory, device = PeakMemory(), torch.device(self.device)
         module = prepared.module()
         tell(f"{name}: {module.size / 1e6:.2f} million weights, {prepared.training.epochs} epochs")
@@ -145,9 +155,9 @@ class Comparison(ABC, Generic[P]):
             "memory": None if held is None else round(held, 1),
         }
 
-    def _new(self, name: str) -> P:
+    def _start(self, name: str) -> P:
         """A run of a system's own, with as many epochs as fit into the budget."""
-        epochs = passes_within(self.budget, self.of_system(name, 1))
+        epochs = count_epochs_within(self.budget, self.of_system(name, 1))
         prepared = self.of_system(name, epochs)
         prepared.write(self.folder / name)
         return prepared
@@ -156,18 +166,18 @@ class Comparison(ABC, Generic[P]):
 # -- which systems ------------------------------------------------------------------------------
 
 
-def compared(task: Task) -> list[str]:
+def list_compared(task: Task) -> list[str]:
     """The systems that stand for the mechanisms of a task, small enough to be trained beside each other."""
     return [name for name in systems.ATTENDS if name in task.systems]
 
 
-def chosen(names: str, task: Task) -> list[str]:
+def choose_systems(names: str, task: Task) -> list[str]:
     """The systems of a list such as "cnn,senet", or "all".
 
     Raises:
         JumokError: none, no such system, or one that is trained for something else.
     """
-    every = compared(task)
+    every = list_compared(task)
     found = every if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
     if not found:
         raise JumokError(
@@ -184,7 +194,7 @@ def chosen(names: str, task: Task) -> list[str]:
 # -- time ---------------------------------------------------------------------------------------
 
 
-def passes_within(budget: float, prepared: Prepared) -> int:
+def count_epochs_within(budget: float, prepared: Prepared) -> int:
     """How many epochs fit into a time; at least one. A short training is timed, with all that a real one does.
 
     Args:

@@ -86,7 +86,7 @@ class Settings(Strict):
         own = {key: value for key, value in values.items() if key not in cls.from_run}
         if "found" in values and isinstance(own.get("options"), dict):  # what its data decided, other data may not
             own["options"] = {key: value for key, value in own["options"].items() if key not in cls.from_data}
-        return parse(cls, _merged(own, flags or {}), str(path) if path else "the flags")
+        return parse(cls, _merge(own, flags or {}), str(path) if path else "the flags")
 
 
 class Recorded(Strict):
@@ -170,43 +170,43 @@ def plain_errors(model: type[BaseModel], where: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise JumokError(f"{where}: {_explained(model, error.errors(include_url=False)[0])}") from error
+        raise JumokError(f"{where}: {_explain_error(model, error.errors(include_url=False)[0])}") from error
 
 
-def _explained(model: type[BaseModel], error: ErrorDetails) -> str:
+def _explain_error(model: type[BaseModel], error: ErrorDetails) -> str:
     """One line on one error: the key, what was got, what is wanted."""
-    *outer, name = _place(model, error) or ["value"]
+    *outer, name = _find_place(model, error) or ["value"]
     path = ".".join([*outer, name])
     if error["type"] == "value_error":  # one of our own, that says it all
         return f"{path}: {error['ctx']['error']}" if error["loc"] else str(error["ctx"]["error"])
-    section = _section(model, outer)
+    section = _find_section(model, outer)
     if error["type"] == "extra_forbidden":
-        home = next((part for part, keys in _sections(model).items() if name in keys and part not in outer), None)
+        home = next((part for part, keys in _list_sections(model).items() if name in keys and part not in outer), None)
         hint = f"it belongs under {home!r}" if home else suggest(name, section.model_fields if section else ())
         return f"unknown key {path!r}: {hint}"
     if error["type"] == "missing":
         return f"{path} is missing"
     field = section.model_fields.get(name) if section else None
-    limits = limits_of(field) if field else ""
-    return f"{path} is {error['input']!r}, but {_lowered(error['msg'])}{f' ({limits})' if limits else ''}"
+    limits = format_limits(field) if field else ""
+    return f"{path} is {error['input']!r}, but {_lower_first(error['msg'])}{f' ({limits})' if limits else ''}"
 
 
-def _place(model: type[BaseModel], error: ErrorDetails) -> list[str]:
+def _find_place(model: type[BaseModel], error: ErrorDetails) -> list[str]:
     """The keys that lead to the setting, without the parts of a value that it may be made of."""
     place = [str(part) for part in error["loc"]]
-    depth = next((depth for depth in range(len(place)) if _section(model, place[: depth + 1]) is None), len(place))
+    depth = next((depth for depth in range(len(place)) if _find_section(model, place[: depth + 1]) is None), len(place))
     return place[: depth + 1]
 
 
-def limits_of(field: FieldInfo) -> str:
+def format_limits(field: FieldInfo) -> str:
     """The range of a setting, such as '>= 0, < 1'; empty where it has none."""
     found = [
         (sign, getattr(item, name)) for item in field.metadata for name, sign in BOUNDS.items() if hasattr(item, name)
     ]
-    return ", ".join(f"{sign} {_limit(value)}" for sign, value in found)
+    return ", ".join(f"{sign} {_format_limit(value)}" for sign, value in found)
 
 
-def _limit(value: float) -> str:
+def _format_limit(value: float) -> str:
     """A number as people write it: 1,000,000 or 2^63 or 0.5."""
     if isinstance(value, int):
         power = value.bit_length() - 1
@@ -214,11 +214,11 @@ def _limit(value: float) -> str:
     return f"{value:g}"
 
 
-def _lowered(text: str) -> str:
+def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _section(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
+def _find_section(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
     for part in path:
         field = model.model_fields.get(part)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
@@ -227,7 +227,7 @@ def _section(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
     return model
 
 
-def _sections(model: type[BaseModel]) -> dict[str, set[str]]:
+def _list_sections(model: type[BaseModel]) -> dict[str, set[str]]:
     """The keys of each part of a model of settings."""
     parts = {name: field.annotation for name, field in model.model_fields.items()}
     return {
@@ -237,10 +237,10 @@ def _sections(model: type[BaseModel]) -> dict[str, set[str]]:
     }
 
 
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """Nested keys of both; those of `over` win."""
     merged = dict(base)
     for key, value in over.items():
         old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged

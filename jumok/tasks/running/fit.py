@@ -80,7 +80,7 @@ def fit(
     with _quiet(), Signals() as signals, closing(KernelChoice(folder)) as kernels, by_convolution_for(frozenset()):
         keeper = Keeper(folder, ledger, averaging, signals, every=settings.checkpoint_every, patience=settings.patience)
         callbacks = [*([averaging] if averaging else []), ledger, *watchers, kernels, keeper]
-        trainer = _trainer(folder, settings, callbacks)
+        trainer = _make_trainer(folder, settings, callbacks)
         feed = Feed(train, lambda: trainer.global_step, clock)
         with _plain_errors(keeper, last):
             trainer.fit(module, feed, val, ckpt_path=str(last) if last.exists() else None)
@@ -112,7 +112,7 @@ class Feed:
             began = time.monotonic()
 
 
-def _trainer(folder: Path, settings: Training, callbacks: list[Callback]) -> Trainer:
+def _make_trainer(folder: Path, settings: Training, callbacks: list[Callback]) -> Trainer:
     world = World.found()
     accelerator, devices = accelerator_of(settings.device, world)
     return Trainer(

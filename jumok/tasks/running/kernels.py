@@ -1,4 +1,4 @@
-"""Which kernels a run is trained by: timed after its first step, and kept in its folder for all its steps."""
+"""Which kernels a run is trained by: time_forms after its first step, and kept in its folder for all its steps."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Kernels(Strict):
     linear: tuple[Map, ...] = Field(default=(), max_length=4096)
 
     @staticmethod
-    def timed(shapes: set[Shape]) -> Kernels:
+    def time_forms(shapes: set[Shape]) -> Kernels:
         """Time the forms of the maps that were called so."""
         times = choose(shapes)
         fast = chosen(times)
@@ -93,7 +93,7 @@ class KernelChoice(Callback):
         self._shapes: set[Shape] = set()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._known = _agreed(trainer, Kernels.read(self._path) if trainer.is_global_zero else None)
+        self._known = _share_choice(trainer, Kernels.read(self._path) if trainer.is_global_zero else None)
         if self._known and trainer.global_step:
             self._known.take()
             return
@@ -107,7 +107,7 @@ class KernelChoice(Callback):
             return
         self.close()
         if self._known is None:
-            self._known = _agreed(trainer, self._timed() if trainer.is_global_zero else None)
+            self._known = _share_choice(trainer, self._time_forms() if trainer.is_global_zero else None)
         assert self._known is not None
         self._known.take()
 
@@ -117,13 +117,13 @@ class KernelChoice(Callback):
         if noting_now:
             noting_now.__exit__(None, None, None)
 
-    def _timed(self) -> Kernels:
-        found = Kernels.timed(self._shapes)
+    def _time_forms(self) -> Kernels:
+        found = Kernels.time_forms(self._shapes)
         write_atomically(self._path, found.model_dump_json(indent=1) + "\n")
         return found
 
 
-def _agreed(trainer: Trainer, found: Kernels | None) -> Kernels | None:
+def _share_choice(trainer: Trainer, found: Kernels | None) -> Kernels | None:
     """What the first process found, in all of them."""
     if trainer.world_size == 1:
         return found

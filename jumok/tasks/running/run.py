@@ -87,7 +87,7 @@ def task_of(folder: Path) -> Task:
     return task_named(str(read_run_config(folder / CONFIG).get("task")))
 
 
-def with_weights(model: nn.Module, folder: Path) -> nn.Module:
+def load_weights_into(model: nn.Module, folder: Path) -> nn.Module:
     """Give a model, built as the run says, the run's weights, and put it in eval mode.
 
     Raises:

@@ -81,7 +81,7 @@ class TrainingModule(LightningModule):
         """AdamW that decays matrices only, with a learning rate that rises in a line and falls in a cosine."""
         settings = self.training_config
         fused = settings.precision == "32" and self.device.type in ("cpu", "cuda")
-        groups = parameter_groups(self.model, settings.weight_decay)
+        groups = group_parameters(self.model, settings.weight_decay)
         optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=fused)
         schedule = LambdaLR(optimizer, lambda step: rate(step, self.steps, settings.warmup))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -89,13 +89,13 @@ class TrainingModule(LightningModule):
 
 def seed_everything(*parts: int) -> None:
     """Seed the generators of torch (every device), numpy and Python."""
-    seed = mixed_seed(*parts)
+    seed = mix_seed(*parts)
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def group_parameters(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Split the parameters: weights with two or more dimensions decay; biases, norms, positions and tokens do not."""
     named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
     decayed = [value for name, value in named if value.ndim >= 2 and name.rpartition(".")[2].endswith("weight")]
@@ -118,10 +118,10 @@ def rate(step: int, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
-def mixed_seed(*parts: int | str) -> int:
+def mix_seed(*parts: int | str) -> int:
     """One 63-bit seed out of several numbers and names, well stirred.
 
-    >>> mixed_seed(0, 1) == mixed_seed(0, 1), mixed_seed(0, 1) == mixed_seed(1, 0)
+    >>> mix_seed(0, 1) == mix_seed(0, 1), mix_seed(0, 1) == mix_seed(1, 0)
     (True, False)
     """
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

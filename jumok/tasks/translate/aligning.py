@@ -67,26 +67,26 @@ def align(
         if not (pair[0].words and pair[1].words):
             raise JumokError(f"pair {number} has an empty sentence, which cannot be aligned: leave it out")
     found: dict[int, Aligned] = {}
-    for numbers in _batches([max(len(source.ids), len(target.ids)) + 1 for source, target in splits]):
+    for numbers in _batch_by_length([max(len(source.ids), len(target.ids)) + 1 for source, target in splits]):
         chosen = [splits[number] for number in numbers]
-        readings = _readings(run, chosen, heads)
+        readings = _read_batch(run, chosen, heads)
         for row, (number, (source, target)) in enumerate(zip(numbers, chosen, strict=True)):
             maps = {name: _cut(all_of_it, row, source, target) for name, all_of_it in readings}
-            found[number] = _aligned(source, target, maps, pieces)
+            found[number] = _make_aligned(source, target, maps, pieces)
     return [found[number] for number in range(len(splits))]
 
 
-def readings(run: PairRun, *, heads: bool = False) -> tuple[str, ...]:
+def list_readings(run: PairRun, *, heads: bool = False) -> tuple[str, ...]:
     """The names of the maps that `align` gives.
 
     Raises:
         JumokError: the model has no attention to its source.
     """
     word = Split([UNK], ["?"], [0], ["?"])
-    return tuple(name for plain, _ in _readings(run, [(word, word)], heads) for name in (plain, f"{plain}, {NEXT}"))
+    return tuple(name for plain, _ in _read_batch(run, [(word, word)], heads) for name in (plain, f"{plain}, {NEXT}"))
 
 
-def reading_named(name: str | None, names: Sequence[str]) -> str:
+def choose_reading(name: str | None, names: Sequence[str]) -> str:
     """The reading that is meant; None: the mean over all layers and heads, of each word's own step.
 
     The next step's row aligns better in deep models (Chen et al. 2020, arXiv 2004.14837), the step's own in small ones:
@@ -102,7 +102,7 @@ def reading_named(name: str | None, names: Sequence[str]) -> str:
     return name
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+def _batch_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Numbers of pairs of like length, so many that their maps have at most so many places, or one."""
     order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
     while order:
@@ -111,17 +111,17 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         order = order[count:]
 
 
-def _readings(run: PairRun, pairs: Sequence[tuple[Split, Split]], heads: bool) -> list[tuple[str, AttentionMap]]:
+def _read_batch(run: PairRun, pairs: Sequence[tuple[Split, Split]], heads: bool) -> list[tuple[str, AttentionMap]]:
     """Maps of a batch by name: (batch, steps, source tokens)."""
-    source = _padded([[*source.ids, EOS] for source, _ in pairs], run.device)
-    target = _padded([[SOS, *target.ids] for _, target in pairs], run.device)
+    source = _pad([[*source.ids, EOS] for source, _ in pairs], run.device)
+    target = _pad([[SOS, *target.ids] for _, target in pairs], run.device)
     with torch.no_grad(), watch(run.model) as seen:
         run.model.decode(source, target)  # type: ignore[operator]
-    layers = [seen[name] for name in _to_the_source(seen)]
-    return list(_named(layers, heads))
+    layers = [seen[name] for name in _find_cross_calls(seen)]
+    return list(_name_readings(layers, heads))
 
 
-def _to_the_source(seen: Seen) -> list[str]:
+def _find_cross_calls(seen: Seen) -> list[str]:
     """The calls in which the decoder looks at the source: those of modules called so, or the only one."""
     names = [name for name in seen.names if name.partition("@")[0].rpartition(".")[2] == "cross"]
     names = names or [name for name in seen.names if name.startswith("decoder")] or seen.names[-1:]
@@ -130,7 +130,7 @@ def _to_the_source(seen: Seen) -> list[str]:
     return names
 
 
-def _named(layers: Sequence[AttentionMap], heads: bool) -> Iterator[tuple[str, AttentionMap]]:
+def _name_readings(layers: Sequence[AttentionMap], heads: bool) -> Iterator[tuple[str, AttentionMap]]:
     means = [layer.mean("head") if "head" in layer.lead else layer for layer in layers]
     if len(layers) == 1:
         yield "attention", means[0]
@@ -152,26 +152,26 @@ def _cut(map: AttentionMap, row: int, source: Split, target: Split) -> Attention
     return AttentionMap(weights, queries, keys, (), map.scale, map.source)
 
 
-def _aligned(source: Split, target: Split, maps: Mapping[str, AttentionMap], pieces: bool) -> Aligned:
+def _make_aligned(source: Split, target: Split, maps: Mapping[str, AttentionMap], pieces: bool) -> Aligned:
     """Both readings of each map, merged to words, or of the pieces as they are; the end sign is left out."""
-    source, target = (_apart(side) if pieces else side for side in (source, target))
+    source, target = (_split_pieces(side) if pieces else side for side in (source, target))
     both: dict[str, AttentionMap] = {}
     for name, steps in maps.items():
-        both[name] = _merged(steps, source, target, [*target.owner, -1])
-        both[f"{name}, {NEXT}"] = _merged(shift(steps), source, target, target.owner)
+        both[name] = _merge(steps, source, target, [*target.owner, -1])
+        both[f"{name}, {NEXT}"] = _merge(shift(steps), source, target, target.owner)
     return Aligned(tuple(source.words), tuple(target.words), both)
 
 
-def _apart(side: Split) -> Split:
+def _split_pieces(side: Split) -> Split:
     """Each piece as a word of its own."""
     return side._replace(words=side.pieces, owner=list(range(len(side.pieces))))
 
 
-def _merged(steps: AttentionMap, source: Split, target: Split, owner: Sequence[int]) -> AttentionMap:
+def _merge(steps: AttentionMap, source: Split, target: Split, owner: Sequence[int]) -> AttentionMap:
     return merge_words(steps, queries=owner, keys=[*source.owner, -1], query_words=target.words, key_words=source.words)
 
 
-def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+def _pad(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """Ids of different lengths as one tensor."""
     longest = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows], device=device)

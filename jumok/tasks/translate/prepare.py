@@ -61,7 +61,7 @@ class PreparedPairs(Prepared):
 
     def reached(self, best: Row) -> str:
         return (
-            f"validation chrF {best['val_chrf']:.1f}, {best['val_exact']:.1%} of the translations exactly as wanted, "
+            f"validation chrF {best['val_chrf']:.1f}, exact match {best['val_exact']:.1%}, "
             f"{best['val_accuracy']:.1%} of the next tokens right"
         )
 
@@ -78,7 +78,7 @@ class PreparedPairs(Prepared):
         return {
             "pairs": f"{' and '.join(self.config.data.pairs)}: {counts}",
             "validation chrF, mean over sentences": f"{best['val_chrf']:.2f}, greedy",
-            "validation, exactly as wanted": f"{best['val_exact']:.1%}",
+            "validation, exact match": f"{best['val_exact']:.1%}",
             "validation loss per token": f"{best['val_loss']:.4f}",
             "batch": f"about {training.batch_tokens:,} tokens; {found.padding:.1%} of what is computed is padding",
         }
@@ -97,13 +97,13 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     parts = find(settings.data, settings.training.seed)
     if progress:
         progress(0, sum(len(pairs) for pairs in parts.values()))  # vocabularies come first, and take longest
-    (source, target), reports = _vocabularies(settings.data, parts["train"])
+    (source, target), reports = _build_vocabularies(settings.data, parts["train"])
     options = system_options(settings, len(source), len(target))
     encoded, parts = encode(settings.data, parts, source, target, progress)
     train, val = batches(settings, encoded)
     found = Found(
-        source=_side(reports[0], source),
-        target=_side(reports[-1], target),
+        source=_encode_side(reports[0], source),
+        target=_encode_side(reports[-1], target),
         counts={part: len(pairs) for part, pairs in parts.items()},
         skipped={
             "empty": sum(pairs.empty for pairs in parts.values()),
@@ -120,7 +120,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         training=settings.training,
         found=found,
     )
-    remarks = tuple(_remarks(parts, reports, found))
+    remarks = tuple(_make_remarks(parts, reports, found))
     return PreparedPairs(train, val, remarks, config, source, target)
 
 
@@ -159,11 +159,11 @@ def find(data: PairData, seed: int) -> dict[str, PairSet]:
         lowercase=data.lowercase,
         reverse=data.backwards,
         seed=seed,
-        shares=_shares(data),
+        shares=_choose_shares(data),
     )
 
 
-def _shares(data: PairData) -> tuple[float, float, float] | None:
+def _choose_shares(data: PairData) -> tuple[float, float, float] | None:
     """Of train, val and test; None: the usual ones."""
     if data.val_fraction is None and data.test_fraction is None:
         return None
@@ -262,7 +262,7 @@ def _check_system(settings: Settings) -> None:
         )
 
 
-def _vocabularies(data: PairData, train: PairSet) -> tuple[tuple[Vocabulary, Vocabulary], list[BuildReport]]:
+def _build_vocabularies(data: PairData, train: PairSet) -> tuple[tuple[Vocabulary, Vocabulary], list[BuildReport]]:
     """Build the vocabularies from the training pairs."""
     sides = (train.sources, train.targets)
     corpora = ((*sides[0], *sides[1]),) if data.shared else sides
@@ -273,7 +273,7 @@ def _vocabularies(data: PairData, train: PairSet) -> tuple[tuple[Vocabulary, Voc
     return (built[0][0], built[-1][0]), [report for _, report in built]
 
 
-def _side(report: BuildReport, vocabulary: Vocabulary) -> Side:
+def _encode_side(report: BuildReport, vocabulary: Vocabulary) -> Side:
     return Side(
         vocabulary=report.size,
         round_trip=round(report.round_trip, 6),
@@ -282,11 +282,11 @@ def _side(report: BuildReport, vocabulary: Vocabulary) -> Side:
     )
 
 
-def _remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], found: Found) -> list[str]:
+def _make_remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], found: Found) -> list[str]:
     """What a person should know of the data."""
     names = ("source", "target") if len(reports) > 1 else ("both languages",)
     lines = [note for pairs in parts.values() for note in pairs.notes]
-    lines += [f"{count:,} pairs skipped: {why}" for why, count in _skipped(found).items() if count]
+    lines += [f"{count:,} pairs skipped: {why}" for why, count in _count_skipped(found).items() if count]
     for name, report in zip(names, reports, strict=True):
         lines += report.notes
         lines.append(
@@ -296,5 +296,5 @@ def _remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], found: Fo
     return [*lines, f"padding: {found.padding:.1%} of what is computed"]
 
 
-def _skipped(found: Found) -> dict[str, int]:
+def _count_skipped(found: Found) -> dict[str, int]:
     return {"one side is empty": found.skipped["empty"], "too many tokens (--longest)": found.skipped["long"]}

@@ -52,7 +52,7 @@ class Translator(TrainingModule):
 
     def loss(self, batch: PairBatch) -> Tensor:
         """The smoothed cross-entropy per target token."""
-        logits, wanted = self._predict(batch, self._own(batch.target[:, 1:]))
+        logits, wanted = self._predict(batch, self._draw_own_words(batch.target[:, 1:]))
         total = F.cross_entropy(
             logits.float(), wanted, label_smoothing=self.training_config.label_smoothing, reduction="sum"
         )
@@ -63,11 +63,11 @@ class Translator(TrainingModule):
         logits, wanted = self._predict(batch, None)
         self.note("val_loss", F.cross_entropy(logits.float(), wanted, reduction="none"))
         self.note("val_accuracy", (logits.argmax(-1) == wanted).float())
-        chosen = self._chosen(batch.indices)
+        chosen = self._select_translated(batch.indices)
         if bool(chosen.any()):
             self._translate(batch.source[chosen], batch.target[chosen])
 
-    def _chosen(self, indices: Tensor) -> Tensor:
+    def _select_translated(self, indices: Tensor) -> Tensor:
         """Which sentences are translated: at even distances, for batches go by length and the first are the longest."""
         return indices * self.training_config.validate_with % self._sentences < self.training_config.validate_with
 
@@ -89,7 +89,7 @@ class Translator(TrainingModule):
         logits: Tensor = self.model.readout(hidden[real])  # type: ignore[operator]
         return logits, wanted[real]
 
-    def _own(self, wanted: Tensor) -> Tensor | None:
+    def _draw_own_words(self, wanted: Tensor) -> Tensor | None:
         """Where the model is fed its own words: in some sentences everywhere, and in the others ever more often."""
         settings = self.training_config
         if settings.teacher_forcing == 1 and settings.sampling == 0:

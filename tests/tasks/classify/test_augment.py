@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from jumok.tasks.classify.augment import LIGHT, SHIFT, TURN, ZOOM, Augmentation, Draw, mixed
-from jumok.tasks.running.training_module import mixed_seed
+from jumok.tasks.running.training_module import mix_seed
 
 CPU = torch.device("cpu")
 
@@ -138,10 +138,10 @@ def test_shares_have_the_betas_mean_and_variance(alpha):
 
 
 def test_seeds_differ_by_every_part_and_fit_torch_and_numpy():
-    seeds = {mixed_seed(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, "1"), (0, 1, "augment")]}
+    seeds = {mix_seed(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, "1"), (0, 1, "augment")]}
     assert len(seeds) == 7
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert not math.isclose(mixed_seed(0), mixed_seed(1))
+    assert not math.isclose(mix_seed(0), mix_seed(1))
 
 
 def test_all_flips_give_the_eight_symmetries_of_a_square():

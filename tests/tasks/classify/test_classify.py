@@ -9,7 +9,7 @@ from torch import nn
 from jumok import systems
 from jumok.intervals import wilson
 from jumok.tasks.classify.evaluation import Evaluation, evaluate
-from jumok.tasks.running.training_module import parameter_groups, rate, seed_everything
+from jumok.tasks.running.training_module import group_parameters, rate, seed_everything
 
 
 def test_the_learning_rate_rises_then_falls_and_never_is_negative():
@@ -29,13 +29,13 @@ def test_only_matrices_decay():
     config = systems.configure("vit-nano", classes=3, registers=2, stem="convolutions")
     model = systems.build("vit-nano", config)
     names = {id(value): name for name, value in model.named_parameters()}
-    decayed, kept = ([names[id(value)] for value in group["params"]] for group in parameter_groups(model, 0.05))
+    decayed, kept = ([names[id(value)] for value in group["params"]] for group in group_parameters(model, 0.05))
     assert sorted(decayed + kept) == sorted(names.values())
     assert all(dict(model.named_parameters())[name].ndim >= 2 for name in decayed)
     assert {"cls_token", "register_tokens", "position", "head.bias"} <= set(kept)
     assert "head.weight" in decayed
     assert not any("norm" in name for name in decayed)
-    assert [group["weight_decay"] for group in parameter_groups(model, 0.05)] == [0.05, 0.0]
+    assert [group["weight_decay"] for group in group_parameters(model, 0.05)] == [0.05, 0.0]
 
 
 def test_every_generator_is_seeded():

@@ -7,7 +7,7 @@ from jumok.attention.word_alignment import links, shift
 from jumok.errors import JumokError
 from jumok.special_tokens import EOS, SOS
 from jumok.tasks.translate import aligning
-from jumok.tasks.translate.aligning import align, reading_named, readings
+from jumok.tasks.translate.aligning import align, choose_reading, list_readings
 from jumok.watching.seen import watch
 
 
@@ -110,12 +110,12 @@ def test_a_transformer_has_layers_a_mean_and_heads(attentive, pairs):
     torch.testing.assert_close(maps["layer 2, next step"], heads)
     for each in aligned.maps.values():
         rows_hold(each)
-    assert readings(attentive, heads=True) == tuple(aligned.maps)
-    assert readings(attentive) == tuple(align(attentive, pairs[0][:1], pairs[1][:1])[0].maps)
+    assert list_readings(attentive, heads=True) == tuple(aligned.maps)
+    assert list_readings(attentive) == tuple(align(attentive, pairs[0][:1], pairs[1][:1])[0].maps)
 
 
 def test_heads_of_a_recurrent_decoder(cut):
-    assert readings(cut, heads=True)[::2] == ("attention", "head 1", "head 2")
+    assert list_readings(cut, heads=True)[::2] == ("attention", "head 1", "head 2")
     (aligned,) = align(cut, ["Der Hund"], ["HUND"], heads=True)
     heads = (aligned.maps["head 1"].weights + aligned.maps["head 2"].weights) / 2
     torch.testing.assert_close(aligned.maps["attention"].weights, heads)
@@ -129,16 +129,16 @@ def test_what_the_vocabulary_does_not_know_is_aligned_under_its_own_name(cut, ru
 
 
 def test_the_reading_that_is_meant(run, attentive):
-    assert reading_named(None, readings(run)) == "attention"
-    assert reading_named(None, readings(attentive)) == "mean"
-    assert reading_named("layer 2", readings(attentive)) == "layer 2"
+    assert choose_reading(None, list_readings(run)) == "attention"
+    assert choose_reading(None, list_readings(attentive)) == "mean"
+    assert choose_reading("layer 2", list_readings(attentive)) == "layer 2"
     with pytest.raises(JumokError, match="no reading 'layer 3': did you mean 'layer 2'"):
-        reading_named("layer 3", readings(attentive))
+        choose_reading("layer 3", list_readings(attentive))
 
 
 def test_without_attention_there_is_nothing_to_align_by(tmp_path, reversals):
     run = untrained(tmp_path / "run", settings_of(reversals, options={"score": "none"}))
-    for call in (lambda: align(run, ["a"], ["b"]), lambda: readings(run)):
+    for call in (lambda: align(run, ["a"], ["b"]), lambda: list_readings(run)):
         with pytest.raises(JumokError, match=r"no attention to its source \(score none\)"):
             call()
 
