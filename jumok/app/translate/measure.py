@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from jumok.data.pairs.pair_set import PairSet
-    from jumok.measures.alignment import AlignmentReport
+    from jumok.measures.alignment_error import AlignmentReport
     from jumok.tasks.translate.aligning import Aligned
     from jumok.tasks.translate.run import PairRun
 
@@ -70,7 +70,7 @@ def _measured(
     from jumok.attention.word_alignment import links
     from jumok.data.pairs.alignment_files import read_links
     from jumok.data.pairs.pair_set import read_pairs
-    from jumok.measures.alignment import AlignmentMeter
+    from jumok.measures.alignment_error import AlignmentMeter
     from jumok.tasks.translate.aligning import reading_named, readings
     from jumok.tasks.translate.run import PairRun
 
