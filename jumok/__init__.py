@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from jumok.errors import JumokError
     from jumok.measures.agreement import Agreement
-    from jumok.measures.alignment import AlignmentMeter
+    from jumok.measures.alignment_error import AlignmentMeter
     from jumok.measures.localisation import LocalisationMeter
     from jumok.mechanisms.saliency import saliency
     from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
@@ -66,7 +66,7 @@ _HOMES = {
     "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Sampled Scale Steps Tokens",
     "jumok.errors": "JumokError",
     "jumok.measures.agreement": "Agreement",
-    "jumok.measures.alignment": "AlignmentMeter",
+    "jumok.measures.alignment_error": "AlignmentMeter",
     "jumok.measures.localisation": "LocalisationMeter",
     "jumok.mechanisms.saliency": "saliency",
     "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jumok.attention.word_alignment import merge_words
-from jumok.measures.alignment import anti_diagonal_weight
+from jumok.measures.alignment_error import anti_diagonal_weight
 from jumok.special_tokens import EOS, SOS
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.tasks.running.training_module import mix_seed, rate, seed_everything

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import jumok
+from jumok.systems import SYSTEMS
 
 PACKAGE = Path(jumok.__file__).parent
 
@@ -31,6 +32,7 @@ MAY_IMPORT = {
     "__main__": {"app"},
 }
 COMMON = {"errors", "files"}
+BY_NAME = {"tasks"}  # its `__init__` names the types of what it loads by name
 HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
 
 
@@ -88,6 +90,41 @@ def test_a_wrong_import_is_found(tmp_path):
         "import jumok.app.cli\nfrom jumok import systems, JumokError\ndef f():\n    from jumok.tasks import run\n"
     )
     assert set(imported_parts(file)) == {"app", "systems", "tasks"}
+
+
+def imported_files(path):
+    """The files of the package that a file imports, wherever in it; `import jumok` itself counts as none."""
+    for name in imported(path):
+        top, *rest = name.split(".")
+        while top == "jumok" and rest:
+            target = PACKAGE.joinpath(*rest)
+            if (found := target.with_suffix(".py")).is_file() or (found := target / "__init__.py").is_file():
+                yield found
+                break
+            rest.pop()
+
+
+def test_no_file_imports_itself_in_a_circle():
+    left = {path: set(imported_files(path)) for path in files() if part_of(path) not in BY_NAME}
+    done = {PACKAGE / "__init__.py"} | {path for path in files() if part_of(path) in BY_NAME}
+    while left:
+        free = {path for path, needs in left.items() if needs <= done}
+        assert free, f"these import each other in a circle: {sorted(str(path.relative_to(PACKAGE)) for path in left)}"
+        done |= free
+        left = {path: needs for path, needs in left.items() if path not in free}
+
+
+def test_no_system_imports_another():
+    models = {system.model.__module__ for system in SYSTEMS.values()}
+    systems = {PACKAGE.parent.joinpath(*module.split(".")).with_suffix(".py") for module in models}
+    folder = PACKAGE / "systems"
+    wrong = {
+        path.name: sorted(other.name for other in others)
+        for path in folder.glob("*.py")
+        if path.name != "__init__.py" and (others := systems & set(imported_files(path)) - {path})
+    }
+    assert len(systems) >= 9
+    assert not wrong, f"systems share what stands in parts.py, and these import another system: {wrong}"
 
 
 def test_torchvision_is_no_dependency():

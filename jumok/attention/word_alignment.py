@@ -40,7 +40,7 @@ class Gold(Protocol):
 
 
 def merge_words(
-    map: AttentionMap,  # noqa: A002
+    attention: AttentionMap,
     *,
     queries: Owners,
     keys: Owners,
@@ -55,7 +55,7 @@ def merge_words(
     gets weight 0, as nothing can look at it.
 
     Args:
-        map: (*lead, target pieces, source pieces); weights, not scores.
+        attention: (*lead, target pieces, source pieces); weights, not scores.
         queries, keys: the word of each target piece, and of each source piece.
         query_words, key_words: the words.
         renormalise: False keeps raw values; True makes each row sum to 1.
@@ -70,17 +70,19 @@ def merge_words(
     >>> merge_words(pieces, queries=[0], keys=[0, 0, None], query_words=["Hund"], key_words=["dog"]).weights
     tensor([[0.8000]])
     """
-    if map.scale is Scale.SCORE:
+    if attention.scale is Scale.SCORE:
         raise JumokError("scores cannot be merged: take the softmax over the pieces first, then merge its weights")
-    averaged = _members(queries, len(map.queries), query_words, "target", map.weights)
+    averaged = _members(queries, len(attention.queries), query_words, "target", attention.weights)
     if empty := [word for word, pieces in zip(query_words, averaged.sum(0).tolist(), strict=True) if not pieces]:
         raise JumokError(f"the target word {empty[0]!r} has no piece, and so no row: leave it out of the words")
-    summed = _members(keys, len(map.keys), key_words, "source", map.weights)
-    weights = (averaged / averaged.sum(0)).T @ (map.weights @ summed)
+    summed = _members(keys, len(attention.keys), key_words, "source", attention.weights)
+    weights = (averaged / averaged.sum(0)).T @ (attention.weights @ summed)
     if renormalise:
         weights = _normalised(weights)
-    scale = _merged_scale(map.scale, whole=renormalise or bool(summed.sum(1).all()))
-    return AttentionMap(weights, Tokens(tuple(query_words)), Tokens(tuple(key_words)), map.lead, scale, map.source)
+    scale = _merged_scale(attention.scale, whole=renormalise or bool(summed.sum(1).all()))
+    return AttentionMap(
+        weights, Tokens(tuple(query_words)), Tokens(tuple(key_words)), attention.lead, scale, attention.source
+    )
 
 
 def _members(owners: Owners, pieces: int, words: Sequence[str], side: str, like: Tensor) -> Tensor:
@@ -115,7 +117,7 @@ def _merged_scale(scale: Scale, *, whole: bool) -> Scale:
     return Scale.DISTRIBUTION if whole else Scale.GATE
 
 
-def shift(map: AttentionMap) -> AttentionMap:  # noqa: A002
+def shift(attention: AttentionMap) -> AttentionMap:
     """Read each target token off the next step's row: the step at which the token was fed, not the one that made it.
 
     In a Transformer the step that is fed a token has that token's own query, and aligns better than the step before,
@@ -123,8 +125,8 @@ def shift(map: AttentionMap) -> AttentionMap:  # noqa: A002
     context made the token.
 
     Args:
-        map: (*lead, steps, keys), the rows named by what each step produces, the end sign's step last. Where decoding
-            was cut before the end sign, the last token was never fed and has no row in this reading.
+        attention: (*lead, steps, keys), the rows named by what each step produces, the end sign's step last. Where
+            decoding was cut before the end sign, the last token was never fed and has no row in this reading.
     Returns:
         (*lead, steps - 1, keys): one row for each token but the last, which is the end sign.
     Raises:
@@ -136,22 +138,25 @@ def shift(map: AttentionMap) -> AttentionMap:  # noqa: A002
     >>> [shift(steps).row(word).top(1)[0][0] for word in ("le", "chat")]
     ['the', 'cat']
     """
-    steps = len(map.queries)
+    steps = len(attention.queries)
     if steps < 2:
         raise JumokError("the next step's row needs a map of at least 2 steps, got 1: keep the step of the end sign")
-    source = f"{map.source}, next step" if map.source else "next step"
+    source = f"{attention.source}, next step" if attention.source else "next step"
     return dataclasses.replace(
-        map, weights=map.weights[..., 1:, :], queries=Tokens(tuple(map.queries.labels()[:-1])), source=source
+        attention,
+        weights=attention.weights[..., 1:, :],
+        queries=Tokens(tuple(attention.queries.labels()[:-1])),
+        source=source,
     )
 
 
-def links(map: AttentionMap, *, threshold: float = 0.0) -> Links:  # noqa: A002
+def links(attention: AttentionMap, *, threshold: float = 0.0) -> Links:
     """Link each target word to the source word with its largest weight; the first one where several have it.
 
     A word whose weights are all 0 looks nowhere, and gets no link.
 
     Args:
-        map: (target words, source words), no leading axes; weights, not scores.
+        attention: (target words, source words), no leading axes; weights, not scores.
         threshold: the least weight that makes a link.
     Raises:
         JumokError: leading axes, scores, or a threshold below 0.
@@ -159,13 +164,15 @@ def links(map: AttentionMap, *, threshold: float = 0.0) -> Links:  # noqa: A002
     >>> sorted(links(AttentionMap(torch.tensor([[0.1, 0.9], [0.5, 0.5]]), Tokens(("a", "b")), Tokens(("c", "d")))))
     [(0, 1), (1, 0)]
     """
-    if map.lead:
-        raise JumokError(f"links are of one (target, source) map, and this one also has {map.lead}: choose with .at")
-    if map.scale is Scale.SCORE:
+    if attention.lead:
+        raise JumokError(
+            f"links are of one (target, source) map, and this one also has {attention.lead}: choose with .at"
+        )
+    if attention.scale is Scale.SCORE:
         raise JumokError("links need weights, got scores: take their softmax first")
     if not threshold >= 0:
         raise JumokError(f"a threshold is a weight of 0 or more, got {threshold}")
-    weights = map.weights.numpy(force=True)
+    weights = attention.weights.numpy(force=True)
     best = weights.argmax(-1).tolist()  # numpy's gives the first of equals, by its documentation
     return frozenset(
         (source, target)

@@ -12,7 +12,7 @@ from torch import Tensor
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap
 from jumok.measures.baselines import centre_heat, edge_heat
-from jumok.measures.report import BASELINES, Difference, Localisation, Report
+from jumok.measures.report import BASELINES, MethodScores, Report, ScoreDifference
 from jumok.measures.scores import (
     DRAWS,
     BlankError,
@@ -228,16 +228,16 @@ def _group_means(scores: NDArray[np.float64], groups: Sequence[str]) -> NDArray[
     return means
 
 
-def _localisation(bootstrap: Bootstrap, row: int, name: str) -> Localisation:
+def _localisation(bootstrap: Bootstrap, row: int, name: str) -> MethodScores:
     columns = enumerate(Scores._fields, row * len(Scores._fields))
-    return Localisation(name, {title: bootstrap.mean(column) for column, title in columns}, bootstrap.samples)
+    return MethodScores(name, {title: bootstrap.mean(column) for column, title in columns}, bootstrap.samples)
 
 
-def _difference(bootstrap: Bootstrap, names: Sequence[str], method: str, baseline: str) -> Difference:
+def _difference(bootstrap: Bootstrap, names: Sequence[str], method: str, baseline: str) -> ScoreDifference:
     step = len(Scores._fields)
     ours, theirs = names.index(method) * step, names.index(baseline) * step
     gains = {title: bootstrap.difference(ours + i, theirs + i) for i, title in enumerate(Scores._fields)}
-    return Difference(method, baseline, gains)
+    return ScoreDifference(method, baseline, gains)
 
 
 def _size(image: Tensor) -> str:

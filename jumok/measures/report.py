@@ -22,21 +22,49 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Localisation:
-    """How well the maps of one method mark the right places: each score of `TITLES`, mean over images."""
+class MethodScores:
+    """The scores of one method.
+
+    Args:
+        method: its name.
+        scores: by name, as the report's `TITLES` lists them.
+        count: what the scores rest on: how many images were scored, or how many links the method drew.
+    """
 
     method: str
     scores: Mapping[str, Interval]
-    images: int
+    count: int
 
 
 @dataclass(frozen=True)
-class Difference:
-    """By how much one method's scores exceed a baseline's, image by image. An interval above 0: it is really better."""
+class ScoreDifference:
+    """One method's scores less a baseline's, on the same data.
+
+    The method is significantly better where an interval lies above 0; for AER, below 0.
+    """
 
     method: str
     baseline: str
     scores: Mapping[str, Interval]
+
+    @property
+    def name(self) -> str:
+        """What is subtracted from what."""
+        return f"{self.method} - {self.baseline}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"method": self.method, "baseline": self.baseline, "scores": scores_to_dict(self.scores)}
+
+
+def show_interval(interval: Interval, sign: str = "") -> str:
+    """A score and its interval, with "+" as the sign also where they are above 0."""
+    return f"{interval.value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
+
+
+def scores_to_dict(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
+    """Plain values for JSON."""
+    return {name: interval.to_dict() for name, interval in scores.items()}
 
 
 @dataclass(frozen=True)
@@ -56,9 +84,9 @@ class Report:
         noun: what was scored, for `summary`.
     """
 
-    methods: tuple[Localisation, ...]
-    baselines: tuple[Localisation, ...]
-    differences: tuple[Difference, ...]
+    methods: tuple[MethodScores, ...]
+    baselines: tuple[MethodScores, ...]
+    differences: tuple[ScoreDifference, ...]
     area: float
     chance: Mapping[str, float]
     images: int
@@ -77,15 +105,14 @@ class Report:
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method, then for each baseline: its name and scores with their intervals."""
         return [
-            (result.method, *(_text(result.scores[name]) for name in TITLES))
+            (result.method, *(show_interval(result.scores[name]) for name in TITLES))
             for result in (*self.methods, *self.baselines)
         ]
 
     def difference_rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method and baseline, under the same header: by how much the method scores more."""
         return [
-            (f"{gain.method} - {gain.baseline}", *(_text(gain.scores[name], sign="+") for name in TITLES))
-            for gain in self.differences
+            (gain.name, *(show_interval(gain.scores[name], sign="+") for name in TITLES)) for gain in self.differences
         ]
 
     def summary(self) -> str:
@@ -115,18 +142,7 @@ class Report:
             "chance": dict(self.chance),
             "tolerance": self.tolerance,
             "bootstrap": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
-            "methods": {result.method: _plain(result.scores) for result in self.methods},
-            "baselines": {result.method: _plain(result.scores) for result in self.baselines},
-            "differences": [
-                {"method": gain.method, "baseline": gain.baseline, "scores": _plain(gain.scores)}
-                for gain in self.differences
-            ],
+            "methods": {result.method: scores_to_dict(result.scores) for result in self.methods},
+            "baselines": {result.method: scores_to_dict(result.scores) for result in self.baselines},
+            "differences": [gain.to_dict() for gain in self.differences],
         }
-
-
-def _text(interval: Interval, sign: str = "") -> str:
-    return f"{interval.value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
-
-
-def _plain(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
-    return {name: interval.to_dict() for name, interval in scores.items()}

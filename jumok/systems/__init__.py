@@ -11,9 +11,8 @@ from torch import nn
 from jumok.errors import JumokError, suggest
 from jumok.systems.cnn import CNN, CNNConfig
 from jumok.systems.mlp import MLP, MLPConfig
-from jumok.systems.non_local_net import NonLocalConfig, NonLocalNet
 from jumok.systems.ram import RAM, RAMConfig
-from jumok.systems.resnet import NAMED, ResNet, ResNetConfig
+from jumok.systems.resnet import NAMED, NonLocalConfig, NonLocalNet, ResNet, ResNetConfig
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.systems.stn import STN, STNConfig
 from jumok.systems.transformer import Transformer, TransformerConfig

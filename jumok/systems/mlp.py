@@ -14,13 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
-from jumok.systems.resnet import check_pixels
+from jumok.systems.parts import Side, as_pair, check_pixels
 
 __all__ = ["MLP", "MLPConfig"]
 
 MOST_INPUTS = 1 << 12  # pixels that are looked at; a larger image is averaged down to no more than these
 
-Side = Annotated[int, Field(ge=1, le=8192)]
 Hidden = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -50,7 +49,7 @@ class MLPConfig(BaseModel):
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the image."""
-        return (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+        return as_pair(self.image_size)
 
     @property
     def grid(self) -> tuple[int, int]:

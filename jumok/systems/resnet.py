@@ -1,4 +1,4 @@
-"""A residual network that classifies images, plain or with a gate in each block: SENet, CBAM, ECA.
+"""A residual network that classifies images: plain, with a gate in each block, or with non-local blocks.
 
 Pixels -> stem -> stages of residual blocks, each stage at half the size and twice the channels -> mean -> logits.
 
@@ -6,6 +6,10 @@ Source: He et al. 2016, arXiv 1512.03385, 4.1 for large images and 4.2 for small
 block's branch, before it is added (Hu et al. 2018, arXiv 1709.01507, figure 3). Differs: shortcuts that change the size
 are 1 x 1 convolutions everywhere; the last norm of each branch starts at 0, so that a block begins as the identity
 (Goyal et al. 2017, arXiv 1706.02677, 5.1); large images start at half the usual width.
+
+SENet, CBAM and ECA are this network with a gate. In `NonLocalNet` each place can gather from all others: a non-local
+block stands right before the last residual block of a stage, in the middle stages (Wang et al. 2018, arXiv 1711.07971,
+4.1: res3 and res4 of the paper, whose network also has its form and its sub-sampling).
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
@@ -21,9 +24,21 @@ from torch import Tensor, nn
 from jumok.errors import JumokError
 from jumok.mechanisms.cbam import CBAM
 from jumok.mechanisms.efficient_channel import EfficientChannel
+from jumok.mechanisms.non_local import Form, NonLocal
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
+from jumok.systems.parts import Side, as_pair, channels_last, check_pixels, convolution
 
-__all__ = ["NAMED", "ResNet", "ResNetConfig", "Residual", "Stage", "residual_stage"]
+__all__ = [
+    "NAMED",
+    "NonLocalConfig",
+    "NonLocalNet",
+    "ResNet",
+    "ResNetConfig",
+    "Residual",
+    "Stage",
+    "non_local_stage",
+    "residual_stage",
+]
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
     "resnet": {"gate": "none"},
@@ -31,9 +46,11 @@ NAMED: Mapping[str, Mapping[str, Any]] = {
     "cbam": {"gate": "cbam"},
     "eca": {"gate": "eca"},
 }
-HALVED, LARGE = 48, 160  # pixels of the shorter side from which the stem halves the image, or quarters it
+HALVED_FROM, QUARTERED_FROM = 48, 160
+"""Pixels of the shorter side from which on the stem halves the image, or quarters it."""
+NON_LOCAL_STAGES = (1, 2)
+"""The stages that have a non-local block where none are named."""
 
-Side = Annotated[int, Field(ge=1, le=8192)]
 Blocks = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -74,8 +91,8 @@ class ResNetConfig(BaseModel):
     @property
     def chosen_stem(self) -> str:
         """The stem as given, or by the size of the image."""
-        side = self.image_size if isinstance(self.image_size, int) else min(self.image_size)
-        return self.stem or ("7x7/4" if side >= LARGE else "3x3/2" if side >= HALVED else "3x3")
+        side = min(as_pair(self.image_size))
+        return self.stem or ("7x7/4" if side >= QUARTERED_FROM else "3x3/2" if side >= HALVED_FROM else "3x3")
 
     @property
     def stages(self) -> list[Stage]:
@@ -150,24 +167,13 @@ class Pointwise(nn.Conv2d):
 
     def __init__(self, channels_in: int, channels: int, stride: int) -> None:
         super().__init__(channels_in, channels, 1, stride, bias=False)
-        start(self)
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Conv2d names it so)
         rows, columns = self.stride
         if self.in_channels < self.BLOCK and rows * columns > 1:
             return F.conv2d(input[:, :, ::rows, ::columns], self.weight)
         return super().forward(input)
-
-
-def convolution(channels_in: int, channels: int, size: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the size but for its stride; the norm after it has the bias."""
-    return start(nn.Conv2d(channels_in, channels, size, stride, padding=size // 2, bias=False))
-
-
-def start(layer: nn.Conv2d) -> nn.Conv2d:
-    """Fresh weights that keep the spread of what passes."""
-    nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-    return layer
 
 
 def residual_stage(config: ResNetConfig, stage: Stage) -> nn.Sequential:
@@ -198,6 +204,7 @@ class ResNet(nn.Module):
         config: its sizes and its gate.
         make_stage: builds each stage; other systems give one of their own.
 
+    >>> import torch
     >>> model = ResNet(ResNetConfig(classes=4, image_size=32, gate="se", blocks=(1, 1), width=8))
     >>> model(torch.zeros(5, 3, 32, 48)).shape
     torch.Size([5, 4])
@@ -225,23 +232,9 @@ class ResNet(nn.Module):
             JumokError: pixels of another kind, number of axes or channels.
         """
         check_pixels(pixels)
-        if pixels.device.type == "cpu":  # where convolutions take a third less time so, and give the same format on
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-        features = self.stages(self.stem(pixels))
+        features = self.stages(self.stem(channels_last(pixels)))
         logits: Tensor = self.head(self.dropout(features.mean((2, 3))))
         return logits
-
-
-def check_pixels(pixels: Tensor) -> None:
-    """Refuse what is no batch of normalised images.
-
-    Raises:
-        JumokError: pixels of another kind, number of axes or channels.
-    """
-    if pixels.dim() != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
-        raise JumokError(f"pixels have shape {tuple(pixels.shape)}, wanted (batch, 3, height, width)")
-    if not pixels.is_floating_point():
-        raise JumokError(f"pixels are {pixels.dtype}, wanted float, normalised as in training")
 
 
 def small_stem(channels: int, stride: int) -> nn.Sequential:
@@ -260,3 +253,59 @@ STEMS: Mapping[str, Callable[[int], nn.Module]] = {
     "3x3/2": lambda channels: small_stem(channels, 2),
     "7x7/4": large_stem,
 }
+
+
+# -- with non-local blocks ----------------------------------------------------------------------------
+
+
+class NonLocalConfig(ResNetConfig):
+    """Everything needed to build a `NonLocalNet`.
+
+    Args:
+        form: of a(x_i, x_j): embedded-gaussian, gaussian, dot-product or concatenation.
+        non_local: numbers of the stages that have a non-local block, from 0. None: the second and the third, as far as
+            there are so many.
+        sub_sample: let each place gather from a quarter of the places, the largest of each 2 x 2.
+    """
+
+    form: Form = "embedded-gaussian"
+    non_local: tuple[int, ...] | None = Field(default=None, min_length=1, max_length=8)
+    sub_sample: bool = True
+
+    @model_validator(mode="after")
+    def _has_the_stages(self) -> NonLocalConfig:
+        stages = len(self.stages)
+        for number in self.non_local or ():
+            if not 0 <= number < stages:
+                raise JumokError(f"non_local names stage {number}, and there are stages 0 to {stages - 1}")
+        if len(set(self.non_local or ())) < len(self.non_local or ()):
+            raise JumokError(f"non_local names a stage twice: {list(self.non_local or ())}")
+        return self
+
+    @property
+    def chosen_stages(self) -> tuple[int, ...]:
+        """The stages with a non-local block, as given or by how many there are."""
+        last = len(self.stages) - 1
+        return self.non_local or tuple(sorted({min(number, last) for number in NON_LOCAL_STAGES}))
+
+
+class NonLocalNet(ResNet):
+    """A residual network with non-local blocks that classifies images.
+
+    >>> import torch
+    >>> model = NonLocalNet(NonLocalConfig(classes=4, image_size=32, blocks=(1, 2), width=8))
+    >>> model(torch.zeros(5, 3, 32, 48)).shape
+    torch.Size([5, 4])
+    """
+
+    def __init__(self, config: NonLocalConfig) -> None:
+        super().__init__(config, non_local_stage)
+
+
+def non_local_stage(config: ResNetConfig, stage: Stage) -> nn.Sequential:
+    """The residual blocks of a stage and, where there is to be one, a non-local block before the last of them."""
+    blocks = residual_stage(config, stage)
+    if isinstance(config, NonLocalConfig) and stage.number in config.chosen_stages:
+        block = NonLocal(stage.channels, form=config.form, sub_sample=config.sub_sample)
+        blocks.insert(max(stage.blocks - 1, 1), block)
+    return blocks

@@ -1,6 +1,6 @@
 """A spatial transformer network: choose a region of the image, look at a crop of it, name its class.
 
-Pixels -> a small picture of them -> localisation network -> transform -> crop -> the plain CNN -> logits.
+Pixels -> a small picture of them -> localisation network -> transform -> crop -> a plain CNN -> logits.
 
 Source: Jaderberg, Simonyan, Zisserman & Kavukcuoglu 2015, arXiv 1506.02025, 3. Differs: the localisation network halves
 what it sees by convolutions of 3 x 3 with norms, so that images of any size have one of a fitting depth; the classifier
@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from jumok.errors import JumokError
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.spatial_transformer import MOST_POINTS, Outside, SpatialTransformer
-from jumok.systems.cnn import CNN, CNNConfig
+from jumok.systems.parts import ConvolutionalClassifier, Share, as_pair, check_pixels
 
 __all__ = ["STN", "STNConfig"]
 
 Side = Annotated[int, Field(ge=2, le=4096)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=8192)]
-SEEN = 64
+SEEN_SIDE = 64
 """The localisation network sees the whole image at this many pixels a side, or fewer."""
-LEAST_CROP = 64
-LEFT = 8
+LEAST_CROP_SIDE = 64
+"""A crop whose size is not given has at least so many pixels a side, where the image has them."""
+LAST_MAP_SIDE = 8
 """The localisation network halves what it sees until a side has so many places or fewer."""
 
 
@@ -46,7 +46,7 @@ class STNConfig(BaseModel):
         outside: what is read outside the image: "zeros", which is the mean of all images, or its "border".
         oversampling: sample the region so many times as densely along each side, and average: against aliasing where
             the crop has far fewer pixels than the region.
-        widths: channels of each block of the classifier, which is a `CNN`.
+        widths: channels of each block of the classifier, which is that of `CNN`.
         localisation: channels of the localisation network's convolutions, and units of its hidden layer.
         dropout: probability, before the last layer, in training.
     """
@@ -67,8 +67,8 @@ class STNConfig(BaseModel):
     def crop_size(self) -> tuple[int, int]:
         """The crop's (height, width)."""
         if self.crop is not None:
-            return _pair(self.crop)
-        height, width = (max(side // 2, min(side, LEAST_CROP)) for side in _pair(self.image_size))
+            return as_pair(self.crop)
+        height, width = (max(side // 2, min(side, LEAST_CROP_SIDE)) for side in as_pair(self.image_size))
         return height, width
 
     @model_validator(mode="after")
@@ -96,7 +96,7 @@ class STN(nn.Module):
     def __init__(self, config: STNConfig) -> None:
         super().__init__()
         self.config = config
-        height, width = (min(side, SEEN) for side in _pair(config.image_size))
+        height, width = (min(side, SEEN_SIDE) for side in as_pair(config.image_size))
         self.seen = height, width
         self.localise = Localisation(self.seen, config.localisation)
         self.look = SpatialTransformer(
@@ -106,9 +106,7 @@ class STN(nn.Module):
             outside=config.outside,
             oversampling=config.oversampling,
         )
-        self.classify = CNN(
-            CNNConfig(classes=config.classes, image_size=config.crop_size, widths=config.widths, dropout=config.dropout)
-        )
+        self.classify = ConvolutionalClassifier(config.classes, config.crop_size, config.widths, config.dropout)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Classify images.
@@ -141,15 +139,9 @@ class STN(nn.Module):
 
     def _features(self, pixels: Tensor) -> Tensor:
         """What the region is told from: (batch, localisation)."""
-        self._check(pixels)
+        check_pixels(pixels)
         features: Tensor = self.localise(F.adaptive_avg_pool2d(pixels, self.seen))
         return features
-
-    def _check(self, pixels: Tensor) -> None:
-        if pixels.dim() != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
-            raise JumokError(f"pixels have shape {tuple(pixels.shape)}, wanted (batch, 3, height, width)")
-        if not pixels.is_floating_point():
-            raise JumokError(f"pixels are {pixels.dtype}, wanted float, normalised as in training")
 
 
 class Localisation(nn.Sequential):
@@ -161,7 +153,7 @@ class Localisation(nn.Sequential):
     def __init__(self, seen: tuple[int, int], width: int) -> None:
         layers: list[nn.Module] = []
         size_in, (rows, columns) = 3, seen
-        while max(rows, columns) > LEFT or not layers:
+        while max(rows, columns) > LAST_MAP_SIDE or not layers:
             convolution = nn.Conv2d(size_in, width, 3, stride=2, padding=1, bias=False)
             nn.init.trunc_normal_(convolution.weight, std=(2 / (9 * size_in)) ** 0.5)
             layers += [convolution, nn.GroupNorm(width, width), nn.GELU()]
@@ -179,7 +171,3 @@ def _scale(points: Tensor) -> Tensor:
     rows, columns = points.shape[1:3]
     whole = 4 * (1 - 1 / rows) * (1 - 1 / columns)
     return ((y * next_x - next_y * x).sum(1).abs() / 2 / whole).sqrt()
-
-
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size

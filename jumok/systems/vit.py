@@ -12,10 +12,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
@@ -23,6 +22,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.multi_head import MultiHead
+from jumok.systems.parts import Share, Side, TokenMLP, as_pair, initialise, resize_positions
 
 __all__ = ["SIZES", "ViT", "ViTConfig"]
 
@@ -32,9 +32,6 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
     "vit-small": {"width": 384, "depth": 12, "heads": 6},
     "vit-base": {"width": 768, "depth": 12, "heads": 12},
 }
-
-Side = Annotated[int, Field(ge=1, le=8192)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class ViTConfig(BaseModel):
@@ -76,13 +73,12 @@ class ViTConfig(BaseModel):
     @property
     def grid(self) -> tuple[int, int]:
         """How many patches an image of `image_size` has: (rows, columns)."""
-        height, width = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+        height, width = as_pair(self.image_size)
         return height // self.patch, width // self.patch
 
     @model_validator(mode="after")
     def _fits(self) -> ViTConfig:
-        sides = (self.image_size,) if isinstance(self.image_size, int) else self.image_size
-        if any(side % self.patch for side in sides):
+        if any(side % self.patch for side in as_pair(self.image_size)):
             raise JumokError(f"patch {self.patch} does not divide image_size {self.image_size}: choose a divisor")
         if self.width % self.heads:
             raise JumokError(f"heads {self.heads} do not divide width {self.width}: choose a divisor")
@@ -128,7 +124,7 @@ class ViT(nn.Module):
         self.blocks = nn.ModuleList(Block(config, number) for number in range(config.depth))
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
         self.head = Linear(config.width, config.classes)
-        self.apply(start)
+        self.apply(initialise)
         nn.init.trunc_normal_(self.head.weight, std=0.02)  # nearly even odds to begin with
         for tokens in (self.cls_token, self.register_tokens, self.position):
             if isinstance(tokens, nn.Parameter):
@@ -186,7 +182,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(config.width, eps=1e-6)
         self.attn = MultiHead(config.width, config.heads, dropout=config.dropout)
         self.norm2 = nn.LayerNorm(config.width, eps=1e-6)
-        self.mlp = MLP(config.width, round(config.width * config.expansion), config.dropout)
+        self.mlp = TokenMLP(config.width, round(config.width * config.expansion), config.dropout)
         self.drop = DropPath(config.drop_path * (number + 1) / config.depth)
         self.dropout = Dropout(config.dropout)
 
@@ -200,19 +196,6 @@ class Block(nn.Module):
         tokens = tokens + self.drop(self.dropout(looked))
         changed: Tensor = tokens + self.drop(self.mlp(self.norm2(tokens)))
         return changed
-
-
-class MLP(nn.Module):
-    """Each token by itself: widen, GELU, narrow."""
-
-    def __init__(self, width: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.widen, self.narrow = Linear(width, hidden), Linear(hidden, width)
-        self.dropout = Dropout(dropout)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        narrowed: Tensor = self.dropout(self.narrow(self.dropout(F.gelu(self.widen(tokens)))))
-        return narrowed
 
 
 class DropPath(nn.Module):
@@ -266,21 +249,3 @@ def sine_positions(width: int, rows: int, columns: int) -> Tensor:
     x = frequencies[:, None, None] * torch.arange(columns).expand(rows, columns)
     y = frequencies[:, None, None] * torch.arange(rows)[:, None].expand(rows, columns)
     return torch.cat([x.sin(), x.cos(), y.sin(), y.cos()])[None]
-
-
-def resize_positions(position: Tensor, rows: int, columns: int) -> Tensor:
-    """Interpolate (1, width, rows, columns) to another grid, bicubically (Dosovitskiy et al. 2021, 3.2)."""
-    if position.shape[2:] == (rows, columns):
-        return position
-    return F.interpolate(position, (rows, columns), mode="bicubic", align_corners=False)
-
-
-def start(module: nn.Module) -> None:
-    """Linear layers and convolutions begin so that they keep the spread of what they are given, their biases with 0.
-
-    A spread of 0.02 for all, as is usual, suits a width of 768 and more; narrow models hardly begin to learn from it.
-    """
-    if isinstance(module, nn.Linear | nn.Conv2d):
-        nn.init.trunc_normal_(module.weight, std=module.weight[0].numel() ** -0.5)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -19,8 +19,8 @@ state of a question that an LSTM read is the sum of its words' states, weighted 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -34,12 +34,20 @@ from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.layers.shared_memory import Together
 from jumok.special_tokens import EOS, PAD, UNK
-from jumok.systems.resnet import check_pixels
-from jumok.systems.vit import start
-from jumok.systems.vqa_encoders import READERS, Block, Eye, Places, Question
+from jumok.systems.parts import Share, Side, as_pair, check_pixels, initialise
+from jumok.systems.vqa_encoders import (
+    Block,
+    EncodedQuestion,
+    Eye,
+    LSTMReader,
+    Places,
+    TransformerReader,
+    convolutions,
+    patches,
+)
 from jumok.watching.recorder import report, unseen, watched
 
-__all__ = ["NAMED", "VQA", "Places", "Question", "VQAConfig"]
+__all__ = ["NAMED", "VQA", "EncodedQuestion", "Places", "VQAConfig"]
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
     "vqa-stacked": {"fusion": "stacked"},
@@ -48,11 +56,10 @@ NAMED: Mapping[str, Mapping[str, Any]] = {
     "vqa-image": {"fusion": "image"},
     "vqa-concat": {"fusion": "concat"},
 }
-POOLED = 4  # rows and columns of what `concat` keeps of the image
-LEAST = 8  # places of the shorter side, below which convolutions halve nothing more
-
-Side = Annotated[int, Field(ge=1, le=8192)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+POOLED_SIDE = 4
+"""Rows and columns of what `concat` keeps of the image."""
+LEAST_PLACES = 8
+"""Convolutions halve nothing more once the shorter side would have fewer places."""
 
 
 class VQAConfig(BaseModel):
@@ -104,13 +111,13 @@ class VQAConfig(BaseModel):
         """Pixels of a place's side."""
         if self.patch is not None:
             return self.patch
-        shorter = self.image_size if isinstance(self.image_size, int) else min(self.image_size)
-        return 1 << min(max(int(math.log2(max(shorter / LEAST, 1))), 0), 5)
+        shorter = min(as_pair(self.image_size))
+        return 1 << min(max(int(math.log2(max(shorter / LEAST_PLACES, 1))), 0), 5)
 
     @property
     def grid(self) -> tuple[int, int]:
         """How many places an image of `image_size` has: (rows, columns)."""
-        height, width = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
+        height, width = as_pair(self.image_size)
         if self.eye == "patches":  # what does not fill one is cut off
             return height // self.side, width // self.side
         return -(-height // self.side), -(-width // self.side)
@@ -138,11 +145,11 @@ class VQA(nn.Module):
         super().__init__()
         self.config = config
         fusion = FUSIONS[config.fusion]
-        self.eye = Eye(config) if fusion.sees else None
+        self.eye = make_eye(config) if fusion.sees else None
         self.reader = READERS[config.reader](config) if fusion.reads else None
         self.fusion = fusion(config)
         self.head = Head(config)
-        self.apply(start)
+        self.apply(initialise)
         nn.init.trunc_normal_(self.head.out.weight, std=0.02)  # nearly even odds to begin with
 
     def forward(self, pixels: Tensor, questions: Tensor, pairs: Tensor | None = None) -> Tensor:
@@ -168,7 +175,7 @@ class VQA(nn.Module):
         check_pixels(pixels)
         return None if self.eye is None else self.eye(pixels)
 
-    def read(self, questions: Tensor) -> Question | None:
+    def read(self, questions: Tensor) -> EncodedQuestion | None:
         """Read questions, once for all images; None where the model reads none."""
         _check_ids(questions, self.config.words)
         if self.reader is None:
@@ -176,10 +183,10 @@ class VQA(nn.Module):
         if self.training and self.config.word_dropout:
             lost = torch.rand(questions.shape, device=questions.device) < self.config.word_dropout
             questions = questions.masked_fill(lost & (questions > EOS), UNK)
-        read: Question = self.reader(questions)
+        read: EncodedQuestion = self.reader(questions)
         return read
 
-    def answer(self, places: Places | None, question: Question | None, pairs: Tensor) -> Tensor:
+    def answer(self, places: Places | None, question: EncodedQuestion | None, pairs: Tensor) -> Tensor:
         """Answer questions that were read about images that were seen.
 
         Args:
@@ -197,6 +204,42 @@ class VQA(nn.Module):
             raise JumokError(f"got {images} images and {questions} questions: wanted as many, or pairs of them")
         device = next(self.parameters()).device
         return torch.arange(images, device=device)[:, None].expand(-1, 2)
+
+
+# -- encoders -----------------------------------------------------------------------------------
+
+
+def make_eye(config: VQAConfig) -> Eye:
+    """The eye of this configuration."""
+    stem = STEMS[config.eye](5 if config.coordinates else 3, config.width, config.side)
+    return Eye(
+        stem,
+        config.width,
+        config.grid,
+        layers=config.eye_layers,
+        heads=config.heads,
+        dropout=config.dropout,
+        coordinates=config.coordinates,
+    )
+
+
+def make_transformer_reader(config: VQAConfig) -> TransformerReader:
+    """The Transformer that reads questions."""
+    return TransformerReader(
+        config.words,
+        config.width,
+        longest=config.longest,
+        layers=config.layers,
+        heads=config.heads,
+        dropout=config.dropout,
+    )
+
+
+STEMS: Mapping[str, Callable[[int, int, int], nn.Module]] = {"convolutions": convolutions, "patches": patches}
+READERS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {
+    "lstm": lambda config: LSTMReader(config.words, config.width, config.dropout),
+    "transformer": make_transformer_reader,
+}
 
 
 # -- fusions ------------------------------------------------------------------------------------
@@ -228,7 +271,7 @@ class Stacked(Fusion):
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(config.hops))
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
+    def forward(self, places: Places, question: EncodedQuestion, pairs: Tensor) -> Tensor:
         """Look from the whole question; for who watches, also from each word as if it were the question."""
         together = Together(pairs[:, 0], len(places.states))
         states = together.gather(question.whole.index_select(0, pairs[:, 1]))  # (images, asked of each, width)
@@ -257,10 +300,12 @@ class CrossAttention(Fusion):
 
     def __init__(self, config: VQAConfig) -> None:
         super().__init__(config)
-        self.blocks = nn.ModuleList(Block(config, across=True) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, config.dropout, across=True) for _ in range(config.layers)
+        )
         self.norm = nn.LayerNorm(config.width)
 
-    def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
+    def forward(self, places: Places, question: EncodedQuestion, pairs: Tensor) -> Tensor:
         """Read on, with the image in sight."""
         whole = torch.cat([question.whole[:, None], question.states[:, 1:]], 1)  # at the start sign stands the whole
         states, real = whole.index_select(0, pairs[:, 1]), question.real[pairs[:, 1]]
@@ -279,12 +324,12 @@ class Concat(Fusion):
 
     def __init__(self, config: VQAConfig) -> None:
         super().__init__(config)
-        self.join = Linear((1 + POOLED**2) * config.width, config.width)
+        self.join = Linear((1 + POOLED_SIDE**2) * config.width, config.width)
 
-    def forward(self, places: Places, question: Question, pairs: Tensor) -> Tensor:
+    def forward(self, places: Places, question: EncodedQuestion, pairs: Tensor) -> Tensor:
         """Join both by one layer."""
         features = places.states.transpose(1, 2).unflatten(2, (places.rows, places.columns))
-        image = F.adaptive_avg_pool2d(features, POOLED).flatten(1)
+        image = F.adaptive_avg_pool2d(features, POOLED_SIDE).flatten(1)
         return F.relu(
             self.join(torch.cat([image.index_select(0, pairs[:, 0]), question.whole.index_select(0, pairs[:, 1])], 1))
         )
@@ -295,7 +340,7 @@ class QuestionAlone(Fusion):
 
     sees = False
 
-    def forward(self, places: Places | None, question: Question, pairs: Tensor) -> Tensor:
+    def forward(self, places: Places | None, question: EncodedQuestion, pairs: Tensor) -> Tensor:
         """The question's state."""
         return question.whole.index_select(0, pairs[:, 1])
 
@@ -305,7 +350,7 @@ class ImageAlone(Fusion):
 
     reads = False
 
-    def forward(self, places: Places, question: Question | None, pairs: Tensor) -> Tensor:
+    def forward(self, places: Places, question: EncodedQuestion | None, pairs: Tensor) -> Tensor:
         """The mean over the places."""
         return places.states.mean(1).index_select(0, pairs[:, 0])
 

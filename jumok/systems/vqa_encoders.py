@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,14 +16,10 @@ from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.multi_head import MultiHead
 from jumok.mechanisms.recurrent.cells import run_layer, start_layer
 from jumok.special_tokens import PAD
-from jumok.systems.resnet import convolution
-from jumok.systems.vit import MLP, resize_positions
+from jumok.systems.parts import TokenMLP, channels_last, convolution, resize_positions
 from jumok.watching.recorder import report, unseen, watched
 
-if TYPE_CHECKING:
-    from jumok.systems.vqa import VQAConfig
-
-__all__ = ["READERS", "Block", "Eye", "Places", "Question"]
+__all__ = ["Block", "EncodedQuestion", "Eye", "LSTMReader", "Places", "TransformerReader", "convolutions", "patches"]
 
 
 class Places(NamedTuple):
@@ -40,7 +35,7 @@ class Places(NamedTuple):
     columns: int
 
 
-class Question(NamedTuple):
+class EncodedQuestion(NamedTuple):
     """What the reader made of questions.
 
     Args:
@@ -58,16 +53,35 @@ class Question(NamedTuple):
 
 
 class Eye(nn.Module):
-    """Pixels to places with positions, and what each place learns of the others."""
+    """Pixels to places with positions, and what each place learns of the others.
 
-    def __init__(self, config: VQAConfig) -> None:
+    Args:
+        stem: makes places of pixels, `convolutions` or `patches`.
+        width: size of each place.
+        grid: (rows, columns) of the places that positions are learnt for.
+        layers: blocks of self-attention over the places.
+        heads, dropout: of these blocks.
+        coordinates: give the stem y and x of each pixel as two more channels.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        width: int,
+        grid: tuple[int, int],
+        *,
+        layers: int,
+        heads: int,
+        dropout: float,
+        coordinates: bool,
+    ) -> None:
         super().__init__()
-        self.coordinates = config.coordinates
-        self.stem = STEMS[config.eye](config)
-        self.position = nn.Parameter(torch.empty(1, config.width, *config.grid))
+        self.coordinates = coordinates
+        self.stem = stem
+        self.position = nn.Parameter(torch.empty(1, width, *grid))
         nn.init.trunc_normal_(self.position, std=0.02)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.eye_layers))
-        self.norm = nn.LayerNorm(config.width)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
 
     def forward(self, pixels: Tensor) -> Places:
         """(images, 3, height, width) to places."""
@@ -93,34 +107,27 @@ def with_coordinates(pixels: Tensor) -> Tensor:
     return channels_last(torch.cat([pixels, grid], 1))
 
 
-def channels_last(pixels: Tensor) -> Tensor:
-    """The same pixels in the order of memory in which convolutions are faster on a CPU."""
-    return pixels.contiguous(memory_format=torch.channels_last) if pixels.device.type == "cpu" else pixels
+def convolutions(channels: int, width: int, side: int) -> nn.Sequential:
+    """3 x 3 convolutions, narrow at first, of which every other one halves the image.
 
-
-def channels_of(config: VQAConfig) -> int:
-    """Red, green and blue, and y and x where they are wanted."""
-    return 5 if config.coordinates else 3
-
-
-def convolutions(config: VQAConfig) -> nn.Sequential:
-    """3 x 3 convolutions, narrow at first, of which every other one halves the image."""
-    steps = max(config.side.bit_length() - 1, 1)
-    widths = [max(config.width >> (steps - 1 - step), 16) for step in range(steps - 1)]
+    Args:
+        channels: of the pixels.
+        width: size of each place.
+        side: pixels of a place's side, a power of 2.
+    """
+    steps = max(side.bit_length() - 1, 1)
+    widths = [max(width >> (steps - 1 - step), 16) for step in range(steps - 1)]
     layers: list[nn.Module] = []
-    for size_in, size in itertools.pairwise([channels_of(config), *widths, config.width]):
-        stride = 2 if config.side > 1 else 1
+    for size_in, size in itertools.pairwise([channels, *widths, width]):
+        stride = 2 if side > 1 else 1
         layers += [convolution(size_in, size, 3, stride), nn.BatchNorm2d(size), nn.ReLU()]
         layers += [convolution(size, size, 3), nn.BatchNorm2d(size), nn.ReLU()]
     return nn.Sequential(*layers)
 
 
-def patches(config: VQAConfig) -> nn.Conv2d:
-    """Patches, each mapped to a place by one linear map."""
-    return nn.Conv2d(channels_of(config), config.width, config.side, stride=config.side)
-
-
-STEMS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"convolutions": convolutions, "patches": patches}
+def patches(channels: int, width: int, side: int) -> nn.Conv2d:
+    """Patches, each mapped to a place by one linear map; arguments as for `convolutions`, but any side."""
+    return nn.Conv2d(channels, width, side, stride=side)
 
 
 # -- readers ------------------------------------------------------------------------------------
@@ -129,17 +136,17 @@ STEMS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"convolutions": convolu
 class LSTMReader(nn.Module):
     """Word after word; the whole is the sum of the words' states, weighted by how much the last one looks at them."""
 
-    def __init__(self, config: VQAConfig) -> None:
+    def __init__(self, words: int, width: int, dropout: float) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(config.words, config.width, padding_idx=PAD)
-        self.lstm = nn.LSTM(config.width, config.width, batch_first=True)
+        self.embedding = nn.Embedding(words, width, padding_idx=PAD)
+        self.lstm = nn.LSTM(width, width, batch_first=True)
         u1, u3, *biases = self.lstm.all_weights[0]
         start_layer("lstm", u1, u3, *biases)
-        self.norm = nn.LayerNorm(config.width)
-        self.look = Additive(config.width, config.width, config.width)
-        self.dropout = Dropout(config.dropout)
+        self.norm = nn.LayerNorm(width)
+        self.look = Additive(width, width, width)
+        self.dropout = Dropout(dropout)
 
-    def forward(self, ids: Tensor) -> Question:
+    def forward(self, ids: Tensor) -> EncodedQuestion:
         """(questions, words) to their states."""
         real = ids != PAD
         states = self.norm(run_layer(self.lstm, self.dropout(self.embedding(ids))))
@@ -149,23 +156,23 @@ class LSTMReader(nn.Module):
             weights = self.look.weights(last[:, None], self.look.project_keys(states), words)
         if watched():
             report(weights, (One("question"), Tokens.numbered(ids.shape[1])))
-        return Question(states, torch.bmm(weights, states)[:, 0], real)
+        return EncodedQuestion(states, torch.bmm(weights, states)[:, 0], real)
 
 
 class TransformerReader(nn.Module):
     """All words at once; the whole is the state of the start sign."""
 
-    def __init__(self, config: VQAConfig) -> None:
+    def __init__(self, words: int, width: int, *, longest: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(config.words, config.width, padding_idx=PAD)
-        self.position = nn.Parameter(torch.empty(config.longest, config.width))
-        nn.init.normal_(self.embedding.weight, std=config.width**-0.5)
+        self.embedding = nn.Embedding(words, width, padding_idx=PAD)
+        self.position = nn.Parameter(torch.empty(longest, width))
+        nn.init.normal_(self.embedding.weight, std=width**-0.5)
         nn.init.trunc_normal_(self.position, std=0.02)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width)
-        self.dropout = Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.dropout = Dropout(dropout)
 
-    def forward(self, ids: Tensor) -> Question:
+    def forward(self, ids: Tensor) -> EncodedQuestion:
         """(questions, words) to their states."""
         if ids.shape[1] > len(self.position):
             raise JumokError(
@@ -178,10 +185,7 @@ class TransformerReader(nn.Module):
         for block in self.blocks:
             states = block(states, real)
         states = self.norm(states)
-        return Question(states, states[:, 0], real)
-
-
-READERS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"lstm": LSTMReader, "transformer": TransformerReader}
+        return EncodedQuestion(states, states[:, 0], real)
 
 
 # -- both ---------------------------------------------------------------------------------------
@@ -190,14 +194,13 @@ READERS: Mapping[str, Callable[[VQAConfig], nn.Module]] = {"lstm": LSTMReader, "
 class Block(nn.Module):
     """Self-attention, cross-attention where it is wanted, and an MLP, each beside a path that leaves the tokens."""
 
-    def __init__(self, config: VQAConfig, across: bool = False) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, across: bool = False) -> None:
         super().__init__()
-        width = config.width
-        self.norm1, self.attn = nn.LayerNorm(width), MultiHead(width, config.heads)
+        self.norm1, self.attn = nn.LayerNorm(width), MultiHead(width, heads)
         self.norm2 = nn.LayerNorm(width) if across else None
-        self.cross = MultiHead(width, config.heads) if across else None
-        self.norm3, self.mlp = nn.LayerNorm(width), MLP(width, 4 * width, config.dropout)
-        self.dropout = Dropout(config.dropout)
+        self.cross = MultiHead(width, heads) if across else None
+        self.norm3, self.mlp = nn.LayerNorm(width), TokenMLP(width, 4 * width, dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
 from jumok.data.images.batches import PixelStore
-from jumok.data.images.reading import read_image, resize
+from jumok.data.images.reading import image_size, read_image, resize
 from jumok.errors import JumokError
 from jumok.tasks.image_settings import PictureData
 
@@ -107,7 +106,7 @@ def choose_size(data: PictureData, paths: Sequence[Path]) -> tuple[tuple[int, in
     if data.image_size is not None:
         return data.size, "as asked"
     step = max(len(paths) // LOOKED_AT, 1)
-    sizes = {_size_of(path) for path in paths[::step]}
+    sizes = {image_size(path) for path in paths[::step]}
     height, width = next(iter(sizes)) or (0, 0)
     if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN:
         return (_round_side(height), _round_side(width)), "as the images are"
@@ -144,16 +143,6 @@ def stores(
     first = PixelStore(train, *size, memory_limit=data.bytes, progress=progress)
     left = None if data.bytes is None else max(data.bytes, first.bytes) - first.bytes
     return first, PixelStore(val, *size, memory_limit=left)
-
-
-def _size_of(path: Path) -> tuple[int, int] | None:
-    """(height, width) as the file's head says; None where it cannot be read (decoding will say why)."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except Exception:
-        return None
 
 
 def _round_side(side: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from jumok.attention import AttentionMap, Tokens
-from jumok.views.pictures.alignment import draw_alignment
+from jumok.views.pictures.alignment_matrix import draw_alignment
 from jumok.views.pictures.heatmap import draw as draw_heatmap
 from jumok.views.raster import Picture
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,13 +12,12 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, Patches, Pixels, Scale
 from jumok.errors import JumokError
+from jumok.views.palette import FAINTEST_HEAT, STRONGEST_HEAT
 
 Picture: TypeAlias = "Tensor | Image.Image"
 """An image as users hold it: a uint8 tensor (3, height, width), or one of Pillow's."""
 
-SEQUENTIAL = "inferno"  # perceptually uniform, and dark where nothing is seen
-DIVERGING = "RdBu_r"  # white at 0
-FAINTEST, STRONGEST = 0.40, 0.90  # opacity of the heat where the weight is 0, and where it is largest
+Numbers: TypeAlias = "NDArray[np.floating[Any]]"
 
 
 def as_pillow(image: Picture) -> Image.Image:
@@ -53,11 +52,11 @@ def cells(keys: Axis) -> tuple[int, int] | None:
     return (keys.height, keys.width) if isinstance(keys, Pixels) else None
 
 
-def signed(map: AttentionMap) -> bool:  # noqa: A002
+def signed(attention: AttentionMap) -> bool:
     """Whether the map's weights lie on both sides of 0, so that its colours must, too."""
-    return map.scale is Scale.SCORE or bool((map.weights < 0).any())
+    return attention.scale is Scale.SCORE or bool((attention.weights < 0).any())
 
 
 def opacity(share: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much of the image the heat hides, for weights as shares of the largest, in [-1, 1]."""
-    return np.float32(FAINTEST) + np.float32(STRONGEST - FAINTEST) * np.abs(share)
+    return np.float32(FAINTEST_HEAT) + np.float32(STRONGEST_HEAT - FAINTEST_HEAT) * np.abs(share)

@@ -2,7 +2,7 @@
 
 from jumok.app.classify.measure import verdicts
 from jumok.intervals import Interval
-from jumok.measures.report import TITLES, Difference, Localisation, Report
+from jumok.measures.report import TITLES, MethodScores, Report, ScoreDifference
 
 BETTER, NOT_SO = Interval(0.3, 0.1, 0.5), Interval(0.1, -0.1, 0.3)
 
@@ -12,10 +12,11 @@ def report(**gains):
     names = [name.replace("_", "-") for name in gains]
     scores = dict.fromkeys(TITLES, Interval(0.5, 0.4, 0.6))
     every = [
-        Difference("ours", name, dict.fromkeys(TITLES, gain)) for name, gain in zip(names, gains.values(), strict=True)
+        ScoreDifference("ours", name, dict.fromkeys(TITLES, gain))
+        for name, gain in zip(names, gains.values(), strict=True)
     ]
-    baselines = tuple(Localisation(name, scores, 9) for name in names)
-    return Report((Localisation("ours", scores, 9),), baselines, tuple(every), 0.1, {}, 9, 0, 0, 0, 0.95, 100, 0)
+    baselines = tuple(MethodScores(name, scores, 9) for name in names)
+    return Report((MethodScores("ours", scores, 9),), baselines, tuple(every), 0.1, {}, 9, 0, 0, 0, 0.95, 100, 0)
 
 
 def test_every_baseline_of_the_report_is_spoken_of():

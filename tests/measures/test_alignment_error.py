@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.attention.word_alignment import diagonal, links
 from jumok.errors import JumokError
-from jumok.measures.alignment import TITLES, AlignmentMeter, anti_diagonal_weight, diagonal_weight, weight_on
+from jumok.measures.alignment_error import TITLES, AlignmentMeter, anti_diagonal_weight, diagonal_weight, weight_on
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def test_an_example_worked_by_hand():
     wanted = {"precision": 4 / 5, "recall": 3 / 4, "aer": 1 - (3 + 4) / (5 + 4)}
     assert scores_of(report.methods[0]) == pytest.approx(wanted)
     assert (report.sentences, report.sure, report.possible, report.unmarked) == (2, 4, 5, 0)
-    assert report.methods[0].links == 5
+    assert report.methods[0].count == 5
 
 
 def test_sure_links_are_possible_whether_listed_or_not():

@@ -7,7 +7,7 @@ from torch import nn
 from jumok import systems
 from jumok.attention import One, Sampled, Scale
 from jumok.errors import JumokError
-from jumok.systems.cnn import CNN
+from jumok.systems.parts import ConvolutionalClassifier
 from jumok.systems.stn import STN, STNConfig
 from jumok.watching.seen import watch
 
@@ -44,7 +44,7 @@ def test_the_crop_is_half_of_a_large_image(image_size, crop):
 def test_a_fresh_one_is_the_plain_network_on_the_whole_image(transform):
     model = small(transform=transform, crop=16).eval()
     pixels = torch.randn(4, 3, 16, 16)
-    assert isinstance(model.classify, CNN)
+    assert isinstance(model.classify, ConvolutionalClassifier)
     torch.testing.assert_close(model(pixels), model.classify(pixels), atol=1e-4, rtol=0)
     figures = model.figures(pixels)
     assert set(figures) == set(model.own_figures)

@@ -73,7 +73,8 @@ def choose(images: Path, split: str) -> ImageSet:
     Raises:
         JumokError: no such part, or no images.
     """
-    from jumok.data.images.folders import SPLITS, scan, scan_folder
+    from jumok.data.images.folders import scan, scan_folder
+    from jumok.data.splits import SPLITS
     from jumok.errors import suggest
 
     if split not in ("auto", "all", *SPLITS):

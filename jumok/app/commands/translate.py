@@ -290,7 +290,7 @@ class _Looks:
         return [f"{self._left:,} sentences are not shown: give fewer at once, of at most {WIDEST} words"]
 
     def _draw(self, path: Path) -> None:
-        from jumok.views.pictures.alignment import draw_alignment
+        from jumok.views.pictures.alignment_matrix import draw_alignment
 
         for number, one in self._shown:
             place = path if len(self._shown) == 1 else path.with_stem(f"{path.stem}-{number}")

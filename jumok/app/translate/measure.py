@@ -15,7 +15,7 @@ from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
     from jumok.data.pairs.pair_set import PairSet
-    from jumok.measures.alignment import AlignmentReport
+    from jumok.measures.alignment_error import AlignmentReport
     from jumok.tasks.translate.aligning import Aligned
     from jumok.tasks.translate.run import PairRun
 
@@ -81,7 +81,7 @@ def _score_pairs(
     from jumok.attention.word_alignment import links
     from jumok.data.pairs.alignment_files import read_links
     from jumok.data.pairs.pair_set import read_pairs
-    from jumok.measures.alignment import AlignmentMeter
+    from jumok.measures.alignment_error import AlignmentMeter
     from jumok.tasks.translate.aligning import choose_reading, list_readings
     from jumok.tasks.translate.run import PairRun
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import itertools
-import math
 import os
 import unicodedata
 from collections import Counter
@@ -13,14 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from jumok.data.splits import IMAGE_SHARES, SPLIT_NAMES, SPLITS, Shares, check_shares, split_named
 from jumok.errors import JumokError, suggest
 
 FORMAT_NAMES = "PNG, JPEG, WebP, BMP or TIFF"
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff"})
 LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
-SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-SPLIT_NAMES = {name: split for split, names in SPLITS.items() for name in names}
-FRACTIONS = (0.7, 0.15, 0.15)
 
 
 @dataclass(frozen=True)
@@ -58,14 +55,12 @@ class ImageSet:
 # -- folders ------------------------------------------------------------------------------------
 
 
-def scan(
-    root: str | os.PathLike[str], *, seed: int = 0, fractions: tuple[float, float, float] = FRACTIONS
-) -> dict[str, ImageSet]:
+def scan(root: str | os.PathLike[str], *, seed: int = 0, shares: Shares = IMAGE_SHARES) -> dict[str, ImageSet]:
     """Find the pictures of a folder of class folders, in three parts.
 
-    Where `root` holds `train/` (and `val/`, `valid/` or `validation/`, and `test/`), those are the parts, and folders
-    of other names beside them are left alone; a part that is missing is split off train. Otherwise `root` holds the
-    class folders themselves, and is split. Each class is split by itself, by a hash of the seed and each picture's
+    Where `root` holds `train/` (and `val/`, `valid/`, `validation/` or `dev/`, and `test/`), those are the parts, and
+    folders of other names beside them are left alone; a part that is missing is split off train. Otherwise `root` holds
+    the class folders themselves, and is split. Each class is split by itself, by a hash of the seed and each picture's
     name: the outcome does not depend on the order in which the file system lists the files, and hardly changes when
     pictures are added. A class of one or two pictures is in train first, then in val. Pictures may lie deeper inside
     their class folder. Symbolic links are followed, but not upwards.
@@ -73,7 +68,7 @@ def scan(
     Args:
         root: the folder.
         seed: of the split.
-        fractions: shares of train, val and test, that sum to 1; a share of 0 leaves that part empty.
+        shares: of train, val and test, that sum to 1; a share of 0 leaves that part empty.
     Returns:
         {"train", "val", "test"}, all three with the same classes.
     Raises:
@@ -81,14 +76,14 @@ def scan(
             fewer than two classes, classes that differ between the parts, or a folder that may not be read.
     """
     root = Path(root)
-    _check_fractions(fractions)
+    check_shares(shares, IMAGE_SHARES)
     ready = _ready_made(root)
     train = _scan_classes(ready.get("train", root), root)
     _need_two_classes(train, ready.get("train", root))
     parts = {split: _scan_classes(path, root, may_be_empty=True) for split, path in ready.items() if split != "train"}
     for part, found in parts.items():
         _same_classes(train.classes, found.classes, root / ready[part].name)
-    missing = {split: share for split, share in zip(SPLITS, fractions, strict=True) if split not in parts}
+    missing = {split: share for split, share in zip(SPLITS, shares, strict=True) if split not in parts}
     parts |= _split(train, missing, seed)
     return {split: parts[split] for split in SPLITS}
 
@@ -168,7 +163,7 @@ def _ready_made(root: Path) -> dict[str, Path]:
     names = _subfolders(root)
     ready: dict[str, Path] = {}
     for name in names:
-        split = SPLIT_NAMES.get(name.casefold())
+        split = split_named(name)
         if split in ready:
             raise JumokError(f"{root} holds both {ready[split].name}/ and {name}/ for {split}: keep one of them")
         if split:
@@ -177,7 +172,7 @@ def _ready_made(root: Path) -> dict[str, Path]:
         raise JumokError(f"{root} holds {', '.join(f'{path.name}/' for path in ready.values())} but no train/: add it")
     for name in names if ready else ():
         meant = difflib.get_close_matches(name.casefold(), SPLIT_NAMES, n=1, cutoff=0.8)
-        if meant and name.casefold() not in SPLIT_NAMES:
+        if meant and split_named(name) is None:
             raise JumokError(f"{root} holds {name}/: did you mean {meant[0]}/? rename it, or move it away")
     return ready
 
@@ -269,16 +264,6 @@ def _nfc(name: str) -> str:
 
 
 # -- splitting ----------------------------------------------------------------------------------
-
-
-def _check_fractions(fractions: Iterable[float]) -> None:
-    shares = tuple(fractions)
-    fit = len(shares) == 3 and all(share >= 0 for share in shares) and math.isclose(sum(shares), 1, abs_tol=1e-6)
-    if not fit or shares[0] == 0:
-        raise JumokError(
-            f"fractions are the shares of train, val and test, sum to 1 and give train some, got {shares}: "
-            f"for example {FRACTIONS}"
-        )
 
 
 def _split(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[str, ImageSet]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,17 @@ from torch import Tensor
 from jumok.data.images.folders import FORMAT_NAMES, ImageSet, find_images, scan, scan_folder
 from jumok.errors import JumokError
 
-__all__ = ["MAX_PIXELS", "ImageSet", "find_images", "open_image", "read_image", "resize", "scan", "scan_folder"]
+__all__ = [
+    "MAX_PIXELS",
+    "ImageSet",
+    "find_images",
+    "image_size",
+    "open_image",
+    "read_image",
+    "resize",
+    "scan",
+    "scan_folder",
+]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 89_000_000
@@ -28,6 +39,9 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""What brings a picture of each EXIF orientation upright."""
+QUARTER_TURNS = {UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
+"""Those that swap height and width."""
 
 
 def open_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -52,6 +66,21 @@ def open_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
             return _to_rgb(_turn_upright(image))
     except Exception as error:  # on damaged files Pillow raises nearly anything
         raise JumokError(f"cannot read {os.fspath(path)}: {_why(path, error)}") from error
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """The size of a picture as `open_image` gives it, upright, from the head of its file.
+
+    Returns:
+        (height, width) in pixels; None where it cannot be read: `open_image` says why.
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+            width, height = image.size
+            turned = image.format != "TIFF" and _find_turn(image) in QUARTER_TURNS  # of a TIFF Pillow tells it upright
+            return (width, height) if turned else (height, width)
+    except Exception:  # on damaged files Pillow raises nearly anything
+        return None
 
 
 def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> Tensor:
@@ -125,11 +154,16 @@ def _check_end(image: Image.Image) -> None:
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    try:
-        turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged notes beside a sound picture: no viewer turns it either
-        turn = None
+    turn = _find_turn(image)
     return image if turn is None else image.transpose(turn)
+
+
+def _find_turn(image: Image.Image) -> Image.Transpose | None:
+    """What its EXIF orientation asks for."""
+    try:
+        return UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged notes beside a sound picture: no viewer turns it either
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from jumok.data.pairs.pair_set import PairSet, overlap, plain, read_pairs
+from jumok.data.splits import PAIR_SHARES, SPLITS, Shares, check_shares, count_held_out, split_named
 from jumok.errors import JumokError
 
-PARTS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
-SHARES = (0.9, 0.05, 0.05)
 MOST_HELD_OUT = 2000
 """So many pairs at most go to val, and to test, where nobody said otherwise."""
 BESIDE = frozenset({"align", "json", "md"})
@@ -29,7 +27,7 @@ def read_parts(
     lowercase: bool = False,
     reverse: bool = False,
     seed: int = 0,
-    shares: tuple[float, float, float] | None = None,
+    shares: Shares | None = None,
 ) -> dict[str, PairSet]:
     """Read the pairs to train on, to validate with and to test with.
 
@@ -59,10 +57,10 @@ def read_parts(
         read[part] = replace(
             read[part], notes=read[part].notes + tuple(_seen_in_training(read["train"], read[part], part))
         )
-    missing = [part for part in PARTS if part not in read]
+    missing = [part for part in SPLITS if part not in read]
     if missing:
         read |= split_pairs(read["train"], seed=seed, shares=shares, parts=missing)
-    return {part: read[part] for part in PARTS}
+    return {part: read[part] for part in SPLITS}
 
 
 def _seen_in_training(train: PairSet, other: PairSet, part: str) -> Iterator[str]:
@@ -84,7 +82,7 @@ def _in_folder(folder: Path, languages: tuple[str, str] | None) -> dict[str, tup
     tables = not languages and any(ending == "tsv" and _part(path) == "train" for path, ending in kept.items())
     chosen = ("tsv",) if tables else languages or _two_endings(folder, kept)
     found: dict[str, tuple[Path, ...]] = {}
-    for part in PARTS:
+    for part in SPLITS:
         files_of = tuple(_only(folder, part, ending, kept) for ending in chosen)
         if all(files_of):
             found[part] = tuple(path for path in files_of if path)
@@ -118,8 +116,7 @@ def _ending(path: Path) -> str:
 
 def _part(path: Path) -> str | None:
     """Which part a file's name says it is of: its first word."""
-    first = re.split(r"[._-]", path.name.casefold())[0]
-    return next((part for part, names in PARTS.items() if first in names), None)
+    return split_named(re.split(r"[._-]", path.name)[0])
 
 
 # -- splitting ----------------------------------------------------------------------------------
@@ -129,8 +126,8 @@ def split_pairs(
     pairs: PairSet,
     *,
     seed: int = 0,
-    shares: tuple[float, float, float] | None = None,
-    parts: Sequence[str] = ("train", "val", "test"),
+    shares: Shares | None = None,
+    parts: Sequence[str] = SPLITS,
 ) -> dict[str, PairSet]:
     """Split pairs so that no source sentence and no target sentence is in two parts.
 
@@ -150,7 +147,7 @@ def split_pairs(
     Raises:
         JumokError: shares that are none, or nothing left for train or val.
     """
-    wanted = [part for part in PARTS if part in parts and part != "train"]
+    wanted = [part for part in SPLITS if part in parts and part != "train"]
     room = _room(len(pairs), shares, wanted)
     indices: dict[str, list[int]] = {part: [] for part in ("train", *wanted)}
     for group in sorted(_groups(pairs), key=_hashed(pairs, seed)):
@@ -169,14 +166,12 @@ def split_pairs(
     return chosen
 
 
-def _room(pairs: int, shares: tuple[float, float, float] | None, wanted: Sequence[str]) -> dict[str, int]:
+def _room(pairs: int, shares: Shares | None, wanted: Sequence[str]) -> dict[str, int]:
     """How many pairs each part but train may have."""
     most = MOST_HELD_OUT if shares is None else pairs
-    given = SHARES if shares is None else shares
-    if min(given) < 0 or not math.isclose(sum(given), 1) or not given[0]:
-        raise JumokError(f"shares of train, val and test are 0 or more, train more than 0, and sum to 1: got {given}")
-    by_part = dict(zip(PARTS, given, strict=True))
-    return {part: min(max(round(pairs * by_part[part]), 1), most) if by_part[part] else 0 for part in wanted}
+    given = PAIR_SHARES if shares is None else shares
+    check_shares(given, PAIR_SHARES)
+    return {part: min(count, most) for part, count in count_held_out(pairs, given, wanted).items()}
 
 
 def _groups(pairs: PairSet) -> list[list[int]]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jumok.data.pairs.parts import PARTS
-from jumok.data.questions.question_set import SHARES, QuestionSet, read_questions, split_questions
+from jumok.data.questions.question_set import QuestionSet, read_questions, split_questions
 from jumok.data.questions.recognition import QUESTION_SUFFIXES
+from jumok.data.splits import QUESTION_SHARES, SPLITS, Shares, split_named
 from jumok.errors import JumokError
 
 __all__ = ["read_question_parts"]
@@ -21,7 +21,7 @@ def read_question_parts(
     val: Sequence[Path] = (),
     test: Sequence[Path] = (),
     lowercase: bool = True,
-    shares: tuple[float, float, float] = SHARES,
+    shares: Shares = QUESTION_SHARES,
     seed: int = 0,
 ) -> dict[str, QuestionSet]:
     """Read the questions to train on, to validate with and to test with.
@@ -44,20 +44,36 @@ def read_question_parts(
     if len(paths) == 1 and paths[0].is_dir():
         given = {**_in_folder(paths[0]), **{part: files for part, files in given.items() if part != "train" and files}}
     read = {part: read_questions(files, images, lowercase=lowercase) for part, files in given.items() if files}
-    missing = [part for part in PARTS if part not in read]
+    missing = [part for part in SPLITS if part not in read]
     if missing:
         read |= split_questions(read["train"], parts=missing, shares=shares, seed=seed)
     read |= {part: _with_overlap(read["train"], read[part], part) for part in ("val", "test") if part not in missing}
-    return {part: read[part] for part in PARTS}
+    return {part: read[part] for part in SPLITS}
 
 
 def _in_folder(folder: Path) -> Mapping[str, Sequence[Path]]:
     """The files of each part in a folder."""
-    suffix = next((suffix for suffix in QUESTION_SUFFIXES if (folder / f"train{suffix}").is_file()), None)
+    files = _list_files(folder)
+    held = {path.suffix for path in files if split_named(path.stem) == "train"}
+    suffix = next((suffix for suffix in QUESTION_SUFFIXES if suffix in held), None)
     if suffix is None:
         raise JumokError(f"{folder} holds no questions to train on: wanted train.csv, train.jsonl or train.tsv")
-    files = {part: folder / f"{part}{suffix}" for part in PARTS}
-    return {part: (path,) for part, path in files.items() if path.is_file()}
+    found: dict[str, Path] = {}
+    for path in files:
+        part = split_named(path.stem)
+        if path.suffix != suffix or part is None:
+            continue
+        if part in found:
+            raise JumokError(
+                f"{folder} holds both {found[part].name} and {path.name} for {part}: keep one, or name the files"
+            )
+        found[part] = path
+    return {part: (found[part],) for part in SPLITS if part in found}
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """The files of a folder that questions may be in, by name; none where it is no folder."""
+    return sorted(path for path in folder.glob("*") if path.suffix in QUESTION_SUFFIXES and path.is_file())
 
 
 def _with_overlap(train: QuestionSet, other: QuestionSet, part: str) -> QuestionSet:

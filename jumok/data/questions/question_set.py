@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import unicodedata
 from collections import Counter
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from jumok.data.questions.files import Asked, read_files
+from jumok.data.splits import QUESTION_SHARES, Shares, check_shares, count_held_out
 from jumok.data.texts.normal_form import clean
 from jumok.errors import JumokError
 
@@ -22,7 +22,6 @@ NAMED = 3
 """So many of what is missing are named."""
 LONGEST_NAMED = 120
 """So many characters of a name are told."""
-SHARES = (0.8, 0.1, 0.1)
 ARTICLES = frozenset({"a", "an", "the"})
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 DIGITS = {word: str(number) for number, word in enumerate(NUMBERS)} | {"none": "0"}
@@ -236,7 +235,7 @@ def _brief(name: str) -> str:
 
 
 def split_questions(
-    questions: QuestionSet, *, parts: Sequence[str], shares: tuple[float, float, float] = SHARES, seed: int = 0
+    questions: QuestionSet, *, parts: Sequence[str], shares: Shares = QUESTION_SHARES, seed: int = 0
 ) -> dict[str, QuestionSet]:
     """Split questions by their images, so that no image is in two parts.
 
@@ -250,15 +249,12 @@ def split_questions(
     Raises:
         JumokError: shares that are none, or too few images.
     """
-    if min(shares) < 0 or not shares[0] or not math.isclose(sum(shares), 1):
-        raise JumokError(f"shares of train, val and test are 0 or more, train more than 0, and sum to 1: got {shares}")
+    check_shares(shares, QUESTION_SHARES)
     total = len(questions.images)
-    by_part = dict(zip(("train", "val", "test"), shares, strict=True))
     order = sorted(range(total), key=_drawn(questions, seed))
     home: dict[int, str] = {}
     begin = 0
-    for part in parts:
-        count = max(round(total * by_part[part]), 1) if by_part[part] else 0
+    for part, count in count_held_out(total, shares, parts).items():
         home |= dict.fromkeys(order[begin : begin + count], part)
         begin += count
     if begin >= total:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from jumok.data.splits import split_named
+
 __all__ = ["QUESTION_SUFFIXES", "looks_like_questions"]
 
 QUESTION_SUFFIXES = (".csv", ".jsonl", ".json", ".tsv")
@@ -15,5 +17,9 @@ AMBIGUOUS = ".tsv"
 
 def looks_like_questions(paths: Sequence[Path]) -> bool:
     """Whether there is a file of questions, or a folder that has one to train on."""
-    names = [each for path in paths for each in (path.glob("train.*") if path.is_dir() else [path])]
+    names = [each for path in paths for each in (_list_training_files(path) if path.is_dir() else [path])]
     return any(each.suffix.lower() in QUESTION_SUFFIXES and each.suffix.lower() != AMBIGUOUS for each in names)
+
+
+def _list_training_files(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_file() and split_named(path.stem) == "train"]

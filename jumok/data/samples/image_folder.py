@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,12 +17,13 @@ import numpy as np
 from PIL import Image
 
 from jumok.data.samples.inspection import CLASSES, VISIBLE, draw
+from jumok.data.splits import SPLITS
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.machine import cores
 
-__all__ = ["CLASSES", "SPLITS", "write_inspection"]
+__all__ = ["CLASSES", "write_inspection"]
 
-SPLITS = ("train", "val", "test")
 FORMAT = "jumok-inspection/1"
 
 
@@ -163,14 +163,14 @@ def _write_all(folder: Path, items: Sequence[Item], write: Callable[[Path, Item]
     Raises:
         OSError: as the first that failed.
     """
-    cores = min(_cores(), len(items))
-    if cores == 1:
+    count = min(_count_processes(), len(items))
+    if count == 1:
         return _write_some(folder, items, write)
     context = multiprocessing.get_context("fork")
     failures = context.SimpleQueue()
     workers = [
-        context.Process(target=_work, args=(failures, folder, items[core::cores], write), daemon=True)
-        for core in range(cores)
+        context.Process(target=_work, args=(failures, folder, items[first::count], write), daemon=True)
+        for first in range(count)
     ]
     try:
         for worker in workers:
@@ -188,9 +188,9 @@ def _write_all(folder: Path, items: Sequence[Item], write: Callable[[Path, Item]
                 worker.join()
 
 
-def _cores() -> int:
+def _count_processes() -> int:
     """How many processes to draw in: one where they cannot be forked safely, since spawned ones need a main guard."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    return cores() if sys.platform == "linux" else 1
 
 
 def _work(

@@ -13,9 +13,10 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from jumok.data.samples.image_folder import SPLITS, check_numbers, write_pictures
+from jumok.data.samples.image_folder import check_numbers, write_pictures
 from jumok.data.samples.shape_questions import ASLANT, FARTHER, KINDS, NEARER, Question, Wish, compose, wishes
 from jumok.data.samples.shapes import Scene, picture
+from jumok.data.splits import SPLITS
 from jumok.errors import JumokError, suggest
 
 FORMAT = "jumok-shapes/1"

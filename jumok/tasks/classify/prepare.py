@@ -121,7 +121,7 @@ def find(data: ImageData, seed: int) -> dict[str, ImageSet]:
     shares = (1 - data.val_fraction - data.test_fraction, data.val_fraction, data.test_fraction)
     if shares[0] <= 0:
         raise JumokError(f"val_fraction {shares[1]} and test_fraction {shares[2]} leave nothing to train on")
-    return scan(Path(data.images), seed=seed, fractions=shares)
+    return scan(Path(data.images), seed=seed, shares=shares)
 
 
 def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int, int], store: PixelStore) -> RunConfig:

@@ -145,11 +145,11 @@ def _name_readings(layers: Sequence[AttentionMap], heads: bool) -> Iterator[tupl
             yield from ((f"{name}head {head + 1}", layer.at(head=head)) for head in range(count))
 
 
-def _cut(map: AttentionMap, row: int, source: Split, target: Split) -> AttentionMap:  # noqa: A002
+def _cut(attention: AttentionMap, row: int, source: Split, target: Split) -> AttentionMap:
     """One sentence's own steps and tokens, by name."""
     queries, keys = Tokens((*target.pieces, END)), Tokens((*source.pieces, END))
-    weights = map.at(batch=row).weights[: len(queries), : len(keys)].cpu()
-    return AttentionMap(weights, queries, keys, (), map.scale, map.source)
+    weights = attention.at(batch=row).weights[: len(queries), : len(keys)].cpu()
+    return AttentionMap(weights, queries, keys, (), attention.scale, attention.source)
 
 
 def _make_aligned(source: Split, target: Split, maps: Mapping[str, AttentionMap], pieces: bool) -> Aligned:

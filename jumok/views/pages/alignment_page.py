@@ -168,15 +168,17 @@ def _text(text: str) -> str:
     return unicodedata.normalize("NFC", encodable(text))
 
 
-def _need_alignment(name: str, map: AttentionMap, target: int, source: int) -> None:  # noqa: A002
-    if map.lead:
-        raise JumokError(f"the map {name!r} also has {map.lead}, and a page takes (target, source): choose with .at")
-    if map.weights.shape != (target, source):
-        shape = tuple(map.weights.shape)
+def _need_alignment(name: str, attention: AttentionMap, target: int, source: int) -> None:
+    if attention.lead:
+        raise JumokError(
+            f"the map {name!r} also has {attention.lead}, and a page takes (target, source): choose with .at"
+        )
+    if attention.weights.shape != (target, source):
+        shape = tuple(attention.weights.shape)
         raise JumokError(
             f"the map {name!r} is {shape}, for {target} target and {source} source words: merge pieces to words"
         )
-    if signed(map):
+    if signed(attention):
         raise JumokError(f"the map {name!r} holds scores of both signs: a page shows weights, so take their softmax")
 
 

@@ -21,7 +21,8 @@ from jumok.attention import AttentionMap, Glimpses, Sampled
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.views.pages.html_file import asset, encodable, made_by, script_hash
-from jumok.views.raster import SEQUENTIAL, Picture, as_pillow, cells, fit
+from jumok.views.palette import SEQUENTIAL
+from jumok.views.raster import Picture, as_pillow, cells, fit
 
 SMALLEST, LARGEST = 160, 240
 """Pixels of the longer side of a picture on the page."""
@@ -281,7 +282,7 @@ def _laid_over(heat: AttentionMap, width: int, height: int) -> str:
     return f'<img class="heat" alt="" src="{source}">{_marks(heat, width, height)}'
 
 
-def heat_layer(map: AttentionMap, width: int, height: int) -> Image.Image:  # noqa: A002
+def heat_layer(attention: AttentionMap, width: int, height: int) -> Image.Image:
     """The heat of one row over an image, smoothed; where there is none, nothing covers the image.
 
     Colours and opacity are linear in the weight, from 0 to the largest; weights below 0 count as 0.
@@ -291,26 +292,26 @@ def heat_layer(map: AttentionMap, width: int, height: int) -> Image.Image:  # no
     """
     import matplotlib
 
-    values = _laid(map, height, width).clip(min=0)
+    values = _laid(attention, height, width).clip(min=0)
     top = float(values.max())
     share = values / top if top > 0 else values
     rgba = matplotlib.colormaps[SEQUENTIAL](0.18 + 0.82 * share)  # the darkest shades would read as shadow
-    rgba[..., 3] = (FAINT if isinstance(map.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(0.8)
+    rgba[..., 3] = (FAINT if isinstance(attention.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(0.8)
     return Image.fromarray((rgba * 255).round().astype(np.uint8), "RGBA")
 
 
-def _laid(map: AttentionMap, height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:  # noqa: A002
+def _laid(attention: AttentionMap, height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """The row's weights on the pixels; keys finer than these are averaged, not skipped."""
-    rows, columns = cells(map.keys) or (1, 1)
+    rows, columns = cells(attention.keys) or (1, 1)
     if rows <= height and columns <= width:
-        return np.asarray(map.image(height, width, smooth=True)[0].numpy(force=True), dtype=np.float32)
-    heat = map.image(rows, columns)
+        return np.asarray(attention.image(height, width, smooth=True)[0].numpy(force=True), dtype=np.float32)
+    heat = attention.image(rows, columns)
     return np.asarray(F.interpolate(heat[None], (height, width), mode="area")[0, 0].numpy(force=True), dtype=np.float32)
 
 
-def _marks(map: AttentionMap, width: int, height: int) -> str:  # noqa: A002
+def _marks(attention: AttentionMap, width: int, height: int) -> str:
     """Outlines of what has one: the glimpses in their order, the window that was read."""
-    keys = map.keys
+    keys = attention.keys
     drawn = ""
     if isinstance(keys, Glimpses):
         boxes = [keys.box(number, height, width) for number in range(len(keys))]

@@ -15,9 +15,11 @@ from typing import Any
 
 from PIL import Image
 
-from jumok.views.raster import DIVERGING, FAINTEST, SEQUENTIAL, STRONGEST, fit
+from jumok.views import palette
+from jumok.views.raster import fit
 
-LOSSLESS = 160  # images up to this side, in pixels, are kept as PNG
+LARGEST_LOSSLESS = 160
+"""Images up to this side, in pixels, are kept as PNG."""
 
 
 def encodable(text: str) -> str:
@@ -49,7 +51,8 @@ def asset(name: str) -> str:
 
 def filled(template: str, styles: Iterable[str], scripts: Iterable[str], title: str, blocks: Iterable[str]) -> str:
     """A page from the names of its files in this package; its policy lets nothing but them run."""
-    style, script = "\n".join(map(asset, styles)), "\n".join(map(asset, scripts))
+    style = "\n".join([palette_style(), *map(asset, styles)])
+    script = "\n".join(map(asset, scripts))
     return Template(asset(template)).substitute(
         title=html.escape(title),
         style=style,
@@ -62,25 +65,39 @@ def filled(template: str, styles: Iterable[str], scripts: Iterable[str], title: 
 
 def data_url(image: Image.Image, longest: int) -> str:
     """Small images without loss, so that their pixels stay hard; larger ones scaled down and as JPEG."""
-    form, options = ("PNG", {"optimize": True}) if max(image.size) <= LOSSLESS else ("JPEG", {"quality": 86})
+    form, options = ("PNG", {"optimize": True}) if max(image.size) <= LARGEST_LOSSLESS else ("JPEG", {"quality": 86})
     buffer = io.BytesIO()
     fit(image, smallest=1, largest=longest).save(buffer, form, **options)
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 @cache
-def look() -> dict[str, Any]:
-    """The colours of the pictures, for a page to use the same."""
+def page_palette() -> dict[str, Any]:
+    """The colours of the pictures, for a page's scripts to use the same."""
     from matplotlib import colormaps
 
-    tables = {name: colormaps[name](range(256), bytes=True)[:, :3].tobytes().hex() for name in (SEQUENTIAL, DIVERGING)}
     return {
-        "sequential": tables[SEQUENTIAL],
-        "diverging": tables[DIVERGING],
-        "faintest": FAINTEST,
-        "strongest": STRONGEST,
-        "hard": LOSSLESS,
+        "sequential": colormaps[palette.SEQUENTIAL](range(256), bytes=True)[:, :3].tobytes().hex(),
+        "diverging": colormaps[palette.DIVERGING](range(256), bytes=True)[:, :3].tobytes().hex(),
+        "faintest": palette.FAINTEST_HEAT,
+        "strongest": palette.STRONGEST_HEAT,
+        "line": palette.LINE_COLOURS[0],
+        "belowZero": palette.BELOW_ZERO,
+        "hard": LARGEST_LOSSLESS,
     }
+
+
+def palette_style() -> str:
+    """The colours of the pictures, for a page's style to use the same on a light ground."""
+    colours = {
+        "ink": palette.INK,
+        "quiet": palette.QUIET,
+        "line": palette.PALE,
+        "accent": palette.PLUS,
+        "gold": palette.GOLD_LINK,
+        "right": palette.RIGHT_ANSWER,
+    }
+    return f":root {{ {' '.join(f'--{name}: {colour};' for name, colour in colours.items())} }}"
 
 
 def made_by() -> str:

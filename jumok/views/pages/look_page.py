@@ -11,7 +11,7 @@ from typing import Any
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import as_json, data_url, encodable, filled, look, made_by, text_block
+from jumok.views.pages.html_file import as_json, data_url, encodable, filled, made_by, page_palette, text_block
 from jumok.views.pages.packed_maps import Packed, coarser, marks_of, on_patches, pack, patches_of
 from jumok.views.raster import Picture, as_pillow
 
@@ -159,7 +159,8 @@ class Page:
             blocks += [text_block(f"image-{number}", item.image or item.small or "")]
             blocks += [text_block(f"map-{number}-summary", item.summary.data)]
             blocks += [text_block(f"map-{number}-{layer}", packed.data) for layer, packed in enumerate(item.layers())]
-        about = {"title": self.title, "made": made_by(), "budget": self.budget, "look": look(), "entries": entries}
+        about = {"title": self.title, "made": made_by(), "budget": self.budget, "palette": page_palette()}
+        about["entries"] = entries
         blocks.insert(0, text_block("page-data", as_json(about)))
         write_atomically(Path(path), filled("page.html", ["page.css"], SCRIPTS, self.title, blocks))
 

@@ -57,30 +57,30 @@ class Packed:
         return len(self.data) + len(json.dumps(self.about)) + OVERHEAD
 
 
-def pack(map: AttentionMap) -> Packed:  # noqa: A002
+def pack(attention: AttentionMap) -> Packed:
     """Pack the rows of a map from patches to patches, with or without heads.
 
     Args:
-        map: lead ("head",) or (); keys are `Patches`.
+        attention: lead ("head",) or (); keys are `Patches`.
     Returns:
         the packed map, in which one head stands for none.
     Raises:
         JumokError: other leading axes, or other keys.
     """
-    keys = patches_of(map)
-    weights = map.weights.detach().cpu()
-    weights = weights if map.lead else weights[None]
-    specials, zero = len(keys.special), MIDDLE if signed(map) else 0
+    keys = patches_of(attention)
+    weights = attention.weights.detach().cpu()
+    weights = weights if attention.lead else weights[None]
+    specials, zero = len(keys.special), MIDDLE if signed(attention) else 0
     special, patches = weights[..., :specials].numpy(), weights[..., specials:].numpy()
     codes, peaks, error = _quantise(patches, zero)
-    spread = _spread(weights, map.scale)
+    spread = _spread(weights, attention.scale)
     parts = (peaks.astype("<f4"), special.astype("<f4"), spread.astype("<u2"), codes)
     about = {
-        "source": map.source,
-        "scale": str(map.scale),
+        "source": attention.source,
+        "scale": str(attention.scale),
         "zero": zero,
         "heads": weights.shape[0],
-        "queries": _grid(map.queries),
+        "queries": _grid(attention.queries),
         "keys": _grid(keys),
         "spread": spread.size > 0,
         "top": float(peaks.max()),
@@ -88,26 +88,26 @@ def pack(map: AttentionMap) -> Packed:  # noqa: A002
     return Packed(about, _deflate(b"".join(part.tobytes() for part in parts)), error)
 
 
-def coarser(map: AttentionMap) -> AttentionMap:  # noqa: A002
+def coarser(attention: AttentionMap) -> AttentionMap:
     """Average the places that look, by two in each direction, until a page can hold the map.
 
     Args:
-        map: lead ("head",) or (); queries and keys are `Patches`.
+        attention: lead ("head",) or (); queries and keys are `Patches`.
     Returns:
         the map itself, if it is small enough; what each place looks at keeps its grid in any case.
     """
-    while isinstance(map.queries, Patches) and len(map.queries) * len(map.keys) > LARGEST_MAP:
-        grid = map.queries
+    while isinstance(attention.queries, Patches) and len(attention.queries) * len(attention.keys) > LARGEST_MAP:
+        grid = attention.queries
         if max(grid.rows, grid.columns) == 1:
             break
         rows, columns = -(-grid.rows // 2), -(-grid.columns // 2)
-        special, places = map.weights.split([len(grid.special), grid.rows * grid.columns], -2)
+        special, places = attention.weights.split([len(grid.special), grid.rows * grid.columns], -2)
         places = places.transpose(-1, -2).unflatten(-1, (grid.rows, grid.columns))
         pooled = F.adaptive_avg_pool2d(places.reshape(-1, 1, grid.rows, grid.columns), (rows, columns))
         pooled = pooled.view(*places.shape[:-2], rows * columns).transpose(-1, -2)
         weights = torch.cat([special, pooled], -2)
-        map = replace(map, weights=weights, queries=Patches(rows, columns, grid.special))  # noqa: A001
-    return map
+        attention = replace(attention, weights=weights, queries=Patches(rows, columns, grid.special))
+    return attention
 
 
 def marks_of(keys: Axis) -> dict[str, Any]:
@@ -134,47 +134,51 @@ def _rim(keys: Sampled) -> list[tuple[float, float]]:
     return [keys.points[index] for index in around[:: -(-len(around) // LONGEST_OUTLINE)]]
 
 
-def patches_of(map: AttentionMap) -> Patches:  # noqa: A002
+def patches_of(attention: AttentionMap) -> Patches:
     """The keys of a map, if it is (queries, keys) or (head, queries, keys) and they are patches.
 
     Raises:
         JumokError: other leading axes, or other keys.
     """
-    if map.lead not in ((), ("head",)):
-        raise JumokError(f"a page takes maps with the leading axis head or none, got {map.lead}: choose with .at")
-    if not isinstance(map.keys, Patches):
-        raise JumokError(f"a page draws keys that are Patches, got {type(map.keys).__name__} in {map.source!r}")
-    return map.keys
+    if attention.lead not in ((), ("head",)):
+        raise JumokError(f"a page takes maps with the leading axis head or none, got {attention.lead}: choose with .at")
+    if not isinstance(attention.keys, Patches):
+        raise JumokError(
+            f"a page draws keys that are Patches, got {type(attention.keys).__name__} in {attention.source!r}"
+        )
+    return attention.keys
 
 
-def on_patches(map: AttentionMap) -> AttentionMap:  # noqa: A002
+def on_patches(attention: AttentionMap) -> AttentionMap:
     """Bring a map of any keys that lie in an image to `Patches`, no finer than a page can show.
 
     Raises:
         JumokError: more than one row, or keys that don't lie in an image.
     """
-    if map.lead or len(map.queries) != 1:
-        raise JumokError(f"a page takes a summary of one row, got {tuple(map.weights.shape)}: choose with .at and .row")
-    return rows_on_patches(map)
+    if attention.lead or len(attention.queries) != 1:
+        raise JumokError(
+            f"a page takes a summary of one row, got {tuple(attention.weights.shape)}: choose with .at and .row"
+        )
+    return rows_on_patches(attention)
 
 
-def rows_on_patches(map: AttentionMap) -> AttentionMap:  # noqa: A002
+def rows_on_patches(attention: AttentionMap) -> AttentionMap:
     """As `on_patches`, for any number of rows.
 
     Raises:
         JumokError: keys that don't lie in an image.
     """
-    rows, columns = cells(map.keys) or (LARGEST_GRID, LARGEST_GRID)
+    rows, columns = cells(attention.keys) or (LARGEST_GRID, LARGEST_GRID)
     pooled = max(rows, columns) > LARGEST_GRID
-    if isinstance(map.keys, Patches) and not pooled:
-        return map
-    image = map.image(rows, columns)
+    if isinstance(attention.keys, Patches) and not pooled:
+        return attention
+    image = attention.image(rows, columns)
     if pooled:
         rows, columns = min(rows, LARGEST_GRID), min(columns, LARGEST_GRID)
         image = F.adaptive_avg_pool2d(image, (rows, columns))
-    same = isinstance(map.keys, Pixels) and not pooled
-    scale = map.scale if same or map.scale is Scale.SCORE else Scale.RELEVANCE
-    return AttentionMap(image.flatten(-2), map.queries, Patches(rows, columns), (), scale, map.source)
+    same = isinstance(attention.keys, Pixels) and not pooled
+    scale = attention.scale if same or attention.scale is Scale.SCORE else Scale.RELEVANCE
+    return AttentionMap(image.flatten(-2), attention.queries, Patches(rows, columns), (), scale, attention.source)
 
 
 def _grid(axis: Axis) -> dict[str, Any]:

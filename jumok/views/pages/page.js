@@ -2,8 +2,8 @@
 /* The page: what is asked, what is shown, and the controls. All text goes in as text; nothing is fetched. */
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
-  const painter = Paint(page.look);
-  const over = Lines(document.getElementById("over"), document.getElementById("wedge"));
+  const painter = Paint(page.palette);
+  const over = Lines(document.getElementById("over"), document.getElementById("wedge"), page.palette);
   const { MEAN } = Maps;
   const { at, make, number, percent, say, alarm, frame, bar, aboutCall } = Parts;
   const SUMMARY = { kind: "summary" };
@@ -280,7 +280,7 @@
     const { name, width, height } = entry();
     at("name").textContent = name;
     at("photo").src = at(`image-${index}`).textContent || entry().thumbnail;
-    at("photo").classList.toggle("hard", Math.max(width, height) <= page.look.hard);
+    at("photo").classList.toggle("hard", Math.max(width, height) <= page.palette.hard);
     document.documentElement.style.setProperty("--ratio", String(width / height));
     at("stage").setAttribute("aria-label", `Attention in ${name}`);
     over.fit(width / height);

@@ -1,11 +1,11 @@
 "use strict";
 /* Draws what lies over the heat: lines from a place to where it looks, boxes of glimpses with their path, outlines. */
-const Lines = (svg, wedge) => {
+const Lines = (svg, wedge, palette) => {
   const WIDE = 1000; // of the drawing, in units of its own
   const THICKEST = 24; // of a line whose weight is the end of the scale
   const [FEWEST, MOST, SHARE] = [3, 16, 0.5]; // lines by themselves: those that hold half of the weight
   const EDGE = 5; // what the dark edge adds to a line
-  const [PLUS, MINUS, DARK] = ["#ffd23f", "#63c7ff", "#0009"];
+  const [PLUS, MINUS, DARK] = [palette.line, palette.belowZero, "#0009"];
   let tall = WIDE;
 
   function shape(tag, attributes, content = "") {

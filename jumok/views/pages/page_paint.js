@@ -1,8 +1,8 @@
 "use strict";
 /* Turns weights into colours on a canvas, as the Python side does (raster.py gives the tables and the opacities). */
-const Paint = (look) => {
+const Paint = (palette) => {
   const bytesOf = (hex) => Uint8Array.from(hex.match(/../g), (pair) => parseInt(pair, 16));
-  const tables = { sequential: bytesOf(look.sequential), diverging: bytesOf(look.diverging) };
+  const tables = { sequential: bytesOf(palette.sequential), diverging: bytesOf(palette.diverging) };
 
   /* [red, green, blue] of a share of the largest weight; maps with both signs have 0 in the middle. */
   function colour(share, signed) {
@@ -12,7 +12,7 @@ const Paint = (look) => {
   }
 
   function opacity(share) {
-    return look.faintest + (look.strongest - look.faintest) * Math.min(Math.abs(share), 1);
+    return palette.faintest + (palette.strongest - palette.faintest) * Math.min(Math.abs(share), 1);
   }
 
   /* Draws shares (rows x columns), one pixel each; `strength` 0..1 lets the image through, null hides it. */

@@ -2,7 +2,7 @@
 /* The page: what is asked, what is shown, and the controls. All text goes in as text; nothing is fetched. */
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
-  const painter = Paint(page.look);
+  const painter = Paint(page.palette);
   const { at, make, number, percent, say, alarm, frame, bar } = Parts;
   const MANY = 16; // words, from which on they are set smaller
 
@@ -226,7 +226,7 @@
     Object.assign(state, { image: index, question: 0, cursor: null });
     const { name: title, thumbnail, width, height } = image();
     at("photo").src = at(`image-${index}`).textContent || thumbnail;
-    at("photo").classList.toggle("hard", Math.max(width, height) <= page.look.hard);
+    at("photo").classList.toggle("hard", Math.max(width, height) <= page.palette.hard);
     document.documentElement.style.setProperty("--ratio", String(width / height));
     at("stage").setAttribute("aria-label", `Where ${title} was looked at`);
     for (const [other, button] of [...at("film").children].entries()) {

@@ -12,7 +12,7 @@ from typing import Any
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import as_json, data_url, encodable, filled, look, made_by, text_block
+from jumok.views.pages.html_file import as_json, data_url, encodable, filled, made_by, page_palette, text_block
 from jumok.views.pages.packed_maps import Packed, on_patches, pack, rows_on_patches
 from jumok.views.pictures.question_picture import Asked
 from jumok.views.raster import Picture, as_pillow
@@ -149,7 +149,8 @@ class QuestionPage:
                 blocks += _blocks(f"{number}-{place}", question)
             questions = [_described(question) for question in item.questions]
             images.append({**item.about, "smaller": item.image is None, "questions": questions})
-        about = {"title": self.title, "made": made_by(), "budget": self.budget, "look": look(), "images": images}
+        about = {"title": self.title, "made": made_by(), "budget": self.budget, "palette": page_palette()}
+        about["images"] = images
         blocks.insert(0, text_block("page-data", as_json(about)))
         write_atomically(Path(path), filled("question_page.html", STYLES, SCRIPTS, self.title, blocks))
 

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jumok.attention import AttentionMap, Channels
-from jumok.errors import JumokError, suggest
-from jumok.views.pictures.figures import INK, PALE, QUIET, new_figure, place_axes, save_figure, shortened
+from jumok.errors import JumokError
+from jumok.views.palette import CLASS_COLOURS, INK, PALE, QUIET
+from jumok.views.pictures.figures import check_picture_path, new_figure, place_axes, save_figure, shortened
+from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#1f5fa8", "#d9480f", "#2b8a3e", "#7048a8", "#b08900", "#0b7285", "#a61e4d", "#5c5f66")
-MOST_BLOCKS, MOST_CLASSES = 32, len(COLOURS)
-WIDTH, HEIGHT, BETWEEN = 7.4, 0.78, 0.46  # inches of a block's bars
-ROW = 0.25  # of the line that names the colours
-
-Numbers: TypeAlias = "NDArray[np.floating[Any]]"
+MOST_BLOCKS, MOST_CLASSES = 32, len(CLASS_COLOURS)
+BARS_WIDTH, BARS_HEIGHT, BARS_GAP = 7.4, 0.78, 0.46
+"""Inches of a block's bars and between two blocks."""
+LEGEND_HEIGHT = 0.25
+"""Inches of the line that names the colours."""
 
 
 def draw_gates(
@@ -47,19 +47,16 @@ def draw_gates(
         JumokError: another kind of file, no gates or more than there is room for, maps of another kind, names that do
             not fit the images, or a file that cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg"):
-        wanted = suggest(path.suffix, [".png", ".svg"])
-        raise JumokError(f"pictures are .png or .svg files, got {path.name!r}: {wanted}")
+    path = check_picture_path(path)
     values = {name: _values(name, found) for name, found in gates.items()}
     _need_room(values)
     groups = _groups(classes, len(next(iter(values.values()))))
-    step, top = HEIGHT + BETWEEN, ROW + 0.3 if groups else 0.0
-    figure = new_figure(WIDTH, top + step * len(values))
+    step, top = BARS_HEIGHT + BARS_GAP, LEGEND_HEIGHT + 0.3 if groups else 0.0
+    figure = new_figure(BARS_WIDTH, top + step * len(values))
     if groups:
         _name_colours(figure, list(groups))
     for number, (name, of_block) in enumerate(values.items()):
-        axes = place_axes(figure, 0, top + number * step, WIDTH, HEIGHT)
+        axes = place_axes(figure, 0, top + number * step, BARS_WIDTH, BARS_HEIGHT)
         _draw_block(axes, name, of_block, groups)
     save_figure(figure, path, title)
 
@@ -98,11 +95,11 @@ def _name_colours(figure: Figure, names: list[str]) -> None:
     """A line with the name of each class in its colour, and of the bars."""
     across, down = figure.get_size_inches()
     left = 0.0
-    for name, colour in [("mean of all images", QUIET), *zip(names, COLOURS, strict=False)]:
+    for name, colour in [("mean of all images", QUIET), *zip(names, CLASS_COLOURS, strict=False)]:
         text = shortened(name)
         figure.text(
             left / across,
-            1 - ROW / 2 / down,
+            1 - LEGEND_HEIGHT / 2 / down,
             f"\N{BLACK SQUARE} {text}",
             color=colour,
             size=9.5,
@@ -115,7 +112,7 @@ def _name_colours(figure: Figure, names: list[str]) -> None:
 def _draw_block(axes: Axes, name: str, values: Numbers, groups: Mapping[str, NDArray[np.bool_]]) -> None:
     channels = np.arange(values.shape[1])
     axes.bar(channels, values.mean(0), width=0.8 if len(channels) < 200 else 1.0, color=PALE, zorder=1)
-    for (_, chosen), colour in zip(groups.items(), COLOURS, strict=False):
+    for (_, chosen), colour in zip(groups.items(), CLASS_COLOURS, strict=False):
         axes.plot(channels, values[chosen].mean(0), color=colour, linewidth=0.9, alpha=0.9, zorder=2)
     axes.set_xlim(-0.7, len(channels) - 0.3)
     axes.set_ylim(0, 1)

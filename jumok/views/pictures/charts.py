@@ -15,16 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumok.errors import JumokError
 from jumok.files import replacing
+from jumok.views.palette import BASELINE_GREYS, CHART_BLUE, CHART_ORANGE, INK, METHOD_COLOURS, PALE, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, INK, MUTED, PALE = "#1f3a8a", "#e4572e", "#111827", "#6b7280", "#e5e7eb"
-OURS = (BLUE, "#5b8def", "#0f766e", "#7c3aed")
-BASELINES = ("#9ca3af", "#7b8494", "#565e6c", "#334155")
 DOTS = ("o", "D", "s", "^", "v", "P")
-"""Greys of the baselines and the shapes of their dots, of which there are more, so that no pair comes twice soon."""
+"""Shapes of the baselines' dots: more than there are greys, so that no pair comes twice soon."""
 DPI = 160
 LONGEST = 26  # letters of a name that there is room for
 CELLS_WITH_TEXT = 20  # a larger matrix is shades alone
@@ -85,7 +83,7 @@ def _lines(values: Mapping[str, Any], score: str, top: float) -> Iterator[_Line]
     rows = [(True, index, item) for index, item in enumerate(values["methods"].items())]
     rows += [(False, index, item) for index, item in enumerate(values["baselines"].items())]
     for row, (ours, index, (name, scores)) in enumerate(rows):
-        colours, dots = (OURS, "o") if ours else (BASELINES, DOTS)
+        colours, dots = (METHOD_COLOURS, "o") if ours else (BASELINE_GREYS, DOTS)
         yield _Line(top + row, name, ours, colours[index % len(colours)], dots[index % len(dots)], scores[score])
 
 
@@ -95,11 +93,11 @@ def _draw_line(axes: Axes, line: _Line, family: list[str]) -> None:
     axes.hlines(line.y, low, high, color=line.colour, linewidth=3.4 if line.ours else 2, alpha=0.5, zorder=2)
     size = 8 if line.ours else 5.5
     axes.plot(value, line.y, line.dot, color=line.colour, markersize=size, zorder=3, markeredgecolor="white")
-    text = _beside(axes) | {"color": line.colour if line.ours else MUTED, "size": 9}
+    text = _beside(axes) | {"color": line.colour if line.ours else QUIET, "size": 9}
     axes.annotate(_shown(line.name), (0, line.y), (-10, 0), ha="right", family=family, parse_math=False, **text)
     axes.annotate(f"{value:.2f}", (1, line.y), (12, 0), weight="bold" if line.ours else "normal", **text)
     span = f"{low:.2f} \N{EN DASH} {high:.2f}"
-    axes.annotate(span, (1, line.y), (42, 0), **text | {"color": MUTED, "size": 8})
+    axes.annotate(span, (1, line.y), (42, 0), **text | {"color": QUIET, "size": 8})
 
 
 def _beside(axes: Axes) -> dict[str, Any]:
@@ -108,7 +106,7 @@ def _beside(axes: Axes) -> dict[str, Any]:
 
 
 def _chance() -> dict[str, Any]:
-    return {"color": ORANGE, "linewidth": 1.3, "linestyle": (0, (4, 2))}
+    return {"color": CHART_ORANGE, "linewidth": 1.3, "linestyle": (0, (4, 2))}
 
 
 def _finish(axes: Axes, bottom: float) -> None:
@@ -118,12 +116,12 @@ def _finish(axes: Axes, bottom: float) -> None:
     axes.set_xlim(-0.012, 1.012)
     axes.set_yticks([])
     axes.set_xticks(np.linspace(0, 1, 6).tolist())
-    axes.tick_params(axis="x", colors=MUTED, labelsize=8.5, length=3)
+    axes.tick_params(axis="x", colors=QUIET, labelsize=8.5, length=3)
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(MUTED)
+    axes.spines["bottom"].set_color(QUIET)
     line = Line2D([], [], **_chance(), label="chance")
-    style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "labelcolor": MUTED, "borderaxespad": 0}
+    style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "labelcolor": QUIET, "borderaxespad": 0}
     axes.legend(handles=[line], loc="upper left", bbox_to_anchor=(1.022, -0.004), **style)
 
 
@@ -200,7 +198,7 @@ def _shades(depths: NDArray[np.float64]) -> NDArray[np.float64]:
     from matplotlib.colors import to_rgb
 
     right = np.eye(len(depths), dtype=bool)[..., None]
-    return np.asarray(1 - depths[..., None] * (1 - np.where(right, to_rgb(BLUE), to_rgb(ORANGE))))
+    return np.asarray(1 - depths[..., None] * (1 - np.where(right, to_rgb(CHART_BLUE), to_rgb(CHART_ORANGE))))
 
 
 def _write_cells(
@@ -235,8 +233,8 @@ def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
         turn["va"] = "center" if steep else "top"
     axes.set_xticks(places, names, **style, **turn)
     axes.set_yticks(places, names, **style)
-    axes.set_xlabel("taken for", color=MUTED, labelpad=8, size=10)
-    axes.set_ylabel("really is", color=MUTED, labelpad=8, size=10)
+    axes.set_xlabel("taken for", color=QUIET, labelpad=8, size=10)
+    axes.set_ylabel("really is", color=QUIET, labelpad=8, size=10)
     edges = np.arange(len(classes) + 1) - 0.5
     axes.set_xticks(edges, minor=True)
     axes.set_yticks(edges, minor=True)
@@ -272,7 +270,7 @@ def _head(axes: Axes, title: str, note: str, left: float = 0) -> None:
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
     lift = 16 + 11 * note.count("\n")
     axes.annotate(title, (0, 1), (left, lift + 16), color=INK, size=13, weight="bold", **place)
-    axes.annotate(note, (0, 1), (left, 10), color=MUTED, size=8.5, linespacing=1.4, **place)
+    axes.annotate(note, (0, 1), (left, 10), color=QUIET, size=8.5, linespacing=1.4, **place)
 
 
 def _families(names: Sequence[str]) -> list[str]:

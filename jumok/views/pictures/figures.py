@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jumok.errors import JumokError, suggest
 from jumok.files import replacing
+from jumok.views.palette import INK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
 
 DPI = 150
 LONGEST_LABEL, LONGEST_TITLE = 28, 90  # letters
-INK, QUIET, PALE = "#1d1b19", "#6d675f", "#e3ded6"
+CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
+"""Text in the middle of its place."""
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -25,6 +29,20 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def check_picture_path(path: str | os.PathLike[str]) -> Path:
+    """Take the path of a picture.
+
+    Raises:
+        JumokError: its ending names another kind of file.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise JumokError(
+            f"pictures are .png or .svg files, got {path.name!r}: {suggest(path.suffix, ['.png', '.svg'])}"
+        )
+    return path
 
 
 def place_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:

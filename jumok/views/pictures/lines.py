@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from jumok.attention import AttentionMap, Axis, Patches, Pixels, Place
-from jumok.errors import JumokError, suggest
-from jumok.views.pictures.figures import DPI, INK, new_figure, place_axes, save_figure
+from jumok.errors import JumokError
+from jumok.views.palette import BELOW_ZERO, INK, LINE_COLOURS, LINE_WEDGE
+from jumok.views.pictures.colour_scale import wrap_lines
+from jumok.views.pictures.figures import DPI, check_picture_path, new_figure, place_axes, save_figure
 from jumok.views.raster import Picture, as_pillow, cells, fit
 
 if TYPE_CHECKING:
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_lines"]
 
-SMALLEST, LARGEST = 480, 760  # longer side of the picture, in pixels
-THICKEST = 11.0  # points, of a line whose weight is the largest that is drawn
-EDGE = 2.2  # points that the dark edge adds to a line
-FEWEST, MOST, SHARE = 3, 16, 0.5  # lines from a place, if their number is not given: those that hold half of the weight
-COLOURS = ("#ffd23f", "#ff7ab6", "#6fe3c1", "#63c7ff", "#ff9a4a", "#c6a2ff")
-BELOW_ZERO = "#63c7ff"
-MOST_PLACES = len(COLOURS)
+SMALLEST_PICTURE, LARGEST_PICTURE = 480, 760  # longer side, in pixels
+THICKEST_LINE = 11.0  # points, of a line whose weight is the largest that is drawn
+DARK_EDGE = 2.2  # points that the dark edge adds to a line
+FEWEST_LINES, MOST_LINES, HELD_SHARE = 3, 16, 0.5
+"""Lines from a place, if their number is not given: those that hold half of the weight."""
+MOST_PLACES = len(LINE_COLOURS)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class _Looks:
 
 
 def draw_lines(
-    map: AttentionMap,  # noqa: A002
+    attention: AttentionMap,
     image: Picture,
     path: str | os.PathLike[str],
     *,
@@ -57,7 +56,8 @@ def draw_lines(
     line. Weights below 0 are drawn blue where there is one place, and dashed where there are several.
 
     Args:
-        map: (queries, keys), no leading axes; queries and keys are `Patches` or `Pixels`, of grids that may differ.
+        attention: (queries, keys), no leading axes; queries and keys are `Patches` or `Pixels`, of grids that may
+            differ.
         image: uint8 (3, height, width) or a Pillow image.
         path: of a .png or .svg file; its folder is made if it is missing.
         places: one to six queries, such as (row, column).
@@ -66,52 +66,50 @@ def draw_lines(
     Raises:
         JumokError: a map of another kind, no such place, too many of them, or a file that cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise JumokError(
-            f"pictures are .png or .svg files, got {path.name!r}: {suggest(path.suffix, ['.png', '.svg'])}"
-        )
+    path = check_picture_path(path)
     if not 1 <= len(places) <= MOST_PLACES or (lines is not None and lines < 1):
         raise JumokError(
             f"lines are drawn from 1 to {MOST_PLACES} places, 1 or more each, got {len(places)} and {lines}"
         )
-    _need_grids(map)
-    looks = [_look(map, place, lines) for place in places]
-    figure = _figure(looks, fit(as_pillow(image), smallest=SMALLEST, largest=LARGEST), map)
+    _need_grids(attention)
+    looks = [_look(attention, place, lines) for place in places]
+    figure = _figure(looks, fit(as_pillow(image), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE), attention)
     save_figure(figure, path, title)
 
 
-def _need_grids(map: AttentionMap) -> None:  # noqa: A002
-    if map.lead:
-        raise JumokError(f"lines show (queries, keys), and this map also has {map.lead}: choose with .at or .mean")
-    for side, axis in (("queries", map.queries), ("keys", map.keys)):
+def _need_grids(attention: AttentionMap) -> None:
+    if attention.lead:
+        raise JumokError(
+            f"lines show (queries, keys), and this map also has {attention.lead}: choose with .at or .mean"
+        )
+    for side, axis in (("queries", attention.queries), ("keys", attention.keys)):
         if not isinstance(axis, Patches | Pixels):
             raise JumokError(f"lines go from places to places of an image, got {side} {type(axis).__name__}")
 
 
-def _look(map: AttentionMap, place: Place, count: int | None) -> _Looks:  # noqa: A002
-    index = map.queries.index(place)
-    special = _special(map.queries)
+def _look(attention: AttentionMap, place: Place, count: int | None) -> _Looks:
+    index = attention.queries.index(place)
+    special = _special(attention.queries)
     if index < special:
-        raise JumokError(f"{map.queries.label(index)!r} is no place in the image, so no line can start there")
-    start = _centre(map.queries, index)
-    row = map.weights[index].detach().cpu().double().numpy()
-    keys = _special(map.keys)
+        raise JumokError(f"{attention.queries.label(index)!r} is no place in the image, so no line can start there")
+    start = _centre(attention.queries, index)
+    row = attention.weights[index].detach().cpu().double().numpy()
+    keys = _special(attention.keys)
     inside = np.abs(row[keys:])
     others = inside.copy()
-    others[_cell_of(map.keys, start)] = 0
+    others[_cell_of(attention.keys, start)] = 0
     order = np.argsort(-others, kind="stable")
     order = order[others[order] > 0]
     chosen = order[: _enough(others[order]) if count is None else count]
     held = float(inside[chosen].sum() / inside.sum()) if len(chosen) else 0.0
-    ends = [_centre(map.keys, keys + int(key)) for key in chosen]
+    ends = [_centre(attention.keys, keys + int(key)) for key in chosen]
     return _Looks(start, ends, [float(row[keys + key]) for key in chosen], held)
 
 
 def _enough(falling: np.ndarray) -> int:
     """How many of the strongest hold half of the weight, within bounds."""
-    needed = int((falling.cumsum() < SHARE * falling.sum()).sum()) + 1
-    return min(max(needed, FEWEST), MOST)
+    needed = int((falling.cumsum() < HELD_SHARE * falling.sum()).sum()) + 1
+    return min(max(needed, FEWEST_LINES), MOST_LINES)
 
 
 def _special(axis: Axis) -> int:
@@ -134,7 +132,7 @@ def _cell_of(axis: Axis, point: tuple[float, float]) -> int:
 # -- the figure -----------------------------------------------------------------------------------
 
 
-def _figure(looks: Sequence[_Looks], photo: Image.Image, map: AttentionMap) -> Figure:  # noqa: A002
+def _figure(looks: Sequence[_Looks], photo: Image.Image, attention: AttentionMap) -> Figure:
     width, height = (side / DPI for side in photo.size)
     figure = new_figure(width, height)
     axes = place_axes(figure, 0, 0, width, height)
@@ -143,10 +141,10 @@ def _figure(looks: Sequence[_Looks], photo: Image.Image, map: AttentionMap) -> F
     axes.set_axis_off()
     thickest = max((abs(weight) for look in looks for weight in look.weights), default=0.0)
     for number, look in enumerate(looks):
-        _draw(axes, look, COLOURS[number], thickest, alone=len(looks) == 1)
+        _draw(axes, look, LINE_COLOURS[number], thickest, alone=len(looks) == 1)
     for number, look in enumerate(looks):
-        _draw_start(axes, look, COLOURS[number])
-    _legend(figure, looks, thickest, map)
+        _draw_start(axes, look, LINE_COLOURS[number])
+    _legend(figure, looks, thickest, attention)
     return figure
 
 
@@ -156,14 +154,14 @@ def _draw(axes: Axes, look: _Looks, colour: str, thickest: float, *, alone: bool
 
     y, x = look.start
     for (end_y, end_x), weight in zip(look.ends, look.weights, strict=True):
-        width = THICKEST * abs(weight) / thickest
+        width = THICKEST_LINE * abs(weight) / thickest
         below = weight < 0
         shade = BELOW_ZERO if below and alone else colour
-        effects = [withStroke(linewidth=width + EDGE, foreground="#000000aa"), Normal()]
+        effects = [withStroke(linewidth=width + DARK_EDGE, foreground="#000000aa"), Normal()]
         style = {"linestyle": (0, (1.5, 1))} if below and not alone else {"solid_capstyle": "round"}
         axes.plot([x, end_x], [y, end_y], color=shade, linewidth=width, path_effects=effects, **style)
         size = (3 + 1.3 * width) ** 2
-        axes.scatter([end_x], [end_y], s=size, c=[shade], edgecolors="#000000aa", linewidths=EDGE / 2, zorder=3)
+        axes.scatter([end_x], [end_y], s=size, c=[shade], edgecolors="#000000aa", linewidths=DARK_EDGE / 2, zorder=3)
 
 
 def _draw_start(axes: Axes, look: _Looks, colour: str) -> None:
@@ -172,19 +170,19 @@ def _draw_start(axes: Axes, look: _Looks, colour: str) -> None:
     axes.scatter([x], [y], s=210, marker="s", c=["none"], edgecolors=[colour], linewidths=2.4, zorder=5)
 
 
-def _legend(figure: Figure, looks: Sequence[_Looks], thickest: float, map: AttentionMap) -> None:  # noqa: A002
+def _legend(figure: Figure, looks: Sequence[_Looks], thickest: float, attention: AttentionMap) -> None:
     """A wedge that grows to the thickest line, and what it means."""
     width, height = figure.get_size_inches()
-    tall = THICKEST / 72
+    tall = THICKEST_LINE / 72
     axes = place_axes(figure, 0, height + 0.14, width, tall)
-    axes.fill([0, 1, 1], [0.5, 0, 1], color="#c9971a", linewidth=0)
+    axes.fill([0, 1, 1], [0.5, 0, 1], color=LINE_WEDGE, linewidth=0)
     axes.set(xlim=(0, 1), ylim=(0, 1), yticks=[])
     axes.set_xticks([0, 0.5, 1], ["0", f"{thickest / 2:.3g}", f"{thickest:.3g}"])
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
     shares = ", ".join(f"{look.held:.0%}" for look in looks)
     counts = ", ".join(str(len(look.ends)) for look in looks)
-    source = f"{map.source}: " if map.source else ""
+    source = f"{attention.source}: " if attention.source else ""
     where = "the place's" if len(looks) == 1 else "each place's"
     words = f"{source}thickness linear in the weight; {counts} lines hold {shares} of {where} weight in the image"
-    axes.set_xlabel(textwrap.fill(words, max(36, round(width * 15))), size=9, color=INK, labelpad=5)
+    axes.set_xlabel(wrap_lines(words, width=width), size=9, color=INK, labelpad=5)

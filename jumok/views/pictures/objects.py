@@ -14,7 +14,8 @@ from PIL import Image
 from jumok.attention import AttentionMap, Pixels, Scale
 from jumok.errors import JumokError
 from jumok.files import replacing
-from jumok.views.pictures.figures import DPI, INK, new_figure, place_axes, save_figure
+from jumok.views.palette import INK, OBJECT_BOX
+from jumok.views.pictures.figures import DPI, check_picture_path, new_figure, place_axes, save_figure
 from jumok.views.raster import Picture, as_pillow, fit
 
 if TYPE_CHECKING:
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_objects", "save_mask"]
 
-SMALLEST, LARGEST = 420, 820  # longer side of the picture, in pixels
-FADED = 0.78  # how far the background goes towards white
-COLOUR = "#d1420a"
+SMALLEST_PICTURE, LARGEST_PICTURE = 420, 820  # longer side, in pixels
+FADING = 0.78  # how far the background goes towards white
 
 
 def draw_objects(
@@ -46,15 +46,13 @@ def draw_objects(
     Raises:
         JumokError: not a mask over this image's pixels, another kind of file, or one that cannot be written.
     """
-    path, photo = Path(path), as_pillow(image)
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise JumokError(f"pictures are .png or .svg files, got {path.name!r}: name it .png or .svg")
+    path, photo = check_picture_path(path), as_pillow(image)
     if mask.scale is not Scale.MASK or mask.lead or mask.keys != Pixels(photo.height, photo.width):
         raise JumokError(
             f"objects need a mask over the {photo.width} x {photo.height} pixels of the image, got {mask!r}"
         )
     kept = mask.image(photo.height, photo.width)[0].bool().numpy(force=True)
-    shown = fit(_faded(photo, kept), smallest=SMALLEST, largest=LARGEST)
+    shown = fit(_faded(photo, kept), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE)
     figure = new_figure(shown.width / DPI, shown.height / DPI)
     axes = place_axes(figure, 0, 0, shown.width / DPI, shown.height / DPI)
     axes.imshow(np.asarray(shown), interpolation="nearest", extent=(0, photo.width, photo.height, 0), aspect="auto")
@@ -85,7 +83,7 @@ def save_mask(mask: AttentionMap, path: str | os.PathLike[str]) -> None:
 def _faded(photo: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
     """What is not kept goes towards white."""
     pixels = np.asarray(photo, dtype=np.float32)
-    faded = np.where(kept[..., None], pixels, pixels * (1 - FADED) + 255 * FADED)
+    faded = np.where(kept[..., None], pixels, pixels * (1 - FADING) + 255 * FADING)
     return Image.fromarray(faded.round().astype(np.uint8))
 
 
@@ -96,9 +94,9 @@ def _draw_boxes(axes: Axes, boxes: Sequence[tuple[int, int, int, int]]) -> None:
     edge = [withStroke(linewidth=3.4, foreground="white")]
     for number, (top, left, bottom, right) in enumerate(boxes, 1):
         box = Rectangle((left, top), right - left, bottom - top, fill=False, path_effects=edge)
-        box.set(edgecolor=COLOUR, linewidth=1.8)
+        box.set(edgecolor=OBJECT_BOX, linewidth=1.8)
         axes.add_patch(box)
         axes.annotate(
             str(number), (left, top), (3, -3), textcoords="offset points", ha="left", va="top", size=9,
-            weight="bold", color=COLOUR, path_effects=edge,
+            weight="bold", color=OBJECT_BOX, path_effects=edge,
         )  # fmt: skip

@@ -11,7 +11,6 @@ import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,20 +18,11 @@ from PIL import Image
 
 from jumok.attention import AttentionMap
 from jumok.errors import JumokError, suggest
-from jumok.views.pictures.figures import INK, PALE, QUIET, place_axes, save_figure, set_fonts, shortened
-from jumok.views.pictures.heatmap import (
-    CENTRED,
-    LARGEST_PANEL,
-    PLUS,
-    SMALLEST_PANEL,
-    Numbers,
-    Scaling,
-    laid,
-    overlay,
-    side_by_side,
-    unseen,
-)
-from jumok.views.raster import Picture, as_pillow, fit, signed
+from jumok.views.palette import INK, PALE, PLUS, QUIET, RIGHT_ANSWER
+from jumok.views.pictures.colour_scale import Scaling
+from jumok.views.pictures.figures import CENTRED, check_picture_path, place_axes, save_figure, set_fonts, shortened
+from jumok.views.pictures.image_panels import LARGEST_PANEL, SMALLEST_PANEL, laid, overlay, side_by_side, unseen
+from jumok.views.raster import Numbers, Picture, as_pillow, fit, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +35,6 @@ LARGEST_OF_MANY = 430  # longer side of a panel, in pixels, where there are seve
 NARROWEST = 5.0  # inches for lines of words
 BAR = 2.2  # inches from 0 to 1
 NOTHING = "\N{OPEN BOX}"  # stands for a word that leaves no ink
-RIGHT = "#1d7d54"
 
 
 @dataclass(frozen=True)
@@ -166,10 +155,7 @@ def draw_asked(image: Picture, asked: Asked, path: str | os.PathLike[str], *, ti
     Raises:
         JumokError: another kind of file, no image, or a file that cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg"):
-        known = suggest(path.suffix, [".png", ".svg"])
-        raise JumokError(f"pictures are .png or .svg files, got {path.name!r}: {known}")
+    path = check_picture_path(path)
     photo = _photo(as_pillow(image), len(asked.looks))
     figure = _panels(photo, _drawn(asked))
     bottom = _draw_answers(figure, asked, top=float(figure.get_size_inches()[1]) + 0.1)
@@ -319,7 +305,7 @@ def _look_of(asked: Asked, row: int) -> tuple[str, str, str]:
     """(colour of the letters, of the bar, and a mark) for an answer."""
     right = asked.is_right(asked.answers[row][0])
     if right:
-        return RIGHT, RIGHT, "  \N{CHECK MARK} right answer"
+        return RIGHT_ANSWER, RIGHT_ANSWER, "  \N{CHECK MARK} right answer"
     return (INK, PLUS, "  \N{BALLOT X}" if right is False else "") if row == 0 else (QUIET, QUIET, "")
 
 

@@ -10,7 +10,10 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Glimpses
 from jumok.errors import JumokError
-from jumok.views.pictures.heatmap import CENTRED, Numbers, Scaling, colour_bar, one_row_over, side_by_side
+from jumok.views.pictures.colour_scale import Scaling, colour_bar
+from jumok.views.pictures.figures import CENTRED
+from jumok.views.pictures.image_panels import one_row_over, side_by_side
+from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,18 +27,18 @@ SHORTEST_ARROW = 9  # pixels of a panel; between nearer glimpses an arrow would 
 Box = tuple[int, int, int, int]
 
 
-def draw_scanpath(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa: A002
+def draw_scanpath(attention: AttentionMap, image: Image.Image | None) -> Figure:
     """The image, the glimpses on it at their true places and sizes with the path between them, and the pixels seen.
 
     Entries of one centre that follow each other, each wider than the one before, are one glimpse at several scales: the
     finest is drawn with a full line, the wider ones with dashed ones.
     """
-    keys = map.keys
+    keys = attention.keys
     if not isinstance(keys, Glimpses):
         raise JumokError(f"a scanpath is drawn of Glimpses, got {type(keys).__name__}")
-    image = one_row_over(map, image)
+    image = one_row_over(attention, image)
     width, height = image.size
-    scaling = Scaling.of(map, map.weights[0].numpy(force=True))
+    scaling = Scaling.of(attention, attention.weights[0].numpy(force=True))
     photo = np.asarray(image, dtype=np.float32) / 255
     boxes = [keys.box(number, height, width) for number in range(len(keys))]
     groups = nested(keys)
@@ -47,7 +50,7 @@ def draw_scanpath(map: AttentionMap, image: Image.Image | None) -> Figure:  # no
             seen: photo * _visible(boxes, groups, height, width)[..., None],
         }
     )
-    _draw_boxes(axes[1], boxes, groups, scaling.rgb(map.weights[0].numpy(force=True)))
+    _draw_boxes(axes[1], boxes, groups, scaling.rgb(attention.weights[0].numpy(force=True)))
     _draw_path(axes[1], [_centre(keys, group[0], height, width) for group in groups])
     axes[1].set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     colour_bar(figure, scaling)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from jumok.attention import AttentionMap
 from jumok.errors import JumokError
-from jumok.views.pictures.figures import INK, PALE, QUIET, new_figure, place_axes, save_figure, shortened
+from jumok.views.palette import INK, PALE, PLUS, QUIET
+from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["draw_selection"]
 
 MOST_BARS = 40
-KEPT = "#b0440a"
 WIDTH = 4.6  # inches
 
 
@@ -46,7 +46,7 @@ def draw_selection(
     values = scores.weights.flatten().numpy(force=True)[shown]
     figure = new_figure(WIDTH, 0.24 * len(shown) + 0.1)
     axes = place_axes(figure, 0, 0, *figure.get_size_inches())
-    axes.barh(range(len(shown)), values, height=0.7, color=[KEPT if i < kept else PALE for i in range(len(shown))])
+    axes.barh(range(len(shown)), values, height=0.7, color=[PLUS if i < kept else PALE for i in range(len(shown))])
     _write_values(axes, values, kept)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     high = high if high > low else 1.0  # nothing but zeros

@@ -6,42 +6,40 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Sampled
 from jumok.errors import JumokError
-from jumok.views.pictures.heatmap import Scaling, colour_bar, one_row_over, side_by_side
-from jumok.views.raster import SEQUENTIAL
+from jumok.views.palette import SEQUENTIAL, WINDOW_LINE
+from jumok.views.pictures.colour_scale import Scaling, colour_bar
+from jumok.views.pictures.image_panels import one_row_over, side_by_side
+from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LINES = 6
+MOST_GRID_PARTS = 6
 """The region is parted by lines into at most so many rows and columns."""
-LINE = "#ffc233"
-OUTSIDE = 0.82
+OUTSIDE_GREY = 0.82
 """The grey of what lies outside the image, in the crop."""
 
-MOST_BEYOND, PAD = 0.4, 0.02
+MOST_MARGIN, LEAST_MARGIN = 0.4, 0.02
 """So much of the image's side, at most and at least, is shown around it where a region leaves it."""
 
-Numbers = NDArray[np.floating[Any]]
 
-
-def draw_window(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa: A002
+def draw_window(attention: AttentionMap, image: Image.Image | None) -> Figure:
     """The region on the image, as lines of its grid; the crop; and how densely each place of the image was sampled."""
-    image = one_row_over(map, image)
-    region = map.keys
+    image = one_row_over(attention, image)
+    region = attention.keys
     if not isinstance(region, Sampled):
         raise JumokError(f"a window is drawn of keys that are Sampled, got {type(region).__name__}")
     width, height = image.size
     photo = np.asarray(image, dtype=np.float32) / 255
-    density = map.image(height, width)[0].numpy(force=True) * (height * width)
-    scaling = density_scaling(map, density)
+    density = attention.image(height, width)[0].numpy(force=True) * (height * width)
+    scaling = density_scaling(attention, density)
     crop = framed(crop_of(photo, region), height, width)
     names = ("region, its first corner marked", f"crop, {region.rows} x {region.columns} samples", "sampling density")
     figure, axes = side_by_side(dict(zip(names, (0.75 * photo, crop, scaling.rgb(density)), strict=True)))
@@ -51,9 +49,9 @@ def draw_window(map: AttentionMap, image: Image.Image | None) -> Figure:  # noqa
     return figure
 
 
-def density_scaling(map: AttentionMap, density: Numbers) -> Scaling:  # noqa: A002
+def density_scaling(attention: AttentionMap, density: Numbers) -> Scaling:
     """Colours for a density that is 1 everywhere if the whole image is sampled evenly."""
-    top, what = float(density.max()), f"{map.source}: " if map.source else ""
+    top, what = float(density.max()), f"{attention.source}: " if attention.source else ""
     if top == 0:
         return Scaling(0, 1, SEQUENTIAL, f"{what}no sample lies in the image")
     words = f"{what}samples per pixel, as a multiple of the whole image sampled evenly; linear from 0 to {top:.3g}"
@@ -67,7 +65,7 @@ def crop_of(photo: Numbers, region: Sampled) -> Numbers:
     pixels = F.interpolate(pixels, _size(points, *photo.shape[:2]), mode="area")
     seen = F.grid_sample(pixels, points.flip(-1), padding_mode="border", align_corners=False)[0].permute(1, 2, 0)
     inside = (points[0].abs().amax(-1, keepdim=True) <= 1).float()
-    return np.asarray((seen * inside + OUTSIDE * (1 - inside)).numpy())
+    return np.asarray((seen * inside + OUTSIDE_GREY * (1 - inside)).numpy())
 
 
 def _size(points: Tensor, height: int, width: int) -> tuple[int, int]:
@@ -97,12 +95,12 @@ def draw_region(axes: Axes, region: Sampled, width: int, height: int) -> None:
     grid = ((region.corners() + 1) / 2 * torch.tensor([height, width]) - 0.5).numpy()
     dark = [withStroke(linewidth=4, foreground="#000a")]
     for lines in (grid, grid.swapaxes(0, 1)):
-        for place in np.linspace(0, len(lines) - 1, LINES + 1).round().astype(int):
+        for place in np.linspace(0, len(lines) - 1, MOST_GRID_PARTS + 1).round().astype(int):
             border = place in (0, len(lines) - 1)
             style: dict[str, Any] = {"linewidth": 2.4, "path_effects": dark} if border else {"linewidth": 0.8}
-            axes.plot(lines[place, :, 1], lines[place, :, 0], color=LINE, zorder=3 if border else 2, **style)
-    axes.plot(*grid[0, 0, ::-1, None], "o", color=LINE, markersize=7, markeredgecolor="#000a", zorder=4)
+            axes.plot(lines[place, :, 1], lines[place, :, 0], color=WINDOW_LINE, zorder=3 if border else 2, **style)
+    axes.plot(*grid[0, 0, ::-1, None], "o", color=WINDOW_LINE, markersize=7, markeredgecolor="#000a", zorder=4)
     beyond = max(max(abs(y), abs(x)) for y, x in region.outline()) - 1
-    margin = min(beyond / 2 + PAD, MOST_BEYOND) if beyond > 0.01 else 0.0
+    margin = min(beyond / 2 + LEAST_MARGIN, MOST_MARGIN) if beyond > 0.01 else 0.0
     (left, right), (top, bottom) = ((-0.5 - margin * side, side - 0.5 + margin * side) for side in (width, height))
     axes.set(xlim=(left, right), ylim=(bottom, top))

@@ -187,7 +187,7 @@ def test_every_deal_is_whole_and_gives_train_some(count, weights):
 
 
 def test_a_share_of_nothing_leaves_a_part_empty(tmp_path):
-    found = scan(fill(tmp_path, a=10, b=10), fractions=(0.8, 0.2, 0))
+    found = scan(fill(tmp_path, a=10, b=10), shares=(0.8, 0.2, 0))
     assert [len(found[part]) for part in ("train", "val", "test")] == [16, 4, 0]
 
 
@@ -278,14 +278,14 @@ def test_parts_with_confusing_names(tmp_path):
 
 def test_too_few_images_to_split(tmp_path):
     assert "too few images (2) to give val any" in refused(fill(tmp_path, a=1, b=1))
-    assert len(scan(tmp_path, fractions=(1, 0, 0))["train"]) == 2
+    assert len(scan(tmp_path, shares=(1, 0, 0))["train"]) == 2
 
 
 @pytest.mark.parametrize(
-    "fractions", [(0.5, 0.5, 0.5), (0, 0.5, 0.5), (1.5, -0.5, 0), (0.5, 0.5), (float("nan"), 0.5, 0.5)]
+    "shares", [(0.5, 0.5, 0.5), (0, 0.5, 0.5), (1.5, -0.5, 0), (0.5, 0.5), (float("nan"), 0.5, 0.5)]
 )
-def test_fractions_that_are_no_shares(tmp_path, fractions):
-    assert "sum to 1" in refused(tmp_path, fractions=fractions)
+def test_shares_that_are_none(tmp_path, shares):
+    assert "sum to 1" in refused(tmp_path, shares=shares)
 
 
 def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from jumok.data.images.reading import MAX_PIXELS, open_image, read_image, resize
+from jumok.data.images.reading import MAX_PIXELS, image_size, open_image, read_image, resize
 from jumok.errors import JumokError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -172,6 +172,7 @@ def test_exif_orientation_is_applied(tmp_path, form, orientation):
     stored = np.ascontiguousarray(STORED[orientation](QUARTERS))
     options = {"lossless": True} if form == "WEBP" else {}
     assert torch.equal(read_bytes(tmp_path, encoded(stored, form, exif=exif, **options)), pixels(QUARTERS))
+    assert image_size(tmp_path / "x.png") == QUARTERS.shape[:2]
 
 
 def test_exif_orientation_of_a_jpeg_is_applied(tmp_path):

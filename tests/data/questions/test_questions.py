@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jumok.data.questions import files as question_files
 from jumok.data.questions import question_set
-from jumok.data.questions.parts import read_question_parts
+from jumok.data.questions.parts import holds_questions, read_question_parts
 from jumok.data.questions.question_set import QuestionSet, answer_form, read_questions, soft_scores, split_questions
 from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
@@ -399,6 +399,18 @@ def test_a_folder_of_three_parts(tmp_path, numbered):
     assert len(read_question_parts([folder], numbered)["val"]) == 1
     with pytest.raises(JumokError, match="holds no questions to train on"):
         read_question_parts([numbered], numbered)
+
+
+def test_the_files_of_a_folder_go_by_all_names_of_their_part(tmp_path, numbered):
+    folder = tmp_path / "parts"
+    for name, images in (("training", (0, 1, 2)), ("dev", (3,)), ("Testing", (4, 5))):
+        write(folder / f"{name}.csv", of_images(*images))
+    assert holds_questions(folder)
+    parts = read_question_parts([folder], numbered)
+    assert [len(parts[part]) for part in ("train", "val", "test")] == [3, 1, 2]
+    write(folder / "val.csv", of_images(3))
+    with pytest.raises(JumokError, match=r"holds both dev.csv and val.csv for val: keep one"):
+        read_question_parts([folder], numbered)
 
 
 def test_what_is_told_of_a_file_is_told_once(tmp_path, numbered):

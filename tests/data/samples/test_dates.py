@@ -7,9 +7,10 @@ import pytest
 
 from jumok.data.pairs.alignment_files import check_links, read_links
 from jumok.data.pairs.pair_set import overlap
-from jumok.data.pairs.parts import PARTS, read_parts
+from jumok.data.pairs.parts import read_parts
 from jumok.data.samples import dates
 from jumok.data.samples.dates import FIRST, LAST, Style, dated, styles, write_dates
+from jumok.data.splits import SPLITS
 from jumok.data.texts.normal_form import clean
 from jumok.errors import JumokError
 
@@ -156,9 +157,9 @@ def test_the_sample_has_its_parts_and_alignments(sample):
 
 def test_no_date_is_in_two_parts_nor_twice_in_one(sample):
     parts = read_parts([sample])
-    for one in PARTS:
+    for one in SPLITS:
         assert len(set(parts[one].sources)) == len(parts[one])
-        assert all(overlap(parts[one], parts[other]) == 0 for other in PARTS if other != one)
+        assert all(overlap(parts[one], parts[other]) == 0 for other in SPLITS if other != one)
 
 
 def test_all_styles_and_languages_come(sample):
@@ -179,8 +180,8 @@ def test_more_dates_than_days_still_share_no_day(tmp_path, monkeypatch):
     monkeypatch.setattr(dates, "LAST", FIRST + datetime.timedelta(99))
     write_dates(tmp_path / "a", train=500, val=1, test=30)
     parts = read_parts([tmp_path / "a"])
-    assert [len(parts[part]) for part in PARTS] == [500, 1, 30]
-    assert all(overlap(parts[one], parts[other]) == 0 for one in PARTS for other in PARTS if other != one)
+    assert [len(parts[part]) for part in SPLITS] == [500, 1, 30]
+    assert all(overlap(parts[one], parts[other]) == 0 for one in SPLITS for other in SPLITS if other != one)
     assert all(len(set(found.sources)) == len(found) for found in parts.values())
 
 

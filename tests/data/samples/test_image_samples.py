@@ -12,6 +12,7 @@ from jumok.data.samples import image_folder
 from jumok.data.samples.image_folder import write_inspection
 from jumok.data.samples.inspection import CLASSES, MARKS, TEXTURES, draw
 from jumok.data.samples.surfaces import Surface
+from jumok.data.splits import SPLITS
 from jumok.errors import JumokError
 
 SMALL = {"size": 32, "train": 8, "val": 4, "test": 5}
@@ -40,10 +41,7 @@ def defects():
 
 
 def test_every_class_of_every_split_has_its_share_of_images(sample):
-    shares = {
-        split: [len(list((sample / "images" / split / kind).iterdir())) for kind in CLASSES]
-        for split in image_folder.SPLITS
-    }
+    shares = {split: [len(list((sample / "images" / split / kind).iterdir())) for kind in CLASSES] for split in SPLITS}
     assert shares == {"train": [2, 2, 2, 2], "val": [1, 1, 1, 1], "test": [2, 1, 1, 1]}
 
 
@@ -67,9 +65,9 @@ def test_the_folder_explains_itself(sample):
 
 
 def test_the_same_parameters_give_the_same_bytes_on_any_number_of_cores(sample, tmp_path, monkeypatch):
-    monkeypatch.setattr(image_folder, "_cores", lambda: 1)
+    monkeypatch.setattr(image_folder, "_count_processes", lambda: 1)
     write_inspection(tmp_path / "one", **SMALL)
-    monkeypatch.setattr(image_folder, "_cores", lambda: 7)
+    monkeypatch.setattr(image_folder, "_count_processes", lambda: 7)
     write_inspection(tmp_path / "seven", **SMALL)
     assert contents(tmp_path / "one") == contents(tmp_path / "seven") == contents(sample)
 

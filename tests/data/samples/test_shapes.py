@@ -103,7 +103,7 @@ def test_the_folder_explains_itself(sample):
 
 def test_the_same_parameters_give_the_same_bytes_on_any_number_of_cores(sample, tmp_path, monkeypatch):
     for cores in (1, 3):
-        monkeypatch.setattr(image_folder, "_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(image_folder, "_count_processes", lambda cores=cores: cores)
         write_shapes(tmp_path / str(cores), **SMALL)
         assert contents(tmp_path / str(cores)) == contents(sample)
 

@@ -4,9 +4,10 @@ import pytest
 
 from jumok.data.pairs.alignment_files import check_links, read_links
 from jumok.data.pairs.pair_set import overlap
-from jumok.data.pairs.parts import PARTS, read_parts
+from jumok.data.pairs.parts import read_parts
 from jumok.data.samples import pair_folder
 from jumok.data.samples.toy_pairs import write_reversal, write_substitution
+from jumok.data.splits import SPLITS
 from jumok.errors import JumokError
 
 SMALL = {"train": 800, "val": 50, "test": 50, "seed": 2}
@@ -30,9 +31,9 @@ def aligned(folder, part):
 def test_parts_have_their_sizes_and_share_nothing(write, tmp_path):
     write(tmp_path / "a", **SMALL)
     parts = read_parts([tmp_path / "a"])
-    assert [len(parts[part]) for part in PARTS] == [800, 50, 50]
+    assert [len(parts[part]) for part in SPLITS] == [800, 50, 50]
     assert all(len(set(found.sources)) == len(set(found.targets)) == len(found) for found in parts.values())
-    assert all(overlap(parts[one], parts[other]) == 0 for one in PARTS for other in PARTS if other != one)
+    assert all(overlap(parts[one], parts[other]) == 0 for one in SPLITS for other in SPLITS if other != one)
 
 
 def test_no_target_comes_twice_though_two_sources_would_give_it(tmp_path):
@@ -44,7 +45,7 @@ def test_no_target_comes_twice_though_two_sources_would_give_it(tmp_path):
 @pytest.mark.parametrize("write", WRITERS)
 def test_lengths_and_words_are_as_wanted(write, tmp_path):
     write(tmp_path / "a", shortest=2, longest=5, words=17, **SMALL)
-    pairs = [pair for part in PARTS for pair in aligned(tmp_path / "a", part)]
+    pairs = [pair for part in SPLITS for pair in aligned(tmp_path / "a", part)]
     assert {len(one) for one, _, _ in pairs} == {2, 3, 4, 5}
     for side in (0, 1):
         assert len({word for pair in pairs for word in pair[side]}) == 17
@@ -67,7 +68,7 @@ def test_a_reversal_is_one(tmp_path):
 
 def test_a_translation_follows_its_dictionary_and_moves_words_by_one(tmp_path):
     write_substitution(tmp_path / "a", **SMALL)
-    pairs = [pair for part in PARTS for pair in aligned(tmp_path / "a", part)]
+    pairs = [pair for part in SPLITS for pair in aligned(tmp_path / "a", part)]
     meaning = {}
     for one, two, links in pairs:
         for source, target in links.sure:

@@ -38,9 +38,9 @@ def cut(tmp_path_factory):
     return untrained(folder / "run", settings_of(folder / "pairs.tsv", options=options, **data))
 
 
-def rows_hold(map):  # noqa: A002
-    assert bool((map.weights >= 0).all())
-    assert float(map.weights.sum(-1).max()) <= 1 + 1e-5
+def rows_hold(attention):
+    assert bool((attention.weights >= 0).all())
+    assert float(attention.weights.sum(-1).max()) <= 1 + 1e-5
 
 
 def test_a_reversal_is_seen_as_one(run, pairs):

@@ -9,8 +9,8 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Channels, One, Patches, Scale
 from jumok.errors import JumokError
-from jumok.views.pictures.channels import COLOURS, draw_gates
-from jumok.views.pictures.figures import PALE
+from jumok.views.palette import CLASS_COLOURS, PALE
+from jumok.views.pictures.channels import draw_gates
 
 
 def gates(*counts, images=4, value=None):
@@ -35,9 +35,9 @@ def share(path: Path, colour: str) -> float:
 def test_a_row_for_each_block_and_a_colour_for_each_class(tmp_path):
     draw_gates(gates(8, 16), tmp_path / "two.png", classes=["dent", "normal", "dent", "scratch"], title="Gates")
     draw_gates(gates(8, 16, 32), tmp_path / "deep" / "three.png")
-    assert all(share(tmp_path / "two.png", colour) > 2e-4 for colour in COLOURS[:3])
-    assert share(tmp_path / "two.png", COLOURS[3]) == 0
-    assert all(share(tmp_path / "deep" / "three.png", colour) == 0 for colour in COLOURS)
+    assert all(share(tmp_path / "two.png", colour) > 2e-4 for colour in CLASS_COLOURS[:3])
+    assert share(tmp_path / "two.png", CLASS_COLOURS[3]) == 0
+    assert all(share(tmp_path / "deep" / "three.png", colour) == 0 for colour in CLASS_COLOURS)
     draw_gates(gates(8), tmp_path / "one.svg")
     assert "stages.0.gate" in (tmp_path / "one.svg").read_text() or (tmp_path / "one.svg").stat().st_size > 2000
 
@@ -58,12 +58,12 @@ def test_classes_with_equal_means_share_a_line_and_others_do_not(tmp_path):
     draw_gates(apart, tmp_path / "apart.png", classes=["a", "b"])
     height = np.asarray(Image.open(tmp_path / "apart.png")).shape[0]
     rows = {}
-    for colour in COLOURS[:2]:
+    for colour in CLASS_COLOURS[:2]:
         pixels = np.asarray(Image.open(tmp_path / "apart.png").convert("RGB")).astype(int)
         wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
         hit = (np.abs(pixels - wanted).max(-1) <= 40)[height // 3 :]
         rows[colour] = hit.any(1).nonzero()[0].mean()
-    assert rows[COLOURS[0]] > rows[COLOURS[1]] + 40  # the gate of 0.1 lies below that of 0.9
+    assert rows[CLASS_COLOURS[0]] > rows[CLASS_COLOURS[1]] + 40  # the gate of 0.1 lies below that of 0.9
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from PIL import Image
 
 from jumok.errors import JumokError
 from jumok.measures.localisation import LocalisationMeter
+from jumok.views.palette import CHART_BLUE, CHART_ORANGE, METHOD_COLOURS
 from jumok.views.pictures import charts, fonts
-from jumok.views.pictures.charts import BLUE, ORANGE, OURS, draw_confusion, draw_scores
+from jumok.views.pictures.charts import draw_confusion, draw_scores
 
 COUNTS = [[98, 1, 1], [3, 94, 3], [0, 2, 98]]
 NAMES = ["normal", "scratch", "dent"]
@@ -44,8 +45,8 @@ def report(methods=("rollout",)):
 
 def test_localisation_shows_methods_in_their_colours_and_chance_in_orange(tmp_path):
     draw_scores(report(("rollout", "relevance")), tmp_path / "a.png")
-    assert all(share(tmp_path / "a.png", colour) > 1e-4 for colour in (*OURS[:2], ORANGE))
-    assert share(tmp_path / "a.png", OURS[2]) == 0
+    assert all(share(tmp_path / "a.png", colour) > 1e-4 for colour in (*METHOD_COLOURS[:2], CHART_ORANGE))
+    assert share(tmp_path / "a.png", METHOD_COLOURS[2]) == 0
     height, width, _ = pixels(tmp_path / "a.png").shape
     assert 1000 < width < 1800
     assert 1000 < height < 2000
@@ -159,7 +160,7 @@ def test_without_a_font_there_is_one_warning_and_still_a_picture(tmp_path, monke
 def test_a_dollar_in_a_name_is_no_formula(tmp_path):
     draw_confusion(COUNTS, [r"$\frac$", "a$b", "$"], tmp_path / "a.png")
     draw_scores(report((r"$\frac$",)), tmp_path / "b.png")
-    assert share(tmp_path / "b.png", BLUE) > 1e-4
+    assert share(tmp_path / "b.png", CHART_BLUE) > 1e-4
 
 
 def test_a_long_name_is_cut(tmp_path):

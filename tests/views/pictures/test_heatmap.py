@@ -15,7 +15,8 @@ from PIL import Image
 from jumok.attention import AttentionMap, Axis, Channels, Features, Glimpses, One, Patches, Pixels, Scale, Steps, Tokens
 from jumok.errors import JumokError
 from jumok.views.pictures import heatmap
-from jumok.views.pictures.heatmap import Scaling, draw
+from jumok.views.pictures.colour_scale import Scaling
+from jumok.views.pictures.heatmap import draw
 
 GREEN = (17, 201, 83)
 
@@ -108,7 +109,7 @@ def test_pixels_finer_than_the_panel_are_averaged_and_the_picture_says_so():
 def test_glimpses_are_numbered_boxes():
     glimpses = Glimpses(((0.0, 0.0), (0.5, 0.5), (-0.5, 0.5)), ((0.5, 0.25),) * 3)
     seen = AttentionMap(torch.tensor([[0.2, 0.3, 0.5]]), One("image"), glimpses, (), source="ram")
-    figure = heatmap.draw_glimpses(seen, Image.new("RGB", (400, 400)))
+    figure = heatmap.draw_scanpath(seen, Image.new("RGB", (400, 400)))
     boxes = figure.axes[1].patches
     assert boxes[0].get_bbox().bounds == (150, 100, 100, 200)
     assert [text.get_text() for text in figure.axes[1].texts] == ["0", "1", "2"]
@@ -280,7 +281,7 @@ def test_a_scanpath_shows_scales_nested_arrows_between_and_what_was_seen():
     here, there = (-0.5, -0.5), (0.5, 0.5)
     glimpses = Glimpses((here, here, there, there), ((0.125, 0.125), (0.25, 0.25)) * 2)
     seen = AttentionMap(torch.full((1, 4), 0.25), One("image"), glimpses, (), source="ram")
-    figure = heatmap.draw_glimpses(seen, Image.new("RGB", (400, 400), "white"))
+    figure = heatmap.draw_scanpath(seen, Image.new("RGB", (400, 400), "white"))
     path, shown = figure.axes[1], figure.axes[2]
     boxes, arrows = path.patches[:4], path.patches[4:]
     assert [box.get_bbox().bounds for box in boxes[:2]] == [(75, 75, 50, 50), (50, 50, 100, 100)]
@@ -297,5 +298,5 @@ def test_a_scanpath_shows_scales_nested_arrows_between_and_what_was_seen():
 def test_glimpses_of_one_place_share_a_label():
     glimpses = Glimpses(((0.0, 0.0), (0.0, 0.0), (0.5, 0.5)), ((0.2, 0.2),) * 3)
     seen = AttentionMap(torch.full((1, 3), 1 / 3), One("image"), glimpses)
-    figure = heatmap.draw_glimpses(seen, Image.new("RGB", (400, 400)))
+    figure = heatmap.draw_scanpath(seen, Image.new("RGB", (400, 400)))
     assert [text.get_text() for text in figure.axes[1].texts] == ["0, 1", "2"]

@@ -6,6 +6,7 @@ from synthetic_maps import attention, photograph
 
 from jumok.attention import AttentionMap, One, Patches, Pixels, Scale, Tokens
 from jumok.errors import JumokError
+from jumok.views.palette import LINE_COLOURS
 from jumok.views.pictures import lines
 from jumok.views.pictures.lines import _look, draw_lines
 
@@ -36,7 +37,7 @@ def test_lines_are_as_thick_as_the_weights(tmp_path):
     draw_lines(two_ends(), GREY, tmp_path / "a.png", places=[(0, 0)])
     drawn = colourful(pixels(tmp_path / "a.png"))
     down, across = drawn[180, :160].sum(), drawn[:140, 240].sum()
-    assert down == pytest.approx(lines.THICKEST / 72 * 150, abs=3)
+    assert down == pytest.approx(lines.THICKEST_LINE / 72 * 150, abs=3)
     assert across == pytest.approx(down / 2, abs=3)
     assert drawn[180, 160:].sum() == drawn[300, 160:].sum() == 0, "nothing where it doesn't look"
 
@@ -88,7 +89,7 @@ def test_a_photograph_with_three_places(tmp_path):
     layer = attention(photograph(), (14, 14), layers=2, heads=2)[1].mean("head")
     draw_lines(layer, photograph(), tmp_path / "a.png", places=[(3, 4), (8, 8), (12, 2)], title="three")
     picture = np.asarray(Image.open(tmp_path / "a.png").convert("RGB"))
-    for colour in lines.COLOURS[:3]:
+    for colour in LINE_COLOURS[:3]:
         shade = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
         assert (picture == shade).all(-1).sum() > 100
 

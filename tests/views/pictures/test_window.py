@@ -9,7 +9,7 @@ from PIL import Image
 from jumok.attention import AttentionMap, One, Pixels, Sampled
 from jumok.errors import JumokError
 from jumok.views.pictures.heatmap import draw
-from jumok.views.pictures.window import OUTSIDE, crop_of, draw_window, framed
+from jumok.views.pictures.window import OUTSIDE_GREY, crop_of, draw_window, framed
 
 
 def region(rows=4, columns=4, place=lambda y, x: (y, x)):
@@ -43,8 +43,8 @@ def test_the_crop_shows_what_lies_where_it_was_sampled():
 
 def test_the_crop_is_grey_outside_the_image():
     crop = crop_of(quarters(), region(4, 4, lambda y, x: (y + 1, x)))
-    np.testing.assert_allclose(crop[2:], OUTSIDE, atol=1e-6)
-    assert np.abs(crop[:2] - OUTSIDE).min(-1).max() > 0.1
+    np.testing.assert_allclose(crop[2:], OUTSIDE_GREY, atol=1e-6)
+    assert np.abs(crop[:2] - OUTSIDE_GREY).min(-1).max() > 0.1
 
 
 def test_what_lies_between_far_samples_is_averaged_not_missed():

@@ -13,14 +13,13 @@ from jumok.attention import AttentionMap
 from jumok.attention.word_alignment import Gold, Links, diagonal, links
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
+from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict, show_interval
 
 __all__ = [
     "BASELINE",
     "TITLES",
     "AlignmentMeter",
     "AlignmentReport",
-    "Gap",
-    "Scored",
     "anti_diagonal_weight",
     "diagonal_weight",
     "weight_on",
@@ -37,74 +36,58 @@ Draws: TypeAlias = NDArray[np.float64]
 # -- how much weight lies on known links ----------------------------------------------------------
 
 
-def weight_on(map: AttentionMap, gold: Pairs) -> float:  # noqa: A002
+def weight_on(attention: AttentionMap, gold: Pairs) -> float:
     """Take the weight that target words give to the source words they are linked to, mean over the linked ones.
 
     Raw weights are summed: what a row gave to pieces that belong to no word is missing. Words without a link are left
     out, as they have no right place to look at.
 
     Args:
-        map: (target words, source words), no leading axes.
+        attention: (target words, source words), no leading axes.
         gold: (source, target) links, at least one.
     Raises:
         JumokError: leading axes, no link, or a link outside the map.
 
     >>> import torch
     >>> from jumok.attention import Tokens
-    >>> map = AttentionMap(torch.tensor([[0.9, 0.1], [0.3, 0.7]]), Tokens(("a", "b")), Tokens(("x", "y")))
-    >>> round(weight_on(map, {(0, 0), (1, 1)}), 3)
+    >>> attention = AttentionMap(torch.tensor([[0.9, 0.1], [0.3, 0.7]]), Tokens(("a", "b")), Tokens(("x", "y")))
+    >>> round(weight_on(attention, {(0, 0), (1, 1)}), 3)
     0.8
     """
-    if map.lead:
-        raise JumokError(f"weight on links is of one (target, source) map, this one has {map.lead}: choose with .at")
+    if attention.lead:
+        raise JumokError(
+            f"weight on links is of one (target, source) map, this one has {attention.lead}: choose with .at"
+        )
     pairs = sorted(set(gold))
     if not pairs:
         raise JumokError("no link to weigh: give at least one (source, target) pair")
-    _need_inside(pairs, len(map.keys), len(map.queries), "a gold link")
-    weights = map.weights.numpy(force=True)
+    _need_inside(pairs, len(attention.keys), len(attention.queries), "a gold link")
+    weights = attention.weights.numpy(force=True)
     sources, targets = zip(*pairs, strict=True)
     return float(weights[list(targets), list(sources)].sum(dtype=np.float64) / len(set(targets)))
 
 
-def diagonal_weight(map: AttentionMap) -> float:  # noqa: A002
+def diagonal_weight(attention: AttentionMap) -> float:
     """Take `weight_on` of a square map's diagonal: word i looks at word i, as when a sentence is copied."""
-    return weight_on(map, [(word, word) for word in range(_square(map))])
+    return weight_on(attention, [(word, word) for word in range(_square(attention))])
 
 
-def anti_diagonal_weight(map: AttentionMap) -> float:  # noqa: A002
+def anti_diagonal_weight(attention: AttentionMap) -> float:
     """Take `weight_on` of a square map's anti-diagonal: the first word looks at the last, as when order is reversed."""
-    size = _square(map)
-    return weight_on(map, [(size - 1 - word, word) for word in range(size)])
+    size = _square(attention)
+    return weight_on(attention, [(size - 1 - word, word) for word in range(size)])
 
 
-def _square(map: AttentionMap) -> int:  # noqa: A002
-    if len(map.queries) != len(map.keys):
+def _square(attention: AttentionMap) -> int:
+    if len(attention.queries) != len(attention.keys):
         raise JumokError(
-            f"a diagonal needs as many target as source words, got {len(map.queries)} x {len(map.keys)}: "
+            f"a diagonal needs as many target as source words, got {len(attention.queries)} x {len(attention.keys)}: "
             "use weight_on with the right links"
         )
-    return len(map.keys)
+    return len(attention.keys)
 
 
 # -- links against links --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Scored:
-    """How well one method's links agree with the gold ones over a corpus, and how many it drew."""
-
-    method: str
-    scores: Mapping[str, Interval]
-    links: int
-
-
-@dataclass(frozen=True)
-class Gap:
-    """One method's scores less the baseline's, on the same sentences. An AER interval below 0: really better."""
-
-    method: str
-    baseline: str
-    scores: Mapping[str, Interval]
 
 
 @dataclass(frozen=True)
@@ -112,7 +95,7 @@ class AlignmentReport:
     """The scores of some methods beside the diagonal's, over the same sentences.
 
     Args:
-        methods, baselines: their scores.
+        methods, baselines: their scores, and how many links each drew.
         differences: of every method to the diagonal, paired by sentence.
         sentences: how many were scored.
         unmarked: how many of them have no gold link at all; whatever a method links there counts as wrong.
@@ -120,9 +103,9 @@ class AlignmentReport:
         level, resamples, seed: of the bootstrap intervals.
     """
 
-    methods: tuple[Scored, ...]
-    baselines: tuple[Scored, ...]
-    differences: tuple[Gap, ...]
+    methods: tuple[MethodScores, ...]
+    baselines: tuple[MethodScores, ...]
+    differences: tuple[ScoreDifference, ...]
     sentences: int
     unmarked: int
     sure: int
@@ -138,17 +121,17 @@ class AlignmentReport:
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method, then for the baseline: its name, scores with intervals, count of links."""
         return [
-            (result.method, *(str(result.scores[name]) for name in TITLES), f"{result.links:,}")
+            (result.method, *(str(result.scores[name]) for name in TITLES), f"{result.count:,}")
             for result in (*self.methods, *self.baselines)
         ]
 
     def difference_rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method, under the same header: by how much its scores exceed the baseline's."""
-        links_of = {result.method: result.links for result in (*self.methods, *self.baselines)}
+        links_of = {result.method: result.count for result in (*self.methods, *self.baselines)}
         return [
             (
-                f"{gap.method} - {gap.baseline}",
-                *(_signed(gap.scores[name]) for name in TITLES),
+                gap.name,
+                *(show_interval(gap.scores[name], sign="+") for name in TITLES),
                 f"{links_of[gap.method] - links_of[gap.baseline]:+,}",
             )
             for gap in self.differences
@@ -176,25 +159,14 @@ class AlignmentReport:
             "unmarked": self.unmarked,
             "gold": {"sure": self.sure, "possible": self.possible},
             "bootstrap": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
-            "methods": {result.method: _plain(result) for result in self.methods},
-            "baselines": {result.method: _plain(result) for result in self.baselines},
-            "differences": [
-                {"method": gap.method, "baseline": gap.baseline, "scores": _values(gap.scores)}
-                for gap in self.differences
-            ],
+            "methods": {result.method: _scores_and_links(result) for result in self.methods},
+            "baselines": {result.method: _scores_and_links(result) for result in self.baselines},
+            "differences": [gap.to_dict() for gap in self.differences],
         }
 
 
-def _signed(interval: Interval) -> str:
-    return f"{interval.value:+.3f} ({interval.low:+.3f} to {interval.high:+.3f})"
-
-
-def _plain(result: Scored) -> dict[str, Any]:
-    return {**_values(result.scores), "links": result.links}
-
-
-def _values(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
-    return {name: interval.to_dict() for name, interval in scores.items()}
+def _scores_and_links(result: MethodScores) -> dict[str, Any]:
+    return {**scores_to_dict(result.scores), "links": result.count}
 
 
 class AlignmentMeter:
@@ -276,14 +248,14 @@ class AlignmentMeter:
         totals = table.sum(0).astype(int)
         names = (*self._methods, BASELINE)
         found = tuple(
-            Scored(name, {score: sums.ratio(row, score) for score in TITLES}, int(totals[2 + 3 * row]))
+            MethodScores(name, {score: sums.ratio(row, score) for score in TITLES}, int(totals[2 + 3 * row]))
             for row, name in enumerate(names)
         )
         return AlignmentReport(
             methods=found[:-1],
             baselines=found[-1:],
             differences=tuple(
-                Gap(name, BASELINE, {score: sums.gap(row, len(names) - 1, score) for score in TITLES})
+                ScoreDifference(name, BASELINE, {score: sums.gap(row, len(names) - 1, score) for score in TITLES})
                 for row, name in enumerate(self._methods)
             ),
             sentences=len(table),

@@ -14,8 +14,9 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.errors import JumokError
-from jumok.views.pictures import alignment as module
-from jumok.views.pictures.alignment import GOLD, LONGEST_WORD, draw_alignment, draw_alignments
+from jumok.views.palette import GOLD_LINK
+from jumok.views.pictures import alignment_matrix as module
+from jumok.views.pictures.alignment_matrix import LONGEST_WORD, draw_alignment, draw_alignments
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def pixels(path):
 
 def outlines(figure):
     """(source, target, solid) of each outlined cell."""
-    wanted = to_rgb(GOLD)
+    wanted = to_rgb(GOLD_LINK)
     found = [patch for patch in figure.axes[0].findobj(Rectangle) if patch.get_edgecolor()[:3] == wanted]
     return {
         (*(round(corner + side / 2) for corner, side in zip(p.get_xy(), (p.get_width(), p.get_height()), strict=True)),

@@ -19,18 +19,24 @@ import numpy as np
 
 from jumok.attention import AttentionMap, Axis, Scale
 from jumok.attention.word_alignment import Gold
-from jumok.errors import JumokError, suggest
-from jumok.views.pictures.figures import INK, PALE, QUIET, new_figure, place_axes, save_figure, set_fonts, shortened
-from jumok.views.pictures.heatmap import CENTRED, Numbers
-from jumok.views.raster import DIVERGING, signed
+from jumok.errors import JumokError
+from jumok.views.palette import DIVERGING, FAINT_LINE, GOLD_LINK, INK, PALE, QUIET, SHADES
+from jumok.views.pictures.figures import (
+    CENTRED,
+    check_picture_path,
+    new_figure,
+    place_axes,
+    save_figure,
+    set_fonts,
+    shortened,
+)
+from jumok.views.raster import Numbers, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-SHADES = ("#ffffff", "#fde7c8", "#f9b664", "#dd6b1f", "#983a0a", "#481a06")  # white where nothing is seen
-GOLD, FAINT = "#0b5cad", "#8d8479"
 MOST_WORDS, MOST_MAPS = 300, 64
 LONGEST_WORD = 18  # widths of a letter; Korean ones take two
 LARGEST_CELL, SMALLEST_CELL = 0.44, 0.145  # inches
@@ -42,7 +48,7 @@ LETTER = 0.56  # width of a letter, in heights
 
 
 def draw_alignment(
-    map: AttentionMap,  # noqa: A002
+    attention: AttentionMap,
     path: str | os.PathLike[str],
     *,
     title: str = "",
@@ -52,7 +58,7 @@ def draw_alignment(
     """Draw one alignment with its words; up to 14 words a side, the weights stand in the cells.
 
     Args:
-        map: (target words, source words), no leading axes; at most 300 words a side.
+        attention: (target words, source words), no leading axes; at most 300 words a side.
         path: of a .png or .svg file; its folder is made if it is missing.
         title, subtitle: lines above the picture; any text.
         gold: links to outline: sure ones solid, possible ones dashed.
@@ -60,16 +66,16 @@ def draw_alignment(
         JumokError: another kind of file, leading axes, too many words, a gold link outside the map, or a file that
             cannot be written.
     """
-    _check({"the map": map}, path, gold)
-    targets, sources = map.weights.shape
+    _check({"the map": attention}, path, gold)
+    targets, sources = attention.weights.shape
     cell = min(max(SIDE / max(targets, sources), SMALLEST_CELL), LARGEST_CELL)
-    shades = _Shades.of([map])
+    shades = _Shades.of([attention])
     figure = new_figure(cell * sources, cell * targets)
     axes = place_axes(figure, 0, 0, cell * sources, cell * targets)
-    _draw_cells(axes, map, shades, cell, gold)
-    _write_words(axes, map, cell)
+    _draw_cells(axes, attention, shades, cell, gold)
+    _write_words(axes, attention, cell)
     if max(targets, sources) <= NUMBERED:
-        _write_weights(axes, map.weights.numpy(force=True), shades)
+        _write_weights(axes, attention.weights.numpy(force=True), shades)
     _finish(figure, shades, gold, Path(path), title, subtitle)
 
 
@@ -110,9 +116,7 @@ def draw_alignments(
 
 
 def _check(maps: Mapping[str, AttentionMap], path: str | os.PathLike[str], gold: Gold | None) -> None:
-    kind = Path(path).suffix
-    if kind.lower() not in (".png", ".svg"):
-        raise JumokError(f"pictures are .png or .svg files, got {Path(path).name!r}: {suggest(kind, ['.png', '.svg'])}")
+    check_picture_path(path)
     if not 1 <= len(maps) <= MOST_MAPS:
         raise JumokError(f"a picture shows 1 to {MOST_MAPS} maps, got {len(maps)}: choose some")
     first = next(iter(maps.values()))
@@ -133,8 +137,8 @@ def _check(maps: Mapping[str, AttentionMap], path: str | os.PathLike[str], gold:
             )
 
 
-def _words(map: AttentionMap) -> tuple[list[str], list[str]]:  # noqa: A002
-    return map.queries.labels(), map.keys.labels()
+def _words(attention: AttentionMap) -> tuple[list[str], list[str]]:
+    return attention.queries.labels(), attention.keys.labels()
 
 
 # -- colours --------------------------------------------------------------------------------------
@@ -178,10 +182,10 @@ class _Shades:
 # -- one map --------------------------------------------------------------------------------------
 
 
-def _draw_cells(axes: Axes, map: AttentionMap, shades: _Shades, cell: float, gold: Gold | None) -> None:  # noqa: A002
+def _draw_cells(axes: Axes, attention: AttentionMap, shades: _Shades, cell: float, gold: Gold | None) -> None:
     mappable = shades.mappable()
-    targets, sources = map.weights.shape
-    colours = mappable.to_rgba(map.weights.numpy(force=True))
+    targets, sources = attention.weights.shape
+    colours = mappable.to_rgba(attention.weights.numpy(force=True))
     axes.imshow(colours, aspect="auto", interpolation="nearest")
     axes.set_xticks([]), axes.set_yticks([])
     axes.set_xticks(np.arange(sources + 1) - 0.5, minor=True)
@@ -207,16 +211,16 @@ def _outline(axes: Axes, gold: Gold, cell: float) -> None:
 
 def _line(cell: float, *, sure: bool) -> dict[str, Any]:
     width = min(max(cell * 5.5, 0.4), 1.8)
-    return {"edgecolor": GOLD, "linewidth": width, "linestyle": "solid" if sure else (0, (2, 1.3))}
+    return {"edgecolor": GOLD_LINK, "linewidth": width, "linestyle": "solid" if sure else (0, (2, 1.3))}
 
 
-def _write_words(axes: Axes, map: AttentionMap, cell: float, *, source: bool = True, target: bool = True) -> None:  # noqa: A002
+def _write_words(axes: Axes, attention: AttentionMap, cell: float, *, source: bool = True, target: bool = True) -> None:
     """Source words above, level where they fit and turned where not; target words at the left."""
     size = min(10.0, 0.8 * 72 * cell)
     if target:
-        axes.set_yticks(range(len(map.queries)), _labels(map.queries))
+        axes.set_yticks(range(len(attention.queries)), _labels(attention.queries))
     if source:
-        names = _labels(map.keys)
+        names = _labels(attention.keys)
         widest = max(_width(name) for name in names) * LETTER * size / 72
         level, slanted = widest < 0.92 * cell, 0.7 * 72 * cell > 1.05 * size
         turn: dict[str, Any] = {
@@ -260,7 +264,7 @@ def _write_weights(axes: Axes, weights: Numbers, shades: _Shades) -> None:
     brightness = colours @ np.array([0.299, 0.587, 0.114])
     for (row, column), weight in np.ndenumerate(weights):
         if abs(weight) >= 0.005:
-            on_light = FAINT if abs(weight) < 0.1 * shades.high else INK
+            on_light = FAINT_LINE if abs(weight) < 0.1 * shades.high else INK
             colour = on_light if brightness[row, column] > 0.52 else "white"
             axes.text(column, row, f"{weight:.2f}", color=colour, size=7.5, **CENTRED)
 

@@ -1,0 +1,93 @@
+"""Panels side by side that show one image: as it is, under heat, or what was seen of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from torch.nn import functional as F
+
+from jumok.attention import AttentionMap, Patches
+from jumok.errors import JumokError
+from jumok.views.palette import QUIET
+from jumok.views.pictures.colour_scale import LUMINANCE, Scaling
+from jumok.views.pictures.figures import DPI, new_figure, place_axes
+from jumok.views.raster import Numbers, cells, fit, opacity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SMALLEST_PANEL, LARGEST_PANEL, LONGEST_PANEL = 330, 620, 1240  # longer side, in pixels; the last if panels are stacked
+STACKED_ASPECT = 2.4  # images wider than this, in heights, are stacked
+MOST_SPECIAL_TOKENS = 5
+
+
+def one_row_over(attention: AttentionMap, image: Image.Image | None) -> Image.Image:
+    """The image at the size of a panel."""
+    if len(attention.queries) != 1:
+        raise JumokError(
+            f"a picture over an image shows one row, got {len(attention.queries)} queries: choose with .row"
+        )
+    if image is None:
+        raise JumokError(
+            f"keys of kind {type(attention.keys).__name__} lie in an image: pass the image to draw them over"
+        )
+    wide = image.width > STACKED_ASPECT * image.height
+    return fit(image, smallest=SMALLEST_PANEL, largest=LONGEST_PANEL if wide else LARGEST_PANEL)
+
+
+def laid(attention: AttentionMap, height: int, width: int, *, smooth: bool) -> Numbers:
+    """The row's weights on the pixels of a panel; keys finer than the panel are averaged, not skipped."""
+    rows, columns = cells(attention.keys) or (1, 1)
+    if rows <= height and columns <= width:
+        return np.asarray(attention.image(height, width, smooth=smooth)[0].numpy(force=True))
+    heat = attention.image(rows, columns)
+    return np.asarray(F.interpolate(heat[None], (height, width), mode="area")[0, 0].numpy(force=True))
+
+
+def overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
+    """The heat over the image without its colours, which could be taken for heat."""
+    grey = photo @ LUMINANCE
+    faded = 0.15 * photo + 0.85 * grey[..., None]
+    share = opacity(heat / np.float32(scaling.high))[..., None]
+    return faded * (1 - share) + scaling.rgb(heat) * share
+
+
+def unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
+    """What a panel of this size cannot show: keys finer than its pixels, and special tokens, with their weights."""
+    rows, columns = cells(attention.keys) or (1, 1)
+    notes = [f"Averaged down from {rows} x {columns}"] if rows > height or columns > width else []
+    special = attention.keys.special if isinstance(attention.keys, Patches) else ()
+    weights = attention.weights[0, : len(special)].tolist()
+    named = [f"{name} {weight:.3g}" for name, weight in zip(special, weights, strict=True)]
+    if named:
+        more = f" and {len(named) - MOST_SPECIAL_TOKENS} more" if len(named) > MOST_SPECIAL_TOKENS else ""
+        notes.append(f"Not in the picture: {', '.join(named[:MOST_SPECIAL_TOKENS])}{more}")
+    return notes
+
+
+def side_by_side(panels: dict[str, Numbers], *, most: int = 3, below: float = 0) -> tuple[Figure, list[Axes]]:
+    """Pictures of one size, pixel by pixel, `most` side by side; one above the other if they are wide.
+
+    Args:
+        panels: by the names that stand above them.
+        most: in a row.
+        below: inches to leave free under each.
+    """
+    height, width = next(iter(panels.values())).shape[:2]
+    gap, head = 24 / DPI, 34 / DPI
+    columns = 1 if width > STACKED_ASPECT * height else min(len(panels), most)
+    rows = -(-len(panels) // columns)
+    across, down = max(width, 240) / DPI + gap, height / DPI + head + below
+    figure = new_figure(columns * across - gap, rows * down)
+    axes = []
+    for number, (name, picture) in enumerate(panels.items()):
+        row, column = divmod(number, columns)
+        indent = column * across + (across - gap - width / DPI) / 2
+        axes.append(place_axes(figure, indent, row * down + head, width / DPI, height / DPI))
+        axes[-1].imshow(picture, interpolation="nearest")
+        axes[-1].set_axis_off()
+        axes[-1].set_title(name, size=9, color=QUIET, pad=5)
+    return figure, axes
