@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jumok.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from jumok.attention import (
         AttentionMap,
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
     from jumok.tasks.running.run import Run, load
     from jumok.views.draw import draw
     from jumok.watching.seen import Seen, watch
-
-__version__ = "0.1.0"
 
 __all__ = [
     "JMI",

@@ -16,6 +16,7 @@ PACKAGE = Path(jumok.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "files": set(),
+    "version": set(),
     "machine": set(),
     "intervals": set(),
     "special_tokens": set(),
@@ -31,7 +32,7 @@ MAY_IMPORT = {
     "app": {"attention", "mechanisms", "systems", "data", "measures", "views", "tasks", "machine"},
     "__main__": {"app"},
 }
-COMMON = {"errors", "files"}
+COMMON = {"errors", "files", "version"}
 BY_NAME = {"tasks"}  # its `__init__` names the types of what it loads by name
 HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
 

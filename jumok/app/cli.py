@@ -83,7 +83,7 @@ def _version(
 ) -> None:
     """Train attention models, see where they look, and measure whether those maps can be trusted."""
     if version:
-        from jumok import __version__
+        from jumok.version import __version__
 
         typer.echo(f"jumok {__version__}")
         raise typer.Exit

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-import jumok
 from jumok.files import write_atomically
 from jumok.tasks.running.fit import Outcome
 from jumok.tasks.running.prepared import Prepared
+from jumok.version import __version__
 
 PACKAGES = ("torch", "pytorch-lightning", "safetensors", "pillow", "sentencepiece", "numpy")
 
@@ -36,7 +36,7 @@ def format_card(name: str, prepared: Prepared, outcome: Outcome, parameters: int
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "wall time": f"{_format_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",
         "speed": f"{clock.rate:,.0f} {prepared.unit}/s in training; {clock.share_waiting:.1%} of it waiting for data",
-        "versions": f"jumok {jumok.__version__}, Python {platform.python_version()}, {versions}",
+        "versions": f"jumok {__version__}, Python {platform.python_version()}, {versions}",
     }
     lines = [
         f"# {name}",

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import jumok
 from jumok.app.session import Session, write_report
 from jumok.data.images.batches import Batches
 from jumok.errors import JumokError
@@ -23,6 +22,7 @@ from jumok.tasks.running.config import Settings as AnySettings
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
 from jumok.tasks.running.training_module import TrainingModule, seed_everything
+from jumok.version import __version__
 
 HERE = "fourth_task"
 TASK = Task(
@@ -178,7 +178,7 @@ def prepare(settings: Settings, progress: Any = None) -> PreparedNumbers:
     rows, _ = read_rows(Path(settings.data.numbers), settings.data.skip)
     options = configure_system(settings.system, {"columns": rows.shape[1]}).model_dump()
     config = RunConfig(
-        jumok=jumok.__version__,
+        jumok=__version__,
         system=settings.system,
         options=options,
         data=settings.data,

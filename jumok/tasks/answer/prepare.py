@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jumok
 from jumok.data.images.batches import PixelStore
 from jumok.data.questions.batches import QuestionBatches
 from jumok.data.questions.parts import read_question_parts
@@ -24,6 +23,7 @@ from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_tw
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
+from jumok.version import __version__
 
 NAMED = 5
 """So many answers that cannot be given are named."""
@@ -122,7 +122,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
         fingerprint=fingerprint(parts),
     )
     config = RunConfig(
-        jumok=jumok.__version__,
+        jumok=__version__,
         system=settings.system,
         options=options,
         data=settings.data.model_copy(update={"image_size": one_or_two(size), **_whole_paths(settings.data)}),

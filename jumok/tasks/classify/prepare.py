@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-import jumok
 from jumok.data.images.batches import Batches, PixelStore
 from jumok.data.images.folders import ImageSet, scan
 from jumok.errors import JumokError
@@ -21,6 +20,7 @@ from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_tw
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
+from jumok.version import __version__
 
 PATCHES = (16, 8, 4, 2)
 ROWS = 8
@@ -149,7 +149,7 @@ def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int,
         raise JumokError(f"flips all needs square images, and these are {size[0]} x {size[1]}: use --flips both")
     training = settings.training.model_copy(update={"batch_size": batch_size(settings.training.batch_size, len(train))})
     return RunConfig(
-        jumok=jumok.__version__,
+        jumok=__version__,
         system=settings.system,
         options=system_options(settings.system, settings.options, len(train.classes), size),
         data=data,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jumok
 from jumok.data.pairs.batches import PairBatches
 from jumok.data.pairs.pair_set import PairSet
 from jumok.data.pairs.parts import read_parts
@@ -21,6 +20,7 @@ from jumok.tasks.running.run import configure_system
 from jumok.tasks.translate.run import read_vocabularies, write_vocabularies
 from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings, Side
 from jumok.tasks.translate.training import Translator, make_translator
+from jumok.version import __version__
 
 SHARE = 0.05
 """Kept for validation, or for testing, where only the other's share was told."""
@@ -113,7 +113,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         fingerprint=fingerprint(parts),
     )
     config = RunConfig(
-        jumok=jumok.__version__,
+        jumok=__version__,
         system=settings.system,
         options=options,
         data=settings.data.model_copy(update=_whole_paths(settings.data)),
