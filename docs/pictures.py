@@ -20,7 +20,7 @@ from jumok.attention import Patches
 from jumok.data.images import read_image
 from jumok.mechanisms import saliency
 from jumok.tasks.classify.any_classifier import open_model
-from jumok.tasks.classify.looking import Question, look
+from jumok.tasks.classify.looking import LookOptions, look
 from jumok.views.pictures.channels import draw_gates
 from jumok.views.pictures.heatmap import draw
 from jumok.views.pictures.lines import draw_lines
@@ -58,7 +58,7 @@ def chosen_places(comparison: Path, image: Path) -> None:
     picture = read_image(image)
     for name in ("ram", "stn"):
         opened = open_model(str(comparison / name))
-        (answer,) = look(opened, [picture], Question(("attention",)))
+        (answer,) = look(opened, [picture], LookOptions(("attention",)))
         said = f"{opened.classes[answer.predicted]} {float(answer.probabilities.max()):.0%}"
         draw(answer.heats["attention"], picture, HERE / f"{name}.png", title=f"{image.parent.name}, named {said}")
 

@@ -37,7 +37,7 @@ class Job:
             training=ImageTraining(**given),
         )
         self.folder = folder
-        self.sets = prepare.find(settings.data, settings.training.seed)
+        self.sets = prepare.find_parts(settings.data, settings.training.seed)
         size, _ = choose_size(settings.data, self.sets["train"].paths)
         self.stores = stores(settings.data, self.sets["train"].paths, self.sets["val"].paths, size)
         self.config = prepare.configure(settings, self.sets, size, self.stores[0])

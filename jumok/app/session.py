@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json as json_text
 import math
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from jumok.files import write_atomically
+from jumok.machine import World
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -74,7 +74,7 @@ class Session:
     @cached_property
     def first(self) -> bool:
         """Whether this process is the one that writes and prints."""
-        return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
+        return World.found().first
 
     @cached_property
     def console(self) -> Console:

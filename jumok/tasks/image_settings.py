@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
 
-__all__ = ["PictureData"]
+__all__ = ["ImageSettings"]
 
 LARGEST = 4096
 """Pixels that an image's side may have."""
@@ -29,7 +29,7 @@ def _side_or_sides(value: Any) -> Any:
     return value
 
 
-class PictureData(Strict):
+class ImageSettings(Strict):
     """How images are read."""
 
     image_size: Annotated[int | tuple[Side, Side] | None, BeforeValidator(_side_or_sides)] = Field(

@@ -15,10 +15,10 @@ from torch import Tensor
 from jumok.data.images.batches import PixelStore
 from jumok.data.images.reading import image_size, read_image, resize
 from jumok.errors import JumokError
-from jumok.tasks.image_settings import PictureData
+from jumok.tasks.image_settings import ImageSettings
 
 __all__ = [
-    "Picture",
+    "ImageLike",
     "Preprocessing",
     "channel_statistics",
     "choose_size",
@@ -37,7 +37,7 @@ MULTIPLE = 8
 SAMPLE = 2048
 """So many images give the channels' mean and spread."""
 
-Picture = Tensor | Image.Image | str | os.PathLike[str]
+ImageLike = Tensor | Image.Image | str | os.PathLike[str]
 Three = tuple[float, float, float]
 
 
@@ -54,7 +54,7 @@ class Preprocessing:
     mean: Sequence[float]
     std: Sequence[float]
 
-    def __call__(self, images: Sequence[Picture], device: torch.device) -> Tensor:
+    def __call__(self, images: Sequence[ImageLike], device: torch.device) -> Tensor:
         """Bring pictures to the model's size and range.
 
         Args:
@@ -74,7 +74,7 @@ class Preprocessing:
         mean, std = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in (self.mean, self.std))
         return normalise(to_unit(images.to(device)), mean, std)
 
-    def _resize(self, image: Picture) -> Tensor:
+    def _resize(self, image: ImageLike) -> Tensor:
         if isinstance(image, str | os.PathLike):
             return read_image(image, self.size)
         if isinstance(image, Image.Image):
@@ -97,7 +97,7 @@ def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return (images - mean) / std
 
 
-def choose_size(data: PictureData, paths: Sequence[Path]) -> tuple[tuple[int, int], str]:
+def choose_size(data: ImageSettings, paths: Sequence[Path]) -> tuple[tuple[int, int], str]:
     """Decide the size that images are brought to.
 
     Returns:
@@ -133,7 +133,7 @@ def channel_statistics(store: PixelStore) -> tuple[Three, Three]:
 
 
 def stores(
-    data: PictureData,
+    data: ImageSettings,
     train: Sequence[Path],
     val: Sequence[Path],
     size: tuple[int, int],

@@ -6,7 +6,7 @@ import torch
 from jumok.errors import JumokError
 from jumok.systems import build, configure
 from jumok.systems.cnn import CNN, CNNConfig
-from jumok.tasks.classify.looking import fitting
+from jumok.tasks.classify.looking import find_fitting
 from jumok.watching.seen import watch
 
 
@@ -44,7 +44,7 @@ def test_it_attends_to_nothing_and_grad_cam_tells_where_it_looked():
     with watch(network) as seen:
         network(pixels().requires_grad_())
     assert seen.names == []
-    assert fitting(seen) == ("grad-cam",)
+    assert find_fitting(seen) == ("grad-cam",)
 
 
 def test_other_pixels_and_widths_are_refused():

@@ -6,7 +6,7 @@ import torch
 from jumok.errors import JumokError
 from jumok.systems import build, configure
 from jumok.systems.mlp import MLP, MLPConfig
-from jumok.tasks.classify.looking import fitting
+from jumok.tasks.classify.looking import find_fitting
 from jumok.watching.seen import watch
 
 
@@ -42,7 +42,7 @@ def test_nothing_tells_where_it_looked():
     with watch(network) as seen:
         network(pixels().requires_grad_())
     with pytest.raises(JumokError, match="no attention call was seen, and no feature map"):
-        fitting(seen)
+        find_fitting(seen)
 
 
 def test_other_sizes_are_refused():

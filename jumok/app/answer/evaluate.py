@@ -108,7 +108,7 @@ def select(run: QuestionRun, files: Sequence[Path], images: str | None, split: s
         JumokError: questions that cannot be read, or none in that part.
     """
     from jumok.data.questions.question_set import read_questions
-    from jumok.tasks.answer.prepare import find
+    from jumok.tasks.answer.prepare import find_parts
 
     data, seed = run.config.data, run.config.training.seed
     folder = Path(images or data.images or "")
@@ -121,7 +121,7 @@ def select(run: QuestionRun, files: Sequence[Path], images: str | None, split: s
         raise JumokError("all parts together are not judged: choose --split test, val or train, or give a file")
     part = "test" if split == "auto" else split
     given = {} if own else {"questions": tuple(map(str, files)), "val_questions": (), "test_questions": ()}
-    found = find(data.model_copy(update={"images": str(folder), **given}), seed)
+    found = find_parts(data.model_copy(update={"images": str(folder), **given}), seed)
     if not len(found[part]):
         raise JumokError(f"there are no {part} questions: choose another --split, or give a file of questions")
     return found[part], part

@@ -13,9 +13,9 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import MaskFolder
-    from jumok.tasks.classify.any_classifier import Opened
+    from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.comparison import ImageComparison
-    from jumok.tasks.classify.looking import Answer, Question
+    from jumok.tasks.classify.looking import LookOptions, LookResult
     from jumok.views.pages.comparison_page import Cell
 
 
@@ -82,13 +82,13 @@ class ImageReport(ComparisonReport[Path]):
         return self.comparison.test
 
     @cached_property
-    def _opened(self) -> Mapping[str, Opened]:
+    def _opened(self) -> Mapping[str, AnyClassifier]:
         from jumok.tasks.classify.any_classifier import open_model
 
         folder, device = self.comparison.folder, self.comparison.device
         return {result.system: open_model(str(folder / result.system), device) for result in self.results}
 
-    def _make_cell(self, name: str, answer: Answer, label: str) -> Cell:
+    def _make_cell(self, name: str, answer: LookResult, label: str) -> Cell:
         from jumok.views.pages.comparison_page import Cell
 
         method, heat = next(iter(answer.heats.items()), ("", None))
@@ -96,17 +96,17 @@ class ImageReport(ComparisonReport[Path]):
         return Cell(heat, f"{said} {probability:.0%}", said == label, f"{name}: {method}")
 
 
-def _choose_question(model: Opened, path: Path) -> Question:
+def _choose_question(model: AnyClassifier, path: Path) -> LookOptions:
     """How a model is asked; of one off which nothing can be read that lies in the image, such as an MLP, no map."""
     from jumok.data.images.reading import read_image
-    from jumok.tasks.classify.looking import Question, look
+    from jumok.tasks.classify.looking import LookOptions, look
 
-    question = Question(most=1)
+    options = LookOptions(most=1)
     try:
-        look(model, [read_image(path)] * 2, question)
+        look(model, [read_image(path)] * 2, options)
     except JumokError:
-        return Question(most=0)
-    return question
+        return LookOptions(most=0)
+    return options
 
 
 REPORT, TRUTH = ImageReport, read_truth

@@ -121,7 +121,7 @@ def select(run: ImageRun, images: Path, split: str) -> tuple[ImageSet, str]:
         JumokError: no images there, or classes other than the run's.
     """
     from jumok.data.images.folders import scan, scan_folder
-    from jumok.tasks.classify.prepare import find
+    from jumok.tasks.classify.prepare import find_parts
 
     own = run.config.data.images is not None and images.resolve() == Path(run.config.data.images)
     if split == "auto":
@@ -129,7 +129,7 @@ def select(run: ImageRun, images: Path, split: str) -> tuple[ImageSet, str]:
     if split == "all":
         chosen = scan_folder(images)
     else:
-        sets = find(run.config.data, run.config.training.seed) if own else scan(images)
+        sets = find_parts(run.config.data, run.config.training.seed) if own else scan(images)
         chosen = sets[split]
     if chosen.classes != run.classes:
         raise JumokError(

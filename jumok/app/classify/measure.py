@@ -44,7 +44,7 @@ def measure(
     """
     from jumok.data.images.masks import MaskFolder
     from jumok.tasks.classify.any_classifier import open_model
-    from jumok.tasks.classify.looking import Question
+    from jumok.tasks.classify.looking import LookOptions
     from jumok.views.pictures.charts import draw_scores
 
     if options.masks is None:
@@ -53,11 +53,11 @@ def measure(
         )
     if len(data) != 1:
         raise JumokError(f"masks are of one folder of images, got {len(data)} paths")
-    question = Question(methods)
+    look_options = LookOptions(methods)
     chosen = choose(data[0], options.split)
     truth = MaskFolder(Path(options.masks), chosen)
     opened = open_model(model, session.device)
-    report = _score_images(opened, chosen, truth, question, options, session)
+    report = _score_images(opened, chosen, truth, look_options, options, session)
     about = {"model": model, "data": [str(data[0])], "masks": options.masks}
     notes = [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
     written = {"figures": out / "measure.json", "picture": out / "measure.png"}
@@ -85,7 +85,7 @@ def choose(images: Path, split: str) -> ImageSet:
 
 
 def _score_images(
-    opened: Any, images: ImageSet, truth: Any, question: Any, options: Options, session: Session
+    opened: Any, images: ImageSet, truth: Any, look_options: Any, options: Options, session: Session
 ) -> Report:
     """Look at every image that has a mask, batch by batch; only scores are kept."""
     import torch
@@ -105,7 +105,7 @@ def _score_images(
                 meter.add(torch.empty(0), None, {})
             pictures = [read_image(path) for path in paths]
             marks = [truth.get(path, *picture.shape[1:]) for path, picture in zip(paths, pictures, strict=True)]
-            answers = look(opened, pictures, question) if pictures else []
+            answers = look(opened, pictures, look_options) if pictures else []
             for path, picture, mask, answer in zip(paths, pictures, marks, answers, strict=True):
                 meter.add(picture, mask, answer.heats, name=str(path))
             count(min(start + size, len(images)), len(images))

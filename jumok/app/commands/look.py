@@ -17,8 +17,8 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jumok.tasks.classify.any_classifier import Opened
-    from jumok.tasks.classify.looking import Answer, Question
+    from jumok.tasks.classify.any_classifier import AnyClassifier
+    from jumok.tasks.classify.looking import LookOptions, LookResult
     from jumok.tasks.classify.regions import Regions
 
 COLUMNS = ("predicted", "probability", "target", "method")
@@ -95,22 +95,22 @@ def _open(
 ) -> ModelLooker:
     """The model, and what is asked of it."""
     from jumok.tasks.classify.any_classifier import open_model
-    from jumok.tasks.classify.looking import Question
+    from jumok.tasks.classify.looking import LookOptions
     from jumok.tasks.classify.regions import Regions
 
     model = open_model(name, session.device)
     chosen = None if target is None else model.index(target)
     methods = () if method is None else (method,)
-    question = Question(methods, 1, chosen, -1 if layer is None else layer, head, layers=layers)
-    return ModelLooker(model, question, batch_size, Regions())
+    options = LookOptions(methods, 1, chosen, -1 if layer is None else layer, head, layers=layers)
+    return ModelLooker(model, options, batch_size, Regions())
 
 
 @dataclass
 class ModelLooker:
     """A model that is asked about images."""
 
-    model: Opened
-    question: Question
+    model: AnyClassifier
+    options: LookOptions
     batch_size: int
     regions: Regions = field(repr=False)
 
@@ -118,13 +118,13 @@ class ModelLooker:
         """What the model predicts for each image, and where it looked."""
         from jumok.tasks.classify.looking import look
 
-        return [self._finding(answer) for answer in look(self.model, images, self.question)]
+        return [self._finding(answer) for answer in look(self.model, images, self.options)]
 
     def remarks(self) -> list[str]:
         """Whether regions have left the image."""
         return self.regions.remarks()
 
-    def _finding(self, answer: Answer) -> Finding:
+    def _finding(self, answer: LookResult) -> Finding:
         from jumok.tasks.classify.looking import WITH_GRADIENTS
 
         (method, heat) = next(iter(answer.heats.items()))
@@ -142,7 +142,7 @@ class ModelLooker:
             note=f"{method} for {target}" if method in WITH_GRADIENTS else method,
         )
 
-    def _best(self, answer: Answer) -> list[tuple[str, float]]:
+    def _best(self, answer: LookResult) -> list[tuple[str, float]]:
         best = answer.probabilities.topk(min(MOST_CLASSES, len(self.model.classes)))
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [(self.model.classes[number], value) for number, value in pairs]

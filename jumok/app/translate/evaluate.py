@@ -111,7 +111,7 @@ def select(run: PairRun, files: Sequence[Path], split: str) -> tuple[PairSet, st
         JumokError: pairs that cannot be read, or none in that part.
     """
     from jumok.data.pairs.pair_set import read_pairs
-    from jumok.tasks.translate.prepare import find
+    from jumok.tasks.translate.prepare import find_parts
 
     data, seed = run.config.data, run.config.training.seed
     own = not files or tuple(str(path.resolve()) for path in files) == data.pairs
@@ -126,7 +126,7 @@ def select(run: PairRun, files: Sequence[Path], split: str) -> tuple[PairSet, st
         )
     part = "test" if split == "auto" else split
     given = {} if own else {"pairs": tuple(map(str, files)), "val_pairs": (), "test_pairs": ()}
-    parts = find(data.model_copy(update=given), seed)
+    parts = find_parts(data.model_copy(update=given), seed)
     if not len(parts[part]):
         raise JumokError(f"there are no {part} pairs: choose another --split, or give a file of pairs")
     return parts[part], part

@@ -120,7 +120,7 @@ def begin(
     Raises:
         JumokError: questions, images or settings that do not do, or nothing to test on.
     """
-    test = prepare.find(settings.data, settings.training.seed)["test"]
+    test = prepare.find_parts(settings.data, settings.training.seed)["test"]
     if not len(test):
         raise JumokError("no questions to judge on: give some by --test-questions, or a --test-fraction above 0")
     return QuestionComparison(prepare.prepare(settings, progress), budget, folder, device, test)

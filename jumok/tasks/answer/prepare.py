@@ -94,7 +94,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     Raises:
         JumokError: questions, images or settings that do not do.
     """
-    parts = find(settings.data, settings.training.seed)
+    parts = find_parts(settings.data, settings.training.seed)
     answers = choose_answers(parts["train"], settings.data.answers)
     parts, unanswerable = _keep_answerable(parts, answers)
     _check_val(parts["val"], unanswerable["val"])
@@ -140,7 +140,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the questions are not those that it began with, or the vocabulary is missing.
     """
     words = read_words(folder, config)
-    parts, _ = _keep_answerable(find(config.data, config.training.seed), config.found.answers)
+    parts, _ = _keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
     if fingerprint(parts) != config.found.fingerprint:
         counts = {part: len(questions) for part, questions in parts.items()}
         raise JumokError(
@@ -152,7 +152,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words)
 
 
-def find(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
+def find_parts(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
     """Read the questions in their three parts.
 
     Raises:

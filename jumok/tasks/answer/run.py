@@ -18,7 +18,7 @@ from jumok.errors import JumokError
 from jumok.special_tokens import UNK
 from jumok.systems.vqa import VQA, Places
 from jumok.tasks.answer.settings import RunConfig
-from jumok.tasks.preprocessing import Picture, Preprocessing
+from jumok.tasks.preprocessing import ImageLike, Preprocessing
 from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
 
 WORDS = "questions.vocabulary"
@@ -84,7 +84,7 @@ class QuestionRun(Run):
         """How the model brings question and image together."""
         return self._vqa.config.fusion
 
-    def prepare(self, images: Sequence[Picture]) -> Tensor:
+    def prepare(self, images: Sequence[ImageLike]) -> Tensor:
         """Bring pictures to the model's size and range: (n, 3, height, width) float32, on the model's device.
 
         Raises:
@@ -110,7 +110,7 @@ class QuestionRun(Run):
         return padded(ids).to(self.device)
 
     @torch.inference_mode()
-    def see(self, image: Picture) -> Scene:
+    def see(self, image: ImageLike) -> Scene:
         """Look at one image, so that several questions about it cost one look.
 
         Raises:
@@ -119,7 +119,7 @@ class QuestionRun(Run):
         return Scene(self._vqa.see(self.prepare([image])))
 
     @torch.inference_mode()
-    def ask(self, image: Picture | Scene, questions: Sequence[str], *, top: int = 5) -> list[Reply]:
+    def ask(self, image: ImageLike | Scene, questions: Sequence[str], *, top: int = 5) -> list[Reply]:
         """Answer questions about one image.
 
         Args:

@@ -19,7 +19,7 @@ HALF = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
-class Opened:
+class AnyClassifier:
     """A classifier with what is needed to ask it.
 
     Args:
@@ -61,7 +61,7 @@ class Opened:
         raise JumokError(f"{self.name} knows no class {target!r}: {suggest(target, self.classes[:20])}")
 
 
-def open_model(name: str, device: str = "cpu") -> Opened:
+def open_model(name: str, device: str = "cpu") -> AnyClassifier:
     """Open a classifier by name.
 
     Args:
@@ -77,13 +77,13 @@ def open_model(name: str, device: str = "cpu") -> Opened:
     return opened
 
 
-def _open_run(name: str) -> Opened:
+def _open_run(name: str) -> AnyClassifier:
     run = ImageRun.load(name)
     found = run.config.found
-    return Opened(name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits)
+    return AnyClassifier(name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits)
 
 
-def _open_hf(name: str) -> Opened:
+def _open_hf(name: str) -> AnyClassifier:
     """Weights are read from safetensors only, and no code of the model's own is run."""
     from transformers import AutoConfig, AutoModelForImageClassification
 
@@ -101,7 +101,7 @@ def _open_hf(name: str) -> Opened:
     mean, std, size = _preprocessing(name, local)
     classes = tuple(config.id2label[number] for number in range(config.num_labels))
     side = getattr(config, "image_size", None) or size
-    return Opened(f"hf:{name}", model, classes, _pair(side), mean, std, lambda result: result.logits)
+    return AnyClassifier(f"hf:{name}", model, classes, _pair(side), mean, std, lambda result: result.logits)
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tuple[flo
     return tuple(values.get("image_mean", HALF)), tuple(values.get("image_std", HALF)), size
 
 
-def _open_timm(name: str) -> Opened:
+def _open_timm(name: str) -> AnyClassifier:
     import timm
     from timm.data import ImageNetInfo, resolve_model_data_config
 
@@ -154,7 +154,7 @@ def _open_timm(name: str) -> Opened:
     else:
         classes = tuple(str(number) for number in range(count))
     size = tuple(data["input_size"][1:])
-    return Opened(f"timm:{name}", model, classes, _pair(size), data["mean"], data["std"], lambda logits: logits)
+    return AnyClassifier(f"timm:{name}", model, classes, _pair(size), data["mean"], data["std"], lambda logits: logits)
 
 
 def _pair(size: Any) -> tuple[int, int]:
@@ -171,4 +171,4 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-_OPENERS: dict[str, Callable[[str], Opened]] = {"hf": _open_hf, "timm": _open_timm}
+_OPENERS: dict[str, Callable[[str], AnyClassifier]] = {"hf": _open_hf, "timm": _open_timm}

@@ -98,5 +98,5 @@ def begin(
     Raises:
         JumokError: images or settings that do not do.
     """
-    test = prepare.find(settings.data, settings.training.seed)["test"]
+    test = prepare.find_parts(settings.data, settings.training.seed)["test"]
     return ImageComparison(prepare.prepare(settings, progress), budget, folder, device, test)

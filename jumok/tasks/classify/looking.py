@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, One, Patches
 from jumok.errors import JumokError, suggest
-from jumok.tasks.classify.any_classifier import Opened
+from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.watching.seen import MEAN, Seen, watch
 
 NOTHING = (
@@ -21,7 +21,7 @@ NOTHING = (
 
 
 @dataclass(frozen=True)
-class Question:
+class LookOptions:
     """What is asked of each image.
 
     Args:
@@ -47,7 +47,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Answer:
+class LookResult:
     """What a model says of one image, and where it looked.
 
     Args:
@@ -68,31 +68,31 @@ class Answer:
         return int(self.probabilities.argmax())
 
 
-def look(model: Opened, images: Sequence[Tensor], question: Question) -> list[Answer]:
+def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -> list[LookResult]:
     """Run a batch of images through the model and read where it looked.
 
     Args:
         model: as `open_model` gives it.
         images: (3, any, any) uint8 each.
-        question: what to read.
+        options: what to read.
     Returns:
         one answer per image.
     Raises:
         JumokError: the model's attention cannot be followed to the image; the message says why.
     """
     pixels = model.prepare(images)
-    traced = not question.methods or not WITH_GRADIENTS.isdisjoint(question.methods)
+    traced = not options.methods or not WITH_GRADIENTS.isdisjoint(options.methods)
     pixels.requires_grad_(traced)
     with contextlib.nullcontext() if traced else torch.no_grad(), watch(model.model) as seen:
         logits = model(pixels)
     probabilities = logits.detach().float().softmax(-1)
-    targets = probabilities.argmax(-1) if question.target is None else torch.full((len(images),), question.target)
+    targets = probabilities.argmax(-1) if options.target is None else torch.full((len(images),), options.target)
     target = logits.gather(1, targets[:, None].to(logits.device))
-    methods = question.methods or (() if question.most == 0 else fitting(seen)[: question.most])
-    heats = {method: METHODS[method](seen, target, question) for method in methods}
-    layers = [seen[name] for name in _find_grids(seen)] if question.layers else []
+    methods = options.methods or (() if options.most == 0 else find_fitting(seen)[: options.most])
+    heats = {method: METHODS[method](seen, target, options) for method in methods}
+    layers = [seen[name] for name in _find_grids(seen)] if options.layers else []
     return [
-        Answer(
+        LookResult(
             probabilities[number].cpu(),
             int(targets[number]),
             {method: _move_to_cpu(maps[number]) for method, maps in heats.items()},
@@ -102,7 +102,7 @@ def look(model: Opened, images: Sequence[Tensor], question: Question) -> list[An
     ]
 
 
-def fitting(seen: Seen) -> tuple[str, ...]:
+def find_fitting(seen: Seen) -> tuple[str, ...]:
     """The methods that can tell where this model looked, the most telling first.
 
     Raises:
@@ -145,37 +145,39 @@ def _split_batch(maps: AttentionMap) -> list[AttentionMap]:
     return [maps.at(batch=number) for number in range(len(maps.weights))]
 
 
-def _rollout(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+def _rollout(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
     return _split_batch(seen.rollout(find_main_query(seen)))
 
 
-def _relevance(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+def _relevance(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
     return _split_batch(seen.relevance(target, find_main_query(seen)))
 
 
-def _raw(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+def _raw(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
     """The weights of one layer as they are: one head, or the mean over heads."""
     query = find_main_query(seen)
     if query == MEAN:
-        whole = seen[question.layer]
+        whole = seen[options.layer]
         assert isinstance(whole.queries, Patches)
         raw = _average_queries(whole, len(whole.queries.special))
     else:
-        raw = seen.row(question.layer, query)
-    return _split_batch(raw.mean("head") if question.head is None else raw.at(head=question.head))
+        raw = seen.row(options.layer, query)
+    return _split_batch(raw.mean("head") if options.head is None else raw.at(head=options.head))
 
 
-def _attention(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+def _attention(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
     """Where the mechanism itself says that it looked: the last of its kind; the mean over who looks, where many do."""
     names = seen.in_image()
     if not names:
-        raise JumokError(f"this model places no attention in the image itself: use one of {', '.join(fitting(seen))}")
+        raise JumokError(
+            f"this model places no attention in the image itself: use one of {', '.join(find_fitting(seen))}"
+        )
     maps = seen.of_images(names[-1])
     maps = [each.mean("head") if each.lead else each for each in maps]
     return [each if len(each.queries) == 1 else _average_queries(each, 0) for each in maps]
 
 
-def _grad_cam(seen: Seen, target: Tensor, question: Question) -> list[AttentionMap]:
+def _grad_cam(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
     """The last feature map; an image in which no place speaks for the target gets zeros, as the others have theirs."""
     return _split_batch(seen.grad_cam(target, allow_empty=len(target) > 1))
 
@@ -186,7 +188,7 @@ def _average_queries(whole: AttentionMap, first: int) -> AttentionMap:
     return AttentionMap(rows, One(MEAN), whole.keys, whole.lead, whole.scale, whole.source)
 
 
-Read = Callable[[Seen, Tensor, Question], list[AttentionMap]]
+Read = Callable[[Seen, Tensor, LookOptions], list[AttentionMap]]
 TOKEN_METHODS: dict[str, Read] = {"relevance": _relevance, "rollout": _rollout, "raw": _raw}
 METHODS: dict[str, Read] = {**TOKEN_METHODS, "attention": _attention, "grad-cam": _grad_cam}
 """Ways to read where a model looked: each gives one row over the image, or its places, for each image."""

@@ -81,7 +81,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     Raises:
         JumokError: images or settings that do not do.
     """
-    sets = find(settings.data, settings.training.seed)
+    sets = find_parts(settings.data, settings.training.seed)
     size, why = choose_size(settings.data, sets["train"].paths)
     system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
     train, val = _read(settings.data, sets, size, progress)
@@ -96,7 +96,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     Raises:
         JumokError: the images are not those that it began with.
     """
-    sets = find(config.data, config.training.seed)
+    sets = find_parts(config.data, config.training.seed)
     check_unchanged(config, sets)
     train, val = _read(config.data, sets, config.size, progress)
     return PreparedImages(*loaders(config, sets, train, val), (), config)
@@ -110,7 +110,7 @@ def _read(
     return train.load(), val.load()
 
 
-def find(data: ImageData, seed: int) -> dict[str, ImageSet]:
+def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:
     """Find the images in their three parts.
 
     Raises:

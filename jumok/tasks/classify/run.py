@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from jumok import systems
 from jumok.errors import JumokError
 from jumok.tasks.classify.settings import RunConfig
-from jumok.tasks.preprocessing import Picture, Preprocessing
+from jumok.tasks.preprocessing import ImageLike, Preprocessing
 from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
 
 
@@ -38,7 +38,7 @@ class ImageRun(Run):
         """(height, width) of the images that the model was trained on."""
         return self.config.size
 
-    def prepare(self, images: Sequence[Picture]) -> Tensor:
+    def prepare(self, images: Sequence[ImageLike]) -> Tensor:
         """Bring pictures to the model's size and range.
 
         Args:

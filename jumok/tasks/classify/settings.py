@@ -6,12 +6,12 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jumok.tasks.image_settings import PictureData
+from jumok.tasks.image_settings import ImageSettings
 from jumok.tasks.running.config import Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
 
-class ImageData(PictureData):
+class ImageData(ImageSettings):
     """Where the images are and how they are read."""
 
     images: str | None = Field(

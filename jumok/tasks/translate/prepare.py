@@ -94,7 +94,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         JumokError: pairs or settings that do not do.
     """
     _check_system(settings)
-    parts = find(settings.data, settings.training.seed)
+    parts = find_parts(settings.data, settings.training.seed)
     if progress:
         progress(0, sum(len(pairs) for pairs in parts.values()))  # vocabularies come first, and take longest
     (source, target), reports = _build_vocabularies(settings.data, parts["train"])
@@ -131,7 +131,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the pairs are not those that it began with, or a vocabulary is missing.
     """
     source, target = read_vocabularies(folder, config)
-    encoded, parts = encode(config.data, find(config.data, config.training.seed), source, target, progress)
+    encoded, parts = encode(config.data, find_parts(config.data, config.training.seed), source, target, progress)
     if fingerprint(parts) != config.found.fingerprint:
         counts = {part: len(pairs) for part, pairs in parts.items()}
         raise JumokError(
@@ -141,7 +141,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     return PreparedPairs(*batches(config, encoded), (), config, source, target)
 
 
-def find(data: PairData, seed: int) -> dict[str, PairSet]:
+def find_parts(data: PairData, seed: int) -> dict[str, PairSet]:
     """Read the pairs in their three parts.
 
     Raises:

@@ -14,7 +14,7 @@ from jumok.data.questions.question_set import read_questions, soft_scores
 from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
 from jumok.tasks.answer.evaluation import evaluate
-from jumok.tasks.answer.prepare import find, prepare
+from jumok.tasks.answer.prepare import find_parts, prepare
 from jumok.tasks.answer.run import QuestionRun
 from jumok.tasks.classify.run import ImageRun
 
@@ -199,7 +199,7 @@ def test_what_is_wrong_with_a_folder_is_one_line(copy, spoil, said):
 
 
 def test_a_judgement_is_the_one_worked_out_by_hand(run, squares):
-    questions = find(run.config.data, 0)["test"]
+    questions = find_parts(run.config.data, 0)["test"]
     report = evaluate(run, questions, size=7)
     assert len(report.answered) == len(questions) == 24
     for each in report.answered:
@@ -307,7 +307,7 @@ def test_long_questions_are_cut_off_in_training_as_they_are_in_judging(squares, 
     table(train, [(image, "word " * 50, answer) for image, _, answer in of_train("abab" * 5)])
     settings = settings_of(squares, train, system="vqa-transformer", options={"longest": 9})
     run = untrained(tmp_path / "run", settings)
-    assert len(evaluate(run, find(run.config.data, 0)["test"]).answered) == 2
+    assert len(evaluate(run, find_parts(run.config.data, 0)["test"]).answered) == 2
 
 
 def test_a_run_can_be_moved(copy, image, tmp_path, stacked):

@@ -10,7 +10,7 @@ from PIL import Image
 from jumok.attention import Patches
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import open_model
-from jumok.tasks.classify.looking import TOKEN_METHODS, Question, look
+from jumok.tasks.classify.looking import TOKEN_METHODS, LookOptions, look
 from jumok.watching.seen import watch
 
 transformers = pytest.importorskip("transformers")
@@ -60,9 +60,9 @@ def test_methods_agree_with_watch_itself_and_images_do_not_touch(tmp_path, famil
     config, model = (getattr(transformers, family + name) for name in ("Config", "ForImageClassification"))
     opened = open_model(f"hf:{save_hf(tmp_path / 'model', config, model)}")
     images = photographs()
-    answers = look(opened, images, Question((method,), layers=True))
+    answers = look(opened, images, LookOptions((method,), layers=True))
     for image, answer in zip(images, answers, strict=True):
-        alone = look(opened, [image], Question((method,)))[0]
+        alone = look(opened, [image], LookOptions((method,)))[0]
         torch.testing.assert_close(alone.heats[method].weights, answer.heats[method].weights, atol=1e-6, rtol=1e-4)
         assert float(answer.probabilities.sum()) == pytest.approx(1, abs=1e-5)
         assert answer.target == answer.predicted
@@ -83,18 +83,18 @@ def test_methods_agree_with_watch_itself_and_images_do_not_touch(tmp_path, famil
 def test_target_layer_and_head_are_chosen(hf_vit):
     opened = open_model(f"hf:{hf_vit}")
     image = photographs(1)
-    first = look(opened, image, Question(("relevance",), target=0))[0]
-    second = look(opened, image, Question(("relevance",), target=2))[0]
+    first = look(opened, image, LookOptions(("relevance",), target=0))[0]
+    second = look(opened, image, LookOptions(("relevance",), target=2))[0]
     assert first.target == 0
     assert not torch.allclose(first.heats["relevance"].weights, second.heats["relevance"].weights)
-    head = look(opened, image, Question(("raw",), layer=0, head=1, layers=True))[0]
+    head = look(opened, image, LookOptions(("raw",), layer=0, head=1, layers=True))[0]
     torch.testing.assert_close(head.heats["raw"].weights[0], head.layers[0].weights[1, 0])
     with pytest.raises(JumokError, match="head=9 is outside"):
-        look(opened, image, Question(("raw",), head=9))
+        look(opened, image, LookOptions(("raw",), head=9))
     with pytest.raises(JumokError, match="call 7 is outside"):
-        look(opened, image, Question(("raw",), layer=7))
+        look(opened, image, LookOptions(("raw",), layer=7))
     with pytest.raises(JumokError, match="did you mean 'rollout'"):
-        Question(("rolout",))
+        LookOptions(("rolout",))
 
 
 def test_a_run_with_mean_pooling_is_asked_by_the_mean_over_patches(job):
@@ -105,7 +105,7 @@ def test_a_run_with_mean_pooling_is_asked_by_the_mean_over_patches(job):
     folder.start()
     Run.load(folder.folder)
     opened = open_model(str(folder.folder))
-    answer = look(opened, photographs(1), Question(tuple(TOKEN_METHODS), layers=True))[0]
+    answer = look(opened, photographs(1), LookOptions(tuple(TOKEN_METHODS), layers=True))[0]
     assert answer.heats["raw"].queries.labels() == ["mean"]
     wanted = answer.layers[-1].weights[:, 2:].mean((0, 1))
     torch.testing.assert_close(answer.heats["raw"].weights[0], wanted, atol=1e-6, rtol=1e-5)
@@ -123,13 +123,13 @@ def test_models_that_are_not_there_or_cannot_be_followed(tmp_path):
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
     with pytest.raises(JumokError, match=r"places no attention in the image itself: use one of grad-cam"):
-        look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), Question(("attention", "grad-cam")))
+        look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), LookOptions(("attention", "grad-cam")))
 
 
 def test_models_that_attend_to_nothing_are_explained_by_their_feature_maps(tmp_path):
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
-    (answer,) = look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), Question(target=0))
+    (answer,) = look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), LookOptions(target=0))
     assert list(answer.heats) == ["grad-cam"]
     assert answer.heats["grad-cam"].keys.in_image
 

@@ -12,7 +12,7 @@ from jumok.tasks.preprocessing import channel_statistics, choose_size, stores
 
 def found(folder, **data):
     config = ImageData(images=str(folder), **data)
-    return config, prepare.find(config, seed=0)
+    return config, prepare.find_parts(config, seed=0)
 
 
 @pytest.mark.parametrize(("side", "size", "why"), [(16, 16, "16 x 16"), (30, 24, "30 x 30"), (300, 224, "larger")])
@@ -128,9 +128,9 @@ def test_changed_images_are_noticed_and_moved_ones_are_not(job, photos, tmp_path
 
 def test_shares_that_leave_nothing_are_refused(photos):
     with pytest.raises(JumokError, match="leave nothing to train on"):
-        prepare.find(ImageData(images=str(photos), val_fraction=0.6, test_fraction=0.5), 0)
+        prepare.find_parts(ImageData(images=str(photos), val_fraction=0.6, test_fraction=0.5), 0)
     with pytest.raises(JumokError, match="give a folder"):
-        prepare.find(ImageData(), 0)
+        prepare.find_parts(ImageData(), 0)
 
 
 def test_loaders_deal_full_batches_and_all_validation_images(job):

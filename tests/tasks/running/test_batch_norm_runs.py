@@ -34,7 +34,7 @@ def trained(photos, folder, system, *, stop_after=None, **training):
     settings = Settings(
         system=system, options=SIZES[system], data=ImageData(images=str(photos)), training=ImageTraining(**given)
     )
-    sets = prepare.find(settings.data, settings.training.seed)
+    sets = prepare.find_parts(settings.data, settings.training.seed)
     size, _ = choose_size(settings.data, sets["train"].paths)
     stored = stores(settings.data, sets["train"].paths, sets["val"].paths, size)
     config = prepare.configure(settings, sets, size, stored[0])

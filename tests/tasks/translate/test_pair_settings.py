@@ -44,7 +44,7 @@ def test_a_folder_has_its_own_parts(files):
     settings = settings_of(files / "folder", languages=("ko", "en"))
     prepared = prepare.prepare(settings)
     assert prepared.config.found.counts == {"train": 39, "val": 5, "test": 5}
-    assert prepare.find(settings.data, 0)["val"].targets == tuple(target for _, target in PAIRS[39:44])
+    assert prepare.find_parts(settings.data, 0)["val"].targets == tuple(target for _, target in PAIRS[39:44])
     assert sum(len(batch.target) for batch in prepared.val) == 5
     assert prepare.prepare(settings_of(files / "folder", languages=("en", "ko"))).config.found.counts["val"] == 5
 
@@ -99,7 +99,7 @@ def test_what_is_kept_for_validation_and_testing(files):
     path = files / "pairs.tsv"
 
     def counts(**data):
-        return {part: len(found) for part, found in prepare.find(settings_of(path, **data).data, 0).items()}
+        return {part: len(found) for part, found in prepare.find_parts(settings_of(path, **data).data, 0).items()}
 
     assert counts() == {"train": 45, "val": 2, "test": 2}
     assert counts(val_fraction=0.2) == {"train": 37, "val": 10, "test": 2}
@@ -111,7 +111,7 @@ def test_what_is_kept_for_validation_and_testing(files):
 def test_of_a_large_file_a_bounded_number_is_kept_back(tmp_path):
     path = tmp_path / "large.tsv"
     path.write_text("".join(f"a{i}\tb{i}\n" for i in range(60_000)))
-    found = prepare.find(PairData(pairs=(str(path),)), 0)
+    found = prepare.find_parts(PairData(pairs=(str(path),)), 0)
     assert [len(found[part]) for part in ("val", "test")] == [2000, 2000]
 
 
