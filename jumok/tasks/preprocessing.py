@@ -109,7 +109,8 @@ def choose_size(data: ImageSettings, paths: Sequence[Path]) -> tuple[tuple[int, 
     sizes = {image_size(path) for path in paths[::step]}
     height, width = next(iter(sizes)) or (0, 0)
     if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN:
-        return (_round_side(height), _round_side(width)), "as the images are"
+        size = (_round_side(height), _round_side(width))
+        return size, "as the images are" if size == (height, width) else f"the images are {height} x {width}"
     return (LARGEST_OWN, LARGEST_OWN), "the images have several sizes" if len(sizes) > 1 else "the images are larger"
 
 

@@ -86,7 +86,7 @@ def test_what_is_shown_right_is_what_the_file_says(squares, tmp_path):
     first = held.test.answers[0][0]
     other = next(name for name in COLOURS if name != first)
     for answer, right in ((first, True), (other, False)):
-        cell = shown._cell(0, Looked("?", ("?",), Reply(((answer, 0.5),))))
+        cell = shown._make_cell(0, Looked("?", ("?",), Reply(((answer, 0.5),))))
         assert (cell.said, cell.right, cell.heat) == (f"{answer} 50%", right, None)
 
 
@@ -140,13 +140,13 @@ def test_other_questions_are_another_comparison(squares, tmp_path):
     assert first.begun(tmp_path / "vqa-image").config.training.epochs == 2
     second = begun(squares / "train.csv", squares, tmp_path)
     with pytest.raises(JumokError, match="begun with other questions"):
-        second.begun(tmp_path / "vqa-image")
+        second._reopen(tmp_path / "vqa-image")
 
 
 def test_shown_are_several_questions_about_an_image_of_all_kinds(squares, tmp_path):
     held = begun(squares, squares, tmp_path)
     shown = QuestionReport(held, [], {}, None, 5, "1s", held.folder)
-    shown._readable = lambda numbers: list(numbers)
+    shown._keep_readable = lambda numbers: list(numbers)
     numbers = shown.chosen()
     assert [held.test.of[number] for number in numbers] == [0, 0, 1, 1, 2]
     assert {held.test.kinds[number] for number in numbers[:2]} == {"colour", "<side>"}

@@ -73,10 +73,7 @@ class QuestionComparison(Comparison[PreparedQuestions]):
         return replace(self.base, config=config.model_copy(update=changed))
 
     def begun(self, place: Path) -> PreparedQuestions:
-        config = RunConfig.load(place / CONFIG)
-        if config.found != self.base.config.found:
-            raise JumokError(f"{place} was begun with other questions: put these back, or choose another --out")
-        return replace(self.base, config=config)
+        return replace(self.base, config=RunConfig.load(place / CONFIG))
 
     def judge(self, place: Path) -> Mapping[str, Any]:
         run = QuestionRun.load(place, self.device)

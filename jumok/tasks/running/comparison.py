@@ -141,7 +141,7 @@ class Comparison(ABC, Generic[P]):
     def _train(self, name: str, tell: Callable[[str], None]) -> dict[str, Any]:
         """Train a system, or go on with it; gives what that took."""
         place = self.folder / name
-        prepared = self.begun(place) if (place / CONFIG).exists() else self._start(name)
+        prepared = self._reopen(place) if (place / CONFIG).exists() else self._start(name)
         memory, device = PeakMemory(), torch.device(self.device)
         module = prepared.module()
         tell(f"{name}: {module.size / 1e6:.2f} million weights, {prepared.training.epochs} epochs")
@@ -155,12 +155,29 @@ class Comparison(ABC, Generic[P]):
             "memory": None if held is None else round(held, 1),
         }
 
+    def _reopen(self, place: Path) -> P:
+        """A run that was begun earlier, if it was begun with these data.
+
+        Raises:
+            JumokError: it was not.
+        """
+        prepared = self.begun(place)
+        if _found_in(prepared) != _found_in(self.base):
+            unit = self.result.unit
+            raise JumokError(f"{place} was begun with other {unit}: put these back, or choose another --out")
+        return prepared
+
     def _start(self, name: str) -> P:
         """A run of a system's own, with as many epochs as fit into the budget."""
         epochs = count_epochs_within(self.budget, self.of_system(name, 1))
         prepared = self.of_system(name, epochs)
         prepared.write(self.folder / name)
         return prepared
+
+
+def _found_in(prepared: Prepared) -> dict[str, Any]:
+    """What a run's data said when it began."""
+    return prepared.settings.model_dump(include={"found"})
 
 
 # -- which systems ------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def test_warps_are_small_and_keep_shape_and_range(shape):
     height, width = shape
     images = torch.zeros(256, 3, height, width)
     images[..., height // 2 - 2 : height // 2 + 2, width // 2 - 2 : width // 2 + 2] = 1
-    warped = Augmentation(True, "none", 0)._moved(images, draw(count=256, last=256))
+    warped = Augmentation(True, "none", 0)._move(images, draw(count=256, last=256))
     assert warped.shape == images.shape
     assert warped.min() >= 0
     assert warped.max() <= 1
@@ -95,7 +95,7 @@ def test_turns_keep_angles_in_images_that_are_not_square():
     """Turned, a square in the middle of a wide image stays a square: its spread is alike in both directions."""
     images = torch.zeros(128, 3, 32, 96)
     images[..., 12:20, 44:52] = 1
-    warped = Augmentation(True, "none", 0)._moved(images, draw(count=128, last=128))[:, 0]
+    warped = Augmentation(True, "none", 0)._move(images, draw(count=128, last=128))[:, 0]
     mass = warped / warped.sum((1, 2), keepdim=True)
     spreads = []
     for dim, size in ((2, 32), (1, 96)):

@@ -15,7 +15,7 @@ def found(folder, **data):
     return config, prepare.find_parts(config, seed=0)
 
 
-@pytest.mark.parametrize(("side", "size", "why"), [(16, 16, "16 x 16"), (30, 24, "30 x 30"), (300, 224, "larger")])
+@pytest.mark.parametrize(("side", "size", "why"), [(16, 16, "as the images are"), (30, 24, "30 x 30"), (300, 224, "larger")])
 def test_images_that_are_alike_and_small_keep_their_size(tmp_path, side, size, why):
     config, sets = found(write_photos(tmp_path / "p", each=4, side=side))
     chosen, reason = choose_size(config, sets["train"].paths)
@@ -28,7 +28,7 @@ def test_images_of_several_sizes_are_brought_to_one(tmp_path):
     for path in folder.rglob("000*.png"):
         Image.new("RGB", (40, 20)).save(path)
     config, sets = found(folder, val_fraction=0.01, test_fraction=0.01)
-    assert choose_size(config, sets["train"].paths) == ((224, 224), "the images are of several sizes")
+    assert choose_size(config, sets["train"].paths) == ((224, 224), "the images have several sizes")
     asked = ImageData(images=str(folder), image_size=(32, 48))
     assert choose_size(asked, sets["train"].paths)[0] == (32, 48)
 

@@ -86,17 +86,17 @@ def test_the_shares_of_two_processes_average_to_the_whole(module_of, few):
 
 def test_by_default_the_true_words_are_fed(module_of):
     module, prepared = module_of()
-    assert module._own(next(iter(prepared.train)).target[:, 1:]) is None
+    assert module._draw_own_words(next(iter(prepared.train)).target[:, 1:]) is None
 
 
 def test_a_share_of_the_sentences_is_fed_the_model_s_own_words(module_of):
     module, _ = module_of(teacher_forcing=0.25)
     torch.manual_seed(0)
-    own = module._own(torch.zeros(4000, 3, dtype=torch.int64))
+    own = module._draw_own_words(torch.zeros(4000, 3, dtype=torch.int64))
     assert bool((own.all(1) | ~own.any(1)).all())
     assert float(own[:, 0].float().mean()) == pytest.approx(0.75, abs=0.03)
     module, _ = module_of(teacher_forcing=0)
-    assert bool(module._own(torch.zeros(5, 3)).all())
+    assert bool(module._draw_own_words(torch.zeros(5, 3)).all())
 
 
 def test_sampling_grows_to_its_share(module_of):
@@ -104,7 +104,7 @@ def test_sampling_grows_to_its_share(module_of):
     shares = []
     for step in (0, module.steps // 2, module.steps):
         module.trainer = SimpleNamespace(world_size=1, global_step=step)
-        shares.append(float(module._own(torch.zeros(500, 20)).float().mean()))
+        shares.append(float(module._draw_own_words(torch.zeros(500, 20)).float().mean()))
     assert shares[0] == 0
     assert shares[1:] == pytest.approx([0.25, 0.5], abs=0.03)
 
@@ -132,7 +132,7 @@ def test_fed_its_own_words_the_model_is_trained_on_what_it_would_have_said(modul
 def test_sentences_to_translate_are_taken_evenly_whatever_the_batches(module_of, wanted, there):
     module, _ = module_of(validate_with=wanted)
     module._sentences = there
-    chosen = module._chosen(torch.arange(there))
+    chosen = module._select_translated(torch.arange(there))
     assert int(chosen.sum()) == min(wanted, there)
     gaps = chosen.nonzero()[:, 0].diff()
     assert not len(gaps) or int(gaps.max() - gaps.min()) <= 1
