@@ -162,7 +162,7 @@ def test_fast_linear_kernels_change_nothing_but_rounding(monkeypatch):
     vit, images = model(image_size=64, depth=2).train(), pixels(8, 64, 64)
     answers = []
     for rows in (1, 10**9):  # always, never
-        monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", rows)
+        monkeypatch.setattr("jumok.mechanisms.layers.linear.FEWEST_ROWS", rows)
         logits = vit(images)
         answers.append((logits, *torch.autograd.grad(logits.square().sum(), list(vit.parameters()))))
     for wanted, got in zip(*answers, strict=True):
@@ -263,7 +263,7 @@ def test_in_training_the_last_block_looks_from_the_cls_token_only():
 
 
 def test_watched_training_with_fast_kernels_keeps_the_geometry(monkeypatch):
-    monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", 1)
+    monkeypatch.setattr("jumok.mechanisms.layers.linear.FEWEST_ROWS", 1)
     vit = model().train()
     plain = vit(pixels())
     with watch(vit) as seen:

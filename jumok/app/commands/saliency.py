@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.attention import AttentionMap
-    from jumok.mechanisms.saliency.separation import Separated
+    from jumok.mechanisms.saliency.separation import SalientObjects
 
 COLUMNS = (
     "image", "method", "separation", "threshold", "objects", "area", "boxes", "picture", "map", "mask", "error",
@@ -77,10 +77,10 @@ def run(
     from rich.console import Console
 
     from jumok.machine import keep_freed, set_threads
-    from jumok.mechanisms.saliency import DEFAULT, METHODS
+    from jumok.mechanisms.saliency import DEFAULT_METHOD, METHODS
     from jumok.mechanisms.saliency.separation import THRESHOLDS
 
-    method = method or DEFAULT
+    method = method or DEFAULT_METHOD
     if method not in METHODS:
         raise JumokError(f"no saliency method {method!r}: {suggest(method, METHODS)}")
     if separation not in THRESHOLDS:
@@ -111,7 +111,12 @@ def _fill(results: ImageResults, root: Path, images: list[Path], ways: tuple[str
 
 
 def _add(
-    results: ImageResults, name: Path, image: Tensor, heat: AttentionMap, found: Separated, ways: tuple[str, str, float]
+    results: ImageResults,
+    name: Path,
+    image: Tensor,
+    heat: AttentionMap,
+    found: SalientObjects,
+    ways: tuple[str, str, float],
 ) -> None:
     """Write what belongs to one image, and put it on the page."""
     from jumok.views.pages.look_page import Entry
@@ -140,7 +145,7 @@ def _add(
     results.add(row, Entry(str(name), image, [], heat, None, f"{method}; {_said(found)}"))
 
 
-def _said(found: Separated) -> str:
+def _said(found: SalientObjects) -> str:
     """How many objects, and where the first is."""
     count = len(found.boxes)
     if not count:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import Tensor
 
-    from jumok.data.tables import Ready
+    from jumok.data.tables import ReadyTable
     from jumok.mechanisms.selection import Selector
 
 METHODS = "fisher | anova | mutual-information | mrmr-fcd | mrmr-fcq | mrmr-mid | mrmr-miq | jmi"
@@ -119,7 +119,7 @@ def _selector(method: str, kind: str) -> Selector:
     return selector
 
 
-def _fit(selector: Selector, ready: Ready, k: int | None, size: tuple[int, int] | None) -> None:
+def _fit(selector: Selector, ready: ReadyTable, k: int | None, size: tuple[int, int] | None) -> None:
     """Fit, after the checks that are worded for the command line."""
     columns = len(ready.constant)
     most = int((~ready.constant).sum())
@@ -146,7 +146,7 @@ class Selection:
     """
 
     selector: Selector
-    ready: Ready
+    ready: ReadyTable
     target: str
     size: tuple[int, int] | None
 
@@ -226,7 +226,7 @@ class Selection:
         return lines.getvalue()
 
 
-def _mean_image(ready: Ready, size: tuple[int, int]) -> Tensor:
+def _mean_image(ready: ReadyTable, size: tuple[int, int]) -> Tensor:
     """The mean of all rows as a grey picture, from the least to the largest mean."""
     import torch
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from jumok.mechanisms.layers import linear as module
-from jumok.mechanisms.layers.linear import ROWS, Linear, by_convolution, linear
+from jumok.mechanisms.layers.linear import FEWEST_ROWS, Linear, linear, multiply_by_convolution
 
 
 def inputs(dtype=torch.float32, tokens=7, size_in=12, size_out=20):
@@ -19,7 +19,7 @@ def test_convolution_equals_the_product_with_gradients(biased):
     tokens, weight, bias = inputs()
     given = [tokens, weight, bias] if biased else [tokens, weight]
     bias = bias if biased else None
-    got, wanted = by_convolution(tokens, weight, bias), F.linear(tokens, weight, bias)
+    got, wanted = multiply_by_convolution(tokens, weight, bias), F.linear(tokens, weight, bias)
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
     pull = torch.randn(got.shape)
     for ours, theirs in zip(
@@ -30,25 +30,27 @@ def test_convolution_equals_the_product_with_gradients(biased):
 
 def test_gradients_against_finite_differences():
     given = inputs(torch.float64, tokens=2, size_in=2, size_out=3)
-    assert torch.autograd.gradcheck(by_convolution, given)
-    assert torch.autograd.gradgradcheck(by_convolution, given)
+    assert torch.autograd.gradcheck(multiply_by_convolution, given)
+    assert torch.autograd.gradgradcheck(multiply_by_convolution, given)
 
 
 def test_convolution_takes_strided_tokens():
     tokens, weight, bias = inputs()
     turned = tokens.detach().transpose(0, 1).contiguous().transpose(0, 1)
-    torch.testing.assert_close(by_convolution(turned, weight, bias), F.linear(tokens, weight, bias))
+    torch.testing.assert_close(multiply_by_convolution(turned, weight, bias), F.linear(tokens, weight, bias))
 
 
 @pytest.fixture
 def convolutions(monkeypatch):
     calls = []
-    monkeypatch.setattr(module, "by_convolution", lambda *given: calls.append(given) or by_convolution(*given))
+    monkeypatch.setattr(
+        module, "multiply_by_convolution", lambda *given: calls.append(given) or multiply_by_convolution(*given)
+    )
     return calls
 
 
 def test_chosen_in_training_with_many_tokens(convolutions):
-    layer, many = Linear(4, 6), torch.randn(16, ROWS // 16, 4)
+    layer, many = Linear(4, 6), torch.randn(16, FEWEST_ROWS // 16, 4)
     torch.testing.assert_close(layer(many), F.linear(many, layer.weight, layer.bias), atol=1e-5, rtol=1e-5)
     assert len(convolutions) == torch.backends.mkldnn.is_available()
 
@@ -58,24 +60,24 @@ def test_few_examples_of_many_tokens_need_several_threads(convolutions, threads,
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        linear(torch.randn(4, ROWS, 4), torch.randn(6, 4), None)
+        linear(torch.randn(4, FEWEST_ROWS, 4), torch.randn(6, 4), None)
     finally:
         torch.set_num_threads(before)
     assert len(convolutions) == (chosen and torch.backends.mkldnn.is_available())
 
 
 def test_strided_tokens_go_the_usual_way(convolutions):
-    linear(torch.randn(ROWS // 16, 16, 4).transpose(0, 1), torch.randn(6, 4), None)
+    linear(torch.randn(FEWEST_ROWS // 16, 16, 4).transpose(0, 1), torch.randn(6, 4), None)
     assert not convolutions
 
 
 @pytest.mark.parametrize(
     "tokens",
     [
-        torch.zeros(4, ROWS // 4 - 1, 4),
-        torch.zeros(ROWS, 4),
-        torch.zeros(1, ROWS, 4),
-        torch.zeros(4, ROWS, 4, dtype=torch.float64),
+        torch.zeros(4, FEWEST_ROWS // 4 - 1, 4),
+        torch.zeros(FEWEST_ROWS, 4),
+        torch.zeros(1, FEWEST_ROWS, 4),
+        torch.zeros(4, FEWEST_ROWS, 4, dtype=torch.float64),
     ],
     ids=["few tokens", "two axes", "a batch of one", "float64"],
 )
@@ -86,7 +88,7 @@ def test_not_chosen_where_it_does_not_gain(tokens, convolutions):
 
 
 def test_not_chosen_without_gradients_or_under_autocast(convolutions):
-    layer, many = Linear(4, 6), torch.randn(4, ROWS, 4)
+    layer, many = Linear(4, 6), torch.randn(4, FEWEST_ROWS, 4)
     with torch.no_grad():
         layer(many)
     with torch.autocast("cpu", dtype=torch.bfloat16):
