@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.attention import AttentionMap
-    from jumok.mechanisms.saliency.separation import Separated
+    from jumok.mechanisms.saliency.separation import SalientObjects
     from jumok.views.pages.look_page import Page
 
 __all__ = ["Finding", "ImageResults", "Looker", "look_at_images"]
@@ -52,7 +52,7 @@ class Finding:
     best: Sequence[tuple[str, float]] = ()
     layers: Sequence[AttentionMap] = ()
     note: str = ""
-    objects: Separated | None = None
+    objects: SalientObjects | None = None
 
 
 class Looker(Protocol):
@@ -152,7 +152,7 @@ class ImageResults:
         """Where a file about an image goes."""
         return self.folder / name.parent / f"{name.name}.{ending}"
 
-    def _write_objects(self, name: Path, image: Tensor, method: str, objects: Separated) -> str:
+    def _write_objects(self, name: Path, image: Tensor, method: str, objects: SalientObjects) -> str:
         """Write the mask of the objects, and a picture of their boxes. Returns the mask's name."""
         from jumok.views.pictures.objects import draw_objects, save_mask
 

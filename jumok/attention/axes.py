@@ -92,7 +92,7 @@ class Axis:
         Raises:
             JumokError: an unknown kind, or fields that do not fit it.
         """
-        fields = {name: _frozen(value) for name, value in values.items() if name != "kind"}
+        fields = {name: _freeze(value) for name, value in values.items() if name != "kind"}
         kind = str(values.get("kind"))
         if kind not in Axis.kinds:
             raise JumokError(f"unknown kind of axis {kind!r}: {suggest(kind, Axis.kinds)}")
@@ -102,12 +102,12 @@ class Axis:
             raise JumokError(f"these fields do not make a {kind} axis: {error}") from error
 
 
-def _frozen(value: Any) -> Any:
+def _freeze(value: Any) -> Any:
     """Lists, as JSON gives them, back to the tuples they were."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+    return tuple(_freeze(item) for item in value) if isinstance(value, list | tuple) else value
 
 
-def _need_positive(axis: str, **sizes: int) -> None:
+def _check_positive(axis: str, **sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise JumokError(f"{axis} needs {name} of at least 1, got {size!r}")
@@ -116,14 +116,14 @@ def _need_positive(axis: str, **sizes: int) -> None:
 def _resize(grid: Tensor, height: int, width: int, smooth: bool) -> Tensor:
     """(..., rows, columns) to (..., height, width)."""
     if not smooth:
-        rows, columns = (_cell_of_each(*sizes) for sizes in zip((height, width), grid.shape[-2:], strict=True))
+        rows, columns = (_find_cells(*sizes) for sizes in zip((height, width), grid.shape[-2:], strict=True))
         return grid[..., rows.to(grid.device), :][..., columns.to(grid.device)]
     flat = grid.reshape(-1, 1, *grid.shape[-2:])
     flat = F.interpolate(flat, (height, width), mode="bilinear", align_corners=False)
     return flat.reshape(*grid.shape[:-2], height, width)
 
 
-def _cell_of_each(pixels: int, cells: int) -> Tensor:
+def _find_cells(pixels: int, cells: int) -> Tensor:
     """The cell in which each pixel's centre lies, in whole numbers: on a border, rounding would choose at random."""
     return (2 * torch.arange(pixels) + 1) * cells // (2 * pixels)
 
@@ -156,7 +156,7 @@ class Steps(Axis):
     count: int
 
     def __post_init__(self) -> None:
-        _need_positive("Steps", count=self.count)
+        _check_positive("Steps", count=self.count)
 
     def __len__(self) -> int:
         return self.count
@@ -172,7 +172,7 @@ class _Named(Axis):
         if isinstance(self.names, str):
             raise JumokError(f"{type(self).__name__} needs a sequence of names, got the one string {self.names!r}")
         object.__setattr__(self, "names", tuple(str(name) for name in self.names))
-        _need_positive(type(self).__name__, entries=len(self.names))
+        _check_positive(type(self).__name__, entries=len(self.names))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -215,7 +215,7 @@ class Pixels(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _need_positive("Pixels", height=self.height, width=self.width)
+        _check_positive("Pixels", height=self.height, width=self.width)
 
     def __len__(self) -> int:
         return self.height * self.width
@@ -225,7 +225,7 @@ class Pixels(Axis):
 
     def index(self, place: Place) -> int:
         if isinstance(place, tuple):
-            return _cell(place, self.height, self.width)
+            return _find_cell(place, self.height, self.width)
         return super().index(place)
 
     def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
@@ -250,7 +250,7 @@ class Patches(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _need_positive("Patches", rows=self.rows, columns=self.columns)
+        _check_positive("Patches", rows=self.rows, columns=self.columns)
         if isinstance(self.special, str):
             raise JumokError(f"special tokens are a sequence of names, got the one string {self.special!r}")
 
@@ -264,7 +264,7 @@ class Patches(Axis):
 
     def index(self, place: Place) -> int:
         if isinstance(place, tuple):
-            return len(self.special) + _cell(place, self.rows, self.columns)
+            return len(self.special) + _find_cell(place, self.rows, self.columns)
         return super().index(place)
 
     def box(self, index: int, height: int, width: int) -> tuple[int, int, int, int] | None:
@@ -273,8 +273,8 @@ class Patches(Axis):
         if index < len(self.special):
             return None
         row, column = divmod(index - len(self.special), self.columns)
-        top, bottom = _edge(row, self.rows, height), _edge(row + 1, self.rows, height)
-        left, right = _edge(column, self.columns, width), _edge(column + 1, self.columns, width)
+        top, bottom = _find_edge(row, self.rows, height), _find_edge(row + 1, self.rows, height)
+        left, right = _find_edge(column, self.columns, width), _find_edge(column + 1, self.columns, width)
         return top, left, bottom, right
 
     def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
@@ -296,7 +296,7 @@ class Glimpses(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _need_positive("Glimpses", entries=len(self.centres))
+        _check_positive("Glimpses", entries=len(self.centres))
         if len(self.centres) != len(self.sizes):
             raise JumokError(f"Glimpses needs one size per centre, got {len(self.sizes)} for {len(self.centres)}")
 
@@ -345,7 +345,7 @@ class Sampled(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _need_positive("Sampled", rows=self.rows, columns=self.columns)
+        _check_positive("Sampled", rows=self.rows, columns=self.columns)
         if min(self.rows, self.columns) < 2:
             raise JumokError(f"Sampled needs 2 rows and columns or more, got {self.rows} x {self.columns}")
         if len(self.points) != self.rows * self.columns:
@@ -359,7 +359,7 @@ class Sampled(Axis):
         return "{},{}".format(*divmod(index, self.columns))
 
     def index(self, place: Place) -> int:
-        return _cell(place, self.rows, self.columns) if isinstance(place, tuple) else super().index(place)
+        return _find_cell(place, self.rows, self.columns) if isinstance(place, tuple) else super().index(place)
 
     @property
     def outside(self) -> float:
@@ -399,12 +399,12 @@ class Sampled(Axis):
         return torch.tensor(self.points, dtype=torch.float64).reshape(self.rows, self.columns, 2)
 
 
-def _edge(cell: int, cells: int, pixels: int) -> int:
+def _find_edge(cell: int, cells: int, pixels: int) -> int:
     """The first pixel whose centre lies in the cell, so that boxes agree with `spread`."""
     return math.ceil(cell * pixels / cells - 0.5)
 
 
-def _cell(place: Sequence[int], rows: int, columns: int) -> int:
+def _find_cell(place: Sequence[int], rows: int, columns: int) -> int:
     if len(place) != 2:
         raise JumokError(f"a place in a grid is (row, column), got {tuple(place)}")
     row, column = place

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 MOST_PARTS = 1 << 21
 """All pieces of a grid are laid out in at most so many parts, or one each: far larger than the image, it gets gaps."""
 
-CLOSE = 0.25
+WIDEST_GAP_PIXELS = 0.25
 
 
 def corners(grid: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def corners(grid: Tensor) -> Tensor:
     Returns:
         (rows + 1, columns + 1, 2).
     """
-    wide = _continued(grid)
+    wide = _extend_grid(grid)
     return (wide[:-1, :-1] + wide[:-1, 1:] + wide[1:, :-1] + wide[1:, 1:]) / 4
 
 
@@ -36,22 +36,24 @@ def density(grid: Tensor, weights: Tensor, height: int, width: int) -> Tensor:
     Returns:
         (..., height, width), that add up to the weights inside, but for what a pixel at the border may be off.
     """
-    parts = _parts(grid, height, width)
-    places = _refined(grid, parts).reshape(-1, 2).to(weights.device)
-    shares = torch.cat([weights.reshape(-1, grid.shape[0] * grid.shape[1]), _areas(grid, height, width).to(weights)])
+    parts = _count_parts(grid, height, width)
+    places = _refine_grid(grid, parts).reshape(-1, 2).to(weights.device)
+    shares = torch.cat(
+        [weights.reshape(-1, grid.shape[0] * grid.shape[1]), _measure_pieces(grid, height, width).to(weights)]
+    )
     shares = (shares.double() / parts**2).unflatten(-1, grid.shape[:2])
     shares = shares.repeat_interleave(parts, -2).repeat_interleave(parts, -1).flatten(-2)
-    laid = _laid(places, shares, height, width)
+    laid = _lay_shares(places, shares, height, width)
     image, covered = laid[:-1], laid[-1]
     # The parts fall on pixels unevenly, and weights and areas alike: so a pixel that is covered as good as once (or
     # twice, where the grid is folded) is taken to be, and an even density stays even.
     whole = covered.round()
-    near = (covered - whole).abs() < CLOSE
-    image = torch.where(near & (whole > 0), image / covered.clamp(min=CLOSE) * whole, image)
+    near = (covered - whole).abs() < WIDEST_GAP_PIXELS
+    image = torch.where(near & (whole > 0), image / covered.clamp(min=WIDEST_GAP_PIXELS) * whole, image)
     return image.to(weights.dtype).reshape(*weights.shape[:-1], height, width)
 
 
-def _laid(places: Tensor, shares: Tensor, height: int, width: int) -> Tensor:
+def _lay_shares(places: Tensor, shares: Tensor, height: int, width: int) -> Tensor:
     """Give each pixel its part of the shares next to it: (n, places) to (n, height, width)."""
     shares = shares * (places.abs().amax(-1) <= 1)
     size = places.new_tensor([height, width])
@@ -65,14 +67,14 @@ def _laid(places: Tensor, shares: Tensor, height: int, width: int) -> Tensor:
     return image.reshape(-1, height, width)
 
 
-def _areas(grid: Tensor, height: int, width: int) -> Tensor:
+def _measure_pieces(grid: Tensor, height: int, width: int) -> Tensor:
     """The area of each place's piece, in pixels: (1, rows * columns)."""
     edges = corners(grid) * grid.new_tensor([height, width]) / 2
     down, up = edges[1:, 1:] - edges[:-1, :-1], edges[:-1, 1:] - edges[1:, :-1]  # the piece's two diagonals
     return (down[..., 0] * up[..., 1] - down[..., 1] * up[..., 0]).abs().reshape(1, -1) / 2
 
 
-def _continued(grid: Tensor) -> Tensor:
+def _extend_grid(grid: Tensor) -> Tensor:
     """A grid with one more place in line on every side: (rows + 2, columns + 2, 2)."""
     for dim in (0, 1):
         count = grid.shape[dim]
@@ -81,7 +83,7 @@ def _continued(grid: Tensor) -> Tensor:
     return grid
 
 
-def _parts(grid: Tensor, height: int, width: int) -> int:
+def _count_parts(grid: Tensor, height: int, width: int) -> int:
     """How often each piece is to be parted along a side so that no pixel is left out between two parts."""
     pixels = grid.new_tensor([height, width]) / 2
     longest = max(float((grid.diff(dim=dim).abs() * pixels).max()) for dim in (0, 1))
@@ -89,8 +91,8 @@ def _parts(grid: Tensor, height: int, width: int) -> int:
     return max(min(math.ceil(2 * longest), most), 1)
 
 
-def _refined(grid: Tensor, parts: int) -> Tensor:
+def _refine_grid(grid: Tensor, parts: int) -> Tensor:
     """The centres of each piece's parts: (rows * parts, columns * parts, 2)."""
-    wide = _continued(grid).permute(2, 0, 1)[None]
+    wide = _extend_grid(grid).permute(2, 0, 1)[None]
     fine = F.interpolate(wide, scale_factor=parts, mode="bilinear", align_corners=False)[0].permute(1, 2, 0)
     return fine[parts:-parts, parts:-parts]

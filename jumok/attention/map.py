@@ -24,7 +24,7 @@ from jumok.files import write_atomically
 __all__ = ["AttentionMap", "Scale"]
 
 FORMAT = "jumok-attention-map/1"
-REPR_CELLS = 48  # a notebook cell shows at most so many rows and columns
+MOST_SHOWN_CELLS = 48  # a notebook cell shows at most so many rows and columns
 
 
 class Scale(StrEnum):
@@ -200,7 +200,7 @@ class AttentionMap:
                 if metadata.get("format") != FORMAT:
                     raise JumokError(f"{path} is not an attention map of format {FORMAT}: save one with .save")
                 weights = file.get_tensor("weights")
-            return _from_about(weights, json.loads(metadata["axes"]))
+            return _restore_axes(weights, json.loads(metadata["axes"]))
         except FileNotFoundError as error:
             raise JumokError(f"no attention map at {path}") from error
         except (SafetensorError, OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
@@ -214,18 +214,18 @@ class AttentionMap:
         if len(self.queries) == 1 and isinstance(self.keys, Patches | Pixels):
             rows, columns = _grid_size(self.keys)
             grid = self.keys.spread(grid[0], rows, columns)
-        grid = grid[:REPR_CELLS, :REPR_CELLS]
+        grid = grid[:MOST_SHOWN_CELLS, :MOST_SHOWN_CELLS]
         low, high = float(grid.min()), float(grid.max())
         shades = (grid - low) / (high - low) if high > low else torch.zeros_like(grid)
         cells = "".join(
-            "<tr>" + "".join(_shade(shade, value) for shade, value in zip(*pair, strict=True)) + "</tr>"
+            "<tr>" + "".join(_shade_cell(shade, value) for shade, value in zip(*pair, strict=True)) + "</tr>"
             for pair in zip(shades.tolist(), grid.tolist(), strict=True)
         )
         caption = html.escape(f"{self!r}; white {low:.3g}, dark {high:.3g}")
         return f'<table style="border-collapse:collapse;line-height:0"><caption>{caption}</caption>{cells}</table>'
 
 
-def _from_about(weights: Tensor, about: Mapping[str, Any]) -> AttentionMap:
+def _restore_axes(weights: Tensor, about: Mapping[str, Any]) -> AttentionMap:
     queries, keys = Axis.from_dict(about["queries"]), Axis.from_dict(about["keys"])
     if about["scale"] not in set(Scale):
         raise JumokError(f"unknown scale {about['scale']!r}: {suggest(str(about['scale']), Scale)}")
@@ -234,9 +234,9 @@ def _from_about(weights: Tensor, about: Mapping[str, Any]) -> AttentionMap:
 
 def _grid_size(keys: Patches | Pixels) -> tuple[int, int]:
     rows, columns = (keys.rows, keys.columns) if isinstance(keys, Patches) else (keys.height, keys.width)
-    return min(rows, REPR_CELLS), min(columns, REPR_CELLS)
+    return min(rows, MOST_SHOWN_CELLS), min(columns, MOST_SHOWN_CELLS)
 
 
-def _shade(shade: float, value: float) -> str:
+def _shade_cell(shade: float, value: float) -> str:
     grey = round(255 - 215 * shade)
     return f'<td title="{value:.4g}" style="width:9px;height:9px;padding:0;background:rgb({grey},{grey},255)"></td>'

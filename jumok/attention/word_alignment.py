@@ -72,20 +72,20 @@ def merge_words(
     """
     if attention.scale is Scale.SCORE:
         raise JumokError("scores cannot be merged: take the softmax over the pieces first, then merge its weights")
-    averaged = _members(queries, len(attention.queries), query_words, "target", attention.weights)
+    averaged = _match_pieces(queries, len(attention.queries), query_words, "target", attention.weights)
     if empty := [word for word, pieces in zip(query_words, averaged.sum(0).tolist(), strict=True) if not pieces]:
         raise JumokError(f"the target word {empty[0]!r} has no piece, and so no row: leave it out of the words")
-    summed = _members(keys, len(attention.keys), key_words, "source", attention.weights)
+    summed = _match_pieces(keys, len(attention.keys), key_words, "source", attention.weights)
     weights = (averaged / averaged.sum(0)).T @ (attention.weights @ summed)
     if renormalise:
-        weights = _normalised(weights)
-    scale = _merged_scale(attention.scale, whole=renormalise or bool(summed.sum(1).all()))
+        weights = _normalise(weights)
+    scale = _merge_scale(attention.scale, whole=renormalise or bool(summed.sum(1).all()))
     return AttentionMap(
         weights, Tokens(tuple(query_words)), Tokens(tuple(key_words)), attention.lead, scale, attention.source
     )
 
 
-def _members(owners: Owners, pieces: int, words: Sequence[str], side: str, like: Tensor) -> Tensor:
+def _match_pieces(owners: Owners, pieces: int, words: Sequence[str], side: str, like: Tensor) -> Tensor:
     """(pieces, words): 1 where the piece belongs to the word."""
     if len(owners) != pieces:
         raise JumokError(f"got owners of {len(owners)} {side} pieces for a map of {pieces}: wanted one for each")
@@ -101,7 +101,7 @@ def _members(owners: Owners, pieces: int, words: Sequence[str], side: str, like:
     return members.to(like.device)
 
 
-def _normalised(weights: Tensor) -> Tensor:
+def _normalise(weights: Tensor) -> Tensor:
     sums = weights.sum(-1, keepdim=True)
     if not bool((sums > 0).all()):
         raise JumokError(
@@ -110,7 +110,7 @@ def _normalised(weights: Tensor) -> Tensor:
     return weights / sums
 
 
-def _merged_scale(scale: Scale, *, whole: bool) -> Scale:
+def _merge_scale(scale: Scale, *, whole: bool) -> Scale:
     """What the numbers are after sums: sums of independent gates may exceed 1."""
     if scale is not Scale.DISTRIBUTION:
         return Scale.RELEVANCE

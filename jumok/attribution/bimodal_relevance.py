@@ -13,10 +13,10 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, One, Place, Scale
 from jumok.attention.attended import Attended
-from jumok.attribution.chain import gradients, start_row
+from jumok.attribution.chain import start_row, take_gradients
 from jumok.errors import JumokError
 
-__all__ = ["PLACES", "WORDS", "Bimodal", "Look", "bimodal_maps", "bimodal_relevance"]
+__all__ = ["PLACES", "WORDS", "Bimodal", "Crossing", "bimodal_maps", "bimodal_relevance"]
 
 WORDS, PLACES = 0, 1
 """Two streams of tokens. Only their order matters to the rules: the query belongs to the first."""
@@ -31,7 +31,7 @@ class Bimodal(NamedTuple):
     places: AttentionMap
 
 
-class Look(NamedTuple):
+class Crossing(NamedTuple):
     """One attention call between two streams: which one looked, and which one was seen."""
 
     layer: Attended
@@ -45,7 +45,7 @@ class Look(NamedTuple):
 
 
 def bimodal_maps(
-    looks: Sequence[Look], words: Axis, places: Axis, target: Tensor, query: Place, *, allow_empty: bool
+    looks: Sequence[Crossing], words: Axis, places: Axis, target: Tensor, query: Place, *, allow_empty: bool
 ) -> Bimodal:
     """What contributed to a target, as maps; see `bimodal_relevance`.
 
@@ -61,19 +61,19 @@ def bimodal_maps(
     layers = [look.layer for look in looks]
     asking = next(look.layer for look in looks if look.looking == WORDS)
     start, label = start_row(query, words, asking)
-    of_words, of_places = bimodal_relevance(looks, gradients(target, layers), start)
+    of_words, of_places = bimodal_relevance(looks, take_gradients(target, layers), start)
     if not allow_empty and not bool(of_places.any(-1).all()):
         raise JumokError("no place of some image has any relevance for this target: allow_empty=True gives zeros")
-    return Bimodal(_as_map(of_words, words, label, "words"), _as_map(of_places, places, label, "places"))
+    return Bimodal(_make_map(of_words, words, label, "words"), _make_map(of_places, places, label, "places"))
 
 
-def _as_map(row: Tensor, axis: Axis, label: str, what: str) -> AttentionMap:
+def _make_map(row: Tensor, axis: Axis, label: str, what: str) -> AttentionMap:
     source = f"relevance of {what}({label})"
     return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), Scale.RELEVANCE, source)
 
 
 def bimodal_relevance(
-    looks: Sequence[Look], gradients: Sequence[Tensor | None], start: Tensor
+    looks: Sequence[Crossing], gradients: Sequence[Tensor | None], start: Tensor
 ) -> tuple[Tensor, Tensor]:
     """How much each word and each place contributed to one output, where words and places look at each other.
 
@@ -94,36 +94,36 @@ def bimodal_relevance(
     Source: Chefer, Gur & Wolf 2021, arXiv 2103.15679, section 3, eqs. 5 to 11. Differs: a row of R - I that sums to 0,
         as before any layer, stays 0, where equation 9 would divide by it.
     """
-    counts = _counts(looks)
-    rounds = _rounds(list(zip(looks, gradients, strict=True)))
+    counts = _count_tokens(looks)
+    rounds = _group_rounds(list(zip(looks, gradients, strict=True)))
     at_once = max(1, BLOCK_VALUES // max(counts) ** 2)
     batch = range(0, len(start), at_once)
-    found = [_rows_of_relevance(rounds, counts, start, slice(first, first + at_once)) for first in batch]
+    found = [_spread_relevance(rounds, counts, start, slice(first, first + at_once)) for first in batch]
     words, places = (torch.cat(rows) for rows in zip(*found, strict=True))
     return words, places
 
 
-_Round = list[tuple[Look, Tensor | None]]
+_Round = list[tuple[Crossing, Tensor | None]]
 
 
-def _counts(looks: Sequence[Look]) -> tuple[int, int]:
+def _count_tokens(looks: Sequence[Crossing]) -> tuple[int, int]:
     """How many words there are, and how many places."""
     sizes = {look.looking: look.layer.shape[2] for look in looks} | {look.seen: look.layer.shape[3] for look in looks}
     return sizes[WORDS], sizes[PLACES]
 
 
-def _rounds(steps: _Round) -> list[_Round]:
+def _group_rounds(steps: _Round) -> list[_Round]:
     """The calls in turn, those across that were made side by side together."""
     rounds: list[_Round] = []
     for step in steps:
-        if rounds and len(rounds[-1]) == 1 and _side_by_side(rounds[-1][0][0], step[0]):
+        if rounds and len(rounds[-1]) == 1 and _is_mutual(rounds[-1][0][0], step[0]):
             rounds[-1].append(step)
         else:
             rounds.append([step])
     return rounds
 
 
-def _side_by_side(one: Look, other: Look) -> bool:
+def _is_mutual(one: Crossing, other: Crossing) -> bool:
     """Whether the two streams looked at each other, each as it stood before it was told what the other one saw."""
     if not (one.is_cross and other.is_cross) or one.looking == other.looking:
         return False
@@ -135,7 +135,7 @@ def _side_by_side(one: Look, other: Look) -> bool:
 
 
 @torch.no_grad()
-def _rows_of_relevance(
+def _spread_relevance(
     rounds: list[_Round], counts: tuple[int, int], start: Tensor, images: slice
 ) -> tuple[Tensor, Tensor]:
     """The rows of R for some images.
@@ -147,7 +147,7 @@ def _rows_of_relevance(
     hat = {(s, q): start.new_zeros(len(start), counts[s], counts[q]) for s in (WORDS, PLACES) for q in (WORDS, PLACES)}
     for steps in rounds:
         gains = [
-            _gains(hat, look, look.layer.relevant(gradient, images).to(start))
+            _add_up_gains(hat, look, look.layer.relevant(gradient, images).to(start))
             for look, gradient in steps
             if gradient is not None
         ]
@@ -157,17 +157,19 @@ def _rows_of_relevance(
     return start + words, places
 
 
-def _gains(hat: dict[tuple[int, int], Tensor], look: Look, relevant: Tensor) -> dict[tuple[int, int], Tensor]:
+def _add_up_gains(
+    hat: dict[tuple[int, int], Tensor], look: Crossing, relevant: Tensor
+) -> dict[tuple[int, int], Tensor]:
     """What one call adds to the relevance of the stream that looked, for itself and for the other stream."""
     s = look.looking
     q = 1 - s
     if not look.is_cross:
         return {(s, s): relevant + relevant @ hat[s, s], (s, q): relevant @ hat[s, q]}  # eqs. 6 and 7
-    mixed = _rows_to_one(hat[s, s]).mT @ relevant @ _rows_to_one(hat[q, q])
+    mixed = _normalise_rows(hat[s, s]).mT @ relevant @ _normalise_rows(hat[q, q])
     return {(s, q): mixed, (s, s): relevant @ hat[q, s]}  # eqs. 10 and 11
 
 
-def _rows_to_one(hat: Tensor) -> Tensor:
+def _normalise_rows(hat: Tensor) -> Tensor:
     """R~ = R^ / S + I, with S the sums of the rows of R^ (eqs. 8 and 9)."""
     sums = hat.sum(-1, keepdim=True)
     return hat / sums.where(sums > 0, 1) + torch.eye(hat.shape[-1], device=hat.device)

@@ -11,7 +11,7 @@ from jumok.attention import Axis, Patches, Place
 from jumok.attention.attended import Attended
 from jumok.errors import JumokError
 
-__all__ = ["MEAN", "gradients", "start_row"]
+__all__ = ["MEAN", "start_row", "take_gradients"]
 
 MEAN = "mean"
 """The query that stands for the average over all tokens that cover pixels (or, in a text, all words)."""
@@ -43,7 +43,7 @@ def start_row(query: Place, axis: Axis, layer: Attended) -> tuple[Tensor, str]:
     return start, axis.label(index)
 
 
-def gradients(target: Tensor, layers: Sequence[Attended]) -> list[Tensor | None]:
+def take_gradients(target: Tensor, layers: Sequence[Attended]) -> list[Tensor | None]:
     """The target's gradient at each layer's traced tensor; None where it does not depend on the layer.
 
     Raises:

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from jumok.errors import JumokError
 
-__all__ = ["grad_cam", "need_gradient", "untraced", "weigh"]
+__all__ = ["check_gradient", "explain_untraced", "grad_cam", "weigh"]
 
 
 def weigh(features: Tensor, gradient: Tensor) -> Tensor:
-    """Add the channels up, each by the mean gradient that it gets, and keep what speaks for the target.
+    """Add the channels up, each by the mean gradient that it gets, and keep the evidence for the target.
 
     L = relu(sum_k alpha_k A^k), alpha_k = 1/Z sum_ij dy/dA^k_ij.
 
@@ -36,7 +36,7 @@ def grad_cam(target: Tensor, features: Tensor, path: str, *, allow_empty: bool =
         target: one number, or one per image, of the forward pass that the map was seen in, with gradients.
         features: (batch, channels, rows, columns), the map, part of that pass's graph.
         path: of the module that made it, for messages.
-        allow_empty: give zeros for an image in which no place speaks for the target.
+        allow_empty: give zeros for an image that holds no evidence for the target.
     Returns:
         (batch, places), 0 or more.
     Raises:
@@ -57,23 +57,23 @@ def grad_cam(target: Tensor, features: Tensor, path: str, *, allow_empty: bool =
     empty = (~weighed.any(1)).nonzero()[:, 0].tolist()
     if empty and not allow_empty:
         raise JumokError(
-            f"no place of the feature map of {path} speaks for the target in {_images(empty, len(weighed))}: all of "
-            "its channels that are active there speak against it; ask for another target or layer"
+            f"the feature map of {path} holds no evidence for the target in {_name_images(empty, len(weighed))}: all "
+            "of its active channels speak against it; ask for another target or layer"
         )
     return weighed
 
 
-def need_gradient(target: Tensor) -> None:
+def check_gradient(target: Tensor) -> None:
     """Refuse a target of a pass that kept no gradients.
 
     Raises:
         JumokError: it is one.
     """
     if not target.requires_grad:
-        raise untraced("the target")
+        raise explain_untraced("the target")
 
 
-def untraced(what: str) -> JumokError:
+def explain_untraced(what: str) -> JumokError:
     """What to say of something that should carry a gradient."""
     return JumokError(
         f"{what} carries no gradient: run the model outside torch.no_grad() and inference_mode, with an input that "
@@ -81,7 +81,7 @@ def untraced(what: str) -> JumokError:
     )
 
 
-def _images(numbers: list[int], count: int) -> str:
+def _name_images(numbers: list[int], count: int) -> str:
     if len(numbers) == count:
         return "any image"
     shown = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")

@@ -12,7 +12,7 @@ from jumok.errors import JumokError
 Batch = TypeVar("Batch")
 
 
-class Passes(ABC, Generic[Batch]):
+class ResumableEpochs(ABC, Generic[Batch]):
     """Where the consumer of some batches is: epoch and position, kept, restored, and told to Lightning.
 
     Each `iter` begins a pass: where `load_state_dict` said for the first one, else at the start of the next epoch

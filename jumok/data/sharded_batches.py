@@ -16,10 +16,10 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from jumok.data.resumable_epochs import Passes
+from jumok.data.resumable_epochs import ResumableEpochs
 from jumok.errors import JumokError
 
-__all__ = ["AHEAD", "THREADS", "Deal", "Dealt", "need", "workers"]
+__all__ = ["AHEAD", "THREADS", "BatchPlan", "ShardedBatches", "check_options", "count_workers"]
 
 AHEAD = 2
 """So many batches are read while the consumer works on one."""
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Deal:
+class BatchPlan:
     """How a set is dealt out.
 
     Args:
@@ -56,7 +56,7 @@ class Deal:
         Raises:
             JumokError: numbers that do not fit together.
         """
-        need(1, batch_size=self.batch_size, world_size=self.world_size)
+        check_options(1, batch_size=self.batch_size, world_size=self.world_size)
         if not 0 <= self.rank < self.world_size:
             raise JumokError(
                 f"rank must be from 0 to {self.world_size - 1} in a world of {self.world_size}, got {self.rank}"
@@ -77,7 +77,7 @@ class Deal:
         return full if self.drop_last or rest == 0 else full + (rest >= self.world_size)
 
 
-class Dealt(Passes[T], Generic[T]):
+class ShardedBatches(ResumableEpochs[T], Generic[T]):
     """Batches of a set, epoch after epoch, that can stop anywhere and go on exactly there.
 
     The order of an epoch depends on the seed and the epoch's number only. `batch_size` is the global batch, of which
@@ -86,8 +86,8 @@ class Dealt(Passes[T], Generic[T]):
     ranks, it joins the batch before it; where it does not divide evenly, the first ranks get one more. Nothing is ever
     given twice in an epoch.
 
-    For passes, see `Passes`. A thread reads two batches ahead; it ends with the pass. `state_dict` tells what the
-    consumer was given, not what was read ahead.
+    How epochs resume, `ResumableEpochs` says. A thread reads two batches ahead; it ends with the epoch. `state_dict`
+    tells what the consumer was given, not what was read ahead.
 
     Args:
         deal: how it is dealt out.
@@ -96,7 +96,7 @@ class Dealt(Passes[T], Generic[T]):
         JumokError: numbers that do not fit together.
     """
 
-    def __init__(self, deal: Deal, *, noun: str) -> None:
+    def __init__(self, deal: BatchPlan, *, noun: str) -> None:
         self.deal, self._noun = deal, noun
         super().__init__(deal.steps(noun))
 
@@ -122,7 +122,7 @@ class Dealt(Passes[T], Generic[T]):
     def _batches(self, epoch: int, begin: int) -> Generator[T, None, None]:
         order = self.order(epoch)
         steps = iter(range(begin, len(self)))
-        with workers("ahead", 1) as pool:
+        with count_workers("ahead", 1) as pool:
             waiting = deque(pool.submit(self._step, order, step) for step in islice(steps, AHEAD + 1))
             while waiting:
                 yield waiting.popleft().result()
@@ -150,7 +150,7 @@ class Dealt(Passes[T], Generic[T]):
 
 
 @contextmanager
-def workers(name: str, count: int) -> Iterator[ThreadPoolExecutor]:
+def count_workers(name: str, count: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads that is gone when the block ends, however it ends; what was not begun is not done."""
     owner = threading.current_thread()
     pool = ThreadPoolExecutor(count, thread_name_prefix=f"{THREADS}{name}")
@@ -161,7 +161,7 @@ def workers(name: str, count: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=threading.current_thread() is owner, cancel_futures=True)
 
 
-def need(least: int, **numbers: int) -> None:
+def check_options(least: int, **numbers: int) -> None:
     """Refuse numbers that are too small, by name."""
     for name, number in numbers.items():
         if number < least:

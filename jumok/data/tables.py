@@ -21,7 +21,7 @@ from pandas.api import types  # type: ignore[import-untyped]
 from jumok.errors import JumokError, suggest
 from jumok.files import replacing
 
-__all__ = ["MISSING", "Ready", "make_ready", "read_table", "separator_of", "write_table"]
+__all__ = ["MISSING", "ReadyTable", "make_ready", "read_table", "separator_of", "write_table"]
 
 MOST_BYTES = 8 * 1024**3
 """So large a file is read, for Parquet after unpacking."""
@@ -61,7 +61,7 @@ def read_table(path: Path, *, encoding: str = "utf-8") -> pd.DataFrame:
         raise JumokError(f"{path} is empty: wanted a line of names and a line for each row")
     if size > MOST_BYTES:
         raise JumokError(f"{path} has {size / 1024**3:.1f} GiB, wanted at most {MOST_BYTES >> 30}: give a part of it")
-    with _told(path):
+    with _name_table(path):
         table = reader(path, encoding)
     if not len(table):
         raise JumokError(f"{path} has names of columns and no rows: nothing can be learned from it")
@@ -69,7 +69,7 @@ def read_table(path: Path, *, encoding: str = "utf-8") -> pd.DataFrame:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _name_table(path: Path) -> Iterator[None]:
     """Say in one line what is wrong with a file."""
     try:
         with warnings.catch_warnings():
@@ -87,7 +87,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
-    encoding = _known(encoding)
+    encoding = _check_known(encoding)
     with path.open("rb") as file:
         if b"\0" in file.read(HEAD) and not encoding.lower().startswith(("utf-16", "utf-32")):
             raise JumokError(f"{path} holds zero bytes, so this is no CSV text: save the table as CSV in UTF-8")
@@ -105,7 +105,7 @@ def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
     return table
 
 
-def _known(encoding: str) -> str:
+def _check_known(encoding: str) -> str:
     """Its proper name; a byte order mark is passed over."""
     try:
         name = codecs.lookup(encoding).name
@@ -116,7 +116,7 @@ def _known(encoding: str) -> str:
 
 def separator_of(path: Path, encoding: str = "utf-8") -> str:
     """What parts the cells of a CSV file, judged by its first line."""
-    with path.open(encoding=_known(encoding), newline="") as file:
+    with path.open(encoding=_check_known(encoding), newline="") as file:
         line = re.sub(r'"[^"]*"', "", file.readline(HEAD))
     return max(SEPARATORS, key=line.count)
 
@@ -178,7 +178,7 @@ def write_table(table: pd.DataFrame, path: Path, *, separator: str = ",") -> Non
 
 
 @dataclass
-class Ready:
+class ReadyTable:
     """A table of numbers and its target.
 
     Args:
@@ -196,7 +196,7 @@ class Ready:
     notes: list[str] = field(default_factory=list)
 
 
-def make_ready(table: pd.DataFrame, target: str, *, missing: str = "median", categories: bool = False) -> Ready:
+def make_ready(table: pd.DataFrame, target: str, *, missing: str = "median", categories: bool = False) -> ReadyTable:
     """Part the target from the columns, and make numbers of these.
 
     Rows without a target are left out; so are dates, columns that hold nothing, and text, unless `categories` and it
@@ -215,27 +215,27 @@ def make_ready(table: pd.DataFrame, target: str, *, missing: str = "median", cat
     if missing not in MISSING:
         raise JumokError(f"no way {missing!r} to treat missing values: {suggest(missing, MISSING)}")
     notes: list[str] = []
-    table = _with_target(table, target, notes)
+    table = _split_target(table, target, notes)
     columns = table.drop(columns=target)
-    left_out = _left_out(columns, categories)
+    left_out = _describe_left_out(columns, categories)
     for why, names in left_out.items():
-        notes.append(f"left out, {why}: {_listed(names)}")
+        notes.append(f"left out, {why}: {_list_names(names)}")
     columns = columns.drop(columns=[name for names in left_out.values() for name in names])
     if not columns.shape[1]:
         raise JumokError(f"no column but {target!r} is left to choose from{'; ' * bool(notes)}{'; '.join(notes)}")
-    columns = _without_missing(columns, missing, notes)
+    columns = _drop_missing(columns, missing, notes)
     discrete = np.array([not _is_number(columns[name]) for name in columns])
-    numbers = pd.DataFrame({name: _as_numbers(columns[name]) for name in columns}, index=columns.index)
+    numbers = pd.DataFrame({name: _to_numbers(columns[name]) for name in columns}, index=columns.index)
     _check_finite(numbers)
     numbers = numbers.fillna(numbers.median())
     values = numbers.to_numpy()
     constant = values.min(axis=0) == values.max(axis=0)
     if constant.any():
-        notes.append(f"never chosen, for they have one value only: {_listed(numbers.columns[constant])}")
-    return Ready(numbers, discrete, constant, _target_values(table.loc[columns.index, target]), notes)
+        notes.append(f"never chosen, for they have one value only: {_list_names(numbers.columns[constant])}")
+    return ReadyTable(numbers, discrete, constant, _read_target(table.loc[columns.index, target]), notes)
 
 
-def _with_target(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFrame:
+def _split_target(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFrame:
     """The rows that have a target."""
     if target not in table.columns:
         raise JumokError(f"no column {target!r}: {suggest(target, list(table.columns)[:30])}")
@@ -250,17 +250,17 @@ def _with_target(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataF
     return table[there]
 
 
-def _left_out(columns: pd.DataFrame, categories: bool) -> dict[str, list[str]]:
+def _describe_left_out(columns: pd.DataFrame, categories: bool) -> dict[str, list[str]]:
     """Columns that cannot be used, by the reason."""
     found: dict[str, list[str]] = {}
     for name in columns:
-        why = _why_not(columns[name], categories)
+        why = _explain_left_out(columns[name], categories)
         if why:
             found.setdefault(why, []).append(name)
     return found
 
 
-def _why_not(column: pd.Series, categories: bool) -> str:
+def _explain_left_out(column: pd.Series, categories: bool) -> str:
     if column.isna().all():
         return "nothing in them"
     if _is_number(column):
@@ -273,13 +273,13 @@ def _why_not(column: pd.Series, categories: bool) -> str:
     return "" if column.nunique() <= most else f"text of more than {most} different values"
 
 
-def _without_missing(columns: pd.DataFrame, missing: str, notes: list[str]) -> pd.DataFrame:
+def _drop_missing(columns: pd.DataFrame, missing: str, notes: list[str]) -> pd.DataFrame:
     """Rows left out where that was asked for; what else was asked for is said."""
     gaps = columns.isna().sum()
     gaps = gaps[gaps > 0]
     if gaps.empty:
         return columns
-    where = f"{int(gaps.sum()):,} missing values in {_listed(gaps.index)}"
+    where = f"{int(gaps.sum()):,} missing values in {_list_names(gaps.index)}"
     if missing == "stop":
         raise JumokError(f"{where}: fill them by the median or leave out the rows, with --missing median or rows")
     if missing == "median":
@@ -302,7 +302,7 @@ def _is_text(column: pd.Series) -> bool:
     return column.dtype == object and bool(column.dropna().map(lambda cell: isinstance(cell, str | bool | int)).all())
 
 
-def _as_numbers(column: pd.Series) -> NDArray[np.float64]:
+def _to_numbers(column: pd.Series) -> NDArray[np.float64]:
     """Numbers with NaN where they are missing; categories counted by first sight, what is missing last."""
     if _is_number(column):
         numbers: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -321,7 +321,7 @@ def _check_finite(numbers: pd.DataFrame) -> None:
         )
 
 
-def _target_values(column: pd.Series) -> NDArray[Any]:
+def _read_target(column: pd.Series) -> NDArray[Any]:
     if _is_number(column) and not types.is_bool_dtype(column):
         numbers: NDArray[Any] = column.to_numpy(dtype=np.float64)
         if np.isinf(numbers).any():
@@ -330,7 +330,7 @@ def _target_values(column: pd.Series) -> NDArray[Any]:
     return column.astype(str).to_numpy(dtype=object)  # type: ignore[no-any-return]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     """A few names, and how many more there are."""
     shown, more = ", ".join(map(str, names[:6])), len(names) - 6
     return f"{shown} and {more:,} more" if more > 0 else shown

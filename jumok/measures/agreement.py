@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
-from jumok.measures.scores import FLAT, BlankError, Heat, float_of
+from jumok.measures.scores import FLAT_TOLERANCE, BlankError, Heat, choose_float
 
 __all__ = ["Agreement", "AgreementReport", "rank_correlation"]
 
@@ -43,13 +43,13 @@ def rank_correlation(first: Heat, second: Heat) -> float:
     """
     if isinstance(first, AttentionMap) and isinstance(second, AttentionMap) and first.keys != second.keys:
         raise JumokError("the maps are over different places: wanted two of one image, by one model")
-    one, other = _places(first), _places(second)
+    one, other = _take_places(first), _take_places(second)
     if one.shape != other.shape:
         raise JumokError(f"the maps have {one.shape} and {other.shape} values: wanted two over the same places")
     return float(spearmanr(one.ravel(), other.ravel()).statistic)
 
 
-def _places(heat: Heat) -> NDArray[np.floating]:
+def _take_places(heat: Heat) -> NDArray[np.floating]:
     """One value for each place, checked."""
     values = heat
     if isinstance(heat, AttentionMap):
@@ -59,10 +59,10 @@ def _places(heat: Heat) -> NDArray[np.floating]:
         first = len(heat.keys.special) if isinstance(heat.keys, Patches) else 0
         values = heat.weights.flatten()[first:]
     assert not isinstance(values, AttentionMap)
-    found: NDArray[np.floating] = values.detach().cpu().to(float_of(values)).numpy()
+    found: NDArray[np.floating] = values.detach().cpu().to(choose_float(values)).numpy()
     if found.size < 2 or not np.isfinite(found).all():
         raise JumokError(f"a rank correlation needs finite values of two places or more, got {found.size} values")
-    if np.ptp(found) <= FLAT * np.abs(found).max():
+    if np.ptp(found) <= FLAT_TOLERANCE * np.abs(found).max():
         raise BlankError("all values are equal: there is no order to compare")
     return found
 

@@ -61,7 +61,7 @@ def weight_on(attention: AttentionMap, gold: Pairs) -> float:
     pairs = sorted(set(gold))
     if not pairs:
         raise JumokError("no link to weigh: give at least one (source, target) pair")
-    _need_inside(pairs, len(attention.keys), len(attention.queries), "a gold link")
+    _check_inside(pairs, len(attention.keys), len(attention.queries), "a gold link")
     weights = attention.weights.numpy(force=True)
     sources, targets = zip(*pairs, strict=True)
     return float(weights[list(targets), list(sources)].sum(dtype=np.float64) / len(set(targets)))
@@ -69,16 +69,16 @@ def weight_on(attention: AttentionMap, gold: Pairs) -> float:
 
 def diagonal_weight(attention: AttentionMap) -> float:
     """Take `weight_on` of a square map's diagonal: word i looks at word i, as when a sentence is copied."""
-    return weight_on(attention, [(word, word) for word in range(_square(attention))])
+    return weight_on(attention, [(word, word) for word in range(_check_square(attention))])
 
 
 def anti_diagonal_weight(attention: AttentionMap) -> float:
     """Take `weight_on` of a square map's anti-diagonal: the first word looks at the last, as when order is reversed."""
-    size = _square(attention)
+    size = _check_square(attention)
     return weight_on(attention, [(size - 1 - word, word) for word in range(size)])
 
 
-def _square(attention: AttentionMap) -> int:
+def _check_square(attention: AttentionMap) -> int:
     if len(attention.queries) != len(attention.keys):
         raise JumokError(
             f"a diagonal needs as many target as source words, got {len(attention.queries)} x {len(attention.keys)}: "
@@ -201,25 +201,25 @@ class AlignmentMeter:
             JumokError: a link outside the sentence, a sentence without words, or methods that changed.
         """
         try:
-            self._counts.append(self._compared(gold, found, source, target))
+            self._counts.append(self._compare(gold, found, source, target))
         except JumokError as error:
             raise JumokError(f"{name or f'sentence {len(self._counts) + 1}'}: {error}") from error
         self._methods = tuple(found)
 
-    def _compared(self, gold: Gold, found: Mapping[str, Pairs], source: int, target: int) -> list[int]:
-        self._need_methods(tuple(found))
+    def _compare(self, gold: Gold, found: Mapping[str, Pairs], source: int, target: int) -> list[int]:
+        self._check_methods(tuple(found))
         if source < 1 or target < 1:
             raise JumokError(f"wanted words on both sides, got {source} source and {target} target words")
         sure, possible = frozenset(gold.sure), frozenset(gold.possible) | frozenset(gold.sure)
-        _need_inside(possible, source, target, "the gold")
+        _check_inside(possible, source, target, "the gold")
         counts = [len(sure), len(possible)]
-        for method, pairs in {**found, BASELINE: _diagonal_links(source, target)}.items():
+        for method, pairs in {**found, BASELINE: _make_diagonal_links(source, target)}.items():
             drawn = frozenset(pairs)
-            _need_inside(drawn, source, target, method)
+            _check_inside(drawn, source, target, method)
             counts += [len(drawn), len(drawn & sure), len(drawn & possible)]
         return counts
 
-    def _need_methods(self, methods: tuple[str, ...]) -> None:
+    def _check_methods(self, methods: tuple[str, ...]) -> None:
         if not methods:
             raise JumokError("no links to measure: give at least one method's")
         if BASELINE in methods:
@@ -244,7 +244,7 @@ class AlignmentMeter:
                 f"no sure link in the gold of {len(table)} sentences, and recall and AER are of those: "
                 "mark sure links with '-' in the gold file"
             )
-        sums = _Sums(_measured(table), resamples=resamples, level=level, seed=self._seed)
+        sums = _Sums(_count_ratios(table), resamples=resamples, level=level, seed=self._seed)
         totals = table.sum(0).astype(int)
         names = (*self._methods, BASELINE)
         found = tuple(
@@ -268,11 +268,11 @@ class AlignmentMeter:
         )
 
 
-def _diagonal_links(source: int, target: int) -> Links:
+def _make_diagonal_links(source: int, target: int) -> Links:
     return links(diagonal([""] * source, [""] * target))
 
 
-def _need_inside(pairs: Iterable[tuple[int, int]], source: int, target: int, whose: str) -> None:
+def _check_inside(pairs: Iterable[tuple[int, int]], source: int, target: int, whose: str) -> None:
     for i, j in pairs:
         if not (0 <= i < source and 0 <= j < target):
             raise JumokError(
@@ -283,10 +283,12 @@ def _need_inside(pairs: Iterable[tuple[int, int]], source: int, target: int, who
 
 # -- ratios of sums -------------------------------------------------------------------------------
 
-COLUMNS: Mapping[str, int] = {score: 2 * place for place, score in enumerate(TITLES)}  # each a numerator, a denominator
+FIRST_COLUMN: Mapping[str, int] = {
+    score: 2 * place for place, score in enumerate(TITLES)
+}  # each a numerator, a denominator
 
 
-def _measured(table: Draws) -> Draws:
+def _count_ratios(table: Draws) -> Draws:
     """(sentences, counts) to (sentences, 6 per method): numerator and denominator of each score of `TITLES`."""
     sure = table[:, 0]
     columns: list[Draws] = []
@@ -303,21 +305,21 @@ class _Sums(Bootstrap):
     def ratio(self, row: int, score: str) -> Interval:
         """One score of one method; a method that never links has precision 0."""
         value, draws = self._ratios(row, score)
-        return self._trusted(value, draws, 0.0, 1.0)
+        return self._take_interval(value, draws, 0.0, 1.0)
 
     def gap(self, row: int, other: int, score: str) -> Interval:
         """One score of one method less another's, resample by resample."""
         (value, draws), (base, base_draws) = self._ratios(row, score), self._ratios(other, score)
-        return self._trusted(value - base, draws - base_draws, -1.0, 1.0)
+        return self._take_interval(value - base, draws - base_draws, -1.0, 1.0)
 
     def _ratios(self, row: int, score: str) -> tuple[float, Draws]:
-        top = row * 2 * len(TITLES) + COLUMNS[score]
+        top = row * 2 * len(TITLES) + FIRST_COLUMN[score]
         means = np.concatenate([self._means[None], self._draws])
         ratios = np.full(len(means), np.nan)
         np.divide(means[:, top], means[:, top + 1], out=ratios, where=means[:, top + 1] > 0)
         return float(np.nan_to_num(ratios[0])), ratios[1:]
 
-    def _trusted(self, value: float, draws: Draws, least: float, greatest: float) -> Interval:
+    def _take_interval(self, value: float, draws: Draws, least: float, greatest: float) -> Interval:
         """Draws in which a score is of nothing tell nothing, and are left out; if all are, anything may be."""
         known = draws[np.isfinite(draws)]
         return self._interval(value, known, least, greatest) if len(known) else Interval(value, least, greatest)

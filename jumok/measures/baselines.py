@@ -9,10 +9,12 @@ from torch import Tensor
 from jumok.attention import Patches
 from jumok.errors import JumokError
 
-GRID = (14, 14)  # of a ViT with 16-pixel patches at 224x224
+DEFAULT_GRID = (14, 14)  # of a ViT with 16-pixel patches at 224x224
 
 
-def random_heat(height: int, width: int, random: np.random.Generator, *, grid: tuple[int, int] = GRID) -> Tensor:
+def random_heat(
+    height: int, width: int, random: np.random.Generator, *, grid: tuple[int, int] = DEFAULT_GRID
+) -> Tensor:
     """Draw a map by chance: a uniform value for each patch of a grid.
 
     Noise per patch, not per pixel, is the stricter baseline: its blobs are as coarse as a map that
@@ -28,10 +30,10 @@ def random_heat(height: int, width: int, random: np.random.Generator, *, grid: t
         (height, width), float32 in [0, 1].
     """
     values = torch.from_numpy(random.random(len(Patches(*grid)), dtype=np.float32))
-    return values[patch_numbers(height, width, grid)]
+    return values[number_patches(height, width, grid)]
 
 
-def patch_numbers(height: int, width: int, grid: tuple[int, int] = GRID) -> Tensor:
+def number_patches(height: int, width: int, grid: tuple[int, int] = DEFAULT_GRID) -> Tensor:
     """The number of the patch that each pixel lies in, row by row.
 
     Returns:
@@ -51,11 +53,11 @@ def centre_heat(height: int, width: int, *, sigma: float = 0.25) -> Tensor:
         (height, width), float32 in (0, 1].
     Source: Judd, Ehinger, Durand & Torralba 2009, "Learning to predict where humans look", section 4 (centre prior).
     """
-    rows, columns = (torch.exp(-0.5 * (_offsets(side) / sigma) ** 2) for side in (height, width))
+    rows, columns = (torch.exp(-0.5 * (_measure_offsets(side) / sigma) ** 2) for side in (height, width))
     return rows[:, None] * columns
 
 
-def _offsets(side: int) -> Tensor:
+def _measure_offsets(side: int) -> Tensor:
     """Each pixel centre's distance from the middle, as a fraction of the side."""
     return (torch.arange(side) + 0.5) / side - 0.5
 

@@ -14,21 +14,21 @@ from jumok.intervals import Bootstrap
 from jumok.measures.baselines import centre_heat, edge_heat
 from jumok.measures.report import BASELINES, MethodScores, Report, ScoreDifference
 from jumok.measures.scores import (
-    DRAWS,
+    RANDOM_MAPS_PER_IMAGE,
     BlankError,
     Heat,
     Scores,
-    coarsest,
-    grown,
-    need_tolerance,
+    check_tolerance,
+    find_coarsest_grid,
+    grow_mask,
+    heat_to_array,
+    mask_to_array,
     random_scores,
     score,
     scores_of,
-    truth_of,
-    values_of,
 )
 
-__all__ = ["DRAWS", "Heat", "LocalisationMeter", "Scores", "compare", "score"]
+__all__ = ["RANDOM_MAPS_PER_IMAGE", "Heat", "LocalisationMeter", "Scores", "compare", "score"]
 
 
 def compare(
@@ -78,7 +78,7 @@ class LocalisationMeter:
     """
 
     def __init__(self, *, tolerance: int = 0, seed: int = 0, blank_is_chance: bool = False) -> None:
-        need_tolerance(tolerance)
+        check_tolerance(tolerance)
         self.blank: Counter[str] = Counter()
         self._blank_is_chance = blank_is_chance
         self._tolerance, self._seed = tolerance, seed
@@ -131,7 +131,7 @@ class LocalisationMeter:
     def _add(
         self, image: Tensor, mask: Tensor | None, heats: Mapping[str, Heat], further: Mapping[str, Heat]
     ) -> dict[str, Scores] | None:
-        truth = None if mask is None else truth_of(mask)
+        truth = None if mask is None else mask_to_array(mask)
         if truth is None or not truth.any():
             self._empty += 1
             return None
@@ -141,14 +141,16 @@ class LocalisationMeter:
         assert mask is not None
         height, width = mask.shape
         if image.shape[-2:] != mask.shape:
-            raise JumokError(f"an image of {_size(image)} pixels has a mask of {_size(mask)}: wanted the same size")
-        self._need_names(tuple(heats), tuple(further))
+            raise JumokError(
+                f"an image of {_write_size(image)} pixels has a mask of {_write_size(mask)}: wanted the same size"
+            )
+        self._check_names(tuple(heats), tuple(further))
         values = {name: self._values(name, heat, height, width) for name, heat in (*heats.items(), *further.items())}
         values["edges"] = edge_heat(image).numpy()
         values["centre"] = centre_heat(height, width).numpy()
-        near = grown(mask, self._tolerance)
+        near = grow_mask(mask, self._tolerance)
         scores = {method: scores_of(heat, truth, near) for method, heat in values.items()}
-        scores["random"] = random_scores(coarsest(heats.values()), truth, near, self._random)
+        scores["random"] = random_scores(find_coarsest_grid(heats.values()), truth, near, self._random)
         scores = {name: scores[name] for name in (*heats, *BASELINES, *further)}
         self._methods, self._further = tuple(heats), tuple(further)
         self._areas.append((float(truth.mean()), float(near.mean())))
@@ -157,7 +159,7 @@ class LocalisationMeter:
 
     def _values(self, method: str, heat: Heat, height: int, width: int) -> NDArray[np.floating]:
         try:
-            return values_of(heat, height, width)
+            return heat_to_array(heat, height, width)
         except BlankError as error:
             if not self._blank_is_chance:
                 raise JumokError(f"the map of {method}: {error}") from error
@@ -166,7 +168,7 @@ class LocalisationMeter:
         except JumokError as error:
             raise JumokError(f"the map of {method}: {error}") from error
 
-    def _need_names(self, methods: tuple[str, ...], further: tuple[str, ...]) -> None:
+    def _check_names(self, methods: tuple[str, ...], further: tuple[str, ...]) -> None:
         if not methods:
             raise JumokError("no map to measure: give at least one method's")
         if taken := {*methods, *further} & set(BASELINES):
@@ -193,17 +195,19 @@ class LocalisationMeter:
                 f"no image to measure: of {self._empty + self._full}, {self._empty} have an empty mask or none and "
                 f"{self._full} one that covers everything; give masks that mark a part of the image"
             )
-        table = _group_means(np.array(self._scores, dtype=np.float64), self._groups)  # (groups, methods, scores)
+        table = _average_groups(np.array(self._scores, dtype=np.float64), self._groups)  # (groups, methods, scores)
         bootstrap = Bootstrap(table.reshape(len(table), -1), resamples=resamples, level=level, seed=self._seed)
         baselines = (*BASELINES, *self._further)
         names = (*self._methods, *baselines)
-        results = {name: _localisation(bootstrap, row, name) for row, name in enumerate(names)}
+        results = {name: _collect_scores(bootstrap, row, name) for row, name in enumerate(names)}
         area, near = np.mean(self._areas, axis=0).tolist()
         return Report(
             methods=tuple(results[name] for name in self._methods),
             baselines=tuple(results[name] for name in baselines),
             differences=tuple(
-                _difference(bootstrap, names, method, baseline) for method in self._methods for baseline in baselines
+                _collect_differences(bootstrap, names, method, baseline)
+                for method in self._methods
+                for baseline in baselines
             ),
             area=area,
             chance={"pointing": near, "energy_inside": area, "auprc": area},
@@ -218,7 +222,7 @@ class LocalisationMeter:
         )
 
 
-def _group_means(scores: NDArray[np.float64], groups: Sequence[str]) -> NDArray[np.float64]:
+def _average_groups(scores: NDArray[np.float64], groups: Sequence[str]) -> NDArray[np.float64]:
     """(images, ...) to (groups, ...), in the order in which the groups came."""
     numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
     member = np.array([numbers[group] for group in groups])
@@ -228,17 +232,17 @@ def _group_means(scores: NDArray[np.float64], groups: Sequence[str]) -> NDArray[
     return means
 
 
-def _localisation(bootstrap: Bootstrap, row: int, name: str) -> MethodScores:
+def _collect_scores(bootstrap: Bootstrap, row: int, name: str) -> MethodScores:
     columns = enumerate(Scores._fields, row * len(Scores._fields))
     return MethodScores(name, {title: bootstrap.mean(column) for column, title in columns}, bootstrap.samples)
 
 
-def _difference(bootstrap: Bootstrap, names: Sequence[str], method: str, baseline: str) -> ScoreDifference:
+def _collect_differences(bootstrap: Bootstrap, names: Sequence[str], method: str, baseline: str) -> ScoreDifference:
     step = len(Scores._fields)
     ours, theirs = names.index(method) * step, names.index(baseline) * step
     gains = {title: bootstrap.difference(ours + i, theirs + i) for i, title in enumerate(Scores._fields)}
     return ScoreDifference(method, baseline, gains)
 
 
-def _size(image: Tensor) -> str:
+def _write_size(image: Tensor) -> str:
     return "{} x {}".format(*image.shape[-2:])

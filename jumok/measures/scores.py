@@ -13,13 +13,13 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
-from jumok.measures.baselines import GRID, patch_numbers
+from jumok.measures.baselines import DEFAULT_GRID, number_patches
 
 Heat = AttentionMap | Tensor
 """A map of one row with keys in an image, or its values (height, width)."""
 
-DRAWS = 32  # random maps for each image
-FLAT = 1e-6  # values this close together, relative to the largest, differ by rounding only
+RANDOM_MAPS_PER_IMAGE = 32  # random maps for each image
+FLAT_TOLERANCE = 1e-6  # values this close together, relative to the largest, differ by rounding only
 
 
 class Scores(NamedTuple):
@@ -61,11 +61,11 @@ def score(heat: Heat, mask: Tensor, *, tolerance: int = 0) -> Scores:
     >>> score(torch.tensor([[3.0, 1.0], [0.0, 0.0]]), mask).energy_inside
     0.75
     """
-    truth = truth_of(mask)
+    truth = mask_to_array(mask)
     if truth.all() or not truth.any():
         raise JumokError("this mask is empty or covers the whole image: there is nothing to point at")
-    need_tolerance(tolerance)
-    return scores_of(values_of(heat, mask.shape[0], mask.shape[1]), truth, grown(mask, tolerance))
+    check_tolerance(tolerance)
+    return scores_of(heat_to_array(heat, mask.shape[0], mask.shape[1]), truth, grow_mask(mask, tolerance))
 
 
 # -- scores of one image, on plain arrays ---------------------------------------------------------
@@ -79,7 +79,7 @@ def scores_of(heat: NDArray[np.floating], truth: NDArray[np.bool_], near: NDArra
     peak = heat == heat.max()
     above = exact > exact.mean()
     hit, union = np.count_nonzero(above & truth), np.count_nonzero(above | truth)
-    iou_best, auprc = _ranked(heat, truth)
+    iou_best, auprc = _score_ranking(heat, truth)
     return Scores(
         pointing=np.count_nonzero(peak & near) / np.count_nonzero(peak),
         energy_inside=float(positive[truth].sum() / total if total else truth.mean()),  # 0: an edgeless image
@@ -89,7 +89,7 @@ def scores_of(heat: NDArray[np.floating], truth: NDArray[np.bool_], near: NDArra
     )
 
 
-def _ranked(heat: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[float, float]:
+def _score_ranking(heat: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[float, float]:
     """IoU at the best threshold, and average precision.
 
     Recall grows, and the best threshold lies, only at values that the mask's own pixels have. So it is enough to
@@ -108,15 +108,15 @@ def _ranked(heat: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[float
 def random_scores(
     grid: tuple[int, int], truth: NDArray[np.bool_], near: NDArray[np.bool_], random: np.random.Generator
 ) -> Scores:
-    """The mean scores of `DRAWS` maps as `random_heat` draws them, so that a lucky one hardly counts.
+    """The mean scores of `RANDOM_MAPS_PER_IMAGE` maps as `random_heat` draws them, so that a lucky one hardly counts.
 
     As such a map is the same all over a patch, the counts of pixels in each patch give its scores.
     """
-    patches = patch_numbers(truth.shape[0], truth.shape[1], grid).numpy().ravel()
+    patches = number_patches(truth.shape[0], truth.shape[1], grid).numpy().ravel()
     total, on, close = (
         np.bincount(patches, pixels.ravel(), grid[0] * grid[1]) for pixels in (np.ones_like(truth), truth, near)
     )
-    values = random.random((DRAWS, len(total)), dtype=np.float32).astype(np.float64)
+    values = random.random((RANDOM_MAPS_PER_IMAGE, len(total)), dtype=np.float32).astype(np.float64)
     seen = total > 0  # on a tiny image some patches cover no pixel
     values, total, on, close = values[:, seen], total[seen], on[seen], close[seen]
     order = (-values).argsort(1)
@@ -130,7 +130,7 @@ def random_scores(
     return Scores(*(float(each.mean()) for each in (pointing, energy_inside, iou_best, iou_mean, auprc)))
 
 
-def grown(mask: Tensor, tolerance: int) -> NDArray[np.bool_]:
+def grow_mask(mask: Tensor, tolerance: int) -> NDArray[np.bool_]:
     """The pixels whose distance to the mask is at most `tolerance` pixels."""
     truth = mask.cpu().numpy()
     near: NDArray[np.bool_] = truth.copy()
@@ -139,12 +139,12 @@ def grown(mask: Tensor, tolerance: int) -> NDArray[np.bool_]:
         if abs(down) >= height:
             continue
         reach = math.isqrt(tolerance**2 - down**2)
-        wide = _widened(truth, min(reach, width - 1))
+        wide = _widen_rows(truth, min(reach, width - 1))
         near[max(down, 0) : height + min(down, 0)] |= wide[max(-down, 0) : height - max(down, 0)]
     return near
 
 
-def _widened(truth: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+def _widen_rows(truth: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
     """The pixels with a pixel of the mask at most `reach` to their left or right."""
     padded = np.pad(truth, ((0, 0), (reach + 1, reach)))
     counts = padded.cumsum(1, dtype=np.int32)
@@ -154,7 +154,7 @@ def _widened(truth: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
 # -- checking what came in ------------------------------------------------------------------------
 
 
-def truth_of(mask: Tensor) -> NDArray[np.bool_]:
+def mask_to_array(mask: Tensor) -> NDArray[np.bool_]:
     """The mask as an array, checked."""
     if mask.dtype != torch.bool or mask.dim() != 2 or mask.numel() == 0:
         raise JumokError(f"wanted a mask of shape (height, width), bool, got {mask.dtype} {tuple(mask.shape)}")
@@ -166,7 +166,7 @@ class BlankError(JumokError):
     """A map that gives every place the same, as Grad-CAM does where nothing speaks for a class."""
 
 
-def values_of(heat: Heat, height: int, width: int) -> NDArray[np.floating]:
+def heat_to_array(heat: Heat, height: int, width: int) -> NDArray[np.floating]:
     """The map as an array (height, width), checked."""
     if isinstance(heat, AttentionMap):
         if heat.weights.numel() != len(heat.keys):
@@ -175,32 +175,32 @@ def values_of(heat: Heat, height: int, width: int) -> NDArray[np.floating]:
         heat = heat.image(height, width, smooth=True).reshape(height, width)
     if tuple(heat.shape) != (height, width):
         raise JumokError(f"got values of shape {tuple(heat.shape)}, wanted the mask's ({height}, {width})")
-    values: NDArray[np.floating] = heat.detach().cpu().to(float_of(heat)).numpy()
+    values: NDArray[np.floating] = heat.detach().cpu().to(choose_float(heat)).numpy()
     if not np.isfinite(values).all():
         raise JumokError("values hold NaN or infinity: check the model's values")
-    if np.ptp(values) <= FLAT * np.abs(values).max():
+    if np.ptp(values) <= FLAT_TOLERANCE * np.abs(values).max():
         raise BlankError("all values are equal: no place is marked")
     if values.max() <= 0:
         raise JumokError("no value is above 0: energy inside a mask needs weights, not negative scores")
     return values
 
 
-def float_of(heat: Tensor) -> torch.dtype:
+def choose_float(heat: Tensor) -> torch.dtype:
     """The kind of number that keeps a map's values apart."""
     return torch.float64 if heat.dtype in (torch.float64, torch.int64, torch.int32) else torch.float32
 
 
-def coarsest(heats: Iterable[Heat]) -> tuple[int, int]:
+def find_coarsest_grid(heats: Iterable[Heat]) -> tuple[int, int]:
     """The smallest grid of patches among the maps, so that the random baseline is no finer than they are."""
     grids = [
         (heat.keys.rows, heat.keys.columns)
         for heat in heats
         if isinstance(heat, AttentionMap) and isinstance(heat.keys, Patches)
     ]
-    return min(grids, key=lambda grid: grid[0] * grid[1], default=GRID)
+    return min(grids, key=lambda grid: grid[0] * grid[1], default=DEFAULT_GRID)
 
 
-def need_tolerance(tolerance: int) -> None:
+def check_tolerance(tolerance: int) -> None:
     """Raise if it is none."""
     if tolerance < 0:
         raise JumokError(f"a tolerance is 0 pixels or more, got {tolerance}")

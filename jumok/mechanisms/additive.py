@@ -21,9 +21,9 @@ from jumok.watching.recorder import report, unseen
 
 __all__ = ["Additive", "blockwise_scores", "example", "fast_scores", "scores"]
 
-BLOCK = {"cpu": 1 << 20, "cuda": 1 << 24}
+BLOCK_VALUES = {"cpu": 1 << 20, "cuda": 1 << 24}
 """How many numbers of the hidden layer are held at a time where the compiled loops cannot run."""
-HALF = {torch.float16, torch.bfloat16}
+HALF_PRECISION = {torch.float16, torch.bfloat16}
 
 
 def scores(query: Tensor, key: Tensor, w: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def scores(query: Tensor, key: Tensor, w: Tensor) -> Tensor:
     >>> scores(torch.tensor([[[0.5]]]), torch.tensor([[[-0.5], [99.5]]]), torch.tensor([3.0]))
     tensor([[[0., 3.]]])
     """
-    _need_matching(query, key, w)
+    _check_shapes(query, key, w)
     return torch.tanh(query[:, :, None] + key[:, None]) @ w
 
 
@@ -62,13 +62,13 @@ def fast_scores(query: Tensor, key: Tensor, w: Tensor, mask: Tensor | None = Non
     Raises:
         JumokError: sizes differ, or the mask is not bool or does not fit.
     """
-    if query.device.type == "cpu" and HALF & {query.dtype, key.dtype, w.dtype}:  # float32 is the faster there
+    if query.device.type == "cpu" and HALF_PRECISION & {query.dtype, key.dtype, w.dtype}:  # float32 is the faster there
         query, key, w = query.float(), key.float(), w.float()
-    _need_matching(query, key, w)
-    allowed = _three_axes(mask, query, key)
+    _check_shapes(query, key, w)
+    allowed = _to_three_axes(mask, query, key)
     kernel = _kernel() if _suits_kernel(query, key, w) else None
     if kernel is None:
-        return _in_blocks(query, key, w, allowed)
+        return _score_in_blocks(query, key, w, allowed)
     query, key, w = query.contiguous(), key.contiguous(), w.contiguous()
     allowed = query.new_ones(1, 1, key.shape[1], dtype=torch.bool) if allowed is None else allowed.contiguous()
     if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or w.requires_grad):
@@ -83,27 +83,27 @@ def blockwise_scores(query: Tensor, key: Tensor, w: Tensor, mask: Tensor | None 
     >>> blockwise_scores(torch.zeros(1, 1, 4), torch.zeros(1, 2, 4), torch.ones(4), torch.tensor([[True, False]]))
     tensor([[[0., -inf]]])
     """
-    _need_matching(query, key, w)
-    return _in_blocks(query, key, w, _three_axes(mask, query, key))
+    _check_shapes(query, key, w)
+    return _score_in_blocks(query, key, w, _to_three_axes(mask, query, key))
 
 
 # -- in blocks ----------------------------------------------------------------------------------
 
 
-def _in_blocks(query: Tensor, key: Tensor, w: Tensor, allowed: Tensor | None) -> Tensor:
-    limit = BLOCK.get(query.device.type, BLOCK["cuda"])
+def _score_in_blocks(query: Tensor, key: Tensor, w: Tensor, allowed: Tensor | None) -> Tensor:
+    limit = BLOCK_VALUES.get(query.device.type, BLOCK_VALUES["cuda"])
     hidden = max(1, key.shape[1] * key.shape[2])  # numbers of the hidden layer, for one query
     examples = max(1, limit // hidden)
     queries = max(1, limit // (hidden * min(examples, max(1, len(query)))))
     blocks = [
-        torch.cat([_block(part, keys, w) for part in some.split(queries, 1)], 1)
+        torch.cat([_choose_block(part, keys, w) for part in some.split(queries, 1)], 1)
         for some, keys in zip(query.split(examples), key.split(examples), strict=True)
     ]
     joined = torch.cat(blocks)
     return joined if allowed is None else joined.masked_fill(~allowed, -math.inf)
 
 
-def _block(query: Tensor, key: Tensor, w: Tensor) -> Tensor:
+def _choose_block(query: Tensor, key: Tensor, w: Tensor) -> Tensor:
     """The scores of a few queries, whose hidden layer is computed again in the backward pass."""
     if not torch.is_grad_enabled():
         return scores(query, key, w)
@@ -140,7 +140,7 @@ def _forward(query: Tensor, key: Tensor, w: Tensor, allowed: Tensor) -> Tensor:
     kernel = _kernel()
     assert kernel is not None  # whoever calls has asked
     result = query.new_empty(len(query), query.shape[1], key.shape[1])
-    kernel.forward(*map(_array, (query, key, w, allowed, result)), torch.get_num_threads())
+    kernel.forward(*map(_to_array, (query, key, w, allowed, result)), torch.get_num_threads())
     return result
 
 
@@ -156,26 +156,26 @@ class _Scores(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         query, key, w, allowed = ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient itself will be differentiated: the formula can be, the loops cannot
-            again = _in_blocks(query, key, w, allowed)
+            again = _score_in_blocks(query, key, w, allowed)
             traced = [tensor for tensor in (query, key, w) if tensor.requires_grad]
             found = iter(torch.autograd.grad(again, traced, gradient, create_graph=True))
             return *(next(found) if tensor.requires_grad else None for tensor in (query, key, w)), None
         kernel = _kernel()
         assert kernel is not None  # the forward pass had it
         sums = torch.empty_like(query), torch.empty_like(key), w.new_empty(len(query), len(w))
-        inputs = map(_array, (gradient.contiguous(), query, key, w, allowed))
-        kernel.backward(*inputs, tuple(map(_array, sums)), torch.get_num_threads())
+        inputs = map(_to_array, (gradient.contiguous(), query, key, w, allowed))
+        kernel.backward(*inputs, tuple(map(_to_array, sums)), torch.get_num_threads())
         return sums[0], sums[1], sums[2].sum(0), None
 
 
-def _array(tensor: Tensor) -> Any:
+def _to_array(tensor: Tensor) -> Any:
     return tensor.detach().numpy()
 
 
 # -- checks -------------------------------------------------------------------------------------
 
 
-def _need_matching(query: Tensor, key: Tensor, w: Tensor) -> None:
+def _check_shapes(query: Tensor, key: Tensor, w: Tensor) -> None:
     if query.dim() != 3 or w.dim() != 1 or query.shape[2] != w.shape[0]:
         wanted = f"(batch, queries, {w.shape[0] if w.dim() == 1 else 'size'}) and (size,)"
         raise JumokError(f"query and w have shapes {tuple(query.shape)} and {tuple(w.shape)}, wanted {wanted}")
@@ -184,7 +184,7 @@ def _need_matching(query: Tensor, key: Tensor, w: Tensor) -> None:
         raise JumokError(f"key has shape {tuple(key.shape)}, wanted {wanted} to match query {tuple(query.shape)}")
 
 
-def _three_axes(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:
+def _to_three_axes(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:
     """The mask as (batch, queries or 1, keys), after checks that need not look into it."""
     if mask is None:
         return None
@@ -241,7 +241,7 @@ class Additive(nn.Module):
         """
         query, key = self._project(query), self.project_keys(key)
         with unseen():
-            looks = dot_product.weights(fast_scores(query, key, self.w, mask), _three_axes(mask, query, key))
+            looks = dot_product.weights(fast_scores(query, key, self.w, mask), _to_three_axes(mask, query, key))
             context = dot_product.context(looks, value)
         report(looks)
         return context
@@ -254,7 +254,7 @@ class Additive(nn.Module):
             weights: (batch, queries, keys).
         """
         query, key = self._project(query), self.project_keys(key)
-        looks = dot_product.weights(scores(query, key, self.w), _three_axes(mask, query, key))
+        looks = dot_product.weights(scores(query, key, self.w), _to_three_axes(mask, query, key))
         return dot_product.context(looks, value), looks
 
     def project_keys(self, key: Tensor) -> Tensor:

@@ -9,9 +9,15 @@ from torch import Tensor, nn
 from jumok.attention import One, Patches, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.layers.gate_ops import mean_and_largest, times
-from jumok.mechanisms.squeeze_excitation import LEAST, OPEN, check_features, report_channels, scale
-from jumok.watching.recorder import report, unseen, watched
+from jumok.mechanisms.layers.gate_ops import gate_features, mean_and_largest
+from jumok.mechanisms.squeeze_excitation import (
+    FEWEST_MIDDLE_UNITS,
+    FIRST_GATE_LOGIT,
+    check_features,
+    report_channels,
+    scale,
+)
+from jumok.watching.recorder import is_watched, report, unseen
 
 __all__ = ["CBAM", "ChannelGate", "SpatialGate", "example"]
 
@@ -31,9 +37,9 @@ class ChannelGate(nn.Module):
         super().__init__()
         if min(channels, reduction) < 1:
             raise JumokError(f"channels and reduction are 1 or more, got {channels} and {reduction}")
-        middle = max(channels // reduction, LEAST)
+        middle = max(channels // reduction, FEWEST_MIDDLE_UNITS)
         self.reduce, self.expand = nn.Linear(channels, middle), nn.Linear(middle, channels)  # W0, W1
-        nn.init.constant_(self.expand.bias, OPEN / 2)  # it counts twice
+        nn.init.constant_(self.expand.bias, FIRST_GATE_LOGIT / 2)  # it counts twice
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, rows, columns) to the same, each channel times its gate."""
@@ -67,15 +73,15 @@ class SpatialGate(nn.Module):
             raise JumokError(f"size is an odd number of places, 1 or more, got {size}")
         self.around = nn.Conv2d(2, 1, size, padding=size // 2)
         assert self.around.bias is not None
-        nn.init.constant_(self.around.bias, OPEN)
+        nn.init.constant_(self.around.bias, FIRST_GATE_LOGIT)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, rows, columns) to the same, each place times its gate."""
         check_features(features)
         with unseen():
             gates = self.gates(features)
-            gated = times(features, gates)
-        if watched():
+            gated = gate_features(features, gates)
+        if is_watched():
             report(gates.flatten(2), (One("image"), Patches(*gates.shape[2:])), Scale.GATE)
         return gated
 

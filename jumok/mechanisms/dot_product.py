@@ -28,7 +28,7 @@ def scores(query: Tensor, key: Tensor) -> Tensor:
     >>> scores(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
     tensor([[3., 8.]])
     """
-    _need_matching(query, key)
+    _check_shapes(query, key)
     return query @ key.transpose(-2, -1)
 
 
@@ -78,7 +78,7 @@ def context(weights: Tensor, value: Tensor) -> Tensor:
     tensor([[3.]])
     """
     if value.dim() < 2 or weights.shape[-1] != value.shape[-2] or weights.shape[:-2] != value.shape[:-2]:
-        wanted = f"({_sizes(weights.shape[:-2])}{weights.shape[-1]}, size)"
+        wanted = f"({_write_shapes(weights.shape[:-2])}{weights.shape[-1]}, size)"
         raise JumokError(f"value has shape {tuple(value.shape)}, wanted {wanted}: one value per key")
     return weights @ value
 
@@ -130,13 +130,13 @@ def example() -> Example:
     )
 
 
-def _need_matching(query: Tensor, key: Tensor) -> None:
+def _check_shapes(query: Tensor, key: Tensor) -> None:
     if query.dim() < 2:
         raise JumokError(f"query has shape {tuple(query.shape)}, wanted (*lead, queries, size)")
     if key.dim() != query.dim() or query.shape[-1] != key.shape[-1] or query.shape[:-2] != key.shape[:-2]:
-        wanted = f"({_sizes(query.shape[:-2])}keys, {query.shape[-1]})"
+        wanted = f"({_write_shapes(query.shape[:-2])}keys, {query.shape[-1]})"
         raise JumokError(f"key has shape {tuple(key.shape)}, wanted {wanted} to match query {tuple(query.shape)}")
 
 
-def _sizes(shape: torch.Size) -> str:
+def _write_shapes(shape: torch.Size) -> str:
     return "".join(f"{size}, " for size in shape)

@@ -13,15 +13,15 @@ from jumok.mechanisms.example import Example
 from jumok.mechanisms.squeeze_excitation import check_features, report_channels, scale, squeeze
 from jumok.watching.recorder import unseen
 
-__all__ = ["EfficientChannel", "example", "reach"]
+__all__ = ["EfficientChannel", "choose_reach", "example"]
 
 
-def reach(channels: int, gamma: float = 2.0, b: float = 1.0) -> int:
+def choose_reach(channels: int, gamma: float = 2.0, b: float = 1.0) -> int:
     """How many channels tell one gate, the nearest odd number to (log2(C) + b) / gamma, rounded as the authors do.
 
     Source: Wang et al. 2020, arXiv 1910.03151, equation 12.
 
-    >>> [reach(channels) for channels in (16, 64, 256, 512)]
+    >>> [choose_reach(channels) for channels in (16, 64, 256, 512)]
     [3, 3, 5, 5]
     """
     size = int(abs((math.log2(channels) + b) / gamma))
@@ -33,7 +33,7 @@ class EfficientChannel(nn.Module):
 
     Args:
         channels: of the feature maps.
-        size: how many neighbouring channels tell one gate, odd. None: grows with their number; see `reach`.
+        size: how many neighbouring channels tell one gate, odd. None: grows with their number; see `choose_reach`.
     Raises:
         JumokError: a number below 1, or a size that is even.
     Source: Wang et al. 2020, arXiv 1910.03151, 3.2.2, equations 9 to 12.
@@ -46,7 +46,7 @@ class EfficientChannel(nn.Module):
         super().__init__()
         if channels < 1:
             raise JumokError(f"channels are 1 or more, got {channels}")
-        size = reach(channels) if size is None else size
+        size = choose_reach(channels) if size is None else size
         if size < 1 or size % 2 == 0:
             raise JumokError(f"size is an odd number of channels, 1 or more, got {size}")
         self.channels = channels

@@ -18,9 +18,18 @@ from torch import Tensor
 from jumok.attention import Glimpses, One
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.watching.recorder import report, watched
+from jumok.watching.recorder import is_watched, report
 
-__all__ = ["Retina", "example", "glimpse", "log_probability", "report_scanpath", "scanpaths", "seeded_noise", "windows"]
+__all__ = [
+    "Retina",
+    "draw_seeded_noise",
+    "example",
+    "glimpse",
+    "log_probability",
+    "make_scanpaths",
+    "place_windows",
+    "report_scanpath",
+]
 
 
 class Retina:
@@ -73,16 +82,20 @@ class Retina:
 
     def corners(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """The first row and column of each place's fovea, counted in the image with half a fovea around it."""
-        return _corner(places[..., 0], self.sides[0], self.size), _corner(places[..., 1], self.sides[1], self.size)
+        return _find_corner(places[..., 0], self.sides[0], self.size), _find_corner(
+            places[..., 1], self.sides[1], self.size
+        )
 
 
-def _corner(place: Tensor, side: int, size: int) -> Tensor:
+def _find_corner(place: Tensor, side: int, size: int) -> Tensor:
     """From [-1, 1] to whole pixels; half a window of padding before the image, half a window before the centre."""
     odd = (size % 2) / 2  # an odd window's centre is the middle of a pixel, an even one's lies between two
     return torch.round((place + 1) * (side / 2) - odd).long().clamp_(0, side - size % 2)
 
 
-def windows(places: Tensor, sides: tuple[int, int], size: int, scales: int = 1) -> tuple[Tensor, tuple[float, ...]]:
+def place_windows(
+    places: Tensor, sides: tuple[int, int], size: int, scales: int = 1
+) -> tuple[Tensor, tuple[float, ...]]:
     """Where the windows of a `Retina` really lie.
 
     Args:
@@ -94,7 +107,7 @@ def windows(places: Tensor, sides: tuple[int, int], size: int, scales: int = 1) 
         widths: of the windows, in pixels, from the fovea.
     """
     sized = places.new_tensor(sides)
-    corners = torch.stack([_corner(places[..., axis], side, size) for axis, side in enumerate(sides)], -1)
+    corners = torch.stack([_find_corner(places[..., axis], side, size) for axis, side in enumerate(sides)], -1)
     return (corners + (size % 2) / 2) / sized * 2 - 1, tuple(float(size << scale) for scale in range(scales))
 
 
@@ -135,15 +148,15 @@ def report_scanpath(places: Tensor, sides: tuple[int, int], size: int, scales: i
         places: (batch, glimpses, 2).
         sides, size, scales: of the images and the retina.
     """
-    if watched():
-        keys = scanpaths(places, sides, size, scales)
+    if is_watched():
+        keys = make_scanpaths(places, sides, size, scales)
         weights = places.new_full((len(places), 1, len(keys[0])), 1 / len(keys[0]), dtype=torch.float32)
         report(weights, (One("image"), keys))
 
 
-def scanpaths(places: Tensor, sides: tuple[int, int], size: int, scales: int = 1) -> tuple[Glimpses, ...]:
+def make_scanpaths(places: Tensor, sides: tuple[int, int], size: int, scales: int = 1) -> tuple[Glimpses, ...]:
     """One axis for each image: its glimpses in the order of looking, each scale an entry of its own, fovea first."""
-    centres, widths = windows(places.detach().cpu().double(), sides, size, scales)
+    centres, widths = place_windows(places.detach().cpu().double(), sides, size, scales)
     sizes = tuple((width / sides[0], width / sides[1]) for width in widths) * places.shape[1]
     return tuple(Glimpses(tuple((y, x) for y, x in image for _ in widths), sizes) for image in centres.tolist())
 
@@ -173,7 +186,7 @@ def log_probability(mean: Tensor, noise: Tensor, std: float) -> Tensor:
     return (normal - stretch).sum(-1)
 
 
-def seeded_noise(pixels: Tensor, count: int, *, seed: int = 0) -> Tensor:
+def draw_seeded_noise(pixels: Tensor, count: int, *, seed: int = 0) -> Tensor:
     """Random numbers that an image's own pixels decide: the same whatever batch it is in and how often it is asked.
 
     Args:
@@ -185,8 +198,8 @@ def seeded_noise(pixels: Tensor, count: int, *, seed: int = 0) -> Tensor:
     """
     bits = pixels.detach().reshape(len(pixels), -1).float().cpu().view(torch.int32).long()
     places = torch.arange(1, bits.shape[1] + 1)
-    key = _mixed(bits + _mixed(places)).sum(1, keepdim=True)  # the order of pixels counts, by their places
-    drawn = _mixed(key + _mixed(torch.arange(1, count + 1) + (seed << 32)))
+    key = _mix_bits(bits + _mix_bits(places)).sum(1, keepdim=True)  # the order of pixels counts, by their places
+    drawn = _mix_bits(key + _mix_bits(torch.arange(1, count + 1) + (seed << 32)))
     return (
         ((drawn >> 11) & ((1 << 40) - 1))
         .double()
@@ -198,7 +211,7 @@ def seeded_noise(pixels: Tensor, count: int, *, seed: int = 0) -> Tensor:
     )
 
 
-def _mixed(numbers: Tensor) -> Tensor:
+def _mix_bits(numbers: Tensor) -> Tensor:
     """Stir 64-bit numbers so that neighbours differ in about half of their bits.
 
     Source: Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators", figure 16 (shifts with signs).

@@ -10,7 +10,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.linear import Linear, linear
-from jumok.mechanisms.layers.shared_memory import Together
+from jumok.mechanisms.layers.shared_memory import SharedMemory
 
 __all__ = ["MultiHead", "example"]
 
@@ -72,7 +72,7 @@ class MultiHead(nn.Module):
         allowed = self._allowed(query, key, mask, causal)
         dropout = self.dropout if self.training else 0.0
         only_causal = causal and allowed is None
-        return self.join(fused(query, key, value, allowed, dropout=dropout, causal=only_causal))
+        return self.join(attend_fused(query, key, value, allowed, dropout=dropout, causal=only_causal))
 
     def plain(
         self, tokens: Tensor, memory: Tensor | None = None, *, mask: Tensor | None = None, causal: bool = False
@@ -86,7 +86,7 @@ class MultiHead(nn.Module):
         query, key, value = self._project(tokens, memory)
         allowed = self._allowed(query, key, mask, causal)
         if causal and allowed is None:
-            allowed = _not_after(query.shape[-2], query.device)[None, None]
+            allowed = _make_causal_mask(query.shape[-2], query.device)[None, None]
         context, weights = dot_product.attend(query, key, value, allowed)
         return self.join(context), weights
 
@@ -119,7 +119,7 @@ class MultiHead(nn.Module):
         Returns:
             (batch, queries, width).
         """
-        return self.join(fused(query, key, value, mask))
+        return self.join(attend_fused(query, key, value, mask))
 
     def join(self, context: Tensor) -> Tensor:
         """Join the heads' contexts, (batch, heads, queries, width / heads), by W_O: (batch, queries, width)."""
@@ -139,10 +139,10 @@ class MultiHead(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if not self.training or mask is not None:
             key, value = key[of], value[of]
-            return self.join(fused(query, key, value, self._allowed(query, key, mask, False), dropout=dropout))
-        together = Together(of, len(memory))
+            return self.join(attend_fused(query, key, value, self._allowed(query, key, mask, False), dropout=dropout))
+        together = SharedMemory(of, len(memory))
         rows = together.gather(query).transpose(1, 2).flatten(2, 3)  # (entries, heads, places x queries, size)
-        context = fused(rows, key, value, None, dropout=dropout)
+        context = attend_fused(rows, key, value, None, dropout=dropout)
         return self.join(together.part(context.unflatten(2, (together.most, -1)).transpose(1, 2)))
 
     def _project(self, tokens: Tensor, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -173,7 +173,7 @@ class MultiHead(nn.Module):
             wanted = f"(batch, keys) = {(batch, keys)} or (batch, queries, keys) = {(batch, queries, keys)}"
             raise JumokError(f"mask has shape {tuple(mask.shape)}, wanted {wanted}")
         allowed = mask[:, None, None] if mask.dim() == 2 else mask[:, None]
-        allowed = allowed & _not_after(queries, mask.device) if causal else allowed
+        allowed = allowed & _make_causal_mask(queries, mask.device) if causal else allowed
         return dot_product.check_mask(allowed, torch.Size((batch, self.heads, queries, keys)))
 
     def _check(self, name: str, tokens: Tensor, batch: int | None = None) -> None:
@@ -182,7 +182,7 @@ class MultiHead(nn.Module):
             raise JumokError(f"{name} has shape {tuple(tokens.shape)}, wanted {wanted}")
 
 
-def fused(
+def attend_fused(
     query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, dropout: float = 0.0, causal: bool = False
 ) -> Tensor:
     """PyTorch's fused attention; in float32 where a CPU runs in mixed precision, whose backward kernel is slow in bf16.
@@ -203,7 +203,7 @@ def fused(
     return F.scaled_dot_product_attention(query, key, value, mask, dropout, is_causal=causal)
 
 
-def _not_after(length: int, device: torch.device) -> Tensor:
+def _make_causal_mask(length: int, device: torch.device) -> Tensor:
     """(length, length) bool: True where the key does not come after the query."""
     return torch.ones(length, length, dtype=torch.bool, device=device).tril()
 

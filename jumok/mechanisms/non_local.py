@@ -21,13 +21,15 @@ from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.kernels.ramp_sums import ramp_sums
 from jumok.mechanisms.layers.linear import Linear, linear
-from jumok.watching.recorder import report, unseen, watched
+from jumok.watching.recorder import is_watched, report, unseen
 from jumok.watching.records import DotProduct
 
 __all__ = ["Form", "NonLocal", "Pairwise", "concatenation", "dot_product", "example", "gaussian"]
 
 Form = Literal["embedded-gaussian", "gaussian", "dot-product", "concatenation"]
-FEW_WEIGHTS = 2  # forming the weights is faster while they are at most so many times the numbers in theta and phi
+MOST_WEIGHTS_PER_FEATURE = (
+    2  # forming the weights is faster while they are at most so many times the numbers in theta and phi
+)
 
 
 # -- sums over all places -------------------------------------------------------------------------
@@ -45,19 +47,22 @@ def gaussian(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
     Source: Wang et al. 2018, arXiv 1711.07971, 3.2, equations 2 and 3: e^(theta . phi) with C(x) its sum is a softmax.
     """
     size, value_size = theta.shape[2], g.shape[2]
-    if torch.is_grad_enabled() and theta.device.type == "cpu" and _few(theta, phi):
+    if torch.is_grad_enabled() and theta.device.type == "cpu" and _fits_weights(theta, phi):
         # The fused kernel's backward pass forms the weights anew, which costs a CPU more than to have kept so few
         return (theta @ phi.transpose(1, 2)).softmax(-1) @ g
-    query, key, value = (_filled(each, max(size, value_size))[:, None] for each in (theta, phi, g))
+    query, key, value = (_is_filled(each, max(size, value_size))[:, None] for each in (theta, phi, g))
     return F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0, :, :value_size]
 
 
-def _few(queries: Tensor, keys: Tensor) -> bool:
+def _fits_weights(queries: Tensor, keys: Tensor) -> bool:
     """Whether there are about as few weights as numbers in the (batch, places, size) that they are made of."""
-    return queries.shape[1] * keys.shape[1] <= FEW_WEIGHTS * (queries.shape[1] + keys.shape[1]) * keys.shape[2]
+    return (
+        queries.shape[1] * keys.shape[1]
+        <= MOST_WEIGHTS_PER_FEATURE * (queries.shape[1] + keys.shape[1]) * keys.shape[2]
+    )
 
 
-def _filled(tensor: Tensor, size: int) -> Tensor:
+def _is_filled(tensor: Tensor, size: int) -> Tensor:
     """Zeros added to the last axis: the kernel that forms no weights wants query, key and value of one size."""
     return tensor if tensor.shape[-1] == size else F.pad(tensor, (0, size - tensor.shape[-1]))
 
@@ -94,7 +99,7 @@ def concatenation(a: Tensor, b: Tensor, g: Tensor) -> Tensor:
     Source: Wang et al. 2018, arXiv 1711.07971, 3.2, equation 5. Differs: N as in `dot_product`.
     """
     g = g / g.shape[1]
-    if _few(a, g):
+    if _fits_weights(a, g):
         return (a[:, :, None] + b[:, None]).relu() @ g
     return ramp_sums(a, b, g)
 
@@ -135,22 +140,22 @@ class Pairwise:
 
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
         """As in `Attended`: there is no gradient."""
-        raise _no_softmax()
+        raise _divide_by_count()
 
     def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
         """As in `Attended`: there is no gradient."""
-        raise _no_softmax()
+        raise _divide_by_count()
 
 
-def _no_softmax() -> JumokError:
+def _divide_by_count() -> JumokError:
     return JumokError("relevance follows attention that is a softmax, and these weights are none: use attention")
 
 
-def _dot_weights(theta: Tensor, phi: Tensor) -> Tensor:
+def _weigh_products(theta: Tensor, phi: Tensor) -> Tensor:
     return theta @ phi.transpose(1, 2) / phi.shape[1]
 
 
-def _ramp_weights(a: Tensor, b: Tensor) -> Tensor:
+def _weigh_ramps(a: Tensor, b: Tensor) -> Tensor:
     return (a[:, :, None] + b[:, None]).relu() / b.shape[1]
 
 
@@ -169,8 +174,8 @@ def _softmax_record(theta: Tensor, phi: Tensor) -> Attended:
 FORMS: Mapping[str, _Kind] = {
     "embedded-gaussian": _Kind(gaussian, _softmax_record, Scale.DISTRIBUTION),
     "gaussian": _Kind(gaussian, _softmax_record, Scale.DISTRIBUTION),
-    "dot-product": _Kind(dot_product, partial(Pairwise, _dot_weights), Scale.SCORE),
-    "concatenation": _Kind(concatenation, partial(Pairwise, _ramp_weights), Scale.RELEVANCE),
+    "dot-product": _Kind(dot_product, partial(Pairwise, _weigh_products), Scale.SCORE),
+    "concatenation": _Kind(concatenation, partial(Pairwise, _weigh_ramps), Scale.RELEVANCE),
 }
 
 
@@ -241,7 +246,7 @@ class NonLocal(nn.Module):
         places = features.flatten(2).transpose(1, 2).contiguous()  # (batch, places, channels)
         theta, phi, g = self._embed(places, features)
         kind = FORMS[self.form]
-        if watched():
+        if is_watched():
             report(kind.record(theta, phi), self._axes(features), kind.scale)
         with unseen():
             looked = kind.sum(theta, phi, g)
@@ -311,7 +316,7 @@ class NonLocal(nn.Module):
         keys = (-(-height // step), -(-width // step))
         if not frames:
             return Patches(height, width), Patches(*keys)
-        return _video(frames[0], height, width), _video(frames[0], *keys)
+        return _name_video_places(frames[0], height, width), _name_video_places(frames[0], *keys)
 
 
 def _check_options(channels: int, inner: int, form: str, dimensions: int) -> None:
@@ -323,7 +328,7 @@ def _check_options(channels: int, inner: int, form: str, dimensions: int) -> Non
         raise JumokError(f"dimensions are 2 for images or 3 for videos, got {dimensions}")
 
 
-def _video(frames: int, height: int, width: int) -> Tokens:
+def _name_video_places(frames: int, height: int, width: int) -> Tokens:
     return Tokens(
         tuple(f"{t}:{row},{column}" for t in range(frames) for row in range(height) for column in range(width))
     )

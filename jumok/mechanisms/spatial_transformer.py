@@ -20,7 +20,7 @@ from jumok.attention import One, Sampled
 from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.linear import Linear
-from jumok.watching.recorder import report, watched
+from jumok.watching.recorder import is_watched, report
 
 __all__ = [
     "TRANSFORMS",
@@ -33,7 +33,7 @@ __all__ = [
     "thin_plate_spline_grid",
 ]
 
-CONTROL = 4
+CONTROL_POINTS_PER_SIDE = 4
 """A thin plate is bent at so many control points per side."""
 NEAREST_HORIZON = 0.05
 """A projective transform divides by at least this: points beyond its horizon would come back from the other side."""
@@ -60,7 +60,7 @@ def affine_grid(numbers: Tensor, height: int, width: int) -> Tensor:
     tensor([[0.0000, 0.0000],
             [0.0000, 0.5000]])
     """
-    _need_numbers(numbers, 6, height, width)
+    _check_numbers(numbers, 6, height, width)
     points = F.affine_grid(numbers.reshape(-1, 2, 3), [len(numbers), 1, height, width], align_corners=False)
     return torch.flip(points, (-1,))
 
@@ -81,9 +81,9 @@ def attention_grid(numbers: Tensor, height: int, width: int) -> Tensor:
     tensor([[0.0000, 0.0000],
             [0.0000, 0.5000]])
     """
-    _need_numbers(numbers, 3, height, width)
+    _check_numbers(numbers, 3, height, width)
     moved = numbers[:, None, None, [2, 1]]
-    return numbers[:, None, None, :1] * _regular(numbers, height, width) + moved
+    return numbers[:, None, None, :1] * _make_regular_grid(numbers, height, width) + moved
 
 
 def projective_grid(numbers: Tensor, height: int, width: int) -> Tensor:
@@ -103,9 +103,9 @@ def projective_grid(numbers: Tensor, height: int, width: int) -> Tensor:
     tensor([[ 0.0000, -0.6667],
             [ 0.0000,  0.4000]])
     """
-    _need_numbers(numbers, 8, height, width)
+    _check_numbers(numbers, 8, height, width)
     matrix = torch.cat([numbers, torch.ones_like(numbers[:, :1])], 1).unflatten(1, (3, 3))
-    target = _regular(numbers, height, width).flip(-1).reshape(-1, 2)
+    target = _make_regular_grid(numbers, height, width).flip(-1).reshape(-1, 2)
     x, y, depth = (torch.cat([target, torch.ones_like(target[:, :1])], 1) @ matrix.mT).unbind(-1)
     points: Tensor = torch.stack([y, x], -1) / depth.clamp(min=NEAREST_HORIZON)[..., None]
     return points.reshape(-1, height, width, 2)
@@ -126,10 +126,10 @@ def thin_plate_spline_grid(numbers: Tensor, height: int, width: int) -> Tensor:
         JumokError: another shape.
     Source: Jaderberg et al. 2015, 3.2 (16 points); Bookstein 1989, IEEE TPAMI 11(6), equations 1 to 4.
     """
-    control = round((numbers.shape[-1] / 2) ** 0.5) if numbers.dim() == 2 else CONTROL
-    _need_numbers(numbers, 2 * max(control, 2) ** 2, height, width)
+    control = round((numbers.shape[-1] / 2) ** 0.5) if numbers.dim() == 2 else CONTROL_POINTS_PER_SIDE
+    _check_numbers(numbers, 2 * max(control, 2) ** 2, height, width)
     shares = spline_shares(control, height, width).to(numbers)
-    return _bent(numbers, shares, height, width)
+    return _bend(numbers, shares, height, width)
 
 
 def spline_shares(control: int, height: int, width: int) -> Tensor:
@@ -143,33 +143,33 @@ def spline_shares(control: int, height: int, width: int) -> Tensor:
     """
     side = torch.linspace(-1, 1, control, dtype=torch.float64)
     known = torch.cartesian_prod(side, side)
-    asked = _regular(known, height, width).reshape(-1, 2)
+    asked = _make_regular_grid(known, height, width).reshape(-1, 2)
     system = torch.zeros(len(known) + 3, len(known) + 3, dtype=torch.float64)
-    system[: len(known)] = _terms(known, known)
+    system[: len(known)] = _make_terms(known, known)
     system[len(known) :, : len(known)] = system[: len(known), len(known) :].T
     held = torch.eye(len(known) + 3, len(known), dtype=torch.float64)
     solved: Tensor = torch.linalg.solve(system, held)
-    return _terms(asked, known) @ solved
+    return _make_terms(asked, known) @ solved
 
 
-def _bent(numbers: Tensor, shares: Tensor, height: int, width: int) -> Tensor:
+def _bend(numbers: Tensor, shares: Tensor, height: int, width: int) -> Tensor:
     """Each sample as its shares of the control points: (batch, height, width, 2)."""
     return (shares @ numbers.reshape(len(numbers), -1, 2)).reshape(-1, height, width, 2)
 
 
-def _terms(points: Tensor, known: Tensor) -> Tensor:
+def _make_terms(points: Tensor, known: Tensor) -> Tensor:
     """U(r) = r^2 ln r^2 to each known point, and 1, y, x: (points, known + 3)."""
     squared = (points[:, None] - known).square().sum(-1)
     return torch.cat([torch.special.xlogy(squared, squared), torch.ones_like(points[:, :1]), points], 1)
 
 
-def _regular(like: Tensor, height: int, width: int) -> Tensor:
+def _make_regular_grid(like: Tensor, height: int, width: int) -> Tensor:
     """The centres of a crop's samples: (height, width, 2), (y, x) each."""
     y, x = ((2 * torch.arange(size, device=like.device, dtype=like.dtype) + 1) / size - 1 for size in (height, width))
     return torch.stack(torch.meshgrid(y, x, indexing="ij"), -1)
 
 
-def _need_numbers(numbers: Tensor, wanted: int, height: int, width: int) -> None:
+def _check_numbers(numbers: Tensor, wanted: int, height: int, width: int) -> None:
     if numbers.dim() != 2 or numbers.shape[1] != wanted or not numbers.is_floating_point():
         raise JumokError(f"numbers are {numbers.dtype} of shape {tuple(numbers.shape)}, wanted float (batch, {wanted})")
     if height < 1 or width < 1 or height * width > MOST_POINTS:
@@ -190,7 +190,7 @@ class Transform(NamedTuple):
     grid: Callable[[Tensor, int, int], Tensor]
 
 
-_SIDE = tuple(torch.linspace(-1, 1, CONTROL).tolist())
+_SIDE = tuple(torch.linspace(-1, 1, CONTROL_POINTS_PER_SIDE).tolist())
 TRANSFORMS: Mapping[str, Transform] = {
     "affine": Transform((1.0, 0.0, 0.0, 0.0, 1.0, 0.0), affine_grid),
     "attention": Transform((1.0, 0.0, 0.0), attention_grid),
@@ -267,7 +267,11 @@ class SpatialTransformer(nn.Module):
         identity = torch.tensor(TRANSFORMS[transform].identity)
         self.regression = Linear(features, len(identity))
         # The spline's shares are the same at every step: made once here, not by `thin_plate_spline_grid` each time.
-        shares = spline_shares(CONTROL, *self.grid_size).float() if transform == "thin-plate-spline" else None
+        shares = (
+            spline_shares(CONTROL_POINTS_PER_SIDE, *self.grid_size).float()
+            if transform == "thin-plate-spline"
+            else None
+        )
         self.register_buffer("spline", shares, persistent=False)
         self.start()
 
@@ -293,8 +297,8 @@ class SpatialTransformer(nn.Module):
             raise JumokError(f"features have shape {tuple(features.shape)}, wanted ({len(image)}, {wanted})")
         points = self.points(features)
         crop = sample(image, points.to(image.dtype), self.outside)
-        if watched():
-            report(_even(points), (One("image"), _sampled(points)))
+        if is_watched():
+            report(_spread_evenly(points), (One("image"), _make_axes(points)))
         return F.avg_pool2d(crop, self.oversampling) if self.oversampling > 1 else crop
 
     def points(self, features: Tensor) -> Tensor:
@@ -305,21 +309,21 @@ class SpatialTransformer(nn.Module):
     def _points(self, features: Tensor) -> Tensor:
         numbers = self.regression(features)
         if self.spline is not None:
-            return _bent(numbers, self.spline.to(numbers.dtype), *self.grid_size)
+            return _bend(numbers, self.spline.to(numbers.dtype), *self.grid_size)
         return TRANSFORMS[self.transform].grid(numbers, *self.grid_size)
 
     def axes(self, features: Tensor) -> tuple[Sampled, ...]:
         """The region of each image, as an axis that tells its outline, its scale and how much lies outside."""
-        return _sampled(self.points(features))
+        return _make_axes(self.points(features))
 
 
-def _even(points: Tensor) -> Tensor:
+def _spread_evenly(points: Tensor) -> Tensor:
     """The same weight for every sample: (batch, 1, samples)."""
     count = points.shape[1] * points.shape[2]
     return points.new_full((len(points), 1, count), 1 / count, dtype=torch.float32)
 
 
-def _sampled(points: Tensor) -> tuple[Sampled, ...]:
+def _make_axes(points: Tensor) -> tuple[Sampled, ...]:
     """The axis of each image's samples, to a millionth of the image."""
     _, rows, columns, _ = points.shape
     rounded = points.detach().double().flatten(1, 2).cpu().numpy().round(6).tolist()
@@ -337,7 +341,7 @@ def example() -> Example:
     }
     return Example(
         output=look,
-        weights=lambda image, features: _even(look.points(features)),
+        weights=lambda image, features: _spread_evenly(look.points(features)),
         inputs=inputs,
         wrong={"image": torch.zeros(2, 8, 9), "features": torch.zeros(2, 4)},
         module=look,

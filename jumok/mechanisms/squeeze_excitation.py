@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from jumok.attention import Channels, One, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.layers.gate_ops import mean, times
-from jumok.watching.recorder import report, unseen, watched
+from jumok.mechanisms.layers.gate_ops import gate_features, mean
+from jumok.watching.recorder import is_watched, report, unseen
 
 __all__ = ["SqueezeExcitation", "check_features", "example", "report_channels", "scale", "squeeze"]
 
-LEAST = 4  # units of the middle layer: one or two would hardly tell channels apart
-OPEN = 2.0  # what gates begin with, before the sigmoid
+FEWEST_MIDDLE_UNITS = 4  # units of the middle layer: one or two would hardly tell channels apart
+FIRST_GATE_LOGIT = 2.0  # what gates begin with, before the sigmoid
 
 
 def squeeze(features: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def scale(features: Tensor, gates: Tensor) -> Tensor:
         (batch, channels, rows, columns).
     Source: Hu, Shen & Sun 2018, arXiv 1709.01507, equation 4.
     """
-    return times(features, gates[:, :, None, None])
+    return gate_features(features, gates[:, :, None, None])
 
 
 class SqueezeExcitation(nn.Module):
@@ -65,9 +65,9 @@ class SqueezeExcitation(nn.Module):
         super().__init__()
         if min(channels, reduction) < 1:
             raise JumokError(f"channels and reduction are 1 or more, got {channels} and {reduction}")
-        middle = max(channels // reduction, LEAST)
+        middle = max(channels // reduction, FEWEST_MIDDLE_UNITS)
         self.reduce, self.expand = nn.Linear(channels, middle), nn.Linear(middle, channels)  # W1, W2
-        nn.init.constant_(self.expand.bias, OPEN)
+        nn.init.constant_(self.expand.bias, FIRST_GATE_LOGIT)
 
     def forward(self, features: Tensor) -> Tensor:
         """Gate each channel.
@@ -105,7 +105,7 @@ def check_features(features: Tensor, channels: int | None = None) -> None:
 
 def report_channels(gates: Tensor) -> None:
     """Tell whoever watches of one gate per image and channel: (batch, channels)."""
-    if watched():
+    if is_watched():
         report(gates[:, None], (One("image"), Channels.numbered(gates.shape[1])), Scale.GATE)
 
 

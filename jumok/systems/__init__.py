@@ -103,7 +103,7 @@ def configure(name: str, **options: Any) -> BaseModel:
     try:
         return system.config(**{**system.options, **options})
     except ValidationError as error:
-        raise JumokError(f"{name}: {_first(error)}") from error
+        raise JumokError(f"{name}: {_write_first_error(error)}") from error
 
 
 def build(name: str, config: BaseModel) -> nn.Module:
@@ -124,7 +124,7 @@ def _system(name: str) -> System:
     return SYSTEMS[name]
 
 
-def _first(error: ValidationError) -> str:
+def _write_first_error(error: ValidationError) -> str:
     """The first thing wrong, in one line."""
     found = error.errors(include_url=False)[0]
     if found["type"] == "value_error":  # one of our own, that says it all

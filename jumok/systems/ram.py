@@ -24,8 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
-from jumok.mechanisms.glimpse import Retina, log_probability, report_scanpath, seeded_noise
-from jumok.mechanisms.recurrent.glimpse_steps import Walk, Weights, fast_walk, mean_of
+from jumok.mechanisms.glimpse import Retina, draw_seeded_noise, log_probability, report_scanpath
+from jumok.mechanisms.recurrent.glimpse_steps import Walk, Weights, fast_walk, squash_aims
 from jumok.watching.recorder import unseen
 
 __all__ = ["RAM", "Places", "RAMConfig", "Scan"]
@@ -36,9 +36,9 @@ Places = Literal["best", "sampled", "random", "middle"]
 """How locations are chosen: the likeliest; drawn, as in training; anywhere, whatever was seen; all in the middle."""
 LARGEST_FOVEA = 16  # by default: a glimpse's code is one linear map of its pixels, which a larger one would not suit
 MOST_SCALES = 8
-STEADY = 0.1  # the classifier begins with nearly even odds
-ASTRAY = 0.05  # the location network begins with little to say beside the habit
-WIDE = 0.6  # the habit reaches so far from the middle, at the start
+CLASSIFIER_START_STD = 0.1  # the classifier begins with nearly even odds
+LOCATION_START_STD = 0.05  # the location network begins with little to say beside the habit
+HABIT_START_REACH = 0.6  # the habit reaches so far from the middle, at the start
 
 
 class RAMConfig(BaseModel):
@@ -200,7 +200,7 @@ class RAM(nn.Module):
         reward = (log_odds[-1].detach().exp() * targets).sum(-1)  # R
         expected = self.baseline(walk.states[:-1].detach())[..., 0].float()  # b_t
         gained = reward - expected  # (steps - 1, rows)
-        means = mean_of(walk.aims.float() + self._habit()[:, None])
+        means = squash_aims(walk.aims.float() + self._habit()[:, None])
         chosen = log_probability(means, noise, self.std)  # log pi(l_t | s_{1:t})
         reinforce = -(chosen * gained.detach()).sum(0).mean()
         together: Tensor = supervised + self.config.policy_weight * reinforce + gained.square().mean()
@@ -253,11 +253,11 @@ class RAM(nn.Module):
                     nn.init.zeros_(layer.bias)
         nn.init.uniform_(self.where.bias, -1, 1)  # else all its bends would go through the middle of the image
         nn.init.orthogonal_(self.remember.weight)
-        for layer, spread in ((self.plan, math.sqrt(2)), (self.aim, ASTRAY)):
+        for layer, spread in ((self.plan, math.sqrt(2)), (self.aim, LOCATION_START_STD)):
             nn.init.normal_(layer.weight, std=spread * layer.in_features**-0.5 / self.config.policy_rate)
             nn.init.zeros_(layer.bias)
         for layer in (self.classify, self.baseline):
-            nn.init.normal_(layer.weight, std=STEADY * layer.in_features**-0.5)
+            nn.init.normal_(layer.weight, std=CLASSIFIER_START_STD * layer.in_features**-0.5)
             nn.init.zeros_(layer.bias)
 
     # -- step by step ---------------------------------------------------------------------------
@@ -282,7 +282,7 @@ class RAM(nn.Module):
             states.append(state)
             if step + 1 < self.config.glimpses:
                 aims.append(self._slowly(self.aim, F.relu(self._slowly(self.plan, state.detach()))))
-                mean = mean_of(aims[-1].detach() + self._habit()[step].detach())
+                mean = squash_aims(aims[-1].detach() + self._habit()[step].detach())
                 place = torch.tanh(mean if noise is None else mean + self.std * noise[step])
         aimed = torch.stack(aims) if aims else place.new_empty(0, *place.shape)
         return Walk(torch.stack(states), aimed, torch.stack(places))
@@ -334,7 +334,7 @@ class RAM(nn.Module):
     def _seeded(self, pixels: Tensor, seed: int) -> Tensor:
         """(glimpses - 1, batch, 2) in (0, 1), which the pixels decide."""
         later = self.config.glimpses - 1
-        drawn = seeded_noise(pixels, 2 * later, seed=seed)
+        drawn = draw_seeded_noise(pixels, 2 * later, seed=seed)
         return drawn.view(len(pixels), later, 2).transpose(0, 1).to(pixels.dtype)
 
     def _check(self, pixels: Tensor) -> None:
@@ -373,7 +373,7 @@ def sunflower(count: int) -> Tensor:
     something else; if all began in the middle, they would long go the same way, as the reward names none of them.
     """
     turn = torch.arange(count) * (math.pi * (3 - math.sqrt(5)))
-    radius = WIDE * ((torch.arange(count) + 0.5) / max(count, 1)).sqrt()
+    radius = HABIT_START_REACH * ((torch.arange(count) + 0.5) / max(count, 1)).sqrt()
     return torch.atanh(torch.stack([radius * turn.sin(), radius * turn.cos()], -1))
 
 

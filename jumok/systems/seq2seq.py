@@ -26,7 +26,7 @@ from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.recurrent.attending_layer import AttendingLayer
 from jumok.mechanisms.recurrent.cells import CELLS, States, run_layer, start_layer, step_layer, weights_of
 from jumok.special_tokens import EOS, UNK
-from jumok.systems.writing import State, check_ids, check_step, real
+from jumok.systems.writing import State, check_ids, check_step, mask_real
 from jumok.watching.recorder import report, unseen
 
 __all__ = ["Seq2Seq", "Seq2SeqConfig"]
@@ -198,7 +198,7 @@ class Seq2Seq(nn.Module):
     def _read(self, source: Tensor) -> tuple[dict[str, Tensor], list[States]]:
         """What the decoder may look at, and the states that it begins with, each (batch, 1, hidden)."""
         check_ids("source", source, self.config.source_vocabulary)
-        allowed = real(source)
+        allowed = mask_real(source)
         h, last = self.encoder(self._embed(self.source_embedding, source), allowed.sum(1))
         return self.decoder.prepare(h, allowed), self.decoder.begin(last[:, None])
 

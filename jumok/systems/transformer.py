@@ -24,7 +24,7 @@ from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.multi_head import MultiHead
 from jumok.special_tokens import EOS, UNK
-from jumok.systems.writing import State, check_ids, check_step, real
+from jumok.systems.writing import State, check_ids, check_step, mask_real
 
 __all__ = ["Transformer", "TransformerConfig"]
 
@@ -108,7 +108,7 @@ class Transformer(nn.Module):
         self.decoder = nn.ModuleList(DecoderBlock(config) for _ in range(config.layers))
         self.decoder_norm = nn.LayerNorm(config.width)
         self.output = Linear(config.width, config.target_vocabulary)
-        self.apply(_start)
+        self.apply(_initialise)
         for table in dict.fromkeys((self.source_embedding, self.target_embedding)):  # in this order, for the seed
             nn.init.normal_(table.weight, std=config.width**-0.5)
         if config.tied:
@@ -197,7 +197,7 @@ class Transformer(nn.Module):
         """
         check_step(tokens, state)
         hidden = self._embed(self.target_embedding, tokens, state.length, steps=False)
-        ancestors = _and_itself(state.carried["ancestors"])
+        ancestors = _append_itself(state.carried["ancestors"])
         memory = dict(state.memory)
         # One hypothesis that was never reordered has all of the pool for its past: then no mask is needed.
         past = None if ancestors.shape[1] == 1 and ancestors.shape[2] == state.length + 1 else ancestors[:, None]
@@ -210,7 +210,7 @@ class Transformer(nn.Module):
     def _read(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """The memory (batch, tokens, width), and which of it may be attended (batch, tokens)."""
         check_ids("source", source, self.config.source_vocabulary)
-        allowed = real(source)
+        allowed = mask_real(source)
         tokens = self._embed(self.source_embedding, source)
         for block in self.encoder:
             tokens = block(tokens, allowed)
@@ -234,7 +234,7 @@ class EncoderBlock(nn.Module):
         self.norm1 = nn.LayerNorm(config.width)
         self.attn = MultiHead(config.width, config.heads, dropout=config.attention_dropout)
         self.norm2 = nn.LayerNorm(config.width)
-        self.mlp = MLP(config)
+        self.mlp = FeedForward(config)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, allowed: Tensor) -> Tensor:
@@ -254,7 +254,7 @@ class DecoderBlock(nn.Module):
         self.norm2 = nn.LayerNorm(config.width)
         self.cross = MultiHead(config.width, config.heads, dropout=config.attention_dropout)
         self.norm3 = nn.LayerNorm(config.width)
-        self.mlp = MLP(config)
+        self.mlp = FeedForward(config)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, tokens: Tensor, memory: Tensor, allowed: Tensor) -> Tensor:
@@ -285,7 +285,7 @@ class DecoderBlock(nn.Module):
         return changed
 
 
-class MLP(nn.Module):
+class FeedForward(nn.Module):
     """Each token by itself: widen, bend, narrow."""
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -344,7 +344,7 @@ POSITIONS: Mapping[str, Callable[[TransformerConfig], nn.Module]] = {"sine": Sin
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {"relu": F.relu, "gelu": F.gelu}
 
 
-def _and_itself(ancestors: Tensor) -> Tensor:
+def _append_itself(ancestors: Tensor) -> Tensor:
     """(sentences, beams, pool) with each hypothesis' new place in the pool at the end: (..., pool + beams)."""
     beams = ancestors.shape[1]
     own = torch.eye(beams, dtype=torch.bool, device=ancestors.device)
@@ -364,7 +364,7 @@ def _append(memory: dict[str, Tensor], name: str, new: Tensor, pool: int) -> Ten
     return store[:, :, :pool]
 
 
-def _start(module: nn.Module) -> None:
+def _initialise(module: nn.Module) -> None:
     """Weights begin so that forward and backward spread stay alike (Glorot & Bengio 2010); biases with 0.
 
     Query, key and value lie in one matrix and begin as three of their own would.

@@ -212,12 +212,12 @@ class DropPath(nn.Module):
         return tokens * tokens.new_empty(len(tokens), 1, 1).bernoulli_(keep).div_(keep)
 
 
-def cut(width: int, patch: int) -> nn.Conv2d:
+def make_patch_stem(width: int, patch: int) -> nn.Conv2d:
     """A stem that makes each patch a token by one linear map."""
     return nn.Conv2d(3, width, patch, stride=patch)
 
 
-def convolutions(width: int, patch: int) -> nn.Sequential:
+def make_convolution_stem(width: int, patch: int) -> nn.Sequential:
     """A stem that halves the image by 3 x 3 convolutions until each place is a patch.
 
     Differs from Xiao et al. 2021: instance norm, which does not mix the examples of a batch and takes each image's
@@ -236,7 +236,7 @@ def convolutions(width: int, patch: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(sizes[-1], width, 1))
 
 
-STEMS: Mapping[str, Callable[[int, int], nn.Module]] = {"patch": cut, "convolutions": convolutions}
+STEMS: Mapping[str, Callable[[int, int], nn.Module]] = {"patch": make_patch_stem, "convolutions": make_convolution_stem}
 
 
 def sine_positions(width: int, rows: int, columns: int) -> Tensor:

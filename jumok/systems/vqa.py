@@ -32,7 +32,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms.additive import Additive
 from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.layers.linear import Linear
-from jumok.mechanisms.layers.shared_memory import Together
+from jumok.mechanisms.layers.shared_memory import SharedMemory
 from jumok.special_tokens import EOS, PAD, UNK
 from jumok.systems.parts import Share, Side, as_pair, check_pixels, initialise
 from jumok.systems.vqa_encoders import (
@@ -45,7 +45,7 @@ from jumok.systems.vqa_encoders import (
     convolutions,
     patches,
 )
-from jumok.watching.recorder import report, unseen, watched
+from jumok.watching.recorder import is_watched, report, unseen
 
 __all__ = ["NAMED", "VQA", "EncodedQuestion", "Places", "VQAConfig"]
 
@@ -273,9 +273,9 @@ class Stacked(Fusion):
 
     def forward(self, places: Places, question: EncodedQuestion, pairs: Tensor) -> Tensor:
         """Look from the whole question; for who watches, also from each word as if it were the question."""
-        together = Together(pairs[:, 0], len(places.states))
+        together = SharedMemory(pairs[:, 0], len(places.states))
         states = together.gather(question.whole.index_select(0, pairs[:, 1]))  # (images, asked of each, width)
-        words = question.states.detach()[pairs[:, 1]] if watched() else None
+        words = question.states.detach()[pairs[:, 1]] if is_watched() else None
         for hop, norm in zip(self.hops, self.norms, strict=True):
             assert isinstance(hop, Additive)
             with unseen():

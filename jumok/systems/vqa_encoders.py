@@ -17,7 +17,7 @@ from jumok.mechanisms.multi_head import MultiHead
 from jumok.mechanisms.recurrent.cells import run_layer, start_layer
 from jumok.special_tokens import PAD
 from jumok.systems.parts import TokenMLP, channels_last, convolution, resize_positions
-from jumok.watching.recorder import report, unseen, watched
+from jumok.watching.recorder import is_watched, report, unseen
 
 __all__ = ["Block", "EncodedQuestion", "Eye", "LSTMReader", "Places", "TransformerReader", "convolutions", "patches"]
 
@@ -154,7 +154,7 @@ class LSTMReader(nn.Module):
         with unseen():
             words = real & ((real.sum(1, keepdim=True) == 1) | (torch.arange(ids.shape[1], device=ids.device) > 0))
             weights = self.look.weights(last[:, None], self.look.project_keys(states), words)
-        if watched():
+        if is_watched():
             report(weights, (One("question"), Tokens.numbered(ids.shape[1])))
         return EncodedQuestion(states, torch.bmm(weights, states)[:, 0], real)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from jumok.errors import JumokError
 from jumok.special_tokens import PAD
 
-__all__ = ["State", "check_ids", "check_step", "real"]
+__all__ = ["State", "check_ids", "check_step", "mask_real"]
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ class State:
             parents: (sentences, new beams) int64: whom each hypothesis goes on from; there may be more or fewer of them
                 than before.
         """
-        return replace(self, carried={name: _follow(tensor, parents) for name, tensor in self.carried.items()})
+        return replace(self, carried={name: _follow_parents(tensor, parents) for name, tensor in self.carried.items()})
 
 
-def _follow(tensor: Tensor, parents: Tensor) -> Tensor:
+def _follow_parents(tensor: Tensor, parents: Tensor) -> Tensor:
     sentences, beams = tensor.shape[:2]
     first = torch.arange(sentences, device=parents.device)[:, None] * beams
     chosen = tensor.reshape(sentences * beams, *tensor.shape[2:]).index_select(0, (first + parents).flatten())
     return chosen.view(*parents.shape, *tensor.shape[2:])
 
 
-def real(source: Tensor) -> Tensor:
+def mask_real(source: Tensor) -> Tensor:
     """Which tokens are no padding, (batch, tokens) bool.
 
     Raises:

@@ -7,12 +7,12 @@ import os
 from jumok.attention import AttentionMap, Tokens
 from jumok.views.pictures.alignment_matrix import draw_alignment
 from jumok.views.pictures.heatmap import draw as draw_heatmap
-from jumok.views.raster import Picture
+from jumok.views.raster import ImageLike
 
 __all__ = ["draw"]
 
 
-def draw(attention: AttentionMap, image: Picture | None, path: str | os.PathLike[str], *, title: str = "") -> None:
+def draw(attention: AttentionMap, image: ImageLike | None, path: str | os.PathLike[str], *, title: str = "") -> None:
     """Draw a map as its keys ask for.
 
     Patches and pixels: a heatmap over the image; glimpses: the path of the gaze; a sampled window: its outline; words

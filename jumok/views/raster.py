@@ -14,13 +14,13 @@ from jumok.attention import AttentionMap, Axis, Patches, Pixels, Scale
 from jumok.errors import JumokError
 from jumok.views.palette import FAINTEST_HEAT, STRONGEST_HEAT
 
-Picture: TypeAlias = "Tensor | Image.Image"
+ImageLike: TypeAlias = "Tensor | Image.Image"
 """An image as users hold it: a uint8 tensor (3, height, width), or one of Pillow's."""
 
 Numbers: TypeAlias = "NDArray[np.floating[Any]]"
 
 
-def as_pillow(image: Picture) -> Image.Image:
+def as_pillow(image: ImageLike) -> Image.Image:
     """Bring an image to Pillow's RGB.
 
     Raises:
@@ -45,18 +45,18 @@ def fit(image: Image.Image, *, smallest: int, largest: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.NEAREST if wanted > longer else Image.Resampling.LANCZOS)
 
 
-def cells(keys: Axis) -> tuple[int, int] | None:
+def find_cells(keys: Axis) -> tuple[int, int] | None:
     """Rows and columns of the grid that the keys make in an image; None if they make none."""
     if isinstance(keys, Patches):
         return keys.rows, keys.columns
     return (keys.height, keys.width) if isinstance(keys, Pixels) else None
 
 
-def signed(attention: AttentionMap) -> bool:
+def is_signed(attention: AttentionMap) -> bool:
     """Whether the map's weights lie on both sides of 0, so that its colours must, too."""
     return attention.scale is Scale.SCORE or bool((attention.weights < 0).any())
 
 
-def opacity(share: NDArray[np.float32]) -> NDArray[np.float32]:
+def find_opacity(share: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much of the image the heat hides, for weights as shares of the largest, in [-1, 1]."""
     return np.float32(FAINTEST_HEAT) + np.float32(STRONGEST_HEAT - FAINTEST_HEAT) * np.abs(share)

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from jumok.attention import Axis, Patches, Tokens
 from jumok.errors import JumokError
 from jumok.watching.calls import Call
-from jumok.watching.token_grid import Special, image_axis, mismatch, patches_of_image, special_names, text_axis
+from jumok.watching.token_grid import (
+    Special,
+    explain_mismatch,
+    find_image_axis,
+    find_square_patches,
+    make_text_axis,
+    name_specials,
+)
 
 
 class CallAxes:
@@ -23,13 +30,13 @@ class CallAxes:
 
     def lead(self, call: Call) -> tuple[str, ...]:
         """The names of a call's axes in front."""
-        batch = ("batch", "window") if _windows(call) > 1 else ("batch",)
+        batch = ("batch", "window") if _count_windows(call) > 1 else ("batch",)
         return (*batch, "head") if call.rank >= 4 else batch
 
     def lead_sizes(self, call: Call) -> tuple[int, ...]:
         """Their sizes."""
         batch, heads, *_ = call.attended.shape
-        windows = _windows(call)
+        windows = _count_windows(call)
         sizes = (batch // windows, windows) if windows > 1 else (batch,)
         return (*sizes, heads) if call.rank >= 4 else sizes
 
@@ -55,12 +62,12 @@ class CallAxes:
     def words(self, count: int) -> Axis:
         """So many tokens that are known to be no places, even where a grid would fit them."""
         known = (axis for axis in self._known if len(axis) == count and not axis.in_image)
-        return next(known, text_axis(count, None))
+        return next(known, make_text_axis(count, None))
 
     def places(self, call: Call, count: int) -> Axis:
         """So many tokens that are known to be no words, even where the words that were said would fit them."""
         known = (axis for axis in self._known if len(axis) == count and axis.in_image)
-        return next(known, None) or self._found(call, count) or text_axis(count, None)
+        return next(known, None) or self._found(call, count) or make_text_axis(count, None)
 
     def _axis(self, call: Call, count: int, *, strict: bool = True) -> Axis:
         for axis in self._known:
@@ -72,20 +79,20 @@ class CallAxes:
         is_image = bool(call.grids) and not call.text
         pooled = any(count < grid.rows * grid.columns for grid in call.grids)  # fewer than the patches: no grid to find
         if strict and is_image and not pooled:
-            names = special_names(self._specials, call.module)
-            raise mismatch(count, call.grids, names, call.module or "the model")
-        return text_axis(count, None)
+            names = name_specials(self._specials, call.module)
+            raise explain_mismatch(count, call.grids, names, call.module or "the model")
+        return make_text_axis(count, None)
 
     def _found(self, call: Call, count: int) -> Patches | None:
         """The grid of what was seen that so many tokens are."""
-        names = special_names(self._specials, call.module)
-        patches = image_axis(count, call.grids, names) if _windows(call) == 1 else None
+        names = name_specials(self._specials, call.module)
+        patches = find_image_axis(count, call.grids, names) if _count_windows(call) == 1 else None
         if patches is None and call.pixels is not None:
-            return patches_of_image(count, *call.pixels, names)
+            return find_square_patches(count, *call.pixels, names)
         return patches
 
 
-def known_axes(tokens: Axis | Sequence[str] | None) -> list[Axis]:
+def find_known_axes(tokens: Axis | Sequence[str] | None) -> list[Axis]:
     """What the user said that tokens stand for.
 
     Raises:
@@ -98,7 +105,7 @@ def known_axes(tokens: Axis | Sequence[str] | None) -> list[Axis]:
     return [tokens] if isinstance(tokens, Axis) else [Tokens(tuple(tokens))]
 
 
-def of_first(keys: Axis | tuple[Axis, ...]) -> Axis:
+def take_first(keys: Axis | tuple[Axis, ...]) -> Axis:
     """The keys of all images, or those of the first where each has its own."""
     return keys[0] if isinstance(keys, tuple) else keys
 
@@ -116,7 +123,7 @@ def words_axis(words: Sequence[str], count: int, side: str) -> Axis:
     return Tokens(tuple(words))
 
 
-def _windows(call: Call) -> int:
+def _count_windows(call: Call) -> int:
     """How many windows each image was cut into: a multiple of the input's batch came to the call.
 
     Once a text was seen beside the image, such a multiple is the hypotheses of a caption.

@@ -103,16 +103,16 @@ def join(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Fil
         JumokError: no decoder was seen, or an output is not among its hypotheses.
     """
     found, best = False, Missing(0, 0)
-    for generation, padding in _generations(calls, fed):
+    for generation, padding in _split_generations(calls, fed):
         lengths = (filling if filling.padding is not None else replace(filling, padding=padding)).lengths(output)
-        sentences = _sentences(generation[0], calls, len(output))
+        sentences = _count_sentences(generation[0], calls, len(output))
         if sentences is None:
             continue
-        rows = _rows(generation, output, lengths, sentences)
+        rows = _find_rows(generation, output, lengths, sentences)
         if isinstance(rows, list):
-            return _joined(generation, rows, output, lengths)
+            return _join_steps(generation, rows, output, lengths)
         found, best = True, max(best, rows, key=lambda missing: missing.shared)
-    raise _not_found(output, best) if found else _no_decoder(len(output), bool(fed))
+    raise _explain_not_found(output, best) if found else _explain_no_decoder(len(output), bool(fed))
 
 
 def looks_back(call: Call, first: int) -> bool:
@@ -125,22 +125,22 @@ def looks_back(call: Call, first: int) -> bool:
 # -- from calls to generations ------------------------------------------------------------------
 
 
-def _generations(calls: Sequence[Call], fed: Sequence[Fed]) -> Iterator[tuple[list[Step], int | None]]:
+def _split_generations(calls: Sequence[Call], fed: Sequence[Fed]) -> Iterator[tuple[list[Step], int | None]]:
     """Runs of steps that continue each other, the latest first, with the padding id of their embedding."""
     for table in dict.fromkeys(given.table for given in reversed(fed)):
         of_table = [given for given in fed if given.table == table]
         found: list[list[Step]] = []
-        for given, inside in _between(of_table, calls):
-            following = _following(found[-1][-1], given.ids, inside) if found else None
+        for given, inside in _pair_calls(of_table, calls):
+            following = _continue_step(found[-1][-1], given.ids, inside) if found else None
             if following is not None:
                 found[-1].append(following)
-            elif (step := _step(given.ids, given.ids, 0, inside)) is not None:
+            elif (step := _make_step(given.ids, given.ids, 0, inside)) is not None:
                 found.append([step])
         padding = of_table[0].padding
         yield from ((steps, padding) for steps in reversed(found))
 
 
-def _between(fed: Sequence[Fed], calls: Sequence[Call]) -> Iterator[tuple[Fed, list[Call]]]:
+def _pair_calls(fed: Sequence[Fed], calls: Sequence[Call]) -> Iterator[tuple[Fed, list[Call]]]:
     """The ids given to one embedding, each with the calls that followed until the next."""
     numbers = torch.tensor([call.number for call in calls])
     starts = torch.searchsorted(numbers, torch.tensor([given.before for given in fed])).tolist()
@@ -149,7 +149,7 @@ def _between(fed: Sequence[Fed], calls: Sequence[Call]) -> Iterator[tuple[Fed, l
             yield given, list(calls[start:end])
 
 
-def _step(ids: Tensor, prefix: Tensor, first: int, calls: Sequence[Call]) -> Step | None:
+def _make_step(ids: Tensor, prefix: Tensor, first: int, calls: Sequence[Call]) -> Step | None:
     """A step of the decoder; an encoder that ran since the ids were seen is left out."""
     rows, tokens = ids.shape
     fitting = [call for call in calls if (call.attended.shape[0], call.attended.shape[2]) == (rows, tokens)]
@@ -157,16 +157,16 @@ def _step(ids: Tensor, prefix: Tensor, first: int, calls: Sequence[Call]) -> Ste
     return Step(prefix, first, fitting[start:]) if fitting else None
 
 
-def _following(before: Step, ids: Tensor, calls: Sequence[Call]) -> Step | None:
+def _continue_step(before: Step, ids: Tensor, calls: Sequence[Call]) -> Step | None:
     """The step that continues another, None if this is the first of a new generation."""
     rows, total = before.prefix.shape
     if ids.shape == (rows, total + 1):  # the whole prefix is fed again
         known = {tuple(row) for row in before.prefix.tolist()}
         continues = all(tuple(row[:-1]) in known for row in ids.tolist())
-        step = _step(ids, ids, 0, calls) if continues else None
+        step = _make_step(ids, ids, 0, calls) if continues else None
     elif ids.shape == (rows, 1):
-        step = _step(ids, ids, total, calls)
-        parents = None if step is None else _parents(before, step)
+        step = _make_step(ids, ids, total, calls)
+        parents = None if step is None else _find_parents(before, step)
         if step is not None and parents is not None:
             step = Step(torch.cat([before.prefix[parents], ids], 1), total, step.calls)
         else:
@@ -176,7 +176,7 @@ def _following(before: Step, ids: Tensor, calls: Sequence[Call]) -> Step | None:
     return step if step is not None and step.modules == before.modules else None
 
 
-def _parents(before: Step, step: Step) -> Parents | None:
+def _find_parents(before: Step, step: Step) -> Parents | None:
     """Which row of the step before each row continues: that with the same keys. None: some row continues none.
 
     Where no keys are known, rows are taken to stay in their places, as they do without a beam search.
@@ -189,12 +189,12 @@ def _parents(before: Step, step: Step) -> Parents | None:
         return None
     if old is None:  # a prompt of several tokens, which is not marked and lies alike in all rows of a sentence
         return list(range(rows))
-    known = {past: row for row, past in enumerate(_pasts(old, total))}
-    parents = [known.get(past) for past in _pasts(new, total)]
+    known = {past: row for row, past in enumerate(_hash_pasts(old, total))}
+    parents = [known.get(past) for past in _hash_pasts(new, total)]
     return [row for row in parents if row is not None] if None not in parents else None
 
 
-def _pasts(marks: Tensor, total: int) -> list[bytes]:
+def _hash_pasts(marks: Tensor, total: int) -> list[bytes]:
     """What each row has of the tokens so far, as something that can be looked up bit for bit."""
     return [row.tobytes() for row in marks[:, :total].float().cpu().contiguous().numpy()]
 
@@ -202,7 +202,7 @@ def _pasts(marks: Tensor, total: int) -> list[bytes]:
 # -- from a generation to the rows of the outputs -----------------------------------------------
 
 
-def _sentences(step: Step, calls: Sequence[Call], outputs: int) -> int | None:
+def _count_sentences(step: Step, calls: Sequence[Call], outputs: int) -> int | None:
     """How many sentences the rows and the outputs belong to: as many as the encoder was given, if one was seen."""
     own, rows = set(step.modules), len(step.prefix)
     before = [call for call in calls if call.number < step.calls[0].number and call.module not in own]
@@ -210,12 +210,12 @@ def _sentences(step: Step, calls: Sequence[Call], outputs: int) -> int | None:
     return next((count for count in counts if rows % count == 0 and outputs % count == 0), None)
 
 
-def _rows(steps: Sequence[Step], output: Tensor, lengths: Tensor, sentences: int) -> list[Tensor] | Missing:
+def _find_rows(steps: Sequence[Step], output: Tensor, lengths: Tensor, sentences: int) -> list[Tensor] | Missing:
     """For each step the row that held each output's tokens until then."""
     rows: list[Tensor] = []
     covered = 0
-    sentence_of_row = _blocks(len(steps[0].prefix), sentences, output.device)
-    same = _blocks(len(output), sentences, output.device)[:, None] == sentence_of_row
+    sentence_of_row = _number_blocks(len(steps[0].prefix), sentences, output.device)
+    same = _number_blocks(len(output), sentences, output.device)[:, None] == sentence_of_row
     for step in steps:
         total, needed = step.prefix.shape[1], lengths - 1 > covered
         if not needed.any() or total > output.shape[1]:
@@ -231,21 +231,21 @@ def _rows(steps: Sequence[Step], output: Tensor, lengths: Tensor, sentences: int
     return Missing(int(needed.int().argmax()), covered) if needed.any() else rows
 
 
-def _blocks(count: int, sentences: int, device: torch.device) -> Tensor:
+def _number_blocks(count: int, sentences: int, device: torch.device) -> Tensor:
     return torch.arange(count, device=device) // (count // sentences)
 
 
 # -- the weights --------------------------------------------------------------------------------
 
 
-def _joined(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, lengths: Tensor) -> tuple[Tensor, Call]:
+def _join_steps(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, lengths: Tensor) -> tuple[Tensor, Call]:
     steps = steps[: len(rows)]
-    cross = _cross(steps)
+    cross = _find_cross_attention(steps)
     if not cross:
         raise JumokError(
             "the output was found, but its decoder looks at nothing but itself: there is no source to align"
         )
-    layers = [_layer(steps, rows, number, output.shape[1] - 1) for number in cross]
+    layers = [_join_layer(steps, rows, number, output.shape[1] - 1) for number in cross]
     if len({layer.shape for layer in layers}) > 1:
         shapes = ", ".join(str(tuple(layer.shape)) for layer in layers)
         raise JumokError(f"the decoder's layers do not look at one source alike (weights of shapes {shapes})")
@@ -254,7 +254,7 @@ def _joined(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, lengt
     return weights.masked_fill_(ended[:, None, None, :, None], 0.0), steps[0].calls[cross[0]]
 
 
-def _cross(steps: Sequence[Step]) -> list[int]:
+def _find_cross_attention(steps: Sequence[Step]) -> list[int]:
     """Which of a step's calls look at the source: those that look further than the tokens fed until then.
 
     A source of one token and an output of one step have nothing that lies further: a layer's second call is the one.
@@ -266,7 +266,7 @@ def _cross(steps: Sequence[Step]) -> list[int]:
     return cross or (list(range(1, count, 2)) if single else [])
 
 
-def _layer(steps: Sequence[Step], rows: Sequence[Tensor], number: int, length: int) -> Tensor:
+def _join_layer(steps: Sequence[Step], rows: Sequence[Tensor], number: int, length: int) -> Tensor:
     """(outputs, heads, length, keys): the rows of all steps of one layer."""
     parts = []
     covered = 0
@@ -285,7 +285,7 @@ def _layer(steps: Sequence[Step], rows: Sequence[Tensor], number: int, length: i
 # -- errors -------------------------------------------------------------------------------------
 
 
-def _no_decoder(outputs: int, fed: bool) -> JumokError:
+def _explain_no_decoder(outputs: int, fed: bool) -> JumokError:
     if not fed:
         return JumokError(
             "no token ids were seen in the `with` block: run generate() of an encoder-decoder inside it, fed with ids, "
@@ -297,7 +297,7 @@ def _no_decoder(outputs: int, fed: bool) -> JumokError:
     )
 
 
-def _not_found(output: Tensor, missing: Missing) -> JumokError:
+def _explain_not_found(output: Tensor, missing: Missing) -> JumokError:
     return JumokError(
         f"output {missing.output} shares only its first {missing.shared} of {output.shape[1]} tokens with a hypothesis "
         "that was decoded in the `with` block: pass what that generate() returned, the decoder's start token first; "

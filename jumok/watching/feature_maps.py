@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention import Patches
-from jumok.attribution.grad_cam import untraced
+from jumok.attribution.grad_cam import explain_untraced
 from jumok.errors import JumokError, suggest
 from jumok.watching.calls import Call
 
-CONVOLUTION: frozenset[Callable[..., Any]] = frozenset({torch.conv2d, F.conv2d})
-SAMPLED: frozenset[Callable[..., Any]] = frozenset({F.grid_sample, torch.grid_sampler, torch.grid_sampler_2d})
+CONVOLUTION_CALLS: frozenset[Callable[..., Any]] = frozenset({torch.conv2d, F.conv2d})
+SAMPLING_CALLS: frozenset[Callable[..., Any]] = frozenset({F.grid_sample, torch.grid_sampler, torch.grid_sampler_2d})
 # What puts other axes where the channels or the places were.
-TURNED: frozenset[Callable[..., Any]] = frozenset({
+TURNING_CALLS: frozenset[Callable[..., Any]] = frozenset({
     Tensor.permute, torch.permute, Tensor.transpose, torch.transpose, Tensor.movedim, torch.movedim, Tensor.view,
     Tensor.reshape, torch.reshape, Tensor.swapaxes, torch.swapaxes, Tensor.unflatten, torch.unflatten, torch.matmul,
     Tensor.matmul, Tensor.__matmul__, torch.einsum, F.linear, F.unfold, F.fold,
@@ -63,7 +63,7 @@ class Mapped:
             JumokError: they carry no gradient, were written over, have 1 x 1 places, or places of another image.
         """
         if self.features is None:
-            raise untraced(f"the feature map of {path}")
+            raise explain_untraced(f"the feature map of {path}")
         if self.features._version != self.version:
             raise JumokError(
                 f"the feature map of {path} was written over by a later layer: choose that one, or the block around "
@@ -105,11 +105,11 @@ class FeatureMaps(Mapping[str, Mapped]):
 
     def is_map(self, func: Callable[..., Any], args: tuple[Any, ...], result: Tensor) -> bool:
         """Whether a call gave a feature map; if so, it is known as one from now on."""
-        if func in TURNED:
+        if func in TURNING_CALLS:
             return False
-        sources = [found for each in _operands(args) if (found := self._moved(each)) is not None]
-        sampled = func in SAMPLED
-        if not sources and not sampled and func not in CONVOLUTION:
+        sources = [found for each in _find_operands(args) if (found := self._moved(each)) is not None]
+        sampled = func in SAMPLING_CALLS
+        if not sources and not sampled and func not in CONVOLUTION_CALLS:
             return False
         self._known[id(result)] = (weakref.ref(result), sampled or any(sources))
         return not sampled
@@ -129,7 +129,7 @@ class FeatureMaps(Mapping[str, Mapped]):
         return known[1] if known is not None and known[0]() is tensor else None
 
 
-def _operands(args: tuple[Any, ...]) -> Iterator[object]:
+def _find_operands(args: tuple[Any, ...]) -> Iterator[object]:
     """The first two arguments, and what is in them where they are lists."""
     for arg in args[:2]:
         yield from arg if isinstance(arg, list | tuple) else (arg,)
@@ -138,7 +138,7 @@ def _operands(args: tuple[Any, ...]) -> Iterator[object]:
 # -- which one is asked for ---------------------------------------------------------------------
 
 
-def choose(maps: Mapping[str, Mapped], calls: Sequence[Call], layer: str | None) -> tuple[str, Mapped]:
+def choose_feature_map(maps: Mapping[str, Mapped], calls: Sequence[Call], layer: str | None) -> tuple[str, Mapped]:
     """The feature map that is asked for: the last one that a layer made, or the last of all that has places.
 
     Args:
@@ -151,11 +151,13 @@ def choose(maps: Mapping[str, Mapped], calls: Sequence[Call], layer: str | None)
         JumokError: there is none, or the model went on from it with tokens.
     """
     if not maps:
-        raise _nothing(maps)
+        raise _explain_nothing(maps)
     if layer is not None:
         inside = [path for path in maps if path == layer or path.startswith(f"{layer.rstrip('.')}.")]
         if not inside:
-            raise JumokError(f"no feature map of a module {layer!r} was seen: {suggest(layer, _shown(maps))}")
+            raise JumokError(
+                f"no feature map of a module {layer!r} was seen: {suggest(layer, _list_latest_first(maps))}"
+            )
         return layer, maps[inside[-1]]
     placed = [path for path, found in maps.items() if found.places > 1]
     if not placed:
@@ -170,7 +172,7 @@ def choose(maps: Mapping[str, Mapped], calls: Sequence[Call], layer: str | None)
     return last, maps[last]
 
 
-def channel(found: Mapped, path: str, number: int) -> tuple[Tensor, Patches]:
+def take_channel(found: Mapped, path: str, number: int) -> tuple[Tensor, Patches]:
     """One channel of a feature map: (batch, places), any sign; and the places.
 
     Raises:
@@ -183,12 +185,12 @@ def channel(found: Mapped, path: str, number: int) -> tuple[Tensor, Patches]:
     return features[:, number].float().flatten(1), Patches(*features.shape[2:])
 
 
-def _shown(maps: Mapping[str, Mapped]) -> list[str]:
+def _list_latest_first(maps: Mapping[str, Mapped]) -> list[str]:
     """The paths, those that were made last first, as a suggestion."""
     return list(reversed(list(maps)))
 
 
-def _nothing(maps: Mapping[str, Mapped]) -> JumokError:
+def _explain_nothing(maps: Mapping[str, Mapped]) -> JumokError:
     if isinstance(maps, FeatureMaps) and maps.untraced:
-        return untraced("every feature map that was seen")
+        return explain_untraced("every feature map that was seen")
     return JumokError("no feature map was seen in the `with` block: Grad-CAM needs a model of 2-D convolutions")

@@ -11,32 +11,32 @@ from torch import Tensor
 IMAGE_CHANNELS = (1, 3, 4)
 
 
-def outwards(frame: FrameType | None) -> Iterator[FrameType]:
+def walk_outwards(frame: FrameType | None) -> Iterator[FrameType]:
     """The frame and those that called it, the innermost first."""
     while frame is not None:
         yield frame
         frame = frame.f_back
 
 
-def innermost(frame: FrameType | None, paths: Mapping[int, str]) -> str:
+def find_innermost(frame: FrameType | None, paths: Mapping[int, str]) -> str:
     """The path of the innermost module that is running; "" where there is none.
 
     Args:
         frame: to begin with.
         paths: of the modules, by their id.
     """
-    found = (paths.get(id(first_argument(each))) for each in outwards(frame))
+    found = (paths.get(id(find_first_argument(each))) for each in walk_outwards(frame))
     return next((path for path in found if path is not None), "")
 
 
-def first_argument(frame: FrameType) -> object:
+def find_first_argument(frame: FrameType) -> object:
     """What a function was given as its first argument, `self` as a rule."""
-    name = _first_name(frame.f_code)
+    name = _find_first_name(frame.f_code)
     return frame.f_locals.get(name) if name is not None else None
 
 
 @functools.lru_cache(maxsize=4096)
-def _first_name(code: CodeType) -> str | None:
+def _find_first_name(code: CodeType) -> str | None:
     return code.co_varnames[0] if code.co_argcount else None
 
 

@@ -25,20 +25,20 @@ from torch.overrides import TorchFunctionMode
 from jumok.attention import Scale
 from jumok.attention.attended import Attended
 from jumok.watching import fused_kernel, gates, torch_multi_head
-from jumok.watching.axis_order import by_heads, four, four_heads, marks_of, one_row
+from jumok.watching.axis_order import add_head_axis, mark_keys, split_by_heads, to_four_axes, to_one_row
 from jumok.watching.calls import Axes, Call, Fed, Sight
 from jumok.watching.feature_maps import FeatureMaps
 from jumok.watching.gates import Gates
-from jumok.watching.module_paths import IMAGE_CHANNELS, first_argument, image_size, innermost, outwards
+from jumok.watching.module_paths import IMAGE_CHANNELS, find_first_argument, find_innermost, image_size, walk_outwards
 from jumok.watching.records import DotProduct, Given
 from jumok.watching.token_grid import Grid
 
 Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
-SOFTMAX = (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax)
-PRODUCT = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.baddbmm)
+SOFTMAX_CALLS = (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax)
+PRODUCT_CALLS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.baddbmm)
 # What may stand between a softmax and the product with the values, and leaves the weights what they are.
-PASS_ON = (
+PASSING_CALLS = (
     F.dropout, torch.dropout, Tensor.to, Tensor.type, Tensor.type_as, Tensor.float, Tensor.half, Tensor.bfloat16,
     Tensor.double, Tensor.view, Tensor.reshape, torch.reshape, Tensor.contiguous, Tensor.clone, Tensor.transpose,
     torch.transpose, Tensor.permute, torch.permute, Tensor.flatten, Tensor.unflatten, Tensor.unsqueeze, Tensor.squeeze,
@@ -100,10 +100,10 @@ class Recorder(TorchFunctionMode):
         scale, mask = given.get("scale"), given.get("attn_mask")
         traced = isinstance(output, Tensor) and output.requires_grad
         attended: Attended = DotProduct(
-            four(query),
-            four(key),
-            four(given["value"]) if traced else None,
-            None if mask is None else four(mask.expand(*query.shape[:-1], key.shape[-2])),
+            to_four_axes(query),
+            to_four_axes(key),
+            to_four_axes(given["value"]) if traced else None,
+            None if mask is None else to_four_axes(mask.expand(*query.shape[:-1], key.shape[-2])),
             bool(given.get("is_causal", False)),
             1 / math.sqrt(query.shape[-1]) if scale is None else float(scale),
             log_sum_exp,
@@ -114,14 +114,14 @@ class Recorder(TorchFunctionMode):
         if query.shape[-2] == 1 and not traced:
             # A step of decoding by a key/value cache. Its weights are small, and the cache may be a new tensor at each
             # step or written to in place: so they are computed now, and the keys are let go.
-            attended, marks = Given(attended.weights(), four), marks_of(four(key))
+            attended, marks = Given(attended.weights(), to_four_axes), mark_keys(to_four_axes(key))
         self._keep(attended, query.dim(), marks=marks)
         return output
 
     def saw_multi_head(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`multi_head_attention_forward`, which projects its inputs itself."""
         result = func(*args, **kwargs)
-        self._keep(torch_multi_head.from_function(args, kwargs, result[0]), 4)
+        self._keep(torch_multi_head.record_function(args, kwargs, result[0]), 4)
         return result
 
     def saw_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -130,7 +130,7 @@ class Recorder(TorchFunctionMode):
         dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
         if isinstance(dim, int) and result.dim() >= 3:
             self._softmaxes[id(result)] = (result, _Softmax(result, dim, self._marks_of_product(result)))
-            self._handlers = FOLLOWING
+            self._handlers = FOLLOWING_HANDLERS
         return result
 
     def _marks_of_product(self, softmax: Tensor) -> Tensor | None:
@@ -138,7 +138,7 @@ class Recorder(TorchFunctionMode):
         shape, key = self._product or (None, None)
         if key is None or shape != softmax.shape or softmax.dim() != 4 or softmax.shape[2] != 1 or key.dim() != 4:
             return None
-        return marks_of(key.transpose(-1, -2)) if key.shape[-1] == softmax.shape[-1] else None
+        return mark_keys(key.transpose(-1, -2)) if key.shape[-1] == softmax.shape[-1] else None
 
     def saw_pass_on(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step between the softmax and the product."""
@@ -152,23 +152,23 @@ class Recorder(TorchFunctionMode):
         """A sigmoid: gates if it is multiplied onto a feature map."""
         result = func(*args, **kwargs)
         if self._gates.start(result):
-            self._handlers = FOLLOWING
+            self._handlers = FOLLOWING_HANDLERS
         return result
 
     def saw_reshaped(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step that may bring gates into the shape of what they are multiplied onto."""
-        result = self.saw_pass_on(func, args, kwargs) if func in PASS_ON else func(*args, **kwargs)
+        result = self.saw_pass_on(func, args, kwargs) if func in PASSING_CALLS else func(*args, **kwargs)
         if args:
             self._gates.carry(args[0], result)
         return result
 
     def saw_times(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A product of numbers, one by one."""
-        found = self._gates.applied((*args, *kwargs.values())[:2])
+        found = self._gates.find_applied((*args, *kwargs.values())[:2])
         if found is not None:
             gate, axes = found
-            self._keep(Given(gate, one_row), 3, axes=axes, scale=Scale.GATE)
-        return self.saw_pass_on(func, args, kwargs) if func in PASS_ON else func(*args, **kwargs)
+            self._keep(Given(gate, to_one_row), 3, axes=axes, scale=Scale.GATE)
+        return self.saw_pass_on(func, args, kwargs) if func in PASSING_CALLS else func(*args, **kwargs)
 
     def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A product; with a softmax as one side of it, it is attention that the model computed by hand."""
@@ -209,7 +209,7 @@ class Recorder(TorchFunctionMode):
         if not torch.is_grad_enabled():
             self.maps.untraced = True
         elif self.maps.is_map(func, args, result):
-            self.maps.keep(innermost(sys._getframe(2), self._paths), result, len(self.calls))
+            self.maps.keep(find_innermost(sys._getframe(2), self._paths), result, len(self.calls))
 
     # -- PyTorch's inference fast path ----------------------------------------------------------
 
@@ -223,10 +223,10 @@ class Recorder(TorchFunctionMode):
         finally:
             self._muted = muted
         if isinstance(module, nn.MultiheadAttention):
-            self._keep(torch_multi_head.from_module(module, args, kwargs), 4, path)
+            self._keep(torch_multi_head.record_module(module, args, kwargs), 4, path)
         elif isinstance(module, nn.TransformerEncoderLayer):
             inner = f"{path}.self_attn" if path else "self_attn"
-            self._keep(torch_multi_head.from_encoder_layer(module, args, kwargs), 4, inner)
+            self._keep(torch_multi_head.record_encoder_layer(module, args, kwargs), 4, inner)
         return result
 
     @property
@@ -239,7 +239,7 @@ class Recorder(TorchFunctionMode):
     def saw_reported(self, found: Tensor | Attended, axes: Axes | None, scale: Scale) -> None:
         """What a mechanism of ours tells of itself; see `report`."""
         if isinstance(found, Tensor):
-            self._keep(Given(found, four_heads), found.dim(), axes=axes, scale=scale)
+            self._keep(Given(found, add_head_axis), found.dim(), axes=axes, scale=scale)
         else:
             self._keep(found, 4 if found.shape[1] > 1 else 3, axes=axes, scale=scale)
 
@@ -259,7 +259,7 @@ class Recorder(TorchFunctionMode):
         softmax = seen.weights
         heads = next((n for name in HEAD_COUNTS if (n := getattr(self._modules.get(path), name, None))), None)
         heads = heads if softmax.dim() == 3 and isinstance(heads, int) and softmax.shape[0] % heads == 0 else None
-        arrange = functools.partial(by_heads, dim=seen.dim, heads=heads)
+        arrange = functools.partial(split_by_heads, dim=seen.dim, heads=heads)
         self._keep(Given(softmax, arrange), softmax.dim() if heads is None else 4, path, seen.marks)
 
     def _keep(
@@ -290,10 +290,10 @@ class Recorder(TorchFunctionMode):
         """The path of the innermost module that is running, and the outermost forward pass it belongs to."""
         path: str | None = None
         outermost: FrameType | None = None
-        for frame in outwards(sys._getframe(2)):
+        for frame in walk_outwards(sys._getframe(2)):
             running = frame.f_code.co_name == "forward"
             if path is None or running:
-                found = self._paths.get(id(first_argument(frame)))
+                found = self._paths.get(id(find_first_argument(frame)))
                 path = found if path is None else path
                 outermost = frame if running and found is not None else outermost
             if frame is self._run_frame:  # the pass is known: what lies further out does not matter
@@ -323,15 +323,15 @@ HANDLERS: dict[Callable[..., Any], Handler] = {
     F.conv2d: Recorder.saw_convolution,
     F.embedding: Recorder.saw_embedding,
     torch.embedding: Recorder.saw_embedding,
-    **dict.fromkeys(SOFTMAX, Recorder.saw_softmax),
-    **dict.fromkeys(PRODUCT, Recorder.saw_product),
-    **dict.fromkeys(gates.SIGMOID, Recorder.saw_sigmoid),
+    **dict.fromkeys(SOFTMAX_CALLS, Recorder.saw_softmax),
+    **dict.fromkeys(PRODUCT_CALLS, Recorder.saw_product),
+    **dict.fromkeys(gates.SIGMOID_CALLS, Recorder.saw_sigmoid),
 }
-FOLLOWING: dict[Callable[..., Any], Handler] = {  # once there is a softmax or a sigmoid to follow
+FOLLOWING_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a softmax or a sigmoid to follow
     **HANDLERS,
-    **dict.fromkeys(PASS_ON, Recorder.saw_pass_on),
-    **dict.fromkeys(gates.RESHAPED, Recorder.saw_reshaped),
-    **dict.fromkeys(gates.TIMES, Recorder.saw_times),
+    **dict.fromkeys(PASSING_CALLS, Recorder.saw_pass_on),
+    **dict.fromkeys(gates.RESHAPING_CALLS, Recorder.saw_reshaped),
+    **dict.fromkeys(gates.MULTIPLYING_CALLS, Recorder.saw_times),
 }
 
 
@@ -362,7 +362,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
 def report(found: Tensor | Attended, axes: Axes | None = None, scale: Scale = Scale.DISTRIBUTION) -> None:
     """Tell whoever watches of weights that no call shows: for mechanisms with a kernel or a loop of their own.
 
-    Costs nothing when nobody watches; where the axes cost something to make, ask `watched()` first.
+    Costs nothing when nobody watches; where the axes cost something to make, ask `is_watched()` first.
 
     Args:
         found: (batch, queries, keys) or (batch, heads, queries, keys), or a record that gives these when asked.
@@ -375,7 +375,7 @@ def report(found: Tensor | Attended, axes: Axes | None = None, scale: Scale = Sc
         recorder.saw_reported(found, axes, scale)
 
 
-def watched() -> bool:
+def is_watched() -> bool:
     """Whether anybody in this thread watches and would hear what is reported now."""
     recorder: Recorder | None = getattr(_eyes, "recorder", None)
     return recorder is not None and not recorder.muted
@@ -394,17 +394,17 @@ def _count_eyes(change: int) -> None:
         before, _open_eyes = _open_eyes, _open_eyes + change
         if before == 0 and _open_eyes == 1:
             for cls in FAST_MODULES:
-                cls.forward = _watched_forward(_originals[cls])  # type: ignore[method-assign]
+                cls.forward = _make_watched_forward(_originals[cls])  # type: ignore[method-assign]
         elif _open_eyes == 0:
             for cls in FAST_MODULES:
                 cls.forward = _originals[cls]  # type: ignore[method-assign]
 
 
-def _watched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
+def _make_watched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         recorder: Recorder | None = getattr(_eyes, "recorder", None)
-        if recorder is None or recorder.muted or not torch_multi_head.may_go_fast(self, args, kwargs):
+        if recorder is None or recorder.muted or not torch_multi_head.may_take_fast_path(self, args, kwargs):
             return original(self, *args, **kwargs)
         return recorder.run_fast(original, self, args, kwargs)
 

@@ -24,7 +24,9 @@ BLOCK_COLUMNS = 1024
 HEAD_VALUES = 1 << 17  # one block of one head is at most 512 KiB: it stays in a core's second-level cache
 BLOCK_VALUES = 1 << 22  # blocks of several heads and images together hold at most 16 MiB
 LOG2_E = math.log2(math.e)
-NOWHERE = 1e30  # stands for the log-sum-exp of a row that may attend to nothing: exp(score - NOWHERE) is 0
+LOG_SUM_EXP_OF_NOTHING = (
+    1e30  # stands for the log-sum-exp of a row that may attend to nothing: exp(score - NOWHERE) is 0
+)
 
 
 class Unchanged:
@@ -89,7 +91,7 @@ class DotProduct:
     def weights(self, rows: Rows = None) -> Tensor:
         self.unchanged.check()
         query = self.query if rows is None else self.query[:, :, rows]
-        scores = (_wide(query) * self.scale) @ self._keys.transpose(-1, -2)
+        scores = (_widen(query) * self.scale) @ self._keys.transpose(-1, -2)
         if self.bias is None and not self.causal:
             return F.softmax(scores, -1).float()
         places = torch.arange(self.shape[2], device=self.query.device)[slice(None) if rows is None else rows]
@@ -138,19 +140,19 @@ class DotProduct:
 
     @cached_property
     def _keys(self) -> Tensor:
-        return _repeat_heads(_wide(self.key), self.query.shape[1])
+        return _repeat_heads(_widen(self.key), self.query.shape[1])
 
     def _normaliser(self, places: Tensor) -> Tensor:
         """(batch, heads, places): log sum exp of the scores of some rows."""
         if self.log_sum_exp is not None:
-            return _take(self.log_sum_exp, places)
+            return _take_rows(self.log_sum_exp, places)
         batch, heads, _, keys = self.shape
         step = max(1, BLOCK_VALUES // (batch * heads * keys))
         parts = []
         for rows in places.split(step):
-            scores = (_wide(self.query[:, :, rows]) * self.scale) @ self._keys.transpose(-1, -2)
+            scores = (_widen(self.query[:, :, rows]) * self.scale) @ self._keys.transpose(-1, -2)
             parts.append(self._mask(scores, slice(None), rows, slice(0, keys)).logsumexp(-1))
-        return torch.cat(parts, -1).nan_to_num(neginf=NOWHERE)
+        return torch.cat(parts, -1).nan_to_num(neginf=LOG_SUM_EXP_OF_NOTHING)
 
     def _pull(self, row: Tensor, gradient: Tensor | None) -> Tensor:
         """Sum the products of a row with blocks of weights."""
@@ -158,7 +160,7 @@ class DotProduct:
         batch, heads, _, keys = self.shape
         places = row.ne(0).any(0).nonzero()[:, 0]  # a row of zeros adds nothing: the last layer needs one row only
         total = self._keys.new_zeros(batch, heads, 1, keys)
-        row = _take(row[..., None], places, 1)[..., 0].to(total.dtype)
+        row = _take_rows(row[..., None], places, 1)[..., 0].to(total.dtype)
         row = row[:, None, None].expand(batch, heads, 1, len(places))
         for images, rows, columns, block in self._blocks_of_weights(places, gradient):
             _add_product(total[images, :, :, columns], row[images, :, :, rows], block)
@@ -174,17 +176,17 @@ class DotProduct:
         """
         # The normaliser rides along as one more column of the product: scores - log_sum_exp = [scale q, -lse] [k, 1]^T,
         # here in units of ln 2, since exp2 is several times faster than exp.
-        query = _wide(_take(self.query, places)) * (self.scale * LOG2_E)
+        query = _widen(_take_rows(self.query, places)) * (self.scale * LOG2_E)
         query = torch.cat([query, self._normaliser(places)[..., None].to(query.dtype) * -LOG2_E], -1)
         key = torch.cat([self._keys, query.new_ones(()).expand(*self._keys.shape[:-1], 1)], -1).transpose(-1, -2)
-        change = None if gradient is None else _wide(_take(gradient, places))
-        value = None if change is None else _repeat_heads(_wide(self._value), self.shape[1]).transpose(-1, -2)
+        change = None if gradient is None else _widen(_take_rows(gradient, places))
+        value = None if change is None else _repeat_heads(_widen(self._value), self.shape[1]).transpose(-1, -2)
         space, change_space = query.new_empty(0), query.new_empty(0)
-        for images, rows, columns in _blocks((*self.shape[:2], len(places), self.shape[3])):
-            block, space = _product(query[images, :, rows], key[images, :, :, columns], space)
+        for images, rows, columns in _cut_blocks((*self.shape[:2], len(places), self.shape[3])):
+            block, space = _multiply(query[images, :, rows], key[images, :, :, columns], space)
             block = self._mask(block, images, places[rows], columns, LOG2_E).exp2_()
             if change is not None and value is not None:
-                slope, change_space = _product(change[images, :, rows], value[images, :, :, columns], change_space)
+                slope, change_space = _multiply(change[images, :, rows], value[images, :, :, columns], change_space)
                 block.mul_(slope.clamp_(min=0))
             yield images, rows, columns, block
 
@@ -317,7 +319,7 @@ class Given:
         self.unchanged.check()
         relevant_of = self._relevant(gradient)
         numbers = range(*images.indices(self.shape[0]))
-        return torch.cat([_wide(relevant_of(slice(number, number + 1))).mean(1) for number in numbers])
+        return torch.cat([_widen(relevant_of(slice(number, number + 1))).mean(1) for number in numbers])
 
     def _relevant(self, gradient: Tensor) -> Callable[[slice], Tensor]:
         change, weights = self.arrange(gradient), self.arrange(self.softmax)
@@ -326,15 +328,15 @@ class Given:
     def _pull(self, row: Tensor, weights_of: Callable[[slice], Tensor]) -> Tensor:
         """One image at a time, so that what is formed on the way stays small."""
         images = [slice(number, number + 1) for number in range(self.shape[0])]
-        return torch.cat([(row[i, None, None, :] @ _wide(weights_of(i)).to(row.dtype)).mean(1)[:, 0] for i in images])
+        return torch.cat([(row[i, None, None, :] @ _widen(weights_of(i)).to(row.dtype)).mean(1)[:, 0] for i in images])
 
 
-def _take(tensor: Tensor, places: Tensor, dim: int = 2) -> Tensor:
+def _take_rows(tensor: Tensor, places: Tensor, dim: int = 2) -> Tensor:
     """Some rows of a tensor, without a copy where they are all of them."""
     return tensor if len(places) == tensor.shape[dim] else tensor.index_select(dim, places)
 
 
-def _wide(tensor: Tensor) -> Tensor:
+def _widen(tensor: Tensor) -> Tensor:
     """Half precision to float32; the rest as it is."""
     return tensor.detach().float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor.detach()
 
@@ -350,7 +352,7 @@ def _safe_softmax(scores: Tensor) -> Tensor:
     return F.softmax(scores.masked_fill(nothing, 0.0), -1).masked_fill(nothing, 0.0)
 
 
-def _blocks(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice, slice]]:
+def _cut_blocks(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice, slice]]:
     """Cut (batch, queries, keys) so that a block of all heads stays within BLOCK_VALUES."""
     batch, heads, queries, keys = shape
     wide = min(BLOCK_COLUMNS, keys)
@@ -366,7 +368,7 @@ def _blocks(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice, sl
                 )
 
 
-def _product(left: Tensor, right: Tensor, space: Tensor) -> tuple[Tensor, Tensor]:
+def _multiply(left: Tensor, right: Tensor, space: Tensor) -> tuple[Tensor, Tensor]:
     """Multiply left @ right over the two leading axes, written into `space`, which grows once and is handed on."""
     batch, heads, rows, columns = *left.shape[:3], right.shape[3]
     size = batch * heads * rows * columns

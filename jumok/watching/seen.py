@@ -15,18 +15,18 @@ from jumok.attention import AttentionMap, Axis, Channels, One, Patches, Place, S
 from jumok.attention.attended import Attended
 from jumok.attention.word_alignment import shift as next_step
 from jumok.attribution.bimodal_relevance import Bimodal, bimodal_maps
-from jumok.attribution.chain import MEAN, gradients, start_row
-from jumok.attribution.grad_cam import grad_cam, need_gradient
+from jumok.attribution.chain import MEAN, start_row, take_gradients
+from jumok.attribution.grad_cam import check_gradient, grad_cam
 from jumok.attribution.relevance import relevance
 from jumok.attribution.rollout import rollout
 from jumok.errors import JumokError, suggest
-from jumok.watching.call_axes import CallAxes, known_axes, of_first, words_axis
+from jumok.watching.call_axes import CallAxes, find_known_axes, take_first, words_axis
 from jumok.watching.calls import Call, Fed
 from jumok.watching.decoder_steps import Filling, join
-from jumok.watching.feature_maps import Mapped, channel, choose
+from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
 from jumok.watching.recorder import Recorder, recording
-from jumok.watching.token_grid import find_specials, text_axis
-from jumok.watching.token_streams import Streams, nothing_seen, one_stream, two_streams
+from jumok.watching.token_grid import find_specials, make_text_axis
+from jumok.watching.token_streams import Streams, explain_nothing_seen, take_one_stream, take_two_streams
 
 __all__ = ["MEAN", "Seen", "watch"]
 
@@ -56,7 +56,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     """
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
-    recorder, axes = Recorder(modules), CallAxes(find_specials(modules), known_axes(tokens))
+    recorder, axes = Recorder(modules), CallAxes(find_specials(modules), find_known_axes(tokens))
     seen = Seen(recorder.calls, recorder.fed, recorder.maps, axes, Filling.of(model))
     with recording(recorder):
         yield seen
@@ -163,7 +163,7 @@ class Seen:
 
     def in_image(self) -> list[str]:
         """The calls that their mechanism itself placed in the image: glimpses, windows, gates over places."""
-        return [name for name, call in self._named if call.axes is not None and of_first(call.axes[1]).in_image]
+        return [name for name, call in self._named if call.axes is not None and take_first(call.axes[1]).in_image]
 
     def gates(self) -> dict[str, AttentionMap]:
         """How far each channel was let through, by the name of the call: (batch, 1, channels) each.
@@ -176,7 +176,7 @@ class Seen:
     def _number(self, name: str | int) -> int:
         names = self.names
         if not names:
-            raise nothing_seen()
+            raise explain_nothing_seen()
         if isinstance(name, int):
             if not -len(names) <= name < len(names):
                 raise JumokError(f"call {name} is outside the {len(names)} attention calls that were seen")
@@ -195,7 +195,7 @@ class Seen:
         if call.axes is None:
             return self._axes.of(call)
         queries, keys = call.axes
-        return queries, of_first(keys)
+        return queries, take_first(keys)
 
     # -- a part of what was seen ----------------------------------------------------------------
 
@@ -252,14 +252,14 @@ class Seen:
             JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
         """
         if not self._calls:
-            raise nothing_seen()
-        _need_ids(output)
+            raise explain_nothing_seen()
+        _check_ids(output)
         filling = self._filling if padding is None else replace(self._filling, padding=padding)
         weights, call = join(self._calls, self._fed, output, filling)
         keys = self._axes.of(call)[1] if source is None else words_axis(source, weights.shape[-1], "source")
         wanted = weights.shape[-2]
         words = target[1:] if target is not None and len(target) == wanted + 1 else target
-        queries = text_axis(wanted, None) if words is None else words_axis(words, wanted, "target")
+        queries = make_text_axis(wanted, None) if words is None else words_axis(words, wanted, "target")
         joined = AttentionMap(
             weights, queries, keys, ("batch", "layer", "head"), Scale.DISTRIBUTION, "cross-attention of all steps"
         )
@@ -300,7 +300,7 @@ class Seen:
         """
         layers, axis = self._chain
         start, label = start_row(query, axis, layers[0])
-        row = relevance(layers, gradients(target, layers), start)
+        row = relevance(layers, take_gradients(target, layers), start)
         if torch.equal(row, start):
             raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
         return self._through(row, axis, label, "relevance", Scale.RELEVANCE)
@@ -325,7 +325,7 @@ class Seen:
         Raises:
             JumokError: as `relevance`, the two streams cannot be told, or no place of some image has any relevance.
         """
-        two = two_streams(self._named, self._axes, streams)
+        two = take_two_streams(self._named, self._axes, streams)
         return bimodal_maps(two.looks, two.words, two.places, target, query, allow_empty=allow_empty)
 
     def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
@@ -336,15 +336,15 @@ class Seen:
             target: one number, or one per image such as `logits[:, 207]`, of the last forward pass, with gradients.
             layer: path of a module, such as "layer3.1": the last feature map that it made. None: the last one of the
                 model that has places, which enters the final pooling.
-            allow_empty: give zeros for an image in which no place speaks for the target, where others may have some.
+            allow_empty: give zeros for an image that holds no evidence for the target, where others may.
         Returns:
             (batch, 1, places of the feature map), 0 or more.
         Raises:
-            JumokError: no such feature map; it has no places, or none of the image; no gradient reaches it; or no place
-                of some image speaks for the target.
+            JumokError: no such feature map; it has no places, or none of the image; no gradient reaches it; or the map
+                holds no evidence for the target in some image.
         """
         path, found = self._feature_map(layer)
-        need_gradient(target)
+        check_gradient(target)
         heat = grad_cam(target, found.usable(path), path, allow_empty=allow_empty)
         keys = Patches(found.rows, found.columns)
         return AttentionMap(heat[:, None], One("image"), keys, ("batch",), Scale.RELEVANCE, f"grad-cam({path})")
@@ -361,7 +361,7 @@ class Seen:
             JumokError: as `grad_cam`, or no such channel.
         """
         path, found = self._feature_map(layer)
-        values, keys = channel(found, path, number)
+        values, keys = take_channel(found, path, number)
         return AttentionMap(values[:, None], One("image"), keys, ("batch",), Scale.SCORE, f"channel {number} of {path}")
 
     def feature_map(self) -> str:
@@ -373,21 +373,21 @@ class Seen:
         return self._feature_map(None)[0]
 
     def _feature_map(self, layer: str | None) -> tuple[str, Mapped]:
-        return choose(self._maps, self._calls, layer)
+        return choose_feature_map(self._maps, self._calls, layer)
 
     def _through(self, row: Tensor, axis: Axis, label: str, method: str, scale: Scale) -> AttentionMap:
         return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), scale, f"{method}({label})")
 
     @cached_property
     def _chain(self) -> tuple[list[Attended], Axis]:
-        return one_stream(self._named, self._axes)
+        return take_one_stream(self._named, self._axes)
 
     @property
     def _named(self) -> list[tuple[str, Call]]:
         return list(zip(self.names, self._calls, strict=True))
 
 
-def _need_ids(output: Tensor) -> None:
+def _check_ids(output: Tensor) -> None:
     if not isinstance(output, Tensor):
         hint = ": give its .sequences" if hasattr(output, "sequences") else ""
         raise JumokError(f"the output is a tensor of token ids, got {type(output).__name__}{hint}")

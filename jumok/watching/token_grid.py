@@ -62,18 +62,18 @@ def find_specials(modules: Mapping[str, nn.Module]) -> list[Special]:
     return found
 
 
-def special_names(specials: Iterable[Special], module: str) -> tuple[str, ...]:
+def name_specials(specials: Iterable[Special], module: str) -> tuple[str, ...]:
     """The names of the special tokens of the tower that `module` stands in."""
     specials = list(specials)
-    depth = max((_shared_depth(s.module, module) for s in specials), default=0)
-    near = [s for s in specials if _shared_depth(s.module, module) == depth]
+    depth = max((_count_shared_parts(s.module, module) for s in specials), default=0)
+    near = [s for s in specials if _count_shared_parts(s.module, module) == depth]
     names: list[str] = []
     for special in sorted(near, key=lambda s: SPECIAL_ORDER.index(s.kind)):
         names += [name for name in special.names() if name not in names]
     return tuple(names)
 
 
-def _shared_depth(one: str, other: str) -> int:
+def _count_shared_parts(one: str, other: str) -> int:
     """How many leading parts two module paths share."""
     depth = 0
     for left, right in zip(one.split("."), other.split("."), strict=False):
@@ -83,24 +83,24 @@ def _shared_depth(one: str, other: str) -> int:
     return depth
 
 
-def image_axis(count: int, grids: Sequence[Grid], specials: tuple[str, ...]) -> Patches | None:
+def find_image_axis(count: int, grids: Sequence[Grid], specials: tuple[str, ...]) -> Patches | None:
     """The patches that `count` tokens are, if some grid and a plausible number of special tokens add up to them.
 
     The last grid that fits is taken: a stem of convolutions ends with the one whose places become tokens.
     """
     for grid in reversed(grids):
-        front = _fitting(count - grid.rows * grid.columns, specials)
+        front = _name_rest(count - grid.rows * grid.columns, specials)
         if front is not None:
             return Patches(grid.rows, grid.columns, special=front)
     return None
 
 
-def patches_of_image(count: int, height: int, width: int, specials: tuple[str, ...]) -> Patches | None:
-    """As `image_axis`, for square patches that a linear layer embeds: no convolution tells the grid."""
+def find_square_patches(count: int, height: int, width: int, specials: tuple[str, ...]) -> Patches | None:
+    """As `find_image_axis`, for square patches that a linear layer embeds: no convolution tells the grid."""
     fitting = set()
     for side in range(1, min(height, width) + 1):
         if height % side == 0 and width % side == 0:
-            front = _fitting(count - (height // side) * (width // side), specials)
+            front = _name_rest(count - (height // side) * (width // side), specials)
             if front is not None:
                 fitting.add(Patches(height // side, width // side, special=front))
     named = [patches for patches in fitting if patches.special == specials]
@@ -109,7 +109,7 @@ def patches_of_image(count: int, height: int, width: int, specials: tuple[str, .
     return fitting.pop() if len(fitting) == 1 else None
 
 
-def _fitting(rest: int, specials: tuple[str, ...]) -> tuple[str, ...] | None:
+def _name_rest(rest: int, specials: tuple[str, ...]) -> tuple[str, ...] | None:
     """Names for `rest` tokens in front of the patches; None if that many cannot be explained."""
     if rest == len(specials):
         return specials
@@ -120,7 +120,7 @@ def _fitting(rest: int, specials: tuple[str, ...]) -> tuple[str, ...] | None:
     return None
 
 
-def mismatch(count: int, grids: Sequence[Grid], specials: tuple[str, ...], source: str) -> JumokError:
+def explain_mismatch(count: int, grids: Sequence[Grid], specials: tuple[str, ...], source: str) -> JumokError:
     """Say which numbers do not fit and how to pass them."""
     sizes = list(dict.fromkeys(f"{g.rows} x {g.columns} = {g.rows * g.columns}" for g in grids[-3:]))
     known = f" and {len(specials)} special ({', '.join(specials)})" if specials else ""
@@ -130,6 +130,6 @@ def mismatch(count: int, grids: Sequence[Grid], specials: tuple[str, ...], sourc
     )
 
 
-def text_axis(count: int, words: Sequence[str] | None) -> Axis:
+def make_text_axis(count: int, words: Sequence[str] | None) -> Axis:
     """Words where they are known and fit, else numbers."""
     return Tokens(tuple(words)) if words is not None and len(words) == count else Tokens.numbered(count)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from jumok.attention import Axis
 from jumok.attention.attended import Attended
-from jumok.attribution.bimodal_relevance import PLACES, WORDS, Look
+from jumok.attribution.bimodal_relevance import PLACES, WORDS, Crossing
 from jumok.errors import JumokError, suggest
 from jumok.watching.call_axes import CallAxes
 from jumok.watching.calls import Call
@@ -25,22 +25,23 @@ EXAMPLE = 'streams={"reader": "words", "eye": "places", "fusion.*.cross": "words
 class TwoStreams(NamedTuple):
     """The calls between words and places, and what these stand for."""
 
-    looks: list[Look]
+    looks: list[Crossing]
     words: Axis
     places: Axis
 
 
-def one_stream(named: Named, axes: CallAxes) -> tuple[list[Attended], Axis]:
+def take_one_stream(named: Named, axes: CallAxes) -> tuple[list[Attended], Axis]:
     """The self-attention layers of one forward pass, which all have the same tokens.
 
     Raises:
         JumokError: nothing was seen, several passes, windows, or not one chain.
     """
-    named = _of_one_pass(named, axes)
+    named = _take_one_pass(named, axes)
     sizes = {name: call.attended.shape[2:] for name, call in named}
     if len(set(sizes.values())) > 1 or any(queries != keys for queries, keys in sizes.values()):
         raise JumokError(
-            f"these calls are not one chain of self-attention over the same tokens ({_listed(named)}): choose a part "
+            "these calls are not one chain of self-attention over the same tokens "
+            f"({_list_calls(named)}): choose a part "
             "with seen.only(prefix), read single maps with seen[name], or follow two streams with "
             "seen.bimodal_relevance; call model.eval() if it is in training mode, where it may compute only some of "
             "the tokens"
@@ -48,7 +49,7 @@ def one_stream(named: Named, axes: CallAxes) -> tuple[list[Attended], Axis]:
     return [call.attended for _, call in named], axes.of(named[0][1])[0]
 
 
-def two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> TwoStreams:
+def take_two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> TwoStreams:
     """The calls of one forward pass in which words and places look at themselves and at each other.
 
     Args:
@@ -60,9 +61,9 @@ def two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> TwoStr
     Raises:
         JumokError: nothing was seen, several passes, windows, batches that differ, or no two streams to be told.
     """
-    named = _of_one_pass(named, axes)
-    looks = _by_size(named) if streams is None else _by_name(named, streams)
-    counts = _counts(looks)
+    named = _take_one_pass(named, axes)
+    looks = _tell_by_size(named) if streams is None else _tell_by_name(named, streams)
+    counts = _count_both(looks)
     batches = sorted({call.attended.shape[0] for _, call in looks.values()})
     if len(batches) > 1:
         raise JumokError(
@@ -76,7 +77,7 @@ def two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> TwoStr
     )
 
 
-def nothing_seen() -> JumokError:
+def explain_nothing_seen() -> JumokError:
     """What to say where no call was seen."""
     return JumokError(
         "no attention call was seen in the `with` block: run the model inside it; attention by flex_attention, "
@@ -84,11 +85,11 @@ def nothing_seen() -> JumokError:
     )
 
 
-def _of_one_pass(named: Named, axes: CallAxes) -> Named:
+def _take_one_pass(named: Named, axes: CallAxes) -> Named:
     """The calls between tokens, checked."""
     named = [(name, call) for name, call in named if call.axes is None]
     if not named:
-        raise nothing_seen()
+        raise explain_nothing_seen()
     passes = len({call.run for _, call in named})
     if passes > 1:
         raise JumokError(
@@ -103,73 +104,74 @@ def _of_one_pass(named: Named, axes: CallAxes) -> Named:
     return named
 
 
-_Looks = dict[str, tuple[Look, Call]]
+_Looks = dict[str, tuple[Crossing, Call]]
 
 
-def _by_size(named: Named) -> _Looks:
+def _tell_by_size(named: Named) -> _Looks:
     """Tell the streams by their numbers of tokens."""
     across = next((call.attended.shape[2:] for _, call in named if len(set(call.attended.shape[2:])) == 2), None)
     if across is None:
         raise JumokError(
-            f"no two streams of different sizes were seen ({_listed(named)}): follow one stream with seen.relevance, "
-            f"or say which calls are whose, as in {EXAMPLE}"
+            f"no two streams of different sizes were seen ({_list_calls(named)}): follow one stream with "
+            f"seen.relevance, or say which calls are whose, as in {EXAMPLE}"
         )
     if any(set(call.attended.shape[2:]) - set(across) for _, call in named):
         raise JumokError(
-            f"more than two streams were seen, by their sizes ({_listed(named)}): say which calls are whose, or None "
-            f"for those to leave out, as in {EXAMPLE}"
+            f"more than two streams were seen, by their sizes ({_list_calls(named)}): say which calls are whose, "
+            f"or None for those to leave out, as in {EXAMPLE}"
         )
     return {
-        name: (Look(call.attended, *(across.index(count) for count in call.attended.shape[2:])), call)
+        name: (Crossing(call.attended, *(across.index(count) for count in call.attended.shape[2:])), call)
         for name, call in named
     }
 
 
-def _by_name(named: Named, streams: Streams) -> _Looks:
+def _tell_by_name(named: Named, streams: Streams) -> _Looks:
     """Tell the streams by what the user said."""
     for said in streams.values():
         if said is not None and said not in SIDES:
             raise JumokError(f"no stream {said!r}: {suggest(said, SIDES)}")
     looks = {}
     for name, call in named:
-        said = _side(name, streams)
+        said = _find_side(name, streams)
         if said is not None:
-            looks[name] = (Look(call.attended, *SIDES[said]), call)
+            looks[name] = (Crossing(call.attended, *SIDES[said]), call)
     return looks
 
 
-def _side(name: str, streams: Streams) -> str | None:
+def _find_side(name: str, streams: Streams) -> str | None:
     for pattern, side in streams.items():
         if fnmatchcase(name, pattern) or fnmatchcase(name, pattern.rstrip(".") + ".*"):
             return side
     raise JumokError(f"{name} is of no stream that was said ({', '.join(streams)}): add it, or give it None")
 
 
-def _counts(looks: _Looks) -> dict[int, int]:
+def _count_both(looks: _Looks) -> dict[int, int]:
     """How many words and how many places there are, the same in all calls."""
     if not any(look.looking == WORDS and look.is_cross for look, _ in looks.values()):
-        raise JumokError(f"words look at places in none of the calls ({_listed_looks(looks)}): nothing to follow")
+        raise JumokError(f"words look at places in none of the calls ({_list_crossings(looks)}): nothing to follow")
     found: dict[int, set[int]] = {WORDS: set(), PLACES: set()}
     for look, call in looks.values():
         found[look.looking].add(call.attended.shape[2])
         found[look.seen].add(call.attended.shape[3])
     if any(len(counts) > 1 for counts in found.values()):
         raise JumokError(
-            f"each stream has the same tokens in all calls, got {_numbers(found[WORDS])} words and "
-            f"{_numbers(found[PLACES])} places ({_listed_looks(looks)}): say which calls are whose, as in {EXAMPLE}"
+            f"each stream has the same tokens in all calls, got {_write_numbers(found[WORDS])} words and "
+            f"{_write_numbers(found[PLACES])} places ({_list_crossings(looks)}): "
+            f"say which calls are whose, as in {EXAMPLE}"
         )
     return {stream: counts.pop() for stream, counts in found.items()}
 
 
-def _numbers(counts: set[int]) -> str:
+def _write_numbers(counts: set[int]) -> str:
     return " or ".join(map(str, sorted(counts)))
 
 
-def _listed_looks(looks: _Looks) -> str:
-    return _listed([(name, call) for name, (_, call) in looks.items()]) or "none was chosen"
+def _list_crossings(looks: _Looks) -> str:
+    return _list_calls([(name, call) for name, (_, call) in looks.items()]) or "none was chosen"
 
 
-def _listed(named: Named) -> str:
+def _list_calls(named: Named) -> str:
     """The first few calls with their sizes, for an error's one line."""
     shown = [f"{name} {call.attended.shape[2]} x {call.attended.shape[3]}" for name, call in named[:6]]
     return ", ".join([*shown, "..."] if len(named) > 6 else shown)

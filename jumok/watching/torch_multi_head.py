@@ -17,43 +17,45 @@ _LAYER_SIGNATURE = inspect.signature(nn.TransformerEncoderLayer.forward)
 _MODULE_SIGNATURE = inspect.signature(nn.MultiheadAttention.forward)
 
 
-def from_function(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Tensor) -> Projected:
+def record_function(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Tensor) -> Projected:
     """Record a call of `F.multi_head_attention_forward`; `output` is the first thing it returned."""
-    call = _bound(_SIGNATURE, args, kwargs)
-    return _projected(call, output if output.requires_grad else None)
+    call = _bind(_SIGNATURE, args, kwargs)
+    return _record_call(call, output if output.requires_grad else None)
 
 
-def from_module(module: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Projected:
+def record_module(module: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Projected:
     """Record a call of `nn.MultiheadAttention` that went by PyTorch's inference fast path."""
-    given = _bound(_MODULE_SIGNATURE, (module, *args), kwargs)
-    return _projected(_call_of(module, given, given["query"], given["key"]), None)
+    given = _bind(_MODULE_SIGNATURE, (module, *args), kwargs)
+    return _record_call(_describe_call(module, given, given["query"], given["key"]), None)
 
 
-def from_encoder_layer(
+def record_encoder_layer(
     layer: nn.TransformerEncoderLayer, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Projected:
     """Record a call of `nn.TransformerEncoderLayer` that went by PyTorch's inference fast path."""
-    given = _bound(_LAYER_SIGNATURE, (layer, *args), kwargs)
-    source, padding = _dense(given["src"], given["src_key_padding_mask"])
+    given = _bind(_LAYER_SIGNATURE, (layer, *args), kwargs)
+    source, padding = _to_dense(given["src"], given["src_key_padding_mask"])
     masks = {"attn_mask": given["src_mask"], "key_padding_mask": padding, "is_causal": given["is_causal"]}
-    call = _call_of(layer.self_attn, masks, source, source)
+    call = _describe_call(layer.self_attn, masks, source, source)
     if not layer.norm_first:
-        return _projected(call, None)
+        return _record_call(call, None)
 
     def normed() -> DotProduct:
         tokens = layer.norm1(call["query"])
-        return _heads({**call, "query": tokens, "key": tokens})
+        return _make_heads({**call, "query": tokens, "key": tokens})
 
-    return Projected(normed, _shape(call), unchanged=_watched(call))
+    return Projected(normed, _find_shape(call), unchanged=_guard_inputs(call))
 
 
-def _bound(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _bind(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     return dict(bound.arguments)
 
 
-def _call_of(module: nn.MultiheadAttention, given: Mapping[str, Any], query: Tensor, key: Tensor) -> dict[str, Any]:
+def _describe_call(
+    module: nn.MultiheadAttention, given: Mapping[str, Any], query: Tensor, key: Tensor
+) -> dict[str, Any]:
     """A module's call in the terms of `F.multi_head_attention_forward`, sequence first."""
     if module.batch_first and query.dim() == 3:
         query, key = query.transpose(0, 1), key.transpose(0, 1)
@@ -76,49 +78,51 @@ def _call_of(module: nn.MultiheadAttention, given: Mapping[str, Any], query: Ten
     }
 
 
-def _projected(call: dict[str, Any], output: Tensor | None) -> Projected:
+def _record_call(call: dict[str, Any], output: Tensor | None) -> Projected:
     return Projected(
-        lambda: _heads(call, traced=output is not None),
-        _shape(call),
+        lambda: _make_heads(call, traced=output is not None),
+        _find_shape(call),
         output,
         call.get("out_proj_weight"),
-        _watched(call),
+        _guard_inputs(call),
     )
 
 
-def _watched(call: Mapping[str, Any]) -> Unchanged:
+def _guard_inputs(call: Mapping[str, Any]) -> Unchanged:
     """Everything the heads will be computed from, so that a change in between is noticed."""
     names = ("query", "key", "value", "in_proj_weight", "in_proj_bias", "q_proj_weight", "k_proj_weight", "attn_mask")
     return Unchanged(*(call.get(name) for name in names), call.get("key_padding_mask"))
 
 
-def _shape(call: Mapping[str, Any]) -> tuple[int, int, int, int]:
+def _find_shape(call: Mapping[str, Any]) -> tuple[int, int, int, int]:
     query, key = call["query"], call["key"]
     batch = query.shape[1] if query.dim() == 3 else 1
     extra = int(call["bias_k"] is not None) + int(call["add_zero_attn"])
     return batch, call["num_heads"], query.shape[0], key.shape[0] + extra
 
 
-def _heads(call: Mapping[str, Any], *, traced: bool = False) -> DotProduct:
+def _make_heads(call: Mapping[str, Any], *, traced: bool = False) -> DotProduct:
     """Project query, key (and value, where a gradient will be asked for) and split them into heads."""
-    projections = _projections(call)
-    query = _split(F.linear(_batched(call["query"]), *projections[0]), call["num_heads"])
-    key = _with_extra(_split(F.linear(_batched(call["key"]), *projections[1]), call["num_heads"]), call, "bias_k")
+    projections = _find_projections(call)
+    query = _split(F.linear(_add_batch_axis(call["query"]), *projections[0]), call["num_heads"])
+    key = _append_extra(
+        _split(F.linear(_add_batch_axis(call["key"]), *projections[1]), call["num_heads"]), call, "bias_k"
+    )
     value = None
     if traced:
-        value = _with_extra(
-            _split(F.linear(_batched(call["value"]), *projections[2]), call["num_heads"]), call, "bias_v"
+        value = _append_extra(
+            _split(F.linear(_add_batch_axis(call["value"]), *projections[2]), call["num_heads"]), call, "bias_v"
         )
-    bias, causal = _masks(call, query.shape[1], key.shape[2])
+    bias, causal = _merge_masks(call, query.shape[1], key.shape[2])
     dropout = float(call.get("dropout_p", 0.0)) if call.get("training") else 0.0
     return DotProduct(query, key, value, bias, causal, query.shape[-1] ** -0.5, dropout=dropout)
 
 
-def _batched(tokens: Tensor) -> Tensor:
+def _add_batch_axis(tokens: Tensor) -> Tensor:
     return tokens if tokens.dim() == 3 else tokens[:, None]
 
 
-def _projections(call: Mapping[str, Any]) -> list[tuple[Tensor, Tensor | None]]:
+def _find_projections(call: Mapping[str, Any]) -> list[tuple[Tensor, Tensor | None]]:
     """(weight, bias) for query, key and value."""
     biases = call["in_proj_bias"].chunk(3) if call["in_proj_bias"] is not None else (None, None, None)
     if call["use_separate_proj_weight"]:
@@ -134,7 +138,7 @@ def _split(tokens: Tensor, heads: int) -> Tensor:
     return split.permute(1, 2, 0, 3)
 
 
-def _with_extra(keys: Tensor, call: Mapping[str, Any], name: str) -> Tensor:
+def _append_extra(keys: Tensor, call: Mapping[str, Any], name: str) -> Tensor:
     """The learnt key or value, and the zero one, that a module may add at the end."""
     batch, heads, _, size = keys.shape
     parts = [keys]
@@ -145,37 +149,37 @@ def _with_extra(keys: Tensor, call: Mapping[str, Any], name: str) -> Tensor:
     return torch.cat(parts, 2) if len(parts) > 1 else keys
 
 
-def _masks(call: Mapping[str, Any], heads: int, keys: int) -> tuple[Tensor | None, bool]:
+def _merge_masks(call: Mapping[str, Any], heads: int, keys: int) -> tuple[Tensor | None, bool]:
     """One additive bias (batch or 1, heads or 1, queries or 1, keys) and whether the causal hint stands alone."""
     mask, padding = call["attn_mask"], call["key_padding_mask"]
     if call["is_causal"] and mask is not None and padding is None and not call["need_weights"]:
         return None, True
     bias = None
     if mask is not None:
-        bias = _extended(_additive(mask), keys)
+        bias = _extend_mask(_to_additive(mask), keys)
         bias = (
             bias[None, None] if bias.dim() == 2 else bias.unflatten(0, (-1, heads)) if bias.shape[0] > 1 else bias[None]
         )
     if padding is not None:
-        hidden = _extended(_additive(padding), keys)
+        hidden = _extend_mask(_to_additive(padding), keys)
         hidden = hidden[:, None, None] if hidden.dim() == 2 else hidden[None, None, None]
         bias = hidden if bias is None else bias + hidden
     return bias, False
 
 
-def _additive(mask: Tensor) -> Tensor:
+def _to_additive(mask: Tensor) -> Tensor:
     """PyTorch's modules mean True = may NOT be attended; a float mask is added as it is."""
     if mask.dtype != torch.bool:
         return mask
     return torch.zeros(mask.shape, device=mask.device).masked_fill_(mask, -torch.inf)
 
 
-def _extended(mask: Tensor, keys: int) -> Tensor:
+def _extend_mask(mask: Tensor, keys: int) -> Tensor:
     """Keys that the module added at the end may always be attended."""
     return F.pad(mask, (0, keys - mask.shape[-1]))
 
 
-def _dense(source: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor | None]:
+def _to_dense(source: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """A nested tensor, as the fast path uses for padded batches, to a padded one with its mask."""
     if not source.is_nested:
         return source, padding
@@ -184,7 +188,7 @@ def _dense(source: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor | Non
     return dense, torch.arange(dense.shape[1], device=source.device) >= lengths[:, None]
 
 
-def may_go_fast(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+def may_take_fast_path(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether PyTorch might take its fast path if nobody watched.
 
     A wrong yes costs nothing: the module then runs by its slow path, unseen, and is recorded from its inputs as well.

@@ -8,7 +8,7 @@ import pytest
 from square_questions import COLOURS, write_squares
 
 from jumok.app.answer.compare import QuestionReport
-from jumok.data.questions.question_set import soft_scores
+from jumok.data.questions.question_set import score_answers
 from jumok.errors import JumokError
 from jumok.tasks import TASKS
 from jumok.tasks.answer import comparison
@@ -101,7 +101,7 @@ def test_soft_accuracy_is_what_counts(jumok, squares, tmp_path):
     words = words_for(tmp_path, out, "vqa-question")
     assert jumok(*(squares / "images" if word == tmp_path / "images" else word for word in words)).status == 0
     (result,) = told(out)["systems"]
-    scores = soft_scores(answers["colour"].split("|"))
+    scores = score_answers(answers["colour"].split("|"))
     assert any(result["kinds"]["colour"]["accuracy"] == pytest.approx(score) for score in (*scores.values(), 0))
     assert 0 < result["accuracy"] < 1, "no answer is wholly right here"
 

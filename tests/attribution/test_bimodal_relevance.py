@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from test_watch import Fused, peaked
 from torch import nn
 from torch.nn import functional as F
+from watched_models import Fused, peaked
 
 from jumok.attention import Patches, Scale, Tokens
 from jumok.attribution import bimodal_relevance

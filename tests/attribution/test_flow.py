@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from test_watch import IMAGE, SMALL, Fused, eager, peaked, vision
 from torch import nn
 from torch.nn import functional as F
+from watched_models import IMAGE, SMALL, Fused, eager, peaked, vision
 
 from jumok.attention import Scale
 from jumok.errors import JumokError

@@ -209,7 +209,7 @@ def test_images_in_which_nothing_speaks_for_the_target():
     model = Against()
     with watch(model) as seen:
         said = model(photos(2))
-    assert "speaks for the target in 1 of 2 images (number 0)" in refusal(seen, said[:, 0])
+    assert "holds no evidence for the target in 1 of 2 images (number 0)" in refusal(seen, said[:, 0])
     assert "in any image" in refusal(seen, said[0, 0])
     shown = seen.grad_cam(said[:, 0], allow_empty=True).weights
     assert not shown[0].any()

@@ -13,8 +13,9 @@ from sklearn.metrics import average_precision_score, jaccard_score
 from jumok.attention import AttentionMap, One, Patches, Pixels, Tokens
 from jumok.errors import JumokError
 from jumok.measures.baselines import centre_heat, random_heat
-from jumok.measures.localisation import DRAWS, LocalisationMeter, Scores, compare, score
+from jumok.measures.localisation import LocalisationMeter, Scores, compare, score
 from jumok.measures.report import BASELINES, TITLES
+from jumok.measures.scores import RANDOM_MAPS_PER_IMAGE
 
 SEEDS = st.integers(0, 10_000)
 fast = settings(deadline=None, max_examples=40)
@@ -257,7 +258,7 @@ def test_random_scores_are_the_mean_of_many_random_maps(height, width):
     found = LocalisationMeter(seed=5, tolerance=1).add(image, mask, {"ours": torch.rand(height, width)})
     assert found is not None
     draws = np.random.default_rng(5)
-    maps = [random_heat(height, width, draws) for _ in range(DRAWS)]
+    maps = [random_heat(height, width, draws) for _ in range(RANDOM_MAPS_PER_IMAGE)]
     assert found["random"] == pytest.approx(np.mean([score(heat, mask, tolerance=1) for heat in maps], 0), abs=1e-6)
 
 

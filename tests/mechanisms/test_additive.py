@@ -119,7 +119,7 @@ def test_blocks_may_be_of_any_size(monkeypatch):
     inputs = draw(5, 7, 4, 6)
     wanted = results(scores, inputs)
     for limit in (1, 24, 50, 72, 10**6):
-        monkeypatch.setitem(additive.BLOCK, "cpu", limit)
+        monkeypatch.setitem(additive.BLOCK_VALUES, "cpu", limit)
         for got, want in zip(results(blockwise_scores, inputs), wanted, strict=True):
             torch.testing.assert_close(got, want)
 
@@ -323,15 +323,15 @@ def test_a_cache_folder_that_cannot_be_made_is_passed_by(tmp_path):
 
 def test_a_forked_process_uses_one_thread(monkeypatch):
     loops, plenty = additive_scores.load(), 1 << 40
-    assert additive_scores._useful(loops, 2, plenty) == min(2, numba.config.NUMBA_NUM_THREADS)
+    assert additive_scores._count_useful_threads(loops, 2, plenty) == min(2, numba.config.NUMBA_NUM_THREADS)
     monkeypatch.setattr(os, "getpid", lambda: loops.process + 1)
-    assert additive_scores._useful(loops, 2, plenty) == 1
+    assert additive_scores._count_useful_threads(loops, 2, plenty) == 1
 
 
 def test_little_work_is_not_shared_out():
     loops = additive_scores.load()
-    assert additive_scores._useful(loops, 4, 1000) == 1
-    assert additive_scores._useful(loops, 1, 1 << 40) == 1
+    assert additive_scores._count_useful_threads(loops, 4, 1000) == 1
+    assert additive_scores._count_useful_threads(loops, 1, 1 << 40) == 1
 
 
 # -- the mechanism ------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import torch
 
 from jumok.attention import Channels, Scale
 from jumok.errors import JumokError
-from jumok.mechanisms.efficient_channel import EfficientChannel, reach
+from jumok.mechanisms.efficient_channel import EfficientChannel, choose_reach
 from jumok.watching.seen import watch
 
 
@@ -33,7 +33,7 @@ def test_a_channel_tells_its_neighbours_gates_only():
 
 
 def test_the_reach_grows_with_the_channels_and_is_odd():
-    sizes = [reach(1 << number) for number in range(1, 12)]
+    sizes = [choose_reach(1 << number) for number in range(1, 12)]
     assert sizes == sorted(sizes)
     assert all(size % 2 == 1 for size in sizes)
     assert EfficientChannel(256).neighbours.kernel_size == (5,)

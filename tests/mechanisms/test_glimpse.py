@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jumok.attention import Glimpses, One
 from jumok.errors import JumokError
-from jumok.mechanisms.glimpse import Retina, glimpse, log_probability, scanpaths, seeded_noise, windows
+from jumok.mechanisms.glimpse import Retina, draw_seeded_noise, glimpse, log_probability, make_scanpaths, place_windows
 from jumok.watching.seen import watch
 
 
@@ -91,14 +91,14 @@ def test_watchers_hear_each_images_own_windows_at_their_true_places():
 def test_reported_boxes_are_the_pixels_that_were_cut(seed, height, width, size):
     place = torch.rand(1, 1, 2, generator=torch.Generator().manual_seed(seed)) * 2 - 1
     pixels = torch.arange(1.0, 1 + height * width).view(1, 1, height, width)
-    top, left, bottom, right = scanpaths(place, (height, width), size)[0].box(0, height, width)
+    top, left, bottom, right = make_scanpaths(place, (height, width), size)[0].box(0, height, width)
     seen = glimpse(pixels, place, size).flatten()
     assert seen[seen > 0].tolist() == pixels[0, 0, top:bottom, left:right].flatten().tolist()
 
 
 def test_windows_lie_on_whole_pixels_within_one_pixel_of_the_location():
     places = torch.linspace(-1, 1, 41)[:, None].expand(-1, 2)
-    centres, widths = windows(places, (28, 20), 8, 3)
+    centres, widths = place_windows(places, (28, 20), 8, 3)
     assert widths == (8.0, 16.0, 32.0)
     pixels = (centres + 1) * torch.tensor([14.0, 10.0])
     torch.testing.assert_close(pixels, pixels.round(), atol=1e-4, rtol=0)
@@ -145,10 +145,10 @@ def test_reinforce_by_this_density_points_where_the_reward_is():
 
 def test_an_images_noise_is_its_own():
     pixels = torch.randn(300, 3, 6, 6)
-    noise = seeded_noise(pixels, 40)
-    assert torch.equal(seeded_noise(pixels[7:9], 40), noise[7:9]), "whatever the batch"
-    assert not torch.equal(seeded_noise(pixels, 40, seed=1), noise)
-    turned = seeded_noise(pixels.flip(-1), 40)
+    noise = draw_seeded_noise(pixels, 40)
+    assert torch.equal(draw_seeded_noise(pixels[7:9], 40), noise[7:9]), "whatever the batch"
+    assert not torch.equal(draw_seeded_noise(pixels, 40, seed=1), noise)
+    turned = draw_seeded_noise(pixels.flip(-1), 40)
     assert not torch.isclose(turned, noise).all(1).any(), "the order of pixels counts"
     assert noise.min() > 0
     assert noise.max() < 1
@@ -177,7 +177,7 @@ def test_what_does_not_fit_raises_in_one_line(call, words):
 
 
 def test_glimpses_of_one_step_share_a_centre_and_nest():
-    axis = scanpaths(torch.tensor([[[0.25, -0.5], [0.0, 0.0]]]), (32, 32), 4, 3)[0]
+    axis = make_scanpaths(torch.tensor([[[0.25, -0.5], [0.0, 0.0]]]), (32, 32), 4, 3)[0]
     assert isinstance(axis, Glimpses)
     assert axis.centres == ((0.25, -0.5),) * 3 + ((0.0, 0.0),) * 3
     assert axis.sizes == ((0.125, 0.125), (0.25, 0.25), (0.5, 0.5)) * 2

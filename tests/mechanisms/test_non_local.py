@@ -192,7 +192,7 @@ def test_the_concatenation_is_one_sum_either_way(monkeypatch):
     g = torch.randn(2, 30, 4, generator=draw, dtype=torch.float64)
     found = []
     for few in (0, 100):
-        monkeypatch.setattr(non_local, "FEW_WEIGHTS", few)
+        monkeypatch.setattr(non_local, "MOST_WEIGHTS_PER_FEATURE", few)
         found.append(concatenation(a, b, g))
     torch.testing.assert_close(*found)
 

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 from jumok.attention import Glimpses, One
 from jumok.errors import JumokError
-from jumok.mechanisms.glimpse import windows
-from jumok.mechanisms.recurrent.glimpse_steps import mean_of
+from jumok.mechanisms.glimpse import place_windows
+from jumok.mechanisms.recurrent.glimpse_steps import squash_aims
 from jumok.systems import configure
 from jumok.systems.ram import RAM, RAMConfig
 from jumok.watching.seen import watch
@@ -67,7 +67,7 @@ def test_the_loss_is_the_papers_by_hand():
         reward = (odds[-1] * target).sum().item()
         total = total - (target * odds[-1].log()).sum() - 0.3 * (target * odds[:-1].log()).sum(-1).mean()
         for step in range(5):
-            mean, place = mean_of(walk.aims[step, 0] + model._habit()[step]), walk.places[step + 1, 0]
+            mean, place = squash_aims(walk.aims[step, 0] + model._habit()[step]), walk.places[step + 1, 0]
             u = torch.atanh(place.double())
             normal = torch.distributions.Normal(mean.double(), 0.3)
             density = (normal.log_prob(u) - torch.log(1 - place.double().square())).sum()
@@ -152,7 +152,7 @@ def test_watchers_see_the_scanpath_that_was_taken():
     assert seen.names == seen.in_image()
     assert len(seen.names) == 1, "the RNN's products are no attention"
     places = model.walk(images()).places.transpose(0, 1)
-    centres, widths = windows(places, (16, 16), model.config.fovea, 2)
+    centres, widths = place_windows(places, (16, 16), model.config.fovea, 2)
     for number in range(4):
         found = seen.of_image(0, number)
         assert found.queries == One("image")

@@ -169,7 +169,7 @@ class EveryMap:
 def test_fast_linear_kernels_change_nothing_but_rounding(monkeypatch):
     vit, images = model(image_size=64, depth=2).train(), pixels(8, 64, 64)
     answers = []
-    monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", 1)
+    monkeypatch.setattr("jumok.mechanisms.layers.linear.FEWEST_ROWS", 1)
     for sizes in (EveryMap(), ()):
         with by_convolution_for(sizes):
             logits = vit(images)
@@ -272,7 +272,7 @@ def test_in_training_the_last_block_looks_from_the_cls_token_only():
 
 
 def test_watched_training_with_fast_kernels_keeps_the_geometry(monkeypatch):
-    monkeypatch.setattr("jumok.mechanisms.layers.linear.ROWS", 1)
+    monkeypatch.setattr("jumok.mechanisms.layers.linear.FEWEST_ROWS", 1)
     vit = model().train()
     with by_convolution_for(EveryMap()):
         plain = vit(pixels())

@@ -141,7 +141,7 @@ def test_the_searches_do_move_hypotheses_and_end_them_at_different_lengths(monke
         ends = [decoder_steps.Filling.of(model).lengths(output).tolist()]
         assert len(set(ends[0])) > 1, f"{name}: all outputs have the same length"
         moved[name] = (seen, output)
-    monkeypatch.setattr(decoder_steps, "_parents", lambda before, step: list(range(len(before.prefix))))
+    monkeypatch.setattr(decoder_steps, "_find_parents", lambda before, step: list(range(len(before.prefix))))
     for seen, output in moved.values():
         with pytest.raises(JumokError, match="shares only its first"):
             seen.alignment(output)

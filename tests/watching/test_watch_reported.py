@@ -8,7 +8,7 @@ from jumok.attention import Channels, Glimpses, One, Scale
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.tasks.classify.looking import LookOptions, look
-from jumok.watching.recorder import report, unseen, watched
+from jumok.watching.recorder import is_watched, report, unseen
 from jumok.watching.seen import watch
 
 
@@ -50,11 +50,11 @@ def test_keys_of_several_images_are_not_one_map():
 
 
 def test_nothing_is_watched_outside_the_block():
-    assert not watched()
+    assert not is_watched()
     with watch(Gated()):
-        assert watched()
+        assert is_watched()
         with unseen():
-            assert not watched()
+            assert not is_watched()
 
 
 def test_methods_that_fit_are_found_and_others_refused():

@@ -133,9 +133,9 @@ class QuestionReport(ComparisonReport[int]):
 
     def _score_answers(self, number: int) -> dict[str, float]:
         """How right each answer to a question is, the most right first."""
-        from jumok.data.questions.question_set import soft_scores
+        from jumok.data.questions.question_set import score_answers
 
-        scores = soft_scores(self._test.answers[number])
+        scores = score_answers(self._test.answers[number])
         return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
 
     def _make_cell(self, number: int, looked: Looked) -> Cell:

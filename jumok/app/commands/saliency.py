@@ -16,7 +16,7 @@ from jumok.errors import JumokError, suggest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jumok.mechanisms.saliency.separation import Separated
+    from jumok.mechanisms.saliency.separation import SalientObjects
 
 COLUMNS = ("method", "separation", "threshold", "objects", "area", "boxes")
 
@@ -72,10 +72,10 @@ def show_saliency(
     Raises:
         JumokError: no such method or separation, no image there, or none that can be read.
     """
-    from jumok.mechanisms.saliency import DEFAULT, METHODS
+    from jumok.mechanisms.saliency import DEFAULT_METHOD, METHODS
     from jumok.mechanisms.saliency.separation import THRESHOLDS
 
-    method = method or DEFAULT
+    method = method or DEFAULT_METHOD
     if method not in METHODS:
         raise JumokError(f"no saliency method {method!r}: {suggest(method, METHODS)}")
     if separation not in THRESHOLDS:
@@ -120,7 +120,7 @@ class SaliencyLooker:
         return Finding(heat, self.method, "", text, figures, note=f"{self.method}; {text}", objects=found)
 
 
-def _describe(found: Separated) -> str:
+def _describe(found: SalientObjects) -> str:
     """How many objects, and where the first is."""
     count = len(found.boxes)
     if not count:

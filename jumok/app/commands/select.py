@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
-    from jumok.data.tables import Ready
+    from jumok.data.tables import ReadyTable
     from jumok.mechanisms.selection import Selector
 
 METHODS = "fisher | anova | mutual-information | mrmr-fcd | mrmr-fcq | mrmr-mid | mrmr-miq | jmi"
@@ -43,7 +43,7 @@ class Selection:
     """
 
     selector: Selector
-    ready: Ready
+    ready: ReadyTable
     target: str
     size: tuple[int, int] | None
     reduced: Path
@@ -253,7 +253,7 @@ def _make_selector(method: str, kind: str) -> Selector:
     return selector
 
 
-def _fit(selector: Selector, ready: Ready, k: int | None, size: tuple[int, int] | None) -> None:
+def _fit(selector: Selector, ready: ReadyTable, k: int | None, size: tuple[int, int] | None) -> None:
     """Fit, after the checks that are worded for the command line."""
     columns = len(ready.constant)
     most = int((~ready.constant).sum())
@@ -268,7 +268,7 @@ def _fit(selector: Selector, ready: Ready, k: int | None, size: tuple[int, int] 
     selector.fit(ready.table, ready.target)
 
 
-def _average_image(ready: Ready, size: tuple[int, int]) -> Tensor:
+def _average_image(ready: ReadyTable, size: tuple[int, int]) -> Tensor:
     """The mean of all rows as a grey picture, from the least to the largest mean."""
     import torch
 

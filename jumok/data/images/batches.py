@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from jumok.data.images.reading import read_image
-from jumok.data.sharded_batches import Deal, Dealt, need, workers
+from jumok.data.sharded_batches import BatchPlan, ShardedBatches, check_options, count_workers
 from jumok.errors import JumokError
 from jumok.machine import cores
 
-CHUNK = 16
+IMAGES_PER_TASK = 16
 """So many images a thread decodes at a stretch."""
 MOST_MEMORY = 4 * 1024**3
 
@@ -69,12 +69,12 @@ class PixelStore:
     ) -> None:
         limit = memory_to_use() if memory_limit is None else memory_limit
         threads = cores() if threads is None else threads
-        need(1, images=len(paths), height=height, width=width, threads=threads)
-        need(0, memory_limit=limit)
+        check_options(1, images=len(paths), height=height, width=width, threads=threads)
+        check_options(0, memory_limit=limit)
         self.paths = tuple(paths)
         self.height, self.width = height, width
         self.in_memory = self.bytes <= limit
-        self._progress = progress or _say_nothing
+        self._progress = progress or _ignore_progress
         self._threads = threads
         self._pixels: npt.NDArray[np.uint8] | None = None
         self._loading = threading.Lock()
@@ -109,7 +109,7 @@ class PixelStore:
             IndexError: an index outside the set.
         """
         if not self.in_memory:
-            return torch.from_numpy(self._decode(indices.tolist(), _say_nothing))
+            return torch.from_numpy(self._decode(indices.tolist(), _ignore_progress))
         # numpy copies on this thread alone; torch would wake a second team of threads beside the model's
         return torch.from_numpy(np.take(self._kept(), indices.numpy(), axis=0))
 
@@ -125,14 +125,14 @@ class PixelStore:
         pixels = np.empty((len(indices), 3, self.height, self.width), np.uint8)
 
         def decode(begin: int) -> list[str]:
-            return self._decode_some(indices[begin : begin + CHUNK], pixels[begin : begin + CHUNK])
+            return self._decode_some(indices[begin : begin + IMAGES_PER_TASK], pixels[begin : begin + IMAGES_PER_TASK])
 
         problems: list[str] = []
-        begins = range(0, len(indices), CHUNK)
-        with workers("decode", min(self._threads, max(len(begins), 1))) as pool:
+        begins = range(0, len(indices), IMAGES_PER_TASK)
+        with count_workers("decode", min(self._threads, max(len(begins), 1))) as pool:
             for begin, found in zip(begins, pool.map(decode, begins), strict=True):
                 problems += found
-                progress(min(begin + CHUNK, len(indices)), len(indices))
+                progress(min(begin + IMAGES_PER_TASK, len(indices)), len(indices))
         if problems:
             others = f" (and {len(problems) - 1} more images cannot be read)" if len(problems) > 1 else ""
             raise JumokError(problems[0] + others)
@@ -149,13 +149,13 @@ class PixelStore:
         return problems
 
 
-class Batches(Dealt[Batch]):
-    """Batches of a set of images; see `Dealt`.
+class Batches(ShardedBatches[Batch]):
+    """Batches of a set of images; see `ShardedBatches`.
 
     Args:
         source: the images, such as a `PixelStore`.
         labels: (n,) int64, one per image.
-        batch_size, seed, shuffle, drop_last, rank, world_size: as for `Dealt`.
+        batch_size, seed, shuffle, drop_last, rank, world_size: as for `ShardedBatches`.
     Raises:
         JumokError: arguments that do not fit together.
     """
@@ -175,7 +175,7 @@ class Batches(Dealt[Batch]):
         if labels.ndim != 1 or len(labels) != len(source):
             raise JumokError(f"wanted one label for each of the {len(source)} images, got shape {tuple(labels.shape)}")
         self.source, self.labels = source, labels.to(torch.int64)
-        super().__init__(Deal(len(source), batch_size, seed, shuffle, drop_last, rank, world_size), noun="images")
+        super().__init__(BatchPlan(len(source), batch_size, seed, shuffle, drop_last, rank, world_size), noun="images")
 
     def _read(self, indices: Tensor) -> Batch:
         return Batch(self.source.get(indices), self.labels[indices], indices)
@@ -202,5 +202,5 @@ def _free_memory() -> int:
         return free
 
 
-def _say_nothing(done: int, total: int) -> None:
+def _ignore_progress(done: int, total: int) -> None:
     """Progress that nobody asked for."""

@@ -17,7 +17,7 @@ from jumok.errors import JumokError, suggest
 
 FORMAT_NAMES = "PNG, JPEG, WebP, BMP or TIFF"
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff"})
-LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
+LITTER_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ImageSet:
     @property
     def names(self) -> tuple[str, ...]:
         """Each picture's path below the root, with forward slashes and composed (NFC): what masks are matched by."""
-        return tuple(_name(path, self.root) for path in self.paths)
+        return tuple(_name_below(path, self.root) for path in self.paths)
 
     def counts(self) -> dict[str, int]:
         """How many pictures each class has."""
@@ -77,12 +77,12 @@ def scan(root: str | os.PathLike[str], *, seed: int = 0, shares: Shares = IMAGE_
     """
     root = Path(root)
     check_shares(shares, IMAGE_SHARES)
-    ready = _ready_made(root)
+    ready = _find_ready_split(root)
     train = _scan_classes(ready.get("train", root), root)
-    _need_two_classes(train, ready.get("train", root))
+    _check_two_classes(train, ready.get("train", root))
     parts = {split: _scan_classes(path, root, may_be_empty=True) for split, path in ready.items() if split != "train"}
     for part, found in parts.items():
-        _same_classes(train.classes, found.classes, root / ready[part].name)
+        _check_same_classes(train.classes, found.classes, root / ready[part].name)
     missing = {split: share for split, share in zip(SPLITS, shares, strict=True) if split not in parts}
     parts |= _split(train, missing, seed)
     return {split: parts[split] for split in SPLITS}
@@ -103,7 +103,7 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     Raises:
         JumokError: no such folder, one that may not be read, or no picture in it.
     """
-    paths, others = _files_below(Path(folder))
+    paths, others = _list_files_below(Path(folder))
     if not paths:
         raise JumokError(f"no image in {folder} ({others} other files): wanted {FORMAT_NAMES} files")
     return paths
@@ -111,12 +111,12 @@ def find_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 def _scan_classes(folder: Path, root: Path, *, may_be_empty: bool = False) -> ImageSet:
     """The classes of one folder, with their pictures."""
-    folders, strays = _class_folders(folder)
+    folders, strays = _find_class_folders(folder)
     paths: list[Path] = []
     labels: list[int] = []
     skipped = len(strays)
     for label, (name, place) in enumerate(folders.items()):
-        found, others = _files_below(place)
+        found, others = _list_files_below(place)
         if not found and (others or not may_be_empty):
             raise JumokError(
                 f"class folder {place} has no image ({others} other files): wanted {FORMAT_NAMES} files, "
@@ -130,9 +130,9 @@ def _scan_classes(folder: Path, root: Path, *, may_be_empty: bool = False) -> Im
     return ImageSet(root, tuple(folders), tuple(paths), tuple(labels), skipped)
 
 
-def _class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
+def _find_class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
     """The folders directly inside by composed name, and the files that lie beside them."""
-    entries = _entries(root)
+    entries = _list_entries(root)
     folders: dict[str, Path] = {}
     for entry in (entry for entry in entries if _is_folder(entry)):
         name = unicodedata.normalize("NFC", entry.name)
@@ -141,14 +141,14 @@ def _class_folders(root: Path) -> tuple[dict[str, Path], list[Path]]:
         folders[name] = Path(entry.path)
     strays = [Path(entry.path) for entry in entries if not _is_folder(entry)]
     if not folders:
-        raise JumokError(_no_class_folders(root, strays))
+        raise JumokError(_explain_no_class_folders(root, strays))
     for place in folders.values():
-        if any(name.casefold() == "train" for name in _subfolders(place)):
+        if any(name.casefold() == "train" for name in _list_subfolders(place)):
             raise JumokError(f"{root} holds {place.name}/ with train/ inside: did you mean {place}?")
     return folders, strays
 
 
-def _no_class_folders(root: Path, strays: list[Path]) -> str:
+def _explain_no_class_folders(root: Path, strays: list[Path]) -> str:
     images = sum(_is_image(path.name) for path in strays)
     if images:
         return (
@@ -158,9 +158,9 @@ def _no_class_folders(root: Path, strays: list[Path]) -> str:
     return f"{root} {state}: wanted a folder for each class with {FORMAT_NAMES} files inside"
 
 
-def _ready_made(root: Path) -> dict[str, Path]:
+def _find_ready_split(root: Path) -> dict[str, Path]:
     """The folders of a split that is already there, by part; empty where there is none."""
-    names = _subfolders(root)
+    names = _list_subfolders(root)
     ready: dict[str, Path] = {}
     for name in names:
         split = split_named(name)
@@ -177,16 +177,16 @@ def _ready_made(root: Path) -> dict[str, Path]:
     return ready
 
 
-def _need_two_classes(found: ImageSet, folder: Path) -> None:
+def _check_two_classes(found: ImageSet, folder: Path) -> None:
     if len(found.classes) > 1:
         return
-    folder = _class_folders(folder)[0][found.classes[0]]
-    inner = _subfolders(folder)
+    folder = _find_class_folders(folder)[0][found.classes[0]]
+    inner = _list_subfolders(folder)
     hint = f"; did you mean {folder}, which holds {len(inner)} folders?" if len(inner) > 1 else ""
     raise JumokError(f"only one class, {found.classes[0]!r}, in {folder.parent}: wanted at least two{hint}")
 
 
-def _same_classes(wanted: tuple[str, ...], got: tuple[str, ...], folder: Path) -> None:
+def _check_same_classes(wanted: tuple[str, ...], got: tuple[str, ...], folder: Path) -> None:
     unknown = [name for name in got if name not in wanted]
     if unknown:
         raise JumokError(f"{folder} has the class {unknown[0]!r} that train has not: {suggest(unknown[0], wanted)}")
@@ -197,7 +197,7 @@ def _same_classes(wanted: tuple[str, ...], got: tuple[str, ...], folder: Path) -
         )
 
 
-def _files_below(folder: Path) -> tuple[tuple[Path, ...], int]:
+def _list_files_below(folder: Path) -> tuple[tuple[Path, ...], int]:
     """The pictures below a folder, sorted, and the number of other files.
 
     Each real folder is entered once, and none that holds this one: links that lead upwards or in circles end here.
@@ -211,16 +211,16 @@ def _files_below(folder: Path) -> tuple[tuple[Path, ...], int]:
         if (real := os.path.realpath(place)) in seen:
             continue
         seen.add(real)
-        entries = _entries(place)
+        entries = _list_entries(place)
         waiting += [Path(entry.path) for entry in reversed(entries) if _is_folder(entry)]
         files = [entry for entry in entries if not _is_folder(entry)]
         images = [Path(entry.path) for entry in files if _is_image(entry.name)]
         found += images
         others += len(files) - len(images)
-    return tuple(sorted(found, key=lambda path: _name(path, folder))), others
+    return tuple(sorted(found, key=lambda path: _name_below(path, folder))), others
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _list_entries(folder: Path) -> list[os.DirEntry[str]]:
     """What a folder holds, hidden files and litter left out, in an order of our own."""
     try:
         with os.scandir(folder) as entries:
@@ -233,11 +233,11 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         raise JumokError(
             f"cannot read the folder {folder}: {error.strerror or error}; check its permissions"
         ) from error
-    return sorted(kept, key=lambda entry: (_nfc(entry.name), entry.name))
+    return sorted(kept, key=lambda entry: (_compose(entry.name), entry.name))
 
 
-def _subfolders(folder: Path) -> list[str]:
-    return [entry.name for entry in _entries(folder) if _is_folder(entry)]
+def _list_subfolders(folder: Path) -> list[str]:
+    return [entry.name for entry in _list_entries(folder) if _is_folder(entry)]
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -248,18 +248,18 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.casefold() in LITTER
+    return name.startswith(".") or name.casefold() in LITTER_NAMES
 
 
 def _is_image(name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES
 
 
-def _name(path: Path, root: Path) -> str:
-    return _nfc(path.relative_to(root).as_posix())
+def _name_below(path: Path, root: Path) -> str:
+    return _compose(path.relative_to(root).as_posix())
 
 
-def _nfc(name: str) -> str:
+def _compose(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 

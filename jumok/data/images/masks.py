@@ -43,7 +43,7 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
             if file.width * file.height > MAX_PIXELS:
                 raise JumokError(f"it has {file.width} x {file.height} pixels, more than the {MAX_PIXELS} allowed")
             faint = 127 if file.format == "JPEG" else 0
-            return torch.from_numpy(_marked(ImageOps.exif_transpose(file), faint))
+            return torch.from_numpy(_find_marked(ImageOps.exif_transpose(file), faint))
     except FileNotFoundError as error:
         raise JumokError(f"no mask at {os.fspath(path)}") from error
     except Exception as error:  # on damaged files Pillow raises nearly anything
@@ -51,7 +51,7 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
         raise JumokError(f"cannot read the mask {os.fspath(path)}: {reason}; save it as PNG anew") from error
 
 
-def _marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:
+def _find_marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:
     if image.mode in PLAIN or image.mode.startswith("I;16"):
         marked: NDArray[np.bool_] = np.asarray(image) > faint
         return marked
@@ -87,7 +87,7 @@ class MaskFolder:
             raise JumokError(f"no folder of masks at {self.root}")
         if images.root.resolve().is_relative_to(self.root.resolve()):
             raise JumokError(f"{self.root} holds the images themselves: give a folder that holds masks alone")
-        masks = _image_files(self.root)
+        masks = _list_image_files(self.root)
         self._found = _match(images, _Index(masks, self.root), self.root)
         self._owners = Counter(mask for found in self._found.values() for mask in found)
         self._class = {path: images.classes[label] for path, label in zip(images.paths, images.labels, strict=True)}
@@ -157,7 +157,7 @@ class MaskFolder:
         return mask
 
 
-def _image_files(root: Path) -> list[Path]:
+def _list_image_files(root: Path) -> list[Path]:
     """Image files below a folder, hidden ones left out."""
     return [
         path
@@ -168,7 +168,7 @@ def _image_files(root: Path) -> list[Path]:
     ]
 
 
-def _key(path: PurePath) -> Key:
+def _make_key(path: PurePath) -> Key:
     """The parts of a path without its suffix; composed, as file systems disagree on how Korean is spelt."""
     return tuple(unicodedata.normalize("NFC", part) for part in path.with_suffix("").parts)
 
@@ -180,7 +180,7 @@ class _Index:
         self._whole: defaultdict[Key, list[Path]] = defaultdict(list)
         self._tails: defaultdict[Key, list[Path]] = defaultdict(list)
         for mask in masks:
-            *folders, name = _key(mask.relative_to(root))
+            *folders, name = _make_key(mask.relative_to(root))
             for spelt in {name, name.removesuffix(ENDING)}:
                 key = (*folders, spelt)
                 self._whole[key].append(mask)
@@ -189,22 +189,22 @@ class _Index:
 
     def same_path(self, image: Path, root: Path) -> list[Path]:
         """The masks of the image's path below the root."""
-        return self._whole.get(_key(image.relative_to(root)), [])
+        return self._whole.get(_make_key(image.relative_to(root)), [])
 
     def image_deeper(self, image: Path, root: Path) -> list[Path]:
         """The masks whose whole path is the end of the image's, by the longest; a name alone is too short."""
-        whole = _key(root.absolute()) + _key(image.relative_to(root))
+        whole = _make_key(root.absolute()) + _make_key(image.relative_to(root))
         ends = (self._whole.get(whole[start:], []) for start in range(1, len(whole) - 1))
         return next(filter(None, ends), [])
 
     def mask_deeper(self, image: Path, root: Path) -> list[Path]:
         """The masks whose path ends with the image's path below the root; a name alone is too short."""
-        key = _key(image.relative_to(root))
+        key = _make_key(image.relative_to(root))
         return self._tails.get(key, []) if len(key) > 1 else []
 
     def same_name(self, image: Path, root: Path) -> list[Path]:
         """The masks of the image's name, in any folder."""
-        return self._tails.get(_key(image)[-1:], [])
+        return self._tails.get(_make_key(image)[-1:], [])
 
 
 def _match(images: ImageSet, index: _Index, root: Path) -> dict[Path, list[Path]]:
@@ -217,6 +217,8 @@ def _match(images: ImageSet, index: _Index, root: Path) -> dict[Path, list[Path]
         found = {path: rule(path, images.root) for path in images.paths}
         if any(found.values()):
             return found
-    every = [path for path in _image_files(images.root) if not path.absolute().is_relative_to(root.absolute())]
-    names = Counter(_key(path)[-1] for path in every)
-    return {path: index.same_name(path, images.root) if names[_key(path)[-1]] == 1 else [] for path in images.paths}
+    every = [path for path in _list_image_files(images.root) if not path.absolute().is_relative_to(root.absolute())]
+    names = Counter(_make_key(path)[-1] for path in every)
+    return {
+        path: index.same_name(path, images.root) if names[_make_key(path)[-1]] == 1 else [] for path in images.paths
+    }

@@ -29,8 +29,8 @@ __all__ = [
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 89_000_000
 """A larger picture is refused before it is decoded; this is just under the size at which Pillow begins to warn."""
-ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
-UPRIGHT = {
+FILE_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
+TURNS_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -40,7 +40,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What brings a picture of each EXIF orientation upright."""
-QUARTER_TURNS = {UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
+QUARTER_TURNS = {TURNS_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 """Those that swap height and width."""
 
 
@@ -65,7 +65,7 @@ def open_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
             image.load()
             return _to_rgb(_turn_upright(image))
     except Exception as error:  # on damaged files Pillow raises nearly anything
-        raise JumokError(f"cannot read {os.fspath(path)}: {_why(path, error)}") from error
+        raise JumokError(f"cannot read {os.fspath(path)}: {_explain(path, error)}") from error
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
@@ -141,7 +141,7 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
 
 def _check_end(image: Image.Image) -> None:
     """Refuse a file whose end was never written: broken copies end in zeros, which may decode to black."""
-    end, file = ENDS.get(image.format or ""), getattr(image, "fp", None)
+    end, file = FILE_ENDS.get(image.format or ""), getattr(image, "fp", None)
     if end is None or file is None:
         return
     here = file.tell()
@@ -161,7 +161,7 @@ def _turn_upright(image: Image.Image) -> Image.Image:
 def _find_turn(image: Image.Image) -> Image.Transpose | None:
     """What its EXIF orientation asks for."""
     try:
-        return UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return TURNS_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged notes beside a sound picture: no viewer turns it either
         return None
 
@@ -181,7 +181,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _why(path: str | os.PathLike[str], error: Exception) -> str:
+def _explain(path: str | os.PathLike[str], error: Exception) -> str:
     """What is wrong with a file, in half a line."""
     if isinstance(error, JumokError):
         return str(error)

@@ -32,7 +32,7 @@ class Links:
     def __post_init__(self) -> None:
         object.__setattr__(self, "possible", self.possible | self.sure)
 
-    def turned(self) -> Links:
+    def turn(self) -> Links:
         """The same with source and target swapped."""
         return Links(*(frozenset((target, source) for source, target in links) for links in (self.sure, self.possible)))
 
@@ -49,11 +49,13 @@ def read_links(path: Path, *, one_based: bool = False, turned: bool = False) -> 
     Raises:
         JumokError: a file that cannot be read, or something else in a line.
     """
-    found = [_parsed(line, f"{path}, line {number}", int(one_based)) for number, line in enumerate(read_lines(path), 1)]
-    return [links.turned() for links in found] if turned else found
+    found = [
+        _parse_line(line, f"{path}, line {number}", int(one_based)) for number, line in enumerate(read_lines(path), 1)
+    ]
+    return [links.turn() for links in found] if turned else found
 
 
-def _parsed(line: str, place: str, first: int) -> Links:
+def _parse_line(line: str, place: str, first: int) -> Links:
     """The links of one line."""
     kinds: dict[str, set[Link]] = {SURE: set(), POSSIBLE: set()}
     for item in line.split():
@@ -91,10 +93,10 @@ def check_links(links: Sequence[Links], lengths: Sequence[tuple[int, int]], name
             )
 
 
-def line_of(links: Links, *, one_based: bool = False) -> str:
+def write_line(links: Links, *, one_based: bool = False) -> str:
     """One pair's line in a Pharaoh file, by source and then by target.
 
-    >>> line_of(Links(frozenset({(1, 0)}), frozenset({(0, 2)})))
+    >>> write_line(Links(frozenset({(1, 0)}), frozenset({(0, 2)})))
     '0p2 1-0'
     """
     first = int(one_based)
@@ -110,4 +112,4 @@ def write_links(path: Path, links: Iterable[Links], *, one_based: bool = False) 
     Raises:
         JumokError: the file cannot be written.
     """
-    write_atomically(path, "".join(f"{line_of(own, one_based=one_based)}\n" for own in links))
+    write_atomically(path, "".join(f"{write_line(own, one_based=one_based)}\n" for own in links))

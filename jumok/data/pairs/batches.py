@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from jumok.data.pairs.buckets import Buckets, Cut, Ints, chance
-from jumok.data.resumable_epochs import Passes
+from jumok.data.pairs.buckets import Buckets, Cut, Ints, seed_epoch
+from jumok.data.resumable_epochs import ResumableEpochs
 from jumok.errors import JumokError
 from jumok.special_tokens import EOS, PAD, SOS
 
@@ -68,7 +68,7 @@ class Sentences:
         """What tells other sentences from these."""
         return zlib.crc32(self._tokens.tobytes(), zlib.crc32(self.lengths.tobytes()))
 
-    def padded(self, indices: Ints, *, started: bool) -> Tensor:
+    def pad(self, indices: Ints, *, started: bool) -> Tensor:
         """Some sentences with EOS behind them, and SOS before if they are to be `started`: (n, longest) int64."""
         lengths = self.lengths[indices]
         places = np.arange(lengths.max(initial=0))
@@ -80,13 +80,13 @@ class Sentences:
         return torch.from_numpy(block)
 
 
-class PairBatches(Passes[PairBatch]):
+class PairBatches(ResumableEpochs[PairBatch]):
     """Batches of pairs of encoded sentences, epoch after epoch, that can stop anywhere and go on exactly there.
 
     Each batch holds pairs of like lengths, as many as fit `tokens`; every epoch has the same number of batches and
     gives every pair once. What is in an epoch's batches and their order depend on the seed and the epoch's number
     only. Of each batch, rank r of w gets the rows r, r + w, r + 2 w, ...: no rank is ever without a pair. For passes,
-    see `Passes`.
+    see `ResumableEpochs`.
 
     Without shuffling, all epochs are alike and go from the longest sentences to the shortest, so that memory that
     does not suffice shows at once; `indices` tell which pair each row is.
@@ -147,7 +147,9 @@ class PairBatches(Passes[PairBatch]):
     def _batches(self, epoch: int, begin: int) -> Generator[PairBatch, None, None]:
         cut = self._cut(epoch)
         order = (
-            np.arange(len(cut))[::-1] if not self.shuffle else chance(self.seed, epoch, "order").permutation(len(cut))
+            np.arange(len(cut))[::-1]
+            if not self.shuffle
+            else seed_epoch(self.seed, epoch, "order").permutation(len(cut))
         )
         for number in order[begin:]:
             yield self._read(cut.order[cut.starts[number] : cut.starts[number + 1]])
@@ -157,8 +159,8 @@ class PairBatches(Passes[PairBatch]):
         own: npt.NDArray[np.int64] = np.ascontiguousarray(indices[self.rank :: self.world_size])
         lengths = self._targets.lengths
         return PairBatch(
-            self._sources.padded(own, started=False),
-            self._targets.padded(own, started=True),
+            self._sources.pad(own, started=False),
+            self._targets.pad(own, started=True),
             torch.from_numpy(own),
             int(lengths[own].sum()) + len(own),
             int(lengths[indices].sum()) + len(indices),

@@ -106,7 +106,7 @@ class Buckets:
         """The pairs' indices so that neighbours are alike, and what share of the first batch is to be filled."""
         lengths, room = self.lengths.astype(np.float64), 1.0
         if self.blurred:
-            draw = chance(self.seed, epoch, "lengths")
+            draw = seed_epoch(self.seed, epoch, "lengths")
             lengths += draw.uniform(-NOISE, NOISE, lengths.shape)
             room = draw.uniform(0.2, 1)
         if self.bands == 1:
@@ -154,7 +154,7 @@ class Buckets:
         return np.array(sorted(found))
 
 
-def chance(seed: int, epoch: int, what: str) -> np.random.Generator:
+def seed_epoch(seed: int, epoch: int, what: str) -> np.random.Generator:
     """What is random in one epoch; the same on every rank."""
     digest = hashlib.sha256(f"{seed}/{epoch}/{what}".encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16])))

@@ -86,7 +86,7 @@ def read_pairs(paths: Sequence[Path], *, lowercase: bool = False, reverse: bool 
     files = tuple(Path(path) for path in paths)
     if len(files) not in (1, 2):
         raise JumokError(f"got {len(files)} files of pairs: wanted one file of source TAB target, or two aligned ones")
-    rows = _columns(files[0], lowercase) if len(files) == 1 else _aligned(files[0], files[1], lowercase)
+    rows = _read_columns(files[0], lowercase) if len(files) == 1 else _read_aligned(files[0], files[1], lowercase)
     sources: list[str] = []
     targets: list[str] = []
     empty = 0
@@ -96,16 +96,16 @@ def read_pairs(paths: Sequence[Path], *, lowercase: bool = False, reverse: bool 
             sources.append(source)
             targets.append(target)
             if len(sources) > MOST_PAIRS:
-                raise JumokError(f"more than {MOST_PAIRS:,} pairs in {_together(files)}: give a part of them")
+                raise JumokError(f"more than {MOST_PAIRS:,} pairs in {_join_names(files)}: give a part of them")
         else:
             empty += 1
     if not sources:
-        raise JumokError(f"no pair of sentences in {_together(files)} ({empty} lines with an empty side)")
-    found = PairSet(tuple(sources), tuple(targets), _names(files), files, empty, notes=_twice(files))
-    return _swapped(found) if reverse else found
+        raise JumokError(f"no pair of sentences in {_join_names(files)} ({empty} lines with an empty side)")
+    found = PairSet(tuple(sources), tuple(targets), _name_sides(files), files, empty, notes=_warn_of_same_file(files))
+    return _swap_sides(found) if reverse else found
 
 
-def _columns(path: Path, lowercase: bool) -> Iterator[tuple[str, str]]:
+def _read_columns(path: Path, lowercase: bool) -> Iterator[tuple[str, str]]:
     """The first two columns of each line."""
     for number, line in enumerate(read_lines(path, lowercase=lowercase), 1):
         columns = line.split("\t", 2)
@@ -119,7 +119,7 @@ def _columns(path: Path, lowercase: bool) -> Iterator[tuple[str, str]]:
             yield "", ""
 
 
-def _aligned(first: Path, second: Path, lowercase: bool) -> Iterator[tuple[str, str]]:
+def _read_aligned(first: Path, second: Path, lowercase: bool) -> Iterator[tuple[str, str]]:
     """Line by line from two files; both are read to their ends, so that both counts can be told."""
     ones, others = read_lines(first, lowercase=lowercase), read_lines(second, lowercase=lowercase)
     for number, (one, other) in enumerate(zip_longest(ones, others)):
@@ -132,31 +132,31 @@ def _aligned(first: Path, second: Path, lowercase: bool) -> Iterator[tuple[str, 
         yield one, other
 
 
-def _names(files: Sequence[Path]) -> tuple[str, str]:
+def _name_sides(files: Sequence[Path]) -> tuple[str, str]:
     """Names of the two sides: the files' endings where they tell them apart."""
     if len(files) == 2:
-        first, second = (plain(path).suffix.lstrip(".") for path in files)
+        first, second = (strip_gz(path).suffix.lstrip(".") for path in files)
         if first and second and first != second:
             return first, second
     return SIDES
 
 
-def plain(path: Path) -> Path:
+def strip_gz(path: Path) -> Path:
     """The name that a file has when it is unpacked."""
     return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
-def _twice(files: Sequence[Path]) -> tuple[str, ...]:
+def _warn_of_same_file(files: Sequence[Path]) -> tuple[str, ...]:
     """Warn when source and target are one and the same file."""
     if len(files) == 2 and files[0].samefile(files[1]):
         return (f"warning: {files[0]} is given as source and as target, so there is nothing to learn but to copy",)
     return ()
 
 
-def _swapped(pairs: PairSet) -> PairSet:
+def _swap_sides(pairs: PairSet) -> PairSet:
     names = pairs.names if pairs.names == SIDES else pairs.names[::-1]
     return replace(pairs, sources=pairs.targets, targets=pairs.sources, names=names)
 
 
-def _together(files: Sequence[Path]) -> str:
+def _join_names(files: Sequence[Path]) -> str:
     return " and ".join(map(str, files))

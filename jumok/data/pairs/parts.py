@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jumok.data.pairs.pair_set import PairSet, overlap, plain, read_pairs
+from jumok.data.pairs.pair_set import PairSet, overlap, read_pairs, strip_gz
 from jumok.data.splits import PAIR_SHARES, SPLITS, Shares, check_shares, count_held_out, split_named
 from jumok.errors import JumokError
 
 MOST_HELD_OUT = 2000
 """So many pairs at most go to val, and to test, where nobody said otherwise."""
-BESIDE = frozenset({"align", "json", "md"})
+OTHER_ENDINGS = frozenset({"align", "json", "md"})
 """Endings of files that stand beside the sentences and hold none."""
 
 
@@ -48,22 +48,20 @@ def read_parts(
     """
     given = {"train": tuple(map(Path, paths)), "val": tuple(map(Path, val)), "test": tuple(map(Path, test))}
     if len(paths) == 1 and Path(paths[0]).is_dir():
-        given = _in_folder(Path(paths[0]), languages) | {
+        given = _find_in_folder(Path(paths[0]), languages) | {
             part: files for part, files in given.items() if part != "train" and files
         }
     given = {part: files for part, files in given.items() if files}
     read = {part: read_pairs(files, lowercase=lowercase, reverse=reverse) for part, files in given.items()}
     for part in read.keys() - {"train"}:
-        read[part] = replace(
-            read[part], notes=read[part].notes + tuple(_seen_in_training(read["train"], read[part], part))
-        )
+        read[part] = replace(read[part], notes=read[part].notes + tuple(_note_overlap(read["train"], read[part], part)))
     missing = [part for part in SPLITS if part not in read]
     if missing:
         read |= split_pairs(read["train"], seed=seed, shares=shares, parts=missing)
     return {part: read[part] for part in SPLITS}
 
 
-def _seen_in_training(train: PairSet, other: PairSet, part: str) -> Iterator[str]:
+def _note_overlap(train: PairSet, other: PairSet, part: str) -> Iterator[str]:
     if {path.resolve() for path in train.files} & {path.resolve() for path in other.files}:
         yield f"warning: train and {part} are read from the same file"
     seen = overlap(train, other)
@@ -71,19 +69,19 @@ def _seen_in_training(train: PairSet, other: PairSet, part: str) -> Iterator[str
         yield f"{seen} of {len(other)} {part} pairs have a source or target sentence that training has too"
 
 
-def _in_folder(folder: Path, languages: tuple[str, str] | None) -> dict[str, tuple[Path, ...]]:
+def _find_in_folder(folder: Path, languages: tuple[str, str] | None) -> dict[str, tuple[Path, ...]]:
     """The files of each part in a folder."""
     try:
         files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     except OSError as error:
         raise JumokError(f"cannot read {folder}: {error.strerror}") from None
-    endings = {path: _ending(path) for path in files}
-    kept = {path: ending for path, ending in endings.items() if ending not in BESIDE}
-    tables = not languages and any(ending == "tsv" and _part(path) == "train" for path, ending in kept.items())
-    chosen = ("tsv",) if tables else languages or _two_endings(folder, kept)
+    endings = {path: _find_ending(path) for path in files}
+    kept = {path: ending for path, ending in endings.items() if ending not in OTHER_ENDINGS}
+    tables = not languages and any(ending == "tsv" and _find_part(path) == "train" for path, ending in kept.items())
+    chosen = ("tsv",) if tables else languages or _find_two_endings(folder, kept)
     found: dict[str, tuple[Path, ...]] = {}
     for part in SPLITS:
-        files_of = tuple(_only(folder, part, ending, kept) for ending in chosen)
+        files_of = tuple(_find_only(folder, part, ending, kept) for ending in chosen)
         if all(files_of):
             found[part] = tuple(path for path in files_of if path)
         elif any(files_of) or part == "train":
@@ -92,17 +90,17 @@ def _in_folder(folder: Path, languages: tuple[str, str] | None) -> dict[str, tup
     return found
 
 
-def _two_endings(folder: Path, kept: dict[Path, str]) -> tuple[str, ...]:
-    endings = sorted({ending for path, ending in kept.items() if _part(path) == "train"})
+def _find_two_endings(folder: Path, kept: dict[Path, str]) -> tuple[str, ...]:
+    endings = sorted({ending for path, ending in kept.items() if _find_part(path) == "train"})
     if len(endings) != 2:
         have = f"train files ending in {', '.join(endings)}" if endings else "no train file"
         raise JumokError(f"{folder} holds {have}: wanted train.tsv, or two files such as train.de and train.en")
     return tuple(endings)
 
 
-def _only(folder: Path, part: str, ending: str, kept: dict[Path, str]) -> Path | None:
+def _find_only(folder: Path, part: str, ending: str, kept: dict[Path, str]) -> Path | None:
     """The file of one part and one side, if there is one."""
-    found = [path for path, its in kept.items() if its == ending and _part(path) == part]
+    found = [path for path, its in kept.items() if its == ending and _find_part(path) == part]
     if len(found) > 1:
         raise JumokError(
             f"{folder} holds both {found[0].name} and {found[1].name} for {part}: keep one, or name the files"
@@ -110,11 +108,11 @@ def _only(folder: Path, part: str, ending: str, kept: dict[Path, str]) -> Path |
     return found[0] if found else None
 
 
-def _ending(path: Path) -> str:
-    return plain(path).suffix.lstrip(".")
+def _find_ending(path: Path) -> str:
+    return strip_gz(path).suffix.lstrip(".")
 
 
-def _part(path: Path) -> str | None:
+def _find_part(path: Path) -> str | None:
     """Which part a file's name says it is of: its first word."""
     return split_named(re.split(r"[._-]", path.name)[0])
 
@@ -148,9 +146,9 @@ def split_pairs(
         JumokError: shares that are none, or nothing left for train or val.
     """
     wanted = [part for part in SPLITS if part in parts and part != "train"]
-    room = _room(len(pairs), shares, wanted)
+    room = _count_room(len(pairs), shares, wanted)
     indices: dict[str, list[int]] = {part: [] for part in ("train", *wanted)}
-    for group in sorted(_groups(pairs), key=_hashed(pairs, seed)):
+    for group in sorted(_group_pairs(pairs), key=_make_hash_key(pairs, seed)):
         part = next((part for part in wanted if len(group) <= room[part]), "train")
         indices[part] += group
         if part != "train":
@@ -166,7 +164,7 @@ def split_pairs(
     return chosen
 
 
-def _room(pairs: int, shares: Shares | None, wanted: Sequence[str]) -> dict[str, int]:
+def _count_room(pairs: int, shares: Shares | None, wanted: Sequence[str]) -> dict[str, int]:
     """How many pairs each part but train may have."""
     most = MOST_HELD_OUT if shares is None else pairs
     given = PAIR_SHARES if shares is None else shares
@@ -174,7 +172,7 @@ def _room(pairs: int, shares: Shares | None, wanted: Sequence[str]) -> dict[str,
     return {part: min(count, most) for part, count in count_held_out(pairs, given, wanted).items()}
 
 
-def _groups(pairs: PairSet) -> list[list[int]]:
+def _group_pairs(pairs: PairSet) -> list[list[int]]:
     """Indices of pairs that are connected through equal sources or equal targets."""
     root = list(range(len(pairs)))
 
@@ -196,7 +194,7 @@ def _groups(pairs: PairSet) -> list[list[int]]:
     return list(groups.values())
 
 
-def _hashed(pairs: PairSet, seed: int) -> Callable[[list[int]], bytes]:
+def _make_hash_key(pairs: PairSet, seed: int) -> Callable[[list[int]], bytes]:
     """A key to sort groups by that depends on the seed and the sentences in the group only."""
     start = hashlib.blake2b(f"{seed}/".encode(), digest_size=16)
 

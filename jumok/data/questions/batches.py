@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from jumok.data.images.batches import Source
-from jumok.data.sharded_batches import Deal, Dealt
+from jumok.data.sharded_batches import BatchPlan, ShardedBatches
 from jumok.errors import JumokError
 from jumok.special_tokens import PAD, SOS
 
-__all__ = ["QuestionBatch", "QuestionBatches", "padded"]
+__all__ = ["QuestionBatch", "QuestionBatches", "pad_questions"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class QuestionBatch:
         return replace(self, **{name: value.to(*args, **options) for name, value in vars(self).items()})
 
 
-class QuestionBatches(Dealt[QuestionBatch]):
-    """Batches of questions; those about one image come one after another. See `Dealt`.
+class QuestionBatches(ShardedBatches[QuestionBatch]):
+    """Batches of questions; those about one image come one after another. See `ShardedBatches`.
 
     Args:
         source: the images.
@@ -51,7 +51,7 @@ class QuestionBatches(Dealt[QuestionBatch]):
         questions: ids of each, without symbols.
         scores: of each question, how right which answers are: {number of the answer: score in (0, 1]}.
         answers: how many there are.
-        batch_size, seed, shuffle, rank, world_size: as for `Deal`; no question is left out.
+        batch_size, seed, shuffle, rank, world_size: as for `BatchPlan`; no question is left out.
     Raises:
         JumokError: arguments that do not fit together.
     """
@@ -80,7 +80,7 @@ class QuestionBatches(Dealt[QuestionBatch]):
         self._text = torch.tensor([texts.setdefault(tuple(ids), len(texts)) for ids in questions], dtype=torch.int64)
         self._texts = list(texts)
         self._scores = [dict(score) for score in scores]
-        super().__init__(Deal(len(of), batch_size, seed, shuffle, False, rank, world_size), noun="questions")
+        super().__init__(BatchPlan(len(of), batch_size, seed, shuffle, False, rank, world_size), noun="questions")
 
     def order(self, epoch: int) -> Tensor:
         """The indices (n,) of one epoch: images in random order if shuffled, each with all of its questions."""
@@ -98,7 +98,7 @@ class QuestionBatches(Dealt[QuestionBatch]):
         for row, index in enumerate(indices.tolist()):
             for answer, score in self._scores[index].items():
                 scores[row, answer] = score
-        questions = padded([self._texts[number] for number in texts.tolist()])
+        questions = pad_questions([self._texts[number] for number in texts.tolist()])
         return QuestionBatch(self._source.get(images), questions, torch.stack([image, text], 1), scores, indices)
 
     def _checksum(self) -> dict[str, int]:
@@ -111,7 +111,7 @@ class QuestionBatches(Dealt[QuestionBatch]):
         return zlib.crc32(text.encode())
 
 
-def padded(questions: Sequence[Sequence[int]]) -> Tensor:
+def pad_questions(questions: Sequence[Sequence[int]]) -> Tensor:
     """Ids without symbols as one block: (questions, longest + 1) int64, each <s>, its words, then <pad>."""
     block = torch.full((len(questions), 1 + max(map(len, questions), default=0)), PAD, dtype=torch.int64)
     block[:, 0] = SOS

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jumok.data.texts.normal_form import LONE, read_lines
 from jumok.errors import JumokError, suggest
 
-__all__ = ["Asked", "read_files"]
+__all__ = ["QuestionRow", "read_files"]
 
 MOST_JSON = 512 * 1024**2
 """Bytes of a JSON file that is read as a whole."""
@@ -21,7 +21,7 @@ BETWEEN = "|"
 """Parts several answers in one cell."""
 
 
-class Asked(NamedTuple):
+class QuestionRow(NamedTuple):
     """One question as a file has it."""
 
     image: str
@@ -31,7 +31,7 @@ class Asked(NamedTuple):
     mask: str = ""
 
 
-def read_files(paths: Sequence[Path]) -> Iterator[Asked]:
+def read_files(paths: Sequence[Path]) -> Iterator[QuestionRow]:
     """Give the questions of files, one after the other.
 
     CSV and TSV: the first line names the columns, `image`, `question` and `answer`, or `answers` with several of them
@@ -46,7 +46,7 @@ def read_files(paths: Sequence[Path]) -> Iterator[Asked]:
     if not paths:
         raise JumokError("no file of questions was given")
     if any(path.suffix.lower() == ".json" for path in paths):
-        yield from _vqa(paths)
+        yield from _read_vqa(paths)
         return
     for path in paths:
         suffix = path.suffix.lower()
@@ -58,15 +58,15 @@ def read_files(paths: Sequence[Path]) -> Iterator[Asked]:
 # -- tables -------------------------------------------------------------------------------------
 
 
-def _csv(path: Path) -> Iterator[Asked]:
-    return _delimited(path, ",")
+def _read_csv(path: Path) -> Iterator[QuestionRow]:
+    return _read_delimited(path, ",")
 
 
-def _tsv(path: Path) -> Iterator[Asked]:
-    return _delimited(path, "\t")
+def _read_tsv(path: Path) -> Iterator[QuestionRow]:
+    return _read_delimited(path, "\t")
 
 
-def _delimited(path: Path, separator: str) -> Iterator[Asked]:
+def _read_delimited(path: Path, separator: str) -> Iterator[QuestionRow]:
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader((line + "\n" for line in read_lines(path)), delimiter=separator, strict=True)
     try:
@@ -80,7 +80,7 @@ def _delimited(path: Path, separator: str) -> Iterator[Asked]:
                     f"{path}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns; put quotes around "
                     f"text that holds {separator!r}"
                 )
-            yield _asked(dict(zip(names, cells, strict=True)))
+            yield _make_row(dict(zip(names, cells, strict=True)))
     except csv.Error as error:
         raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
 
@@ -95,9 +95,9 @@ def _check_columns(path: Path, names: Sequence[str]) -> None:
         raise JumokError(f"{path} has two columns {twice[0]!r}: give each its own name")
 
 
-def _asked(cells: Mapping[str, str]) -> Asked:
+def _make_row(cells: Mapping[str, str]) -> QuestionRow:
     answers = cells["answers"].split(BETWEEN) if "answers" in cells else [cells["answer"]]
-    return Asked(
+    return QuestionRow(
         cells["image"].strip(),
         cells["question"],
         tuple(answer for answer in answers if answer.strip()),
@@ -106,7 +106,7 @@ def _asked(cells: Mapping[str, str]) -> Asked:
     )
 
 
-def _jsonl(path: Path) -> Iterator[Asked]:
+def _read_jsonl(path: Path) -> Iterator[QuestionRow]:
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
@@ -117,41 +117,45 @@ def _jsonl(path: Path) -> Iterator[Asked]:
         if not isinstance(row, dict):
             raise JumokError(f"{path}, line {number}: wanted keys and values, such as {{'image': 'a.png', ...}}")
         _check_columns(Path(f"{path}, line {number}:"), list(row))
-        yield Asked(
-            _text(row["image"]),
-            _text(row["question"]),
-            _parted(row["answers"]) if "answers" in row else _several(row["answer"]),
-            _text(row.get("kind")),
-            _text(row.get("mask")),
+        yield QuestionRow(
+            _take_text(row["image"]),
+            _take_text(row["question"]),
+            _split_answers(row["answers"]) if "answers" in row else _list_answers(row["answer"]),
+            _take_text(row.get("kind")),
+            _take_text(row.get("mask")),
         )
 
 
-def _text(value: Any) -> str:
+def _take_text(value: Any) -> str:
     """What JSON holds, as a text that a file can hold; null is none."""
     return "" if value is None else LONE.sub("?", str(value))
 
 
-def _parted(value: Any) -> tuple[str, ...]:
+def _split_answers(value: Any) -> tuple[str, ...]:
     """Several answers, as a list or as a text with bars."""
-    return _several(value.split(BETWEEN) if isinstance(value, str) else value)
+    return _list_answers(value.split(BETWEEN) if isinstance(value, str) else value)
 
 
-def _several(value: Any) -> tuple[str, ...]:
+def _list_answers(value: Any) -> tuple[str, ...]:
     """One answer or a list of them, each a text or a number or, as in VQA, {"answer": text}."""
     values: Iterable[Any] = value if isinstance(value, list) else [value]
     texts = (each.get("answer") if isinstance(each, dict) else each for each in values)
-    return tuple(text for each in texts if (text := _text(each)).strip())
+    return tuple(text for each in texts if (text := _take_text(each)).strip())
 
 
-READERS: dict[str, Callable[[Path], Iterator[Asked]]] = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl}
+READERS: dict[str, Callable[[Path], Iterator[QuestionRow]]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_jsonl,
+}
 
 
 # -- VQA ----------------------------------------------------------------------------------------
 
 
-def _vqa(paths: Sequence[Path]) -> Iterator[Asked]:
+def _read_vqa(paths: Sequence[Path]) -> Iterator[QuestionRow]:
     """The questions of VQA with their annotations; images are named as in COCO."""
-    files = {path: _json(path) for path in paths}
+    files = {path: _read_json(path) for path in paths}
     questions = [(path, found) for path, found in files.items() if isinstance(found.get("questions"), list)]
     notes = [(path, found) for path, found in files.items() if isinstance(found.get("annotations"), list)]
     if len(paths) != 2 or len(questions) != 1 or len(notes) != 1:
@@ -164,14 +168,14 @@ def _vqa(paths: Sequence[Path]) -> Iterator[Asked]:
         prefix = f"COCO_{subtype}_" if subtype else ""
         for row in asked["questions"]:
             note = by_number.get(row["question_id"], {})
-            name = _text(row.get("image") or f"{prefix}{int(row['image_id']):012d}.jpg")
-            answers = _several(note.get("answers") or note.get("multiple_choice_answer"))
-            yield Asked(name, _text(row["question"]), answers, _text(note.get("question_type")))
+            name = _take_text(row.get("image") or f"{prefix}{int(row['image_id']):012d}.jpg")
+            answers = _list_answers(note.get("answers") or note.get("multiple_choice_answer"))
+            yield QuestionRow(name, _take_text(row["question"]), answers, _take_text(note.get("question_type")))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise JumokError(f"{path} is not of VQA's form ({type(error).__name__}: {error})") from None
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_JSON:
             raise JumokError(f"{path} is larger than {MOST_JSON >> 20} MiB: give a part of it, as .jsonl")

@@ -42,16 +42,19 @@ def read_question_parts(
     """
     given: dict[str, Sequence[Path]] = {"train": paths, "val": val, "test": test}
     if len(paths) == 1 and paths[0].is_dir():
-        given = {**_in_folder(paths[0]), **{part: files for part, files in given.items() if part != "train" and files}}
+        given = {
+            **_find_in_folder(paths[0]),
+            **{part: files for part, files in given.items() if part != "train" and files},
+        }
     read = {part: read_questions(files, images, lowercase=lowercase) for part, files in given.items() if files}
     missing = [part for part in SPLITS if part not in read]
     if missing:
         read |= split_questions(read["train"], parts=missing, shares=shares, seed=seed)
-    read |= {part: _with_overlap(read["train"], read[part], part) for part in ("val", "test") if part not in missing}
+    read |= {part: _note_overlap(read["train"], read[part], part) for part in ("val", "test") if part not in missing}
     return {part: read[part] for part in SPLITS}
 
 
-def _in_folder(folder: Path) -> Mapping[str, Sequence[Path]]:
+def _find_in_folder(folder: Path) -> Mapping[str, Sequence[Path]]:
     """The files of each part in a folder."""
     files = _list_files(folder)
     held = {path.suffix for path in files if split_named(path.stem) == "train"}
@@ -76,7 +79,7 @@ def _list_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.suffix in QUESTION_SUFFIXES and path.is_file())
 
 
-def _with_overlap(train: QuestionSet, other: QuestionSet, part: str) -> QuestionSet:
+def _note_overlap(train: QuestionSet, other: QuestionSet, part: str) -> QuestionSet:
     known = {path.resolve() for path in train.images}
     seen = sum(path.resolve() in known for path in other.images)
     if not seen:

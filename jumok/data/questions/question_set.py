@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from jumok.data.questions.files import Asked, read_files
+from jumok.data.questions.files import QuestionRow, read_files
 from jumok.data.splits import QUESTION_SHARES, Shares, check_shares, count_held_out
 from jumok.data.texts.normal_form import clean
 from jumok.errors import JumokError
 
-__all__ = ["QuestionSet", "answer_form", "left_out", "read_questions", "soft_scores", "split_questions"]
+__all__ = ["QuestionSet", "describe_left_out", "normalise_answer", "read_questions", "score_answers", "split_questions"]
 
 MOST_QUESTIONS = 20_000_000
-NAMED = 3
+MOST_NAMED = 3
 """So many of what is missing are named."""
 LONGEST_NAMED = 120
 """So many characters of a name are told."""
@@ -35,7 +35,7 @@ class QuestionSet:
         images: each file once.
         of: which image each question is about.
         questions: cleaned (see `jumok.data.texts.normal_form.clean`), none empty.
-        answers: of each question, one or several, in their normal form (see `answer_form`).
+        answers: of each question, one or several, in their normal form (see `normalise_answer`).
         kinds: of each question, as the file says it; "" where it does not.
         masks: of each question, the name of a mask of what it is about; "" where there is none.
         files: that were read.
@@ -58,7 +58,7 @@ class QuestionSet:
 
     def remarks(self) -> tuple[str, ...]:
         """The notes, and what was left out, one line each."""
-        return (*self.notes, *left_out(self.skipped))
+        return (*self.notes, *describe_left_out(self.skipped))
 
     def image_of(self, number: int) -> Path:
         """The image that a question is about."""
@@ -87,7 +87,7 @@ class QuestionSet:
         return digest.hexdigest()[:32]
 
 
-def left_out(skipped: Mapping[str, int]) -> tuple[str, ...]:
+def describe_left_out(skipped: Mapping[str, int]) -> tuple[str, ...]:
     """A line on questions that were left out, by reason; none where there are none."""
     reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count)
     return (f"questions left out: {reasons}",) if reasons else ()
@@ -96,13 +96,13 @@ def left_out(skipped: Mapping[str, int]) -> tuple[str, ...]:
 # -- answers ------------------------------------------------------------------------------------
 
 
-def answer_form(text: str) -> str:
+def normalise_answer(text: str) -> str:
     """An answer in the form in which answers are compared.
 
     Cleaned, in lower case, without a full stop or other sign at its end; English articles are left out and number
     words become digits, as in the evaluation of VQA. What would leave nothing is left as it is.
 
-    >>> [answer_form(text) for text in ("The Red ball.", "two", "네!", "A")]
+    >>> [normalise_answer(text) for text in ("The Red ball.", "two", "네!", "A")]
     ['red ball', '2', '네', 'a']
 
     Source: Antol et al. 2015, arXiv 1505.00468, 3.3. Differs: signs inside an answer and contractions stay.
@@ -113,15 +113,15 @@ def answer_form(text: str) -> str:
     return " ".join(words) or plain
 
 
-def soft_scores(answers: Sequence[str]) -> dict[str, float]:
+def score_answers(answers: Sequence[str]) -> dict[str, float]:
     """How right each answer is that people gave: 1 where the others agree on it, less where few do.
 
     The mean over those who answered, each left out in turn, of min(1, others who said so / 3): with one answer it is
     1; with fewer than four, as many of the others must agree as there are.
 
-    >>> soft_scores(["red", "red", "red", "dark red"])
+    >>> score_answers(["red", "red", "red", "dark red"])
     {'red': 0.75, 'dark red': 0.25}
-    >>> soft_scores(["yes"])
+    >>> score_answers(["yes"])
     {'yes': 1.0}
 
     Source: Antol et al. 2015, arXiv 1505.00468, 3.3, as its evaluation computes it, for ten answers. Differs: the 3
@@ -158,13 +158,13 @@ def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = Tru
     files = tuple(map(Path, paths))
     if not images.is_dir():
         raise JumokError(f"no folder of images at {images}: give it by --images")
-    rows, skipped = _kept(read_files(files), lowercase)
-    places = _find({row.image for row in rows}, images)
+    rows, skipped = _keep_usable(read_files(files), lowercase)
+    places = _find_images({row.image for row in rows}, images)
     missing = sorted(name for name, path in places.items() if path is None)
     here = [row for row in rows if places[row.image] is not None]
     skipped["no image"] = len(rows) - len(here)
     if not here:
-        raise JumokError(_nothing(files, images, skipped, missing))
+        raise JumokError(_explain_nothing(files, images, skipped, missing))
     names = dict.fromkeys(row.image for row in here)
     number = {name: index for index, name in enumerate(names)}
     return QuestionSet(
@@ -176,17 +176,17 @@ def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = Tru
         masks=tuple(row.mask for row in here),
         files=files,
         skipped={why: count for why, count in skipped.items() if count},
-        notes=tuple(_missing(missing, images)),
+        notes=tuple(_note_missing(missing, images)),
     )
 
 
-def _kept(rows: Iterator[Asked], lowercase: bool) -> tuple[list[Asked], Counter[str]]:
+def _keep_usable(rows: Iterator[QuestionRow], lowercase: bool) -> tuple[list[QuestionRow], Counter[str]]:
     """The rows with a question and an answer, in their normal forms; and how many had none."""
-    kept: list[Asked] = []
+    kept: list[QuestionRow] = []
     skipped: Counter[str] = Counter()
     for row in rows:
         question = clean(row.question, lowercase=lowercase)
-        answers = tuple(form for answer in row.answers if (form := answer_form(answer)))
+        answers = tuple(form for answer in row.answers if (form := normalise_answer(answer)))
         if not question or not answers:
             skipped["no answer" if question else "no question"] += 1
             continue
@@ -196,7 +196,7 @@ def _kept(rows: Iterator[Asked], lowercase: bool) -> tuple[list[Asked], Counter[
     return kept, skipped
 
 
-def _find(names: set[str], root: Path) -> dict[str, Path | None]:
+def _find_images(names: set[str], root: Path) -> dict[str, Path | None]:
     """Where each image lies; None where it does not.
 
     Raises:
@@ -206,28 +206,28 @@ def _find(names: set[str], root: Path) -> dict[str, Path | None]:
         pure = PurePosixPath(name)
         if pure.is_absolute() or PureWindowsPath(name).drive or ".." in pure.parts:
             raise JumokError(f"the image {name!r} leads out of {root}: name images by their place in the folder")
-    return {name: _place(name, root) for name in names}
+    return {name: _find_image(name, root) for name in names}
 
 
-def _place(name: str, root: Path) -> Path | None:
+def _find_image(name: str, root: Path) -> Path | None:
     """Where an image lies; on disk its name may be composed or not, as the machine that packed it has it."""
     forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
     return next((root / form for form in forms if os.path.isfile(root / form)), None)  # noqa: PTH113 (raises nothing)
 
 
-def _nothing(files: Sequence[Path], images: Path, skipped: Mapping[str, int], missing: Sequence[str]) -> str:
+def _explain_nothing(files: Sequence[Path], images: Path, skipped: Mapping[str, int], missing: Sequence[str]) -> str:
     reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count) or "it is empty"
-    hint = f"; is {images} the folder that {_brief(missing[0])!r} lies in?" if missing else ""
+    hint = f"; is {images} the folder that {_shorten(missing[0])!r} lies in?" if missing else ""
     return f"no question with an answer and an image in {' and '.join(map(str, files))} ({reasons}){hint}"
 
 
-def _missing(names: Sequence[str], images: Path) -> Iterator[str]:
+def _note_missing(names: Sequence[str], images: Path) -> Iterator[str]:
     if names:
-        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-        yield f"not in {images}: {', '.join(map(_brief, names[:NAMED]))}{more}"
+        more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+        yield f"not in {images}: {', '.join(map(_shorten, names[:MOST_NAMED]))}{more}"
 
 
-def _brief(name: str) -> str:
+def _shorten(name: str) -> str:
     return name if len(name) <= LONGEST_NAMED else name[: LONGEST_NAMED - 3] + "..."
 
 
@@ -251,7 +251,7 @@ def split_questions(
     """
     check_shares(shares, QUESTION_SHARES)
     total = len(questions.images)
-    order = sorted(range(total), key=_drawn(questions, seed))
+    order = sorted(range(total), key=_make_hash_key(questions, seed))
     home: dict[int, str] = {}
     begin = 0
     for part, count in count_held_out(total, shares, parts).items():
@@ -267,7 +267,7 @@ def split_questions(
     return found
 
 
-def _drawn(questions: QuestionSet, seed: int) -> Callable[[int], bytes]:
+def _make_hash_key(questions: QuestionSet, seed: int) -> Callable[[int], bytes]:
     def key(image: int) -> bytes:
         path = questions.images[image]
         return hashlib.sha256(f"{seed}/{path.parent.name}/{path.name}".encode(errors="surrogateescape")).digest()

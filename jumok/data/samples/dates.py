@@ -17,7 +17,7 @@ from jumok.data.pairs.alignment_files import Links
 from jumok.data.samples.pair_folder import SamplePair, check_counts, write_sample
 from jumok.errors import JumokError
 
-FIRST, LAST = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
+FIRST_DATE, LAST_DATE = datetime.date(1950, 1, 1), datetime.date(2049, 12, 31)
 """A hundred years, so that two digits tell the year."""
 FORMATS = {
     "en_US": ("full", "long", "medium", "yMMMEd"),
@@ -29,7 +29,7 @@ TARGET = {"y": range(4), "M": range(5, 7), "d": range(8, 10)}
 """Which characters of YYYY-MM-DD tell the year, the month and the day."""
 HYPHENS = (4, 7)
 UNITS = "년월일"
-MOST = 200_000
+MOST_PAIRS = 200_000
 README = """# Dates and what they mean
 
 Dates as people write them in Korean and English, and the same in ISO 8601. Made by `jumok sample dates` from the
@@ -69,7 +69,9 @@ class Part(NamedTuple):
 def styles() -> tuple[Style, ...]:
     """All ways in which dates are written here, from Babel's locale data."""
     return tuple(
-        dict.fromkeys(Style(locale, _pattern(locale, name)) for locale, names in FORMATS.items() for name in names)
+        dict.fromkeys(
+            Style(locale, _compile_pattern(locale, name)) for locale, names in FORMATS.items() for name in names
+        )
     )
 
 
@@ -96,25 +98,25 @@ def write_dates(folder: Path, *, seed: int = 0, train: int = 20_000, val: int = 
         JumokError: numbers out of their range, a folder that holds something else, or one that cannot be written.
     """
     counts = check_counts(seed, train=train, val=val, test=test)
-    if sum(counts.values()) > MOST:
-        raise JumokError(f"{sum(counts.values()):,} dates are wanted, and {MOST:,} are the most: ask for fewer")
+    if sum(counts.values()) > MOST_PAIRS:
+        raise JumokError(f"{sum(counts.values()):,} dates are wanted, and {MOST_PAIRS:,} are the most: ask for fewer")
     about = {"format": "jumok-dates/1", "seed": seed, **counts, "babel": babel.__version__}
-    write_sample(Path(folder), about, README, lambda: _parts(seed, counts))
+    write_sample(Path(folder), about, README, lambda: _split_parts(seed, counts))
 
 
-def dated(day: datetime.date, style: Style) -> SamplePair:
+def make_pair(day: datetime.date, style: Style) -> SamplePair:
     """Write a day in a style, with its ISO form and what belongs together.
 
-    >>> dated(datetime.date(2026, 11, 22), Style("en_GB", "EEE, d MMM y"))[:2]
+    >>> make_pair(datetime.date(2026, 11, 22), Style("en_GB", "EEE, d MMM y"))[:2]
     ('Sun, 22 Nov 2026', '2026-11-22')
     """
-    parts = _rendered(day, style)
+    parts = _render(day, style)
     source, target = "".join(part.text for part in parts), day.isoformat()
     told = [part.field for part in parts for _ in part.text]  # what each character tells
-    return SamplePair(source, target, _by_words(source, told), _by_characters(source, told, target))
+    return SamplePair(source, target, _align_words(source, told), _align_characters(source, told, target))
 
 
-def _rendered(day: datetime.date, style: Style) -> list[Part]:
+def _render(day: datetime.date, style: Style) -> list[Part]:
     """The written date in parts; a unit behind a number goes with it."""
     parts, field = [], ""
     for token in _tokens(style.pattern):
@@ -140,7 +142,7 @@ def _tokens(pattern: str) -> tuple[Part, ...]:
     return tuple(found)
 
 
-def _by_words(source: str, told: list[str]) -> Links:
+def _align_words(source: str, told: list[str]) -> Links:
     """Words to the one word of the target: sure where they tell the date, possible where they tell something else."""
     sure, possible, begin = set(), set(), 0
     for number, word in enumerate(source.split(" ")):
@@ -153,7 +155,7 @@ def _by_words(source: str, told: list[str]) -> Links:
     return Links(frozenset(sure), frozenset(possible))
 
 
-def _by_characters(source: str, told: list[str], target: str) -> Links:
+def _align_characters(source: str, told: list[str], target: str) -> Links:
     """Digits to the digits they were copied from, and to all of their field; hyphens to what is in no field."""
     sure, possible = set(), set()
     for field, places in TARGET.items():
@@ -167,22 +169,22 @@ def _by_characters(source: str, told: list[str], target: str) -> Links:
     return Links(frozenset(sure), frozenset(possible))
 
 
-def _parts(seed: int, counts: dict[str, int]) -> dict[str, list[SamplePair]]:
+def _split_parts(seed: int, counts: dict[str, int]) -> dict[str, list[SamplePair]]:
     """Each part from days of its own."""
     draw = random.Random(f"jumok-dates/{seed}")  # noqa: S311
-    days = [FIRST + datetime.timedelta(number) for number in range((LAST - FIRST).days + 1)]
+    days = [FIRST_DATE + datetime.timedelta(number) for number in range((LAST_DATE - FIRST_DATE).days + 1)]
     draw.shuffle(days)
     once = sum(counts.values()) <= len(days)
     spare = len(days) - len(counts)  # so that sharing days out may round up
     parts, begin = {}, 0
     for part, count in counts.items():
         end = begin + (count if once else math.ceil(count * spare / sum(counts.values())))
-        parts[part] = _some(draw, days[begin:end], count)
+        parts[part] = _draw_some(draw, days[begin:end], count)
         begin = end
     return parts
 
 
-def _some(draw: random.Random, days: list[datetime.date], count: int) -> list[SamplePair]:
+def _draw_some(draw: random.Random, days: list[datetime.date], count: int) -> list[SamplePair]:
     """So many different dates of these days: each day once, then each once more in another style."""
     found: dict[str, SamplePair] = {}
     orders = {day: draw.sample(styles(), len(styles())) for day in days}
@@ -190,11 +192,11 @@ def _some(draw: random.Random, days: list[datetime.date], count: int) -> list[Sa
         for day in days:
             if len(found) == count:
                 return list(found.values())
-            pair = dated(day, orders[day][turn])
+            pair = make_pair(day, orders[day][turn])
             found.setdefault(pair.source, pair)
     return list(found.values())
 
 
-def _pattern(locale: str, name: str) -> str:
+def _compile_pattern(locale: str, name: str) -> str:
     data = Locale.parse(locale)
     return str((data.date_formats if name in data.date_formats else data.datetime_skeletons)[name].pattern)

@@ -49,10 +49,10 @@ def write_inspection(
     check_numbers(seed, size, counts, len(CLASSES), "one for each class")
     items = [_Item(split, number) for split in SPLITS for number in range(counts[split])]
     about = {"format": FORMAT, "seed": seed, "size": size, **counts}
-    write_pictures(Path(folder), about, _readme(seed, size, counts), items, partial(_write, seed=seed, size=size))
+    write_pictures(Path(folder), about, _write_readme(seed, size, counts), items, partial(_write, seed=seed, size=size))
 
 
-class Drawn(Protocol):
+class DrawnImage(Protocol):
     """Something of a sample that is drawn at once: an image, and what goes with it."""
 
     @property
@@ -60,7 +60,7 @@ class Drawn(Protocol):
         """The files it makes, as paths inside the sample."""
 
 
-Item = TypeVar("Item", bound=Drawn)
+Item = TypeVar("Item", bound=DrawnImage)
 
 
 def write_pictures(
@@ -88,7 +88,7 @@ def write_pictures(
     record, tables = json.dumps(about, indent=2) + "\n", tables or {}
     names = [name for item in items for name in item.files]
     try:
-        if _is_there(folder, record, {*names, *tables}):
+        if _is_complete(folder, record, {*names, *tables}):
             return
         for part in sorted({str(Path(name).parent) for name in names}):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def check_numbers(seed: int, size: int, counts: Mapping[str, int], least: int, w
             raise JumokError(f"{split} needs at least {least} images, {why}, got {count}")
 
 
-def _is_there(folder: Path, about: str, wanted: set[str]) -> bool:
+def _is_complete(folder: Path, about: str, wanted: set[str]) -> bool:
     """Whether the folder holds the whole sample; False when it is new, empty or only begun.
 
     Raises:
@@ -141,7 +141,7 @@ def _is_there(folder: Path, about: str, wanted: set[str]) -> bool:
     """
     if folder.exists() and not folder.is_dir():
         raise JumokError(f"{folder} is a file: give a folder for the sample")
-    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _visible_files(folder)}
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in _list_visible_files(folder)}
     if not sizes:
         return False
     notes = [folder / name for name in ("sample.json", "unfinished.json") if name in sizes]
@@ -153,7 +153,7 @@ def _is_there(folder: Path, about: str, wanted: set[str]) -> bool:
     return "sample.json" in sizes and "unfinished.json" not in sizes and all(sizes.get(name) for name in wanted)
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
+def _list_visible_files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
@@ -215,7 +215,7 @@ def _write(folder: Path, item: _Item, *, seed: int, size: int) -> None:
         Image.fromarray(picture).save(folder / name)
 
 
-def _readme(seed: int, size: int, counts: Mapping[str, int]) -> str:
+def _write_readme(seed: int, size: int, counts: Mapping[str, int]) -> str:
     shares = "\n".join(f"| {split} | {count} |" for split, count in counts.items())
     return f"""# Generated inspection images
 

@@ -37,7 +37,7 @@ def draw(rng: np.random.Generator, kind: str, size: int) -> tuple[Picture, Pictu
     fineness = -(-128 // size)  # small pictures are drawn finer, then reduced
     surface = TEXTURES[rng.integers(len(TEXTURES))](Surface.blank(rng, size * fineness))
     bare = surface.albedo.copy()
-    for mark in rng.choice(len(MARKS), rng.choice((1, 2), p=(0.6, 0.4)), replace=False, p=SHARES):
+    for mark in rng.choice(len(MARKS), rng.choice((1, 2), p=(0.6, 0.4)), replace=False, p=MARK_SHARES):
         MARKS[mark](surface)
     marked = np.abs(surface.albedo - bare).max(0) > 0.05
     lamp = Lamp.hang(rng)
@@ -163,7 +163,7 @@ def _ink(rng: np.random.Generator) -> Array:
 def _label(surface: Surface) -> None:
     """A sticker with lines of print or a bar code."""
     rng = surface.rng
-    u, v = surface.frame(*surface.somewhere())
+    u, v = surface.frame(*surface.draw_place())
     half_u, half_v = rng.uniform(0.1, 0.19), rng.uniform(0.06, 0.11)
     box = np.maximum(np.abs(u) - half_u, np.abs(v) - half_v)
     surface.paint(
@@ -182,7 +182,7 @@ def _label(surface: Surface) -> None:
 def _bolt(surface: Surface) -> None:
     """A raised head with a slot or a cross."""
     rng = surface.rng
-    place, angle = surface.somewhere()
+    place, angle = surface.draw_place()
     u, v = surface.frame(place, angle)
     radius = rng.uniform(0.05, 0.085)
     rim = np.sqrt(u**2 + v**2) - radius
@@ -197,7 +197,7 @@ def _bolt(surface: Surface) -> None:
 
 def _hole(surface: Surface) -> None:
     """A drilled hole with a chamfer of bare metal."""
-    u, v = surface.frame(*surface.somewhere())
+    u, v = surface.frame(*surface.draw_place())
     rim = np.sqrt(u**2 + v**2) - surface.rng.uniform(0.03, 0.06)
     surface.paint(0.6 * surface.edge(rim - 0.016), np.full(3, 0.7))
     surface.paint(surface.edge(rim), np.full(3, 0.03))
@@ -205,21 +205,21 @@ def _hole(surface: Surface) -> None:
 
 def _seam(surface: Surface) -> None:
     """A straight dark joint right across the picture."""
-    _, v = surface.frame(*surface.somewhere())
+    _, v = surface.frame(*surface.draw_place())
     surface.paint(0.92 * surface.edge(np.abs(v) - surface.rng.uniform(0.012, 0.02), 0.012), np.full(3, 0.03))
 
 
 def _stripe(surface: Surface) -> None:
     """A painted band right across the picture."""
     rng = surface.rng
-    _, v = surface.frame(*surface.somewhere())
+    _, v = surface.frame(*surface.draw_place())
     surface.paint(0.95 * surface.edge(np.abs(v) - rng.uniform(0.04, 0.1)), _ink(rng))
 
 
 def _print(surface: Surface) -> None:
     """A printed sign: a ring, a cross or a row of blocks."""
     rng = surface.rng
-    u, v = surface.frame(*surface.somewhere())
+    u, v = surface.frame(*surface.draw_place())
     size, stroke = rng.uniform(0.06, 0.12), 0.012
     ring = np.abs(np.sqrt(u**2 + v**2) - size) - stroke
     cross = np.maximum(np.minimum(np.abs(u), np.abs(v)) - stroke, np.maximum(np.abs(u), np.abs(v)) - size)
@@ -228,7 +228,7 @@ def _print(surface: Surface) -> None:
 
 
 MARKS: tuple[Callable[[Surface], None], ...] = (_label, _bolt, _hole, _seam, _stripe, _print)
-SHARES = (0.28, 0.12, 0.28, 0.1, 0.12, 0.1)  # those with the strongest edges are the commonest
+MARK_SHARES = (0.28, 0.12, 0.28, 0.1, 0.12, 0.1)  # those with the strongest edges are the commonest
 
 
 # -- defects: each gives its strength, 0..1, where it lies, and what puts it there ---------------------
@@ -237,7 +237,7 @@ SHARES = (0.28, 0.12, 0.28, 0.1, 0.12, 0.1)  # those with the strongest edges ar
 def _scratch(surface: Surface) -> tuple[Array, Change]:
     """A thin curved groove, bare at its bottom, that thins out at both ends, with a ridge on each side."""
     rng = surface.rng
-    u, v = surface.frame(*surface.somewhere())
+    u, v = surface.frame(*surface.draw_place())
     half, bend, width = rng.uniform(0.24, 0.42), rng.normal(0, 0.7), rng.uniform(0.014, 0.019)
     wave, turns = rng.uniform(0, 0.012), rng.uniform(8, 20)
     curve = bend * u**2 + wave * np.sin(turns * u)
@@ -257,7 +257,7 @@ def _scratch(surface: Surface) -> tuple[Array, Change]:
 def _dent(surface: Surface) -> tuple[Array, Change]:
     """A smooth dimple, not quite round."""
     rng = surface.rng
-    u, v = surface.frame(*surface.somewhere())
+    u, v = surface.frame(*surface.draw_place())
     radius, stretch = rng.uniform(0.115, 0.17), rng.uniform(0.75, 1.0)
     far = np.sqrt((u / radius) ** 2 + (v / (radius * stretch)) ** 2) + 0.06 * surface.noise(0.08, 0.08)
     strength = np.clip(1 - far**2, 0, 1)
@@ -273,7 +273,7 @@ def _dent(surface: Surface) -> tuple[Array, Change]:
 def _stain(surface: Surface) -> tuple[Array, Change]:
     """An irregular patch that tints what lies under it, darker at its dried rim."""
     rng = surface.rng
-    u, v = surface.frame(*surface.somewhere())
+    u, v = surface.frame(*surface.draw_place())
     radius, grain = rng.uniform(0.1, 0.155), rng.uniform(0.04, 0.07)
     far = np.sqrt(u**2 + (v * rng.uniform(1, 1.6)) ** 2) / radius
     far += 0.26 * surface.noise(grain, grain) + 0.08 * surface.noise(grain / 4, grain / 4)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jumok.data.pairs.alignment_files import Links, line_of
+from jumok.data.pairs.alignment_files import Links, write_line
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 
@@ -54,7 +54,7 @@ def write_sample(
         JumokError: a folder that holds something else, or one that cannot be written.
     """
     record = json.dumps(about, indent=2) + "\n"
-    if _is_there(folder, record):
+    if _is_complete(folder, record):
         return
     write_atomically(folder / f"unfinished-{RECORD}", record)
     for part, pairs in make().items():
@@ -69,15 +69,15 @@ def _files(part: str, pairs: Sequence[SamplePair]) -> dict[str, str]:
     """The files of one part."""
     files = {
         f"{part}.tsv": "".join(f"{pair.source}\t{pair.target}\n" for pair in pairs),
-        f"{part}.align": "".join(f"{line_of(pair.words)}\n" for pair in pairs),
+        f"{part}.align": "".join(f"{write_line(pair.words)}\n" for pair in pairs),
     }
     characters = [pair.characters for pair in pairs if pair.characters]
     if characters:
-        files[f"{part}.chars.align"] = "".join(f"{line_of(links)}\n" for links in characters)
+        files[f"{part}.chars.align"] = "".join(f"{write_line(links)}\n" for links in characters)
     return files
 
 
-def _is_there(folder: Path, record: str) -> bool:
+def _is_complete(folder: Path, record: str) -> bool:
     """Whether the folder holds this sample, whole.
 
     Raises:

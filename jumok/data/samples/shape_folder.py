@@ -14,8 +14,17 @@ import numpy as np
 from PIL import Image
 
 from jumok.data.samples.image_folder import check_numbers, write_pictures
-from jumok.data.samples.shape_questions import ASLANT, FARTHER, KINDS, NEARER, Question, Wish, compose, wishes
-from jumok.data.samples.shapes import Scene, picture
+from jumok.data.samples.shape_questions import (
+    FARTHEST_RATIO,
+    KINDS,
+    MOST_SLANT,
+    NEAREST_RATIO,
+    AskedQuestion,
+    QuestionSpec,
+    compose,
+    plan_questions,
+)
+from jumok.data.samples.shapes import Scene, draw_scene
 from jumok.data.splits import SPLITS
 from jumok.errors import JumokError, suggest
 
@@ -115,7 +124,7 @@ def write_shapes(
     write_pictures(
         Path(folder),
         about,
-        README.format(**about, aslant=ASLANT, nearer=NEARER, farther=FARTHER),
+        README.format(**about, aslant=MOST_SLANT, nearer=NEAREST_RATIO, farther=FARTHEST_RATIO),
         [item for items in parts.values() for item in items],
         partial(_write, size=size),
         {f"{part}.csv": partial(_table, items) for part, items in parts.items()},
@@ -137,11 +146,11 @@ class _Item:
         return Random(f"{FORMAT} {self.seed} {self.part} {self.number}")  # noqa: S311
 
     @cached_property
-    def wishes(self) -> list[Wish]:
-        return wishes(self._draw, self.number, self.count, self.kinds)
+    def wishes(self) -> list[QuestionSpec]:
+        return plan_questions(self._draw, self.number, self.count, self.kinds)
 
     @cached_property
-    def content(self) -> tuple[Scene, list[Question]]:
+    def content(self) -> tuple[Scene, list[AskedQuestion]]:
         wanted = self.wishes  # drawn first
         return compose(self._draw, wanted)
 
@@ -168,7 +177,7 @@ def _write(folder: Path, item: _Item, *, size: int) -> None:
     """Draw one image and its masks."""
     things, questions = item.content
     rng = np.random.default_rng((item.seed, SPLITS.index(item.part), item.number))
-    image, objects = picture(rng, things, size)
+    image, objects = draw_scene(rng, things, size)
     Image.fromarray(image).save(folder / "images" / item.image)
     for question, name in zip(questions, item.masks, strict=True):
         if name:

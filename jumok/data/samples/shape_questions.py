@@ -13,7 +13,7 @@ from random import Random
 from typing import NamedTuple
 
 from jumok.data.samples.shape_words import WORDS
-from jumok.data.samples.shapes import COLOURS, LOOKS, SHAPES, Scene, Thing, alone, scene
+from jumok.data.samples.shapes import COLOURS, LOOKS, SHAPES, Scene, Thing, find_alone, make_scene
 
 LANGUAGES = tuple(WORDS)
 KINDS = ("colour", "shape", "exists", "count", "beside", "closest", "farthest")
@@ -21,16 +21,17 @@ NAMES = {"colour": tuple(COLOURS), "shape": SHAPES}
 OTHER = {"colour": "shape", "shape": "colour"}
 COUNTS = (0, 1, 2, 3)
 SIDES = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
-NEARER = 1.3
-"""The second nearest object is at least so many times as far away as the nearest; for the farthest, `FARTHER`."""
-FARTHER = 1.2
-CLEAR = 0.04
+NEAREST_RATIO = 1.3
+"""The second nearest object is at least so many times as far away as the nearest."""
+FARTHEST_RATIO = 1.2
+"""The farthest object is at least so many times as far away as the second farthest."""
+LEAST_DIFFERENCE = 0.04
 """Differences of less than this part of the side count as none."""
-ASLANT = 0.6
+MOST_SLANT = 0.6
 """What is beside an object is off its row, or column, by at most this part of the way to it."""
 
 
-class Question(NamedTuple):
+class AskedQuestion(NamedTuple):
     """A question with its answer."""
 
     kind: str
@@ -41,7 +42,7 @@ class Question(NamedTuple):
     """The objects to look at, by their number in the scene."""
 
 
-class Wish(NamedTuple):
+class QuestionSpec(NamedTuple):
     """What a question is to be."""
 
     kind: str
@@ -67,24 +68,26 @@ class Fact(NamedTuple):
     shape: str = ""
 
 
-def wishes(draw: Random, number: int, count: int, kinds: Sequence[str] = KINDS) -> list[Wish]:
+def plan_questions(draw: Random, number: int, count: int, kinds: Sequence[str] = KINDS) -> list[QuestionSpec]:
     """What the questions about the image of this number are to be: all of different kinds, the kinds taking turns."""
     chosen = [kinds[(number * count + place) % len(kinds)] for place in range(count)]
-    return [_wish(draw, kind, LANGUAGES[(number + place) % len(LANGUAGES)]) for place, kind in enumerate(chosen)]
+    return [
+        _plan_question(draw, kind, LANGUAGES[(number + place) % len(LANGUAGES)]) for place, kind in enumerate(chosen)
+    ]
 
 
-def _wish(draw: Random, kind: str, language: str) -> Wish:
+def _plan_question(draw: Random, kind: str, language: str) -> QuestionSpec:
     asked = kind if kind in NAMES else draw.choice(tuple(NAMES))
     if kind == "count":
-        return Wish(kind, language, asked, draw.choice(COUNTS))
+        return QuestionSpec(kind, language, asked, draw.choice(COUNTS))
     likely = 0.5 if kind == "exists" else 1 / len(NAMES[asked])
-    return Wish(kind, language, asked, int(draw.random() < likely))
+    return QuestionSpec(kind, language, asked, int(draw.random() < likely))
 
 
-def compose(draw: Random, wanted: list[Wish]) -> tuple[Scene, list[Question]]:
+def compose(draw: Random, wanted: list[QuestionSpec]) -> tuple[Scene, list[AskedQuestion]]:
     """Draw scenes until one offers all wanted questions, and ask them."""
     while True:
-        things = scene(draw)
+        things = make_scene(draw)
         choices: list[list[Fact]] = []
         for wish in wanted:
             choices.append(FINDERS[wish.kind](things, wish))
@@ -92,21 +95,21 @@ def compose(draw: Random, wanted: list[Wish]) -> tuple[Scene, list[Question]]:
                 break
         else:
             facts = [draw.choice(choice) for choice in choices]
-            return things, [_in_words(wish, fact) for wish, fact in zip(wanted, facts, strict=True)]
+            return things, [_put_in_words(wish, fact) for wish, fact in zip(wanted, facts, strict=True)]
 
 
-def _in_words(wish: Wish, fact: Fact) -> Question:
+def _put_in_words(wish: QuestionSpec, fact: Fact) -> AskedQuestion:
     words = WORDS[wish.language]
-    return Question(wish.kind, wish.language, words.question(fact), words.answer(fact.answer), fact.about)
+    return AskedQuestion(wish.kind, wish.language, words.question(fact), words.answer(fact.answer), fact.about)
 
 
 # -- what can be asked about a scene -------------------------------------------------------------
 
 
-def _described(things: Scene, wish: Wish) -> list[Fact]:
+def _ask_described(things: Scene, wish: QuestionSpec) -> list[Fact]:
     """The colour of an object that is the only one of its shape, or the other way round."""
     named = OTHER[wish.asked]
-    names = alone(things, named)
+    names = find_alone(things, named)
     return [
         Fact(f"which {wish.asked}", getattr(thing, wish.asked), (number,), **{named: getattr(thing, named)})
         for number, thing in enumerate(things)
@@ -114,7 +117,7 @@ def _described(things: Scene, wish: Wish) -> list[Fact]:
     ]
 
 
-def _present(things: Scene, wish: Wish) -> list[Fact]:
+def _ask_present(things: Scene, wish: QuestionSpec) -> list[Fact]:
     """An object; or one that is not there, though others of its colour and others of its shape are."""
     seen = {(thing.colour, thing.shape): number for number, thing in enumerate(things)}
     if wish.wanted:
@@ -124,36 +127,36 @@ def _present(things: Scene, wish: Wish) -> list[Fact]:
     return [Fact("exists", "no", (), *look) for look in absent]
 
 
-def _counted(things: Scene, wish: Wish) -> list[Fact]:
+def _ask_counted(things: Scene, wish: QuestionSpec) -> list[Fact]:
     """The colours, or shapes, that so many objects have."""
     counts = Counter(getattr(thing, wish.asked) for thing in things)
     return [
-        Fact(f"count {wish.asked}", wish.wanted, _all(things, wish.asked, name), **{wish.asked: name})
+        Fact(f"count {wish.asked}", wish.wanted, _find_all(things, wish.asked, name), **{wish.asked: name})
         for name in NAMES[wish.asked]
         if counts[name] == wish.wanted
     ]
 
 
-def _all(things: Scene, attribute: str, name: str) -> tuple[int, ...]:
+def _find_all(things: Scene, attribute: str, name: str) -> tuple[int, ...]:
     return tuple(number for number, thing in enumerate(things) if getattr(thing, attribute) == name)
 
 
-def _beside(things: Scene, wish: Wish) -> list[Fact]:
-    return [fact for side in SIDES for fact in _related(things, wish, side)]
+def _ask_beside(things: Scene, wish: QuestionSpec) -> list[Fact]:
+    return [fact for side in SIDES for fact in _ask_related(things, wish, side)]
 
 
-def _closest(things: Scene, wish: Wish) -> list[Fact]:
-    return list(_related(things, wish, "closest"))
+def _ask_closest(things: Scene, wish: QuestionSpec) -> list[Fact]:
+    return list(_ask_related(things, wish, "closest"))
 
 
-def _farthest(things: Scene, wish: Wish) -> list[Fact]:
-    return list(_related(things, wish, "farthest"))
+def _ask_farthest(things: Scene, wish: QuestionSpec) -> list[Fact]:
+    return list(_ask_related(things, wish, "farthest"))
 
 
-def _related(things: Scene, wish: Wish, relation: str) -> Iterator[Fact]:
+def _ask_related(things: Scene, wish: QuestionSpec, relation: str) -> Iterator[Fact]:
     """All that stands in this relation to another and is, or is not, like it in what is asked."""
     for number, thing in enumerate(things):
-        found = related(things, number, relation)
+        found = find_related(things, number, relation)
         if found is None:
             continue
         answer = getattr(things[found], wish.asked)
@@ -161,22 +164,22 @@ def _related(things: Scene, wish: Wish, relation: str) -> Iterator[Fact]:
             yield Fact(f"{relation} {wish.asked}", answer, (number, found), thing.colour, thing.shape)
 
 
-Finder = Callable[[Scene, Wish], list[Fact]]
+Finder = Callable[[Scene, QuestionSpec], list[Fact]]
 FINDERS: dict[str, Finder] = {
-    "colour": _described,
-    "shape": _described,
-    "exists": _present,
-    "count": _counted,
-    "beside": _beside,
-    "closest": _closest,
-    "farthest": _farthest,
+    "colour": _ask_described,
+    "shape": _ask_described,
+    "exists": _ask_present,
+    "count": _ask_counted,
+    "beside": _ask_beside,
+    "closest": _ask_closest,
+    "farthest": _ask_farthest,
 }
 
 
 # -- relations between objects -------------------------------------------------------------------
 
 
-def related(things: Scene, number: int, relation: str) -> int | None:
+def find_related(things: Scene, number: int, relation: str) -> int | None:
     """The object in a relation to one of the scene; None where the eye might doubt which it is.
 
     Distances are between centres. `closest`, `farthest`: of all others. `left`, `right`, `above`, `below`: the nearest
@@ -190,38 +193,40 @@ def related(things: Scene, number: int, relation: str) -> int | None:
         its number.
     """
     if relation in SIDES:
-        return _at_side(things, number, SIDES[relation])
+        return _find_at_side(things, number, SIDES[relation])
     one = things[number]
     order = sorted((_distance(one, other), place) for place, other in enumerate(things) if place != number)
-    return _last(order) if relation == "farthest" else _first(things, order)
+    return _find_farthest(order) if relation == "farthest" else _find_nearest(things, order)
 
 
 def _distance(one: Thing, other: Thing) -> float:
     return math.hypot(other.x - one.x, other.y - one.y)
 
 
-def _last(order: list[tuple[float, int]]) -> int | None:
+def _find_farthest(order: list[tuple[float, int]]) -> int | None:
     """The farthest, where the second farthest is clearly nearer."""
-    return order[-1][1] if order[-1][0] >= FARTHER * order[-2][0] else None
+    return order[-1][1] if order[-1][0] >= FARTHEST_RATIO * order[-2][0] else None
 
 
-def _first(things: Scene, order: list[tuple[float, int]]) -> int | None:
+def _find_nearest(things: Scene, order: list[tuple[float, int]]) -> int | None:
     """The nearest, where the others are clearly farther by their centres and by their rims."""
     near, found = order[0]
-    rim = near - things[found].radius + CLEAR
-    clear = all(far >= NEARER * near and far - things[place].radius >= rim for far, place in order[1:])
+    rim = near - things[found].radius + LEAST_DIFFERENCE
+    clear = all(far >= NEAREST_RATIO * near and far - things[place].radius >= rim for far, place in order[1:])
     return found if clear else None
 
 
-def _at_side(things: Scene, number: int, side: tuple[int, int]) -> int | None:
+def _find_at_side(things: Scene, number: int, side: tuple[int, int]) -> int | None:
     """The nearest at a side of one."""
     one = things[number]
     ways = [((other.x - one.x), (other.y - one.y)) for other in things]
     along = [x * side[0] + y * side[1] for x, y in ways]
     order = sorted(
-        (math.hypot(*ways[place]), place) for place in range(len(things)) if place != number and along[place] > -CLEAR
+        (math.hypot(*ways[place]), place)
+        for place in range(len(things))
+        if place != number and along[place] > -LEAST_DIFFERENCE
     )
-    if not order or (found := _first(things, order)) is None:
+    if not order or (found := _find_nearest(things, order)) is None:
         return None
     across = abs(ways[found][0] * side[1]) + abs(ways[found][1] * side[0])
-    return found if across <= ASLANT * along[found] else None
+    return found if across <= MOST_SLANT * along[found] else None

@@ -24,13 +24,13 @@ SHAPES = ("circle", "square", "triangle", "star", "cross")
 LOOKS = tuple((colour, shape) for colour in COLOURS for shape in SHAPES)
 GROUPS = {4: ((3, 1), (2, 1, 1)), 5: ((3, 1, 1), (2, 2, 1), (2, 1, 1, 1)), 6: ((3, 2, 1), (3, 1, 1, 1), (2, 2, 1, 1))}
 """How many objects of a scene may be alike in colour, or in shape: always one that is alone, and so can be named."""
-REACH = {"circle": 0.74, "square": 0.84, "triangle": 0.94, "star": 1.0, "cross": 0.9}
+SHAPE_REACH = {"circle": 0.74, "square": 0.84, "triangle": 0.94, "star": 1.0, "cross": 0.9}
 """How much of an object's radius each shape fills, so that areas are about the same. Places know nothing of it: were
 there less room for stars than for circles, stars would be rarer as answers."""
-RADII = 0.108, 0.152
-GAP = 0.025
+RADIUS_RANGE = 0.108, 0.152
+LEAST_GAP = 0.025
 """Free space around each object, and to the border; a part of the image's side, as are all lengths here."""
-NOISE = 2.2
+NOISE_STD = 2.2
 """Of each pixel and channel, of 255: its standard deviation."""
 TRIES = 20
 
@@ -56,54 +56,54 @@ class Thing(NamedTuple):
 Scene = tuple[Thing, ...]
 
 
-def scene(draw: Random) -> Scene:
+def make_scene(draw: Random) -> Scene:
     """Put 4 to 6 objects into an image, no two alike in both colour and shape, none touching another or the border.
 
     Every colour, every shape and every place is as likely as any other.
     """
-    while (looks := _looks(draw)) is None:
+    while (looks := _draw_looks(draw)) is None:
         pass
-    while (things := _placed(draw, looks)) is None:
+    while (things := _place_things(draw, looks)) is None:
         pass
     return things
 
 
-def _looks(draw: Random) -> list[tuple[str, str]] | None:
+def _draw_looks(draw: Random) -> list[tuple[str, str]] | None:
     """Colours and shapes of the objects; None where two would be alike."""
     groups = GROUPS[draw.choice(tuple(GROUPS))]
-    colours, shapes = (_grouped(draw, draw.choice(groups), names) for names in (tuple(COLOURS), SHAPES))
+    colours, shapes = (_draw_groups(draw, draw.choice(groups), names) for names in (tuple(COLOURS), SHAPES))
     looks = list(zip(colours, shapes, strict=True))
     return looks if len(set(looks)) == len(looks) else None
 
 
-def _grouped(draw: Random, sizes: Sequence[int], names: Sequence[str]) -> list[str]:
+def _draw_groups(draw: Random, sizes: Sequence[int], names: Sequence[str]) -> list[str]:
     """A different name for each group, repeated for its members, in any order."""
     members = [name for name, size in zip(draw.sample(names, len(sizes)), sizes, strict=True) for _ in range(size)]
     draw.shuffle(members)
     return members
 
 
-def _placed(draw: Random, looks: Sequence[tuple[str, str]]) -> Scene | None:
+def _place_things(draw: Random, looks: Sequence[tuple[str, str]]) -> Scene | None:
     """The objects at random places; None where one found no room."""
     things: list[Thing] = []
     for colour, shape in looks:
-        radius = draw.uniform(*RADII)
+        radius = draw.uniform(*RADIUS_RANGE)
         for _ in range(TRIES):
-            x, y = (draw.uniform(radius + GAP, 1 - radius - GAP) for _ in "xy")
-            if all(math.hypot(x - one.x, y - one.y) > radius + one.radius + GAP for one in things):
+            x, y = (draw.uniform(radius + LEAST_GAP, 1 - radius - LEAST_GAP) for _ in "xy")
+            if all(math.hypot(x - one.x, y - one.y) > radius + one.radius + LEAST_GAP for one in things):
                 break
         else:
             return None
-        things.append(Thing(colour, shape, x, y, radius, _turn(draw, shape)))
+        things.append(Thing(colour, shape, x, y, radius, _draw_turn(draw, shape)))
     return tuple(things)
 
 
-def _turn(draw: Random, shape: str) -> float:
+def _draw_turn(draw: Random, shape: str) -> float:
     """Stars lie anyhow; the others about as they are known, so that a square is no diamond and a cross no x."""
     return draw.uniform(-math.pi, math.pi) if shape == "star" else draw.uniform(-0.3, 0.3)
 
 
-def alone(things: Scene, attribute: str) -> set[str]:
+def find_alone(things: Scene, attribute: str) -> set[str]:
     """The colours, or the shapes, that only one object has."""
     return {name for name, count in Counter(getattr(thing, attribute) for thing in things).items() if count == 1}
 
@@ -111,7 +111,7 @@ def alone(things: Scene, attribute: str) -> set[str]:
 # -- the picture ---------------------------------------------------------------------------------
 
 
-def picture(rng: np.random.Generator, things: Scene, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def draw_scene(rng: np.random.Generator, things: Scene, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Draw a scene on a softly lit wall.
 
     Args:
@@ -122,7 +122,7 @@ def picture(rng: np.random.Generator, things: Scene, size: int) -> tuple[NDArray
         image: (size, size, 3) uint8; masks: (things, size, size), True where at least half of the pixel is the
         object's.
     """
-    colours = _wall(rng, size)
+    colours = _draw_wall(rng, size)
     covers = np.stack([_cover(thing, size) for thing in things])
     down, right = np.mgrid[0:size, 0:size].astype(np.float32) / size
     for thing, cover in zip(things, covers, strict=True):
@@ -130,11 +130,11 @@ def picture(rng: np.random.Generator, things: Scene, size: int) -> tuple[NDArray
         light = 1 + 0.5 * (thing.x - right + thing.y - down)
         tint = np.asarray(COLOURS[thing.colour], np.float32) * rng.uniform(0.93, 1.05)
         colours += cover[..., None] * (light[..., None] * tint - colours)
-    colours += NOISE * rng.standard_normal(colours.shape, np.float32)
+    colours += NOISE_STD * rng.standard_normal(colours.shape, np.float32)
     return colours.round().clip(0, 255).astype(np.uint8), covers >= 0.5
 
 
-def _wall(rng: np.random.Generator, size: int) -> Levels:
+def _draw_wall(rng: np.random.Generator, size: int) -> Levels:
     """A light wall of some pale tint, with broad soft patches."""
     patches = rng.uniform(-7, 7, (4, 4)).astype(np.float32)
     soft = np.asarray(Image.fromarray(patches).resize((size, size), Image.Resampling.BICUBIC))
@@ -156,7 +156,7 @@ def _cover(thing: Thing, size: int) -> Levels:
 
 def _outline(thing: Thing) -> Points:
     """The corners in parts of the image's side."""
-    reach = thing.radius * REACH[thing.shape]
+    reach = thing.radius * SHAPE_REACH[thing.shape]
     cos, sin = reach * math.cos(thing.turn), reach * math.sin(thing.turn)
     return [(thing.x + x * cos - y * sin, thing.y + x * sin + y * cos) for x, y in CORNERS[thing.shape]]
 

@@ -42,7 +42,7 @@ class Surface:
         y, x = y - np.float32(place[0]), x - np.float32(place[1])
         return _turn(y, x, angle)
 
-    def somewhere(self) -> tuple[tuple[float, float], float]:
+    def draw_place(self) -> tuple[tuple[float, float], float]:
         """A place anywhere in the picture, and an angle."""
         y, x = self.rng.random(2)
         return (y, x), self.rng.uniform(0, 2 * np.pi)
@@ -60,14 +60,14 @@ class Surface:
         """Smooth noise of unit deviation; `along` and `across` (image sides) are the lengths of its grain."""
         fy, fx = _frequencies(len(self.height))
         u, v = _turn(fy, fx, angle)
-        return self._filtered(np.exp(-2 * np.pi**2 * ((along * u) ** 2 + (across * v) ** 2)))
+        return self._filter_noise(np.exp(-2 * np.pi**2 * ((along * u) ** 2 + (across * v) ** 2)))
 
     def clouds(self, power: float) -> Array:
         """Noise of unit deviation with structure at all sizes; amplitude falls with frequency ** -power."""
         fy, fx = _frequencies(len(self.height))
-        return self._filtered((2 + fy**2 + fx**2) ** (-power / 2))
+        return self._filter_noise((2 + fy**2 + fx**2) ** (-power / 2))
 
-    def _filtered(self, response: Array) -> Array:
+    def _filter_noise(self, response: Array) -> Array:
         white = self.rng.standard_normal((len(response), 2 * response.shape[1]), np.float32).view(np.complex64)
         waves = white * response
         waves[0, 0] = 0

@@ -101,7 +101,7 @@ def write_reversal(
             something else, or one that cannot be written.
     """
     counts = check_counts(seed, train=train, val=val, test=test)
-    _write(Path(folder), "reversal", REVERSAL, seed, counts, Sizes(shortest, longest, words), _reversal)
+    _write(Path(folder), "reversal", REVERSAL, seed, counts, Sizes(shortest, longest, words), _make_reversal)
 
 
 def write_substitution(
@@ -130,7 +130,9 @@ def write_substitution(
         JumokError: as `write_reversal`.
     """
     counts = check_counts(seed, train=train, val=val, test=test)
-    _write(Path(folder), "substitution", SUBSTITUTION, seed, counts, Sizes(shortest, longest, words), _substitution)
+    _write(
+        Path(folder), "substitution", SUBSTITUTION, seed, counts, Sizes(shortest, longest, words), _make_substitution
+    )
 
 
 def _write(
@@ -147,21 +149,21 @@ def _write(
         def pair() -> SamplePair:
             return pair_of(draw.choices(lexicon, k=draw.randint(sizes.shortest, sizes.longest)))
 
-        return _parts(counts, pair)
+        return _draw_parts(counts, pair)
 
     write_sample(folder, about, readme, make)
 
 
-def _reversal(draw: random.Random, words: int) -> tuple[list[str], Pairing]:
+def _make_reversal(draw: random.Random, words: int) -> tuple[list[str], Pairing]:
     def pair(sentence: list[str]) -> SamplePair:
         last = len(sentence) - 1
-        return _ordered(sentence, sentence, [last - number for number in range(len(sentence))])
+        return _order_words(sentence, sentence, [last - number for number in range(len(sentence))])
 
-    return _made_up(draw, words), pair
+    return _make_up_words(draw, words), pair
 
 
-def _substitution(draw: random.Random, words: int) -> tuple[list[str], Pairing]:
-    both = _made_up(draw, 2 * words)
+def _make_substitution(draw: random.Random, words: int) -> tuple[list[str], Pairing]:
+    both = _make_up_words(draw, 2 * words)
     dictionary = dict(zip(both[:words], both[words:], strict=True))
     movers = frozenset(both[:words:MOVING])
 
@@ -170,24 +172,24 @@ def _substitution(draw: random.Random, words: int) -> tuple[list[str], Pairing]:
         for place in range(len(sentence) - 1):
             if sentence[place] in movers and sentence[place + 1] not in movers:
                 order[place], order[place + 1] = place + 1, place
-        return _ordered(sentence, [dictionary[word] for word in sentence], order)
+        return _order_words(sentence, [dictionary[word] for word in sentence], order)
 
     return both[:words], pair
 
 
-def _ordered(source: list[str], target: list[str], order: list[int]) -> SamplePair:
+def _order_words(source: list[str], target: list[str], order: list[int]) -> SamplePair:
     """A pair whose target takes its words in this order."""
     links = frozenset((one, two) for two, one in enumerate(order))
     return SamplePair(" ".join(source), " ".join(target[number] for number in order), Links(links))
 
 
-def _made_up(draw: random.Random, count: int) -> list[str]:
+def _make_up_words(draw: random.Random, count: int) -> list[str]:
     """Different words of two syllables."""
     syllables = ["".join(letters) for letters in product(ONSETS, VOWELS)]
     return draw.sample(["".join(pair) for pair in product(syllables, repeat=2)], count)
 
 
-def _parts(counts: dict[str, int], pair: Callable[[], SamplePair]) -> dict[str, list[SamplePair]]:
+def _draw_parts(counts: dict[str, int], pair: Callable[[], SamplePair]) -> dict[str, list[SamplePair]]:
     """Draw the pairs of each part, no source and no target twice."""
     sources: set[str] = set()
     targets: set[str] = set()

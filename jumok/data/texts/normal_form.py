@@ -54,7 +54,7 @@ def read_lines(path: Path, *, lowercase: bool = False) -> Iterator[str]:
         JumokError: no such file, not UTF-8, not text, damaged gzip, a line of more than 1 MiB, or more than 8 GiB.
     """
     number = 0  # lines given so far
-    for block in _blocks(path):
+    for block in _read_blocks(path):
         lines = fold(_decode(block, path, number), lowercase=lowercase).split("\n")
         if not lines[-1]:
             lines.pop()
@@ -62,10 +62,10 @@ def read_lines(path: Path, *, lowercase: bool = False) -> Iterator[str]:
         number += len(lines)
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _read_blocks(path: Path) -> Iterator[bytes]:
     """The file in pieces that end where a line ends, none of them much larger than a block and a line."""
     rest, total, number = b"", 0, 0
-    with _reading(path), _open(path) as file:
+    with _explain_errors(path), _open(path) as file:
         while block := file.read(BLOCK):
             if not total:
                 block = block.removeprefix(BOM)
@@ -109,7 +109,7 @@ def _open(path: Path) -> gzip.GzipFile | BufferedReader:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _explain_errors(path: Path) -> Iterator[None]:
     """Say what went wrong with a file in one line."""
     try:
         yield

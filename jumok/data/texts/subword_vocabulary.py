@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import sentencepiece
 
 from jumok.data.texts.normal_form import clean
-from jumok.data.texts.vocabulary import Split, Vocabulary, Wish, evenly
+from jumok.data.texts.vocabulary import Split, Vocabulary, VocabularySpec, pick_evenly
 from jumok.errors import JumokError
 from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS, UNK
 
@@ -23,11 +23,11 @@ THREADS = 4
 """Of training, always: sums are rounded by it, so another number gives other pieces."""
 LONGEST = 65_536
 """In bytes: longer sentences are not learnt from."""
-MANY = 1000
+MANY_SENTENCES = 1000
 """From so many sentences on, encoding is worth threads."""
 
 
-class SubWords(Vocabulary):
+class SubwordVocabulary(Vocabulary):
     """Pieces of words, from sentencepiece's model.
 
     Args:
@@ -45,14 +45,14 @@ class SubWords(Vocabulary):
             self._processor.LoadFromSerializedProto(model)
             self.pieces(range(len(self)))
         except (RuntimeError, UnicodeDecodeError) as error:
-            raise JumokError(f"not a sentencepiece model: {_short(error)}") from None
+            raise JumokError(f"not a sentencepiece model: {_shorten(error)}") from None
         processor = self._processor
         ids = (processor.pad_id(), processor.unk_id(), processor.bos_id(), processor.eos_id())
         if ids != (PAD, UNK, SOS, EOS):
             raise JumokError(f"this sentencepiece model gives {', '.join(SYMBOLS)} the ids {ids}: wanted 0, 1, 2 and 3")
 
     @classmethod
-    def build(cls, wish: Wish, sentences: Sequence[str]) -> SubWords:
+    def build(cls, wish: VocabularySpec, sentences: Sequence[str]) -> SubwordVocabulary:
         """Train sentencepiece on cleaned sentences.
 
         Raises:
@@ -61,7 +61,7 @@ class SubWords(Vocabulary):
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
-                sentence_iterator=map(_plain, evenly(sentences, MOST_SENTENCES)),
+                sentence_iterator=map(_hide_mark, pick_evenly(sentences, MOST_SENTENCES)),
                 model_writer=model,
                 model_type=wish.kind,
                 vocab_size=wish.size,
@@ -83,7 +83,7 @@ class SubWords(Vocabulary):
                 eos_piece=SYMBOLS[EOS],
             )
         except RuntimeError as error:
-            raise JumokError(_why(str(error), wish)) from None
+            raise JumokError(_explain(str(error), wish)) from None
         return cls(model.getvalue())
 
     @property
@@ -100,13 +100,13 @@ class SubWords(Vocabulary):
         return int(self._processor.GetPieceSize())
 
     def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
-        plain = [_plain(clean(text)) for text in texts]
-        ids: list[list[int]] = self._processor.encode(plain, num_threads=THREADS if len(plain) >= MANY else 1)
+        plain = [_hide_mark(clean(text)) for text in texts]
+        ids: list[list[int]] = self._processor.encode(plain, num_threads=THREADS if len(plain) >= MANY_SENTENCES else 1)
         return ids
 
     def split(self, text: str) -> Split:
         text = clean(text)
-        plain = _plain(text)
+        plain = _hide_mark(text)
         pieces: list[str] = self._processor.encode(plain, out_type=str)
         owner, word = [], -1
         for piece in pieces:
@@ -124,11 +124,11 @@ class SubWords(Vocabulary):
         return str(self._processor.decode(ids))
 
 
-def _plain(text: str) -> str:
+def _hide_mark(text: str) -> str:
     return text.replace(MARK, PLAIN)
 
 
-def _why(message: str, wish: Wish) -> str:
+def _explain(message: str, wish: VocabularySpec) -> str:
     """Put sentencepiece's error into words that help here."""
     small = re.search(r"required_chars\. \d+ vs (\d+)", message)
     if small:
@@ -136,8 +136,8 @@ def _why(message: str, wish: Wish) -> str:
             f"a vocabulary of {wish.size} has no room for all characters of the text: it needs {small[1]}; "
             "raise the size, or lower the character coverage (0.9995, say)"
         )
-    return f"sentencepiece found no {wish.kind} vocabulary: {_short(message)}"
+    return f"sentencepiece found no {wish.kind} vocabulary: {_shorten(message)}"
 
 
-def _short(error: object) -> str:
+def _shorten(error: object) -> str:
     return " ".join(str(error).split())[-200:]

@@ -16,7 +16,7 @@ from jumok.special_tokens import EOS, PAD, SOS, UNK
 
 
 @dataclass(frozen=True)
-class Wish:
+class VocabularySpec:
     """What vocabulary is wanted (see `jumok.data.texts.vocabulary_builder.build_vocabulary`)."""
 
     kind: str
@@ -127,6 +127,6 @@ class Vocabulary(ABC):
         write_atomically(path, self.to_bytes())
 
 
-def evenly(items: Sequence[str], most: int) -> Sequence[str]:
+def pick_evenly(items: Sequence[str], most: int) -> Sequence[str]:
     """At most so many of the items, taken at even distances."""
     return items if len(items) <= most else [items[place * len(items) // most] for place in range(most)]

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jumok.data.texts.normal_form import clean
-from jumok.data.texts.subword_vocabulary import SubWords
-from jumok.data.texts.vocabulary import Split, Vocabulary, Wish, evenly
-from jumok.data.texts.word_vocabulary import HEAD, Characters, Listed, Words
+from jumok.data.texts.subword_vocabulary import SubwordVocabulary
+from jumok.data.texts.vocabulary import Split, Vocabulary, VocabularySpec, pick_evenly
+from jumok.data.texts.word_vocabulary import HEAD, CharacterVocabulary, ListVocabulary, WordVocabulary
 from jumok.errors import JumokError, suggest
 from jumok.special_tokens import SYMBOLS, UNK
 
@@ -25,16 +25,16 @@ CHECKED = 20_000
 class Kind(NamedTuple):
     """How a kind of vocabulary is built, how large it is and how rare its entries may be if nobody says."""
 
-    build: Callable[[Wish, Sequence[str]], Vocabulary]
+    build: Callable[[VocabularySpec, Sequence[str]], Vocabulary]
     size: int
     min_count: int = 1
 
 
 KINDS = {
-    "unigram": Kind(SubWords.build, 8_000),
-    "bpe": Kind(SubWords.build, 8_000),
-    "words": Kind(Words.build, 30_000, 2),
-    "characters": Kind(Characters.build, 20_000),
+    "unigram": Kind(SubwordVocabulary.build, 8_000),
+    "bpe": Kind(SubwordVocabulary.build, 8_000),
+    "words": Kind(WordVocabulary.build, 30_000, 2),
+    "characters": Kind(CharacterVocabulary.build, 20_000),
 }
 
 
@@ -81,7 +81,7 @@ def build_vocabulary(
     if kind not in KINDS:
         raise JumokError(f"no vocabulary {kind!r}: {suggest(kind, KINDS)}")
     default = KINDS[kind]
-    wish = Wish(
+    wish = VocabularySpec(
         kind,
         default.size if size is None else size,
         default.min_count if min_count is None else min_count,
@@ -96,7 +96,7 @@ def build_vocabulary(
     if not sentences:
         raise JumokError("no sentence to build a vocabulary from")
     built = default.build(wish, sentences)
-    report = check_vocabulary(built, evenly(sentences, CHECKED))
+    report = check_vocabulary(built, pick_evenly(sentences, CHECKED))
     if size is not None and len(built) < size:
         note = f"the vocabulary has {len(built)} entries and not {size}: the text gives no more"
         report = replace(report, notes=(note,))
@@ -133,6 +133,6 @@ def load_vocabulary(path: Path) -> Vocabulary:
     if len(content) > MOST_BYTES:
         raise JumokError(f"the vocabulary {path} is larger than {MOST_BYTES >> 20} MiB: this is none of ours")
     try:
-        return Listed.from_bytes(content) if content.startswith(HEAD) else SubWords(content)
+        return ListVocabulary.from_bytes(content) if content.startswith(HEAD) else SubwordVocabulary(content)
     except (ValueError, RuntimeError) as error:
         raise JumokError(f"the vocabulary {path} is damaged ({error}): restore it, or train anew") from None

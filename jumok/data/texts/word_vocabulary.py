@@ -12,7 +12,7 @@ from functools import cache
 from typing import ClassVar, Self
 
 from jumok.data.texts.normal_form import clean
-from jumok.data.texts.vocabulary import Split, Vocabulary, Wish
+from jumok.data.texts.vocabulary import Split, Vocabulary, VocabularySpec
 from jumok.errors import JumokError
 from jumok.special_tokens import SYMBOLS, UNK
 
@@ -26,7 +26,7 @@ REMEMBERED = 200_000
 """So many different words' ids are kept while sentences are encoded."""
 
 
-class Listed(Vocabulary):
+class ListVocabulary(Vocabulary):
     """The entries behind the symbols, the most frequent first.
 
     Args:
@@ -51,7 +51,7 @@ class Listed(Vocabulary):
         """The pieces of one word (with no white space in it)."""
 
     @classmethod
-    def build(cls, wish: Wish, sentences: Sequence[str]) -> Self:
+    def build(cls, wish: VocabularySpec, sentences: Sequence[str]) -> Self:
         """Take the most frequent pieces of cleaned sentences; of equally frequent ones, the lesser by code points."""
         words = Counter(word for sentence in sentences for word in sentence.split())
         counts: Counter[str] = Counter()
@@ -87,7 +87,7 @@ class Listed(Vocabulary):
             return ids
 
         between = self._find(self.between)
-        return [_chained(map(ids_of, clean(text).split()), between) for text in texts]
+        return [_chain(map(ids_of, clean(text).split()), between) for text in texts]
 
     def split(self, text: str) -> Split:
         words = clean(text).split()
@@ -105,10 +105,10 @@ class Listed(Vocabulary):
     def to_bytes(self) -> bytes:
         entries = self._written[len(SYMBOLS) :]
         head = f"{HEAD.decode()}{self.name} {len(entries)}\n"
-        return (head + "".join(f"{_escaped(entry)}\n" for entry in entries)).encode()
+        return (head + "".join(f"{_escape(entry)}\n" for entry in entries)).encode()
 
     @staticmethod
-    def from_bytes(content: bytes) -> Listed:
+    def from_bytes(content: bytes) -> ListVocabulary:
         """Read what `to_bytes` gives.
 
         Raises:
@@ -120,13 +120,13 @@ class Listed(Vocabulary):
             raise JumokError(f"no kind {name!r}")
         if lines.pop() or len(lines) != int(count):
             raise JumokError(f"{len(lines)} entries where {count} should be")
-        return LISTED[name](list(map(_unescaped, lines)))
+        return LISTED[name](list(map(_unescape, lines)))
 
     def _find(self, pieces: Iterable[str]) -> list[int]:
         return [self._ids.get(piece, UNK) for piece in pieces]
 
 
-class Words(Listed):
+class WordVocabulary(ListVocabulary):
     """Words and punctuation apart, put together again exactly.
 
     A word is a run of letters, digits and their marks, with apostrophes inside it; every other character stands
@@ -139,9 +139,9 @@ class Words(Listed):
 
     @staticmethod
     def cut(word: str) -> list[str]:
-        pieces: list[str] = _word_pattern().findall(word.replace(JOIN, PLAIN))
+        pieces: list[str] = _compile_word().findall(word.replace(JOIN, PLAIN))
         return [
-            piece if _is_word(piece) else f"{JOIN * (place > 0)}{piece}{JOIN * _before_word(pieces, place)}"
+            piece if _is_word(piece) else f"{JOIN * (place > 0)}{piece}{JOIN * _is_before_word(pieces, place)}"
             for place, piece in enumerate(pieces)
         ]
 
@@ -149,7 +149,7 @@ class Words(Listed):
         return re.sub(f" ?{JOIN} ?", "", " ".join(self.pieces(ids)))
 
 
-class Characters(Listed):
+class CharacterVocabulary(ListVocabulary):
     """Code points, spaces among them; composed Hangul is one per syllable."""
 
     name = "characters"
@@ -163,18 +163,21 @@ class Characters(Listed):
         return "".join(self.pieces(ids))
 
 
-LISTED: dict[str, Callable[[Sequence[str]], Listed]] = {"words": Words, "characters": Characters}
+LISTED: dict[str, Callable[[Sequence[str]], ListVocabulary]] = {
+    "words": WordVocabulary,
+    "characters": CharacterVocabulary,
+}
 
 
-def _before_word(pieces: list[str], place: int) -> bool:
+def _is_before_word(pieces: list[str], place: int) -> bool:
     return place + 1 < len(pieces) and _is_word(pieces[place + 1])
 
 
 def _is_word(piece: str) -> bool:
-    return len(piece) > 1 or _letter().fullmatch(piece) is not None
+    return len(piece) > 1 or _compile_letter().fullmatch(piece) is not None
 
 
-def _chained(parts: Iterable[list[int]], between: list[int]) -> list[int]:
+def _chain(parts: Iterable[list[int]], between: list[int]) -> list[int]:
     """All ids in one list, with those of the space between the parts."""
     whole: list[int] = []
     for part in parts:
@@ -184,21 +187,21 @@ def _chained(parts: Iterable[list[int]], between: list[int]) -> list[int]:
 
 
 @cache
-def _letter() -> re.Pattern[str]:
+def _compile_letter() -> re.Pattern[str]:
     """Letters and digits, and the marks and joiners written among them, which Python's own class of letters lacks."""
     marks = (chr(point) for point in range(sys.maxunicode + 1) if unicodedata.category(chr(point)).startswith("M"))
     return re.compile(rf"[\w\u200c\u200d{re.escape(''.join(marks))}]")
 
 
 @cache
-def _word_pattern() -> re.Pattern[str]:
-    letter = _letter().pattern
+def _compile_word() -> re.Pattern[str]:
+    letter = _compile_letter().pattern
     return re.compile(rf"{letter}+(?:['\u2019]{letter}+)*|\S")
 
 
-def _escaped(entry: str) -> str:
+def _escape(entry: str) -> str:
     return entry.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _unescaped(line: str) -> str:
+def _unescape(line: str) -> str:
     return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], line)

@@ -26,34 +26,34 @@ Array = np.ndarray[Any, np.dtype[Any]]
 # tanh(x) = x p(x^2) / q(x^2) for |x| <= LIMIT, where tanh is 3e-7 short of 1, and constant from there on.
 # Fitted by least squares, reweighted until the largest error was least, and rounded. Over all float32 the error is at
 # most 4e-7; the result is odd to the bit and stays below 1, so that 1 - tanh^2 is never negative.
-LIMIT = np.float32(7.9)
+TANH_LIMIT = np.float32(7.9)
 P0, P1, P2, P3, P4 = (np.float32(c) for c in (1.0, 0.13444452, 0.00357169588, 2.19034137e-05, 1.5259678e-08))
 Q0, Q1, Q2, Q3, Q4 = (np.float32(c) for c in (1.0, 0.467777729, 0.0261644125, 0.00034117428, 8.53054644e-07))
 ONE = np.float32(1)
-LANES = 16  # float32 in the widest registers, and in a cache line
-SHARE = 1 << 17
+FLOAT32_LANES = 16  # float32 in the widest registers, and in a cache line
+TANH_PER_THREAD = 1 << 17
 """How many tanh a thread must have to do: fewer take less time than it takes to wake it."""
-SHARE_OF_QUEUE = 1 << 21
+TANH_PER_QUEUED_THREAD = 1 << 21
 """The same for numba's work queue, which wakes threads slowly; numba falls back on it where it finds no OpenMP."""
 
 # Sums may be taken in any order, which lets them be vectorised; but NaN and infinity keep their meaning. Division as
 # numpy does it, because Python's would test each divisor for 0.
-OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "nogil": True}
+NUMBA_OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "nogil": True}
 
 
 # -- the loops ----------------------------------------------------------------------------------
 
 
-@numba.njit(inline="always", **OPTIONS)
+@numba.njit(inline="always", **NUMBA_OPTIONS)
 def tanh(x):  # type: ignore[no-untyped-def]
     """The hyperbolic tangent, to 4e-7; NaN stays NaN, for no comparison with it is true."""
-    x = LIMIT if x > LIMIT else x
-    x = -LIMIT if x < -LIMIT else x
+    x = TANH_LIMIT if x > TANH_LIMIT else x
+    x = -TANH_LIMIT if x < -TANH_LIMIT else x
     u = x * x
     return x * (P0 + u * (P1 + u * (P2 + u * (P3 + u * P4)))) / (Q0 + u * (Q1 + u * (Q2 + u * (Q3 + u * Q4))))
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _fill_row(row, query, key, w, mask, scores):  # type: ignore[no-untyped-def]
     """The scores of one query: -inf where the mask forbids."""
     b, i = row // query.shape[1], row % query.shape[1]
@@ -68,13 +68,13 @@ def _fill_row(row, query, key, w, mask, scores):  # type: ignore[no-untyped-def]
         scores[b, i, j] = score
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _add_part(task, parts, gradient, query, key, w, mask, g_query, g_key, g_w):  # type: ignore[no-untyped-def]
     """The gradients of one example, in one part of its size.
 
     No two tasks write to the same place, and each place is summed in the same order however many tasks there are.
     """
-    width = (w.size + parts * LANES - 1) // (parts * LANES) * LANES
+    width = (w.size + parts * FLOAT32_LANES - 1) // (parts * FLOAT32_LANES) * FLOAT32_LANES
     b, first = task // parts, task % parts * width
     last = min(first + width, w.size)
     v, vw = w[first:last], g_w[b, first:last]
@@ -159,24 +159,24 @@ def load() -> Loops:
 def _load() -> Loops:
     if numba.config.DISABLE_JIT:
         raise RuntimeError("NUMBA_DISABLE_JIT is set")
-    forward, backward = _compiled(_forward, FORWARD), _compiled(_backward, BACKWARD)
+    forward, backward = _compile(_forward, FORWARD), _compile(_backward, BACKWARD)
     alone: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     try:
-        forwards = forward, _compiled(_forward_threads, FORWARD, parallel=True)
-        backwards = backward, _compiled(_backward_threads, BACKWARD, parallel=True)
+        forwards = forward, _compile(_forward_threads, FORWARD, parallel=True)
+        backwards = backward, _compile(_backward_threads, BACKWARD, parallel=True)
         layer = numba.threading_layer()
     except ValueError:  # numba finds nothing here to run threads with
         return Loops((forward, forward), (backward, backward), math.inf, alone, os.getpid())
     if layer == "workqueue":  # takes work from one thread at a time
-        return Loops(forwards, backwards, SHARE_OF_QUEUE, threading.Lock(), os.getpid())
-    return Loops(forwards, backwards, SHARE, alone, os.getpid())
+        return Loops(forwards, backwards, TANH_PER_QUEUED_THREAD, threading.Lock(), os.getpid())
+    return Loops(forwards, backwards, TANH_PER_THREAD, alone, os.getpid())
 
 
-def _compiled(loop: Loop, signature: str, *, parallel: bool = False) -> Loop:
+def _compile(loop: Loop, signature: str, *, parallel: bool = False) -> Loop:
     try:
-        compiled: Loop = numba.njit(signature, parallel=parallel, cache=True, **OPTIONS)(loop)
+        compiled: Loop = numba.njit(signature, parallel=parallel, cache=True, **NUMBA_OPTIONS)(loop)
     except Exception:  # the cache cannot be written or read; if that was not it, the next line fails too
-        compiled = numba.njit(signature, parallel=parallel, **OPTIONS)(loop)
+        compiled = numba.njit(signature, parallel=parallel, **NUMBA_OPTIONS)(loop)
     return compiled
 
 
@@ -192,7 +192,7 @@ def forward(query: Array, key: Array, w: Array, mask: Array, scores: Array, thre
         mask: bool, (batch or 1, queries or 1, keys).
     """
     loops = load()
-    threads = _useful(loops, threads, scores.size * w.size)
+    threads = _count_useful_threads(loops, threads, scores.size * w.size)
     _run(loops, loops.forward, threads, (query, key, w, mask, scores))
 
 
@@ -206,12 +206,12 @@ def backward(
         query, key, w, mask, threads: as in `forward`.
     """
     loops = load()
-    threads = _useful(loops, threads, gradient.size * w.size)
-    parts = max(1, min(-(-threads // max(1, len(query))), w.size // LANES))  # enough tasks for all threads
+    threads = _count_useful_threads(loops, threads, gradient.size * w.size)
+    parts = max(1, min(-(-threads // max(1, len(query))), w.size // FLOAT32_LANES))  # enough tasks for all threads
     _run(loops, loops.backward, threads, (gradient, query, key, w, mask, parts, *sums))
 
 
-def _useful(loops: Loops, threads: int, work: int) -> int:
+def _count_useful_threads(loops: Loops, threads: int, work: int) -> int:
     """How many threads to use: no more than numba has or the work feeds, and one in a forked process."""
     if threads <= 1 or work < 2 * loops.share or os.getpid() != loops.process:
         return 1

@@ -19,19 +19,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["OPTIONS", "compiled", "fill_each", "share"]
+__all__ = ["NUMBA_OPTIONS", "compile_when_called", "fill_each", "share_tasks"]
 
-SHARE = 1 << 18
+NANOSECONDS_PER_THREAD = 1 << 18
 """Nanoseconds of work that a thread must get: less is not worth waking it."""
 # Sums may be taken in any order, which lets them be vectorised; but NaN and infinity keep their meaning.
-OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "nogil": True}
+NUMBA_OPTIONS = {"fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy", "nogil": True}
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Loop = Callable[..., None]
 _inside = threading.local()
 
 
-def compiled(loop: Loop) -> Loop:
+def compile_when_called(loop: Loop) -> Loop:
     """Compile a loop when it is first called; kept on disk where a folder for it can be written.
 
     Args:
@@ -41,9 +41,9 @@ def compiled(loop: Loop) -> Loop:
     @functools.cache
     def ready() -> Loop:
         try:
-            found: Loop = numba.njit(cache=True, **OPTIONS)(loop)
+            found: Loop = numba.njit(cache=True, **NUMBA_OPTIONS)(loop)
         except RuntimeError:  # there is no folder to keep it in
-            found = numba.njit(**OPTIONS)(loop)
+            found = numba.njit(**NUMBA_OPTIONS)(loop)
         return found
 
     @functools.wraps(loop)
@@ -53,7 +53,7 @@ def compiled(loop: Loop) -> Loop:
     return call
 
 
-def share(loop: Loop, tasks: int, work: float, *arguments: Any) -> None:
+def share_tasks(loop: Loop, tasks: int, work: float, *arguments: Any) -> None:
     """Run a loop over all of its tasks, in parts of neighbours on up to torch's number of threads.
 
     Args:
@@ -62,13 +62,13 @@ def share(loop: Loop, tasks: int, work: float, *arguments: Any) -> None:
         work: of all of them, in nanoseconds, about.
         arguments: of the loop.
     """
-    threads = min(torch.get_num_threads(), tasks, int(work // SHARE))
+    threads = min(torch.get_num_threads(), tasks, int(work // NANOSECONDS_PER_THREAD))
     if threads <= 1 or getattr(_inside, "part", False):
         loop(0, tasks, *arguments)
         return
     edges = [tasks * part // threads for part in range(threads + 1)]
     waiting = [
-        _pool(os.getpid(), threads - 1).submit(_run_part, loop, first, last, *arguments)
+        _make_pool(os.getpid(), threads - 1).submit(_run_part, loop, first, last, *arguments)
         for first, last in itertools.pairwise(edges[1:])
     ]
     _run_part(loop, 0, edges[1], *arguments)
@@ -86,7 +86,7 @@ def _run_part(loop: Loop, first: int, last: int, *arguments: Any) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+def _make_pool(process: int, threads: int) -> ThreadPoolExecutor:
     """Threads that wait for work; a forked process does not have its parent's and makes its own."""
     return ThreadPoolExecutor(threads, thread_name_prefix=f"jumok-loops-{process}")
 
@@ -110,5 +110,5 @@ def fill_each(images: Tensor, fill: Callable[[Array, Array], None]) -> Tensor:
     if batch == 1:
         fill(pixels, maps)
     else:
-        share(some, batch, batch * SHARE)
+        share_tasks(some, batch, batch * NANOSECONDS_PER_THREAD)
     return torch.from_numpy(maps)

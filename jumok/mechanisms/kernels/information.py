@@ -15,20 +15,20 @@ import numpy as np
 
 __all__ = ["count_joint", "kraskov", "ross"]
 
-OPTIONS = {"nogil": True, "error_model": "numpy"}
-SMALLEST = 5e-324
+NUMBA_OPTIONS = {"nogil": True, "error_model": "numpy"}
+SMALLEST_POSITIVE = 5e-324
 """The least number above 0."""
 F, I = "float64[::1]", "int64[::1]"  # noqa: E741
 
 
-def _compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _compile(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Compile now, and keep it on disk if that can be."""
 
     def decorate(loop: Callable[..., Any]) -> Callable[..., Any]:
         try:
-            compiled: Callable[..., Any] = numba.njit(signature, cache=True, **OPTIONS)(loop)
+            compiled: Callable[..., Any] = numba.njit(signature, cache=True, **NUMBA_OPTIONS)(loop)
         except Exception:  # the cache cannot be written or read; if that was not it, the next line fails too
-            compiled = numba.njit(signature, **OPTIONS)(loop)
+            compiled = numba.njit(signature, **NUMBA_OPTIONS)(loop)
         return compiled
 
     return decorate
@@ -37,8 +37,8 @@ def _compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., An
 # -- along sorted values ------------------------------------------------------------------------
 
 
-@numba.njit(inline="always", **OPTIONS)
-def _last_near(values, place, x, radius):  # type: ignore[no-untyped-def]
+@numba.njit(inline="always", **NUMBA_OPTIONS)
+def _find_last_near(values, place, x, radius):  # type: ignore[no-untyped-def]
     """How far right of `place`, where x stands, values are near: in steps that double, then by halves."""
     near, step = place, 1
     while near + step < values.size and values[near + step] - x < radius:
@@ -51,8 +51,8 @@ def _last_near(values, place, x, radius):  # type: ignore[no-untyped-def]
     return near
 
 
-@numba.njit(inline="always", **OPTIONS)
-def _first_near(values, place, x, radius):  # type: ignore[no-untyped-def]
+@numba.njit(inline="always", **NUMBA_OPTIONS)
+def _find_first_near(values, place, x, radius):  # type: ignore[no-untyped-def]
     """The same to the left."""
     near, step = place, 1
     while near - step >= 0 and x - values[near - step] < radius:
@@ -65,15 +65,15 @@ def _first_near(values, place, x, radius):  # type: ignore[no-untyped-def]
     return near
 
 
-@numba.njit(inline="always", **OPTIONS)
+@numba.njit(inline="always", **NUMBA_OPTIONS)
 def _count_near(values, place, x, radius):  # type: ignore[no-untyped-def]
     """How many of the sorted values are near x, which stands at `place`; within a radius of 0 is what is equal."""
-    radius = max(radius, SMALLEST)
-    return _last_near(values, place, x, radius) - _first_near(values, place, x, radius) + 1
+    radius = max(radius, SMALLEST_POSITIVE)
+    return _find_last_near(values, place, x, radius) - _find_first_near(values, place, x, radius) + 1
 
 
-@numba.njit(inline="always", **OPTIONS)
-def _place_of(values, first, last, x):  # type: ignore[no-untyped-def]
+@numba.njit(inline="always", **NUMBA_OPTIONS)
+def _find_place(values, first, last, x):  # type: ignore[no-untyped-def]
     """The first place in first..last whose value is at least x; `last` if there is none."""
     while first < last:
         middle = (first + last) // 2
@@ -87,7 +87,7 @@ def _place_of(values, first, last, x):  # type: ignore[no-untyped-def]
 # -- one side in groups: Ross -------------------------------------------------------------------
 
 
-@_compiled(f"float64({F}, {I}, {F}, int64, {F})")
+@_compile(f"float64({F}, {I}, {F}, int64, {F})")
 def ross(grouped, starts, values, neighbours, psi):  # type: ignore[no-untyped-def]
     """I(c; d) = psi(N) + <psi(k)> - <psi(N_d)> - <psi(m)>, for c continuous and d in groups, in nats.
 
@@ -109,7 +109,7 @@ def ross(grouped, starts, values, neighbours, psi):  # type: ignore[no-untyped-d
             step = 1  # x's own place among all, which only grows
             while place + step < values.size and values[place + step] < x:
                 place, step = place + step, 2 * step
-            place = _place_of(values, place, min(place + step, values.size), x)
+            place = _find_place(values, place, min(place + step, values.size), x)
             total -= psi[_count_near(values, place, x, radius)]
     return psi[values.size] + total / values.size
 
@@ -117,7 +117,7 @@ def ross(grouped, starts, values, neighbours, psi):  # type: ignore[no-untyped-d
 # -- both sides continuous: Kraskov, Stoegbauer & Grassberger -----------------------------------
 
 
-@numba.njit(inline="always", **OPTIONS)
+@numba.njit(inline="always", **NUMBA_OPTIONS)
 def _insert(best, distance):  # type: ignore[no-untyped-def]
     """Put a distance below the largest into the k least, which are sorted."""
     at = best.size - 1
@@ -127,7 +127,7 @@ def _insert(best, distance):  # type: ignore[no-untyped-def]
     best[at] = distance
 
 
-@numba.njit(inline="always", **OPTIONS)
+@numba.njit(inline="always", **NUMBA_OPTIONS)
 def _scan(xs, ys, first, place, last, x, y, best):  # type: ignore[no-untyped-def]
     """Go from `place` both ways through a strip sorted by x, as far as x alone allows."""
     right, left, reach = place, place - 1, best[-1]
@@ -145,7 +145,7 @@ def _scan(xs, ys, first, place, last, x, y, best):  # type: ignore[no-untyped-de
         left -= 1
 
 
-@numba.njit(inline="always", **OPTIONS)
+@numba.njit(inline="always", **NUMBA_OPTIONS)
 def _search(xs, ys, target, starts, strip, at, best):  # type: ignore[no-untyped-def]
     """The distances to the k nearest of one point, max(|dx|, |dy|): in its own strip, then in those beside it."""
     best[:] = np.inf
@@ -165,10 +165,10 @@ def _search(xs, ys, target, starts, strip, at, best):  # type: ignore[no-untyped
         if other < 0:
             break
         first, last = starts[other], starts[other + 1]
-        _scan(xs, ys, first, _place_of(xs, first, last, x), last, x, y, best)
+        _scan(xs, ys, first, _find_place(xs, first, last, x), last, x, y, best)
 
 
-@_compiled(f"float64({F}, {I}, {F}, {I}, {I}, int64, {F})")
+@_compile(f"float64({F}, {I}, {F}, {I}, {I}, int64, {F})")
 def kraskov(values, order, target, strip_of, starts, neighbours, psi):  # type: ignore[no-untyped-def]
     """I(x; y) = psi(N) + psi(k) - <psi(n_x + 1) + psi(n_y + 1)>, algorithm 1, in nats.
 
@@ -196,7 +196,7 @@ def kraskov(values, order, target, strip_of, starts, neighbours, psi):  # type: 
 # -- counts -------------------------------------------------------------------------------------
 
 
-@_compiled("void(uint8[::1], int64[::1], int64, int64[::1])")
+@_compile("void(uint8[::1], int64[::1], int64, int64[::1])")
 def count_joint(codes, cells, width, counts):  # type: ignore[no-untyped-def]
     """Add up how often each level meets each cell of what is fixed: counts[code * width + cell]."""
     for row in range(codes.size):

@@ -43,7 +43,7 @@ class _RampSums(torch.autograd.Function):
     def forward(ctx: Any, a: Tensor, b: Tensor, g: Tensor) -> Tensor:
         wide = torch.promote_types(g.dtype, torch.float32)  # running sums of half precision would lose the small ones
         a, b = a.to(wide), b.to(wide)
-        sums, counted = _sums(a, b, g.to(wide))
+        sums, counted = _sum_ramps(a, b, g.to(wide))
         ctx.save_for_backward(a, b, g, counted)
         return sums.to(g.dtype)
 
@@ -51,11 +51,11 @@ class _RampSums(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, b, g, counted = ctx.saved_tensors
         change = gradients[0].to(a.dtype)
-        to_g, changes = _sums(b, a, change)
+        to_g, changes = _sum_ramps(b, a, change)
         return (counted * change).sum(-1), (changes * g).sum(-1), to_g.to(g.dtype)
 
 
-def _sums(a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+def _sum_ramps(a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     """sum_j max(a_i + b_j, 0) g_j, and the same with 1 for each weight above 0: both (batch, queries, size)."""
     middle = b.mean(-1, keepdim=True)  # with b around 0, a_i G and H don't grow large only to cancel
     a, b = a + middle, b - middle

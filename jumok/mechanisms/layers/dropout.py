@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Dropout", "by_bits"]
+__all__ = ["Dropout", "drop_by_bits"]
 
-STEPS = 1 << 16  # a chance is a number of 16 bits
-LEAST = 4096  # with fewer values than this, PyTorch's own is as fast
+CHANCE_STEPS = 1 << 16  # a chance is a number of 16 bits
+FEWEST_VALUES = 4096  # with fewer values than this, PyTorch's own is as fast
 
 
 class Dropout(nn.Dropout):
@@ -21,11 +21,11 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Dropout names it so)
-        fast = self.training and 0 < self.p < 1 and input.device.type == "cpu" and input.numel() >= LEAST
-        return by_bits(input, self.p) if fast else F.dropout(input, self.p, self.training)
+        fast = self.training and 0 < self.p < 1 and input.device.type == "cpu" and input.numel() >= FEWEST_VALUES
+        return drop_by_bits(input, self.p) if fast else F.dropout(input, self.p, self.training)
 
 
-def by_bits(values: Tensor, probability: float) -> Tensor:
+def drop_by_bits(values: Tensor, probability: float) -> Tensor:
     """Set values to 0 at random, and scale the others so that the mean stays.
 
     PyTorch draws a number of 32 bits for each value, one at a time. Here a draw of 64 bits gives four values their
@@ -40,6 +40,6 @@ def by_bits(values: Tensor, probability: float) -> Tensor:
     """
     count = values.numel()
     drawn = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
-    dropped = min(max(round(probability * STEPS), 1), STEPS - 1)
-    kept = drawn.view(torch.int16)[:count].view(values.shape) >= dropped - STEPS // 2
-    return values * kept.to(values.dtype).mul_(STEPS / (STEPS - dropped))
+    dropped = min(max(round(probability * CHANCE_STEPS), 1), CHANCE_STEPS - 1)
+    kept = drawn.view(torch.int16)[:count].view(values.shape) >= dropped - CHANCE_STEPS // 2
+    return values * kept.to(values.dtype).mul_(CHANCE_STEPS / (CHANCE_STEPS - dropped))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-__all__ = ["mean", "mean_and_largest", "times"]
+__all__ = ["gate_features", "mean", "mean_and_largest"]
 
 
 def mean(features: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -66,7 +66,7 @@ class _MeanAndLargest(torch.autograd.Function):
         return reached.mul_(share).add_((of_mean / count).view(shape)), None
 
 
-def times(features: Tensor, gates: Tensor) -> Tensor:
+def gate_features(features: Tensor, gates: Tensor) -> Tensor:
     """Multiply feature maps by gates.
 
     Args:
@@ -76,16 +76,16 @@ def times(features: Tensor, gates: Tensor) -> Tensor:
         (batch, channels, rows, columns).
     """
     if has_torch_function((features, gates)):  # so that who follows feature maps sees this as one call of torch's
-        seen: Tensor = handle_torch_function(times, (features, gates), features, gates)
+        seen: Tensor = handle_torch_function(gate_features, (features, gates), features, gates)
         return seen
     plain = features.dtype != gates.dtype or not torch.is_grad_enabled() or not features.requires_grad
     if plain or not gates.requires_grad:
         return features * gates
-    product: Tensor = _Times.apply(features, gates)  # type: ignore[no-untyped-call]
+    product: Tensor = _GateFeatures.apply(features, gates)  # type: ignore[no-untyped-call]
     return product
 
 
-class _Times(torch.autograd.Function):
+class _GateFeatures(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, gates: Tensor) -> Tensor:
         ctx.save_for_backward(features, gates)

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Linear", "Shape", "Sizes", "by_convolution", "by_convolution_for", "linear", "noting", "use"]
+__all__ = ["Linear", "Shape", "Sizes", "by_convolution_for", "linear", "multiply_by_convolution", "noting", "use"]
 
 SMALL_BATCH = 16
-ROWS = 1024  # with fewer rows than this, setting the convolution up costs what it gains
+FEWEST_ROWS = 1024  # with fewer rows than this, setting the convolution up costs what it gains
 
 Sizes = tuple[int, int]
 """(size in, size out) of a map."""
@@ -95,16 +95,16 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     Returns:
         (..., size out).
     """
-    if torch.is_grad_enabled() and _goes_either_way(tokens):
+    if torch.is_grad_enabled() and _suits_convolution(tokens):
         shape = Shape(len(tokens), tokens.shape[1], tokens.shape[2], len(weight))
         if _choice.noted is not None:
             _choice.noted.add(shape)
         if shape.sizes in _choice.by_convolution:
-            return by_convolution(tokens, weight, bias)
+            return multiply_by_convolution(tokens, weight, bias)
     return F.linear(tokens, weight, bias)
 
 
-def by_convolution(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def multiply_by_convolution(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """As `linear` for (batch, tokens, size in), through a convolution whose pixels are the tokens.
 
     PyTorch gives matrix products to MKL and convolutions to oneDNN. The latter's kernels are the faster ones on some
@@ -116,9 +116,9 @@ def by_convolution(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tenso
     return output.permute(0, 2, 3, 1).squeeze(2)
 
 
-def _goes_either_way(tokens: Tensor) -> bool:
+def _suits_convolution(tokens: Tensor) -> bool:
     """Whether oneDNN takes these tokens, and there are enough of them."""
-    many = tokens.dim() == 3 and len(tokens) > 1 and len(tokens) * tokens.shape[1] >= ROWS
+    many = tokens.dim() == 3 and len(tokens) > 1 and len(tokens) * tokens.shape[1] >= FEWEST_ROWS
     # PyTorch keeps 1 x 1 convolutions of small batches from oneDNN where there is one thread, and takes a slow loop
     many = many and (len(tokens) >= SMALL_BATCH or torch.get_num_threads() > 1) and tokens.is_contiguous()
     exact = tokens.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jumok.mechanisms.layers.linear import SMALL_BATCH, Shape, Sizes, by_convolution, noting, use
+from jumok.mechanisms.layers.linear import SMALL_BATCH, Shape, Sizes, multiply_by_convolution, noting, use
 from jumok.watching.recorder import unseen
 
 __all__ = ["Timed", "choose", "chosen", "settle", "timed"]
@@ -34,7 +34,7 @@ class Timed(NamedTuple):
     Args:
         sizes: of the map.
         plain: by `F.linear`.
-        convolution: by `by_convolution`.
+        convolution: by `multiply_by_convolution`.
     """
 
     sizes: Sizes
@@ -71,7 +71,7 @@ def settle(step: Callable[[], object]) -> None:
 
 def timed(shape: Shape, clock: Clock = time.perf_counter) -> Timed:
     """Time both forms, in turns."""
-    forms: tuple[Form, Form] = (F.linear, by_convolution)
+    forms: tuple[Form, Form] = (F.linear, multiply_by_convolution)
     tokens, weight, bias = _operands(shape)
     times: tuple[list[float], list[float]] = ([], [])
     began = clock()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["Together"]
+__all__ = ["SharedMemory"]
 
 
-class Together:
+class SharedMemory:
     """Puts examples that look at one entry of a memory side by side, as many places for each entry; and back.
 
     Args:
         of: (examples,) int64, which entry each example looks at.
         entries: how many there are.
 
-    >>> together = Together(torch.tensor([1, 0, 1]), 2)
+    >>> together = SharedMemory(torch.tensor([1, 0, 1]), 2)
     >>> together.gather(torch.tensor([10, 20, 30]))
     tensor([[20,  0],
             [10, 30]])

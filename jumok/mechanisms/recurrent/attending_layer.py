@@ -26,7 +26,7 @@ from jumok.mechanisms.recurrent.cells import CELLS, States, start_layer
 __all__ = ["SCORES", "AttendingLayer"]
 
 
-class Look(Protocol):
+class ScoreFunction(Protocol):
     """How the layer looks at its memory h_1..h_S: (sentences, places, size)."""
 
     def project_keys(self, memory: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class AttendingLayer(nn.Module):
         return torch.cat(outputs, 1), torch.cat(looks, -2)
 
 
-SCORES: Mapping[str, Callable[[int, int, int], Look | MultiHead]] = {
+SCORES: Mapping[str, Callable[[int, int, int], ScoreFunction | MultiHead]] = {
     "dot": lambda hidden, memory, heads: Dot(),
     "scaled-dot": lambda hidden, memory, heads: Dot(1 / math.sqrt(hidden)),
     "general": lambda hidden, memory, heads: General(hidden, memory),

@@ -101,7 +101,7 @@ class _Steps(torch.autograd.Function):
             g = cells.states[i]
             torch.softmax(look.scores(g), -1, out=looks[i])
             given = torch.baddbmm(inputs[i][:, None], looks[i][:, None], values)[:, 0]  # U1 y_{i-1} + U4 c_i
-            recurrent = _times(g, u3.T)
+            recurrent = _multiply(g, u3.T)
             cells.step(i, given, recurrent if b3 is None else recurrent.add_(b3))
         ctx.cells, ctx.look, ctx.looks = cells, look, looks
         ctx.save_for_backward(values, u3)
@@ -123,18 +123,19 @@ class _Steps(torch.autograd.Function):
             d_given, d_recurrent, direct = cells.back(i, d_g.add_(d_outputs[i]))
             d_looks = torch.bmm(d_given[:, None], values.transpose(1, 2))[:, 0]
             d_scores = torch.ops.aten._softmax_backward_data(d_looks, looks[i], -1, looks.dtype)
-            d_g = _times(d_recurrent, u3) if direct is None else direct.add_(_times(d_recurrent, u3))
+            d_g = _multiply(d_recurrent, u3) if direct is None else direct.add_(_multiply(d_recurrent, u3))
             look.back(i, d_scores, d_g)
         before = cells.states[:-1].flatten(0, 1).to(u3.dtype)
         d_recurrents = cells.d_recurrent.flatten(0, 1)
         d_keys, d_query, d_w = look.gradients(cells.states[:-1], before)
         return (
             None, cells.d_given, d_keys, torch.bmm(looks.permute(1, 2, 0), cells.d_given.transpose(0, 1)), None,
-            d_g, cells.d_c, _times(d_recurrents.T, before), d_recurrents.sum(0) if ctx.biased else None, d_query, d_w,
+            d_g, cells.d_c, _multiply(d_recurrents.T, before), d_recurrents.sum(0) if ctx.biased else None,
+            d_query, d_w,
         )  # fmt: skip
 
 
-def _times(left: Tensor, right: Tensor) -> Tensor:
+def _multiply(left: Tensor, right: Tensor) -> Tensor:
     """A product in the precision of its right side, that comes back in that of its left."""
     return (left.to(right.dtype) @ right).to(left.dtype)
 
@@ -176,7 +177,7 @@ class _Additive:
 
     def scores(self, g: Tensor) -> Tensor:
         """(sentences, places), with a graph of its own that ends at the projected query."""
-        projected = _times(g, self.query.T)[:, None].requires_grad_(self.learns)
+        projected = _multiply(g, self.query.T)[:, None].requires_grad_(self.learns)
         with torch.set_grad_enabled(self.learns):
             found = fast_scores(projected, self.keys, self.w, self.allowed)
         if self.learns:
@@ -196,11 +197,11 @@ class _Additive:
         self.d_projected[i] = d_projected[:, 0]
         self.d_keys += d_keys
         self.d_w += d_w
-        d_g.add_(_times(self.d_projected[i], self.query))
+        d_g.add_(_multiply(self.d_projected[i], self.query))
 
     def gradients(self, states: Tensor, before: Tensor) -> Gradients:
         """dk, dW and dw; before: (steps x sentences, hidden), g_0..g_{T-1} in the precision of the products."""
-        return self.d_keys, _times(self.d_projected.flatten(0, 1).T, before), self.d_w
+        return self.d_keys, _multiply(self.d_projected.flatten(0, 1).T, before), self.d_w
 
 
 # -- cells -----------------------------------------------------------------------------------------

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from jumok.mechanisms.glimpse import Retina
 
-__all__ = ["Walk", "Weights", "fast_walk", "mean_of"]
+__all__ = ["Walk", "Weights", "fast_walk", "squash_aims"]
 
-FARTHEST = 1.5  # tanh(1.5) = 0.9
+FARTHEST_AIM = 1.5  # tanh(1.5) = 0.9
 
 
 class Walk(NamedTuple):
@@ -25,7 +25,7 @@ class Walk(NamedTuple):
 
     Args:
         states: (steps, rows, hidden) after each glimpse.
-        aims: (steps - 1, rows, 2), what the location network said; see `mean_of`. The graph leads to it alone.
+        aims: (steps - 1, rows, 2), what the location network said; see `squash_aims`. The graph leads to it alone.
         places: (steps, rows, 2), where it looked.
     """
 
@@ -34,12 +34,12 @@ class Walk(NamedTuple):
     places: Tensor
 
 
-def mean_of(aims: Tensor) -> Tensor:
+def squash_aims(aims: Tensor) -> Tensor:
     """The mean of the Gaussian that a location is drawn from, before tanh, from what the location network said.
 
     It is kept within +-1.5: farther out noise would hardly move the location, and nothing could be learned from it.
     """
-    return FARTHEST * torch.tanh(aims / FARTHEST)
+    return FARTHEST_AIM * torch.tanh(aims / FARTHEST_AIM)
 
 
 class Weights(NamedTuple):
@@ -100,17 +100,17 @@ class _Steps(torch.autograd.Function):
         places[0] = start
         for step in range(steps):
             seen.append(retina.see(places[step][:, None], rows)[:, 0])
-            _affine(seen[step], w.what, w.what_bias, a[step, :, :split]).relu_()
-            _affine(places[step], w.where, w.where_bias, a[step, :, split:]).relu_()
-            _affine(a[step], w.join, w.join_bias, g[step]).relu_()
-            _affine(g[step], w.read, w.read_bias, h[step])
+            _write_affine(seen[step], w.what, w.what_bias, a[step, :, :split]).relu_()
+            _write_affine(places[step], w.where, w.where_bias, a[step, :, split:]).relu_()
+            _write_affine(a[step], w.join, w.join_bias, g[step]).relu_()
+            _write_affine(g[step], w.read, w.read_bias, h[step])
             if step:
                 h[step].addmm_(h[step - 1], w.remember.t())
             h[step].relu_()
             if step + 1 < steps:
-                _affine(h[step], w.plan, w.plan_bias, k[step]).relu_()
-                _affine(k[step], w.aim, w.aim_bias, aims[step])
-                mean = mean_of(aims[step] + habit[step])
+                _write_affine(h[step], w.plan, w.plan_bias, k[step]).relu_()
+                _write_affine(k[step], w.aim, w.aim_bias, aims[step])
+                mean = squash_aims(aims[step] + habit[step])
                 torch.tanh(torch.add(mean, noise[step], alpha=std), out=places[step + 1])
         ctx.save_for_backward(a, g, h, k, places, torch.stack(seen), *given)
         ctx.mark_non_differentiable(places)
@@ -122,15 +122,15 @@ class _Steps(torch.autograd.Function):
         w, split = Weights(*given), len(given[0])
         d_states, d_aims, _ = upstream
         d_z = torch.empty_like(h)  # of the state before its ReLU
-        d_z[-1] = _through(d_states[-1], h[-1])
+        d_z[-1] = _back_through_relu(d_states[-1], h[-1])
         for step in range(len(h) - 2, -1, -1):
-            d_z[step] = _through(torch.addmm(d_states[step], d_z[step + 1], w.remember), h[step])
+            d_z[step] = _back_through_relu(torch.addmm(d_states[step], d_z[step + 1], w.remember), h[step])
         flat = d_z.flatten(0, 1)
-        d_g = _through(flat @ w.read, g.flatten(0, 1))
-        d_a = _through(d_g @ w.join, a.flatten(0, 1))
+        d_g = _back_through_relu(flat @ w.read, g.flatten(0, 1))
+        d_a = _back_through_relu(d_g @ w.join, a.flatten(0, 1))
         d_what, d_where = d_a[:, :split], d_a[:, split:]
         d_aim = d_aims.flatten(0, 1)
-        d_k = _through(d_aim @ w.aim, k.flatten(0, 1))
+        d_k = _back_through_relu(d_aim @ w.aim, k.flatten(0, 1))
         gradients = Weights(
             *(d_what.t() @ seen.flatten(0, 1), d_what.sum(0)),
             *(d_where.t() @ places.flatten(0, 1), d_where.sum(0)),
@@ -143,11 +143,11 @@ class _Steps(torch.autograd.Function):
         return (*[None] * 6, *gradients)
 
 
-def _affine(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+def _write_affine(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
     """Write x W^T + b where it belongs."""
     return torch.addmm(bias, rows, weight.t(), out=out)
 
 
-def _through(gradient: Tensor, output: Tensor) -> Tensor:
+def _back_through_relu(gradient: Tensor, output: Tensor) -> Tensor:
     """The gradient before a ReLU, from that after it."""
     return torch.ops.aten.threshold_backward(gradient, output, 0)  # type: ignore[no-any-return]

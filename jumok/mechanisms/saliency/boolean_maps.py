@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jumok.mechanisms.kernels.compiled import OPTIONS, compiled, share
-from jumok.mechanisms.saliency.pixels import at_working_size, back_to, chunks, lab, unit
+from jumok.mechanisms.kernels.compiled import NUMBA_OPTIONS, compile_when_called, share_tasks
+from jumok.mechanisms.saliency.pixels import cut_chunks, resize_back, shrink_to, to_lab, to_unit
 
 __all__ = ["boolean_maps"]
 
-LONGEST = 400
+LONGEST_SIDE = 400
 """Images are brought to so many pixels on the longer side; the widths below are in these pixels."""
-STEP = 8.0
+THRESHOLD_STEP = 8.0
 """Between thresholds, for channels from 0 to 255."""
-WIDEN = 2
+REGION_REACH = 2
 """How far a surrounded region is widened to either side before it is normalised."""
 CLOSE, SIGMA = 3, 4.0
 """How far the mean of all maps is widened to either side, and the Gaussian that smooths it then."""
@@ -43,23 +43,31 @@ def boolean_maps(images: Tensor) -> Tensor:
         the choice of what is surrounded; the mean is widened and smoothed as befits objects, 7 x 7 and sigma 4 (there
         23 x 23 and sigma 20, for where eyes rest).
     """
-    return chunks(images, _few)
+    return cut_chunks(images, _fits_memory)
 
 
-def _few(images: Tensor) -> Tensor:
+def _fits_memory(images: Tensor) -> Tensor:
     height, width = images.shape[2:]
-    channels = _channels(at_working_size(unit(images), LONGEST).clamp(0, 1), images.shape[1])
+    channels = _list_channels(shrink_to(to_unit(images), LONGEST_SIDE).clamp(0, 1), images.shape[1])
     batch, count = channels.shape[:2]
     found = np.zeros(channels.shape, np.float32)
-    share(_add_surrounded, batch * count, 300 * found.size, channels.numpy(), np.float32(STEP), WIDEN, found)
-    mean = torch.from_numpy(found).sum(1, keepdim=True) / (2 * count * 255 / STEP)
+    share_tasks(
+        _add_surrounded,
+        batch * count,
+        300 * found.size,
+        channels.numpy(),
+        np.float32(THRESHOLD_STEP),
+        REGION_REACH,
+        found,
+    )
+    mean = torch.from_numpy(found).sum(1, keepdim=True) / (2 * count * 255 / THRESHOLD_STEP)
     wide = F.max_pool2d(mean, 2 * CLOSE + 1, 1, CLOSE)
-    return back_to(_smooth(wide)[:, 0], height, width)
+    return resize_back(_smooth(wide)[:, 0], height, width)
 
 
-def _channels(pixels: Tensor, colours: int) -> Tensor:
+def _list_channels(pixels: Tensor, colours: int) -> Tensor:
     """L*, a* and b* from 0 to 255, or L* alone for grey images."""
-    found = lab(pixels)[:, :colours] * pixels.new_tensor([2.55, 1, 1])[:colours, None, None]
+    found = to_lab(pixels)[:, :colours] * pixels.new_tensor([2.55, 1, 1])[:colours, None, None]
     return (found + pixels.new_tensor([0, 128, 128])[:colours, None, None]).contiguous()
 
 
@@ -77,7 +85,7 @@ def _smooth(maps: Tensor) -> Tensor:
 # Places are numbered row by row in a frame one pixel wider on each side, so that every pixel has four neighbours.
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _flood(above, open_, stack, rows, columns):  # type: ignore[no-untyped-def]
     """Close every place that is reached from the image's border over neighbours on the same side of the threshold."""
     wide, filled = columns + 2, 0
@@ -97,7 +105,7 @@ def _flood(above, open_, stack, rows, columns):  # type: ignore[no-untyped-def]
                 filled += 1
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _narrow(open_, above, side, across, region):  # type: ignore[no-untyped-def]
     """The open places on one side of the threshold whose eight neighbours are such too; says whether there are any.
 
@@ -121,14 +129,14 @@ def _narrow(open_, above, side, across, region):  # type: ignore[no-untyped-def]
     return found
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _join(row, result, fresh):  # type: ignore[no-untyped-def]
     """Add what is marked in one row to another, as far as both reach; `fresh`: the other held nothing."""
     for j in range(min(len(row), len(result))):
         result[j] = row[j] if fresh else result[j] | row[j]
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _widen_across(region, reach, across):  # type: ignore[no-untyped-def]
     """Each place with so many neighbours to the left and right."""
     for i in range(len(region)):
@@ -138,7 +146,7 @@ def _widen_across(region, reach, across):  # type: ignore[no-untyped-def]
             _join(region[i, k:], across[i], False)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _add_widened(region, reach, wider, total):  # type: ignore[no-untyped-def]
     """Widen a region up and down too, and add it over its Euclidean norm."""
     size = 0
@@ -156,7 +164,7 @@ def _add_widened(region, reach, wider, total):  # type: ignore[no-untyped-def]
                 result[j] += part * np.float32(row[j])
 
 
-@compiled
+@compile_when_called
 def _add_surrounded(first, last, channels, step, reach, found):  # type: ignore[no-untyped-def]
     """All thresholds of one channel of an image after the other."""
     count, rows, columns = channels.shape[1:]

@@ -8,14 +8,14 @@ import numba
 import numpy as np
 from torch import Tensor
 
-from jumok.mechanisms.kernels.compiled import OPTIONS, compiled, fill_each, share
+from jumok.mechanisms.kernels.compiled import NUMBA_OPTIONS, compile_when_called, fill_each, share_tasks
 
 __all__ = ["SURROUNDS", "fine_grained"]
 
 SURROUNDS = (12, 24, 48, 28, 56, 112)
 """How far each surround reaches from its centre, in pixels."""
-BLOCK = 64  # columns whose sums one task takes down the image
-FAINT = np.float32(1e-4)  # contrast, of brightness from 0 to 1, below which there is none but rounding errors
+COLUMNS_PER_TASK = 64  # columns whose sums one task takes down the image
+LEAST_CONTRAST = np.float32(1e-4)  # contrast, of brightness from 0 to 1, below which there is none but rounding errors
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -44,19 +44,19 @@ def _fill(image: Array, saliency: Array) -> None:
     sums = np.empty((1, height + 1, width + 1))
     peaks = np.empty((1, height, 2), np.float32)
     pixels = grey.size
-    share(_brightness, height, pixels / 6, image, saliency)
-    share(_blur, height, pixels / 2, saliency, grey)
-    share(_add_rows, height, pixels / 3, grey, sums)
-    share(_add_columns, -(-(width + 1) // BLOCK), pixels / 2, sums, BLOCK)
-    share(_compare, height, 5 * pixels, grey, sums, np.array(SURROUNDS), saliency, off, peaks)
-    share(_join, height, pixels / 6, saliency, off, peaks.max(1))
+    share_tasks(_sum_brightness, height, pixels / 6, image, saliency)
+    share_tasks(_blur, height, pixels / 2, saliency, grey)
+    share_tasks(_add_rows, height, pixels / 3, grey, sums)
+    share_tasks(_add_columns, -(-(width + 1) // COLUMNS_PER_TASK), pixels / 2, sums, COLUMNS_PER_TASK)
+    share_tasks(_compare, height, 5 * pixels, grey, sums, np.array(SURROUNDS), saliency, off, peaks)
+    share_tasks(_join, height, pixels / 6, saliency, off, peaks.max(1))
 
 
 # -- the loops ------------------------------------------------------------------------------------
 
 
-@compiled
-def _brightness(first, last, images, grey):  # type: ignore[no-untyped-def]
+@compile_when_called
+def _sum_brightness(first, last, images, grey):  # type: ignore[no-untyped-def]
     height, width = grey.shape[1:]
     unit = np.float32(1 / 255) if images.itemsize == 1 else np.float32(1)
     r, g, b = np.float32(0.299) * unit, np.float32(0.587) * unit, np.float32(0.114) * unit
@@ -73,7 +73,7 @@ def _brightness(first, last, images, grey):  # type: ignore[no-untyped-def]
                 result[x] = r * np.float32(red[x]) + g * np.float32(green[x]) + b * np.float32(blue[x])
 
 
-@compiled
+@compile_when_called
 def _blur(first, last, grey, blurred):  # type: ignore[no-untyped-def]
     """[1 2 1] / 4 twice along both sides; beyond the edge the image is mirrored, without repeating the edge."""
     height, width = grey.shape[1:]
@@ -97,7 +97,7 @@ def _blur(first, last, grey, blurred):  # type: ignore[no-untyped-def]
             result[x] = sixteenth * (down[x] + down[x + 4] + four * (down[x + 1] + down[x + 3]) + six * down[x + 2])
 
 
-@compiled
+@compile_when_called
 def _add_rows(first, last, grey, sums):  # type: ignore[no-untyped-def]
     """Sums from the left, four rows at a time: an addition must wait for the one before, but not for other rows'."""
     height, width = grey.shape[1:]
@@ -117,7 +117,7 @@ def _add_rows(first, last, grey, sums):  # type: ignore[no-untyped-def]
             e[x + 1], f[x + 1], g[x + 1], h[x + 1] = i, j, k, m
 
 
-@compiled
+@compile_when_called
 def _add_columns(first, last, sums, block):  # type: ignore[no-untyped-def]
     height, width = sums.shape[1:]
     blocks = (width + block - 1) // block
@@ -131,7 +131,7 @@ def _add_columns(first, last, sums, block):  # type: ignore[no-untyped-def]
                 result[x] += above[x]
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _add_contrast(row, behind, ahead, part, signed, size):  # type: ignore[no-untyped-def]
     """Add I - mean and |I - mean|, for surrounds that are whole; slices from 0 on are what lets it be vectorised."""
     for x in range(len(row)):
@@ -140,7 +140,7 @@ def _add_contrast(row, behind, ahead, part, signed, size):  # type: ignore[no-un
         size[x] += abs(above)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _add_contrast_at_edge(row, column, tall, reach, first, last, signed, size):  # type: ignore[no-untyped-def]
     for x in range(first, last):
         left, right = max(x - reach, 0), min(x + reach + 1, len(row))
@@ -149,7 +149,7 @@ def _add_contrast_at_edge(row, column, tall, reach, first, last, signed, size): 
         size[x] += abs(above)
 
 
-@compiled
+@compile_when_called
 def _compare(first, last, grey, sums, surrounds, on, off, peaks):  # type: ignore[no-untyped-def]
     """Six surrounds for one row of pixels after the other."""
     height, width = grey.shape[1:]
@@ -179,14 +179,14 @@ def _compare(first, last, grey, sums, surrounds, on, off, peaks):  # type: ignor
         peaks[n, y, 0], peaks[n, y, 1] = brightest, darkest
 
 
-@compiled
+@compile_when_called
 def _join(first, last, on, off, peaks):  # type: ignore[no-untyped-def]
     """Divide both by their largest and add them, in place of `on`."""
     height, width = on.shape[1:]
     for task in range(first, last):
         n, y = task // height, task % height
         brighter, darker = on[n, y], off[n, y]
-        p = np.float32(1) / peaks[n, 0] if peaks[n, 0] > FAINT else np.float32(0)
-        q = np.float32(1) / peaks[n, 1] if peaks[n, 1] > FAINT else np.float32(0)
+        p = np.float32(1) / peaks[n, 0] if peaks[n, 0] > LEAST_CONTRAST else np.float32(0)
+        q = np.float32(1) / peaks[n, 1] if peaks[n, 1] > LEAST_CONTRAST else np.float32(0)
         for x in range(width):
             brighter[x] = p * brighter[x] + q * darker[x]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from jumok.mechanisms.saliency.pixels import binomial, chunks, lab, unit
+from jumok.mechanisms.saliency.pixels import blur_binomial, cut_chunks, to_lab, to_unit
 
 __all__ = ["frequency_tuned"]
 
@@ -18,11 +18,11 @@ def frequency_tuned(images: Tensor) -> Tensor:
         (batch, height, width) float32, 0 or more: a distance in CIE L*a*b*, where L goes from 0 to 100.
     Source: Achanta, Hemami, Estrada & Susstrunk 2009, Frequency-tuned Salient Region Detection, eq. 4.
     """
-    return chunks(images, _few)
+    return cut_chunks(images, _process_few)
 
 
-def _few(images: Tensor) -> Tensor:
-    found = lab(unit(images))
+def _process_few(images: Tensor) -> Tensor:
+    found = to_lab(to_unit(images))
     mean = found.double().mean((2, 3), keepdim=True).float()
-    distance: Tensor = binomial(found).sub_(mean).square_().sum(1).sqrt_()
+    distance: Tensor = blur_binomial(found).sub_(mean).square_().sum(1).sqrt_()
     return distance

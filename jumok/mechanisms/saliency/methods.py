@@ -12,10 +12,10 @@ from torch import Tensor
 from jumok.attention import AttentionMap, One, Pixels, Scale
 from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.saliency.pixels import as_batch
-from jumok.watching.recorder import report, unseen, watched
+from jumok.mechanisms.saliency.pixels import to_batch
+from jumok.watching.recorder import is_watched, report, unseen
 
-__all__ = ["DEFAULT", "METHODS", "Method", "example", "saliency", "saliency_map"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "Method", "example", "saliency", "saliency_map"]
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ METHODS = {
     "boolean-maps": Method("surrounded regions (Zhang & Sclaroff 2013)"),
 }
 """By name; a method's file and function bear it too, with underscores, and are imported when first used."""
-DEFAULT = "boolean-maps"
+DEFAULT_METHOD = "boolean-maps"
 
 
-def saliency(images: Tensor, method: str = DEFAULT) -> Tensor:
+def saliency(images: Tensor, method: str = DEFAULT_METHOD) -> Tensor:
     """Tell how salient each pixel is; whoever watches hears of it. No gradient flows.
 
     Args:
@@ -56,15 +56,15 @@ def saliency(images: Tensor, method: str = DEFAULT) -> Tensor:
     """
     if method not in METHODS:
         raise JumokError(f"no saliency method {method!r}: {suggest(method, METHODS)}")
-    batch = as_batch(images)
+    batch = to_batch(images)
     with unseen(), torch.no_grad():
-        found = _function(method)(batch).to(images.device)
-    if watched():
+        found = _find_function(method)(batch).to(images.device)
+    if is_watched():
         report(found.flatten(1)[:, None], (One("image"), Pixels(*found.shape[1:])), Scale.RELEVANCE)
     return found if images.dim() == 4 else found[0]
 
 
-def saliency_map(images: Tensor, method: str = DEFAULT) -> AttentionMap:
+def saliency_map(images: Tensor, method: str = DEFAULT_METHOD) -> AttentionMap:
     """The same as a map: how the image as a whole looks at its pixels.
 
     Args:
@@ -85,7 +85,7 @@ def saliency_map(images: Tensor, method: str = DEFAULT) -> AttentionMap:
     )
 
 
-def _function(method: str) -> Callable[[Tensor], Tensor]:
+def _find_function(method: str) -> Callable[[Tensor], Tensor]:
     name = method.replace("-", "_")
     function: Callable[[Tensor], Tensor] = getattr(import_module(f"jumok.mechanisms.saliency.{name}"), name)
     return function

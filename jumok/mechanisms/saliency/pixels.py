@@ -10,16 +10,16 @@ from torch.nn import functional as F
 
 from jumok.errors import JumokError
 
-__all__ = ["as_batch", "at_working_size", "back_to", "binomial", "chunks", "lab", "unit"]
+__all__ = ["blur_binomial", "cut_chunks", "resize_back", "shrink_to", "to_batch", "to_lab", "to_unit"]
 
-WANTED = (
+WANTED_IMAGES = (
     "wanted (batch, channels, height, width) or one image without batch, with 1 (grey), 3 (RGB) or 4 (RGBA) channels"
 )
-CHUNK = 1 << 20
+CHUNK_PIXELS = 1 << 20
 """Pixels that are worked on at once, so that a large batch needs no more memory than a few images."""
 
 
-def as_batch(images: Tensor) -> Tensor:
+def to_batch(images: Tensor) -> Tensor:
     """Check images and bring them to grey or RGB on the CPU; what is transparent is laid over white.
 
     Args:
@@ -35,14 +35,14 @@ def as_batch(images: Tensor) -> Tensor:
         images = images[None]
     batch = images[None] if images.dim() == 3 else images
     if batch.dim() != 4 or batch.shape[1] not in (1, 3, 4):
-        raise JumokError(f"images have shape {shape}, {WANTED}")
+        raise JumokError(f"images have shape {shape}, {WANTED_IMAGES}")
     if 0 in batch.shape:
-        raise JumokError(f"images of shape {shape} hold no pixels: {WANTED}")
-    batch = _checked(batch.detach().cpu())
-    return (_over_white(batch) if batch.shape[1] == 4 else batch).contiguous()
+        raise JumokError(f"images of shape {shape} hold no pixels: {WANTED_IMAGES}")
+    batch = _check(batch.detach().cpu())
+    return (_lay_over_white(batch) if batch.shape[1] == 4 else batch).contiguous()
 
 
-def _checked(images: Tensor) -> Tensor:
+def _check(images: Tensor) -> Tensor:
     """uint8 as it is, floats as float32 from 0 to 1."""
     if images.dtype == torch.uint8:
         return images
@@ -56,17 +56,17 @@ def _checked(images: Tensor) -> Tensor:
     return images.float()
 
 
-def _over_white(images: Tensor) -> Tensor:
-    opaque = unit(images[:, 3:])
-    return (unit(images[:, :3]) * opaque + (1 - opaque)).clamp(0, 1)
+def _lay_over_white(images: Tensor) -> Tensor:
+    opaque = to_unit(images[:, 3:])
+    return (to_unit(images[:, :3]) * opaque + (1 - opaque)).clamp(0, 1)
 
 
-def unit(images: Tensor) -> Tensor:
+def to_unit(images: Tensor) -> Tensor:
     """Values from 0 to 1, float32."""
     return images.float() / 255 if images.dtype == torch.uint8 else images.float()
 
 
-def chunks(images: Tensor, method: Callable[[Tensor], Tensor]) -> Tensor:
+def cut_chunks(images: Tensor, method: Callable[[Tensor], Tensor]) -> Tensor:
     """Run a method that treats each image by itself over a few images at a time.
 
     Args:
@@ -76,7 +76,7 @@ def chunks(images: Tensor, method: Callable[[Tensor], Tensor]) -> Tensor:
         (batch, height, width).
     """
     batch, _, height, width = images.shape
-    few = max(1, CHUNK // (height * width))
+    few = max(1, CHUNK_PIXELS // (height * width))
     if batch <= few:
         return method(images)
     maps = torch.empty(batch, height, width)
@@ -85,7 +85,7 @@ def chunks(images: Tensor, method: Callable[[Tensor], Tensor]) -> Tensor:
     return maps
 
 
-def at_working_size(images: Tensor, longest: int) -> Tensor:
+def shrink_to(images: Tensor, longest: int) -> Tensor:
     """Scale images so that the longer side has so many pixels, with no other aliasing than the eye's own.
 
     Args:
@@ -99,12 +99,12 @@ def at_working_size(images: Tensor, longest: int) -> Tensor:
     return images if size == (height, width) else F.interpolate(images, size, mode="bilinear", antialias=True)
 
 
-def back_to(maps: Tensor, height: int, width: int) -> Tensor:
+def resize_back(maps: Tensor, height: int, width: int) -> Tensor:
     """(batch, rows, columns) to (batch, height, width), interpolated; values that are 0 or more stay so."""
     return F.interpolate(maps[:, None], (height, width), mode="bilinear", antialias=True)[:, 0].clamp_min(0)
 
 
-def lab(images: Tensor) -> Tensor:
+def to_lab(images: Tensor) -> Tensor:
     """CIE L*a*b* of sRGB images under D65: L from 0 to 100.
 
     Args:
@@ -118,7 +118,7 @@ def lab(images: Tensor) -> Tensor:
     return found
 
 
-def binomial(images: Tensor, step: int = 1) -> Tensor:
+def blur_binomial(images: Tensor, step: int = 1) -> Tensor:
     """Blur by [1 4 6 4 1] / 16 along both sides; the image's own edge goes on beyond it.
 
     Args:
@@ -128,10 +128,10 @@ def binomial(images: Tensor, step: int = 1) -> Tensor:
         (batch, channels, height / step, width / step), both rounded up.
     """
     padded = F.pad(images, (2, 2, 2, 2), mode="replicate")
-    return _five(_five(padded, 3, step), 2, step)
+    return _add_five(_add_five(padded, 3, step), 2, step)
 
 
-def _five(padded: Tensor, dim: int, step: int) -> Tensor:
+def _add_five(padded: Tensor, dim: int, step: int) -> Tensor:
     """Weighted sums of five neighbours along one side: added as they lie, which is quicker than a convolution."""
     size = padded.shape[dim] - 4
     neighbours = (padded.narrow(dim, first, size) for first in range(5))

@@ -12,15 +12,15 @@ from torch import Tensor
 from jumok.attention import AttentionMap, Pixels, Scale
 from jumok.errors import JumokError, suggest
 
-__all__ = ["DEFAULT", "THRESHOLDS", "Separated", "separate"]
+__all__ = ["DEFAULT_THRESHOLD", "THRESHOLDS", "SalientObjects", "separate"]
 
 Box = tuple[int, int, int, int]
-BINS = 256
-DEFAULT = "otsu"
+HISTOGRAM_BINS = 256
+DEFAULT_THRESHOLD = "otsu"
 
 
 @dataclass(frozen=True)
-class Separated:
+class SalientObjects:
     """The salient objects of one image.
 
     Args:
@@ -35,7 +35,7 @@ class Separated:
     threshold: float
 
 
-def separate(found: AttentionMap, how: str = DEFAULT, *, smallest: float = 0.001) -> Separated:
+def separate(found: AttentionMap, how: str = DEFAULT_THRESHOLD, *, smallest: float = 0.001) -> SalientObjects:
     """Cut a map at a threshold that it gives itself.
 
     Args:
@@ -58,13 +58,13 @@ def separate(found: AttentionMap, how: str = DEFAULT, *, smallest: float = 0.001
         raise JumokError(f"objects are separated in one row over Pixels, got {found!r}: choose with .at and .row")
     heat = found.image(found.keys.height, found.keys.width)[0].detach().cpu()
     threshold = THRESHOLDS[how](heat)
-    mask, boxes = _objects(heat, heat > threshold, smallest)
+    mask, boxes = _find_objects(heat, heat > threshold, smallest)
     weights = mask.float().reshape(1, -1)
     kept = AttentionMap(weights, found.queries, found.keys, (), Scale.MASK, f"{found.source}, cut by {how}")
-    return Separated(kept, boxes, threshold)
+    return SalientObjects(kept, boxes, threshold)
 
 
-def otsu(heat: Tensor) -> float:
+def find_otsu_threshold(heat: Tensor) -> float:
     """The threshold that leaves the least variance within the two classes, over a histogram of 256 bins.
 
     Args:
@@ -74,7 +74,7 @@ def otsu(heat: Tensor) -> float:
     Source: Otsu 1979, A Threshold Selection Method from Gray-Level Histograms, eq. 12-18.
     """
     values = heat.numpy().astype(np.float64)
-    counts, edges = np.histogram(values, BINS)
+    counts, edges = np.histogram(values, HISTOGRAM_BINS)
     if values.min() == values.max():
         return float(values.max())
     centres = (edges[:-1] + edges[1:]) / 2
@@ -85,16 +85,16 @@ def otsu(heat: Tensor) -> float:
     return float(values[values < edges[int(between.argmax()) + 1]].max())
 
 
-def adaptive(heat: Tensor) -> float:
+def find_adaptive_threshold(heat: Tensor) -> float:
     """Twice the mean saliency. Source: Achanta, Hemami, Estrada & Susstrunk 2009, eq. 8."""
     return 2 * float(heat.double().mean())
 
 
-THRESHOLDS: dict[str, Callable[[Tensor], float]] = {"otsu": otsu, "adaptive": adaptive}
+THRESHOLDS: dict[str, Callable[[Tensor], float]] = {"otsu": find_otsu_threshold, "adaptive": find_adaptive_threshold}
 """Ways to find the threshold in a map, (height, width)."""
 
 
-def _objects(heat: Tensor, above: Tensor, smallest: float) -> tuple[Tensor, tuple[Box, ...]]:
+def _find_objects(heat: Tensor, above: Tensor, smallest: float) -> tuple[Tensor, tuple[Box, ...]]:
     """The regions whose pixels touch by a side or a corner, without those that are too small."""
     from scipy import ndimage
 

@@ -10,16 +10,16 @@ import numpy as np
 from scipy import fft  # on one thread, which for so few numbers is quickest
 from torch import Tensor
 
-from jumok.mechanisms.kernels.compiled import OPTIONS, compiled, fill_each, share
+from jumok.mechanisms.kernels.compiled import NUMBA_OPTIONS, compile_when_called, fill_each, share_tasks
 
 __all__ = ["spectral_residual"]
 
-SIDE = 64
+SHRUNK_SIDE = 64
 """The image is shrunk to so many pixels on each side."""
 SIGMA, REACH = 8.0, 2
 """Of the Gaussian that smooths the result, in those pixels, and how far it is taken to either side."""
 RED, GREEN, BLUE = 19595, 38470, 7471  # 0.299, 0.587 and 0.114 of 2^16
-FAINT = np.float32(1e-6)
+LEAST_AMPLITUDE = np.float32(1e-6)
 """Amplitudes below this share of the mean brightness are rounding errors and have no phase."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -44,20 +44,20 @@ def spectral_residual(images: Tensor) -> Tensor:
 
 def _fill(image: Array, saliency: Array) -> None:
     height, width = image.shape[2:]
-    small, residual = (np.empty((1, SIDE, SIDE), np.float32) for _ in range(2))
-    _shrink(0, 1, image, *_taps(height), *_taps(width), small)
+    small, residual = (np.empty((1, SHRUNK_SIDE, SHRUNK_SIDE), np.float32) for _ in range(2))
+    _shrink(0, 1, image, *_make_taps(height), *_make_taps(width), small)
     spectrum = fft.rfft2(small)
     _keep_unexpected(0, 1, spectrum)
-    _smooth(0, 1, fft.irfft2(spectrum, s=(SIDE, SIDE)), _gaussian(), residual)
-    wide = np.empty((1, SIDE, width), np.float32)
-    _stretch_rows(0, SIDE, residual, *_taps_back(width), wide)
-    share(_stretch_columns, height, saliency.size / 10, wide, *_taps_back(height), saliency)
+    _smooth(0, 1, fft.irfft2(spectrum, s=(SHRUNK_SIDE, SHRUNK_SIDE)), _make_gaussian(), residual)
+    wide = np.empty((1, SHRUNK_SIDE, width), np.float32)
+    _stretch_rows(0, SHRUNK_SIDE, residual, *_make_taps_back(width), wide)
+    share_tasks(_stretch_columns, height, saliency.size / 10, wide, *_make_taps_back(height), saliency)
 
 
 # -- bilinear interpolation, with pixels as squares whose centres lie at halves -------------------
 
 
-def _between(size: int, wanted: int) -> tuple[Array, Array, Array]:
+def _interpolate_between(size: int, wanted: int) -> tuple[Array, Array, Array]:
     """For each wanted pixel the two that it lies between, and the share of the second."""
     place = np.clip((np.arange(wanted) + 0.5) * (size / wanted) - 0.5, 0, size - 1)
     low = np.floor(place).astype(np.uintp)  # unsigned, so that no loop asks whether an index counts from the end
@@ -65,17 +65,17 @@ def _between(size: int, wanted: int) -> tuple[Array, Array, Array]:
 
 
 @functools.lru_cache(maxsize=32)
-def _taps(size: int) -> tuple[Array, Array, Array]:
-    return _between(size, SIDE)
+def _make_taps(size: int) -> tuple[Array, Array, Array]:
+    return _interpolate_between(size, SHRUNK_SIDE)
 
 
 @functools.lru_cache(maxsize=32)
-def _taps_back(size: int) -> tuple[Array, Array, Array]:
-    return _between(SIDE, size)
+def _make_taps_back(size: int) -> tuple[Array, Array, Array]:
+    return _interpolate_between(SHRUNK_SIDE, size)
 
 
 @functools.cache
-def _gaussian() -> Array:
+def _make_gaussian() -> Array:
     taps: Array = np.exp(-(np.arange(-REACH, REACH + 1) ** 2) / (2 * SIGMA**2))
     normed: Array = (taps / taps.sum()).astype(np.float32)
     return normed
@@ -84,8 +84,8 @@ def _gaussian() -> Array:
 # -- the loops ------------------------------------------------------------------------------------
 
 
-@numba.njit(**OPTIONS)
-def _row_of_brightness(images, b, y, left, right, across, row):  # type: ignore[no-untyped-def]
+@numba.njit(**NUMBA_OPTIONS)
+def _sum_row_brightness(images, b, y, left, right, across, row):  # type: ignore[no-untyped-def]
     """Brightness at the places across one row of pixels, times 2^16: whole numbers are quickest for bytes."""
     if images.shape[1] == 1:
         only = images[b, 0, y]
@@ -101,26 +101,26 @@ def _row_of_brightness(images, b, y, left, right, across, row):  # type: ignore[
         row[j] = here + across[j] * (next_ - here)
 
 
-@compiled
+@compile_when_called
 def _shrink(first, last, images, top, bottom, down, left, right, across, small):  # type: ignore[no-untyped-def]
     """Brightness at 64 x 64 places, each between four pixels."""
     unit = np.float32(1 / 255 / 65536) if images.itemsize == 1 else np.float32(1 / 65536)
-    upper, lower = np.empty(SIDE, np.float32), np.empty(SIDE, np.float32)
+    upper, lower = np.empty(SHRUNK_SIDE, np.float32), np.empty(SHRUNK_SIDE, np.float32)
     for b in range(first, last):
-        for i in range(SIDE):
-            _row_of_brightness(images, b, top[i], left, right, across, upper)
-            _row_of_brightness(images, b, bottom[i], left, right, across, lower)
-            for j in range(SIDE):
+        for i in range(SHRUNK_SIDE):
+            _sum_row_brightness(images, b, top[i], left, right, across, upper)
+            _sum_row_brightness(images, b, bottom[i], left, right, across, lower)
+            for j in range(SHRUNK_SIDE):
                 small[b, i, j] = unit * (upper[j] + down[i] * (lower[j] - upper[j]))
 
 
-@compiled
+@compile_when_called
 def _keep_unexpected(first, last, spectrum):  # type: ignore[no-untyped-def]
     """exp(R + iP) in place of the spectrum, of which only the half is stored that the other mirrors."""
     rows, columns = spectrum.shape[1:]
     amplitude, log = np.empty((rows, columns), np.float32), np.empty((rows, columns + 2), np.float32)
     for b in range(first, last):
-        faint = FAINT * abs(spectrum[b, 0, 0])
+        faint = LEAST_AMPLITUDE * abs(spectrum[b, 0, 0])
         for i in range(rows):
             for j in range(columns):
                 value = spectrum[b, i, j]
@@ -144,7 +144,7 @@ def _keep_unexpected(first, last, spectrum):  # type: ignore[no-untyped-def]
             spectrum[b] = 0
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _mirror(rows, reach):  # type: ignore[no-untyped-def]
     """Fill what lies beyond both ends by what lies within, without repeating the ends."""
     last = len(rows) - 1 - reach
@@ -152,7 +152,7 @@ def _mirror(rows, reach):  # type: ignore[no-untyped-def]
         rows[reach - k], rows[last + k] = rows[reach + k], rows[last - k]
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**NUMBA_OPTIONS)
 def _add_taps(line, taps, result):  # type: ignore[no-untyped-def]
     result[:] = 0
     for k in range(len(taps)):
@@ -161,7 +161,7 @@ def _add_taps(line, taps, result):  # type: ignore[no-untyped-def]
             result[j] += taps[k] * shifted[j]
 
 
-@compiled
+@compile_when_called
 def _smooth(first, last, found, taps, residual):  # type: ignore[no-untyped-def]
     """(g * |found|)^2; beyond the edge the image is mirrored, without repeating the edge."""
     reach, side = len(taps) // 2, found.shape[1]
@@ -187,7 +187,7 @@ def _smooth(first, last, found, taps, residual):  # type: ignore[no-untyped-def]
                 result[j] *= result[j]
 
 
-@compiled
+@compile_when_called
 def _stretch_rows(first, last, residual, left, right, across, wide):  # type: ignore[no-untyped-def]
     side, width = wide.shape[1], wide.shape[2]
     for task in range(first, last):
@@ -196,7 +196,7 @@ def _stretch_rows(first, last, residual, left, right, across, wide):  # type: ig
             result[x] = row[left[x]] + across[x] * (row[right[x]] - row[left[x]])
 
 
-@compiled
+@compile_when_called
 def _stretch_columns(first, last, wide, top, bottom, down, maps):  # type: ignore[no-untyped-def]
     height, width = maps.shape[1], maps.shape[2]
     for task in range(first, last):

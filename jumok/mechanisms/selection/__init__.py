@@ -9,7 +9,7 @@ from jumok.mechanisms.selection.selectors import (
     MutualInformation,
     Selector,
     example,
-    kind_of,
+    guess_kind,
     masks,
     select,
 )
@@ -23,7 +23,7 @@ __all__ = [
     "MutualInformation",
     "Selector",
     "example",
-    "kind_of",
+    "guess_kind",
     "masks",
     "select",
 ]

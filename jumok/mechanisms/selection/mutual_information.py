@@ -16,14 +16,14 @@ from scipy.special import digamma
 
 from jumok.errors import JumokError
 
-__all__ = ["mutual_information", "on_threads"]
+__all__ = ["mutual_information", "run_on_threads"]
 
 Numbers = NDArray[np.float64]
 Array = NDArray[Any]
 
-NOISE = 1e-10
+NOISE_SHARE = 1e-10
 """What is added to continuous numbers so that no two are equal, as a share of their mean size."""
-BLOCK = 1 << 20
+DRAWS_PER_BLOCK = 1 << 20
 """So many random numbers are drawn at once."""
 
 
@@ -61,21 +61,21 @@ def mutual_information(
     _check(table, target, neighbours, discrete_target)
     kinds = np.broadcast_to(np.asarray(discrete, dtype=bool), table.shape[1:])
     chance = np.random.RandomState(seed)  # the generator that scikit-learn draws from
-    columns = _spread(table[:, ~kinds] if kinds.any() else table, chance)
-    asked = _Asked(columns, neighbours, _psi(len(target)), threads)
+    columns = _standardise(table[:, ~kinds] if kinds.any() else table, chance)
+    asked = _NeighbourSearch(columns, neighbours, _tabulate_digamma(len(target)), threads)
     found = np.empty(table.shape[1])
     if discrete_target:
         codes = np.unique(target, return_inverse=True)[1]
-        found[~kinds] = _of_classes(asked, codes)
-        found[kinds] = [_counted(table[:, column], codes) for column in np.flatnonzero(kinds)]
+        found[~kinds] = _score_numbers_by_classes(asked, codes)
+        found[kinds] = [_score_classes_by_classes(table[:, column], codes) for column in np.flatnonzero(kinds)]
     else:
-        noisy = _spread(target.reshape(-1, 1), chance)[0]
-        found[~kinds] = _of_numbers(asked, target, noisy)
-        found[kinds] = _classes_of(table[:, kinds], noisy, asked)
+        noisy = _standardise(target.reshape(-1, 1), chance)[0]
+        found[~kinds] = _score_numbers_by_numbers(asked, target, noisy)
+        found[kinds] = _score_classes_by_numbers(table[:, kinds], noisy, asked)
     return np.maximum(found, 0)
 
 
-def on_threads(work: Callable[[int], Any], count: int, threads: int | None) -> list[Any]:
+def run_on_threads(work: Callable[[int], Any], count: int, threads: int | None) -> list[Any]:
     """Do work(0), work(1), ... on threads (None: as many as torch uses); in order."""
     threads = torch.get_num_threads() if threads is None else threads
     if threads <= 1 or count <= 1:
@@ -84,7 +84,7 @@ def on_threads(work: Callable[[int], Any], count: int, threads: int | None) -> l
         return list(pool.map(work, range(count)))
 
 
-class _Asked(NamedTuple):
+class _NeighbourSearch(NamedTuple):
     """Columns (columns, rows) with their noise, and how to look for neighbours."""
 
     columns: Numbers
@@ -104,20 +104,20 @@ def _check(table: Array, target: Array, neighbours: int, discrete_target: bool) 
         raise JumokError(f"{neighbours} neighbours need more rows than that, got {len(target)}")
 
 
-def _spread(table: Array, chance: np.random.RandomState) -> Numbers:
+def _standardise(table: Array, chance: np.random.RandomState) -> Numbers:
     """Columns of spread 1 with noise that parts equal numbers: (rows, columns) to (columns, rows)."""
     columns = np.array(table.T, dtype=np.float64, order="C")
     spread = columns.std(axis=1, keepdims=True)
     columns /= np.where(spread < 10 * np.finfo(np.float64).eps, 1.0, spread)
-    size = NOISE * np.maximum(1, np.abs(columns).mean(axis=1, keepdims=True)) if len(columns) else spread
-    rows = max(1, BLOCK // max(1, len(columns)))
+    size = NOISE_SHARE * np.maximum(1, np.abs(columns).mean(axis=1, keepdims=True)) if len(columns) else spread
+    rows = max(1, DRAWS_PER_BLOCK // max(1, len(columns)))
     for first in range(0, columns.shape[1], rows):  # row by row, as one draw for the whole table would be
         part = columns[:, first : first + rows]
         part += size * chance.standard_normal(part.shape[::-1]).T
     return columns
 
 
-def _psi(rows: int) -> Numbers:
+def _tabulate_digamma(rows: int) -> Numbers:
     """The digamma function of 0 (unused), 1, ..., rows."""
     return np.concatenate([[0.0], digamma(np.arange(1, rows + 1))])
 
@@ -125,15 +125,15 @@ def _psi(rows: int) -> Numbers:
 # -- the three cases ----------------------------------------------------------------------------
 
 
-def _of_classes(asked: _Asked, codes: Array) -> list[float]:
+def _score_numbers_by_classes(asked: _NeighbourSearch, codes: Array) -> list[float]:
     """Continuous columns, a target in classes; a class of one row has no neighbours and is left out."""
-    rows, starts = _groups(codes)
+    rows, starts = _group_rows(codes)
     if not len(rows):
         return [0.0] * len(asked.columns)
-    return on_threads(partial(_of_groups, asked, rows, starts), len(asked.columns), asked.threads)
+    return run_on_threads(partial(_score_column_by_groups, asked, rows, starts), len(asked.columns), asked.threads)
 
 
-def _of_groups(asked: _Asked, rows: Array, starts: Array, column: int) -> float:
+def _score_column_by_groups(asked: _NeighbourSearch, rows: Array, starts: Array, column: int) -> float:
     from jumok.mechanisms.kernels.information import ross
 
     grouped = asked.columns[column][rows]
@@ -143,7 +143,7 @@ def _of_groups(asked: _Asked, rows: Array, starts: Array, column: int) -> float:
     return float(ross(grouped, starts, values, asked.neighbours, asked.psi))
 
 
-def _groups(codes: Array) -> tuple[Array, Array]:
+def _group_rows(codes: Array) -> tuple[Array, Array]:
     """The rows by class, without classes of one row, and where each class starts, and the end."""
     counts = np.bincount(codes)
     rows = np.argsort(codes, kind="stable")
@@ -151,7 +151,7 @@ def _groups(codes: Array) -> tuple[Array, Array]:
     return rows, np.concatenate([[0], np.cumsum(counts[counts > 1])])
 
 
-def _classes_of(table: Array, target: Numbers, asked: _Asked) -> list[float]:
+def _score_classes_by_numbers(table: Array, target: Numbers, asked: _NeighbourSearch) -> list[float]:
     """Columns in classes, a continuous target: rows stand by target, so that each class is sorted as it comes."""
     from jumok.mechanisms.kernels.information import ross
 
@@ -159,21 +159,21 @@ def _classes_of(table: Array, target: Numbers, asked: _Asked) -> list[float]:
     values = target[order]
 
     def one(column: int) -> float:
-        rows, starts = _groups(np.unique(table[order, column], return_inverse=True)[1])
+        rows, starts = _group_rows(np.unique(table[order, column], return_inverse=True)[1])
         if not len(rows):
             return 0.0
         left = values if len(rows) == len(values) else values[np.sort(rows)]
         return float(ross(values[rows], starts, left, asked.neighbours, asked.psi))
 
-    return on_threads(one, table.shape[1], asked.threads)
+    return run_on_threads(one, table.shape[1], asked.threads)
 
 
-def _of_numbers(asked: _Asked, target: Array, noisy: Numbers) -> list[float]:
+def _score_numbers_by_numbers(asked: _NeighbourSearch, target: Array, noisy: Numbers) -> list[float]:
     """Continuous columns and target: rows stand by target, cut into strips in which neighbours are looked for."""
     from jumok.mechanisms.kernels.information import kraskov
 
     order = np.argsort(noisy)
-    noisy, starts = noisy[order], _strips(target[order], asked.neighbours)
+    noisy, starts = noisy[order], _cut_strips(target[order], asked.neighbours)
     strip_of = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
 
     def one(column: int) -> float:
@@ -181,10 +181,10 @@ def _of_numbers(asked: _Asked, target: Array, noisy: Numbers) -> list[float]:
         by_x = np.argsort(x)
         return float(kraskov(x[by_x], by_x, noisy, strip_of, starts, asked.neighbours, asked.psi))
 
-    return on_threads(one, len(asked.columns), asked.threads)
+    return run_on_threads(one, len(asked.columns), asked.threads)
 
 
-def _strips(target: Array, neighbours: int) -> Array:
+def _cut_strips(target: Array, neighbours: int) -> Array:
     """Where strips of about sqrt(k rows) rows start, as high as neighbours are far where nothing depends on anything.
 
     Rows of equal target stay together: they are near each other however many they are, so a strip that held few of
@@ -196,7 +196,7 @@ def _strips(target: Array, neighbours: int) -> Array:
     return np.concatenate([np.unique(parted[places[places < len(parted)]]), [len(target)]])
 
 
-def _counted(column: Array, codes: Array) -> float:
+def _score_classes_by_classes(column: Array, codes: Array) -> float:
     """Classes on both sides."""
     levels = np.unique(column, return_inverse=True)[1]
     classes = int(codes.max()) + 1

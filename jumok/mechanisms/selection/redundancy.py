@@ -10,29 +10,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jumok.errors import JumokError
-from jumok.mechanisms.selection.mutual_information import on_threads
+from jumok.mechanisms.selection.mutual_information import run_on_threads
 
 __all__ = [
     "Choice",
-    "Coded",
-    "binned",
-    "centred",
+    "CodedColumns",
+    "centre_columns",
     "choose",
+    "code_columns",
     "correlations",
+    "cut_into_bins",
     "f_of_classes",
     "f_of_numbers",
-    "in_bins",
-    "in_levels",
     "joint_information",
+    "number_levels",
     "variances",
 ]
 
 Numbers = NDArray[np.float64]
 Array = NDArray[Any]
 
-FLOOR = 0.001
+LEAST_REDUNDANCY = 0.001
 """Redundancy counts as no less, so that a quotient by it stays meaningful; mrmr_selection's figure."""
-FULL = 1 - 1e-12
+FULL_REDUNDANCY = 1 - 1e-12
 """A mean correlation from here on is 1 but for rounding: the feature repeats what is chosen."""
 MOST_LEVELS = 256
 
@@ -40,7 +40,7 @@ MOST_LEVELS = 256
 # -- variances and correlations -----------------------------------------------------------------
 
 
-def centred(table: Array) -> Numbers:
+def centre_columns(table: Array) -> Numbers:
     """Columns with mean 0: (rows, columns) to a copy (columns, rows); constant ones are 0 exactly."""
     columns = np.array(table.T, dtype=np.float64, order="C")
     constant = columns.min(axis=1) == columns.max(axis=1)
@@ -66,11 +66,11 @@ def variances(columns: Numbers, codes: Array, threads: int | None = None) -> tup
         sums = np.bincount(codes, column)
         return float((sums**2 / counts).sum()), float(column @ column)
 
-    between, whole = np.array(on_threads(one, len(columns), threads)).T
-    return between, _at_least(whole - between, whole, len(codes))
+    between, whole = np.array(run_on_threads(one, len(columns), threads)).T
+    return between, _keep_above_rounding(whole - between, whole, len(codes))
 
 
-def _at_least(rest: Numbers, whole: Numbers, rows: int) -> Numbers:
+def _keep_above_rounding(rest: Numbers, whole: Numbers, rows: int) -> Numbers:
     """What is left of a whole, no less than rounding; 1 of nothing."""
     return np.where(whole > 0, np.maximum(rest, rows * np.finfo(np.float64).eps * whole), 1.0)
 
@@ -93,7 +93,7 @@ def f_of_numbers(columns: Numbers, target: Numbers) -> Numbers:
     target = target - target.mean()
     whole = np.einsum("ij,ij->i", columns, columns) * (target @ target)
     told = (columns @ target) ** 2
-    return told / _at_least(whole - told, whole, len(target)) * (len(target) - 2)
+    return told / _keep_above_rounding(whole - told, whole, len(target)) * (len(target) - 2)
 
 
 def correlations(columns: Numbers) -> Callable[[int], Numbers]:
@@ -103,7 +103,7 @@ def correlations(columns: Numbers) -> Callable[[int], Numbers]:
 
     def of(number: int) -> Numbers:
         products = columns @ columns[number]
-        found: Numbers = np.maximum(np.abs(products) / lengths / lengths[number], FLOOR)
+        found: Numbers = np.maximum(np.abs(products) / lengths / lengths[number], LEAST_REDUNDANCY)
         return found
 
     return of
@@ -112,14 +112,14 @@ def correlations(columns: Numbers) -> Callable[[int], Numbers]:
 # -- counts -------------------------------------------------------------------------------------
 
 
-class Coded(NamedTuple):
+class CodedColumns(NamedTuple):
     """Columns as small numbers: codes (columns, rows) uint8, and how many levels each has."""
 
     codes: NDArray[np.uint8]
     levels: NDArray[np.int64]
 
 
-def binned(table: Array, discrete: Array, bins: int, threads: int | None = None) -> Coded:
+def code_columns(table: Array, discrete: Array, bins: int, threads: int | None = None) -> CodedColumns:
     """Give each column levels: classes keep theirs, numbers get bins of about as many rows each.
 
     Args:
@@ -132,18 +132,18 @@ def binned(table: Array, discrete: Array, bins: int, threads: int | None = None)
     codes = np.empty(table.shape[::-1], dtype=np.uint8)
 
     def one(number: int) -> int:
-        found = in_levels(table[:, number], number) if discrete[number] else in_bins(table[:, number], bins)
+        found = number_levels(table[:, number], number) if discrete[number] else cut_into_bins(table[:, number], bins)
         codes[number] = found
         return int(found.max()) + 1
 
-    levels = on_threads(one, len(codes), threads)
-    return Coded(codes, np.array(levels, dtype=np.int64))
+    levels = run_on_threads(one, len(codes), threads)
+    return CodedColumns(codes, np.array(levels, dtype=np.int64))
 
 
-def in_bins(column: Array, bins: int) -> Array:
+def cut_into_bins(column: Array, bins: int) -> Array:
     """Bins of about as many rows each; equal numbers stay together, and few different ones stay apart.
 
-    >>> in_bins(np.array([5.0, 1.0, 2.0, 4.0]), 2)
+    >>> cut_into_bins(np.array([5.0, 1.0, 2.0, 4.0]), 2)
     array([1, 0, 0, 1])
     """
     values, places, counts = np.unique(column, return_inverse=True, return_counts=True)
@@ -153,7 +153,7 @@ def in_bins(column: Array, bins: int) -> Array:
     return np.unique(np.floor(bins * centres).astype(np.int64)[places], return_inverse=True)[1]
 
 
-def in_levels(column: Array, name: object) -> Array:
+def number_levels(column: Array, name: object) -> Array:
     """Classes as numbers from 0.
 
     Raises:
@@ -167,7 +167,9 @@ def in_levels(column: Array, name: object) -> Array:
     return places
 
 
-def joint_information(coded: Coded, target: Array, beside: int | None = None, threads: int | None = None) -> Numbers:
+def joint_information(
+    coded: CodedColumns, target: Array, beside: int | None = None, threads: int | None = None
+) -> Numbers:
     """I(x; y) of each column with a target in classes, or I(x, x_j; y) with another column beside it, in nats.
 
     Args:
@@ -179,10 +181,10 @@ def joint_information(coded: Coded, target: Array, beside: int | None = None, th
     if beside is not None:
         cells = coded.codes[beside] * np.int64(classes) + cells
         width *= int(coded.levels[beside])
-    return np.array(on_threads(partial(_told, coded, cells, width, classes), len(coded.codes), threads))
+    return np.array(run_on_threads(partial(_measure_joint, coded, cells, width, classes), len(coded.codes), threads))
 
 
-def _told(coded: Coded, cells: Array, width: int, classes: int, number: int) -> float:
+def _measure_joint(coded: CodedColumns, cells: Array, width: int, classes: int, number: int) -> float:
     from jumok.mechanisms.kernels.information import count_joint
 
     counts = np.zeros(int(coded.levels[number]) * width, dtype=np.int64)
@@ -220,10 +222,10 @@ def difference(relevance: Numbers, redundancy: Numbers) -> Numbers:
 
 def quotient(relevance: Numbers, redundancy: Numbers) -> Numbers:
     """What is wholly redundant scores 0."""
-    return np.where(redundancy >= FULL, 0.0, relevance / np.maximum(redundancy, FLOOR))
+    return np.where(redundancy >= FULL_REDUNDANCY, 0.0, relevance / np.maximum(redundancy, LEAST_REDUNDANCY))
 
 
-def paired(relevance: Numbers, joint: Numbers) -> Numbers:
+def take_joint(relevance: Numbers, joint: Numbers) -> Numbers:
     return joint
 
 
@@ -237,20 +239,20 @@ def choose(relevance: Numbers, pairs: Callable[[int], Numbers], judge: Judge, k:
         k: how many to choose.
         last: columns that are chosen only when no other is left.
     """
-    scores, order = relevance.copy(), [_best(relevance, last)]
+    scores, order = relevance.copy(), [_find_best(relevance, last)]
     left, total = np.ones(len(relevance), dtype=bool), np.zeros(len(relevance))
     left[order] = False
     while len(order) < k:
         total += pairs(order[-1])
         found = judge(relevance, total / len(order))
         scores[left] = np.where(last, 0.0, found)[left]
-        best = _best(np.where(left, found, -np.inf), last | ~left)
+        best = _find_best(np.where(left, found, -np.inf), last | ~left)
         order.append(best)
         left[best] = False
     return Choice(np.array(order), scores)
 
 
-def _best(scores: Numbers, last: Array) -> int:
+def _find_best(scores: Numbers, last: Array) -> int:
     """The first of the largest; one of the `last` only if there are no others that can be chosen."""
     open_ = np.where(last, -np.inf, scores)
     return int(np.argmax(open_ if np.isfinite(open_).any() else scores))

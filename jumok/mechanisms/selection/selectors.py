@@ -36,7 +36,7 @@ __all__ = [
     "MutualInformation",
     "Selector",
     "example",
-    "kind_of",
+    "guess_kind",
     "masks",
     "select",
 ]
@@ -48,12 +48,12 @@ MOST_CLASSES = 20
 """Whole numbers of which no more are different are taken for classes."""
 
 
-def kind_of(target: Array) -> str:
+def guess_kind(target: Array) -> str:
     """Whether a target is taken for "classes" or for "numbers" when nothing is said.
 
     What is no number is a class; so are whole numbers, if there are at most 20 different ones.
 
-    >>> kind_of(np.array(["good", "bad"])), kind_of(np.array([1, 2, 2])), kind_of(np.array([0.5, 1.5]))
+    >>> guess_kind(np.array(["good", "bad"])), guess_kind(np.array([1, 2, 2])), guess_kind(np.array([0.5, 1.5]))
     ('classes', 'classes', 'numbers')
     """
     if target.dtype.kind not in "iuf":
@@ -145,7 +145,7 @@ class Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         if self.target not in known:
             what = "classes only" if self.target == "numbers" else f"no kind {self.target!r}"
             raise JumokError(f"{type(self).__name__} judges by {what}: {suggest(str(self.target), known)}")
-        kind = kind_of(target) if self.target == "auto" else self.target
+        kind = guess_kind(target) if self.target == "auto" else self.target
         if kind not in self.kinds:
             raise JumokError(
                 f"{type(self).__name__} tells classes apart, and this target holds numbers (Unknown label type: "
@@ -157,7 +157,7 @@ class Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _best(self, scores: Numbers, table: Numbers) -> Choice:
         """The k largest, first of equals first; constant columns after all others."""
-        order = np.lexsort((-scores, _constant(table)))[: self.k]
+        order = np.lexsort((-scores, _find_constant(table)))[: self.k]
         return Choice(order, scores)
 
     def _get_support_mask(self) -> NDArray[np.bool_]:
@@ -172,12 +172,12 @@ class Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         return tags
 
 
-def _constant(table: Numbers) -> NDArray[np.bool_]:
+def _find_constant(table: Numbers) -> NDArray[np.bool_]:
     constant: NDArray[np.bool_] = table.min(axis=0) == table.max(axis=0)
     return constant
 
 
-def _discrete(discrete: object, columns: int) -> NDArray[np.bool_]:
+def _find_discrete(discrete: object, columns: int) -> NDArray[np.bool_]:
     """Which columns are classes: (columns,) bool."""
     kinds = np.asarray(discrete)
     if kinds.dtype != bool or kinds.shape not in ((), (columns,)):
@@ -213,7 +213,7 @@ class FisherScore(Selector):
         self.k = k
 
     def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
-        between, within = redundancy.variances(redundancy.centred(table), target)
+        between, within = redundancy.variances(redundancy.centre_columns(table), target)
         return self._best(between / within, table)
 
 
@@ -222,7 +222,7 @@ class AnovaF(Selector):
 
     Args:
         k: how many columns to keep.
-        target: "classes", "numbers" or "auto" (see `kind_of`).
+        target: "classes", "numbers" or "auto" (see `guess_kind`).
     Source: Fisher 1925, chapter VII; as scikit-learn's f_classif and f_regression. Differs: never infinite, see
         `FisherScore`.
     """
@@ -233,7 +233,7 @@ class AnovaF(Selector):
         self.k, self.target = k, target
 
     def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
-        return self._best(_f(redundancy.centred(table), target, classes), table)
+        return self._best(_f(redundancy.centre_columns(table), target, classes), table)
 
 
 def _f(columns: Numbers, target: Array, classes: bool) -> Numbers:
@@ -245,7 +245,7 @@ class MutualInformation(Selector):
 
     Args:
         k: how many columns to keep.
-        target: "classes", "numbers" or "auto" (see `kind_of`).
+        target: "classes", "numbers" or "auto" (see `guess_kind`).
         discrete: which columns are classes, one bool for each, or one for all.
         neighbours: of which the distance is taken; more give less spread and more bias.
         seed: of the noise that parts equal numbers.
@@ -261,11 +261,11 @@ class MutualInformation(Selector):
         self.k, self.target, self.discrete, self.neighbours, self.seed = k, target, discrete, neighbours, seed
 
     def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
-        kinds = _discrete(self.discrete, table.shape[1])
+        kinds = _find_discrete(self.discrete, table.shape[1])
         scores = mutual_information(
             table, target, discrete_target=classes, discrete=kinds, neighbours=self.neighbours, seed=self.seed
         )
-        return self._best(np.where(_constant(table), 0.0, scores), table)
+        return self._best(np.where(_find_constant(table), 0.0, scores), table)
 
 
 # -- columns beside those already chosen --------------------------------------------------------
@@ -283,7 +283,7 @@ class MRMR(Selector):
     Args:
         k: how many columns to keep.
         criterion: "FCD", "FCQ", "MID" or "MIQ".
-        target: "classes", "numbers" or "auto" (see `kind_of`).
+        target: "classes", "numbers" or "auto" (see `guess_kind`).
         discrete: for MI: which columns are classes, one bool for each, or one for all; others get bins.
         bins: for MI: of about as many rows each, 2 to 256; for numbers as target, too.
     Source: Ding & Peng 2005, doi 10.1142/S0219720005001004 (FCD, FCQ, MID, MIQ). Differs: bins of equal counts.
@@ -307,18 +307,18 @@ class MRMR(Selector):
             raise JumokError(f"no criterion {self.criterion!r}: {suggest(str(self.criterion), CRITERIA)}")
         counted, judge = CRITERIA[self.criterion]
         if counted:
-            coded, levels = _coded(table, target, classes, self.discrete, self.bins)
+            coded, levels = _code_columns(table, target, classes, self.discrete, self.bins)
             relevance = redundancy.joint_information(coded, levels)
             return redundancy.choose(
                 relevance,
                 lambda i: redundancy.joint_information(coded, coded.codes[i]),
                 judge,
                 self.k,
-                _constant(table),
+                _find_constant(table),
             )
-        columns = redundancy.centred(table)
+        columns = redundancy.centre_columns(table)
         relevance = _f(columns, target, classes)
-        return redundancy.choose(relevance, redundancy.correlations(columns), judge, self.k, _constant(table))
+        return redundancy.choose(relevance, redundancy.correlations(columns), judge, self.k, _find_constant(table))
 
 
 CRITERIA = {
@@ -338,7 +338,7 @@ class JMI(Selector):
 
     Args:
         k: how many columns to keep.
-        target: "classes", "numbers" or "auto" (see `kind_of`).
+        target: "classes", "numbers" or "auto" (see `guess_kind`).
         discrete: which columns are classes, one bool for each, or one for all; others get bins.
         bins: of about as many rows each, 2 to 256; for numbers as target, too.
     Source: Yang & Moody 1999, NIPS 12; Brown et al. 2012, JMLR 13, 27-66 (JMI). Differs: bins of equal counts.
@@ -351,18 +351,22 @@ class JMI(Selector):
         self.k, self.target, self.discrete, self.bins = k, target, discrete, bins
 
     def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
-        coded, levels = _coded(table, target, classes, self.discrete, self.bins)
+        coded, levels = _code_columns(table, target, classes, self.discrete, self.bins)
         relevance = redundancy.joint_information(coded, levels)
         joint = partial(redundancy.joint_information, coded, levels)
-        return redundancy.choose(relevance, joint, redundancy.paired, self.k, _constant(table))
+        return redundancy.choose(relevance, joint, redundancy.take_joint, self.k, _find_constant(table))
 
 
-def _coded(table: Numbers, target: Array, classes: bool, discrete: object, bins: int) -> tuple[redundancy.Coded, Array]:
+def _code_columns(
+    table: Numbers, target: Array, classes: bool, discrete: object, bins: int
+) -> tuple[redundancy.CodedColumns, Array]:
     """Columns and target in levels."""
     if isinstance(bins, bool) or not isinstance(bins, int | np.integer) or not 2 <= bins <= redundancy.MOST_LEVELS:
         raise JumokError(f"bins are from 2 to {redundancy.MOST_LEVELS}, got {bins!r}")
-    coded = redundancy.binned(table, _discrete(discrete, table.shape[1]), bins)
-    return coded, redundancy.in_levels(target, "of the target") if classes else redundancy.in_bins(target, bins)
+    coded = redundancy.code_columns(table, _find_discrete(discrete, table.shape[1]), bins)
+    return coded, redundancy.number_levels(target, "of the target") if classes else redundancy.cut_into_bins(
+        target, bins
+    )
 
 
 METHODS: Mapping[str, Callable[..., Selector]] = {

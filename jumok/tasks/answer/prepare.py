@@ -12,7 +12,7 @@ from typing import Any
 from jumok.data.images.batches import PixelStore
 from jumok.data.questions.batches import QuestionBatches
 from jumok.data.questions.parts import read_question_parts
-from jumok.data.questions.question_set import QuestionSet, left_out, soft_scores
+from jumok.data.questions.question_set import QuestionSet, describe_left_out, score_answers
 from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
@@ -193,7 +193,7 @@ def scored(questions: QuestionSet, answers: Sequence[str]) -> list[Scores]:
     """How right which of the answers are, for each question; none for one that cannot be answered by them."""
     number = {answer: index for index, answer in enumerate(answers)}
     return [
-        {number[answer]: score for answer, score in soft_scores(given).items() if answer in number and score > 0}
+        {number[answer]: score for answer, score in score_answers(given).items() if answer in number and score > 0}
         for given in questions.answers
     ]
 
@@ -301,7 +301,7 @@ def _remarks(
     """What a person should know of the data."""
     for questions in parts.values():
         yield from questions.notes
-    yield from left_out(found.skipped)
+    yield from describe_left_out(found.skipped)
     for part, answers in unanswerable.items():
         if answers:
             yield _explain_unanswerable(part, answers)

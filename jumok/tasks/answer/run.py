@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from jumok import systems
-from jumok.data.questions.batches import padded
+from jumok.data.questions.batches import pad_questions
 from jumok.data.texts.normal_form import clean
 from jumok.data.texts.vocabulary_builder import Vocabulary, load_vocabulary
 from jumok.errors import JumokError
@@ -107,7 +107,7 @@ class QuestionRun(Run):
         ids = self.words.encode_all([self.cased(question) for question in questions])
         for question, own in zip(questions, ids, strict=True):
             self._check_length(question, len(own))
-        return padded(ids).to(self.device)
+        return pad_questions(ids).to(self.device)
 
     @torch.inference_mode()
     def see(self, image: ImageLike) -> Scene:

@@ -16,12 +16,12 @@ from jumok.attention import AttentionMap, Patches, Scale
 from jumok.attention.word_alignment import Gold
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import as_json, encodable, filled, made_by, text_block
-from jumok.views.pages.packed_maps import Packed, pack
-from jumok.views.raster import signed
+from jumok.views.pages.html_file import as_json, fill_page, make_encodable, make_text_block, name_program
+from jumok.views.pages.packed_maps import PackedMap, pack
+from jumok.views.raster import is_signed
 
 BUDGET = 30_000_000  # bytes of a page
-FIXED = 60_000  # bytes of the page's own text, about
+PAGE_BYTES = 60_000  # bytes of the page's own text, about
 MOST_WORDS = 200  # a side: beyond it a browser is slow to draw lines and cells
 STYLES = ("page.css", "alignment_page.css")
 SCRIPTS = ("page_maps.js", "alignment_views.js", "alignment_page.js")
@@ -54,8 +54,8 @@ class _Item:
 
     about: dict[str, Any]
     names: tuple[str, ...]
-    first: Packed
-    every: Packed | None
+    first: PackedMap
+    every: PackedMap | None
 
     def base(self) -> int:
         return len(as_json(self.about).encode()) + self.first.size
@@ -78,9 +78,9 @@ class AlignmentPage:
     def __init__(self, title: str, *, score: str = "score", budget: int = BUDGET) -> None:
         if budget < 1:
             raise JumokError(f"a page's budget is a number of bytes, got {budget}")
-        self.title, self.score, self.budget = encodable(title), encodable(score), budget
+        self.title, self.score, self.budget = make_encodable(title), make_encodable(score), budget
         self._items: list[_Item] = []
-        self._room = budget - FIXED
+        self._room = budget - PAGE_BYTES
 
     def __len__(self) -> int:
         return len(self._items)
@@ -92,7 +92,7 @@ class AlignmentPage:
             JumokError: no words or too many, no map, or one that does not fit them; the message names the entry.
         """
         try:
-            item = _packed(entry)
+            item = _pack_entry(entry)
         except JumokError as error:
             raise JumokError(f"sentence {len(self) + 1}: {error}") from error
         self._items.append(item)
@@ -102,9 +102,9 @@ class AlignmentPage:
 
     def _trim(self) -> None:
         """Let go of packed maps that will find no room in the file, so that memory stays bounded as well."""
-        self._items = [kept for kept, _ in self._fitting()]
+        self._items = [kept for kept, _ in self._fit_items()]
 
-    def _fitting(self) -> list[tuple[_Item, Packed]]:
+    def _fit_items(self) -> list[tuple[_Item, PackedMap]]:
         """Each item with what the file holds of it; maps that do not fit are gone from the item."""
         room, fitting = self._room, []
         for item in self._items:
@@ -124,51 +124,51 @@ class AlignmentPage:
             raise JumokError("a page needs at least one sentence pair: add one before writing")
         namings: dict[tuple[str, ...], int] = {}  # entries share their maps' names, and the file holds each list once
         entries, blocks = [], []
-        for number, (item, packed) in enumerate(self._fitting()):
+        for number, (item, packed) in enumerate(self._fit_items()):
             names = item.names[: packed.about["heads"]]
             maps = {"names": namings.setdefault(names, len(namings)), "packed": packed.about, "error": packed.error}
             entries.append({**item.about, **maps, "lost": len(item.names) - len(names)})
-            blocks.append(text_block(f"maps-{number}", packed.data))
-        about = {"title": self.title, "score": self.score, "made": made_by(), "budget": self.budget}
+            blocks.append(make_text_block(f"maps-{number}", packed.data))
+        about = {"title": self.title, "score": self.score, "made": name_program(), "budget": self.budget}
         about |= {"names": list(namings), "entries": entries}
-        blocks.insert(0, text_block("page-data", as_json(about)))
-        write_atomically(Path(path), filled("alignment_page.html", STYLES, SCRIPTS, self.title, blocks))
+        blocks.insert(0, make_text_block("page-data", as_json(about)))
+        write_atomically(Path(path), fill_page("alignment_page.html", STYLES, SCRIPTS, self.title, blocks))
 
 
-def _packed(entry: AlignmentEntry) -> _Item:
-    source, target = _texts(entry.source, "source"), _texts(entry.target, "target")
+def _pack_entry(entry: AlignmentEntry) -> _Item:
+    source, target = _clean_words(entry.source, "source"), _clean_words(entry.target, "target")
     if not entry.maps:
         raise JumokError("no map to show: give at least one, by its name")
     for name, each in entry.maps.items():
-        _need_alignment(name, each, len(target), len(source))
+        _check_alignment(name, each, len(target), len(source))
     if entry.score is not None and not math.isfinite(entry.score):
         raise JumokError(f"a score is a finite number or None, got {entry.score}")
     maps = list(entry.maps.values())
     about = {
         "source": source,
         "target": target,
-        "note": _text(entry.note),
+        "note": _clean_text(entry.note),
         "score": entry.score,
-        "gold": _links(entry.gold, len(source), len(target)),
+        "gold": _list_links(entry.gold, len(source), len(target)),
     }
-    names = tuple(map(_text, entry.maps))
-    return _Item(about, names, _pack(maps[:1]), _pack(maps) if len(maps) > 1 else None)
+    names = tuple(map(_clean_text, entry.maps))
+    return _Item(about, names, _pack_maps(maps[:1]), _pack_maps(maps) if len(maps) > 1 else None)
 
 
-def _texts(words: Sequence[str], side: str) -> list[str]:
+def _clean_words(words: Sequence[str], side: str) -> list[str]:
     if isinstance(words, str):
         raise JumokError(f"the {side} is a sequence of words, got the one string {words!r}: split it first")
     if not 1 <= len(words) <= MOST_WORDS:
         raise JumokError(f"the page shows 1 to {MOST_WORDS} {side} words a sentence, got {len(words)}")
-    return [_text(word) for word in words]
+    return [_clean_text(word) for word in words]
 
 
-def _text(text: str) -> str:
+def _clean_text(text: str) -> str:
     """Text that UTF-8 can hold, Korean in whole syllables."""
-    return unicodedata.normalize("NFC", encodable(text))
+    return unicodedata.normalize("NFC", make_encodable(text))
 
 
-def _need_alignment(name: str, attention: AttentionMap, target: int, source: int) -> None:
+def _check_alignment(name: str, attention: AttentionMap, target: int, source: int) -> None:
     if attention.lead:
         raise JumokError(
             f"the map {name!r} also has {attention.lead}, and a page takes (target, source): choose with .at"
@@ -178,11 +178,11 @@ def _need_alignment(name: str, attention: AttentionMap, target: int, source: int
         raise JumokError(
             f"the map {name!r} is {shape}, for {target} target and {source} source words: merge pieces to words"
         )
-    if signed(attention):
+    if is_signed(attention):
         raise JumokError(f"the map {name!r} holds scores of both signs: a page shows weights, so take their softmax")
 
 
-def _links(gold: Gold | None, source: int, target: int) -> dict[str, list[list[int]]] | None:
+def _list_links(gold: Gold | None, source: int, target: int) -> dict[str, list[list[int]]] | None:
     if gold is None:
         return None
     sure, possible = frozenset(gold.sure), frozenset(gold.possible)
@@ -192,7 +192,7 @@ def _links(gold: Gold | None, source: int, target: int) -> dict[str, list[list[i
     return {"sure": sorted(map(list, sure)), "possible": sorted(map(list, possible - sure))}
 
 
-def _pack(maps: Sequence[AttentionMap]) -> Packed:
+def _pack_maps(maps: Sequence[AttentionMap]) -> PackedMap:
     """All maps of one sentence pair as one block: to the packing, each is a head and each word a patch."""
     weights = torch.stack([each.weights.detach().cpu() for each in maps])
     queries, keys = Patches(weights.shape[1], 1), Patches(1, weights.shape[2])

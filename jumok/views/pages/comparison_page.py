@@ -20,16 +20,16 @@ from torch.nn import functional as F
 from jumok.attention import AttentionMap, Glimpses, Sampled
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import asset, encodable, made_by, script_hash
+from jumok.views.pages.html_file import hash_script, make_encodable, name_program, read_asset
 from jumok.views.palette import SEQUENTIAL
-from jumok.views.raster import Picture, as_pillow, cells, fit
+from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
 
-SMALLEST, LARGEST = 160, 240
+SMALLEST_PICTURE, LARGEST_PICTURE = 160, 240
 """Pixels of the longer side of a picture on the page."""
-QUALITY = 88
-FAINT = 0.4
+JPEG_QUALITY = 88
+FAINT_OPACITY = 0.4
 """Opacity of what has an outline that says more."""
-EDGE = (0x2F, 0xD0, 0xFF)
+TRUE_OUTLINE_RGB = (0x2F, 0xD0, 0xFF)
 """Colour of the true place's outline."""
 
 
@@ -87,7 +87,7 @@ class Cell:
     note: str = ""
 
 
-class Words(NamedTuple):
+class PageWords(NamedTuple):
     """What things are called on the page.
 
     Args:
@@ -102,8 +102,8 @@ class Words(NamedTuple):
     parts: str
 
 
-IMAGES = Words("image", "named right", "named wrong", "By kind of image")
-QUESTIONS = Words("question", "answered right", "answered wrong", "By kind of question")
+IMAGES = PageWords("image", "named right", "named wrong", "By kind of image")
+QUESTIONS = PageWords("question", "answered right", "answered wrong", "By kind of question")
 
 
 class ComparisonPage:
@@ -117,7 +117,7 @@ class ComparisonPage:
     """
 
     def __init__(
-        self, title: str, lead: str, headings: Mapping[str, str], columns: Sequence[Column], words: Words = IMAGES
+        self, title: str, lead: str, headings: Mapping[str, str], columns: Sequence[Column], words: PageWords = IMAGES
     ) -> None:
         self.title, self.lead, self.headings, self.columns, self.words = title, lead, headings, columns, words
         self._rows: list[str] = []
@@ -128,7 +128,7 @@ class ComparisonPage:
         return [column for column in self.columns if not column.error and not column.baseline]
 
     def add(
-        self, name: str, label: str, image: Picture, mask: Tensor | None, found: Sequence[Cell], *, question: str = ""
+        self, name: str, label: str, image: ImageLike, mask: Tensor | None, found: Sequence[Cell], *, question: str = ""
     ) -> None:
         """Add one image, or one question about an image.
 
@@ -144,7 +144,7 @@ class ComparisonPage:
         """
         if len(found) != len(self.models):
             raise JumokError(f"got {len(found)} maps for {len(self.models)} models: wanted one for each")
-        photo = fit(as_pillow(image), smallest=SMALLEST, largest=LARGEST)
+        photo = fit(as_pillow(image), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE)
         ratio = photo.width / photo.height
         outline = "" if mask is None else f'<img class="truth" alt="" src="{_uri(_outline(mask, photo.size), "PNG")}">'
         head = f'<th scope="row">{_row_head(name, label, question, outline)}</th>'
@@ -158,14 +158,14 @@ class ComparisonPage:
         Raises:
             JumokError: the file cannot be written.
         """
-        style, script = "\n".join(map(asset, ("page.css", "comparison.css"))), asset("comparison.js")
-        text = Template(asset("comparison.html")).substitute(
+        style, script = "\n".join(map(read_asset, ("page.css", "comparison.css"))), read_asset("comparison.js")
+        text = Template(read_asset("comparison.html")).substitute(
             title=_text(self.title),
             lead=_text(self.lead),
             style=style,
             script=script,
-            style_hash=script_hash(style),
-            script_hash=script_hash(script),
+            style_hash=hash_script(style),
+            script_hash=hash_script(script),
             table=_table(self.columns, self.headings),
             parts=self._parts(),
             rows_are=_text(self.words.rows),
@@ -174,7 +174,7 @@ class ComparisonPage:
             heads="".join(map(_head, self.models)),
             rows="\n".join(self._rows),
             grid="" if self._rows else "hidden",
-            made=_text(made_by()),
+            made=_text(name_program()),
         )
         write_atomically(Path(path), text)
 
@@ -195,8 +195,8 @@ class ComparisonPage:
 
 
 def _table(columns: Sequence[Column], headings: Mapping[str, str]) -> str:
-    best = {heading: _best(columns, heading, way) for heading, way in headings.items()}
-    most = {heading: _most(columns, heading) for heading in headings}
+    best = {heading: _find_best(columns, heading, way) for heading, way in headings.items()}
+    most = {heading: _find_most(columns, heading) for heading in headings}
     head = "".join(f'<th scope="col">{_text(heading)}</th>' for heading in headings)
     rows = []
     for column in columns:
@@ -213,7 +213,7 @@ def _table(columns: Sequence[Column], headings: Mapping[str, str]) -> str:
     return f'<thead><tr><th scope="col">model</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
 
 
-def _best(columns: Sequence[Column], heading: str, way: str) -> set[str]:
+def _find_best(columns: Sequence[Column], heading: str, way: str) -> set[str]:
     """The models whose figure is the best; none where there is nothing to choose among."""
     found = {c.name: c.figures[heading].value for c in columns if heading in c.figures and not c.baseline}
     values = [value for value in found.values() if value is not None]
@@ -223,7 +223,7 @@ def _best(columns: Sequence[Column], heading: str, way: str) -> set[str]:
     return {name for name, value in found.items() if value == top}
 
 
-def _most(columns: Sequence[Column], heading: str) -> float:
+def _find_most(columns: Sequence[Column], heading: str) -> float:
     """What fills a bar: the largest figure, or the end of its interval."""
     figures = [column.figures[heading] for column in columns if heading in column.figures]
     return max([max(figure.value or 0, figure.high or 0) for figure in figures], default=0) or 1
@@ -271,12 +271,12 @@ def _cell(cell: Cell, size: tuple[int, int]) -> str:
         raise JumokError(f"the grid shows one row over the image, got {cell.heat!r}: choose with .at and .row")
     verdict = "right" if cell.right else "wrong"
     title = f' title="{_text(cell.note)}"' if cell.note else ""
-    inside = '<p class="nothing">no place to show</p>' if cell.heat is None else _laid_over(cell.heat, *size)
+    inside = '<p class="nothing">no place to show</p>' if cell.heat is None else _lay_over(cell.heat, *size)
     said = f'<p class="said {verdict}" dir="auto">{_text(cell.said)}</p>'
     return f'<td><div class="shot"{title}>{inside}</div>{said}</td>'
 
 
-def _laid_over(heat: AttentionMap, width: int, height: int) -> str:
+def _lay_over(heat: AttentionMap, width: int, height: int) -> str:
     """The heat as a picture of its own, which the page lays over the photograph, and the outlines on top."""
     source = _uri(heat_layer(heat, width, height), "WEBP")
     return f'<img class="heat" alt="" src="{source}">{_marks(heat, width, height)}'
@@ -292,17 +292,19 @@ def heat_layer(attention: AttentionMap, width: int, height: int) -> Image.Image:
     """
     import matplotlib
 
-    values = _laid(attention, height, width).clip(min=0)
+    values = _lay_heat(attention, height, width).clip(min=0)
     top = float(values.max())
     share = values / top if top > 0 else values
     rgba = matplotlib.colormaps[SEQUENTIAL](0.18 + 0.82 * share)  # the darkest shades would read as shadow
-    rgba[..., 3] = (FAINT if isinstance(attention.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(0.8)
+    rgba[..., 3] = (FAINT_OPACITY if isinstance(attention.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(
+        0.8
+    )
     return Image.fromarray((rgba * 255).round().astype(np.uint8), "RGBA")
 
 
-def _laid(attention: AttentionMap, height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _lay_heat(attention: AttentionMap, height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """The row's weights on the pixels; keys finer than these are averaged, not skipped."""
-    rows, columns = cells(attention.keys) or (1, 1)
+    rows, columns = find_cells(attention.keys) or (1, 1)
     if rows <= height and columns <= width:
         return np.asarray(attention.image(height, width, smooth=True)[0].numpy(force=True), dtype=np.float32)
     heat = attention.image(rows, columns)
@@ -338,15 +340,15 @@ def _outline(mask: Tensor, size: tuple[int, int]) -> Image.Image:
     there = F.interpolate(mask[None, None].float(), (height, width), mode="nearest")
     edge = (F.max_pool2d(there, 5, stride=1, padding=2) - F.max_pool2d(there, 1)).clamp(0, 1)[0, 0].bool().numpy()
     rgba = np.zeros((height, width, 4), dtype=np.uint8)
-    rgba[edge] = (*EDGE, 255)
+    rgba[edge] = (*TRUE_OUTLINE_RGB, 255)
     return Image.fromarray(rgba, "RGBA")
 
 
 def _uri(image: Image.Image, form: str) -> str:
     stream = io.BytesIO()
-    image.save(stream, form, quality=QUALITY) if form == "WEBP" else image.save(stream, form, optimize=True)
+    image.save(stream, form, quality=JPEG_QUALITY) if form == "WEBP" else image.save(stream, form, optimize=True)
     return f"data:image/{form.lower()};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
 
 
 def _text(text: str) -> str:
-    return html.escape(encodable(text))
+    return html.escape(make_encodable(text))

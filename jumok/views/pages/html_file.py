@@ -22,7 +22,7 @@ LARGEST_LOSSLESS = 160
 """Images up to this side, in pixels, are kept as PNG."""
 
 
-def encodable(text: str) -> str:
+def make_encodable(text: str) -> str:
     """Text that UTF-8 can hold: names of files may have bytes that are none."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -33,37 +33,37 @@ def as_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def text_block(name: str, content: str) -> str:
+def make_text_block(name: str, content: str) -> str:
     """A script element that the browser keeps as text and never runs."""
     return f'<script type="text/plain" id="{name}">{content}</script>'
 
 
-def script_hash(text: str) -> str:
+def hash_script(text: str) -> str:
     """How a content security policy names the one script, or style, that it lets through."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
 
 
 @cache
-def asset(name: str) -> str:
+def read_asset(name: str) -> str:
     """A file of this package, as text."""
     return resources.files("jumok.views.pages").joinpath(name).read_text("utf-8")
 
 
-def filled(template: str, styles: Iterable[str], scripts: Iterable[str], title: str, blocks: Iterable[str]) -> str:
+def fill_page(template: str, styles: Iterable[str], scripts: Iterable[str], title: str, blocks: Iterable[str]) -> str:
     """A page from the names of its files in this package; its policy lets nothing but them run."""
-    style = "\n".join([palette_style(), *map(asset, styles)])
-    script = "\n".join(map(asset, scripts))
-    return Template(asset(template)).substitute(
+    style = "\n".join([palette_style(), *map(read_asset, styles)])
+    script = "\n".join(map(read_asset, scripts))
+    return Template(read_asset(template)).substitute(
         title=html.escape(title),
         style=style,
         script=script,
-        style_hash=script_hash(style),
-        script_hash=script_hash(script),
+        style_hash=hash_script(style),
+        script_hash=hash_script(script),
         blocks="\n".join(blocks),
     )
 
 
-def data_url(image: Image.Image, longest: int) -> str:
+def make_data_url(image: Image.Image, longest: int) -> str:
     """Small images without loss, so that their pixels stay hard; larger ones scaled down and as JPEG."""
     form, options = ("PNG", {"optimize": True}) if max(image.size) <= LARGEST_LOSSLESS else ("JPEG", {"quality": 86})
     buffer = io.BytesIO()
@@ -100,7 +100,7 @@ def palette_style() -> str:
     return f":root {{ {' '.join(f'--{name}: {colour};' for name, colour in colours.items())} }}"
 
 
-def made_by() -> str:
+def name_program() -> str:
     """The program and its version."""
     try:
         return f"jumok {metadata.version('jumok')}"

@@ -11,15 +11,23 @@ from typing import Any
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import as_json, data_url, encodable, filled, made_by, page_palette, text_block
-from jumok.views.pages.packed_maps import Packed, coarser, marks_of, on_patches, pack, patches_of
-from jumok.views.raster import Picture, as_pillow
+from jumok.views.pages.html_file import (
+    as_json,
+    fill_page,
+    make_data_url,
+    make_encodable,
+    make_text_block,
+    name_program,
+    page_palette,
+)
+from jumok.views.pages.packed_maps import PackedMap, check_patches, coarsen, find_marks, lay_on_patches, pack
+from jumok.views.raster import ImageLike, as_pillow
 
 BUDGET = 30_000_000  # bytes of a page
 LARGEST_IMAGE, SMALL_IMAGE, THUMBNAIL = 640, 224, 112  # longer sides, in pixels
-FIXED = 60_000  # bytes of the page's own text, about
+PAGE_BYTES = 60_000  # bytes of the page's own text, about
 SCRIPTS = ("page_parts.js", "page_maps.js", "page_paint.js", "page_lines.js", "page.js")
-STEPS = ("small", "image", "means", "heads")  # what each entry gains, in this order, while the budget lasts
+GAIN_STEPS = ("small", "image", "means", "heads")  # what each entry gains, in this order, while the budget lasts
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Entry:
     """
 
     name: str
-    image: Picture
+    image: ImageLike
     prediction: Sequence[tuple[str, float]]
     summary: AttentionMap
     layers: Sequence[AttentionMap] | None = None
@@ -53,11 +61,11 @@ class _Item:
     """
 
     about: dict[str, Any]
-    summary: Packed
+    summary: PackedMap
     small: str | None
     image: str | None
-    means: list[Packed] | None = None
-    heads: list[Packed] | None = None
+    means: list[PackedMap] | None = None
+    heads: list[PackedMap] | None = None
 
     def __post_init__(self) -> None:
         self.base = len(as_json(self.about).encode()) + self.summary.size
@@ -72,7 +80,7 @@ class _Item:
             return sum(packed.size for packed in self.means or ())
         return sum(packed.size for packed in self.heads or ()) - self.cost("means")
 
-    def layers(self) -> list[Packed]:
+    def layers(self) -> list[PackedMap]:
         return self.heads or self.means or []
 
     def lost(self) -> str:
@@ -102,7 +110,7 @@ class Page:
     def __init__(self, title: str, *, budget: int = BUDGET) -> None:
         if budget < 1:
             raise JumokError(f"a page's budget is a number of bytes, got {budget}")
-        self.title, self.budget = encodable(title), budget
+        self.title, self.budget = make_encodable(title), budget
         self._items: list[_Item] = []
 
     def __len__(self) -> int:
@@ -115,9 +123,9 @@ class Page:
             JumokError: a map or an image that a page cannot show; the message names the entry.
         """
         try:
-            item = _packed(entry)
+            item = _pack_entry(entry)
         except JumokError as error:
-            raise JumokError(f"{encodable(entry.name)}: {error}") from error
+            raise JumokError(f"{make_encodable(entry.name)}: {error}") from error
         self._items.append(item)
         if entry.layers:
             self._add_layers(item, entry.layers)
@@ -125,7 +133,7 @@ class Page:
 
     def _add_layers(self, item: _Item, layers: Sequence[AttentionMap]) -> None:
         """Pack the means, and the single heads only where they may fit: they take nearly all of the time."""
-        layers = [coarser(layer) for layer in layers]
+        layers = [coarsen(layer) for layer in layers]
         item.means = [pack(layer.mean(*layer.lead)) for layer in layers]
         room = self._trim()
         if item.about["heads"] and item.means and pack(layers[len(layers) // 2]).size * len(layers) < 2 * room:
@@ -133,8 +141,8 @@ class Page:
 
     def _trim(self) -> int:
         """Drop what the budget has no room for. Returns the bytes left."""
-        room = self.budget - FIXED - sum(item.base for item in self._items)
-        for step in STEPS:
+        room = self.budget - PAGE_BYTES - sum(item.base for item in self._items)
+        for step in GAIN_STEPS:
             for item in self._items:
                 if getattr(item, step) is None:
                     continue
@@ -155,41 +163,43 @@ class Page:
             raise JumokError("a page needs at least one entry: add one before writing")
         entries, blocks = [], []
         for number, item in enumerate(self._items):
-            entries.append(_described(item))
-            blocks += [text_block(f"image-{number}", item.image or item.small or "")]
-            blocks += [text_block(f"map-{number}-summary", item.summary.data)]
-            blocks += [text_block(f"map-{number}-{layer}", packed.data) for layer, packed in enumerate(item.layers())]
-        about = {"title": self.title, "made": made_by(), "budget": self.budget, "palette": page_palette()}
+            entries.append(_describe_item(item))
+            blocks += [make_text_block(f"image-{number}", item.image or item.small or "")]
+            blocks += [make_text_block(f"map-{number}-summary", item.summary.data)]
+            blocks += [
+                make_text_block(f"map-{number}-{layer}", packed.data) for layer, packed in enumerate(item.layers())
+            ]
+        about = {"title": self.title, "made": name_program(), "budget": self.budget, "palette": page_palette()}
         about["entries"] = entries
-        blocks.insert(0, text_block("page-data", as_json(about)))
-        write_atomically(Path(path), filled("page.html", ["page.css"], SCRIPTS, self.title, blocks))
+        blocks.insert(0, make_text_block("page-data", as_json(about)))
+        write_atomically(Path(path), fill_page("page.html", ["page.css"], SCRIPTS, self.title, blocks))
 
 
-def _packed(entry: Entry) -> _Item:
+def _pack_entry(entry: Entry) -> _Item:
     image = as_pillow(entry.image)
     layers = list(entry.layers or ())
-    queried = [_queries_of(layer) for layer in layers]
-    thumbnail, small, full = (data_url(image, longest) for longest in (THUMBNAIL, SMALL_IMAGE, LARGEST_IMAGE))
+    queried = [_find_queries(layer) for layer in layers]
+    thumbnail, small, full = (make_data_url(image, longest) for longest in (THUMBNAIL, SMALL_IMAGE, LARGEST_IMAGE))
     about = {
-        "name": encodable(entry.name),
-        "note": encodable(entry.note),
-        "prediction": [_bar(*pair) for pair in entry.prediction],
+        "name": make_encodable(entry.name),
+        "note": make_encodable(entry.note),
+        "prediction": [_choose_bar(*pair) for pair in entry.prediction],
         "width": image.width,
         "height": image.height,
         "thumbnail": thumbnail,
-        "marks": marks_of(entry.summary.keys),
+        "marks": find_marks(entry.summary.keys),
         "layers": len(layers),
         "queried": [[grid.rows, grid.columns] for grid in queried],
         "heads": any(layer.lead and layer.weights.shape[0] > 1 for layer in layers),
     }
-    summary = pack(on_patches(entry.summary))
+    summary = pack(lay_on_patches(entry.summary))
     if not isinstance(entry.summary.keys, Patches):
         summary.about["keys"]["noun"] = "place"
     return _Item(about, summary, "" if small == thumbnail else small, "" if full == small else full)
 
 
-def _queries_of(layer: AttentionMap) -> Patches:
-    patches_of(layer)
+def _find_queries(layer: AttentionMap) -> Patches:
+    check_patches(layer)
     if not isinstance(layer.queries, Patches):
         raise JumokError(
             f"a page shows layers from patches to patches, got queries {type(layer.queries).__name__} "
@@ -198,13 +208,13 @@ def _queries_of(layer: AttentionMap) -> Patches:
     return layer.queries
 
 
-def _bar(name: str, probability: float) -> tuple[str, float]:
+def _choose_bar(name: str, probability: float) -> tuple[str, float]:
     if not 0 <= probability <= 1:
         raise JumokError(f"the probability of {name!r} is {probability}: wanted a number from 0 to 1")
-    return encodable(str(name)), float(probability)
+    return make_encodable(str(name)), float(probability)
 
 
-def _described(item: _Item) -> dict[str, Any]:
+def _describe_item(item: _Item) -> dict[str, Any]:
     """What the page knows of an entry before it unpacks anything."""
     maps = [item.summary, *item.layers()]
     return {

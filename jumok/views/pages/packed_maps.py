@@ -28,17 +28,17 @@ from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled, Scale
 from jumok.errors import JumokError
-from jumok.views.raster import cells, signed
+from jumok.views.raster import find_cells, is_signed
 
 LARGEST_GRID = 256  # rows or columns of a summary: finer ones are averaged, a page can't show more
 LARGEST_MAP = 1 << 20  # weights of one head: the onlookers of larger maps are averaged, four by four
 LONGEST_OUTLINE = 200  # corners
-OVERHEAD = 64  # bytes of the element that holds one map
-MIDDLE = 128  # the code of weight 0 in a map with both signs
+ELEMENT_BYTES = 64  # bytes of the element that holds one map
+ZERO_CODE = 128  # the code of weight 0 in a map with both signs
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedMap:
     """One map, ready for a page.
 
     Args:
@@ -54,10 +54,10 @@ class Packed:
     @cached_property
     def size(self) -> int:
         """Bytes that the map takes on a page."""
-        return len(self.data) + len(json.dumps(self.about)) + OVERHEAD
+        return len(self.data) + len(json.dumps(self.about)) + ELEMENT_BYTES
 
 
-def pack(attention: AttentionMap) -> Packed:
+def pack(attention: AttentionMap) -> PackedMap:
     """Pack the rows of a map from patches to patches, with or without heads.
 
     Args:
@@ -67,28 +67,28 @@ def pack(attention: AttentionMap) -> Packed:
     Raises:
         JumokError: other leading axes, or other keys.
     """
-    keys = patches_of(attention)
+    keys = check_patches(attention)
     weights = attention.weights.detach().cpu()
     weights = weights if attention.lead else weights[None]
-    specials, zero = len(keys.special), MIDDLE if signed(attention) else 0
+    specials, zero = len(keys.special), ZERO_CODE if is_signed(attention) else 0
     special, patches = weights[..., :specials].numpy(), weights[..., specials:].numpy()
     codes, peaks, error = _quantise(patches, zero)
-    spread = _spread(weights, attention.scale)
+    spread = _measure_spread(weights, attention.scale)
     parts = (peaks.astype("<f4"), special.astype("<f4"), spread.astype("<u2"), codes)
     about = {
         "source": attention.source,
         "scale": str(attention.scale),
         "zero": zero,
         "heads": weights.shape[0],
-        "queries": _grid(attention.queries),
-        "keys": _grid(keys),
+        "queries": _describe_grid(attention.queries),
+        "keys": _describe_grid(keys),
         "spread": spread.size > 0,
         "top": float(peaks.max()),
     }
-    return Packed(about, _deflate(b"".join(part.tobytes() for part in parts)), error)
+    return PackedMap(about, _deflate(b"".join(part.tobytes() for part in parts)), error)
 
 
-def coarser(attention: AttentionMap) -> AttentionMap:
+def coarsen(attention: AttentionMap) -> AttentionMap:
     """Average the places that look, by two in each direction, until a page can hold the map.
 
     Args:
@@ -110,7 +110,7 @@ def coarser(attention: AttentionMap) -> AttentionMap:
     return attention
 
 
-def marks_of(keys: Axis) -> dict[str, Any]:
+def find_marks(keys: Axis) -> dict[str, Any]:
     """What a page draws over the heat: numbered boxes of glimpses, or the outline of a region that was sampled.
 
     Returns:
@@ -123,18 +123,18 @@ def marks_of(keys: Axis) -> dict[str, Any]:
         ]
         return {"boxes": [[round(end, 4) for end in box] for box in ends]}
     if isinstance(keys, Sampled):
-        return {"outline": [[round((1 + place) / 2, 4) for place in point] for point in _rim(keys)]}
+        return {"outline": [[round((1 + place) / 2, 4) for place in point] for point in _take_rim(keys)]}
     return {}
 
 
-def _rim(keys: Sampled) -> list[tuple[float, float]]:
+def _take_rim(keys: Sampled) -> list[tuple[float, float]]:
     """The outermost points of a grid, once around, no more than a page needs."""
     grid = np.arange(len(keys)).reshape(keys.rows, keys.columns)
     around = [*grid[0, :-1], *grid[:-1, -1], *grid[-1, :0:-1], *grid[:0:-1, 0]]
     return [keys.points[index] for index in around[:: -(-len(around) // LONGEST_OUTLINE)]]
 
 
-def patches_of(attention: AttentionMap) -> Patches:
+def check_patches(attention: AttentionMap) -> Patches:
     """The keys of a map, if it is (queries, keys) or (head, queries, keys) and they are patches.
 
     Raises:
@@ -149,7 +149,7 @@ def patches_of(attention: AttentionMap) -> Patches:
     return attention.keys
 
 
-def on_patches(attention: AttentionMap) -> AttentionMap:
+def lay_on_patches(attention: AttentionMap) -> AttentionMap:
     """Bring a map of any keys that lie in an image to `Patches`, no finer than a page can show.
 
     Raises:
@@ -159,16 +159,16 @@ def on_patches(attention: AttentionMap) -> AttentionMap:
         raise JumokError(
             f"a page takes a summary of one row, got {tuple(attention.weights.shape)}: choose with .at and .row"
         )
-    return rows_on_patches(attention)
+    return lay_rows_on_patches(attention)
 
 
-def rows_on_patches(attention: AttentionMap) -> AttentionMap:
-    """As `on_patches`, for any number of rows.
+def lay_rows_on_patches(attention: AttentionMap) -> AttentionMap:
+    """As `lay_on_patches`, for any number of rows.
 
     Raises:
         JumokError: keys that don't lie in an image.
     """
-    rows, columns = cells(attention.keys) or (LARGEST_GRID, LARGEST_GRID)
+    rows, columns = find_cells(attention.keys) or (LARGEST_GRID, LARGEST_GRID)
     pooled = max(rows, columns) > LARGEST_GRID
     if isinstance(attention.keys, Patches) and not pooled:
         return attention
@@ -181,7 +181,7 @@ def rows_on_patches(attention: AttentionMap) -> AttentionMap:
     return AttentionMap(image.flatten(-2), attention.queries, Patches(rows, columns), (), scale, attention.source)
 
 
-def _grid(axis: Axis) -> dict[str, Any]:
+def _describe_grid(axis: Axis) -> dict[str, Any]:
     """The geometry of an axis, as the page reads it; what lies in no image is all special tokens."""
     if isinstance(axis, Patches):
         return {"rows": axis.rows, "columns": axis.columns, "special": list(axis.special)}
@@ -198,7 +198,7 @@ def _quantise(weights: NDArray[np.float32], zero: int) -> tuple[NDArray[np.uint8
     return (codes + zero).astype(np.uint8), peaks, float(error)
 
 
-def _spread(weights: Tensor, scale: Scale) -> NDArray[np.uint16]:
+def _measure_spread(weights: Tensor, scale: Scale) -> NDArray[np.uint16]:
     """Entropy of each row, and of each row's mean over several heads, as a share of the largest possible."""
     if scale is not Scale.DISTRIBUTION or weights.shape[-1] < 2:
         return np.zeros(0, dtype=np.uint16)

@@ -12,13 +12,21 @@ from typing import Any
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import as_json, data_url, encodable, filled, made_by, page_palette, text_block
-from jumok.views.pages.packed_maps import Packed, on_patches, pack, rows_on_patches
+from jumok.views.pages.html_file import (
+    as_json,
+    fill_page,
+    make_data_url,
+    make_encodable,
+    make_text_block,
+    name_program,
+    page_palette,
+)
+from jumok.views.pages.packed_maps import PackedMap, lay_on_patches, lay_rows_on_patches, pack
 from jumok.views.pictures.question_picture import Asked
-from jumok.views.raster import Picture, as_pillow
+from jumok.views.raster import ImageLike, as_pillow
 
 BUDGET = 30_000_000  # bytes of a page
-FIXED = 60_000  # bytes of the page's own text, about
+PAGE_BYTES = 60_000  # bytes of the page's own text, about
 LARGEST_IMAGE, THUMBNAIL = 640, 112  # longer sides, in pixels
 STYLES = ("page.css", "question_page.css")
 SCRIPTS = ("page_parts.js", "page_maps.js", "page_paint.js", "question_page.js")
@@ -30,7 +38,7 @@ class _Room:
 
     left: int
 
-    def take(self, parts: Iterable[Packed | str]) -> bool:
+    def take(self, parts: Iterable[PackedMap | str]) -> bool:
         """Take what the parts need, or nothing; whether there was room for them."""
         cost = sum(len(part) if isinstance(part, str) else part.size for part in parts)
         if cost and cost > self.left:
@@ -44,9 +52,9 @@ class _Question:
     """A question as it goes into the file: what gave way to the budget is None."""
 
     about: dict[str, Any]
-    first: Packed | None
-    others: list[Packed] | None
-    by_word: dict[int, Packed] | None
+    first: PackedMap | None
+    others: list[PackedMap] | None
+    by_word: dict[int, PackedMap] | None
 
     def __post_init__(self) -> None:
         self.base = len(as_json(self.about).encode()) + (self.first.size if self.first else 0)
@@ -61,7 +69,7 @@ class _Question:
         if not room.take((self.by_word or {}).values()):
             self.by_word = None
 
-    def looks(self) -> list[Packed]:
+    def looks(self) -> list[PackedMap]:
         """All looks that are left, in order."""
         return [packed for packed in (self.first, *(self.others or ())) if packed]
 
@@ -95,13 +103,13 @@ class QuestionPage:
     def __init__(self, title: str, *, budget: int = BUDGET) -> None:
         if budget < 1:
             raise JumokError(f"a page's budget is a number of bytes, got {budget}")
-        self.title, self.budget = encodable(title), budget
+        self.title, self.budget = make_encodable(title), budget
         self._items: list[_Item] = []
 
     def __len__(self) -> int:
         return len(self._items)
 
-    def add(self, image: Picture, asked: Sequence[Asked], *, name: str = "") -> None:
+    def add(self, image: ImageLike, asked: Sequence[Asked], *, name: str = "") -> None:
         """Pack one image with the questions that were asked about it.
 
         Args:
@@ -111,21 +119,21 @@ class QuestionPage:
         Raises:
             JumokError: no question, or an image that a page cannot show; the message names the image.
         """
-        title = _text(name) or f"image {len(self) + 1}"
+        title = _clean_text(name) or f"image {len(self) + 1}"
         if isinstance(asked, Asked) or not asked:
             raise JumokError(f"{title}: a page shows a sequence of one question or more, got {type(asked).__name__}")
         try:
             picture = as_pillow(image)
         except JumokError as error:
             raise JumokError(f"{title}: {error}") from error
-        thumbnail, full = data_url(picture, THUMBNAIL), data_url(picture, LARGEST_IMAGE)
+        thumbnail, full = make_data_url(picture, THUMBNAIL), make_data_url(picture, LARGEST_IMAGE)
         about = {"name": title, "width": picture.width, "height": picture.height, "thumbnail": thumbnail}
-        self._items.append(_Item(about, "" if full == thumbnail else full, [_packed(each) for each in asked]))
+        self._items.append(_Item(about, "" if full == thumbnail else full, [_pack_question(each) for each in asked]))
         self._trim()
 
     def _trim(self) -> None:
         """Drop what the budget has no room for, so that memory stays bounded as well."""
-        room = _Room(self.budget - FIXED - sum(item.base for item in self._items))
+        room = _Room(self.budget - PAGE_BYTES - sum(item.base for item in self._items))
         for item in self._items:
             item.image = item.image if room.take([item.image or ""]) else None
         questions = [question for item in self._items for question in item.questions]
@@ -144,57 +152,59 @@ class QuestionPage:
             raise JumokError("a page needs at least one image with a question: add one before writing")
         images, blocks = [], []
         for number, item in enumerate(self._items):
-            blocks.append(text_block(f"image-{number}", item.image or ""))
+            blocks.append(make_text_block(f"image-{number}", item.image or ""))
             for place, question in enumerate(item.questions):
-                blocks += _blocks(f"{number}-{place}", question)
-            questions = [_described(question) for question in item.questions]
+                blocks += _make_blocks(f"{number}-{place}", question)
+            questions = [_describe_question(question) for question in item.questions]
             images.append({**item.about, "smaller": item.image is None, "questions": questions})
-        about = {"title": self.title, "made": made_by(), "budget": self.budget, "palette": page_palette()}
+        about = {"title": self.title, "made": name_program(), "budget": self.budget, "palette": page_palette()}
         about["images"] = images
-        blocks.insert(0, text_block("page-data", as_json(about)))
-        write_atomically(Path(path), filled("question_page.html", STYLES, SCRIPTS, self.title, blocks))
+        blocks.insert(0, make_text_block("page-data", as_json(about)))
+        write_atomically(Path(path), fill_page("question_page.html", STYLES, SCRIPTS, self.title, blocks))
 
 
-def _packed(asked: Asked) -> _Question:
-    looks = [_named_places(on_patches(each)) for each in asked.looks.values()]
+def _pack_question(asked: Asked) -> _Question:
+    looks = [_name_places(lay_on_patches(each)) for each in asked.looks.values()]
     names = list(asked.looks)
-    words = {names.index(name): _named_places(rows_on_patches(each)) for name, each in asked.by_word.items()}
+    words = {names.index(name): _name_places(lay_rows_on_patches(each)) for name, each in asked.by_word.items()}
     about = {
-        "question": _text(asked.question),
-        "words": [_text(word) for word in asked.words],
-        "answers": [[_text(answer), float(share), asked.is_right(answer)] for answer, share in asked.answers],
-        "truth": _text(asked.truth),
-        "note": _text(asked.note),
+        "question": _clean_text(asked.question),
+        "words": [_clean_text(word) for word in asked.words],
+        "answers": [[_clean_text(answer), float(share), asked.is_right(answer)] for answer, share in asked.answers],
+        "truth": _clean_text(asked.truth),
+        "note": _clean_text(asked.note),
         "weights": None if asked.weights is None else asked.weights.weights[0].tolist(),
         "labels": asked.weight_labels(),
-        "mattered": "" if asked.weights is None else _text(asked.weights.source),
-        "names": [_text(name) for name in names],
+        "mattered": "" if asked.weights is None else _clean_text(asked.weights.source),
+        "names": [_clean_text(name) for name in names],
         "given": len(words),
     }
     return _Question(about, looks[0] if looks else None, looks[1:], words)
 
 
-def _named_places(look: AttentionMap) -> Packed:
+def _name_places(look: AttentionMap) -> PackedMap:
     """Pack rows over an image; to the packing, each word is a patch of one column."""
-    rows = AttentionMap(look.weights, Patches(len(look.queries), 1), look.keys, (), look.scale, _text(look.source))
+    rows = AttentionMap(
+        look.weights, Patches(len(look.queries), 1), look.keys, (), look.scale, _clean_text(look.source)
+    )
     packed = pack(rows)
     packed.about["keys"]["noun"] = "place"
-    packed.about["keys"]["special"] = [_text(name) for name in packed.about["keys"]["special"]]
+    packed.about["keys"]["special"] = [_clean_text(name) for name in packed.about["keys"]["special"]]
     return packed
 
 
-def _text(text: str) -> str:
+def _clean_text(text: str) -> str:
     """Text that UTF-8 can hold, Korean in whole syllables."""
-    return unicodedata.normalize("NFC", encodable(text))
+    return unicodedata.normalize("NFC", make_encodable(text))
 
 
-def _blocks(place: str, question: _Question) -> list[str]:
-    looks = [text_block(f"look-{place}-{number}", packed.data) for number, packed in enumerate(question.looks())]
+def _make_blocks(place: str, question: _Question) -> list[str]:
+    looks = [make_text_block(f"look-{place}-{number}", packed.data) for number, packed in enumerate(question.looks())]
     words = (question.by_word or {}).items()
-    return looks + [text_block(f"words-{place}-{number}", packed.data) for number, packed in words]
+    return looks + [make_text_block(f"words-{place}-{number}", packed.data) for number, packed in words]
 
 
-def _described(question: _Question) -> dict[str, Any]:
+def _describe_question(question: _Question) -> dict[str, Any]:
     """What the page knows of a question before it unpacks anything; words' looks of looks that gave way are gone."""
     looks, words = question.looks(), question.by_word or {}
     return {

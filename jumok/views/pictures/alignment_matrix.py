@@ -28,9 +28,9 @@ from jumok.views.pictures.figures import (
     place_axes,
     save_figure,
     set_fonts,
-    shortened,
+    shorten,
 )
-from jumok.views.raster import Numbers, signed
+from jumok.views.raster import Numbers, is_signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 MOST_WORDS, MOST_MAPS = 300, 64
 LONGEST_WORD = 18  # widths of a letter; Korean ones take two
 LARGEST_CELL, SMALLEST_CELL = 0.44, 0.145  # inches
-SIDE = 7.2  # inches that the longer side of one map takes while cells are not at their bounds
-ACROSS = 15.0  # inches for small multiples beside each other
+LONGER_SIDE_INCHES = 7.2  # inches that the longer side of one map takes while cells are not at their bounds
+WIDTH_INCHES = 15.0  # inches for small multiples beside each other
 SMALL_CELL, LABELLED_CELL = 0.26, 0.095  # of small multiples: the largest, and the least that words fit beside
-NUMBERED = 14  # up to so many words a side, cells hold their weights
-LETTER = 0.56  # width of a letter, in heights
+MOST_NUMBERED = 14  # up to so many words a side, cells hold their weights
+LETTER_ASPECT = 0.56  # width of a letter, in heights
 
 
 def draw_alignment(
@@ -68,13 +68,13 @@ def draw_alignment(
     """
     _check({"the map": attention}, path, gold)
     targets, sources = attention.weights.shape
-    cell = min(max(SIDE / max(targets, sources), SMALLEST_CELL), LARGEST_CELL)
+    cell = min(max(LONGER_SIDE_INCHES / max(targets, sources), SMALLEST_CELL), LARGEST_CELL)
     shades = _Shades.of([attention])
     figure = new_figure(cell * sources, cell * targets)
     axes = place_axes(figure, 0, 0, cell * sources, cell * targets)
     _draw_cells(axes, attention, shades, cell, gold)
     _write_words(axes, attention, cell)
-    if max(targets, sources) <= NUMBERED:
+    if max(targets, sources) <= MOST_NUMBERED:
         _write_weights(axes, attention.weights.numpy(force=True), shades)
     _finish(figure, shades, gold, Path(path), title, subtitle)
 
@@ -99,7 +99,7 @@ def draw_alignments(
     first = next(iter(maps.values()))
     targets, sources = first.weights.shape
     columns = min(len(maps), 4) if len(maps) != 9 else 3
-    cell = min(ACROSS / (columns * sources), SMALL_CELL)
+    cell = min(WIDTH_INCHES / (columns * sources), SMALL_CELL)
     across, down = max(cell * sources, 1.1) + 0.18, max(cell * targets, 0.3) + 0.42
     rows = math.ceil(len(maps) / columns)
     figure, shades = new_figure(columns * across - 0.18, rows * down), _Shades.of(list(maps.values()))
@@ -109,8 +109,8 @@ def draw_alignments(
         _draw_cells(axes, each, shades, cell, gold)
         if cell >= LABELLED_CELL:
             _write_words(axes, each, cell, source=row == 0, target=column == 0)
-        fitting = max(6, round(across / (9 * LETTER / 72)))
-        axes.set_xlabel(shortened(name, fitting), size=9, color=INK, labelpad=5, loc="left")
+        fitting = max(6, round(across / (9 * LETTER_ASPECT / 72)))
+        axes.set_xlabel(shorten(name, fitting), size=9, color=INK, labelpad=5, loc="left")
     note = "" if cell >= LABELLED_CELL else "Too small for words: draw one map alone to read them."
     _finish(figure, shades, gold, Path(path), title, subtitle, note)
 
@@ -123,7 +123,7 @@ def _check(maps: Mapping[str, AttentionMap], path: str | os.PathLike[str], gold:
     for name, each in maps.items():
         if each.lead:
             raise JumokError(f"{name} also has {each.lead}, and an alignment is (target, source): choose with .at")
-        if _words(each) != _words(first):
+        if _list_words(each) != _list_words(first):
             raise JumokError(f"{name} has other words than the first map: a picture shows maps of one sentence pair")
     if max(first.weights.shape) > MOST_WORDS:
         size = " x ".join(map(str, first.weights.shape))
@@ -137,7 +137,7 @@ def _check(maps: Mapping[str, AttentionMap], path: str | os.PathLike[str], gold:
             )
 
 
-def _words(attention: AttentionMap) -> tuple[list[str], list[str]]:
+def _list_words(attention: AttentionMap) -> tuple[list[str], list[str]]:
     return attention.queries.labels(), attention.keys.labels()
 
 
@@ -156,7 +156,7 @@ class _Shades:
     def of(maps: Sequence[AttentionMap]) -> _Shades:
         """The one scaling for all of the maps: from 0 to 1 for weights that may be no larger."""
         top = max(float(each.weights.abs().max()) for each in maps) or 1.0
-        if any(signed(each) for each in maps):
+        if any(is_signed(each) for each in maps):
             return _Shades(-top, top, both_signs=True)
         bounded = all(each.scale in (Scale.DISTRIBUTION, Scale.GATE, Scale.MASK) for each in maps)
         return _Shades(0, 1 if bounded and top <= 1.001 else top, both_signs=False)
@@ -195,21 +195,21 @@ def _draw_cells(axes: Axes, attention: AttentionMap, shades: _Shades, cell: floa
     axes.tick_params(which="both", length=0)
     axes.spines[:].set(color=PALE, linewidth=0.8)
     if gold is not None:
-        _outline(axes, gold, cell)
+        _draw_outline(axes, gold, cell)
 
 
-def _outline(axes: Axes, gold: Gold, cell: float) -> None:
+def _draw_outline(axes: Axes, gold: Gold, cell: float) -> None:
     from matplotlib.patches import Rectangle
 
     sure = frozenset(gold.sure)
     for source, target in sorted(sure | frozenset(gold.possible)):
-        style = _line(cell, sure=(source, target) in sure)
+        style = _draw_line(cell, sure=(source, target) in sure)
         inset = min(0.5 * style["linewidth"] / 72 / cell, 0.2)  # neighbours stay apart
         side = 1 - 2 * inset
         axes.add_patch(Rectangle((source - side / 2, target - side / 2), side, side, fill=False, **style))
 
 
-def _line(cell: float, *, sure: bool) -> dict[str, Any]:
+def _draw_line(cell: float, *, sure: bool) -> dict[str, Any]:
     width = min(max(cell * 5.5, 0.4), 1.8)
     return {"edgecolor": GOLD_LINK, "linewidth": width, "linestyle": "solid" if sure else (0, (2, 1.3))}
 
@@ -218,10 +218,10 @@ def _write_words(axes: Axes, attention: AttentionMap, cell: float, *, source: bo
     """Source words above, level where they fit and turned where not; target words at the left."""
     size = min(10.0, 0.8 * 72 * cell)
     if target:
-        axes.set_yticks(range(len(attention.queries)), _labels(attention.queries))
+        axes.set_yticks(range(len(attention.queries)), _write_labels(attention.queries))
     if source:
-        names = _labels(attention.keys)
-        widest = max(_width(name) for name in names) * LETTER * size / 72
+        names = _write_labels(attention.keys)
+        widest = max(_measure_width(name) for name in names) * LETTER_ASPECT * size / 72
         level, slanted = widest < 0.92 * cell, 0.7 * 72 * cell > 1.05 * size
         turn: dict[str, Any] = {
             "rotation": 0 if level else 50 if slanted else 90,
@@ -236,24 +236,24 @@ def _write_words(axes: Axes, attention: AttentionMap, cell: float, *, source: bo
     axes.tick_params(length=0, labelsize=size, labelcolor=INK, pad=3.5)
 
 
-def _labels(axis: Axis) -> list[str]:
-    return [_clipped(axis.label(place)) for place in range(len(axis))]
+def _write_labels(axis: Axis) -> list[str]:
+    return [_clip_word(axis.label(place)) for place in range(len(axis))]
 
 
-def _clipped(word: str) -> str:
+def _clip_word(word: str) -> str:
     """A word as one line, cut to the room there is by the width of its letters."""
-    word = shortened(word, 4 * LONGEST_WORD)
-    if _width(word) <= LONGEST_WORD:
+    word = shorten(word, 4 * LONGEST_WORD)
+    if _measure_width(word) <= LONGEST_WORD:
         return word
     kept = ""
     for letter in word:
-        if _width(kept + letter) > LONGEST_WORD - 1:
+        if _measure_width(kept + letter) > LONGEST_WORD - 1:
             break
         kept += letter
     return f"{kept.rstrip()}\N{HORIZONTAL ELLIPSIS}"
 
 
-def _width(word: str) -> int:
+def _measure_width(word: str) -> int:
     """How many letters' widths a word takes: those of East Asia are twice as wide."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in word)
 
@@ -276,9 +276,9 @@ def _finish(
     figure: Figure, shades: _Shades, gold: Gold | None, path: Path, title: str, subtitle: str, note: str = ""
 ) -> None:
     width, height = figure.get_size_inches()
-    _colour_bar(figure, shades, note)
+    _draw_colour_bar(figure, shades, note)
     if gold is not None and (gold.sure or gold.possible):
-        _legend(figure, gold, lines=3 if note else 2)
+        _draw_legend(figure, gold, lines=3 if note else 2)
     if subtitle.strip():
         set_fonts(figure)
         drawn = figure.get_tightbbox()
@@ -288,7 +288,7 @@ def _finish(
     save_figure(figure, path, title)
 
 
-def _colour_bar(figure: Figure, shades: _Shades, note: str) -> None:
+def _draw_colour_bar(figure: Figure, shades: _Shades, note: str) -> None:
     width, height = figure.get_size_inches()
     axes = place_axes(figure, 0, height + 0.22, min(max(width, 2.4), 4.6), 0.1)
     bar = figure.colorbar(shades.mappable(), cax=axes, orientation="horizontal")
@@ -297,18 +297,20 @@ def _colour_bar(figure: Figure, shades: _Shades, note: str) -> None:
     bar.outline.set(edgecolor=PALE, linewidth=0.8)
     axes.tick_params(labelsize=8, color=PALE, labelcolor=QUIET, length=3)
     said = "\n".join(filter(None, [shades.words(), "target words down, source words across", note]))
-    axes.annotate(said, (0, 0), (0, -18), **UNDER, size=8, color=QUIET, linespacing=1.4)
+    axes.annotate(said, (0, 0), (0, -18), **UNDER_AXES, size=8, color=QUIET, linespacing=1.4)
 
 
-UNDER: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "ha": "left"}
+UNDER_AXES: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "ha": "left"}
 
 
-def _legend(figure: Figure, gold: Gold, lines: int) -> None:
+def _draw_legend(figure: Figure, gold: Gold, lines: int) -> None:
     from matplotlib.patches import Rectangle
 
     sure = frozenset(gold.sure)
     kinds = [("sure gold link", True)] * bool(sure) + [("possible gold link", False)] * bool(set(gold.possible) - sure)
-    handles = [Rectangle((0, 0), 1, 1, fill=False, label=name, **_line(0.22, sure=is_sure)) for name, is_sure in kinds]
+    handles = [
+        Rectangle((0, 0), 1, 1, fill=False, label=name, **_draw_line(0.22, sure=is_sure)) for name, is_sure in kinds
+    ]
     height = figure.get_size_inches()[1]
     figure.legend(
         handles=handles,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jumok.attention import AttentionMap, Channels
 from jumok.errors import JumokError
 from jumok.views.palette import CLASS_COLOURS, INK, PALE, QUIET
-from jumok.views.pictures.figures import check_picture_path, new_figure, place_axes, save_figure, shortened
+from jumok.views.pictures.figures import check_picture_path, new_figure, place_axes, save_figure, shorten
 from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def draw_gates(
             not fit the images, or a file that cannot be written.
     """
     path = check_picture_path(path)
-    values = {name: _values(name, found) for name, found in gates.items()}
-    _need_room(values)
-    groups = _groups(classes, len(next(iter(values.values()))))
+    values = {name: _take_values(name, found) for name, found in gates.items()}
+    _check_room(values)
+    groups = _group_images(classes, len(next(iter(values.values()))))
     step, top = BARS_HEIGHT + BARS_GAP, LEGEND_HEIGHT + 0.3 if groups else 0.0
     figure = new_figure(BARS_WIDTH, top + step * len(values))
     if groups:
@@ -61,7 +61,7 @@ def draw_gates(
     save_figure(figure, path, title)
 
 
-def _values(name: str, found: AttentionMap) -> Numbers:
+def _take_values(name: str, found: AttentionMap) -> Numbers:
     """(images, channels)."""
     if found.lead != ("batch",) or len(found.queries) != 1 or not isinstance(found.keys, Channels):
         raise JumokError(f"{name} is {found!r}: wanted gates of channels, (batch, 1, channels)")
@@ -69,7 +69,7 @@ def _values(name: str, found: AttentionMap) -> Numbers:
     return values
 
 
-def _need_room(values: Mapping[str, Numbers]) -> None:
+def _check_room(values: Mapping[str, Numbers]) -> None:
     if not values:
         raise JumokError("no gates to draw: this model lets no channel through by a gate")
     if len(values) > MOST_BLOCKS:
@@ -79,7 +79,7 @@ def _need_room(values: Mapping[str, Numbers]) -> None:
         raise JumokError(f"the gates are of {sorted(batches)} images: wanted the same images in every block")
 
 
-def _groups(classes: Sequence[str] | None, images: int) -> dict[str, NDArray[np.bool_]]:
+def _group_images(classes: Sequence[str] | None, images: int) -> dict[str, NDArray[np.bool_]]:
     """The images of each class, in the order in which the classes come."""
     if classes is None:
         return {}
@@ -96,7 +96,7 @@ def _name_colours(figure: Figure, names: list[str]) -> None:
     across, down = figure.get_size_inches()
     left = 0.0
     for name, colour in [("mean of all images", QUIET), *zip(names, CLASS_COLOURS, strict=False)]:
-        text = shortened(name)
+        text = shorten(name)
         figure.text(
             left / across,
             1 - LEGEND_HEIGHT / 2 / down,
@@ -123,6 +123,6 @@ def _draw_block(axes: Axes, name: str, values: Numbers, groups: Mapping[str, NDA
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(QUIET)
-    axes.set_title(shortened(name, 60), loc="left", size=9.5, color=INK, pad=3)
+    axes.set_title(shorten(name, 60), loc="left", size=9.5, color=INK, pad=3)
     spread = f"{values.mean(0).min():.2f} to {values.mean(0).max():.2f}"
     axes.set_title(spread, loc="right", size=8.5, color=QUIET, pad=3)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 DOTS = ("o", "D", "s", "^", "v", "P")
 """Shapes of the baselines' dots: more than there are greys, so that no pair comes twice soon."""
 DPI = 160
-LONGEST = 26  # letters of a name that there is room for
+LONGEST_NAME = 26  # letters of a name that there is room for
 CELLS_WITH_TEXT = 20  # a larger matrix is shades alone
-LABEL = 0.13  # inches that a label needs to be read
-LETTER = 0.078  # inches, of a label at 10 points
+LABEL_INCHES = 0.13  # inches that a label needs to be read
+LETTER_INCHES = 0.078  # inches, of a label at 10 points
 
 
 class SupportsDict(Protocol):
@@ -64,22 +64,22 @@ def draw_scores(report: SupportsDict, path: Path, *, title: str = "Do the maps m
     values = report.to_dict()
     titles: Mapping[str, str] = values["titles"]
     names = [*values["methods"], *values["baselines"]]
-    family = _families(names)
+    family = _choose_families(names)
     step = len(names) + 1.6
-    figure, axes = _axes(5.2, 0.235 * step * len(titles))
+    figure, axes = _make_axes(5.2, 0.235 * step * len(titles))
     for number, (score, name) in enumerate(titles.items()):
         top = number * step
-        axes.annotate(name, (0, top), (-112, 0), **_beside(axes), weight="bold", color=INK, size=10)
-        for line in _lines(values, score, top + 1):
+        axes.annotate(name, (0, top), (-112, 0), **_place_beside(axes), weight="bold", color=INK, size=10)
+        for line in _list_lines(values, score, top + 1):
             _draw_line(axes, line, family)
         if score in values.get("chance", {}):
-            axes.vlines(values["chance"][score], top + 0.5, top + len(names) + 0.5, **_chance(), zorder=1)
+            axes.vlines(values["chance"][score], top + 0.5, top + len(names) + 0.5, **_style_chance(), zorder=1)
     _finish(axes, step * len(titles))
-    _head(axes, title, textwrap.fill(values["summary"], 126), left=-112)
+    _write_head(axes, title, textwrap.fill(values["summary"], 126), left=-112)
     _save(figure, path)
 
 
-def _lines(values: Mapping[str, Any], score: str, top: float) -> Iterator[_Line]:
+def _list_lines(values: Mapping[str, Any], score: str, top: float) -> Iterator[_Line]:
     rows = [(True, index, item) for index, item in enumerate(values["methods"].items())]
     rows += [(False, index, item) for index, item in enumerate(values["baselines"].items())]
     for row, (ours, index, (name, scores)) in enumerate(rows):
@@ -93,19 +93,19 @@ def _draw_line(axes: Axes, line: _Line, family: list[str]) -> None:
     axes.hlines(line.y, low, high, color=line.colour, linewidth=3.4 if line.ours else 2, alpha=0.5, zorder=2)
     size = 8 if line.ours else 5.5
     axes.plot(value, line.y, line.dot, color=line.colour, markersize=size, zorder=3, markeredgecolor="white")
-    text = _beside(axes) | {"color": line.colour if line.ours else QUIET, "size": 9}
-    axes.annotate(_shown(line.name), (0, line.y), (-10, 0), ha="right", family=family, parse_math=False, **text)
+    text = _place_beside(axes) | {"color": line.colour if line.ours else QUIET, "size": 9}
+    axes.annotate(_shorten(line.name), (0, line.y), (-10, 0), ha="right", family=family, parse_math=False, **text)
     axes.annotate(f"{value:.2f}", (1, line.y), (12, 0), weight="bold" if line.ours else "normal", **text)
     span = f"{low:.2f} \N{EN DASH} {high:.2f}"
     axes.annotate(span, (1, line.y), (42, 0), **text | {"color": QUIET, "size": 8})
 
 
-def _beside(axes: Axes) -> dict[str, Any]:
+def _place_beside(axes: Axes) -> dict[str, Any]:
     """Where a text stands: x in widths of the axes, y in rows, then moved by points."""
     return {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
 
 
-def _chance() -> dict[str, Any]:
+def _style_chance() -> dict[str, Any]:
     return {"color": CHART_ORANGE, "linewidth": 1.3, "linestyle": (0, (4, 2))}
 
 
@@ -120,7 +120,7 @@ def _finish(axes: Axes, bottom: float) -> None:
     for side in ("left", "right", "top"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(QUIET)
-    line = Line2D([], [], **_chance(), label="chance")
+    line = Line2D([], [], **_style_chance(), label="chance")
     style: dict[str, Any] = {"frameon": False, "fontsize": 8.5, "labelcolor": QUIET, "borderaxespad": 0}
     axes.legend(handles=[line], loc="upper left", bbox_to_anchor=(1.022, -0.004), **style)
 
@@ -138,23 +138,23 @@ def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path) -> Non
     Raises:
         JumokError: a matrix that does not fit the classes, or the file cannot be written.
     """
-    counts = _counts(matrix, classes)
+    counts = _check_counts(matrix, classes)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    cell = _cell_inches(len(counts))
-    figure, axes = _axes(cell * len(counts), cell * len(counts))
-    depths = _depths(shares)
-    axes.imshow(_shades(depths), interpolation="nearest", aspect="auto")
+    cell = _choose_cell(len(counts))
+    figure, axes = _make_axes(cell * len(counts), cell * len(counts))
+    depths = _choose_depths(shares)
+    axes.imshow(_choose_shades(depths), interpolation="nearest", aspect="auto")
     written = len(counts) <= CELLS_WITH_TEXT
     if written:
         _write_cells(axes, counts, shares, depths, cell)
     _name_cells(axes, classes, cell)
     shade = "shade: share of the row; of mistakes, its square root"
     note = f"count and share of the row\n{shade}" if written else shade
-    _head(axes, _verdict(counts), note)
+    _write_head(axes, _write_verdict(counts), note)
     _save(figure, path)
 
 
-def _counts(matrix: ArrayLike, classes: Sequence[str]) -> NDArray[np.int64]:
+def _check_counts(matrix: ArrayLike, classes: Sequence[str]) -> NDArray[np.int64]:
     counts = np.asarray(matrix)
     if counts.shape != (len(classes), len(classes)) or not classes:
         raise JumokError(
@@ -165,19 +165,19 @@ def _counts(matrix: ArrayLike, classes: Sequence[str]) -> NDArray[np.int64]:
     return counts.astype(np.int64)
 
 
-def _cell_inches(classes: int) -> float:
+def _choose_cell(classes: int) -> float:
     """Side of a cell, so that a few classes are not tiny and many stay on a page."""
     if classes <= CELLS_WITH_TEXT:
         return max(0.55, min(0.9, 6.4 / classes))
-    return min(LABEL, 16 / classes) if classes > 50 else 7 / classes
+    return min(LABEL_INCHES, 16 / classes) if classes > 50 else 7 / classes
 
 
-def _verdict(counts: NDArray[np.int64]) -> str:
+def _write_verdict(counts: NDArray[np.int64]) -> str:
     total, right = int(counts.sum()), int(np.trace(counts))
-    return f"{_percent(right / total, 1)} of {total:,} images right" if total else "no images"
+    return f"{_write_percent(right / total, 1)} of {total:,} images right" if total else "no images"
 
 
-def _percent(share: float, digits: int = 0) -> str:
+def _write_percent(share: float, digits: int = 0) -> str:
     """Rounded, but a share that is not all or nothing is not written so."""
     least = 10.0**-digits
     if 0 < share < least / 100:
@@ -187,13 +187,13 @@ def _percent(share: float, digits: int = 0) -> str:
     return f"{100 * share:.{digits}f}%"
 
 
-def _depths(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def _choose_depths(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """How strong each cell's colour is; a mistake is never too rare to be seen."""
     mistakes = np.where(shares > 0, 0.06 + 0.84 * np.sqrt(shares), 0.0)
     return np.where(np.eye(len(shares), dtype=bool), 0.9 * shares, mistakes)
 
 
-def _shades(depths: NDArray[np.float64]) -> NDArray[np.float64]:
+def _choose_shades(depths: NDArray[np.float64]) -> NDArray[np.float64]:
     """(rows, columns, 3): white to blue on the diagonal, white to orange off it."""
     from matplotlib.colors import to_rgb
 
@@ -214,18 +214,18 @@ def _write_cells(
         style["color"] = "white" if depths[row, column] > (0.5 if row == column else 0.7) else INK
         size = min(13.0, 72 / len(f"{count:,}")) * scale
         axes.text(column, row - 0.09, f"{count:,}", size=size, weight="bold", **style)
-        axes.text(column, row + 0.2, _percent(float(shares[row, column])), size=9 * scale, **style)
+        axes.text(column, row + 0.2, _write_percent(float(shares[row, column])), size=9 * scale, **style)
 
 
 def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
-    every = max(1, math.ceil(LABEL / cell - 1e-9))
+    every = max(1, math.ceil(LABEL_INCHES / cell - 1e-9))
     places = range(0, len(classes), every)
     room = cell * every
     size = min(10.0, 62 * room)
-    family = _families(classes)
-    names = [_shown(classes[index]) for index in places]
+    family = _choose_families(classes)
+    names = [_shorten(classes[index]) for index in places]
     style: dict[str, Any] = {"family": family, "parse_math": False, "color": INK, "size": size}
-    long = max(map(_inches, names)) * size / 10 > 0.95 * room
+    long = max(map(_measure_label, names)) * size / 10 > 0.95 * room
     turn: dict[str, Any] = {}
     if long:
         steep = room < 0.3
@@ -244,15 +244,15 @@ def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
         spine.set_color(PALE)
 
 
-def _inches(name: str) -> float:
+def _measure_label(name: str) -> float:
     """About how wide a label is at 10 points; Korean letters are twice as wide."""
-    return LETTER * sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in name)
+    return LETTER_INCHES * sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in name)
 
 
 # -- both -----------------------------------------------------------------------------------------
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
+def _make_axes(width: float, height: float) -> tuple[Figure, Axes]:
     """Axes of a size in inches; what stands around them is added on saving, however wide it is.
 
     The figure is its own: pyplot's shared state would make drawing in threads unsafe.
@@ -265,7 +265,7 @@ def _axes(width: float, height: float) -> tuple[Figure, Axes]:
     return figure, figure.add_axes((0, 0, 1, 1))
 
 
-def _head(axes: Axes, title: str, note: str, left: float = 0) -> None:
+def _write_head(axes: Axes, title: str, note: str, left: float = 0) -> None:
     """A title and a line of small print above the axes, from `left` points of their edge on."""
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
     lift = 16 + 11 * note.count("\n")
@@ -273,17 +273,17 @@ def _head(axes: Axes, title: str, note: str, left: float = 0) -> None:
     axes.annotate(note, (0, 1), (left, 10), color=QUIET, size=8.5, linespacing=1.4, **place)
 
 
-def _families(names: Sequence[str]) -> list[str]:
-    from jumok.views.pictures.fonts import families_for
+def _choose_families(names: Sequence[str]) -> list[str]:
+    from jumok.views.pictures.fonts import choose_families
 
-    return families_for(names)
+    return choose_families(names)
 
 
-def _shown(name: str) -> str:
-    from jumok.views.pictures.fonts import composed
+def _shorten(name: str) -> str:
+    from jumok.views.pictures.fonts import compose
 
-    name = composed(name)
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+    name = compose(name)
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jumok.attention import AttentionMap, Scale
 from jumok.views.palette import DIVERGING, INK, PALE, QUIET, SEQUENTIAL
 from jumok.views.pictures.figures import place_axes
-from jumok.views.raster import Numbers, signed
+from jumok.views.raster import Numbers, is_signed
 
 if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
@@ -37,7 +37,7 @@ class Scaling:
         what = f"{attention.source}: {NOUNS[attention.scale]}" if attention.source else NOUNS[attention.scale]
         if top == 0:
             return Scaling(0, 1, SEQUENTIAL, f"{what}; all that is drawn is 0")
-        if signed(attention):
+        if is_signed(attention):
             words = f"{what}, linear around 0, from \N{MINUS SIGN}{top:.3g} to {top:.3g}; nothing clipped"
             return Scaling(-top, top, DIVERGING, words)
         if attention.scale in (Scale.GATE, Scale.MASK) and top <= 1:
@@ -64,7 +64,7 @@ NOUNS = {
 }
 
 
-def colour_bar(figure: Figure, scaling: Scaling, *notes: str) -> None:
+def draw_colour_bar(figure: Figure, scaling: Scaling, *notes: str) -> None:
     """A bar below everything, that says how it was scaled."""
     width, height = figure.get_size_inches()
     axes = place_axes(figure, 0, height + 0.16, width, 0.09)

@@ -51,11 +51,11 @@ def place_axes(figure: Figure, left: float, top: float, width: float, height: fl
     return figure.add_axes((left / across, 1 - (top + height) / down, width / across, height / down))
 
 
-def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
+def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
     """One line, not too long, in letters that fonts have."""
-    from jumok.views.pictures.fonts import composed
+    from jumok.views.pictures.fonts import compose
 
-    text = " ".join(composed(text).split())
+    text = " ".join(compose(text).split())
     return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
@@ -66,7 +66,7 @@ def save_figure(figure: Figure, path: Path, title: str) -> None:
         warnings.filterwarnings("ignore", message="Glyph")  # said by families_for, in one line, with what to do
         set_fonts(figure)
         if title.strip():
-            _set_title(figure, shortened(title, LONGEST_TITLE))
+            _set_title(figure, shorten(title, LONGEST_TITLE))
         figure.savefig(fresh, dpi=DPI, bbox_inches="tight", pad_inches=0.18, **options)
 
 
@@ -82,10 +82,10 @@ def set_fonts(figure: Figure) -> None:
     """Names as their owners wrote them: no mathematics between dollar signs, Korean in a font that has it."""
     from matplotlib.text import Text
 
-    from jumok.views.pictures.fonts import families_for
+    from jumok.views.pictures.fonts import choose_families
 
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
-    families = families_for(text.get_text() for text in texts)
+    families = choose_families(text.get_text() for text in texts)
     for text in texts:
         text.set_parse_math(False)
         text.set_fontfamily(families)

@@ -9,8 +9,8 @@ from functools import cache
 
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 
-PLAIN = "DejaVu Sans"  # comes with matplotlib
-PREFERRED = (
+PLAIN_FONT = "DejaVu Sans"  # comes with matplotlib
+PREFERRED_FONTS = (
     "NanumGothic",
     "NanumBarunGothic",
     "Noto Sans CJK KR",
@@ -23,47 +23,47 @@ PREFERRED = (
 )
 
 
-def composed(text: str) -> str:
+def compose(text: str) -> str:
     r"""A text as it can be drawn: Korean from file names may be spelt letter by letter, which no font joins.
 
-    >>> len(composed("\u1112\u1161\u11ab"))
+    >>> len(compose("\u1112\u1161\u11ab"))
     1
     """
     return unicodedata.normalize("NFC", text)
 
 
-def families_for(texts: Iterable[str]) -> list[str]:
+def choose_families(texts: Iterable[str]) -> list[str]:
     """The font families to draw these texts with, best first; glyphs that one lacks come from the next.
 
     Warns, in one line, when no installed font has the glyphs, and says what to install.
     """
-    needed = frozenset(ord(char) for text in texts for char in composed(text) if not char.isspace())
-    missing = needed - _glyphs(PLAIN)
+    needed = frozenset(ord(char) for text in texts for char in compose(text) if not char.isspace())
+    missing = needed - _list_glyphs(PLAIN_FONT)
     if not missing:
-        return [PLAIN]
-    family = _family_with(missing)
+        return [PLAIN_FONT]
+    family = _find_family(missing)
     if family is not None:
-        return [PLAIN, family]
+        return [PLAIN_FONT, family]
     letters = "".join(map(chr, sorted(missing)[:8]))
     advice = "fonts-nanum" if any(_is_hangul(code) for code in missing) else "one that does, such as fonts-noto-cjk"
     warnings.warn(f"no installed font has the letters {letters}: install {advice}", stacklevel=2)
-    return [PLAIN]
+    return [PLAIN_FONT]
 
 
 def _is_hangul(code: int) -> bool:
     return 0xAC00 <= code <= 0xD7A3 or 0x1100 <= code <= 0x11FF or 0x3130 <= code <= 0x318F
 
 
-def _family_with(codes: frozenset[int]) -> str | None:
+def _find_family(codes: frozenset[int]) -> str | None:
     """The first family, of the preferred and then of all, whose regular face has all of these characters."""
     installed = {font.name for font in fontManager.ttflist}
-    ranked = [name for name in PREFERRED if name in installed]
-    ranked += sorted(installed.difference(PREFERRED))
-    return next((name for name in ranked if codes <= _glyphs(name)), None)
+    ranked = [name for name in PREFERRED_FONTS if name in installed]
+    ranked += sorted(installed.difference(PREFERRED_FONTS))
+    return next((name for name in ranked if codes <= _list_glyphs(name)), None)
 
 
 @cache
-def _glyphs(family: str) -> frozenset[int]:
+def _list_glyphs(family: str) -> frozenset[int]:
     """The characters a family's regular face has; none where its file cannot be read."""
     try:
         path = findfont(FontProperties(family=family), fallback_to_default=False)

@@ -15,12 +15,12 @@ from PIL import Image
 from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled
 from jumok.errors import JumokError
 from jumok.views.palette import INK, MINUS, PLUS, QUIET
-from jumok.views.pictures.colour_scale import LUMINANCE, Scaling, colour_bar, wrap_lines
-from jumok.views.pictures.figures import CENTRED, check_picture_path, new_figure, place_axes, save_figure, shortened
-from jumok.views.pictures.image_panels import laid, one_row_over, overlay, side_by_side, unseen
+from jumok.views.pictures.colour_scale import LUMINANCE, Scaling, draw_colour_bar, wrap_lines
+from jumok.views.pictures.figures import CENTRED, check_picture_path, new_figure, place_axes, save_figure, shorten
+from jumok.views.pictures.image_panels import fit_to_panel, lay_weights, note_unseen, overlay, place_side_by_side
 from jumok.views.pictures.scanpath import draw_scanpath
 from jumok.views.pictures.window import draw_window
-from jumok.views.raster import Numbers, Picture, as_pillow
+from jumok.views.raster import ImageLike, Numbers, as_pillow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MOST_BARS, MOST_LABELS, MOST_NUMBERS = 40, 48, 12
 
 
-def draw(attention: AttentionMap, image: Picture | None, path: str | os.PathLike[str], *, title: str = "") -> None:
+def draw(attention: AttentionMap, image: ImageLike | None, path: str | os.PathLike[str], *, title: str = "") -> None:
     """Draw a map as its keys ask for: over the image they lie in, as a matrix, or as bars.
 
     Args:
@@ -46,14 +46,14 @@ def draw(attention: AttentionMap, image: Picture | None, path: str | os.PathLike
         raise JumokError(
             f"a picture shows (queries, keys), and this map also has {attention.lead}: choose with .at or .mean"
         )
-    figure = _drawer(attention.keys)(attention, None if image is None else as_pillow(image))
+    figure = _find_drawer(attention.keys)(attention, None if image is None else as_pillow(image))
     save_figure(figure, path, title)
 
 
 Drawer: TypeAlias = "Callable[[AttentionMap, Image.Image | None], Figure]"
 
 
-def _drawer(keys: Axis) -> Drawer:
+def _find_drawer(keys: Axis) -> Drawer:
     """The one way to draw these keys; kinds of axis that the table doesn't know go by where they lie."""
     known = next((kind for kind in type(keys).__mro__ if kind in DRAWERS), None)
     if known is not None:
@@ -66,15 +66,15 @@ def _drawer(keys: Axis) -> Drawer:
 
 def draw_heat(attention: AttentionMap, image: Image.Image | None) -> Figure:
     """The image, the heat alone with each entry's own value, and the heat over the image, smoothed."""
-    image = one_row_over(attention, image)
+    image = fit_to_panel(attention, image)
     width, height = image.size
-    raw = laid(attention, height, width, smooth=False)
+    raw = lay_weights(attention, height, width, smooth=False)
     scaling = Scaling.of(attention, raw)
     photo = np.asarray(image, dtype=np.float32) / 255
-    over = overlay(photo, laid(attention, height, width, smooth=True), scaling)
+    over = overlay(photo, lay_weights(attention, height, width, smooth=True), scaling)
     panels = {"image": photo, "heat": scaling.rgb(raw), "heat over image, smoothed": over}
-    figure, _ = side_by_side(panels)
-    colour_bar(figure, scaling, *unseen(attention, height, width))
+    figure, _ = place_side_by_side(panels)
+    draw_colour_bar(figure, scaling, *note_unseen(attention, height, width))
     return figure
 
 
@@ -100,16 +100,16 @@ def draw_bars(attention: AttentionMap) -> Figure:
     axes.barh(range(len(values)), values, height=0.7, color=[PLUS if value >= 0 else MINUS for value in values])
     for place, value in enumerate(values):
         side = 4 if value >= 0 else -4
-        axes.annotate(f"{value:.3g}", (value, place), (side, 0), ha="left" if value >= 0 else "right", **BESIDE)
+        axes.annotate(f"{value:.3g}", (value, place), (side, 0), ha="left" if value >= 0 else "right", **BESIDE_BAR)
     margin = 0.13 * (scaling.high - scaling.low)
     axes.set_xlim(scaling.low - margin * (scaling.low < 0), scaling.high + margin)
     axes.set_ylim(len(values) - 0.5, -0.5)
     axes.axvline(0, color=QUIET, linewidth=0.8)
-    axes.set_yticks(range(len(values)), _labels(attention.keys, chosen))
+    axes.set_yticks(range(len(values)), _write_labels(attention.keys, chosen))
     axes.set_xlabel(wrap_lines(scaling.words, note, width=4.6), size=9, color=INK, labelpad=6)
-    axes.set_title(shortened(attention.queries.label(0)), size=9, color=QUIET)
+    axes.set_title(shorten(attention.queries.label(0)), size=9, color=QUIET)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    _plain_ticks(axes)
+    _quieten_ticks(axes)
     return figure
 
 
@@ -117,29 +117,29 @@ def draw_matrix(attention: AttentionMap) -> Figure:
     """Queries down, keys across; the numbers stand in the cells where there are few."""
     weights = attention.weights.numpy(force=True)
     scaling = Scaling.of(attention, weights)
-    height, width = (_extent(count, max(weights.shape)) for count in weights.shape)
+    height, width = (_choose_extent(count, max(weights.shape)) for count in weights.shape)
     figure = new_figure(width, height)
     axes = place_axes(figure, 0, 0, width, height)
     axes.imshow(weights, aspect="auto", cmap=scaling.colours, vmin=scaling.low, vmax=scaling.high)
     if max(weights.shape) <= MOST_NUMBERS:
         _write_numbers(axes, weights, scaling)
-    rows, columns = (_shown_labels(count) for count in weights.shape)
-    axes.set_yticks(rows, _labels(attention.queries, rows))
-    axes.set_xticks(columns, _labels(attention.keys, columns), rotation=90 if len(columns) > 8 else 0)
+    rows, columns = (_choose_labels(count) for count in weights.shape)
+    axes.set_yticks(rows, _write_labels(attention.queries, rows))
+    axes.set_xticks(columns, _write_labels(attention.keys, columns), rotation=90 if len(columns) > 8 else 0)
     axes.xaxis.tick_top()
     axes.spines[:].set_visible(False)
-    _plain_ticks(axes)
-    colour_bar(figure, scaling, f"{len(attention.queries)} queries down, {len(attention.keys)} keys across")
+    _quieten_ticks(axes)
+    draw_colour_bar(figure, scaling, f"{len(attention.queries)} queries down, {len(attention.keys)} keys across")
     return figure
 
 
-def _extent(count: int, most: int) -> float:
+def _choose_extent(count: int, most: int) -> float:
     """Inches for one side of a matrix whose longer side has `most` cells."""
     cell = min(max(6.4 / most, 0.02), 0.62)
     return float(np.clip(cell * count, 0.5, 9))
 
 
-def _shown_labels(count: int) -> list[int]:
+def _choose_labels(count: int) -> list[int]:
     return list(range(0, count, -(-count // MOST_LABELS)))
 
 
@@ -158,12 +158,12 @@ DRAWERS: dict[type[Axis], Drawer] = {
     Glimpses: draw_scanpath,
     Sampled: draw_window,
 }
-BESIDE: dict[str, Any] = {"textcoords": "offset points", "va": "center", "size": 8, "color": QUIET}
+BESIDE_BAR: dict[str, Any] = {"textcoords": "offset points", "va": "center", "size": 8, "color": QUIET}
 
 
-def _plain_ticks(axes: Axes) -> None:
+def _quieten_ticks(axes: Axes) -> None:
     axes.tick_params(length=0, labelsize=8, labelcolor=INK)
 
 
-def _labels(axis: Axis, indices: Iterable[int]) -> list[str]:
-    return [shortened(axis.label(index)) for index in indices]
+def _write_labels(axis: Axis, indices: Iterable[int]) -> list[str]:
+    return [shorten(axis.label(index)) for index in indices]

@@ -13,7 +13,7 @@ from jumok.errors import JumokError
 from jumok.views.palette import QUIET
 from jumok.views.pictures.colour_scale import LUMINANCE, Scaling
 from jumok.views.pictures.figures import DPI, new_figure, place_axes
-from jumok.views.raster import Numbers, cells, fit, opacity
+from jumok.views.raster import Numbers, find_cells, find_opacity, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,7 @@ STACKED_ASPECT = 2.4  # images wider than this, in heights, are stacked
 MOST_SPECIAL_TOKENS = 5
 
 
-def one_row_over(attention: AttentionMap, image: Image.Image | None) -> Image.Image:
+def fit_to_panel(attention: AttentionMap, image: Image.Image | None) -> Image.Image:
     """The image at the size of a panel."""
     if len(attention.queries) != 1:
         raise JumokError(
@@ -38,9 +38,9 @@ def one_row_over(attention: AttentionMap, image: Image.Image | None) -> Image.Im
     return fit(image, smallest=SMALLEST_PANEL, largest=LONGEST_PANEL if wide else LARGEST_PANEL)
 
 
-def laid(attention: AttentionMap, height: int, width: int, *, smooth: bool) -> Numbers:
+def lay_weights(attention: AttentionMap, height: int, width: int, *, smooth: bool) -> Numbers:
     """The row's weights on the pixels of a panel; keys finer than the panel are averaged, not skipped."""
-    rows, columns = cells(attention.keys) or (1, 1)
+    rows, columns = find_cells(attention.keys) or (1, 1)
     if rows <= height and columns <= width:
         return np.asarray(attention.image(height, width, smooth=smooth)[0].numpy(force=True))
     heat = attention.image(rows, columns)
@@ -51,13 +51,13 @@ def overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
     """The heat over the image without its colours, which could be taken for heat."""
     grey = photo @ LUMINANCE
     faded = 0.15 * photo + 0.85 * grey[..., None]
-    share = opacity(heat / np.float32(scaling.high))[..., None]
+    share = find_opacity(heat / np.float32(scaling.high))[..., None]
     return faded * (1 - share) + scaling.rgb(heat) * share
 
 
-def unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
+def note_unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
     """What a panel of this size cannot show: keys finer than its pixels, and special tokens, with their weights."""
-    rows, columns = cells(attention.keys) or (1, 1)
+    rows, columns = find_cells(attention.keys) or (1, 1)
     notes = [f"Averaged down from {rows} x {columns}"] if rows > height or columns > width else []
     special = attention.keys.special if isinstance(attention.keys, Patches) else ()
     weights = attention.weights[0, : len(special)].tolist()
@@ -68,7 +68,7 @@ def unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
     return notes
 
 
-def side_by_side(panels: dict[str, Numbers], *, most: int = 3, below: float = 0) -> tuple[Figure, list[Axes]]:
+def place_side_by_side(panels: dict[str, Numbers], *, most: int = 3, below: float = 0) -> tuple[Figure, list[Axes]]:
     """Pictures of one size, pixel by pixel, `most` side by side; one above the other if they are wide.
 
     Args:

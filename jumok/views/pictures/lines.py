@@ -15,7 +15,7 @@ from jumok.errors import JumokError
 from jumok.views.palette import BELOW_ZERO, INK, LINE_COLOURS, LINE_WEDGE
 from jumok.views.pictures.colour_scale import wrap_lines
 from jumok.views.pictures.figures import DPI, check_picture_path, new_figure, place_axes, save_figure
-from jumok.views.raster import Picture, as_pillow, cells, fit
+from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ MOST_PLACES = len(LINE_COLOURS)
 
 
 @dataclass(frozen=True)
-class _Looks:
+class _PlaceLines:
     """Where one place looks: the strongest keys but for its own, and the share of the row's weight they hold."""
 
     start: tuple[float, float]
@@ -43,7 +43,7 @@ class _Looks:
 
 def draw_lines(
     attention: AttentionMap,
-    image: Picture,
+    image: ImageLike,
     path: str | os.PathLike[str],
     *,
     places: Sequence[Place],
@@ -71,13 +71,13 @@ def draw_lines(
         raise JumokError(
             f"lines are drawn from 1 to {MOST_PLACES} places, 1 or more each, got {len(places)} and {lines}"
         )
-    _need_grids(attention)
-    looks = [_look(attention, place, lines) for place in places]
-    figure = _figure(looks, fit(as_pillow(image), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE), attention)
+    _check_grids(attention)
+    looks = [_find_lines(attention, place, lines) for place in places]
+    figure = _make_figure(looks, fit(as_pillow(image), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE), attention)
     save_figure(figure, path, title)
 
 
-def _need_grids(attention: AttentionMap) -> None:
+def _check_grids(attention: AttentionMap) -> None:
     if attention.lead:
         raise JumokError(
             f"lines show (queries, keys), and this map also has {attention.lead}: choose with .at or .mean"
@@ -87,52 +87,52 @@ def _need_grids(attention: AttentionMap) -> None:
             raise JumokError(f"lines go from places to places of an image, got {side} {type(axis).__name__}")
 
 
-def _look(attention: AttentionMap, place: Place, count: int | None) -> _Looks:
+def _find_lines(attention: AttentionMap, place: Place, count: int | None) -> _PlaceLines:
     index = attention.queries.index(place)
-    special = _special(attention.queries)
+    special = _count_special(attention.queries)
     if index < special:
         raise JumokError(f"{attention.queries.label(index)!r} is no place in the image, so no line can start there")
-    start = _centre(attention.queries, index)
+    start = _find_centre(attention.queries, index)
     row = attention.weights[index].detach().cpu().double().numpy()
-    keys = _special(attention.keys)
+    keys = _count_special(attention.keys)
     inside = np.abs(row[keys:])
     others = inside.copy()
-    others[_cell_of(attention.keys, start)] = 0
+    others[_find_cell(attention.keys, start)] = 0
     order = np.argsort(-others, kind="stable")
     order = order[others[order] > 0]
-    chosen = order[: _enough(others[order]) if count is None else count]
+    chosen = order[: _count_enough(others[order]) if count is None else count]
     held = float(inside[chosen].sum() / inside.sum()) if len(chosen) else 0.0
-    ends = [_centre(attention.keys, keys + int(key)) for key in chosen]
-    return _Looks(start, ends, [float(row[keys + key]) for key in chosen], held)
+    ends = [_find_centre(attention.keys, keys + int(key)) for key in chosen]
+    return _PlaceLines(start, ends, [float(row[keys + key]) for key in chosen], held)
 
 
-def _enough(falling: np.ndarray) -> int:
+def _count_enough(falling: np.ndarray) -> int:
     """How many of the strongest hold half of the weight, within bounds."""
     needed = int((falling.cumsum() < HELD_SHARE * falling.sum()).sum()) + 1
     return min(max(needed, FEWEST_LINES), MOST_LINES)
 
 
-def _special(axis: Axis) -> int:
+def _count_special(axis: Axis) -> int:
     return len(axis.special) if isinstance(axis, Patches) else 0
 
 
-def _centre(axis: Axis, index: int) -> tuple[float, float]:
+def _find_centre(axis: Axis, index: int) -> tuple[float, float]:
     """(y, x) of an entry's centre, in shares of the image."""
-    rows, columns = cells(axis) or (1, 1)
-    row, column = divmod(index - _special(axis), columns)
+    rows, columns = find_cells(axis) or (1, 1)
+    row, column = divmod(index - _count_special(axis), columns)
     return (row + 0.5) / rows, (column + 0.5) / columns
 
 
-def _cell_of(axis: Axis, point: tuple[float, float]) -> int:
+def _find_cell(axis: Axis, point: tuple[float, float]) -> int:
     """The cell that a point lies in, counted without special tokens."""
-    rows, columns = cells(axis) or (1, 1)
+    rows, columns = find_cells(axis) or (1, 1)
     return min(int(point[0] * rows), rows - 1) * columns + min(int(point[1] * columns), columns - 1)
 
 
 # -- the figure -----------------------------------------------------------------------------------
 
 
-def _figure(looks: Sequence[_Looks], photo: Image.Image, attention: AttentionMap) -> Figure:
+def _make_figure(looks: Sequence[_PlaceLines], photo: Image.Image, attention: AttentionMap) -> Figure:
     width, height = (side / DPI for side in photo.size)
     figure = new_figure(width, height)
     axes = place_axes(figure, 0, 0, width, height)
@@ -141,14 +141,14 @@ def _figure(looks: Sequence[_Looks], photo: Image.Image, attention: AttentionMap
     axes.set_axis_off()
     thickest = max((abs(weight) for look in looks for weight in look.weights), default=0.0)
     for number, look in enumerate(looks):
-        _draw(axes, look, LINE_COLOURS[number], thickest, alone=len(looks) == 1)
+        _draw_place(axes, look, LINE_COLOURS[number], thickest, alone=len(looks) == 1)
     for number, look in enumerate(looks):
         _draw_start(axes, look, LINE_COLOURS[number])
-    _legend(figure, looks, thickest, attention)
+    _draw_legend(figure, looks, thickest, attention)
     return figure
 
 
-def _draw(axes: Axes, look: _Looks, colour: str, thickest: float, *, alone: bool) -> None:
+def _draw_place(axes: Axes, look: _PlaceLines, colour: str, thickest: float, *, alone: bool) -> None:
     """The lines of one place; thick ones lie below."""
     from matplotlib.patheffects import Normal, withStroke
 
@@ -164,13 +164,13 @@ def _draw(axes: Axes, look: _Looks, colour: str, thickest: float, *, alone: bool
         axes.scatter([end_x], [end_y], s=size, c=[shade], edgecolors="#000000aa", linewidths=DARK_EDGE / 2, zorder=3)
 
 
-def _draw_start(axes: Axes, look: _Looks, colour: str) -> None:
+def _draw_start(axes: Axes, look: _PlaceLines, colour: str) -> None:
     y, x = look.start
     axes.scatter([x], [y], s=210, marker="s", c=["none"], edgecolors="#000000cc", linewidths=4.4, zorder=4)
     axes.scatter([x], [y], s=210, marker="s", c=["none"], edgecolors=[colour], linewidths=2.4, zorder=5)
 
 
-def _legend(figure: Figure, looks: Sequence[_Looks], thickest: float, attention: AttentionMap) -> None:
+def _draw_legend(figure: Figure, looks: Sequence[_PlaceLines], thickest: float, attention: AttentionMap) -> None:
     """A wedge that grows to the thickest line, and what it means."""
     width, height = figure.get_size_inches()
     tall = THICKEST_LINE / 72

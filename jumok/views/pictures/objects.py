@@ -16,7 +16,7 @@ from jumok.errors import JumokError
 from jumok.files import replacing
 from jumok.views.palette import INK, OBJECT_BOX
 from jumok.views.pictures.figures import DPI, check_picture_path, new_figure, place_axes, save_figure
-from jumok.views.raster import Picture, as_pillow, fit
+from jumok.views.raster import ImageLike, as_pillow, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ FADING = 0.78  # how far the background goes towards white
 
 def draw_objects(
     mask: AttentionMap,
-    image: Picture,
+    image: ImageLike,
     boxes: Sequence[tuple[int, int, int, int]],
     path: str | os.PathLike[str],
     *,
@@ -52,7 +52,7 @@ def draw_objects(
             f"objects need a mask over the {photo.width} x {photo.height} pixels of the image, got {mask!r}"
         )
     kept = mask.image(photo.height, photo.width)[0].bool().numpy(force=True)
-    shown = fit(_faded(photo, kept), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE)
+    shown = fit(_fade(photo, kept), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE)
     figure = new_figure(shown.width / DPI, shown.height / DPI)
     axes = place_axes(figure, 0, 0, shown.width / DPI, shown.height / DPI)
     axes.imshow(np.asarray(shown), interpolation="nearest", extent=(0, photo.width, photo.height, 0), aspect="auto")
@@ -80,7 +80,7 @@ def save_mask(mask: AttentionMap, path: str | os.PathLike[str]) -> None:
         Image.fromarray(np.where(kept > 0, np.uint8(255), np.uint8(0))).save(fresh, "PNG")
 
 
-def _faded(photo: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
+def _fade(photo: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
     """What is not kept goes towards white."""
     pixels = np.asarray(photo, dtype=np.float32)
     faded = np.where(kept[..., None], pixels, pixels * (1 - FADING) + 255 * FADING)

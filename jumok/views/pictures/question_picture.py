@@ -20,9 +20,16 @@ from jumok.attention import AttentionMap
 from jumok.errors import JumokError, suggest
 from jumok.views.palette import INK, PALE, PLUS, QUIET, RIGHT_ANSWER
 from jumok.views.pictures.colour_scale import Scaling
-from jumok.views.pictures.figures import CENTRED, check_picture_path, place_axes, save_figure, set_fonts, shortened
-from jumok.views.pictures.image_panels import LARGEST_PANEL, SMALLEST_PANEL, laid, overlay, side_by_side, unseen
-from jumok.views.raster import Numbers, Picture, as_pillow, fit, signed
+from jumok.views.pictures.figures import CENTRED, check_picture_path, place_axes, save_figure, set_fonts, shorten
+from jumok.views.pictures.image_panels import (
+    LARGEST_PANEL,
+    SMALLEST_PANEL,
+    lay_weights,
+    note_unseen,
+    overlay,
+    place_side_by_side,
+)
+from jumok.views.raster import ImageLike, Numbers, as_pillow, fit, is_signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,9 +39,9 @@ if TYPE_CHECKING:
 MOST_WORDS, MOST_LOOKS, MOST_ANSWERS = 100, 64, 100
 DRAWN_LOOKS, DRAWN_ANSWERS = 11, 5  # of a picture
 LARGEST_OF_MANY = 430  # longer side of a panel, in pixels, where there are several looks
-NARROWEST = 5.0  # inches for lines of words
-BAR = 2.2  # inches from 0 to 1
-NOTHING = "\N{OPEN BOX}"  # stands for a word that leaves no ink
+NARROWEST_INCHES = 5.0  # inches for lines of words
+BAR_INCHES = 2.2  # inches from 0 to 1
+EMPTY_WORD = "\N{OPEN BOX}"  # stands for a word that leaves no ink
 
 
 @dataclass(frozen=True)
@@ -65,19 +72,19 @@ class Asked:
     note: str = ""
 
     def __post_init__(self) -> None:
-        _need_words(self.words)
-        _need_answers(self.answers)
+        _check_words(self.words)
+        _check_answers(self.answers)
         if len(self.looks) > MOST_LOOKS:
             raise JumokError(f"a question is shown with up to {MOST_LOOKS} looks, got {len(self.looks)}: choose some")
         for name, each in self.looks.items():
-            _need_look(f"the look {name!r}", each, 1)
+            _check_look(f"the look {name!r}", each, 1)
         for name, each in self.by_word.items():
             if name not in self.looks:
                 known = suggest(name, self.looks) if self.looks else "there are no looks"
                 raise JumokError(f"words look by {name!r}, which is none of the looks: {known}")
-            _need_look(f"the words' look {name!r}", each, len(self.words))
+            _check_look(f"the words' look {name!r}", each, len(self.words))
         if self.weights is not None:
-            _need_weights(self.weights, len(self.words))
+            _check_weights(self.weights, len(self.words))
 
     def shares(self) -> list[float]:
         """How much each word mattered, as a share of the largest; all 0 where it is not known, or nothing mattered."""
@@ -93,22 +100,22 @@ class Asked:
 
     def is_right(self, answer: str) -> bool | None:
         """Whether an answer is the right one, by its letters and not their case; None where the truth is not known."""
-        return folded(answer) == folded(self.truth) if self.truth.strip() else None
+        return fold_case(answer) == fold_case(self.truth) if self.truth.strip() else None
 
 
-def folded(text: str) -> str:
+def fold_case(text: str) -> str:
     """A text by its letters alone, however they were typed."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
-def _need_words(words: Sequence[str]) -> None:
+def _check_words(words: Sequence[str]) -> None:
     if isinstance(words, str):
         raise JumokError(f"a question has a sequence of words, got the one string {words!r}: split it first")
     if not 1 <= len(words) <= MOST_WORDS:
         raise JumokError(f"a question is shown with 1 to {MOST_WORDS} words, got {len(words)}")
 
 
-def _need_answers(answers: Sequence[tuple[str, float]]) -> None:
+def _check_answers(answers: Sequence[tuple[str, float]]) -> None:
     if not 1 <= len(answers) <= MOST_ANSWERS:
         raise JumokError(
             f"a question is shown with 1 to {MOST_ANSWERS} answers, got {len(answers)}: give the best ones"
@@ -124,7 +131,7 @@ def _need_answers(answers: Sequence[tuple[str, float]]) -> None:
         before = probability
 
 
-def _need_look(what: str, look: AttentionMap, rows: int) -> None:
+def _check_look(what: str, look: AttentionMap, rows: int) -> None:
     if look.lead:
         raise JumokError(f"{what} also has {look.lead}, and is shown without leading axes: choose with .at or .mean")
     if not look.keys.in_image:
@@ -134,17 +141,17 @@ def _need_look(what: str, look: AttentionMap, rows: int) -> None:
         raise JumokError(f"{what} has {len(look.queries)} rows, wanted {rows}: {choose}")
 
 
-def _need_weights(weights: AttentionMap, words: int) -> None:
+def _check_weights(weights: AttentionMap, words: int) -> None:
     if tuple(weights.weights.shape) != (1, words):
         raise JumokError(f"the words' weights are {tuple(weights.weights.shape)}, wanted one row: (1, {words})")
-    if signed(weights):
+    if is_signed(weights):
         raise JumokError("the words' weights hold scores of both signs: give weights of 0 or more")
 
 
 # -- the picture ----------------------------------------------------------------------------------
 
 
-def draw_asked(image: Picture, asked: Asked, path: str | os.PathLike[str], *, title: str = "") -> None:
+def draw_asked(image: ImageLike, asked: Asked, path: str | os.PathLike[str], *, title: str = "") -> None:
     """Draw a question with each word shaded by its weight, the image with the heat of each look, and the best answers.
 
     Args:
@@ -156,47 +163,49 @@ def draw_asked(image: Picture, asked: Asked, path: str | os.PathLike[str], *, ti
         JumokError: another kind of file, no image, or a file that cannot be written.
     """
     path = check_picture_path(path)
-    photo = _photo(as_pillow(image), len(asked.looks))
-    figure = _panels(photo, _drawn(asked))
+    photo = _fit_photo(as_pillow(image), len(asked.looks))
+    figure = _draw_panels(photo, _choose_looks(asked))
     bottom = _draw_answers(figure, asked, top=float(figure.get_size_inches()[1]) + 0.1)
-    _write_notes(figure, _notes(asked) + _left_out(asked, *photo.shape[:2]), bottom)
+    _write_notes(figure, _list_notes(asked) + _note_left_out(asked, *photo.shape[:2]), bottom)
     _write_question(figure, asked)
     save_figure(figure, path, title)
 
 
-def _photo(image: Image.Image, looks: int) -> Numbers:
+def _fit_photo(image: Image.Image, looks: int) -> Numbers:
     """The image at the size of a panel, from 0 to 1."""
     fitting = fit(image, smallest=SMALLEST_PANEL, largest=LARGEST_PANEL if looks < 2 else LARGEST_OF_MANY)
     return np.asarray(fitting, dtype=np.float32) / 255
 
 
-def _drawn(asked: Asked) -> dict[str, AttentionMap]:
+def _choose_looks(asked: Asked) -> dict[str, AttentionMap]:
     return dict(list(asked.looks.items())[:DRAWN_LOOKS])
 
 
-def _panels(photo: Numbers, looks: Mapping[str, AttentionMap]) -> Figure:
+def _draw_panels(photo: Numbers, looks: Mapping[str, AttentionMap]) -> Figure:
     """The image, and beside it the heat of each look over it with a colour bar of its own."""
     height, width = photo.shape[:2]
     panels, scalings = {"image": photo}, []
     for name, look in looks.items():
-        scaling = Scaling.of(look, laid(look, height, width, smooth=False))
-        panels[_free(panels, shortened(name))] = overlay(photo, laid(look, height, width, smooth=True), scaling)
+        scaling = Scaling.of(look, lay_weights(look, height, width, smooth=False))
+        panels[_find_free_name(panels, shorten(name))] = overlay(
+            photo, lay_weights(look, height, width, smooth=True), scaling
+        )
         scalings.append(scaling)
     columns = 3 if len(panels) in (3, 5, 6, 9) else 4
-    figure, axes = side_by_side(panels, most=columns, below=0.3 if looks else 0.0)
+    figure, axes = place_side_by_side(panels, most=columns, below=0.3 if looks else 0.0)
     for each, scaling in zip(axes[1:], scalings, strict=True):
-        _small_bar(figure, each, scaling)
+        _draw_small_bar(figure, each, scaling)
     return figure
 
 
-def _free(taken: Mapping[str, Any], name: str) -> str:
+def _find_free_name(taken: Mapping[str, Any], name: str) -> str:
     """A name that no other panel has: two may be alike once they are shortened."""
     while name in taken:
         name += " "
     return name
 
 
-def _small_bar(figure: Figure, above: Axes, scaling: Scaling) -> None:
+def _draw_small_bar(figure: Figure, above: Axes, scaling: Scaling) -> None:
     """Colours and their ends, right under a panel."""
     across, down = figure.get_size_inches()
     box = above.get_position()
@@ -210,7 +219,7 @@ def _small_bar(figure: Figure, above: Axes, scaling: Scaling) -> None:
     high.set_horizontalalignment("right")
 
 
-def _sheet(figure: Figure, top: float, height: float, width: float) -> Axes:
+def _make_sheet(figure: Figure, top: float, height: float, width: float) -> Axes:
     """Empty axes whose units are inches, from their upper left corner."""
     axes = place_axes(figure, 0, top, width, height)
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -224,31 +233,31 @@ def _sheet(figure: Figure, top: float, height: float, width: float) -> Axes:
 def _write_question(figure: Figure, asked: Asked) -> None:
     """The words in lines above all else, each on a shade for its weight and with its weight beneath."""
     weights = asked.weight_labels()
-    width, size = _width(figure), 16.0 if len(asked.words) <= 14 else 13.0 if len(asked.words) <= 30 else 11.0
+    width, size = _choose_width(figure), 16.0 if len(asked.words) <= 14 else 13.0 if len(asked.words) <= 30 else 11.0
     letter = size / 72
     line = letter * (2.45 if weights else 1.7)
-    axes = _sheet(figure, 0, 1, width)
-    texts = [axes.text(0, 0, shown(word), size=size, color=INK, **CENTRED) for word in asked.words]
+    axes = _make_sheet(figure, 0, 1, width)
+    texts = [axes.text(0, 0, make_visible(word), size=size, color=INK, **CENTRED) for word in asked.words]
     set_fonts(figure)
-    places = _places([_inches(figure, text) for text in texts], width, pad=0.09 if weights else 0.0)
+    places = _place_words([_measure_text(figure, text) for text in texts], width, pad=0.09 if weights else 0.0)
     _resize(axes, figure, -line * (places[-1][0] + 1) - 0.02, width)
     for text, (row, left, wide), share in zip(texts, places, asked.shares(), strict=True):
         text.set_position((left + wide / 2, row * line + 0.64 * letter))
-        _shade(axes, (left, row * line - 0.14 * letter, wide, 1.56 * letter), share)
+        _draw_shade(axes, (left, row * line - 0.14 * letter, wide, 1.56 * letter), share)
     for weight, (row, left, wide) in zip(weights, places[: len(weights)], strict=True):
         axes.text(left + wide / 2, row * line + 1.76 * letter, weight, size=7.5, color=QUIET, **CENTRED)
 
 
-def shown(word: str) -> str:
+def make_visible(word: str) -> str:
     """A word as one line that can be seen."""
-    return shortened(word) or NOTHING
+    return shorten(word) or EMPTY_WORD
 
 
-def _width(figure: Figure) -> float:
-    return max(float(figure.get_size_inches()[0]), NARROWEST)
+def _choose_width(figure: Figure) -> float:
+    return max(float(figure.get_size_inches()[0]), NARROWEST_INCHES)
 
 
-def _inches(figure: Figure, text: Text) -> float:
+def _measure_text(figure: Figure, text: Text) -> float:
     return float(text.get_window_extent().width / figure.dpi)
 
 
@@ -259,7 +268,7 @@ def _resize(axes: Axes, figure: Figure, top: float, width: float) -> None:
     axes.set(ylim=(-top, 0))
 
 
-def _places(widths: Sequence[float], room: float, pad: float) -> list[tuple[int, float, float]]:
+def _place_words(widths: Sequence[float], room: float, pad: float) -> list[tuple[int, float, float]]:
     """(line, left, width) of each word's box, in lines no longer than the room."""
     places, row, left = [], 0, 0.0
     for width in (each + 2 * pad for each in widths):
@@ -270,7 +279,7 @@ def _places(widths: Sequence[float], room: float, pad: float) -> list[tuple[int,
     return places
 
 
-def _shade(axes: Axes, box: tuple[float, float, float, float], share: float) -> None:
+def _draw_shade(axes: Axes, box: tuple[float, float, float, float], share: float) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     left, top, width, height = box
@@ -284,24 +293,24 @@ def _shade(axes: Axes, box: tuple[float, float, float, float], share: float) -> 
 def _draw_answers(figure: Figure, asked: Asked, top: float) -> float:
     """Small bars for the best answers, from 0 to 1, the right one marked. Returns where they end, in inches."""
     answers, line = asked.answers[:DRAWN_ANSWERS], 0.24
-    height, width = line * len(answers), _width(figure)
-    axes = _sheet(figure, top, height, width)
-    looks = [_look_of(asked, row) for row in range(len(answers))]
+    height, width = line * len(answers), _choose_width(figure)
+    axes = _make_sheet(figure, top, height, width)
+    looks = [_style_answer(asked, row) for row in range(len(answers))]
     names = [
-        axes.text(0, line * (row + 0.5), shown(answer), size=9.5, color=ink, va="center")
+        axes.text(0, line * (row + 0.5), make_visible(answer), size=9.5, color=ink, va="center")
         for row, ((answer, _), (ink, _, _)) in enumerate(zip(answers, looks, strict=True))
     ]
     set_fonts(figure)
-    left = max(_inches(figure, name) for name in names) + 0.12
+    left = max(_measure_text(figure, name) for name in names) + 0.12
     for row, ((_, share), (ink, colour, mark)) in enumerate(zip(answers, looks, strict=True)):
         middle = line * (row + 0.5)
-        axes.barh([middle, middle], [BAR, BAR * share], left=left, height=0.12, color=[PALE, colour])
-        axes.text(left + BAR + 0.1, middle, f"{100 * share:.1f} %{mark}", va="center", size=8.5, color=ink)
+        axes.barh([middle, middle], [BAR_INCHES, BAR_INCHES * share], left=left, height=0.12, color=[PALE, colour])
+        axes.text(left + BAR_INCHES + 0.1, middle, f"{100 * share:.1f} %{mark}", va="center", size=8.5, color=ink)
     axes.set(xlim=(0, width), ylim=(height, 0))
     return top + height
 
 
-def _look_of(asked: Asked, row: int) -> tuple[str, str, str]:
+def _style_answer(asked: Asked, row: int) -> tuple[str, str, str]:
     """(colour of the letters, of the bar, and a mark) for an answer."""
     right = asked.is_right(asked.answers[row][0])
     if right:
@@ -310,31 +319,29 @@ def _look_of(asked: Asked, row: int) -> tuple[str, str, str]:
 
 
 def _write_notes(figure: Figure, lines: Sequence[str], top: float) -> None:
-    width = _width(figure)
-    axes = _sheet(figure, top + 0.12, 0.01, width)
+    width = _choose_width(figure)
+    axes = _make_sheet(figure, top + 0.12, 0.01, width)
     text = "\n".join(textwrap.fill(line, round(width * 15)) for line in lines)
     axes.text(0, 0, text, size=8.5, color=QUIET, va="top", linespacing=1.5)
 
 
-def _notes(asked: Asked) -> list[str]:
+def _list_notes(asked: Asked) -> list[str]:
     """What the picture does not show by itself: the right answer elsewhere, and how colours are scaled."""
     lines = [" ".join(asked.note.split())] if asked.note.strip() else []
     if asked.truth.strip() and not any(asked.is_right(answer) for answer, _ in asked.answers[:DRAWN_ANSWERS]):
-        lines.append(f"Right answer: {shortened(asked.truth, 60)}, not among these.")
+        lines.append(f"Right answer: {shorten(asked.truth, 60)}, not among these.")
     each = "Each look is" if len(asked.looks) > 1 else "The look is"
     scaled = f"{each} coloured linearly in its weights, between the ends under it; nothing clipped."
     lines.append(scaled if asked.looks else "No look: this system attends to no part of the image.")
     if asked.weights is None:
         return [*lines, "How much each word mattered is not known."]
-    what = (
-        f"how much it mattered ({shortened(asked.weights.source)})" if asked.weights.source else "how much it mattered"
-    )
+    what = f"how much it mattered ({shorten(asked.weights.source)})" if asked.weights.source else "how much it mattered"
     return [*lines, f"A word's shade: {what}, linear from 0 to the largest, {float(asked.weights.weights.max()):.3g}."]
 
 
-def _left_out(asked: Asked, height: int, width: int) -> list[str]:
+def _note_left_out(asked: Asked, height: int, width: int) -> list[str]:
     """What panels of this size cannot show."""
-    looks = _drawn(asked)
+    looks = _choose_looks(asked)
     more = len(asked.looks) - len(looks)
-    lines = [f"{shortened(name)}: {note}." for name, look in looks.items() for note in unseen(look, height, width)]
+    lines = [f"{shorten(name)}: {note}." for name, look in looks.items() for note in note_unseen(look, height, width)]
     return lines + ([f"The first {len(looks)} of {len(asked.looks)} looks are drawn."] if more else [])

@@ -10,18 +10,18 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Glimpses
 from jumok.errors import JumokError
-from jumok.views.pictures.colour_scale import Scaling, colour_bar
+from jumok.views.pictures.colour_scale import Scaling, draw_colour_bar
 from jumok.views.pictures.figures import CENTRED
-from jumok.views.pictures.image_panels import one_row_over, side_by_side
+from jumok.views.pictures.image_panels import fit_to_panel, place_side_by_side
 from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FADED = 0.5  # brightness of the image under the boxes
-COARSE = 0.45  # brightness of what was seen at a coarser scale only
-UNSEEN = 0.06
+FADED_BRIGHTNESS = 0.5  # brightness of the image under the boxes
+COARSE_BRIGHTNESS = 0.45  # brightness of what was seen at a coarser scale only
+UNSEEN_BRIGHTNESS = 0.06
 SHORTEST_ARROW = 9  # pixels of a panel; between nearer glimpses an arrow would hide both
 
 Box = tuple[int, int, int, int]
@@ -36,32 +36,32 @@ def draw_scanpath(attention: AttentionMap, image: Image.Image | None) -> Figure:
     keys = attention.keys
     if not isinstance(keys, Glimpses):
         raise JumokError(f"a scanpath is drawn of Glimpses, got {type(keys).__name__}")
-    image = one_row_over(attention, image)
+    image = fit_to_panel(attention, image)
     width, height = image.size
     scaling = Scaling.of(attention, attention.weights[0].numpy(force=True))
     photo = np.asarray(image, dtype=np.float32) / 255
     boxes = [keys.box(number, height, width) for number in range(len(keys))]
-    groups = nested(keys)
+    groups = group_nested(keys)
     seen = "pixels seen" if len(groups) == len(keys) else "seen (dim: at a coarser scale only)"
-    figure, axes = side_by_side(
+    figure, axes = place_side_by_side(
         {
             "image": photo,
-            "glimpses, in order": FADED * photo,
-            seen: photo * _visible(boxes, groups, height, width)[..., None],
+            "glimpses, in order": FADED_BRIGHTNESS * photo,
+            seen: photo * _brighten_seen(boxes, groups, height, width)[..., None],
         }
     )
     _draw_boxes(axes[1], boxes, groups, scaling.rgb(attention.weights[0].numpy(force=True)))
-    _draw_path(axes[1], [_centre(keys, group[0], height, width) for group in groups])
+    _draw_path(axes[1], [_find_centre(keys, group[0], height, width) for group in groups])
     axes[1].set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    colour_bar(figure, scaling)
+    draw_colour_bar(figure, scaling)
     return figure
 
 
-def nested(keys: Glimpses) -> list[list[int]]:
+def group_nested(keys: Glimpses) -> list[list[int]]:
     """The entries of each glimpse, the finest scale first.
 
     >>> here, there = (0.0, 0.0), (0.5, 0.0)
-    >>> nested(Glimpses((here, here, there, there), ((0.2, 0.2), (0.4, 0.4)) * 2))
+    >>> group_nested(Glimpses((here, here, there, there), ((0.2, 0.2), (0.4, 0.4)) * 2))
     [[0, 1], [2, 3]]
     """
     groups: list[list[int]] = []
@@ -75,13 +75,13 @@ def nested(keys: Glimpses) -> list[list[int]]:
     return groups
 
 
-def _visible(boxes: list[Box], groups: list[list[int]], height: int, width: int) -> Numbers:
+def _brighten_seen(boxes: list[Box], groups: list[list[int]], height: int, width: int) -> Numbers:
     """How bright each pixel is shown: full where a finest scale saw it, dim where only coarser ones did."""
-    bright: Numbers = np.full((height, width), UNSEEN, dtype=np.float32)
+    bright: Numbers = np.full((height, width), UNSEEN_BRIGHTNESS, dtype=np.float32)
     for group in groups:
         for number in reversed(group):
             top, left, bottom, right = boxes[number]
-            shown = 1.0 if number == group[0] else COARSE
+            shown = 1.0 if number == group[0] else COARSE_BRIGHTNESS
             np.maximum(bright[top:bottom, left:right], shown, out=bright[top:bottom, left:right])
     return bright
 
@@ -114,12 +114,12 @@ def _draw_path(axes: Axes, centres: list[tuple[float, float]]) -> None:
             arrow.set(color="white", linewidth=1.3, alpha=0.9)
             arrow.set_path_effects([withStroke(linewidth=2.6, foreground="#0009")])
             axes.add_patch(arrow)
-    for centre, numbers in _together(centres):
+    for centre, numbers in _join_labels(centres):
         label = ", ".join(map(str, numbers))
         axes.text(*centre, label, color="white", size=9, weight="bold", zorder=5, **CENTRED, path_effects=outline)
 
 
-def _together(centres: list[tuple[float, float]]) -> list[tuple[tuple[float, float], list[int]]]:
+def _join_labels(centres: list[tuple[float, float]]) -> list[tuple[tuple[float, float], list[int]]]:
     """Numbers that would be written over each other, as one label where the first of them is."""
     labels: list[tuple[tuple[float, float], list[int]]] = []
     for number, (x, y) in enumerate(centres):
@@ -132,7 +132,7 @@ def _together(centres: list[tuple[float, float]]) -> list[tuple[tuple[float, flo
     return labels
 
 
-def _centre(keys: Glimpses, number: int, height: int, width: int) -> tuple[float, float]:
+def _find_centre(keys: Glimpses, number: int, height: int, width: int) -> tuple[float, float]:
     """(x, y) on the panel, true also where the box is cut at the border."""
     y, x = keys.centres[number]
     return (x + 1) / 2 * width, (y + 1) / 2 * height

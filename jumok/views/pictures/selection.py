@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jumok.attention import AttentionMap
 from jumok.errors import JumokError
 from jumok.views.palette import INK, PALE, PLUS, QUIET
-from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shortened
+from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_selection"]
 
 MOST_BARS = 40
-WIDTH = 4.6  # inches
+WIDTH_INCHES = 4.6  # inches
 
 
 def draw_selection(
@@ -44,7 +44,7 @@ def draw_selection(
         )
     shown = list(order[:MOST_BARS])
     values = scores.weights.flatten().numpy(force=True)[shown]
-    figure = new_figure(WIDTH, 0.24 * len(shown) + 0.1)
+    figure = new_figure(WIDTH_INCHES, 0.24 * len(shown) + 0.1)
     axes = place_axes(figure, 0, 0, *figure.get_size_inches())
     axes.barh(range(len(shown)), values, height=0.7, color=[PLUS if i < kept else PALE for i in range(len(shown))])
     _write_values(axes, values, kept)
@@ -54,14 +54,14 @@ def draw_selection(
     axes.set_xlim(low - margin * (low < 0), high + margin * (high > 0))
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.axvline(0, color=QUIET, linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [shortened(scores.keys.label(i)) for i in shown])
+    axes.set_yticks(range(len(shown)), [shorten(scores.keys.label(i)) for i in shown])
     for rank, label in enumerate(axes.get_yticklabels()):
         label.set_color(INK if rank < kept else QUIET)
     axes.tick_params(length=0, labelsize=8)
     axes.tick_params(axis="x", labelcolor=QUIET)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(PALE)
-    axes.set_xlabel(_words(scores, values, kept), size=9, color=INK, labelpad=6)
+    axes.set_xlabel(_describe_selection(scores, values, kept), size=9, color=INK, labelpad=6)
     save_figure(figure, Path(path), title)
 
 
@@ -73,7 +73,7 @@ def _write_values(axes: Axes, values: NDArray[Any], kept: int) -> None:
         axes.annotate(text, (value, rank), (4 * side, 0), textcoords="offset points", va="center", size=8, **style)
 
 
-def _words(scores: AttentionMap, values: NDArray[Any], kept: int) -> str:
+def _describe_selection(scores: AttentionMap, values: NDArray[Any], kept: int) -> str:
     few = len(values) < len(scores.keys)
     what = f"the {len(values)} best of {len(scores.keys)}" if few else f"all {len(values)}"
     return f"{scores.source}: score\n{what}, best first; dark: the {kept} kept; linear, nothing clipped"

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from jumok.attention import AttentionMap, Sampled
 from jumok.errors import JumokError
 from jumok.views.palette import SEQUENTIAL, WINDOW_LINE
-from jumok.views.pictures.colour_scale import Scaling, colour_bar
-from jumok.views.pictures.image_panels import one_row_over, side_by_side
+from jumok.views.pictures.colour_scale import Scaling, draw_colour_bar
+from jumok.views.pictures.image_panels import fit_to_panel, place_side_by_side
 from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:
@@ -32,24 +32,24 @@ MOST_MARGIN, LEAST_MARGIN = 0.4, 0.02
 
 def draw_window(attention: AttentionMap, image: Image.Image | None) -> Figure:
     """The region on the image, as lines of its grid; the crop; and how densely each place of the image was sampled."""
-    image = one_row_over(attention, image)
+    image = fit_to_panel(attention, image)
     region = attention.keys
     if not isinstance(region, Sampled):
         raise JumokError(f"a window is drawn of keys that are Sampled, got {type(region).__name__}")
     width, height = image.size
     photo = np.asarray(image, dtype=np.float32) / 255
     density = attention.image(height, width)[0].numpy(force=True) * (height * width)
-    scaling = density_scaling(attention, density)
-    crop = framed(crop_of(photo, region), height, width)
+    scaling = scale_density(attention, density)
+    crop = frame_crop(take_crop(photo, region), height, width)
     names = ("region, its first corner marked", f"crop, {region.rows} x {region.columns} samples", "sampling density")
-    figure, axes = side_by_side(dict(zip(names, (0.75 * photo, crop, scaling.rgb(density)), strict=True)))
+    figure, axes = place_side_by_side(dict(zip(names, (0.75 * photo, crop, scaling.rgb(density)), strict=True)))
     draw_region(axes[0], region, width, height)
     note = f"Region: {region.scale:.2f} of the image's side, {region.outside:.1%} of the samples outside the image"
-    colour_bar(figure, scaling, note)
+    draw_colour_bar(figure, scaling, note)
     return figure
 
 
-def density_scaling(attention: AttentionMap, density: Numbers) -> Scaling:
+def scale_density(attention: AttentionMap, density: Numbers) -> Scaling:
     """Colours for a density that is 1 everywhere if the whole image is sampled evenly."""
     top, what = float(density.max()), f"{attention.source}: " if attention.source else ""
     if top == 0:
@@ -58,17 +58,17 @@ def density_scaling(attention: AttentionMap, density: Numbers) -> Scaling:
     return Scaling(0, top, SEQUENTIAL, words)
 
 
-def crop_of(photo: Numbers, region: Sampled) -> Numbers:
+def take_crop(photo: Numbers, region: Sampled) -> Numbers:
     """What lies in the image where it was sampled: (rows, columns, 3) from 0 to 1, grey outside."""
     points = torch.tensor(region.points, dtype=torch.float32).reshape(1, region.rows, region.columns, 2)
     pixels = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None]
-    pixels = F.interpolate(pixels, _size(points, *photo.shape[:2]), mode="area")
+    pixels = F.interpolate(pixels, _choose_size(points, *photo.shape[:2]), mode="area")
     seen = F.grid_sample(pixels, points.flip(-1), padding_mode="border", align_corners=False)[0].permute(1, 2, 0)
     inside = (points[0].abs().amax(-1, keepdim=True) <= 1).float()
     return np.asarray((seen * inside + OUTSIDE_GREY * (1 - inside)).numpy())
 
 
-def _size(points: Tensor, height: int, width: int) -> tuple[int, int]:
+def _choose_size(points: Tensor, height: int, width: int) -> tuple[int, int]:
     """The size of an image whose pixels lie no closer than its samples: what lies between them would be missed."""
     pixels = points.new_tensor([height, width]) / 2
     steps = [(points.diff(dim=dim) * pixels).norm(dim=-1).median() for dim in (1, 2)]
@@ -76,7 +76,7 @@ def _size(points: Tensor, height: int, width: int) -> tuple[int, int]:
     return max(1, round(height / step)), max(1, round(width / step))
 
 
-def framed(crop: Numbers, height: int, width: int) -> Numbers:
+def frame_crop(crop: Numbers, height: int, width: int) -> Numbers:
     """A crop as large as it fits a white panel, its samples as they are."""
     rows, columns = crop.shape[:2]
     factor = min(height / rows, width / columns)

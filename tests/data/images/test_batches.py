@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jumok.data.images import batches as module
-from jumok.data.images.batches import CHUNK, Batches, PixelStore, memory_to_use
+from jumok.data.images.batches import IMAGES_PER_TASK, Batches, PixelStore, memory_to_use
 from jumok.data.images.reading import read_image
 from jumok.data.sharded_batches import AHEAD, THREADS
 from jumok.errors import JumokError
@@ -137,7 +137,7 @@ def test_the_default_limit_is_moderate(monkeypatch, files):
 def test_progress_is_told_as_far_as_it_is(files):
     told = []
     PixelStore(files, 4, 4, progress=lambda done, total: told.append((done, total)), threads=2).load()
-    assert told == [(CHUNK, 37), (2 * CHUNK, 37), (37, 37)]
+    assert told == [(IMAGES_PER_TASK, 37), (2 * IMAGES_PER_TASK, 37), (37, 37)]
 
 
 @pytest.mark.parametrize("limit", [None, 0])

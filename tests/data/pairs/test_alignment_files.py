@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumok.data.pairs.alignment_files import Links, check_links, line_of, read_links, write_links
+from jumok.data.pairs.alignment_files import Links, check_links, read_links, write_line, write_links
 from jumok.errors import JumokError
 
 LINK = st.tuples(st.integers(0, 30), st.integers(0, 30))
@@ -41,13 +41,13 @@ def test_what_is_written_is_read_again(tmp_path_factory, found, one_based):
     path = tmp_path_factory.getbasetemp() / "links"
     write_links(path, found, one_based=one_based)
     assert read_links(path, one_based=one_based) == found
-    assert [own.turned().turned() for own in found] == found
+    assert [own.turn().turn() for own in found] == found
 
 
 def test_lines_are_in_order():
-    assert line_of(links({(10, 0), (2, 1)}, {(2, 0)})) == "2p0 2-1 10-0"
-    assert line_of(links({(0, 0)}), one_based=True) == "1-1"
-    assert line_of(links()) == ""
+    assert write_line(links({(10, 0), (2, 1)}, {(2, 0)})) == "2p0 2-1 10-0"
+    assert write_line(links({(0, 0)}), one_based=True) == "1-1"
+    assert write_line(links()) == ""
 
 
 @pytest.mark.parametrize(

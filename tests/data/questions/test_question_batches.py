@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jumok.data.questions.batches import QuestionBatches, padded
+from jumok.data.questions.batches import QuestionBatches, pad_questions
 from jumok.errors import JumokError
 from jumok.special_tokens import PAD, SOS
 
@@ -50,8 +50,8 @@ def indices(batches):
 
 
 def test_questions_get_their_start_and_are_padded():
-    assert padded([[7, 8], [9], []]).tolist() == [[SOS, 7, 8], [SOS, 9, PAD], [SOS, PAD, PAD]]
-    assert padded([]).shape == (0, 1)
+    assert pad_questions([[7, 8], [9], []]).tolist() == [[SOS, 7, 8], [SOS, 9, PAD], [SOS, PAD, PAD]]
+    assert pad_questions([]).shape == (0, 1)
 
 
 @pytest.mark.parametrize("shuffle", [True, False])

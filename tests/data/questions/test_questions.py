@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from jumok.data.questions import files as question_files
 from jumok.data.questions import question_set
 from jumok.data.questions.parts import holds_questions, read_question_parts
-from jumok.data.questions.question_set import QuestionSet, answer_form, read_questions, soft_scores, split_questions
+from jumok.data.questions.question_set import (
+    QuestionSet,
+    normalise_answer,
+    read_questions,
+    score_answers,
+    split_questions,
+)
 from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
 
@@ -305,8 +311,8 @@ def test_no_file_no_folder_and_too_much(tmp_path, images, monkeypatch):
     ],
 )  # fmt: skip
 def test_the_form_of_an_answer(text, form):
-    assert answer_form(text) == form
-    assert answer_form(form) == form
+    assert normalise_answer(text) == form
+    assert normalise_answer(form) == form
 
 
 def official(answers, said):
@@ -320,15 +326,15 @@ def official(answers, said):
 
 @given(st.lists(st.sampled_from("abcd"), min_size=10, max_size=10))
 def test_ten_answers_are_scored_as_vqa_does(answers):
-    assert soft_scores(answers) == pytest.approx({said: official(answers, said) for said in set(answers)})
+    assert score_answers(answers) == pytest.approx({said: official(answers, said) for said in set(answers)})
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=6))
 def test_scores_are_shares_and_unanimity_is_right(answers):
-    scores = soft_scores(answers)
+    scores = score_answers(answers)
     assert set(scores) == set(answers)
     assert all(0 <= score <= 1 for score in scores.values())
-    assert soft_scores(["a"] * len(answers)) == {"a": 1.0}
+    assert score_answers(["a"] * len(answers)) == {"a": 1.0}
 
 
 # -- parts --------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from jumok.data.pairs.alignment_files import check_links, read_links
 from jumok.data.pairs.pair_set import overlap
 from jumok.data.pairs.parts import read_parts
 from jumok.data.samples import dates
-from jumok.data.samples.dates import FIRST, LAST, Style, dated, styles, write_dates
+from jumok.data.samples.dates import FIRST_DATE, LAST_DATE, Style, make_pair, styles, write_dates
 from jumok.data.splits import SPLITS
 from jumok.data.texts.normal_form import clean
 from jumok.errors import JumokError
@@ -30,7 +30,7 @@ def contents(folder):
 
 
 def of_style(text):
-    return next(style for style in styles() if dated(DAY, style).source == text)
+    return next(style for style in styles() if make_pair(DAY, style).source == text)
 
 
 def cells(pair, links):
@@ -42,7 +42,7 @@ def cells(pair, links):
 
 
 def test_dates_are_written_as_people_do_in_both_languages():
-    found = {dated(DAY, style).source for style in styles()}
+    found = {make_pair(DAY, style).source for style in styles()}
     assert found >= {
         "2026년 11월 22일 일요일",
         "2026년 11월 22일",
@@ -60,54 +60,54 @@ def test_dates_are_written_as_people_do_in_both_languages():
 
 
 def test_the_target_is_iso():
-    assert {dated(DAY, style).target for style in styles()} == {"2026-11-22"}
-    assert dated(datetime.date(1950, 3, 4), styles()[0]).target == "1950-03-04"
+    assert {make_pair(DAY, style).target for style in styles()} == {"2026-11-22"}
+    assert make_pair(datetime.date(1950, 3, 4), styles()[0]).target == "1950-03-04"
 
 
 def test_a_date_is_clean_text():
     for style in styles():
-        source = dated(DAY, style).source
+        source = make_pair(DAY, style).source
         assert source == clean(source) == unicodedata.normalize("NFC", source)
 
 
 def test_no_written_date_means_two_days():
     meaning = {}
     draw = random.Random(0)
-    days = [FIRST + datetime.timedelta(number) for number in range((LAST - FIRST).days + 1)]
+    days = [FIRST_DATE + datetime.timedelta(number) for number in range((LAST_DATE - FIRST_DATE).days + 1)]
     numeric = [style for style in styles() if "yy" in style.pattern]
     assert numeric
     for style in styles():
         for day in draw.sample(days, 1500) if style not in numeric else days[::5]:
-            pair = dated(day, style)
+            pair = make_pair(day, style)
             assert meaning.setdefault(pair.source, day) == day
 
 
 def test_words_that_tell_the_date_are_sure_and_the_day_of_the_week_is_possible():
-    pair = dated(DAY, of_style("2026년 11월 22일 일요일"))
+    pair = make_pair(DAY, of_style("2026년 11월 22일 일요일"))
     assert pair.words.sure == {(0, 0), (1, 0), (2, 0)}
     assert pair.words.possible - pair.words.sure == {(3, 0)}
-    pair = dated(DAY, of_style("Sun, 22 Nov 2026"))
+    pair = make_pair(DAY, of_style("Sun, 22 Nov 2026"))
     assert pair.words.sure == {(1, 0), (2, 0), (3, 0)}
     assert pair.words.possible - pair.words.sure == {(0, 0)}
 
 
 def test_digits_are_surely_aligned_to_the_digits_they_were_copied_from():
-    pair = dated(datetime.date(2026, 9, 5), of_style("2026년 11월 22일"))
+    pair = make_pair(datetime.date(2026, 9, 5), of_style("2026년 11월 22일"))
     assert pair.source == "2026년 9월 5일"
     assert pair.characters.sure == {(0, 0), (1, 1), (2, 2), (3, 3), (6, 6), (9, 9)}
-    short = dated(datetime.date(1976, 12, 31), of_style("26. 11. 22."))
+    short = make_pair(datetime.date(1976, 12, 31), of_style("26. 11. 22."))
     assert short.source == "76. 12. 31."
     assert short.characters.sure == {(0, 2), (1, 3), (4, 5), (5, 6), (8, 8), (9, 9)}
 
 
 def test_each_field_may_be_aligned_to_all_that_tells_it():
-    pair = dated(datetime.date(2026, 9, 5), of_style("2026년 11월 22일"))
+    pair = make_pair(datetime.date(2026, 9, 5), of_style("2026년 11월 22일"))
     by_target = {
         two: "".join(pair.source[one] for one, other in sorted(pair.characters.possible) if other == two)
         for two in range(10)
     }
     assert by_target == {**dict.fromkeys(range(4), "2026년"), 4: "  ", 5: "9월", 6: "9월", 7: "  ", 8: "5일", 9: "5일"}
-    named = dated(datetime.date(2026, 9, 5), of_style("Sunday, November 22, 2026"))
+    named = make_pair(datetime.date(2026, 9, 5), of_style("Sunday, November 22, 2026"))
     month = {one for one, two in named.characters.possible if two == 6}
     assert "".join(named.source[one] for one in sorted(month)) == "September"
     assert not {two for _, two in named.characters.sure} & {5, 6}  # no digit to copy
@@ -117,7 +117,7 @@ def test_each_field_may_be_aligned_to_all_that_tells_it():
 def test_alignments_hold_in_every_style(style):
     draw = random.Random(str(style))
     for _ in range(50):
-        pair = dated(FIRST + datetime.timedelta(draw.randrange((LAST - FIRST).days)), style)
+        pair = make_pair(FIRST_DATE + datetime.timedelta(draw.randrange((LAST_DATE - FIRST_DATE).days)), style)
         assert all(one == two and one.isdigit() for one, two in cells(pair, pair.characters.sure))
         assert {two for _, two in pair.characters.possible} == set(range(10))
         assert {one for one, _ in pair.characters.possible} == set(range(len(pair.source)))
@@ -177,7 +177,7 @@ def test_the_same_numbers_give_the_same_files(sample, tmp_path):
 
 
 def test_more_dates_than_days_still_share_no_day(tmp_path, monkeypatch):
-    monkeypatch.setattr(dates, "LAST", FIRST + datetime.timedelta(99))
+    monkeypatch.setattr(dates, "LAST_DATE", FIRST_DATE + datetime.timedelta(99))
     write_dates(tmp_path / "a", train=500, val=1, test=30)
     parts = read_parts([tmp_path / "a"])
     assert [len(parts[part]) for part in SPLITS] == [500, 1, 30]

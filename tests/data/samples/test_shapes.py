@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 from jumok.app.commands import sample as app
 from jumok.data.samples import image_folder
 from jumok.data.samples.shape_folder import COLUMNS, write_shapes
-from jumok.data.samples.shape_questions import KINDS, compose, related, wishes
-from jumok.data.samples.shapes import COLOURS, SHAPES, Thing, picture, scene
+from jumok.data.samples.shape_questions import KINDS, compose, find_related, plan_questions
+from jumok.data.samples.shapes import COLOURS, SHAPES, Thing, draw_scene, make_scene
 from jumok.errors import JumokError
 
 SMALL = {"size": 40, "train": 5, "val": 4, "test": 6}
@@ -46,7 +46,7 @@ def asked(seed: int, count: int, questions: int = len(KINDS)):
     """Scenes with their questions, as the sample has them, without pictures."""
     for number in range(count):
         draw = Random(f"{seed} {number}")
-        yield compose(draw, wishes(draw, number, questions))
+        yield compose(draw, plan_questions(draw, number, questions))
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +181,8 @@ def nearest_colours(pixels: np.ndarray) -> list[str]:
 @pytest.mark.parametrize("size", [32, 64, 129])
 def test_the_pixels_under_a_mask_have_the_objects_colour(size):
     for number in range(15):
-        things = scene(Random(number))
-        image, masks = picture(np.random.default_rng(number), things, size)
+        things = make_scene(Random(number))
+        image, masks = draw_scene(np.random.default_rng(number), things, size)
         assert image.shape == (size, size, 3)
         assert masks.sum(0).max() == 1
         for thing, mask in zip(things, masks, strict=True):
@@ -195,8 +195,8 @@ def test_the_pixels_under_a_mask_have_the_objects_colour(size):
 
 
 def test_what_is_not_under_a_mask_is_pale(sample):
-    things = scene(Random(5))
-    image, masks = picture(np.random.default_rng(5), things, 64)
+    things = make_scene(Random(5))
+    image, masks = draw_scene(np.random.default_rng(5), things, 64)
     wall = ~np.array([masks.any(0)] + [np.roll(masks.any(0), by, axis) for by in (1, -1) for axis in (0, 1)]).any(0)
     assert image[wall].min() > 160
 
@@ -239,15 +239,15 @@ def test_relations_in_doubt_are_not_asked_about():
         return Thing("red", "circle", x, y, 0.1, 0.0)
 
     middle, left, far_left, right = at(0.5, 0.5), at(0.3, 0.5), at(0.1, 0.5), at(0.9, 0.5)
-    assert related((middle, left, right), 0, "closest") == 1
-    assert related((middle, left, right), 0, "left") == 1
-    assert related((middle, left, right), 0, "farthest") == 2
-    assert related((middle, left, right), 0, "above") is None
-    assert related((middle, left, far_left), 0, "left") == 1
-    assert related((middle, far_left, right), 0, "closest") is None  # both as far
-    assert related((middle, far_left, right), 0, "farthest") is None
-    assert related((middle, at(0.3, 0.3), right), 0, "left") is None  # as much above as left
-    assert related((middle, left, at(0.49, 0.3)), 0, "left") is None  # another one as near, by a hair to the left
+    assert find_related((middle, left, right), 0, "closest") == 1
+    assert find_related((middle, left, right), 0, "left") == 1
+    assert find_related((middle, left, right), 0, "farthest") == 2
+    assert find_related((middle, left, right), 0, "above") is None
+    assert find_related((middle, left, far_left), 0, "left") == 1
+    assert find_related((middle, far_left, right), 0, "closest") is None  # both as far
+    assert find_related((middle, far_left, right), 0, "farthest") is None
+    assert find_related((middle, at(0.3, 0.3), right), 0, "left") is None  # as much above as left
+    assert find_related((middle, left, at(0.49, 0.3)), 0, "left") is None  # another one as near, by a hair to the left
 
 
 # -- the truth ---------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from jumok.data.texts import subword_vocabulary, vocabulary_builder
 from jumok.data.texts.normal_form import clean
-from jumok.data.texts.subword_vocabulary import MARK, SubWords
+from jumok.data.texts.subword_vocabulary import MARK, SubwordVocabulary
 from jumok.data.texts.vocabulary_builder import KINDS, build_vocabulary, check_vocabulary, load_vocabulary
-from jumok.data.texts.word_vocabulary import JOIN, Characters, Words
+from jumok.data.texts.word_vocabulary import JOIN, CharacterVocabulary, WordVocabulary
 from jumok.errors import JumokError
 from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS, UNK
 
@@ -229,11 +229,11 @@ def test_rare_characters_may_be_left_out():
 def test_building_and_use_say_nothing(kind, capfd):
     built, _ = build_vocabulary(kind, TEXTS, size=200)
     built.decode(built.encode("쀍 The book"))
-    SubWords(built.to_bytes())
+    SubwordVocabulary(built.to_bytes())
     with pytest.raises(JumokError):
         build_vocabulary(kind, TEXTS, size=10)
     with pytest.raises(JumokError):
-        SubWords(b"rubbish")
+        SubwordVocabulary(b"rubbish")
     assert capfd.readouterr() == ("", "")
 
 
@@ -249,7 +249,7 @@ def test_a_model_with_other_symbols_is_refused(tmp_path):
         sentence_iterator=iter(TEXTS), model_writer=model, vocab_size=80, minloglevel=2
     )
     with pytest.raises(JumokError, match=r"ids \(-1, 0, 1, 2\): wanted 0, 1, 2 and 3"):
-        SubWords(model.getvalue())
+        SubwordVocabulary(model.getvalue())
 
 
 # -- words and characters -----------------------------------------------------------------------
@@ -268,13 +268,13 @@ def test_a_model_with_other_symbols_is_refused(tmp_path):
     ],
 )
 def test_words_and_punctuation_part_and_meet_again(text, pieces):
-    built = Words(list(dict.fromkeys(pieces)))
+    built = WordVocabulary(list(dict.fromkeys(pieces)))
     assert built.split(text).pieces == pieces
     assert built.decode(built.encode(text)) == text
 
 
 def test_spaces_are_characters_of_the_word_behind_them():
-    built = Characters([" ", "가", "나"])
+    built = CharacterVocabulary([" ", "가", "나"])
     assert built.split("가 나가") == ([5, 4, 6, 5], ["가", "나가"], [0, 1, 1, 1], ["가", " ", "나", "가"])
 
 
@@ -300,8 +300,8 @@ def test_coverage_counts_what_runs():
     st.lists(st.text(min_size=1).filter(lambda entry: entry.encode("utf-8", "ignore").decode() == entry), unique=True)
 )
 def test_any_entries_survive_a_file(entries):
-    built = Words(entries)
-    assert Words.from_bytes(built.to_bytes()).pieces(range(len(built))) == [*SYMBOLS, *entries]
+    built = WordVocabulary(entries)
+    assert WordVocabulary.from_bytes(built.to_bytes()).pieces(range(len(built))) == [*SYMBOLS, *entries]
 
 
 # -- what is refused ----------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from jumok.mechanisms.layers.dropout import Dropout, by_bits
+from jumok.mechanisms.layers.dropout import Dropout, drop_by_bits
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.25, 0.5, 0.9])
 def test_share_and_scale(probability):
     torch.manual_seed(0)
-    values = by_bits(torch.ones(400_000), probability)
+    values = drop_by_bits(torch.ones(400_000), probability)
     assert set(values.unique().tolist()) == {0.0, values.max().item()}
     assert values.max().item() == pytest.approx(1 / (1 - probability), rel=1e-3)
     assert (values == 0).float().mean().item() == pytest.approx(probability, abs=0.004)
@@ -18,7 +18,7 @@ def test_share_and_scale(probability):
 
 def test_values_that_share_a_draw_are_independent():
     torch.manual_seed(1)
-    four = (by_bits(torch.ones(400_000), 0.5) == 0).float().view(-1, 4)
+    four = (drop_by_bits(torch.ones(400_000), 0.5) == 0).float().view(-1, 4)
     assert (torch.corrcoef(four.T) - torch.eye(4)).abs().max() < 0.02
     places = torch.corrcoef(torch.stack([four[:-1].flatten(), four[1:].flatten()]))
     assert abs(places[0, 1]) < 0.02
@@ -26,23 +26,23 @@ def test_values_that_share_a_draw_are_independent():
 
 def test_the_seed_decides():
     torch.manual_seed(3)
-    first = by_bits(torch.ones(10_001), 0.3)
-    second = by_bits(torch.ones(10_001), 0.3)
+    first = drop_by_bits(torch.ones(10_001), 0.3)
+    second = drop_by_bits(torch.ones(10_001), 0.3)
     torch.manual_seed(3)
-    assert torch.equal(by_bits(torch.ones(10_001), 0.3), first)
+    assert torch.equal(drop_by_bits(torch.ones(10_001), 0.3), first)
     assert not torch.equal(first, second)
 
 
 def test_gradient_goes_where_values_went():
     values = torch.randn(100, 50, requires_grad=True)
-    kept = by_bits(values, 0.4)
+    kept = drop_by_bits(values, 0.4)
     kept.sum().backward()
     torch.testing.assert_close(values.grad, torch.where(kept == 0, 0.0, 1 / (1 - 0.4)), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_the_type_stays(dtype):
-    assert by_bits(torch.ones(64, 65, dtype=dtype), 0.2).dtype == dtype
+    assert drop_by_bits(torch.ones(64, 65, dtype=dtype), 0.2).dtype == dtype
 
 
 def test_eval_and_nothing_to_drop_change_nothing():

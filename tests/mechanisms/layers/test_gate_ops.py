@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from jumok.mechanisms.layers.gate_ops import mean, mean_and_largest, times
+from jumok.mechanisms.layers.gate_ops import gate_features, mean, mean_and_largest
 
 AXES = pytest.mark.parametrize("axes", [(2, 3), (1,)])
 MEMORY = pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
@@ -45,15 +45,15 @@ def test_places_that_share_the_largest_value_share_its_gradient(axes):
 def test_products_are_torchs_own(shape, memory):
     given = features(memory)
     gates = torch.rand(shape, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(times(given, gates), given * gates)
+    torch.testing.assert_close(gate_features(given, gates), given * gates)
     wanted = [given, gates]
-    torch.testing.assert_close(gradients([times(given, gates)], wanted), gradients([given * gates], wanted))
-    assert torch.equal(times(given.detach(), gates), given * gates)
+    torch.testing.assert_close(gradients([gate_features(given, gates)], wanted), gradients([given * gates], wanted))
+    assert torch.equal(gate_features(given.detach(), gates), given * gates)
 
 
 def test_half_precision_keeps_its_means():
     given = torch.full((1, 1, 200, 200), 10.0, dtype=torch.float16, requires_grad=True)  # the sum is beyond float16
     assert mean(given, (2, 3)).item() == 10.0
-    mixed = times(given, torch.full((1, 1, 1, 1), 0.5, requires_grad=True))
+    mixed = gate_features(given, torch.full((1, 1, 1, 1), 0.5, requires_grad=True))
     assert mixed.dtype is torch.float32
     assert mixed.mean().item() == 5.0

@@ -6,7 +6,15 @@ from torch.nn import functional as F
 
 from jumok.mechanisms.layers import linear as module
 from jumok.mechanisms.layers import linear_choice
-from jumok.mechanisms.layers.linear import ROWS, Linear, Shape, by_convolution, by_convolution_for, linear, noting
+from jumok.mechanisms.layers.linear import (
+    FEWEST_ROWS,
+    Linear,
+    Shape,
+    by_convolution_for,
+    linear,
+    multiply_by_convolution,
+    noting,
+)
 from jumok.mechanisms.layers.linear_choice import Timed, choose, chosen, settle, timed
 
 MAP = (4, 6)
@@ -23,7 +31,7 @@ def test_convolution_equals_the_product_with_gradients(biased):
     tokens, weight, bias = inputs()
     given = [tokens, weight, bias] if biased else [tokens, weight]
     bias = bias if biased else None
-    got, wanted = by_convolution(tokens, weight, bias), F.linear(tokens, weight, bias)
+    got, wanted = multiply_by_convolution(tokens, weight, bias), F.linear(tokens, weight, bias)
     torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
     pull = torch.randn(got.shape)
     for ours, theirs in zip(
@@ -34,27 +42,29 @@ def test_convolution_equals_the_product_with_gradients(biased):
 
 def test_gradients_against_finite_differences():
     given = inputs(torch.float64, tokens=2, size_in=2, size_out=3)
-    assert torch.autograd.gradcheck(by_convolution, given)
-    assert torch.autograd.gradgradcheck(by_convolution, given)
+    assert torch.autograd.gradcheck(multiply_by_convolution, given)
+    assert torch.autograd.gradgradcheck(multiply_by_convolution, given)
 
 
 def test_convolution_takes_strided_tokens():
     tokens, weight, bias = inputs()
     turned = tokens.detach().transpose(0, 1).contiguous().transpose(0, 1)
-    torch.testing.assert_close(by_convolution(turned, weight, bias), F.linear(tokens, weight, bias))
+    torch.testing.assert_close(multiply_by_convolution(turned, weight, bias), F.linear(tokens, weight, bias))
 
 
 @pytest.fixture
 def convolutions(monkeypatch):
     """The calls that go by convolution, where maps of 4 to 6 are to."""
     calls = []
-    monkeypatch.setattr(module, "by_convolution", lambda *given: calls.append(given) or by_convolution(*given))
+    monkeypatch.setattr(
+        module, "multiply_by_convolution", lambda *given: calls.append(given) or multiply_by_convolution(*given)
+    )
     with by_convolution_for({MAP}):
         yield calls
 
 
 def test_where_nothing_was_chosen_it_is_the_plain_product(convolutions):
-    tokens, weight = torch.randn(16, ROWS, 4), torch.randn(6, 4)
+    tokens, weight = torch.randn(16, FEWEST_ROWS, 4), torch.randn(6, 4)
     with by_convolution_for(frozenset()):
         assert torch.equal(linear(tokens, weight, None), F.linear(tokens, weight))
     assert torch.equal(linear(tokens, weight[:5], None), F.linear(tokens, weight[:5]))  # a map of other sizes
@@ -62,7 +72,7 @@ def test_where_nothing_was_chosen_it_is_the_plain_product(convolutions):
 
 
 def test_taken_in_training_with_many_tokens(convolutions):
-    layer, many = Linear(4, 6), torch.randn(16, ROWS // 16, 4)
+    layer, many = Linear(4, 6), torch.randn(16, FEWEST_ROWS // 16, 4)
     torch.testing.assert_close(layer(many), F.linear(many, layer.weight, layer.bias), atol=1e-5, rtol=1e-5)
     assert len(convolutions) == torch.backends.mkldnn.is_available()
 
@@ -72,24 +82,24 @@ def test_few_examples_of_many_tokens_need_several_threads(convolutions, threads,
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        linear(torch.randn(4, ROWS, 4), torch.randn(6, 4), None)
+        linear(torch.randn(4, FEWEST_ROWS, 4), torch.randn(6, 4), None)
     finally:
         torch.set_num_threads(before)
     assert len(convolutions) == (chosen and torch.backends.mkldnn.is_available())
 
 
 def test_strided_tokens_go_the_usual_way(convolutions):
-    linear(torch.randn(ROWS // 16, 16, 4).transpose(0, 1), torch.randn(6, 4), None)
+    linear(torch.randn(FEWEST_ROWS // 16, 16, 4).transpose(0, 1), torch.randn(6, 4), None)
     assert not convolutions
 
 
 @pytest.mark.parametrize(
     "tokens",
     [
-        torch.zeros(4, ROWS // 4 - 1, 4),
-        torch.zeros(ROWS, 4),
-        torch.zeros(1, ROWS, 4),
-        torch.zeros(4, ROWS, 4, dtype=torch.float64),
+        torch.zeros(4, FEWEST_ROWS // 4 - 1, 4),
+        torch.zeros(FEWEST_ROWS, 4),
+        torch.zeros(1, FEWEST_ROWS, 4),
+        torch.zeros(4, FEWEST_ROWS, 4, dtype=torch.float64),
     ],
     ids=["few tokens", "two axes", "a batch of one", "float64"],
 )
@@ -100,7 +110,7 @@ def test_not_taken_where_it_does_not_gain(tokens, convolutions):
 
 
 def test_not_taken_without_gradients_or_under_autocast(convolutions):
-    layer, many = Linear(4, 6), torch.randn(4, ROWS, 4)
+    layer, many = Linear(4, 6), torch.randn(4, FEWEST_ROWS, 4)
     with torch.no_grad():
         layer(many)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -116,14 +126,14 @@ def test_no_tokens_at_all():
 
 
 def test_calls_that_could_go_either_way_are_noted():
-    many, few = torch.randn(16, ROWS // 16, 4), torch.randn(2, 3, 4)
+    many, few = torch.randn(16, FEWEST_ROWS // 16, 4), torch.randn(2, 3, 4)
     with noting() as shapes:
         linear(many, torch.randn(6, 4), None)
         linear(few, torch.randn(6, 4), None)
         with torch.no_grad():
             linear(many, torch.randn(7, 4), None)
     linear(many, torch.randn(8, 4), None)
-    assert shapes == ({Shape(16, ROWS // 16, 4, 6)} if torch.backends.mkldnn.is_available() else set())
+    assert shapes == ({Shape(16, FEWEST_ROWS // 16, 4, 6)} if torch.backends.mkldnn.is_available() else set())
 
 
 def test_the_plain_form_wins_a_tie():
@@ -135,7 +145,7 @@ def test_the_faster_form_is_found_by_the_clock(monkeypatch):
     now = [0.0]
 
     def passing(form, *_):
-        now[0] += 0.25 if form is by_convolution else 1.0
+        now[0] += 0.25 if form is multiply_by_convolution else 1.0
 
     monkeypatch.setattr(linear_choice, "_pass", passing)
     assert timed(Shape(16, 64, 4, 6), lambda: now[0]) == Timed(MAP, 1.0, 0.25)
@@ -159,7 +169,7 @@ def test_timing_draws_no_random_numbers():
 
 def test_a_step_settles_the_choice(convolutions, monkeypatch):
     monkeypatch.setattr(linear_choice, "choose", lambda shapes: [Timed(shape.sizes, 2.0, 1.0) for shape in shapes])
-    tokens, weight = torch.randn(16, ROWS // 16, 4), torch.randn(6, 4)
+    tokens, weight = torch.randn(16, FEWEST_ROWS // 16, 4), torch.randn(6, 4)
     with by_convolution_for(frozenset()):
         settle(lambda: linear(tokens, weight, None))
         assert not convolutions

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jumok.errors import JumokError
-from jumok.mechanisms.layers.shared_memory import Together
+from jumok.mechanisms.layers.shared_memory import SharedMemory
 from jumok.mechanisms.multi_head import MultiHead
 from jumok.watching.seen import watch
 
@@ -20,7 +20,7 @@ ENTRIES = 4
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(6, 9))
 def test_what_is_brought_together_comes_back(of, entries):
     of = torch.tensor(of)
-    together = Together(of, entries)
+    together = SharedMemory(of, entries)
     examples = torch.randn(len(of), 2, 3)
     rows = together.gather(examples)
     most = max(torch.bincount(of).tolist())
@@ -33,7 +33,7 @@ def test_what_is_brought_together_comes_back(of, entries):
 
 
 def test_gradients_come_back_too():
-    together = Together(OF, ENTRIES)
+    together = SharedMemory(OF, ENTRIES)
     examples = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda given: together.part(together.gather(given).sin()), examples)
 

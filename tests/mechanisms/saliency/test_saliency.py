@@ -87,7 +87,7 @@ def test_each_image_of_a_batch_is_as_if_alone(method, monkeypatch):
     images = noise(5, 3, 24, 36)
     alone = torch.stack([saliency(image, method) for image in images])
     torch.testing.assert_close(saliency(images, method), alone, rtol=1e-5, atol=1e-7)
-    monkeypatch.setattr(pixels, "CHUNK", 2 * 24 * 36)
+    monkeypatch.setattr(pixels, "CHUNK_PIXELS", 2 * 24 * 36)
     torch.testing.assert_close(saliency(images, method), alone, rtol=1e-5, atol=1e-7)
 
 
@@ -96,7 +96,7 @@ def test_each_image_of_a_batch_is_as_if_alone(method, monkeypatch):
 def test_threads_change_nothing(method, threads, monkeypatch):
     images = noise(2, 3, 70, 90)
     alone = saliency(images, method)
-    monkeypatch.setattr(compiled, "SHARE", 1)
+    monkeypatch.setattr(compiled, "NANOSECONDS_PER_THREAD", 1)
     torch.set_num_threads(threads)
     assert torch.equal(saliency(images, method), alone)
 

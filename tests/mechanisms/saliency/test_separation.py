@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jumok.attention import AttentionMap, One, Patches, Pixels, Scale
 from jumok.errors import JumokError
-from jumok.mechanisms.saliency.separation import THRESHOLDS, adaptive, otsu, separate
+from jumok.mechanisms.saliency.separation import THRESHOLDS, find_adaptive_threshold, find_otsu_threshold, separate
 
 
 def over_pixels(heat):
@@ -39,7 +39,7 @@ def test_mask_and_boxes_of_two_objects(how):
 def test_no_other_threshold_parts_the_classes_better(seed):
     chance = np.random.default_rng(seed)
     heat = chance.choice([0.2, 0.7], (12, 14)) + chance.normal(0, chance.uniform(0.01, 0.2), (12, 14))
-    chosen = otsu(torch.from_numpy(heat))
+    chosen = find_otsu_threshold(torch.from_numpy(heat))
 
     def within(threshold):
         upper = heat > threshold
@@ -55,11 +55,11 @@ def test_otsu_is_that_of_scikit_image():
     for seed in range(5):
         heat = np.random.default_rng(seed).gamma(2, size=(40, 50))
         bin_ = np.ptp(heat) / 256  # theirs is the middle of the bin in which ours is the largest value
-        assert otsu(torch.from_numpy(heat)) == pytest.approx(filters.threshold_otsu(heat), abs=bin_)
+        assert find_otsu_threshold(torch.from_numpy(heat)) == pytest.approx(filters.threshold_otsu(heat), abs=bin_)
 
 
 def test_adaptive_is_twice_the_mean():
-    assert adaptive(two_objects()) == pytest.approx(2 * float(two_objects().mean()))
+    assert find_adaptive_threshold(two_objects()) == pytest.approx(2 * float(two_objects().mean()))
 
 
 @pytest.mark.parametrize("how", THRESHOLDS)

@@ -21,7 +21,7 @@ from jumok.mechanisms.selection import (
     AnovaF,
     FisherScore,
     MutualInformation,
-    kind_of,
+    guess_kind,
     masks,
     redundancy,
     select,
@@ -223,7 +223,7 @@ def test_joint_information_counts_as_scikit_learn_does(levels, seed):
     chance = np.random.default_rng(seed)
     table = np.column_stack([levels, chance.integers(0, 3, len(levels))])
     target = chance.integers(0, 3, len(levels))
-    coded = redundancy.binned(table, np.array([True, True]), 5)
+    coded = redundancy.code_columns(table, np.array([True, True]), 5)
     alone = redundancy.joint_information(coded, target)
     np.testing.assert_allclose(alone, [mutual_info_score(column, target) for column in table.T], atol=1e-9)
     beside = redundancy.joint_information(coded, target, beside=1)
@@ -231,17 +231,20 @@ def test_joint_information_counts_as_scikit_learn_does(levels, seed):
 
 
 def test_bins_hold_about_as_many_rows_and_part_no_equal_numbers():
-    counts = np.bincount(redundancy.in_bins(np.random.default_rng(0).normal(size=1000), 5))
+    counts = np.bincount(redundancy.cut_into_bins(np.random.default_rng(0).normal(size=1000), 5))
     assert counts.tolist() == [200] * 5
     zeros = np.concatenate([np.zeros(950), np.linspace(1, 2, 50)])
-    codes = redundancy.in_bins(zeros, 5)
+    codes = redundancy.cut_into_bins(zeros, 5)
     assert set(codes[:950]).isdisjoint(codes[950:])
 
 
 def test_mrmr_chooses_by_its_definition():
     table, hidden = mixture(columns=8)
     target = np.digitize(hidden[:, 0], [-1, 0, 1])
-    relevance, correlation = f_classif(table, target)[0], np.maximum(np.abs(np.corrcoef(table.T)), redundancy.FLOOR)
+    relevance, correlation = (
+        f_classif(table, target)[0],
+        np.maximum(np.abs(np.corrcoef(table.T)), redundancy.LEAST_REDUNDANCY),
+    )
     for criterion, judge in (("FCQ", np.divide), ("FCD", np.subtract)):
         chosen = [int(relevance.argmax())]
         while len(chosen) < 5:
@@ -349,10 +352,10 @@ def test_numbers_where_classes_are_wanted():
 
 
 def test_kinds_of_target():
-    assert kind_of(np.array([True, False])) == "classes"
-    assert kind_of(np.arange(20)) == "classes"
-    assert kind_of(np.arange(21)) == "numbers"
-    assert kind_of(np.array([1.0, 2.0])) == "classes"
+    assert guess_kind(np.array([True, False])) == "classes"
+    assert guess_kind(np.arange(20)) == "classes"
+    assert guess_kind(np.arange(21)) == "numbers"
+    assert guess_kind(np.array([1.0, 2.0])) == "classes"
 
 
 def test_tables_that_do_not_fit_their_target():

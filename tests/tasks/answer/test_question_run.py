@@ -10,7 +10,7 @@ from question_helpers import SYSTEMS, settings_of, untrained, write_squares
 
 import jumok
 from jumok.data.images.reading import read_image
-from jumok.data.questions.question_set import read_questions, soft_scores
+from jumok.data.questions.question_set import read_questions, score_answers
 from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
 from jumok.tasks.answer.evaluation import evaluate
@@ -207,7 +207,7 @@ def test_a_judgement_is_the_one_worked_out_by_hand(run, squares):
         (reply,) = run.ask(report.questions.image_of(each.number), [question])
         assert each.answer == reply.best
         assert each.probability == pytest.approx(reply.answers[0][1], abs=1e-5)
-        assert each.score == soft_scores(report.questions.answers[each.number]).get(reply.best, 0)
+        assert each.score == score_answers(report.questions.answers[each.number]).get(reply.best, 0)
     right = [each.score for each in report.answered]
     assert report.accuracy == pytest.approx(sum(right) / len(right))
     low, high = report.interval

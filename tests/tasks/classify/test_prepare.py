@@ -15,7 +15,9 @@ def found(folder, **data):
     return config, prepare.find_parts(config, seed=0)
 
 
-@pytest.mark.parametrize(("side", "size", "why"), [(16, 16, "as the images are"), (30, 24, "30 x 30"), (300, 224, "larger")])
+@pytest.mark.parametrize(
+    ("side", "size", "why"), [(16, 16, "as the images are"), (30, 24, "30 x 30"), (300, 224, "larger")]
+)
 def test_images_that_are_alike_and_small_keep_their_size(tmp_path, side, size, why):
     config, sets = found(write_photos(tmp_path / "p", each=4, side=side))
     chosen, reason = choose_size(config, sets["train"].paths)

@@ -12,7 +12,7 @@ import torch
 
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.errors import JumokError
-from jumok.views.pages.alignment_page import FIXED, AlignmentEntry, AlignmentPage
+from jumok.views.pages.alignment_page import PAGE_BYTES, AlignmentEntry, AlignmentPage
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 
@@ -114,7 +114,7 @@ def test_the_file_asks_for_nothing_outside_and_runs_its_own_script_alone(tmp_pat
 
 
 def test_a_large_corpus_keeps_the_budget_and_what_gave_way_is_told(tmp_path):
-    budget = FIXED + 150_000
+    budget = PAGE_BYTES + 150_000
     entries = [an_entry(20, 22, maps=12, seed=number) for number in range(60)]
     text = text_of(tmp_path, *entries, budget=budget)
     assert len(text.encode()) <= budget
@@ -128,7 +128,7 @@ def test_a_large_corpus_keeps_the_budget_and_what_gave_way_is_told(tmp_path):
 def test_a_page_of_real_size_is_small(tmp_path):
     """24 maps of 30 x 30 words: at most a byte a weight and a third for base64, and what the words take."""
     text = text_of(tmp_path, *(an_entry(30, 30, maps=24, seed=number) for number in range(4)))
-    assert len(text.encode()) < FIXED + 4 * 24 * 30 * 30 * 1.4
+    assert len(text.encode()) < PAGE_BYTES + 4 * 24 * 30 * 30 * 1.4
 
 
 HEADS = AttentionMap(torch.ones(2, 3, 4), Tokens(("t",) * 3), Tokens(("s",) * 4), ("head",))

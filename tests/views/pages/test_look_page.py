@@ -14,7 +14,7 @@ from jumok.attention import AttentionMap, Glimpses, One, Patches, Pixels, Sample
 from jumok.errors import JumokError
 from jumok.views.pages import look_page as page_module
 from jumok.views.pages.look_page import Entry, Page
-from jumok.views.pages.packed_maps import LARGEST_GRID, LARGEST_MAP, coarser, marks_of, on_patches, pack
+from jumok.views.pages.packed_maps import LARGEST_GRID, LARGEST_MAP, coarsen, find_marks, lay_on_patches, pack
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 
@@ -108,7 +108,7 @@ def test_a_row_of_zeros_stays_zero():
 
 def test_pixels_become_patches_without_change_up_to_what_a_page_shows():
     pixels = AttentionMap(torch.rand(1, 48), One("image"), Pixels(6, 8), (), Scale.RELEVANCE)
-    patches = on_patches(pixels)
+    patches = lay_on_patches(pixels)
     assert patches.keys == Patches(6, 8)
     assert torch.equal(patches.weights, pixels.weights)
     assert patches.scale is Scale.RELEVANCE
@@ -117,7 +117,7 @@ def test_pixels_become_patches_without_change_up_to_what_a_page_shows():
 def test_finer_pixels_are_averaged_and_no_longer_called_a_distribution():
     side = 2 * LARGEST_GRID
     weights = torch.rand(1, side * side)
-    patches = on_patches(AttentionMap(weights / weights.sum(), One("image"), Pixels(side, side)))
+    patches = lay_on_patches(AttentionMap(weights / weights.sum(), One("image"), Pixels(side, side)))
     assert patches.keys == Patches(LARGEST_GRID, LARGEST_GRID)
     wanted = (weights / weights.sum()).view(LARGEST_GRID, 2, LARGEST_GRID, 2).mean((1, 3)).flatten()
     assert torch.allclose(patches.weights[0], wanted, rtol=1e-4)
@@ -126,7 +126,7 @@ def test_finer_pixels_are_averaged_and_no_longer_called_a_distribution():
 
 def test_glimpses_are_laid_on_a_grid():
     glimpses = AttentionMap(torch.ones(1, 1), One("image"), Glimpses(((-0.5, -0.5),), ((0.5, 0.5),)))
-    grid = on_patches(glimpses).weights.view(LARGEST_GRID, LARGEST_GRID)
+    grid = lay_on_patches(glimpses).weights.view(LARGEST_GRID, LARGEST_GRID)
     half = LARGEST_GRID // 2
     assert grid[:half, :half].eq(1).all()
     assert grid.sum() == half * half
@@ -135,7 +135,7 @@ def test_glimpses_are_laid_on_a_grid():
 def test_large_maps_average_who_looks_and_keep_what_is_seen():
     queries, keys = Patches(50, 61, ("cls",)), Patches(20, 30)
     weights = torch.rand(2, len(queries), len(keys), generator=torch.Generator().manual_seed(0)).softmax(-1)
-    found = coarser(AttentionMap(weights, queries, keys, ("head",), source="a"))
+    found = coarsen(AttentionMap(weights, queries, keys, ("head",), source="a"))
     assert found.queries == Patches(25, 31, ("cls",))
     assert (found.keys, found.lead, found.source) == (keys, ("head",), "a")
     assert torch.equal(found.weights[:, 0], weights[:, 0])
@@ -148,16 +148,16 @@ def test_large_maps_average_who_looks_and_keep_what_is_seen():
 def test_maps_that_fit_are_left_alone():
     axis = Patches(14, 14, ("cls",))
     small = AttentionMap(torch.rand(197, 197), axis, axis)
-    assert coarser(small) is small
+    assert coarsen(small) is small
 
 
 def test_what_is_drawn_over_the_heat():
     glimpses = Glimpses(((-0.5, 0.5), (0.0, 0.0)), ((0.2, 0.1), (1.0, 1.5)))
-    assert marks_of(glimpses) == {"boxes": [[0.15, 0.7, 0.35, 0.8], [0.0, -0.25, 1.0, 1.25]]}
+    assert find_marks(glimpses) == {"boxes": [[0.15, 0.7, 0.35, 0.8], [0.0, -0.25, 1.0, 1.25]]}
     points = tuple((float(y), float(x)) for y in (-0.5, 0.0, 0.5) for x in (-1.0, 1.0))
     outline = [[0.25, 0.0], [0.25, 1.0], [0.5, 1.0], [0.75, 1.0], [0.75, 0.0], [0.5, 0.0]]
-    assert marks_of(Sampled(3, 2, points)) == {"outline": outline}
-    assert marks_of(Patches(2, 2)) == {}
+    assert find_marks(Sampled(3, 2, points)) == {"outline": outline}
+    assert find_marks(Patches(2, 2)) == {}
 
 
 def test_the_page_says_how_fine_a_layer_was(tmp_path):

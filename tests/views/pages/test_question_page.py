@@ -12,7 +12,7 @@ from synthetic_questions import GRID, KOREAN, a_question, relevance, shapes
 
 from jumok.attention import AttentionMap, One, Patches, Pixels, Tokens
 from jumok.errors import JumokError
-from jumok.views.pages.question_page import FIXED, QuestionPage
+from jumok.views.pages.question_page import PAGE_BYTES, QuestionPage
 from jumok.views.pictures.question_picture import Asked
 
 HOSTILE = "</script><script>alert(1)</script><!--"
@@ -131,7 +131,7 @@ def noisy(seed):
 
 
 def test_a_large_page_keeps_the_budget_and_what_gave_way_is_told(tmp_path):
-    budget = FIXED + 1_200_000
+    budget = PAGE_BYTES + 1_200_000
     images = [(noise(seed=number), [noisy(9 * number + place) for place in range(9)], "") for number in range(8)]
     text = text_of(tmp_path, *images, budget=budget)
     assert len(text.encode()) <= budget

@@ -151,7 +151,7 @@ def test_long_words_are_cut_by_their_width_and_short_ones_are_whole(figure_of):
     assert "Donaudampfschifff…" in shown
     assert "학수고대하고있었…" in shown
     assert {"한국어를", "x"} <= set(shown)
-    assert all(module._width(module._clipped(word)) <= LONGEST_WORD for word in words)
+    assert all(module._measure_width(module._clip_word(word)) <= LONGEST_WORD for word in words)
 
 
 def test_korean_has_a_font_or_a_warning_that_names_one(figure_of):

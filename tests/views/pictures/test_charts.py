@@ -55,7 +55,7 @@ def test_localisation_shows_methods_in_their_colours_and_chance_in_orange(tmp_pa
 def test_every_baseline_has_its_own_grey_and_dot(tmp_path):
     values = report().to_dict()
     values["baselines"]["question-blind"] = values["baselines"]["centre"]
-    lines = [line for line in charts._lines(values, "pointing", 0) if not line.ours]
+    lines = [line for line in charts._list_lines(values, "pointing", 0) if not line.ours]
     assert [line.name for line in lines] == ["random", "centre", "edges", "question-blind"]
     assert len({line.colour for line in lines}) == len({line.dot for line in lines}) == 4
 
@@ -118,7 +118,7 @@ def test_confusion_of_any_number_of_classes_stays_on_a_page(tmp_path, classes):
 
 def test_confusion_of_no_images_says_so(tmp_path):
     draw_confusion(np.zeros((2, 2), dtype=int), ["a", "b"], tmp_path / "a.png")
-    assert charts._verdict(np.zeros((2, 2), dtype=np.int64)) == "no images"
+    assert charts._write_verdict(np.zeros((2, 2), dtype=np.int64)) == "no images"
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_confusion_of_no_images_says_so(tmp_path):
     ],
 )
 def test_only_all_is_written_as_100_percent_and_only_nothing_as_0(share, digits, text):
-    assert charts._percent(share, digits) == text
+    assert charts._write_percent(share, digits) == text
 
 
 def test_korean_names_are_drawn_with_their_own_letters(tmp_path):
-    if fonts._family_with(frozenset(map(ord, "긁힘찍"))) is None:
+    if fonts._find_family(frozenset(map(ord, "긁힘찍"))) is None:
         pytest.skip("no Korean font is installed")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -150,7 +150,7 @@ def test_korean_names_are_drawn_with_their_own_letters(tmp_path):
 
 
 def test_without_a_font_there_is_one_warning_and_still_a_picture(tmp_path, monkeypatch):
-    monkeypatch.setattr(fonts, "_family_with", lambda _codes: None)
+    monkeypatch.setattr(fonts, "_find_family", lambda _codes: None)
     with pytest.warns(UserWarning, match="install fonts-nanum") as caught:
         draw_confusion(COUNTS, ["정상", "긁힘", "찍힘"], tmp_path / "a.png")
     assert len(caught) == 1
@@ -164,7 +164,7 @@ def test_a_dollar_in_a_name_is_no_formula(tmp_path):
 
 
 def test_a_long_name_is_cut(tmp_path):
-    assert charts._shown("x" * 200) == "x" * (charts.LONGEST - 1) + "…"
+    assert charts._shorten("x" * 200) == "x" * (charts.LONGEST_NAME - 1) + "…"
     draw_confusion(COUNTS, ["normal", "scratch", "x" * 200], tmp_path / "a.png")
     assert pixels(tmp_path / "a.png").shape[1] < 1500
 

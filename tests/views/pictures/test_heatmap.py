@@ -163,8 +163,8 @@ def test_kinds_of_axis_that_are_not_listed_are_drawn_by_where_they_lie():
         in_image: ClassVar[bool] = True
 
     del Axis.kinds["Rings"]
-    assert heatmap._drawer(Rings()) is heatmap.draw_heat
-    assert heatmap._drawer(Steps(3)) is heatmap.draw_table
+    assert heatmap._find_drawer(Rings()) is heatmap.draw_heat
+    assert heatmap._find_drawer(Steps(3)) is heatmap.draw_table
 
 
 # -- words ----------------------------------------------------------------------------------------
@@ -197,9 +197,9 @@ def test_any_title_can_be_drawn(tmp_path, title):
 
 
 def test_korean_is_drawn_and_not_as_boxes(tmp_path):
-    from jumok.views.pictures.fonts import families_for
+    from jumok.views.pictures.fonts import choose_families
 
-    if len(families_for(["긁힘"])) < 2:
+    if len(choose_families(["긁힘"])) < 2:
         pytest.skip("no Korean font is installed")
     pictures = []
     for title in ("긁힘", "얼룩"):

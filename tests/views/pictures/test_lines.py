@@ -8,7 +8,7 @@ from jumok.attention import AttentionMap, One, Patches, Pixels, Scale, Tokens
 from jumok.errors import JumokError
 from jumok.views.palette import LINE_COLOURS
 from jumok.views.pictures import lines
-from jumok.views.pictures.lines import _look, draw_lines
+from jumok.views.pictures.lines import _find_lines, draw_lines
 
 GREY = torch.full((3, 240, 320), 128, dtype=torch.uint8)
 
@@ -52,19 +52,19 @@ def test_any_size_of_image(tmp_path, image_size):
 def test_the_strongest_but_for_its_own_that_hold_half():
     row = torch.tensor([[0.4, 0.2, 0.1, 0.1, 0.05, 0.05, 0.05, 0.03, 0.02]])
     map_ = AttentionMap(row.repeat(9, 1), Patches(3, 3), Patches(3, 3))
-    found = _look(map_, (0, 0), None)
+    found = _find_lines(map_, (0, 0), None)
     assert found.weights == pytest.approx([0.2, 0.1, 0.1])
     assert found.held == pytest.approx(0.4)
     assert found.start == pytest.approx((1 / 6, 1 / 6))
     assert found.ends[0] == pytest.approx((1 / 6, 3 / 6))
-    assert len(_look(map_, (0, 0), 7).ends) == 7
-    assert len(_look(map_, (0, 0), 50).ends) == 8
+    assert len(_find_lines(map_, (0, 0), 7).ends) == 7
+    assert len(_find_lines(map_, (0, 0), 50).ends) == 8
 
 
 def test_grids_may_differ_and_special_tokens_get_no_line():
     queries, keys = Patches(4, 4, ("cls",)), Patches(2, 2, ("cls",))
     weights = torch.tensor([[0.9, 0.04, 0.03, 0.02, 0.01]]).repeat(17, 1)
-    found = _look(AttentionMap(weights, queries, keys), (1, 3), None)
+    found = _find_lines(AttentionMap(weights, queries, keys), (1, 3), None)
     assert found.ends == [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75)]
     assert found.held == pytest.approx(0.7), "of the weight in the image"
 

@@ -9,7 +9,7 @@ from PIL import Image
 from jumok.attention import AttentionMap, One, Pixels, Sampled
 from jumok.errors import JumokError
 from jumok.views.pictures.heatmap import draw
-from jumok.views.pictures.window import OUTSIDE_GREY, crop_of, draw_window, framed
+from jumok.views.pictures.window import OUTSIDE_GREY, draw_window, frame_crop, take_crop
 
 
 def region(rows=4, columns=4, place=lambda y, x: (y, x)):
@@ -34,15 +34,15 @@ def words(figure):
 
 def test_the_crop_shows_what_lies_where_it_was_sampled():
     lower_left = region(6, 8, lambda y, x: (0.5 + 0.3 * y, -0.5 + 0.3 * x))
-    crop = crop_of(quarters(), lower_left)
+    crop = take_crop(quarters(), lower_left)
     assert crop.shape == (6, 8, 3)
     np.testing.assert_allclose(crop, np.broadcast_to([0, 0, 1], crop.shape), atol=1e-6)
-    turned = crop_of(quarters(), region(4, 4, lambda y, x: (x, -y)))
+    turned = take_crop(quarters(), region(4, 4, lambda y, x: (x, -y)))
     np.testing.assert_allclose(turned[0, 0], [0, 1, 0], atol=1e-6)  # the first sample lies in the upper right
 
 
 def test_the_crop_is_grey_outside_the_image():
-    crop = crop_of(quarters(), region(4, 4, lambda y, x: (y + 1, x)))
+    crop = take_crop(quarters(), region(4, 4, lambda y, x: (y + 1, x)))
     np.testing.assert_allclose(crop[2:], OUTSIDE_GREY, atol=1e-6)
     assert np.abs(crop[:2] - OUTSIDE_GREY).min(-1).max() > 0.1
 
@@ -50,12 +50,12 @@ def test_the_crop_is_grey_outside_the_image():
 def test_what_lies_between_far_samples_is_averaged_not_missed():
     stripes = np.zeros((64, 64, 3), dtype=np.float32)
     stripes[:, ::2] = 1
-    crop = crop_of(stripes, region(8, 8))
+    crop = take_crop(stripes, region(8, 8))
     np.testing.assert_allclose(crop, 0.5, atol=0.01)
 
 
 def test_a_wide_crop_stands_in_the_middle_of_its_panel():
-    panel = framed(np.zeros((2, 4, 3), dtype=np.float32), 100, 100)
+    panel = frame_crop(np.zeros((2, 4, 3), dtype=np.float32), 100, 100)
     assert (panel[:25] == 1).all()
     assert (panel[25:75] == 0).all()
     assert (panel[75:] == 1).all()
