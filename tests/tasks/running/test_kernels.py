@@ -26,7 +26,7 @@ def timings(monkeypatch):
         made.append(shapes)
         return [Timed(shape.sizes, 1.0, 0.5 if len(made) == 1 else 2.0) for shape in sorted(shapes)]
 
-    monkeypatch.setattr(module, "ROWS", 1)
+    monkeypatch.setattr(module, "FEWEST_ROWS", 1)
     monkeypatch.setattr(module, "SMALL_BATCH", 2)
     monkeypatch.setattr(kernels, "choose", choose)
     return made
@@ -37,7 +37,7 @@ class Taken(Callback):
 
     def __init__(self, monkeypatch):
         self.steps, self._real = [], module.by_convolution
-        monkeypatch.setattr(module, "by_convolution", self._counted)
+        monkeypatch.setattr(module, "multiply_by_convolution", self._counted)
 
     def _counted(self, *given):
         self.steps[-1] += 1
