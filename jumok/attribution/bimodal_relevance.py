@@ -6,70 +6,16 @@ The rules normalise whole matrices between the layers, so these are formed here,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from jumok.attention import AttentionMap, Axis, One, Place, Scale
-from jumok.attention.attended import Attended
-from jumok.attribution.chain import start_row, take_gradients
-from jumok.errors import JumokError
+from jumok.watching.token_streams import PLACES, WORDS, Crossing
 
-__all__ = ["PLACES", "WORDS", "Bimodal", "Crossing", "bimodal_maps", "bimodal_relevance"]
+__all__ = ["bimodal_relevance"]
 
-WORDS, PLACES = 0, 1
-"""Two streams of tokens. Only their order matters to the rules: the query belongs to the first."""
 BLOCK_VALUES = 1 << 22
 """So many values of a matrix are held at a time, over some images: 16 MiB."""
-
-
-class Bimodal(NamedTuple):
-    """One map over the words and one over the places, as seen from the same query."""
-
-    words: AttentionMap
-    places: AttentionMap
-
-
-class Crossing(NamedTuple):
-    """One attention call between two streams: which one looked, and which one was seen."""
-
-    layer: Attended
-    looking: int
-    seen: int
-
-    @property
-    def is_cross(self) -> bool:
-        """Whether one stream looks at the other."""
-        return self.looking != self.seen
-
-
-def bimodal_maps(
-    looks: Sequence[Crossing], words: Axis, places: Axis, target: Tensor, query: Place, *, allow_empty: bool
-) -> Bimodal:
-    """What contributed to a target, as maps; see `bimodal_relevance`.
-
-    Args:
-        looks: the calls, first to last, of one batch.
-        words, places: what the tokens of the two streams stand for.
-        target: one number, or one per pair of an image and a text, with gradients.
-        query: a word, its index, or "mean".
-        allow_empty: give zeros for an image of which no place spoke for the target.
-    Raises:
-        JumokError: no such query, no gradients, or no place of some image with any relevance (unless `allow_empty`).
-    """
-    layers = [look.layer for look in looks]
-    asking = next(look.layer for look in looks if look.looking == WORDS)
-    start, label = start_row(query, words, asking)
-    of_words, of_places = bimodal_relevance(looks, take_gradients(target, layers), start)
-    if not allow_empty and not bool(of_places.any(-1).all()):
-        raise JumokError("no place of some image has any relevance for this target: allow_empty=True gives zeros")
-    return Bimodal(_make_map(of_words, words, label, "words"), _make_map(of_places, places, label, "places"))
-
-
-def _make_map(row: Tensor, axis: Axis, label: str, what: str) -> AttentionMap:
-    source = f"relevance of {what}({label})"
-    return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), Scale.RELEVANCE, source)
 
 
 def bimodal_relevance(

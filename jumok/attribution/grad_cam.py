@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jumok.errors import JumokError
 
-__all__ = ["check_gradient", "explain_untraced", "grad_cam", "weigh"]
+__all__ = ["grad_cam", "weigh"]
 
 
 def weigh(features: Tensor, gradient: Tensor) -> Tensor:
@@ -61,24 +61,6 @@ def grad_cam(target: Tensor, features: Tensor, path: str, *, allow_empty: bool =
             "of its active channels speak against it; ask for another target or layer"
         )
     return weighed
-
-
-def check_gradient(target: Tensor) -> None:
-    """Refuse a target of a pass that kept no gradients.
-
-    Raises:
-        JumokError: it is one.
-    """
-    if not target.requires_grad:
-        raise explain_untraced("the target")
-
-
-def explain_untraced(what: str) -> JumokError:
-    """What to say of something that should carry a gradient."""
-    return JumokError(
-        f"{what} carries no gradient: run the model outside torch.no_grad() and inference_mode, with an input that "
-        "requires gradients (pixels.requires_grad_())"
-    )
 
 
 def _name_images(numbers: list[int], count: int) -> str:

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention import Patches
-from jumok.attribution.grad_cam import explain_untraced
 from jumok.errors import JumokError, suggest
 from jumok.watching.calls import Call
 
@@ -194,3 +193,21 @@ def _explain_nothing(maps: Mapping[str, Mapped]) -> JumokError:
     if isinstance(maps, FeatureMaps) and maps.untraced:
         return explain_untraced("every feature map that was seen")
     return JumokError("no feature map was seen in the `with` block: Grad-CAM needs a model of 2-D convolutions")
+
+
+def check_gradient(target: Tensor) -> None:
+    """Refuse a target of a pass that kept no gradients.
+
+    Raises:
+        JumokError: it is one.
+    """
+    if not target.requires_grad:
+        raise explain_untraced("the target")
+
+
+def explain_untraced(what: str) -> JumokError:
+    """What to say of something that should carry a gradient."""
+    return JumokError(
+        f"{what} carries no gradient: run the model outside torch.no_grad() and inference_mode, with an input that "
+        "requires gradients (pixels.requires_grad_())"
+    )

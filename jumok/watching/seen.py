@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +16,22 @@ from torch import Tensor, nn
 from jumok.attention import AttentionMap, Axis, Channels, One, Patches, Place, Scale
 from jumok.attention.attended import Attended
 from jumok.attention.word_alignment import shift as next_step
-from jumok.attribution.bimodal_relevance import Bimodal, bimodal_maps
-from jumok.attribution.chain import MEAN, start_row, take_gradients
-from jumok.attribution.grad_cam import check_gradient, grad_cam
-from jumok.attribution.relevance import relevance
-from jumok.attribution.rollout import rollout
 from jumok.errors import JumokError, suggest
 from jumok.watching.call_axes import CallAxes, find_known_axes, take_first, words_axis
 from jumok.watching.calls import Call, Fed
+from jumok.watching.chain import MEAN, start_row, take_gradients
 from jumok.watching.decoder_steps import Filling, join
-from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
+from jumok.watching.feature_maps import Mapped, check_gradient, choose_feature_map, take_channel
 from jumok.watching.recorder import Recorder, recording
 from jumok.watching.token_grid import find_specials, make_text_axis
-from jumok.watching.token_streams import Streams, explain_nothing_seen, take_one_stream, take_two_streams
+from jumok.watching.token_streams import (
+    WORDS,
+    Bimodal,
+    Streams,
+    explain_nothing_seen,
+    take_one_stream,
+    take_two_streams,
+)
 
 __all__ = ["MEAN", "Seen", "watch"]
 
@@ -60,6 +65,12 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     seen = Seen(recorder.calls, recorder.fed, recorder.maps, axes, Filling.of(model))
     with recording(recorder):
         yield seen
+
+
+def _method(name: str) -> Callable[..., Any]:
+    """A method of `jumok.attribution`, found by its name, for those build on what stands here."""
+    method: Callable[..., Any] = getattr(import_module(f"jumok.attribution.{name}"), name)
+    return method
 
 
 def _refuse_compiled(modules: dict[str, nn.Module]) -> None:
@@ -285,7 +296,8 @@ class Seen:
         """
         layers, axis = self._chain
         start, label = start_row(query, axis, layers[0])
-        return self._through(rollout(layers, start, residual=residual), axis, label, "rollout", Scale.DISTRIBUTION)
+        row = _method("rollout")(layers, start, residual=residual)
+        return self._through(row, axis, label, "rollout", Scale.DISTRIBUTION)
 
     def relevance(self, target: Tensor, query: Place = "cls") -> AttentionMap:
         """How much each input token contributed to a target, seen from one query; see `attribution.relevance`.
@@ -300,7 +312,7 @@ class Seen:
         """
         layers, axis = self._chain
         start, label = start_row(query, axis, layers[0])
-        row = relevance(layers, take_gradients(target, layers), start)
+        row = _method("relevance")(layers, take_gradients(target, layers), start)
         if torch.equal(row, start):
             raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
         return self._through(row, axis, label, "relevance", Scale.RELEVANCE)
@@ -326,7 +338,16 @@ class Seen:
             JumokError: as `relevance`, the two streams cannot be told, or no place of some image has any relevance.
         """
         two = take_two_streams(self._named, self._axes, streams)
-        return bimodal_maps(two.looks, two.words, two.places, target, query, allow_empty=allow_empty)
+        layers = [look.layer for look in two.looks]
+        asking = next(look.layer for look in two.looks if look.looking == WORDS)
+        start, label = start_row(query, two.words, asking)
+        words, places = _method("bimodal_relevance")(two.looks, take_gradients(target, layers), start)
+        if not allow_empty and not bool(places.any(-1).all()):
+            raise JumokError("no place of some image has any relevance for this target: allow_empty=True gives zeros")
+        return Bimodal(
+            self._through(words, two.words, label, "relevance of words", Scale.RELEVANCE),
+            self._through(places, two.places, label, "relevance of places", Scale.RELEVANCE),
+        )
 
     def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
         """Which places of a feature map spoke for a target, of a model of convolutions; see
@@ -345,7 +366,7 @@ class Seen:
         """
         path, found = self._feature_map(layer)
         check_gradient(target)
-        heat = grad_cam(target, found.usable(path), path, allow_empty=allow_empty)
+        heat = _method("grad_cam")(target, found.usable(path), path, allow_empty=allow_empty)
         keys = Patches(found.rows, found.columns)
         return AttentionMap(heat[:, None], One("image"), keys, ("batch",), Scale.RELEVANCE, f"grad-cam({path})")
 

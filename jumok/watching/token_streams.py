@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from jumok.attention import Axis
+from jumok.attention import AttentionMap, Axis
 from jumok.attention.attended import Attended
-from jumok.attribution.bimodal_relevance import PLACES, WORDS, Crossing
 from jumok.errors import JumokError, suggest
 from jumok.watching.call_axes import CallAxes
 from jumok.watching.calls import Call
 
+WORDS, PLACES = 0, 1
+"""Two streams of tokens. Only their order matters to the rules: the query belongs to the first."""
 Named = Sequence[tuple[str, Call]]
 Streams = Mapping[str, str | None]
 """Who looks at whom, by name of the call or beginning of its path, `*` standing for anything; the first that fits."""
@@ -20,6 +21,26 @@ Streams = Mapping[str, str | None]
 SIDES = {"words": (WORDS, WORDS), "places": (PLACES, PLACES)}
 SIDES |= {"words->places": (WORDS, PLACES), "places->words": (PLACES, WORDS)}
 EXAMPLE = 'streams={"reader": "words", "eye": "places", "fusion.*.cross": "words->places"}'
+
+
+class Bimodal(NamedTuple):
+    """One map over the words and one over the places, as seen from the same query."""
+
+    words: AttentionMap
+    places: AttentionMap
+
+
+class Crossing(NamedTuple):
+    """One attention call between two streams: which one looked, and which one was seen."""
+
+    layer: Attended
+    looking: int
+    seen: int
+
+    @property
+    def is_cross(self) -> bool:
+        """Whether one stream looks at the other."""
+        return self.looking != self.seen
 
 
 class TwoStreams(NamedTuple):

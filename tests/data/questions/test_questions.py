@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jumok.data.questions import files as question_files
 from jumok.data.questions import question_set
-from jumok.data.questions.parts import holds_questions, read_question_parts
+from jumok.data.questions.parts import read_question_parts
 from jumok.data.questions.question_set import (
     QuestionSet,
     normalise_answer,
@@ -19,6 +19,7 @@ from jumok.data.questions.question_set import (
     score_answers,
     split_questions,
 )
+from jumok.data.questions.recognition import looks_like_questions
 from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
 
@@ -411,7 +412,7 @@ def test_the_files_of_a_folder_go_by_all_names_of_their_part(tmp_path, numbered)
     folder = tmp_path / "parts"
     for name, images in (("training", (0, 1, 2)), ("dev", (3,)), ("Testing", (4, 5))):
         write(folder / f"{name}.csv", of_images(*images))
-    assert holds_questions(folder)
+    assert looks_like_questions([folder])
     parts = read_question_parts([folder], numbered)
     assert [len(parts[part]) for part in ("train", "val", "test")] == [3, 1, 2]
     write(folder / "val.csv", of_images(3))

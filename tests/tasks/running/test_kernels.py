@@ -36,7 +36,7 @@ class Taken(Callback):
     """Counts the maps that go by convolution, step by step."""
 
     def __init__(self, monkeypatch):
-        self.steps, self._real = [], module.by_convolution
+        self.steps, self._real = [], module.multiply_by_convolution
         monkeypatch.setattr(module, "multiply_by_convolution", self._counted)
 
     def _counted(self, *given):
