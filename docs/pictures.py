@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits, load_sample_image
 import jumok
 from jumok.app.cli import run
 from jumok.attention import Patches
-from jumok.data.images import read_image
+from jumok.data.images.reading import read_image
 from jumok.mechanisms import saliency
 from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.classify.looking import LookOptions, look
