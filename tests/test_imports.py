@@ -140,18 +140,32 @@ def test_importing_does_not_import_what_is_heavy(module):
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("command", ["saliency", "select", "look"])
-def test_a_command_that_trains_nothing_does_not_load_the_training_loop(command, tmp_path):
+WITHOUT_A_RUN = ("saliency a.png", "select a.csv --target part --k 1", "look a.png")
+OF_A_RUN = (
+    "jumok.app.commands.ask jumok.tasks.answer.run jumok.tasks.answer.looking",
+    "jumok.app.commands.translate jumok.tasks.translate.run jumok.tasks.running.precision",
+    "jumok.app.commands.look jumok.tasks.classify.any_classifier jumok.tasks.classify.looking "
+    "jumok.tasks.classify.regions",
+)
+TRAINING_LOOP = ("pytorch_lightning", "torchmetrics")
+
+
+def loaded(script, folder):
+    """Which parts of the training loop a script leaves loaded."""
+    script += f"\nimport sys; print(*(name for name in {TRAINING_LOOP} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words", WITHOUT_A_RUN)
+def test_a_command_that_trains_nothing_does_not_load_the_training_loop(words, tmp_path):
     from PIL import Image
 
     Image.new("RGB", (24, 24), "red").save(tmp_path / "a.png")
     (tmp_path / "a.csv").write_text("a,b,part\n" + "".join(f"{n},{n % 3},{'xy'[n % 2]}\n" for n in range(9)))
-    words = {"select": ["a.csv", "--target", "part", "--k", "1"]}.get(command, ["a.png"])
-    script = f"""
-import sys
-from jumok.app.cli import run
-run({[command, *words]!r})
-print(*(name for name in ("pytorch_lightning", "torchmetrics") if name in sys.modules))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert done.stdout.splitlines()[-1] == ""
+    assert loaded(f"from jumok.app.cli import run; run({words.split()!r})", tmp_path) == ""
+
+
+@pytest.mark.parametrize("modules", OF_A_RUN, ids=lambda modules: modules.split()[0])
+def test_using_a_trained_model_does_not_load_the_training_loop(modules, tmp_path):
+    assert loaded(f"import {', '.join(modules.split())}", tmp_path) == ""

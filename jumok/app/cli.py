@@ -67,7 +67,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_version)
+    app.callback()(_begin)
     for name, line in COMMANDS.items():
         module: Any = import_module(f"jumok.app.commands.{MODULES.get(name, name)}") if name == chosen else None
         if hasattr(module, "app"):
@@ -78,15 +78,21 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     return app
 
 
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
-) -> None:
-    """Train attention models, see where they look, and measure whether those maps can be trusted."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    """Print the version, and nothing else."""
+    if wanted:
         from jumok.version import __version__
 
         typer.echo(f"jumok {__version__}")
         raise typer.Exit
+
+
+def _begin(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train attention models, see where they look, and measure whether those maps can be trusted."""
 
 
 def _not_chosen() -> None:

@@ -1,4 +1,4 @@
-"""The format_card of a run: what it is, from what it was made, how good it is, when and with what."""
+"""The card of a run: what it is, from what it was made, how good it is, when and with what."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PACKAGES = ("torch", "pytorch-lightning", "safetensors", "pillow", "sentencepiec
 
 
 def write_card(path: Path, prepared: Prepared, outcome: Outcome, parameters: int) -> None:
-    """Write format_card.md.
+    """Write card.md.
 
     Raises:
         JumokError: it cannot be written.

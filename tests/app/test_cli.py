@@ -163,3 +163,20 @@ def test_sample_writes_images_and_masks(jumok, tmp_path):
     said = jumok("sample", "inspection", tmp_path / "t", "--size", 3)
     assert said.status == 2
     assert said.err.count("\n") == 1
+
+
+def test_the_version_is_printed(jumok):
+    said = jumok("--version")
+    assert (said.status, said.out, said.err) == (0, f"jumok {package.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"), [("jumok tra", {"train", "translate"}), ("jumok train --sy", {"--system"})]
+)
+def test_the_shell_completes_commands_and_options(typed, wanted):
+    environment = {"_JUMOK_COMPLETE": "complete_bash", "_TYPER_COMPLETE_ARGS": typed, "COMP_WORDS": typed}
+    environment |= {"COMP_CWORD": str(len(typed.split()) - 1)}
+    done = subprocess.run(
+        [sys.executable, "-m", "jumok"], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert set(done.stdout.split()) == wanted

@@ -243,12 +243,13 @@ def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
     from jumok.app.run_card import write_card
     from jumok.app.training_bar import Bar
     from jumok.tasks.running import fit
+    from jumok.tasks.running.precision import precision_remarks
     from jumok.tasks.running.run import CARD
 
     module, world = prepared.module(), World.found()
     shared = f" in {world.size} processes" if world.size > 1 else ""
     session.say(f"{prepared.about(module.size)}; CPU threads: {prepared.training.threads}{shared}")
-    for line in fit.precision_remarks(module.model, prepared.training.precision, prepared.training.device):
+    for line in precision_remarks(module.model, prepared.training.precision, prepared.training.device):
         session.say(line)
     bar = Bar(session.console, prepared.training.epochs, len(prepared.train))
     try:

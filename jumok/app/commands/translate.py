@@ -112,7 +112,7 @@ def command(
     session: Session,
 ) -> Translated:
     """Translate sentences with a trained model, and show which source word each target word looked at."""
-    from jumok.tasks.running.fit import precision_remarks
+    from jumok.tasks.running.precision import precision_remarks
     from jumok.tasks.translate.run import PairRun
 
     _check(show, looks=bool(show or align), extras={"--reading": reading, "--heads": heads, "--pieces": pieces})

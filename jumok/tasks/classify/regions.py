@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jumok.attention import AttentionMap, Sampled
-from jumok.tasks.classify.training import OwnFigures
+from jumok.tasks.classify.own_training import OwnFigures
 
 MOST_OUTSIDE = 0.25
 """A larger share of samples outside the image is worth a remark; a square turned by 45 degrees has 17 % there."""

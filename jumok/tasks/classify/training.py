@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,41 +9,11 @@ from torch.nn import functional as F
 from jumok.data.images.batches import Batch
 from jumok.machine import World
 from jumok.tasks.classify.augment import Augmentation, Draw
+from jumok.tasks.classify.own_training import OwnFigures, OwnLoss
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
 from jumok.tasks.preprocessing import normalise, to_unit
 from jumok.tasks.running.training_module import TrainingModule, seed_everything
-
-
-@runtime_checkable
-class OwnLoss(Protocol):
-    """A system that is not trained by cross-entropy alone, such as one that chooses where to look."""
-
-    def loss(self, pixels: Tensor, targets: Tensor) -> Tensor:
-        """What is minimised.
-
-        Args:
-            pixels: (batch, 3, height, width) float, normalised.
-            targets: (batch, classes) float, each row summing to 1.
-        Returns:
-            a scalar.
-        """
-
-
-@runtime_checkable
-class OwnFigures(Protocol):
-    """A system with figures of its own to show at each validation, such as how much of its region lies outside."""
-
-    own_figures: tuple[str, ...]
-
-    def figures(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Those figures.
-
-        Args:
-            pixels: (batch, 3, height, width) float, normalised.
-        Returns:
-            (batch,) for each name of `own_figures`.
-        """
 
 
 class Classifier(TrainingModule):

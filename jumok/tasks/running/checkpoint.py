@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -188,18 +187,3 @@ def _unpack(value: Any, tensors: Tensors, depth: int) -> Any:
     if mark == "tuple":
         return tuple(_unpack(item, tensors, depth + 1) for item in content)
     return tensors[content] if mark == "tensor" else {"float": float}[mark](content)
-
-
-class SafetensorsIO(CheckpointIO):
-    """How the trainer keeps its checkpoints: as `save_state` and `load_state` do."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        save_state(checkpoint, Path(path))
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        return load_state(Path(path))
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        Path(path).unlink(missing_ok=True)

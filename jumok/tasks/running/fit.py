@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
-from torch import distributed, nn
+from torch import distributed
 
 from jumok.errors import JumokError
 from jumok.machine import World, accelerator_of
 from jumok.mechanisms.layers.linear import by_convolution_for
-from jumok.mechanisms.recurrent.cells import runs_in
 from jumok.tasks.running.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
-from jumok.tasks.running.checkpoint import SPOILT, SafetensorsIO, remove_leftovers
+from jumok.tasks.running.checkpoint import SPOILT, load_state, remove_leftovers, save_state
 from jumok.tasks.running.config import Training
 from jumok.tasks.running.kernels import KernelChoice
 from jumok.tasks.running.prepared import Batches
@@ -137,6 +136,21 @@ def _make_trainer(folder: Path, settings: Training, callbacks: list[Callback]) -
     )
 
 
+class SafetensorsIO(CheckpointIO):
+    """How the trainer keeps its checkpoints: as `save_state` and `load_state` do."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        save_state(checkpoint, Path(path))
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return load_state(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
 def check_machine(settings: Training) -> None:
     """Make sure that this machine can do what is asked.
 
@@ -146,22 +160,6 @@ def check_machine(settings: Training) -> None:
     accelerator, _ = accelerator_of(settings.device, World.found())
     if settings.precision == "16" and accelerator == "cpu":
         raise JumokError("precision 16 needs a GPU, and this run is on the CPU: use --precision bf16 or 32")
-
-
-def precision_remarks(model: nn.Module, precision: str, device: str) -> list[str]:
-    """A line for each kind of layer that this machine cannot run in the precision asked for, and runs in float32.
-
-    Args:
-        model: as it will be trained or used.
-        precision: as in the settings.
-        device: as in the settings.
-    """
-    accelerator, _ = accelerator_of(device, World.found())
-    if accelerator != "cpu" or precision != "bf16":
-        return []
-    layers = {type(layer).__name__: layer for layer in model.modules() if isinstance(layer, nn.RNNBase)}
-    missing = sorted(name for name, layer in layers.items() if not runs_in(torch.bfloat16, layer))
-    return [f"this processor has no {name} of {precision}: that part runs in float32" for name in missing]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which kernels a run is trained by: time_forms after its first step, and kept in its folder for all its steps."""
+"""Which kernels a run is trained by: timed after its first step, and kept in its folder for all its steps."""
 
 from __future__ import annotations
 
