@@ -54,7 +54,7 @@ def bimodal_maps(
         words, places: what the tokens of the two streams stand for.
         target: one number, or one per pair of an image and a text, with gradients.
         query: a word, its index, or "mean".
-        allow_empty: give zeros for an image of which no place spoke for the target.
+        allow_empty: give zeros for an image of which no place has evidence for the target.
     Raises:
         JumokError: no such query, no gradients, or no place of some image with any relevance (unless `allow_empty`).
     """
@@ -63,7 +63,7 @@ def bimodal_maps(
     start, label = start_row(query, words, asking)
     of_words, of_places = bimodal_relevance(looks, take_gradients(target, layers), start)
     if not allow_empty and not bool(of_places.any(-1).all()):
-        raise JumokError("no place of some image has any relevance for this target: allow_empty=True gives zeros")
+        raise JumokError("in some image no place has any relevance for this target: allow_empty=True gives zeros")
     return Bimodal(_make_map(of_words, words, label, "words"), _make_map(of_places, places, label, "places"))
 
 

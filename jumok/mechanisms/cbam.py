@@ -27,7 +27,7 @@ class ChannelGate(nn.Module):
 
     Args:
         channels: of the feature maps.
-        reduction: how many times fewer units the middle layer has; it keeps 4 at the least.
+        reduction: how many times fewer units the middle layer has; it keeps at least 4.
     Raises:
         JumokError: a number below 1.
     Source: Woo et al. 2018, arXiv 1807.06521, 3, equation 2.
@@ -96,7 +96,7 @@ class CBAM(nn.Module):
 
     Args:
         channels: of the feature maps.
-        reduction: how many times fewer units the middle layer of the channels' gate has; it keeps 4 at the least.
+        reduction: how many times fewer units the middle layer of the channels' gate has; it keeps at least 4.
         size: places of the side of the spatial gate's convolution, odd.
     Raises:
         JumokError: a number below 1, or a size that is even.

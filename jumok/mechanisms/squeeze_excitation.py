@@ -51,7 +51,7 @@ class SqueezeExcitation(nn.Module):
 
     Args:
         channels: of the feature maps.
-        reduction: how many times fewer units the middle layer has; it keeps 4 at the least.
+        reduction: how many times fewer units the middle layer has; it keeps at least 4.
     Raises:
         JumokError: a number below 1.
     Source: Hu, Shen & Sun 2018, arXiv 1709.01507, 3.1 and 3.2. Differs: the layers have biases, and
@@ -93,7 +93,7 @@ class SqueezeExcitation(nn.Module):
 
 
 def check_features(features: Tensor, channels: int | None = None) -> None:
-    """Refuse what is no batch of feature maps with so many channels.
+    """Refuse what is not a batch of feature maps with so many channels.
 
     Raises:
         JumokError: the shape differs; the message names both.
@@ -104,7 +104,7 @@ def check_features(features: Tensor, channels: int | None = None) -> None:
 
 
 def report_channels(gates: Tensor) -> None:
-    """Tell whoever watches of one gate per image and channel: (batch, channels)."""
+    """Report one gate per image and channel to watchers: (batch, channels)."""
     if is_watched():
         report(gates[:, None], (One("image"), Channels.numbered(gates.shape[1])), Scale.GATE)
 

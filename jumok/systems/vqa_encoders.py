@@ -39,7 +39,7 @@ class EncodedQuestion(NamedTuple):
     """What the reader made of questions.
 
     Args:
-        states: (questions, words, width), of each word, the start sign first.
+        states: (questions, words, width), of each word, the start token first.
         whole: (questions, width), of the question.
         real: (questions, words) bool, False at padding.
     """
@@ -160,7 +160,7 @@ class LSTMReader(nn.Module):
 
 
 class TransformerReader(nn.Module):
-    """All words at once; the whole is the state of the start sign."""
+    """All words at once; the whole is the state of the start token."""
 
     def __init__(self, words: int, width: int, *, longest: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class TransformerReader(nn.Module):
         """(questions, words) to their states."""
         if ids.shape[1] > len(self.position):
             raise JumokError(
-                f"a question has {ids.shape[1]} tokens, the start sign counted, and this model reads "
+                f"a question has {ids.shape[1]} tokens, the start token counted, and this model reads "
                 f"{len(self.position)}: shorten it"
             )
         real = ids != PAD

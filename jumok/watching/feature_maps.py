@@ -38,7 +38,7 @@ class Mapped:
         features: (batch, channels, rows, columns), part of the graph; None where it carries no gradient.
         rows, columns: its places.
         version: of the tensor when it was kept: a later one was written over.
-        moved: whether the image was sampled anew on the way, so that the map's places are not those of the image.
+        moved: whether the image was resampled on the way, so that the map's places are not those of the image.
         before: how many attention calls had been seen.
     """
 
@@ -75,7 +75,7 @@ class Mapped:
             )
         if self.moved:
             raise JumokError(
-                f"the feature map of {path} is of an image that the model sampled anew, so its places are not the "
+                f"the feature map of {path} is of an image that the model resampled, so its places are not the "
                 "image's: choose a layer before that"
             )
         return self.features
@@ -166,7 +166,7 @@ def choose_feature_map(maps: Mapping[str, Mapped], calls: Sequence[Call], layer:
     after = next((call for call in calls if call.axes is None and call.number >= maps[last].before), None)
     if after is not None:
         raise JumokError(
-            f"after its last feature map the model goes on with tokens ({after.module or 'the model'} attends to "
+            f"after its last feature map the model continues with tokens ({after.module or 'the model'} attends to "
             "them): use rollout or relevance, or name the layer whose feature map is meant"
         )
     return last, maps[last]

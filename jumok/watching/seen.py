@@ -319,7 +319,7 @@ class Seen:
             streams: which calls are whose, where the numbers of tokens cannot tell it, as in {"reader": "words", "eye":
                 "places", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}; see
                 `token_streams.two_streams`.
-            allow_empty: give zeros for an image of which no place spoke for the target.
+            allow_empty: give zeros for an image of which no place has evidence for the target.
         Returns:
             `words`, (batch, 1, words), and `places`, (batch, 1, places), 0 or more.
         Raises:
@@ -329,7 +329,7 @@ class Seen:
         return bimodal_maps(two.looks, two.words, two.places, target, query, allow_empty=allow_empty)
 
     def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
-        """Which places of a feature map spoke for a target, of a model of convolutions; see
+        """Which places of a feature map hold evidence for a target, of a model of convolutions; see
         `attribution.grad_cam`.
 
         Args:

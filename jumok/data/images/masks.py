@@ -1,4 +1,4 @@
-"""Masks that say where in an image the truth lies, matched to the images by name."""
+"""Masks that say where the ground truth lies in an image, matched to the images by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
     Returns:
         (height, width) bool, upright as the file's orientation tag says.
     Raises:
-        JumokError: no such file, or one that is no readable image or too large.
+        JumokError: no such file, or one that is not a readable image or too large.
     """
     try:
         with Image.open(path, formats=(*FORMATS, "GIF")) as file:
@@ -48,7 +48,7 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
         raise JumokError(f"no mask at {os.fspath(path)}") from error
     except Exception as error:  # on damaged files Pillow raises nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise JumokError(f"cannot read the mask {os.fspath(path)}: {reason}; save it as PNG anew") from error
+        raise JumokError(f"cannot read the mask {os.fspath(path)}: {reason}; save it again as PNG") from error
 
 
 def _find_marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:

@@ -49,7 +49,7 @@ class Cut:
 class Buckets:
     """How the epochs of a set of pairs are cut into batches, always equally many.
 
-    Pairs are parted into bands by the length of their sources, sorted in each band by the length of their targets,
+    Pairs are grouped into bands by the length of their sources, sorted in each band by the length of their targets,
     and taken as long as they fit. Lengths are blurred a little, and the first batch is cut short at random, so that
     an epoch's batches are other than the last one's.
 

@@ -102,8 +102,8 @@ class PageWords(NamedTuple):
     parts: str
 
 
-IMAGES = PageWords("image", "named right", "named wrong", "By kind of image")
-QUESTIONS = PageWords("question", "answered right", "answered wrong", "By kind of question")
+IMAGES = PageWords("image", "classified correctly", "classified wrongly", "By kind of image")
+QUESTIONS = PageWords("question", "answered correctly", "answered wrongly", "By kind of question")
 
 
 class ComparisonPage:
