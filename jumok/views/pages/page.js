@@ -84,15 +84,7 @@
     Object.assign(at("stage").dataset, { query: shown.summary ? "summary" : shown.query, pinned: pinned() });
   }
 
-  let waiting = false;
-  function redraw() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      draw().catch(alarm);
-    });
-  }
+  const redraw = Maps.oncePerFrame(() => draw().catch(alarm));
 
   /* Lines from the place that looks, or the glimpses of the summary; the heat, unless they stand in for it. */
   function drawOver() {
