@@ -107,7 +107,7 @@ class FeatureMaps(Mapping[str, Mapped]):
         """Whether a call gave a feature map; if so, it is known as one from now on."""
         if func in TURNING_CALLS:
             return False
-        sources = [found for each in _find_operands(args) if (found := self._moved(each)) is not None]
+        sources = [found for each in _find_operands(args) if (found := self._find_moved(each)) is not None]
         sampled = func in SAMPLING_CALLS
         if not sources and not sampled and func not in CONVOLUTION_CALLS:
             return False
@@ -118,12 +118,12 @@ class FeatureMaps(Mapping[str, Mapped]):
         """Keep a map as the last one of its module."""
         self._kept.pop(path, None)  # so that the order is that of the last maps
         traced = result if result.requires_grad else None
-        moved = bool(self._moved(result))
+        moved = bool(self._find_moved(result))
         version = result._version if traced is not None else 0
         rows, columns = result.shape[2:]
         self._kept[path] = Mapped(traced, rows, columns, version, moved, before)
 
-    def _moved(self, tensor: object) -> bool | None:
+    def _find_moved(self, tensor: object) -> bool | None:
         """Whether a known map was moved; None for what is no map."""
         known = self._known.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else None

@@ -345,7 +345,7 @@ _open_eyes = 0
 
 
 @contextmanager
-def recording(recorder: Recorder) -> Iterator[None]:
+def record_modules(recorder: Recorder) -> Iterator[None]:
     """Have a recorder see what this thread runs, until the block ends, however it ends."""
     outer = getattr(_eyes, "recorder", None)
     _count_eyes(1)

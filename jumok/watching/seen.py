@@ -24,7 +24,7 @@ from jumok.watching.call_axes import CallAxes, find_known_axes, take_first, word
 from jumok.watching.calls import Call, Fed
 from jumok.watching.decoder_steps import Filling, join
 from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
-from jumok.watching.recorder import Recorder, recording
+from jumok.watching.recorder import Recorder, record_modules
 from jumok.watching.token_grid import find_specials, make_text_axis
 from jumok.watching.token_streams import Streams, explain_nothing_seen, take_one_stream, take_two_streams
 
@@ -58,7 +58,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     _refuse_compiled(modules)
     recorder, axes = Recorder(modules), CallAxes(find_specials(modules), find_known_axes(tokens))
     seen = Seen(recorder.calls, recorder.fed, recorder.maps, axes, Filling.of(model))
-    with recording(recorder):
+    with record_modules(recorder):
         yield seen
 
 

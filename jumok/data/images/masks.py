@@ -114,7 +114,7 @@ class MaskFolder:
             raise JumokError(f"{image} is not among the images whose masks are in {self.root}")
         found = self._found[image]
         if not found:
-            self._need_none(image)
+            self._check_needs_none(image)
             return None
         if len(found) > 1:
             raise JumokError(f"the mask of {image} could be {' or '.join(map(str, found))}: keep one of them")
@@ -126,7 +126,7 @@ class MaskFolder:
             )
         return found[0]
 
-    def _need_none(self, image: Path) -> None:
+    def _check_needs_none(self, image: Path) -> None:
         if self._class[image] in self._required:
             raise JumokError(
                 f"no mask for {image} in {self.root}, though its class {self._class[image]!r} has masks: "
