@@ -59,9 +59,9 @@ def inside(folder: Path, name: str) -> Path:
     """Join a name that came from outside to the folder it must stay in.
 
     Raises:
-        JumokError: the name leads out of the folder.
+        JumokError: the name lies outside the folder.
     """
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise JumokError(f"{name!r} leads out of {folder}: give a name inside it")
+        raise JumokError(f"{name!r} lies outside {folder}: give a name inside it")
     return path

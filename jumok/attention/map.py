@@ -169,7 +169,7 @@ class AttentionMap:
             JumokError: the weights are not a distribution.
         """
         if self.scale is not Scale.DISTRIBUTION:
-            raise JumokError(f"entropy is of a distribution, and these weights are a {self.scale}")
+            raise JumokError(f"entropy needs a distribution, but these weights are a {self.scale}")
         entropy: Tensor = torch.special.entr(self.weights).sum(-1)
         return entropy
 
@@ -204,7 +204,7 @@ class AttentionMap:
         except FileNotFoundError as error:
             raise JumokError(f"no attention map at {path}") from error
         except (SafetensorError, OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise JumokError(f"{path} is damaged or not an attention map ({error}): save it anew") from error
+            raise JumokError(f"{path} is damaged or not an attention map ({error}): save it again") from error
 
     # -- in a notebook --------------------------------------------------------------------------
 

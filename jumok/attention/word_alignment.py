@@ -1,8 +1,8 @@
 """Alignments: target x source weights, from sub-words to words and from weights to links.
 
 An alignment's queries are target words, or the decoder's steps, and its keys are source words. The rows of a decoder's
-map are its steps, named by what they produce: step i is fed y[i-1] (step 0: the start sign) and produces y[i]; the
-last step produces the end sign. A link is (source, target), numbered from 0, as in Pharaoh files.
+map are its steps, named by what they produce: step i is fed y[i-1] (step 0: the start token) and produces y[i]; the
+last step produces the end token. A link is (source, target), numbered from 0, as in Pharaoh files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Links: TypeAlias = frozenset[tuple[int, int]]
 """(source word, target word) pairs."""
 
 Owners: TypeAlias = Sequence[int | None]
-"""For each piece the number of the word it belongs to; None or below 0: to no word, as the end sign."""
+"""For each piece the number of the word it belongs to; None or below 0: to no word, as the end token."""
 
 
 class Gold(Protocol):
@@ -74,7 +74,7 @@ def merge_words(
         raise JumokError("scores cannot be merged: take the softmax over the pieces first, then merge its weights")
     averaged = _match_pieces(queries, len(attention.queries), query_words, "target", attention.weights)
     if empty := [word for word, pieces in zip(query_words, averaged.sum(0).tolist(), strict=True) if not pieces]:
-        raise JumokError(f"the target word {empty[0]!r} has no piece, and so no row: leave it out of the words")
+        raise JumokError(f"the target word {empty[0]!r} has no piece, so it has no row: remove it from the words")
     summed = _match_pieces(keys, len(attention.keys), key_words, "source", attention.weights)
     weights = (averaged / averaged.sum(0)).T @ (attention.weights @ summed)
     if renormalise:
@@ -96,7 +96,7 @@ def _match_pieces(owners: Owners, pieces: int, words: Sequence[str], side: str, 
         if owner is None or owner < 0:
             continue
         if owner >= len(words):
-            raise JumokError(f"{side} piece {piece} belongs to word {owner}, and there are {len(words)} words")
+            raise JumokError(f"{side} piece {piece} belongs to word {owner}, but there are only {len(words)} words")
         members[piece, owner] = 1
     return members.to(like.device)
 
@@ -125,10 +125,10 @@ def shift(attention: AttentionMap) -> AttentionMap:
     context made the token.
 
     Args:
-        attention: (*lead, steps, keys), the rows named by what each step produces, the end sign's step last. Where
-            decoding was cut before the end sign, the last token was never fed and has no row in this reading.
+        attention: (*lead, steps, keys), the rows named by what each step produces, the end token's step last. Where
+            decoding was cut before the end token, the last token was never fed and has no row in this reading.
     Returns:
-        (*lead, steps - 1, keys): one row for each token but the last, which is the end sign.
+        (*lead, steps - 1, keys): one row for each token but the last, which is the end token.
     Raises:
         JumokError: a map of one step, in which no token was fed.
     Source: Chen et al. 2020, Accurate Word Alignment Induction from Neural Machine Translation, arXiv 2004.14837
@@ -140,7 +140,7 @@ def shift(attention: AttentionMap) -> AttentionMap:
     """
     steps = len(attention.queries)
     if steps < 2:
-        raise JumokError("the next step's row needs a map of at least 2 steps, got 1: keep the step of the end sign")
+        raise JumokError("the next step's row needs a map of at least 2 steps, got 1: keep the step of the end token")
     source = f"{attention.source}, next step" if attention.source else "next step"
     return dataclasses.replace(
         attention,
@@ -166,7 +166,7 @@ def links(attention: AttentionMap, *, threshold: float = 0.0) -> Links:
     """
     if attention.lead:
         raise JumokError(
-            f"links are of one (target, source) map, and this one also has {attention.lead}: choose with .at"
+            f"links need one (target, source) map, but this one also has {attention.lead}: choose with .at"
         )
     if attention.scale is Scale.SCORE:
         raise JumokError("links need weights, got scores: take their softmax first")

@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of a feature map spoke for one output, by the gradient that reaches each channel."""
+"""Grad-CAM: which places of a feature map hold evidence for one output, by the gradient that reaches each channel."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def grad_cam(target: Tensor, features: Tensor, path: str, *, allow_empty: bool =
     Returns:
         (batch, places), 0 or more.
     Raises:
-        JumokError: a target of another shape; no gradient reaches the map; or no place of some image speaks for it.
+        JumokError: a target of another shape; no gradient reaches the map; or no evidence for it in some image.
     """
     if target.dim() and target.shape[0] not in (1, len(features)):
         raise JumokError(

@@ -1,4 +1,4 @@
-"""Passes over batches, epoch after epoch, that can stop anywhere and go on exactly there."""
+"""Batches, epoch after epoch, that can stop anywhere and resume exactly there."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class BatchPlan:
 
 
 class ShardedBatches(ResumableEpochs[T], Generic[T]):
-    """Batches of a set, epoch after epoch, that can stop anywhere and go on exactly there.
+    """Batches of a set, epoch after epoch, that can stop anywhere and resume exactly there.
 
     The order of an epoch depends on the seed and the epoch's number only. `batch_size` is the global batch, of which
     each rank gets its own contiguous slice, so that any number of ranks goes through the same batches. All ranks take

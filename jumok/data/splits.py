@@ -51,7 +51,7 @@ def split_named(name: str) -> str | None:
 
 
 def check_shares(shares: Iterable[float], example: Shares) -> None:
-    """Refuse what are no shares of train, val and test.
+    """Refuse what are not shares of train, val and test.
 
     Args:
         shares: to check.

@@ -28,7 +28,7 @@ MOST_BYTES = 8 * 1024**3
 MOST_CELLS = 1 << 29
 MOST_COLUMNS = 100_000
 MOST_CATEGORIES = 256
-"""Text with more different values is not taken for categories."""
+"""Text with more different values does not count as categories."""
 HEAD = 1 << 16
 SEPARATORS = (",", ";", "\t", "|")
 MISSING = ("median", "rows", "stop")
@@ -90,7 +90,7 @@ def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
     encoding = _check_known(encoding)
     with path.open("rb") as file:
         if b"\0" in file.read(HEAD) and not encoding.lower().startswith(("utf-16", "utf-32")):
-            raise JumokError(f"{path} holds zero bytes, so this is no CSV text: save the table as CSV in UTF-8")
+            raise JumokError(f"{path} holds zero bytes, so this is not CSV text: save the table as CSV in UTF-8")
     separator = separator_of(path, encoding)
     with path.open(encoding=encoding, newline="") as file:
         names = next(csv.reader(file, delimiter=separator, skipinitialspace=True), [])
@@ -125,7 +125,9 @@ def _read_parquet(path: Path, encoding: str) -> pd.DataFrame:
     try:
         from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
     except ModuleNotFoundError:
-        raise JumokError(f"{path}: Parquet needs pyarrow, which is not here: pip install 'jumok[parquet]'") from None
+        raise JumokError(
+            f"{path}: Parquet needs pyarrow, which is not installed: pip install 'jumok[parquet]'"
+        ) from None
     try:
         with parquet.ParquetFile(path) as file:
             about = file.metadata
@@ -136,7 +138,7 @@ def _read_parquet(path: Path, encoding: str) -> pd.DataFrame:
                 raise JumokError(f"{path} has {about.num_rows:,} rows of {len(names):,} columns: give a part of it")
             return file.read(columns=names, use_threads=False).to_pandas(ignore_metadata=True)
     except ArrowException as error:
-        raise JumokError(f"{path} is damaged or no Parquet file ({str(error).splitlines()[0]})") from None
+        raise JumokError(f"{path} is damaged or not a Parquet file ({str(error).splitlines()[0]})") from None
 
 
 READERS: dict[str, Callable[[Path, str], pd.DataFrame]] = {
@@ -157,7 +159,7 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise JumokError(
-            f"{path} has {len(twice)} names that stand twice, such as {twice[0]!r}: give each column its own"
+            f"{path} has {len(twice)} duplicate column names, such as {twice[0]!r}: give each column its own"
         )
 
 
@@ -213,7 +215,7 @@ def make_ready(table: pd.DataFrame, target: str, *, missing: str = "median", cat
             are to stop it.
     """
     if missing not in MISSING:
-        raise JumokError(f"no way {missing!r} to treat missing values: {suggest(missing, MISSING)}")
+        raise JumokError(f"no way {missing!r} of treating missing values: {suggest(missing, MISSING)}")
     notes: list[str] = []
     table = _split_target(table, target, notes)
     columns = table.drop(columns=target)
@@ -287,7 +289,7 @@ def _drop_missing(columns: pd.DataFrame, missing: str, notes: list[str]) -> pd.D
         return columns
     kept = columns.dropna()
     if kept.empty:
-        raise JumokError(f"{where}: no row is without any; fill them instead, with --missing median")
+        raise JumokError(f"{where}: every row has some; fill them instead, with --missing median")
     notes.append(f"{where}: {len(columns) - len(kept):,} of {len(columns):,} rows left out")
     return kept
 

@@ -1,1 +1,1 @@
-"""An attention map and the truth, to a number with its unit, its interval and its baselines."""
+"""From an attention map and its ground truth to a number with its unit, its interval and its baselines."""

@@ -109,7 +109,7 @@ class AgreementReport:
 class Agreement:
     """Compares pairs of maps one by one; only sums of correlations are kept, by image.
 
-    An image counts once, however many pairs it has: its pairs are no independent witnesses.
+    An image counts once, however many pairs it has: its pairs are not independent.
 
     Args:
         seed: of the bootstrap.

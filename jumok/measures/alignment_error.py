@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 BASELINE = "diagonal"
-TITLES = {"precision": "precision", "recall": "recall", "aer": "AER (less is better)"}
+TITLES = {"precision": "precision", "recall": "recall", "aer": "AER (lower is better)"}
 """The scores in the order in which they are shown, and how they are called there."""
 
 Pairs: TypeAlias = Collection[tuple[int, int]]
@@ -56,7 +56,7 @@ def weight_on(attention: AttentionMap, gold: Pairs) -> float:
     """
     if attention.lead:
         raise JumokError(
-            f"weight on links is of one (target, source) map, this one has {attention.lead}: choose with .at"
+            f"weight on links needs one (target, source) map, but this one also has {attention.lead}: choose with .at"
         )
     pairs = sorted(set(gold))
     if not pairs:
@@ -223,7 +223,7 @@ class AlignmentMeter:
         if not methods:
             raise JumokError("no links to measure: give at least one method's")
         if BASELINE in methods:
-            raise JumokError(f"{BASELINE!r} is the name of the baseline: give the method another")
+            raise JumokError(f"{BASELINE!r} is the name of the baseline: give the method another name")
         if self._methods and methods != self._methods:
             raise JumokError(
                 f"the methods changed from {self._methods} to {methods}: wanted the same for every sentence"
@@ -300,7 +300,7 @@ def _count_ratios(table: Draws) -> Draws:
 
 
 class _Sums(Bootstrap):
-    """Ratios of sums over resampled rows: the score of a corpus is no mean of the sentences' scores."""
+    """Ratios of sums over resampled rows: the score of a corpus is not the mean of the sentences' scores."""
 
     def ratio(self, row: int, score: str) -> Interval:
         """One score of one method; a method that never links has precision 0."""

@@ -172,7 +172,7 @@ class LocalisationMeter:
         if not methods:
             raise JumokError("no map to measure: give at least one method's")
         if taken := {*methods, *further} & set(BASELINES):
-            raise JumokError(f"{min(taken)!r} is the name of a baseline that is always there: choose another")
+            raise JumokError(f"{min(taken)!r} is the name of a built-in baseline: choose another")
         if both := set(methods) & set(further):
             raise JumokError(f"{min(both)!r} is a method and a baseline: give one of them another name")
         known = (("methods", self._methods, methods), ("baselines", self._further, further))

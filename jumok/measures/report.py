@@ -119,7 +119,7 @@ class Report:
         """One line that says what the figures are means of."""
         left_out = [
             f"{count} {why} left out"
-            for count, why in ((self.empty, "without a mask"), (self.full, "masked all over"))
+            for count, why in ((self.empty, "without a mask"), (self.full, "fully masked"))
             if count
         ]
         parts = [

@@ -163,7 +163,7 @@ def mask_to_array(mask: Tensor) -> NDArray[np.bool_]:
 
 
 class BlankError(JumokError):
-    """A map that gives every place the same, as Grad-CAM does where nothing speaks for a class."""
+    """A map that gives every place the same, as Grad-CAM does where there is no evidence for a class."""
 
 
 def heat_to_array(heat: Heat, height: int, width: int) -> NDArray[np.floating]:

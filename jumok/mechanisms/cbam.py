@@ -9,46 +9,32 @@ from torch import Tensor, nn
 from jumok.attention import One, Patches, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
+from jumok.mechanisms.layers.channel_gates import ChannelGates, check_features, make_gate_example
 from jumok.mechanisms.layers.gate_ops import gate_features, mean_and_largest
-from jumok.mechanisms.squeeze_excitation import (
-    FEWEST_MIDDLE_UNITS,
-    FIRST_GATE_LOGIT,
-    check_features,
-    report_channels,
-    scale,
-)
+from jumok.mechanisms.squeeze_excitation import FEWEST_MIDDLE_UNITS, FIRST_GATE_LOGIT
 from jumok.watching.recorder import is_watched, report, unseen
 
 __all__ = ["CBAM", "ChannelGate", "SpatialGate", "example"]
 
 
-class ChannelGate(nn.Module):
+class ChannelGate(ChannelGates):
     """A gate for each channel, from its mean and its largest value: sigmoid(MLP(mean) + MLP(max)).
 
     Args:
         channels: of the feature maps.
-        reduction: how many times fewer units the middle layer has; it keeps 4 at the least.
+        reduction: how many times fewer units the middle layer has; it keeps at least 4.
     Raises:
         JumokError: a number below 1.
     Source: Woo et al. 2018, arXiv 1807.06521, 3, equation 2.
     """
 
     def __init__(self, channels: int, reduction: int = 16) -> None:
-        super().__init__()
+        super().__init__(channels)
         if min(channels, reduction) < 1:
             raise JumokError(f"channels and reduction are 1 or more, got {channels} and {reduction}")
         middle = max(channels // reduction, FEWEST_MIDDLE_UNITS)
         self.reduce, self.expand = nn.Linear(channels, middle), nn.Linear(middle, channels)  # W0, W1
         nn.init.constant_(self.expand.bias, FIRST_GATE_LOGIT / 2)  # it counts twice
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(batch, channels, rows, columns) to the same, each channel times its gate."""
-        check_features(features, self.reduce.in_features)
-        with unseen():
-            gates = self.gates(features)
-            gated = scale(features, gates)
-        report_channels(gates)
-        return gated
 
     def gates(self, features: Tensor) -> Tensor:
         """How far each channel is let through: (batch, channels) in [0, 1]."""
@@ -96,7 +82,7 @@ class CBAM(nn.Module):
 
     Args:
         channels: of the feature maps.
-        reduction: how many times fewer units the middle layer of the channels' gate has; it keeps 4 at the least.
+        reduction: how many times fewer units the middle layer of the channels' gate has; it keeps at least 4.
         size: places of the side of the spatial gate's convolution, odd.
     Raises:
         JumokError: a number below 1, or a size that is even.
@@ -128,12 +114,4 @@ class CBAM(nn.Module):
 def example() -> Example:
     """Two images of twelve channels; the weights are the channels' gates, which come first."""
     module = CBAM(12, 2).eval()
-    features = torch.randn(2, 12, 5, 7, generator=torch.Generator().manual_seed(0))
-    return Example(
-        output=module,
-        weights=lambda features: module.channel.gates(features)[:, None],
-        inputs={"features": features},
-        wrong={"features": torch.zeros(2, 11, 5, 7)},
-        scale=Scale.GATE,
-        module=module,
-    )
+    return make_gate_example(module, module.channel.gates)

@@ -7,11 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from jumok.attention import Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.mechanisms.squeeze_excitation import check_features, report_channels, scale, squeeze
-from jumok.watching.recorder import unseen
+from jumok.mechanisms.layers.channel_gates import ChannelGates, make_gate_example, squeeze
 
 __all__ = ["EfficientChannel", "choose_reach", "example"]
 
@@ -28,7 +26,7 @@ def choose_reach(channels: int, gamma: float = 2.0, b: float = 1.0) -> int:
     return size if size % 2 else size + 1
 
 
-class EfficientChannel(nn.Module):
+class EfficientChannel(ChannelGates):
     """The gate of ECA-Net: s = sigmoid(a convolution along the channels' means); the features times s.
 
     Args:
@@ -43,31 +41,13 @@ class EfficientChannel(nn.Module):
     """
 
     def __init__(self, channels: int, size: int | None = None) -> None:
-        super().__init__()
+        super().__init__(channels)
         if channels < 1:
             raise JumokError(f"channels are 1 or more, got {channels}")
         size = choose_reach(channels) if size is None else size
         if size < 1 or size % 2 == 0:
             raise JumokError(f"size is an odd number of channels, 1 or more, got {size}")
-        self.channels = channels
         self.neighbours = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Gate each channel.
-
-        Args:
-            features: (batch, channels, rows, columns), float.
-        Returns:
-            the same shape.
-        Raises:
-            JumokError: features of another shape.
-        """
-        check_features(features, self.channels)
-        with unseen():
-            gates = self.gates(features)
-            gated = scale(features, gates)
-        report_channels(gates)
-        return gated
 
     def gates(self, features: Tensor) -> Tensor:
         """How far each channel is let through: (batch, channels) in [0, 1]."""
@@ -77,12 +57,4 @@ class EfficientChannel(nn.Module):
 def example() -> Example:
     """Two images of twelve channels."""
     module = EfficientChannel(12).eval()
-    features = torch.randn(2, 12, 5, 7, generator=torch.Generator().manual_seed(0))
-    return Example(
-        output=module,
-        weights=lambda features: module.gates(features)[:, None],
-        inputs={"features": features},
-        wrong={"features": torch.zeros(2, 11, 5, 7)},
-        scale=Scale.GATE,
-        module=module,
-    )
+    return make_gate_example(module, module.gates)

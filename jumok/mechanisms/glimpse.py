@@ -96,7 +96,7 @@ def _find_corner(place: Tensor, side: int, size: int) -> Tensor:
 def place_windows(
     places: Tensor, sides: tuple[int, int], size: int, scales: int = 1
 ) -> tuple[Tensor, tuple[float, ...]]:
-    """Where the windows of a `Retina` really lie.
+    """Where the windows of a `Retina` lie after rounding to pixels.
 
     Args:
         places: (..., 2).

@@ -69,7 +69,7 @@ class MultiHead(nn.Module):
         if of is not None and memory is not None:
             return self._look_together(tokens, memory, mask, of)
         query, key, value = self._project(tokens, memory)
-        allowed = self._allowed(query, key, mask, causal)
+        allowed = self._merge_masks(query, key, mask, causal)
         dropout = self.dropout if self.training else 0.0
         only_causal = causal and allowed is None
         return self.join(attend_fused(query, key, value, allowed, dropout=dropout, causal=only_causal))
@@ -84,7 +84,7 @@ class MultiHead(nn.Module):
             weights: (batch, heads, queries, keys).
         """
         query, key, value = self._project(tokens, memory)
-        allowed = self._allowed(query, key, mask, causal)
+        allowed = self._merge_masks(query, key, mask, causal)
         if causal and allowed is None:
             allowed = _make_causal_mask(query.shape[-2], query.device)[None, None]
         context, weights = dot_product.attend(query, key, value, allowed)
@@ -139,7 +139,9 @@ class MultiHead(nn.Module):
         dropout = self.dropout if self.training else 0.0
         if not self.training or mask is not None:
             key, value = key[of], value[of]
-            return self.join(attend_fused(query, key, value, self._allowed(query, key, mask, False), dropout=dropout))
+            return self.join(
+                attend_fused(query, key, value, self._merge_masks(query, key, mask, False), dropout=dropout)
+            )
         together = SharedMemory(of, len(memory))
         rows = together.gather(query).transpose(1, 2).flatten(2, 3)  # (entries, heads, places x queries, size)
         context = attend_fused(rows, key, value, None, dropout=dropout)
@@ -159,7 +161,7 @@ class MultiHead(nn.Module):
         parts = projected.unflatten(-1, (-1, self.heads, self.width // self.heads)).unbind(2)
         return tuple(part.transpose(1, 2) for part in parts)
 
-    def _allowed(self, query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
+    def _merge_masks(self, query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
         """One mask for all heads, (batch, 1, queries or 1, keys); None where the kernel needs none."""
         batch, _, queries, _ = query.shape
         keys = key.shape[2]

@@ -48,7 +48,7 @@ def gaussian(theta: Tensor, phi: Tensor, g: Tensor) -> Tensor:
     """
     size, value_size = theta.shape[2], g.shape[2]
     if torch.is_grad_enabled() and theta.device.type == "cpu" and _fits_weights(theta, phi):
-        # The fused kernel's backward pass forms the weights anew, which costs a CPU more than to have kept so few
+        # The fused kernel's backward pass forms the weights again, which costs a CPU more than to have kept so few
         return (theta @ phi.transpose(1, 2)).softmax(-1) @ g
     query, key, value = (_is_filled(each, max(size, value_size))[:, None] for each in (theta, phi, g))
     return F.scaled_dot_product_attention(query, key, value, scale=1.0)[:, 0, :, :value_size]

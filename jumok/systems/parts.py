@@ -48,7 +48,7 @@ def as_pair(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def check_pixels(pixels: Tensor) -> None:
-    """Refuse what is no batch of normalised images.
+    """Refuse what is not a batch of normalised images.
 
     Raises:
         JumokError: pixels of another kind, number of axes or channels.

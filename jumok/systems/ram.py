@@ -318,20 +318,20 @@ class RAM(nn.Module):
 
     def _scan(self, pixels: Tensor, places: Places, seed: int) -> tuple[Tensor, Tensor]:
         """Logits, and the places as (batch, glimpses, 2)."""
-        drawn = self._seeded(pixels, seed) if places in DRAWN else None
+        drawn = self._draw_seeded(pixels, seed) if places in DRAWN else None
         noise = math.sqrt(2) * torch.erfinv(2 * drawn - 1) if drawn is not None and places == "sampled" else None
         with unseen():
-            walk = self.walk(pixels, noise, self._fixed(pixels, places, drawn))
+            walk = self.walk(pixels, noise, self._fix_places(pixels, places, drawn))
             return self.classify(walk.states[-1]), walk.places.transpose(0, 1)
 
-    def _fixed(self, pixels: Tensor, places: Places, drawn: Tensor | None) -> Tensor | None:
+    def _fix_places(self, pixels: Tensor, places: Places, drawn: Tensor | None) -> Tensor | None:
         """(glimpses, batch, 2) where the places do not depend on what is seen; the first is the middle as always."""
         middle = pixels.new_zeros(1, len(pixels), 2)
         if places == "random" and drawn is not None:
             return torch.cat([middle, 2 * drawn - 1])
         return middle.expand(self.config.glimpses, -1, -1) if places == "middle" else None
 
-    def _seeded(self, pixels: Tensor, seed: int) -> Tensor:
+    def _draw_seeded(self, pixels: Tensor, seed: int) -> Tensor:
         """(glimpses - 1, batch, 2) in (0, 1), which the pixels decide."""
         later = self.config.glimpses - 1
         drawn = draw_seeded_noise(pixels, 2 * later, seed=seed)

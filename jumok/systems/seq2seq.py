@@ -52,7 +52,7 @@ class Seq2SeqConfig(BaseModel):
         bidirectional: the encoder reads both ways, each with half of the size of h_j.
         heads: how many looks, where the score is multi-head.
         dropout: probability, on embeddings, between layers and before the output, in training.
-        word_dropout: probability with which a word that is read is taken for an unknown one, in training.
+        word_dropout: probability with which a word that is read is replaced by the unknown word, in training.
         tied: the output's weights are the target's embeddings.
     """
 

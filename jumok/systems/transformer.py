@@ -50,7 +50,7 @@ class TransformerConfig(BaseModel):
         dropout: probability, on embeddings and after each layer, in training.
         attention_dropout: probability with which an attention weight is set to 0 in training; PyTorch has no fused
             kernel for it on a CPU, so it costs time there.
-        word_dropout: probability with which a word that is read is taken for an unknown one, in training.
+        word_dropout: probability with which a word that is read is replaced by the unknown word, in training.
         tied: the output's weights are the target's embeddings.
     """
 
@@ -81,7 +81,9 @@ class TransformerConfig(BaseModel):
         if self.position == "sine" and self.width % 2:
             raise JumokError(f"sine positions need a width that is a multiple of 2, got {self.width}")
         if round(self.width * self.expansion) < 1:
-            raise JumokError(f"expansion {self.expansion} leaves the MLP of width {self.width} nothing")
+            raise JumokError(
+                f"expansion {self.expansion} gives the MLP of width {self.width} no hidden units: choose a larger one"
+            )
         return self
 
 

@@ -86,7 +86,7 @@ class ViTConfig(BaseModel):
             raise JumokError(f"sine positions need a width that is a multiple of 4, got {self.width}")
         if self.stem == "convolutions" and (self.patch < 2 or self.patch & (self.patch - 1)):
             raise JumokError(
-                f"a stem of convolutions halves the image until it has patches: patch {self.patch} is no power of 2"
+                f"a stem of convolutions halves the image until it has patches: patch {self.patch} is not a power of 2"
             )
         if self.stem == "convolutions" and self.grid == (1, 1):
             raise JumokError(
@@ -94,7 +94,7 @@ class ViTConfig(BaseModel):
             )
         if round(self.width * self.expansion) < 1:
             raise JumokError(
-                f"expansion {self.expansion} leaves the MLP of width {self.width} nothing: choose a larger one"
+                f"expansion {self.expansion} gives the MLP of width {self.width} no hidden units: choose a larger one"
             )
         return self
 

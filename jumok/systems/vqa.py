@@ -82,7 +82,7 @@ class VQAConfig(BaseModel):
         heads: how many looks per block; divides width.
         layers: blocks of a reader that is a Transformer, and of the fusion by Transformer.
         hops: how often the question looks, where they are stacked.
-        longest: words that a question may have, the start sign counted, where a Transformer reads it.
+        longest: words that a question may have, the start token counted, where a Transformer reads it.
         dropout: probability, after each layer in training.
         word_dropout: probability with which a word is unknown in training, so that unknown words are known of.
     """
@@ -127,7 +127,7 @@ class VQAConfig(BaseModel):
         if self.width % self.heads:
             raise JumokError(f"heads {self.heads} do not divide width {self.width}: choose a divisor")
         if self.eye == "convolutions" and self.side & (self.side - 1):
-            raise JumokError(f"convolutions halve the image until it has places: patch {self.side} is no power of 2")
+            raise JumokError(f"convolutions halve the image until it has places: patch {self.side} is not a power of 2")
         if not min(self.grid):
             raise JumokError(f"image_size {self.image_size} is smaller than one patch of {self.side}")
         return self
@@ -163,7 +163,7 @@ class VQA(nn.Module):
         Returns:
             logits: (asked, answers).
         Raises:
-            JumokError: pixels of another kind or shape, ids that are no questions, or numbers that do not fit.
+            JumokError: pixels of another kind or shape, ids that are not questions, or numbers that do not fit.
         """
         places, question = self.see(pixels), self.read(questions)
         pairs = self._pairs(len(pixels), len(questions)) if pairs is None else pairs
@@ -201,7 +201,7 @@ class VQA(nn.Module):
 
     def _pairs(self, images: int, questions: int) -> Tensor:
         if images != questions:
-            raise JumokError(f"got {images} images and {questions} questions: wanted as many, or pairs of them")
+            raise JumokError(f"got {images} images and {questions} questions: wanted the same number, or pairs of them")
         device = next(self.parameters()).device
         return torch.arange(images, device=device)[:, None].expand(-1, 2)
 
@@ -296,7 +296,7 @@ class Stacked(Fusion):
 
 
 class CrossAttention(Fusion):
-    """Blocks in which each word looks at all words and at all places; the answer is read off the start sign."""
+    """Blocks in which each word looks at all words and at all places; the answer is read off the start token."""
 
     def __init__(self, config: VQAConfig) -> None:
         super().__init__(config)
@@ -307,13 +307,13 @@ class CrossAttention(Fusion):
 
     def forward(self, places: Places, question: EncodedQuestion, pairs: Tensor) -> Tensor:
         """Read on, with the image in sight."""
-        whole = torch.cat([question.whole[:, None], question.states[:, 1:]], 1)  # at the start sign stands the whole
+        whole = torch.cat([question.whole[:, None], question.states[:, 1:]], 1)  # at the start token stands the whole
         states, real = whole.index_select(0, pairs[:, 1]), question.real[pairs[:, 1]]
         *blocks, last = self.blocks
         for block in blocks:
             states = block(states, real, places.states, pairs[:, 0])
-        # Nothing but the start sign is read after the last block. In training only that one is computed there, with the
-        # same answer and gradients; in eval all are, so that each word can be asked where it looks.
+        # Only the start token is read after the last block. In training only that one is computed there, with the same
+        # answer and gradients; in eval all are, so that each word can be asked where it looks.
         states = last(states, real, places.states, pairs[:, 0], queries=1 if self.training else None)
         normed: Tensor = self.norm(states[:, 0])
         return normed
@@ -390,7 +390,7 @@ def _check_ids(questions: Tensor, words: int) -> None:
     if int(low) < 0 or int(high) >= words:
         raise JumokError(f"ids from {int(low)} to {int(high)} go beyond this vocabulary of {words}")
     if not bool((questions[:, 0] != PAD).all()):
-        raise JumokError("a question is empty: each begins with the start sign, and padding stands at its right")
+        raise JumokError("a question is empty: each begins with the start token and is padded on the right")
 
 
 def _check_pairs(pairs: Tensor, images: int, questions: int) -> None:

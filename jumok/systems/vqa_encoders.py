@@ -39,7 +39,7 @@ class EncodedQuestion(NamedTuple):
     """What the reader made of questions.
 
     Args:
-        states: (questions, words, width), of each word, the start sign first.
+        states: (questions, words, width), of each word, the start token first.
         whole: (questions, width), of the question.
         real: (questions, words) bool, False at padding.
     """
@@ -88,7 +88,7 @@ class Eye(nn.Module):
         if isinstance(self.stem, nn.Conv2d) and min(pixels.shape[2:]) < self.stem.stride[0]:
             height, width = pixels.shape[2:]
             raise JumokError(f"images of {height} x {width} pixels are smaller than one patch of {self.stem.stride[0]}")
-        features = self.stem(with_coordinates(pixels) if self.coordinates else channels_last(pixels))
+        features = self.stem(add_coordinates(pixels) if self.coordinates else channels_last(pixels))
         rows, columns = features.shape[2:]
         states = (features + resize_positions(self.position, rows, columns)).flatten(2).transpose(1, 2).contiguous()
         for block in self.blocks:
@@ -96,7 +96,7 @@ class Eye(nn.Module):
         return Places(self.norm(states), rows, columns)
 
 
-def with_coordinates(pixels: Tensor) -> Tensor:
+def add_coordinates(pixels: Tensor) -> Tensor:
     """(images, 3, height, width) with y and x from -1 to 1 as two more channels.
 
     So that features can tell where they are, which questions are often about (Liu et al. 2018, arXiv 1807.03247).
@@ -160,7 +160,7 @@ class LSTMReader(nn.Module):
 
 
 class TransformerReader(nn.Module):
-    """All words at once; the whole is the state of the start sign."""
+    """All words at once; the whole is the state of the start token."""
 
     def __init__(self, words: int, width: int, *, longest: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class TransformerReader(nn.Module):
         """(questions, words) to their states."""
         if ids.shape[1] > len(self.position):
             raise JumokError(
-                f"a question has {ids.shape[1]} tokens, the start sign counted, and this model reads "
+                f"a question has {ids.shape[1]} tokens, the start token counted, and this model reads "
                 f"{len(self.position)}: shorten it"
             )
         real = ids != PAD

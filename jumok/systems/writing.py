@@ -58,19 +58,21 @@ def _follow_parents(tensor: Tensor, parents: Tensor) -> Tensor:
 
 
 def mask_real(source: Tensor) -> Tensor:
-    """Which tokens are no padding, (batch, tokens) bool.
+    """Which tokens are not padding, (batch, tokens) bool.
 
     Raises:
         JumokError: padding stands before a token, or a sentence has no token at all.
     """
     mask = source != PAD
     if not bool(mask[:, 0].all()) or bool((mask[:, 1:] & ~mask[:, :-1]).any()):
-        raise JumokError("each source sentence is tokens and </s>, then padding (id 0) at the right only: got another")
+        raise JumokError(
+            "each source sentence is tokens and </s>, then padding (id 0) on the right only: got another order"
+        )
     return mask
 
 
 def check_ids(name: str, ids: Tensor, vocabulary: int, batch: int | None = None) -> None:
-    """Refuse what is no batch of sentences of ids.
+    """Refuse what is not a batch of sentences of ids.
 
     Raises:
         JumokError: another number of axes, type or batch, no token, or ids outside the vocabulary.

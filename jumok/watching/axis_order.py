@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-MARK_SIZE = 8  # numbers kept of each key: two keys that differ agree in all of them as good as never
+MARK_SIZE = 8  # numbers kept of each key: two keys that differ agree in all of them practically never
 
 
 def to_four_axes(tensor: Tensor) -> Tensor:

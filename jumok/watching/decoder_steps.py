@@ -248,7 +248,7 @@ def _join_steps(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, l
     layers = [_join_layer(steps, rows, number, output.shape[1] - 1) for number in cross]
     if len({layer.shape for layer in layers}) > 1:
         shapes = ", ".join(str(tuple(layer.shape)) for layer in layers)
-        raise JumokError(f"the decoder's layers do not look at one source alike (weights of shapes {shapes})")
+        raise JumokError(f"the decoder's layers do not all look at the same source (weights of shapes {shapes})")
     weights = torch.stack(layers, 1)
     ended = torch.arange(output.shape[1] - 1, device=weights.device) >= lengths[:, None].to(weights.device) - 1
     return weights.masked_fill_(ended[:, None, None, :, None], 0.0), steps[0].calls[cross[0]]

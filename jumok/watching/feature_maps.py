@@ -37,7 +37,7 @@ class Mapped:
         features: (batch, channels, rows, columns), part of the graph; None where it carries no gradient.
         rows, columns: its places.
         version: of the tensor when it was kept: a later one was written over.
-        moved: whether the image was sampled anew on the way, so that the map's places are not those of the image.
+        moved: whether the image was resampled on the way, so that the map's places are not those of the image.
         before: how many attention calls had been seen.
     """
 
@@ -74,7 +74,7 @@ class Mapped:
             )
         if self.moved:
             raise JumokError(
-                f"the feature map of {path} is of an image that the model sampled anew, so its places are not the "
+                f"the feature map of {path} is of an image that the model resampled, so its places are not the "
                 "image's: choose a layer before that"
             )
         return self.features
@@ -106,7 +106,7 @@ class FeatureMaps(Mapping[str, Mapped]):
         """Whether a call gave a feature map; if so, it is known as one from now on."""
         if func in TURNING_CALLS:
             return False
-        sources = [found for each in _find_operands(args) if (found := self._moved(each)) is not None]
+        sources = [found for each in _find_operands(args) if (found := self._find_moved(each)) is not None]
         sampled = func in SAMPLING_CALLS
         if not sources and not sampled and func not in CONVOLUTION_CALLS:
             return False
@@ -117,12 +117,12 @@ class FeatureMaps(Mapping[str, Mapped]):
         """Keep a map as the last one of its module."""
         self._kept.pop(path, None)  # so that the order is that of the last maps
         traced = result if result.requires_grad else None
-        moved = bool(self._moved(result))
+        moved = bool(self._find_moved(result))
         version = result._version if traced is not None else 0
         rows, columns = result.shape[2:]
         self._kept[path] = Mapped(traced, rows, columns, version, moved, before)
 
-    def _moved(self, tensor: object) -> bool | None:
+    def _find_moved(self, tensor: object) -> bool | None:
         """Whether a known map was moved; None for what is no map."""
         known = self._known.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else None
@@ -165,7 +165,7 @@ def choose_feature_map(maps: Mapping[str, Mapped], calls: Sequence[Call], layer:
     after = next((call for call in calls if call.axes is None and call.number >= maps[last].before), None)
     if after is not None:
         raise JumokError(
-            f"after its last feature map the model goes on with tokens ({after.module or 'the model'} attends to "
+            f"after its last feature map the model continues with tokens ({after.module or 'the model'} attends to "
             "them): use rollout or relevance, or name the layer whose feature map is meant"
         )
     return last, maps[last]

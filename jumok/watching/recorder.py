@@ -345,7 +345,7 @@ _open_eyes = 0
 
 
 @contextmanager
-def recording(recorder: Recorder) -> Iterator[None]:
+def record_modules(recorder: Recorder) -> Iterator[None]:
     """Have a recorder see what this thread runs, until the block ends, however it ends."""
     outer = getattr(_eyes, "recorder", None)
     _count_eyes(1)
@@ -360,7 +360,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
 
 def report(found: Tensor | Attended, axes: Axes | None = None, scale: Scale = Scale.DISTRIBUTION) -> None:
-    """Tell whoever watches of weights that no call shows: for mechanisms with a kernel or a loop of their own.
+    """Report weights that no call shows: for mechanisms with a kernel or a loop of their own.
 
     Costs nothing when nobody watches; where the axes cost something to make, ask `is_watched()` first.
 
@@ -382,7 +382,7 @@ def is_watched() -> bool:
 
 
 def unseen() -> AbstractContextManager[None]:
-    """Hide the calls in a `with` block from whoever watches: for a mechanism that will `report` them as one."""
+    """Hide the calls in a `with` block from watchers: for a mechanism that will `report` them as one."""
     recorder: Recorder | None = getattr(_eyes, "recorder", None)
     return nullcontext() if recorder is None else recorder.looking_away()
 

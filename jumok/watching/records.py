@@ -114,7 +114,7 @@ class DotProduct:
     def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
         """As in `Attended`; the heads exist block by block only."""
         self.unchanged.check()
-        part, change = self._of(images), self._change(gradient)[images]
+        part, change = self._take_images(images), self._change(gradient)[images]
         batch, _, queries, keys = part.shape
         found = part._keys.new_empty(batch, queries, keys)
         for some, rows, columns, block in part._blocks_of_weights(torch.arange(queries, device=self.device), change):
@@ -129,7 +129,7 @@ class DotProduct:
             )
         return gradient.reshape(*self.query.shape[:3], -1)
 
-    def _of(self, images: slice) -> DotProduct:
+    def _take_images(self, images: slice) -> DotProduct:
         """The call as it would have been for a part of the batch."""
         if images == ALL:
             return self

@@ -22,7 +22,7 @@ from jumok.watching.calls import Call, Fed
 from jumok.watching.chain import MEAN, start_row, take_gradients
 from jumok.watching.decoder_steps import Filling, join
 from jumok.watching.feature_maps import Mapped, check_gradient, choose_feature_map, take_channel
-from jumok.watching.recorder import Recorder, recording
+from jumok.watching.recorder import Recorder, record_modules
 from jumok.watching.token_grid import find_specials, make_text_axis
 from jumok.watching.token_streams import (
     WORDS,
@@ -63,7 +63,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     _refuse_compiled(modules)
     recorder, axes = Recorder(modules), CallAxes(find_specials(modules), find_known_axes(tokens))
     seen = Seen(recorder.calls, recorder.fed, recorder.maps, axes, Filling.of(model))
-    with recording(recorder):
+    with record_modules(recorder):
         yield seen
 
 
@@ -331,7 +331,7 @@ class Seen:
             streams: which calls are whose, where the numbers of tokens cannot tell it, as in {"reader": "words", "eye":
                 "places", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}; see
                 `token_streams.two_streams`.
-            allow_empty: give zeros for an image of which no place spoke for the target.
+            allow_empty: give zeros for an image of which no place has evidence for the target.
         Returns:
             `words`, (batch, 1, words), and `places`, (batch, 1, places), 0 or more.
         Raises:
@@ -343,14 +343,14 @@ class Seen:
         start, label = start_row(query, two.words, asking)
         words, places = _method("bimodal_relevance")(two.looks, take_gradients(target, layers), start)
         if not allow_empty and not bool(places.any(-1).all()):
-            raise JumokError("no place of some image has any relevance for this target: allow_empty=True gives zeros")
+            raise JumokError("in some image no place has any relevance for this target: allow_empty=True gives zeros")
         return Bimodal(
             self._through(words, two.words, label, "relevance of words", Scale.RELEVANCE),
             self._through(places, two.places, label, "relevance of places", Scale.RELEVANCE),
         )
 
     def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
-        """Which places of a feature map spoke for a target, of a model of convolutions; see
+        """Which places of a feature map hold evidence for a target, of a model of convolutions; see
         `attribution.grad_cam`.
 
         Args:

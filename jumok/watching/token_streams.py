@@ -134,12 +134,12 @@ def _tell_by_size(named: Named) -> _Looks:
     if across is None:
         raise JumokError(
             f"no two streams of different sizes were seen ({_list_calls(named)}): follow one stream with "
-            f"seen.relevance, or say which calls are whose, as in {EXAMPLE}"
+            f"seen.relevance, or say which calls belong to which stream, as in {EXAMPLE}"
         )
     if any(set(call.attended.shape[2:]) - set(across) for _, call in named):
         raise JumokError(
-            f"more than two streams were seen, by their sizes ({_list_calls(named)}): say which calls are whose, "
-            f"or None for those to leave out, as in {EXAMPLE}"
+            f"more than two streams were seen, by their sizes ({_list_calls(named)}): say which calls belong to "
+            f"which stream, or None for those to leave out, as in {EXAMPLE}"
         )
     return {
         name: (Crossing(call.attended, *(across.index(count) for count in call.attended.shape[2:])), call)
@@ -164,7 +164,7 @@ def _find_side(name: str, streams: Streams) -> str | None:
     for pattern, side in streams.items():
         if fnmatchcase(name, pattern) or fnmatchcase(name, pattern.rstrip(".") + ".*"):
             return side
-    raise JumokError(f"{name} is of no stream that was said ({', '.join(streams)}): add it, or give it None")
+    raise JumokError(f"{name} belongs to none of the given streams ({', '.join(streams)}): add it, or give it None")
 
 
 def _count_both(looks: _Looks) -> dict[int, int]:
@@ -179,7 +179,7 @@ def _count_both(looks: _Looks) -> dict[int, int]:
         raise JumokError(
             f"each stream has the same tokens in all calls, got {_write_numbers(found[WORDS])} words and "
             f"{_write_numbers(found[PLACES])} places ({_list_crossings(looks)}): "
-            f"say which calls are whose, as in {EXAMPLE}"
+            f"say which calls belong to which stream, as in {EXAMPLE}"
         )
     return {stream: counts.pop() for stream, counts in found.items()}
 

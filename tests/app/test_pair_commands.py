@@ -127,7 +127,11 @@ def test_a_finished_run_resumes_to_the_same(jumok, few, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "words", "message"),
     [
-        ({"a": "x\ny\n", "b": "x\n"}, ["a", "b"], "a has 2 lines and b has 1: line-aligned files have equally many"),
+        (
+            {"a": "x\ny\n", "b": "x\n"},
+            ["a", "b"],
+            "a has 2 lines and b has 1: line-aligned files must have the same number of lines",
+        ),
         ({"a.tsv": b"x\ty\n\xff\ty\n"}, ["a.tsv"], "a.tsv, line 2: byte 0xff is not valid UTF-8"),
         ({"a.tsv": "x\ty\nno tab\n"}, ["a.tsv"], "a.tsv, line 2: no TAB; wanted source TAB target"),
         ({"a.tsv": "\t\n \n"}, ["a.tsv"], "no pair of sentences in a.tsv (2 lines with an empty side)"),

@@ -146,7 +146,7 @@ def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
         ("--images {data}/images", "no questions: give a file"),
         ("bad.csv --images {data}/images", "lacks the column 'answer'"),
         ("ragged.csv --images {data}/images", "line 2: 4 cells for 3 columns"),
-        ("out.csv --images {data}/images", "leads out of"),
+        ("out.csv --images {data}/images", "lies outside"),
         ("one.csv --images {data}/images", "1 images are too few"),
         ("broken.csv --images .", "broken"),
         ("{data} --images {data}/images --system vqa-stack", "did you mean 'vqa-stacked'"),

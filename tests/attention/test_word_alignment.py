@@ -87,10 +87,10 @@ def test_sums_of_gates_are_no_gates():
     [
         ({"queries": [0, 0]}, "2 target pieces for a map of 3"),
         ({"keys": [0, 0, 1]}, "3 source pieces for a map of 4"),
-        ({"keys": [0, 0, 2, None]}, "source piece 2 belongs to word 2, and there are 2"),
+        ({"keys": [0, 0, 2, None]}, "source piece 2 belongs to word 2, but there are only 2"),
         ({"queries": [1, 1, 1]}, "'A' has no piece"),
         ({"key_words": "xy"}, "split it first"),
-        ({"query_words": []}, "belongs to word 0, and there are 0"),
+        ({"query_words": []}, "belongs to word 0, but there are only 0"),
         ({"keys": [None] * 4, "renormalise": True}, "cannot sum to 1"),
     ],
 )
@@ -111,7 +111,7 @@ def test_scores_are_not_merged():
 def test_each_token_gets_the_row_of_the_step_that_was_fed_it():
     map_ = softmax(2, 4, 5, lead=("head",))
     moved = shift(map_)
-    assert moved.queries == Tokens(("t0", "t1", "t2")), "the end sign, produced last, has gone"
+    assert moved.queries == Tokens(("t0", "t1", "t2")), "the end token, produced last, has gone"
     for token in range(3):
         assert torch.equal(moved.weights[:, token], map_.weights[:, token + 1])
     assert moved.keys == map_.keys

@@ -300,7 +300,7 @@ def watched_pair(way="one way", places=6):
 @pytest.mark.parametrize(
     ("streams", "message"),
     [
-        ({"eye": "places", "reader": "words"}, r"cross.0 is of no stream that was said \(eye, reader\)"),
+        ({"eye": "places", "reader": "words"}, r"cross.0 belongs to none of the given streams \(eye, reader\)"),
         ({"*": "pictures"}, "no stream 'pictures'"),
         ({"eye": "places", "*": None}, "words look at places in none of the calls"),
         ({"*": None}, "none was chosen"),
@@ -359,7 +359,7 @@ def test_gradients_are_needed():
 def test_no_relevance_is_an_error_or_zeros_where_they_are_allowed():
     seen, logits = watched_pair()
     only_first = logits[0, 1]
-    with pytest.raises(JumokError, match="no place of some image"):
+    with pytest.raises(JumokError, match="in some image no place"):
         seen.bimodal_relevance(only_first)
     found = seen.bimodal_relevance(only_first, allow_empty=True)
     assert found.places.weights[0].any()

@@ -96,7 +96,7 @@ def test_what_is_too_large(tmp_path, monkeypatch):
 
 
 def test_parquet_that_is_damaged_or_not_wanted(tmp_path, monkeypatch):
-    with pytest.raises(JumokError, match="damaged or no Parquet file"):
+    with pytest.raises(JumokError, match="damaged or not a Parquet file"):
         read_table(write(tmp_path, "a,b\n1,2\n", "t.parquet"))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(JumokError, match=r"pip install 'jumok\[parquet\]'"):
@@ -170,7 +170,7 @@ def test_rows_with_missing_values_may_go():
             {"x": [None, 1, None, 1, None, None], "yes": [1, None, 1, None, 1, 1]},
             "part",
             {"missing": "rows"},
-            "no row is",
+            "every row has some",
         ),
     ],
 )

@@ -311,7 +311,7 @@ def test_images_with_nothing_or_everything_marked_are_left_out_and_counted():
     after = meter.report()
     assert (after.images, after.empty, after.full) == (5, 2, 1)
     assert after.methods == before.methods
-    assert "2 without a mask left out; 1 masked all over left out" in after.summary()
+    assert "2 without a mask left out; 1 fully masked left out" in after.summary()
 
 
 def test_add_gives_back_the_scores_of_the_image():
@@ -368,7 +368,11 @@ def test_an_image_without_edges_scores_the_area_as_a_flat_map_should(shade):
         ),
         (torch.zeros(3, 16, 20), {"ours": torch.rand(16, 20)}, "uint8 image"),
         (torch.zeros(3, 16, 20, dtype=torch.uint8), {"other": torch.rand(16, 20)}, "the methods changed"),
-        (torch.zeros(3, 16, 20, dtype=torch.uint8), {"edges": torch.rand(16, 20)}, "'edges' is the name of a baseline"),
+        (
+            torch.zeros(3, 16, 20, dtype=torch.uint8),
+            {"edges": torch.rand(16, 20)},
+            "'edges' is the name of a built-in baseline",
+        ),
         (torch.zeros(3, 16, 20, dtype=torch.uint8), {}, "no map to measure"),
     ],
 )
@@ -467,7 +471,7 @@ def test_compare_takes_further_baselines_too():
     [
         (("ours",), (), r"baselines changed from \('blind',\) to \(\)"),
         (("ours",), ("blind", "deaf"), "baselines changed"),
-        (("ours",), ("centre",), "'centre' is the name of a baseline"),
+        (("ours",), ("centre",), "'centre' is the name of a built-in baseline"),
         (("ours", "blind"), ("blind",), "'blind' is a method and a baseline"),
     ],
 )

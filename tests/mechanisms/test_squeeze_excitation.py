@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from jumok.attention import Channels, One, Scale
 from jumok.errors import JumokError
-from jumok.mechanisms.squeeze_excitation import SqueezeExcitation, scale, squeeze
+from jumok.mechanisms.layers.channel_gates import scale, squeeze
+from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
 from jumok.watching.seen import watch
 
 

@@ -144,7 +144,7 @@ def test_shared_and_tied_tables_are_one():
         ({"heads": 3}, "heads 3 do not divide width 8"),
         ({"width": 9, "heads": 3}, "sine positions need a width that is a multiple of 2"),
         ({"shared": True}, "a shared vocabulary has one size, got 11 and 9"),
-        ({"expansion": 0.01}, "expansion 0.01 leaves the MLP of width 8 nothing"),
+        ({"expansion": 0.01}, "expansion 0.01 gives the MLP of width 8 no hidden units"),
         ({"wdith": 8}, "wdith"),
     ],
 )

@@ -75,7 +75,7 @@ def test_images_and_questions_that_are_shared_answer_as_their_copies(name, train
 
 @EVERY
 def test_training_without_dropout_computes_what_use_does(name):
-    """The last block computes the start sign only; examples that share an image stand in one row."""
+    """The last block computes the start token only; examples that share an image stand in one row."""
     vqa = model(name, dropout=0.0, word_dropout=0.0).double()
     freeze_norms(vqa)
     images, target, found = pixels().double(), torch.tensor([0, 1, 2, 3, 4]), []
@@ -206,7 +206,7 @@ def test_words_are_unknown_at_times_in_training_only(name):
     vqa.eval().read(QUESTIONS)
     lost = given[0] == UNK
     assert 0.4 < float(lost[QUESTIONS.repeat(200, 1) > SOS].float().mean()) < 0.6
-    assert not lost[QUESTIONS.repeat(200, 1) <= SOS].any()  # neither the start sign nor padding
+    assert not lost[QUESTIONS.repeat(200, 1) <= SOS].any()  # neither the start token nor padding
     assert torch.equal(given[1], QUESTIONS)
 
 
@@ -277,7 +277,7 @@ def test_a_stacked_hop_reports_what_it_used_and_each_word_as_if_it_had_asked():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((torch.zeros(2, 3, 16, 24), QUESTIONS), "got 2 images and 3 questions: wanted as many, or pairs"),
+        ((torch.zeros(2, 3, 16, 24), QUESTIONS), "got 2 images and 3 questions: wanted the same number, or pairs"),
         ((torch.zeros(3, 1, 16, 24), QUESTIONS), r"\(3, 1, 16, 24\), wanted \(batch, 3, height, width\)"),
         ((torch.zeros(3, 16, 24), QUESTIONS), r"\(3, 16, 24\), wanted \(batch, 3, height, width\)"),
         ((torch.zeros(3, 3, 16, 24, dtype=torch.uint8), QUESTIONS), "pixels are torch.uint8, wanted float"),
@@ -304,7 +304,7 @@ def test_what_does_not_fit_is_named(name, given, said):
 def test_a_transformer_reads_no_more_than_it_has_places_for():
     vqa = model("vqa-transformer", longest=4)
     vqa(pixels(), QUESTIONS)
-    with pytest.raises(JumokError, match="has 5 tokens, the start sign counted, and this model reads 4: shorten it"):
+    with pytest.raises(JumokError, match="has 5 tokens, the start token counted, and this model reads 4: shorten it"):
         vqa(pixels(), F.pad(QUESTIONS, (0, 1), value=5))
     assert model("vqa-stacked", longest=4)(pixels(), F.pad(QUESTIONS, (0, 9), value=5)).isfinite().all()
 
@@ -313,7 +313,7 @@ def test_a_transformer_reads_no_more_than_it_has_places_for():
     ("options", "said"),
     [
         ({"heads": 3}, "heads 3 do not divide width 16"),
-        ({"patch": 6}, "patch 6 is no power of 2"),
+        ({"patch": 6}, "patch 6 is not a power of 2"),
         ({"answers": 1}, "answers"),
         ({"words": 4}, "words"),
         ({"image_size": (16, 0)}, "image_size"),

@@ -185,7 +185,7 @@ class Batches(ShardedBatches[Batch]):
 
 
 def memory_to_use() -> int:
-    """Bytes that decoded images may take if nobody says otherwise: a quarter of what is free, at most 4 GiB."""
+    """Bytes that decoded images may take by default: a quarter of what is free, at most 4 GiB."""
     return min(MOST_MEMORY, _free_memory() // 4)
 
 

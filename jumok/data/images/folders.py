@@ -120,7 +120,7 @@ def _scan_classes(folder: Path, root: Path, *, may_be_empty: bool = False) -> Im
         if not found and (others or not may_be_empty):
             raise JumokError(
                 f"class folder {place} has no image ({others} other files): wanted {FORMAT_NAMES} files, "
-                f"or remove the folder if {name!r} is no class"
+                f"or remove the folder if {name!r} is not a class"
             )
         paths += found
         labels += [label] * len(found)
@@ -189,7 +189,9 @@ def _check_two_classes(found: ImageSet, folder: Path) -> None:
 def _check_same_classes(wanted: tuple[str, ...], got: tuple[str, ...], folder: Path) -> None:
     unknown = [name for name in got if name not in wanted]
     if unknown:
-        raise JumokError(f"{folder} has the class {unknown[0]!r} that train has not: {suggest(unknown[0], wanted)}")
+        raise JumokError(
+            f"{folder} has the class {unknown[0]!r} that train does not have: {suggest(unknown[0], wanted)}"
+        )
     lacking = [name for name in wanted if name not in got]
     if lacking:
         raise JumokError(

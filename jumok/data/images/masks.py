@@ -1,4 +1,4 @@
-"""Masks that say where in an image the truth lies, matched to the images by name."""
+"""Masks that say where the ground truth lies in an image, matched to the images by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
     Returns:
         (height, width) bool, upright as the file's orientation tag says.
     Raises:
-        JumokError: no such file, or one that is no readable image or too large.
+        JumokError: no such file, or one that is not a readable image or too large.
     """
     try:
         with Image.open(path, formats=(*FORMATS, "GIF")) as file:
@@ -48,7 +48,7 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
         raise JumokError(f"no mask at {os.fspath(path)}") from error
     except Exception as error:  # on damaged files Pillow raises nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise JumokError(f"cannot read the mask {os.fspath(path)}: {reason}; save it as PNG anew") from error
+        raise JumokError(f"cannot read the mask {os.fspath(path)}: {reason}; save it again as PNG") from error
 
 
 def _find_marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:
@@ -114,7 +114,7 @@ class MaskFolder:
             raise JumokError(f"{image} is not among the images whose masks are in {self.root}")
         found = self._found[image]
         if not found:
-            self._need_none(image)
+            self._check_needs_none(image)
             return None
         if len(found) > 1:
             raise JumokError(f"the mask of {image} could be {' or '.join(map(str, found))}: keep one of them")
@@ -126,7 +126,7 @@ class MaskFolder:
             )
         return found[0]
 
-    def _need_none(self, image: Path) -> None:
+    def _check_needs_none(self, image: Path) -> None:
         if self._class[image] in self._required:
             raise JumokError(
                 f"no mask for {image} in {self.root}, though its class {self._class[image]!r} has masks: "

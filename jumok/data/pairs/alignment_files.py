@@ -38,7 +38,7 @@ class Links:
 
 
 def read_links(path: Path, *, one_based: bool = False, turned: bool = False) -> list[Links]:
-    """Read a Pharaoh file: on each line a pair's links, parted by spaces; an empty line has none.
+    """Read a Pharaoh file: on each line a pair's links, separated by spaces; an empty line has none.
 
     A link is SOURCE-TARGET where it is sure ("0-1"), SOURCEpTARGET or SOURCE?TARGET where it is possible.
 
@@ -62,11 +62,13 @@ def _parse_line(line: str, place: str, first: int) -> Links:
         link = LINK.fullmatch(item)
         if not link:
             raise JumokError(
-                f"{place}: {item[:40]!r} is no link; wanted SOURCE-TARGET, or SOURCEpTARGET, as in 0-1 2p3"
+                f"{place}: {item[:40]!r} is not a link; wanted SOURCE-TARGET, or SOURCEpTARGET, as in 0-1 2p3"
             )
         source, target = int(link[1]) - first, int(link[3]) - first
         if min(source, target) < 0:
-            raise JumokError(f"{place}: {item!r} counts from 0, and 1 was said to be the first: read it zero-based")
+            raise JumokError(
+                f"{place}: {item!r} counts from 0, but the file was said to count from 1: read it as zero-based"
+            )
         kinds[SURE if link[2] == SURE else POSSIBLE].add((source, target))
     return Links(frozenset(kinds[SURE]), frozenset(kinds[POSSIBLE]))
 

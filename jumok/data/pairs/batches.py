@@ -81,7 +81,7 @@ class Sentences:
 
 
 class PairBatches(ResumableEpochs[PairBatch]):
-    """Batches of pairs of encoded sentences, epoch after epoch, that can stop anywhere and go on exactly there.
+    """Batches of pairs of encoded sentences, epoch after epoch, that can stop anywhere and resume exactly there.
 
     Each batch holds pairs of like lengths, as many as fit `tokens`; every epoch has the same number of batches and
     gives every pair once. What is in an epoch's batches and their order depend on the seed and the epoch's number
@@ -114,7 +114,10 @@ class PairBatches(ResumableEpochs[PairBatch]):
         world_size: int = 1,
     ) -> None:
         if len(sources) != len(targets) or not len(sources):
-            raise JumokError(f"wanted as many source as target sentences, and some: got {len(sources)}, {len(targets)}")
+            raise JumokError(
+                "wanted the same number of source and target sentences, at least one: "
+                f"got {len(sources)}, {len(targets)}"
+            )
         if tokens < 1:
             raise JumokError(f"a batch must hold at least 1 token, got {tokens}")
         if not 0 <= rank < world_size:

@@ -49,7 +49,7 @@ class Cut:
 class Buckets:
     """How the epochs of a set of pairs are cut into batches, always equally many.
 
-    Pairs are parted into bands by the length of their sources, sorted in each band by the length of their targets,
+    Pairs are grouped into bands by the length of their sources, sorted in each band by the length of their targets,
     and taken as long as they fit. Lengths are blurred a little, and the first batch is cut short at random, so that
     an epoch's batches are other than the last one's.
 
@@ -90,19 +90,19 @@ class Buckets:
 
     def cut(self, epoch: int) -> Cut:
         """Cut an epoch into batches that lie in order of length."""
-        order, room = self._sorted(epoch)
+        order, room = self._sort(epoch)
         for attempt in range(100):
             starts = self._starts(order, room, self.tokens * (1 + 0.02 * attempt))
             if len(starts) - 1 <= self.steps:
                 break
-        return Cut(order, self._halved(order, starts))
+        return Cut(order, self._halve(order, starts))
 
     def _free(self, epoch: int) -> Cut:
         """The batches as they fall, however many."""
-        order, room = self._sorted(epoch)
+        order, room = self._sort(epoch)
         return Cut(order, np.array(self._starts(order, room, self.tokens)))
 
-    def _sorted(self, epoch: int) -> tuple[Ints, float]:
+    def _sort(self, epoch: int) -> tuple[Ints, float]:
         """The pairs' indices so that neighbours are alike, and what share of the first batch is to be filled."""
         lengths, room = self.lengths.astype(np.float64), 1.0
         if self.blurred:
@@ -131,7 +131,7 @@ class Buckets:
             starts.append(following if end - following >= self.least else end)
         return starts
 
-    def _halved(self, order: Ints, starts: list[int]) -> Ints:
+    def _halve(self, order: Ints, starts: list[int]) -> Ints:
         """Halve the batches that pad most until there are as many as all epochs have."""
         lengths = self.lengths[:, order]
 

@@ -25,7 +25,7 @@ class PairSet:
         files: that were read.
         empty: pairs that were skipped because a side was empty.
         long: pairs that were skipped because a side had too many tokens.
-        notes: what is worth telling whoever gave the files, one line each.
+        notes: remarks for whoever supplied the files, one line each.
     """
 
     sources: tuple[str, ...]
@@ -127,7 +127,8 @@ def _read_aligned(first: Path, second: Path, lowercase: bool) -> Iterator[tuple[
             longer = number + 1 + count_lines(chain(ones, others))
             counts = (number, longer) if one is None else (longer, number)
             raise JumokError(
-                f"{first} has {counts[0]} lines and {second} has {counts[1]}: line-aligned files have equally many"
+                f"{first} has {counts[0]} lines and {second} has {counts[1]}: "
+                "line-aligned files must have the same number of lines"
             )
         yield one, other
 

@@ -13,7 +13,7 @@ from jumok.data.splits import PAIR_SHARES, SPLITS, Shares, check_shares, count_h
 from jumok.errors import JumokError
 
 MOST_HELD_OUT = 2000
-"""So many pairs at most go to val, and to test, where nobody said otherwise."""
+"""So many pairs at most go to val, and to test, by default."""
 OTHER_ENDINGS = frozenset({"align", "json", "md"})
 """Endings of files that stand beside the sentences and hold none."""
 
@@ -156,7 +156,7 @@ def split_pairs(
     for part in indices.keys() - {"test"}:
         if not indices[part]:
             raise JumokError(
-                f"no pair for {part}: {len(pairs)} pairs hang together in groups too large to split; "
+                f"no pair for {part}: {len(pairs)} pairs are connected in groups too large to split; "
                 "give files for val and test, or more pairs"
             )
     chosen = {part: replace(pairs.select(sorted(found)), notes=(), empty=0, long=0) for part, found in indices.items()}

@@ -72,7 +72,8 @@ class QuestionBatches(ShardedBatches[QuestionBatch]):
     ) -> None:
         if not len(of) == len(questions) == len(scores):
             raise JumokError(
-                f"got {len(of)} images, {len(questions)} questions and {len(scores)} answers: wanted as many"
+                f"got {len(of)} images, {len(questions)} questions and {len(scores)} answers: "
+                "wanted the same number of each"
             )
         self._source, self._answers = source, answers
         self._of = torch.tensor(of, dtype=torch.int64)

@@ -35,8 +35,8 @@ def read_files(paths: Sequence[Path]) -> Iterator[QuestionRow]:
     """Give the questions of files, one after the other.
 
     CSV and TSV: the first line names the columns, `image`, `question` and `answer`, or `answers` with several of them
-    parted by bars; `kind` and `mask` are read where they are, others are not. JSONL: the same as keys; `answer` may be
-    a list. JSON: the questions and the annotations of VQA (version 1 or 2), two files that belong together.
+    separated by bars; `kind` and `mask` are read if present, other columns are ignored. JSONL: the same as keys;
+    `answer` may be a list. JSON: the questions and the annotations of VQA (version 1 or 2), two files that go together.
 
     Args:
         paths: any number of tables, or two JSON files.

@@ -40,7 +40,7 @@ class QuestionSet:
         masks: of each question, the name of a mask of what it is about; "" where there is none.
         files: that were read.
         skipped: questions that were left out, by reason.
-        notes: what is worth telling whoever gave the files, one line each.
+        notes: remarks for whoever supplied the files, one line each.
     """
 
     images: tuple[Path, ...]
@@ -200,12 +200,12 @@ def _find_images(names: set[str], root: Path) -> dict[str, Path | None]:
     """Where each image lies; None where it does not.
 
     Raises:
-        JumokError: a name that leads out of the folder.
+        JumokError: a name that lies outside the folder.
     """
     for name in names:
         pure = PurePosixPath(name)
         if pure.is_absolute() or PureWindowsPath(name).drive or ".." in pure.parts:
-            raise JumokError(f"the image {name!r} leads out of {root}: name images by their place in the folder")
+            raise JumokError(f"the image {name!r} lies outside {root}: give paths relative to that folder")
     return {name: _find_image(name, root) for name in names}
 
 

@@ -149,7 +149,7 @@ def _is_complete(folder: Path, about: str, wanted: set[str]) -> bool:
         what = "another sample" if notes else f"other files, such as {min(sizes)}"
         raise JumokError(f"{folder} holds {what}: remove it or choose another folder")
     if strange := sizes.keys() - wanted - {"README.md", "sample.json", "unfinished.json"}:
-        raise JumokError(f"{folder} holds a file that is not of the sample, {min(strange)}: remove it")
+        raise JumokError(f"{folder} holds a file that is not part of the sample, {min(strange)}: remove it")
     return "sample.json" in sizes and "unfinished.json" not in sizes and all(sizes.get(name) for name in wanted)
 
 
@@ -180,7 +180,9 @@ def _write_all(folder: Path, items: Sequence[Item], write: Callable[[Path, Item]
         if not failures.empty():
             raise failures.get()
         if any(worker.exitcode for worker in workers):
-            raise JumokError(f"a process that drew for {folder} was ended: run the same again to complete the sample")
+            raise JumokError(
+                f"a process that drew for {folder} was killed: run the same command again to complete the sample"
+            )
     finally:
         for worker in workers:
             if worker.pid is not None:

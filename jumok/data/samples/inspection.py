@@ -89,7 +89,7 @@ def _colour(rng: np.random.Generator, *choices: tuple[float, float, float], spre
 # -- textures ---------------------------------------------------------------------------------------
 
 
-def _brushed_metal(surface: Surface) -> Surface:
+def _make_brushed_metal(surface: Surface) -> Surface:
     rng = surface.rng
     angle = rng.uniform(0, np.pi)
     streaks = surface.noise(0.25, 0.003, angle) + 0.6 * surface.noise(0.06, 0.004, angle)
@@ -100,7 +100,7 @@ def _brushed_metal(surface: Surface) -> Surface:
     return surface
 
 
-def _woven_fabric(surface: Surface) -> Surface:
+def _make_woven_fabric(surface: Surface) -> Surface:
     rng = surface.rng
     u, v = surface.frame((0.5, 0.5), rng.uniform(0, np.pi))
     threads = rng.uniform(9, 15)
@@ -116,7 +116,7 @@ def _woven_fabric(surface: Surface) -> Surface:
     return surface
 
 
-def _sprayed_paint(surface: Surface) -> Surface:
+def _make_sprayed_paint(surface: Surface) -> Surface:
     rng = surface.rng
     grain = rng.uniform(0.01, 0.016)
     tone = _colour(rng, (0.7, 0.16, 0.14), (0.16, 0.32, 0.6), (0.8, 0.62, 0.14), (0.2, 0.45, 0.3), (0.55, 0.56, 0.54))
@@ -126,7 +126,7 @@ def _sprayed_paint(surface: Surface) -> Surface:
     return surface
 
 
-def _wood(surface: Surface) -> Surface:
+def _make_wood(surface: Surface) -> Surface:
     rng = surface.rng
     angle = rng.uniform(0, np.pi)
     u, v = surface.frame((rng.uniform(-1, 2), rng.uniform(-1, 2)), angle)
@@ -140,7 +140,7 @@ def _wood(surface: Surface) -> Surface:
     return surface
 
 
-def _cast(surface: Surface) -> Surface:
+def _make_cast(surface: Surface) -> Surface:
     rng = surface.rng
     rough = surface.clouds(1.2)
     pits = np.clip(surface.noise(0.009, 0.009) - 1.7, 0, 1)
@@ -150,7 +150,13 @@ def _cast(surface: Surface) -> Surface:
     return surface
 
 
-TEXTURES: tuple[Callable[[Surface], Surface], ...] = (_brushed_metal, _woven_fabric, _sprayed_paint, _wood, _cast)
+TEXTURES: tuple[Callable[[Surface], Surface], ...] = (
+    _make_brushed_metal,
+    _make_woven_fabric,
+    _make_sprayed_paint,
+    _make_wood,
+    _make_cast,
+)
 
 
 # -- harmless marks ---------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ FORMAT = "jumok-shapes/1"
 COLUMNS = ("image", "question", "answer", "kind", "language", "mask")
 MASKED = ("val", "test")
 USUAL = 6
-"""So many questions are asked about an image where nobody says how many."""
+"""So many questions are asked about an image by default."""
 README = """# Coloured shapes, with questions
 
 Four to six objects on a pale wall, each of one of six colours and one of five shapes, no two alike in both. Nothing was

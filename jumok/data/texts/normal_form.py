@@ -89,7 +89,7 @@ def _check_lines(block: bytes, path: Path, before: int) -> None:
         raise JumokError(f"{path}, line {line}: longer than {LONGEST_LINE >> 10} KiB; wanted one sentence per line")
     if b"\0" in block:
         line = before + block[: block.index(b"\0")].count(b"\n") + 1
-        raise JumokError(f"{path}, line {line}: holds a zero byte, so this is no UTF-8 text; save it as UTF-8")
+        raise JumokError(f"{path}, line {line}: holds a zero byte, so this is not UTF-8 text; save it as UTF-8")
 
 
 def _decode(block: bytes, path: Path, before: int) -> str:
@@ -114,7 +114,7 @@ def _explain_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise JumokError(f"{path} is damaged or cut short ({error}): pack or fetch it again") from None
+        raise JumokError(f"{path} is damaged or cut short ({error}): compress or download it again") from None
     except FileNotFoundError:
         raise JumokError(f"no such file: {path}") from None
     except OSError as error:

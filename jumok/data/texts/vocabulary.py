@@ -30,7 +30,7 @@ class Split(NamedTuple):
 
     Args:
         ids: of the pieces, without symbols.
-        words: of the sentence, parted by white space (in Korean: eojeol).
+        words: of the sentence, separated by white space (in Korean: eojeol).
         owner: for each piece, the index of the word it belongs to; never falling. A space belongs to
             the word behind it.
         pieces: as they stand in the sentence, those that are not known too.

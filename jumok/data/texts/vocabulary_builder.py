@@ -23,7 +23,7 @@ CHECKED = 20_000
 
 
 class Kind(NamedTuple):
-    """How a kind of vocabulary is built, how large it is and how rare its entries may be if nobody says."""
+    """How a kind of vocabulary is built, how large it is and how rare its entries may be by default."""
 
     build: Callable[[VocabularySpec, Sequence[str]], Vocabulary]
     size: int
@@ -131,8 +131,8 @@ def load_vocabulary(path: Path) -> Vocabulary:
     except OSError as error:
         raise JumokError(f"cannot read the vocabulary {path}: {error.strerror or error}") from None
     if len(content) > MOST_BYTES:
-        raise JumokError(f"the vocabulary {path} is larger than {MOST_BYTES >> 20} MiB: this is none of ours")
+        raise JumokError(f"the vocabulary {path} is larger than {MOST_BYTES >> 20} MiB: too large to be one of jumok's")
     try:
         return ListVocabulary.from_bytes(content) if content.startswith(HEAD) else SubwordVocabulary(content)
     except (ValueError, RuntimeError) as error:
-        raise JumokError(f"the vocabulary {path} is damaged ({error}): restore it, or train anew") from None
+        raise JumokError(f"the vocabulary {path} is damaged ({error}): restore it, or train again") from None

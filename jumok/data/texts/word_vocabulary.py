@@ -43,7 +43,7 @@ class ListVocabulary(Vocabulary):
         self._written = (*SYMBOLS, *entries)
         self._ids = {entry: number for number, entry in enumerate(entries, len(SYMBOLS))}
         if len(self._ids) != len(entries) or "" in self._ids:
-            raise JumokError("entries of a vocabulary are not empty, and no two are alike")
+            raise JumokError("vocabulary entries must not be empty or repeated")
 
     @staticmethod
     @abstractmethod

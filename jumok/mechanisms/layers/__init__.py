@@ -1,1 +1,1 @@
-"""Layers that are no mechanism: linear maps, dropout, products with gates."""
+"""Layers that are not mechanisms: linear maps, dropout, products with gates."""

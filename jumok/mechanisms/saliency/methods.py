@@ -37,7 +37,7 @@ DEFAULT_METHOD = "boolean-maps"
 
 
 def saliency(images: Tensor, method: str = DEFAULT_METHOD) -> Tensor:
-    """Tell how salient each pixel is; whoever watches hears of it. No gradient flows.
+    """Tell how salient each pixel is; watchers are told. No gradient flows.
 
     Args:
         images: (batch, channels, height, width), (channels, height, width) or (height, width); channels 1 (grey),

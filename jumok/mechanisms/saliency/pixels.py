@@ -51,7 +51,7 @@ def _check(images: Tensor) -> Tensor:
     low, high = (float(end) for end in images.aminmax())
     if not (low >= 0 and high <= 1):  # so that NaN is caught too
         raise JumokError(
-            f"images hold floats from {low:.4g} to {high:.4g}, wanted 0 to 1: undo their normalising first"
+            f"images hold floats from {low:.4g} to {high:.4g}, wanted 0 to 1: undo the normalisation first"
         )
     return images.float()
 

@@ -41,7 +41,7 @@ def separate(found: AttentionMap, how: str = DEFAULT_THRESHOLD, *, smallest: flo
     Args:
         found: one row over `Pixels`, 0 or more, no leading axes.
         how: a name in `THRESHOLDS`.
-        smallest: an object of less than this share of the image is taken for noise and left out.
+        smallest: an object of less than this share of the image counts as noise and is left out.
     Raises:
         JumokError: another kind of map, no such threshold, or a share outside 0 to 1.
 

@@ -45,13 +45,13 @@ Numbers = NDArray[np.float64]
 Array = NDArray[Any]
 
 MOST_CLASSES = 20
-"""Whole numbers of which no more are different are taken for classes."""
+"""Whole numbers of which no more are different count as classes."""
 
 
 def guess_kind(target: Array) -> str:
-    """Whether a target is taken for "classes" or for "numbers" when nothing is said.
+    """Whether a target counts as "classes" or for "numbers" by default.
 
-    What is no number is a class; so are whole numbers, if there are at most 20 different ones.
+    What is not a number is a class; so are whole numbers, if there are at most 20 different ones.
 
     >>> guess_kind(np.array(["good", "bad"])), guess_kind(np.array([1, 2, 2])), guess_kind(np.array([0.5, 1.5]))
     ('classes', 'classes', 'numbers')
@@ -152,7 +152,7 @@ class Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
                 "continuous): put them into classes, or choose a selector that takes numbers"
             )
         if kind == "numbers" and target.dtype.kind not in "iuf":
-            raise JumokError(f"the target holds {target[0]!r}, and was said to be numbers: wanted numbers")
+            raise JumokError(f"the target was said to be numbers, but holds {target[0]!r}")
         return kind
 
     def _best(self, scores: Numbers, table: Numbers) -> Choice:

@@ -40,15 +40,7 @@
     return word && { ...word, pinned: same(word, state.pinned) };
   }
 
-  let waiting = false;
-  function redraw() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      draw();
-    });
-  }
+  const redraw = Maps.oncePerFrame(() => draw());
 
   function draw() {
     if (!view) return;

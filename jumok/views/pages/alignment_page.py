@@ -16,12 +16,19 @@ from jumok.attention import AttentionMap, Patches, Scale
 from jumok.attention.word_alignment import Gold
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import as_json, fill_page, make_encodable, make_text_block, name_program
+from jumok.views.pages.html_file import (
+    BUDGET_BYTES,
+    PAGE_BYTES,
+    as_json,
+    check_budget,
+    fill_page,
+    make_encodable,
+    make_text_block,
+    name_program,
+)
 from jumok.views.pages.packed_maps import PackedMap, pack
 from jumok.views.raster import is_signed
 
-BUDGET = 30_000_000  # bytes of a page
-PAGE_BYTES = 60_000  # bytes of the page's own text, about
 MOST_WORDS = 200  # a side: beyond it a browser is slow to draw lines and cells
 STYLES = ("page.css", "alignment_page.css")
 SCRIPTS = ("page_maps.js", "alignment_views.js", "alignment_page.js")
@@ -75,9 +82,8 @@ class AlignmentPage:
         JumokError: a budget of less than 1 byte.
     """
 
-    def __init__(self, title: str, *, score: str = "score", budget: int = BUDGET) -> None:
-        if budget < 1:
-            raise JumokError(f"a page's budget is a number of bytes, got {budget}")
+    def __init__(self, title: str, *, score: str = "score", budget: int = BUDGET_BYTES) -> None:
+        check_budget(budget)
         self.title, self.score, self.budget = make_encodable(title), make_encodable(score), budget
         self._items: list[_Item] = []
         self._room = budget - PAGE_BYTES
@@ -132,7 +138,8 @@ class AlignmentPage:
         about = {"title": self.title, "score": self.score, "made": name_program(), "budget": self.budget}
         about |= {"names": list(namings), "entries": entries}
         blocks.insert(0, make_text_block("page-data", as_json(about)))
-        write_atomically(Path(path), fill_page("alignment_page.html", STYLES, SCRIPTS, self.title, blocks))
+        joined = "\n".join(blocks)
+        write_atomically(Path(path), fill_page("alignment_page.html", STYLES, SCRIPTS, self.title, blocks=joined))
 
 
 def _pack_entry(entry: AlignmentEntry) -> _Item:

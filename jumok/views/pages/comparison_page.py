@@ -9,7 +9,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from string import Template
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from torch.nn import functional as F
 from jumok.attention import AttentionMap, Glimpses, Sampled
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import hash_script, make_encodable, name_program, read_asset
+from jumok.views.pages.html_file import fill_page, make_encodable, name_program
 from jumok.views.palette import SEQUENTIAL
 from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
 
@@ -102,8 +101,8 @@ class PageWords(NamedTuple):
     parts: str
 
 
-IMAGES = PageWords("image", "named right", "named wrong", "By kind of image")
-QUESTIONS = PageWords("question", "answered right", "answered wrong", "By kind of question")
+IMAGES = PageWords("image", "classified correctly", "classified wrongly", "By kind of image")
+QUESTIONS = PageWords("question", "answered correctly", "answered wrongly", "By kind of question")
 
 
 class ComparisonPage:
@@ -158,14 +157,12 @@ class ComparisonPage:
         Raises:
             JumokError: the file cannot be written.
         """
-        style, script = "\n".join(map(read_asset, ("page.css", "comparison.css"))), read_asset("comparison.js")
-        text = Template(read_asset("comparison.html")).substitute(
-            title=_text(self.title),
+        text = fill_page(
+            "comparison.html",
+            ("page.css", "comparison.css"),
+            ("comparison.js",),
+            make_encodable(self.title),
             lead=_text(self.lead),
-            style=style,
-            script=script,
-            style_hash=hash_script(style),
-            script_hash=hash_script(script),
             table=_table(self.columns, self.headings),
             parts=self._parts(),
             rows_are=_text(self.words.rows),

@@ -15,9 +15,14 @@ from typing import Any
 
 from PIL import Image
 
+from jumok.errors import JumokError
 from jumok.views import palette
 from jumok.views.raster import fit
 
+BUDGET_BYTES = 30_000_000
+"""Of a page, by default."""
+PAGE_BYTES = 60_000
+"""Of a page's own text, about."""
 LARGEST_LOSSLESS = 160
 """Images up to this side, in pixels, are kept as PNG."""
 
@@ -49,18 +54,30 @@ def read_asset(name: str) -> str:
     return resources.files("jumok.views.pages").joinpath(name).read_text("utf-8")
 
 
-def fill_page(template: str, styles: Iterable[str], scripts: Iterable[str], title: str, blocks: Iterable[str]) -> str:
-    """A page from the names of its files in this package; its policy lets nothing but them run."""
+def fill_page(template: str, styles: Iterable[str], scripts: Iterable[str], title: str, **parts: str) -> str:
+    """A page from the names of its files in this package; its policy lets nothing but them run.
+
+    Args:
+        template, styles, scripts: names of files in this package.
+        title: any text.
+        parts: what else the template names, as HTML.
+    """
     style = "\n".join([palette_style(), *map(read_asset, styles)])
     script = "\n".join(map(read_asset, scripts))
-    return Template(read_asset(template)).substitute(
-        title=html.escape(title),
-        style=style,
-        script=script,
-        style_hash=hash_script(style),
-        script_hash=hash_script(script),
-        blocks="\n".join(blocks),
-    )
+    parts |= {"title": html.escape(title), "script": script, "mark": read_asset("page_mark.svg").strip()}
+    hashes = {"style_hash": hash_script(style), "script_hash": hash_script(script)}
+    head = Template(read_asset("page_head.html")).substitute(title=parts["title"], style=style, **hashes)
+    return Template(read_asset(template)).substitute(parts, head=head.rstrip())
+
+
+def check_budget(budget: int) -> None:
+    """Refuse what is not a size of a file.
+
+    Raises:
+        JumokError: less than 1 byte.
+    """
+    if budget < 1:
+        raise JumokError(f"a page's budget is a number of bytes, got {budget}")
 
 
 def make_data_url(image: Image.Image, longest: int) -> str:

@@ -12,7 +12,10 @@ from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.views.pages.html_file import (
+    BUDGET_BYTES,
+    PAGE_BYTES,
     as_json,
+    check_budget,
     fill_page,
     make_data_url,
     make_encodable,
@@ -23,9 +26,7 @@ from jumok.views.pages.html_file import (
 from jumok.views.pages.packed_maps import PackedMap, check_patches, coarsen, find_marks, lay_on_patches, pack
 from jumok.views.raster import ImageLike, as_pillow
 
-BUDGET = 30_000_000  # bytes of a page
 LARGEST_IMAGE, SMALL_IMAGE, THUMBNAIL = 640, 224, 112  # longer sides, in pixels
-PAGE_BYTES = 60_000  # bytes of the page's own text, about
 SCRIPTS = ("page_parts.js", "page_maps.js", "page_paint.js", "page_lines.js", "page.js")
 GAIN_STEPS = ("small", "image", "means", "heads")  # what each entry gains, in this order, while the budget lasts
 
@@ -107,9 +108,8 @@ class Page:
         JumokError: a budget of less than 1 byte.
     """
 
-    def __init__(self, title: str, *, budget: int = BUDGET) -> None:
-        if budget < 1:
-            raise JumokError(f"a page's budget is a number of bytes, got {budget}")
+    def __init__(self, title: str, *, budget: int = BUDGET_BYTES) -> None:
+        check_budget(budget)
         self.title, self.budget = make_encodable(title), budget
         self._items: list[_Item] = []
 
@@ -172,7 +172,8 @@ class Page:
         about = {"title": self.title, "made": name_program(), "budget": self.budget, "palette": page_palette()}
         about["entries"] = entries
         blocks.insert(0, make_text_block("page-data", as_json(about)))
-        write_atomically(Path(path), fill_page("page.html", ["page.css"], SCRIPTS, self.title, blocks))
+        joined = "\n".join(blocks)
+        write_atomically(Path(path), fill_page("page.html", ["page.css"], SCRIPTS, self.title, blocks=joined))
 
 
 def _pack_entry(entry: Entry) -> _Item:

@@ -84,15 +84,7 @@
     Object.assign(at("stage").dataset, { query: shown.summary ? "summary" : shown.query, pinned: pinned() });
   }
 
-  let waiting = false;
-  function redraw() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      draw().catch(alarm);
-    });
-  }
+  const redraw = Maps.oncePerFrame(() => draw().catch(alarm));
 
   /* Lines from the place that looks, or the glimpses of the summary; the heat, unless they stand in for it. */
   function drawOver() {
@@ -117,7 +109,7 @@
     const sum = (weights) => weights.reduce((total, weight) => total + Math.abs(weight), 0);
     const held = percent(sum(lines.map(({ weight }) => weight)) / sum([...row].slice(about.keys.special.length)));
     const placeless = state.view === "lines" && layer() && !marks;
-    say("lined", !lines.length ? (placeless ? `No line starts from ${who()}, which is no place in the image: here is its heat.` : "")
+    say("lined", !lines.length ? (placeless ? `No line starts from ${who()}, which is not a place in the image: here is its heat.` : "")
       : `${lines.length === 1 ? "The thickest line holds" : `The ${lines.length} thickest lines hold`} ${held} of the weight on patches${about.zero ? ", by size" : ""}.`
       + ` Thickness is linear in the weight. Its own place, without a line: ${number(row[own])}.`);
     if (!lines.length) return;

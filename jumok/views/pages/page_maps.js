@@ -1,5 +1,5 @@
 "use strict";
-/* Unpacks the maps that packing.py packed, and finds places on their axes. Knows nothing of the page. */
+/* Unpacks the maps that packed_maps.py packed, and finds places on their axes. Knows nothing of the page. */
 const Maps = (() => {
   const MEAN = -1; // instead of a head: the mean over them
 
@@ -114,5 +114,18 @@ const Maps = (() => {
     return one.kind === "patch" ? indexIn(grid, one) === indexIn(grid, other) : one.name === other.name;
   }
 
-  return { MEAN, unpack, length, rowOf, entropyOf, largest, best, cell, centre, indexIn, placeAt, labelOf, same };
+  /* A function that calls `draw` once before the next frame, however often it is called until then. */
+  function oncePerFrame(draw) {
+    let waiting = false;
+    return () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        draw();
+      });
+    };
+  }
+
+  return { MEAN, oncePerFrame, unpack, length, rowOf, entropyOf, largest, best, cell, centre, indexIn, placeAt, labelOf, same };
 })();

@@ -59,15 +59,7 @@
     at("caption").textContent = caption();
   }
 
-  let waiting = false;
-  function redraw() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      draw().catch(alarm);
-    });
-  }
+  const redraw = Maps.oncePerFrame(() => draw().catch(alarm));
 
   function drawHeat(all) {
     const { about, row, limit, own } = shown;

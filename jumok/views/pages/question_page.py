@@ -13,7 +13,10 @@ from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.views.pages.html_file import (
+    BUDGET_BYTES,
+    PAGE_BYTES,
     as_json,
+    check_budget,
     fill_page,
     make_data_url,
     make_encodable,
@@ -25,8 +28,6 @@ from jumok.views.pages.packed_maps import PackedMap, lay_on_patches, lay_rows_on
 from jumok.views.pictures.question_picture import Asked
 from jumok.views.raster import ImageLike, as_pillow
 
-BUDGET = 30_000_000  # bytes of a page
-PAGE_BYTES = 60_000  # bytes of the page's own text, about
 LARGEST_IMAGE, THUMBNAIL = 640, 112  # longer sides, in pixels
 STYLES = ("page.css", "question_page.css")
 SCRIPTS = ("page_parts.js", "page_maps.js", "page_paint.js", "question_page.js")
@@ -100,9 +101,8 @@ class QuestionPage:
         JumokError: a budget of less than 1 byte.
     """
 
-    def __init__(self, title: str, *, budget: int = BUDGET) -> None:
-        if budget < 1:
-            raise JumokError(f"a page's budget is a number of bytes, got {budget}")
+    def __init__(self, title: str, *, budget: int = BUDGET_BYTES) -> None:
+        check_budget(budget)
         self.title, self.budget = make_encodable(title), budget
         self._items: list[_Item] = []
 
@@ -160,7 +160,8 @@ class QuestionPage:
         about = {"title": self.title, "made": name_program(), "budget": self.budget, "palette": page_palette()}
         about["images"] = images
         blocks.insert(0, make_text_block("page-data", as_json(about)))
-        write_atomically(Path(path), fill_page("question_page.html", STYLES, SCRIPTS, self.title, blocks))
+        joined = "\n".join(blocks)
+        write_atomically(Path(path), fill_page("question_page.html", STYLES, SCRIPTS, self.title, blocks=joined))
 
 
 def _pack_question(asked: Asked) -> _Question:

@@ -1,4 +1,4 @@
-"""Pictures of figures: how well maps mark the right places, and what a classifier takes for what."""
+"""Pictures of figures: how well maps mark the right places, and which classes a classifier confuses."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ def _finish(axes: Axes, bottom: float) -> None:
 
 
 def draw_confusion(matrix: ArrayLike, classes: Sequence[str], path: Path) -> None:
-    """Draw how often each class was taken for each: counts, and shares of the row; mistakes in orange.
+    """Draw a confusion matrix: counts, and shares of the row; mistakes in orange.
 
     Args:
-        matrix: (classes, classes) counts, 0 or more; row: what it is, column: what it was taken for.
+        matrix: (classes, classes) counts, 0 or more; row: true class, column: predicted class.
         classes: their names, in order.
         path: of the PNG file.
     Raises:
@@ -174,7 +174,7 @@ def _choose_cell(classes: int) -> float:
 
 def _write_verdict(counts: NDArray[np.int64]) -> str:
     total, right = int(counts.sum()), int(np.trace(counts))
-    return f"{_write_percent(right / total, 1)} of {total:,} images right" if total else "no images"
+    return f"{_write_percent(right / total, 1)} of {total:,} images correct" if total else "no images"
 
 
 def _write_percent(share: float, digits: int = 0) -> str:
@@ -233,8 +233,8 @@ def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
         turn["va"] = "center" if steep else "top"
     axes.set_xticks(places, names, **style, **turn)
     axes.set_yticks(places, names, **style)
-    axes.set_xlabel("taken for", color=QUIET, labelpad=8, size=10)
-    axes.set_ylabel("really is", color=QUIET, labelpad=8, size=10)
+    axes.set_xlabel("predicted class", color=QUIET, labelpad=8, size=10)
+    axes.set_ylabel("true class", color=QUIET, labelpad=8, size=10)
     edges = np.arange(len(classes) + 1) - 0.5
     axes.set_xticks(edges, minor=True)
     axes.set_yticks(edges, minor=True)

@@ -44,7 +44,7 @@ def draw(attention: AttentionMap, image: ImageLike | None, path: str | os.PathLi
     path = check_picture_path(path)
     if attention.lead:
         raise JumokError(
-            f"a picture shows (queries, keys), and this map also has {attention.lead}: choose with .at or .mean"
+            f"a picture shows (queries, keys), but this map also has {attention.lead}: choose with .at or .mean"
         )
     figure = _find_drawer(attention.keys)(attention, None if image is None else as_pillow(image))
     save_figure(figure, path, title)

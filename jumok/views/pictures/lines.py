@@ -80,7 +80,7 @@ def draw_lines(
 def _check_grids(attention: AttentionMap) -> None:
     if attention.lead:
         raise JumokError(
-            f"lines show (queries, keys), and this map also has {attention.lead}: choose with .at or .mean"
+            f"lines show (queries, keys), but this map also has {attention.lead}: choose with .at or .mean"
         )
     for side, axis in (("queries", attention.queries), ("keys", attention.keys)):
         if not isinstance(axis, Patches | Pixels):
@@ -91,7 +91,7 @@ def _find_lines(attention: AttentionMap, place: Place, count: int | None) -> _Pl
     index = attention.queries.index(place)
     special = _count_special(attention.queries)
     if index < special:
-        raise JumokError(f"{attention.queries.label(index)!r} is no place in the image, so no line can start there")
+        raise JumokError(f"{attention.queries.label(index)!r} is not a place in the image, so no line can start there")
     start = _find_centre(attention.queries, index)
     row = attention.weights[index].detach().cpu().double().numpy()
     keys = _count_special(attention.keys)

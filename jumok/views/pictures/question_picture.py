@@ -1,4 +1,4 @@
-"""An asked question: its words, its answers, and where in the image was looked for them; as a value and as a picture.
+"""An asked question: its words, its answers, and where in the image the model looked; as a value and as a picture.
 
 Colours and shades are linear in the raw weights, reach the largest of their own map, and say so; nothing is clipped.
 """
@@ -46,7 +46,7 @@ EMPTY_WORD = "\N{OPEN BOX}"  # stands for a word that leaves no ink
 
 @dataclass(frozen=True)
 class Asked:
-    """A question about an image, what was answered, and where was looked.
+    """A question about an image, its answers, and where the model looked.
 
     Args:
         question: as it was asked; any text.
@@ -81,7 +81,7 @@ class Asked:
         for name, each in self.by_word.items():
             if name not in self.looks:
                 known = suggest(name, self.looks) if self.looks else "there are no looks"
-                raise JumokError(f"words look by {name!r}, which is none of the looks: {known}")
+                raise JumokError(f"by_word has {name!r}, which is not among the looks: {known}")
             _check_look(f"the words' look {name!r}", each, len(self.words))
         if self.weights is not None:
             _check_weights(self.weights, len(self.words))
@@ -99,7 +99,7 @@ class Asked:
         return [f"{weight:.{digits}f}" for weight in weights]
 
     def is_right(self, answer: str) -> bool | None:
-        """Whether an answer is the right one, by its letters and not their case; None where the truth is not known."""
+        """Whether an answer is right, by its letters and not their case; None where the right one is not known."""
         return fold_case(answer) == fold_case(self.truth) if self.truth.strip() else None
 
 
@@ -152,7 +152,7 @@ def _check_weights(weights: AttentionMap, words: int) -> None:
 
 
 def draw_asked(image: ImageLike, asked: Asked, path: str | os.PathLike[str], *, title: str = "") -> None:
-    """Draw a question with each word shaded by its weight, the image with the heat of each look, and the best answers.
+    """Draw a question with each word shaded by its weight, the image with a heatmap of each look, and the best answers.
 
     Args:
         image: uint8 (3, height, width) or a Pillow image.

@@ -59,7 +59,9 @@ def joined(lists):
 
 
 def our_threads():
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith(THREADS)]
+    """Those that read batches; the threads of compiled loops stay for good once a loop has run."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith(THREADS) and not name.startswith(f"{THREADS}loops")]
 
 
 @pytest.fixture

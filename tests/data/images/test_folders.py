@@ -262,7 +262,7 @@ def test_parts_that_do_not_fit_together(tmp_path):
     (tmp_path / "val" / "b").mkdir()
     assert scan(tmp_path)["val"].counts() == {"a": 1, "b": 0}
     fill(tmp_path / "val", scrach=1)
-    assert f"{tmp_path / 'val'} has the class 'scrach' that train has not" in refused(tmp_path)
+    assert f"{tmp_path / 'val'} has the class 'scrach' that train does not have" in refused(tmp_path)
 
 
 def test_parts_with_confusing_names(tmp_path):

@@ -54,7 +54,7 @@ def test_lines_are_in_order():
     "item", ["1", "1-", "-1", "1--2", "1x2", "1-2-3", "a-b", "1.0-2", "1234567-1", "¹-2", "1-2,3-4"]
 )
 def test_what_is_no_link_is_told_with_its_place(tmp_path, item):
-    with pytest.raises(JumokError, match=r"a, line 2: .* is no link; wanted SOURCE-TARGET") as caught:
+    with pytest.raises(JumokError, match=r"a, line 2: .* is not a link; wanted SOURCE-TARGET") as caught:
         read_links(written(tmp_path / "a", f"0-0\n0-0 {item}\n"))
     assert "\n" not in str(caught.value)
 

@@ -279,8 +279,8 @@ def test_a_state_of_other_text_or_of_nowhere_is_refused():
 @pytest.mark.parametrize(
     ("sources", "targets", "options", "said"),
     [
-        ([[4]], [[4], [5]], {}, "as many source as target sentences"),
-        ([], [], {}, "and some"),
+        ([[4]], [[4], [5]], {}, "same number of source and target sentences"),
+        ([], [], {}, "at least one"),
         ([[4]], [[4]], {"tokens": 0}, "at least 1 token"),
         ([[4]], [[4]], {"rank": 1}, "rank must be from 0 to 0"),
         ([[4]], [[4]], {"rank": 0, "world_size": 2}, "1 pairs cannot be shared among 2 ranks"),

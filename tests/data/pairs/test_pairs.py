@@ -274,7 +274,7 @@ def test_shares_that_are_none(shares):
 
 
 def test_what_cannot_be_split():
-    with pytest.raises(JumokError, match="no pair for val: 3 pairs hang together"):
+    with pytest.raises(JumokError, match="no pair for val: 3 pairs are connected"):
         split_pairs(PairSet(("a", "a", "a"), ("x", "y", "z")))
 
 

@@ -40,8 +40,8 @@ def test_a_question_has_the_mask_that_it_names(folder):
     [
         (("", ""), "none of 2 questions names a mask"),
         (("test/lost.png",), "no mask at"),
-        (("../elsewhere.png",), "leads out of"),
-        (("/etc/hosts",), "leads out of"),
+        (("../elsewhere.png",), "lies outside"),
+        (("/etc/hosts",), "lies outside"),
     ],
 )
 def test_masks_that_are_not_there_or_lie_outside_are_named(folder, names, message):

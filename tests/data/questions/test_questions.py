@@ -191,7 +191,7 @@ def test_an_image_stays_in_its_folder(tmp_path, images, name):
     if "\\" in name:  # on this system a name like any other
         assert read_questions([path], images).skipped == {"no image": 1}
         return
-    with pytest.raises(JumokError, match="leads out of"):
+    with pytest.raises(JumokError, match="lies outside"):
         read_questions([path], images)
 
 

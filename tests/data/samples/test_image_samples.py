@@ -149,7 +149,7 @@ def test_another_sample_is_refused_and_not_touched(tmp_path, state):
 def test_a_strange_file_in_a_sample_is_named(tmp_path):
     write_inspection(tmp_path, **SMALL)
     (tmp_path / "images/train/dent/mine.png").write_bytes(b"x")
-    with pytest.raises(JumokError, match=r"not of the sample, images/train/dent/mine\.png"):
+    with pytest.raises(JumokError, match=r"not part of the sample, images/train/dent/mine\.png"):
         write_inspection(tmp_path, **SMALL)
 
 

@@ -141,7 +141,7 @@ def test_a_map_says_what_it_is():
         (noise(3, 8, 8).long(), "fine-grained", "int64, wanted uint8"),
         (noise(3, 8, 8).float(), "fine-grained", "wanted 0 to 1"),
         (torch.full((3, 8, 8), torch.nan), "fine-grained", "wanted 0 to 1"),
-        (torch.randn(3, 8, 8), "boolean-maps", "undo their normalising"),
+        (torch.randn(3, 8, 8), "boolean-maps", "undo the normalisation"),
     ],
 )
 def test_what_is_refused(images, method, message):

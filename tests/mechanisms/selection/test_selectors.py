@@ -323,7 +323,7 @@ def test_a_batch_of_tables_each_with_its_own_mask():
         (FisherScore(k=0), "got 0"),
         (FisherScore(k=1.5), r"got 1\.5"),
         (AnovaF(k=1, target="number"), "did you mean 'numbers'"),
-        (AnovaF(k=1, target="numbers"), "wanted numbers|convert"),
+        (AnovaF(k=1, target="numbers"), "said to be numbers, but holds|convert"),
         (MRMR(k=1, criterion="FCX"), "no criterion 'FCX'"),
         (JMI(k=1, bins=1), "bins are from 2 to 256, got 1"),
         (JMI(k=1, discrete=[True]), "4 columns"),

@@ -12,7 +12,8 @@ import torch
 
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.errors import JumokError
-from jumok.views.pages.alignment_page import PAGE_BYTES, AlignmentEntry, AlignmentPage
+from jumok.views.pages.alignment_page import AlignmentEntry, AlignmentPage
+from jumok.views.pages.html_file import PAGE_BYTES
 
 HOSTILE = "</script><script>alert(1)</script><!--"
 

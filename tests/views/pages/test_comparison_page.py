@@ -169,7 +169,7 @@ def test_questions_stand_beside_their_image_with_the_right_answer(tmp_path):
     assert re.search(r'class="question"[^>]*>빨간 물체는 무슨 모양인가요\?', head)
     assert "right answer</span>별" in head
     assert "<script>alert" not in text
-    assert "answered wrong" in text
+    assert "answered wrongly" in text
     kinds = re.search(r'<section class="parts".*?</section>', text, flags=re.S)[0]
     rows = re.findall(r"<tr.*?</tr>", kinds.partition("<tbody>")[2], flags=re.S)
     assert '<td class="best">90%' in rows[1]
@@ -182,4 +182,4 @@ def test_images_have_no_table_of_kinds(page, tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert '<section class="parts"' not in text
     assert "right answer" not in text
-    assert "named wrong" in text
+    assert "classified wrongly" in text

@@ -12,7 +12,8 @@ from synthetic_questions import GRID, KOREAN, a_question, relevance, shapes
 
 from jumok.attention import AttentionMap, One, Patches, Pixels, Tokens
 from jumok.errors import JumokError
-from jumok.views.pages.question_page import PAGE_BYTES, QuestionPage
+from jumok.views.pages.html_file import PAGE_BYTES
+from jumok.views.pages.question_page import QuestionPage
 from jumok.views.pictures.question_picture import Asked
 
 HOSTILE = "</script><script>alert(1)</script><!--"

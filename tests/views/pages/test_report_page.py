@@ -42,6 +42,6 @@ def test_a_picture_that_is_not_there_or_lies_outside_is_refused(picture, tmp_pat
         write_report(page, "t", "l", [Section("s", pictures=[(picture.parent / "none.png", "c")])])
     outside = tmp_path / "outside.png"
     outside.write_bytes(picture.read_bytes())
-    with pytest.raises(JumokError, match="leads out of"):
+    with pytest.raises(JumokError, match="lies outside"):
         write_report(page, "t", "l", [Section("s", pictures=[(outside, "c")])])
     assert not page.exists()

@@ -49,7 +49,7 @@ FLAT = AttentionMap(torch.ones(1, 3), One("q"), Features(("a", "b", "c")))
         ({"looks": {"hop 1": ROWS}}, "has 2 rows, wanted 1: choose with .row"),
         ({"looks": {"hop 1": FLAT}}, "goes to Features: wanted keys that lie in the image"),
         ({"looks": {str(n): relevance() for n in range(65)}}, "up to 64 looks, got 65"),
-        ({"by_word": {"hop 1": ROWS}}, "none of the looks: there are no looks"),
+        ({"by_word": {"hop 1": ROWS}}, "not among the looks: there are no looks"),
         ({"looks": {"hop 1": relevance()}, "by_word": {"hop 2": ROWS}}, "did you mean 'hop 1'"),
         ({"looks": {"hop 1": relevance()}, "by_word": {"hop 1": ROWS}}, "has 2 rows, wanted 3: one for each word"),
         ({"weights": weighing(0.5, 0.5)}, r"are \(1, 2\), wanted one row: \(1, 3\)"),
