@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jumok.attention import AttentionMap, Channels
 from jumok.errors import JumokError
 from jumok.views.palette import CLASS_COLOURS, INK, PALE, QUIET
-from jumok.views.pictures.figures import check_picture_path, new_figure, place_axes, save_figure, shorten
+from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
 from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def draw_gates(
         JumokError: another kind of file, no gates or more than there is room for, maps of another kind, names that do
             not fit the images, or a file that cannot be written.
     """
-    path = check_picture_path(path)
     values = {name: _take_values(name, found) for name, found in gates.items()}
     _check_room(values)
     groups = _group_images(classes, len(next(iter(values.values()))))

@@ -59,8 +59,13 @@ def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
-def save_figure(figure: Figure, path: Path, title: str) -> None:
-    """Write a figure, as PNG or SVG, whole or not at all, with a title above all that is drawn."""
+def save_figure(figure: Figure, path: str | os.PathLike[str], title: str) -> None:
+    """Write a figure, as PNG or SVG, whole or not at all, with a title above all that is drawn.
+
+    Raises:
+        JumokError: a path that names another kind of file, or one that cannot be written.
+    """
+    path = check_picture_path(path)
     options: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix.lower() == ".svg" else {}
     with replacing(path) as fresh, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # said by families_for, in one line, with what to do

@@ -16,7 +16,7 @@ from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampl
 from jumok.errors import JumokError
 from jumok.views.palette import INK, MINUS, PLUS, QUIET
 from jumok.views.pictures.colour_scale import LUMINANCE, Scaling, draw_colour_bar, wrap_lines
-from jumok.views.pictures.figures import CENTRED, check_picture_path, new_figure, place_axes, save_figure, shorten
+from jumok.views.pictures.figures import CENTRED, new_figure, place_axes, save_figure, shorten
 from jumok.views.pictures.image_panels import fit_to_panel, lay_weights, note_unseen, overlay, place_side_by_side
 from jumok.views.pictures.scanpath import draw_scanpath
 from jumok.views.pictures.window import draw_window
@@ -41,7 +41,6 @@ def draw(attention: AttentionMap, image: ImageLike | None, path: str | os.PathLi
         JumokError: another kind of file, a map of more than that, no image for keys that lie in one,
             or a file that cannot be written.
     """
-    path = check_picture_path(path)
     if attention.lead:
         raise JumokError(
             f"a picture shows (queries, keys), but this map also has {attention.lead}: choose with .at or .mean"

@@ -14,7 +14,7 @@ from jumok.attention import AttentionMap, Axis, Patches, Pixels, Place
 from jumok.errors import JumokError
 from jumok.views.palette import BELOW_ZERO, INK, LINE_COLOURS, LINE_WEDGE
 from jumok.views.pictures.colour_scale import wrap_lines
-from jumok.views.pictures.figures import DPI, check_picture_path, new_figure, place_axes, save_figure
+from jumok.views.pictures.figures import DPI, new_figure, place_axes, save_figure
 from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ def draw_lines(
     Raises:
         JumokError: a map of another kind, no such place, too many of them, or a file that cannot be written.
     """
-    path = check_picture_path(path)
     if not 1 <= len(places) <= MOST_PLACES or (lines is not None and lines < 1):
         raise JumokError(
             f"lines are drawn from 1 to {MOST_PLACES} places, 1 or more each, got {len(places)} and {lines}"

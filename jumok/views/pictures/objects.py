@@ -15,7 +15,7 @@ from jumok.attention import AttentionMap, Pixels, Scale
 from jumok.errors import JumokError
 from jumok.files import replacing
 from jumok.views.palette import INK, OBJECT_BOX
-from jumok.views.pictures.figures import DPI, check_picture_path, new_figure, place_axes, save_figure
+from jumok.views.pictures.figures import DPI, new_figure, place_axes, save_figure
 from jumok.views.raster import ImageLike, as_pillow, fit
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def draw_objects(
     Raises:
         JumokError: not a mask over this image's pixels, another kind of file, or one that cannot be written.
     """
-    path, photo = check_picture_path(path), as_pillow(image)
+    photo = as_pillow(image)
     if mask.scale is not Scale.MASK or mask.lead or mask.keys != Pixels(photo.height, photo.width):
         raise JumokError(
             f"objects need a mask over the {photo.width} x {photo.height} pixels of the image, got {mask!r}"

@@ -20,7 +20,7 @@ from jumok.attention import AttentionMap
 from jumok.errors import JumokError, suggest
 from jumok.views.palette import INK, PALE, PLUS, QUIET, RIGHT_ANSWER
 from jumok.views.pictures.colour_scale import Scaling
-from jumok.views.pictures.figures import CENTRED, check_picture_path, place_axes, save_figure, set_fonts, shorten
+from jumok.views.pictures.figures import CENTRED, place_axes, save_figure, set_fonts, shorten
 from jumok.views.pictures.image_panels import (
     LARGEST_PANEL,
     SMALLEST_PANEL,
@@ -162,7 +162,6 @@ def draw_asked(image: ImageLike, asked: Asked, path: str | os.PathLike[str], *, 
     Raises:
         JumokError: another kind of file, no image, or a file that cannot be written.
     """
-    path = check_picture_path(path)
     photo = _fit_photo(as_pillow(image), len(asked.looks))
     figure = _draw_panels(photo, _choose_looks(asked))
     bottom = _draw_answers(figure, asked, top=float(figure.get_size_inches()[1]) + 0.1)
