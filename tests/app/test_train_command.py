@@ -23,7 +23,7 @@ def test_a_run_folder_comes_out_and_says_what_it_is(trained):
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert (config["system"], config["options"]["width"], config["training"]["threads"]) == ("vit-nano", 16, 1)
     card = (trained / "card.md").read_text()
-    for words in ("# first", "blue, green and red", "16 x 16 pixels", "validation accuracy", "images/s", "torch 2."):
+    for words in ("# first", "blue, green or red", "16 x 16 pixels", "validation accuracy", "images/s", "torch 2."):
         assert words in card
     assert {path.name for path in trained.iterdir()} == {
         "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "weights.safetensors",

@@ -8,6 +8,7 @@ from pair_helpers import write_reversed
 from question_helpers import write_squares
 
 from jumok import systems
+from jumok.tasks import task_of_system
 
 COMMON = shlex.split("--device cpu --threads 1 --epochs 1")
 SMALLER = {  # than they are by themselves, so that each takes a second or two
@@ -37,7 +38,7 @@ def data(tmp_path_factory):
 @pytest.mark.parametrize("name", systems.names())
 def test_every_system_trains_on_this_processor(jumok, data, tmp_path, name, precision):
     options = [word for key, value in SMALLER.get(name, {}).items() for word in ("--option", f"{key}={value}")]
-    words = [*data[systems.task_of(name)], "--system", name, "--precision", precision, *options, *COMMON]
+    words = [*data[task_of_system(name).name], "--system", name, "--precision", precision, *options, *COMMON]
     said = jumok("train", *words, "--out", tmp_path / "run")
     assert said.status == 0, said.err
     assert "Traceback" not in said.err
