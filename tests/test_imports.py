@@ -13,13 +13,9 @@ from jumok.systems import SYSTEMS
 PACKAGE = Path(jumok.__file__).parent
 
 # Each part of the package, and the parts that it may import, itself and `errors` and `files` understood.
-MAY_IMPORT = {
-    "errors": set(),
-    "files": set(),
-    "version": set(),
-    "machine": set(),
-    "intervals": set(),
-    "special_tokens": set(),
+GROUND = ("errors", "files", "version", "machine", "intervals", "special_tokens")
+MAY_IMPORT: dict[str, set[str]] = {
+    **{part: set() for part in GROUND},
     "attention": set(),
     "watching": {"attention"},
     "attribution": {"attention", "watching"},
@@ -33,7 +29,6 @@ MAY_IMPORT = {
     "__main__": {"app"},
 }
 COMMON = {"errors", "files", "version"}
-BY_NAME = {"tasks"}  # its `__init__` names the types of what it loads by name
 HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
 
 
@@ -106,8 +101,8 @@ def imported_files(path):
 
 
 def test_no_file_imports_itself_in_a_circle():
-    left = {path: set(imported_files(path)) for path in files() if part_of(path) not in BY_NAME}
-    done = {PACKAGE / "__init__.py"} | {path for path in files() if part_of(path) in BY_NAME}
+    left = {path: set(imported_files(path)) for path in files()}
+    done = {PACKAGE / "__init__.py"}
     while left:
         free = {path for path, needs in left.items() if needs <= done}
         assert free, f"these import each other in a circle: {sorted(str(path.relative_to(PACKAGE)) for path in left)}"

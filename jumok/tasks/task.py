@@ -12,7 +12,6 @@ from jumok.errors import JumokError
 
 if TYPE_CHECKING:
     from jumok.tasks.running.config import Settings
-    from jumok.tasks.running.run import Run
 
 __all__ = ["Task"]
 
@@ -78,7 +77,6 @@ class Task:
         return found
 
     @property
-    def run(self) -> type[Run]:
-        """The kind of run that it leaves."""
-        found: type[Run] = self.part("run").RUN
-        return found
+    def run(self) -> Any:
+        """The kind of run that it leaves, a class of `running.run.Run`."""
+        return self.part("run").RUN

@@ -72,7 +72,7 @@ class Run(ABC):
             raise JumokError(
                 f"{place} is a run that was trained to {task.does}: wanted one that was trained to {wanted}"
             )
-        run = kind.read(place)
+        run: Self = kind.read(place)
         run.model.to(device)
         return run
 
