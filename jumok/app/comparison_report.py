@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from jumok.tasks.running.comparison import Comparison, Result
     from jumok.views.pages.comparison_page import Cell, Column, ComparisonPage, Measure
 
-__all__ = ["AT_ONCE", "ComparedInput", "ComparisonReport"]
+__all__ = ["IMAGES_AT_ONCE", "ComparedInput", "ComparisonReport"]
 
-AT_ONCE = 16
+IMAGES_AT_ONCE = 16
 """Images that are looked at together."""
-RIGHT = {"accuracy": "most", "pointing game": "most", "AUPRC": "most"}
+SCORE_COLUMNS = {"accuracy": "most", "pointing game": "most", "AUPRC": "most"}
 """Columns on how well each did, and whether the most or the least is best."""
-COST = {"weights": "least", "train, {unit}/s": "most", "use, {unit}/s": "most", "memory, MiB": "least", "epochs": ""}
+COST_COLUMNS = {
+    "weights": "least",
+    "train, {unit}/s": "most",
+    "use, {unit}/s": "most",
+    "memory, MiB": "least",
+    "epochs": "",
+}
 """Columns on what that took."""
 MOST_PARTS = 8
 """Kinds of a test that have columns of their own; the most frequent."""
@@ -167,12 +173,12 @@ class ComparisonReport(ABC, Generic[T]):
             for done, each in enumerate(self.looked(marked), 1):
                 heats = {name: cell.heat for name, cell in each.cells.items() if cell.heat is not None}
                 if not heats:
-                    session.remark("no system tells where it looked: there is nothing to hold against the masks")
+                    session.remark("no system says where it looked: there is nothing to compare with the masks")
                     return None
                 meter.add(each.picture, each.mask, heats, name=each.name, group=each.name)
                 count(done, len(marked))
         for name, blank in meter.blank.items():
-            session.remark(f"{name}: nothing to see {blank} times, which count as chance")
+            session.remark(f"{name}: {blank} maps are empty, which counts as chance")
         return meter.report(noun=self.results[0].unit)
 
     def _build_columns(self, report: Report | None) -> list[Column]:
@@ -206,9 +212,9 @@ class ComparisonReport(ABC, Generic[T]):
         figures = {column.name: column.figures for column in columns}
         parts = {column.name: column.parts for column in columns}
         for headings, rows in (
-            (self._list_headings(columns, RIGHT), figures),
+            (self._list_headings(columns, SCORE_COLUMNS), figures),
             (parts[self.results[0].system], parts),
-            (self._list_headings(columns, COST), figures),
+            (self._list_headings(columns, COST_COLUMNS), figures),
         ):
             if headings:
                 yield _build_table(list(headings), rows)
@@ -227,7 +233,11 @@ class ComparisonReport(ABC, Generic[T]):
         )
         words = QUESTIONS if self.asking else IMAGES
         page = ComparisonPage(
-            f"Side by side: {self.title()}", lead, self._list_headings(columns, {**RIGHT, **COST}), columns, words
+            f"Side by side: {self.title()}",
+            lead,
+            self._list_headings(columns, {**SCORE_COLUMNS, **COST_COLUMNS}),
+            columns,
+            words,
         )
         for each in self.looked(self.chosen()):
             page.add(each.name, each.label, each.picture, each.mask, list(each.cells.values()), question=each.question)

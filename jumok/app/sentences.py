@@ -12,9 +12,9 @@ from jumok.errors import JumokError
 
 LONGEST_LINE = 1 << 20
 """In bytes."""
-NAME = re.compile(r"(~|\.{1,2})?/\S+|\S+\.[A-Za-z]{2,4}")
+FILE_NAME = re.compile(r"(~|\.{1,2})?/\S+|\S+\.[A-Za-z]{2,4}")
 """What looks like the name of a file, and not like a sentence."""
-OTHERWISE = "to have these very words translated, give them through standard input"
+HINT = "to translate these very words, pass them on standard input"
 
 
 def read_sentences(words: Sequence[str]) -> Iterator[str]:
@@ -40,7 +40,7 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
         _check_is_text(words)
         return iter([" ".join(words)])
     if places[0].is_dir():
-        raise JumokError(f"{words[0]} is a folder: give a file with a sentence per line; {OTHERWISE}")
+        raise JumokError(f"{words[0]} is a folder: give a file with a sentence per line; {HINT}")
     return read_lines(places[0]) if places[0].is_file() else _read_piped(places[0])
 
 
@@ -83,5 +83,5 @@ def _check_is_text(words: Sequence[str]) -> None:
     Raises:
         JumokError: one word that looks like a file's name, and there is no such file.
     """
-    if len(words) == 1 and NAME.fullmatch(words[0]):
-        raise JumokError(f"no such file: {words[0]}; {OTHERWISE}")
+    if len(words) == 1 and FILE_NAME.fullmatch(words[0]):
+        raise JumokError(f"no such file: {words[0]}; {HINT}")

@@ -11,10 +11,10 @@ from jumok.tasks.running.config import Strict
 
 __all__ = ["ImageSettings"]
 
-LARGEST = 4096
+LARGEST_SIDE = 4096
 """Pixels that an image's side may have."""
 
-Side = Annotated[int, Field(ge=1, le=LARGEST)]
+Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 
 
 def _side_or_sides(value: Any) -> Any:
@@ -24,8 +24,8 @@ def _side_or_sides(value: Any) -> Any:
         if len(sides) > 2 or not all(side.isdecimal() for side in sides):
             raise ValueError("it should be a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96")
         value = [int(side) for side in sides] if len(sides) == 2 else int(sides[0])
-    if isinstance(value, int) and not 1 <= value <= LARGEST:
-        raise ValueError(f"it should be from 1 to {LARGEST} pixels")
+    if isinstance(value, int) and not 1 <= value <= LARGEST_SIDE:
+        raise ValueError(f"it should be from 1 to {LARGEST_SIDE} pixels")
     return value
 
 

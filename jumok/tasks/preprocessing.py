@@ -28,13 +28,13 @@ __all__ = [
     "to_unit",
 ]
 
-LARGEST_OWN = 224
+LARGEST_OWN_SIDE = 224
 """Images of one size up to this side are taken as they are; others are brought to a square of it."""
-LOOKED_AT = 256
+SIZED_IMAGES = 256
 """So many images are asked for their size."""
-MULTIPLE = 8
+SIDE_MULTIPLE = 8
 """Sizes chosen here are multiples of this, so that patches fit."""
-SAMPLE = 2048
+STATISTICS_IMAGES = 2048
 """So many images give the channels' mean and spread."""
 
 ImageLike = Tensor | Image.Image | str | os.PathLike[str]
@@ -105,13 +105,15 @@ def choose_size(data: ImageSettings, paths: Sequence[Path]) -> tuple[tuple[int, 
     """
     if data.image_size is not None:
         return data.size, "as asked"
-    step = max(len(paths) // LOOKED_AT, 1)
+    step = max(len(paths) // SIZED_IMAGES, 1)
     sizes = {image_size(path) for path in paths[::step]}
     height, width = next(iter(sizes)) or (0, 0)
-    if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN:
+    if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN_SIDE:
         size = (_round_side(height), _round_side(width))
         return size, "as the images are" if size == (height, width) else f"the images are {height} x {width}"
-    return (LARGEST_OWN, LARGEST_OWN), "the images have several sizes" if len(sizes) > 1 else "the images are larger"
+    return (LARGEST_OWN_SIDE, LARGEST_OWN_SIDE), "the images have several sizes" if len(
+        sizes
+    ) > 1 else "the images are larger"
 
 
 def one_or_two(size: tuple[int, int]) -> int | tuple[int, int]:
@@ -121,7 +123,7 @@ def one_or_two(size: tuple[int, int]) -> int | tuple[int, int]:
 
 def channel_statistics(store: PixelStore) -> tuple[Three, Three]:
     """Mean and standard deviation of red, green and blue in [0, 1], over evenly spaced images."""
-    step = max(len(store) // SAMPLE, 1)
+    step = max(len(store) // STATISTICS_IMAGES, 1)
     total, squares, count = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
     for indices in torch.arange(0, len(store), step).split(64):
         pixels = store.get(indices).to(torch.float64) / 255
@@ -147,7 +149,7 @@ def stores(
 
 
 def _round_side(side: int) -> int:
-    return max(side // MULTIPLE, 1) * MULTIPLE
+    return max(side // SIDE_MULTIPLE, 1) * SIDE_MULTIPLE
 
 
 def _round_three(values: Tensor) -> Three:

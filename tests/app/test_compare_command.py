@@ -88,8 +88,8 @@ def test_one_that_cannot_be_trained_does_not_keep_the_others_from_it(jumok, colo
             "seq2seq is trained to translate sentences: compare takes systems that classify images",
         ),
         (("--systems", ", ,"), "no systems to compare: give their names"),
-        (("--budget", "soon"), "--budget 'soon' is no time"),
-        (("--budget", "0s"), "--budget '0s' is no time"),
+        (("--budget", "soon"), "--budget 'soon' is not a time"),
+        (("--budget", "0s"), "--budget '0s' is not a time"),
         (("--masks", "nowhere"), "nowhere"),
     ],
 )
@@ -106,7 +106,7 @@ def test_a_folder_with_something_else_is_left_alone(jumok, coloured, tmp_path):
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     said = jumok("compare", coloured, "--systems", "cnn", "--out", tmp_path / "out", *SMALL)
     assert (said.status, [path.name for path in (tmp_path / "out").iterdir()]) == (2, ["thesis.txt"])
-    assert "holds something that is no comparison" in said.err
+    assert "holds something other than a comparison" in said.err
 
 
 def test_another_budget_is_another_comparison(jumok, coloured, tmp_path):

@@ -48,6 +48,6 @@ def test_the_demo_runs_every_step_and_writes_a_report(tmp_path):
 def test_a_folder_of_somebody_elses_is_left_alone(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "precious.txt").write_text("mine")
-    with pytest.raises(JumokError, match="not a demo's"):
+    with pytest.raises(JumokError, match="files that no demo wrote"):
         cli.run(["demo", str(tmp_path)])
     assert (tmp_path / "run" / "precious.txt").read_text() == "mine"

@@ -60,11 +60,11 @@ def test_what_is_wrong_is_one_line(jumok, trained, coloured, tmp_path):
     for words, message in (
         (["nowhere", coloured], "no run at nowhere"),
         ([trained, "nowhere"], "no such folder: nowhere"),
-        ([trained, other], "has the classes blue, green, rot, but the run knows blue, green, red"),
+        ([trained, other], "has the classes blue, green, rot, but the run has blue, green, red"),
         ([trained, coloured, "--split", "tset"], "no split 'tset': did you mean 'test'?"),
         ([trained, coloured, "--device", "tpu"], "no device 'tpu'"),
         ([spoilt, coloured], "weights.safetensors is damaged"),
-        ([coloured, coloured], "is no run: it has no config.yaml"),
+        ([coloured, coloured], "is not a run: it has no config.yaml"),
     ):
         said = jumok("eval", *words, "--out", tmp_path / "eval")
         assert said.status == 2

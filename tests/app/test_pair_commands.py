@@ -320,8 +320,8 @@ def test_eval_refuses_in_one_line(jumok, reverser, trained, coloured, few, tmp_p
     monkeypatch.chdir(tmp_path)
     untrained(tmp_path / "no-test", settings_of(few / "train.tsv", test_fraction=0.0))
     for words, message in (
-        ([reverser, "--split", "all"], "all parts together are not judged"),
-        ([reverser, few / "train.tsv", "--split", "val"], "are judged whole: leave out --split"),
+        ([reverser, "--split", "all"], "--split all is not offered here"),
+        ([reverser, few / "train.tsv", "--split", "val"], "are evaluated whole: leave out --split"),
         ([reverser, "missing.tsv"], "no such file: missing.tsv"),
         ([reverser, "--batch-size", 3], "no use for --batch-size"),
         ([reverser, "--length-penalty", -1], "length_penalty is 0 or more"),

@@ -138,7 +138,7 @@ def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("{data}/train.csv", "questions are about images: give their folder by --images"),
+        ("{data}/train.csv", "questions are about images: give their folder with --images"),
         ("{data}/train.csv --images nowhere", "no folder of images at nowhere: give it by --images"),
         ("{data}/train.csv --images {data}/masks", "no question with an answer and an image in"),
         ("missing.csv --images {data}/images", "no such file: missing.csv"),
@@ -232,7 +232,7 @@ def test_answers_that_training_did_not_have_are_told(jumok, asked, squares, tmp_
     (tmp_path / "q.csv").write_text("image,question,answer\ntest-0.png,what?,yak\ntest-0.png,is there a circle?,no\n")
     said = jumok("eval", asked, tmp_path / "q.csv", "--out", tmp_path / "eval")
     assert said.status == 0
-    assert "1 questions have answers that training did not have; they count as wrong" in said.out
+    assert "1 questions have answers that never occurred in training; they count as wrong" in said.out
     assert json.loads((tmp_path / "eval" / "eval.json").read_text("utf-8"))["unanswerable"] == 1
 
 
@@ -268,8 +268,8 @@ def test_eval_refuses_in_one_line(jumok, asked, squares, trained, coloured, tmp_
     monkeypatch.chdir(tmp_path)
     untrained(tmp_path / "no-test", settings_of(squares, squares / "train.csv", test_fraction=0.0))
     for words, message in (
-        ([asked, "--split", "all"], "all parts together are not judged"),
-        ([asked, squares / "val.csv", "--split", "val"], "are judged whole: leave out --split"),
+        ([asked, "--split", "all"], "--split all is not offered here"),
+        ([asked, squares / "val.csv", "--split", "val"], "are evaluated whole: leave out --split"),
         ([asked, "missing.csv"], "no such file: missing.csv"),
         ([asked, "--images", "nowhere"], "no folder of images at nowhere"),
         ([asked, "--beam", 3], "--beam"),
@@ -291,7 +291,7 @@ def test_ask_answers_and_draws(jumok, asked, squares, tmp_path):
     for question, reply in zip((LEFT, RIGHT), replies, strict=False):
         told = ", ".join(f"{answer} {value:.1%}" for answer, value in reply.answers)
         assert f"{question}  ->  {told}" in said.out
-    assert "not known to this model: zebra" in said.out
+    assert "not in this model's vocabulary: zebra" in said.out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
         "index.html",
@@ -427,8 +427,8 @@ def test_measure_refuses_in_one_line(jumok, asked, others, squares, tmp_path, mo
         ([asked, "outside.csv", "--masks", masks], "../train.csv"),
         ([asked, "--masks", masks, "--method", "hop 3"], "no look 'hop 3'"),
         ([asked, "--masks", masks, "--characters"], "--characters"),
-        ([asked, "--masks", masks, "--split", "all"], "all parts together are not judged"),
-        ([others / "vqa-question", "--masks", masks], "looks at no image: there is nothing to measure"),
+        ([asked, "--masks", masks, "--split", "all"], "--split all is not offered here"),
+        ([others / "vqa-question", "--masks", masks], "does not look at the image: there is nothing to measure"),
         ([asked, "--alignments", "x.align"], ""),
     ):
         refused(jumok, tmp_path, ("measure", *words, "--out", "out"), message)

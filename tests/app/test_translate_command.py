@@ -165,7 +165,7 @@ def test_a_line_that_is_far_too_long_is_left_out_and_told(jumok, reverser, sente
     typed(f"{sentences[0]}\n{'word ' * 2561}\n{sentences[1]}\n".encode())
     said = jumok("translate", reverser)
     assert said.out.split("\n") == [expected[0], "", expected[1], ""]
-    assert said.err == ("jumok: not translated, for more than 2,560 tokens: line 2; wanted one sentence per line\n")
+    assert said.err == ("jumok: not translated (more than 2,560 tokens): line 2; wanted one sentence per line\n")
 
 
 # -- what each word looked at ------------------------------------------------------------------
@@ -190,8 +190,8 @@ def test_alignments_are_read_back_and_right(jumok, reverser, sentences, expected
 def test_alignments_of_many_sentences_keep_their_places(jumok, reverser, sentences, typed, tmp_path, monkeypatch):
     texts = []
     for at_once, looked_at in ((2000, 64), (5, 2)):
-        monkeypatch.setattr("jumok.app.commands.translate.AT_ONCE", at_once)
-        monkeypatch.setattr("jumok.app.commands.translate.LOOKED_AT", looked_at)
+        monkeypatch.setattr("jumok.app.commands.translate.SENTENCES_AT_ONCE", at_once)
+        monkeypatch.setattr("jumok.app.commands.translate.MAPS_AT_ONCE", looked_at)
         typed("\n".join(sentences).encode())
         jumok("translate", reverser, "--align", tmp_path / "found.align")
         texts.append((tmp_path / "found.align").read_text())
@@ -237,8 +237,8 @@ def test_a_picture_for_each_sentence_and_one_page_for_all(jumok, transformer, se
 
 
 def test_sentences_that_are_not_shown_are_counted(jumok, reverser, sentences, typed, tmp_path, monkeypatch):
-    monkeypatch.setattr("jumok.app.commands.translate.PICTURES", 2)
-    monkeypatch.setattr("jumok.app.commands.translate.LOOKED_AT", 4)
+    monkeypatch.setattr("jumok.app.commands.translate.MOST_PICTURES", 2)
+    monkeypatch.setattr("jumok.app.commands.translate.MAPS_AT_ONCE", 4)
     typed("\n".join(sentences).encode())
     said = jumok("translate", reverser, "--show", tmp_path / "seen.svg")
     assert said.err.startswith("jumok: 10 sentences are not shown")
@@ -264,14 +264,14 @@ def test_sentences_that_are_not_shown_are_counted(jumok, reverser, sentences, ty
         (["{run}", "a", "--heads", "--pieces"], "--heads, --pieces: nothing is shown or aligned"),
         (["{blind}", "a", "--align", "out/a"], "no attention to its source (score none)"),
         (["{blind}", "a", "--show", "out/a.png"], "no attention to its source (score none)"),
-        (["{run}", "missing.txt"], "no such file: missing.txt; to have these very words translated"),
+        (["{run}", "missing.txt"], "no such file: missing.txt; to translate these very words"),
         (["{run}", "./missing"], "no such file: ./missing"),
         (["{run}", "{data}"], "is a folder: give a file with a sentence per line"),
         (["{run}", "{data}/test.tsv", "{data}/val.tsv"], "are files: give one"),
         (["{run}", "a", "--device", "tpu"], "no device 'tpu'"),
         (["{images}", "a"], "was trained to classify images: wanted one that was trained to translate"),
         (["nowhere", "a"], "no run at nowhere"),
-        (["{data}", "a"], "is no run: it has no config.yaml"),
+        (["{data}", "a"], "is not a run: it has no config.yaml"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(

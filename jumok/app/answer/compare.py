@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jumok.app.comparison_report import AT_ONCE, ComparedInput, ComparisonReport
+from jumok.app.comparison_report import IMAGES_AT_ONCE, ComparedInput, ComparisonReport
 
 if TYPE_CHECKING:
     from jumok.data.questions.masks import QuestionMasks
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from jumok.tasks.running.comparison import Result
     from jumok.views.pages.comparison_page import Cell, Measure
 
-OF_ONE_IMAGE = 3
+QUESTIONS_PER_IMAGE = 3
 """Questions about one image that are shown one below the other."""
-RIGHT = 0.5
+LEAST_RIGHT = 0.5
 """An answer that is at least so right, as people agree on it, counts as right on the page."""
-SHOWN_ANSWERS = 3
+MOST_ANSWERS = 3
 
 
 def read_truth(masks: Path, comparison: QuestionComparison) -> QuestionMasks:
@@ -92,15 +92,15 @@ class QuestionReport(ComparisonReport[int]):
         from jumok.tasks.answer.looking import look
 
         test = self._test
-        for start in range(0, len(some), AT_ONCE):
-            numbers = some[start : start + AT_ONCE]
+        for start in range(0, len(some), IMAGES_AT_ONCE):
+            numbers = some[start : start + IMAGES_AT_ONCE]
             images = {path: read_image(path) for path in dict.fromkeys(map(test.image_of, numbers))}
             pictures, asked = [images[test.image_of(n)] for n in numbers], [test.questions[n] for n in numbers]
             found = {name: look(run, pictures, asked, words=False) for name, run in self._runs.items()}
             for row, (number, picture) in enumerate(zip(numbers, pictures, strict=True)):
                 mask = None if self.truth is None else self.truth.get(number, *picture.shape[1:])
                 cells = {name: self._make_cell(number, looked[row]) for name, looked in found.items()}
-                name, label = test.image_of(number).name, " or ".join(list(self._score_answers(number))[:SHOWN_ANSWERS])
+                name, label = test.image_of(number).name, " or ".join(list(self._score_answers(number))[:MOST_ANSWERS])
                 yield ComparedInput(name, label, picture, mask, cells, test.questions[number])
 
     @property
@@ -124,7 +124,7 @@ class QuestionReport(ComparisonReport[int]):
         """Some questions about an image, each of a kind that was seen least; in the order of the file."""
         left = list(numbers)
         found: list[int] = []
-        while left and len(found) < OF_ONE_IMAGE:
+        while left and len(found) < QUESTIONS_PER_IMAGE:
             best = min(left, key=lambda number: (seen[self._test.kinds[number]], not self._test.masks[number]))
             left.remove(best)
             found.append(best)
@@ -143,7 +143,7 @@ class QuestionReport(ComparisonReport[int]):
 
         answer, probability = looked.reply.answers[0]
         method, heat = next(iter(looked.looks.items()), ("", None))
-        right = self._score_answers(number).get(answer, 0) >= RIGHT
+        right = self._score_answers(number).get(answer, 0) >= LEAST_RIGHT
         return Cell(heat, f"{answer} {probability:.0%}", right, method)
 
 

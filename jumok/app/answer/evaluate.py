@@ -61,7 +61,7 @@ class EvaluatedQuestions:
         yield f"{len(self.questions):,} questions about {len(self.questions.images):,} images ({part})"
         yield f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
         if report.unanswerable:
-            yield f"{report.unanswerable:,} questions have answers that training did not have; they count as wrong"
+            yield f"{report.unanswerable:,} questions have answers that never occurred in training; they count as wrong"
         if report.by_kind():
             yield table(report)
         yield f"written: {', '.join(map(str, self.written.values()))}"
@@ -115,10 +115,10 @@ def select(run: QuestionRun, files: Sequence[Path], images: str | None, split: s
     own = not files or {str(path.resolve()) for path in files} == set(data.questions)
     if not own and not files[0].is_dir():
         if split not in ("auto", "all"):
-            raise JumokError("files other than the run's own are judged whole: leave out --split")
+            raise JumokError("files other than the run's own are evaluated whole: leave out --split")
         return read_questions(files, folder, lowercase=data.lowercase), "all"
     if split == "all":
-        raise JumokError("all parts together are not judged: choose --split test, val or train, or give a file")
+        raise JumokError("--split all is not offered here: choose test, val or train, or give a file")
     part = "test" if split == "auto" else split
     given = {} if own else {"questions": tuple(map(str, files)), "val_questions": (), "test_questions": ()}
     found = find_parts(data.model_copy(update={"images": str(folder), **given}), seed)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BLIND = "question-blind"
 """The map of the same image by the same model, the mean over other questions: what it looks at whatever is asked."""
-OTHERS = 8
+OTHER_QUESTIONS = 8
 """So many other questions are asked about an image that only one is asked about."""
 
 
@@ -128,7 +128,7 @@ class Measuring:
                 self._measure(image, picture, numbers, size)
                 count(done, len(by_image))
         for method, blank in self.meter.blank.items():
-            session.remark(f"{method}: nothing to see for {blank} questions, which count as chance")
+            session.remark(f"{method}: {blank} questions have an empty map, which counts as chance")
 
     def _measure(self, image: int, picture: Tensor, numbers: Sequence[int], size: int) -> None:
         """Score all questions about one image."""
@@ -155,7 +155,7 @@ class Measuring:
             number
             for step in range(1, total)
             if self.questions.questions[number := (numbers[0] + step * 7919) % total] != own
-        ][:OTHERS]
+        ][:OTHER_QUESTIONS]
         if not found:
             raise JumokError("all questions are the same: where a model looks cannot depend on them")
         return found
@@ -170,7 +170,7 @@ class Measuring:
     def _select_looks(self, looked: Looked) -> Mapping[str, AttentionMap]:
         """The looks that were asked for, or all."""
         if not looked.looks:
-            raise JumokError(f"a {self.run.config.system} looks at no image: there is nothing to measure")
+            raise JumokError(f"a {self.run.config.system} does not look at the image: there is nothing to measure")
         for method in self.methods:
             if method not in looked.looks:
                 raise JumokError(f"this model has no look {method!r}: {suggest(method, looked.looks)}")

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jumok.app.comparison_report import AT_ONCE, ComparedInput, ComparisonReport
+from jumok.app.comparison_report import IMAGES_AT_ONCE, ComparedInput, ComparisonReport
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class ImageReport(ComparisonReport[Path]):
 
         questions = {name: _choose_question(model, some[0]) for name, model in self._opened.items()}
         labels = dict(zip(self._test.paths, (self._test.classes[label] for label in self._test.labels), strict=True))
-        for start in range(0, len(some), AT_ONCE):
-            paths = some[start : start + AT_ONCE]
+        for start in range(0, len(some), IMAGES_AT_ONCE):
+            paths = some[start : start + IMAGES_AT_ONCE]
             pictures = [read_image(path) for path in paths]
             answers = {name: look(model, pictures, questions[name]) for name, model in self._opened.items()}
             for number, (path, picture) in enumerate(zip(paths, pictures, strict=True)):

@@ -133,7 +133,7 @@ def select(run: ImageRun, images: Path, split: str) -> tuple[ImageSet, str]:
         chosen = sets[split]
     if chosen.classes != run.classes:
         raise JumokError(
-            f"{images} has the classes {', '.join(chosen.classes)}, but the run knows {', '.join(run.classes)}: "
+            f"{images} has the classes {', '.join(chosen.classes)}, but the run has {', '.join(run.classes)}: "
             "give images of the same classes"
         )
     if not len(chosen):

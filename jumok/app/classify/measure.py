@@ -110,5 +110,5 @@ def _score_images(
                 meter.add(picture, mask, answer.heats, name=str(path))
             count(min(start + size, len(images)), len(images))
     for method, blank in meter.blank.items():
-        session.remark(f"{method}: nothing to see in {blank} images, which count as chance")
+        session.remark(f"{method}: {blank} images have an empty map, which counts as chance")
     return meter.report()

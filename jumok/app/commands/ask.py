@@ -76,7 +76,7 @@ class AnsweredImage:
             answers = ", ".join(f"{answer} {value:.1%}" for answer, value in self._take_best(each))
             yield f"{each.question}  ->  {answers}"
             if unknown:
-                yield f"  not known to this model: {', '.join(unknown)}"
+                yield f"  not in this model's vocabulary: {', '.join(unknown)}"
         if self.note:
             yield f"remark: {self.note}"
         if self.pictures:
@@ -135,11 +135,13 @@ def _read_questions(given: Sequence[str]) -> list[str]:
     lines = stream_lines(sys.stdin.buffer, "standard input") if list(given) == ["-"] else iter(given)
     questions = list(islice((text for line in lines if (text := LONE.sub("?", line).strip())), MOST_QUESTIONS + 1))
     if named := [question for question in questions if question.lower().endswith(".html")]:
-        raise JumokError(f"{named[0]!r} is no question: --html takes no file, the page goes to the folder of --out")
+        raise JumokError(
+            f"{named[0]!r} is not a question: --html takes no file name, the page is written to the folder of --out"
+        )
     if not questions:
         raise JumokError('no question: ask something, as in jumok ask RUN photo.png "what colour is the circle?"')
     if len(questions) > MOST_QUESTIONS:
-        raise JumokError(f"got more than {MOST_QUESTIONS} questions: ask at most so many at a time")
+        raise JumokError(f"got more than {MOST_QUESTIONS} questions: ask at most {MOST_QUESTIONS} at a time")
     return questions
 
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from jumok.tasks.running.config import Settings
 
 BUDGET_FORM = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
-TERMS = "terms.json"
+TERMS_FILE = "terms.json"
 """Settings and budget of what lies in the folder."""
-DECIDED = ("epochs", "patience")
+SETTINGS_OF_BUDGET = ("epochs", "patience")
 """Settings that follow from the budget."""
 
 
@@ -40,7 +40,7 @@ def build(arguments: Sequence[str]) -> Callable[..., int]:
     tasks = _compared_tasks()
     asked = find_task_asked_for(arguments, tasks)
     panels = settings_panels(tasks)
-    hidden = left_out(tasks) | {(title, name) for title in panels for name in DECIDED}
+    hidden = left_out(tasks) | {(title, name) for title in panels for name in SETTINGS_OF_BUDGET}
     shown = [COMMON] if asked is None else [COMMON, asked.title]
     return in_session("compare")(with_settings(panels, hidden, shown)(command))
 
@@ -109,7 +109,7 @@ def parse_seconds(text: str) -> float:
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
-        raise JumokError(f"--budget {text!r} is no time: give one such as 90s, 2m or 1h30m")
+        raise JumokError(f"--budget {text!r} is not a time: give one such as 90s, 2m or 1h30m")
     return float(total)
 
 
@@ -138,7 +138,7 @@ def _begin(
     first = wanted.model_copy(update={"system": system})
     comparison = task.part("comparison").begin(first, seconds, out, device_name(wanted.training.device))
     truth = None if masks is None else task.verb("compare").TRUTH(masks, comparison)
-    write_atomically(out / TERMS, terms)
+    write_atomically(out / TERMS_FILE, terms)
     return comparison, truth
 
 
@@ -148,12 +148,12 @@ def _check_folder(out: Path, terms: str) -> None:
     Raises:
         JumokError: it was not.
     """
-    place = out / TERMS
+    place = out / TERMS_FILE
     if place.exists():
         if place.read_text("utf-8") != terms:
             raise JumokError(f"{out} holds a comparison with other settings or another budget: choose another --out")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise JumokError(f"{out} holds something that is no comparison: choose another --out")
+        raise JumokError(f"{out} holds something other than a comparison: choose another --out")
 
 
 def _enter(comparison: Comparison[Any], names: Sequence[str], session: Session) -> tuple[list[Result], dict[str, str]]:

@@ -19,7 +19,7 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from jumok.views.pages.report_page import Figure, Section
 
-OWN = ("run", "look", "eval", "measure", "samples", "translator", "alignment", "answerer", "asked", "compare")
+OWN_FOLDERS = ("run", "look", "eval", "measure", "samples", "translator", "alignment", "answerer", "asked", "compare")
 """What the demo writes anew each time; the generated images, dates and shapes stay."""
 IMAGES = {"train": 6000, "val": 200, "test": 400}
 TRAINING = (
@@ -39,9 +39,9 @@ QUESTIONS = (
     "--system vqa-stacked --epochs 20 --batch-size 64 --lr 0.003 --warmup 0.05 --ema 0.99 --option width=96 "
     "--option dropout=0"
 )
-LOOKED_AT = 4  # images of each defect
-SHOWN = 40  # dates on the page
-WRITTEN = ("2026년 11월 22일 일요일", "Sunday, 22 November 2026")
+IMAGES_PER_DEFECT = 4  # images of each defect
+DATES_ON_PAGE = 40  # dates on the page
+EXAMPLE_DATES = ("2026년 11월 22일 일요일", "Sunday, 22 November 2026")
 """Dates whose alignment is drawn."""
 
 
@@ -65,8 +65,8 @@ def command(
 def _make_room(folder: Path) -> None:
     """Remove what an earlier demo wrote; touch nothing else."""
     if folder.exists() and any(folder.iterdir()) and not (folder / "sample").is_dir():
-        raise JumokError(f"{folder} holds something that is not a demo's: give another folder")
-    for name in OWN:
+        raise JumokError(f"{folder} holds files that no demo wrote: give another folder")
+    for name in OWN_FOLDERS:
         shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "index.html").unlink(missing_ok=True)
 
@@ -135,7 +135,7 @@ class Demo:
         self.step("sample dates", "sample", "dates", self.dates)
         self.step("train dates", "train", self.dates, *DATES.split(), *more, "--out", self.translator)
         self.step("eval dates", "eval", self.translator)
-        for number, text in enumerate(WRITTEN, 1):
+        for number, text in enumerate(EXAMPLE_DATES, 1):
             picture = self.folder / "alignment" / f"{number}.png"
             self.step("translate", "translate", self.translator, text, "--pieces", "--show", picture)
         page = self.folder / "alignment" / "index.html"
@@ -172,7 +172,7 @@ class Demo:
         """Unseen dates, one per line."""
         from jumok.files import write_atomically
 
-        rows = (self.dates / "test.tsv").read_text("utf-8").splitlines()[:SHOWN]
+        rows = (self.dates / "test.tsv").read_text("utf-8").splitlines()[:DATES_ON_PAGE]
         write_atomically(path, "".join(row.partition("\t")[0] + "\n" for row in rows))
 
     def step(self, name: str, *words: Any) -> None:
@@ -189,7 +189,9 @@ class Demo:
     def gather(self) -> None:
         """Take the first few test images of each defect, and one without."""
         for kind in sorted(path.name for path in (self.images / "test").iterdir()):
-            for path in sorted((self.images / "test" / kind).glob("*.png"))[: 1 if kind == "normal" else LOOKED_AT]:
+            for path in sorted((self.images / "test" / kind).glob("*.png"))[
+                : 1 if kind == "normal" else IMAGES_PER_DEFECT
+            ]:
                 self.chosen.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, self.chosen / f"{kind}-{path.name}")
 
@@ -264,7 +266,7 @@ class Demo:
 
         evaluation = json.loads((self.translator / "eval" / "eval.json").read_text("utf-8"))
         measured = json.loads((self.translator / "measure" / "measure.json").read_text("utf-8"))
-        shown = [self.folder / "alignment" / f"{number}.png" for number in range(1, len(WRITTEN) + 1)]
+        shown = [self.folder / "alignment" / f"{number}.png" for number in range(1, len(EXAMPLE_DATES) + 1)]
         card = [(self.translator / "card.md", "the run's card"), (self.translator / "metrics.csv", "metrics per epoch")]
         return [
             Section(
@@ -275,7 +277,7 @@ class Demo:
                 "See the alignment",
                 "Target down, source across: which characters each character of the answer was read off.",
                 self.commands["translate"],
-                pictures=list(zip(shown, WRITTEN, strict=True)),
+                pictures=list(zip(shown, EXAMPLE_DATES, strict=True)),
                 links=[(self.folder / "alignment" / "index.html", "open the interactive page")],
             ),
             Section(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jumok.mechanisms.selection import Selector
 
 METHODS = "fisher | anova | mutual-information | mrmr-fcd | mrmr-fcq | mrmr-mid | mrmr-miq | jmi"
-COUNTING = ("mutual-information", "mrmr-mid", "mrmr-miq", "jmi")
+TAKE_CATEGORIES = ("mutual-information", "mrmr-mid", "mrmr-miq", "jmi")
 """Those that can take text as categories."""
 KINDS = ("auto", "classes", "numbers")
 DEFAULT_K, MOST_SHOWN = 10, 20
@@ -105,7 +105,7 @@ class Selection:
         shown = ranked[: max(MOST_SHOWN, self.selector.k)]
         yield self._build_table(shown)
         if self.selector.steps:
-            yield "scores are those of the step in which a column was chosen, the others' those of the last step"
+            yield "scores of selected columns are from the step that selected them; the others are from the last step"
         if len(ranked) > len(shown):
             yield f"and {len(ranked) - len(shown):,} more, in scores.csv"
         yield f"written to {self.out}: {', '.join([self.reduced.name, *self.files])}"
@@ -215,8 +215,8 @@ def command(
     table = read_table(path, encoding=encoding)
     reduced = out / f"reduced{path.suffix.lower()}"
     if reduced.resolve() == path.resolve():
-        raise JumokError(f"{path} is what would be written over: choose another folder with --out")
-    ready = make_ready(table, target, missing=missing, categories=method in COUNTING)
+        raise JumokError(f"{path} would be overwritten: choose another folder with --out")
+    ready = make_ready(table, target, missing=missing, categories=method in TAKE_CATEGORIES)
     _fit(selector, ready, k, size)
     for note in ready.notes:
         session.remark(note)
@@ -259,7 +259,7 @@ def _fit(selector: Selector, ready: ReadyTable, k: int | None, size: tuple[int, 
     most = int((~ready.constant).sum())
     if (k or 1) > most:
         why = "; ".join(ready.notes) or "ask for fewer"
-        raise JumokError(f"--k {k or 1}, and {most} of the {columns} columns can be chosen: {why}")
+        raise JumokError(f"--k {k or 1}, but {most} of the {columns} columns can be selected: {why}")
     if size is not None and size[0] * size[1] != columns:
         raise JumokError(f"--image {size[0]}x{size[1]} has {size[0] * size[1]} pixels, and there are {columns} columns")
     selector.set_params(k=min(DEFAULT_K, most) if k is None else k)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jumok.tasks.running.fit import Outcome
     from jumok.tasks.running.prepared import Prepared
 
-MACHINE = ("device", "threads")
+MACHINE_SETTINGS = ("device", "threads")
 """What a resumed run may have otherwise than before."""
 
 
@@ -273,6 +273,6 @@ def _check_free(out: Path) -> None:
 
 def _refuse(given: Sequence[str], settings: Mapping[str, Any]) -> None:
     """A resumed run keeps its settings, or it would not end where it should."""
-    flags = [to_flag(name) for name in settings if name not in MACHINE]
+    flags = [to_flag(name) for name in settings if name not in MACHINE_SETTINGS]
     if extra := [*given, *flags]:
         raise JumokError(f"--resume goes on with the run's own settings: leave out {', '.join(extra)}")

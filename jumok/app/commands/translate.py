@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from jumok.tasks.translate.aligning import Aligned
     from jumok.tasks.translate.run import PairRun, Translation
 
-AT_ONCE = 2000
+SENTENCES_AT_ONCE = 2000
 """Sentences that are read, translated and written before the next are read."""
-LOOKED_AT = 64
+MAPS_AT_ONCE = 64
 """Sentences whose maps are in memory at once."""
-PICTURES = 50
+MOST_PICTURES = 50
 """Sentences that are drawn as PNG or SVG, one file each, at most."""
-ON_A_PAGE = 500
+MOST_ON_PAGE = 500
 """Sentences on one HTML page, at most."""
-WIDEST = 200
+MOST_WORDS = 200
 """Words a side that are drawn."""
-NAMED = 20
+MOST_NAMED = 20
 """Unknown characters, and numbers of lines, that are named before it is said how many more there are."""
 
 
@@ -177,7 +177,7 @@ class _Work:
     def lines(self, sentences: Iterator[str]) -> Iterator[str]:
         """A line for each translation; an empty one for an empty sentence, so that lines stay aligned."""
         number = 0
-        while some := list(islice(sentences, AT_ONCE)):
+        while some := list(islice(sentences, SENTENCES_AT_ONCE)):
             some = self._empty_long_ones(some, number)
             found = self.run.translate(some, **self.search)
             for text, best in zip(some, found, strict=True):
@@ -211,7 +211,7 @@ class _Work:
         if self._long:
             many = "lines" if len(self._long) > 1 else "line"
             yield (
-                f"not translated, for more than {self.run.longest:,} tokens: {many} {_join_some(self._long)}; "
+                f"not translated (more than {self.run.longest:,} tokens): {many} {_join_some(self._long)}; "
                 "wanted one sentence per line"
             )
 
@@ -236,15 +236,15 @@ class _Looks:
         self.heads = self.heads or "head" in (self.reading or "")
         self.reading = choose_reading(self.reading, list_readings(self.run, heads=self.heads))
         self._page = self.show is not None and self.show.suffix.lower() == ".html"
-        self._room = 0 if self.show is None else ON_A_PAGE if self._page else PICTURES
+        self._room = 0 if self.show is None else MOST_ON_PAGE if self._page else MOST_PICTURES
 
     def add(self, first: int, pairs: Sequence[tuple[str, Translation]]) -> None:
         """Align sentences, of which the first has that number, with their translations."""
-        for start in range(0, len(pairs), LOOKED_AT):
+        for start in range(0, len(pairs), MAPS_AT_ONCE):
             if self.align is None and len(self._shown) >= self._room:
                 self._left += len(pairs) - start
                 return
-            self._add(first + start, pairs[start : start + LOOKED_AT])
+            self._add(first + start, pairs[start : start + MAPS_AT_ONCE])
 
     def _add(self, first: int, pairs: Sequence[tuple[str, Translation]]) -> None:
         from jumok.attention.word_alignment import links
@@ -263,7 +263,7 @@ class _Looks:
 
     def _keep(self, number: int, one: Aligned) -> None:
         """Remember a sentence that is to be drawn; a picture shows one reading, so the others can go."""
-        if len(self._shown) >= self._room or max(len(one.source), len(one.target)) > WIDEST:
+        if len(self._shown) >= self._room or max(len(one.source), len(one.target)) > MOST_WORDS:
             self._left += 1
             return
         name = str(self.reading)
@@ -283,11 +283,13 @@ class _Looks:
         if self.show is None:
             return []
         if not self._shown:
-            raise JumokError(f"nothing to show: every sentence, or its translation, is empty or above {WIDEST} words")
+            raise JumokError(
+                f"nothing to show: every sentence, or its translation, is empty or above {MOST_WORDS} words"
+            )
         (self._write_page if self._page else self._draw)(self.show)
         if not self._left:
             return []
-        return [f"{self._left:,} sentences are not shown: give fewer at once, of at most {WIDEST} words"]
+        return [f"{self._left:,} sentences are not shown: give fewer at once, of at most {MOST_WORDS} words"]
 
     def _draw(self, path: Path) -> None:
         from jumok.views.pictures.alignment_matrix import draw_alignment
@@ -321,8 +323,8 @@ def _make_printable(piece: str) -> str:
 
 def _join_some(items: Sequence[object]) -> str:
     """The first items, and how many more there are."""
-    more = f" and {len(items) - NAMED:,} more" if len(items) > NAMED else ""
-    return ", ".join(map(str, items[:NAMED])) + more
+    more = f" and {len(items) - MOST_NAMED:,} more" if len(items) > MOST_NAMED else ""
+    return ", ".join(map(str, items[:MOST_NAMED])) + more
 
 
 def _say(message: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jumok.tasks.translate.run import PairRun
     from jumok.tasks.translate.scores import Scores
 
-SHOWN = 3
+EXAMPLES = 3
 """Translations of each kind, the best and the worst, in the terminal."""
 
 
@@ -120,9 +120,9 @@ def select(run: PairRun, files: Sequence[Path], split: str) -> tuple[PairSet, st
         return read_pairs(files, lowercase=data.lowercase, reverse=data.backwards), "all"
     if whole or split == "all":
         raise JumokError(
-            "files other than the run's own are judged whole: leave out --split"
+            "files other than the run's own are evaluated whole: leave out --split"
             if whole
-            else "all parts together are not judged: choose --split test, val or train, or give a file of pairs"
+            else "--split all is not offered here: choose test, val or train, or give a file of pairs"
         )
     part = "test" if split == "auto" else split
     given = {} if own else {"pairs": tuple(map(str, files)), "val_pairs": (), "test_pairs": ()}
@@ -150,7 +150,9 @@ def _describe_search(options: Options) -> str:
 def _pick_examples(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> list[str]:
     """A few of the best and of the worst, so that one sees what the figures mean."""
     order = sorted(range(len(found)), key=lambda number: -scores[number])
-    chosen = {"among the best": order[:SHOWN], "among the worst": order[-SHOWN:]} if len(order) > 2 * SHOWN else {}
+    chosen = (
+        {"among the best": order[:EXAMPLES], "among the worst": order[-EXAMPLES:]} if len(order) > 2 * EXAMPLES else {}
+    )
     lines = []
     for title, numbers in chosen.items():
         lines.append(f"{title}:")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jumok.tasks.translate.aligning import Aligned
     from jumok.tasks.translate.run import PairRun
 
-AT_ONCE = 256
+PAIRS_AT_ONCE = 256
 """Pairs whose maps are in memory at once."""
 
 
@@ -111,6 +111,6 @@ def _align_all(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Align
     """All pairs, of which some are in memory at once."""
     from jumok.tasks.translate.aligning import align
 
-    for start in range(0, len(pairs), AT_ONCE):
-        some = slice(start, start + AT_ONCE)
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        some = slice(start, start + PAIRS_AT_ONCE)
         yield from align(run, pairs.sources[some], pairs.targets[some], pieces=characters)

@@ -14,7 +14,7 @@ from jumok.tasks.answer.evaluation import batches_of, evaluate
 from jumok.tasks.answer.prepare import PreparedQuestions, system_options
 from jumok.tasks.answer.run import QuestionRun
 from jumok.tasks.answer.settings import RunConfig, Settings
-from jumok.tasks.running.comparison import BATCH, Comparison, Result, use_rate
+from jumok.tasks.running.comparison import USE_BATCH, Comparison, Result, use_rate
 from jumok.tasks.running.config import Strict
 from jumok.tasks.running.run import CONFIG
 
@@ -96,7 +96,7 @@ def _kind(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _use_rate(run: QuestionRun, questions: QuestionSet) -> float:
     """Questions per second in use, in batches of 64 that lie in memory; each image is looked at once."""
-    batch = next(iter(batches_of(run, questions, BATCH))).to(run.device)
+    batch = next(iter(batches_of(run, questions, USE_BATCH))).to(run.device)
     pixels = run.normalise(batch.images)
     return use_rate(lambda: run.model(pixels, batch.questions, batch.pairs), len(batch.indices), run.device)
 
@@ -119,5 +119,5 @@ def begin(
     """
     test = prepare.find_parts(settings.data, settings.training.seed)["test"]
     if not len(test):
-        raise JumokError("no questions to judge on: give some by --test-questions, or a --test-fraction above 0")
+        raise JumokError("no questions to evaluate on: give some with --test-questions, or a --test-fraction above 0")
     return QuestionComparison(prepare.prepare(settings, progress), budget, folder, device, test)

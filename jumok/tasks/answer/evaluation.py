@@ -19,7 +19,7 @@ from jumok.tasks.answer.run import QuestionRun
 
 __all__ = ["Answered", "Evaluation", "answer_all", "batches_of", "evaluate"]
 
-BATCH = 256
+BATCH_SIZE = 256
 RESAMPLES = 2000
 
 Table = NDArray[np.float64]
@@ -111,7 +111,7 @@ def _bootstrap_interval(table: Table) -> tuple[float, float]:
     return low, high
 
 
-def batches_of(run: QuestionRun, questions: QuestionSet, size: int = BATCH) -> QuestionBatches:
+def batches_of(run: QuestionRun, questions: QuestionSet, size: int = BATCH_SIZE) -> QuestionBatches:
     """The questions in the order of their images, as the run reads them; images are read as they are needed."""
     store = PixelStore(questions.images, *run.size, memory_limit=0)
     longest = run.longest
@@ -122,7 +122,11 @@ def batches_of(run: QuestionRun, questions: QuestionSet, size: int = BATCH) -> Q
 
 @torch.inference_mode()
 def answer_all(
-    run: QuestionRun, questions: QuestionSet, *, size: int = BATCH, progress: Callable[[int, int], None] | None = None
+    run: QuestionRun,
+    questions: QuestionSet,
+    *,
+    size: int = BATCH_SIZE,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Answered]:
     """Answer questions in batches, each image of a batch looked at once.
 
@@ -151,7 +155,11 @@ def _read_answers(run: QuestionRun, batch: QuestionBatch) -> Iterator[Answered]:
 
 
 def evaluate(
-    run: QuestionRun, questions: QuestionSet, *, size: int = BATCH, progress: Callable[[int, int], None] | None = None
+    run: QuestionRun,
+    questions: QuestionSet,
+    *,
+    size: int = BATCH_SIZE,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Judge a model on questions that it has not learned from.
 

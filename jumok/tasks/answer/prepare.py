@@ -25,7 +25,7 @@ from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
-NAMED = 5
+MOST_NAMED = 5
 """So many answers that cannot be given are named."""
 
 Scores = Mapping[int, float]
@@ -161,7 +161,7 @@ def find_parts(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
     if not data.questions:
         raise JumokError("no questions: give a file, as in jumok train questions.csv --images photos --out runs/first")
     if data.images is None:
-        raise JumokError("questions are about images: give their folder by --images")
+        raise JumokError("questions are about images: give their folder with --images")
     val, test = data.val_fraction, data.test_fraction
     if val + test >= 1:
         raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
@@ -310,7 +310,9 @@ def _remarks(
 
 def _explain_unanswerable(part: str, answers: Sequence[str]) -> str:
     names = list(dict.fromkeys(answers))
-    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     what = "left out" if part == "train" else "counted as wrong"
     why = "are not among those to choose from (--answers)" if part == "train" else "never occur in training"
-    return f"{len(answers):,} {part} questions {what}: answers that {why}, such as {', '.join(names[:NAMED])}{more}"
+    return (
+        f"{len(answers):,} {part} questions {what}: answers that {why}, such as {', '.join(names[:MOST_NAMED])}{more}"
+    )

@@ -58,7 +58,7 @@ class AnyClassifier:
             return self.classes.index(target)
         if target.isdecimal() and int(target) < len(self.classes):
             return int(target)
-        raise JumokError(f"{self.name} knows no class {target!r}: {suggest(target, self.classes[:20])}")
+        raise JumokError(f"{self.name} has no class {target!r}: {suggest(target, self.classes[:20])}")
 
 
 def open_model(name: str, device: str = "cpu") -> AnyClassifier:

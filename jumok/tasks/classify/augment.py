@@ -11,13 +11,13 @@ from torch.nn import functional as F
 
 from jumok.tasks.running.training_module import mix_seed
 
-SHIFT = 0.08
+MOST_SHIFT = 0.08
 """Largest shift, as a fraction of the image's side."""
-TURN = 10.0
+MOST_TURN = 10.0
 """Largest rotation, in degrees."""
-ZOOM = 0.1
+MOST_ZOOM = 0.1
 """Largest change of size, as a fraction."""
-LIGHT = 0.2
+MOST_LIGHT = 0.2
 """Largest change of brightness (of the full range, halved) and of contrast (of its own)."""
 
 
@@ -49,7 +49,11 @@ class Augmentation:
         """
         images = self._move(images, draw)
         if self.warp:
-            images = _relight(images, draw.uniform(-LIGHT / 2, LIGHT / 2), draw.uniform(1 - LIGHT, 1 + LIGHT))
+            images = _relight(
+                images,
+                draw.uniform(-MOST_LIGHT / 2, MOST_LIGHT / 2),
+                draw.uniform(1 - MOST_LIGHT, 1 + MOST_LIGHT),
+            )
         targets = F.one_hot(labels, classes).to(images.dtype)
         return mixed(images, targets, draw.beta(self.mixup)) if self.mixup else (images, targets)
 
@@ -136,9 +140,12 @@ def _log_gamma_sample(alpha: Tensor, generator: torch.Generator) -> Tensor:
 
 def _warp(images: Tensor, draw: Draw, across: Tensor | None, down: Tensor | None) -> Tensor:
     """Flip, turn, zoom and shift about the centre; what comes in at the border is a reflection."""
-    angle = draw.uniform(-TURN, TURN) * (math.pi / 180)
-    zoom = draw.uniform(1 - ZOOM, 1 + ZOOM)
-    shift_x, shift_y = draw.uniform(-2 * SHIFT, 2 * SHIFT), draw.uniform(-2 * SHIFT, 2 * SHIFT)
+    angle = draw.uniform(-MOST_TURN, MOST_TURN) * (math.pi / 180)
+    zoom = draw.uniform(1 - MOST_ZOOM, 1 + MOST_ZOOM)
+    shift_x, shift_y = (
+        draw.uniform(-2 * MOST_SHIFT, 2 * MOST_SHIFT),
+        draw.uniform(-2 * MOST_SHIFT, 2 * MOST_SHIFT),
+    )
     x_sign = torch.ones_like(angle) if across is None else across
     y_sign = torch.ones_like(angle) if down is None else down
     height, width = images.shape[-2:]

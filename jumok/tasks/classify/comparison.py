@@ -17,7 +17,7 @@ from jumok.tasks.classify.evaluation import evaluate
 from jumok.tasks.classify.prepare import PreparedImages, system_options
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import RunConfig, Settings
-from jumok.tasks.running.comparison import BATCH, Comparison, Result, use_rate
+from jumok.tasks.running.comparison import USE_BATCH, Comparison, Result, use_rate
 from jumok.tasks.running.run import CONFIG
 
 __all__ = ["ImageComparison", "ImageResult", "begin"]
@@ -72,14 +72,14 @@ class ImageComparison(Comparison[PreparedImages]):
         """The test images as the run wants them."""
         store = PixelStore(self.test.paths, *run.size, memory_limit=0)
         labels = torch.tensor(self.test.labels)
-        for batch in Batches(store, labels, batch_size=BATCH, shuffle=False, drop_last=False):
+        for batch in Batches(store, labels, batch_size=USE_BATCH, shuffle=False, drop_last=False):
             yield run.normalise(batch.images), batch.labels.to(self.device)
 
 
 def _use_rate(run: ImageRun) -> float:
     """Images per second in use, in batches of 64 that lie in memory."""
-    pixels = run.normalise(torch.randint(0, 256, (BATCH, 3, *run.size), dtype=torch.uint8))
-    return use_rate(lambda: run.model(pixels), BATCH, pixels.device)
+    pixels = run.normalise(torch.randint(0, 256, (USE_BATCH, 3, *run.size), dtype=torch.uint8))
+    return use_rate(lambda: run.model(pixels), USE_BATCH, pixels.device)
 
 
 def begin(

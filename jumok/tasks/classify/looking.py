@@ -170,7 +170,7 @@ def _attention(seen: Seen, target: Tensor, options: LookOptions) -> list[Attenti
     names = seen.in_image()
     if not names:
         raise JumokError(
-            f"this model places no attention in the image itself: use one of {', '.join(find_fitting(seen))}"
+            f"this model has no attention of its own in the image: use one of {', '.join(find_fitting(seen))}"
         )
     maps = seen.of_images(names[-1])
     maps = [each.mean("head") if each.lead else each for each in maps]

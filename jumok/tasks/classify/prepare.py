@@ -23,9 +23,9 @@ from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
 PATCHES = (16, 8, 4, 2)
-ROWS = 8
+LEAST_PATCHES = 8
 """Patches along the shorter side, at the least, where the patch is chosen here."""
-NARROW = 192
+NARROW_WIDTH = 192
 """Models up to this width get a stem of convolutions: they learn from few images, where it helps most."""
 
 
@@ -171,7 +171,11 @@ def system_options(name: str, chosen: Mapping[str, Any], classes: int, size: tup
     default = configure_system(name, {"classes": classes})
     if "patch" in type(default).model_fields:
         options["patch"] = chosen.get("patch", patch_for(size))
-        if "stem" not in chosen and getattr(default, "width", NARROW + 1) <= NARROW and options["patch"] in PATCHES:
+        if (
+            "stem" not in chosen
+            and getattr(default, "width", NARROW_WIDTH + 1) <= NARROW_WIDTH
+            and options["patch"] in PATCHES
+        ):
             options["stem"] = "convolutions"
     return configure_system(name, {**options, **chosen}).model_dump(mode="json")
 
@@ -182,7 +186,9 @@ def patch_for(size: tuple[int, int]) -> int:
     >>> [patch_for((side, side)) for side in (224, 128, 64, 32, 28)]
     [16, 16, 8, 4, 2]
     """
-    fits = [patch for patch in PATCHES if size[0] % patch == 0 == size[1] % patch and min(size) // patch >= ROWS]
+    fits = [
+        patch for patch in PATCHES if size[0] % patch == 0 == size[1] % patch and min(size) // patch >= LEAST_PATCHES
+    ]
     return fits[0] if fits else 1
 
 

@@ -24,11 +24,11 @@ from jumok.files import replacing, write_atomically
 from jumok.tasks.running.checkpoint import write_tensors
 from jumok.tasks.running.training_module import TrainingModule
 
-SHARE = 100
+WAIT_FACTOR = 100
 """A checkpoint is due when so many times the seconds that one takes have gone by: under 1 % of the time."""
-LEAST = 10.0
+LEAST_SECONDS = 10.0
 """Seconds between two checkpoints within an epoch, at the least."""
-LOOK_EVERY = 16
+STEPS_PER_LOOK = 16
 """Steps after which a GPU is asked for its losses; asking makes it wait."""
 
 Row = dict[str, float]
@@ -175,7 +175,7 @@ class Ledger(Callback):
         self._loss = loss if self._loss is None else self._loss + loss
         self._steps += 1
         self._recent.append(loss)
-        if loss.device.type == "cpu" or len(self._recent) == LOOK_EVERY:
+        if loss.device.type == "cpu" or len(self._recent) == STEPS_PER_LOOK:
             self.look(trainer)
         self.clock.count += _need_module(pl_module).count(batch) * trainer.world_size
         self.clock.busy += time.monotonic() - self._began
@@ -273,7 +273,7 @@ class Keeper(Checkpoint):
     ) -> None:
         if trainer.is_last_batch:  # the epoch's end takes it over, with the validation done
             return
-        due = self._is_due(LEAST) if self._every is None else trainer.global_step % self._every == 0
+        due = self._is_due(LEAST_SECONDS) if self._every is None else trainer.global_step % self._every == 0
         signum, due = self._agree(trainer, due)
         if signum or due:
             self._save(trainer, pl_module)
@@ -296,7 +296,7 @@ class Keeper(Checkpoint):
             raise _make_interrupted(signum, trainer.global_step)
 
     def _is_due(self, least: float) -> bool:
-        return time.monotonic() - self._last_save >= max(SHARE * self._cost, least)
+        return time.monotonic() - self._last_save >= max(WAIT_FACTOR * self._cost, least)
 
     def _agree(self, trainer: Trainer, due: bool) -> tuple[int, bool]:
         """What any process was told to do, all do after the same step."""

@@ -51,7 +51,7 @@ def load_state(path: Path) -> dict[str, Any]:
     metadata, tensors = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise JumokError(
-            f"{path} is of format {metadata.get('format')!r}, wanted {FORMAT!r}: it is no checkpoint of this version"
+            f"{path} is of format {metadata.get('format')!r}, wanted {FORMAT!r}: it is not a checkpoint of this version"
         )
     try:
         state = _unpack(json.loads(metadata["state"]), tensors, 0)
@@ -165,7 +165,7 @@ def _pack(value: Any, name: str, tensors: Tensors, seen: dict[int, str]) -> Any:
         return {"float": str(value)}
     if value is None or type(value) in (bool, int, float, str):
         return value
-    raise JumokError(f"a {type(value).__name__} at {name or 'the top'} cannot be kept in a checkpoint")
+    raise JumokError(f"a {type(value).__name__} at {name or 'the top'} cannot be stored in a checkpoint")
 
 
 def _key(key: Any) -> str | int:

@@ -31,8 +31,8 @@ from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import CONFIG
 
 __all__ = [
-    "BATCH",
     "RESULT",
+    "USE_BATCH",
     "Comparison",
     "Result",
     "Stopwatch",
@@ -43,11 +43,11 @@ __all__ = [
 ]
 
 RESULT = "result.json"
-WARM_UP, TIMED = 3, 9
+WARM_UP_STEPS, TIMED_STEPS = 3, 9
 """Training steps before the clock is started, and those that are timed, to foresee how long a pass takes."""
-BATCH = 64
+USE_BATCH = 64
 """Images or questions at a time in use."""
-SECONDS = 0.7
+USE_SECONDS = 0.7
 """How long use is timed."""
 
 P = TypeVar("P", bound=Prepared)
@@ -234,7 +234,8 @@ class Stopwatch(Callback):
     def epoch(self, steps: int) -> float:
         """Seconds that an epoch of so many steps takes."""
         gaps = [
-            after - before for before, after in itertools.pairwise(self._steps[min(WARM_UP, len(self._steps) - 2) :])
+            after - before
+            for before, after in itertools.pairwise(self._steps[min(WARM_UP_STEPS, len(self._steps) - 2) :])
         ]
         return self._looking + steps * (statistics.median(gaps) if gaps else 0.0)
 
@@ -242,7 +243,7 @@ class Stopwatch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._steps.append(time.perf_counter())
-        trainer.should_stop = len(self._steps) > WARM_UP + TIMED
+        trainer.should_stop = len(self._steps) > WARM_UP_STEPS + TIMED_STEPS
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._looking -= time.perf_counter()
@@ -263,7 +264,7 @@ def use_rate(run: Callable[[], object], count: int, device: torch.device) -> flo
     run()
     _wait(device)
     began, done = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < SECONDS:
+    while (spent := time.perf_counter() - began) < USE_SECONDS:
         run()
         _wait(device)
         done += count

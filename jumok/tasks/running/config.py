@@ -136,7 +136,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > CONFIG_LIMIT:
-            raise JumokError(f"{path} is larger than {CONFIG_LIMIT >> 20} MiB: that is no configuration")
+            raise JumokError(f"{path} is larger than {CONFIG_LIMIT >> 20} MiB: that is not a configuration")
         values = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)  # noqa: S506 (a SafeLoader)
     except FileNotFoundError as error:
         raise JumokError(f"no configuration at {path}") from error

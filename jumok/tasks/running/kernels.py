@@ -17,7 +17,7 @@ from jumok.mechanisms.layers.linear_choice import choose, chosen
 from jumok.tasks.running.config import Strict
 
 KERNELS = "kernels.json"
-LIMIT = 1 << 20
+LARGEST_FILE = 1 << 20
 """Bytes that the file may have."""
 
 
@@ -63,8 +63,8 @@ class Kernels(Strict):
             JumokError: it is damaged, or of another version.
         """
         try:
-            if path.stat().st_size > LIMIT:
-                raise JumokError(f"{path} is larger than {LIMIT >> 20} MiB: put this run's own file back")
+            if path.stat().st_size > LARGEST_FILE:
+                raise JumokError(f"{path} is larger than {LARGEST_FILE >> 20} MiB: put this run's own file back")
             return Kernels.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None

@@ -94,7 +94,7 @@ def load_weights_into(model: nn.Module, folder: Path) -> nn.Module:
         JumokError: there are none, or they do not fit.
     """
     if not (folder / WEIGHTS).exists():
-        raise JumokError(f"{folder} has no weights yet: go on training it with jumok train --resume {folder}")
+        raise JumokError(f"{folder} has no weights yet: resume its training with jumok train --resume {folder}")
     shapes = {name: value.shape for name, value in model.state_dict().items()}
     _, tensors = read_tensors(folder / WEIGHTS, wanted=shapes)
     model.load_state_dict(tensors)
@@ -113,7 +113,7 @@ def check_is_run(folder: Path) -> None:
         others = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         hint = suggest(folder.name, others) if others else ""
         raise JumokError(f"no run at {folder}{': ' + hint if hint.startswith('did') else ''}")
-    raise JumokError(f"{folder} is no run: it has no {CONFIG}")
+    raise JumokError(f"{folder} is not a run: it has no {CONFIG}")
 
 
 def configure_system(name: str, options: Mapping[str, Any]) -> BaseModel:

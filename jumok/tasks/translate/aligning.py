@@ -16,7 +16,7 @@ from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS, UNK
 from jumok.tasks.translate.run import PairRun
 from jumok.watching.seen import Seen, watch
 
-PLACES = 1 << 18
+MOST_WEIGHTS = 1 << 18
 """Weights of one map that are computed at a time: 64 pairs of 64 tokens; of each layer and head there are as many."""
 END = SYMBOLS[EOS]
 NEXT = "next step"
@@ -106,7 +106,7 @@ def _batch_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Numbers of pairs of like length, so many that their maps have at most so many places, or one."""
     order = sorted(range(len(lengths)), key=lambda number: -lengths[number])
     while order:
-        count = max(1, PLACES // lengths[order[0]] ** 2)
+        count = max(1, MOST_WEIGHTS // lengths[order[0]] ** 2)
         yield order[:count]
         order = order[count:]
 

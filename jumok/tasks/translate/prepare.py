@@ -22,7 +22,7 @@ from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings,
 from jumok.tasks.translate.training import Translator, make_translator
 from jumok.version import __version__
 
-SHARE = 0.05
+HELD_OUT_SHARE = 0.05
 """Kept for validation, or for testing, where only the other's share was told."""
 Encoded = tuple[list[list[int]], list[list[int]]]
 """Ids of the sources and of the targets."""
@@ -167,7 +167,7 @@ def _choose_shares(data: PairData) -> tuple[float, float, float] | None:
     """Of train, val and test; None: the usual ones."""
     if data.val_fraction is None and data.test_fraction is None:
         return None
-    val, test = (SHARE if share is None else share for share in (data.val_fraction, data.test_fraction))
+    val, test = (HELD_OUT_SHARE if share is None else share for share in (data.val_fraction, data.test_fraction))
     if val + test >= 1:
         raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
     return 1 - val - test, val, test
@@ -257,7 +257,7 @@ def _check_system(settings: Settings) -> None:
     free_running = settings.training.teacher_forcing < 1 or settings.training.sampling > 0
     if free_running and "cell" not in options:
         raise JumokError(
-            f"{settings.system} reads all words at once in training and cannot be fed its own: leave out "
+            f"{settings.system} reads all words at once in training and cannot be fed its own output: leave out "
             "--teacher-forcing and --sampling, or use seq2seq"
         )
 

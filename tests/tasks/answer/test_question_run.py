@@ -284,7 +284,7 @@ def test_what_is_missing_is_in_the_remarks(squares, tmp_path):
         (["a"] * 20, {}, "all training questions have the one answer 'a'"),
         (["a", "b"] * 9, {"val_fraction": 0.6, "test_fraction": 0.4}, "leave nothing to train on"),
         (["a", "b"], {}, "2 images are too few"),
-        (["a", "b"] * 9, {"images": None}, "questions are about images: give their folder by --images"),
+        (["a", "b"] * 9, {"images": None}, "questions are about images: give their folder with --images"),
         (["a", "b"] * 9, {"images": "/nowhere"}, "no folder of images at /nowhere"),
         (["a", "b"] * 9, {"questions": ()}, "no questions: give a file"),
     ],

@@ -50,7 +50,7 @@ def test_a_transformers_folder_is_opened_with_its_labels_and_normalisation(hf_vi
     torch.testing.assert_close(opened.prepare([image])[0, :, 5, 5], wanted)
     assert opened.index("새") == 2
     assert opened.index("1") == 1
-    with pytest.raises(JumokError, match="knows no class 'dgo': did you mean 'dog'"):
+    with pytest.raises(JumokError, match="has no class 'dgo': did you mean 'dog'"):
         opened.index("dgo")
 
 
@@ -122,7 +122,7 @@ def test_models_that_are_not_there_or_cannot_be_followed(tmp_path):
         open_model(f"hf:{tmp_path / 'empty'}")
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
-    with pytest.raises(JumokError, match=r"places no attention in the image itself: use one of grad-cam"):
+    with pytest.raises(JumokError, match=r"has no attention of its own in the image: use one of grad-cam"):
         look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), LookOptions(("attention", "grad-cam")))
 
 

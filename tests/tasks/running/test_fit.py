@@ -251,14 +251,14 @@ def test_checkpoints_cost_little_where_nobody_says_how_often(tmp_path, monkeypat
     due = []
     for _ in range(1000):
         now[0] += 1
-        if keeper._is_due(callbacks.LEAST):
+        if keeper._is_due(callbacks.LEAST_SECONDS):
             due.append(now[0])
             keeper._last_save = now[0]
     assert len(due) * keeper._cost <= 0.011 * now[0]
     keeper._cost = 0.001
     keeper._last_save = now[0]
-    now[0] += callbacks.LEAST - 1
-    assert not keeper._is_due(callbacks.LEAST)
+    now[0] += callbacks.LEAST_SECONDS - 1
+    assert not keeper._is_due(callbacks.LEAST_SECONDS)
     assert keeper._is_due(0)
 
 

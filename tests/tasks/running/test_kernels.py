@@ -99,7 +99,7 @@ def test_what_is_written_is_read_again(tmp_path):
         json.dumps({"linear": [{**MAP, "by": "magic"}]}).encode(),
         json.dumps({"linear": [{**MAP, "size_in": -1}]}).encode(),
         json.dumps({"more": 1}).encode(),
-        b" " * (kernels.LIMIT + 1),
+        b" " * (kernels.LARGEST_FILE + 1),
     ],
     ids=["empty", "a list", "bytes", "another format", "no such form", "no size", "an unknown key", "too large"],
 )

@@ -74,7 +74,7 @@ def test_no_run_there_is_said(folder, tmp_path):
         Run.load(folder.parent / "frist")
     with pytest.raises(JumokError, match="no run at"):
         Run.load(tmp_path / "a" / "b")
-    with pytest.raises(JumokError, match=r"is no run: it has no config\.yaml"):
+    with pytest.raises(JumokError, match=r"is not a run: it has no config\.yaml"):
         Run.load(tmp_path)
 
 

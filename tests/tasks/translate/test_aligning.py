@@ -90,7 +90,7 @@ def test_pieces_are_summed_over_the_source_and_averaged_over_the_target(cut):
 def test_a_batch_gives_what_one_by_one_does(run, attentive, pairs, monkeypatch):
     for translator in (run, attentive):
         together = align(translator, *pairs)
-        monkeypatch.setattr(aligning, "PLACES", 100)
+        monkeypatch.setattr(aligning, "MOST_WEIGHTS", 100)
         some = align(translator, *pairs)
         monkeypatch.undo()
         for one, other, source, target in zip(together, some, *pairs, strict=True):
