@@ -120,7 +120,7 @@ def theirs(system: str) -> nn.Module:
 def our_training(system: str, low: bool) -> Step:
     """A step of `jumok train`, in float32 or, if `low`, with bfloat16 products (`--precision bf16`)."""
     torchvision_names.define()  # torchmetrics imports it where it is
-    from jumok.tasks.running.training_module import group_parameters
+    from jumok.tasks.running.optimiser import group_parameters
 
     torch.manual_seed(0)
     model = ours(system).train()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jumok.errors import JumokError
     from jumok.measures.agreement import Agreement
     from jumok.measures.alignment_error import AlignmentMeter
-    from jumok.measures.localisation import LocalisationMeter
+    from jumok.measures.localisation_meter import LocalisationMeter
     from jumok.mechanisms.saliency import saliency
     from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
     from jumok.tasks.running.run import Run, load
@@ -67,7 +67,7 @@ _HOMES = {
     "jumok.errors": "JumokError",
     "jumok.measures.agreement": "Agreement",
     "jumok.measures.alignment_error": "AlignmentMeter",
-    "jumok.measures.localisation": "LocalisationMeter",
+    "jumok.measures.localisation_meter": "LocalisationMeter",
     "jumok.mechanisms.saliency": "saliency",
     "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",
     "jumok.tasks.running.run": "Run load",

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jumok.tasks.running.training_module import group_parameters, rate, seed_everything
+from jumok.tasks.running.optimiser import group_parameters, rate
+from jumok.tasks.running.training_module import seed_everything
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
 """(batch, channels, height, width) float to the same: augmentation, or making the harder images of a table."""

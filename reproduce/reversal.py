@@ -20,7 +20,8 @@ from jumok.attention.word_alignment import merge_words
 from jumok.measures.alignment_error import anti_diagonal_weight
 from jumok.special_tokens import EOS, SOS
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
-from jumok.tasks.running.training_module import mix_seed, rate, seed_everything
+from jumok.tasks.running.optimiser import rate
+from jumok.tasks.running.training_module import mix_seed, seed_everything
 from jumok.tasks.translate.decoding import search
 from jumok.watching.seen import watch
 from reproduce.rows import Row, positive

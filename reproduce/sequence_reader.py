@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from jumok.mechanisms.additive import Additive
 from jumok.mechanisms.multi_head import MultiHead
 from jumok.mechanisms.recurrent.cells import CELLS, start_layer, weights_of
-from jumok.tasks.running.training_module import rate
+from jumok.tasks.running.optimiser import rate
 from reproduce.rows import positive
 
 ENCODER = "lstm"

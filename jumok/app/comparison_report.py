@@ -165,7 +165,7 @@ class ComparisonReport(ABC, Generic[T]):
     def _score_maps(self, session: Session) -> Report | None:
         """Score every system's maps against the masks; None where no system has maps."""
         from jumok.app.progress import show_progress
-        from jumok.measures.localisation import LocalisationMeter
+        from jumok.measures.localisation_meter import LocalisationMeter
 
         meter = LocalisationMeter(seed=self.comparison.base.training.seed, blank_is_chance=True)
         marked = self.marked()

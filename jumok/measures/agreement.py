@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
-from jumok.measures.scores import FLAT_TOLERANCE, BlankError, Heat, choose_float
+from jumok.measures.localisation_scores import FLAT_TOLERANCE, BlankError, Heat, choose_float
 
 __all__ = ["Agreement", "AgreementReport", "rank_correlation"]
 

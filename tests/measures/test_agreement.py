@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
 from jumok.errors import JumokError
 from jumok.measures.agreement import Agreement, rank_correlation
-from jumok.measures.scores import BlankError
+from jumok.measures.localisation_scores import BlankError
 
 
 def a_map(values, rows=2, columns=3, special=()):

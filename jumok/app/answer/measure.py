@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jumok.data.questions.masks import QuestionMasks
     from jumok.data.questions.question_set import QuestionSet
     from jumok.measures.agreement import Agreement
-    from jumok.measures.localisation import LocalisationMeter
+    from jumok.measures.localisation_meter import LocalisationMeter
     from jumok.tasks.answer.looking import Looked
     from jumok.tasks.answer.run import QuestionRun
 
@@ -109,7 +109,7 @@ class Measuring:
         """
         from jumok.data.questions.masks import QuestionMasks
         from jumok.measures.agreement import Agreement
-        from jumok.measures.localisation import LocalisationMeter
+        from jumok.measures.localisation_meter import LocalisationMeter
 
         meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
         return Measuring(run, questions, QuestionMasks(masks, questions), methods, meter, Agreement(seed=seed))

@@ -92,7 +92,7 @@ def _score_images(
 
     from jumok.app.progress import show_progress
     from jumok.data.images.reading import read_image
-    from jumok.measures.localisation import LocalisationMeter
+    from jumok.measures.localisation_meter import LocalisationMeter
     from jumok.tasks.classify.looking import look
 
     size = options.batch_size

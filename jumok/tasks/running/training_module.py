@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import random
 from abc import abstractmethod
 from typing import Any
@@ -12,10 +11,10 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from jumok.tasks.running.config import Training
+from jumok.tasks.running.optimiser import make_optimiser
 
 
 class TrainingModule(LightningModule):
@@ -78,13 +77,9 @@ class TrainingModule(LightningModule):
             mean.reset()
 
     def configure_optimizers(self) -> Any:
-        """AdamW that decays matrices only, with a learning rate that rises in a line and falls in a cosine."""
-        settings = self.training_config
-        fused = settings.precision == "32" and self.device.type in ("cpu", "cuda")
-        groups = group_parameters(self.model, settings.weight_decay)
-        optimizer = torch.optim.AdamW(groups, lr=settings.lr, fused=fused)
-        schedule = LambdaLR(optimizer, lambda step: rate(step, self.steps, settings.warmup))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """AdamW and its schedule; see `running.optimiser`."""
+        fused = self.training_config.precision == "32" and self.device.type in ("cpu", "cuda")
+        return make_optimiser(self.model, self.training_config, self.steps, fused=fused)
 
 
 def seed_everything(*parts: int) -> None:
@@ -93,29 +88,6 @@ def seed_everything(*parts: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
-
-
-def group_parameters(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the parameters: weights with two or more dimensions decay; biases, norms, positions and tokens do not."""
-    named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
-    decayed = [value for name, value in named if value.ndim >= 2 and name.rpartition(".")[2].endswith("weight")]
-    chosen = {id(value) for value in decayed}
-    kept = [value for _, value in named if id(value) not in chosen]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
-
-
-def rate(step: int, steps: int, warmup: float) -> float:
-    """The learning rate of a step as a share of the highest: up in a line, down in half a cosine.
-
-    >>> [round(rate(step, 10, 0.2), 3) for step in (0, 1, 2, 6, 10)]
-    [0.5, 1.0, 1.0, 0.5, 0.0]
-    """
-    rising = round(steps * warmup)
-    if step < rising:
-        return (step + 1) / rising
-    done = (step - rising) / max(steps - rising, 1)
-    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
 
 
 def mix_seed(*parts: int | str) -> int:

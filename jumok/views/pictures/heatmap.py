@@ -17,7 +17,7 @@ from jumok.errors import JumokError
 from jumok.views.palette import INK, MINUS, PLUS, QUIET
 from jumok.views.pictures.colour_scale import LUMINANCE, Scaling, draw_colour_bar, wrap_lines
 from jumok.views.pictures.figures import CENTRED, new_figure, place_axes, save_figure, shorten
-from jumok.views.pictures.image_panels import fit_to_panel, lay_weights, note_unseen, overlay, place_side_by_side
+from jumok.views.pictures.overlay import fit_to_panel, lay_weights, note_unseen, overlay, place_side_by_side
 from jumok.views.pictures.scanpath import draw_scanpath
 from jumok.views.pictures.window import draw_window
 from jumok.views.raster import ImageLike, Numbers, as_pillow

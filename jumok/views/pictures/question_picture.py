@@ -21,7 +21,7 @@ from jumok.errors import JumokError, suggest
 from jumok.views.palette import INK, PALE, PLUS, QUIET, RIGHT_ANSWER
 from jumok.views.pictures.colour_scale import Scaling
 from jumok.views.pictures.figures import CENTRED, place_axes, save_figure, set_fonts, shorten
-from jumok.views.pictures.image_panels import (
+from jumok.views.pictures.overlay import (
     LARGEST_PANEL,
     SMALLEST_PANEL,
     lay_weights,

@@ -12,7 +12,7 @@ from jumok.attention import AttentionMap, Glimpses
 from jumok.errors import JumokError
 from jumok.views.pictures.colour_scale import Scaling, draw_colour_bar
 from jumok.views.pictures.figures import CENTRED
-from jumok.views.pictures.image_panels import fit_to_panel, place_side_by_side
+from jumok.views.pictures.overlay import fit_to_panel, place_side_by_side
 from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:

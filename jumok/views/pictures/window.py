@@ -14,7 +14,7 @@ from jumok.attention import AttentionMap, Sampled
 from jumok.errors import JumokError
 from jumok.views.palette import SEQUENTIAL, WINDOW_LINE
 from jumok.views.pictures.colour_scale import Scaling, draw_colour_bar
-from jumok.views.pictures.image_panels import fit_to_panel, place_side_by_side
+from jumok.views.pictures.overlay import fit_to_panel, place_side_by_side
 from jumok.views.raster import Numbers
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from torch import nn
 from jumok import systems
 from jumok.intervals import wilson
 from jumok.tasks.classify.evaluation import Evaluation, evaluate
-from jumok.tasks.running.training_module import group_parameters, rate, seed_everything
+from jumok.tasks.running.optimiser import group_parameters, rate
+from jumok.tasks.running.training_module import seed_everything
 
 
 def test_the_learning_rate_rises_then_falls_and_never_is_negative():

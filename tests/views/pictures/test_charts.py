@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from jumok.errors import JumokError
-from jumok.measures.localisation import LocalisationMeter
+from jumok.measures.localisation_meter import LocalisationMeter
 from jumok.views.palette import CHART_BLUE, CHART_ORANGE, METHOD_COLOURS
 from jumok.views.pictures import charts, fonts
 from jumok.views.pictures.charts import draw_confusion, draw_scores

@@ -13,9 +13,9 @@ from sklearn.metrics import average_precision_score, jaccard_score
 from jumok.attention import AttentionMap, One, Patches, Pixels, Tokens
 from jumok.errors import JumokError
 from jumok.measures.baselines import centre_heat, random_heat
-from jumok.measures.localisation import LocalisationMeter, Scores, compare, score
+from jumok.measures.localisation_meter import LocalisationMeter, Scores, compare, score
+from jumok.measures.localisation_scores import RANDOM_MAPS_PER_IMAGE
 from jumok.measures.report import BASELINES, TITLES
-from jumok.measures.scores import RANDOM_MAPS_PER_IMAGE
 
 SEEDS = st.integers(0, 10_000)
 fast = settings(deadline=None, max_examples=40)

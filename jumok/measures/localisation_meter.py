@@ -12,8 +12,7 @@ from torch import Tensor
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap
 from jumok.measures.baselines import centre_heat, edge_heat
-from jumok.measures.report import BASELINES, MethodScores, Report, ScoreDifference
-from jumok.measures.scores import (
+from jumok.measures.localisation_scores import (
     RANDOM_MAPS_PER_IMAGE,
     BlankError,
     Heat,
@@ -27,6 +26,7 @@ from jumok.measures.scores import (
     score,
     scores_of,
 )
+from jumok.measures.report import BASELINES, MethodScores, Report, ScoreDifference
 
 __all__ = ["RANDOM_MAPS_PER_IMAGE", "Heat", "LocalisationMeter", "Scores", "compare", "score"]
 
