@@ -1,1 +1,1 @@
-"""Claims about speed and memory, ours beside the peers' in one run: `python -m bench`."""
+"""Claims about speed and memory, jumok beside the peers' in one run: `python -m bench`."""

@@ -1,4 +1,4 @@
-"""Additive attention, ours beside the plain torch expression: `python -m bench additive_attention`.
+"""Additive attention, jumok beside the plain torch expression: `python -m bench additive_attention`.
 
 Scores and their gradients, w . tanh(q + k), float32: 64 sentences of 30 queries and 30 keys, size 512; and one step of
 a decoder, 1 query each. Each way runs in processes of its own, which take turns; medians count. What is done once in a
@@ -64,7 +64,7 @@ def _costs(threads: int, *, keep: bool) -> dict[tuple[str, str], Cost]:
 
 def _faster(where: str, costs: Mapping[tuple[str, str], Cost], note: str, goal: str = FASTER) -> Row:
     times = {way: costs[way, where].seconds for way in WAYS}
-    claim = f"forward + backward, plain / ours, {where}"
+    claim = f"forward + backward, plain / jumok, {where}"
     goal = goal if where == WHOLE else ""
     return Row(claim, ratio(times, "plain", "ours"), goal, 1e3 * times["ours"], 1e3 * times["plain"], "ms", note)
 
@@ -72,7 +72,7 @@ def _faster(where: str, costs: Mapping[tuple[str, str], Cost], note: str, goal: 
 def _smaller(costs: Mapping[tuple[str, str], Cost]) -> Row:
     extra = {way: costs[way, WHOLE].mebibytes for way in WAYS}
     note = f"loading numba and the loops adds {costs['ours', WHOLE].loaded:.0f} MiB, once"
-    claim = f"extra memory, plain / ours, {WHOLE}"
+    claim = f"extra memory, plain / jumok, {WHOLE}"
     return Row(claim, ratio(extra, "plain", "ours"), SMALLER, extra["ours"], extra["plain"], "MiB", note)
 
 

@@ -1,4 +1,4 @@
-"""Feature selection, ours beside scikit-learn and mrmr_selection: `python -m bench feature_selection`.
+"""Feature selection, jumok beside scikit-learn and mrmr_selection: `python -m bench feature_selection`.
 
 Mutual information of 500 columns with a target, 20,000 rows, beside scikit-learn's `mutual_info_classif` and
 `mutual_info_regression`, as they come (one process) and with as many processes as we have threads. mRMR by F statistic
@@ -6,7 +6,7 @@ and correlation (FCQ), 20 of the same 500 columns, beside mrmr_selection with on
 one counts. All run in turns; a peer that takes over half a minute runs once. Loading compiled loops is done before the
 clock starts.
 
-Growth: ours alone with ten times the rows or columns, each in a process of its own; extra memory is the peak above
+Growth: jumok alone with ten times the rows or columns, each in a process of its own; extra memory is the peak above
 what the table itself takes, as Linux keeps it (VmHWM).
 """
 
@@ -77,9 +77,9 @@ def _information(threads: int) -> list[Row]:
         note = f"{ROWS:,} x {COLUMNS}; correlation {like:.6f}, furthest apart {apart:.1e} nats"
         claim = f"mutual information, target in {name}, scikit-learn"
         rows += [
-            Row(f"{claim} / ours", spent["as it comes"] / seconds, FASTER, seconds, spent["as it comes"], "s", note),
+            Row(f"{claim} / jumok", spent["as it comes"] / seconds, FASTER, seconds, spent["as it comes"], "s", note),
             Row(
-                f"{claim} in {threads} processes / ours", spent[f"{threads} processes"] / seconds, "", seconds,
+                f"{claim} in {threads} processes / jumok", spent[f"{threads} processes"] / seconds, "", seconds,
                 spent[f"{threads} processes"], "s", f"ours {threads} threads",
             ),
         ]  # fmt: skip
@@ -108,7 +108,7 @@ def _redundancy(threads: int, peer: Callable[..., Any]) -> list[Row]:
     same = "the same, in the same order" if kept == theirs else f"{len(set(kept) & set(theirs))} of {KEPT} the same"
     note = f"{KEPT} of {COLUMNS} columns, {ROWS:,} rows; {same}; peer's best: {best}"
     return [
-        Row("mRMR (FCQ), mrmr_selection / ours", seconds[best] / seconds["ours"], CHOSEN_FASTER, seconds["ours"],
+        Row("mRMR (FCQ), mrmr_selection / jumok", seconds[best] / seconds["ours"], CHOSEN_FASTER, seconds["ours"],
             seconds[best], "s", note),
         Row("columns of mRMR (FCQ) that differ from mrmr_selection's", len(set(kept) ^ set(theirs)) / 2, "<= 0", KEPT,
             len(set(kept) & set(theirs)), "columns", "order counts not here"),

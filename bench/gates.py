@@ -1,4 +1,4 @@
-"""Gates of channels and places, ours beside a straightforward torch form: `python -m bench gates`.
+"""Gates of channels and places, jumok beside a straightforward torch form: `python -m bench gates`.
 
 The straightforward form pools with `AdaptiveAvgPool2d` and `AdaptiveMaxPool2d`, takes the largest channel with
 `Tensor.max`, and multiplies, as published implementations do; both have the same parameters. Training is a forward and
@@ -91,7 +91,7 @@ def _rows(name: str, size: Size, order: str) -> Iterator[Row]:
         sides = zip(("ours", "plain"), WAYS[name], strict=True)
         steps = {side: kind(make(size.channels), size, order) for side, make in sides}
         times = interleaved(steps, ROUNDS)
-        claim, note = f"{name} {what}, plain / ours, {size}", order
+        claim, note = f"{name} {what}, plain / jumok, {size}", order
         yield Row(
             claim, ratio(times, "plain", "ours"), NEVER_SLOWER, 1e3 * times["ours"], 1e3 * times["plain"], "ms", note
         )

@@ -1,4 +1,4 @@
-"""Non-local blocks, ours beside a straightforward torch form: `python -m bench non_local`.
+"""Non-local blocks, jumok beside a straightforward torch form: `python -m bench non_local`.
 
 The straightforward form is 1 x 1 convolutions, max-pooling, and the equations as they stand, with the weights formed;
 its concatenation joins each pair of places to one vector, as published implementations do. Both sub-sample the keys and
@@ -84,7 +84,7 @@ def run(threads: int = 2) -> list[Row]:
     rows = [row for size in SIZES for form in FORMS for row in _faster(size, form)]
     extra = {way: _alone(way, threads) for way in WAYS}
     note = "the plain form joins each pair of places"
-    claim = f"concatenation, extra memory of a training pass, plain / ours, {JOINED}"
+    claim = f"concatenation, extra memory of a training pass, plain / jumok, {JOINED}"
     return [*rows, Row(claim, extra["plain"] / extra["ours"], SMALLER, extra["ours"], extra["plain"], "MiB", note)]
 
 
@@ -100,7 +100,7 @@ def _faster(size: Size, form: str) -> list[Row]:
             block.train(training)
         steps = {way: _step(block, features, gradient if training else None) for way, block in blocks.items()}
         times = interleaved(steps, 3 if joined else ROUNDS)
-        claim = f"{form}, {what}, plain / ours, {size}"
+        claim = f"{form}, {what}, plain / jumok, {size}"
         rows.append(
             Row(claim, ratio(times, "plain", "ours"), NEVER_SLOWER, 1e3 * times["ours"], 1e3 * times["plain"], "ms")
         )

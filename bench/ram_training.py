@@ -1,4 +1,4 @@
-"""Training of RAM, ours beside kevinzakka/recurrent-visual-attention: `python -m bench ram_training`.
+"""Training of RAM, jumok beside kevinzakka/recurrent-visual-attention: `python -m bench ram_training`.
 
 That program is no package: put a copy of it in a folder outside this one and name the folder in RAM_PEER (measured
 against commit a38ac89). Without it the rows are left out, and a line says so.

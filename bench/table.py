@@ -87,8 +87,8 @@ def report(name: str, rows: Sequence[Row]) -> bool:
     """Print the rows, keep them in bench/results/NAME.json, and say whether all goals are met."""
     machine = machine_kind()
     table = Table(title=f"{name} ({', '.join(machine.values())})", title_justify="left")
-    for heading in ("claim", "ratio", "goal", "", "ours", "peer", "unit", "note"):
-        table.add_column(heading, justify="right" if heading in ("ratio", "ours", "peer") else "left")
+    for heading in ("claim", "ratio", "goal", "", "jumok", "peer", "unit", "note"):
+        table.add_column(heading, justify="right" if heading in ("ratio", "jumok", "peer") else "left")
     for row in rows:
         mark = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[row.met]
         table.add_row(

@@ -1,4 +1,4 @@
-"""Translators at work, ours beside JoeyNMT's: `python -m bench translation_decoding`.
+"""Translators at work, jumok beside JoeyNMT's: `python -m bench translation_decoding`.
 
 The systems of `translation_training`, with random weights: greedy and beam search (5) for one batch of about 80
 sentences of about 13 words. Both programs take exactly 14 steps for each sentence, as many as the mean target has

@@ -1,4 +1,4 @@
-"""Training steps of translators, ours beside JoeyNMT's: `python -m bench translation_training`.
+"""Training steps of translators, jumok beside JoeyNMT's: `python -m bench translation_training`.
 
 Two systems, each with the same sizes in both programs and vocabularies of 8,000: an LSTM with additive attention
 (embeddings 256, hidden 512, encoder in both directions) and a small pre-norm Transformer (width 256, 3 layers, 4 heads,

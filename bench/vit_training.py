@@ -1,4 +1,4 @@
-"""Training steps of a small ViT, ours beside timm's and vit-pytorch's: `python -m bench vit_training`.
+"""Training steps of a small ViT, jumok beside timm's and vit-pytorch's: `python -m bench vit_training`.
 
 32 x 32 images, patch 4, width 192, depth 9, 3 heads, batch 128; a step is forward, cross entropy, backward and AdamW
 (the fused one, for all). Each model trains in a process of its own; they take turns, one step each, and medians count.

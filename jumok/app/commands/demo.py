@@ -201,13 +201,12 @@ class Demo:
 
         total = sum(self.seconds.values())
         lead = (
-            "Generated surfaces of five materials under changing light, some with a scratch, a dent or a stain, and "
-            "with seams, screws, labels and marks that mean nothing. A small Vision Transformer learns to tell them "
-            "apart from class labels only; the masks are used to judge it, never to train it. Then generated dates, as "
-            "people write them in Korean and English: a recurrent network with additive attention learns to write them "
-            "in one way, and which character it looked at is compared with the truth. Then questions about coloured "
-            "shapes in both languages: the question decides which of them is looked at. All steps took "
-            f"{total:.0f} s."
+            "Generated surfaces of five materials in changing light, some with a scratch, a dent or a stain, and with "
+            "distractors: seams, screws, labels and marks. A small Vision Transformer is trained on class labels only; "
+            "the masks evaluate it and never train it. Next, dates as people write them in Korean and English: a "
+            "recurrent network with additive attention converts them to ISO 8601, and the characters it looked at are "
+            "compared with the ground truth. Last, questions about coloured shapes in both languages, where the "
+            f"question decides what is looked at. All steps took {total:.0f} s."
         )
         path = self.folder / "index.html"
         write_report(
