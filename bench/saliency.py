@@ -72,7 +72,7 @@ def _speed(method: str, peer: Callable[[Bytes], Any], image: Bytes, how: str, ba
     )
     goal, rate = GOALS.get(method, "") if batch == 1 else "", {name: batch / each for name, each in times.items()}
     return Row(
-        f"{method}, ours / OpenCV", ratio(times, "peer", "ours"), goal, rate["ours"], rate["peer"], "images/s", how
+        f"{method}, jumok / OpenCV", ratio(times, "peer", "ours"), goal, rate["ours"], rate["peer"], "images/s", how
     )
 
 

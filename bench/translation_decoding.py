@@ -88,7 +88,7 @@ def _rows(system: str, beam: int, threads: int) -> list[Row]:
     return [
         _faster(f"{what}, as shipped", times, count, OURS, PEER, GOALS[system]),
         _faster(f"{what}, same allocator", times, count, OURS, PEER_KEPT, GOALS[system]),
-        _faster(f"{what}, ours in bf16, as shipped", times, count, LOW, PEER),
+        _faster(f"{what}, jumok in bf16, as shipped", times, count, LOW, PEER),
         *memory_rows(f"in decoding, {what}", memory, PEER),
     ]
 
@@ -104,6 +104,6 @@ def _workers(system: str, beam: int, threads: int) -> dict[str, Worker]:
 
 
 def _faster(what: str, times: Mapping[str, float], count: int, one: str, other: str, goal: str = "") -> Row:
-    claim = f"sentences/s in decoding, ours / JoeyNMT, {what}"
+    claim = f"sentences/s in decoding, jumok / JoeyNMT, {what}"
     note = f"{count} sentences, {STEPS} steps each"
     return Row(claim, times[other] / times[one], goal, count / times[one], count / times[other], "sentences/s", note)

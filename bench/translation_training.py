@@ -181,7 +181,7 @@ def _rows(system: str, threads: int) -> list[Row]:
     return [
         _faster(f"{system}, as shipped", times, tokens, OURS, PEER, GOAL),
         _faster(f"{system}, same allocator", times, tokens, OURS, PEER_KEPT, GOAL),
-        _faster(f"{system}, ours in bf16, as shipped", times, tokens, LOW, PEER),
+        _faster(f"{system}, jumok in bf16, as shipped", times, tokens, LOW, PEER),
         _of_peak(system, times, work),
         *memory_rows(f"in training, {system}", memory, PEER),
     ]
@@ -199,7 +199,7 @@ def _workers(system: str, threads: int) -> dict[str, Worker]:
 
 
 def _faster(what: str, times: Mapping[str, float], tokens: float, one: str, other: str, goal: str = "") -> Row:
-    claim = f"target tokens/s in training, ours / JoeyNMT, {what}"
+    claim = f"target tokens/s in training, jumok / JoeyNMT, {what}"
     return Row(claim, times[other] / times[one], goal, tokens / times[one], tokens / times[other], "tokens/s")
 
 

@@ -146,7 +146,7 @@ def _timed(workers: Mapping[str, tuple[str, bool]], threads: int) -> dict[str, f
 def _against(peer: str, times: Mapping[str, float], sizes: Mapping[str, int], how: str) -> Row:
     note = f"{sizes['ours'] / 1e6:.2f} M parameters, theirs {sizes[peer] / 1e6:.2f} M"
     return Row(
-        f"images/s in training, ours / {peer}, {how}",
+        f"images/s in training, jumok / {peer}, {how}",
         times[peer] / times["ours"],
         GOAL,
         BATCH / times["ours"],

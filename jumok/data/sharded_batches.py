@@ -19,7 +19,7 @@ from torch import Tensor
 from jumok.data.resumable_epochs import ResumableEpochs
 from jumok.errors import JumokError
 
-__all__ = ["AHEAD", "THREADS", "BatchPlan", "ShardedBatches", "check_options", "count_workers"]
+__all__ = ["AHEAD", "THREADS", "BatchPlan", "ShardedBatches", "check_options", "open_pool"]
 
 AHEAD = 2
 """So many batches are read while the consumer works on one."""
@@ -122,7 +122,7 @@ class ShardedBatches(ResumableEpochs[T], Generic[T]):
     def _batches(self, epoch: int, begin: int) -> Generator[T, None, None]:
         order = self.order(epoch)
         steps = iter(range(begin, len(self)))
-        with count_workers("ahead", 1) as pool:
+        with open_pool("ahead", 1) as pool:
             waiting = deque(pool.submit(self._step, order, step) for step in islice(steps, AHEAD + 1))
             while waiting:
                 yield waiting.popleft().result()
@@ -150,7 +150,7 @@ class ShardedBatches(ResumableEpochs[T], Generic[T]):
 
 
 @contextmanager
-def count_workers(name: str, count: int) -> Iterator[ThreadPoolExecutor]:
+def open_pool(name: str, count: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads that is gone when the block ends, however it ends; what was not begun is not done."""
     owner = threading.current_thread()
     pool = ThreadPoolExecutor(count, thread_name_prefix=f"{THREADS}{name}")

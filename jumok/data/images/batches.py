@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from jumok.data.images.reading import read_image
-from jumok.data.sharded_batches import BatchPlan, ShardedBatches, check_options, count_workers
+from jumok.data.sharded_batches import BatchPlan, ShardedBatches, check_options, open_pool
 from jumok.errors import JumokError
 from jumok.machine import cores
 
@@ -129,7 +129,7 @@ class PixelStore:
 
         problems: list[str] = []
         begins = range(0, len(indices), IMAGES_PER_TASK)
-        with count_workers("decode", min(self._threads, max(len(begins), 1))) as pool:
+        with open_pool("decode", min(self._threads, max(len(begins), 1))) as pool:
             for begin, found in zip(begins, pool.map(decode, begins), strict=True):
                 problems += found
                 progress(min(begin + IMAGES_PER_TASK, len(indices)), len(indices))

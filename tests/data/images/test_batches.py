@@ -407,10 +407,19 @@ def test_no_thread_stays_behind_a_break_an_error_or_a_forgotten_pass():
 
 def test_what_was_not_begun_when_a_pass_ends_is_not_read():
     batches = deal(40, 4)
-    get, hold = batches.source.get, threading.Event()
-    batches.source.get = lambda indices: (get(indices), len(batches.source.asked) > 1 and hold.wait(5))[0]
+    get, second, hold = batches.source.get, threading.Event(), threading.Event()
+
+    def get_slowly(indices):
+        found = get(indices)
+        if len(batches.source.asked) > 1:
+            second.set()
+            assert hold.wait(60)
+        return found
+
+    batches.source.get = get_slowly
     running = iter(batches)
     next(running)
+    assert second.wait(60)
     threading.Timer(0.1, hold.set).start()
     running.close()
     assert len(batches.source.asked) == 2
