@@ -7,6 +7,7 @@ __all__ = [
     "BELOW_ZERO",
     "CHART_BLUE",
     "CHART_ORANGE",
+    "CHART_ZERO",
     "CLASS_COLOURS",
     "DIVERGING",
     "FAINTEST_HEAT",
@@ -64,5 +65,7 @@ CLASS_COLOURS = ("#1f5fa8", "#d9480f", "#2b8a3e", "#7048a8", "#b08900", "#0b7285
 # -- charts -------------------------------------------------------------------------------------
 
 CHART_BLUE, CHART_ORANGE = "#1f3a8a", "#e4572e"
+CHART_ZERO = "#c4c9d1"
+"""Counts of 0, which need not be seen at once."""
 METHOD_COLOURS = (CHART_BLUE, "#5b8def", "#0f766e", "#7c3aed")
 BASELINE_GREYS = ("#9ca3af", "#7b8494", "#565e6c", "#334155")

@@ -11,11 +11,11 @@ from pathlib import Path, PurePath
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from jumok.data.images.folders import SUFFIXES, ImageSet
-from jumok.data.images.reading import FORMATS, MAX_PIXELS
+from jumok.data.images.reading import FORMATS, MAX_PIXELS, turn_upright
 from jumok.errors import JumokError, suggest
 
 ENDING = "_mask"  # scratch_001_mask.png is the mask of scratch_001.jpg
@@ -43,7 +43,7 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
             if file.width * file.height > MAX_PIXELS:
                 raise JumokError(f"it has {file.width} x {file.height} pixels, more than the {MAX_PIXELS} allowed")
             faint = 127 if file.format == "JPEG" else 0
-            return torch.from_numpy(_find_marked(ImageOps.exif_transpose(file), faint))
+            return torch.from_numpy(_find_marked(turn_upright(file), faint))
     except FileNotFoundError as error:
         raise JumokError(f"no mask at {os.fspath(path)}") from error
     except Exception as error:  # on damaged files Pillow raises nearly anything

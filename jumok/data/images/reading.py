@@ -24,6 +24,7 @@ __all__ = [
     "resize",
     "scan",
     "scan_folder",
+    "turn_upright",
 ]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -63,7 +64,7 @@ def open_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) ->
             _check_size(image, max_pixels)
             _check_end(image)
             image.load()
-            return _to_rgb(_turn_upright(image))
+            return _to_rgb(turn_upright(image))
     except Exception as error:  # on damaged files Pillow raises nearly anything
         raise JumokError(f"cannot read {os.fspath(path)}: {_explain(path, error)}") from error
 
@@ -153,7 +154,8 @@ def _check_end(image: Image.Image) -> None:
     file.seek(here)
 
 
-def _turn_upright(image: Image.Image) -> Image.Image:
+def turn_upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF orientation says that it is seen; the same image where it says nothing."""
     turn = _find_turn(image)
     return image if turn is None else image.transpose(turn)
 

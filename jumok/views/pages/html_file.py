@@ -113,8 +113,18 @@ def palette_style() -> str:
         "accent": palette.PLUS,
         "gold": palette.GOLD_LINK,
         "right": palette.RIGHT_ANSWER,
+        "heat": _blend_heat(),
     }
     return f":root {{ {' '.join(f'--{name}: {colour};' for name, colour in colours.items())} }}"
+
+
+def _blend_heat() -> str:
+    """The colours of heat from least to most, as a gradient for a legend."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    stops = [to_hex(colormaps[palette.SEQUENTIAL](step / 5)) for step in range(6)]
+    return f"linear-gradient(90deg, {', '.join(stops)})"
 
 
 def name_program() -> str:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jumok.errors import JumokError
 from jumok.files import replacing
-from jumok.views.palette import BASELINE_GREYS, CHART_BLUE, CHART_ORANGE, INK, METHOD_COLOURS, PALE, QUIET
+from jumok.views.palette import BASELINE_GREYS, CHART_BLUE, CHART_ORANGE, CHART_ZERO, INK, METHOD_COLOURS, PALE, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -209,7 +209,7 @@ def _write_cells(
         count = int(counts[row, column])
         style: dict[str, Any] = {"ha": "center", "va": "center"}
         if not count:
-            axes.text(column, row, "0", color="#c4c9d1", size=10 * scale, **style)
+            axes.text(column, row, "0", color=CHART_ZERO, size=10 * scale, **style)
             continue
         style["color"] = "white" if depths[row, column] > (0.5 if row == column else 0.7) else INK
         size = min(13.0, 72 / len(f"{count:,}")) * scale
