@@ -356,7 +356,7 @@ def test_the_reverser_s_alignments_beat_the_diagonal_clearly(jumok, reverser, re
 
 
 def test_every_reading_is_measured_unless_some_are_named(jumok, transformer, reversals, tmp_path, monkeypatch):
-    monkeypatch.setattr("jumok.app.translate.measure.AT_ONCE", 7)
+    monkeypatch.setattr("jumok.app.translate.measure.PAIRS_AT_ONCE", 7)
     pairs, gold = reversals / "test.tsv", reversals / "test.align"
     words = ["measure", transformer, pairs, "--alignments", gold, "--out", tmp_path]
     assert jumok(*words).status == 0

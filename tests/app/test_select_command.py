@@ -120,7 +120,7 @@ def test_the_table_itself_is_never_written_over(jumok, tmp_path, parts):
     path.write_bytes(parts.read_bytes())
     said = jumok("select", path, "--target", "part", "--out", tmp_path)
     assert said.status == 2
-    assert "written over" in said.err
+    assert "would be overwritten" in said.err
     assert path.read_bytes() == parts.read_bytes()
 
 

@@ -19,7 +19,7 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from jumok.data.pairs.alignment_files import Links
     from jumok.tasks.translate.aligning import Aligned
-    from jumok.tasks.translate.run import PairRun, Translation
+    from jumok.tasks.translate.run import PairRun, TranslatedSentence, Translation
 
 SENTENCES_AT_ONCE = 2000
 """Sentences that are read, translated and written before the next are read."""
@@ -176,32 +176,23 @@ class _Work:
 
     def lines(self, sentences: Iterator[str]) -> Iterator[str]:
         """A line for each translation; an empty one for an empty sentence, so that lines stay aligned."""
-        number = 0
+        first = 1
         while some := list(islice(sentences, SENTENCES_AT_ONCE)):
-            some = self._empty_long_ones(some, number)
-            found = self.run.translate(some, **self.search)
-            for text, best in zip(some, found, strict=True):
-                number += 1
-                if self.keep:
-                    texts = [{"text": one.text, "score": one.score} for one in best]
-                    self.kept.append({"source": text, "translations": texts})
-                yield from _format_lines(number, best, several=self.search["n_best"] != 1)
+            found = self.run.translate_each(some, **self.search)
+            for number, one in enumerate(found, first):
+                self._note(number, one)
+                yield from _format_lines(number, one.best, several=self.search["n_best"] != 1)
             if self.looks:
-                self.looks.add(
-                    number - len(some) + 1, [(text, best) for text, (best, *_) in zip(some, found, strict=True)]
-                )
+                self.looks.add(first, found)
+            first += len(found)
 
-    def _empty_long_ones(self, sentences: Sequence[str], before: int) -> list[str]:
-        """The sentences, those that are far too long made empty; what the model does not know is noted."""
-        fitting = []
-        for number, (text, (length, unknown)) in enumerate(
-            zip(sentences, self.run.inspect(sentences), strict=True), before + 1
-        ):
-            fits = length <= self.run.longest
-            fitting.append(text if fits else "")
-            self._unknown.update(dict.fromkeys(unknown if fits else ()))
-            self._long += [] if fits else [number]
-        return fitting
+    def _note(self, number: int, one: TranslatedSentence) -> None:
+        """Keep what is told of a sentence when all are translated."""
+        self._unknown.update(dict.fromkeys(one.unknown))
+        self._long += [number] if one.too_long else []
+        if self.keep:
+            texts = [{"text": best.text, "score": best.score} for best in one.best]
+            self.kept.append({"source": one.source, "translations": texts})
 
     def remarks(self) -> Iterator[str]:
         """What was not known and what was not translated."""
@@ -238,23 +229,24 @@ class _Looks:
         self._page = self.show is not None and self.show.suffix.lower() == ".html"
         self._room = 0 if self.show is None else MOST_ON_PAGE if self._page else MOST_PICTURES
 
-    def add(self, first: int, pairs: Sequence[tuple[str, Translation]]) -> None:
-        """Align sentences, of which the first has that number, with their translations."""
-        for start in range(0, len(pairs), MAPS_AT_ONCE):
+    def add(self, first: int, sentences: Sequence[TranslatedSentence]) -> None:
+        """Align sentences, of which the first has that number, with their best translations."""
+        for start in range(0, len(sentences), MAPS_AT_ONCE):
             if self.align is None and len(self._shown) >= self._room:
-                self._left += len(pairs) - start
+                self._left += len(sentences) - start
                 return
-            self._add(first + start, pairs[start : start + MAPS_AT_ONCE])
+            self._add(first + start, sentences[start : start + MAPS_AT_ONCE])
 
-    def _add(self, first: int, pairs: Sequence[tuple[str, Translation]]) -> None:
+    def _add(self, first: int, sentences: Sequence[TranslatedSentence]) -> None:
         from jumok.attention.word_alignment import links
         from jumok.data.pairs.alignment_files import Links
         from jumok.tasks.translate.aligning import align
 
-        full = {number: pair for number, pair in enumerate(pairs, first) if pair[0].split() and pair[1].text.split()}
-        sources, targets = [text for text, _ in full.values()], [best.ids for _, best in full.values()]
+        numbered = enumerate(sentences, first)
+        full = {number: one for number, one in numbered if one.source.split() and one.best[0].text.split()}
+        sources, targets = [one.source for one in full.values()], [one.best[0].ids for one in full.values()]
         aligned = dict(zip(full, align(self.run, sources, targets, heads=self.heads, pieces=self.pieces), strict=True))
-        for number in range(first, first + len(pairs)):
+        for number in range(first, first + len(sentences)):
             one = aligned.get(number)
             if self.align is not None:
                 self._links.append(Links(links(one.maps[str(self.reading)])) if one else Links())

@@ -35,7 +35,7 @@ def save_state(state: Mapping[str, Any], path: Path) -> None:
         state: dicts (keys str or int), lists, tuples, tensors, str, int, float, bool and None, nested at will.
         path: the file; its folder is made where it is missing.
     Raises:
-        JumokError: a value that cannot be kept, or a disk that is full or not writable (the old file stays).
+        JumokError: a value that cannot be stored, or a disk that is full or not writable (the old file stays).
     """
     tensors: Tensors = {}
     structure = _pack(state, "", tensors, {})

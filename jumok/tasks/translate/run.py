@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -38,6 +39,23 @@ class Translation:
     text: str
     score: float
     ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TranslatedSentence:
+    """A sentence, its translations, and what the reader of them should know.
+
+    Args:
+        source: the sentence as it was given.
+        best: its translations, best first.
+        unknown: what of it is not in the vocabulary.
+        too_long: whether it was left out, so that its translation is empty.
+    """
+
+    source: str
+    best: list[Translation]
+    unknown: tuple[str, ...] = ()
+    too_long: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,20 +96,39 @@ class PairRun(Run):
         Raises:
             JumokError: settings out of range.
         """
+        search: dict[str, Any] = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty}
+        search |= {"max_length": max_length, "precision": precision, "batch_tokens": batch_tokens}
+        return [one.best for one in self.translate_each(texts, math.inf, **search)]
+
+    def translate_each(
+        self, texts: Sequence[str], longest: float | None = None, *, precision: str | None = None, **search: Any
+    ) -> list[TranslatedSentence]:
+        """Translate sentences, and say of each what is not in the vocabulary and whether it is too long.
+
+        Args:
+            texts: as for `translate`, whose options `precision` and `search` are too.
+            longest: source tokens that a sentence may have; a longer one is not translated. None: as the run says.
+        Raises:
+            JumokError: settings out of range.
+        """
         if isinstance(texts, str):
             raise JumokError("translate takes a list of sentences, got one string: put it in a list")
-        sources = self.source.encode_all([self.cased(text) for text in texts])
-        found = translate_ids(
-            cast(Writer, self.model),
-            sources,
-            beam=beam,
-            n_best=n_best,
-            length_penalty=length_penalty,
-            max_length=max_length,
-            precision=precision or self._precision,
-            batch_tokens=batch_tokens,
-        )
-        return [[Translation(self.target.decode(h.tokens), h.score, tuple(h.tokens)) for h in best] for best in found]
+        most = self.longest if longest is None else longest
+        cased = [self.cased(text) for text in texts]
+        sources = self.source.encode_all(cased)
+        long = [len(ids) > most for ids in sources]
+        fitting = [[] if too_long else ids for ids, too_long in zip(sources, long, strict=True)]
+        writer = cast(Writer, self.model)
+        found = translate_ids(writer, fitting, precision=precision or self._precision, **search)
+        return [
+            TranslatedSentence(
+                text,
+                [Translation(self.target.decode(h.tokens), h.score, tuple(h.tokens)) for h in best],
+                self.source.unknown(as_read) if UNK in ids else (),
+                too_long=too_long,
+            )
+            for text, as_read, ids, best, too_long in zip(texts, cased, fitting, found, long, strict=True)
+        ]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the configuration, the vocabularies and the weights, each whole or not at all.
@@ -111,14 +148,6 @@ class PairRun(Run):
     def cased(self, text: str) -> str:
         """A text in the case that the model was trained on."""
         return text.lower() if self.config.data.lowercase else text
-
-    def inspect(self, texts: Sequence[str]) -> list[tuple[int, tuple[str, ...]]]:
-        """For each source sentence: how many tokens it has, and what of it the vocabulary does not know."""
-        cased = [self.cased(text) for text in texts]
-        return [
-            (len(ids), self.source.unknown(text) if UNK in ids else ())
-            for text, ids in zip(cased, self.source.encode_all(cased), strict=True)
-        ]
 
     @property
     def longest(self) -> int:

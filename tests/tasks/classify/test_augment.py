@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from jumok.tasks.classify.augment import LIGHT, SHIFT, TURN, ZOOM, Augmentation, Draw, mixed
+from jumok.tasks.classify.augment import MOST_LIGHT, MOST_SHIFT, MOST_TURN, MOST_ZOOM, Augmentation, Draw, mixed
 from jumok.tasks.running.training_module import mix_seed
 
 CPU = torch.device("cpu")
@@ -85,8 +85,8 @@ def test_warps_are_small_and_keep_shape_and_range(shape):
     mass = warped[:, 0] / warped[:, 0].sum((1, 2), keepdim=True)
     y = (mass.sum(2) * torch.arange(height)).sum(1) - (height - 1) / 2
     x = (mass.sum(1) * torch.arange(width)).sum(1) - (width - 1) / 2
-    assert y.abs().max() <= SHIFT * height / (1 - ZOOM) + 1
-    assert x.abs().max() <= SHIFT * width / (1 - ZOOM) + 1
+    assert y.abs().max() <= MOST_SHIFT * height / (1 - MOST_ZOOM) + 1
+    assert x.abs().max() <= MOST_SHIFT * width / (1 - MOST_ZOOM) + 1
     assert y.std() > 0.02 * height
     assert x.std() > 0.02 * width
 
@@ -104,7 +104,7 @@ def test_turns_keep_angles_in_images_that_are_not_square():
         mean = (line * places).sum(1, keepdim=True)
         spreads.append((line * (places - mean) ** 2).sum(1).sqrt())
     torch.testing.assert_close(spreads[0], spreads[1], rtol=0.08, atol=0)
-    assert TURN < 45
+    assert MOST_TURN < 45
 
 
 def test_light_changes_stay_in_bounds():
@@ -112,8 +112,8 @@ def test_light_changes_stay_in_bounds():
     images[..., :4] = 0.6
     lit, _ = Augmentation(True, "none", 0)(images, torch.zeros(256, dtype=torch.int64), 2, draw(count=256, last=256))
     change = lit.mean((1, 2, 3)) - images.mean((1, 2, 3))
-    assert change.abs().max() <= LIGHT / 2 + 0.03
-    assert change.std() > LIGHT / 10
+    assert change.abs().max() <= MOST_LIGHT / 2 + 0.03
+    assert change.std() > MOST_LIGHT / 10
 
 
 def test_mixing_blends_neighbours_and_their_targets_alike():

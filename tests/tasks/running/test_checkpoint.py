@@ -76,7 +76,7 @@ def test_files_are_readable_for_whoever_the_folder_is(tmp_path):
 
 @pytest.mark.parametrize("value", [object(), {1.5: "x"}, {"a": {3}}, {"a": b"x"}, {"a": Path("x")}])
 def test_what_cannot_be_kept_is_named(tmp_path, value):
-    with pytest.raises(JumokError, match=r"cannot be kept|keys are str or int"):
+    with pytest.raises(JumokError, match=r"cannot be stored|keys are str or int"):
         save_state({"part": value}, tmp_path / "s.safetensors")
     assert list(tmp_path.iterdir()) == []
 
@@ -120,7 +120,7 @@ def test_a_foreign_structure_is_an_error(tmp_path, structure):
 
 def test_other_files_are_refused(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
-    with pytest.raises(JumokError, match="no checkpoint of this version"):
+    with pytest.raises(JumokError, match="not a checkpoint of this version"):
         load_state(tmp_path / "plain.safetensors")
     torch.save({"a": torch.zeros(1)}, tmp_path / "pickled.safetensors")
     with pytest.raises(JumokError, match="damaged or something else"):

@@ -108,6 +108,17 @@ def test_learned_positions_bound_the_source(tmp_path, reversals):
     assert len(run.translate([" ".join([word] * run.longest)])[0][0].ids) <= 19
 
 
+def test_each_sentence_says_what_is_unknown_and_what_is_too_long(run, sentences):
+    texts = [sentences[0], "zebra " + sentences[1], " ".join([sentences[0]] * 30), ""]
+    found = run.translate_each(texts, longest=40, beam=2)
+    assert [one.source for one in found] == texts
+    assert [one.best for one in found[:2]] == run.translate(texts[:2], beam=2)
+    assert [one.unknown for one in found] == [(), run.source.unknown(texts[1]), (), ()]
+    assert found[1].unknown
+    assert [one.too_long for one in found] == [False, False, True, False]
+    assert [best.text for one in found[2:] for best in one.best] == ["", ""]
+
+
 @pytest.mark.parametrize("kind", ["words", "characters", "unigram", "bpe"])
 def test_hangul_typed_as_letters_is_translated_alike(korean, kind):
     run = korean[kind]
