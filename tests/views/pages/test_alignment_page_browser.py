@@ -1,22 +1,17 @@
 """The alignment page as a visitor has it: a real browser, from file://, with the network off."""
 
 import re
-import shutil
 from dataclasses import dataclass
-from functools import cache
 
 import pytest
 import torch
+from browser_visit import HOSTILE, Visit, needs_browser
 
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.views.pages.alignment_page import AlignmentEntry, AlignmentPage
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
+pytestmark = needs_browser
 
-CHROME = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROME is None, reason="the browser tests need chromium or google-chrome on the PATH")
-
-HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(1)</script>"
 GERMAN = ["Zwei", "junge", "Männer", "sind", "im", "Freien", "."]
 ENGLISH = ["Two", "young", "men", "are", "outside", "."]
 KOREAN = ["나는", "어제", "도서관에서", "책을", "읽었습니다", "."]
@@ -39,47 +34,14 @@ def an_entry(source=GERMAN, target=ENGLISH, names=("mean", "layer 0", "layer 0, 
     return AlignmentEntry(source, target, changes.pop("maps", maps), **changes)
 
 
-@pytest.fixture(scope="module")
-def contexts():
-    """Browser contexts by their options, each made once."""
-    with playwright.sync_playwright() as running:
-        chrome = running.chromium.launch(executable_path=CHROME, args=["--no-sandbox", "--disable-gpu"])
-
-        def make(width=1280, height=860, **options):
-            return chrome.new_context(viewport={"width": width, "height": height}, offline=True, **options)
-
-        yield cache(make)
-        chrome.close()
-
-
-class Visit:
-    """A page that was opened, and what must stay empty."""
-
-    def __init__(self, context, path, before):
-        self.page = context.new_page()
-        self.page.add_init_script(before)
-        self.requests, self.complaints = [], []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append("a dialog") or dialog.dismiss())
-        self.page.goto(path.as_uri())
-
-    def until(self, condition="true"):
-        """Wait for the drawn state, as the page tells it, and return it."""
-        self.page.wait_for_function(
-            f"() => {{ const s = window.jumok.shown; return s && ({condition}); }}", timeout=5000
-        )
-        return self.page.evaluate("window.jumok.shown")
+class AlignmentVisit(Visit):
+    """A visit to an alignment page."""
 
     def word(self, side, index):
         return self.page.locator(f".word[data-side={side}][data-index='{index}']")
 
     def view(self, name):
         self.page.locator("#views label", has_text=name).click()
-
-    def text(self, selector):
-        return self.page.locator(selector).inner_text()
 
     def lines(self):
         """(thickness, opacity) of each line, thickest last."""
@@ -90,23 +52,14 @@ class Visit:
 
 
 @pytest.fixture
-def visit(contexts, tmp_path):
-    opened = []
-
-    def open_page(*entries, title="주목", score="AER", budget=30_000_000, before="", **options):
+def visit(open_file):
+    def open_page(*entries, title="주목", score="AER", budget=30_000_000, **options):
         page = AlignmentPage(title, score=score, budget=budget)
         for each in entries or (an_entry(),):
             page.add(each)
-        page.write(tmp_path / "한글 page.html")
-        opened.append(Visit(contexts(**options), tmp_path / "한글 page.html", before))
-        return opened[-1]
+        return open_file(AlignmentVisit, page, **options)
 
-    yield open_page
-    for seen in opened:
-        assert seen.complaints == []
-        assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []
-        assert sum(url.startswith("file:") for url in seen.requests) == 1
-        seen.page.close()
+    return open_page
 
 
 def test_it_opens_with_the_first_map_and_all_lines_from_the_least_weight_on(visit):

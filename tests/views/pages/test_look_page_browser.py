@@ -1,11 +1,10 @@
 """The page as a visitor has it: a real browser, from file://, with the network off."""
 
 import re
-import shutil
-from functools import cache
 
 import pytest
 import torch
+from browser_visit import HOSTILE, Visit, needs_browser
 from synthetic_maps import attention, photograph, rollout
 from torch.nn import functional as F
 
@@ -13,16 +12,12 @@ from jumok.attention import AttentionMap, Glimpses, One, Patches, Pixels, Sample
 from jumok.views.pages.look_page import Entry, Page
 from jumok.views.pages.packed_maps import pack
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
-
-CHROME = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROME is None, reason="the browser tests need chromium or google-chrome on the PATH")
+pytestmark = needs_browser
 
 GRID = (6, 8)
 LAYERS = attention(photograph(), GRID, layers=3, heads=4, special=("cls", "reg1"))
 SUMMARY = rollout(LAYERS)
 ERROR = max(float(layer.weights[..., 2:].amax()) for layer in LAYERS) / 510 * 1.001
-HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(1)</script>"
 
 
 def entry(name="flower.jpg", **changes):
@@ -33,36 +28,8 @@ def entry(name="flower.jpg", **changes):
     return Entry(name, **{**given, "summary": SUMMARY, "layers": LAYERS, **changes})
 
 
-@pytest.fixture(scope="module")
-def contexts():
-    """Browser contexts by their options, each made once."""
-    with playwright.sync_playwright() as running:
-        chrome = running.chromium.launch(executable_path=CHROME, args=["--no-sandbox", "--disable-gpu"])
-        yield cache(
-            lambda **options: chrome.new_context(viewport={"width": 1280, "height": 800}, offline=True, **options)
-        )
-        chrome.close()
-
-
-class Visit:
-    """A page that was opened, and what must stay empty."""
-
-    def __init__(self, context, path, before):
-        self.page = context.new_page()
-        self.page.add_init_script(before)
-        self.requests, self.complaints = [], []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append("a dialog") or dialog.dismiss())
-        self.page.goto(path.as_uri())
-
-    def until(self, condition):
-        """Wait for the drawn state, as the page tells it, and return it."""
-        self.page.wait_for_function(
-            f"() => {{ const s = window.jumok.shown; return s && ({condition}); }}", timeout=5000
-        )
-        return self.page.evaluate("window.jumok.shown")
+class LookVisit(Visit):
+    """A visit to a page of images."""
 
     def point(self, row, column, grid=GRID):
         box = self.page.locator("#stage").bounding_box()
@@ -77,9 +44,6 @@ class Visit:
     def click(self, row, column):
         self.page.mouse.click(*self.point(row, column))
 
-    def text(self, selector):
-        return self.page.locator(selector).inner_text()
-
     def pixels(self, selector="#heat"):
         """(rows, columns, 4) of a canvas."""
         size, data = self.page.evaluate(
@@ -91,23 +55,14 @@ class Visit:
 
 
 @pytest.fixture
-def visit(contexts, tmp_path):
-    opened = []
-
-    def open_page(*entries, budget=30_000_000, before="", **options):
+def visit(open_file):
+    def open_page(*entries, budget=30_000_000, **options):
         page = Page("주목 " + HOSTILE, budget=budget)
         for each in entries or (entry(),):
             page.add(each)
-        page.write(tmp_path / "한글 page.html")
-        opened.append(Visit(contexts(**options), tmp_path / "한글 page.html", before))
-        return opened[-1]
+        return open_file(LookVisit, page, **options)
 
-    yield open_page
-    for seen in opened:
-        assert seen.complaints == []
-        assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []
-        assert sum(url.startswith("file:") for url in seen.requests) == 1
-        seen.page.close()
+    return open_page
 
 
 def near(row, wanted, error=ERROR):

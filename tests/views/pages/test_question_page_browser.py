@@ -1,61 +1,26 @@
 """The page of questions as a visitor has it: a real browser, from file://, with the network off."""
 
 import re
-import shutil
-from functools import cache
 
 import pytest
 import torch
+from browser_visit import HOSTILE, Visit, needs_browser
 from synthetic_questions import GRID, KOREAN, a_question, relevance, shapes
 
 from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
 from jumok.views.pages.question_page import QuestionPage
 from jumok.views.pictures.question_picture import Asked
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright (the dev extra)")
+pytestmark = needs_browser
 
-CHROME = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROME is None, reason="the browser tests need chromium or google-chrome on the PATH")
-
-HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(1)</script>"
 ENGLISH = a_question()
 HANGUL = a_question(**KOREAN)
 BLIND = a_question(names=(), truth="")
 ERROR = 1 / 510 * 1.001
 
 
-@pytest.fixture(scope="module")
-def contexts():
-    """Browser contexts by their options, each made once."""
-    with playwright.sync_playwright() as running:
-        chrome = running.chromium.launch(executable_path=CHROME, args=["--no-sandbox", "--disable-gpu"])
-
-        def make(width=1280, height=860, **options):
-            return chrome.new_context(viewport={"width": width, "height": height}, offline=True, **options)
-
-        yield cache(make)
-        chrome.close()
-
-
-class Visit:
-    """A page that was opened, and what must stay empty."""
-
-    def __init__(self, context, path, before):
-        self.page = context.new_page()
-        self.page.add_init_script(before)
-        self.requests, self.complaints = [], []
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append("a dialog") or dialog.dismiss())
-        self.page.goto(path.as_uri())
-
-    def until(self, condition="true"):
-        """Wait for the drawn state, as the page tells it, and return it."""
-        self.page.wait_for_function(
-            f"() => {{ const s = window.jumok.shown; return s && ({condition}); }}", timeout=5000
-        )
-        return self.page.evaluate("window.jumok.shown")
+class QuestionVisit(Visit):
+    """A visit to a page of questions."""
 
     def word(self, index):
         return self.page.locator(f".word[data-index='{index}']")
@@ -65,9 +30,6 @@ class Visit:
 
     def look(self, name):
         self.page.locator("#looks label", has_text=name).click()
-
-    def text(self, selector):
-        return self.page.locator(selector).inner_text()
 
     def readout(self):
         names, values = (self.page.locator(f"#readout {tag}").all_inner_texts() for tag in ("dt", "dd"))
@@ -82,24 +44,15 @@ class Visit:
 
 
 @pytest.fixture
-def visit(contexts, tmp_path):
-    opened = []
-
-    def open_page(*questions, image=None, others=(), title="주목", budget=30_000_000, before="", **options):
+def visit(open_file):
+    def open_page(*questions, image=None, others=(), title="주목", budget=30_000_000, **options):
         page = QuestionPage(title, budget=budget)
         page.add(image or shapes(), questions or [ENGLISH, HANGUL], name="shapes/1.png")
         for each in others:
             page.add(shapes(200), [each], name="another.png")
-        page.write(tmp_path / "한글 page.html")
-        opened.append(Visit(contexts(**options), tmp_path / "한글 page.html", before))
-        return opened[-1]
+        return open_file(QuestionVisit, page, **options)
 
-    yield open_page
-    for seen in opened:
-        assert seen.complaints == []
-        assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []
-        assert sum(url.startswith("file:") for url in seen.requests) == 1
-        seen.page.close()
+    return open_page
 
 
 def wanted(map_, row=0):

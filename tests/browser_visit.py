@@ -1,0 +1,43 @@
+"""A page as a visitor has it: a real browser, from file://, with the network off."""
+
+import shutil
+
+import pytest
+
+CHROME = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+needs_browser = pytest.mark.skipif(
+    CHROME is None, reason="the browser tests need chromium or google-chrome on the PATH"
+)
+
+HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(1)</script>"
+
+
+class Visit:
+    """A page that was opened, and what must stay empty."""
+
+    def __init__(self, context, path, before):
+        self.page = context.new_page()
+        self.page.add_init_script(before)
+        self.requests, self.complaints = [], []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append("a dialog") or dialog.dismiss())
+        self.page.goto(path.as_uri())
+
+    def until(self, condition="true"):
+        """Wait for the drawn state, as the page tells it, and return it."""
+        self.page.wait_for_function(
+            f"() => {{ const s = window.jumok.shown; return s && ({condition}); }}", timeout=5000
+        )
+        return self.page.evaluate("window.jumok.shown")
+
+    def text(self, selector):
+        return self.page.locator(selector).inner_text()
+
+    def close(self):
+        """Close the page, which must have had no complaint and asked for nothing but its own file."""
+        assert self.complaints == []
+        assert [url for url in self.requests if not url.startswith(("file:", "data:"))] == []
+        assert sum(url.startswith("file:") for url in self.requests) == 1
+        self.page.close()
