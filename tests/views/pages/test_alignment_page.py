@@ -1,7 +1,6 @@
 """The alignment page as a file: what it holds, how exactly, and that nothing gets out of it."""
 
 import base64
-import json
 import re
 import zlib
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
+from page_text import block, data_of
 
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.errors import JumokError
@@ -47,14 +47,6 @@ def text_of(tmp_path, *entries, title="T", **options):
         page.add(entry)
     page.write(tmp_path / "page.html")
     return (tmp_path / "page.html").read_text("utf-8")
-
-
-def block(text, name):
-    return re.search(rf'<script type="text/plain" id="{name}">(.*?)</script>', text, re.DOTALL)[1]
-
-
-def data_of(text):
-    return json.loads(block(text, "page-data"))
 
 
 def weights_of(text, number):

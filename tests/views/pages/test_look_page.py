@@ -1,12 +1,12 @@
 import base64
 import io
-import json
 import re
 import zlib
 
 import numpy as np
 import pytest
 import torch
+from page_text import data_of
 from PIL import Image
 from synthetic_maps import attention, photograph, rollout
 
@@ -57,10 +57,6 @@ def text_of(tmp_path, *entries, title="T", budget=30_000_000):
         page.add(entry)
     page.write(tmp_path / "page.html")
     return (tmp_path / "page.html").read_text("utf-8")
-
-
-def data_of(text):
-    return json.loads(re.search(r'<script type="text/plain" id="page-data">(.*?)</script>', text, re.DOTALL)[1])
 
 
 # -- packing --------------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """The page of questions as a file: what it holds, how exactly, and that nothing gets out of it."""
 
 import base64
-import json
 import re
 import zlib
 
 import numpy as np
 import pytest
 import torch
+from page_text import block, data_of
 from synthetic_questions import GRID, KOREAN, a_question, relevance, shapes
 
 from jumok.attention import AttentionMap, One, Patches, Pixels, Tokens
@@ -26,14 +26,6 @@ def text_of(tmp_path, *images, title="T", **options):
         page.add(image, questions, name=name)
     page.write(tmp_path / "page.html")
     return (tmp_path / "page.html").read_text("utf-8")
-
-
-def block(text, name):
-    return re.search(rf'<script type="text/plain" id="{name}">(.*?)</script>', text, re.DOTALL)[1]
-
-
-def data_of(text):
-    return json.loads(block(text, "page-data"))
 
 
 def rows_of(text, name, about):
