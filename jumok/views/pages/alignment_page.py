@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,16 +12,14 @@ import torch
 from jumok.attention import AttentionMap, Patches, Scale
 from jumok.attention.word_alignment import Gold
 from jumok.errors import JumokError
-from jumok.files import write_atomically
+from jumok.views.pages.drawn_page import DrawnPage
 from jumok.views.pages.html_file import (
     BUDGET_BYTES,
     PAGE_BYTES,
     as_json,
-    check_budget,
-    fill_page,
+    clean_text,
     make_encodable,
     make_text_block,
-    name_program,
 )
 from jumok.views.pages.packed_maps import PackedMap, pack
 from jumok.views.raster import is_signed
@@ -68,7 +63,7 @@ class _Item:
         return len(as_json(self.about).encode()) + self.first.size
 
 
-class AlignmentPage:
+class AlignmentPage(DrawnPage[_Item]):
     """A page that sentence pairs are added to one by one; each is packed at once, so that its tensors can go.
 
     Weights are kept in 8 bits, scaled row by row: off by at most 1/510 of the largest weight of their row.
@@ -82,14 +77,13 @@ class AlignmentPage:
         JumokError: a budget of less than 1 byte.
     """
 
-    def __init__(self, title: str, *, score: str = "score", budget: int = BUDGET_BYTES) -> None:
-        check_budget(budget)
-        self.title, self.score, self.budget = make_encodable(title), make_encodable(score), budget
-        self._items: list[_Item] = []
-        self._room = budget - PAGE_BYTES
+    template, styles, scripts = "alignment_page.html", STYLES, SCRIPTS
+    unit, drawn = "sentence pair", "alignments"
 
-    def __len__(self) -> int:
-        return len(self._items)
+    def __init__(self, title: str, *, score: str = "score", budget: int = BUDGET_BYTES) -> None:
+        super().__init__(title, budget=budget)
+        self.score = make_encodable(score)
+        self._room = budget - PAGE_BYTES
 
     def add(self, entry: AlignmentEntry) -> None:
         """Pack one sentence pair.
@@ -120,14 +114,7 @@ class AlignmentPage:
             fitting.append((item, item.every) if fits and item.every else (replace(item, every=None), item.first))
         return fitting
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the page, whole or not at all.
-
-        Raises:
-            JumokError: no entry was added, or the file cannot be written.
-        """
-        if not self._items:
-            raise JumokError("a page needs at least one sentence pair: add one before writing")
+    def _describe(self) -> tuple[dict[str, Any], list[str]]:
         namings: dict[tuple[str, ...], int] = {}  # entries share their maps' names, and the file holds each list once
         entries, blocks = [], []
         for number, (item, packed) in enumerate(self._fit_items()):
@@ -135,11 +122,7 @@ class AlignmentPage:
             maps = {"names": namings.setdefault(names, len(namings)), "packed": packed.about, "error": packed.error}
             entries.append({**item.about, **maps, "lost": len(item.names) - len(names)})
             blocks.append(make_text_block(f"maps-{number}", packed.data))
-        about = {"title": self.title, "score": self.score, "made": name_program(), "budget": self.budget}
-        about |= {"names": list(namings), "entries": entries}
-        blocks.insert(0, make_text_block("page-data", as_json(about)))
-        joined = "\n".join(blocks)
-        write_atomically(Path(path), fill_page("alignment_page.html", STYLES, SCRIPTS, self.title, blocks=joined))
+        return {"score": self.score, "names": list(namings), "entries": entries}, blocks
 
 
 def _pack_entry(entry: AlignmentEntry) -> _Item:
@@ -154,11 +137,11 @@ def _pack_entry(entry: AlignmentEntry) -> _Item:
     about = {
         "source": source,
         "target": target,
-        "note": _clean_text(entry.note),
+        "note": clean_text(entry.note),
         "score": entry.score,
         "gold": _list_links(entry.gold, len(source), len(target)),
     }
-    names = tuple(map(_clean_text, entry.maps))
+    names = tuple(map(clean_text, entry.maps))
     return _Item(about, names, _pack_maps(maps[:1]), _pack_maps(maps) if len(maps) > 1 else None)
 
 
@@ -167,12 +150,7 @@ def _clean_words(words: Sequence[str], side: str) -> list[str]:
         raise JumokError(f"the {side} is a sequence of words, got the one string {words!r}: split it first")
     if not 1 <= len(words) <= MOST_WORDS:
         raise JumokError(f"the page shows 1 to {MOST_WORDS} {side} words a sentence, got {len(words)}")
-    return [_clean_text(word) for word in words]
-
-
-def _clean_text(text: str) -> str:
-    """Text that UTF-8 can hold, Korean in whole syllables."""
-    return unicodedata.normalize("NFC", make_encodable(text))
+    return [clean_text(word) for word in words]
 
 
 def _check_alignment(name: str, attention: AttentionMap, target: int, source: int) -> None:

@@ -158,7 +158,7 @@ class ComparisonPage:
             JumokError: the file cannot be written.
         """
         text = fill_page(
-            "comparison.html",
+            ("comparison.html",),
             ("page.css", "comparison.css"),
             ("comparison.js",),
             make_encodable(self.title),

@@ -7,6 +7,7 @@ import hashlib
 import html
 import io
 import json
+import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata, resources
@@ -32,6 +33,11 @@ def make_encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def clean_text(text: str) -> str:
+    """Text that UTF-8 can hold, Korean in whole syllables."""
+    return unicodedata.normalize("NFC", make_encodable(text))
+
+
 def as_json(value: Any) -> str:
     """JSON in which nothing can end the script element around it."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -54,20 +60,20 @@ def read_asset(name: str) -> str:
     return resources.files("jumok.views.pages").joinpath(name).read_text("utf-8")
 
 
-def fill_page(template: str, styles: Iterable[str], scripts: Iterable[str], title: str, **parts: str) -> str:
+def fill_page(templates: Iterable[str], styles: Iterable[str], scripts: Iterable[str], title: str, **parts: str) -> str:
     """A page from the names of its files in this package; its policy lets nothing but them run.
 
     Args:
-        template, styles, scripts: names of files in this package.
+        templates, styles, scripts: names of files in this package; the page has them one after the other.
         title: any text.
-        parts: what else the template names, as HTML.
+        parts: what else the templates name, as HTML.
     """
     style = "\n".join([palette_style(), *map(read_asset, styles)])
     script = "\n".join(map(read_asset, scripts))
     parts |= {"title": html.escape(title), "script": script, "mark": read_asset("page_mark.svg").strip()}
     hashes = {"style_hash": hash_script(style), "script_hash": hash_script(script)}
     head = Template(read_asset("page_head.html")).substitute(title=parts["title"], style=style, **hashes)
-    return Template(read_asset(template)).substitute(parts, head=head.rstrip())
+    return Template("".join(map(read_asset, templates))).substitute(parts, head=head.rstrip())
 
 
 def check_budget(budget: int) -> None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
-from jumok.files import write_atomically
+from jumok.views.pages.drawn_page import DrawnPage
 from jumok.views.pages.html_file import (
-    BUDGET_BYTES,
     PAGE_BYTES,
     as_json,
-    check_budget,
-    fill_page,
     make_data_url,
     make_encodable,
     make_text_block,
-    name_program,
     page_palette,
 )
 from jumok.views.pages.packed_maps import PackedMap, check_patches, coarsen, find_marks, lay_on_patches, pack
@@ -96,7 +90,7 @@ class _Item:
         return f"{' and '.join(held)} of this image" if held else ""
 
 
-class Page:
+class Page(DrawnPage[_Item]):
     """A page that entries are added to one by one; each is packed at once, so that its tensors can go.
 
     Args:
@@ -108,13 +102,8 @@ class Page:
         JumokError: a budget of less than 1 byte.
     """
 
-    def __init__(self, title: str, *, budget: int = BUDGET_BYTES) -> None:
-        check_budget(budget)
-        self.title, self.budget = make_encodable(title), budget
-        self._items: list[_Item] = []
-
-    def __len__(self) -> int:
-        return len(self._items)
+    template, styles, scripts = "page.html", ("page.css",), SCRIPTS
+    unit = "entry"
 
     def add(self, entry: Entry) -> None:
         """Pack one entry.
@@ -153,14 +142,7 @@ class Page:
                     setattr(item, step, None)
         return room
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the page, whole or not at all.
-
-        Raises:
-            JumokError: no entry was added, or the file cannot be written.
-        """
-        if not self._items:
-            raise JumokError("a page needs at least one entry: add one before writing")
+    def _describe(self) -> tuple[dict[str, Any], list[str]]:
         entries, blocks = [], []
         for number, item in enumerate(self._items):
             entries.append(_describe_item(item))
@@ -169,11 +151,7 @@ class Page:
             blocks += [
                 make_text_block(f"map-{number}-{layer}", packed.data) for layer, packed in enumerate(item.layers())
             ]
-        about = {"title": self.title, "made": name_program(), "budget": self.budget, "palette": page_palette()}
-        about["entries"] = entries
-        blocks.insert(0, make_text_block("page-data", as_json(about)))
-        joined = "\n".join(blocks)
-        write_atomically(Path(path), fill_page("page.html", ["page.css"], SCRIPTS, self.title, blocks=joined))
+        return {"palette": page_palette(), "entries": entries}, blocks
 
 
 def _pack_entry(entry: Entry) -> _Item:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
-from jumok.files import write_atomically
+from jumok.views.pages.drawn_page import DrawnPage
 from jumok.views.pages.html_file import (
-    BUDGET_BYTES,
     PAGE_BYTES,
     as_json,
-    check_budget,
-    fill_page,
+    clean_text,
     make_data_url,
-    make_encodable,
     make_text_block,
-    name_program,
     page_palette,
 )
 from jumok.views.pages.packed_maps import PackedMap, lay_on_patches, lay_rows_on_patches, pack
@@ -87,7 +80,7 @@ class _Item:
         self.base = len(as_json(self.about).encode()) + sum(question.base for question in self.questions)
 
 
-class QuestionPage:
+class QuestionPage(DrawnPage[_Item]):
     """A page that images with their questions are added to; each is packed at once, so that its tensors can go.
 
     Weights are kept in 8 bits, scaled row by row: off by at most 1/510 of the largest weight of their row.
@@ -101,13 +94,8 @@ class QuestionPage:
         JumokError: a budget of less than 1 byte.
     """
 
-    def __init__(self, title: str, *, budget: int = BUDGET_BYTES) -> None:
-        check_budget(budget)
-        self.title, self.budget = make_encodable(title), budget
-        self._items: list[_Item] = []
-
-    def __len__(self) -> int:
-        return len(self._items)
+    template, styles, scripts = "question_page.html", STYLES, SCRIPTS
+    unit = "image with a question"
 
     def add(self, image: ImageLike, asked: Sequence[Asked], *, name: str = "") -> None:
         """Pack one image with the questions that were asked about it.
@@ -119,7 +107,7 @@ class QuestionPage:
         Raises:
             JumokError: no question, or an image that a page cannot show; the message names the image.
         """
-        title = _clean_text(name) or f"image {len(self) + 1}"
+        title = clean_text(name) or f"image {len(self) + 1}"
         if isinstance(asked, Asked) or not asked:
             raise JumokError(f"{title}: a page shows a sequence of one question or more, got {type(asked).__name__}")
         try:
@@ -142,14 +130,7 @@ class QuestionPage:
         for question in questions:
             question.keep_words(room)
 
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the page, whole or not at all.
-
-        Raises:
-            JumokError: nothing was added, or the file cannot be written.
-        """
-        if not self._items:
-            raise JumokError("a page needs at least one image with a question: add one before writing")
+    def _describe(self) -> tuple[dict[str, Any], list[str]]:
         images, blocks = [], []
         for number, item in enumerate(self._items):
             blocks.append(make_text_block(f"image-{number}", item.image or ""))
@@ -157,11 +138,7 @@ class QuestionPage:
                 blocks += _make_blocks(f"{number}-{place}", question)
             questions = [_describe_question(question) for question in item.questions]
             images.append({**item.about, "smaller": item.image is None, "questions": questions})
-        about = {"title": self.title, "made": name_program(), "budget": self.budget, "palette": page_palette()}
-        about["images"] = images
-        blocks.insert(0, make_text_block("page-data", as_json(about)))
-        joined = "\n".join(blocks)
-        write_atomically(Path(path), fill_page("question_page.html", STYLES, SCRIPTS, self.title, blocks=joined))
+        return {"palette": page_palette(), "images": images}, blocks
 
 
 def _pack_question(asked: Asked) -> _Question:
@@ -169,15 +146,15 @@ def _pack_question(asked: Asked) -> _Question:
     names = list(asked.looks)
     words = {names.index(name): _name_places(lay_rows_on_patches(each)) for name, each in asked.by_word.items()}
     about = {
-        "question": _clean_text(asked.question),
-        "words": [_clean_text(word) for word in asked.words],
-        "answers": [[_clean_text(answer), float(share), asked.is_right(answer)] for answer, share in asked.answers],
-        "truth": _clean_text(asked.truth),
-        "note": _clean_text(asked.note),
+        "question": clean_text(asked.question),
+        "words": [clean_text(word) for word in asked.words],
+        "answers": [[clean_text(answer), float(share), asked.is_right(answer)] for answer, share in asked.answers],
+        "truth": clean_text(asked.truth),
+        "note": clean_text(asked.note),
         "weights": None if asked.weights is None else asked.weights.weights[0].tolist(),
         "labels": asked.weight_labels(),
-        "mattered": "" if asked.weights is None else _clean_text(asked.weights.source),
-        "names": [_clean_text(name) for name in names],
+        "mattered": "" if asked.weights is None else clean_text(asked.weights.source),
+        "names": [clean_text(name) for name in names],
         "given": len(words),
     }
     return _Question(about, looks[0] if looks else None, looks[1:], words)
@@ -185,18 +162,11 @@ def _pack_question(asked: Asked) -> _Question:
 
 def _name_places(look: AttentionMap) -> PackedMap:
     """Pack rows over an image; to the packing, each word is a patch of one column."""
-    rows = AttentionMap(
-        look.weights, Patches(len(look.queries), 1), look.keys, (), look.scale, _clean_text(look.source)
-    )
+    rows = AttentionMap(look.weights, Patches(len(look.queries), 1), look.keys, (), look.scale, clean_text(look.source))
     packed = pack(rows)
     packed.about["keys"]["noun"] = "place"
-    packed.about["keys"]["special"] = [_clean_text(name) for name in packed.about["keys"]["special"]]
+    packed.about["keys"]["special"] = [clean_text(name) for name in packed.about["keys"]["special"]]
     return packed
-
-
-def _clean_text(text: str) -> str:
-    """Text that UTF-8 can hold, Korean in whole syllables."""
-    return unicodedata.normalize("NFC", make_encodable(text))
 
 
 def _make_blocks(place: str, question: _Question) -> list[str]:
