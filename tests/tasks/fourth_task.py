@@ -147,10 +147,6 @@ class PreparedNumbers(Prepared):
     config: RunConfig
     unit = "rows"
 
-    @property
-    def settings(self) -> RunConfig:
-        return self.config
-
     def module(self) -> Foretelling:
         seed_everything(self.config.training.seed)
         training = self.config.training

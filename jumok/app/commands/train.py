@@ -123,7 +123,7 @@ class TrainedRun:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        settings, clock = self.prepared.settings, self.outcome.clock
+        settings, clock = self.prepared.config, self.outcome.clock
         return {
             "run": str(self.folder),
             "system": settings.system,

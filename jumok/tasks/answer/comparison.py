@@ -64,13 +64,10 @@ class QuestionComparison(Comparison[PreparedQuestions]):
 
     result = QuestionResult
 
-    def of_system(self, name: str, epochs: int) -> PreparedQuestions:
+    def options(self, name: str) -> dict[str, Any]:
         config = self.base.config
-        training = config.training.model_copy(update={"epochs": epochs})
-        bare = Settings(system=name, data=config.data, training=training)
-        options = system_options(bare, len(config.found.answers), config.found.words, config.data.size)
-        changed = {"system": name, "options": options, "training": training}
-        return replace(self.base, config=config.model_copy(update=changed))
+        bare = Settings(system=name, data=config.data, training=config.training)
+        return system_options(bare, len(config.found.answers), config.found.words, config.data.size)
 
     def begun(self, place: Path) -> PreparedQuestions:
         return replace(self.base, config=RunConfig.load(place / CONFIG))

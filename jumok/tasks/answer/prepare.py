@@ -41,10 +41,6 @@ class PreparedQuestions(Prepared):
 
     unit = "questions"
 
-    @property
-    def settings(self) -> RunConfig:
-        return self.config
-
     def module(self) -> Answerer:
         return make_answerer(self.config, steps_per_epoch=len(self.train))
 

@@ -51,12 +51,9 @@ class ImageComparison(Comparison[PreparedImages]):
 
     result = ImageResult
 
-    def of_system(self, name: str, epochs: int) -> PreparedImages:
+    def options(self, name: str) -> dict[str, Any]:
         config = self.base.config
-        options = system_options(name, {}, len(config.found.classes), config.size)
-        training = config.training.model_copy(update={"epochs": epochs})
-        changed = {"system": name, "options": options, "training": training}
-        return replace(self.base, config=config.model_copy(update=changed))
+        return system_options(name, {}, len(config.found.classes), config.size)
 
     def begun(self, place: Path) -> PreparedImages:
         return replace(self.base, config=RunConfig.load(place / CONFIG))

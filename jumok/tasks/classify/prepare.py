@@ -37,10 +37,6 @@ class PreparedImages(Prepared):
 
     unit = "images"
 
-    @property
-    def settings(self) -> RunConfig:
-        return self.config
-
     def module(self) -> Classifier:
         return make_classifier(self.config, steps_per_epoch=len(self.train))
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -105,8 +105,8 @@ class Comparison(ABC, Generic[P]):
     """What becomes of a system."""
 
     @abstractmethod
-    def of_system(self, name: str, epochs: int) -> P:
-        """The same data and settings for another system.
+    def options(self, name: str) -> dict[str, Any]:
+        """All options of a system: those that follow from the data, and its defaults.
 
         Raises:
             JumokError: it does not take these data.
@@ -119,6 +119,17 @@ class Comparison(ABC, Generic[P]):
     @abstractmethod
     def judge(self, place: Path) -> Mapping[str, Any]:
         """The figures of a trained system's result that are not of its training."""
+
+    def of_system(self, name: str, epochs: int) -> P:
+        """The same data and settings for another system.
+
+        Raises:
+            JumokError: it does not take these data.
+        """
+        config = self.base.config
+        training = config.training.model_copy(update={"epochs": epochs})
+        changed = {"system": name, "options": self.options(name), "training": training}
+        return replace(self.base, config=config.model_copy(update=changed))
 
     def enter(self, name: str, tell: Callable[[str], None]) -> Result:
         """Train and judge one system, or read what became of it; what was stopped goes on where it was.
@@ -177,7 +188,7 @@ class Comparison(ABC, Generic[P]):
 
 def _found_in(prepared: Prepared) -> dict[str, Any]:
     """What a run's data said when it began."""
-    return prepared.settings.model_dump(include={"found"})
+    return prepared.config.model_dump(include={"found"})
 
 
 # -- which systems ------------------------------------------------------------------------------

@@ -41,24 +41,21 @@ class Prepared(ABC):
     Args:
         train, val: the batches.
         remarks: lines on what was found in the data.
+        config: everything that the run is made of.
     """
 
     train: Batches
     val: Batches
     remarks: tuple[str, ...]
+    config: Settings
 
     unit = "examples"
     """What the speed of training is counted in."""
 
     @property
-    @abstractmethod
-    def settings(self) -> Settings:
-        """The run's configuration."""
-
-    @property
     def training(self) -> Training:
         """The settings of the training."""
-        return self.settings.training
+        return self.config.training
 
     @abstractmethod
     def module(self) -> TrainingModule:
@@ -70,7 +67,7 @@ class Prepared(ABC):
         Raises:
             JumokError: the folder cannot be written.
         """
-        write_atomically(folder / CONFIG, self.settings.to_yaml())
+        write_atomically(folder / CONFIG, self.config.to_yaml())
 
     @abstractmethod
     def about(self, parameters: int) -> str:
