@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from jumok.data.samples.toy_pairs import write_reversal
+from jumok.data.samples.toy_pairs import REVERSAL
 
 SMALL = shlex.split(
     "--system seq2seq --vocabulary words --device cpu --threads 1 --batch-tokens 300 --lr 0.01 --label-smoothing 0 "
@@ -21,7 +21,7 @@ TINY = {
 
 def write_reversed(folder: Path, *, train: int = 1500, longest: int = 5) -> Path:
     """Sentences of 2 to `longest` words out of 12, and their reversal."""
-    write_reversal(folder, seed=0, train=train, val=60, test=60, shortest=2, longest=longest, words=12)
+    REVERSAL.write(folder, seed=0, train=train, val=60, test=60, shortest=2, longest=longest, words=12)
     return folder
 
 

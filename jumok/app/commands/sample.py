@@ -13,6 +13,12 @@ from jumok.app.session import Session, in_session
 
 app = typer.Typer(help="Write generated images, sentence pairs or questions, with ground truth.", no_args_is_help=True)
 
+PairFolder = Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)]
+SentenceSeed = Annotated[int, typer.Option(help="The same seed gives the same sentences.")]
+TrainPairs = Annotated[int, typer.Option(help="Pairs to train on.")]
+ValPairs = Annotated[int, typer.Option(help="Pairs to validate on.")]
+TestPairs = Annotated[int, typer.Option(help="Pairs to test on.")]
+
 
 @dataclass(frozen=True)
 class Written:
@@ -111,7 +117,7 @@ def shapes(
 @app.command("dates")
 @in_session("sample")
 def dates(
-    folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
+    folder: PairFolder,
     seed: Annotated[int, typer.Option(help="The same seed gives the same dates.")] = 0,
     train: Annotated[int, typer.Option(help="Dates to train on.")] = 20_000,
     val: Annotated[int, typer.Option(help="Dates to validate on.")] = 1_000,
@@ -129,11 +135,11 @@ def dates(
 @app.command("reversal")
 @in_session("sample")
 def reversal(
-    folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
-    train: Annotated[int, typer.Option(help="Pairs to train on.")] = 10_000,
-    val: Annotated[int, typer.Option(help="Pairs to validate on.")] = 500,
-    test: Annotated[int, typer.Option(help="Pairs to test on.")] = 500,
+    folder: PairFolder,
+    seed: SentenceSeed = 0,
+    train: TrainPairs = 10_000,
+    val: ValPairs = 500,
+    test: TestPairs = 500,
     shortest: Annotated[int, typer.Option(help="Words of a sentence at least.")] = 3,
     longest: Annotated[int, typer.Option(help="Words of a sentence at most.")] = 12,
     words: Annotated[int, typer.Option(help="Different words.")] = 50,
@@ -141,27 +147,27 @@ def reversal(
     session: Session,
 ) -> Written:
     """Write sentences of made-up words and the same read backwards, with alignments."""
-    from jumok.data.samples.toy_pairs import write_reversal
+    from jumok.data.samples.toy_pairs import REVERSAL
 
-    write_reversal(folder, seed=seed, train=train, val=val, test=test, shortest=shortest, longest=longest, words=words)
+    REVERSAL.write(folder, seed=seed, train=train, val=val, test=test, shortest=shortest, longest=longest, words=words)
     return _report_pairs("reversal", folder, train, val, test, "--vocabulary words")
 
 
 @app.command("substitution")
 @in_session("sample")
 def substitution(
-    folder: Annotated[Path, typer.Argument(help="Where to write train.tsv, val.tsv and test.tsv.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="The same seed gives the same sentences.")] = 0,
-    train: Annotated[int, typer.Option(help="Pairs to train on.")] = 10_000,
-    val: Annotated[int, typer.Option(help="Pairs to validate on.")] = 500,
-    test: Annotated[int, typer.Option(help="Pairs to test on.")] = 500,
+    folder: PairFolder,
+    seed: SentenceSeed = 0,
+    train: TrainPairs = 10_000,
+    val: ValPairs = 500,
+    test: TestPairs = 500,
     *,
     session: Session,
 ) -> Written:
     """Write sentences of made-up words, translated word by word and put in another order, with alignments."""
-    from jumok.data.samples.toy_pairs import write_substitution
+    from jumok.data.samples.toy_pairs import SUBSTITUTION
 
-    write_substitution(folder, seed=seed, train=train, val=val, test=test)
+    SUBSTITUTION.write(folder, seed=seed, train=train, val=val, test=test)
     return _report_pairs("substitution", folder, train, val, test, "--vocabulary words")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ TRIES = 50
 MOVING = 3
 """One word in so many goes behind the one after it in the other language."""
 
-REVERSAL = """# Sequences and their reversal
+REVERSAL_README = """# Sequences and their reversal
 
 Random sequences of made-up words; the target is the source from its end to its beginning. Made by `jumok sample`.
 
@@ -33,7 +34,7 @@ Made with seed {seed}; the same numbers give the same files.
 
 Licence: CC0 1.0 (https://creativecommons.org/publicdomain/zero/1.0/), no rights reserved.
 """
-SUBSTITUTION = """# Sentences and their translation word by word
+SUBSTITUTION_README = """# Sentences and their translation word by word
 
 Random sequences of made-up words; the target has, for each word, the one that a dictionary gives. One source word in
 three is of a kind that goes behind the word after it, unless that is of the same kind. Made by `jumok sample`.
@@ -69,89 +70,67 @@ class Sizes(NamedTuple):
 
 Pairing = Callable[[list[str]], SamplePair]
 """From a source sentence to the pair."""
-Language = Callable[[random.Random, int], tuple[list[str], Pairing]]
-"""Makes up so many words, and what becomes of sentences of them."""
 
 
-def write_reversal(
-    folder: Path,
-    *,
-    seed: int = 0,
-    train: int = 10_000,
-    val: int = 500,
-    test: int = 500,
-    shortest: int = 3,
-    longest: int = 12,
-    words: int = 50,
-) -> None:
-    """Write random sequences of words and their reversal, with the alignment: word i of n belongs to n - 1 - i.
-
-    `train.tsv`, `val.tsv`, `test.tsv` hold the pairs, and `train.align` and so on the alignments by words (see
-    `alignment_files.read_links`). The same numbers give the same files. A folder that already holds this very
-    sample is kept.
+@dataclass(frozen=True)
+class ToyLanguage:
+    """A way of making up pairs of sentences, and the sample that is written of them.
 
     Args:
-        folder: new, empty, or holding this sample.
-        seed: 0 or more.
-        train, val, test: pairs in each part; no sequence is in two of them, nor twice in one.
-        shortest, longest: lengths of the sequences in words; all of them are equally likely.
-        words: how many different ones there are.
-    Raises:
-        JumokError: numbers out of their range, or so few sequences that they would repeat; a folder that holds
-            something else, or one that cannot be written.
+        name: of the sample.
+        readme: the text of its README.md, with places for its numbers.
+        words: how many different ones there are where nothing else is said.
+        make_up: makes up so many words, and says what becomes of sentences of them.
     """
-    counts = check_counts(seed, train=train, val=val, test=test)
-    _write(Path(folder), "reversal", REVERSAL, seed, counts, Sizes(shortest, longest, words), _make_reversal)
 
+    name: str
+    readme: str
+    words: int
+    make_up: Callable[[random.Random, int], tuple[list[str], Pairing]]
 
-def write_substitution(
-    folder: Path,
-    *,
-    seed: int = 0,
-    train: int = 10_000,
-    val: int = 500,
-    test: int = 500,
-    shortest: int = 3,
-    longest: int = 12,
-    words: int = 200,
-) -> None:
-    """Write random sentences and their translation word by word, a little reordered, with the one-to-one alignment.
+    def write(
+        self,
+        folder: Path,
+        *,
+        seed: int = 0,
+        train: int = 10_000,
+        val: int = 500,
+        test: int = 500,
+        shortest: int = 3,
+        longest: int = 12,
+        words: int | None = None,
+    ) -> None:
+        """Write random sentences and what the language makes of them, with the one-to-one alignment.
 
-    A dictionary gives one target word for each source word. One source word in three is of a kind that goes behind the
-    word after it, as a French adjective does, unless that is of the same kind. Files are as those of `write_reversal`.
+        `train.tsv`, `val.tsv`, `test.tsv` hold the pairs, and `train.align` and so on the alignments by words (see
+        `alignment_files.read_links`). The same numbers give the same files. A folder that already holds this very
+        sample is kept.
 
-    Args:
-        folder: new, empty, or holding this sample.
-        seed: 0 or more.
-        train, val, test: pairs in each part; no sentence of either side is in two of them, nor twice in one.
-        shortest, longest: lengths of the sentences in words; all of them are equally likely.
-        words: how many different ones each language has.
-    Raises:
-        JumokError: as `write_reversal`.
-    """
-    counts = check_counts(seed, train=train, val=val, test=test)
-    _write(
-        Path(folder), "substitution", SUBSTITUTION, seed, counts, Sizes(shortest, longest, words), _make_substitution
-    )
+        Args:
+            folder: new, empty, or holding this sample.
+            seed: 0 or more.
+            train, val, test: pairs in each part; no sentence of either side is in two of them, nor twice in one.
+            shortest, longest: lengths of the sentences in words; all of them are equally likely.
+            words: how many different ones there are. None: as many as is usual in the language.
+        Raises:
+            JumokError: numbers out of their range, or so few sentences that they would repeat; a folder that holds
+                something else, or one that cannot be written.
+        """
+        counts = check_counts(seed, train=train, val=val, test=test)
+        sizes = Sizes(shortest, longest, self.words if words is None else words)
+        sizes.check()
+        about = {"format": f"jumok-{self.name}/1", "seed": seed, **counts, **sizes._asdict()}
+        write_sample(Path(folder), about, self.readme, lambda: self._draw(seed, counts, sizes))
 
-
-def _write(
-    folder: Path, name: str, readme: str, seed: int, counts: dict[str, int], sizes: Sizes, language: Language
-) -> None:
-    """Write a sample of sentences that a made-up language gives."""
-    about = {"format": f"jumok-{name}/1", "seed": seed, **counts, **sizes._asdict()}
-    sizes.check()
-
-    def make() -> dict[str, list[SamplePair]]:
-        draw = random.Random(f"jumok-{name}/{seed}")  # noqa: S311
-        lexicon, pair_of = language(draw, sizes.words)
+    def _draw(self, seed: int, counts: dict[str, int], sizes: Sizes) -> dict[str, list[SamplePair]]:
+        """The pairs of each part."""
+        draw = random.Random(f"jumok-{self.name}/{seed}")  # noqa: S311
+        lexicon, pair_of = self.make_up(draw, sizes.words)
 
         def pair() -> SamplePair:
             return pair_of(draw.choices(lexicon, k=draw.randint(sizes.shortest, sizes.longest)))
 
         return _draw_parts(counts, pair)
-
-    write_sample(folder, about, readme, make)
 
 
 def _make_reversal(draw: random.Random, words: int) -> tuple[list[str], Pairing]:
@@ -175,6 +154,16 @@ def _make_substitution(draw: random.Random, words: int) -> tuple[list[str], Pair
         return _order_words(sentence, [dictionary[word] for word in sentence], order)
 
     return both[:words], pair
+
+
+REVERSAL = ToyLanguage("reversal", REVERSAL_README, 50, _make_reversal)
+"""A sequence and its reversal: word i of n belongs to n - 1 - i."""
+SUBSTITUTION = ToyLanguage("substitution", SUBSTITUTION_README, 200, _make_substitution)
+"""A sentence and its translation word by word, a little reordered.
+
+A dictionary gives one target word for each source word. One source word in three is of a kind that goes behind the word
+after it, as a French adjective does, unless that is of the same kind.
+"""
 
 
 def _order_words(source: list[str], target: list[str], order: list[int]) -> SamplePair:

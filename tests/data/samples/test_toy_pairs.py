@@ -6,12 +6,12 @@ from jumok.data.pairs.alignment_files import check_links, read_links
 from jumok.data.pairs.pair_set import overlap
 from jumok.data.pairs.parts import read_parts
 from jumok.data.samples import pair_folder
-from jumok.data.samples.toy_pairs import write_reversal, write_substitution
+from jumok.data.samples.toy_pairs import REVERSAL, SUBSTITUTION
 from jumok.data.splits import SPLITS
 from jumok.errors import JumokError
 
 SMALL = {"train": 800, "val": 50, "test": 50, "seed": 2}
-WRITERS = [write_reversal, write_substitution]
+WRITERS = [REVERSAL.write, SUBSTITUTION.write]
 
 
 def contents(folder):
@@ -37,7 +37,7 @@ def test_parts_have_their_sizes_and_share_nothing(write, tmp_path):
 
 
 def test_no_target_comes_twice_though_two_sources_would_give_it(tmp_path):
-    write_substitution(tmp_path / "a", train=300, val=100, test=100, words=12, shortest=2, longest=3)
+    SUBSTITUTION.write(tmp_path / "a", train=300, val=100, test=100, words=12, shortest=2, longest=3)
     targets = [target for found in read_parts([tmp_path / "a"]).values() for target in found.targets]
     assert len(set(targets)) == len(targets) == 500
 
@@ -60,14 +60,14 @@ def test_the_gold_is_one_to_one_and_sure(write, tmp_path):
 
 
 def test_a_reversal_is_one(tmp_path):
-    write_reversal(tmp_path / "a", **SMALL)
+    REVERSAL.write(tmp_path / "a", **SMALL)
     for one, two, links in aligned(tmp_path / "a", "val"):
         assert two == one[::-1]
         assert links.sure == {(number, len(one) - 1 - number) for number in range(len(one))}
 
 
 def test_a_translation_follows_its_dictionary_and_moves_words_by_one(tmp_path):
-    write_substitution(tmp_path / "a", **SMALL)
+    SUBSTITUTION.write(tmp_path / "a", **SMALL)
     pairs = [pair for part in SPLITS for pair in aligned(tmp_path / "a", part)]
     meaning = {}
     for one, two, links in pairs:
@@ -119,15 +119,15 @@ def test_numbers_that_cannot_be(write, options, said, tmp_path):
 
 
 def test_a_sample_that_is_there_is_kept(tmp_path):
-    write_reversal(tmp_path, **SMALL)
+    REVERSAL.write(tmp_path, **SMALL)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    write_reversal(tmp_path, **SMALL)
+    REVERSAL.write(tmp_path, **SMALL)
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     assert json.loads((tmp_path / "sample.json").read_text())["train"] == 800
 
 
 def test_a_sample_left_half_written_is_completed(tmp_path, monkeypatch):
-    write_reversal(tmp_path / "whole", **SMALL)
+    REVERSAL.write(tmp_path / "whole", **SMALL)
     real, written = pair_folder.write_atomically, []
 
     def breaking(path, content):
@@ -138,18 +138,18 @@ def test_a_sample_left_half_written_is_completed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(pair_folder, "write_atomically", breaking)
     with pytest.raises(JumokError, match="cut"):
-        write_reversal(tmp_path / "half", **SMALL)
+        REVERSAL.write(tmp_path / "half", **SMALL)
     monkeypatch.setattr(pair_folder, "write_atomically", real)
     with pytest.raises(JumokError, match="holds another sample"):
-        write_reversal(tmp_path / "half", **{**SMALL, "seed": 9})
-    write_reversal(tmp_path / "half", **SMALL)
+        REVERSAL.write(tmp_path / "half", **{**SMALL, "seed": 9})
+    REVERSAL.write(tmp_path / "half", **SMALL)
     assert contents(tmp_path / "half") == contents(tmp_path / "whole")
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(JumokError, match=r"holds other files, such as notes.txt"):
-        write_reversal(tmp_path, **SMALL)
+        REVERSAL.write(tmp_path, **SMALL)
     with pytest.raises(JumokError, match="Not a directory; give a folder"):
-        write_reversal(tmp_path / "notes.txt", **SMALL)
+        REVERSAL.write(tmp_path / "notes.txt", **SMALL)
     assert contents(tmp_path) == {"notes.txt": b"mine"}
