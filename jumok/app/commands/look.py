@@ -65,44 +65,68 @@ def command(
     session: Session,
 ) -> ImageResults:
     """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all."""
+    flags = LookFlags(method, target, layer, head)
     if model is None:
-        from jumok.app.commands.saliency import show_saliency
-
-        if method in MODELS_METHODS:
-            raise JumokError(f"the method {method} needs a model: name it with --model")
-        refuse({"--target": target, "--layer": layer, "--head": head}, "they need a model, and no --model was named")
-        return show_saliency(path, method, "otsu", out, session, html=html)
-    if method != "raw" and (layer is not None or head is not None):
-        raise JumokError(
-            f"--layer and --head choose among raw weights, and the method is {method or 'not raw'}: add --method raw"
-        )
-    looker = _open(model, method, target, layer, head, batch_size, session, layers=html)
+        return _look_without_model(path, flags, out, session, html=html)
+    flags.check()
+    looker = _open(model, flags, batch_size, session, layers=html)
     results = ImageResults(out, f"Where {looker.model.name} looks", COLUMNS)
     look_at_images(path, looker, results, session, html=html)
     return results
 
 
-def _open(
-    name: str,
-    method: str | None,
-    target: str | None,
-    layer: int | None,
-    head: int | None,
-    batch_size: int,
-    session: Session,
-    *,
-    layers: bool,
-) -> ModelLooker:
+@dataclass(frozen=True)
+class LookFlags:
+    """The flags that say how a model is asked where it looks; None where one was left out."""
+
+    method: str | None
+    target: str | None
+    layer: int | None
+    head: int | None
+
+    def check(self) -> None:
+        """Refuse the choice of a layer or a head where no raw weights are asked for.
+
+        Raises:
+            JumokError: there is such a choice.
+        """
+        if self.method != "raw" and (self.layer is not None or self.head is not None):
+            raise JumokError(
+                "--layer and --head choose among raw weights, and the method is "
+                f"{self.method or 'not raw'}: add --method raw"
+            )
+
+    def to_options(self, model: AnyClassifier, *, layers: bool) -> LookOptions:
+        """The same as the options of a look by this model.
+
+        Raises:
+            JumokError: a target that is none of its classes.
+        """
+        from jumok.tasks.classify.looking import LookOptions
+
+        target = None if self.target is None else model.index(self.target)
+        methods = () if self.method is None else (self.method,)
+        return LookOptions(methods, 1, target, -1 if self.layer is None else self.layer, self.head, layers=layers)
+
+
+def _look_without_model(path: Path, flags: LookFlags, out: Path, session: Session, *, html: bool) -> ImageResults:
+    """Show what is salient; flags that only a model has a use for are refused."""
+    from jumok.app.commands.saliency import show_saliency
+
+    if flags.method in MODELS_METHODS:
+        raise JumokError(f"the method {flags.method} needs a model: name it with --model")
+    of_models = {"--target": flags.target, "--layer": flags.layer, "--head": flags.head}
+    refuse(of_models, "they need a model, and no --model was named")
+    return show_saliency(path, flags.method, "otsu", out, session, html=html)
+
+
+def _open(name: str, flags: LookFlags, batch_size: int, session: Session, *, layers: bool) -> ModelLooker:
     """The model, and what is asked of it."""
     from jumok.tasks.classify.any_classifier import open_model
-    from jumok.tasks.classify.looking import LookOptions
     from jumok.tasks.classify.regions import Regions
 
     model = open_model(name, session.device)
-    chosen = None if target is None else model.index(target)
-    methods = () if method is None else (method,)
-    options = LookOptions(methods, 1, chosen, -1 if layer is None else layer, head, layers=layers)
-    return ModelLooker(model, options, batch_size, Regions())
+    return ModelLooker(model, flags.to_options(model, layers=layers), batch_size, Regions())
 
 
 @dataclass

@@ -208,22 +208,34 @@ def command(
     (mutual-information, mrmr-mid, mrmr-miq, jmi) and it has at most 256 of them. Columns of one value are never chosen.
     The reduced table has all rows, with their values as they were read.
     """
-    from jumok.data.tables import make_ready, read_table, separator_of
+    from jumok.data.tables import make_ready, read_table
 
     size = None if image is None else parse_size(image)
     selector = _make_selector(method, kind)
     table = read_table(path, encoding=encoding)
-    reduced = out / f"reduced{path.suffix.lower()}"
-    if reduced.resolve() == path.resolve():
-        raise JumokError(f"{path} would be overwritten: choose another folder with --out")
+    reduced = _place_reduced(path, out)
     ready = make_ready(table, target, missing=missing, categories=method in TAKE_CATEGORIES)
     _fit(selector, ready, k, size)
     for note in ready.notes:
         session.remark(note)
-    separator = "," if path.suffix.lower() == ".parquet" else separator_of(path, encoding)
     selection = Selection(selector, ready, target, size, reduced)
-    selection.write(table, separator)
+    selection.write(table, _find_separator(path, encoding))
     return selection
+
+
+def _place_reduced(path: Path, out: Path) -> Path:
+    """Where the reduced table goes; never over the table that was read."""
+    reduced = out / f"reduced{path.suffix.lower()}"
+    if reduced.resolve() == path.resolve():
+        raise JumokError(f"{path} would be overwritten: choose another folder with --out")
+    return reduced
+
+
+def _find_separator(path: Path, encoding: str) -> str:
+    """What stands between the columns of a text file; Parquet has nothing of the kind."""
+    from jumok.data.tables import separator_of
+
+    return "," if path.suffix.lower() == ".parquet" else separator_of(path, encoding)
 
 
 def parse_size(text: str) -> tuple[int, int]:
