@@ -16,7 +16,6 @@ from jumok.tasks.running.config import Strict
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-    from torch import Tensor
 
     from jumok.data.images.folders import ImageSet
     from jumok.tasks.classify.evaluation import Evaluation
@@ -82,7 +81,7 @@ def evaluate(
     Raises:
         JumokError: images that cannot be read, or of classes other than the run's.
     """
-    from jumok.tasks.classify.evaluation import controls_of, evaluate_each
+    from jumok.tasks.classify.evaluation import controls_of, evaluate_each, read_batches
     from jumok.tasks.classify.regions import Regions
     from jumok.tasks.classify.run import ImageRun
     from jumok.views.pictures.charts import draw_confusion
@@ -96,7 +95,7 @@ def evaluate(
     chosen, part = select(trained, data[0], split)
     models = {RUN: trained.model, **controls_of(trained.model)}
     regions = Regions()
-    batches = regions.counting(trained.model, _read_batches(trained, chosen, options.batch_size))
+    batches = regions.counting(trained.model, read_batches(trained, chosen, options.batch_size))
     reports = evaluate_each(models, batches, trained.classes)
     report = reports.pop(RUN)
     about = {"run": str(run), "data": [str(data[0])], "split": part}
@@ -143,18 +142,6 @@ def select(run: ImageRun, images: Path, split: str) -> tuple[ImageSet, str]:
 
 def _is_split(images: Path) -> bool:
     return images.is_dir() and any(place.name.casefold() == "train" for place in images.iterdir())
-
-
-def _read_batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Normalised pixels and labels, each image read once."""
-    import torch
-
-    from jumok.data.images.batches import Batches, PixelStore
-
-    store = PixelStore(images.paths, *run.size, memory_limit=0)
-    for batch in Batches(store, torch.tensor(images.labels), batch_size=size, shuffle=False, drop_last=False):
-        pixels = run.normalise(batch.images)
-        yield pixels, batch.labels.to(pixels.device)
 
 
 def table(report: Evaluation) -> Table:

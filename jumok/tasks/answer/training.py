@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.data.questions.batches import QuestionBatch
 from jumok.tasks.answer.run import build_model
 from jumok.tasks.answer.settings import QuestionTraining, RunConfig
-from jumok.tasks.preprocessing import normalise, to_unit
-from jumok.tasks.running.training_module import TrainingModule, seed_everything
+from jumok.tasks.image_training import ImageTrainingModule
+from jumok.tasks.running.training_module import seed_everything
 
 
-class Answerer(TrainingModule):
+class Answerer(ImageTrainingModule):
     """A model that scores answers, in training.
 
     Args:
@@ -23,26 +23,13 @@ class Answerer(TrainingModule):
         steps: of the whole training, for the learning rate's schedule.
     """
 
-    figure_names = ("val_loss", "val_accuracy")
     training_config: QuestionTraining
-
-    def __init__(self, model: nn.Module, *, mean: Tensor, std: Tensor, training: QuestionTraining, steps: int) -> None:
-        super().__init__(model, training=training, steps=steps)
-        self.mean: Tensor
-        self.std: Tensor
-        self.register_buffer("mean", mean.reshape(3, 1, 1), persistent=False)
-        self.register_buffer("std", std.reshape(3, 1, 1), persistent=False)
-
-    def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
-        """The more right answers the better; of the same number, the surer."""
-        return figures["val_accuracy"], -figures["val_loss"]
 
     def count(self, batch: QuestionBatch) -> int:
         return len(batch.indices)
 
     def forward(self, batch: QuestionBatch) -> Tensor:
-        pixels = normalise(to_unit(batch.images), self.mean, self.std)
-        logits: Tensor = self.model(pixels, batch.questions, batch.pairs)
+        logits: Tensor = self.model(self.normalise(batch.images), batch.questions, batch.pairs)
         return logits
 
     def loss(self, batch: QuestionBatch) -> Tensor:

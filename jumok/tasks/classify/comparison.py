@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from jumok.data.images.batches import Batches, PixelStore
 from jumok.data.images.folders import ImageSet
 from jumok.tasks.classify import prepare
-from jumok.tasks.classify.evaluation import evaluate
+from jumok.tasks.classify.evaluation import evaluate, read_batches
 from jumok.tasks.classify.prepare import PreparedImages, system_options
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import RunConfig, Settings
@@ -60,17 +58,10 @@ class ImageComparison(Comparison[PreparedImages]):
 
     def judge(self, place: Path) -> Mapping[str, Any]:
         run = ImageRun.load(place, self.device)
-        judged = evaluate(run.model, self._batches(run), run.classes)
+        judged = evaluate(run.model, read_batches(run, self.test, USE_BATCH), run.classes)
         low, high = judged.interval
         rate = round(_use_rate(run), 1)
         return {"use_rate": rate, "accuracy": judged.accuracy, "low": low, "high": high, "images": judged.images}
-
-    def _batches(self, run: ImageRun) -> Iterable[tuple[Tensor, Tensor]]:
-        """The test images as the run wants them."""
-        store = PixelStore(self.test.paths, *run.size, memory_limit=0)
-        labels = torch.tensor(self.test.labels)
-        for batch in Batches(store, labels, batch_size=USE_BATCH, shuffle=False, drop_last=False):
-            yield run.normalise(batch.images), batch.labels.to(self.device)
 
 
 def _use_rate(run: ImageRun) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from jumok.data.images.batches import Batches, PixelStore
+from jumok.data.images.folders import ImageSet
 from jumok.intervals import wilson
+from jumok.tasks.classify.run import ImageRun
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,14 @@ class Controlled(Protocol):
 
     def controls(self) -> dict[str, nn.Module]:
         """The same weights put to use in another way, by name: what the accuracy is to be held against."""
+
+
+def read_batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches that a run is judged on: normalised pixels and labels, on its device; each image is read once."""
+    store = PixelStore(images.paths, *run.size, memory_limit=0)
+    for batch in Batches(store, torch.tensor(images.labels), batch_size=size, shuffle=False, drop_last=False):
+        pixels = run.normalise(batch.images)
+        yield pixels, batch.labels.to(pixels.device)
 
 
 def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]) -> Evaluation:

@@ -12,11 +12,12 @@ from jumok.tasks.classify.augment import Augmentation, Draw
 from jumok.tasks.classify.own_training import OwnFigures, OwnLoss
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
+from jumok.tasks.image_training import ImageTrainingModule
 from jumok.tasks.preprocessing import normalise, to_unit
-from jumok.tasks.running.training_module import TrainingModule, seed_everything
+from jumok.tasks.running.training_module import seed_everything
 
 
-class Classifier(TrainingModule):
+class Classifier(ImageTrainingModule):
     """A model that gives class scores, in training.
 
     Args:
@@ -27,7 +28,6 @@ class Classifier(TrainingModule):
         steps: of the whole training, for the learning rate's schedule.
     """
 
-    figure_names: tuple[str, ...] = ("val_loss", "val_accuracy")
     training_config: ImageTraining
 
     def __init__(
@@ -35,17 +35,9 @@ class Classifier(TrainingModule):
     ) -> None:
         if isinstance(model, OwnFigures):
             self.figure_names = (*Classifier.figure_names, *(f"val_{name}" for name in model.own_figures))
-        super().__init__(model, training=training, steps=steps)
-        self.mean: Tensor
-        self.std: Tensor
+        super().__init__(model, mean=mean, std=std, training=training, steps=steps)
         self.classes = classes
         self.augmentation = Augmentation(training.augment, training.flips, training.mixup)
-        self.register_buffer("mean", mean.reshape(3, 1, 1), persistent=False)
-        self.register_buffer("std", std.reshape(3, 1, 1), persistent=False)
-
-    def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
-        """The more right answers the better; of the same number, the surer."""
-        return figures["val_accuracy"], -figures["val_loss"]
 
     def count(self, batch: Batch) -> int:
         return len(batch.labels)
@@ -65,7 +57,7 @@ class Classifier(TrainingModule):
         return F.cross_entropy(self(pixels).float(), targets, label_smoothing=smoothing)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        pixels = normalise(to_unit(batch.images), self.mean, self.std)
+        pixels = self.normalise(batch.images)
         logits = self(pixels).float()
         self.note("val_loss", F.cross_entropy(logits, batch.labels, reduction="none"))
         self.note("val_accuracy", (logits.argmax(-1) == batch.labels).float())
