@@ -17,6 +17,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.linear import Linear
+from jumok.mechanisms.layers.projection import project
 from jumok.watching.recorder import report, unseen
 
 __all__ = ["Additive", "blockwise_scores", "example", "fast_scores", "scores"]
@@ -259,10 +260,7 @@ class Additive(nn.Module):
 
     def project_keys(self, key: Tensor) -> Tensor:
         """U key, once for all the steps of a decoder: (batch, keys, key size) to (batch, keys, size)."""
-        if key.dim() != 3 or key.shape[2] != self.key.in_features:
-            raise JumokError(f"key has shape {tuple(key.shape)}, wanted (batch, keys, {self.key.in_features})")
-        projected: Tensor = self.key(key)
-        return projected
+        return project(key, self.key, "key", "keys")
 
     def weights(self, query: Tensor, projected_keys: Tensor, mask: Tensor | None = None) -> Tensor:
         """The weights of one step of a decoder, or of a few, over keys that are already projected.
@@ -283,10 +281,7 @@ class Additive(nn.Module):
             return torch.softmax(fast_scores(self._project(query), projected_keys, self.w, mask), -1)
 
     def _project(self, query: Tensor) -> Tensor:
-        if query.dim() != 3 or query.shape[2] != self.query.in_features:
-            raise JumokError(f"query has shape {tuple(query.shape)}, wanted (batch, queries, {self.query.in_features})")
-        projected: Tensor = self.query(query)
-        return projected
+        return project(query, self.query, "query", "queries")
 
 
 def example() -> Example:

@@ -12,6 +12,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.linear import Linear
+from jumok.mechanisms.layers.projection import project
 from jumok.watching.recorder import unseen
 
 __all__ = ["General", "example", "scores"]
@@ -96,10 +97,7 @@ class General(nn.Module):
 
     def project_keys(self, key: Tensor) -> Tensor:
         """W key, once for all the steps of a decoder: (batch, keys, key size) to (batch, keys, query size)."""
-        if key.dim() != 3 or key.shape[2] != self.key.in_features:
-            raise JumokError(f"key has shape {tuple(key.shape)}, wanted (batch, keys, {self.key.in_features})")
-        projected: Tensor = self.key(key)
-        return projected
+        return project(key, self.key, "key", "keys")
 
     def weights(self, query: Tensor, projected_keys: Tensor, mask: Tensor | None = None) -> Tensor:
         """The weights of one step of a decoder, or of a few, over keys that are already projected.
