@@ -12,11 +12,11 @@ the very same code differ by.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from bench.sizes import Size
 from bench.table import Row, interleaved, ratio
 from jumok.mechanisms.cbam import CBAM
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
@@ -25,17 +25,6 @@ ROUNDS = 31
 NEVER_SLOWER = ">= 1"
 REDUCTION = 16
 FORMATS = {"channels last": torch.channels_last, "usual order": torch.contiguous_format}
-
-
-class Size(NamedTuple):
-    """Features of a batch: (batch, channels, side, side)."""
-
-    batch: int
-    channels: int
-    side: int
-
-    def __str__(self) -> str:
-        return f"{self.batch} x {self.channels} x {self.side} x {self.side}"
 
 
 SIZES = (Size(64, 64, 16), Size(16, 256, 28))

@@ -14,26 +14,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.sizes import Size
 from bench.table import Row, interleaved, ratio
 from jumok.mechanisms.non_local import FORMS, NonLocal
-
-
-class Size(NamedTuple):
-    """Features of a batch: (batch, channels, side, side)."""
-
-    batch: int
-    channels: int
-    side: int
-
-    def __str__(self) -> str:
-        return f"{self.batch} x {self.channels} x {self.side} x {self.side}"
-
 
 SIZES = (Size(32, 32, 16), Size(16, 64, 32), Size(8, 256, 28))
 JOINED = Size(4, 64, 32)  # pairs joined to vectors take a gigabyte here, ten in a whole batch
