@@ -18,7 +18,7 @@ from torch import Tensor
 
 from jumok.tasks.running.training_module import mix_seed, seed_everything
 from reproduce.rows import Row, positive
-from reproduce.sequence_reader import ReadLast, add_training_options, size, train
+from reproduce.sequence_reader import ReadLast, add_training_options, describe_training, train
 
 TITLE = "Adding problem: mean squared error on 5,000 unseen sequences"
 ABOUT = (
@@ -69,8 +69,7 @@ def _row(options: Namespace, length: int, network: str, test: tuple[Tensor, Tens
         _error(model, *test),
         published=PUBLISHED.get((length, network)),
         source=SOURCE if (length, network) in PUBLISHED else "",
-        setup=f"hidden {options.hidden} ({size(model):,} parameters), batches of {options.batch}, "
-        f"Adam {options.lr:g}, clip {options.clip:g}",
+        setup=describe_training(options, model),
         steps=options.steps,
         seconds=time.perf_counter() - started,
     )

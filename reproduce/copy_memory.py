@@ -18,7 +18,7 @@ from torch import Tensor
 
 from jumok.tasks.running.training_module import mix_seed, seed_everything
 from reproduce.rows import Row, positive
-from reproduce.sequence_reader import ReadEach, add_training_options, size, train
+from reproduce.sequence_reader import ReadEach, add_training_options, describe_training, train
 
 TITLE = "Copy memory: ten digits after T blanks, 1,000 unseen sequences"
 ABOUT = (
@@ -71,8 +71,7 @@ def _rows(options: Namespace, length: int, network: str, test: tuple[Tensor, Ten
         loss,
         published=PUBLISHED.get((length, network)),
         source=SOURCE if (length, network) in PUBLISHED else "",
-        setup=f"hidden {options.hidden} ({size(model):,} parameters), batches of {options.batch}, "
-        f"Adam {options.lr:g}, clip {options.clip:g}",
+        setup=describe_training(options, model),
         steps=options.steps,
         seconds=time.perf_counter() - started,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 
 import torch
@@ -100,6 +100,14 @@ def _layer(network: str, inputs: int, hidden: int) -> nn.RNNBase:
 def size(model: nn.Module) -> int:
     """How many numbers a model learns."""
     return sum(value.numel() for value in model.parameters())
+
+
+def describe_training(options: Namespace, model: nn.Module) -> str:
+    """The size of a network and the settings of its training, for its row."""
+    return (
+        f"hidden {options.hidden} ({size(model):,} parameters), batches of {options.batch}, "
+        f"Adam {options.lr:g}, clip {options.clip:g}"
+    )
 
 
 def train(model: nn.Module, batches: Batches, loss: Loss, *, steps: int, lr: float, clip: float, name: str) -> float:
