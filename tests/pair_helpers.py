@@ -3,6 +3,8 @@
 import shlex
 from pathlib import Path
 
+from training_job import TrainingJob
+
 from jumok.data.samples.toy_pairs import REVERSAL
 
 SMALL = shlex.split(
@@ -58,17 +60,10 @@ def untrained(folder: Path, settings):
     return PairRun.load(folder)
 
 
-class PairJob:
-    """One training run of a translator that a test can start, break and start again."""
+class PairJob(TrainingJob):
+    """A training run of a translator."""
 
-    def __init__(self, settings, folder: Path):
-        self.settings, self.folder = settings, folder
-
-    def start(self, *watchers):
-        from jumok.tasks.running import fit
+    def prepare(self):
         from jumok.tasks.translate.prepare import prepare
 
-        prepared = prepare(self.settings)
-        prepared.write(self.folder)
-        self.module = prepared.module()
-        return fit.fit(self.module, prepared.train, prepared.val, self.folder, prepared.training, watchers)
+        return prepare(self.settings)

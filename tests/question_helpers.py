@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from training_job import TrainingJob
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
 KOREAN = {"left": "왼쪽 네모는 무슨 색인가요?", "right": "오른쪽 네모는 무슨 색인가요?"}
@@ -96,17 +97,10 @@ def wilder(model, by=0.3):
     return model
 
 
-class QuestionJob:
-    """One training run of a model that a test can start, break and start again."""
+class QuestionJob(TrainingJob):
+    """A training run of a model that answers questions."""
 
-    def __init__(self, settings, folder: Path):
-        self.settings, self.folder = settings, folder
-
-    def start(self, *watchers):
+    def prepare(self):
         from jumok.tasks.answer.prepare import prepare
-        from jumok.tasks.running import fit
 
-        prepared = prepare(self.settings)
-        prepared.write(self.folder)
-        self.module = prepared.module()
-        return fit.fit(self.module, prepared.train, prepared.val, self.folder, prepared.training, watchers)
+        return prepare(self.settings)

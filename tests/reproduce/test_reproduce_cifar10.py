@@ -1,15 +1,11 @@
 """The CIFAR-10 table: the archive it reads, the augmentation, its networks, and its rows."""
 
 import io
-import sys
 import tarfile
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # `reproduce` is no part of the installed package
 
 from jumok.errors import JumokError
 from jumok.systems import names
@@ -18,13 +14,6 @@ from reproduce import cifar10
 from reproduce.cifar10 import CLASSES, RECIPES, Normalise, channels_of, moved_and_flipped, some
 from reproduce.image_training import Images
 from reproduce.small_photographs import ARCHIVE, read_photographs
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def picture(value, size=(32, 32), kind="PNG"):

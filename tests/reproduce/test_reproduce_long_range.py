@@ -3,13 +3,9 @@
 import gzip
 import json
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # `reproduce` is no part of the installed package
 
 from jumok import watch
 from jumok.errors import JumokError
@@ -18,13 +14,6 @@ from reproduce import adding_problem, copy_memory, reversal, rows, sequential_mn
 from reproduce.idx import read_digits, read_idx
 from reproduce.rows import How, Paper, Row
 from reproduce.sequence_reader import NETWORKS, ReadEach, ReadLast, train
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def drawn(seed=0):

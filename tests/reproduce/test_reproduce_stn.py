@@ -2,29 +2,18 @@
 
 import gzip
 import json
-import sys
 from argparse import ArgumentParser
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # `reproduce` is no part of the installed package
-
 from jumok.errors import JumokError
 from reproduce import __main__ as command
 from reproduce import distorted, stn
 from reproduce.image_training import Training
 from reproduce.stn import Trained, Transformed, maker, size
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def drawn(seed=0):

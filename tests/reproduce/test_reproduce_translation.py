@@ -1,12 +1,8 @@
 """The tables of translation quality: what they read from runs, and the pairs that they put together."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))  # `reproduce` is no part of the installed package
 
 from jumok.errors import JumokError
 from reproduce import korean_english, multi30k, trained_runs, translators

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from question_helpers import SYSTEMS, settings_of, untrained, write_squares
+from training_job import in_config
 
 import jumok
 from jumok.data.images.reading import read_image
@@ -162,16 +163,6 @@ def test_runs_of_another_kind_are_refused(stacked):
 def of_other_words(folder):
     words = " ".join(f"w{number}" for number in range(30))
     build_vocabulary("words", [words], min_count=1)[0].save(folder / "questions.vocabulary")
-
-
-def in_config(old, new):
-    def edit(folder):
-        path = folder / "config.yaml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-
-    return edit
 
 
 @pytest.mark.parametrize(

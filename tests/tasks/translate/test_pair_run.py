@@ -4,6 +4,7 @@ import unicodedata
 import pytest
 import torch
 from pair_helpers import settings_of, untrained
+from training_job import in_config
 
 import jumok
 from jumok.data.texts.vocabulary_builder import build_vocabulary
@@ -187,16 +188,6 @@ def of_other_words(folder):
     """As many as there were, so that nothing but the words tells."""
     words = " ".join(f"w{number}" for number in range(12))
     build_vocabulary("words", [words], min_count=1)[0].save(folder / "source.vocabulary")
-
-
-def in_config(old, new):
-    def edit(folder):
-        path = folder / "config.yaml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-
-    return edit
 
 
 @pytest.mark.parametrize(
