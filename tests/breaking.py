@@ -1,5 +1,6 @@
 """Ending a training run in the middle, and comparing how two runs ended."""
 
+import pytest
 import torch
 from pytorch_lightning import Callback
 
@@ -27,6 +28,15 @@ class At(Callback):
 
 def stop():
     raise Stop
+
+
+def end_after(run, stops):
+    """Stop a run at each of these (step, where) in turn, and then let it end."""
+    for step, where in stops:
+        with pytest.raises(Stop):
+            run.start(At(step, stop, where))
+        torch.rand(17)  # whatever else draws numbers in between
+    run.start()
 
 
 def flat(value, path=""):

@@ -1,5 +1,6 @@
 """A page as a visitor has it: a real browser, from file://, with the network off."""
 
+import re
 import shutil
 
 import pytest
@@ -35,9 +36,36 @@ class Visit:
     def text(self, selector):
         return self.page.locator(selector).inner_text()
 
+    def stated_error(self):
+        """By how much the weights are off at most, as the page says."""
+        return float(re.search(r"off by ([\d.e-]+) at most", self.text("#stored"))[1])
+
+    def brightness(self):
+        """Of the ground, red, green and blue together: 0 to 765."""
+        colour = self.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, re.findall(r"\d+", colour)[:3]))
+
     def close(self):
         """Close the page, which must have had no complaint and asked for nothing but its own file."""
         assert self.complaints == []
         assert [url for url in self.requests if not url.startswith(("file:", "data:"))] == []
         assert sum(url.startswith("file:") for url in self.requests) == 1
         self.page.close()
+
+
+def check_light_and_dark(visit):
+    """Light and dark follow the visitor."""
+    grounds = []
+    for scheme in ("light", "dark"):
+        page = visit(color_scheme=scheme)
+        page.until()
+        grounds.append(page.brightness())
+    assert grounds[0] > 600
+    assert grounds[1] < 120
+
+
+def check_old_browser(visit):
+    """A browser that is too old is told so."""
+    page = visit(before="delete window.DecompressionStream;")
+    page.page.wait_for_function("() => !document.querySelector('#alarm').hidden")
+    assert "too old" in page.text("#alarm")

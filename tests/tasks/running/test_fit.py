@@ -5,7 +5,7 @@ import signal
 
 import pytest
 import torch
-from breaking import At, Stop, same_end, stop
+from breaking import At, Stop, end_after, same_end, stop
 from pytorch_lightning import Callback
 from small_runs import Job
 
@@ -102,11 +102,7 @@ def unbroken(photos, tmp_path_factory):
 )
 def test_a_broken_run_ends_bit_for_bit_where_an_unbroken_one_does(job, unbroken, stops):
     run = job(**HARD)
-    for step, where in stops:
-        with pytest.raises(Stop):
-            run.start(At(step, stop, where))
-        torch.rand(17)  # whatever else draws numbers in between
-    run.start()
+    end_after(run, stops)
     same_end(run.folder, unbroken)
 
 

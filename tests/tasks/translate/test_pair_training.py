@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from breaking import At, Stop, same_end, stop
+from breaking import At, Stop, end_after, same_end, stop
 from pair_helpers import PairJob, settings_of, write_reversed
 
 from jumok.data.pairs.batches import PairBatch
@@ -203,11 +203,7 @@ STEPS = 4  # of an epoch
 def test_a_broken_run_ends_bit_for_bit_where_an_unbroken_one_does(unbroken, tmp_path, stops):
     settings, whole = unbroken
     run = PairJob(settings, tmp_path / "run")
-    for step, where in stops:
-        with pytest.raises(Stop):
-            run.start(At(step, stop, where))
-        torch.rand(17)  # whatever else draws numbers in between
-    run.start()
+    end_after(run, stops)
     same_end(run.folder, whole)
 
 

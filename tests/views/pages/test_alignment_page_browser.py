@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from browser_visit import HOSTILE, Visit, needs_browser
+from browser_visit import HOSTILE, Visit, check_light_and_dark, check_old_browser, needs_browser
 
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.views.pages.alignment_page import AlignmentEntry, AlignmentPage
@@ -309,20 +309,13 @@ def test_a_sentence_that_gave_way_to_the_budget_says_so(visit):
 def test_the_stated_error_is_never_less_than_the_real_one(visit):
     page = visit()
     seen = page.until()
-    stated = float(re.search(r"off by ([\d.e-]+) at most", page.text("#stored"))[1])
+    stated = page.stated_error()
     real = (torch.tensor(seen["weights"]) - an_alignment(ENGLISH, GERMAN).weights).abs().max()
     assert 0 < real <= stated <= ERROR
 
 
 def test_light_and_dark_follow_the_visitor(visit):
-    grounds = []
-    for scheme in ("light", "dark"):
-        page = visit(color_scheme=scheme)
-        page.until()
-        colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        grounds.append(sum(map(int, re.findall(r"\d+", colour)[:3])))
-    assert grounds[0] > 600
-    assert grounds[1] < 120
+    check_light_and_dark(visit)
 
 
 def test_a_phone_shows_words_down_and_taps_pin(visit):
@@ -338,6 +331,4 @@ def test_a_phone_shows_words_down_and_taps_pin(visit):
 
 
 def test_a_browser_that_is_too_old_is_told(visit):
-    page = visit(before="delete window.DecompressionStream;")
-    page.page.wait_for_function("() => !document.querySelector('#alarm').hidden")
-    assert "too old" in page.text("#alarm")
+    check_old_browser(visit)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from browser_visit import HOSTILE, Visit, needs_browser
+from browser_visit import HOSTILE, Visit, check_light_and_dark, check_old_browser, needs_browser
 from synthetic_maps import attention, photograph, rollout
 from torch.nn import functional as F
 
@@ -324,26 +324,17 @@ def test_layers_may_differ_in_their_grids(visit):
 def test_the_stated_error_is_never_less_than_the_real_one(visit):
     page = visit()
     page.until("s.summary")
-    stated = float(re.search(r"off by ([\d.e-]+) at most", page.text("#stored"))[1])
+    stated = page.stated_error()
     worst = max(pack(each).error for each in [SUMMARY, *LAYERS])
     assert worst <= stated <= 1.01 * worst
 
 
 def test_light_and_dark_follow_the_visitor(visit):
-    grounds = []
-    for scheme in ("light", "dark"):
-        page = visit(color_scheme=scheme)
-        page.until("s.summary")
-        colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        grounds.append(sum(map(int, re.findall(r"\d+", colour)[:3])))
-    assert grounds[0] > 600
-    assert grounds[1] < 120
+    check_light_and_dark(visit)
 
 
 def test_a_browser_that_is_too_old_is_told(visit):
-    page = visit(before="delete window.DecompressionStream;")
-    page.page.wait_for_function("() => !document.querySelector('#alarm').hidden")
-    assert "too old" in page.text("#alarm")
+    check_old_browser(visit)
 
 
 def test_a_small_image_keeps_its_pixels(visit):

@@ -1,10 +1,8 @@
 """The page of questions as a visitor has it: a real browser, from file://, with the network off."""
 
-import re
-
 import pytest
 import torch
-from browser_visit import HOSTILE, Visit, needs_browser
+from browser_visit import HOSTILE, Visit, check_light_and_dark, check_old_browser, needs_browser
 from synthetic_questions import GRID, KOREAN, a_question, relevance, shapes
 
 from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
@@ -301,20 +299,13 @@ def test_what_gave_way_to_the_budget_is_said(visit):
 def test_the_stated_error_is_never_less_than_the_real_one(visit):
     page = visit()
     seen = page.until("s.row")
-    stated = float(re.search(r"off by ([\d.e-]+) at most", page.text("#stored"))[1])
+    stated = page.stated_error()
     real = (torch.tensor(seen["row"]) - ENGLISH.looks["hop 1"].weights[0]).abs().max()
     assert 0 < real <= stated <= ERROR
 
 
 def test_light_and_dark_follow_the_visitor(visit):
-    grounds = []
-    for scheme in ("light", "dark"):
-        page = visit(color_scheme=scheme)
-        page.until()
-        colour = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        grounds.append(sum(map(int, re.findall(r"\d+", colour)[:3])))
-    assert grounds[0] > 600
-    assert grounds[1] < 120
+    check_light_and_dark(visit)
 
 
 def test_a_phone_has_no_scrolling_sideways_and_taps_pin(visit):
@@ -333,6 +324,4 @@ def test_a_phone_has_no_scrolling_sideways_and_taps_pin(visit):
 
 
 def test_a_browser_that_is_too_old_is_told(visit):
-    page = visit(before="delete window.DecompressionStream;")
-    page.page.wait_for_function("() => !document.querySelector('#alarm').hidden")
-    assert "too old" in page.text("#alarm")
+    check_old_browser(visit)
