@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,9 @@ from jumok.tasks.answer import prepare
 from jumok.tasks.answer.evaluation import batches_of, evaluate
 from jumok.tasks.answer.prepare import PreparedQuestions, system_options
 from jumok.tasks.answer.run import QuestionRun
-from jumok.tasks.answer.settings import RunConfig, Settings
+from jumok.tasks.answer.settings import Settings
 from jumok.tasks.running.comparison import USE_BATCH, Comparison, Result, use_rate
 from jumok.tasks.running.config import Strict
-from jumok.tasks.running.run import CONFIG
 
 __all__ = ["KindResult", "QuestionComparison", "QuestionResult", "begin"]
 
@@ -68,9 +67,6 @@ class QuestionComparison(Comparison[PreparedQuestions]):
         config = self.base.config
         bare = Settings(system=name, data=config.data, training=config.training)
         return system_options(bare, len(config.found.answers), config.found.words, config.data.size)
-
-    def begun(self, place: Path) -> PreparedQuestions:
-        return replace(self.base, config=RunConfig.load(place / CONFIG))
 
     def judge(self, place: Path) -> Mapping[str, Any]:
         run = QuestionRun.load(place, self.device)

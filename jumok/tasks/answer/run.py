@@ -18,8 +18,9 @@ from jumok.errors import JumokError
 from jumok.special_tokens import UNK
 from jumok.systems.vqa import VQA, Places
 from jumok.tasks.answer.settings import RunConfig
+from jumok.tasks.image_run import SeeingRun
 from jumok.tasks.preprocessing import ImageLike, Preprocessing
-from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
+from jumok.tasks.running.run import CONFIG, configure_system, load_weights_into
 
 WORDS = "questions.vocabulary"
 
@@ -52,7 +53,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class QuestionRun(Run):
+class QuestionRun(SeeingRun):
     """A trained model that answers questions, with what is needed to use it.
 
     Args:
@@ -70,31 +71,9 @@ class QuestionRun(Run):
         return self.config.found.answers
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the images that the model was trained on."""
-        return self.config.data.size
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
-
-    @property
     def fusion(self) -> str:
         """How the model brings question and image together."""
         return self._vqa.config.fusion
-
-    def prepare(self, images: Sequence[ImageLike]) -> Tensor:
-        """Bring pictures to the model's size and range: (n, 3, height, width) float32, on the model's device.
-
-        Raises:
-            JumokError: no image, or one that cannot be read.
-        """
-        return self._preprocessing(images, self.device)
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """(n, 3, height, width) uint8 to float32 of about zero mean and unit spread, on the model's device."""
-        return self._preprocessing.normalise(images, self.device)
 
     def encode(self, questions: Sequence[str]) -> Tensor:
         """Questions as ids: (n, longest + 1) int64, on the model's device.
@@ -180,7 +159,7 @@ class QuestionRun(Run):
 
     @property
     def _preprocessing(self) -> Preprocessing:
-        return Preprocessing(self.size, self.config.found.mean, self.config.found.std)
+        return Preprocessing(self.config.data.size, self.config.found.mean, self.config.found.std)
 
     @property
     def longest(self) -> int:

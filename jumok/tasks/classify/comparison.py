@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,8 @@ from jumok.tasks.classify import prepare
 from jumok.tasks.classify.evaluation import evaluate, read_batches
 from jumok.tasks.classify.prepare import PreparedImages, system_options
 from jumok.tasks.classify.run import ImageRun
-from jumok.tasks.classify.settings import RunConfig, Settings
+from jumok.tasks.classify.settings import Settings
 from jumok.tasks.running.comparison import USE_BATCH, Comparison, Result, use_rate
-from jumok.tasks.running.run import CONFIG
 
 __all__ = ["ImageComparison", "ImageResult", "begin"]
 
@@ -52,9 +51,6 @@ class ImageComparison(Comparison[PreparedImages]):
     def options(self, name: str) -> dict[str, Any]:
         config = self.base.config
         return system_options(name, {}, len(config.found.classes), config.size)
-
-    def begun(self, place: Path) -> PreparedImages:
-        return replace(self.base, config=RunConfig.load(place / CONFIG))
 
     def judge(self, place: Path) -> Mapping[str, Any]:
         run = ImageRun.load(place, self.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +11,13 @@ from torch import Tensor, nn
 from jumok import systems
 from jumok.errors import JumokError
 from jumok.tasks.classify.settings import RunConfig
-from jumok.tasks.preprocessing import ImageLike, Preprocessing
-from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
+from jumok.tasks.image_run import SeeingRun
+from jumok.tasks.preprocessing import Preprocessing
+from jumok.tasks.running.run import CONFIG, configure_system, load_weights_into
 
 
 @dataclass(frozen=True)
-class ImageRun(Run):
+class ImageRun(SeeingRun):
     """A trained classifier with what is needed to use it.
 
     Args:
@@ -32,27 +32,6 @@ class ImageRun(Run):
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the model's outputs."""
         return self.config.found.classes
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the images that the model was trained on."""
-        return self.config.size
-
-    def prepare(self, images: Sequence[ImageLike]) -> Tensor:
-        """Bring pictures to the model's size and range.
-
-        Args:
-            images: paths, Pillow images, or (3, any, any) uint8 tensors.
-        Returns:
-            (n, 3, height, width) float32, on the model's device.
-        Raises:
-            JumokError: no image, or one that cannot be read.
-        """
-        return self._preprocessing(images, self.device)
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """(n, 3, height, width) uint8 to float32 of about zero mean and unit spread, on the model's device."""
-        return self._preprocessing.normalise(images, self.device)
 
     @torch.no_grad()
     def predict(self, pixels: Tensor) -> Tensor:
@@ -72,13 +51,8 @@ class ImageRun(Run):
         return cls(config, load_weights_into(build_model(config), folder), folder)
 
     @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
-
-    @property
     def _preprocessing(self) -> Preprocessing:
-        return Preprocessing(self.size, self.config.found.mean, self.config.found.std)
+        return Preprocessing(self.config.data.size, self.config.found.mean, self.config.found.std)
 
 
 def build_model(config: RunConfig) -> nn.Module:

@@ -26,7 +26,7 @@ from jumok.files import write_atomically
 from jumok.machine import PeakMemory
 from jumok.tasks import Task, task_of_system
 from jumok.tasks.running import fit
-from jumok.tasks.running.config import Strict, parse, read_yaml
+from jumok.tasks.running.config import Strict, load_config, parse, read_yaml
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import CONFIG
 
@@ -113,10 +113,6 @@ class Comparison(ABC, Generic[P]):
         """
 
     @abstractmethod
-    def begun(self, place: Path) -> P:
-        """The same data for a system whose run was begun in that folder."""
-
-    @abstractmethod
     def judge(self, place: Path) -> Mapping[str, Any]:
         """The figures of a trained system's result that are not of its training."""
 
@@ -130,6 +126,10 @@ class Comparison(ABC, Generic[P]):
         training = config.training.model_copy(update={"epochs": epochs})
         changed = {"system": name, "options": self.options(name), "training": training}
         return replace(self.base, config=config.model_copy(update=changed))
+
+    def begun(self, place: Path) -> P:
+        """The same data for a system whose run was begun in that folder."""
+        return replace(self.base, config=load_config(type(self.base.config), place / CONFIG))
 
     def enter(self, name: str, tell: Callable[[str], None]) -> Result:
         """Train and judge one system, or read what became of it; what was stopped goes on where it was.

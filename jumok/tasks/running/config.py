@@ -102,7 +102,16 @@ class Recorded(Strict):
         Raises:
             JumokError: missing, damaged, or of another version's form.
         """
-        return parse(cls, read_run_config(path), str(path))
+        return load_config(cls, path)
+
+
+def load_config(kind: type[Model], path: Path) -> Model:
+    """Read a run's config.yaml as this kind of configuration.
+
+    Raises:
+        JumokError: missing, damaged, or of another version's form.
+    """
+    return parse(kind, read_run_config(path), str(path))
 
 
 def read_run_config(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from pydantic import BaseModel
 from torch import nn
 
@@ -35,6 +36,11 @@ class Run(ABC):
     config: Recorded
     model: nn.Module
     folder: Path
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the configuration and the weights, each whole or not at all.
