@@ -142,10 +142,17 @@ def stores(
     size: tuple[int, int],
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[PixelStore, PixelStore]:
-    """The pixels of the training and the validation images, which share the memory allowed."""
+    """The pixels of the training and the validation images, which share the memory allowed.
+
+    Images that fit in memory are read now, so that a bad one is found before anything is written.
+
+    Raises:
+        JumokError: images that cannot be read, by name.
+    """
     first = PixelStore(train, *size, memory_limit=data.bytes, progress=progress)
     left = None if data.bytes is None else max(data.bytes, first.bytes) - first.bytes
-    return first, PixelStore(val, *size, memory_limit=left)
+    second = PixelStore(val, *size, memory_limit=left)
+    return first.load(), second.load()
 
 
 def _round_side(side: int) -> int:

@@ -103,7 +103,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     )
     options = system_options(settings, len(answers), len(words), size)  # before the long part
     encoded = encode(parts, words, int(options["longest"]) - 1)
-    pixels = _read_pixels(settings.data, parts, size, progress)
+    pixels = stores(settings.data, parts["train"].images, parts["val"].images, size, progress)
     mean, std = channel_statistics(pixels[0])
     found = Found(
         answers=answers,
@@ -144,7 +144,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
             f"({config.found.counts} then, {counts} now): put them back, or train anew"
         )
     encoded = encode(parts, words, int(config.options["longest"]) - 1)
-    pixels = _read_pixels(config.data, parts, config.data.size, progress)
+    pixels = stores(config.data, parts["train"].images, parts["val"].images, config.data.size, progress)
     return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words)
 
 
@@ -270,14 +270,6 @@ def system_options(settings: Settings, answers: int, words: int, size: tuple[int
 def fingerprint(parts: Mapping[str, QuestionSet]) -> str:
     """What changes when a training or validation question is added, removed, changed or moved."""
     return hashlib.sha256("".join(parts[part].fingerprint() for part in ("train", "val")).encode()).hexdigest()[:32]
-
-
-def _read_pixels(
-    data: QuestionData, parts: Mapping[str, QuestionSet], size: tuple[int, int], progress: Progress | None
-) -> tuple[PixelStore, PixelStore]:
-    """Read the images that fit in memory now, so that a bad one is found before anything is written."""
-    train, val = stores(data, parts["train"].images, parts["val"].images, size, progress)
-    return train.load(), val.load()
 
 
 def _whole_paths(data: QuestionData) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     sets = find_parts(settings.data, settings.training.seed)
     size, why = choose_size(settings.data, sets["train"].paths)
     system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
-    train, val = _read(settings.data, sets, size, progress)
+    train, val = stores(settings.data, sets["train"].paths, sets["val"].paths, size, progress)
     config = configure(settings, sets, size, train)
     remark = f"image size: {size[0]} x {size[1]} ({why})"
     return PreparedImages(*loaders(config, sets, train, val), (remark,), config)
@@ -94,16 +94,8 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     """
     sets = find_parts(config.data, config.training.seed)
     check_unchanged(config, sets)
-    train, val = _read(config.data, sets, config.size, progress)
+    train, val = stores(config.data, sets["train"].paths, sets["val"].paths, config.size, progress)
     return PreparedImages(*loaders(config, sets, train, val), (), config)
-
-
-def _read(
-    data: ImageData, sets: Mapping[str, ImageSet], size: tuple[int, int], progress: Progress | None
-) -> tuple[PixelStore, PixelStore]:
-    """Read the images that fit in memory now, so that a bad one is found before anything is written."""
-    train, val = stores(data, sets["train"].paths, sets["val"].paths, size, progress)
-    return train.load(), val.load()
 
 
 def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:
