@@ -8,7 +8,8 @@ last step produces the end token. A link is (source, target), numbered from 0, a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import torch
@@ -18,7 +19,22 @@ from jumok.attention.axes import Tokens
 from jumok.attention.map import AttentionMap, Scale
 from jumok.errors import JumokError
 
-__all__ = ["Gold", "Links", "Owners", "diagonal", "links", "merge_words", "shift"]
+__all__ = [
+    "NEXT",
+    "Aligned",
+    "Gold",
+    "InPieces",
+    "Links",
+    "Owners",
+    "align_words",
+    "diagonal",
+    "links",
+    "merge_words",
+    "shift",
+]
+
+NEXT = "next step"
+"""What stands behind the name of a map that `shift` gave."""
 
 Links: TypeAlias = frozenset[tuple[int, int]]
 """(source word, target word) pairs."""
@@ -37,6 +53,59 @@ class Gold(Protocol):
     @property
     def possible(self) -> Collection[tuple[int, int]]:
         """Links that it may have; the sure ones count among them, listed here or not."""
+
+
+class InPieces(Protocol):
+    """A sentence in pieces."""
+
+    @property
+    def words(self) -> Sequence[str]:
+        """Of the sentence."""
+
+    @property
+    def owner(self) -> Sequence[int]:
+        """For each piece the number of the word it belongs to."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """One pair of sentences and how each target word looked at the source words.
+
+    Args:
+        source, target: the words.
+        maps: by the name of the reading, (target words, source words).
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    maps: Mapping[str, AttentionMap]
+
+    def links(self, reading: str) -> Links:
+        """The links of one reading (see `links`)."""
+        return links(self.maps[reading])
+
+
+def align_words(steps: Mapping[str, AttentionMap], source: InPieces, target: InPieces) -> Aligned:
+    """From a decoder's steps over pieces to words, by each step's own row and by the next step's (see `shift`).
+
+    Args:
+        steps: by name, (target pieces and the end sign, source pieces and the end sign); weights.
+        source, target: the two sentences, not empty.
+    Returns:
+        maps by the names of the steps, and by "NAME, next step"; the end sign is left out of both.
+    Raises:
+        JumokError: as `merge_words`.
+    """
+    both: dict[str, AttentionMap] = {}
+    for name, own in steps.items():
+        both[name] = _merge_sides(own, source, target, [*target.owner, None])
+        both[f"{name}, {NEXT}"] = _merge_sides(shift(own), source, target, target.owner)
+    return Aligned(tuple(source.words), tuple(target.words), both)
+
+
+def _merge_sides(steps: AttentionMap, source: InPieces, target: InPieces, queries: Owners) -> AttentionMap:
+    keys = [*source.owner, None]  # the end sign belongs to no word
+    return merge_words(steps, queries=queries, keys=keys, query_words=target.words, key_words=source.words)
 
 
 def merge_words(
@@ -141,7 +210,7 @@ def shift(attention: AttentionMap) -> AttentionMap:
     steps = len(attention.queries)
     if steps < 2:
         raise JumokError("the next step's row needs a map of at least 2 steps, got 1: keep the step of the end token")
-    source = f"{attention.source}, next step" if attention.source else "next step"
+    source = f"{attention.source}, {NEXT}" if attention.source else NEXT
     return dataclasses.replace(
         attention,
         weights=attention.weights[..., 1:, :],

@@ -12,6 +12,7 @@ from pair_helpers import settings_of, untrained
 from PIL import Image
 
 from jumok.app.sentences import LONGEST_LINE, read_sentences
+from jumok.app.translate.lines import LONGEST_NAME
 from jumok.data.pairs.alignment_files import Links, read_links
 from jumok.errors import JumokError
 from jumok.tasks.translate.run import PairRun
@@ -150,6 +151,12 @@ def test_unknown_words_are_told_once_and_cannot_do_harm(jumok, reverser, sentenc
     assert jumok("translate", reverser, many, "--beam", 1).err.endswith(", x19 and 1,010 more\n")
 
 
+def test_the_name_of_an_unknown_word_is_cut_where_it_is_long(jumok, reverser):
+    fits, long = "y" * LONGEST_NAME, "z" * 3000
+    said = jumok("translate", reverser, f"{fits} {long}", "--beam", 1)
+    assert said.err == f"jumok: not in the vocabulary, read as unknown: {fits}, {'z' * (LONGEST_NAME - 1)}…\n"
+
+
 def test_hangul_typed_as_letters_gives_the_same_line(jumok, tmp_path):
     (tmp_path / "pairs.tsv").write_text("".join(f"한글 {i}\t말 {i}\n" for i in range(40)))
     untrained(tmp_path / "run", settings_of(tmp_path / "pairs.tsv", vocabulary="characters"))
@@ -190,8 +197,8 @@ def test_alignments_are_read_back_and_right(jumok, reverser, sentences, expected
 def test_alignments_of_many_sentences_keep_their_places(jumok, reverser, sentences, typed, tmp_path, monkeypatch):
     texts = []
     for at_once, looked_at in ((2000, 64), (5, 2)):
-        monkeypatch.setattr("jumok.app.commands.translate.SENTENCES_AT_ONCE", at_once)
-        monkeypatch.setattr("jumok.app.commands.translate.MAPS_AT_ONCE", looked_at)
+        monkeypatch.setattr("jumok.app.translate.lines.SENTENCES_AT_ONCE", at_once)
+        monkeypatch.setattr("jumok.app.translate.looks.MAPS_AT_ONCE", looked_at)
         typed("\n".join(sentences).encode())
         jumok("translate", reverser, "--align", tmp_path / "found.align")
         texts.append((tmp_path / "found.align").read_text())
@@ -237,8 +244,8 @@ def test_a_picture_for_each_sentence_and_one_page_for_all(jumok, transformer, se
 
 
 def test_sentences_that_are_not_shown_are_counted(jumok, reverser, sentences, typed, tmp_path, monkeypatch):
-    monkeypatch.setattr("jumok.app.commands.translate.MOST_PICTURES", 2)
-    monkeypatch.setattr("jumok.app.commands.translate.MAPS_AT_ONCE", 4)
+    monkeypatch.setattr("jumok.app.translate.looks.MOST_PICTURES", 2)
+    monkeypatch.setattr("jumok.app.translate.looks.MAPS_AT_ONCE", 4)
     typed("\n".join(sentences).encode())
     said = jumok("translate", reverser, "--show", tmp_path / "seen.svg")
     assert said.err.startswith("jumok: 10 sentences are not shown")

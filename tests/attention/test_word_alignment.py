@@ -1,12 +1,14 @@
 """Sub-words to words, the next step's rows, and links."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jumok.attention import AttentionMap, Scale, Steps, Tokens
-from jumok.attention.word_alignment import diagonal, links, merge_words, shift
+from jumok.attention.word_alignment import align_words, diagonal, links, merge_words, shift
 from jumok.errors import JumokError
 
 
@@ -126,6 +128,27 @@ def test_steps_without_names_can_be_shifted_too():
 def test_one_step_has_no_next():
     with pytest.raises(JumokError, match="at least 2 steps"):
         shift(softmax(1, 4))
+
+
+# -- a pair of sentences --------------------------------------------------------------------------
+
+
+class Cut(NamedTuple):
+    words: list[str]
+    owner: list[int]
+
+
+def test_steps_over_pieces_become_words_by_both_readings():
+    steps = an_alignment([[0.5, 0.2, 0.2, 0.1], [0.0, 0.5, 0.1, 0.4], [0.1, 0.0, 0.8, 0.1], [0.0, 0.0, 0.0, 1.0]])
+    aligned = align_words({"mean": steps}, Cut(["a", "b"], [0, 0, 1]), Cut(["A", "B"], [0, 1, 1]))
+    assert (aligned.source, aligned.target) == (("a", "b"), ("A", "B"))
+    assert list(aligned.maps) == ["mean", "mean, next step"]
+    own, following = aligned.maps.values()
+    torch.testing.assert_close(own.weights, torch.tensor([[0.7, 0.2], [0.3, 0.45]]))
+    torch.testing.assert_close(following.weights, torch.tensor([[0.5, 0.1], [0.05, 0.4]]))
+    assert own.queries.labels() == ["A", "B"]
+    assert own.keys.labels() == ["a", "b"]
+    assert aligned.links("mean") == links(own) == {(0, 0), (1, 1)}
 
 
 # -- links ----------------------------------------------------------------------------------------

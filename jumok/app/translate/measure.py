@@ -14,9 +14,9 @@ from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
+    from jumok.attention.word_alignment import Aligned
     from jumok.data.pairs.pair_set import PairSet
     from jumok.measures.alignment_error import AlignmentReport
-    from jumok.tasks.translate.aligning import Aligned
     from jumok.tasks.translate.run import PairRun
 
 PAIRS_AT_ONCE = 256
@@ -78,7 +78,6 @@ def _score_pairs(
     run: Path, files: Sequence[Path], gold: Path, options: Options, methods: Sequence[str], session: Session
 ) -> AlignmentReport:
     """Align all pairs and compare the links."""
-    from jumok.attention.word_alignment import links
     from jumok.data.pairs.alignment_files import read_links
     from jumok.data.pairs.pair_set import read_pairs
     from jumok.measures.alignment_error import AlignmentMeter
@@ -102,7 +101,7 @@ def _score_pairs(
         )
     meter = AlignmentMeter(seed=session.seed)
     for number, (one, wanted) in enumerate(zip(_align_all(trained, pairs, options.characters), truth, strict=True), 1):
-        found = {name: links(one.maps[name]) for name in chosen}
+        found = {name: one.links(name) for name in chosen}
         meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {number}")
     return meter.report()
 
@@ -113,4 +112,5 @@ def _align_all(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Align
 
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         some = slice(start, start + PAIRS_AT_ONCE)
-        yield from align(run, pairs.sources[some], pairs.targets[some], pieces=characters)
+        texts = zip(pairs.sources[some], pairs.targets[some], strict=True)
+        yield from align(run, [run.split_pair(*pair) for pair in texts], pieces=characters)

@@ -110,7 +110,10 @@ class Vocabulary(ABC):
 
     def unknown(self, text: str) -> tuple[str, ...]:
         """What this vocabulary has no piece for: characters (or words), each once, in the order they come."""
-        found = self.split(text)
+        return self.unknown_pieces(self.split(text))
+
+    def unknown_pieces(self, found: Split) -> tuple[str, ...]:
+        """As `unknown`, of a sentence that was split before."""
         unknown = (piece for piece, token in zip(found.pieces, found.ids, strict=True) if token == UNK)
         return tuple(dict.fromkeys(piece.strip(self.signs) if self.signs else piece for piece in unknown))
 

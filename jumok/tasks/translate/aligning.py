@@ -1,79 +1,52 @@
-"""Which source words each target word looked at, for pairs of sentences."""
+"""Which source words each target word looked at, for pairs of sentences that are cut into pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Tokens
-from jumok.attention.word_alignment import merge_words, shift
+from jumok.attention.word_alignment import NEXT, Aligned, align_words
 from jumok.data.texts.vocabulary import Split
 from jumok.errors import JumokError, suggest
 from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS, UNK
-from jumok.tasks.translate.run import PairRun
+from jumok.tasks.translate.run import PairRun, SplitPair
 from jumok.watching.seen import Seen, watch
 
 MOST_WEIGHTS = 1 << 18
 """Weights of one map that are computed at a time: 64 pairs of 64 tokens; of each layer and head there are as many."""
 END = SYMBOLS[EOS]
-NEXT = "next step"
 
 
-@dataclass(frozen=True)
-class Aligned:
-    """One pair of sentences and how each target word looked at the source words.
-
-    Args:
-        source, target: the words, parted by white space.
-        maps: by reading, (target words, source words): "attention" of a recurrent decoder; "mean" over all layers and
-            heads of a Transformer and "layer N", with "layer N, head M" where heads were asked for; each also as
-            "..., next step", the row of the step at which the word was fed.
-    """
-
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    maps: Mapping[str, AttentionMap]
-
-
-def align(
-    run: PairRun,
-    sources: Sequence[str],
-    targets: Sequence[str | Sequence[int]],
-    *,
-    heads: bool = False,
-    pieces: bool = False,
-) -> list[Aligned]:
+def align(run: PairRun, pairs: Sequence[SplitPair], *, heads: bool = False, pieces: bool = False) -> list[Aligned]:
     """Feed the model both sentences of each pair, and read its attention to the source.
+
+    The readings are "attention" of a recurrent decoder; "mean" over all layers and heads of a Transformer and
+    "layer N", with "layer N, head M" where heads were asked for; each also as "..., next step", the row of the step at
+    which the word was fed.
 
     Args:
         run: a translator with attention.
-        sources, targets: as many of each, none empty; targets as text, or as the ids that the model itself wrote.
+        pairs: sentences in pieces, as `PairRun.translate_each` and `PairRun.split_pair` give them; none empty.
         heads: also give each head by itself.
         pieces: the vocabulary's pieces instead of whole words.
     Raises:
         JumokError: the model has no attention to its source, or a sentence is empty.
     """
-    splits = [
-        (
-            run.source.split(run.cased(one)),
-            run.target.split(run.cased(other)) if isinstance(other, str) else run.target.regroup(other),
-        )
-        for one, other in zip(sources, targets, strict=True)
-    ]
-    for number, pair in enumerate(splits, 1):
-        if not (pair[0].words and pair[1].words):
+    for number, pair in enumerate(pairs, 1):
+        if not all(side.words for side in pair):
             raise JumokError(f"pair {number} has an empty sentence, which cannot be aligned: leave it out")
     found: dict[int, Aligned] = {}
-    for numbers in _batch_by_length([max(len(source.ids), len(target.ids)) + 1 for source, target in splits]):
-        chosen = [splits[number] for number in numbers]
+    for numbers in _batch_by_length([max(len(source.ids), len(target.ids)) + 1 for source, target in pairs]):
+        chosen = [pairs[number] for number in numbers]
         readings = _read_batch(run, chosen, heads)
-        for row, (number, (source, target)) in enumerate(zip(numbers, chosen, strict=True)):
-            maps = {name: _cut(all_of_it, row, source, target) for name, all_of_it in readings}
-            found[number] = _make_aligned(source, target, maps, pieces)
-    return [found[number] for number in range(len(splits))]
+        for row, (number, pair) in enumerate(zip(numbers, chosen, strict=True)):
+            steps = {name: _cut(all_of_it, row, pair) for name, all_of_it in readings}
+            source, target = map(_split_pieces, pair) if pieces else pair
+            found[number] = align_words(steps, source, target)
+    return [found[number] for number in range(len(pairs))]
 
 
 def list_readings(run: PairRun, *, heads: bool = False) -> tuple[str, ...]:
@@ -111,7 +84,7 @@ def _batch_by_length(lengths: Sequence[int]) -> Iterator[list[int]]:
         order = order[count:]
 
 
-def _read_batch(run: PairRun, pairs: Sequence[tuple[Split, Split]], heads: bool) -> list[tuple[str, AttentionMap]]:
+def _read_batch(run: PairRun, pairs: Sequence[SplitPair], heads: bool) -> list[tuple[str, AttentionMap]]:
     """Maps of a batch by name: (batch, steps, source tokens)."""
     source = _pad([[*source.ids, EOS] for source, _ in pairs], run.device)
     target = _pad([[SOS, *target.ids] for _, target in pairs], run.device)
@@ -145,30 +118,16 @@ def _name_readings(layers: Sequence[AttentionMap], heads: bool) -> Iterator[tupl
             yield from ((f"{name}head {head + 1}", layer.at(head=head)) for head in range(count))
 
 
-def _cut(attention: AttentionMap, row: int, source: Split, target: Split) -> AttentionMap:
+def _cut(attention: AttentionMap, row: int, pair: SplitPair) -> AttentionMap:
     """One sentence's own steps and tokens, by name."""
-    queries, keys = Tokens((*target.pieces, END)), Tokens((*source.pieces, END))
+    keys, queries = (Tokens((*side.pieces, END)) for side in pair)
     weights = attention.at(batch=row).weights[: len(queries), : len(keys)].cpu()
     return AttentionMap(weights, queries, keys, (), attention.scale, attention.source)
-
-
-def _make_aligned(source: Split, target: Split, maps: Mapping[str, AttentionMap], pieces: bool) -> Aligned:
-    """Both readings of each map, merged to words, or of the pieces as they are; the end sign is left out."""
-    source, target = (_split_pieces(side) if pieces else side for side in (source, target))
-    both: dict[str, AttentionMap] = {}
-    for name, steps in maps.items():
-        both[name] = _merge(steps, source, target, [*target.owner, -1])
-        both[f"{name}, {NEXT}"] = _merge(shift(steps), source, target, target.owner)
-    return Aligned(tuple(source.words), tuple(target.words), both)
 
 
 def _split_pieces(side: Split) -> Split:
     """Each piece as a word of its own."""
     return side._replace(words=side.pieces, owner=list(range(len(side.pieces))))
-
-
-def _merge(steps: AttentionMap, source: Split, target: Split, owner: Sequence[int]) -> AttentionMap:
-    return merge_words(steps, queries=owner, keys=[*source.owner, -1], query_words=target.words, key_words=source.words)
 
 
 def _pad(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -135,6 +135,7 @@ def translate_ids(
     enough: int | None = None,
     precision: str = "32",
     batch_tokens: int = 4096,
+    longest: float = math.inf,
 ) -> list[list[Hypothesis]]:
     """Search for many sentences, in batches of similar length.
 
@@ -142,6 +143,7 @@ def translate_ids(
         model: as for `search`, whose other options these are too.
         sources: the tokens of each sentence, without </s>; one without tokens is given back as one without tokens.
         batch_tokens: how many source tokens (times beam) are worked on at once, padding counted.
+        longest: tokens that a sentence may have; a longer one is given back as one without tokens.
     Returns:
         As `search`, in the order of `sources`.
     """
@@ -149,7 +151,8 @@ def translate_ids(
     options.check()
     device = next(model.parameters()).device if isinstance(model, nn.Module) else torch.device("cpu")
     found = [[Hypothesis([], 0.0)] for _ in sources]
-    for numbers in _batches([len(source) for source in sources], batch_tokens // beam):
+    lengths = [len(source) if len(source) <= longest else 0 for source in sources]
+    for numbers in _batches(lengths, batch_tokens // beam):
         source = _pad([[*sources[number], EOS] for number in numbers]).to(device)
         results = search(model, source, max_length=max_length, **dataclasses.asdict(options))
         for number, hypotheses in zip(numbers, results, strict=True):

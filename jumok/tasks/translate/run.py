@@ -7,23 +7,24 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import nn
 
 from jumok import systems
+from jumok.data.texts.vocabulary import Split
 from jumok.data.texts.vocabulary_builder import Vocabulary, load_vocabulary
 from jumok.errors import JumokError
-from jumok.special_tokens import UNK
 from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
-from jumok.tasks.translate.decoding import Writer, translate_ids
+from jumok.tasks.translate.decoding import Hypothesis, Writer, translate_ids
 from jumok.tasks.translate.settings import RunConfig
 
 VOCABULARIES = ("source.vocabulary", "target.vocabulary")
 SHARED = "shared.vocabulary"
 
-Ids = list[int]
+SplitPair: TypeAlias = tuple[Split, Split]
+"""A sentence and its translation in pieces, source first; what `aligning.align` takes."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,22 @@ class TranslatedSentence:
         best: its translations, best first.
         unknown: what of it is not in the vocabulary.
         too_long: whether it was left out, so that its translation is empty.
+        pair: it and its best translation in pieces; None where no one asked for them, or one of the two is empty.
     """
 
     source: str
     best: list[Translation]
     unknown: tuple[str, ...] = ()
     too_long: bool = False
+    pair: SplitPair | None = None
+
+
+class _Read(NamedTuple):
+    """A sentence as the model reads it; `split` only where it is wanted, as it takes several times the memory."""
+
+    ids: list[int]
+    unknown: tuple[str, ...]
+    split: Split | None
 
 
 @dataclass(frozen=True)
@@ -101,34 +112,48 @@ class PairRun(Run):
         return [one.best for one in self.translate_each(texts, math.inf, **search)]
 
     def translate_each(
-        self, texts: Sequence[str], longest: float | None = None, *, precision: str | None = None, **search: Any
+        self,
+        texts: Sequence[str],
+        longest: float | None = None,
+        *,
+        in_pieces: bool = False,
+        precision: str | None = None,
+        **search: Any,
     ) -> list[TranslatedSentence]:
-        """Translate sentences, and say of each what is not in the vocabulary and whether it is too long.
+        """Translate sentences, and say of each what a reader of the translations should know.
 
         Args:
             texts: as for `translate`, whose options `precision` and `search` are too.
             longest: source tokens that a sentence may have; a longer one is not translated. None: as the run says.
+            in_pieces: also give each sentence and its best translation in pieces, ready to be aligned.
         Raises:
             JumokError: settings out of range.
         """
         if isinstance(texts, str):
             raise JumokError("translate takes a list of sentences, got one string: put it in a list")
         most = self.longest if longest is None else longest
-        cased = [self.cased(text) for text in texts]
-        sources = self.source.encode_all(cased)
-        long = [len(ids) > most for ids in sources]
-        fitting = [[] if too_long else ids for ids, too_long in zip(sources, long, strict=True)]
-        writer = cast(Writer, self.model)
-        found = translate_ids(writer, fitting, precision=precision or self._precision, **search)
+        read = [self._read(text, in_pieces) for text in texts]
+        search |= {"precision": precision or self._precision, "longest": most}
+        found = translate_ids(cast(Writer, self.model), [one.ids for one in read], **search)
         return [
-            TranslatedSentence(
-                text,
-                [Translation(self.target.decode(h.tokens), h.score, tuple(h.tokens)) for h in best],
-                self.source.unknown(as_read) if UNK in ids else (),
-                too_long=too_long,
-            )
-            for text, as_read, ids, best, too_long in zip(texts, cased, fitting, found, long, strict=True)
+            self._tell(text, one, best, too_long=len(one.ids) > most)
+            for text, one, best in zip(texts, read, found, strict=True)
         ]
+
+    def _read(self, text: str, in_pieces: bool) -> _Read:
+        split = self.source.split(self.cased(text))
+        return _Read(split.ids, self.source.unknown_pieces(split), split if in_pieces else None)
+
+    def _tell(self, text: str, read: _Read, best: Sequence[Hypothesis], *, too_long: bool) -> TranslatedSentence:
+        """One sentence with its translations in plain text."""
+        texts = [Translation(self.target.decode(one.tokens), one.score, tuple(one.tokens)) for one in best]
+        pair = (read.split, self.target.regroup(best[0].tokens)) if read.split else None
+        full = pair is not None and all(side.words for side in pair)
+        return TranslatedSentence(text, texts, () if too_long else read.unknown, too_long, pair if full else None)
+
+    def split_pair(self, source: str, target: str) -> SplitPair:
+        """Two sentences that translate each other in pieces, to be aligned."""
+        return self.source.split(self.cased(source)), self.target.split(self.cased(target))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the configuration, the vocabularies and the weights, each whole or not at all.

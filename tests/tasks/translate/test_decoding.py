@@ -172,6 +172,14 @@ def test_empty_sentences():
     assert len(search(model, torch.tensor([[EOS]]))) == 1  # no words, but the end is there
 
 
+def test_sentences_that_are_too_long_are_left_out_like_empty_ones():
+    model = model_of("additive lstm")
+    sources = [[5, 6], [5, 6, 7], [6]]
+    found = translate_ids(model, sources, longest=2)
+    assert found == translate_ids(model, [[5, 6], [], [6]])
+    assert found[1] == [Hypothesis([], 0.0)]
+
+
 # -- order of what is equal, and stopping ----------------------------------------------------------
 
 

@@ -118,6 +118,16 @@ def test_each_sentence_says_what_is_unknown_and_what_is_too_long(run, sentences)
     assert found[1].unknown
     assert [one.too_long for one in found] == [False, False, True, False]
     assert [best.text for one in found[2:] for best in one.best] == ["", ""]
+    assert [one.pair for one in found] == [None] * 4
+
+
+def test_a_sentence_comes_in_pieces_with_its_best_translation(run, sentences):
+    texts = [sentences[0], " ", " ".join([sentences[0]] * 30)]
+    found = run.translate_each(texts, longest=40, beam=2, n_best=2, in_pieces=True)
+    best = found[0].best[0]
+    assert found[0].pair == (run.source.split(sentences[0]), run.target.regroup(best.ids))
+    assert found[0].pair == run.split_pair(sentences[0], best.text)
+    assert [one.pair for one in found[1:]] == [None, None]
 
 
 @pytest.mark.parametrize("kind", ["words", "characters", "unigram", "bpe"])
