@@ -13,6 +13,7 @@ from PIL import Image
 from question_helpers import settings_of, untrained, write_squares
 
 import jumok as package
+from jumok.app.naming import LONGEST_NAME
 from jumok.attention import AttentionMap, Patches
 from jumok.data.questions.question_set import read_questions
 
@@ -307,6 +308,19 @@ def test_ask_answers_and_draws(jumok, asked, squares, tmp_path):
     page = (tmp_path / "out" / "index.html").read_text("utf-8")
     assert all(word in page for word in ("left", "right", "zebra", replies[0].best))
     assert "://" not in page.replace("http://www.w3.org", "")
+
+
+def test_unknown_words_are_named_as_a_terminal_may_show_them(jumok, asked, squares, tmp_path):
+    many, long, control = [f"x{number}" for number in range(23)], "z" * 300, "q\x07q"
+    words = (asked, squares / "images" / "test-0.png", " ".join(many), f"{long} {control}?")
+    said = jumok("ask", *words, "--out", tmp_path, "--no-html", "--no-pictures")
+    assert (said.status, said.err) == (0, "")
+    named = [line for line in said.out.splitlines() if line.startswith("  not in this model's vocabulary: ")]
+    assert named[0].endswith(", x19 and 3 more")
+    assert f": {'z' * (LONGEST_NAME - 1)}…, " in named[1]
+    assert named[1].isprintable()
+    told = json.loads(jumok("ask", *words, "--out", tmp_path, "--no-html", "--no-pictures", "--json").out)
+    assert [each["unknown"][0] for each in told["questions"]] == ["x0", long]  # for programs: whole
 
 
 def test_ask_writes_what_is_wished(jumok, asked, squares, tmp_path):

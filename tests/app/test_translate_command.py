@@ -11,8 +11,8 @@ import pytest
 from pair_helpers import settings_of, untrained
 from PIL import Image
 
+from jumok.app.naming import LONGEST_NAME
 from jumok.app.sentences import LONGEST_LINE, read_sentences
-from jumok.app.translate.lines import LONGEST_NAME
 from jumok.data.pairs.alignment_files import Links, read_links
 from jumok.errors import JumokError
 from jumok.tasks.translate.run import PairRun

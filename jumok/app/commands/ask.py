@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jumok.app.naming import name_some
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError
 
@@ -76,7 +77,7 @@ class AnsweredImage:
             answers = ", ".join(f"{answer} {value:.1%}" for answer, value in self._take_best(each))
             yield f"{each.question}  ->  {answers}"
             if unknown:
-                yield f"  not in this model's vocabulary: {', '.join(unknown)}"
+                yield f"  not in this model's vocabulary: {name_some(unknown)}"
         if self.note:
             yield f"remark: {self.note}"
         if self.pictures:

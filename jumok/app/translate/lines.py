@@ -9,16 +9,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jumok.app.naming import name_some
+
 if TYPE_CHECKING:
     from jumok.app.translate.looks import Looks
     from jumok.tasks.translate.run import PairRun, TranslatedSentence, Translation
 
 SENTENCES_AT_ONCE = 2000
 """Sentences that are read, translated and written before the next are read."""
-MOST_NAMED = 20
-"""Unknown characters, and numbers of lines, that are named before it is said how many more there are."""
-LONGEST_NAME = 40
-"""Characters of an unknown word that are named, its ellipsis counted."""
 
 
 @dataclass
@@ -65,12 +63,11 @@ class TranslatedLines:
     def remarks(self) -> Iterator[str]:
         """What was not known and what was not translated."""
         if self._unknown:
-            pieces = _join_some([_make_printable(piece) for piece in self._unknown])
-            yield f"not in the vocabulary, read as unknown: {pieces}"
+            yield f"not in the vocabulary, read as unknown: {name_some(list(self._unknown))}"
         if self._long:
             many = "lines" if len(self._long) > 1 else "line"
             yield (
-                f"not translated (more than {self.run.longest:,} tokens): {many} {_join_some(self._long)}; "
+                f"not translated (more than {self.run.longest:,} tokens): {many} {name_some(self._long)}; "
                 "wanted one sentence per line"
             )
 
@@ -99,15 +96,3 @@ def _format_lines(number: int, best: Sequence[Translation], *, several: bool) ->
         yield best[0].text
         return
     yield from (f"{number}\t{one.score:.4f}\t{one.text}" for one in best)
-
-
-def _make_printable(piece: str) -> str:
-    """A character or word as it may be written to a terminal, cut where it is very long."""
-    shown = piece if len(piece) <= LONGEST_NAME else f"{piece[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
-    return "".join(sign if sign.isprintable() else f"U+{ord(sign):04X}" for sign in shown)
-
-
-def _join_some(items: Sequence[object]) -> str:
-    """The first items, and how many more there are."""
-    more = f" and {len(items) - MOST_NAMED:,} more" if len(items) > MOST_NAMED else ""
-    return ", ".join(map(str, items[:MOST_NAMED])) + more

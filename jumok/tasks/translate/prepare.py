@@ -38,10 +38,6 @@ class PreparedPairs(Prepared):
 
     unit = "target tokens"
 
-    @property
-    def settings(self) -> RunConfig:
-        return self.config
-
     def module(self) -> Translator:
         return make_translator(
             self.config, self.target, steps_per_epoch=len(self.train), sentences=self.config.found.counts["val"]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, cast
 
-import torch
 from torch import nn
 
 from jumok import systems
@@ -186,11 +185,6 @@ class PairRun(Run):
         """That of the training; 16 bits with 5 of exponent are for GPUs only."""
         chosen = self.config.training.precision
         return "32" if chosen == "16" and self.device.type == "cpu" else chosen
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.model.parameters()).device
 
 
 def write_vocabularies(folder: Path, source: Vocabulary, target: Vocabulary) -> None:

@@ -1,0 +1,26 @@
+"""Naming, in one line, what a person gave: words that are not known, numbers of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST_NAMED = 20
+"""Words or numbers that are named before it is said how many more there are."""
+LONGEST_NAME = 40
+"""Characters of a word that are named, its ellipsis counted."""
+
+
+def name_some(items: Sequence[object]) -> str:
+    """The first items as they may be written to a terminal, and how many more there are.
+
+    >>> name_some(["犬", "a" * 50])
+    '犬, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…'
+    """
+    more = f" and {len(items) - MOST_NAMED:,} more" if len(items) > MOST_NAMED else ""
+    return ", ".join(_make_printable(str(item)) for item in items[:MOST_NAMED]) + more
+
+
+def _make_printable(name: str) -> str:
+    """Without signs that a terminal obeys, and cut where it is very long."""
+    shown = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return "".join(sign if sign.isprintable() else f"U+{ord(sign):04X}" for sign in shown)
