@@ -122,7 +122,7 @@ def test_fed_its_own_words_the_model_is_trained_on_what_it_would_have_said(modul
     expected = torch.nn.functional.cross_entropy(logits[real], wanted[real])
     torch.testing.assert_close(module.loss(batch).detach(), expected, rtol=1e-5, atol=1e-6)
     module.training_config = module.training_config.model_copy(update={"teacher_forcing": 1.0})
-    assert abs(float(module.loss(batch)) - float(expected)) > 1e-4
+    assert abs(module.loss(batch).item() - expected.item()) > 1e-4
 
 
 # -- the validation ----------------------------------------------------------------------------
