@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         One,
         Patches,
         Pixels,
+        Regions,
         Sampled,
         Scale,
         Steps,
@@ -50,6 +51,7 @@ __all__ = [
     "One",
     "Patches",
     "Pixels",
+    "Regions",
     "Run",
     "Sampled",
     "Scale",
@@ -63,7 +65,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Sampled Scale Steps Tokens",
+    "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Regions Sampled Scale Steps "
+    "Tokens",
     "jumok.errors": "JumokError",
     "jumok.measures.agreement": "Agreement",
     "jumok.measures.alignment_error": "AlignmentMeter",

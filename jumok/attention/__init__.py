@@ -1,6 +1,19 @@
 """The one value of the program: an attention map with its axes."""
 
-from jumok.attention.axes import Axis, Channels, Features, Glimpses, One, Patches, Pixels, Place, Sampled, Steps, Tokens
+from jumok.attention.axes import (
+    Axis,
+    Channels,
+    Features,
+    Glimpses,
+    One,
+    Patches,
+    Pixels,
+    Place,
+    Regions,
+    Sampled,
+    Steps,
+    Tokens,
+)
 from jumok.attention.map import AttentionMap, Scale
 
 __all__ = [
@@ -13,6 +26,7 @@ __all__ = [
     "Patches",
     "Pixels",
     "Place",
+    "Regions",
     "Sampled",
     "Scale",
     "Steps",

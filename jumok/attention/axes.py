@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -186,12 +186,19 @@ class _Named(Axis):
         return cls(tuple(str(index) for index in range(count)))
 
 
+@dataclass(frozen=True)
 class Tokens(_Named):
-    """Words, sub-words or characters of a text, in order.
+    """Words, sub-words or characters of a text, in order; or tokens of which nothing but the number is known.
+
+    Args:
+        names: of the tokens.
+        why: for tokens that are only numbered, why nothing more is known of them.
 
     >>> Tokens(("the", "cat")).index("cat")
     1
     """
+
+    why: str = field(default="", compare=False)
 
 
 class Features(_Named):
@@ -280,6 +287,60 @@ class Patches(Axis):
     def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
         grid = weights[..., len(self.special) :].unflatten(-1, (self.rows, self.columns))
         return _resize(grid, height, width, smooth)
+
+
+@dataclass(frozen=True)
+class Regions(Axis):
+    """Rectangles of an image, in any order and of any size, with tokens that cover no pixels anywhere between them.
+
+    Args:
+        boxes: (top, left, bottom, right) of each entry in pixels, or None for a token that covers none.
+        names: of all entries.
+        height, width: of the image that the boxes are measured in.
+
+    >>> half = Regions(((0, 4, 4, 8), (0, 0, 4, 4), None), ("0,1", "0,0", "cls"), 4, 8)
+    >>> half.index("cls"), half.spread(torch.tensor([1.0, 2.0, 5.0]), 1, 2)
+    (2, tensor([[2., 1.]]))
+    """
+
+    boxes: tuple[tuple[int, int, int, int] | None, ...]
+    names: tuple[str, ...]
+    height: int
+    width: int
+    in_image: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check_positive("Regions", entries=len(self.boxes), height=self.height, width=self.width)
+        if len(self.names) != len(self.boxes):
+            raise JumokError(f"Regions needs one name per box, got {len(self.names)} for {len(self.boxes)}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __repr__(self) -> str:
+        return f"Regions({len(self)} entries in {self.height} x {self.width} pixels)"
+
+    def label(self, index: int) -> str:
+        return self.names[index]
+
+    def box(self, index: int, height: int, width: int) -> tuple[int, int, int, int] | None:
+        """The pixels that one entry covers in an image of another size; None for a token that covers none."""
+        found = self.boxes[self.index(index)]
+        if found is None:
+            return None
+        top, bottom = (_find_edge(edge, self.height, height) for edge in (found[0], found[2]))
+        left, right = (_find_edge(edge, self.width, width) for edge in (found[1], found[3]))
+        return top, left, bottom, right
+
+    def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
+        """As for every axis; where regions overlap, their weights add up. A rectangle has no smooth form."""
+        image = weights.new_zeros(*weights.shape[:-1], height, width)
+        for number in range(len(self)):
+            box = self.box(number, height, width)
+            if box is not None:
+                top, left, bottom, right = box
+                image[..., top:bottom, left:right] += weights[..., number, None, None]
+        return image
 
 
 @dataclass(frozen=True)

@@ -7,28 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from jumok.attention.attended import Attended
+from jumok.watching.token_flow import Flow
 
 __all__ = ["relevance"]
 
 
-def relevance(layers: Sequence[Attended], gradients: Sequence[Tensor | None], start: Tensor) -> Tensor:
-    """How much each input token contributed to one output, through the layers that a query looked through.
+def relevance(flow: Flow, gradients: Sequence[Tensor | None], start: Tensor) -> tuple[Tensor, bool, float]:
+    """How much each input token contributed to one output, through the calls that a query looked through.
 
-    The row e_q (I + A-_L) ... (I + A-_1) with A- = mean_h (dL/dA_h * A_h)+, which is R_qq after R <- R + A- R.
+    Of layers over the same tokens: the row e_q (I + A-_L) ... (I + A-_1) with A- = mean_h (dL/dA_h * A_h)+, which is
+    R_qq after R <- R + A- R. Calls that were made side by side from the same tokens add.
 
     Args:
-        layers: first to last, each (batch, heads, N, N).
-        gradients: dL/d(traced tensor) of each layer; None where the output does not depend on the layer.
-        start: (batch, N); 1 at the query, or several weights that sum to 1.
+        flow: the calls, and how their tokens lead to one another.
+        gradients: dL/d(traced tensor) of each call; None where the output does not depend on it.
+        start: (batch, queries); 1 at the query, or several weights that sum to 1.
     Returns:
-        (batch, N), 0 or more; `start` itself is part of it.
+        (batch, keys), 0 or more, of which `start` itself is part; whether any call added to it; and the share of the
+        weight that went through something unseen.
     Source: Chefer, Gur & Wolf 2021, arXiv 2103.15679, eqs. 5 and 6.
     """
-    row = start
-    for layer, gradient in zip(reversed(layers), reversed(gradients), strict=True):
-        if gradient is not None:
-            row = row + layer.pull_relevance(row, gradient)
-    return row
+    layers, added = flow.layers, False
+
+    def pull(number: int, row: Tensor) -> Tensor:
+        nonlocal added
+        gradient = gradients[number]
+        if gradient is None:
+            return row.new_zeros(layers[number].shape[0], layers[number].shape[3])
+        found = layers[number].pull_relevance(row, gradient)
+        added = added or bool(found.any())
+        return found
+
+    row, unseen = flow.carry(start, pull, passed=1.0, attended=1.0, shared=False)
+    return row, added, float(unseen) if torch.isfinite(unseen) else 0.0

@@ -6,29 +6,30 @@ layer to the first without any of the matrices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
-from jumok.attention.attended import Attended
+from jumok.watching.token_flow import Flow
 
 __all__ = ["rollout"]
 
 
-def rollout(layers: Sequence[Attended], start: Tensor, *, residual: float = 0.5) -> Tensor:
+def rollout(flow: Flow, start: Tensor, *, residual: float = 0.5) -> tuple[Tensor, float]:
     """Follow attention from one query down to the input, heads averaged, the residual path counted in.
 
-    The row e_q A~_L ... A~_1 with A~ = residual I + (1 - residual) mean_h A_h.
+    Of layers over the same tokens: the row e_q A~_L ... A~_1 with A~ = residual I + (1 - residual) mean_h A_h. Calls
+    that were made side by side from the same tokens share what attention passes; merged tokens share evenly.
 
     Args:
-        layers: first to last, each (batch, heads, N, N).
-        start: (batch, N); 1 at the query, or several weights that sum to 1.
+        flow: the calls, and how their tokens lead to one another.
+        start: (batch, queries); 1 at the query, or several weights that sum to 1.
         residual: the share of a token that passes each layer unmixed.
     Returns:
-        (batch, N); sums to what `start` sums to.
+        (batch, keys), which sums to what `start` sums to where all weights are distributions; and the share that went
+            through something unseen.
     Source: Abnar & Zuidema 2020, arXiv 2005.00928, section 3.
     """
-    row = start
-    for layer in reversed(layers):
-        row = residual * row + (1 - residual) * layer.pull(row)
-    return row
+    layers = flow.layers
+    row, unseen = flow.carry(
+        start, lambda number, row: layers[number].pull(row), passed=residual, attended=1 - residual, shared=True
+    )
+    return row, float(unseen)

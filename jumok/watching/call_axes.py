@@ -1,50 +1,84 @@
-"""What the queries and keys of a recorded call stand for: as its mechanism said it, or found from the input."""
+"""From calls as they were noted to calls whose tokens are known, and to the axes of their maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from jumok.attention import Axis, Patches, Tokens
+from torch import Tensor
+
+from jumok.attention import Axis, Channels, Tokens
+from jumok.attention.attended import Attended
 from jumok.errors import JumokError
-from jumok.watching.calls import Call
-from jumok.watching.token_grid import (
-    Special,
-    explain_mismatch,
-    find_image_axis,
-    find_square_patches,
-    make_text_axis,
-    name_specials,
-)
+from jumok.watching import token_axes
+from jumok.watching.calls import Call, Noted
+from jumok.watching.provenance.call_tokens import CHANNELS, TOKENS, UNKNOWN, CallTokens
+from jumok.watching.provenance.replay import Replay
+from jumok.watching.records import DotProduct, Given, Scattered
+
+NOT_ON_TAPE = "its weights were told by the mechanism itself"
 
 
 class CallAxes:
-    """Finds the axes of calls.
+    """Finds what the axes of calls are.
 
     Args:
-        specials: the model's tokens that cover no pixels.
-        known: what the tokens stand for, where the user said it.
+        replay: of the tape.
+        said: what the tokens stand for, where the user said it.
     """
 
-    def __init__(self, specials: Sequence[Special], known: Sequence[Axis]) -> None:
-        self._specials, self._known = specials, known
+    def __init__(self, replay: Replay, said: Sequence[Axis]) -> None:
+        self.replay, self._said = replay, said
 
-    def lead(self, call: Call) -> tuple[str, ...]:
-        """The names of a call's axes in front."""
-        batch = ("batch", "window") if _count_windows(call) > 1 else ("batch",)
-        return (*batch, "head") if call.rank >= 4 else batch
+    def name(self, rows: Tensor) -> Axis:
+        """The axis of (images, tokens) of identities."""
+        return token_axes.name_tokens(self.replay.known, rows, self._said)
 
-    def lead_sizes(self, call: Call) -> tuple[int, ...]:
-        """Their sizes."""
-        batch, heads, *_ = call.attended.shape
-        windows = _count_windows(call)
-        sizes = (batch // windows, windows) if windows > 1 else (batch,)
-        return (*sizes, heads) if call.rank >= 4 else sizes
+    def resolve(self, noted: Noted) -> Call | None:
+        """A call with its tokens; None for what turned out to be no attention."""
+        tokens = self.replay.calls.get(noted.number, CallTokens.unknown(NOT_ON_TAPE if noted.told else "not followed"))
+        if noted.axes is not None:
+            return self._finish(noted, noted.attended, CallTokens.unknown(""))
+        if noted.by_hand and tokens.kind not in (TOKENS, CHANNELS, UNKNOWN):
+            return None
+        attended: Attended = noted.attended
+        if isinstance(attended, Given) and noted.by_hand and tokens.order:
+            attended = Given(attended.softmax, tokens.arrange)
+        elif tokens.arrangement is not None and isinstance(attended, DotProduct):
+            attended = attended.arranged(tokens.arrangement)
+        elif tokens.arrangement is not None and isinstance(attended, Given):
+            attended = Given(attended.softmax, tokens.arrange)
+        if tokens.keys is not None and tokens.keys.dim() == 3:
+            attended = Scattered(attended, tokens.keys)
+            tokens = replace(tokens, keys=attended.tokens)
+        return self._finish(noted, attended, tokens)
+
+    def _finish(self, noted: Noted, attended: Attended, tokens: CallTokens) -> Call:
+        batch, heads, *_ = attended.shape
+        images, windows = tokens.images if tokens.kind == TOKENS else (batch, 1)
+        arrangement = tokens.arrangement
+        headed = noted.rank >= 4 or heads > 1 or (arrangement is not None and arrangement.heads != ())
+        lead = ("batch", "window") if windows > 1 else ("batch",)
+        sizes = (images, windows) if windows > 1 else (batch,)
+        if headed:
+            lead, sizes = (*lead, "head"), (*sizes, heads)
+        return Call(
+            noted.module,
+            attended,
+            noted.run,
+            noted.number,
+            lead,
+            sizes,
+            tokens,
+            noted.axes,
+            noted.scale,
+        )
 
     def of(self, call: Call) -> tuple[Axis, Axis]:
         """Queries and keys.
 
         Raises:
-            JumokError: each image has keys of its own, or the tokens fit no grid that was seen.
+            JumokError: each image has keys of its own.
         """
         if call.axes is not None:
             said, seen = call.axes
@@ -54,45 +88,28 @@ class CallAxes:
                 (seen,) = seen
             return said, seen
         queries, keys = call.attended.shape[2:]
-        if queries == keys:
-            axis = self._axis(call, queries)
-            return axis, axis
-        return self._axis(call, queries, strict=False), self._axis(call, keys, strict=False)
+        if call.tokens.kind == CHANNELS:
+            return Channels.numbered(queries), Channels.numbered(keys)
+        if call.tokens.queries is None or call.tokens.keys is None:
+            return self._number(call, queries), self._number(call, keys)
+        if queries > 1 and token_axes.are_constant(self.replay.known, call.tokens.queries):
+            return Channels.numbered(queries), self.name(
+                call.tokens.keys
+            )  # one softmax over the tokens for each channel
+        return self.name(call.tokens.queries), self.name(call.tokens.keys)
 
-    def words(self, count: int) -> Axis:
-        """So many tokens that are known to be no places, even where a grid would fit them."""
-        known = (axis for axis in self._known if len(axis) == count and not axis.in_image)
-        return next(known, make_text_axis(count, None))
+    def of_image(self, call: Call, image: int) -> tuple[Axis, Axis] | None:
+        """Queries and keys of one image's tokens, where they are known and it is not cut into windows."""
+        if call.tokens.queries is None or call.tokens.keys is None or call.tokens.images[1] > 1:
+            return None
+        return self.name(call.tokens.queries[image : image + 1]), self.name(call.tokens.keys[image : image + 1])
 
-    def places(self, call: Call, count: int) -> Axis:
-        """So many tokens that are known to be no words, even where the words that were said would fit them."""
-        known = (axis for axis in self._known if len(axis) == count and axis.in_image)
-        return next(known, None) or self._found(call, count) or make_text_axis(count, None)
-
-    def _axis(self, call: Call, count: int, *, strict: bool = True) -> Axis:
-        for axis in self._known:
-            if len(axis) == count:
-                return axis
-        patches = self._found(call, count)
-        if patches is not None:
-            return patches
-        is_image = bool(call.grids) and not call.text
-        pooled = any(count < grid.rows * grid.columns for grid in call.grids)  # fewer than the patches: no grid to find
-        if strict and is_image and not pooled:
-            names = name_specials(self._specials, call.module)
-            raise explain_mismatch(count, call.grids, names, call.module or "the model")
-        return make_text_axis(count, None)
-
-    def _found(self, call: Call, count: int) -> Patches | None:
-        """The grid of what was seen that so many tokens are."""
-        names = name_specials(self._specials, call.module)
-        patches = find_image_axis(count, call.grids, names) if _count_windows(call) == 1 else None
-        if patches is None and call.pixels is not None:
-            return find_square_patches(count, *call.pixels, names)
-        return patches
+    def _number(self, call: Call, count: int) -> Axis:
+        said = next((axis for axis in self._said if len(axis) == count), None)
+        return said or token_axes.number_tokens(count, call.tokens.why)
 
 
-def find_known_axes(tokens: Axis | Sequence[str] | None) -> list[Axis]:
+def find_said_axes(tokens: Axis | Sequence[str] | None) -> list[Axis]:
     """What the user said that tokens stand for.
 
     Raises:
@@ -121,14 +138,3 @@ def words_axis(words: Sequence[str], count: int, side: str) -> Axis:
     if len(words) != count:
         raise JumokError(f"got {len(words)} {side} words for {count} {side} tokens: give one word for each")
     return Tokens(tuple(words))
-
-
-def _count_windows(call: Call) -> int:
-    """How many windows each image was cut into: a multiple of the input's batch came to the call.
-
-    Once a text was seen beside the image, such a multiple is the hypotheses of a caption.
-    """
-    batch = call.attended.shape[0]
-    if call.axes is not None:
-        return 1
-    return batch // call.batch if call.batch and call.grids and not call.text and batch % call.batch == 0 else 1

@@ -1,47 +1,66 @@
-"""What was noticed while a model ran: its attention calls, the token ids that it was fed, the input so far."""
+"""What was noticed while a model ran: its attention calls as they were made, and once their tokens are known."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from jumok.attention import Axis, Scale
 from jumok.attention.attended import Attended
-from jumok.watching.token_grid import Grid
+from jumok.watching.provenance.call_tokens import CallTokens
 
 Axes = tuple[Axis, Axis | tuple[Axis, ...]]
 """Queries and keys; keys one for all images, or one axis for each."""
 
 
 @dataclass(frozen=True)
-class Call:
-    """One recorded attention call.
+class Noted:
+    """One attention call as it was made.
 
     Args:
         module: path of the module that attended ("" for the model itself).
         attended: the weights, computed when asked for.
         rank: how many axes the call's own tensors had.
         run: number of the model's forward pass within the `with` block.
-        grids, text, pixels, batch: what had been seen of the input until then (see `Sight`).
         number: of the call within the `with` block.
-        axes: who looks and what is seen, where the mechanism said it; None: tokens, to be found from the input.
+        axes: who looks and what is seen, where the mechanism said it; None: tokens, to be found on the tape.
             Keys may be one axis per image, as glimpses are.
         scale: what the weights mean.
-        marks: (batch, keys, numbers) for a call of one query: a few numbers of each key, by which the past that a row
-            brought along is known again, wherever a beam search puts the row.
+        by_hand: whether the model formed the weights itself, by a softmax and a product.
+        told: whether the mechanism told of itself, so that no call of it stands on the tape.
     """
 
     module: str
     attended: Attended
     rank: int
     run: int
-    grids: tuple[Grid, ...]
-    text: bool
-    pixels: tuple[int, int] | None
-    batch: int | None
     number: int
-    marks: Tensor | None
+    axes: Axes | None = None
+    scale: Scale = Scale.DISTRIBUTION
+    by_hand: bool = False
+    told: bool = False
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attention call whose tokens are known, as far as they can be.
+
+    Args:
+        module, run, number, axes, scale: as in `Noted`.
+        attended: the weights, (batch x windows, heads, queries, keys).
+        lead: names of the axes in front of queries and keys.
+        sizes: how long these are.
+        tokens: of the queries and keys.
+    """
+
+    module: str
+    attended: Attended
+    run: int
+    number: int
+    lead: tuple[str, ...]
+    sizes: tuple[int, ...]
+    tokens: CallTokens
     axes: Axes | None = None
     scale: Scale = Scale.DISTRIBUTION
 
@@ -61,13 +80,3 @@ class Fed:
     table: int
     padding: int | None
     before: int
-
-
-@dataclass
-class Sight:
-    """What was seen of the input: convolutions' grids, whether there was a text, the image's size, the batch."""
-
-    grids: list[Grid] = field(default_factory=list)
-    text: bool = False
-    pixels: tuple[int, int] | None = None
-    batch: int | None = None

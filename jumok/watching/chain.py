@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from jumok.attention import Axis, Patches, Place
+from jumok.attention import Axis, Patches, Place, Regions
 from jumok.attention.attended import Attended
 from jumok.errors import JumokError
 
@@ -17,23 +17,24 @@ MEAN = "mean"
 """The query that stands for the average over all tokens that cover pixels (or, in a text, all words)."""
 
 
-def start_row(query: Place, axis: Axis, layer: Attended) -> tuple[Tensor, str]:
+def start_row(query: Place, axis: Axis, batch: int, device: torch.device) -> tuple[Tensor, str]:
     """Where a chain starts: 1 at the query, or even shares over all places.
 
     Args:
         query: "mean", or what picks one token of the axis.
         axis: of the tokens.
-        layer: any of the chain.
+        batch: how many images or sentences.
+        device: of the weights.
     Returns:
         (batch, tokens), and the query's name.
     Raises:
         JumokError: no such token.
     """
-    batch, _, count, _ = layer.shape
-    start = torch.zeros(batch, count, device=layer.device)
+    count = len(axis)
+    start = torch.zeros(batch, count, device=device)
     if query == MEAN:
-        first = len(axis.special) if isinstance(axis, Patches) else 0
-        start[:, first:] = 1 / (count - first)
+        covered = [number for number in range(count) if not _covers_nothing(axis, number)]
+        start[:, covered] = 1 / len(covered)
         return start, MEAN
     try:
         index = axis.index(query)
@@ -43,17 +44,30 @@ def start_row(query: Place, axis: Axis, layer: Attended) -> tuple[Tensor, str]:
     return start, axis.label(index)
 
 
-def take_gradients(target: Tensor, layers: Sequence[Attended]) -> list[Tensor | None]:
+def _covers_nothing(axis: Axis, number: int) -> bool:
+    """Whether a token of an image covers no pixels, as cls does."""
+    if isinstance(axis, Patches):
+        return number < len(axis.special)
+    return isinstance(axis, Regions) and axis.boxes[number] is None
+
+
+def take_gradients(target: Tensor, layers: Sequence[Attended], batch: int) -> list[Tensor | None]:
     """The target's gradient at each layer's traced tensor; None where it does not depend on the layer.
 
+    Args:
+        target: one number, or one per image.
+        layers: of the chain.
+        batch: how many images there are.
     Raises:
-        JumokError: the forward pass kept no gradients, or the target depends on no layer.
+        JumokError: a target of another shape, the forward pass kept no gradients, or the target depends on no layer.
     """
+    check_target(target, batch)
     traced = [layer.traced for layer in layers]
     if not target.requires_grad or any(tensor is None for tensor in traced):
         raise JumokError(
             "relevance needs gradients and this forward pass kept none: run the model outside torch.no_grad() and "
-            "inference_mode, with parameters (or an input) that require gradients"
+            "inference_mode, with parameters (or an input) that require gradients, and checkpointing with "
+            "use_reentrant=False"
         )
     found = torch.autograd.grad(
         target.sum(), [tensor for tensor in traced if tensor is not None], retain_graph=True, allow_unused=True
@@ -61,3 +75,16 @@ def take_gradients(target: Tensor, layers: Sequence[Attended]) -> list[Tensor | 
     if all(gradient is None for gradient in found):
         raise JumokError("the target does not depend on any attention that was seen: compute it from this forward pass")
     return list(found)
+
+
+def check_target(target: Tensor, batch: int) -> None:
+    """Refuse a target that is not one number, or one per image.
+
+    Raises:
+        JumokError: it is another.
+    """
+    if target.numel() != 1 and tuple(target.shape) not in ((batch,), (batch, 1)):
+        raise JumokError(
+            f"the target is one number, or one per image ({batch} here), got shape {tuple(target.shape)}: choose one, "
+            "as in logits[:, 207]"
+        )

@@ -2,8 +2,8 @@
 
 A decoder runs once per token, for all hypotheses at once, and a beam search puts the hypotheses into other rows between
 the steps without a word. What tells is what the model brings along: either the whole prefix is fed again, or one token
-is, and then the self-attention's cached keys of a row are copies of those it had before, in whichever row that was. So
-each row's tokens so far are known at each step, and a step's weights depend on nothing else: an output's row is the one
+is, and then the self-attention's cached keys of a row are the tokens it had before, in whichever row that was. So each
+row's tokens so far are known at each step, and a step's weights depend on nothing else: an output's row is the one
 that had the output's first tokens.
 """
 
@@ -41,9 +41,9 @@ class Step:
         return [call.module for call in self.calls]
 
     @property
-    def marks(self) -> Tensor | None:
-        """(rows, keys, numbers) of the first self-attention's keys, where they are known."""
-        return self.calls[0].marks if looks_back(self.calls[0], self.first) else None
+    def past(self) -> Tensor | None:
+        """(rows, keys) identities of the first self-attention's keys, where they are known."""
+        return self.calls[0].tokens.keys if looks_back(self.calls[0], self.first) else None
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,78 @@ def join(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Fil
     found, best = False, Missing(0, 0)
     for generation, padding in _split_generations(calls, fed):
         lengths = (filling if filling.padding is not None else replace(filling, padding=padding)).lengths(output)
-        sentences = _count_sentences(generation[0], calls, len(output))
+        sentences = _count_sentences(generation, len(output))
         if sentences is None:
             continue
-        rows = _find_rows(generation, output, lengths, sentences)
-        if isinstance(rows, list):
-            return _join_steps(generation, rows, output, lengths)
-        found, best = True, max(best, rows, key=lambda missing: missing.shared)
+        for given, counts, forced in _list_readings(generation[0], output, lengths):
+            rows = _find_rows(generation, given, counts, sentences)
+            if isinstance(rows, list):
+                weights, call = _join_steps(generation, rows, given, counts)
+                return weights[..., forced:, :], call
+            found, best = True, max(best, rows, key=lambda missing: missing.shared)
     raise _explain_not_found(output, best) if found else _explain_no_decoder(len(output), bool(fed))
+
+
+def join_generated(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Filling) -> tuple[Tensor, int]:
+    """Attention of a decoder to its own sequence, of the steps that produced each token.
+
+    Args:
+        calls, fed, filling: as for `join`.
+        output: (outputs, tokens) of ids, the prompt first.
+    Returns:
+        weights: (outputs, layers, heads, tokens after the prompt, tokens); zeros where an output has ended.
+        prompt: how many tokens the prompt has.
+    Raises:
+        JumokError: as `join`, or the steps did not keep all that came before.
+    """
+    found, best = False, Missing(0, 0)
+    for generation, padding in _split_generations(calls, fed):
+        lengths = (filling if filling.padding is not None else replace(filling, padding=padding)).lengths(output)
+        rows = _find_rows(generation, output, lengths, 1)
+        if isinstance(rows, list) and rows:
+            return _join_own(generation[: len(rows)], rows, output, lengths), generation[0].prefix.shape[1]
+        found = True
+        best = best if isinstance(rows, list) else max(best, rows, key=lambda missing: missing.shared)
+    raise _explain_not_found(output, best) if found else _explain_no_decoder(len(output), bool(fed))
+
+
+def _join_own(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, lengths: Tensor) -> Tensor:
+    """(outputs, layers, heads, tokens after the prompt, tokens)."""
+    prompt, length = steps[0].prefix.shape[1], output.shape[1]
+    own = [number for number, call in enumerate(steps[0].calls) if _looks_at_itself(call)]
+    layers = []
+    for number in own:
+        parts = []
+        for step, chosen in zip(steps, rows, strict=True):
+            total = step.prefix.shape[1]
+            weights = step.calls[number].attended.weights([total - 1 - step.first])[chosen.to(output.device)]
+            if weights.shape[3] < total:
+                raise JumokError(
+                    f"{steps[0].modules[number]} kept {weights.shape[3]} of the {total} tokens before a step (a "
+                    "sliding window?), so its steps do not fit one map: read single maps with seen[name]"
+                )
+            weights = weights[..., :length]
+            parts.append(torch.nn.functional.pad(weights, (0, length - weights.shape[3])))
+        layers.append(torch.cat(parts, 2)[:, :, : length - prompt])
+    if not layers or len({layer.shape for layer in layers}) > 1:
+        raise JumokError("the decoder's layers do not all look at its own sequence with as many heads")
+    weights = torch.stack(layers, 1)
+    weights = torch.nn.functional.pad(weights, (0, 0, 0, length - prompt - weights.shape[3]))
+    ended = torch.arange(prompt, length, device=weights.device) >= lengths[:, None].to(weights.device)
+    return weights.masked_fill_(ended[:, None, None, :, None], 0.0)
+
+
+def _list_readings(step: Step, output: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """The output as it is, and with the tokens before it that the decoder was made to begin with, as speech models are.
+
+    Yields:
+        The output, its lengths, and how many rows at the beginning are of forced tokens.
+    """
+    yield output, lengths, 0
+    forced = step.prefix.unique(dim=0)
+    if len(forced) == 1:
+        front = forced.to(output.device).expand(len(output), -1)
+        yield torch.cat([front, output], 1), lengths + front.shape[1], front.shape[1] - 1
 
 
 def looks_back(call: Call, first: int) -> bool:
@@ -120,6 +184,14 @@ def looks_back(call: Call, first: int) -> bool:
     if call.attended.shape[3] <= first:
         return False
     return not bool(call.attended.weights([0])[..., first + 1 :].any())
+
+
+def _looks_at_itself(call: Call) -> bool:
+    """Whether the tokens that ask are among the keys."""
+    queries, keys = call.tokens.queries, call.tokens.keys
+    if queries is None or keys is None:
+        return False
+    return bool((queries[:, :, None] == keys[:, None]).any(-1).all())
 
 
 # -- from calls to generations ------------------------------------------------------------------
@@ -182,32 +254,30 @@ def _find_parents(before: Step, step: Step) -> Parents | None:
     Where no keys are known, rows are taken to stay in their places, as they do without a beam search.
     """
     rows, total = before.prefix.shape
-    old, new = before.marks, step.marks
+    old, new = before.past, step.past
     if old is None and new is None:
         return list(range(rows))
-    if new is None or new.shape[1] <= total:  # its keys do not reach back to the start: another generation began
+    if old is None or new is None or new.shape[1] <= total:  # not back to the start: another generation began
         return None
-    if old is None:  # a prompt of several tokens, which is not marked and lies alike in all rows of a sentence
-        return list(range(rows))
-    known = {past: row for row, past in enumerate(_hash_pasts(old, total))}
-    parents = [known.get(past) for past in _hash_pasts(new, total)]
+    known = {past: row for row, past in reversed(list(enumerate(_list_pasts(old, total))))}
+    parents = [known.get(past) for past in _list_pasts(new, total)]
     return [row for row in parents if row is not None] if None not in parents else None
 
 
-def _hash_pasts(marks: Tensor, total: int) -> list[bytes]:
-    """What each row has of the tokens so far, as something that can be looked up bit for bit."""
-    return [row.tobytes() for row in marks[:, :total].float().cpu().contiguous().numpy()]
+def _list_pasts(keys: Tensor, total: int) -> list[tuple[int, ...]]:
+    """The tokens so far of each row."""
+    return [tuple(row) for row in keys[:, :total].tolist()]
 
 
 # -- from a generation to the rows of the outputs -----------------------------------------------
 
 
-def _count_sentences(step: Step, calls: Sequence[Call], outputs: int) -> int | None:
-    """How many sentences the rows and the outputs belong to: as many as the encoder was given, if one was seen."""
-    own, rows = set(step.modules), len(step.prefix)
-    before = [call for call in calls if call.number < step.calls[0].number and call.module not in own]
-    counts = [*(call.attended.shape[0] for call in before[-1:]), outputs]
-    return next((count for count in counts if rows % count == 0 and outputs % count == 0), None)
+def _count_sentences(steps: Sequence[Step], outputs: int) -> int | None:
+    """How many sentences the rows and the outputs belong to: as many as there are sources that the rows look at."""
+    rows = len(steps[0].prefix)
+    sources = [steps[0].calls[number].tokens.keys for number in _find_cross_attention(steps)]
+    counts = [len(keys.unique(dim=0)) for keys in sources[:1] if keys is not None and len(keys) == rows]
+    return next((count for count in (*counts, outputs) if rows % count == 0 and outputs % count == 0), None)
 
 
 def _find_rows(steps: Sequence[Step], output: Tensor, lengths: Tensor, sentences: int) -> list[Tensor] | Missing:
@@ -240,6 +310,8 @@ def _number_blocks(count: int, sentences: int, device: torch.device) -> Tensor:
 
 def _join_steps(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, lengths: Tensor) -> tuple[Tensor, Call]:
     steps = steps[: len(rows)]
+    if not steps:
+        raise JumokError("no output has a token after its start token, so no step looked anywhere for it")
     cross = _find_cross_attention(steps)
     if not cross:
         raise JumokError(
@@ -257,10 +329,13 @@ def _join_steps(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, l
 def _find_cross_attention(steps: Sequence[Step]) -> list[int]:
     """Which of a step's calls look at the source: those that look further than the tokens fed until then.
 
-    A source of one token and an output of one step have nothing that lies further: a layer's second call is the one.
+    A call whose keys hold the tokens that ask looks at its own sequence. Where tokens are not known, that is told by
+    what is hidden; a source of one token and an output of one step hide nothing: a layer's second call is the one.
     """
     ends = (steps[0], steps[-1])
     count = len(steps[0].calls)
+    if all(call.tokens.keys is not None for call in steps[0].calls):
+        return [n for n in range(count) if not all(_looks_at_itself(step.calls[n]) for step in ends)]
     cross = [n for n in range(count) if not all(looks_back(step.calls[n], step.first) for step in ends)]
     single = all(call.attended.shape[2:] == (1, 1) for call in steps[0].calls) and len(steps) == 1
     return cross or (list(range(1, count, 2)) if single else [])

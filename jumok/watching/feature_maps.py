@@ -114,12 +114,14 @@ class FeatureMaps(Mapping[str, Mapped]):
         return not sampled
 
     def keep(self, path: str, result: Tensor, before: int) -> None:
-        """Keep a map as the last one of its module."""
+        """Keep a map as the last one of its module; what its own pooling leaves of it is none."""
+        rows, columns = result.shape[2:]
+        if rows * columns == 1 and path in self._kept and self._kept[path].places > 1:
+            return
         self._kept.pop(path, None)  # so that the order is that of the last maps
         traced = result if result.requires_grad else None
         moved = bool(self._find_moved(result))
         version = result._version if traced is not None else 0
-        rows, columns = result.shape[2:]
         self._kept[path] = Mapped(traced, rows, columns, version, moved, before)
 
     def _find_moved(self, tensor: object) -> bool | None:

@@ -12,13 +12,19 @@ ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 _FLASH = 1  # SDPBackend.FLASH_ATTENTION
 
 
+def is_batched(tensor: Tensor) -> bool:
+    """Whether a tensor stands for several, inside `torch.func.vmap`: what it holds cannot be kept."""
+    return bool(torch._C._functorch.maybe_get_level(tensor) != -1)
+
+
 def run_fused(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
 ) -> tuple[Any, Tensor | None]:
     """Run attention; where PyTorch would take its CPU flash kernel, call that: it tells each row's log-sum-exp."""
     query, key, value = given["query"], given["key"], given["value"]
     plain = (
-        query.device.type == "cpu"
+        not is_batched(query)
+        and query.device.type == "cpu"
         and query.dim() == 4
         and type(query) is type(key) is type(value)
         and given.get("attn_mask") is None

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FrameType
 
 from torch import Tensor
-
-IMAGE_CHANNELS = (1, 3, 4)
 
 
 def walk_outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -40,15 +38,20 @@ def _find_first_name(code: CodeType) -> str | None:
     return code.co_varnames[0] if code.co_argcount else None
 
 
-def image_size(frame: FrameType) -> tuple[int, int] | None:
-    """Height and width of the image among a forward pass's arguments, for models without a patch convolution."""
-    for name in frame.f_code.co_varnames[: frame.f_code.co_argcount]:
-        value = frame.f_locals.get(name)
-        if (
-            isinstance(value, Tensor)
-            and value.dim() == 4
-            and value.is_floating_point()
-            and value.shape[1] in IMAGE_CHANNELS
-        ):
-            return int(value.shape[2]), int(value.shape[3])
-    return None
+def list_arguments(frame: FrameType) -> list[object]:
+    """What a function's arguments are by now."""
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    return [frame.f_locals[name] for name in code.co_varnames[:count] if name in frame.f_locals]
+
+
+def holds(values: Iterable[object], tensor: Tensor, depth: int = 3) -> bool:
+    """Whether a tensor is among values, or in a container among them."""
+    for value in values:
+        if value is tensor:
+            return True
+        if depth and isinstance(value, tuple | list) and holds(value, tensor, depth - 1):
+            return True
+        if depth and isinstance(value, dict) and holds(value.values(), tensor, depth - 1):
+            return True
+    return False

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -24,26 +23,19 @@ from torch.overrides import TorchFunctionMode
 
 from jumok.attention import Scale
 from jumok.attention.attended import Attended
-from jumok.watching import fused_kernel, gates, torch_multi_head
-from jumok.watching.axis_order import add_head_axis, mark_keys, split_by_heads, to_four_axes, to_one_row
-from jumok.watching.calls import Axes, Call, Fed, Sight
+from jumok.watching import flex_kernel, fused_kernel, gates, torch_multi_head
+from jumok.watching.axis_order import add_head_axis, to_four_axes, to_one_row
+from jumok.watching.calls import Axes, Fed, Noted
 from jumok.watching.feature_maps import FeatureMaps
 from jumok.watching.gates import Gates
-from jumok.watching.module_paths import IMAGE_CHANNELS, find_first_argument, find_innermost, image_size, walk_outwards
+from jumok.watching.module_paths import find_first_argument, find_innermost, holds, list_arguments, walk_outwards
+from jumok.watching.provenance import functions
+from jumok.watching.provenance.tape import Tape
 from jumok.watching.records import DotProduct, Given
-from jumok.watching.token_grid import Grid
 
 Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
-SOFTMAX_CALLS = (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax)
 PRODUCT_CALLS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.baddbmm)
-# What may stand between a softmax and the product with the values, and leaves the weights what they are.
-PASSING_CALLS = (
-    F.dropout, torch.dropout, Tensor.to, Tensor.type, Tensor.type_as, Tensor.float, Tensor.half, Tensor.bfloat16,
-    Tensor.double, Tensor.view, Tensor.reshape, torch.reshape, Tensor.contiguous, Tensor.clone, Tensor.transpose,
-    torch.transpose, Tensor.permute, torch.permute, Tensor.flatten, Tensor.unflatten, Tensor.unsqueeze, Tensor.squeeze,
-    Tensor.mul, Tensor.__mul__, torch.mul, torch.nan_to_num, Tensor.nan_to_num, Tensor.masked_fill,
-)  # fmt: skip
 MOST_IDS = 1 << 20  # indices of one embedding call that are kept: 8 MiB
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 
@@ -53,19 +45,20 @@ class Recorder(TorchFunctionMode):
 
     def __init__(self, modules: dict[str, nn.Module]) -> None:
         super().__init__()
-        self.calls: list[Call] = []
+        self.calls: list[Noted] = []
         self.fed: list[Fed] = []
         self.maps = FeatureMaps()
-        self._modules = modules
+        self.modules = modules
         self._paths = {id(module): path for path, module in modules.items()}
-        self._sight = Sight()
+        buffers = [id(b) for module in modules.values() for b in module._buffers.values() if b is not None]
+        self.tape = Tape(frozenset(buffers), self._is_argument)
+        self._weights: Tensor | None = None
         self._run = 0
         self._run_frame: FrameType | None = None
         self._handlers = HANDLERS
-        self._softmaxes: dict[int, tuple[Tensor, _Softmax]] = {}
         self._gates = Gates()
-        self._product: tuple[torch.Size, Tensor] | None = None
         self._muted = False
+        self._fast_source: Tensor | None = None
 
     def __torch_function__(
         self,
@@ -76,19 +69,60 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         if torch._C._current_graph_task_id() != -1:  # a backward pass is running
             return func(*args, **(kwargs or {}))
-        handler = None if self._muted else self._handlers.get(func)
+        handler, before = None if self._muted else self._handlers.get(func), len(self.calls)
         result = func(*args, **(kwargs or {})) if handler is None else handler(self, func, args, kwargs or {})
         if isinstance(result, Tensor) and result.dim() == 4:
             self._saw_four_axes(func, args, result)
+        if not self._muted:
+            self._write_down(func, args, kwargs or {}, result, before)
         return result
+
+    def _write_down(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, before: int
+    ) -> None:
+        """Put an operation on the tape, with the calls of attention that it was."""
+        op = self.tape.note(func, args, kwargs, result)
+        if op is None:
+            return
+        if op.name in functions.NAMED_BY_PLACE:
+            op.path = find_innermost(sys._getframe(2), self._paths)
+        calls = tuple(call.number for call in self.calls[before:] if call.axes is None)
+        if calls:
+            op.calls, op.path = calls, self.calls[-1].module
+            op.heads = self._count_heads(op.path)
+            for out in op.outs:
+                out.soft = 0
+        if self._weights is not None:
+            op.weights, self._weights = self.tape.known_slot(self._weights), None
+
+    def _count_heads(self, path: str) -> int:
+        """How many heads a module says that it has."""
+        counts = (getattr(self.modules.get(path), name, None) for name in HEAD_COUNTS)
+        return next((count for count in counts if isinstance(count, int)), 0)
+
+    def _is_argument(self, tensor: Tensor, outside: bool) -> bool:
+        """Whether a tensor was handed to the model: it is among the arguments of the module that runs outermost.
+
+        Args:
+            tensor: that is asked for.
+            outside: what to say where no module runs.
+        """
+        method = forward = None
+        for frame in walk_outwards(sys._getframe(1)):
+            if self._paths.get(id(find_first_argument(frame))) is not None:
+                method = frame
+                forward = frame if frame.f_code.co_name == "forward" else forward
+            if frame is self._run_frame:
+                break
+        outermost = forward or method  # generate() is a method of the model, too, and runs it many times
+        return outside if outermost is None else holds(list_arguments(outermost), tensor)
 
     def forget(self) -> None:
         """Let go of everything that only mattered while the model ran."""
         self._run_frame = None
-        self._softmaxes.clear()
         self._gates.clear()
         self.maps.forget()
-        self._product = None
+        self.tape.forget()
 
     # -- what is noticed ------------------------------------------------------------------------
 
@@ -97,6 +131,8 @@ class Recorder(TorchFunctionMode):
         given = dict(zip(fused_kernel.ARGUMENTS, args, strict=False)) | kwargs
         query, key = given["query"], given["key"]
         output, log_sum_exp = fused_kernel.run_fused(func, args, kwargs, given)
+        if fused_kernel.is_batched(query):
+            return output
         scale, mask = given.get("scale"), given.get("attn_mask")
         traced = isinstance(output, Tensor) and output.requires_grad
         attended: Attended = DotProduct(
@@ -110,42 +146,17 @@ class Recorder(TorchFunctionMode):
             output if traced else None,
             float(given.get("dropout_p", 0.0)),
         )
-        marks = None
-        if query.shape[-2] == 1 and not traced:
+        if not traced and _may_be_written(query, key):
             # A step of decoding by a key/value cache. Its weights are small, and the cache may be a new tensor at each
             # step or written to in place: so they are computed now, and the keys are let go.
-            attended, marks = Given(attended.weights(), to_four_axes), mark_keys(to_four_axes(key))
-        self._keep(attended, query.dim(), marks=marks)
+            attended = Given(attended.weights(), to_four_axes)
+        self._keep(attended, query.dim())
         return output
 
     def saw_multi_head(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`multi_head_attention_forward`, which projects its inputs itself."""
         result = func(*args, **kwargs)
         self._keep(torch_multi_head.record_function(args, kwargs, result[0]), 4)
-        return result
-
-    def saw_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A softmax: weights of attention if a product with something follows."""
-        result = func(*args, **kwargs)
-        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-        if isinstance(dim, int) and result.dim() >= 3:
-            self._softmaxes[id(result)] = (result, _Softmax(result, dim, self._marks_of_product(result)))
-            self._handlers = FOLLOWING_HANDLERS
-        return result
-
-    def _marks_of_product(self, softmax: Tensor) -> Tensor | None:
-        """The marks of the keys, if the last product was of one query with the keys: (batch, heads, size, keys)."""
-        shape, key = self._product or (None, None)
-        if key is None or shape != softmax.shape or softmax.dim() != 4 or softmax.shape[2] != 1 or key.dim() != 4:
-            return None
-        return mark_keys(key.transpose(-1, -2)) if key.shape[-1] == softmax.shape[-1] else None
-
-    def saw_pass_on(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A step between the softmax and the product."""
-        result = func(*args, **kwargs)
-        known = self._softmaxes.get(id(args[0])) if args else None
-        if known is not None and isinstance(result, Tensor):
-            self._softmaxes[id(result)] = (result, known[1])
         return result
 
     def saw_sigmoid(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -157,7 +168,7 @@ class Recorder(TorchFunctionMode):
 
     def saw_reshaped(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step that may bring gates into the shape of what they are multiplied onto."""
-        result = self.saw_pass_on(func, args, kwargs) if func in PASSING_CALLS else func(*args, **kwargs)
+        result = func(*args, **kwargs)
         if args:
             self._gates.carry(args[0], result)
         return result
@@ -168,40 +179,31 @@ class Recorder(TorchFunctionMode):
         if found is not None:
             gate, axes = found
             self._keep(Given(gate, to_one_row), 3, axes=axes, scale=Scale.GATE)
-        return self.saw_pass_on(func, args, kwargs) if func in PASSING_CALLS else func(*args, **kwargs)
+        return func(*args, **kwargs)
 
     def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A product; with a softmax as one side of it, it is attention that the model computed by hand."""
         operands = [item for arg in args for item in (arg if isinstance(arg, list | tuple) else (arg,))]
-        for operand in operands:
-            known = self._softmaxes.get(id(operand))
-            if known is not None:
-                self._saw_by_hand(known[1])
-                self._softmaxes = {key: entry for key, entry in self._softmaxes.items() if entry[1] is not known[1]}
-        result = func(*args, **kwargs)
-        if isinstance(operands[-1], Tensor):
-            self._product = (result.shape, operands[-1])
-        return result
-
-    def saw_convolution(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """`conv2d`: the last one before the tokens is the patch embedding."""
-        result = func(*args, **kwargs)
-        pixels = args[0] if args else kwargs["input"]
-        if pixels.dim() == 4:
-            if pixels.shape[1] in IMAGE_CHANNELS:  # another image: what was seen of the one before is over
-                self._sight = Sight(batch=pixels.shape[0])
-            self._sight.grids.append(Grid(*pixels.shape[-2:], *result.shape[-2:]))
-        return result
+        operands = [item for item in operands if isinstance(item, Tensor)]
+        slots = [self.tape.slot(operand) for operand in operands]
+        latest = max((slot.soft for slot in slots), default=0)
+        soft = [number for number, slot in enumerate(slots) if slot.soft == latest > 0]
+        if (
+            len(soft) == 1
+            and operands[soft[0]].dim() >= 3
+            and not all(slot.fixed or slot.soft == latest for slot in slots)
+        ):
+            self._weights = operands[soft[0]]
+            path, _ = self._place()
+            self._keep(Given(self._weights, to_four_axes), self._weights.dim(), path, by_hand=True)
+        return func(*args, **kwargs)
 
     def saw_embedding(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`embedding`: its indices are a sequence of tokens."""
         given = dict(zip(_EMBEDDING_ARGUMENTS[func], args, strict=False)) | kwargs
         ids, table = given.get("input", given.get("indices")), given["weight"]
-        if isinstance(ids, Tensor) and ids.dim() == 2:
-            self._sight.text = True
-            self._sight.batch = self._sight.batch or ids.shape[0]
-            if ids.numel() <= MOST_IDS:
-                self.fed.append(Fed(ids.clone(), id(table), given.get("padding_idx"), len(self.calls)))
+        if isinstance(ids, Tensor) and ids.dim() == 2 and ids.numel() <= MOST_IDS:
+            self.fed.append(Fed(ids.clone(), id(table), given.get("padding_idx"), len(self.calls)))
         return func(*args, **kwargs)
 
     def _saw_four_axes(self, func: Callable[..., Any], args: tuple[Any, ...], result: Tensor) -> None:
@@ -217,17 +219,47 @@ class Recorder(TorchFunctionMode):
         """Run one of PyTorch's own modules as it runs when nobody watches, and record it from its inputs."""
         path = self._paths.get(id(module), "")
         muted, self._muted = self._muted, self._muted or not isinstance(module, nn.TransformerEncoder)
+        if isinstance(module, nn.TransformerEncoder):
+            self._fast_source = args[0] if args else kwargs["src"]
         try:
             with torch._C.DisableTorchFunction():
                 result = forward(module, *args, **kwargs)
         finally:
             self._muted = muted
         if isinstance(module, nn.MultiheadAttention):
+            given = torch_multi_head.bind_module(module, args, kwargs)
             self._keep(torch_multi_head.record_module(module, args, kwargs), 4, path)
+            extra = int(module.bias_k is not None) + int(module.add_zero_attn)
+            self._note_fast(given["query"], given["key"], result[0], module.batch_first, extra)
         elif isinstance(module, nn.TransformerEncoderLayer):
             inner = f"{path}.self_attn" if path else "self_attn"
             self._keep(torch_multi_head.record_encoder_layer(module, args, kwargs), 4, inner)
+            source = args[0] if args else kwargs["src"]
+            self._note_fast(source, source, result, module.self_attn.batch_first, 0)
+        elif not muted and self.tape.known_slot(result) is None and self._fast_source is not None:
+            self.tape.write("contiguous", (self._fast_source,), {}, (result,))  # sentences unpacked again
         return result
+
+    def run_flex(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Run `flex_attention` as it runs when nobody watches, and record it from its inputs."""
+        with self.looking_away(), torch._C.DisableTorchFunction():
+            output = original(*args, **kwargs)
+        found = flex_kernel.record_flex(original, args, kwargs, output)
+        self._keep(found, 4)
+        first = output[0] if isinstance(output, tuple) else output
+        op = self.tape.write("scaled_dot_product_attention", (*args, *kwargs.values())[:2], {}, (first,))
+        op.calls, op.path = (self.calls[-1].number,), self.calls[-1].module
+        return output
+
+    def _note_fast(self, query: Tensor, key: Tensor, result: Tensor, batch_first: bool, extra: int) -> None:
+        """Put a module that ran as a whole on the tape."""
+        if query.is_nested and self.tape.known_slot(query) is None and self._fast_source is not None:
+            query = key = self._fast_source  # padded sentences, packed by the encoder around it
+        how = {"batch_first": batch_first, "extra_keys": extra}
+        op = self.tape.write("attended_module", (query, key), how, (result,))
+        op.calls, op.path = (self.calls[-1].number,), self.calls[-1].module
+        if result.is_nested:
+            op.outs[0].shape, self._fast_source = self.tape.slot(query).shape, result
 
     @property
     def muted(self) -> bool:
@@ -239,9 +271,9 @@ class Recorder(TorchFunctionMode):
     def saw_reported(self, found: Tensor | Attended, axes: Axes | None, scale: Scale) -> None:
         """What a mechanism of ours tells of itself; see `report`."""
         if isinstance(found, Tensor):
-            self._keep(Given(found, add_head_axis), found.dim(), axes=axes, scale=scale)
+            self._keep(Given(found, add_head_axis), found.dim(), axes=axes, scale=scale, told=True)
         else:
-            self._keep(found, 4 if found.shape[1] > 1 else 3, axes=axes, scale=scale)
+            self._keep(found, 4 if found.shape[1] > 1 else 3, axes=axes, scale=scale, told=True)
 
     @contextmanager
     def looking_away(self) -> Iterator[None]:
@@ -254,37 +286,24 @@ class Recorder(TorchFunctionMode):
 
     # -- keeping --------------------------------------------------------------------------------
 
-    def _saw_by_hand(self, seen: _Softmax) -> None:
-        path, _ = self._place()
-        softmax = seen.weights
-        heads = next((n for name in HEAD_COUNTS if (n := getattr(self._modules.get(path), name, None))), None)
-        heads = heads if softmax.dim() == 3 and isinstance(heads, int) and softmax.shape[0] % heads == 0 else None
-        arrange = functools.partial(split_by_heads, dim=seen.dim, heads=heads)
-        self._keep(Given(softmax, arrange), softmax.dim() if heads is None else 4, path, seen.marks)
-
     def _keep(
         self,
         attended: Attended,
         rank: int,
         path: str | None = None,
-        marks: Tensor | None = None,
         axes: Axes | None = None,
         scale: Scale = Scale.DISTRIBUTION,
+        *,
+        by_hand: bool = False,
+        told: bool = False,
     ) -> None:
         place, frame = self._place()
         if frame is not None and frame is not self._run_frame:
             if self._run_frame is not None:
                 self._run += 1
             self._run_frame = frame
-            if not self._sight.grids:
-                self._sight.pixels = image_size(frame)
-        sight = self._sight
-        self.calls.append(
-            Call(
-                place if path is None else path, attended, rank, self._run,
-                tuple(sight.grids), sight.text, sight.pixels, sight.batch, len(self.calls), marks, axes, scale,
-            )
-        )  # fmt: skip
+        module = place if path is None else path
+        self.calls.append(Noted(module, attended, rank, self._run, len(self.calls), axes, scale, by_hand, told))
 
     def _place(self) -> tuple[str, FrameType | None]:
         """The path of the innermost module that is running, and the outermost forward pass it belongs to."""
@@ -301,13 +320,12 @@ class Recorder(TorchFunctionMode):
         return path or "", outermost
 
 
-@dataclass(frozen=True)
-class _Softmax:
-    """A softmax that the model took: along which axis, and the marks of the keys where they are known."""
-
-    weights: Tensor
-    dim: int
-    marks: Tensor | None
+def _may_be_written(query: Tensor, key: Tensor) -> bool:
+    """Whether the keys are a cache that the next step may write into."""
+    if query.shape[-2] == 1:
+        return True
+    written = key.is_inference() or key._version > 0
+    return written and query.shape[-2] < key.shape[-2]
 
 
 _EMBEDDING_ARGUMENTS: dict[Callable[..., Any], tuple[str, ...]] = {
@@ -319,17 +337,13 @@ _EMBEDDING_ARGUMENTS: dict[Callable[..., Any], tuple[str, ...]] = {
 HANDLERS: dict[Callable[..., Any], Handler] = {
     F.scaled_dot_product_attention: Recorder.saw_fused,
     F.multi_head_attention_forward: Recorder.saw_multi_head,
-    torch.conv2d: Recorder.saw_convolution,
-    F.conv2d: Recorder.saw_convolution,
     F.embedding: Recorder.saw_embedding,
     torch.embedding: Recorder.saw_embedding,
-    **dict.fromkeys(SOFTMAX_CALLS, Recorder.saw_softmax),
     **dict.fromkeys(PRODUCT_CALLS, Recorder.saw_product),
     **dict.fromkeys(gates.SIGMOID_CALLS, Recorder.saw_sigmoid),
 }
-FOLLOWING_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a softmax or a sigmoid to follow
+FOLLOWING_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a sigmoid to follow
     **HANDLERS,
-    **dict.fromkeys(PASSING_CALLS, Recorder.saw_pass_on),
     **dict.fromkeys(gates.RESHAPING_CALLS, Recorder.saw_reshaped),
     **dict.fromkeys(gates.MULTIPLYING_CALLS, Recorder.saw_times),
 }
@@ -351,7 +365,7 @@ def record_modules(recorder: Recorder) -> Iterator[None]:
     _count_eyes(1)
     _eyes.recorder = recorder
     try:
-        with recorder:
+        with recorder, flex_kernel.standing_in(recorder.modules, _make_watched_flex):
             yield
     finally:
         _eyes.recorder = outer
@@ -398,6 +412,17 @@ def _count_eyes(change: int) -> None:
         elif _open_eyes == 0:
             for cls in FAST_MODULES:
                 cls.forward = _originals[cls]  # type: ignore[method-assign]
+
+
+def _make_watched_flex(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def flex(*args: Any, **kwargs: Any) -> Any:
+        recorder: Recorder | None = getattr(_eyes, "recorder", None)
+        if recorder is None or recorder.muted:
+            return original(*args, **kwargs)
+        return recorder.run_flex(original, args, kwargs)
+
+    return flex
 
 
 def _make_watched_forward(original: Callable[..., Any]) -> Callable[..., Any]:

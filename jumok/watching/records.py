@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jumok.attention.attended import ALL, Rows
+from jumok.attention.attended import ALL, Attended, Rows
 from jumok.errors import JumokError
+from jumok.watching.provenance.call_tokens import Arrangement
 
 BLOCK_COLUMNS = 1024
 HEAD_VALUES = 1 << 17  # one block of one head is at most 512 KiB: it stays in a core's second-level cache
@@ -58,6 +59,7 @@ class DotProduct:
         log_sum_exp: (batch, heads, queries) of the scores, where the fused kernel has told it.
         output: (batch, heads, queries, value size), part of the graph, or None.
         dropout: the probability that was used on the weights; they are given as they were before it.
+        arrange: brings a gradient of the output to (batch, heads, queries, value size), where it has other axes.
     """
 
     query: Tensor
@@ -69,10 +71,34 @@ class DotProduct:
     log_sum_exp: Tensor | None = None
     output: Tensor | None = None
     dropout: float = 0.0
+    arrange: Callable[[Tensor], Tensor] | None = None
     unchanged: Unchanged = field(init=False)
 
     def __post_init__(self) -> None:
         self.unchanged = Unchanged(self.query, self.key, self.bias)
+
+    def arranged(self, arrangement: Arrangement) -> DotProduct:
+        """The same call with its own axes brought to (batch x windows, heads, queries, ...)."""
+        own = self.query.shape[:3]
+        bias = None if self.bias is None else self.bias.expand(self.shape)
+        if self.causal and arrangement.packed is not None:
+            causal = torch.ones(own[2], self.shape[3], dtype=torch.bool, device=self.device).tril().expand(self.shape)
+            bias = (
+                causal if bias is None else bias & causal if bias.dtype == torch.bool else bias.where(causal, -math.inf)
+            )
+        known = None if self.log_sum_exp is None else arrangement.apply_four(self.log_sum_exp[..., None])[..., 0]
+        found = replace(
+            self,
+            query=arrangement.apply_four(self.query),
+            key=arrangement.apply_four(self.key, queries=False),
+            value=None if self.value is None else arrangement.apply_four(self.value, queries=False),
+            bias=None if bias is None else arrangement.apply_four(bias),
+            causal=self.causal and arrangement.packed is None,
+            log_sum_exp=known,
+            arrange=lambda gradient: arrangement.apply_four(gradient.reshape(*own, -1)),
+        )
+        found.unchanged = self.unchanged
+        return found
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -91,12 +117,12 @@ class DotProduct:
     def weights(self, rows: Rows = None) -> Tensor:
         self.unchanged.check()
         query = self.query if rows is None else self.query[:, :, rows]
-        scores = (_widen(query) * self.scale) @ self._keys.transpose(-1, -2)
+        scores = (widen(query) * self.scale) @ self._keys.transpose(-1, -2)
         if self.bias is None and not self.causal:
             return F.softmax(scores, -1).float()
         places = torch.arange(self.shape[2], device=self.query.device)[slice(None) if rows is None else rows]
         self._mask(scores, slice(None), places, slice(0, self.shape[3]))
-        return _safe_softmax(scores).float()
+        return safe_softmax(scores).float()
 
     @torch.no_grad()
     def pull(self, row: Tensor) -> Tensor:
@@ -127,7 +153,7 @@ class DotProduct:
             raise JumokError(
                 f"relevance needs the weights that were used, and dropout {self.dropout} hid some: call model.eval()"
             )
-        return gradient.reshape(*self.query.shape[:3], -1)
+        return self.arrange(gradient) if self.arrange else gradient.reshape(*self.query.shape[:3], -1)
 
     def _take_images(self, images: slice) -> DotProduct:
         """The call as it would have been for a part of the batch."""
@@ -140,7 +166,7 @@ class DotProduct:
 
     @cached_property
     def _keys(self) -> Tensor:
-        return _repeat_heads(_widen(self.key), self.query.shape[1])
+        return repeat_heads(widen(self.key), self.query.shape[1])
 
     def _normaliser(self, places: Tensor) -> Tensor:
         """(batch, heads, places): log sum exp of the scores of some rows."""
@@ -150,7 +176,7 @@ class DotProduct:
         step = max(1, BLOCK_VALUES // (batch * heads * keys))
         parts = []
         for rows in places.split(step):
-            scores = (_widen(self.query[:, :, rows]) * self.scale) @ self._keys.transpose(-1, -2)
+            scores = (widen(self.query[:, :, rows]) * self.scale) @ self._keys.transpose(-1, -2)
             parts.append(self._mask(scores, slice(None), rows, slice(0, keys)).logsumexp(-1))
         return torch.cat(parts, -1).nan_to_num(neginf=LOG_SUM_EXP_OF_NOTHING)
 
@@ -176,11 +202,11 @@ class DotProduct:
         """
         # The normaliser rides along as one more column of the product: scores - log_sum_exp = [scale q, -lse] [k, 1]^T,
         # here in units of ln 2, since exp2 is several times faster than exp.
-        query = _widen(_take_rows(self.query, places)) * (self.scale * LOG2_E)
+        query = widen(_take_rows(self.query, places)) * (self.scale * LOG2_E)
         query = torch.cat([query, self._normaliser(places)[..., None].to(query.dtype) * -LOG2_E], -1)
         key = torch.cat([self._keys, query.new_ones(()).expand(*self._keys.shape[:-1], 1)], -1).transpose(-1, -2)
-        change = None if gradient is None else _widen(_take_rows(gradient, places))
-        value = None if change is None else _repeat_heads(_widen(self._value), self.shape[1]).transpose(-1, -2)
+        change = None if gradient is None else widen(_take_rows(gradient, places))
+        value = None if change is None else repeat_heads(widen(self._value), self.shape[1]).transpose(-1, -2)
         space, change_space = query.new_empty(0), query.new_empty(0)
         for images, rows, columns in _cut_blocks((*self.shape[:2], len(places), self.shape[3])):
             block, space = _multiply(query[images, :, rows], key[images, :, :, columns], space)
@@ -319,7 +345,7 @@ class Given:
         self.unchanged.check()
         relevant_of = self._relevant(gradient)
         numbers = range(*images.indices(self.shape[0]))
-        return torch.cat([_widen(relevant_of(slice(number, number + 1))).mean(1) for number in numbers])
+        return torch.cat([widen(relevant_of(slice(number, number + 1))).mean(1) for number in numbers])
 
     def _relevant(self, gradient: Tensor) -> Callable[[slice], Tensor]:
         change, weights = self.arrange(gradient), self.arrange(self.softmax)
@@ -328,7 +354,63 @@ class Given:
     def _pull(self, row: Tensor, weights_of: Callable[[slice], Tensor]) -> Tensor:
         """One image at a time, so that what is formed on the way stays small."""
         images = [slice(number, number + 1) for number in range(self.shape[0])]
-        return torch.cat([(row[i, None, None, :] @ _widen(weights_of(i)).to(row.dtype)).mean(1)[:, 0] for i in images])
+        return torch.cat([(row[i, None, None, :] @ widen(weights_of(i)).to(row.dtype)).mean(1)[:, 0] for i in images])
+
+
+class Scattered:
+    """A call in which each query has keys of its own, as in windows that slide, as one over all tokens.
+
+    Args:
+        inner: the call, (batch, heads, queries, own keys).
+        keys: (batch, queries, own keys), identities.
+    """
+
+    def __init__(self, inner: Attended, keys: Tensor) -> None:
+        self._inner = inner
+        rows = [row.unique() for row in keys.flatten(1)]
+        rows = [row[row > 0] for row in rows]
+        count = max(len(row) for row in rows)
+        self.tokens = torch.stack([F.pad(row, (0, count - len(row))) for row in rows])
+        places = [torch.searchsorted(row, each.contiguous()) for row, each in zip(rows, keys, strict=True)]
+        place = torch.stack(places)
+        self._place = torch.where(keys > 0, place.clamp(max=count), count)  # the last column holds what is no token
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """As in `Attended`."""
+        return (*self._inner.shape[:3], self.tokens.shape[1])
+
+    @property
+    def traced(self) -> Tensor | None:
+        """As in `Attended`."""
+        return self._inner.traced
+
+    @property
+    def device(self) -> torch.device:
+        """As in `Attended`."""
+        return self._inner.device
+
+    def weights(self, rows: Rows = None) -> Tensor:
+        """As in `Attended`."""
+        place = self._place if rows is None else self._place[:, rows]
+        return self._scatter(self._inner.weights(rows), place[:, None])
+
+    def pull(self, row: Tensor) -> Tensor:
+        """As in `Attended`."""
+        return (row[:, None, None].to(self.device) @ self.weights().to(row)).mean(1)[:, 0]
+
+    def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
+        """As in `Attended`."""
+        return (row[:, None] @ self.relevant(gradient).to(row))[:, 0]
+
+    def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
+        """As in `Attended`."""
+        return self._scatter(self._inner.relevant(gradient, images), self._place[images])
+
+    def _scatter(self, values: Tensor, place: Tensor) -> Tensor:
+        count = self.tokens.shape[1]
+        found = values.new_zeros(*values.shape[:-1], count + 1)
+        return found.scatter_add_(-1, place.to(values.device).expand(values.shape), values)[..., :count]
 
 
 def _take_rows(tensor: Tensor, places: Tensor, dim: int = 2) -> Tensor:
@@ -336,17 +418,17 @@ def _take_rows(tensor: Tensor, places: Tensor, dim: int = 2) -> Tensor:
     return tensor if len(places) == tensor.shape[dim] else tensor.index_select(dim, places)
 
 
-def _widen(tensor: Tensor) -> Tensor:
+def widen(tensor: Tensor) -> Tensor:
     """Half precision to float32; the rest as it is."""
     return tensor.detach().float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor.detach()
 
 
-def _repeat_heads(tensor: Tensor, heads: int) -> Tensor:
+def repeat_heads(tensor: Tensor, heads: int) -> Tensor:
     """(batch, key heads, ...) to (batch, heads, ...): grouped-query attention shares each key head."""
     return tensor if tensor.shape[1] == heads else tensor.repeat_interleave(heads // tensor.shape[1], 1)
 
 
-def _safe_softmax(scores: Tensor) -> Tensor:
+def safe_softmax(scores: Tensor) -> Tensor:
     """Softmax over keys; a row that may attend to nothing gets zeros, as PyTorch's fused kernels give it."""
     nothing = (scores == -math.inf).all(-1, keepdim=True)
     return F.softmax(scores.masked_fill(nothing, 0.0), -1).masked_fill(nothing, 0.0)

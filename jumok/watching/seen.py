@@ -6,30 +6,30 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property
 from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from jumok.attention import AttentionMap, Axis, Channels, One, Patches, Place, Scale
-from jumok.attention.attended import Attended
+from jumok.attention import AttentionMap, Axis, Channels, One, Patches, Place, Scale, Tokens
 from jumok.attention.word_alignment import shift as next_step
 from jumok.errors import JumokError, suggest
-from jumok.watching.call_axes import CallAxes, find_known_axes, take_first, words_axis
+from jumok.watching.call_axes import CallAxes, find_said_axes, take_first, words_axis
 from jumok.watching.calls import Call, Fed
 from jumok.watching.chain import MEAN, start_row, take_gradients
-from jumok.watching.decoder_steps import Filling, join
+from jumok.watching.decoder_steps import Filling, join, join_generated
 from jumok.watching.feature_maps import Mapped, check_gradient, choose_feature_map, take_channel
+from jumok.watching.provenance.replay import Replay
 from jumok.watching.recorder import Recorder, record_modules
-from jumok.watching.token_grid import find_specials, make_text_axis
+from jumok.watching.token_axes import is_mixed, make_names, number_tokens
+from jumok.watching.token_flow import Flow, follow, leave_out_others
 from jumok.watching.token_streams import (
     WORDS,
     Bimodal,
     Streams,
     explain_nothing_seen,
-    take_one_stream,
+    take_one_pass,
     take_two_streams,
 )
 
@@ -61,8 +61,9 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     """
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
-    recorder, axes = Recorder(modules), CallAxes(find_specials(modules), find_known_axes(tokens))
-    seen = Seen(recorder.calls, recorder.fed, recorder.maps, axes, Filling.of(model))
+    recorder = Recorder(modules)
+    axes = CallAxes(Replay(recorder.tape, make_names(modules)), find_said_axes(tokens))
+    seen = Seen(_Pass(recorder, axes), recorder.fed, recorder.maps, axes, Filling.of(model))
     with record_modules(recorder):
         yield seen
 
@@ -87,6 +88,26 @@ def _refuse_compiled(modules: dict[str, nn.Module]) -> None:
             )
 
 
+class _Pass:
+    """The calls that a recorder noted, with their tokens: as many as there are by now."""
+
+    def __init__(self, recorder: Recorder, axes: CallAxes) -> None:
+        self._recorder, self._axes = recorder, axes
+        self._resolved: list[Call] = []
+        self._done = 0
+
+    @property
+    def calls(self) -> list[Call]:
+        """All of them, in order."""
+        noted = self._recorder.calls[self._done :]
+        if noted:
+            self._axes.replay.advance()
+            resolved = (self._axes.resolve(call) for call in noted)
+            self._resolved += [call for call in resolved if call is not None]
+            self._done += len(noted)
+        return self._resolved
+
+
 class Seen:
     """What a model looked at: one entry per attention call, in the order in which they ran.
 
@@ -94,9 +115,14 @@ class Seen:
     """
 
     def __init__(
-        self, calls: list[Call], fed: list[Fed], maps: Mapping[str, Mapped], axes: CallAxes, filling: Filling
+        self, found: _Pass | list[Call], fed: list[Fed], maps: Mapping[str, Mapped], axes: CallAxes, filling: Filling
     ) -> None:
-        self._calls, self._fed, self._maps, self._axes, self._filling = calls, fed, maps, axes, filling
+        self._found, self._fed, self._maps, self._axes, self._filling = found, fed, maps, axes, filling
+        self._chosen = False
+
+    @property
+    def _calls(self) -> list[Call]:
+        return self._found if isinstance(self._found, list) else self._found.calls
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -130,13 +156,13 @@ class Seen:
     def _map(self, name: str | int, query: Place | None) -> AttentionMap:
         number = self._number(name)
         call, source = self._calls[number], self.names[number]
-        lead, (queries, keys) = self._axes.lead(call), self._axes.of(call)
+        queries, keys = self._axes.of(call)
         if query is not None:
             index = queries.index(query)
             queries = One(queries.label(index))
         weights = call.attended.weights(None if query is None else [index])
-        weights = weights.reshape(*self._axes.lead_sizes(call), *weights.shape[-2:])
-        return AttentionMap(weights, queries, keys, lead, call.scale, source)
+        weights = weights.reshape(*call.sizes, *weights.shape[-2:])
+        return AttentionMap(weights, queries, keys, call.lead, call.scale, source)
 
     def of_image(self, name: str | int, batch: int) -> AttentionMap:
         """As `of_images`, for one image of the batch.
@@ -164,13 +190,18 @@ class Seen:
         queries, keys = call.axes or (None, None)
         if queries is None or not isinstance(keys, tuple):
             whole = self._map(name, None)
-            return [whole.at(batch=image) for image in range(len(whole.weights))]
+            return [self._of_image(call, whole.at(batch=image), image) for image in range(len(whole.weights))]
         weights = call.attended.weights().float()
-        lead = ("head",) if call.rank >= 4 else ()
+        lead = ("head",) if "head" in call.lead else ()
         weights = weights if lead else weights[:, 0]
         source = self.names[number]
         pairs = zip(weights, keys, strict=True)
         return [AttentionMap(own, queries, axis, lead, call.scale, source) for own, axis in pairs]
+
+    def _of_image(self, call: Call, attention: AttentionMap, image: int) -> AttentionMap:
+        """With the places of that image, where each image has its own."""
+        own = self._axes.of_image(call, image) if is_mixed(attention.keys) or is_mixed(attention.queries) else None
+        return attention if own is None else replace(attention, queries=own[0], keys=own[1])
 
     def in_image(self) -> list[str]:
         """The calls that their mechanism itself placed in the image: glimpses, windows, gates over places."""
@@ -221,7 +252,9 @@ class Seen:
         ]
         if not calls:
             raise JumokError(f"no attention call of a module {prefix!r} was seen: {suggest(prefix, self.names)}")
-        return self._part(calls)
+        part = self._part(calls)
+        part._chosen = len(calls) < len(self._calls) or self._chosen
+        return part
 
     @property
     def passes(self) -> list[Seen]:
@@ -270,52 +303,91 @@ class Seen:
         keys = self._axes.of(call)[1] if source is None else words_axis(source, weights.shape[-1], "source")
         wanted = weights.shape[-2]
         words = target[1:] if target is not None and len(target) == wanted + 1 else target
-        queries = make_text_axis(wanted, None) if words is None else words_axis(words, wanted, "target")
+        queries = number_tokens(wanted) if words is None else words_axis(words, wanted, "target")
         joined = AttentionMap(
             weights, queries, keys, ("batch", "layer", "head"), Scale.DISTRIBUTION, "cross-attention of all steps"
         )
         return next_step(joined) if shift else joined
 
+    def generated(
+        self, output: Tensor, *, tokens: Sequence[str] | None = None, padding: int | None = None
+    ) -> AttentionMap:
+        """Where a decoder-only model looked for each token that its `generate()` gave, all steps in one map.
+
+        Args:
+            output: (outputs, tokens) of ids as `generate()` returns them: the prompt first, ends filled with padding.
+            tokens: the words of all of them, for the map's axes.
+            padding: as for `alignment`.
+        Returns:
+            (batch, layer, head, tokens after the prompt, all tokens): row i was computed by the step that produced that
+            token. Zeros where an output has ended.
+        Raises:
+            JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
+        """
+        if not self._calls:
+            raise explain_nothing_seen()
+        _check_ids(output)
+        filling = self._filling if padding is None else replace(self._filling, padding=padding)
+        weights, prompt = join_generated(self._calls, self._fed, output, filling)
+        keys = number_tokens(output.shape[1]) if tokens is None else words_axis(tokens, output.shape[1], "output")
+        queries = Tokens(tuple(keys.labels()[prompt:]))
+        lead = ("batch", "layer", "head")
+        return AttentionMap(weights, queries, keys, lead, Scale.DISTRIBUTION, "self-attention of all steps")
+
     # -- from the layers to the input -----------------------------------------------------------
 
     @property
     def queries(self) -> Axis:
-        """The tokens of the self-attention chain, for choosing a query of `rollout` and `relevance`."""
-        return self._chain[1]
+        """The tokens of the last call, for choosing a query of `rollout` and `relevance`."""
+        return self._follow(None, partial=True).queries
 
-    def rollout(self, query: Place = "cls", *, residual: float = 0.5) -> AttentionMap:
+    def rollout(
+        self, query: Place = "cls", *, residual: float = 0.5, end: str | int | None = None, partial: bool = False
+    ) -> AttentionMap:
         """Where one query looked in the input, through all layers; see `attribution.rollout`.
+
+        Layers are followed by their tokens: through windows, merges and calls made side by side.
 
         Args:
             query: "cls", a patch as (row, column), a word, an index, or "mean" for the average over places.
             residual: the share of a token that passes each layer unmixed.
+            end: the name of the call that the query belongs to, and which calls are followed to; None: the last one.
+            partial: follow attention alone where tokens are also mixed by something that is not seen; the map's source
+                then says what share of the paths went through it.
         Returns:
             (batch, 1, tokens), a distribution.
         Raises:
             JumokError: nothing was seen, the calls do not form one chain, or there is no such query.
         """
-        layers, axis = self._chain
-        start, label = start_row(query, axis, layers[0])
-        row = _method("rollout")(layers, start, residual=residual)
-        return self._through(row, axis, label, "rollout", Scale.DISTRIBUTION)
+        flow = self._follow(end, partial=partial)
+        start, label = start_row(query, flow.queries, flow.batch, flow.layers[0].device)
+        row, unseen = _method("rollout")(flow, start, residual=residual)
+        whole = torch.allclose(
+            row.sum(1), row.new_ones(()), atol=1e-4
+        )  # not where weights were changed after the softmax
+        scale = Scale.DISTRIBUTION if whole else Scale.SCORE
+        return _make_row(row, flow.keys, label, _tell("rollout", unseen, flow), scale)
 
-    def relevance(self, target: Tensor, query: Place = "cls") -> AttentionMap:
+    def relevance(
+        self, target: Tensor, query: Place = "cls", *, end: str | int | None = None, partial: bool = False
+    ) -> AttentionMap:
         """How much each input token contributed to a target, seen from one query; see `attribution.relevance`.
 
         Args:
             target: one number, or one per image such as `logits[:, 207]`, of this forward pass, with gradients.
-            query: as for `rollout`.
+            query, end, partial: as for `rollout`.
         Returns:
             (batch, 1, tokens), 0 or more.
         Raises:
-            JumokError: as `rollout`; also if the pass kept no gradients, or the target does not depend on attention.
+            JumokError: as `rollout`; also if the pass kept no gradients, the target is not one number per image, or
+                does not depend on attention.
         """
-        layers, axis = self._chain
-        start, label = start_row(query, axis, layers[0])
-        row = _method("relevance")(layers, take_gradients(target, layers), start)
-        if torch.equal(row, start):
+        flow = self._follow(end, partial=partial)
+        start, label = start_row(query, flow.queries, flow.batch, flow.layers[0].device)
+        row, added, unseen = _method("relevance")(flow, take_gradients(target, flow.layers, flow.batch), start)
+        if not added:
             raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
-        return self._through(row, axis, label, "relevance", Scale.RELEVANCE)
+        return _make_row(row, flow.keys, label, _tell("relevance", unseen, flow), Scale.RELEVANCE)
 
     def bimodal_relevance(
         self, target: Tensor, query: Place = 0, *, streams: Streams | None = None, allow_empty: bool = False
@@ -340,13 +412,14 @@ class Seen:
         two = take_two_streams(self._named, self._axes, streams)
         layers = [look.layer for look in two.looks]
         asking = next(look.layer for look in two.looks if look.looking == WORDS)
-        start, label = start_row(query, two.words, asking)
-        words, places = _method("bimodal_relevance")(two.looks, take_gradients(target, layers), start)
+        start, label = start_row(query, two.words, asking.shape[0], asking.device)
+        gradients = take_gradients(target, layers, asking.shape[0])
+        words, places = _method("bimodal_relevance")(two.looks, gradients, start)
         if not allow_empty and not bool(places.any(-1).all()):
             raise JumokError("in some image no place has any relevance for this target: allow_empty=True gives zeros")
         return Bimodal(
-            self._through(words, two.words, label, "relevance of words", Scale.RELEVANCE),
-            self._through(places, two.places, label, "relevance of places", Scale.RELEVANCE),
+            _make_row(words, two.words, label, "relevance of words", Scale.RELEVANCE),
+            _make_row(places, two.places, label, "relevance of places", Scale.RELEVANCE),
         )
 
     def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
@@ -396,16 +469,25 @@ class Seen:
     def _feature_map(self, layer: str | None) -> tuple[str, Mapped]:
         return choose_feature_map(self._maps, self._calls, layer)
 
-    def _through(self, row: Tensor, axis: Axis, label: str, method: str, scale: Scale) -> AttentionMap:
-        return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), scale, f"{method}({label})")
-
-    @cached_property
-    def _chain(self) -> tuple[list[Attended], Axis]:
-        return take_one_stream(self._named, self._axes)
+    def _follow(self, end: str | int | None, *, partial: bool) -> Flow:
+        named = self._named if end is None else self._named[: self._number(end) + 1]
+        calls = take_one_pass(named)
+        if end is not None:
+            calls = leave_out_others(calls, self._axes.replay.known)
+        return follow(calls, self._axes.replay.known, self._axes.name, part=self._chosen, partial=partial)
 
     @property
     def _named(self) -> list[tuple[str, Call]]:
         return list(zip(self.names, self._calls, strict=True))
+
+
+def _make_row(row: Tensor, axis: Axis, label: str, method: str, scale: Scale) -> AttentionMap:
+    return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), scale, f"{method}({label})")
+
+
+def _tell(method: str, unseen: float, flow: Flow) -> str:
+    """The name of a method, with the share of the paths that went through what was not seen."""
+    return f"{method}, {unseen:.0%} through {', '.join(flow.unseen)}, unseen" if flow.unseen else method
 
 
 def _check_ids(output: Tensor) -> None:

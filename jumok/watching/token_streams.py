@@ -11,6 +11,7 @@ from jumok.attention.attended import Attended
 from jumok.errors import JumokError, suggest
 from jumok.watching.call_axes import CallAxes
 from jumok.watching.calls import Call
+from jumok.watching.provenance.call_tokens import CHANNELS
 
 WORDS, PLACES = 0, 1
 """Two streams of tokens. Only their order matters to the rules: the query belongs to the first."""
@@ -51,25 +52,6 @@ class TwoStreams(NamedTuple):
     places: Axis
 
 
-def take_one_stream(named: Named, axes: CallAxes) -> tuple[list[Attended], Axis]:
-    """The self-attention layers of one forward pass, which all have the same tokens.
-
-    Raises:
-        JumokError: nothing was seen, several passes, windows, or not one chain.
-    """
-    named = _take_one_pass(named, axes)
-    sizes = {name: call.attended.shape[2:] for name, call in named}
-    if len(set(sizes.values())) > 1 or any(queries != keys for queries, keys in sizes.values()):
-        raise JumokError(
-            "these calls are not one chain of self-attention over the same tokens "
-            f"({_list_calls(named)}): choose a part "
-            "with seen.only(prefix), read single maps with seen[name], or follow two streams with "
-            "seen.bimodal_relevance; call model.eval() if it is in training mode, where it may compute only some of "
-            "the tokens"
-        )
-    return [call.attended for _, call in named], axes.of(named[0][1])[0]
-
-
 def take_two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> TwoStreams:
     """The calls of one forward pass in which words and places look at themselves and at each other.
 
@@ -82,7 +64,13 @@ def take_two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> T
     Raises:
         JumokError: nothing was seen, several passes, windows, batches that differ, or no two streams to be told.
     """
-    named = _take_one_pass(named, axes)
+    named = take_one_pass(named)
+    windowed = next((call for _, call in named if "window" in call.lead), None)
+    if windowed is not None:
+        raise JumokError(
+            f"{windowed.module} attends inside {windowed.attended.shape[0]} windows, each with tokens of its own, and "
+            "two streams over windows are not supported: read the maps of single windows with seen[name]"
+        )
     looks = _tell_by_size(named) if streams is None else _tell_by_name(named, streams)
     counts = _count_both(looks)
     batches = sorted({call.attended.shape[0] for _, call in looks.values()})
@@ -93,34 +81,31 @@ def take_two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> T
         )
     side = next((call for look, call in looks.values() if look.looking == PLACES), None)
     seen_from = side or next(call for look, call in looks.values() if look.seen == PLACES)
-    return TwoStreams(
-        [look for look, _ in looks.values()], axes.words(counts[WORDS]), axes.places(seen_from, counts[PLACES])
-    )
+    return TwoStreams([look for look, _ in looks.values()], *_name_streams(looks, axes, counts, seen_from))
 
 
 def explain_nothing_seen() -> JumokError:
     """What to say where no call was seen."""
     return JumokError(
-        "no attention call was seen in the `with` block: run the model inside it; attention by flex_attention, "
-        "xFormers, flash-attn or a kernel of its own hides its weights: choose the model's `sdpa` or `eager` attention"
+        "no attention call was seen in the `with` block: run the model inside it; attention by xFormers, "
+        "flash-attn, a kernel of its own or inside torch.func.vmap hides its weights: choose the model's `sdpa` or "
+        "`eager` attention, without vmap"
     )
 
 
-def _take_one_pass(named: Named, axes: CallAxes) -> Named:
-    """The calls between tokens, checked."""
-    named = [(name, call) for name, call in named if call.axes is None]
+def take_one_pass(named: Named) -> Named:
+    """The calls between tokens.
+
+    Raises:
+        JumokError: there are none, or they are of several passes.
+    """
+    named = [(name, call) for name, call in named if call.axes is None and call.tokens.kind != CHANNELS]
     if not named:
         raise explain_nothing_seen()
     passes = len({call.run for _, call in named})
     if passes > 1:
         raise JumokError(
             f"the model ran {passes} times in the block, and a chain is of one pass: choose with seen.passes[number]"
-        )
-    windowed = next((call for _, call in named if "window" in axes.lead(call)), None)
-    if windowed is not None:
-        raise JumokError(
-            f"{windowed.module} attends inside {windowed.attended.shape[0]} windows, each with tokens of its own, "
-            "and a chain over windows is not supported: read the maps of single windows with seen[name]"
         )
     return named
 
@@ -196,3 +181,12 @@ def _list_calls(named: Named) -> str:
     """The first few calls with their sizes, for an error's one line."""
     shown = [f"{name} {call.attended.shape[2]} x {call.attended.shape[3]}" for name, call in named[:6]]
     return ", ".join([*shown, "..."] if len(named) > 6 else shown)
+
+
+def _name_streams(looks: _Looks, axes: CallAxes, counts: Mapping[int, int], side: Call) -> tuple[Axis, Axis]:
+    """What the words and the places stand for, as a call that has them says."""
+    words = next(call for look, call in looks.values() if look.looking == WORDS)
+    first, second = axes.of(words)[0], axes.of(side)
+    places = second[0] if next(look for look, call in looks.values() if call is side).looking == PLACES else second[1]
+    assert (len(first), len(places)) == (counts[WORDS], counts[PLACES])
+    return first, places

@@ -25,7 +25,7 @@ def record_function(args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Te
 
 def record_module(module: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Projected:
     """Record a call of `nn.MultiheadAttention` that went by PyTorch's inference fast path."""
-    given = _bind(_MODULE_SIGNATURE, (module, *args), kwargs)
+    given = bind_module(module, args, kwargs)
     return _record_call(_describe_call(module, given, given["query"], given["key"]), None)
 
 
@@ -45,6 +45,11 @@ def record_encoder_layer(
         return _make_heads({**call, "query": tokens, "key": tokens})
 
     return Projected(normed, _find_shape(call), unchanged=_guard_inputs(call))
+
+
+def bind_module(module: nn.MultiheadAttention, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a call of `nn.MultiheadAttention`, by name."""
+    return _bind(_MODULE_SIGNATURE, (module, *args), kwargs)
 
 
 def _bind(signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -131,28 +131,56 @@ def test_relevance_through_pytorchs_multi_head_attention(need_weights):
     assert (seen.relevance(output[:, 0] @ readout, 0).weights[:, 0] - wanted[:, 0]).abs().max() < 1e-5
 
 
+class Scaled(nn.Module):
+    """Attention of tokens to themselves, query, key and value each scaled in its own way."""
+
+    def __init__(self):
+        super().__init__()
+        self.scales = nn.Parameter(torch.randn(3, 8))
+
+    def project(self, tokens):
+        return (tokens * scale for scale in self.scales)
+
+    def forward(self, tokens):
+        return F.scaled_dot_product_attention(*self.project(tokens))
+
+
 @pytest.mark.parametrize("shape", [(5, 8), (3, 5, 8), (2, 3, 5, 8), (2, 2, 3, 5, 8)])
 def test_relevance_of_calls_with_any_number_of_axes(shape):
     torch.manual_seed(0)
-    query, key, value, readout = (torch.randn(shape, requires_grad=True) for _ in range(4))
-    model = Fused()
+    tokens, readout = (torch.randn(shape, requires_grad=True) for _ in range(2))
+    model = Scaled()
+    query, key, value = model.project(tokens)
     with watch(model) as seen:
-        output = model(query, key, value)
+        output = model(tokens)
     weights = (query @ key.transpose(-1, -2) / 8**0.5).softmax(-1)
     target = ((weights @ value) * readout).sum()
     gradient = torch.autograd.grad(target, weights)[0]
     wanted = (weights * gradient).clamp(min=0).detach()
     wanted = wanted.reshape(-1, 1, 5, 5) if len(shape) < 4 else wanted.flatten(0, -4)
     got = seen.relevance((output * readout).sum(), 2).weights[:, 0]
+    if len(shape) == 5:  # two windows an image, of which the first holds the query
+        assert seen[0].lead == ("batch", "window", "head")
+        got, rest = got[:, :5], got[:, 5:]
+        wanted = wanted[::2]
+        assert not rest.any()
     torch.testing.assert_close(got, torch.eye(5)[2] + wanted.mean(1)[:, 2], atol=1e-5, rtol=1e-5)
 
 
 def test_causal_and_grouped_queries_without_a_known_normaliser():
     torch.manual_seed(0)
-    query, key = torch.randn(1, 4, 6, 8), torch.randn(1, 2, 6, 8)
-    model = Fused(is_causal=True, enable_gqa=True)
+    tokens = torch.randn(1, 6, 32)
+
+    class Grouped(nn.Module):
+        def forward(self, tokens):
+            query = tokens.unflatten(-1, (4, 8)).transpose(1, 2)
+            key = tokens.unflatten(-1, (4, 8)).transpose(1, 2)[:, 1:3]
+            return F.scaled_dot_product_attention(query, key, key, is_causal=True, enable_gqa=True)
+
+    model = Grouped()
     with watch(model) as seen:
-        model(query, key, key)
+        model(tokens)
+    assert seen[0].lead == ("batch", "head")
     torch.testing.assert_close(
         seen.rollout(3).weights[0, 0], textbook_rollout([seen[0].weights])[0, 3], atol=1e-6, rtol=1e-5
     )

@@ -109,13 +109,17 @@ def test_other_sigmoids_are_no_gates(case):
     assert len(looked(Other(), photos())) == 0
 
 
-def test_a_part_of_a_softmax_is_still_not_taken_for_the_whole():
+def test_a_part_of_a_softmax_is_that_part():
     class Sliced(nn.Module):
         def forward(self, tokens):
             weights = (tokens @ tokens.transpose(1, 2)).softmax(-1)
             return tokens.mean().sigmoid() * (weights[:, :2] @ tokens)
 
-    assert len(looked(Sliced(), torch.randn(2, 5, 4))) == 0
+    tokens = torch.randn(2, 5, 4)
+    seen = looked(Sliced(), tokens)
+    assert seen.names == ["attention"]
+    torch.testing.assert_close(seen[0].weights, (tokens @ tokens.mT).softmax(-1)[:, :2])
+    assert (len(seen[0].queries), len(seen[0].keys)) == (2, 5)
 
 
 def test_nothing_is_kept_of_a_gate_but_the_gate():

@@ -1,0 +1,222 @@
+"""Watch `flex_attention`: run it as it runs when nobody watches, and record it from its inputs.
+
+It is no function that a mode could see, and it compiles itself, which a mode would break. So while a model is watched,
+the name stands for a function that records the call, in every module where the model's code may have taken it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jumok.attention.attended import ALL, Rows
+from jumok.errors import JumokError
+from jumok.watching.records import Unchanged, repeat_heads, safe_softmax, widen
+
+HOME = "torch.nn.attention.flex_attention"
+TRANSFORMERS = "transformers.integrations.flex_attention"
+NAMES = {HOME: "flex_attention", TRANSFORMERS: "compile_friendly_flex_attention"}
+"""Functions that models call, by the module that defines them."""
+ROWS_AT_ONCE = 256
+
+
+_lock = threading.Lock()
+_standing: dict[tuple[str, str], tuple[Callable[..., Any], int]] = {}
+"""What was replaced: the function that stood under a name of a module, and for how many watchers another one does."""
+
+
+@contextmanager
+def standing_in(
+    modules: Mapping[str, nn.Module], make: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Iterator[None]:
+    """Have other functions stand where a model's code finds `flex_attention`, until the block ends.
+
+    Args:
+        modules: of the model.
+        make: makes the function that is called instead of another.
+    """
+    with _lock:
+        homes = [(place.__name__, name, original) for place, name, original in _find_homes(modules)]
+        for place, name, original in homes:
+            _, count = _standing.get((place, name), (original, 0))
+            _standing[place, name] = original, count + 1
+            if count == 0:
+                setattr(sys.modules[place], name, make(original))
+    try:
+        yield
+    finally:
+        with _lock:
+            for place, name, original in homes:
+                count = _standing[place, name][1] - 1
+                _standing[place, name] = original, count
+                if count == 0:
+                    setattr(sys.modules[place], name, original)
+                    del _standing[place, name]
+
+
+def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, str, Callable[..., Any]]]:
+    """Where the functions stand that a model may call: the module, the name there, and the function.
+
+    Args:
+        modules: of the model; those that define their classes are searched, and the main program.
+    """
+    originals = []
+    for home, name in NAMES.items():
+        known = _standing.get((home, name))
+        found = known[0] if known else getattr(sys.modules.get(home), name, None)
+        if found is not None:
+            originals.append(found)
+            yield sys.modules[home], name, found
+    names = {type(module).__module__ for module in modules.values()} | {"__main__"} if originals else set()
+    for module_name in names - set(NAMES):
+        place = sys.modules.get(module_name)
+        for name, value in list(vars(place).items()) if place is not None else ():
+            known = _standing.get((module_name, name))
+            value = known[0] if known else value
+            original = next((each for each in originals if value is each), None)
+            if original is not None and place is not None:
+                yield place, name, original
+
+
+@dataclass
+class Flexed:
+    """softmax(score_mod(scale q k^T)) where the block mask allows it; rows are computed when they are asked for.
+
+    Args:
+        query: (batch, heads, queries, size).
+        key: (batch, key heads, keys, size).
+        value: as the key, or None where no gradient will be asked for.
+        score_mod: changes scores, given image, head, query and key; None: leaves them.
+        block_mask: of `flex_attention`; None: all may be attended.
+        scale: factor on the scores.
+        output: part of the graph, or None.
+    """
+
+    query: Tensor
+    key: Tensor
+    value: Tensor | None
+    score_mod: Callable[..., Tensor] | None
+    block_mask: Any
+    scale: float
+    output: Tensor | None
+    unchanged: Unchanged = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.unchanged = Unchanged(self.query, self.key)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """As in `Attended`."""
+        batch, heads, queries, _ = self.query.shape
+        return batch, heads, queries, self.key.shape[2]
+
+    @property
+    def traced(self) -> Tensor | None:
+        """As in `Attended`."""
+        return self.output
+
+    @property
+    def device(self) -> torch.device:
+        """As in `Attended`."""
+        return self.query.device
+
+    @torch.no_grad()
+    def weights(self, rows: Rows = None) -> Tensor:
+        """As in `Attended`."""
+        self.unchanged.check()
+        batch, heads, queries, keys = self.shape
+        chosen = torch.arange(queries, device=self.device)[slice(None) if rows is None else rows]
+        key = repeat_heads(widen(self.key), heads)
+        scores = (widen(self.query[:, :, chosen]) * self.scale) @ key.transpose(-1, -2)
+        places = (
+            torch.arange(batch, device=self.device)[:, None, None, None],
+            torch.arange(heads, device=self.device)[:, None, None],
+            chosen[:, None],
+            torch.arange(keys, device=self.device),
+        )
+        if self.score_mod is not None:
+            scores = self.score_mod(scores, *places).expand(scores.shape)
+        if self.block_mask is not None:
+            scores = scores.masked_fill(~self._allowed(*places).expand(scores.shape), -torch.inf)
+        return safe_softmax(scores).float()
+
+    def _allowed(self, image: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """What the mask lets through: inside its blocks, where its function says so."""
+        mask = self.block_mask
+        blocks = mask.to_dense().bool()
+        tall, wide = mask.BLOCK_SIZE
+        image, head = image.clamp(max=blocks.shape[0] - 1), head.clamp(max=blocks.shape[1] - 1)
+        inside = blocks[image, head, query // tall, key // wide]
+        allowed: Tensor = inside if mask.mask_mod is None else inside & mask.mask_mod(image, head, query, key)
+        return allowed
+
+    def pull(self, row: Tensor) -> Tensor:
+        """As in `Attended`."""
+        return self._pull(row, None)
+
+    def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
+        """As in `Attended`; dL/dA is dL/dO V^T."""
+        return self._pull(row, gradient)
+
+    def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
+        """As in `Attended`."""
+        parts = [self._block(list(rows), gradient).mean(1) for rows in self._rows()]
+        return torch.cat(parts, 1)[images]
+
+    def _pull(self, row: Tensor, gradient: Tensor | None) -> Tensor:
+        total = torch.zeros(self.shape[0], self.shape[3], device=self.device)
+        for rows in self._rows():
+            part = row[:, rows.start : rows.stop].to(total)
+            if bool(part.any()):
+                total += (part[:, None, None] @ self._block(list(rows), gradient)).mean(1)[:, 0]
+        return total
+
+    def _rows(self) -> Iterator[range]:
+        count = self.shape[2]
+        yield from (range(first, min(first + ROWS_AT_ONCE, count)) for first in range(0, count, ROWS_AT_ONCE))
+
+    @torch.no_grad()
+    def _block(self, rows: list[int], gradient: Tensor | None) -> Tensor:
+        """Weights of some queries, times (dL/dA)+ where a gradient is given."""
+        weights = self.weights(rows)
+        if gradient is None:
+            return weights
+        if self.value is None:
+            raise JumokError("no gradient was traced through this attention call: run the model with gradients enabled")
+        value = repeat_heads(widen(self.value), self.shape[1])
+        change = widen(gradient[:, :, rows]) @ value.transpose(-1, -2)
+        return weights * change.clamp(min=0)
+
+
+def record_flex(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Flexed:
+    """Record a call from what went in and what came out.
+
+    Args:
+        original: the function that was called.
+        args, kwargs: as they were given: query, key, value, score_mod, block_mask, scale, ...
+        output: what it returned.
+    """
+    names = ["query", "key", "value", "score_mod", "block_mask", "scale"]
+    if original.__name__ == NAMES[TRANSFORMERS]:
+        names = names[:3]
+    given = dict(zip(names, args, strict=False)) | dict(kwargs)
+    first = output[0] if isinstance(output, tuple) else output
+    query, scale = given["query"], given.get("scale")
+    traced = first if first.requires_grad else None
+    return Flexed(
+        query.detach(),
+        given["key"].detach(),
+        None if traced is None else given["value"].detach(),
+        given.get("score_mod"),
+        given.get("block_mask"),
+        query.shape[-1] ** -0.5 if scale is None else float(scale),
+        traced,
+    )

@@ -1,0 +1,219 @@
+"""What becomes of identities where tokens meet: sums, products element by element, averages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from jumok.watching.provenance.identities import CONSTANT, FOREIGN, Identities
+from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
+
+MOST_MET = 1 << 22
+"""Different pairs of tokens that may meet in one operation; more are lost."""
+
+
+def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *, factor: bool = False) -> Shadow:
+    """Two operands element by element.
+
+    Args:
+        known: the table of identities.
+        one, other: the operands.
+        shape: of the result.
+        factor: whether they are multiplied, not added.
+    """
+    if isinstance(one, Live) or isinstance(other, Live):
+        one, other = (None if isinstance(each, Live) else each for each in (one, other))
+    if one is None or other is None:
+        return _expand(other if one is None else one, shape)
+    if isinstance(one, Pair) or isinstance(other, Pair):
+        return _blend_pairs(known, one, other, shape)
+    one, other = compact(one), compact(other)
+    if one.shape == other.shape and torch.equal(one, other):
+        return fit(one, shape)
+    for mine, theirs in ((one, other), (other, one)):  # weights and biases of one row, as norms have
+        if theirs.numel() == 1 and _all_weak(known, theirs):
+            return fit(torch.where(mine == CONSTANT, theirs, mine), shape)
+    rank = len(shape)
+    one, other = (each[(None,) * (rank - each.dim())] for each in (one, other))
+    if rank and one.shape[-1] != other.shape[-1]:  # the features of a token are rarely told apart
+        one, other = (each[..., :1] if is_even(each, -1) else each for each in (one, other))
+    if _cross(one, other) and not _all_weak(known, one) and not _all_weak(known, other):
+        return Pair(fit(one, shape), fit(other, shape))
+    return fit(_meet(known, one, other, factor=factor), shape)
+
+
+def settle(known: Identities, shadow: Shadow, path: str = "") -> Tensor | None:
+    """Scores that are used as something else: the side that is a token, mixed with others unseen."""
+    if isinstance(shadow, Live):
+        return None
+    if not isinstance(shadow, Pair):
+        return shadow
+    one, other = shadow.sides
+    if other is None or _all_weak(known, other):
+        return one
+    if one is None or _all_weak(known, one):
+        return other
+    return known.unsee(one, f"a product of tokens with tokens{f' in {path}' if path else ''}")
+
+
+def merge_over(known: Identities, ids: Tensor, axes: Sequence[int]) -> Tensor:
+    """Identities of sums over some axes, which are left with one element each."""
+    axes = sorted({axis % ids.dim() for axis in axes}) if ids.dim() else []
+    ids = compact(ids)
+    axes = [axis for axis in axes if ids.shape[axis] > 1]
+    if not axes:
+        return ids
+    kept = [axis for axis in range(ids.dim()) if axis not in axes]
+    moved = ids.permute(*kept, *axes)
+    rows = moved.reshape(-1, math.prod(ids.shape[axis] for axis in axes))
+    merged = known.merge(rows).view([ids.shape[axis] for axis in kept])
+    for axis in axes:
+        merged = merged.unsqueeze(axis)
+    return merged
+
+
+def _expand(shadow: Shadow, shape: Sequence[int]) -> Shadow:
+    if isinstance(shadow, Pair):
+        return shadow.map(lambda ids: fit(ids, shape))
+    return fit(shadow, shape) if isinstance(shadow, Tensor) else shadow
+
+
+def _blend_pairs(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int]) -> Shadow:
+    """Scores with scores; of a plain operand, as a mask is, nothing is taken."""
+    if not (isinstance(one, Pair) and isinstance(other, Pair)):
+        return _expand(one if isinstance(one, Pair) else other, shape)
+    strong = [sum(side is not None and not _all_weak(known, side) for side in each.sides) for each in (one, other)]
+    if strong[0] != strong[1]:  # scores, and a bias that is learnt for one side of them
+        return _expand(one if strong[0] > strong[1] else other, shape)
+    if _is_turned(one, other):
+        other = Pair(other.other, other.one)
+    sides = []
+    for mine, theirs in zip(one.sides, other.sides, strict=True):
+        found = blend(known, mine, theirs, shape)
+        sides.append(found.one if isinstance(found, Pair) else found)
+    return Pair(*(side if isinstance(side, Tensor) else None for side in sides))
+
+
+def _is_turned(one: Pair, other: Pair) -> bool:
+    """Whether the first side of one is the second of the other."""
+    mine, theirs = one.one, other.other
+    return mine is not None and theirs is not None and mine.shape == theirs.shape and torch.equal(mine, theirs)
+
+
+def _cross(one: Tensor, other: Tensor) -> bool:
+    """Whether each is spread along an axis along which the other differs, as in q[:, :, None] + k[:, None]."""
+    pairs = list(zip(one.shape, other.shape, strict=True))
+    return any(a > 1 and b == 1 for a, b in pairs) and any(a == 1 and b > 1 for a, b in pairs)
+
+
+def _all_weak(known: Identities, ids: Tensor) -> bool:
+    return bool(known.is_weak(compact(ids)).all())
+
+
+def _meet(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tensor:
+    one, other = torch.broadcast_tensors(one, other)
+    found = torch.where(other == CONSTANT, one, other)
+    open_ = (one != other) & (one != CONSTANT) & (other != CONSTANT)
+    if not bool(open_.any()):
+        return found
+    mine, theirs = one[open_], other[open_]
+    if bool((known.base(mine) == theirs).all()):  # a residual connection, as nearly always
+        return torch.where(open_, one, found)
+    if bool((known.base(theirs) == mine).all()):
+        return torch.where(open_, other, found)
+    found = found.clone()
+    pairs, inverse = _list_pairs(mine, theirs)
+    if len(pairs) > MOST_MET:
+        found[open_] = known.lose("too many different tokens met in one operation")
+        return found
+    found[open_] = _meet_unique(known, pairs[:, 0], pairs[:, 1], factor=factor)[inverse]
+    return found
+
+
+def _list_pairs(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Different pairs, and which one each is; sorting numbers is far faster than sorting rows."""
+    tokens, places = torch.stack([one, other]).unique(return_inverse=True)
+    keys, inverse = (places[0] * len(tokens) + places[1]).unique(return_inverse=True)
+    return torch.stack([tokens[keys // len(tokens)], tokens[keys % len(tokens)]], 1), inverse
+
+
+def _meet_unique(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tensor:
+    """Tokens that differ, neither a constant."""
+    found = torch.full_like(one, -1)
+
+    def settle_where(where: Tensor, values: Tensor) -> None:
+        where = where & (found == -1)
+        found[where] = values[where]
+
+    first_weak, second_weak = _give_way(known, one), _give_way(known, other)
+    settle_where(first_weak & ~second_weak, other)
+    settle_where(second_weak, one)
+    settle_where(known.descends(one, other), one)
+    settle_where(known.descends(other, one), other)
+    for mine, theirs in ((one, other), (other, one)):
+        where = known.is_lost(theirs) & (found == -1)
+        if bool(where.any()):
+            why = "; ".join(known.notes(theirs[where], "lost"))
+            found[where] = torch.where(known.is_lost(mine[where]), mine[where], known.unsee(mine[where], why))
+    siblings = (known.base(one) == known.base(other)) & (known.base(one) > 0) & (found == -1)
+    siblings &= _are_attended(known, one) & _are_attended(known, other)
+    if bool(siblings.any()):
+        found[siblings] = _join(known, one[siblings], other[siblings])
+    rest = found == -1
+    if bool(rest.any()):
+        found[rest] = _mix(known, one[rest], other[rest], factor=factor)
+    return found
+
+
+def _give_way(known: Identities, ids: Tensor) -> Tensor:
+    """Learnt tokens, and what comes from nowhere, count for nothing beside others."""
+    foreign = torch.tensor([source.kind == FOREIGN for source in known.sources] or [False])
+    source = known.origin(ids).source
+    return known.is_weak(ids) | ((source >= 0) & foreign[source.clamp(min=0)] & known.is_input(ids))
+
+
+def _are_attended(known: Identities, ids: Tensor) -> Tensor:
+    return known._is_kind(ids, "attended") | known._is_kind(ids, "joint")
+
+
+def _join(known: Identities, one: Tensor, other: Tensor) -> Tensor:
+    """Rows of calls that were made side by side from the same token."""
+    members = torch.cat([_list_members(known, one), _list_members(known, other)], 1)
+    return known.join(members, known.base(one))
+
+
+def _list_members(known: Identities, ids: Tensor) -> Tensor:
+    rows = ids[:, None]
+    for block in known.blocks:
+        if block.kind == "joint" and block.members is not None:
+            inside = (ids >= block.start) & (ids < block.start + block.count)
+            if bool(inside.any()):
+                wide = torch.zeros(len(ids), max(rows.shape[1], block.members.shape[1]), dtype=torch.int64)
+                wide[:, : rows.shape[1]] = rows
+                wide[inside] = 0
+                wide[inside, : block.members.shape[1]] = block.members[ids[inside] - block.start]
+                rows = wide
+    return rows
+
+
+def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tensor:
+    first, second = known.origin(one), known.origin(other)
+    early = known.is_input(one) & known.is_input(other)
+    dims = torch.tensor([source.dims for source in known.sources] or [(0, 0, 0, 0)])
+    mine, theirs = dims[first.source.clamp(min=0)], dims[second.source.clamp(min=0)]
+    alike = (mine[:, 1:] == theirs[:, 1:]).all(1) & (first.source >= 0) & (second.source >= 0)
+    broader = theirs[:, 0] > mine[:, 0]  # words beside positions that all sentences share
+    finer = torch.where((first.size <= second.size) & ~(early & alike & broader), one, other)
+    if factor:
+        gated = known.unsee(finer, "a product of a token with what others gave")
+        return torch.where(early, finer, gated)
+    merged = known.merge(torch.stack([one, other], 1))
+    return torch.where(early & alike, finer, merged)
+
+
+def make_zeros(shadow: Shadow, shape: Sequence[int]) -> Tensor:
+    """Identities, constants written out."""
+    return shadow if isinstance(shadow, Tensor) else zeros(shape)

@@ -1,0 +1,204 @@
+"""What convolutions, poolings and resizing do to identities: which places each place of the output covers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jumok.watching.provenance.blending import merge_over
+from jumok.watching.provenance.identities import TEXT, Identities
+from jumok.watching.provenance.tape import Op, Slot
+
+
+def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
+    """Identities of a convolution's places.
+
+    Each output stands for the cell of its stride. Where the windows reach beyond it, tokens that are no plain part of
+    an image or a sound any more are mixed with their neighbours: a convolution that makes fewer tokens is taken as
+    their average, as pooling is; of others it is noted as unseen.
+    """
+    weight = op.given(1, "weight")
+    rank = int(op.name[4])
+    out = op.outs[0].shape
+    kernel = weight.shape[-rank:] if isinstance(weight, Slot) else (1,) * rank
+    strides, dilations = _each(op.given(3, "stride", 1), rank), _each(op.given(5, "dilation", 1), rank)
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
+    padding = op.given(4, "padding", 0)
+    pads = [(size - 1) // 2 if padding == "same" else 0 for size in reach]
+    pads = pads if isinstance(padding, str) else _each(padding, rank)
+    ids = merge_over(known, ids, [ids.dim() - rank - 1])
+    windows = [
+        _cell(
+            ids.shape[axis - rank] if ids.shape[axis - rank] > 1 else None,
+            out[axis - rank],
+            strides[axis],
+            pads[axis],
+            reach[axis],
+        )
+        for axis in range(rank)
+    ]
+    overlaps = any(size > step for size, step in zip(reach, strides, strict=True))
+    if overlaps and max(strides) > 1 and _mixes(known, ids):  # fewer tokens, each of those in its window: as a pooling
+        windows = [
+            _window(ids.shape[axis - rank], out[axis - rank], strides[axis], pads[axis], reach[axis])
+            for axis in range(rank)
+        ]
+        return _cover(known, ids, windows, rank).expand(out)
+    made = _cover(known, ids, windows, rank)
+    if overlaps and _mixes(known, made):
+        made = known.unsee(made, f"a convolution{_where(op)}")
+    return made.expand(out)
+
+
+def deconvolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
+    """Identities of a transposed convolution: each place grows to as many as its stride."""
+    rank = int(op.name[-2])
+    weight = op.given(1, "weight")
+    ids = merge_over(known, ids, [ids.dim() - rank - 1])
+    made = _stretch(ids, op.outs[0].shape, rank)
+    strides = _each(op.given(3, "stride", 1), rank)
+    kernel = weight.shape[-rank:] if isinstance(weight, Slot) else (1,) * rank
+    if any(size > step for size, step in zip(kernel, strides, strict=True)) and _mixes(known, made):
+        made = known.unsee(made, f"a transposed convolution{_where(op)}")
+    return made.expand(op.outs[0].shape)
+
+
+def pool(known: Identities, op: Op, ids: Tensor) -> Tensor:
+    """Identities of a pooling: all that its window covers."""
+    rank = next(int(sign) for sign in op.name if sign.isdigit())
+    out = op.outs[0].shape
+    ids = _thin(ids, rank)
+    if op.name.startswith("adaptive"):
+        windows = [_share(ids.shape[axis - rank], out[axis - rank]) for axis in range(rank)]
+    else:
+        first = 2 if op.name.startswith("lp_") else 1
+        kernel = _each(op.given(first, "kernel_size"), rank)
+        strides = op.given(first + 1, "stride", None)
+        strides = kernel if strides is None or strides == [] else _each(strides, rank)
+        pads = _each(op.given(first + 2, "padding", 0), rank) if first == 1 else [0] * rank
+        windows = [
+            _window(ids.shape[axis - rank], out[axis - rank], strides[axis], pads[axis], kernel[axis])
+            for axis in range(rank)
+        ]
+    return _cover(known, ids, windows, rank).expand(out)
+
+
+def resize(known: Identities, op: Op, ids: Tensor) -> Tensor:
+    """Identities after `interpolate`: what lies under each place; tokens that are mixed by it are noted as unseen."""
+    out = op.outs[0].shape
+    rank = len(out) - 2
+    ids = _thin(ids, rank)
+    windows = []
+    for axis in range(rank):
+        size, wanted = ids.shape[axis - rank], out[axis - rank]
+        if wanted >= size:
+            near = ((torch.arange(wanted) * 2 + 1) * size) // (2 * wanted)
+            windows.append((near, near))
+        else:
+            windows.append(_share(size, wanted))
+    made = _cover(known, ids, windows, rank)
+    smooth = op.given(3, "mode", "nearest") not in ("nearest", "nearest-exact", "area")
+    if smooth and tuple(ids.shape[-rank:]) != tuple(out[-rank:]) and _mixes(known, made):
+        made = known.unsee(made, "interpolation between tokens")
+    return made.expand(out)
+
+
+Window = tuple[Tensor, Tensor]
+"""The first and the last place of the input that each place of the output covers."""
+
+
+def _thin(ids: Tensor, rank: int) -> Tensor:
+    """One channel (and one image) where they do not differ."""
+    for axis in range(ids.dim() - rank):
+        if ids.shape[axis] > 1 and ids.stride(axis) == 0:
+            ids = ids.narrow(axis, 0, 1)
+    return ids
+
+
+def _each(value: Any, rank: int) -> list[int]:
+    values = list(value) if isinstance(value, tuple | list) else [value]
+    return [int(each) for each in (values * rank if len(values) == 1 else values)]
+
+
+def _cell(size: int | None, wanted: int, stride: int, pad: int, reach: int) -> Window:
+    """The cell of the stride around each window's centre."""
+    places = torch.arange(wanted)
+    if size is None:
+        return torch.zeros_like(places), torch.zeros_like(places)
+    if -(-size // stride) == wanted or size // stride == wanted:
+        low = places * stride
+    else:
+        low = places * stride - pad + (reach - 1) // 2 - (stride - 1) // 2
+    return low.clamp(0, size - 1), (low + stride - 1).clamp(0, size - 1)
+
+
+def _window(size: int, wanted: int, stride: int, pad: int, kernel: int) -> Window:
+    low = torch.arange(wanted) * stride - pad
+    return low.clamp(0, size - 1), (low + kernel - 1).clamp(0, size - 1)
+
+
+def _share(size: int, wanted: int) -> Window:
+    """The bins of an adaptive pooling."""
+    places = torch.arange(wanted)
+    return places * size // wanted, -(-(places + 1) * size // wanted) - 1
+
+
+def _cover(known: Identities, ids: Tensor, windows: Sequence[Window], rank: int) -> Tensor:
+    """One identity for each place of the output."""
+    if all(bool((low == high).all()) for low, high in windows):
+        return _pick(ids, [low for low, _ in windows], rank)
+    first, last = (_pick(ids, [window[end] for window in windows], rank) for end in (0, 1))
+    if bool(known.is_input(ids).all()):
+        return _span(known, first, last)
+    parts = [first]
+    for number in _offsets([int((high - low).max()) for low, high in windows]):
+        places = [torch.minimum(low + step, high) for (low, high), step in zip(windows, number, strict=True)]
+        parts.append(_pick(ids, places, rank))
+    rows = torch.stack(parts, -1)
+    return known.merge(rows.reshape(-1, len(parts))).view(rows.shape[:-1])
+
+
+def _offsets(most: Sequence[int]) -> list[tuple[int, ...]]:
+    return [
+        tuple(each)
+        for each in torch.cartesian_prod(*[torch.arange(size + 1) for size in most]).view(-1, len(most)).tolist()
+    ]
+
+
+def _pick(ids: Tensor, places: Sequence[Tensor], rank: int) -> Tensor:
+    for axis, chosen in enumerate(places):
+        ids = ids.index_select(axis - rank, chosen)
+    return ids
+
+
+def _span(known: Identities, first: Tensor, last: Tensor) -> Tensor:
+    """The cells from one corner to the other, of one input."""
+    low, high = known.origin(first.reshape(-1)), known.origin(last.reshape(-1))
+    size = (high.high - low.low).clamp(min=0).prod(1)
+    return known.cells(low.source, low.item, low.low, high.high, size).view(first.shape)
+
+
+def _stretch(ids: Tensor, shape: Sequence[int], rank: int) -> Tensor:
+    places = []
+    for axis in range(rank):
+        size, wanted = ids.shape[axis - rank], shape[axis - rank]
+        places.append((torch.arange(wanted) * size // wanted).clamp(max=size - 1))
+    return _pick(ids, places, rank)
+
+
+def _mixes(known: Identities, ids: Tensor) -> bool:
+    """Whether among the tokens are words, or what attention has seen already."""
+    flat = ids.reshape(-1)
+    early = known.is_input(flat) | known.is_weak(flat)
+    if not bool(early.all()):
+        return True
+    source = known.origin(flat).source
+    texts = torch.tensor([each.kind == TEXT for each in known.sources] or [False])
+    return bool((texts[source.clamp(min=0)] & (source >= 0)).any())
+
+
+def _where(op: Op) -> str:
+    return f" in {op.path}" if op.path else ""

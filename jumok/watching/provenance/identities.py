@@ -1,0 +1,359 @@
+"""Identities of tokens: what each stands for in the input, and which earlier tokens it was made from.
+
+An identity is a whole number. 0: a constant. From `LEAF` on: an element of an input, its place found by arithmetic.
+Below that: a row of a table, in blocks of one kind. A row's origin is a cell of its input, (t, y, x) ranges with a
+count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+CONSTANT = 0
+LEAF = 1 << 40
+"""Identities from here on are elements of inputs: input n has those from (n + 1) * LEAF."""
+MOST_STEPS = 512
+"""Residual connections that are followed back, at most."""
+
+IMAGE, TEXT, PLAIN, SERIES, FOREIGN = "image", "text", "plain", "series", "foreign"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input.
+
+    Args:
+        kind: an image, a text (ids that were embedded), a series (as sound is), plain tokens, or "foreign": something
+            that was neither given to the model nor made by anything that was seen.
+        dims: items of the batch, then how far it goes in time, down and across.
+        why: for a foreign one, what is known of it.
+    """
+
+    kind: str
+    dims: tuple[int, int, int, int]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of the table of one kind, `start` the first.
+
+    Args:
+        kind: "cell" of an input; "learnt" (rows of a parameter); "attended" (outputs of an attention call); "joint"
+            (several attended rows added to the same token); "merged"; "unseen" (mixed with others in a way that cannot
+            be followed); "lost" (no origin is known).
+        call: number of the attention call.
+        members: (count, most) of a merged or joint row; 0 where there are fewer.
+        note: the name of a parameter, or why something is lost or unseen.
+    """
+
+    kind: str
+    start: int
+    count: int
+    call: int = -1
+    members: Tensor | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where identities lie in the input: each field as many whole numbers as there are identities.
+
+    Args:
+        source: number of the input; -1: a constant or a learnt token; -2: several; -3: lost; -4: a learnt token, and
+            -5 a constant one, of one item of the batch.
+        item: of the batch; -1: several.
+        low, high: (count, 3), the half-open range in t, y and x.
+        size: how many elements of the input.
+    """
+
+    source: Tensor
+    item: Tensor
+    low: Tensor
+    high: Tensor
+    size: Tensor
+
+    def stack(self) -> Tensor:
+        """(count, 9), to be cached and cut."""
+        columns = (self.source[:, None], self.item[:, None], self.low, self.high, self.size[:, None])
+        return torch.cat(columns, 1)
+
+    @staticmethod
+    def of(rows: Tensor) -> Origin:
+        """From (count, 9)."""
+        return Origin(rows[:, 0], rows[:, 1], rows[:, 2:5], rows[:, 5:8], rows[:, 8])
+
+
+@dataclass
+class Identities:
+    """The table."""
+
+    sources: list[Source] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    _rows: list[Tensor] = field(default_factory=list)
+    _bases: list[Tensor] = field(default_factory=list)
+    _next: int = 1
+    _cells: dict[bytes, int] = field(default_factory=dict)
+    _merged: dict[bytes, int] = field(default_factory=dict)
+    _noted: dict[tuple[str, str], int] = field(default_factory=dict)
+    _of_kind: dict[str, Tensor] = field(default_factory=dict)
+    _table: Tensor | None = None
+    _base_table: Tensor | None = None
+
+    # -- what is new ----------------------------------------------------------------------------
+
+    def add_source(self, kind: str, dims: tuple[int, int, int, int], why: str = "") -> Tensor:
+        """A new input. Returns the identities of its elements, (items, t, y, x)."""
+        self.sources.append(Source(kind, dims, why))
+        count = math.prod(dims)
+        return (torch.arange(count) + len(self.sources) * LEAF).view(dims)
+
+    def learn(self, name: str, shape: Sequence[int]) -> Tensor:
+        """The rows of a parameter."""
+        rows = math.prod(shape)
+        start = self._append(
+            "learnt", self._constant_origins(rows, -1), torch.zeros(rows, dtype=torch.int64), note=name
+        )
+        return torch.arange(start, start + rows).view(tuple(shape))
+
+    def attend(self, call: int, queries: Tensor) -> Tensor:
+        """Outputs of a call, one for each query given: they stand where their queries do."""
+        flat = queries.reshape(-1)
+        start = self._append("attended", self.origin(flat).stack(), flat, call=call)
+        return torch.arange(start, start + len(flat)).view(queries.shape)
+
+    def unsee(self, tokens: Tensor, why: str) -> Tensor:
+        """Tokens that were mixed with others in a way that cannot be followed; constants stay what they are."""
+        unique, inverse = tokens.unique(return_inverse=True)
+        start = self._append("unseen", self.origin(unique).stack(), unique, note=why)
+        fresh = torch.arange(start, start + len(unique))
+        return torch.where(unique == CONSTANT, unique, fresh)[inverse]
+
+    def lose(self, why: str) -> int:
+        """One identity for all that is lost for the same reason."""
+        known = self._noted.get(("lost", why))
+        if known is None:
+            zero = torch.zeros(1, dtype=torch.int64)
+            known = self._noted["lost", why] = self._append("lost", self._constant_origins(1, -3), zero, note=why)
+        return known
+
+    def merge(self, rows: Tensor) -> Tensor:
+        """One identity for each row of several: (count, members) to (count,). Constants do not count.
+
+        Parts of an input that no attention has seen give the cell around them; other tokens a merged one.
+        """
+        first = rows.max(1).values
+        if bool(((rows == first[:, None]) | (rows == CONSTANT)).all()):
+            return first
+        unique, inverse = rows.sort(1).values.unique(dim=0, return_inverse=True)
+        doubled = torch.zeros_like(unique, dtype=torch.bool)
+        doubled[:, 1:] = unique[:, 1:] == unique[:, :-1]
+        unique = unique.masked_fill(doubled, CONSTANT).sort(1).values
+        learnt = self._is_learnt(unique) & (unique > 0)
+        others = ((unique > 0) & ~learnt).any(1, keepdim=True)
+        unique = torch.where(learnt & others, CONSTANT, unique).sort(1).values
+        several = (unique > 0).sum(1) > 1
+        made = unique[:, -1].clone()
+        if bool(several.any()):
+            made[several] = self._merge_unique(unique[several])
+        return made[inverse]
+
+    def join(self, members: Tensor, base: Tensor) -> Tensor:
+        """Attended rows that were all added to the same token: (count, most) to (count,)."""
+        start = self._append("joint", self.origin(base).stack(), base, members=members)
+        return torch.arange(start, start + len(base))
+
+    def cells(self, source: Tensor, item: Tensor, low: Tensor, high: Tensor, size: Tensor) -> Tensor:
+        """Cells of inputs, each known again when it is asked for a second time."""
+        rows = torch.cat([source[:, None], item[:, None], low, high, size[:, None]], 1)
+        unique, inverse = rows.unique(dim=0, return_inverse=True)
+        known = self._cells
+        keys = [row.tobytes() for row in unique.numpy()]
+        fresh = [number for number, key in enumerate(keys) if key not in known]
+        if fresh:
+            start = self._append("cell", unique[fresh], torch.zeros(len(fresh), dtype=torch.int64))
+            known.update((keys[number], start + place) for place, number in enumerate(fresh))
+        return torch.tensor([known[key] for key in keys])[inverse]
+
+    def _merge_unique(self, unique: Tensor) -> Tensor:
+        """Rows of several that differ."""
+        made = torch.empty(len(unique), dtype=torch.int64)
+        same = self._same_place(unique)
+        if bool(same.any()):
+            made[same] = unique.masked_fill(unique == CONSTANT, torch.iinfo(torch.int64).max).amin(1)[same]
+            if bool((~same).any()):
+                made[~same] = self._merge_unique(unique[~same])
+            return made
+        early = (self.is_input(unique) | (unique == CONSTANT)).all(1)
+        origin = self._union(unique)
+        early &= origin.source >= 0
+        if bool(early.any()):
+            made[early] = self.cells(
+                origin.source[early], origin.item[early], origin.low[early], origin.high[early], origin.size[early]
+            )
+        if bool((~early).any()):
+            made[~early] = self._merge_states(unique[~early], origin.stack()[~early])
+        return made
+
+    def _same_place(self, rows: Tensor) -> Tensor:
+        """Whether each row's tokens are the same word of one text, looked up in several tables, as hashes of it are."""
+        origin = self.origin(rows.reshape(-1))
+        texts = torch.tensor([source.kind == TEXT for source in self.sources] or [False])
+        text = (texts[origin.source.clamp(min=0)] & (origin.source >= 0)).view(rows.shape)
+        there = rows != CONSTANT
+        found = (text | ~there).all(1)
+        for column in (origin.item, origin.low[:, 0], origin.high[:, 0]):
+            values = column.view(rows.shape)
+            largest = values.masked_fill(~there, -1).amax(1, keepdim=True)
+            found &= ((values == largest) | ~there).all(1)
+        return found
+
+    def _merge_states(self, unique: Tensor, origins: Tensor) -> Tensor:
+        width = int((unique > 0).sum(1).max())
+        members = unique[:, -width:]
+        keys = [row.tobytes() for row in members.numpy()]
+        fresh = [number for number, key in enumerate(keys) if key not in self._merged]
+        if fresh:
+            base = torch.zeros(len(fresh), dtype=torch.int64)
+            start = self._append("merged", origins[fresh], base, members=members[fresh])
+            self._merged.update((keys[number], start + place) for place, number in enumerate(fresh))
+        return torch.tensor([self._merged[key] for key in keys])
+
+    def _union(self, rows: Tensor) -> Origin:
+        """The cell around each row of several."""
+        count, width = rows.shape
+        origin = self.origin(rows.reshape(-1))
+        there = (rows > 0) & ((origin.source >= 0) | (origin.source == -2) | (origin.source == -3)).view(count, width)
+        source = origin.source.view(count, width)
+        item = origin.item.view(count, width)
+        low, high = origin.low.view(count, width, 3), origin.high.view(count, width, 3)
+        far = torch.iinfo(torch.int64).max
+
+        def agree(values: Tensor, several: int) -> Tensor:
+            smallest = values.masked_fill(~there, far).amin(1)
+            largest = values.masked_fill(~there, -far).amax(1)
+            return torch.where(smallest == largest, smallest, several)
+
+        none = ~there.any(1)
+        found_source = agree(source, -2).masked_fill(none, -1)
+        lost = ((source == -3) & there).any(1)
+        bottom = low.masked_fill(~there[..., None], far).amin(1).masked_fill(none[:, None], 0)
+        top = high.masked_fill(~there[..., None], 0).amax(1)
+        size = origin.size.view(count, width).masked_fill(~there, 0).sum(1)
+        return Origin(found_source.masked_fill(lost, -3), agree(item, -1).masked_fill(none, -1), bottom, top, size)
+
+    def _append(
+        self, kind: str, origins: Tensor, base: Tensor, call: int = -1, members: Tensor | None = None, note: str = ""
+    ) -> int:
+        start = self._next
+        self.blocks.append(Block(kind, start, len(origins), call, members, note))
+        self._rows.append(origins)
+        self._bases.append(base)
+        self._next += len(origins)
+        self._table = self._base_table = None
+        return start
+
+    def _constant_origins(self, count: int, source: int) -> Tensor:
+        rows = torch.zeros(count, 9, dtype=torch.int64)
+        rows[:, 0], rows[:, 1] = source, -1
+        return rows
+
+    # -- what is known --------------------------------------------------------------------------
+
+    def origin(self, identities: Tensor) -> Origin:
+        """Where identities (flat) lie."""
+        rows = self._all_rows[identities.clamp(max=len(self._all_rows) - 1)]
+        leaf = identities >= LEAF
+        if bool(leaf.any()):
+            rows[leaf] = self._locate(identities[leaf])
+        return Origin.of(rows)
+
+    def _locate(self, elements: Tensor) -> Tensor:
+        rows = torch.empty(len(elements), 9, dtype=torch.int64)
+        source, place = elements // LEAF - 1, elements % LEAF
+        dims = torch.tensor([each.dims for each in self.sources])[source]
+        rows[:, 0], rows[:, 8] = source, 1
+        for axis, column in ((3, 4), (2, 3), (1, 2)):
+            rows[:, column] = place % dims[:, axis]
+            place = place // dims[:, axis]
+        rows[:, 1] = place
+        rows[:, 5:8] = rows[:, 2:5] + 1
+        return rows
+
+    def base(self, identities: Tensor) -> Tensor:
+        """The token around which an attended (joint, unseen) one was made; 0 where there is none."""
+        table = self._all_bases
+        return torch.where(identities < len(table), table[identities.clamp(max=len(table) - 1)], CONSTANT)
+
+    def descends(self, identities: Tensor, ancestors: Tensor) -> Tensor:
+        """Whether each is what residual connections made of the other."""
+        found = identities == ancestors
+        current = identities
+        for _ in range(MOST_STEPS):
+            current = self.base(current)
+            found |= (current == ancestors) & (current > 0)
+            if not bool((current > 0).any()):
+                break
+        return found
+
+    def is_input(self, identities: Tensor) -> Tensor:
+        """Whether each is a part of an input that no attention has seen."""
+        return (identities >= LEAF) | self._is_kind(identities, "cell")
+
+    def _is_learnt(self, identities: Tensor) -> Tensor:
+        return self._is_kind(identities, "learnt")
+
+    def is_weak(self, identities: Tensor) -> Tensor:
+        """Whether each gives way to anything else: a constant, or a learnt token."""
+        return (identities == CONSTANT) | self._is_learnt(identities)
+
+    def is_lost(self, identities: Tensor) -> Tensor:
+        """Whether each is lost."""
+        return self._is_kind(identities, "lost")
+
+    def _is_kind(self, identities: Tensor, kind: str) -> Tensor:
+        table = self._kinds(kind)
+        return (identities < LEAF) & table[identities.clamp(max=len(table) - 1)]
+
+    def _kinds(self, kind: str) -> Tensor:
+        known = self._of_kind.get(kind)
+        if known is None or len(known) != self._next:
+            known = self._of_kind[kind] = torch.zeros(self._next, dtype=torch.bool)
+            for block in self.blocks:
+                if block.kind == kind:
+                    known[block.start : block.start + block.count] = True
+        return known
+
+    def notes(self, identities: Tensor, kind: str) -> list[str]:
+        """What was noted of those of a kind, each once."""
+        numbers = identities.unique().tolist()
+        found = [
+            b.note for b in self.blocks if b.kind == kind and any(b.start <= n < b.start + b.count for n in numbers)
+        ]
+        return list(dict.fromkeys(found))
+
+    def name_learnt(self, identity: int) -> tuple[str, int, int] | None:
+        """The parameter of a learnt token, its row there and how many rows there are; None: not learnt."""
+        for block in self.blocks:
+            if block.kind == "learnt" and block.start <= identity < block.start + block.count:
+                return block.note, identity - block.start, block.count
+        return None
+
+    @property
+    def _all_rows(self) -> Tensor:
+        if self._table is None:
+            self._table = torch.cat([self._constant_origins(1, -1), *self._rows])
+            self._rows = [self._table[1:]]
+        return self._table
+
+    @property
+    def _all_bases(self) -> Tensor:
+        if self._base_table is None:
+            self._base_table = torch.cat([torch.zeros(1, dtype=torch.int64), *self._bases])
+            self._bases = [self._base_table[1:]]
+        return self._base_table

@@ -1,0 +1,76 @@
+"""What the axes of an input are: told by what reads it first, for numbers alone tell nothing."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from jumok.watching.provenance import functions
+from jumok.watching.provenance.identities import FOREIGN, IMAGE, PLAIN, SERIES, Identities
+
+IMAGE_CHANNELS = (1, 3, 4)
+SMALLEST_IMAGE = 8
+"""Pixels of an image's side, at least, where no convolution tells that it is an image."""
+_READ_ROWS = frozenset(
+    ["linear", "layer_norm", "rms_norm", "matmul", "scaled_dot_product_attention", "attended_module"]
+)
+_READ_ROWS |= {"multi_head_attention_forward", "einsum", "mm", "addmm", "transpose", "dropout", "chunk", "T"}
+"""What reads rows of features, of an input of two axes."""
+_READ_IMAGES = functions.names(
+    "view reshape permute flatten unflatten unfold unfold_images pad __getitem__ sub add mul div "
+    "interpolate roll flip pixel_unshuffle chunk split unsqueeze movedim contiguous to float half "
+    "bfloat16 clone stack cat normalize __sub__ __mul__ batch_norm mean amax max_pool2d avg_pool2d "
+    "grid_sample rearrange reshape_as view_as"
+)
+"""What reads an image, where no convolution does: attention and products read tokens."""
+
+
+def add_input(known: Identities, shape: tuple[int, ...], reader: str, why: str) -> Tensor:
+    """Identities of an input's elements.
+
+    Args:
+        known: the table, which the input is added to.
+        shape: of the input.
+        reader: the function that reads it first.
+        why: for what was neither given to the model nor made by anything seen, what is known of it; else "".
+    """
+    channels = _find_channels(shape, reader)
+    if channels is not None:
+        return _add_places(known, shape, channels, why)
+    if reader == "unsqueeze" and len(shape) == 3 and min(shape[1:]) >= SMALLEST_IMAGE:  # as spectrograms are read
+        return known.add_source(FOREIGN if why else SERIES, (shape[0], 1, *shape[1:]), why).view(shape)
+    if len(shape) == 2 and reader not in _READ_ROWS:  # sound as it is sampled
+        return known.add_source(FOREIGN if why else SERIES, (*shape, 1, 1), why).view(shape)
+    return _add_tokens(known, shape, why)
+
+
+def _find_channels(shape: tuple[int, ...], reader: str) -> int | None:
+    """The axis of an image's, a video's or a sound's channels; None for other inputs."""
+    rank = len(shape)
+    if reader in functions.CONVOLUTIONS | functions.POOLINGS:
+        return 1 if rank in (3, 4, 5) else None
+    if reader not in _READ_IMAGES or rank not in (4, 5):
+        return None
+    for axis in (1, 2) if rank == 5 else (1, 3):
+        places = [size for place, size in enumerate(shape) if place not in (0, axis)]
+        if shape[axis] in IMAGE_CHANNELS and min(places[-2:]) >= SMALLEST_IMAGE:
+            return axis
+    return None
+
+
+def _add_places(known: Identities, shape: tuple[int, ...], channels: int, why: str) -> Tensor:
+    """The same identity in all channels of a place."""
+    places = [size for axis, size in enumerate(shape) if axis not in (0, channels)]
+    kind = FOREIGN if why else SERIES if len(places) == 1 else IMAGE
+    time, rows, columns = (places[0], 1, 1) if len(places) == 1 else (1,) * (3 - len(places)) + tuple(places)
+    ids = known.add_source(kind, (shape[0], time, rows, columns), why)
+    return ids.view(shape[0], *places).unsqueeze(channels).expand(shape)
+
+
+def _add_tokens(known: Identities, shape: tuple[int, ...], why: str) -> Tensor:
+    """The same identity in all features of a token."""
+    rows = (1, *shape[:-1]) if len(shape) == 2 else shape[:-1]
+    places = [*rows[1:], 1, 1, 1][:3] if len(rows) <= 4 else [math.prod(rows[1:]), 1, 1]
+    ids = known.add_source(FOREIGN if why else PLAIN, (rows[0], places[0], places[1], places[2]), why)
+    return ids.view(*shape[:-1], 1).expand(shape)

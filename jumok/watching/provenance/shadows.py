@@ -1,0 +1,84 @@
+"""Shadows of tensors: an identity for each element; dimensions with one identity throughout take no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The shadow of scores: of each element the token on one side and the token on the other; None: a constant."""
+
+    one: Tensor | None
+    other: Tensor | None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Pair:
+        """The same done to both sides."""
+        sides = (None if side is None else change(side) for side in (self.one, self.other))
+        return Pair(*sides)
+
+    @property
+    def sides(self) -> tuple[Tensor | None, Tensor | None]:
+        """Both."""
+        return self.one, self.other
+
+
+class Live:
+    """The shadow of whole numbers that depend on the input, as ids of words do; of others it is None.
+
+    Numbers that are computed from others one by one, as hashes are, share one.
+    """
+
+    def __init__(self) -> None:
+        self.sources: dict[tuple[int, ...], Tensor] = {}
+        """Identities of the tokens that were embedded by them, by shape."""
+
+
+Shadow = Tensor | Pair | Live | None
+"""None: nothing but constants."""
+
+
+def compact(ids: Tensor) -> Tensor:
+    """One element of each dimension that has the same identity throughout by its strides."""
+    for axis, (size, stride) in enumerate(zip(ids.shape, ids.stride(), strict=True)):
+        if stride == 0 and size > 1:
+            ids = ids.narrow(axis, 0, 1)
+    return ids
+
+
+def is_even(ids: Tensor, axis: int) -> bool:
+    """Whether the identities do not differ along an axis."""
+    if ids.shape[axis] <= 1 or ids.stride(axis) == 0:
+        return True
+    ids = compact(ids)
+    return bool((ids == ids.narrow(axis, 0, 1)).all())
+
+
+def fit(ids: Tensor, shape: Sequence[int]) -> Tensor:
+    """Identities by broadcasting."""
+    return ids.expand(tuple(shape))
+
+
+def reshape(ids: Tensor, shape: Sequence[int]) -> Tensor:
+    """As `Tensor.reshape`, without copies of what is the same along the last axis."""
+    shape = tuple(shape)
+    if ids.dim() and shape and ids.stride(-1) == 0 and ids.shape[-1] == shape[-1] > 1:
+        return ids.narrow(-1, 0, 1).reshape(*shape[:-1], 1).expand(shape)
+    return ids.reshape(shape)
+
+
+def without_last(ids: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """Do something that leaves the last axis alone, on one element of it where all are the same."""
+    if ids.dim() and ids.shape[-1] > 1 and ids.stride(-1) == 0:
+        changed = change(ids.narrow(-1, 0, 1))
+        return changed.expand(*changed.shape[:-1], ids.shape[-1])
+    return change(ids)
+
+
+def zeros(shape: Sequence[int]) -> Tensor:
+    """Constants."""
+    return torch.zeros((), dtype=torch.int64).expand(tuple(shape))

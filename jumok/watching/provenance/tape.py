@@ -1,0 +1,240 @@
+"""A light tape of a forward pass: which function made which tensor from which, with no tensor kept alive.
+
+The tape holds numbers of tensors (`Slot`), never activations; of tensors only those that chose places (indices, masks
+of indexing) and the model's own parameters. It is read by `Replay`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jumok.watching.provenance import functions
+
+CLONED_VALUES = 4096
+"""Indices up to this many are copied; of more a reference is kept, and a later change in place is noticed."""
+
+
+class Slot:
+    """One tensor of the forward pass, by identity.
+
+    Args:
+        shape: of the tensor.
+        floating: whether it holds real or complex numbers.
+        parameter: the tensor itself, where it is a parameter of the model.
+        constant: a buffer of the model, or not made by anything that depends on the input.
+        argument: whether it was handed to the model (of a tensor that nothing on the tape made).
+        made: whether something on the tape made it.
+        soft: the number of the last softmax among what made it, without a product with values since; 0: none.
+        fixed: whether it is a parameter or a buffer, or a view of one.
+        pure: whether it depends on nothing that was given to the model, as far as is known: it was made in the block.
+    """
+
+    __slots__ = ("argument", "constant", "fixed", "floating", "made", "parameter", "pure", "shape", "soft")
+
+    def __init__(self, tensor: Tensor, *, made: bool) -> None:
+        self.shape = () if tensor.is_nested else tuple(tensor.shape)
+        self.floating = tensor.is_floating_point() or tensor.is_complex()
+        self.parameter: Tensor | None = None
+        self.constant = False
+        self.argument = False
+        self.made = made
+        self.soft = 0
+        self.fixed = self.pure = False
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A tensor whose values chose places.
+
+    Args:
+        slot: of the tensor.
+        values: itself or a copy.
+        version: of the values when they were used; None for a copy.
+    """
+
+    slot: Slot
+    values: Tensor
+    version: int | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the values were overwritten since."""
+        return self.version is not None and self.values._version != self.version
+
+
+@dataclass
+class Op:
+    """One function that ran.
+
+    Args:
+        name: of the function, as `functions.find_name` gives it.
+        args, kwargs: as they were given, with a `Slot` or `Kept` in the place of each tensor.
+        outs: the tensors that it returned, in order.
+        calls: numbers of the attention calls that the function was.
+        path: the module that ran, where it may have to be named.
+        weights: which operand holds the weights, of a product that the model formed by hand.
+        heads: how many heads the module says that it has; 0 where it does not.
+    """
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outs: tuple[Slot, ...]
+    calls: tuple[int, ...] = ()
+    path: str = ""
+    weights: Slot | None = None
+    heads: int = 0
+
+    def given(self, number: int, name: str, default: Any = None) -> Any:
+        """An argument by its place or its name."""
+        return self.args[number] if len(self.args) > number else self.kwargs.get(name, default)
+
+
+@dataclass
+class Tape:
+    """What ran, in order.
+
+    Args:
+        constants: ids of the model's buffers.
+        is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs.
+    """
+
+    constants: frozenset[int]
+    is_argument: Callable[[Tensor, bool], bool]
+    ops: list[Op] = field(default_factory=list)
+    _slots: dict[int, tuple[weakref.ref[Tensor], Slot]] = field(default_factory=dict)
+    _soft: int = 0
+    _softmaxes: int = 0
+    _fixed: bool = True
+    _given: bool = False
+    _pure: bool = True
+
+    def note(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Op | None:
+        """Write down that a function ran. Returns what was written; None for a function that makes no tensor."""
+        name = functions.find_name(func)
+        if name == functions.SKIPPED:
+            return None
+        if isinstance(result, Tensor):
+            made: tuple[Tensor, ...] = (result,)
+        elif isinstance(result, tuple | list):
+            made = tuple([each for each in result if isinstance(each, Tensor)])
+        else:
+            made = ()
+        if not made and name not in functions.WRITES:
+            return None
+        return self.write(name, args, kwargs, made)
+
+    def write(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]) -> Op:
+        """As `note`, of something that has a name here."""
+        keep = name in functions.BY_VALUES
+        self._soft, self._fixed, self._given, self._pure = 0, True, False, True
+        frozen = tuple([self._freeze(arg, keep) for arg in args])
+        named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
+        if name == "as_strided":
+            named = {**named, "own_stride": args[0].stride(), "own_offset": args[0].storage_offset()}
+        if name in functions.SOFTMAXES:
+            self._softmaxes += 1
+            self._soft = self._softmaxes
+        op = Op(name, frozen, named, tuple([self._make(each, name in functions.VIEWS) for each in made]))
+        if self._soft and name not in functions.SOFTMAXES and name not in functions.WEIGHTS_LAID_OUT:
+            self._stop_softness(op)
+        self.ops.append(op)
+        return op
+
+    def _stop_softness(self, op: Op) -> None:
+        """Weights are none any more where they get another shape, or by an operation that does not change weights."""
+        changes = functions.strip(op.name)[0] in functions.WEIGHTS_CHANGED
+        shapes = (
+            {slot.shape for arg in op.args for slot in walk_slots(arg) if slot.soft == self._soft} if changes else ()
+        )
+        for out in op.outs:
+            if out.shape not in shapes:
+                out.soft = 0
+
+    def slot(self, tensor: Tensor) -> Slot:
+        """The number of a tensor; one that nothing on the tape made is new."""
+        known = self._slots.get(id(tensor))
+        if known is not None and known[0]() is tensor:
+            return known[1]
+        slot = Slot(tensor, made=False)
+        if isinstance(tensor, nn.Parameter):
+            slot.parameter, slot.fixed = tensor, True
+        elif id(tensor) in self.constants:
+            slot.constant = slot.fixed = True
+        else:
+            slot.argument = self.is_argument(tensor, True)
+        self._slots[id(tensor)] = (weakref.ref(tensor), slot)
+        return slot
+
+    def known_slot(self, tensor: object) -> Slot | None:
+        """The number of a tensor, if it has one."""
+        known = self._slots.get(id(tensor))
+        return known[1] if known is not None and known[0]() is tensor else None
+
+    def forget(self) -> None:
+        """Let go of what only mattered while the model ran."""
+        self._slots.clear()
+
+    def _make(self, tensor: Tensor, viewing: bool) -> Slot:
+        known = self._slots.get(id(tensor))
+        if known is not None and known[0]() is tensor:  # written in place, or handed on as it was
+            slot = known[1]
+        else:
+            slot = Slot(tensor, made=True)
+            self._slots[id(tensor)] = (weakref.ref(tensor), slot)
+        slot.soft = self._soft if slot.floating else 0
+        slot.fixed = self._fixed and self._given and viewing
+        slot.pure = self._pure and not slot.fixed
+        return slot
+
+    def _freeze(self, value: Any, keep: bool) -> Any:
+        if isinstance(value, Tensor):
+            slot = self.slot(value)
+            self._given = True
+            self._soft = max(self._soft, slot.soft)
+            self._fixed = self._fixed and slot.fixed
+            if slot.pure and self.is_argument(value, False):  # made in the block, then given to the model
+                slot.argument, slot.pure = True, False
+            self._pure = self._pure and (slot.pure or slot.fixed)
+            return _keep_values(slot, value) if keep and not slot.floating else slot
+        if isinstance(value, tuple | list):
+            return [self._freeze(each, keep) for each in value]
+        if isinstance(value, slice) and (isinstance(value.start, Tensor) or isinstance(value.stop, Tensor)):
+            return slice(
+                *(int(end) if isinstance(end, Tensor) else end for end in (value.start, value.stop, value.step))
+            )
+        return value
+
+
+def _keep_values(slot: Slot, values: Tensor) -> Kept:
+    values = values.detach()
+    if values.numel() <= CLONED_VALUES:
+        return Kept(slot, values.clone(), None)
+    return Kept(slot, values, None if values.is_inference() else values._version)
+
+
+def walk_slots(value: Any) -> Sequence[Slot]:
+    """All slots in an argument."""
+    if isinstance(value, Slot):
+        return [value]
+    if isinstance(value, Kept):
+        return [value.slot]
+    if isinstance(value, tuple | list):
+        return [slot for each in value for slot in walk_slots(each)]
+    return []
+
+
+def is_tensor_of_numbers(value: Any) -> bool:
+    """Whether an argument stands for a tensor of real numbers."""
+    return isinstance(value, Slot) and value.floating
+
+
+def clone_index(values: Tensor) -> Tensor:
+    """Indices on the processor, where identities live."""
+    return values.cpu() if values.device != torch.device("cpu") else values

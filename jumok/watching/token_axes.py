@@ -1,0 +1,200 @@
+"""What the tokens of a call are called: patches of an image, words, learnt tokens, or numbers and a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from jumok.attention import Axis, Patches, Regions, Tokens
+from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
+from jumok.watching.provenance.identities import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Identities, Origin, Source
+
+SPECIAL_PARAMETERS = {
+    "cls_token": "cls",
+    "class_token": "cls",
+    "class_embedding": "cls",
+    "cls_embed": "cls",
+    "dist_token": "dist",
+    "distillation_token": "dist",
+    "register_tokens": "reg",
+    "reg_token": "reg",
+    "reg_tokens": "reg",
+    "storage_tokens": "reg",
+}
+"""Names of parameters that models put beside the patches."""
+SEVERAL = "each image of the batch, or each window, has places of its own here"
+
+
+def name_tokens(known: Identities, rows: Tensor, words: Sequence[Axis] = ()) -> Axis:
+    """The axis of tokens.
+
+    Args:
+        known: the table of identities.
+        rows: (slices, tokens) of identities, of images or of windows.
+        words: what the user said that tokens stand for.
+    """
+    count = rows.shape[-1]
+    axes = {_name_row(known, row) for row in _find_different(known, rows)}
+    found = axes.pop() if len(axes) == 1 else Tokens(Tokens.numbered(count).labels(), SEVERAL)  # type: ignore[arg-type]
+    said = next((axis for axis in words if len(axis) == count and _may_be(known, rows, axis)), None)
+    return found if said is None else said
+
+
+def name_each(known: Identities, rows: Tensor) -> list[Axis]:
+    """The axis of each slice's tokens."""
+    return [_name_row(known, row) for row in rows]
+
+
+def is_mixed(axis: Axis) -> bool:
+    """Whether the slices of a call differ in what their tokens are."""
+    return isinstance(axis, Tokens) and axis.why == SEVERAL
+
+
+def are_constant(known: Identities, rows: Tensor) -> bool:
+    """Whether no row is a token: neither of an input nor learnt."""
+    return bool((known.origin(rows.reshape(-1)).source == CONSTANT_SOURCE).all())
+
+
+def kind_of(known: Identities, row: Tensor) -> str:
+    """Of which kind of input the tokens are: of the first that are of any; "" where they are of none."""
+    source = known.origin(row).source
+    there = source[source >= 0]
+    return known.sources[int(there[0])].kind if len(there) else ""
+
+
+def _find_different(known: Identities, rows: Tensor) -> Tensor:
+    """One of each kind of rows, items of the batch left aside."""
+    if len(rows) == 1:
+        return rows
+    origin = known.origin(rows.reshape(-1))
+    columns = [origin.source, *origin.low.T, *origin.high.T]
+    places = torch.stack(columns, -1).view(len(rows), -1)
+    if bool((places == places[:1]).all()):
+        return rows[:1]
+    _, inverse = places.unique(dim=0, return_inverse=True)
+    first = [int((inverse == number).int().argmax()) for number in range(int(inverse.max()) + 1)]
+    return rows[first[:2]]
+
+
+def _may_be(known: Identities, rows: Tensor, axis: Axis) -> bool:
+    """Whether what the user said can be meant for these tokens."""
+    kind = kind_of(known, rows.reshape(-1))
+    return kind in ((IMAGE, PLAIN, FOREIGN, "") if axis.in_image else (TEXT, PLAIN, FOREIGN, "", SERIES))
+
+
+def _name_row(known: Identities, row: Tensor) -> Axis:
+    count = len(row)
+    if bool(known.is_lost(row).any()):
+        return Tokens(_numbers(count), f"lost: {'; '.join(known.notes(row, 'lost'))}")
+    origin = known.origin(row)
+    learnt = (origin.source == LEARNT_SOURCE) | (origin.source == CONSTANT_SOURCE) | (origin.source == -1)
+    places = origin.source >= 0
+    if not bool((learnt | places).all()):
+        return Tokens(_numbers(count), "some tokens are made from several inputs")
+    names = _name_learnt(known, row, origin, learnt)
+    if not bool(places.any()):
+        return Tokens(tuple(names[n] or str(n) for n in range(count)))
+    sources = origin.source[places].unique()
+    if len(sources) > 1:
+        kinds = {known.sources[int(source)].kind for source in sources}
+        words = "several texts or steps" if kinds == {TEXT} else "several inputs"
+        return Tokens(_numbers(count), "" if kinds == {TEXT} else f"tokens of {words}")
+    source = known.sources[int(sources[0])]
+    if source.kind in (IMAGE, FOREIGN) and source.dims[2] * source.dims[3] > 1:
+        return _name_places(origin, names, places, source)
+    if source.dims[3] > 1 and source.kind == SERIES:
+        corners = zip(range(count), origin.low[:, 1].tolist(), origin.low[:, 2].tolist(), strict=True)
+        return Tokens(tuple(names[n] or f"{top},{left}" for n, top, left in corners))
+    if source.kind == FOREIGN:
+        return Tokens(_numbers(count), source.why)
+    return Tokens(_numbers(count))
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(count))
+
+
+def _name_learnt(known: Identities, row: Tensor, origin: Origin, learnt: Tensor) -> list[str]:
+    """Names of learnt tokens, "" for others."""
+    names = [""] * len(row)
+    for place in learnt.nonzero()[:, 0].tolist():
+        identity = int(origin.low[place, 0]) if int(origin.source[place]) == LEARNT_SOURCE else int(row[place])
+        found = known.name_learnt(identity) if int(origin.source[place]) != CONSTANT_SOURCE else None
+        names[place] = "constant" if found is None else name_parameter(*found)
+    return names
+
+
+def name_parameter(path: str, number: int, count: int) -> str:
+    """What a row of a parameter is called as a token."""
+    last = path.rpartition(".")[2]
+    name = SPECIAL_PARAMETERS.get(last)
+    if name is None:
+        name = "learnt" if last == "weight" else last.removesuffix("_tokens").removesuffix("_token")
+        return f"{name}{number + 1}" if count > 1 else name
+    return f"{name}{number + 1}" if name == "reg" else name
+
+
+def _name_places(origin: Origin, names: Sequence[str], places: Tensor, source: Source) -> Axis:
+    """Patches where the places are a grid, row by row behind the rest; else regions, or moments of a video."""
+    item = origin.item[places]
+    count = len(places)
+    if bool((item != item[0]).any()):
+        return Tokens(_numbers(count), "tokens of several images")
+    low, high = origin.low[places], origin.high[places]
+    if source.dims[1] > 1:
+        return Tokens(tuple(_label_moment(names[n], origin, n) for n in range(count)))
+    grid = _find_grid(low[:, 1:], high[:, 1:], source.dims[2:])
+    front = int((~places).sum())
+    if grid is not None and bool(places[front:].all()):
+        return Patches(*grid, special=tuple(names[:front]))
+    boxes = tuple(
+        (*origin.low[n, 1:].tolist(), *origin.high[n, 1:].tolist()) if places[n] else None for n in range(count)
+    )
+    labels = _label_regions(low[:, 1:], places, names)
+    return Regions(boxes, labels, *source.dims[2:])
+
+
+def _label_moment(name: str, origin: Origin, place: int) -> str:
+    time, top, left = origin.low[place].tolist()
+    return name or f"{time}:{top},{left}"
+
+
+def _label_regions(low: Tensor, places: Tensor, names: Sequence[str]) -> tuple[str, ...]:
+    """As patches are labelled, by row and column, where the places' corners make rows and columns."""
+    rows, columns = (low[:, axis].unique(return_inverse=True)[1].tolist() for axis in (0, 1))
+    cells = iter(zip(rows, columns, strict=True))
+    return tuple(
+        "{},{}".format(*next(cells)) if there else name for there, name in zip(places.tolist(), names, strict=True)
+    )
+
+
+def _find_grid(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Rows and columns, if the places are all cells of a grid over the whole image, row by row."""
+    tops, lefts = low[:, 0].unique(), low[:, 1].unique()
+    rows, columns = len(tops), len(lefts)
+    if rows * columns != len(low):
+        return None
+    wanted = torch.stack([tops.repeat_interleave(columns), lefts.repeat(rows)], 1)
+    if not torch.equal(low, wanted):
+        return None
+    cell = high[0] - low[0]
+    reach = high.amax(0)
+    whole = all(int(reach[axis]) > size[axis] - max(int(cell[axis]), 1) for axis in (0, 1))
+    return (rows, columns) if whole and int(low.amin()) == 0 else None
+
+
+def number_tokens(count: int, why: str = "") -> Tokens:
+    """Tokens of which only the number is known."""
+    return Tokens(_numbers(count), why)
+
+
+def make_names(modules: Mapping[str, torch.nn.Module]) -> dict[int, str]:
+    """The names of parameters, by their id."""
+    return {
+        id(parameter): f"{path}.{name}" if path else name
+        for path, module in modules.items()
+        for name, parameter in module._parameters.items()
+        if parameter is not None
+    }
