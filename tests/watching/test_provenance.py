@@ -554,3 +554,29 @@ def test_a_traced_graph_is_followed():
     graph = torch.fx.symbolic_trace(model)
     torch.testing.assert_close(rolled(graph, pixels).weights, rolled(model, pixels).weights)
     assert rolled(graph, pixels).keys == Patches(4, 4)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_is_unseen_beside_or_between_attention_of_words_is_named(beside):
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.rnn = nn.Embedding(20, 16), nn.GRU(16, 16, batch_first=True)
+            self.first, self.last = attention(), attention()
+
+        def forward(self, ids):
+            x = self.embed(ids)
+            if beside:
+                x = x + self.first(x, x, x)[0] + self.rnn(x)[0]
+            else:
+                x = x + self.first(x, x, x)[0]
+                x = x + self.rnn(x)[0]
+            return x + self.last(x, x, x)[0]
+
+    seen = looked(Mixed(), torch.randint(0, 20, (2, 5)))
+    with pytest.raises(JumokError, match="a recurrent layer in rnn"):
+        seen.rollout(0)
+    first, last = (0.5 * torch.eye(5) + 0.5 * seen[name].weights.mean(1) for name in ("first", "last"))
+    found = seen.rollout(2, partial=True)
+    assert "100% through a recurrent layer in rnn, unseen" in found.source
+    torch.testing.assert_close(found.weights[:, 0], (last @ first)[:, 2])

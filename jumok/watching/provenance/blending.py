@@ -56,6 +56,7 @@ def settle(known: Identities, shadow: Shadow, path: str = "") -> Tensor | None:
         return one
     if one is None or _all_weak(known, one):
         return other
+    path = shadow.path or path
     return known.unsee(one, f"a product of tokens with tokens{f' in {path}' if path else ''}")
 
 
@@ -84,17 +85,27 @@ def _expand(shadow: Shadow, shape: Sequence[int]) -> Shadow:
 def _blend_pairs(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int]) -> Shadow:
     """Scores with scores; of a plain operand, as a mask is, nothing is taken."""
     if not (isinstance(one, Pair) and isinstance(other, Pair)):
-        return _expand(one if isinstance(one, Pair) else other, shape)
+        pair, plain = (one, other) if isinstance(one, Pair) else (other, one)
+        assert isinstance(pair, Pair)
+        if not isinstance(plain, Tensor) or _all_weak(known, plain) or not _is_feature(pair):
+            return _expand(pair, shape)
+        return blend(known, settle(known, pair), plain, shape)
     strong = [sum(side is not None and not _all_weak(known, side) for side in each.sides) for each in (one, other)]
     if strong[0] != strong[1]:  # scores, and a bias that is learnt for one side of them
         return _expand(one if strong[0] > strong[1] else other, shape)
     if _is_turned(one, other):
-        other = Pair(other.other, other.one)
+        other = Pair(other.other, other.one, other.path)
     sides = []
     for mine, theirs in zip(one.sides, other.sides, strict=True):
         found = blend(known, mine, theirs, shape)
         sides.append(found.one if isinstance(found, Pair) else found)
-    return Pair(*(side if isinstance(side, Tensor) else None for side in sides))
+    first, second = (side if isinstance(side, Tensor) else None for side in sides)
+    return Pair(first, second, one.path)
+
+
+def _is_feature(pair: Pair) -> bool:
+    """Whether a product of tokens has become features of tokens: then no side differs along the last axis."""
+    return all(side is None or is_even(side, -1) for side in pair.sides)
 
 
 def _is_turned(one: Pair, other: Pair) -> bool:
@@ -162,6 +173,11 @@ def _meet_unique(known: Identities, one: Tensor, other: Tensor, *, factor: bool)
     siblings &= _are_attended(known, one) & _are_attended(known, other)
     if bool(siblings.any()):
         found[siblings] = _join(known, one[siblings], other[siblings])
+    for mine, theirs in ((one, other), (other, one)):
+        beside = (known.base(mine) == known.base(theirs)) & (known.base(mine) > 0) & (found == -1)
+        beside &= known.is_unseen(theirs)
+        if bool(beside.any()):  # something unseen, made beside attention from the same token
+            found[beside] = known.unsee(mine[beside], "; ".join(known.notes(theirs[beside], "unseen")))
     rest = found == -1
     if bool(rest.any()):
         found[rest] = _mix(known, one[rest], other[rest], factor=factor)

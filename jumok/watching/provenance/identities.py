@@ -206,7 +206,7 @@ class Identities:
         texts = torch.tensor([source.kind == TEXT for source in self.sources] or [False])
         text = (texts[origin.source.clamp(min=0)] & (origin.source >= 0)).view(rows.shape)
         there = rows != CONSTANT
-        found = (text | ~there).all(1)
+        found = ((text & self.is_input(rows)) | ~there).all(1)
         for column in (origin.item, origin.low[:, 0], origin.high[:, 0]):
             values = column.view(rows.shape)
             largest = values.masked_fill(~there, -1).amax(1, keepdim=True)
@@ -315,6 +315,10 @@ class Identities:
     def is_lost(self, identities: Tensor) -> Tensor:
         """Whether each is lost."""
         return self._is_kind(identities, "lost")
+
+    def is_unseen(self, identities: Tensor) -> Tensor:
+        """Whether each is a token that was mixed in a way that cannot be followed."""
+        return self._is_kind(identities, "unseen")
 
     def _is_kind(self, identities: Tensor, kind: str) -> Tensor:
         table = self._kinds(kind)

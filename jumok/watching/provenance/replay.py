@@ -17,7 +17,7 @@ from jumok.watching.provenance import blending, functions, grids, inputs, moving
 from jumok.watching.provenance.call_tokens import CallTokens, find_tokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import TEXT, Identities
-from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
+from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, simplify, zeros
 from jumok.watching.provenance.tape import Kept, Op, Slot, Tape, walk_slots
 
 MOST_LEARNT = 1 << 20
@@ -163,6 +163,7 @@ class Replay:
     # -- results --------------------------------------------------------------------------------
 
     def _set(self, slot: Slot, shadow: Shadow) -> None:
+        shadow = simplify(shadow)
         if isinstance(shadow, Tensor) and tuple(shadow.shape) != slot.shape:
             shadow = fit(shadow, slot.shape)
         if slot in self._real and not isinstance(shadow, Pair | Live) and slot.floating:
@@ -220,7 +221,8 @@ class Replay:
         if isinstance(shadow, Pair):
             sides = [None if side is None else moving.view(op, side) for side in shadow.sides]
             for number, out in enumerate(op.outs):
-                self._shadows[out] = Pair(*(None if side is None else side[number] for side in sides))
+                one, other = (None if side is None else side[number] for side in sides)
+                self._shadows[out] = Pair(one, other, shadow.path)
             return
         if not isinstance(shadow, Tensor):
             self._set_all(op, None)
@@ -245,7 +247,8 @@ class Replay:
             for side in (0, 1):
                 parts = [_side(shadow, side, slot.shape) for shadow, slot in zip(shadows, given, strict=True)]
                 sides.append(moving.join_parts(op, parts))
-            self._give(op, Pair(*sides))
+            path = next(shadow.path for shadow in shadows if isinstance(shadow, Pair))
+            self._give(op, Pair(sides[0], sides[1], path))
             return
         parts = [blending.make_zeros(shadow, slot.shape) for shadow, slot in zip(shadows, given, strict=True)]
         self._give(op, moving.join_parts(op, parts))
@@ -288,7 +291,7 @@ class Replay:
                 side if side is not None and all(is_even(side, axis) for axis in axes) else None
                 for side in shadow.sides
             ]
-            shadow = Pair(*sides)
+            shadow = Pair(sides[0], sides[1], shadow.path)
             found: Shadow = shadow.map(reduce)
         else:
             assert isinstance(shadow, Tensor)
@@ -308,7 +311,7 @@ class Replay:
             sides = [side if side is None or is_even(side, axis) else None for side in shadow.sides]
             if None in sides and None not in shadow.sides:  # weights over tokens, used as features of a token
                 return fit(blending.merge_over(self.known, _unpair(self._settle(shadow, op)), [axis]), out)
-            return Pair(*sides).map(lambda ids: fit(compact(ids).narrow(axis, 0, 1), out))
+            return Pair(sides[0], sides[1], shadow.path).map(lambda ids: fit(compact(ids).narrow(axis, 0, 1), out))
         ids = shadow if isinstance(shadow, Tensor) else zeros(())
         return fit(blending.merge_over(self.known, ids, [axis]), out)
 
@@ -346,7 +349,10 @@ class Replay:
             ]
             left = [side for side in sides if side is not None]
             if len(left) == 2:
-                return Pair(*(equation.spread(number, blending.merge_over(self.known, s, summed), out) for s in left))
+                first, second = (
+                    equation.spread(number, blending.merge_over(self.known, side, summed), out) for side in left
+                )
+                return Pair(first, second, shadow.path)
             if None not in shadow.sides and left and not self._weak_side(shadow):
                 mixed = self.known.unsee(compact(left[0]), f"a product of tokens with tokens{_where(op)}")
                 return equation.spread(number, blending.merge_over(self.known, mixed, summed), out)
@@ -359,7 +365,8 @@ class Replay:
 
     def _cross(self, one: Shadow, other: Shadow, out: Sequence[int], op: Op) -> Shadow:
         if isinstance(one, Tensor) and isinstance(other, Tensor):
-            return Pair(fit(one, out), fit(other, out))
+            one, other = fit(one, out), fit(other, out)
+            return one if torch.equal(one, other) else Pair(one, other, op.path)  # a token with itself mixes none
         if isinstance(one, Pair) and isinstance(other, Pair):
             return one
         pair, plain = (one, other) if isinstance(one, Pair) else (other, one)
@@ -438,7 +445,8 @@ class Replay:
             return
         if isinstance(target, Pair) or isinstance(value, Pair):
             sides = [self._write_side(op, name, slot, side, target, value) for side in (0, 1)]
-            self._shadows[slot if inplace else op.outs[0]] = Pair(*sides)
+            path = next(each.path for each in (value, target) if isinstance(each, Pair))
+            self._shadows[slot if inplace else op.outs[0]] = Pair(sides[0], sides[1], path)
             return
         if target is None and value is None and slot not in self._real:
             self._set_all(op, None)

@@ -11,15 +11,21 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Pair:
-    """The shadow of scores: of each element the token on one side and the token on the other; None: a constant."""
+    """The shadow of scores: of each element the token on one side and the token on the other; None: a constant.
+
+    Args:
+        one, other: identities.
+        path: the module that multiplied them.
+    """
 
     one: Tensor | None
     other: Tensor | None
+    path: str = ""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Pair:
         """The same done to both sides."""
-        sides = (None if side is None else change(side) for side in (self.one, self.other))
-        return Pair(*sides)
+        one, other = (None if side is None else change(side) for side in (self.one, self.other))
+        return Pair(one, other, self.path)
 
     @property
     def sides(self) -> tuple[Tensor | None, Tensor | None]:
@@ -40,6 +46,13 @@ class Live:
 
 Shadow = Tensor | Pair | Live | None
 """None: nothing but constants."""
+
+
+def simplify(shadow: Shadow) -> Shadow:
+    """Scores of which one side alone is left as what they are: tokens."""
+    if isinstance(shadow, Pair) and None in shadow.sides:
+        return shadow.other if shadow.one is None else shadow.one
+    return shadow
 
 
 def compact(ids: Tensor) -> Tensor:
