@@ -97,7 +97,9 @@ class Recorder(TorchFunctionMode):
 
     def _count_heads(self, path: str) -> int:
         """How many heads a module says that it has."""
-        counts = (getattr(self.modules.get(path), name, None) for name in HEAD_COUNTS)
+        module = self.modules.get(path)
+        homes = (module, getattr(module, "config", None))
+        counts = (getattr(home, name, None) for home in homes for name in HEAD_COUNTS)
         return next((count for count in counts if isinstance(count, int)), 0)
 
     def _is_argument(self, tensor: Tensor, outside: bool) -> bool:

@@ -370,7 +370,8 @@ def _sort_places(known: Identities, rows: Tensor, places: Tensor) -> tuple[Tenso
     origin = known.origin(places.reshape(-1))
     key = _order_of(origin)
     images = origin.source >= 0
-    if not bool(images.all()):
+    item = origin.item.view(places.shape)
+    if not bool(images.all()) or bool((item != item[:, :1]).any()):  # several images in one sequence stay apart
         return rows, rows
     kinds = {known.sources[int(source)].kind for source in origin.source.unique()}
     if kinds != {"image"}:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.identities import CONSTANT, FOREIGN, Identities
+from jumok.watching.provenance.identities import CONSTANT, FOREIGN, TEXT, Identities
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
 
 MOST_MET = 1 << 22
@@ -40,7 +40,7 @@ def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *
     one, other = (each[(None,) * (rank - each.dim())] for each in (one, other))
     if rank and one.shape[-1] != other.shape[-1]:  # the features of a token are rarely told apart
         one, other = (each[..., :1] if is_even(each, -1) else each for each in (one, other))
-    if _cross(one, other) and not _all_weak(known, one) and not _all_weak(known, other):
+    if _cross(one, other) and not gives_way(known, one) and not gives_way(known, other):
         return Pair(fit(one, shape), fit(other, shape))
     return fit(_meet(known, one, other, factor=factor), shape)
 
@@ -118,6 +118,11 @@ def _cross(one: Tensor, other: Tensor) -> bool:
     """Whether each is spread along an axis along which the other differs, as in q[:, :, None] + k[:, None]."""
     pairs = list(zip(one.shape, other.shape, strict=True))
     return any(a > 1 and b == 1 for a, b in pairs) and any(a == 1 and b > 1 for a, b in pairs)
+
+
+def gives_way(known: Identities, ids: Tensor) -> bool:
+    """Whether all are learnt, constant or from nowhere: then anything else says more of a token."""
+    return bool(_give_way(known, compact(ids).reshape(-1)).all())
 
 
 def _all_weak(known: Identities, ids: Tensor) -> bool:
@@ -223,6 +228,11 @@ def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tens
     alike = (mine[:, 1:] == theirs[:, 1:]).all(1) & (first.source >= 0) & (second.source >= 0)
     broader = theirs[:, 0] > mine[:, 0]  # words beside positions that all sentences share
     finer = torch.where((first.size <= second.size) & ~(early & alike & broader), one, other)
+    texts = torch.tensor([source.kind == TEXT for source in known.sources] or [False])
+    words = [texts[origin.source.clamp(min=0)] & (origin.source >= 0) for origin in (first, second)]
+    counted = early & (words[0] != words[1])  # places, and numbers of theirs that were looked up in a table
+    finer = torch.where(counted, torch.where(words[0], other, one), finer)
+    alike = alike | counted
     if factor:
         gated = known.unsee(finer, "a product of a token with what others gave")
         return torch.where(early, finer, gated)

@@ -310,7 +310,7 @@ def _place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[Ca
     elif lead and not any(lead[axis] > 1 for axis in heads):
         folded = _find_fold(known, queries.reshape(lead[0], -1), keys.reshape(keys.shape[0], -1), lead[0])
     if not own and not bare and queries.shape[-1] > 1:
-        packed = _find_packed(known, queries)
+        packed = _find_packed(known, queries, op.heads // math.prod(lead[axis] for axis in heads))
     if folded and not batch:  # a single image whose heads were all that the axis held
         batch, heads = (0,), tuple(axis for axis in heads if axis)
     arrangement = Arrangement(lead, batch, heads, folded, packed)
@@ -402,8 +402,10 @@ def _find_repeats(rows: Tensor) -> Fold | None:
     return None
 
 
-def _find_packed(known: Identities, queries: Tensor) -> Fold | None:
-    """Heads in the axis of the queries: the same single word several times."""
+def _find_packed(known: Identities, queries: Tensor, wanted: int) -> Fold | None:
+    """Heads in the axis of the queries: the same single word as many times as heads are missing."""
+    if wanted < 2:
+        return None
     rows = queries.reshape(-1, queries.shape[-1]).T
     if (
         not bool((rows[1:] == rows[0]).all(1).any())
@@ -413,7 +415,8 @@ def _find_packed(known: Identities, queries: Tensor) -> Fold | None:
         return None
     if bool((known.origin(rows.reshape(-1)).size != 1).any()):
         return None
-    return _find_repeats(rows)
+    found = _find_repeats(rows)
+    return found if found is not None and found.count == wanted else None
 
 
 def _find_items(known: Identities, rows: Tensor, seen: Tensor) -> Tensor:

@@ -331,11 +331,24 @@ class Replay:
         for number in tagged:
             part = self._reduce_operand(equation, number, shadows[number], out, op)
             found = part if found is None else self._cross(found, part, out, op)
-        return found
+        return self._same_token(equation, tagged, shadows, found)
+
+    def _same_token(
+        self, equation: Equation, tagged: Sequence[int], shadows: Sequence[Shadow], found: Shadow
+    ) -> Shadow:
+        """A product of each token with itself, over its features, mixes none."""
+        if not isinstance(found, Pair) or found.one is None or found.other is None:
+            return found
+        operands = [(number, shadows[number]) for number in tagged]
+        whole = all(
+            isinstance(shadow, Tensor) and all(is_even(shadow, axis) for axis in equation.summed_axes(number))
+            for number, shadow in operands
+        )
+        return found.one if whole and torch.equal(found.one, found.other) else found
 
     def _is_matrix(self, equation: Equation, number: int, shadow: Shadow) -> bool:
         """Whether an operand is a learnt matrix, not learnt tokens: its rows are summed over, or it is a parameter."""
-        if not isinstance(shadow, Tensor) or not bool(self.known.is_weak(compact(shadow)).all()):
+        if not isinstance(shadow, Tensor) or not blending.gives_way(self.known, shadow):
             return False
         summed = equation.summed_axes(number)
         return equation.slots[number].fixed or any(not is_even(shadow, axis) for axis in summed)
@@ -365,8 +378,7 @@ class Replay:
 
     def _cross(self, one: Shadow, other: Shadow, out: Sequence[int], op: Op) -> Shadow:
         if isinstance(one, Tensor) and isinstance(other, Tensor):
-            one, other = fit(one, out), fit(other, out)
-            return one if torch.equal(one, other) else Pair(one, other, op.path)  # a token with itself mixes none
+            return Pair(fit(one, out), fit(other, out), op.path)
         if isinstance(one, Pair) and isinstance(other, Pair):
             return one
         pair, plain = (one, other) if isinstance(one, Pair) else (other, one)
