@@ -109,7 +109,8 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
         return Tokens(tuple(names[n] or f"{top},{left}" for n, top, left in corners))
     if source.kind == FOREIGN:
         return Tokens(_numbers(count), source.why)
-    return Tokens(_numbers(count))
+    numbers = iter(_numbers(count))
+    return Tokens(tuple(name or next(numbers) for name in names))
 
 
 def _numbers(count: int) -> tuple[str, ...]:

@@ -395,7 +395,8 @@ def _group_entries(
     first = calls[0][1]
     rows = _by_image(first, first.tokens.keys)  # type: ignore[arg-type]
     rows = _sort_places(known, rows, rows)[0]
-    if rows.shape[0] == starts.shape[0] and _is_one_sequence(first, entries):
+    alike = rows.shape[0] == starts.shape[0] and all(len(row.unique()) == len(row) for row in rows)
+    if alike and _is_one_sequence(first, entries):
         return rows, True
     batch = starts.shape[0]
     item = known.origin(entries).item
@@ -433,7 +434,7 @@ def _lay_out(
     low, high = origin.low[places], origin.high[places]
     fine = None if whole else _find_finest(low, high)
     if fine is None:
-        return name(grouped), grouped[..., None], _share_doubles(known, grouped)[..., None]
+        return name(grouped), grouped[..., None], torch.ones(batch, count, 1)
     kept, inside = fine
     tokens = torch.cat([(~places).nonzero()[:, 0], places.nonzero()[:, 0][kept]])
     within = torch.zeros(len(tokens), count, dtype=torch.bool)
@@ -446,29 +447,6 @@ def _lay_out(
     cells = grouped[:, top.indices]
     axis = name(grouped[:, tokens])
     return axis, cells, top.values.expand(batch, -1, -1)
-
-
-def _share_doubles(known: Identities, grouped: Tensor) -> Tensor:
-    """Shares of tokens that are the same one several times, as each window's own copy of cls is.
-
-    Raises:
-        JumokError: tokens that are not the same cannot be told apart.
-    """
-    times = torch.stack([_count_each(row) for row in grouped])
-    doubled = grouped[times > 1]
-    if len(doubled) and bool((known.origin(doubled).source >= 0).any()):
-        raise JumokError(
-            f"{len(doubled[known.origin(doubled).source >= 0]):,} of the tokens that these calls begin with come from "
-            "the same places of the input and cannot be told apart: read single maps with seen[name]"
-        )
-    return 1 / times
-
-
-def _count_each(row: Tensor) -> Tensor:
-    """How often each value stands in a row."""
-    _, inverse, counts = row.unique(return_inverse=True, return_counts=True)
-    times: Tensor = counts[inverse]
-    return times
 
 
 def _find_finest(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor] | None:

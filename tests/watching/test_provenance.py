@@ -294,6 +294,13 @@ def test_experts_are_not_attention():
     assert looked(Mixture(), torch.randn(1, 3, 32, 32)).names == ["attention"]
 
 
+def lay_out(rows, window):
+    """Weights over six keys around two queries, as weights over all eight tokens."""
+    whole = torch.zeros(*rows.shape[:-1], 12)
+    whole[..., 2 * window : 2 * window + 6] = rows
+    return whole[..., 2:10]
+
+
 def test_windows_that_slide_are_one_map_over_all_tokens():
     config = transformers.LongformerConfig(**SMALL, attention_window=[4, 4, 4], vocab_size=50, pad_token_id=0)
     model = peaked(transformers.LongformerModel(config))
@@ -301,17 +308,24 @@ def test_windows_that_slide_are_one_map_over_all_tokens():
     with torch.no_grad():
         bands = model(ids, output_attentions=True).attentions[0]  # (batch, heads, tokens, 5): two before, two behind
     seen = looked(model, ids)
-    found = seen[0].at(batch=0)
     whole = torch.zeros(4, 8, 8)
     for row in range(8):
         for step in range(5):
             if 0 <= row + step - 2 < 8:
                 whole[:, row, row + step - 2] = bands[0, :, row, step]
-    windows = [found.at(window=number).weights for number in range(found.weights.shape[0])]
-    got = torch.cat(windows, 1)
-    assert got.shape[:2] == (4, 8)
-    torch.testing.assert_close(got.sum(-1), whole.sum(-1))
-    torch.testing.assert_close(seen.rollout(3).weights.sum(), torch.tensor(1.0))
+    found = seen[0].at(batch=0)
+    assert found.lead == ("window", "head")
+    for window, rows in enumerate(found.weights):  # two queries each; the keys from two before to two behind them
+        assert not torch.cat([rows[..., : max(0, 2 - 2 * window)], rows[..., 10 - 2 * window :]], -1).any()
+        torch.testing.assert_close(lay_out(rows, window), whole[:, 2 * window : 2 * window + 2])
+    layers = []
+    for number in range(3):
+        parts = seen[number].at(batch=0).mean("head").weights
+        layers.append(0.5 * torch.eye(8) + 0.5 * torch.cat([lay_out(rows, n) for n, rows in enumerate(parts)]))
+    found = seen.rollout(3)
+    assert found.keys.labels()[:4] == ["constant"] * 4  # what stands beyond the ends, to which nothing looks
+    assert not found.weights[..., :4].any()
+    torch.testing.assert_close(found.weights[0, 0, 4:], (layers[2] @ layers[1] @ layers[0])[3])
 
 
 # -- which calls lead to which ----------------------------------------------------------------------

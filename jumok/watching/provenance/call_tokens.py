@@ -195,7 +195,9 @@ def _by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) -> t
     weights, values = lookup(op.weights), lookup(equation.slots[1 - number])
     one, other = weights.sides if isinstance(weights, Pair) else (weights, None)
     sides = [side for side in (one, other) if isinstance(side, Tensor)]
-    seen = next((side for side in sides if not is_even(side, axis)), None)
+    differing = [side for side in sides if not is_even(side, axis)]
+    first = differing[0] if differing else None
+    seen = next((side for side in differing if not _is_even_but_constants(side, axis)), first)
     looking = next((side for side in sides if side is not seen and _is_even_but_constants(side, axis)), None)
     value_axis = equation.terms[1 - number].index(equation.terms[number][axis])
     values = values if isinstance(values, Tensor) else zeros(equation.slots[1 - number].shape)
@@ -209,11 +211,8 @@ def _by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) -> t
     keys = seen
     queries, keys = (_permute(side, order, rank) for side in (queries, keys))
     queries = queries[..., 0]
-    keys = (
-        compact(keys).narrow(-2, 0, 1)[..., 0, :].expand(*keys.shape[:-2], keys.shape[-1])
-        if is_even(keys, -2)
-        else keys
-    )
+    if _is_even_but_constants(keys, -2):  # all queries have the same keys, but for places that hold nothing
+        keys = compact(keys).amax(-2).expand(*keys.shape[:-2], keys.shape[-1])
     tokens, states = _place(known, op, queries, keys)
     spread = _unpermute(states.unsqueeze(-1), order, rank)
     return replace(tokens, order=tuple(order)), equation.spread(number, spread, op.outs[0].shape)

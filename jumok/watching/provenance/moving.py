@@ -266,7 +266,7 @@ def _fold(op: Op, ids: Tensor) -> Tensor:
 
 def _stride(op: Op, ids: Tensor) -> Tensor:
     """Lay the identities into memory as the tensor's elements were, and read them as it was read."""
-    size, stride, offset = op.given(1, "size"), op.given(2, "stride"), op.given(3, "storage_offset", None)
+    size, stride, offset = op.outs[0].shape, op.given(2, "stride"), op.given(3, "storage_offset", None)
     own, start = op.kwargs["own_stride"], op.kwargs["own_offset"]
     reach = 1 + sum((length - 1) * step for length, step in zip(ids.shape, own, strict=True))
     if min(ids.shape) == 0 or (offset not in (None, start)):

@@ -18,7 +18,7 @@ from jumok.watching.provenance.call_tokens import CallTokens, find_tokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import TEXT, Identities
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, simplify, zeros
-from jumok.watching.provenance.tape import Kept, Op, Slot, Tape, walk_slots
+from jumok.watching.provenance.tape import Kept, Op, Slot, Tape, clone_index, walk_slots
 
 MOST_LEARNT = 1 << 20
 """Rows of a parameter that may stand for learnt tokens, at most."""
@@ -265,6 +265,25 @@ class Replay:
         for number, out in enumerate(op.outs[1:], 1):
             if out.floating and out.shape == op.outs[0].shape:
                 self._give(op, found, number)
+
+    def _choose(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+        """`where`: by its mask, if that was kept; else as a sum."""
+        mask = next((arg for arg in op.args if isinstance(arg, Kept)), None)  # the second of `Tensor.where`
+        if mask is None or mask.changed:
+            self._elementwise(op, name, given, shadows)
+            return
+        operands = [
+            self.shadow(each) if isinstance(each, Slot) and each.floating else None
+            for each in op.args
+            if each is not mask
+        ]
+        out, values = op.outs[0].shape, clone_index(mask.values)
+        sides = []
+        for side in (0, 1):
+            one, other = (fit(_side(each, side, ()), out) for each in operands)
+            sides.append(torch.where(values, one, other))
+        path = next((each.path for each in operands if isinstance(each, Pair)), None)
+        self._give(op, sides[0] if path is None else Pair(sides[0], sides[1], path))
 
     def _reduce(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
         shape = given[0].shape
@@ -525,6 +544,7 @@ _RULES: dict[frozenset[str], Rule] = {
     functions.VIEWS: Replay._view,
     moving.JOINS: Replay._join,
     functions.MOVES: Replay._move,
+    frozenset(["where"]): Replay._choose,
     functions.ELEMENTWISE: Replay._elementwise,
     functions.REDUCTIONS: Replay._reduce,
     functions.PRODUCTS: Replay._product,

@@ -19,6 +19,9 @@ from jumok.watching.provenance import functions
 CLONED_VALUES = 4096
 """Indices up to this many are copied; of more a reference is kept, and a later change in place is noticed."""
 
+LARGEST_CHOICE = 1 << 20
+"""Elements of a mask that is kept where it chooses between two tensors, at most."""
+
 
 class Slot:
     """One tensor of the forward pass, by identity.
@@ -132,7 +135,7 @@ class Tape:
 
     def write(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]) -> Op:
         """As `note`, of something that has a name here."""
-        keep = name in functions.BY_VALUES
+        keep = name in functions.BY_VALUES or (name == "where" and _is_small(args))
         self._soft, self._fixed, self._given, self._pure = 0, True, False, True
         frozen = tuple([self._freeze(arg, keep) for arg in args])
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
@@ -210,6 +213,12 @@ class Tape:
                 *(int(end) if isinstance(end, Tensor) else end for end in (value.start, value.stop, value.step))
             )
         return value
+
+
+def _is_small(args: Sequence[Any]) -> bool:
+    """Whether a choice between two tensors is small enough to be kept."""
+    masks = [each for each in args if isinstance(each, Tensor) and each.dtype == torch.bool]
+    return len(args) == 3 and len(masks) == 1 and masks[0].numel() <= LARGEST_CHOICE
 
 
 def _keep_values(slot: Slot, values: Tensor) -> Kept:
