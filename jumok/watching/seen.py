@@ -35,6 +35,9 @@ from jumok.watching.token_streams import (
 
 __all__ = ["MEAN", "Seen", "watch"]
 
+ROUNDING = 1e-3
+"""By how much shares may miss what they are shares of."""
+
 
 @contextmanager
 def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> Iterator[Seen]:
@@ -355,16 +358,19 @@ class Seen:
             partial: follow attention alone where tokens are also mixed by something that is not seen; the map's source
                 then says what share of the paths went through it.
         Returns:
-            (batch, 1, tokens), a distribution.
+            (batch, 1, tokens), a distribution; less than that where a sink took a part of it.
         Raises:
-            JumokError: nothing was seen, the calls do not form one chain, or there is no such query.
+            JumokError: nothing was seen, the calls do not form one chain, weights are no shares, or no such query.
         """
         flow = self._follow(end, partial=partial)
         start, label = start_row(query, flow.queries, flow.batch, flow.layers[0].device)
         row, unseen = _method("rollout")(flow, start, residual=residual)
-        whole = torch.allclose(
-            row.sum(1), row.new_ones(()), atol=1e-4
-        )  # not where weights were changed after the softmax
+        whole = torch.allclose(row.sum(1), row.new_ones(()), atol=1e-4)
+        if not (whole or partial) and (float(row.min()) < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING):
+            raise JumokError(
+                "weights were changed after their softmax (heads were mixed?), so that they are no shares of a whole "
+                "any more and their rollout is none: partial=True gives it as scores; or read single maps with seen[name]"
+            )
         scale = Scale.DISTRIBUTION if whole else Scale.SCORE
         return _make_row(row, flow.keys, label, _tell("rollout", unseen, flow), scale)
 

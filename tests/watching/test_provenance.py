@@ -467,8 +467,15 @@ def test_pyramids_of_two_grids_are_one_map():
 
 
 def test_weights_that_are_no_distribution_make_a_map_of_scores():
-    seen = looked(ByHand(CHANGES["talking heads by a linear layer"]), torch.randn(1, 6, 16))
-    assert seen.rollout(0).scale is Scale.SCORE
+    model = ByHand(CHANGES["talking heads by a linear layer"])
+    model.mix.weight.data, model.mix.bias.data = 3 * torch.eye(2), torch.zeros(2)
+    seen = looked(model, torch.randn(1, 6, 16))
+    with pytest.raises(JumokError, match=r"no shares of a whole .* partial=True"):
+        seen.rollout(0)
+    assert seen.rollout(0, partial=True).scale is Scale.SCORE
+    sunk = looked(ByHand(CHANGES["a sink"]), torch.randn(1, 6, 16)).rollout(0)
+    assert sunk.scale is Scale.SCORE
+    assert 0.5 < float(sunk.weights.sum()) < 1
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (5,), (2, 1, 1)])
