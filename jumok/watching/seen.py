@@ -65,7 +65,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
     recorder = Recorder(modules)
-    axes = CallAxes(Replay(recorder.tape, make_names(modules)), find_said_axes(tokens))
+    axes = CallAxes(Replay(recorder.tape, make_names(modules), model), find_said_axes(tokens))
     seen = Seen(_Pass(recorder, axes), recorder.fed, recorder.maps, axes, Filling.of(model))
     with record_modules(recorder):
         yield seen
@@ -369,7 +369,8 @@ class Seen:
         if not (whole or partial) and (float(row.min()) < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING):
             raise JumokError(
                 "weights were changed after their softmax (heads were mixed?), so that they are no shares of a whole "
-                "any more and their rollout is none: partial=True gives it as scores; or read single maps with seen[name]"
+                "any more and their rollout is none: partial=True gives it as scores; or read single maps by "
+                "seen[name]"
             )
         scale = Scale.DISTRIBUTION if whole else Scale.SCORE
         return _make_row(row, flow.keys, label, _tell("rollout", unseen, flow), scale)

@@ -7,7 +7,7 @@ them in. Sums of calls made side by side add, tokens that were merged share, win
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -168,6 +168,10 @@ def follow(
         JumokError: some call's tokens are not known, or lead nowhere, or come from where nothing was seen.
     """
     _check_known(calls)
+    key = (tuple((call.number, path) for path, call in calls), part, partial, name(calls[-1][1].tokens.keys))  # type: ignore[arg-type]
+    if key in known.flows:
+        flow: Flow = known.flows[key]
+        return replace(flow, calls=[call for _, call in calls])
     chosen = {call.number for _, call in calls}
     ends = _find_ends(known, calls)
     touched, reached = _find_reached(known, calls, ends, chosen)
@@ -184,7 +188,8 @@ def follow(
     unseen = _list_unseen(known, reached, touched)
     if unseen and not partial:
         raise _explain_unseen(unseen)
-    return _make_flow(known, calls, name, ends, (touched, reached), entries, tuple(unseen))
+    made = known.flows[key] = _make_flow(known, calls, name, ends, (touched, reached), entries, tuple(unseen))
+    return made
 
 
 def leave_out_others(calls: Sequence[tuple[str, Call]], known: Identities) -> list[tuple[str, Call]]:

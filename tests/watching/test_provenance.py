@@ -601,3 +601,24 @@ def test_what_is_unseen_beside_or_between_attention_of_words_is_named(beside):
     found = seen.rollout(2, partial=True)
     assert "100% through a recurrent layer in rnn, unseen" in found.source
     torch.testing.assert_close(found.weights[:, 0], (last @ first)[:, 2])
+
+
+def test_a_pass_that_does_the_same_again_is_not_read_again():
+    model, pixels = ByHandOfImage().eval(), torch.randn(2, 3, 32, 32)
+    first, again = looked(model, pixels), looked(model, 2 * pixels)
+    assert first[0].keys == again[0].keys == Patches(4, 4)
+    assert first._axes.replay.known is again._axes.replay.known
+    other = looked(model, torch.randn(2, 3, 32, 48))
+    assert other[0].keys == Patches(4, 6)
+    alone = ByHandOfImage().eval()
+    alone.load_state_dict(model.state_dict())
+    torch.testing.assert_close(again.rollout((1, 2)).weights, looked(alone, 2 * pixels).rollout((1, 2)).weights)
+
+
+def test_other_places_chosen_in_the_same_way_are_read_again():
+    orders = [torch.arange(16), torch.arange(16).flip(0)]
+    model = Image(lambda tokens: tokens[:, orders[0]])
+    pixels = torch.randn(1, 3, 32, 32)
+    assert looked(model, pixels)[0].keys == Patches(4, 4)
+    orders.reverse()
+    assert looked(model, pixels)[0].keys.boxes[0] == (24, 24, 32, 32)

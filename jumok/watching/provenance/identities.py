@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,6 +96,8 @@ class Identities:
 
     sources: list[Source] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    flows: dict[Any, Any] = field(default_factory=dict)
+    """What was worked out from the table: how calls lead to one another."""
     _rows: list[Tensor] = field(default_factory=list)
     _bases: list[Tensor] = field(default_factory=list)
     _next: int = 1

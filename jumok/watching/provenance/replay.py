@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from jumok.watching.provenance import blending, functions, grids, inputs, moving
 from jumok.watching.provenance.call_tokens import CallTokens, find_tokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import TEXT, Identities
+from jumok.watching.provenance.memory import MOST_OPS, Signature, recall, remember
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, simplify, zeros
 from jumok.watching.provenance.tape import Kept, Op, Slot, Tape, clone_index, walk_slots
 
@@ -30,24 +31,36 @@ class Replay:
     Args:
         tape: of the pass; may grow.
         names: of parameters, by their id.
+        model: whose pass it is; what was found for the same pass before is taken from there.
     """
 
-    def __init__(self, tape: Tape, names: dict[int, str]) -> None:
-        self._tape, self._names = tape, names
+    def __init__(self, tape: Tape, names: dict[int, str], model: nn.Module) -> None:
+        self._tape, self._names, self._model = tape, names, model
         self.known = Identities()
         self.calls: dict[int, CallTokens] = {}
         self._shadows: dict[Slot, Shadow] = {}
         self._real: set[Slot] = set()
         self._aliases: dict[Slot, Slot] = {}
         self._done = 0
+        self._recalled = False
 
     def advance(self) -> None:
         """Read what the tape has got since."""
         ops = self._tape.ops[self._done :]
+        signature = Signature(ops) if self._done == 0 and 0 < len(ops) <= MOST_OPS else None
+        known = recall(self._model, signature) if signature else None
+        if known is not None and not self._recalled:
+            self.known, self.calls = known[0], dict(known[1])
+            self._recalled = True
+            return
+        if self._recalled:  # more came: read all of it
+            self.known, self.calls, self._recalled, signature = Identities(), {}, False, None
         self._real |= _find_written(ops)
         for op in ops:
             self._run(op)
         self._done += len(ops)
+        if signature:
+            remember(self._model, signature, (self.known, dict(self.calls)))
 
     # -- one operation --------------------------------------------------------------------------
 
