@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 
 from jumok.errors import JumokError
+from reproduce import torchvision_names
 from reproduce.rows import RESULTS, How, Paper, positive
 
 TABLES = (
@@ -32,11 +33,13 @@ TABLES = (
     "cifar10",
     "easy_vqa",
     "sort_of_clevr",
+    "zoo",
 )
 """Modules of this package; each has TITLE, ABOUT, QUICK (options at small sizes), add_options(parser), run(options)."""
 
 
 def main(arguments: Sequence[str]) -> int:
+    torchvision_names.ensure()
     modules = {name: importlib.import_module(f"reproduce.{name}") for name in TABLES}
     options = _parser(modules, quick="--quick" in arguments).parse_args(arguments)
     torch.set_num_threads(options.threads)
