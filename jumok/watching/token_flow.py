@@ -345,7 +345,7 @@ def _notes_below(known: Identities, ids: Tensor) -> list[str]:
         if not len(current):
             break
         notes += known.notes(current, "unseen")
-        current = known.base(current)
+        current = torch.cat([known.base(current), known.members(current)])
     return list(dict.fromkeys(notes))
 
 

@@ -293,6 +293,15 @@ class Identities:
         table = self._all_bases
         return torch.where(identities < len(table), table[identities.clamp(max=len(table) - 1)], CONSTANT)
 
+    def members(self, identities: Tensor) -> Tensor:
+        """All that merged ones were made of."""
+        found = [torch.zeros(0, dtype=torch.int64)]
+        for block in self.blocks:
+            inside = (identities >= block.start) & (identities < block.start + block.count)
+            if block.members is not None and bool(inside.any()):
+                found.append(block.members[identities[inside] - block.start].reshape(-1))
+        return torch.cat(found)
+
     def descends(self, identities: Tensor, ancestors: Tensor) -> Tensor:
         """Whether each is what residual connections made of the other."""
         found = identities == ancestors

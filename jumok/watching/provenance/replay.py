@@ -21,6 +21,10 @@ from jumok.watching.provenance.memory import MOST_OPS, Signature, recall, rememb
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, simplify, zeros
 from jumok.watching.provenance.tape import Kept, Op, Slot, Tape, clone_index, walk_slots
 
+MOST_LOOKED_UP = 4096
+"""Rows of a table that may be looked up as learnt tokens, at most: tables of relative positions have more."""
+SMALLEST_TOKEN = 8
+"""Numbers of a learnt token, at least: biases of heads have fewer."""
 MOST_LEARNT = 1 << 20
 """Rows of a parameter that may stand for learnt tokens, at most."""
 
@@ -468,13 +472,25 @@ class Replay:
         ids = next((slot for arg in op.args for slot in walk_slots(arg) if not slot.floating), None)
         ids = ids or next((s for v in op.kwargs.values() for s in walk_slots(v) if not s.floating), None)
         live = None if ids is None else self.shadow(ids)
-        if ids is None or not isinstance(live, Live) or 0 in ids.shape:
+        if ids is None or 0 in ids.shape:
             self._set_all(op, None)
+            return
+        if not isinstance(live, Live):
+            self._set(op.outs[0], self._look_up_learnt(op, ids))
             return
         if ids.shape not in live.sources:
             items, rest = (1, ids.shape) if len(ids.shape) == 1 else (ids.shape[0], ids.shape[1:])
             live.sources[ids.shape] = self.known.add_source(TEXT, (items, math.prod(rest), 1, 1)).reshape(ids.shape)
         self._set(op.outs[0], live.sources[ids.shape].unsqueeze(-1).expand(op.outs[0].shape))
+
+    def _look_up_learnt(self, op: Op, ids: Slot) -> Tensor | None:
+        """Rows of a table at fixed places: learnt tokens, unless they are added to others, as positions are."""
+        table = next((slot for arg in op.args for slot in walk_slots(arg) if slot.parameter is not None), None)
+        out = op.outs[0].shape
+        if table is None or math.prod(ids.shape) > MOST_LOOKED_UP or out[-1] < SMALLEST_TOKEN:
+            return None
+        name = self._names.get(id(table.parameter), "a parameter")
+        return self.known.learn(name, ids.shape).unsqueeze(-1).expand(out)
 
     def _write(self, op: Op, name: str, *, inplace: bool) -> None:
         slot = op.args[0].slot if isinstance(op.args[0], Kept) else op.args[0]
