@@ -244,6 +244,11 @@ def _no_tokens(
     lost = [note for ids in (*sides, values) for note in known.notes(compact(ids), "lost")]
     if lost or bool((compact(values) == CONSTANT).all()):
         return CallTokens.unknown(f"lost: {'; '.join(dict.fromkeys(lost))}" if lost else "values that are constant")
+    shape = equation.slots[number].shape
+    free = [each for each in equation.free_axes(number) if shape[each] > 1]
+    even = all(is_even(side, each) for side in sides for each in free)
+    if free and even and all(is_even(values, each) for each in equation.free_axes(1 - number)):
+        return CallTokens.unknown("tokens that cannot be told apart")
     if not is_even(values, axis):
         return CallTokens(KERNEL)
     if len(sides) == 2 and equation.free_axes(number):

@@ -10,6 +10,9 @@ from jumok.watching.provenance import functions
 from jumok.watching.provenance.identities import FOREIGN, IMAGE, PLAIN, SERIES, Identities
 
 IMAGE_CHANNELS = (1, 3, 4)
+SOUND_CHANNELS = (1, 2)
+SHORTEST_SOUND = 64
+"""Samples of a sound, at least, where no convolution tells that it is one."""
 SMALLEST_IMAGE = 8
 """Pixels of an image's side, at least, where no convolution tells that it is an image."""
 _READ_ROWS = frozenset(
@@ -50,6 +53,8 @@ def _find_channels(shape: tuple[int, ...], reader: str) -> int | None:
     rank = len(shape)
     if reader in functions.CONVOLUTIONS | functions.POOLINGS:
         return 1 if rank in (3, 4, 5) else None
+    if rank == 3 and reader in _READ_IMAGES and shape[1] in SOUND_CHANNELS and shape[2] >= SHORTEST_SOUND:
+        return 1
     if reader not in _READ_IMAGES or rank not in (4, 5):
         return None
     for axis in (1, 2) if rank == 5 else (1, 3):
