@@ -24,12 +24,12 @@ from torch.overrides import TorchFunctionMode
 from jumok.attention import Scale
 from jumok.attention.attended import Attended
 from jumok.watching import flex_kernel, fused_kernel, gates, torch_multi_head
-from jumok.watching.axis_order import add_head_axis, to_four_axes, to_one_row
 from jumok.watching.calls import Axes, Fed, Noted
 from jumok.watching.feature_maps import FeatureMaps
 from jumok.watching.gates import Gates
 from jumok.watching.module_paths import find_first_argument, find_innermost, holds, list_arguments, walk_outwards
 from jumok.watching.provenance import functions
+from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
 from jumok.watching.provenance.tape import Tape
 from jumok.watching.records import DotProduct, Given
 

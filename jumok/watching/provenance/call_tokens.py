@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from jumok.watching.axis_order import to_four_axes
+from jumok.watching.provenance.axis_order import to_four_axes
 from jumok.watching.provenance.blending import merge_over
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import CONSTANT, FOREIGN, LEAF, PLAIN, Identities
