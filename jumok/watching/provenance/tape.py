@@ -22,6 +22,22 @@ CLONED_VALUES = 4096
 LARGEST_CHOICE = 1 << 20
 """Elements of a mask that is kept where it chooses between two tensors, at most."""
 
+WHOLE_NUMBERS = frozenset(
+    [
+        torch.bool,
+        torch.uint8,
+        torch.int8,
+        torch.int16,
+        torch.int32,
+        torch.int64,
+        torch.uint16,
+        torch.uint32,
+        torch.uint64,
+    ]
+)
+PLAIN = frozenset([int, float, bool, str, type(None), torch.dtype, torch.device])
+"""Kinds of arguments that are kept as they are: most are, so they are told first."""
+
 
 class Slot:
     """One tensor of the forward pass, by identity.
@@ -41,8 +57,8 @@ class Slot:
     __slots__ = ("argument", "constant", "fixed", "floating", "made", "parameter", "pure", "shape", "soft")
 
     def __init__(self, tensor: Tensor, *, made: bool) -> None:
-        self.shape = () if tensor.is_nested else tuple(tensor.shape)
-        self.floating = tensor.is_floating_point() or tensor.is_complex()
+        self.shape: tuple[int, ...] = () if tensor.is_nested else tensor.shape
+        self.floating = tensor.dtype not in WHOLE_NUMBERS
         self.parameter: Tensor | None = None
         self.constant = False
         self.argument = False
@@ -197,6 +213,8 @@ class Tape:
         return slot
 
     def _freeze(self, value: Any, keep: bool) -> Any:
+        if type(value) in PLAIN:
+            return value
         if isinstance(value, Tensor):
             slot = self.slot(value)
             self._given = True
