@@ -622,3 +622,26 @@ def test_other_places_chosen_in_the_same_way_are_read_again():
     assert looked(model, pixels)[0].keys == Patches(4, 4)
     orders.reverse()
     assert looked(model, pixels)[0].keys.boxes[0] == (24, 24, 32, 32)
+
+
+@pytest.mark.parametrize("way", ["pooled by weights", "mixed by a linear layer"])
+def test_a_sum_with_what_all_tokens_gave_is_named(way):
+    class Between(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Conv2d(3, 16, 8, 8)
+            self.first, self.last = attention(), attention()
+            self.score, self.mix = nn.Linear(16, 1), nn.Linear(16, 16)
+
+        def forward(self, pixels):
+            x = self.embed(pixels).flatten(2).transpose(1, 2)
+            x = x + self.first(x, x, x)[0]
+            if way == "pooled by weights":
+                x = x + (self.score(x).softmax(1) * x).sum(1, keepdim=True)
+            else:
+                x = x + self.mix(x.transpose(1, 2)).transpose(1, 2)
+            return self.last(x, x, x)[0]
+
+    seen = looked(Between(), torch.randn(2, 3, 32, 32))
+    with pytest.raises(JumokError, match="a sum with what several tokens gave"):
+        seen.rollout((0, 0))

@@ -237,6 +237,13 @@ def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tens
         gated = known.unsee(finer, "a product of a token with what others gave")
         return torch.where(early, finer, gated)
     merged = known.merge(torch.stack([one, other], 1))
+    for mine, theirs in (
+        (one, other),
+        (other, one),
+    ):  # what several tokens gave, itself among them: mixed, by how much?
+        inside = ~(early & alike) & known.holds(theirs, mine)
+        if bool(inside.any()):
+            merged[inside] = known.unsee(mine[inside], "a sum with what several tokens gave")
     return torch.where(early & alike, finer, merged)
 
 

@@ -47,9 +47,9 @@ ELEMENTWISE = names(
     "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout "
     "native_dropout softmax log_softmax layer_norm rms_norm group_norm batch_norm instance_norm normalize "
     "local_response_norm nan_to_num erf erfc floor ceil round trunc fmod remainder heaviside xlogy atan2 "
-    "cumsum_of_constants softmin gumbel_softmax quantize_per_tensor dequantize fake_quantize asinh acosh "
+    "softmin gumbel_softmax quantize_per_tensor dequantize fake_quantize asinh acosh "
     "atanh logit erfinv frac lgamma digamma log_sigmoid swish expit sinc relu_ hypot atan asin acos "
-    "mul_add bernoulli scale"
+    "bernoulli"
 )
 SOFTMAXES = frozenset(["softmax", "special_softmax", "_softmax", "softmin", "gumbel_softmax"])
 REDUCTIONS = names("mean sum max min amax amin norm vector_norm var std logsumexp prod median nanmean")

@@ -302,6 +302,16 @@ class Identities:
                 found.append(block.members[identities[inside] - block.start].reshape(-1))
         return torch.cat(found)
 
+    def holds(self, merged: Tensor, tokens: Tensor) -> Tensor:
+        """Whether each merged identity was made of the token beside it, among others."""
+        found = torch.zeros(len(merged), dtype=torch.bool)
+        for block in self.blocks:
+            inside = (merged >= block.start) & (merged < block.start + block.count)
+            if block.kind == "merged" and block.members is not None and bool(inside.any()):
+                members = block.members[merged[inside] - block.start]
+                found[inside] = (members == tokens[inside, None]).any(1)
+        return found
+
     def descends(self, identities: Tensor, ancestors: Tensor) -> Tensor:
         """Whether each is what residual connections made of the other."""
         found = identities == ancestors
