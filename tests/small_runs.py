@@ -44,7 +44,7 @@ class Job:
 
     def start(self, *watchers):
         train, val = prepare.loaders(self.config, self.sets, *self.stores)
-        self.module = make_classifier(self.config, steps_per_epoch=len(train))
+        self.module = make_classifier(self.config, steps=self.config.training.epochs * len(train))
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text(self.config.to_yaml())
         return fit(self.module, train, val, self.folder, self.config.training, watchers)

@@ -13,7 +13,7 @@ from jumok.systems import SYSTEMS
 PACKAGE = Path(jumok.__file__).parent
 
 # Each part of the package, and the parts that it may import, itself and `errors` and `files` understood.
-GROUND = ("errors", "files", "version", "machine", "intervals", "special_tokens")
+GROUND = ("errors", "files", "version", "durations", "machine", "intervals", "special_tokens")
 MAY_IMPORT: dict[str, set[str]] = {
     **{part: set() for part in GROUND},
     "attention": set(),
@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": {"attention", "mechanisms", "systems", "data", "measures", "views", "tasks", "machine"},
     "__main__": {"app"},
 }
-COMMON = {"errors", "files", "version"}
+COMMON = {"errors", "files", "version", "durations"}
 HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
 
 

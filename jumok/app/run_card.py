@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from jumok.durations import format_duration
 from jumok.files import write_atomically
 from jumok.tasks.running.fit import Outcome
 from jumok.tasks.running.prepared import Prepared
@@ -34,7 +35,7 @@ def format_card(name: str, prepared: Prepared, outcome: Outcome, parameters: int
         "kept weights": f"{averaged}of epoch {best['epoch']:.0f} of {len(outcome.rows)}",
         "settings": f"learning rate {training.lr:g}, seed {training.seed}; all in config.yaml",
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "wall time": f"{_format_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",
+        "wall time": f"{format_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",
         "speed": f"{clock.rate:,.0f} {prepared.unit}/s in training; {clock.share_waiting:.1%} of it waiting for data",
         "versions": f"jumok {__version__}, Python {platform.python_version()}, {versions}",
     }
@@ -52,9 +53,3 @@ def format_card(name: str, prepared: Prepared, outcome: Outcome, parameters: int
         "",
     ]
     return "\n".join(lines)
-
-
-def _format_duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jumok.app.commands.compare import parse_seconds
 from jumok.tasks.classify import comparison as images
-from jumok.tasks.running import comparison
+from jumok.tasks.running import comparison, planning
+from jumok.tasks.running.stopwatch import Stopwatch
 
 SMALL = ("--device", "cpu", "--threads", "1", "--batch-size", "8", "--budget", "1s", "--shown", "4")
 
@@ -37,7 +37,7 @@ def test_systems_side_by_side_with_figures_and_a_page(jumok, coloured, masks, tm
     assert [each["system"] for each in found["systems"]] == ["vit-nano", "cnn"]
     for each in found["systems"]:
         assert 0 <= each["low"] <= each["accuracy"] <= each["high"] <= 1
-        assert each["epochs"] >= 1
+        assert each["epochs"] > 0
         assert min(each["train_rate"], each["use_rate"], each["parameters"]) > 0
         assert (out / each["system"] / "weights.safetensors").is_file()
         assert each["system"] in said.out
@@ -67,10 +67,10 @@ def test_one_that_cannot_be_trained_does_not_keep_the_others_from_it(jumok, colo
 
     whole = images.ImageComparison.of_system
 
-    def broken(self, name, epochs):
+    def broken(self, name):
         if name == "mlp":
             raise JumokError("mlp needs other images")
-        return whole(self, name, epochs)
+        return whole(self, name)
 
     monkeypatch.setattr(images.ImageComparison, "of_system", broken)
     said = jumok("compare", coloured, "--systems", "mlp,cnn", "--out", tmp_path / "out", *SMALL)
@@ -117,21 +117,19 @@ def test_another_budget_is_another_comparison(jumok, coloured, tmp_path):
     assert "with other settings or another budget" in said.err
 
 
-def test_a_longer_budget_gives_more_epochs(coloured, tmp_path, monkeypatch):
-    assert parse_seconds("1h1m1s") == 3661
+def test_a_longer_budget_gives_more_steps_of_training(coloured, tmp_path, monkeypatch):
     from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 
-    training = ImageTraining(batch_size=4, device="cpu", epochs=1, threads=1)
+    monkeypatch.setattr(planning, "measure_speed", lambda _: planning.Speed(step=0.1, validation=0.1, start=9.0))
+    training = ImageTraining(batch_size=4, device="cpu", threads=1, lr=0.01)
     settings = Settings(system="mlp", data=ImageData(images=str(coloured)), training=training)
-    base = images.begin(settings, 1, tmp_path, "cpu").base
-    assert comparison.count_epochs_within(1e-6, base) == 1
-    monkeypatch.setattr(comparison.Stopwatch, "epoch", lambda self, steps: 0.1 * steps)
-    assert comparison.count_epochs_within(0.1 * len(base.train) * 10.5, base) == 10
+    for budget, least, most in ((1, 5, 9), (100, 850, 990)):
+        begun = images.begin(settings, budget, tmp_path / str(budget), "cpu")
+        assert least <= begun._start("mlp").steps <= most
+        assert begun._start("mlp").config.training.lr == 0.01
 
 
-def test_an_epoch_is_its_steps_and_its_validation():
-    watch = comparison.Stopwatch()
-    watch._steps, watch._looking = [0.0, 5.0, 6.0, 7.0, 7.5, 8.0, 8.5], 3.0  # the first steps take longer
-    assert watch.epoch(100) == pytest.approx(3 + 100 * 0.5)
-    watch._steps = [1.0]
-    assert watch.epoch(100) == 3.0
+def test_a_step_takes_what_steps_take_but_for_the_first_and_the_slowest():
+    watch = Stopwatch()
+    watch._steps = [0.0, 5.0, 6.0, 7.0, 7.5, 8.0, 8.5, 9.0, 12.0]  # the first steps take longer
+    assert watch.step == pytest.approx(0.5)

@@ -48,7 +48,7 @@ def watched(monkeypatch, system, do):
 def test_what_was_stopped_goes_on_and_what_is_done_stays(kind, jumok, coloured, tmp_path, monkeypatch):
     first, second = SYSTEMS[kind]
     words = words_for(kind, coloured, tmp_path)
-    monkeypatch.setattr(comparison, "count_epochs_within", lambda budget, prepared: 4)
+    monkeypatch.setattr(comparison, "plan", lambda prepared, *_, **__: prepared.with_training(epochs=4))
     assert jumok(*words, "--out", tmp_path / "unbroken").status == 0
     out = tmp_path / "out"
     watched(monkeypatch, second, lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 5 else None)

@@ -55,14 +55,24 @@ class EvaluatedImages:
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
+        from rich.text import Text
+
         low, high = self.report.interval
         yield f"{self.report.images} images of {self.about['data'][0]} ({self.about['split']})"
         yield f"accuracy {self.report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        yield f"balanced accuracy {self.report.balanced_accuracy:.1%}, macro F1 {self.report.macro_f1:.1%}"
+        largest, share = self.report.largest_class
+        yield Text(f"baseline: always saying {largest!r} gives {share:.1%}")
         for name, control in self.controls.items():
             low, high = control.interval
             yield f"  same weights, {name}: {control.accuracy:.1%} ({low:.1%} to {high:.1%})"
         yield table(self.report)
         yield from (f"remark: {remark}" for remark in self.remarks)
+        if not self.report.beats_largest_class:
+            yield Text(
+                f"warning: this model is not surely better than always saying {largest!r}: it may have learnt nothing; "
+                "more images, more --time, or a pretrained --system may help"
+            )
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +19,7 @@ from jumok.app.task_settings import (
     settings_panels,
     split_off_word,
 )
+from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.machine import device_name, keep_freed, set_threads
 from jumok.tasks import TASKS, Task
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from jumok.tasks.running.comparison import Comparison, Result
     from jumok.tasks.running.config import Settings
 
-BUDGET_FORM = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
 TERMS_FILE = "terms.json"
 """Settings and budget of what lies in the folder."""
 SETTINGS_OF_BUDGET = ("epochs", "patience")
@@ -83,7 +82,7 @@ def command(
     if "compare" not in task.verbs:
         others = " or ".join(each.example for each in _compared_tasks())
         raise JumokError(f"systems that {task.does} cannot be compared: give {others}")
-    names, seconds = choose_systems(systems, task), parse_seconds(budget)
+    names, seconds = choose_systems(systems, task), parse_duration(budget, "--budget")
     wanted = _read(task, paths, settings)
     comparison, truth = _begin(task, wanted, names[0], seconds, masks, out)
     results, errors = _enter(comparison, names, session)
@@ -94,23 +93,6 @@ def command(
 
 def _compared_tasks() -> list[Task]:
     return [task for task in TASKS.values() if "compare" in task.verbs]
-
-
-def parse_seconds(text: str) -> float:
-    """Read a time such as 90, 90s, 2m or 1h30m.
-
-    >>> [parse_seconds(text) for text in ("45", "2m", "1h30m", "1m30s")]
-    [45.0, 120.0, 5400.0, 90.0]
-
-    Raises:
-        JumokError: none of these, or no time at all.
-    """
-    found = BUDGET_FORM.fullmatch(text.strip().lower())
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    total = 3600 * hours + 60 * minutes + seconds
-    if not total:
-        raise JumokError(f"--budget {text!r} is not a time: give one such as 90s, 2m or 1h30m")
-    return float(total)
 
 
 def _read(task: Task, paths: Sequence[Path], given: Mapping[str, Any]) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from jumok.app.task_settings import (
     settings_panels,
     split_off_word,
 )
+from jumok.durations import parse_duration
 from jumok.errors import Interrupted, JumokError
 from jumok.machine import World, keep_freed, set_threads
 from jumok.tasks import TASKS, Task, task_of_system
@@ -137,12 +139,15 @@ class TrainedRun:
             "device": self.outcome.device,
             "threads": settings.training.threads,
             "remarks": list(self.prepared.remarks),
+            "shortfall": self.prepared.shortfall(self.outcome.best),
         }
 
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         best, clock = self.outcome.best, self.outcome.clock
         yield f"best epoch {best['epoch']:.0f} of {len(self.outcome.rows)}: {self.prepared.reached(best)}"
+        if shortfall := self.prepared.shortfall(best):
+            yield f"warning: {shortfall}"
         yield (
             f"{clock.rate:,.0f} {self.prepared.unit}/s on {self.outcome.device}; "
             f"{clock.share_waiting:.1%} of the time spent waiting for data"
@@ -203,8 +208,10 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
     """Start a new run."""
+    began = time.monotonic()
+    seconds = _read_time(settings)
     from jumok.app.progress import show_progress
-    from jumok.tasks.running import fit
+    from jumok.tasks.running import fit, planning
 
     if session.first:
         _check_free(out)
@@ -214,6 +221,8 @@ def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
     task = task_of_system(settings.system)
     with show_progress(session.console, "reading") as progress:
         prepared = task.part("prepare").prepare(settings, progress)
+    with session.console.status("measuring speed, trying learning rates"):
+        prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
     for line in prepared.remarks:
         session.say(line)
     if session.first:
@@ -251,7 +260,7 @@ def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
     session.say(f"{prepared.about(module.size)}; CPU threads: {prepared.training.threads}{shared}")
     for line in precision_remarks(module.model, prepared.training.precision, prepared.training.device):
         session.say(line)
-    bar = Bar(session.console, prepared.training.epochs, len(prepared.train))
+    bar = Bar(session.console, prepared.training.epochs, prepared.steps_per_epoch)
     try:
         outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, (bar,))
     except (Interrupted, KeyboardInterrupt) as stop:
@@ -262,6 +271,20 @@ def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
     if world.first:
         write_card(folder / CARD, prepared, outcome, module.size)
     return TrainedRun(prepared, outcome, folder, module.size)
+
+
+def _read_time(settings: Settings) -> float | None:
+    """The seconds that the command may take; None where nobody said.
+
+    Raises:
+        JumokError: no time, or one beside a number of epochs.
+    """
+    asked = settings.training.time
+    if asked is None:
+        return None
+    if "epochs" in settings.training.model_fields_set:
+        raise JumokError("--time and --epochs both say how long to train: leave one out")
+    return parse_duration(asked, "--time")
 
 
 def _check_free(out: Path) -> None:

@@ -113,4 +113,6 @@ def begin(
     test = prepare.find_parts(settings.data, settings.training.seed)["test"]
     if not len(test):
         raise JumokError("no questions to evaluate on: give some with --test-questions, or a --test-fraction above 0")
-    return QuestionComparison(prepare.prepare(settings, progress), budget, folder, device, test)
+    return QuestionComparison(
+        prepare.prepare(settings, progress), budget, frozenset(settings.training.model_fields_set), folder, device, test
+    )

@@ -42,7 +42,7 @@ class PreparedQuestions(Prepared):
     unit = "questions"
 
     def module(self) -> Answerer:
-        return make_answerer(self.config, steps_per_epoch=len(self.train))
+        return make_answerer(self.config, steps=self.steps)
 
     def write(self, folder: Path) -> None:
         self.words.save(folder / WORDS)
@@ -53,8 +53,8 @@ class PreparedQuestions(Prepared):
         return (
             f"{found.counts['train']:,} training and {found.counts['val']:,} validation questions about "
             f"{found.images['train']:,} and {found.images['val']:,} images, {len(found.answers):,} answers; "
-            f"{self.config.system} with {parameters / 1e6:.2f} million weights; {training.epochs} epochs of "
-            f"{len(self.train)} steps of {training.batch_size}"
+            f"{self.config.system} with {parameters / 1e6:.2f} million weights; {self.length()} of "
+            f"{training.batch_size}"
         )
 
     def reached(self, best: Row) -> str:

@@ -51,7 +51,7 @@ def shares(batch: QuestionBatch) -> Tensor:
     return batch.scores / batch.scores.sum(1, keepdim=True).clamp_min(1e-9)
 
 
-def make_answerer(config: RunConfig, *, steps_per_epoch: int) -> Answerer:
+def make_answerer(config: RunConfig, *, steps: int) -> Answerer:
     """Build a run's model, with weights that the seed decides, ready to be trained.
 
     Raises:
@@ -64,5 +64,5 @@ def make_answerer(config: RunConfig, *, steps_per_epoch: int) -> Answerer:
         mean=torch.tensor(config.found.mean),
         std=torch.tensor(config.found.std),
         training=training,
-        steps=training.epochs * steps_per_epoch,
+        steps=steps,
     )

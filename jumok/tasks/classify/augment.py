@@ -29,12 +29,14 @@ class Augmentation:
         warp: shift, turn, zoom, and change light and contrast a little.
         mirror: axes that an image may be flipped along: "none", "horizontal", "both", or "all", which adds the
             diagonal and so every turn by a right angle (square images only).
+        strength: of the warp and the light, from 0 to 1.
         mixup: alpha of the Beta(alpha, alpha) that blends pairs of images; 0: none.
     """
 
     warp: bool = True
     mirror: str = "horizontal"
     mixup: float = 0.2
+    strength: float = 1.0
 
     def __call__(self, images: Tensor, labels: Tensor, classes: int, draw: Draw) -> tuple[Tensor, Tensor]:
         """Change a process's part of a batch.
@@ -49,10 +51,11 @@ class Augmentation:
         """
         images = self._move(images, draw)
         if self.warp:
+            light = MOST_LIGHT * self.strength
             images = _relight(
                 images,
-                draw.uniform(-MOST_LIGHT / 2, MOST_LIGHT / 2),
-                draw.uniform(1 - MOST_LIGHT, 1 + MOST_LIGHT),
+                draw.uniform(-light / 2, light / 2),
+                draw.uniform(1 - light, 1 + light),
             )
         targets = F.one_hot(labels, classes).to(images.dtype)
         return mixed(images, targets, draw.beta(self.mixup)) if self.mixup else (images, targets)
@@ -64,7 +67,7 @@ class Augmentation:
         if self.mirror == "all":
             images = torch.where(_per_image(draw.sign(), images) < 0, images.transpose(-1, -2), images)
         if self.warp:
-            return _warp(images, draw, across, down)
+            return _warp(images, draw, across, down, self.strength)
         for sign, dim in ((across, -1), (down, -2)):
             if sign is not None:
                 images = torch.where(_per_image(sign, images) < 0, images.flip(dim), images)
@@ -138,13 +141,13 @@ def _log_gamma_sample(alpha: Tensor, generator: torch.Generator) -> Tensor:
     return torch._standard_gamma(alpha + 1, generator).log() + uniform.log() / alpha
 
 
-def _warp(images: Tensor, draw: Draw, across: Tensor | None, down: Tensor | None) -> Tensor:
+def _warp(images: Tensor, draw: Draw, across: Tensor | None, down: Tensor | None, strength: float) -> Tensor:
     """Flip, turn, zoom and shift about the centre; what comes in at the border is a reflection."""
-    angle = draw.uniform(-MOST_TURN, MOST_TURN) * (math.pi / 180)
-    zoom = draw.uniform(1 - MOST_ZOOM, 1 + MOST_ZOOM)
+    angle = draw.uniform(-strength * MOST_TURN, strength * MOST_TURN) * (math.pi / 180)
+    zoom = draw.uniform(1 - strength * MOST_ZOOM, 1 + strength * MOST_ZOOM)
     shift_x, shift_y = (
-        draw.uniform(-2 * MOST_SHIFT, 2 * MOST_SHIFT),
-        draw.uniform(-2 * MOST_SHIFT, 2 * MOST_SHIFT),
+        draw.uniform(-2 * strength * MOST_SHIFT, 2 * strength * MOST_SHIFT),
+        draw.uniform(-2 * strength * MOST_SHIFT, 2 * strength * MOST_SHIFT),
     )
     x_sign = torch.ones_like(angle) if across is None else across
     y_sign = torch.ones_like(angle) if down is None else down

@@ -83,4 +83,6 @@ def begin(
         JumokError: images or settings that do not do.
     """
     test = prepare.find_parts(settings.data, settings.training.seed)["test"]
-    return ImageComparison(prepare.prepare(settings, progress), budget, folder, device, test)
+    return ImageComparison(
+        prepare.prepare(settings, progress), budget, frozenset(settings.training.model_fields_set), folder, device, test
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,6 +51,29 @@ class Evaluation:
         """Between which the accuracy lies with 95 % confidence."""
         return wilson(self.correct, self.images)
 
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean, over the classes that have images, of the share of their images that was right."""
+        return _mean([row["recall"] for row in self.per_class() if row["recall"] is not None])
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean F1 score of the classes that have images; a class that is never named counts 0."""
+        right, named = self.confusion.diagonal().tolist(), self.confusion.sum(0).tolist()
+        true = self.confusion.sum(1).tolist()
+        return _mean([2 * right[label] / (named[label] + count) for label, count in enumerate(true) if count])
+
+    @property
+    def largest_class(self) -> tuple[str, float]:
+        """The class with the most images, and how often always naming it would be right."""
+        counts = self.confusion.sum(1)
+        return self.classes[int(counts.argmax())], int(counts.max()) / self.images
+
+    @property
+    def beats_largest_class(self) -> bool:
+        """Whether it is right more often than by always naming the largest class, with 95 % confidence."""
+        return self.interval[0] > self.largest_class[1]
+
     def per_class(self) -> list[dict[str, Any]]:
         """Each class's name, images, precision and recall; None where nothing was to be divided by."""
         right = self.confusion.diagonal().tolist()
@@ -72,11 +95,19 @@ class Evaluation:
             "images": self.images,
             "accuracy": self.accuracy,
             "accuracy_95": [low, high],
+            "balanced_accuracy": self.balanced_accuracy,
+            "macro_f1": self.macro_f1,
+            "largest_class": dict(zip(("class", "accuracy"), self.largest_class, strict=True)),
+            "beats_largest_class": self.beats_largest_class,
             "loss": self.loss,
             "per_class": self.per_class(),
             "classes": list(self.classes),
             "confusion": self.confusion.tolist(),
         }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 @runtime_checkable

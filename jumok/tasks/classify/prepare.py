@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from jumok.data.images.batches import Batches, PixelStore
+from jumok import systems
+from jumok.data.images.batches import Batches, PixelStore, Source
 from jumok.data.images.folders import ImageSet, scan
+from jumok.durations import parse_duration
 from jumok.errors import JumokError
+from jumok.intervals import wilson
 from jumok.machine import World
+from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
-from jumok.tasks.classify.training import Classifier, make_classifier
-from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
+from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size
+from jumok.tasks.classify.training import BALANCED, Classifier, make_classifier
+from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.callbacks import Row
+from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
@@ -38,18 +44,46 @@ class PreparedImages(Prepared):
     unit = "images"
 
     def module(self) -> Classifier:
-        return make_classifier(self.config, steps_per_epoch=len(self.train))
+        return make_classifier(self.config, steps=self.steps)
+
+    def suit(self, asked: Collection[str], *, passes: float) -> PreparedImages:
+        chosen = choose_variation(asked, passes)
+        return self.with_training(**chosen)
+
+    def plain(self) -> PreparedImages:
+        return self.with_training(label_smoothing=0.0, mixup=0.0, augment=False, flips="none")
 
     def about(self, parameters: int) -> str:
         found, training = self.config.found, self.config.training
         return (
             f"{found.counts['train']:,} training and {found.counts['val']:,} validation images of "
             f"{len(found.classes)} classes; {self.config.system} with {parameters / 1e6:.2f} million weights; "
-            f"{training.epochs} epochs of {len(self.train)} steps of {training.batch_size}"
+            f"{self.length()} of {training.batch_size}"
         )
 
     def reached(self, best: Row) -> str:
-        return f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']} validation images correct"
+        balanced = f", balanced accuracy {best[BALANCED]:.1%}" if BALANCED in best else ""
+        largest, share = self._largest_class()
+        return (
+            f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']} validation images correct{balanced}; "
+            f"always saying {largest!r} gives {share:.1%}"
+        )
+
+    def shortfall(self, best: Row) -> str:
+        images = self.config.found.counts["val"]
+        largest, share = self._largest_class()
+        if wilson(round(best["val_accuracy"] * images), images)[0] > share:
+            return ""
+        each = min(self.config.found.per_class["train"])
+        return (
+            f"this model is not surely better than always saying {largest!r}. What may help: more images (the smallest "
+            f"class has {each} to learn from), more --time, a larger --image-size, or a pretrained model"
+        )
+
+    def _largest_class(self) -> tuple[str, float]:
+        """The class with the most validation images, and how often always naming it would be right there."""
+        counts = self.config.found.per_class["val"]
+        return self.config.found.classes[counts.index(max(counts))], max(counts) / sum(counts)
 
     def purpose(self, parameters: int) -> str:
         size = " x ".join(str(side) for side in self.config.size)
@@ -78,12 +112,14 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
         JumokError: images or settings that do not do.
     """
     sets = find_parts(settings.data, settings.training.seed)
-    size, why = choose_size(settings.data, sets["train"].paths)
+    size, why = _choose_size(settings, sets["train"])
     system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
     train, val = stores(settings.data, sets["train"].paths, sets["val"].paths, size, progress)
-    config = configure(settings, sets, size, train)
-    remark = f"image size: {size[0]} x {size[1]} ({why})"
-    return PreparedImages(*loaders(config, sets, train, val), (remark,), config)
+    chosen = choose_from_images(settings.training, settings.training.model_fields_set, sets["train"], train)
+    training = settings.training.model_copy(update=chosen.settings)
+    config = configure(settings.model_copy(update={"training": training}), sets, size, train)
+    remarks = (f"image size: {size[0]} x {size[1]} ({why})", *chosen.remarks)
+    return PreparedImages(*loaders(config, sets, train, val), remarks, config)
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedImages:
@@ -94,8 +130,21 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     """
     sets = find_parts(config.data, config.training.seed)
     check_unchanged(config, sets)
+    if not config.found.per_class:  # runs of earlier versions do not have it
+        found = config.found.model_copy(update={"per_class": _count_classes(sets)})
+        config = config.model_copy(update={"found": found})
     train, val = stores(config.data, sets["train"].paths, sets["val"].paths, config.size, progress)
     return PreparedImages(*loaders(config, sets, train, val), (), config)
+
+
+def _choose_size(settings: Settings, images: ImageSet) -> tuple[tuple[int, int], str]:
+    """The size that images are brought to, and why."""
+    if settings.data.image_size is not None:
+        return settings.data.size, "as asked"
+    options = system_options(settings.system, settings.options, len(images.classes), (PROBE_SIDE, PROBE_SIDE))
+    probe = systems.build(settings.system, configure_system(settings.system, options))
+    asked = settings.training.time
+    return choose_size(probe, images.paths, parse_duration(asked, "--time") if asked else MOST_SECONDS)
 
 
 def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:
@@ -130,6 +179,7 @@ def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int,
         mean=mean,
         std=std,
         counts={part: len(images) for part, images in sets.items()},
+        per_class=_count_classes(sets),
         fingerprint=fingerprint(sets),
     )
     data = settings.data.model_copy(update={"images": str(train.root.resolve()), "image_size": one_or_two(size)})
@@ -199,8 +249,12 @@ def loaders(
     world = World.found()
     share = {"batch_size": config.training.batch_size, "rank": world.rank, "world_size": world.size}
     labels = {part: torch.tensor(sets[part].labels) for part in ("train", "val")}
+    source: Source = train
+    if config.training.balance == "sampler":
+        order = balance_order(labels["train"])
+        source, labels["train"] = Repeated(train, order), labels["train"][order]
     return (
-        Batches(train, labels["train"], seed=config.training.seed, shuffle=True, drop_last=True, **share),
+        Batches(source, labels["train"], seed=config.training.seed, shuffle=True, drop_last=True, **share),
         Batches(val, labels["val"], shuffle=False, drop_last=False, **share),
     )
 
@@ -212,6 +266,11 @@ def fingerprint(sets: Mapping[str, ImageSet]) -> str:
         for name, label in zip(sets[part].names, sets[part].labels, strict=True):
             digest.update(f"{part}/{label}/{name}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
+
+
+def _count_classes(sets: Mapping[str, ImageSet]) -> dict[str, tuple[int, ...]]:
+    """Images of each part in each class."""
+    return {part: tuple(images.counts().values()) for part, images in sets.items()}
 
 
 def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet]) -> None:

@@ -10,6 +10,9 @@ from jumok.tasks.image_settings import ImageSettings
 from jumok.tasks.running.config import Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
+EVEN_RATIO = 1.5
+"""Classes count as even where the largest has at most so many times the images of the smallest."""
+
 
 class ImageData(ImageSettings):
     """Where the images are and how they are read."""
@@ -28,13 +31,38 @@ class ImageData(ImageSettings):
 class ImageTraining(Training):
     """How a classifier is trained."""
 
-    batch_size: int = Field(default=64, ge=1, description="Batch size in images, over all processes.")
-    mixup: float = Field(default=0.2, ge=0, le=10, description="Mixup: alpha of its Beta distribution; 0 = off.")
+    batch_size: int = Field(
+        default=64,
+        ge=1,
+        description="Batch size in images, over all processes.",
+        json_schema_extra={"usual": "16 to 64, by the number of images"},
+    )
+    mixup: float = Field(
+        default=0.2,
+        ge=0,
+        le=10,
+        description="Mixup: alpha of its Beta distribution; 0 = off.",
+        json_schema_extra={"usual": "by how often each image is seen"},
+    )
     augment: bool = Field(
         default=True, description="Small random shifts, rotations, zooms, and changes of brightness and contrast."
     )
+    augment_strength: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Strength of these changes; 1: shifts of 8 %, rotations of 10 degrees, zooms of 10 %.",
+        json_schema_extra={"usual": "by how often each image is seen"},
+    )
     flips: Literal["none", "horizontal", "both", "all"] = Field(
-        default="horizontal", description="Random flips; all: also rotations by 90 degrees, for square images."
+        default="horizontal",
+        description="Random flips; all: also rotations by 90 degrees, for square images.",
+        json_schema_extra={"usual": "those that a test of the images finds safe"},
+    )
+    balance: Literal["auto", "none", "weights", "sampler"] = Field(
+        default="auto",
+        description="Uneven classes: weigh their images, or show the rare ones more often; auto: sampler where the "
+        "largest class has over 1.5 times the images of the smallest.",
     )
 
 
@@ -45,6 +73,8 @@ class Found(Strict):
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     counts: dict[str, int]
+    per_class: dict[str, tuple[int, ...]] = Field(default={})
+    """Images of each part in each class."""
     fingerprint: str
     """Of the names and classes of the training and validation images."""
 
@@ -69,3 +99,9 @@ class RunConfig(Settings, Recorded):
     def size(self) -> tuple[int, int]:
         """(height, width) to which every image is brought."""
         return self.data.size
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the largest class has clearly more training images than the smallest."""
+        counts = self.found.per_class.get("train", ())
+        return bool(counts) and max(counts) > EVEN_RATIO * min(counts)

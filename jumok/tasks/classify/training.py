@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,6 +18,9 @@ from jumok.tasks.image_training import ImageTrainingModule
 from jumok.tasks.preprocessing import normalise, to_unit
 from jumok.tasks.running.training_module import seed_everything
 
+BALANCED = "val_balanced_accuracy"
+"""The mean over classes of the share of their images that is named rightly."""
+
 
 class Classifier(ImageTrainingModule):
     """A model that gives class scores, in training.
@@ -23,6 +28,7 @@ class Classifier(ImageTrainingModule):
     Args:
         model: (batch, 3, height, width) float, normalised -> (batch, classes) logits.
         classes: how many there are.
+        counts: images of each class, by part; empty: classes count as even.
         mean, std: (3,) each, of the training images' channels, for pixels in [0, 1].
         training: the settings.
         steps: of the whole training, for the learning rate's schedule.
@@ -31,13 +37,25 @@ class Classifier(ImageTrainingModule):
     training_config: ImageTraining
 
     def __init__(
-        self, model: nn.Module, *, classes: int, mean: Tensor, std: Tensor, training: ImageTraining, steps: int
+        self,
+        model: nn.Module,
+        *,
+        classes: int,
+        counts: Mapping[str, Sequence[int]] | None = None,
+        mean: Tensor,
+        std: Tensor,
+        training: ImageTraining,
+        steps: int,
     ) -> None:
-        if isinstance(model, OwnFigures):
-            self.figure_names = (*Classifier.figure_names, *(f"val_{name}" for name in model.own_figures))
+        own = model.own_figures if isinstance(model, OwnFigures) else ()
+        balanced = (BALANCED,) if counts else ()
+        self.figure_names = (*Classifier.figure_names, *balanced, *(f"val_{name}" for name in own))
         super().__init__(model, mean=mean, std=std, training=training, steps=steps)
         self.classes = classes
-        self.augmentation = Augmentation(training.augment, training.flips, training.mixup)
+        self.augmentation = Augmentation(
+            training.augment, training.flips, training.mixup, strength=training.augment_strength
+        )
+        self.weights, self.shares = _weigh_classes(counts, training.balance)
 
     def count(self, batch: Batch) -> int:
         return len(batch.labels)
@@ -54,13 +72,21 @@ class Classifier(ImageTrainingModule):
         pixels, smoothing = normalise(images, self.mean, self.std), self.training_config.label_smoothing
         if isinstance(self.model, OwnLoss):
             return self.model.loss(pixels, targets + smoothing * (1 / self.classes - targets))
-        return F.cross_entropy(self(pixels).float(), targets, label_smoothing=smoothing)
+        weights = None if self.weights is None else self.weights.to(pixels)
+        return F.cross_entropy(self(pixels).float(), targets, weights, label_smoothing=smoothing)
+
+    def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
+        """The more right answers the better, each class counting alike; of the same number, the surer."""
+        return figures.get(BALANCED, figures["val_accuracy"]), -figures["val_loss"]
 
     def validation_step(self, batch: Batch, _: int) -> None:
         pixels = self.normalise(batch.images)
         logits = self(pixels).float()
         self.note("val_loss", F.cross_entropy(logits, batch.labels, reduction="none"))
-        self.note("val_accuracy", (logits.argmax(-1) == batch.labels).float())
+        right = (logits.argmax(-1) == batch.labels).float()
+        self.note("val_accuracy", right)
+        if self.shares is not None:
+            self.note(BALANCED, right * self.shares.to(right)[batch.labels])
         if isinstance(self.model, OwnFigures):
             for name, values in self.model.figures(pixels).items():
                 self.note(f"val_{name}", values)
@@ -72,7 +98,17 @@ class Classifier(ImageTrainingModule):
         return Draw(seed, step, mine * world, mine * rank, mine * (rank + 1), self.device)
 
 
-def make_classifier(config: RunConfig, *, steps_per_epoch: int) -> Classifier:
+def _weigh_classes(counts: Mapping[str, Sequence[int]] | None, balance: str) -> tuple[Tensor | None, Tensor | None]:
+    """How much an image of each class counts in the loss, and in the balanced accuracy; None: all alike."""
+    if not counts:
+        return None, None
+    train, val = (torch.tensor(counts[part], dtype=torch.float32) for part in ("train", "val"))
+    present = (val > 0).sum()
+    shares = torch.where(val > 0, val.sum() / (present * val.clamp_min(1)), 0.0)
+    return (train.sum() / (len(train) * train) if balance == "weights" else None), shares
+
+
+def make_classifier(config: RunConfig, *, steps: int) -> Classifier:
     """Build a run's model, with weights that the seed decides, ready to be trained.
 
     Raises:
@@ -83,8 +119,9 @@ def make_classifier(config: RunConfig, *, steps_per_epoch: int) -> Classifier:
     return Classifier(
         build_model(config),
         classes=len(config.found.classes),
+        counts=config.found.per_class if config.uneven else None,
         mean=torch.tensor(config.found.mean),
         std=torch.tensor(config.found.std),
         training=training,
-        steps=training.epochs * steps_per_epoch,
+        steps=steps,
     )

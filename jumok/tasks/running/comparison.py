@@ -5,10 +5,7 @@ A task's `comparison.py` says how a system is prepared from the data and how a t
 
 from __future__ import annotations
 
-import itertools
 import json
-import statistics
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -18,7 +15,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from pydantic import Field
-from pytorch_lightning import Callback, LightningModule, Trainer
 
 from jumok import systems
 from jumok.errors import JumokError
@@ -27,6 +23,7 @@ from jumok.machine import PeakMemory
 from jumok.tasks import Task, task_of_system
 from jumok.tasks.running import fit
 from jumok.tasks.running.config import Strict, load_config, parse, read_yaml
+from jumok.tasks.running.planning import plan
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import CONFIG
 
@@ -35,16 +32,12 @@ __all__ = [
     "USE_BATCH",
     "Comparison",
     "Result",
-    "Stopwatch",
     "choose_systems",
-    "count_epochs_within",
     "list_compared",
     "use_rate",
 ]
 
 RESULT = "result.json"
-WARM_UP_STEPS, TIMED_STEPS = 3, 9
-"""Training steps before the clock is started, and those that are timed, to foresee how long a pass takes."""
 USE_BATCH = 64
 """Images or questions at a time in use."""
 USE_SECONDS = 0.7
@@ -66,7 +59,7 @@ class Result(Strict):
     """
 
     system: str
-    epochs: int = Field(ge=1)
+    epochs: float = Field(gt=0)
     seconds: float
     parameters: int
     train_rate: float
@@ -92,12 +85,14 @@ class Comparison(ABC, Generic[P]):
     Args:
         base: the data and the settings, as prepared for any of the systems.
         budget: seconds of training that each may take.
+        asked: names of the settings of the training that were given, which are the same for all.
         folder: where the runs are written.
         device: of the training and use.
     """
 
     base: P
     budget: float
+    asked: frozenset[str]
     folder: Path
     device: str
 
@@ -116,15 +111,14 @@ class Comparison(ABC, Generic[P]):
     def judge(self, place: Path) -> Mapping[str, Any]:
         """The figures of a trained system's result that are not of its training."""
 
-    def of_system(self, name: str, epochs: int) -> P:
+    def of_system(self, name: str) -> P:
         """The same data and settings for another system.
 
         Raises:
             JumokError: it does not take these data.
         """
         config = self.base.config
-        training = config.training.model_copy(update={"epochs": epochs})
-        changed = {"system": name, "options": self.options(name), "training": training}
+        changed = {"system": name, "options": self.options(name)}
         return replace(self.base, config=config.model_copy(update=changed))
 
     def begun(self, place: Path) -> P:
@@ -155,11 +149,11 @@ class Comparison(ABC, Generic[P]):
         prepared = self._reopen(place) if (place / CONFIG).exists() else self._start(name)
         memory, device = PeakMemory(), torch.device(self.device)
         module = prepared.module()
-        tell(f"{name}: {module.size / 1e6:.2f} million weights, {prepared.training.epochs} epochs")
+        tell(f"{name}: {module.size / 1e6:.2f} million weights, {prepared.length()}")
         outcome = fit.fit(module, prepared.train, prepared.val, place, prepared.training)
         held = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else memory.mebibytes()
         return {
-            "epochs": len(outcome.rows),
+            "epochs": round(outcome.rows[-1]["step"] / len(prepared.train), 2),
             "seconds": round(outcome.clock.wall, 2),
             "parameters": module.size,
             "train_rate": round(outcome.clock.rate, 1),
@@ -179,9 +173,8 @@ class Comparison(ABC, Generic[P]):
         return prepared
 
     def _start(self, name: str) -> P:
-        """A run of a system's own, with as many epochs as fit into the budget."""
-        epochs = count_epochs_within(self.budget, self.of_system(name, 1))
-        prepared = self.of_system(name, epochs)
+        """A run of a system's own, as long as the budget."""
+        prepared = plan(self.of_system(name), self.asked, seconds=self.budget)
         prepared.write(self.folder / name)
         return prepared
 
@@ -220,47 +213,6 @@ def choose_systems(names: str, task: Task) -> list[str]:
 
 
 # -- time ---------------------------------------------------------------------------------------
-
-
-def count_epochs_within(budget: float, prepared: Prepared) -> int:
-    """How many epochs fit into a time; at least one. A short training is timed, with all that a real one does.
-
-    Args:
-        budget: in seconds.
-        prepared: the system that is to be trained, for one epoch.
-    """
-    watch = Stopwatch()
-    with tempfile.TemporaryDirectory() as folder:
-        fit.fit(prepared.module(), prepared.train, prepared.val, Path(folder), prepared.training, (watch,))
-    return max(1, int(budget / watch.epoch(len(prepared.train))))
-
-
-class Stopwatch(Callback):
-    """Times some steps of a training and one validation, and then stops it."""
-
-    def __init__(self) -> None:
-        self._steps: list[float] = []
-        self._looking = 0.0
-
-    def epoch(self, steps: int) -> float:
-        """Seconds that an epoch of so many steps takes."""
-        gaps = [
-            after - before
-            for before, after in itertools.pairwise(self._steps[min(WARM_UP_STEPS, len(self._steps) - 2) :])
-        ]
-        return self._looking + steps * (statistics.median(gaps) if gaps else 0.0)
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self._steps.append(time.perf_counter())
-        trainer.should_stop = len(self._steps) > WARM_UP_STEPS + TIMED_STEPS
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._looking -= time.perf_counter()
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._looking += time.perf_counter()
 
 
 @torch.no_grad()

@@ -39,15 +39,38 @@ class Strict(BaseModel):
 class Training(Strict):
     """How a model is trained, whatever its task."""
 
-    epochs: int = Field(default=100, ge=1, description="Passes over the training data.")
-    lr: float = Field(default=1e-3, gt=0, le=10, description="Peak learning rate of AdamW.")
+    epochs: int = Field(
+        default=100,
+        ge=1,
+        description="Passes over the training data.",
+        json_schema_extra={"usual": "as many as fit into --time"},
+    )
+    time: str | None = Field(
+        default=None,
+        description="How long the whole command may take, such as 90s, 10m or 2h; sets the number of epochs. Default: "
+        "by the amount of data, 10m at most.",
+    )
+    steps_per_epoch: int | None = Field(
+        default=None, ge=1, description="Steps between two validations; default: one pass, or what fits into --time."
+    )
+    lr: float = Field(
+        default=1e-3,
+        gt=0,
+        le=10,
+        description="Peak learning rate of AdamW.",
+        json_schema_extra={"usual": "the best of several in a short trial"},
+    )
     weight_decay: float = Field(default=0.05, ge=0, le=10, description="AdamW weight decay, on matrices only.")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps used for learning-rate warm-up.")
     label_smoothing: float = Field(
         default=0.1, ge=0, lt=1, description="Label smoothing: share of the target spread over all classes."
     )
     ema: float = Field(
-        default=0.998, ge=0, lt=1, description="Decay of the exponential moving average of the weights; 0 = off."
+        default=0.998,
+        ge=0,
+        lt=1,
+        description="Decay of the exponential moving average of the weights; 0 = off.",
+        json_schema_extra={"usual": "by the number of steps"},
     )
     clip: float = Field(default=1.0, ge=0, description="Gradient-norm limit; 0 = off.")
     patience: int | None = Field(

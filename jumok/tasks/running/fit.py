@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 import warnings
@@ -80,7 +81,7 @@ def fit(
         keeper = Keeper(folder, ledger, averaging, signals, every=settings.checkpoint_every, patience=settings.patience)
         callbacks = [*([averaging] if averaging else []), ledger, *watchers, kernels, keeper]
         trainer = _make_trainer(folder, settings, callbacks)
-        feed = Feed(train, lambda: trainer.global_step, clock)
+        feed = Feed(train, lambda: trainer.global_step, clock, settings.steps_per_epoch or len(train))
         with _plain_errors(keeper, last):
             trainer.fit(module, feed, val, ckpt_path=str(last) if last.exists() else None)
     if distributed.is_available() and distributed.is_initialized():
@@ -90,22 +91,31 @@ def fit(
 
 
 class Feed:
-    """The training batches from the step on that the run has come to, with the time spent waiting for them.
+    """The training batches of an epoch, from the step on that the run has come to, and the time spent waiting for them.
 
-    Where a step stands among the epochs follows from its number, so there is no position to keep.
+    An epoch is what lies between two validations: one pass over the data, a part of one, or several. Where a step
+    stands among the passes follows from its number, so there is no position to keep.
+
+    Args:
+        batches: pass after pass.
+        step: gives the number of steps done.
+        clock: notes the time spent waiting.
+        steps: of an epoch.
     """
 
-    def __init__(self, batches: Batches, step: Callable[[], int], clock: Clock) -> None:
-        self._batches, self._step, self._clock = batches, step, clock
+    def __init__(self, batches: Batches, step: Callable[[], int], clock: Clock, steps: int) -> None:
+        self._batches, self._step, self._clock, self._steps = batches, step, clock, steps
 
     def __len__(self) -> int:
-        return len(self._batches)
+        return self._steps
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, position = divmod(self._step(), len(self))
-        self._batches.load_state_dict({**self._batches.state_dict(), "epoch": epoch, "position": position})
+        done = self._step()
+        left = self._steps - done % self._steps
+        number, position = divmod(done, len(self._batches))
+        self._batches.load_state_dict({**self._batches.state_dict(), "epoch": number, "position": position})
         began = time.monotonic()
-        for batch in self._batches:
+        for batch in itertools.islice(itertools.chain.from_iterable(itertools.repeat(self._batches)), left):
             self._clock.waiting += time.monotonic() - began
             yield batch
             began = time.monotonic()

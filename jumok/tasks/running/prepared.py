@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from jumok.files import write_atomically
 from jumok.tasks.running.callbacks import Row
@@ -57,6 +57,42 @@ class Prepared(ABC):
         """The settings of the training."""
         return self.config.training
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps between two validations."""
+        return self.training.steps_per_epoch or len(self.train)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.training.epochs * self.steps_per_epoch
+
+    def with_training(self, **settings: Any) -> Self:
+        """The same with other settings of the training."""
+        training = self.training.model_copy(update=settings)
+        return replace(self, config=self.config.model_copy(update={"training": training}))
+
+    def remark(self, line: str) -> Self:
+        """The same with one more remark."""
+        return replace(self, remarks=(*self.remarks, line))
+
+    def suit(self, asked: Collection[str], *, passes: float) -> Self:
+        """The same with what should follow from how often the training data will be seen.
+
+        Args:
+            asked: names of the settings that were given, which stay as they are.
+            passes: over the training data.
+        """
+        return self
+
+    def plain(self) -> Self:
+        """The same with nothing that makes the training data harder to learn."""
+        return self.with_training(label_smoothing=0.0)
+
+    def length(self) -> str:
+        """How long the training is, in a few words."""
+        return f"{self.training.epochs} epochs of {self.steps_per_epoch} steps"
+
     @abstractmethod
     def module(self) -> TrainingModule:
         """The model in training, its weights as the seed decides."""
@@ -76,6 +112,10 @@ class Prepared(ABC):
     @abstractmethod
     def reached(self, best: Row) -> str:
         """How good the kept weights are, on the validation data, in a few words."""
+
+    def shortfall(self, best: Row) -> str:
+        """What to tell of kept weights that are not surely better than guessing, and what would help; else empty."""
+        return ""
 
     @abstractmethod
     def purpose(self, parameters: int) -> str:

@@ -39,9 +39,7 @@ class PreparedPairs(Prepared):
     unit = "target tokens"
 
     def module(self) -> Translator:
-        return make_translator(
-            self.config, self.target, steps_per_epoch=len(self.train), sentences=self.config.found.counts["val"]
-        )
+        return make_translator(self.config, self.target, steps=self.steps, sentences=self.config.found.counts["val"])
 
     def write(self, folder: Path) -> None:
         write_vocabularies(folder, self.source, self.target)
@@ -51,7 +49,7 @@ class PreparedPairs(Prepared):
         counts, training = self.config.found.counts, self.config.training
         return (
             f"{counts['train']:,} training and {counts['val']:,} validation pairs; {self.config.system} with "
-            f"{parameters / 1e6:.2f} million weights; {training.epochs} epochs of {len(self.train)} steps of about "
+            f"{parameters / 1e6:.2f} million weights; {self.length()} of about "
             f"{training.batch_tokens:,} tokens"
         )
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from jumok.data.pairs.batches import PairBatch
+from jumok.machine import World
 from jumok.special_tokens import EOS, PAD, SOS
 from jumok.tasks.running.training_module import TrainingModule, seed_everything
 from jumok.tasks.translate.decoding import Writer, search
@@ -56,7 +57,7 @@ class Translator(TrainingModule):
         total = F.cross_entropy(
             logits.float(), wanted, label_smoothing=self.training_config.label_smoothing, reduction="sum"
         )
-        return total * self.trainer.world_size / batch.total  # each token counts alike, whichever process it is in
+        return total * World.found().size / batch.total  # each token counts alike, whichever process it is in
 
     def validation_step(self, batch: PairBatch, _: int) -> None:
         """Loss and share of right words, knowing those before; and translations of some of the sentences."""
@@ -99,7 +100,7 @@ class Translator(TrainingModule):
         return free | (torch.rand(wanted.shape, device=wanted.device) < chance)
 
 
-def make_translator(config: RunConfig, words: Decodes, *, steps_per_epoch: int, sentences: int) -> Translator:
+def make_translator(config: RunConfig, words: Decodes, *, steps: int, sentences: int) -> Translator:
     """Build a run's model, with weights that the seed decides, ready to be trained.
 
     Raises:
@@ -107,7 +108,6 @@ def make_translator(config: RunConfig, words: Decodes, *, steps_per_epoch: int, 
     """
     training = config.training
     seed_everything(training.seed)
-    steps = training.epochs * steps_per_epoch
     return Translator(build_model(config), words, training=training, steps=steps, sentences=sentences)
 
 

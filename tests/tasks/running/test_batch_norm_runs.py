@@ -39,7 +39,7 @@ def trained(photos, folder, system, *, stop_after=None, **training):
     stored = stores(settings.data, sets["train"].paths, sets["val"].paths, size)
     config = prepare.configure(settings, sets, size, stored[0])
     train, val = prepare.loaders(config, sets, *stored)
-    module = make_classifier(config, steps_per_epoch=len(train))
+    module = make_classifier(config, steps=config.training.epochs * len(train))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(config.to_yaml())
     if stop_after is not None:

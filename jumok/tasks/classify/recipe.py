@@ -1,0 +1,128 @@
+"""What a classifier's training takes from its data: batch size, mirrorings, balance, how strongly images are varied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from jumok.data.images.batches import PixelStore, Source
+from jumok.data.images.folders import ImageSet
+from jumok.tasks.classify.mirroring import choose_flips
+from jumok.tasks.classify.settings import EVEN_RATIO, ImageTraining
+
+__all__ = ["Repeated", "balance_order", "choose_batch_size", "choose_from_images", "choose_variation"]
+
+BATCH_SIZES = (64, 32, 16)
+LEAST_STEPS_PER_PASS = 16
+"""The batch is as large as leaves so many steps in a pass."""
+FEW_PASSES, MANY_PASSES = 10, 40
+"""Up to so many passes images are hardly varied, and from so many on fully."""
+LEAST_STRENGTH = 0.3
+USUAL_MIXUP, USUAL_SMOOTHING = 0.2, 0.1
+
+
+class Choice(NamedTuple):
+    """Settings of the training, and what to say of them."""
+
+    settings: dict[str, Any]
+    remarks: list[str]
+
+
+class Repeated:
+    """A set of images of which some are drawn more than once in a pass.
+
+    Args:
+        source: of the images.
+        indices: (n,) int64, which image each of a pass is.
+    """
+
+    def __init__(self, source: Source, indices: Tensor) -> None:
+        self._source, self._indices = source, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def get(self, indices: Tensor) -> Tensor:
+        """The images of these places in the pass: (n, 3, height, width) uint8."""
+        return self._source.get(self._indices[indices])
+
+
+def balance_order(labels: Tensor) -> Tensor:
+    """Which images a pass is made of, so that every class comes as often as the largest.
+
+    Args:
+        labels: (n,) int64.
+    Returns:
+        indices: (classes x largest,) int64; images of smaller classes come several times, none twice more than another.
+
+    >>> balance_order(torch.tensor([0, 0, 0, 1]))
+    tensor([0, 1, 2, 3, 3, 3])
+    """
+    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+    most = max(len(each) for each in members)
+    return torch.cat([each.repeat(-(-most // len(each)))[:most] for each in members])
+
+
+def choose_batch_size(images: int) -> int:
+    """The largest usual batch that leaves enough steps in a pass.
+
+    >>> [choose_batch_size(images) for images in (20, 357, 900, 50_000)]
+    [16, 16, 32, 64]
+    """
+    return next((size for size in BATCH_SIZES if images // size >= LEAST_STEPS_PER_PASS), BATCH_SIZES[-1])
+
+
+def choose_from_images(training: ImageTraining, asked: Collection[str], images: ImageSet, store: PixelStore) -> Choice:
+    """Settle what follows from the training images alone.
+
+    Args:
+        training: as asked for.
+        asked: names of the settings that were given, which stay as they are.
+        images, store: of the training.
+    """
+    settings: dict[str, Any] = {}
+    remarks: list[str] = []
+    if "batch_size" not in asked:
+        settings["batch_size"] = choose_batch_size(len(images))
+    if "flips" not in asked:
+        settings["flips"], why = choose_flips(store, images.labels, images.classes)
+        remarks.append(f"flips: {settings['flips']} ({why}; --flips changes it)")
+    if training.balance == "auto":
+        settings["balance"], told = _choose_balance(images)
+        remarks += told
+    return Choice(settings, remarks)
+
+
+def _choose_balance(images: ImageSet) -> tuple[str, list[str]]:
+    counts = Counter(images.labels)
+    (most, largest), (least, smallest) = counts.most_common()[0], counts.most_common()[-1]
+    if largest <= EVEN_RATIO * smallest:
+        return "none", []
+    return "sampler", [
+        f"uneven classes: {images.classes[most]!r} has {largest:,} training images, {images.classes[least]!r} "
+        f"{smallest:,}; rare ones are shown more often, and the best epoch is chosen by balanced accuracy"
+    ]
+
+
+def choose_variation(asked: Collection[str], passes: float) -> dict[str, Any]:
+    """How strongly images and targets are varied, by how often each image will be seen.
+
+    A network that sees its images few times must first learn them; one that sees them often learns them by heart
+    unless they change.
+
+    >>> choose_variation((), passes=5)
+    {'augment_strength': 0.3, 'mixup': 0.0, 'label_smoothing': 0.0}
+    >>> choose_variation(("mixup",), passes=100)
+    {'augment_strength': 1.0, 'label_smoothing': 0.1}
+    """
+    share = min(max((passes - FEW_PASSES) / (MANY_PASSES - FEW_PASSES), 0.0), 1.0)
+    chosen = {
+        "augment_strength": round(LEAST_STRENGTH + (1 - LEAST_STRENGTH) * share, 3),
+        "mixup": round(USUAL_MIXUP * share, 3),
+        "label_smoothing": round(USUAL_SMOOTHING * share, 3),
+    }
+    return {name: value for name, value in chosen.items() if name not in asked}

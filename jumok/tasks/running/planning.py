@@ -1,0 +1,290 @@
+"""How long and how fast a run learns, settled before its first step from what its data and this machine show.
+
+A short trial of several learning rates, a check that the model can learn a few examples by heart, and the time that
+steps and a validation take. What comes out is written into the run's configuration: a resumed run measures nothing
+again.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from jumok.durations import format_duration
+from jumok.machine import World, device_name
+from jumok.tasks.running import fit
+from jumok.tasks.running.optimiser import group_parameters
+from jumok.tasks.running.prepared import Batches, Prepared
+from jumok.tasks.running.stopwatch import Stopwatch
+
+__all__ = ["Speed", "Trial", "fit_into", "learn_by_heart", "measure_speed", "plan", "try_rates"]
+
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+"""Peak learning rates that are tried, the usual one among them."""
+TRIAL_STEPS, LEAST_TRIAL_STEPS = 48, 12
+"""Steps for which each rate is tried; with fewer, a trial says nothing and is left out."""
+TRIAL_SHARE = 0.08
+"""Share of the time that the trials may take."""
+TRIAL_WARM_UP_STEPS = 10
+"""Steps in which the rate of a trial rises to its height."""
+JUDGED_SHARE = 0.25
+"""Share of a trial's steps, its last, whose mean loss is compared."""
+EQUAL_LOSS = 0.02
+"""Losses that differ by less than this share count as equal; the lower rate is then taken."""
+HEART_STEPS = 120
+"""Steps in which one batch should be learnt by heart."""
+HEART_SHARE = 0.04
+"""Share of the time that this may take."""
+LEARNT_LOSS = 0.25
+"""A batch counts as learnt by heart when its loss is below this share of the first."""
+WHOLE_PASS_SHARE = 0.2
+"""An epoch is rounded down to whole passes where this takes off at most so much of it."""
+VALIDATION_SHARE, MOST_VALIDATION_SHARE = 0.1, 0.3
+"""Share of the time that validations take, and may take where there would be fewer than `LEAST_EPOCHS`."""
+LEAST_EPOCHS, MOST_EPOCHS = 8, 50
+"""Validations of a run whose length is given by its time."""
+USUAL_STEPS, USUAL_PASSES = 2_000, 40
+"""A run of no given length has at least so many steps and passes over its data, if they fit into `MOST_SECONDS`."""
+MOST_SECONDS = 600.0
+"""Seconds that a run takes if no one said how long it may."""
+AVERAGED_SHARE = 0.01
+"""Share of the steps that the average of the weights reaches back over."""
+
+P = TypeVar("P", bound=Prepared)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What training takes on this machine, in seconds.
+
+    Args:
+        step: of one training step, its batch read.
+        validation: of one validation.
+        start: before the first step.
+    """
+
+    step: float
+    validation: float
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A short training.
+
+    Args:
+        rate: its peak learning rate.
+        losses: of its steps.
+    """
+
+    rate: float
+    losses: tuple[float, ...]
+
+    @property
+    def reached(self) -> float:
+        """The mean loss of its last steps; infinite where it diverged."""
+        judged = self.losses[-max(round(len(self.losses) * JUDGED_SHARE), 1) :]
+        mean = sum(judged) / len(judged)
+        return mean if math.isfinite(mean) else math.inf
+
+
+def plan(prepared: P, asked: Collection[str], *, seconds: float | None, began: float | None = None) -> P:
+    """Settle what the person left open: learning rate, number of steps, how far weights are averaged.
+
+    Args:
+        prepared: the data and the model.
+        asked: names of the settings that were given, which stay as they are.
+        seconds: that may be taken in all; None: what the data needs, at most `MOST_SECONDS`.
+        began: since when they count, by `time.monotonic`; None: the training's own steps and validations alone count.
+    Returns:
+        the same with its settings, and remarks that say what was chosen and why.
+    """
+    if World.found().size > 1:
+        why = "learning rate and number of epochs are the usual ones: on several processes nothing is tried first"
+        return prepared if {"lr", "epochs"} <= set(asked) else prepared.remark(why)
+    open_end = "epochs" not in asked
+    pass_steps = len(prepared.train)
+    if not open_end and "lr" in asked:
+        prepared = prepared.suit(asked, passes=prepared.steps / pass_steps)
+        return prepared if "ema" in asked else _average(prepared)
+    speed = measure_speed(prepared)
+    if open_end:
+        total = seconds if seconds is not None else _choose_seconds(speed, pass_steps)
+    else:
+        total = prepared.training.epochs * (prepared.steps_per_epoch * speed.step + speed.validation)
+    foreseen = max(total - speed.start, speed.step) / speed.step
+    prepared = prepared.suit(asked, passes=foreseen / pass_steps)
+    if "lr" not in asked:
+        prepared = _choose_rate(prepared, speed, total)
+    prepared = _check_by_heart(prepared, speed, total)
+    if open_end:
+        left = total if began is None else total - (time.monotonic() - began) - speed.start
+        prepared = _fix_length(prepared, speed, left, total, told=seconds is not None)
+    return prepared if "ema" in asked else _average(prepared)
+
+
+# -- time ---------------------------------------------------------------------------------------
+
+
+def measure_speed(prepared: Prepared) -> Speed:
+    """Time the first steps of a training and a validation, with everything that a real run does beside them."""
+    watch, began = Stopwatch(), time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        fit.fit(prepared.module(), prepared.train, prepared.val, Path(folder), prepared.training, (watch,))
+    return Speed(watch.step, watch.validation, max(watch.first_step - began, 0.0))
+
+
+def fit_into(seconds: float, speed: Speed, pass_steps: int) -> tuple[int, int]:
+    """How many epochs of how many steps fill a time, with a validation after each.
+
+    An epoch is a number of steps, and whole passes over the data where these come close to it.
+
+    Args:
+        seconds: for steps and validations.
+        speed: of both.
+        pass_steps: steps of a pass over the data.
+    Returns:
+        epochs, and steps of each.
+
+    >>> fit_into(100, Speed(step=0.1, validation=1.0), 50)
+    (10, 90)
+    """
+    affordable = seconds / max(speed.validation, 1e-6)
+    wanted = max(VALIDATION_SHARE * affordable, min(LEAST_EPOCHS, MOST_VALIDATION_SHARE * affordable))
+    epochs = max(1, min(MOST_EPOCHS, int(wanted)))
+    steps = (seconds / epochs - speed.validation) / speed.step
+    while epochs > 1 and steps < 1:
+        epochs //= 2
+        steps = (seconds / epochs - speed.validation) / speed.step
+    per_epoch = max(int(steps), 1)
+    passes = per_epoch // pass_steps
+    whole = passes * pass_steps
+    if whole and per_epoch - whole <= WHOLE_PASS_SHARE * per_epoch:
+        return max(1, int(seconds / (whole * speed.step + speed.validation))), whole
+    return epochs, per_epoch
+
+
+def _choose_seconds(speed: Speed, pass_steps: int) -> float:
+    """Seconds for as many steps as such data needs, or the most."""
+    steps = max(USUAL_STEPS, USUAL_PASSES * pass_steps)
+    return min(speed.start + steps * speed.step / (1 - VALIDATION_SHARE - TRIAL_SHARE - HEART_SHARE), MOST_SECONDS)
+
+
+def _fix_length(prepared: P, speed: Speed, left: float, total: float, *, told: bool) -> P:
+    epochs, steps = fit_into(left, speed, len(prepared.train))
+    passes = epochs * steps / len(prepared.train)
+    planned = prepared.with_training(epochs=epochs, steps_per_epoch=steps)
+    why = "as asked" if told else "chosen by the amount of data; --time changes it"
+    return planned.remark(
+        f"time: {format_duration(total)} ({why}), so {epochs * steps:,} steps of {1000 * speed.step:.0f} ms, "
+        f"{passes:.3g} passes over the training data"
+    )
+
+
+# -- learning rate ------------------------------------------------------------------------------
+
+
+def try_rates(prepared: Prepared, rates: Collection[float], steps: int) -> list[Trial]:
+    """Train for a few steps with each learning rate, from the same weights, on the same batches."""
+    return [_try_rate(prepared.with_training(lr=rate), steps) for rate in rates]
+
+
+def _try_rate(prepared: Prepared, steps: int) -> Trial:
+    rate = prepared.training.lr
+    return Trial(rate, tuple(_train_on(prepared, _go_round(prepared.train, steps), rate)))
+
+
+def _choose_rate(prepared: P, speed: Speed, total: float) -> P:
+    """Take the learning rate of the trial with the lowest loss; of equal ones the lowest rate."""
+    steps = min(TRIAL_STEPS, int(TRIAL_SHARE * total / (len(RATES) * speed.step)))
+    usual = prepared.training.lr
+    if steps < LEAST_TRIAL_STEPS:
+        return prepared.remark(f"learning rate: {usual:g}, the usual one; there is no time to try others")
+    trials = try_rates(prepared, RATES, steps)
+    best = min(trial.reached for trial in trials)
+    if not math.isfinite(best):
+        return prepared.remark(f"learning rate: {usual:g}, the usual one; the loss of every trial was NaN or infinite")
+    chosen = next(trial for trial in trials if trial.reached <= best * (1 + EQUAL_LOSS))
+    told = ", ".join(f"{trial.rate:g}: {trial.reached:.3g}" for trial in trials)
+    return prepared.with_training(lr=chosen.rate).remark(
+        f"learning rate: {chosen.rate:g} (loss after {steps} steps by rate: {told})"
+    )
+
+
+def _check_by_heart(prepared: P, speed: Speed, total: float) -> P:
+    """Say so where the model cannot even learn one batch by heart."""
+    steps = min(HEART_STEPS, int(HEART_SHARE * total / speed.step))
+    if steps < LEAST_TRIAL_STEPS:
+        return prepared
+    first, last = learn_by_heart(prepared, steps)
+    if last < LEARNT_LOSS * first:
+        return prepared
+    return prepared.remark(
+        f"warning: {steps} steps were not enough to learn a single batch by heart (loss {first:.3g} to {last:.3g}): "
+        "this model or its learning rate may not fit the data; more time, another --system or --lr may help"
+    )
+
+
+def learn_by_heart(prepared: Prepared, steps: int) -> tuple[float, float]:
+    """Train on one batch alone, with nothing that makes this harder, until it is learnt or the steps are over.
+
+    Returns:
+        the loss of the first step and the lowest one.
+    """
+    plain = prepared.plain()
+    batch = next(iter(_go_round(plain.train, 1)))
+    first = lowest = math.nan
+    for loss in _train_on(plain, (batch for _ in range(steps)), plain.training.lr):
+        first, lowest = (loss, loss) if math.isnan(first) else (first, min(lowest, loss))
+        if lowest < LEARNT_LOSS * first:
+            break
+    return first, lowest
+
+
+def _train_on(prepared: Prepared, batches: Iterator[Any], rate: float) -> Iterator[float]:
+    """Train a fresh model on these batches and give the losses; stops at one that is no number."""
+    device = torch.device(device_name(prepared.training.device))
+    module = prepared.module().to(device).train()
+    optimizer = torch.optim.AdamW(group_parameters(module.model, prepared.training.weight_decay), lr=rate)
+    for number, batch in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (number + 1) / TRIAL_WARM_UP_STEPS)
+        loss = module.loss(module.transfer_batch_to_device(batch, device, 0))
+        optimizer.zero_grad()
+        loss.backward()
+        if prepared.training.clip:
+            nn.utils.clip_grad_norm_(module.parameters(), prepared.training.clip)
+        optimizer.step()
+        yield float(loss.detach())
+        if not math.isfinite(float(loss.detach())):
+            return
+
+
+def _go_round(batches: Batches, steps: int) -> Iterator[Any]:
+    """So many batches, pass after pass from the first."""
+    start = {**batches.state_dict(), "epoch": 0, "position": 0}
+    batches.load_state_dict(start)
+    given = 0
+    while given < steps:
+        for batch in islice(batches, steps - given):
+            given += 1
+            yield batch
+    batches.load_state_dict(start)
+
+
+# -- average of the weights ---------------------------------------------------------------------
+
+
+def _average(prepared: P) -> P:
+    """Average the weights over a share of the steps, so that short runs do not keep their beginning."""
+    steps = prepared.training.epochs * prepared.steps_per_epoch
+    return prepared.with_training(ema=round(1 - 1 / max(AVERAGED_SHARE * steps, 10.0), 6))

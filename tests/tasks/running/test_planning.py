@@ -1,0 +1,162 @@
+import time
+
+import pytest
+import torch
+from breaking import end_after, same_end
+from small_runs import Job, write_photos
+
+from jumok.tasks.classify import prepare
+from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
+from jumok.tasks.running import planning
+from jumok.tasks.running.fit import Feed
+from jumok.tasks.running.planning import Speed, Trial, fit_into, learn_by_heart, plan, try_rates
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_photos(tmp_path / "photos", each=24)
+
+
+def prepared(photos, system="mlp", **training):
+    given = {"device": "cpu", "flips": "none", "batch_size": 8, **training}
+    settings = Settings(system=system, data=ImageData(images=str(photos)), training=ImageTraining(**given))
+    return prepare.prepare(settings)
+
+
+# -- time ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seconds", [20, 60, 600, 7200])
+@pytest.mark.parametrize("step", [0.002, 0.05, 1.5])
+@pytest.mark.parametrize("validation", [0.01, 3.0])
+@pytest.mark.parametrize("pass_steps", [2, 40, 20_000])
+def test_the_epochs_fill_the_time_and_do_not_exceed_it(seconds, step, validation, pass_steps):
+    speed = Speed(step, validation)
+    epochs, steps = fit_into(seconds, speed, pass_steps)
+    taken = epochs * (steps * step + validation)
+    assert taken <= seconds
+    assert taken >= 0.75 * seconds or steps == 1
+    assert epochs >= 1
+    assert epochs * validation <= max(0.2 * seconds, planning.LEAST_EPOCHS * validation)
+
+
+def test_a_time_too_short_for_a_step_and_a_validation_is_one_of_each():
+    assert fit_into(0.5, Speed(step=2.0, validation=3.0), 10) == (1, 1)
+
+
+def test_the_number_of_steps_is_told_and_kept_in_the_configuration(photos):
+    made = plan(prepared(photos), {"batch_size", "flips", "device"}, seconds=6, began=time.monotonic())
+    training = made.config.training
+    assert training.steps_per_epoch is not None
+    assert made.steps == training.epochs * training.steps_per_epoch
+    assert any(line.startswith(f"time: 6 s (as asked), so {made.steps:,} steps") for line in made.remarks)
+    assert 0 < training.ema < 1
+
+
+def test_nothing_is_measured_or_changed_where_all_was_asked_for(photos, monkeypatch):
+    monkeypatch.setattr(planning, "measure_speed", lambda _: pytest.fail("measured"))
+    asked = {"epochs", "lr", "ema", "mixup", "label_smoothing", "augment_strength"}
+    made = prepared(photos, epochs=3)
+    assert plan(made, asked, seconds=None, began=time.monotonic()).config == made.config
+
+
+def test_several_processes_measure_nothing_and_say_so(photos, monkeypatch):
+    made = prepared(photos)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told = plan(made, (), seconds=None, began=time.monotonic())
+    assert told.config == made.config
+    assert "several processes" in told.remarks[-1]
+
+
+# -- learning rate ------------------------------------------------------------------------------
+
+
+def test_every_rate_is_tried_from_the_same_weights_on_the_same_batches(photos):
+    first, second = try_rates(prepared(photos), (1e-3, 1e-2), 6)
+    assert first.losses[0] == second.losses[0]
+    assert first.losses[1:] != second.losses[1:]
+    again = try_rates(prepared(photos), (1e-3,), 6)
+    assert again == [first]
+
+
+def test_the_trial_leaves_the_batches_as_they_were(photos):
+    made = prepared(photos)
+    before = made.train.state_dict()
+    try_rates(made, (1e-3,), 7)
+    assert made.train.state_dict() == before
+
+
+@pytest.mark.parametrize(
+    ("losses", "chosen"),
+    [
+        ({3e-4: 2.0, 1e-3: 1.5, 3e-3: 1.0, 1e-2: 1.4}, 3e-3),
+        ({3e-4: 2.0, 1e-3: 1.01, 3e-3: 1.0, 1e-2: 1.4}, 1e-3),  # as good as equal: the lower one
+        ({3e-4: 2.0, 1e-3: 1.5, 3e-3: float("nan"), 1e-2: float("inf")}, 1e-3),
+        ({rate: float("nan") for rate in planning.RATES}, 7e-4),  # none: the usual one
+    ],
+)
+def test_the_rate_of_the_lowest_loss_is_taken(photos, monkeypatch, losses, chosen):
+    trials = [Trial(rate, (loss,) * 4) for rate, loss in losses.items()]
+    monkeypatch.setattr(planning, "try_rates", lambda *_: trials)
+    made = planning._choose_rate(prepared(photos, lr=7e-4), Speed(0.01, 0.1), 600)
+    assert made.config.training.lr == chosen
+    assert made.remarks[-1].startswith(f"learning rate: {chosen:g}")
+
+
+def test_without_time_for_trials_the_usual_rate_is_kept_and_that_is_said(photos):
+    made = planning._choose_rate(prepared(photos), Speed(0.5, 0.1), 10)
+    assert made.config.training.lr == 1e-3
+    assert "no time to try others" in made.remarks[-1]
+
+
+# -- by heart -----------------------------------------------------------------------------------
+
+
+def test_a_model_that_can_learn_learns_a_batch_by_heart(photos):
+    first, lowest = learn_by_heart(prepared(photos, lr=1e-2), 80)
+    assert lowest < 0.25 * first
+
+
+def test_a_model_that_cannot_learn_is_told(photos):
+    made = planning._check_by_heart(prepared(photos, lr=1e-9), Speed(0.01, 0.1), 600)
+    assert "not enough to learn a single batch by heart" in made.remarks[-1]
+
+
+# -- epochs of any number of steps --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 10])
+def test_epochs_of_any_length_give_the_batches_of_pass_after_pass(photos, steps):
+    made, done = prepared(photos), 0
+    clock = type("Clock", (), {"waiting": 0.0})()
+    feed = Feed(made.train, lambda: done, clock, steps)
+    wanted = [batch.indices for _ in range(4) for batch in made.train]
+    got = []
+    while len(got) < len(wanted):
+        for batch in feed:
+            got.append(batch.indices)
+            done += 1
+    assert len(feed) == steps
+    assert all(torch.equal(one, other) for one, other in zip(got, wanted, strict=False))
+
+
+def test_a_run_with_epochs_of_several_passes_is_resumed_bit_for_bit(photos, tmp_path):
+    whole, broken = (
+        Job(photos, tmp_path / name, epochs=2, steps_per_epoch=7, mixup=0.4) for name in ("whole", "broken")
+    )
+    whole.start()
+    end_after(broken, [(3, "step"), (7, "validation"), (10, "step")])
+    same_end(whole.folder, broken.folder)
+
+
+def test_time_and_epochs_together_are_refused(jumok, photos, tmp_path):
+    said = jumok("train", photos, "--time", "10s", "--epochs", "3", "--out", tmp_path / "run")
+    assert said.status == 2
+    assert "--time and --epochs both say how long to train" in said.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_time_is_refused(jumok, photos, tmp_path):
+    said = jumok("train", photos, "--time", "soon", "--out", tmp_path / "run")
+    assert said.status == 2
+    assert "--time 'soon' is not a time" in said.err
