@@ -33,6 +33,7 @@ TABLES = (
     "cifar10",
     "easy_vqa",
     "sort_of_clevr",
+    "strangers",
     "zoo",
 )
 """Modules of this package; each has TITLE, ABOUT, QUICK (options at small sizes), add_options(parser), run(options)."""

@@ -19,7 +19,7 @@ from jumok.intervals import wilson
 from jumok.machine import World
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
-from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size
+from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
 from jumok.tasks.classify.training import BALANCED, Classifier, make_classifier
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.callbacks import Row
@@ -112,10 +112,15 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
         JumokError: images or settings that do not do.
     """
     sets = find_parts(settings.data, settings.training.seed)
-    size, why = _choose_size(settings, sets["train"])
+    pixels = _count_pixels(settings, len(sets["train"].classes))
+    size, why = choose_size(sets["train"].paths, pixels)
+    if settings.data.image_size is not None:
+        size, why = settings.data.size, "as asked"
     system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
     train, val = stores(settings.data, sets["train"].paths, sets["val"].paths, size, progress)
-    chosen = choose_from_images(settings.training, settings.training.model_fields_set, sets["train"], train)
+    asked = settings.training.model_fields_set
+    seen = pixels / (size[0] * size[1])
+    chosen = choose_from_images(settings.training, asked, sets["train"], train, seen=seen)
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
     remarks = (f"image size: {size[0]} x {size[1]} ({why})", *chosen.remarks)
@@ -137,14 +142,12 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     return PreparedImages(*loaders(config, sets, train, val), (), config)
 
 
-def _choose_size(settings: Settings, images: ImageSet) -> tuple[tuple[int, int], str]:
-    """The size that images are brought to, and why."""
-    if settings.data.image_size is not None:
-        return settings.data.size, "as asked"
-    options = system_options(settings.system, settings.options, len(images.classes), (PROBE_SIDE, PROBE_SIDE))
+def _count_pixels(settings: Settings, classes: int) -> float:
+    """Pixels that the time allows to be trained on, of all images, each counted as often as it is seen."""
+    options = system_options(settings.system, settings.options, classes, (PROBE_SIDE, PROBE_SIDE))
     probe = systems.build(settings.system, configure_system(settings.system, options))
     asked = settings.training.time
-    return choose_size(probe, images.paths, parse_duration(asked, "--time") if asked else MOST_SECONDS)
+    return (parse_duration(asked, "--time") if asked else MOST_SECONDS) / measure_pixel_seconds(probe)
 
 
 def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:

@@ -11,14 +11,15 @@ from torch import Tensor
 
 from jumok.data.images.batches import PixelStore, Source
 from jumok.data.images.folders import ImageSet
+from jumok.machine import World
 from jumok.tasks.classify.mirroring import choose_flips
 from jumok.tasks.classify.settings import EVEN_RATIO, ImageTraining
 
 __all__ = ["Repeated", "balance_order", "choose_batch_size", "choose_from_images", "choose_variation"]
 
 BATCH_SIZES = (64, 32, 16)
-LEAST_STEPS_PER_PASS = 16
-"""The batch is as large as leaves so many steps in a pass."""
+LEAST_STEPS_PER_PASS, LEAST_STEPS = 16, 1_000
+"""The batch is as large as leaves so many steps in a pass, and in the whole training."""
 FEW_PASSES, MANY_PASSES = 10, 40
 """Up to so many passes images are hardly varied, and from so many on fully."""
 LEAST_STRENGTH = 0.3
@@ -67,27 +68,38 @@ def balance_order(labels: Tensor) -> Tensor:
     return torch.cat([each.repeat(-(-most // len(each)))[:most] for each in members])
 
 
-def choose_batch_size(images: int) -> int:
-    """The largest usual batch that leaves enough steps in a pass.
+def choose_batch_size(images: int, seen: float) -> int:
+    """The largest usual batch that leaves enough steps in a pass and in the whole training.
 
-    >>> [choose_batch_size(images) for images in (20, 357, 900, 50_000)]
+    Args:
+        images: of the training.
+        seen: images that the time allows to be seen, each counted as often as it is.
+
+    >>> [choose_batch_size(images, seen=1e6) for images in (20, 357, 900, 50_000)]
     [16, 16, 32, 64]
+    >>> choose_batch_size(50_000, seen=40_000)
+    32
     """
-    return next((size for size in BATCH_SIZES if images // size >= LEAST_STEPS_PER_PASS), BATCH_SIZES[-1])
+    enough = (size for size in BATCH_SIZES if images // size >= LEAST_STEPS_PER_PASS and seen // size >= LEAST_STEPS)
+    return next(enough, BATCH_SIZES[-1])
 
 
-def choose_from_images(training: ImageTraining, asked: Collection[str], images: ImageSet, store: PixelStore) -> Choice:
+def choose_from_images(
+    training: ImageTraining, asked: Collection[str], images: ImageSet, store: PixelStore, *, seen: float
+) -> Choice:
     """Settle what follows from the training images alone.
 
     Args:
         training: as asked for.
         asked: names of the settings that were given, which stay as they are.
         images, store: of the training.
+        seen: images that the time allows to be seen, each counted as often as it is.
     """
     settings: dict[str, Any] = {}
     remarks: list[str] = []
     if "batch_size" not in asked:
-        settings["batch_size"] = choose_batch_size(len(images))
+        processes = World.found().size
+        settings["batch_size"] = max(choose_batch_size(len(images), seen) // processes, 1) * processes
     if "flips" not in asked:
         settings["flips"], why = choose_flips(store, images.labels, images.classes)
         remarks.append(f"flips: {settings['flips']} ({why}; --flips changes it)")

@@ -16,12 +16,14 @@ from jumok.tasks.preprocessing import SIDE_MULTIPLE, SIZED_IMAGES
 
 __all__ = ["PROBE_SIDE", "choose_size", "measure_pixel_seconds"]
 
+Size = tuple[int, int]
+
 SMALL_SIDE = 64
 """Images of one size up to this side are taken as they are, whatever the time."""
-LARGEST_SIDE = 224
-"""Pixels of the shorter side, at the most."""
-LEAST_SIDE = 64
-"""Pixels of the shorter side that larger images keep at the least."""
+LARGEST_SIDE, LEAST_SIDE = 224, 64
+"""Pixels of the shorter side that larger images keep, at the most and at the least."""
+UNKNOWN_SIZE = (224, 224)
+"""Taken for the size of images none of which tells its own."""
 WANTED_PASSES = 25
 """The size is chosen so that the time allows so many passes over the training images."""
 PROBE_SIDE, PROBE_BATCH, PROBE_STEPS = 96, 16, 3
@@ -30,39 +32,33 @@ WIDEST_SHAPE = 2.0
 """Images longer than this, for their width, are stretched to it."""
 
 
-def choose_size(system: nn.Module, paths: Sequence[Path], seconds: float) -> tuple[tuple[int, int], str]:
+def choose_size(paths: Sequence[Path], affordable: float) -> tuple[Size, str]:
     """Decide the size that images are brought to.
 
     Args:
-        system: a model of the kind to be trained, for any size of images.
         paths: of the training images.
-        seconds: that training may take.
+        affordable: pixels that the time allows to be trained on, of all images, each counted as often as it is seen.
     Returns:
         (height, width), and why.
     """
     step = max(len(paths) // SIZED_IMAGES, 1)
-    sizes = [size for path in paths[::step] if (size := image_size(path))]
-    height, width = (int(statistics.median(side)) for side in zip(*sizes, strict=True)) if sizes else (224, 224)
-    uniform = len(set(sizes)) == 1
-    if uniform and max(height, width) <= SMALL_SIDE:
+    sizes = [size for path in paths[::step] if (size := image_size(path))] or [UNKNOWN_SIZE]
+    height, width = (round(statistics.median(sides)) for sides in zip(*sizes, strict=True))
+    if len(set(sizes)) == 1 and max(height, width) <= SMALL_SIDE:
         return (height, width), "as the images are"
-    ratio = min(max(height / width, 1 / WIDEST_SHAPE), WIDEST_SHAPE)
-    own = min(height, width)
-    affordable = math.sqrt(
-        seconds / (WANTED_PASSES * len(paths) * measure_pixel_seconds(system)) / max(ratio, 1 / ratio)
-    )
-    side = min(own, LARGEST_SIDE, max(affordable, LEAST_SIDE))
-    size = _round_to_multiple(side * max(ratio, 1.0)), _round_to_multiple(side * max(1 / ratio, 1.0))
-    if uniform and size == (height, width):
-        return size, "as the images are"
-    their = (
-        f"the images are {height} x {width}"
-        if uniform
-        else f"the images have several sizes, {height} x {width} in the middle"
-    )
-    why = "" if side == own else "; a larger size would be seen too seldom in the time" if side == affordable else ""
-    shape = "" if uniform else "; all are stretched to one shape"
-    return size, their + why + shape
+    shape = min(max(height / width, 1 / WIDEST_SHAPE), WIDEST_SHAPE)
+    fitting = math.sqrt(affordable / (WANTED_PASSES * len(paths)) / max(shape, 1 / shape))
+    side = min(height, width, LARGEST_SIDE, max(fitting, LEAST_SIDE))
+    size = _round_to_multiple(side * max(shape, 1.0)), _round_to_multiple(side * max(1 / shape, 1.0))
+    return size, _explain(size, sizes, (height, width), limited=side < min(height, width, LARGEST_SIDE))
+
+
+def _explain(size: Size, sizes: Sequence[Size], middle: Size, *, limited: bool) -> str:
+    if len(set(sizes)) == 1:
+        found = "as the images are" if size == middle else f"the images are {middle[0]} x {middle[1]}"
+    else:
+        found = f"the images have several sizes, {middle[0]} x {middle[1]} in the middle; all are stretched to one"
+    return found + ("; larger ones would be seen too seldom in the time" if limited else "")
 
 
 def measure_pixel_seconds(system: nn.Module) -> float:

@@ -30,6 +30,8 @@ __all__ = ["Speed", "Trial", "fit_into", "learn_by_heart", "measure_speed", "pla
 
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 """Peak learning rates that are tried, the usual one among them."""
+FEW_RATES = (1e-3, 3e-3)
+"""Those that are tried where there is no time for all."""
 TRIAL_STEPS, LEAST_TRIAL_STEPS = 48, 12
 """Steps for which each rate is tried; with fewer, a trial says nothing and is left out."""
 TRIAL_SHARE = 0.08
@@ -40,8 +42,8 @@ JUDGED_SHARE = 0.25
 """Share of a trial's steps, its last, whose mean loss is compared."""
 EQUAL_LOSS = 0.02
 """Losses that differ by less than this share count as equal; the lower rate is then taken."""
-HEART_STEPS = 120
-"""Steps in which one batch should be learnt by heart."""
+HEART_STEPS, LEAST_HEART_STEPS = 120, 40
+"""Steps in which one batch should be learnt by heart; with no time for the fewer, this is not checked."""
 HEART_SHARE = 0.04
 """Share of the time that this may take."""
 LEARNT_LOSS = 0.25
@@ -58,6 +60,8 @@ MOST_SECONDS = 600.0
 """Seconds that a run takes if no one said how long it may."""
 AVERAGED_SHARE = 0.01
 """Share of the steps that the average of the weights reaches back over."""
+
+UNTRIED = "several processes: what was not given of --lr and --epochs is the usual value; nothing was tried or timed"
 
 P = TypeVar("P", bound=Prepared)
 
@@ -108,12 +112,12 @@ def plan(prepared: P, asked: Collection[str], *, seconds: float | None, began: f
     Returns:
         the same with its settings, and remarks that say what was chosen and why.
     """
-    if World.found().size > 1:
-        why = "learning rate and number of epochs are the usual ones: on several processes nothing is tried first"
-        return prepared if {"lr", "epochs"} <= set(asked) else prepared.remark(why)
     open_end = "epochs" not in asked
     pass_steps = len(prepared.train)
-    if not open_end and "lr" in asked:
+    alone = World.found().size == 1
+    if not alone or (not open_end and "lr" in asked):
+        if open_end or "lr" not in asked:
+            prepared = prepared.remark(UNTRIED)
         prepared = prepared.suit(asked, passes=prepared.steps / pass_steps)
         return prepared if "ema" in asked else _average(prepared)
     speed = measure_speed(prepared)
@@ -205,11 +209,13 @@ def _try_rate(prepared: Prepared, steps: int) -> Trial:
 
 def _choose_rate(prepared: P, speed: Speed, total: float) -> P:
     """Take the learning rate of the trial with the lowest loss; of equal ones the lowest rate."""
-    steps = min(TRIAL_STEPS, int(TRIAL_SHARE * total / (len(RATES) * speed.step)))
+    affordable = int(TRIAL_SHARE * total / speed.step)
+    rates = RATES if affordable >= LEAST_TRIAL_STEPS * len(RATES) else FEW_RATES
+    steps = min(TRIAL_STEPS, affordable // len(rates))
     usual = prepared.training.lr
     if steps < LEAST_TRIAL_STEPS:
         return prepared.remark(f"learning rate: {usual:g}, the usual one; there is no time to try others")
-    trials = try_rates(prepared, RATES, steps)
+    trials = try_rates(prepared, rates, steps)
     best = min(trial.reached for trial in trials)
     if not math.isfinite(best):
         return prepared.remark(f"learning rate: {usual:g}, the usual one; the loss of every trial was NaN or infinite")
@@ -223,7 +229,7 @@ def _choose_rate(prepared: P, speed: Speed, total: float) -> P:
 def _check_by_heart(prepared: P, speed: Speed, total: float) -> P:
     """Say so where the model cannot even learn one batch by heart."""
     steps = min(HEART_STEPS, int(HEART_SHARE * total / speed.step))
-    if steps < LEAST_TRIAL_STEPS:
+    if steps < LEAST_HEART_STEPS:
         return prepared
     first, last = learn_by_heart(prepared, steps)
     if last < LEARNT_LOSS * first:

@@ -19,9 +19,8 @@ class Stopwatch(Callback):
 
     def __init__(self) -> None:
         self._steps: list[float] = []
-        self._began = 0.0
-        self.validation = 0.0
-        """Seconds of the validation."""
+        self._began = self._began_looking = 0.0
+        self._validations: list[float] = []
 
     @property
     def first_step(self) -> float:
@@ -39,6 +38,11 @@ class Stopwatch(Callback):
         kept = timed[: max(len(timed) - 1, 1)]
         return sum(kept) / len(kept) if kept else self._steps[0] - self._began
 
+    @property
+    def validation(self) -> float:
+        """Seconds of a validation: the mean, for a first one takes longer."""
+        return sum(self._validations) / max(len(self._validations), 1)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began = time.perf_counter()
 
@@ -49,7 +53,7 @@ class Stopwatch(Callback):
         trainer.should_stop = len(self._steps) > WARM_UP_STEPS + TIMED_STEPS
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.validation -= time.perf_counter()
+        self._began_looking = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.validation += time.perf_counter()
+        self._validations.append(time.perf_counter() - self._began_looking)

@@ -85,7 +85,7 @@ def test_what_was_asked_for_is_not_chosen(tmp_path):
     sets = prepare.find_parts(ImageData(images=str(folder)), 0)
     store = PixelStore(sets["train"].paths, 16, 16)
     training = ImageTraining(batch_size=8, flips="both", balance="none")
-    assert choose_from_images(training, training.model_fields_set, sets["train"], store) == ({}, [])
+    assert choose_from_images(training, training.model_fields_set, sets["train"], store, seen=1e6) == ({}, [])
 
 
 def test_images_are_varied_the_more_the_more_often_they_are_seen():

@@ -1,0 +1,58 @@
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jumok.systems import build, configure
+from jumok.tasks.classify.sizing import choose_size, measure_pixel_seconds
+
+
+def write(folder, sizes):
+    paths = []
+    for number, (height, width) in enumerate(sizes):
+        paths.append(folder / f"{number}.png")
+        Image.fromarray(np.zeros((height, width), np.uint8)).save(paths[-1])
+    return paths
+
+
+PLENTY = 1e12
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen", "why"),
+    [
+        ([(28, 28)] * 3, (28, 28), "as the images are"),
+        ([(30, 50)] * 3, (30, 50), "as the images are"),
+        ([(96, 96)] * 3, (96, 96), "as the images are"),
+        ([(300, 300)] * 3, (224, 224), "the images are 300 x 300"),
+        ([(300, 600)] * 3, (224, 448), "the images are 300 x 600"),
+        ([(600, 300)] * 3, (448, 224), "the images are 600 x 300"),
+        ([(1000, 100)] * 3, (200, 96), "the images are 1000 x 100"),  # no longer than twice their width
+        ([(80, 80), (100, 100), (300, 300)], (96, 96), "several sizes, 100 x 100 in the middle; all are stretched"),
+    ],
+)
+def test_with_time_enough_images_keep_their_size_and_shape(tmp_path, sizes, chosen, why):
+    size, told = choose_size(write(tmp_path, sizes), PLENTY)
+    assert size == chosen
+    assert why in told
+    assert "too seldom" not in told
+
+
+def test_with_less_time_they_are_smaller_and_that_is_said(tmp_path):
+    paths = write(tmp_path, [(300, 300)] * 10)
+    size, told = choose_size(paths, 25 * 10 * 128 * 128)
+    assert size == (128, 128)
+    assert told == "the images are 300 x 300; larger ones would be seen too seldom in the time"
+
+
+def test_they_do_not_get_smaller_than_can_be_seen(tmp_path):
+    assert choose_size(write(tmp_path, [(300, 300)] * 3), 1.0)[0] == (64, 64)
+    assert choose_size(write(tmp_path / "..", [(48, 48)] * 3), 1.0)[0] == (48, 48)
+
+
+def test_the_speed_is_that_of_a_step():
+    system = build("mlp", configure("mlp", classes=3, image_size=96))
+    began = time.perf_counter()
+    seconds = measure_pixel_seconds(system)
+    assert 0 < seconds * 16 * 96 * 96 * 3 <= time.perf_counter() - began
