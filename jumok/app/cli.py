@@ -20,6 +20,7 @@ COMMANDS = {
     "look": "Write each image's prediction and a heatmap of where the model looked.",
     "translate": "Translate sentences, and show which source word each target word looked at.",
     "ask": "Answer questions about an image, and show where the model looked for each answer.",
+    "predict": "Write predictions for many inputs, with probabilities, as CSV, JSON lines or Parquet.",
     "measure": "Score where a model looks against ground truth (masks, alignments), beside simple baselines.",
     "compare": "Train several systems on the same data for the same time, and show them side by side.",
     "saliency": "Saliency maps and object boxes, without a model.",

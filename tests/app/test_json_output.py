@@ -10,7 +10,19 @@ from PIL import Image
 from question_helpers import settings_of, untrained, write_squares
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "json.md").read_text("utf-8")
-REPORTING = ("train", "eval", "look", "measure", "saliency", "select", "translate", "ask", "compare", "sample")
+REPORTING = (
+    "train",
+    "eval",
+    "look",
+    "predict",
+    "measure",
+    "saliency",
+    "select",
+    "translate",
+    "ask",
+    "compare",
+    "sample",
+)
 
 
 def documented(command):
@@ -103,7 +115,9 @@ def test_measure(as_json, trained, coloured, reverser, reversals, asked, tmp_pat
 
 def test_select(as_json, tmp_path):
     table = tmp_path / "parts.csv"
-    table.write_text("a,b,part\n" + "".join(f"{number},{number % 3},{'xy'[number % 2]}\n" for number in range(40)))
+    table.write_text(
+        "a,b,part\n" + "".join(f"{number * 7 % 11},{number % 3},{'xy'[number % 2]}\n" for number in range(40))
+    )
     found = as_json("select", table, "--target", "part", "--k", 1, "--out", tmp_path / "out")
     assert len(found["kept"]) == 1
     assert [each["kept"] for each in found["columns"]] == [True, False]

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from jumok.app.options import Panels, options_of, with_settings
 from jumok.app.session import Report, Session, in_session
 from jumok.tasks import TASKS
-
-if TYPE_CHECKING:
-    from jumok.tasks import Task
 
 
 def build(_: Sequence[str]) -> Callable[..., int]:
@@ -51,18 +48,12 @@ def command(
     settings: Mapping[str, Any],
 ) -> Report:
     """Score where a model looks against ground truth: masks of images, or true links of sentence pairs."""
-    task = _task_of(model)
+    from jumok.tasks.running.run import task_of_model
+
+    task = task_of_model(model)
     verb = task.verb("measure")
     options = options_of(verb.Options, settings, f"{model} is trained to {task.does}")
     folder = out or (Path(model) / "measure" if Path(model).is_dir() else Path("measure"))
     methods = tuple(dict.fromkeys(method or ()))
     report: Report = verb.measure(model, data or [], options, methods=methods, out=folder, session=session)
     return report
-
-
-def _task_of(model: str) -> Task:
-    """What a run was trained for, or models from elsewhere that are called so."""
-    from jumok.tasks.running.run import task_of
-
-    elsewhere = (task for task in TASKS.values() if model.startswith(task.opens))
-    return next(elsewhere, None) or task_of(Path(model))
