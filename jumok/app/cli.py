@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": "Write predictions for many inputs, with probabilities, as CSV, JSON lines or Parquet.",
     "measure": "Score where a model looks against ground truth (masks, alignments), beside simple baselines.",
     "compare": "Train several systems on the same data for the same time, and show them side by side.",
+    "export": "Write a trained model as ONNX, a torch.export program or a CTranslate2 model, and check it.",
     "saliency": "Saliency maps and object boxes, without a model.",
     "select": "Select the columns that best predict a target.",
     "sample": "Write generated images, questions or sentence pairs, with ground truth.",
