@@ -21,6 +21,7 @@ REPORTING = (
     "translate",
     "ask",
     "compare",
+    "export",
     "sample",
 )
 
@@ -121,6 +122,18 @@ def test_select(as_json, tmp_path):
     found = as_json("select", table, "--target", "part", "--k", 1, "--out", tmp_path / "out")
     assert len(found["kept"]) == 1
     assert [each["kept"] for each in found["columns"]] == [True, False]
+
+
+def test_predict(as_json, asked, trained, coloured, tmp_path):
+    found = as_json("predict", trained, coloured / "red")
+    assert found["inputs"] == len(found["predictions"]) == 16
+    found = as_json("predict", asked[1], asked[0] / "test.csv")
+    assert set(found["predictions"][0]) == {"image", "question", "predicted", "probability", "probabilities", "error"}
+
+
+def test_export(as_json, trained, tmp_path):
+    found = as_json("export", trained, "--pt2", "--out", tmp_path / "out")
+    assert found["files"] == ["model.pt2", "model.json"]
 
 
 def test_translate(as_json, reverser, tmp_path):

@@ -28,7 +28,6 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
     Raises:
         JumokError: a map is wanted, or a run, questions or images that cannot be read.
     """
-    from jumok.special_tokens import SYMBOLS
     from jumok.tasks.answer.export import make_graph, prepare_batches
     from jumok.tasks.answer.run import WORDS, QuestionRun
     from jumok.tasks.classify.export import describe_images
@@ -42,8 +41,8 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
         "task": "answer",
         "answers": list(trained.answers),
         **describe_images(trained),
-        "questions": f"ids of {WORDS}: {SYMBOLS[2]} (2), the words, padded with {SYMBOLS[0]} (0); lower case: "
-        f"{trained.config.data.lowercase}",
+        "questions": f"ids of {WORDS}: <s>, the words, padded with <pad> at the right",
+        "lowercase": trained.config.data.lowercase,
         "words": trained.words.pieces(range(len(trained.words))),
     }
     batches = {graph.name: prepare_batches(trained, asked)}
