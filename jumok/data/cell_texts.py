@@ -26,10 +26,14 @@ DecimalMark = str | None
 """What stands before the decimals: "," or "."; None: not known."""
 
 SIGNS = "%$€£¥₩"
-"""What may stand beside each number of a column."""
+"""What may stand before or behind each number of a column."""
+UNIT = re.compile(r"(?<=[\d.])\s*([°µ]?[^\W\d_][^\d\s,;]{0,9})$")
+"""What may stand behind each number: mm, kg, °C."""
 GROUP_SPACES = re.compile("(?<=\\d)[ '\u00a0\u202f](?=\\d{3}(?!\\d))")
 COMMA_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+|(?=,))(?:,\d+)?(?:[eE][+-]?\d+)?")
 THOUSANDS_NUMBER = re.compile(r"[+-]?(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d*)?(?:[eE][+-]?\d+)?")
+SENTINELS = tuple(sign * nines for nines in (99, 999, 9999, 99999) for sign in (-1, 1))
+"""Numbers that stand for what is missing in many tables."""
 FIRST_CELLS = 50
 """So many cells are tried first, for most columns of text hold neither numbers nor dates."""
 FIRST_DAY, LAST_DAY = 19000101, 21001231
@@ -105,11 +109,14 @@ def has_decimal_comma(texts: Texts) -> bool:
 
 
 def _take_sign_off(texts: Texts) -> tuple[Texts, str]:
-    """Without the per cent or currency sign that all have; spaces between groups of digits go too."""
+    """Without the sign or unit that all have; spaces between groups of digits go too."""
     bare = np.array([GROUP_SPACES.sub("", text) for text in texts], dtype=object)
     for sign in SIGNS:
         if all(sign in (text[:1], text[-1:]) for text in bare):
             return np.array([text.strip(sign).strip() for text in bare], dtype=object), sign
+    unit = UNIT.search(bare[0])
+    if unit and all(text.endswith(unit[1]) for text in bare):
+        return np.array([text.removesuffix(unit[1]).strip() for text in bare], dtype=object), unit[1]
     return bare, ""
 
 
@@ -134,6 +141,18 @@ Way = Callable[[Texts], "NDArray[np.float64] | None"]
 POINT: dict[str, Way] = {"": _read_plain, "commas between thousands": _read_thousands}
 COMMA: dict[str, Way] = {"decimal comma": _read_comma}
 WAYS: dict[DecimalMark, dict[str, Way]] = {None: {**POINT, **COMMA}, ".": POINT, ",": COMMA}
+
+
+def find_sentinel(values: NDArray[np.float64]) -> str:
+    """A number far beyond all others, more than once, that often means "missing"."""
+    low, high = values.min(), values.max()
+    for sentinel in SENTINELS:
+        if sentinel not in (low, high):
+            continue
+        others, count = values[values != sentinel], int((values == sentinel).sum())
+        if count > 1 and len(others) and np.abs(others - sentinel).min() > max(np.ptp(others), 1.0):
+            return f"{count:,} cells hold {sentinel}: give --na {sentinel} if that means missing"
+    return ""
 
 
 # -- dates --------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from jumok.data.cell_texts import (
     DecimalMark,
     Reading,
     count_days,
+    find_sentinel,
     has_decimal_comma,
     read_compact_dates,
     read_dates,
@@ -39,8 +40,9 @@ LEAST_WORDS_OF_TEXT = 3.0
 ALWAYS_MISSING = frozenset(("", "?", "nan", "<na>", "#n/a", "#value!", "#div/0!", "#ref!", "#num!", "#null!", "nat"))
 OFTEN_MISSING = frozenset(("na", "n/a", "none", "null", "nil", "-", "--", "---", ".", "*", "missing", "unknown"))
 """Missing among numbers and dates; in a column of text they may be a class."""
-SENTINELS = tuple(sign * nines for nines in (99, 999, 9999, 99999) for sign in (-1, 1))
-"""Numbers that stand for what is missing in many tables."""
+NUMBER_LIKE = re.compile(r"[^\w.,+-]?\s*[+-]?[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?\s*[^\d\s.,]{0,10}")
+MOST_ODD_SHARE, MOST_ODD_WORDS, LEAST_NUMBERS = 0.1, 5, 10
+"""Where nearly all cells hold one of many numbers, a few words that the others are spoilt by are missing values."""
 NO_NAME = re.compile(r"Unnamed: \d+(_level_\d+)?")
 """What a column without a name is called when it is read."""
 ID_NAME = re.compile(r"(?:^|[_\W])(?:id|uuid|guid|idx|index|serial)(?:[_\W]?n[or])?$|번호$", re.IGNORECASE)
@@ -226,20 +228,8 @@ def _recognise_numbers(column: pd.Series, na: tuple[str, ...]) -> Column:
         days = np.full(len(values), np.nan)
         days[~np.isnan(values)] = dates.values
         return Column(name, "date", pd.Series(days, column.index, name=name), dates.how, missing)
-    doubt = _find_sentinel(there)
+    doubt = find_sentinel(there)
     return Column(name, "number", pd.Series(values, column.index, name=name), missing=missing, doubt=doubt)
-
-
-def _find_sentinel(values: NDArray[np.float64]) -> str:
-    """A number far beyond all others, more than once, that often means "missing"."""
-    low, high = values.min(), values.max()
-    for sentinel in SENTINELS:
-        if sentinel not in (low, high):
-            continue
-        others, count = values[values != sentinel], int((values == sentinel).sum())
-        if count > 1 and len(others) and np.abs(others - sentinel).min() > max(np.ptp(others), 1.0):
-            return f"{count:,} cells hold {sentinel}: give --na {sentinel} if that means missing"
-    return ""
 
 
 def _recognise_objects(column: pd.Series) -> Column:
@@ -284,14 +274,21 @@ def _recognise_texts(column: pd.Series, texts: _Texts, decimal: DecimalMark, *, 
         return Column(name, "empty", column, missing=texts.missing)
     if isinstance(column.dtype, pd.CategoricalDtype):
         return _count_categories(column, texts, words)
-    cells = texts.keep(~words)
-    for kind, reading in _read_cells(cells, decimal):
-        if reading is not None and not (target and words.any() and _may_be_classes(reading)):
-            missing = texts.missing + _count(texts, words)
-            values = pd.Series(texts.spread(reading.values, ~words), column.index, name=name)
-            doubt = reading.doubt or _find_sentinel(reading.values)
-            return Column(name, kind, values, reading.how, missing, doubt=doubt)
+    for gone in (words, words | _find_odd(texts)):
+        for kind, reading in _read_cells(texts.keep(~gone), decimal):
+            if reading is not None and not (target and gone.any() and _may_be_classes(reading)):
+                missing = texts.missing + _count(texts, gone)
+                values = pd.Series(texts.spread(reading.values, ~gone), column.index, name=name)
+                doubt = reading.doubt or find_sentinel(reading.values)
+                return Column(name, kind, values, reading.how, missing, doubt=doubt)
     return _count_categories(column, texts, words)
+
+
+def _find_odd(texts: _Texts) -> NDArray[np.bool_]:
+    """The few words in a column of numbers, whatever they are; none if there are many, or few numbers."""
+    odd = np.array([not NUMBER_LIKE.fullmatch(cell) for cell in texts.cells], dtype=bool)
+    few = odd.sum() <= MOST_ODD_WORDS and texts.counts[odd].sum() <= MOST_ODD_SHARE * texts.counts.sum()
+    return odd if few and (~odd).sum() >= LEAST_NUMBERS else np.zeros_like(odd)
 
 
 def _read_cells(cells: NDArray[Any], decimal: DecimalMark) -> Iterator[tuple[str, Reading | None]]:

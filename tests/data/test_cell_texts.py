@@ -20,6 +20,8 @@ def cells(*texts):
         (("1,234.5", "1,000,000"), [1234.5, 1e6], "commas between thousands"),
         (("1 234", "12\u00a0345 678"), [1234, 12345678], ""),
         (("12%", "3 %"), [12, 3], "without %"),
+        (("12 mm", "3mm"), [12, 3], "without mm"),
+        (("36.5 °C", "37 °C"), [36.5, 37], "without °C"),
         (("€ 1.200,50", "€3"), [1200.5, 3], "decimal comma, without €"),
     ],
 )
@@ -29,7 +31,9 @@ def test_numbers_in_the_ways_that_people_write_them(texts, values, how):
     assert reading.how == how
 
 
-@pytest.mark.parametrize("texts", [("A12",), ("1", "?"), ("12%", "3"), ("1,2,3",), ("1-2",), ("",), ()])
+@pytest.mark.parametrize(
+    "texts", [("A12",), ("1", "?"), ("12%", "3"), ("1,2,3",), ("1-2",), ("",), ("12 mm", "3 kg"), ()]
+)
 def test_what_is_no_number_is_none(texts):
     assert read_numbers(cells(*texts)) is None
 

@@ -64,6 +64,14 @@ def test_what_means_missing_is_counted():
     assert recognise([1, -9, 2, 3] * 10, na=("-9",)).missing == {"-9": 10}
 
 
+def test_a_few_words_of_any_kind_do_not_make_categories_of_numbers():
+    spoilt = recognise([*(f"{n / 7:.2f}" for n in range(37)), "below limit", "n.d.", "n.d."])
+    assert spoilt.kind == "number"
+    assert spoilt.missing == {"below limit": 1, "n.d.": 2}
+    assert recognise([*(f"{n / 7:.2f}" for n in range(20)), *["sunny", "rainy"] * 10]).kind != "number"
+    assert recognise(["1", "2", "3", "x"] * 10).kind == "category"
+
+
 def test_none_may_be_a_class_beside_a_few_whole_numbers_and_not_beside_measures():
     assert recognise(["1", "2", "None", "2"] * 10, "t").kind == "category"
     assert recognise(["1", "2", "None", "2"] * 10, "x").kind == "number"
