@@ -29,8 +29,8 @@ ABOUT = (
     "Solar cells: 2,624 electroluminescence images of 300 x 300 pixels. Deitsch et al. 2019 (arXiv 1807.02894) reach "
     "88.42 % with a VGG-19 pretrained on ImageNet, on 75 to 25 % of the cells, weighing the uncertain ones less; here "
     "the split is by a hash of the names, a cell counts as defective from a probability of 0.5 on, all count alike, "
-    "and nothing is pretrained. Photographs: CIFAR-10 as JPEG, 200 a class. Digits: MNIST, 20 a class. The forest has 500 "
-    "trees on HOG features (Dalal & Triggs 2005). The loop by hand is reproduce/hand_tuned.py; its settings were "
+    "and nothing is pretrained. Photographs: CIFAR-10 as JPEG, 200 a class. Digits: MNIST, 20 a class. The forest has "
+    "500 trees on HOG features (Dalal & Triggs 2005). The loop by hand is reproduce/hand_tuned.py; its settings were "
     "chosen on the validation part."
 )
 QUICK = {"seeds": 1, "time": "20s"}

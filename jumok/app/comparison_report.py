@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
+    from jumok.attention import AttentionMap
     from jumok.measures.report import Report
     from jumok.tasks.running.comparison import Comparison, Result
     from jumok.views.pages.comparison_page import Cell, Column, ComparisonPage, Measure
@@ -144,6 +145,10 @@ class ComparisonReport(ABC, Generic[T]):
         """The accuracy on each kind of test, and how many are of that kind; empty where there is one kind."""
         return {}
 
+    def maps_without_model(self, picture: Tensor) -> dict[str, AttentionMap]:
+        """Maps of one image that know no model, to stand beside the systems' own."""
+        return {}
+
     def made(self, session: Session) -> Compared:
         """Look with every system, and write the figures and the page."""
         report = None if self.truth is None else self._score_maps(session)
@@ -175,7 +180,8 @@ class ComparisonReport(ABC, Generic[T]):
                 if not heats:
                     session.remark("no system says where it looked: there is nothing to compare with the masks")
                     return None
-                meter.add(each.picture, each.mask, heats, name=each.name, group=each.name)
+                others = self.maps_without_model(each.picture) if each.mask is not None else {}
+                meter.add(each.picture, each.mask, heats, baselines=others, name=each.name, group=each.name)
                 count(done, len(marked))
         for name, blank in meter.blank.items():
             session.remark(f"{name}: {blank} maps are empty, which counts as chance")

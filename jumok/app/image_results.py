@@ -176,9 +176,10 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     Raises:
         JumokError: nothing there, no image in the folder, or none that can be read.
     """
+    from jumok.app.image_inputs import find_inputs
     from jumok.app.progress import show_progress
 
-    paths = _find(source)
+    paths = find_inputs([source])
     results.page = _make_page(results.title, len(paths)) if html else None
     with show_progress(session.console, "looking") as count:
         for start in range(0, len(paths), looker.batch_size):
@@ -193,28 +194,17 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     results.close()
 
 
-def _find(source: Path) -> list[Path]:
-    """The image itself, or all images below a folder, sorted."""
-    from jumok.data.images.reading import find_images
-
-    if source.is_dir():
-        return list(find_images(source))
-    if not source.exists():
-        raise JumokError(f"no image or folder at {source}")
-    return [source]
-
-
 def _read(paths: Sequence[Path], results: ImageResults, session: Session) -> dict[Path, Tensor]:
     """Each image with its pixels."""
-    from jumok.data.images.reading import read_image
+    from jumok.app.image_inputs import read_each
 
     found = {}
-    for path in paths:
-        try:
-            found[path] = read_image(path)
-        except JumokError as error:
-            results.fail(path, error)
-            session.remark(f"left out: {error}")
+    for path, image in read_each(paths):
+        if isinstance(image, JumokError):
+            results.fail(path, image)
+            session.remark(f"left out: {image}")
+        else:
+            found[path] = image
     return found
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 
 @contextmanager
-def show_progress(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
+def show_progress(console: Console, text: str) -> Iterator[Callable[[int, int | None], None]]:
     """Show a bar on a terminal while something is counted; it is gone afterwards.
 
     Gives a function to call with (done, in all).

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import itertools
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +19,16 @@ import pandas as pd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from pandas.api import types  # type: ignore[import-untyped]
 
+from jumok.data.column_types import KINDS, Column, Corrections, describe_cells, recognise_columns
 from jumok.errors import JumokError, suggest
 from jumok.files import replacing
 
-__all__ = ["MISSING", "ReadyTable", "make_ready", "read_table", "separator_of", "write_table"]
+__all__ = ["MISSING", "ReadyTable", "describe_types", "make_ready", "read_table", "separator_of", "write_table"]
 
 MOST_BYTES = 8 * 1024**3
 """So large a file is read, for Parquet after unpacking."""
 MOST_CELLS = 1 << 29
 MOST_COLUMNS = 100_000
-MOST_CATEGORIES = 256
-"""Text with more different values does not count as categories."""
 HEAD = 1 << 16
 SEPARATORS = (",", ";", "\t", "|")
 MISSING = ("median", "rows", "stop")
@@ -39,15 +39,18 @@ NO_TARGET_NAME = re.compile(r"__index_level_\d+__")
 # -- reading ------------------------------------------------------------------------------------
 
 
-def read_table(path: Path, *, encoding: str = "utf-8") -> pd.DataFrame:
+def read_table(path: Path, *, encoding: str = "utf-8", as_text: bool = False) -> pd.DataFrame:
     """Read a table with a name for each column.
 
     CSV: the first line holds the names; commas, semicolons, tabs or bars part the cells, whichever is most frequent in
-    that line; empty cells, NA, NaN and null are missing. Parquet: as it is, without pandas' index if it has no name.
+    that line; empty cells are missing, and no others: 'NA' or 'None' may be a value (see `column_types`). First columns
+    without a name, as row numbers are written, are called "Unnamed: 0" and so on. Parquet: as it is, without pandas'
+    index if it has no name.
 
     Args:
         path: a .csv, .tsv or .parquet file.
         encoding: of text, such as utf-8 or cp949.
+        as_text: of CSV: numbers stay text, where they are written in a way of their own.
     Raises:
         JumokError: no such file, another kind, a damaged or empty one, no rows, two columns of one name, or too large.
     """
@@ -62,7 +65,7 @@ def read_table(path: Path, *, encoding: str = "utf-8") -> pd.DataFrame:
     if size > MOST_BYTES:
         raise JumokError(f"{path} has {size / 1024**3:.1f} GiB, wanted at most {MOST_BYTES >> 30}: give a part of it")
     with _name_table(path):
-        table = reader(path, encoding)
+        table = reader(path, encoding, as_text)
     if not len(table):
         raise JumokError(f"{path} has names of columns and no rows: nothing can be learned from it")
     return table
@@ -86,7 +89,7 @@ def _name_table(path: Path) -> Iterator[None]:
         raise JumokError(f"cannot read {path}: {error.strerror or error}") from None
 
 
-def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
+def _read_csv(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
     encoding = _check_known(encoding)
     with path.open("rb") as file:
         if b"\0" in file.read(HEAD) and not encoding.lower().startswith(("utf-16", "utf-32")):
@@ -94,15 +97,35 @@ def _read_csv(path: Path, encoding: str) -> pd.DataFrame:
     separator = separator_of(path, encoding)
     with path.open(encoding=encoding, newline="") as file:
         names = next(csv.reader(file, delimiter=separator, skipinitialspace=True), [])
-    _check_names(path, names)
+    named = _name_ends(names)
+    _check_names(path, named)
     most = MOST_CELLS // len(names)
     table = pd.read_csv(
         path, sep=separator, encoding=encoding, index_col=False, skipinitialspace=True, compression=None,
-        float_precision="round_trip", low_memory=False, nrows=most + 1,
+        float_precision="round_trip", low_memory=False, nrows=most + 1, keep_default_na=False, na_values=[""],
+        dtype=str if as_text else None,
     )  # fmt: skip
     if len(table) > most:
         raise JumokError(f"{path} has more than {MOST_CELLS:,} cells: give a part of its rows or columns")
-    return table
+    return _drop_empty_end(path, table.set_axis(named, axis=1), names)
+
+
+def _name_ends(names: Sequence[str]) -> list[str]:
+    """Names, with one for each of the first columns that has none (row numbers) and of the last (a comma too many)."""
+    filled = [number for number, name in enumerate(names) if name.strip()]
+    if not filled:
+        return list(names)
+    fresh = (name for number in itertools.count() if (name := f"Unnamed: {number}") not in names)
+    inner = range(filled[0], filled[-1] + 1)
+    return [name if number in inner else next(fresh) for number, name in enumerate(names)]
+
+
+def _drop_empty_end(path: Path, table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Without the columns after the last name, if nothing is in them."""
+    last = max(number for number, name in enumerate(names, 1) if name.strip())
+    if table.iloc[:, last:].notna().to_numpy().any():
+        raise JumokError(f"{path}: column {last + 1} has no name: give each column one in the first line")
+    return table.iloc[:, :last]
 
 
 def _check_known(encoding: str) -> str:
@@ -121,7 +144,7 @@ def separator_of(path: Path, encoding: str = "utf-8") -> str:
     return max(SEPARATORS, key=line.count)
 
 
-def _read_parquet(path: Path, encoding: str) -> pd.DataFrame:
+def _read_parquet(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
     try:
         from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
     except ModuleNotFoundError:
@@ -141,7 +164,7 @@ def _read_parquet(path: Path, encoding: str) -> pd.DataFrame:
         raise JumokError(f"{path} is damaged or not a Parquet file ({str(error).splitlines()[0]})") from None
 
 
-READERS: dict[str, Callable[[Path, str], pd.DataFrame]] = {
+READERS: dict[str, Callable[[Path, str, bool], pd.DataFrame]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".parquet": _read_parquet,
@@ -184,49 +207,61 @@ class ReadyTable:
     """A table of numbers and its target.
 
     Args:
-        table: float64, finite; categories by their numbers.
+        table: float64, finite; categories by their numbers, dates as days, with " (days)" after their name.
+        sources: the column of the table as read that each comes from.
         discrete: which columns are categories, (columns,).
         constant: which have one value only, (columns,).
         target: numbers, or text for classes.
+        types: what each column was taken for, the target's too.
         notes: what was done to get there, a line each.
     """
 
     table: pd.DataFrame
+    sources: list[str]
     discrete: NDArray[np.bool_]
     constant: NDArray[np.bool_]
     target: NDArray[Any]
+    types: dict[str, Column]
     notes: list[str] = field(default_factory=list)
 
 
-def make_ready(table: pd.DataFrame, target: str, *, missing: str = "median", categories: bool = False) -> ReadyTable:
+def make_ready(
+    table: pd.DataFrame,
+    target: str,
+    *,
+    missing: str = "median",
+    categories: bool = False,
+    corrections: Corrections | None = None,
+) -> ReadyTable:
     """Part the target from the columns, and make numbers of these.
 
-    Rows without a target are left out; so are dates, columns that hold nothing, and text, unless `categories` and it
-    has at most 256 different values and fewer than half as many as rows. True and False are 1 and 0.
+    Rows without a target are left out; so are identifiers, free text, columns that hold nothing, and categories unless
+    `categories`. True and False are 1 and 0. Dates are days since the first one.
 
     Args:
         table: as read.
         target: the name of its column.
         missing: "median": fill by a column's median, in categories by one more; "rows": leave out rows where anything
             is missing; "stop": raise.
-        categories: take text for categories.
+        categories: the method can use categories.
+        corrections: of what columns are taken for.
     Raises:
-        JumokError: no such column, dates or nothing as target, an infinite value, nothing left, or missing values that
-            are to stop it.
+        JumokError: no such column, dates or nothing as target, an infinite value, nothing left, a correction that does
+            not fit, or missing values that are to stop it.
     """
     if missing not in MISSING:
         raise JumokError(f"no way {missing!r} of treating missing values: {suggest(missing, MISSING)}")
-    notes: list[str] = []
-    table = _split_target(table, target, notes)
-    columns = table.drop(columns=target)
-    left_out = _describe_left_out(columns, categories)
-    for why, names in left_out.items():
-        notes.append(f"left out, {why}: {_list_names(names)}")
-    columns = columns.drop(columns=[name for names in left_out.values() for name in names])
-    if not columns.shape[1]:
+    corrections = corrections or Corrections()
+    found = recognise_columns(table, target, corrections)
+    notes = [*describe_cells(found), *(f"{name}: {column.doubt}" for name, column in found.items() if column.doubt)]
+    there = _find_target(found[target], notes)
+    others = {name: column for name, column in found.items() if name != target}
+    usable = _choose_usable(others, categories, corrections, notes)
+    if not usable:
         raise JumokError(f"no column but {target!r} is left to choose from{'; ' * bool(notes)}{'; '.join(notes)}")
+    columns = pd.DataFrame({_name_ready(column): column.values for column in usable.values()})[there]
     columns = _drop_missing(columns, missing, notes)
-    discrete = np.array([not _is_number(columns[name]) for name in columns])
+    discrete = np.array([column.kind == "category" for column in usable.values()])
     numbers = pd.DataFrame({name: _to_numbers(columns[name]) for name in columns}, index=columns.index)
     _check_finite(numbers)
     numbers = numbers.fillna(numbers.median())
@@ -234,45 +269,61 @@ def make_ready(table: pd.DataFrame, target: str, *, missing: str = "median", cat
     constant = values.min(axis=0) == values.max(axis=0)
     if constant.any():
         notes.append(f"never chosen, for they have one value only: {_list_names(numbers.columns[constant])}")
-    return ReadyTable(numbers, discrete, constant, _read_target(table.loc[columns.index, target]), notes)
+    goal = _read_target(found[target].values[columns.index])
+    return ReadyTable(numbers, list(usable), discrete, constant, goal, found, notes)
 
 
-def _split_target(table: pd.DataFrame, target: str, notes: list[str]) -> pd.DataFrame:
-    """The rows that have a target."""
-    if target not in table.columns:
-        raise JumokError(f"no column {target!r}: {suggest(target, list(table.columns)[:30])}")
-    column = table[target]
-    if not _is_number(column) and not _is_text(column):
-        raise JumokError(f"the target {target!r} holds {column.dtype}: wanted numbers or text")
-    there = column.notna()
+def _name_ready(column: Column) -> str:
+    return f"{column.name} (days)" if column.kind == "date" else column.name
+
+
+def _find_target(target: Column, notes: list[str]) -> pd.Series:
+    """Which rows have a target, (rows,) bool."""
+    if target.kind in ("date", "other"):
+        raise JumokError(
+            f"the target {target.name!r} holds {'dates' if target.kind == 'date' else target.values.dtype}: wanted "
+            "numbers or text (--categorical takes it as classes)"
+        )
+    there = target.values.notna() if target.kind != "empty" else pd.Series(False, target.values.index)
     if not there.any():
-        raise JumokError(f"the target {target!r} is missing in every row")
+        raise JumokError(f"the target {target.name!r} is missing in every row")
     if not there.all():
-        notes.append(f"left out, without a target: {int((~there).sum()):,} of {len(table):,} rows")
-    return table[there]
+        notes.append(f"left out, without a target: {int((~there).sum()):,} of {len(there):,} rows")
+    return there
 
 
-def _describe_left_out(columns: pd.DataFrame, categories: bool) -> dict[str, list[str]]:
-    """Columns that cannot be used, by the reason."""
-    found: dict[str, list[str]] = {}
-    for name in columns:
-        why = _explain_left_out(columns[name], categories)
-        if why:
-            found.setdefault(why, []).append(name)
-    return found
+def _choose_usable(
+    columns: Mapping[str, Column], categories: bool, corrections: Corrections, notes: list[str]
+) -> dict[str, Column]:
+    """The columns that can be used; of the others it is said why they cannot."""
+    left_out: dict[str, list[str]] = {}
+    for name, column in columns.items():
+        if why := _explain_left_out(column, categories):
+            if name in corrections.categorical:
+                raise JumokError(f"--categorical {name}: this method takes numbers only; choose another --method")
+            left_out.setdefault(why, []).append(name)
+    notes.extend(f"left out, {why}: {_list_names(names)}" for why, names in left_out.items())
+    return {name: column for name, column in columns.items() if not any(name in names for names in left_out.values())}
 
 
-def _explain_left_out(column: pd.Series, categories: bool) -> str:
-    if column.isna().all():
-        return "nothing in them"
-    if _is_number(column):
-        return ""
-    if not _is_text(column):
-        return "neither numbers nor text"
-    if not categories:
+def _explain_left_out(column: Column, categories: bool) -> str:
+    if column.kind == "category" and not categories:
         return "text, which this method cannot use"
-    most = min(MOST_CATEGORIES, len(column) // 2)
-    return "" if column.nunique() <= most else f"text of more than {most} different values"
+    reasons = {"id": f"identifier ({column.about})", "text": f"text of {column.about}", "empty": "nothing in them",
+               "other": "neither numbers, dates nor text"}  # fmt: skip
+    return reasons.get(column.kind, "")
+
+
+def describe_types(ready: ReadyTable, target: str) -> Iterator[str]:
+    """A line for each type that is used, with its columns, and one for the target."""
+    for kind in KINDS:
+        columns = [ready.types[name] for name in ready.sources if ready.types[name].kind == kind]
+        plain = [column.name for column in columns if not column.about]
+        told = [f"{column.name} ({column.about})" for column in columns if column.about]
+        if columns:
+            yield f"{kind}: {_list_names([*told, *plain])}"
+    goal = ready.types[target]
+    yield f"target: {target} ({', '.join(filter(None, (goal.kind, goal.about)))})"
 
 
 def _drop_missing(columns: pd.DataFrame, missing: str, notes: list[str]) -> pd.DataFrame:
@@ -294,19 +345,9 @@ def _drop_missing(columns: pd.DataFrame, missing: str, notes: list[str]) -> pd.D
     return kept
 
 
-def _is_number(column: pd.Series) -> bool:
-    return bool(types.is_numeric_dtype(column) and not types.is_complex_dtype(column))  # True and False are numbers
-
-
-def _is_text(column: pd.Series) -> bool:
-    if isinstance(column.dtype, pd.CategoricalDtype) or types.is_string_dtype(column):
-        return True
-    return column.dtype == object and bool(column.dropna().map(lambda cell: isinstance(cell, str | bool | int)).all())
-
-
 def _to_numbers(column: pd.Series) -> NDArray[np.float64]:
     """Numbers with NaN where they are missing; categories counted by first sight, what is missing last."""
-    if _is_number(column):
+    if types.is_numeric_dtype(column):
         numbers: NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
         return numbers
     codes = pd.factorize(column)[0]
@@ -324,7 +365,7 @@ def _check_finite(numbers: pd.DataFrame) -> None:
 
 
 def _read_target(column: pd.Series) -> NDArray[Any]:
-    if _is_number(column) and not types.is_bool_dtype(column):
+    if types.is_numeric_dtype(column):
         numbers: NDArray[Any] = column.to_numpy(dtype=np.float64)
         if np.isinf(numbers).any():
             raise JumokError(f"the target {column.name!r} holds infinite values: make them missing or finite")

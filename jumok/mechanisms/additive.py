@@ -92,6 +92,9 @@ def blockwise_scores(query: Tensor, key: Tensor, w: Tensor, mask: Tensor | None 
 
 
 def _score_in_blocks(query: Tensor, key: Tensor, w: Tensor, allowed: Tensor | None) -> Tensor:
+    if torch.compiler.is_exporting():  # the size of the batch is not known
+        joined = scores(query, key, w)
+        return joined if allowed is None else joined.masked_fill(~allowed, -math.inf)
     limit = BLOCK_VALUES.get(query.device.type, BLOCK_VALUES["cuda"])
     hidden = max(1, key.shape[1] * key.shape[2])  # numbers of the hidden layer, for one query
     examples = max(1, limit // hidden)

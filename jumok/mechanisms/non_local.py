@@ -294,7 +294,7 @@ class NonLocal(nn.Module):
         grid = places.transpose(1, 2).unflatten(2, (-1, height, width))  # (batch, size, frames, height, width)
         grid = grid.transpose(1, 2).flatten(0, 1)  # as images whose channels lie last in memory
         pooled = F.max_pool2d(grid, 2, ceil_mode=True)
-        return pooled.flatten(2).transpose(1, 2).reshape(len(places), -1, places.shape[2])
+        return pooled.flatten(2).transpose(1, 2).reshape(places.shape[0], -1, places.shape[2])
 
     def _add(self, features: Tensor, looked: Tensor) -> Tensor:
         change: Tensor = self.out(looked)

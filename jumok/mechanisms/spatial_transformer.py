@@ -61,7 +61,7 @@ def affine_grid(numbers: Tensor, height: int, width: int) -> Tensor:
             [0.0000, 0.5000]])
     """
     _check_numbers(numbers, 6, height, width)
-    points = F.affine_grid(numbers.reshape(-1, 2, 3), [len(numbers), 1, height, width], align_corners=False)
+    points = F.affine_grid(numbers.reshape(-1, 2, 3), [numbers.shape[0], 1, height, width], align_corners=False)
     return torch.flip(points, (-1,))
 
 
@@ -154,7 +154,7 @@ def spline_shares(control: int, height: int, width: int) -> Tensor:
 
 def _bend(numbers: Tensor, shares: Tensor, height: int, width: int) -> Tensor:
     """Each sample as its shares of the control points: (batch, height, width, 2)."""
-    return (shares @ numbers.reshape(len(numbers), -1, 2)).reshape(-1, height, width, 2)
+    return (shares @ numbers.reshape(numbers.shape[0], -1, 2)).reshape(-1, height, width, 2)
 
 
 def _make_terms(points: Tensor, known: Tensor) -> Tensor:
@@ -219,8 +219,8 @@ def sample(image: Tensor, points: Tensor, outside: Outside = "zeros") -> Tensor:
     """
     if image.dim() != 4 or 0 in image.shape:
         raise JumokError(f"image has shape {tuple(image.shape)}, wanted (batch, channels, height, width)")
-    if points.dim() != 4 or len(points) != len(image) or points.shape[3] != 2:
-        raise JumokError(f"points have shape {tuple(points.shape)}, wanted ({len(image)}, height, width, 2)")
+    if points.dim() != 4 or points.shape[0] != image.shape[0] or points.shape[3] != 2:
+        raise JumokError(f"points have shape {tuple(points.shape)}, wanted ({image.shape[0]}, height, width, 2)")
     return F.grid_sample(image, points.flip(-1), mode="bilinear", padding_mode=outside, align_corners=False)
 
 
@@ -293,8 +293,8 @@ class SpatialTransformer(nn.Module):
             JumokError: shapes do not fit.
         """
         wanted = self.regression.in_features
-        if features.dim() != 2 or len(features) != len(image) or features.shape[1] != wanted:
-            raise JumokError(f"features have shape {tuple(features.shape)}, wanted ({len(image)}, {wanted})")
+        if features.dim() != 2 or features.shape[0] != image.shape[0] or features.shape[1] != wanted:
+            raise JumokError(f"features have shape {tuple(features.shape)}, wanted ({image.shape[0]}, {wanted})")
         points = self.points(features)
         crop = sample(image, points.to(image.dtype), self.outside)
         if is_watched():

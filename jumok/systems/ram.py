@@ -271,7 +271,7 @@ class RAM(nn.Module):
             fixed: (glimpses, batch, 2), locations to be looked at instead of those chosen.
         """
         retina = Retina(pixels, self.config.fovea, self.config.windows)
-        place = pixels.new_zeros(len(pixels), 2)
+        place = pixels.new_zeros(pixels.shape[0], 2)
         state: Tensor | None = None
         places, states, aims = [], [], []
         for step in range(self.config.glimpses):
@@ -326,7 +326,7 @@ class RAM(nn.Module):
 
     def _fix_places(self, pixels: Tensor, places: Places, drawn: Tensor | None) -> Tensor | None:
         """(glimpses, batch, 2) where the places do not depend on what is seen; the first is the middle as always."""
-        middle = pixels.new_zeros(1, len(pixels), 2)
+        middle = pixels.new_zeros(1, pixels.shape[0], 2)
         if places == "random" and drawn is not None:
             return torch.cat([middle, 2 * drawn - 1])
         return middle.expand(self.config.glimpses, -1, -1) if places == "middle" else None
@@ -335,7 +335,7 @@ class RAM(nn.Module):
         """(glimpses - 1, batch, 2) in (0, 1), which the pixels decide."""
         later = self.config.glimpses - 1
         drawn = draw_seeded_noise(pixels, 2 * later, seed=seed)
-        return drawn.view(len(pixels), later, 2).transpose(0, 1).to(pixels.dtype)
+        return drawn.view(pixels.shape[0], later, 2).transpose(0, 1).to(pixels.dtype)
 
     def _check(self, pixels: Tensor) -> None:
         if pixels.dim() != 4 or pixels.shape[1] != self.config.channels or not pixels.numel():

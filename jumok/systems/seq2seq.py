@@ -144,7 +144,7 @@ class Seq2Seq(nn.Module):
         Returns:
             hidden: (batch, steps, hidden).
         """
-        check_ids("target_in", target_in, self.config.target_vocabulary, len(source))
+        check_ids("target_in", target_in, self.config.target_vocabulary, source.shape[0])
         memory, states = self._read(source)
         if own is None or not bool(own[:, 1:].any()):
             words = self._embed(self.target_embedding, target_in)

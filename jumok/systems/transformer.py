@@ -149,13 +149,8 @@ class Transformer(nn.Module):
             raise JumokError(
                 "a Transformer runs all steps at once and cannot read its own words: choose teacher forcing"
             )
-        check_ids("target_in", target_in, self.config.target_vocabulary, len(source))
-        memory, allowed = self._read(source)
-        tokens = self._embed(self.target_embedding, target_in)
-        for block in self.decoder:
-            tokens = block(tokens, memory, allowed)
-        hidden: Tensor = self.decoder_norm(tokens)
-        return hidden
+        check_ids("target_in", target_in, self.config.target_vocabulary, source.shape[0])
+        return self.write(target_in, *self.read(source))
 
     def readout(self, hidden: Tensor) -> Tensor:
         """The logits of the next word.
@@ -176,12 +171,12 @@ class Transformer(nn.Module):
             source: as for `forward`.
             beams: how many hypotheses of each sentence begin.
         """
-        memory, allowed = self._read(source)
+        memory, allowed = self.read(source)
         kept = {"allowed": allowed[:, None, None]}
         for number, block in enumerate(self.decoder):
             assert isinstance(block, DecoderBlock)
             kept[f"cross key {number}"], kept[f"cross value {number}"] = block.cross.project_memory(memory)
-        return State(kept, {"ancestors": allowed.new_zeros(len(source), beams, 0)})
+        return State(kept, {"ancestors": allowed.new_zeros(source.shape[0], beams, 0)})
 
     @torch.no_grad()
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -209,14 +204,27 @@ class Transformer(nn.Module):
         logits = self.readout(self.decoder_norm(hidden))
         return logits, State(memory, {"ancestors": ancestors}, state.length + 1)
 
-    def _read(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """The memory (batch, tokens, width), and which of it may be attended (batch, tokens)."""
+    def read(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Read sentences, (batch, tokens).
+
+        Returns:
+            memory: (batch, tokens, width).
+            allowed: (batch, tokens) bool, which of it may be attended.
+        """
         check_ids("source", source, self.config.source_vocabulary)
         allowed = mask_real(source)
         tokens = self._embed(self.source_embedding, source)
         for block in self.encoder:
             tokens = block(tokens, allowed)
         return self.encoder_norm(tokens), allowed
+
+    def write(self, target_in: Tensor, memory: Tensor, allowed: Tensor) -> Tensor:
+        """What the logits are read off, (batch, steps, width), of all steps at once; arguments as of `read`."""
+        tokens = self._embed(self.target_embedding, target_in)
+        for block in self.decoder:
+            tokens = block(tokens, memory, allowed)
+        hidden: Tensor = self.decoder_norm(tokens)
+        return hidden
 
     def _embed(self, table: nn.Embedding, ids: Tensor, first: int = 0, *, steps: bool = True) -> Tensor:
         """Words and positions: the second axis counts steps from `first` on, or hypotheses that are all at `first`."""

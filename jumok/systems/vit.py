@@ -160,7 +160,7 @@ class ViT(nn.Module):
         patches = self.patch_embed(pixels)  # (batch, width, rows, columns)
         patches = (patches + resize_positions(self.position, *patches.shape[2:])).flatten(2).transpose(1, 2)
         specials = [tokens for tokens in (self.cls_token, self.register_tokens) if tokens is not None]
-        return torch.cat([*(tokens.expand(len(pixels), -1, -1) for tokens in specials), patches], 1)
+        return torch.cat([*(tokens.expand(pixels.shape[0], -1, -1) for tokens in specials), patches], 1)
 
     def _check(self, pixels: Tensor) -> None:
         patch = self.config.patch

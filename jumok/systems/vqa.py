@@ -32,7 +32,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms.additive import Additive
 from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.layers.linear import Linear
-from jumok.mechanisms.layers.shared_memory import SharedMemory
+from jumok.mechanisms.layers.shared_memory import bring_together
 from jumok.special_tokens import EOS, PAD, UNK
 from jumok.systems.parts import Share, Side, as_pair, check_pixels, initialise
 from jumok.systems.vqa_encoders import (
@@ -166,8 +166,8 @@ class VQA(nn.Module):
             JumokError: pixels of another kind or shape, ids that are not questions, or numbers that do not fit.
         """
         places, question = self.see(pixels), self.read(questions)
-        pairs = self._pairs(len(pixels), len(questions)) if pairs is None else pairs
-        _check_pairs(pairs, len(pixels), len(questions))
+        pairs = self._pairs(pixels.shape[0], questions.shape[0]) if pairs is None else pairs
+        _check_pairs(pairs, pixels.shape[0], questions.shape[0])
         return self.answer(places, question, pairs)
 
     def see(self, pixels: Tensor) -> Places | None:
@@ -200,7 +200,7 @@ class VQA(nn.Module):
         return logits
 
     def _pairs(self, images: int, questions: int) -> Tensor:
-        if images != questions:
+        if not torch.compiler.is_exporting() and images != questions:
             raise JumokError(f"got {images} images and {questions} questions: wanted the same number, or pairs of them")
         device = next(self.parameters()).device
         return torch.arange(images, device=device)[:, None].expand(-1, 2)
@@ -273,7 +273,7 @@ class Stacked(Fusion):
 
     def forward(self, places: Places, question: EncodedQuestion, pairs: Tensor) -> Tensor:
         """Look from the whole question; for who watches, also from each word as if it were the question."""
-        together = SharedMemory(pairs[:, 0], len(places.states))
+        together = bring_together(pairs[:, 0], places.states.shape[0])
         states = together.gather(question.whole.index_select(0, pairs[:, 1]))  # (images, asked of each, width)
         words = question.states.detach()[pairs[:, 1]] if is_watched() else None
         for hop, norm in zip(self.hops, self.norms, strict=True):
@@ -386,6 +386,8 @@ def _check_ids(questions: Tensor, words: int) -> None:
     shape = tuple(questions.shape)
     if questions.dim() != 2 or questions.dtype != torch.int64 or not questions.numel():
         raise JumokError(f"questions are ids (questions, words) of int64, got {questions.dtype} of shape {shape}")
+    if torch.compiler.is_exporting():  # values are not there yet
+        return
     low, high = questions.aminmax()
     if int(low) < 0 or int(high) >= words:
         raise JumokError(f"ids from {int(low)} to {int(high)} go beyond this vocabulary of {words}")
@@ -394,8 +396,10 @@ def _check_ids(questions: Tensor, words: int) -> None:
 
 
 def _check_pairs(pairs: Tensor, images: int, questions: int) -> None:
-    if pairs.dim() != 2 or pairs.shape[1] != 2 or pairs.dtype != torch.int64 or not len(pairs):
+    if pairs.dim() != 2 or pairs.shape[1] != 2 or pairs.dtype != torch.int64 or not pairs.shape[0]:
         raise JumokError(f"pairs are (asked, 2) of int64, got {pairs.dtype} of shape {tuple(pairs.shape)}")
+    if torch.compiler.is_exporting():  # values are not there yet
+        return
     low, image, question = torch.cat([pairs.min()[None], pairs.amax(0)]).tolist()
     if low < 0 or image >= images or question >= questions:
         raise JumokError(

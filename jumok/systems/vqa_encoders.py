@@ -150,7 +150,7 @@ class LSTMReader(nn.Module):
         """(questions, words) to their states."""
         real = ids != PAD
         states = self.norm(run_layer(self.lstm, self.dropout(self.embedding(ids))))
-        last = states[torch.arange(len(ids), device=ids.device), real.sum(1) - 1]
+        last = states[torch.arange(ids.shape[0], device=ids.device), real.sum(1) - 1]
         with unseen():
             words = real & ((real.sum(1, keepdim=True) == 1) | (torch.arange(ids.shape[1], device=ids.device) > 0))
             weights = self.look.weights(last[:, None], self.look.project_keys(states), words)
@@ -174,7 +174,7 @@ class TransformerReader(nn.Module):
 
     def forward(self, ids: Tensor) -> EncodedQuestion:
         """(questions, words) to their states."""
-        if ids.shape[1] > len(self.position):
+        if ids.shape[1] > self.position.shape[0]:
             raise JumokError(
                 f"a question has {ids.shape[1]} tokens, the start token counted, and this model reads "
                 f"{len(self.position)}: shorten it"

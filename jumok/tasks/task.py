@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Task"]
 
-PAST = {"evaluate": "evaluated", "measure": "measured", "compare": "compared"}
+PAST = {
+    "evaluate": "evaluated",
+    "measure": "measured",
+    "compare": "compared",
+    "predict": "asked for predictions",
+    "export": "exported",
+}
 """What happens to a run by each verb."""
 
 
@@ -34,7 +40,7 @@ class Task:
         told_by: settings of its own that tell it from the other tasks when they are given as flags.
         many: whether DATA may be several paths.
         opens: how names of models from elsewhere begin that its commands can open.
-        verbs: which of "evaluate", "measure" and "compare" it has.
+        verbs: which of "evaluate", "predict", "export", "measure" and "compare" it has.
         modules: where a part or a verb lies, if not under the agreed name.
     """
 

@@ -42,7 +42,7 @@ def test_systems_side_by_side_with_figures_and_a_page(jumok, coloured, masks, tm
         assert (out / each["system"] / "weights.safetensors").is_file()
         assert each["system"] in said.out
     assert set(found["looking"]["methods"]) == {"vit-nano", "cnn"}
-    assert set(found["looking"]["baselines"]) == {"random", "centre", "edges"}
+    assert set(found["looking"]["baselines"]) == {"random", "centre", "edges", "boolean-maps"}
     text = (out / "index.html").read_text()
     assert text.count("data-photo=") == 4
     assert text.count('class="heat"') == 8

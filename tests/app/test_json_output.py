@@ -10,7 +10,20 @@ from PIL import Image
 from question_helpers import settings_of, untrained, write_squares
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "json.md").read_text("utf-8")
-REPORTING = ("train", "eval", "look", "measure", "saliency", "select", "translate", "ask", "compare", "sample")
+REPORTING = (
+    "train",
+    "eval",
+    "look",
+    "predict",
+    "measure",
+    "saliency",
+    "select",
+    "translate",
+    "ask",
+    "compare",
+    "export",
+    "sample",
+)
 
 
 def documented(command):
@@ -103,10 +116,24 @@ def test_measure(as_json, trained, coloured, reverser, reversals, asked, tmp_pat
 
 def test_select(as_json, tmp_path):
     table = tmp_path / "parts.csv"
-    table.write_text("a,b,part\n" + "".join(f"{number},{number % 3},{'xy'[number % 2]}\n" for number in range(40)))
+    table.write_text(
+        "a,b,part\n" + "".join(f"{number * 7 % 11},{number % 3},{'xy'[number % 2]}\n" for number in range(40))
+    )
     found = as_json("select", table, "--target", "part", "--k", 1, "--out", tmp_path / "out")
     assert len(found["kept"]) == 1
     assert [each["kept"] for each in found["columns"]] == [True, False]
+
+
+def test_predict(as_json, asked, trained, coloured, tmp_path):
+    found = as_json("predict", trained, coloured / "red")
+    assert found["inputs"] == len(found["predictions"]) == 16
+    found = as_json("predict", asked[1], asked[0] / "test.csv")
+    assert set(found["predictions"][0]) == {"image", "question", "predicted", "probability", "probabilities", "error"}
+
+
+def test_export(as_json, trained, tmp_path):
+    found = as_json("export", trained, "--pt2", "--out", tmp_path / "out")
+    assert found["files"] == ["model.pt2", "model.json"]
 
 
 def test_translate(as_json, reverser, tmp_path):

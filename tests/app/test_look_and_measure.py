@@ -109,6 +109,9 @@ def test_one_image_for_a_named_class(model, images, tmp_path):
         (("measure", "M", "I", "--masks", "I"), "mask"),
         (("measure", "M", "nowhere", "--masks", "K"), "nowhere"),
         (("measure", "M", "I", "--masks", "K", "--method", "x"), "no method 'x'"),
+        (("measure", "I", "--masks", "K", "--method", "boolean"), "did you mean 'boolean-maps'"),
+        (("measure", "I", "--masks", "K", "--method", "rollout"), "the method rollout needs a model"),
+        (("measure", "M", "I", "--masks", "K", "--method", "boolean-maps"), "or leave the model out"),
         (("measure", "M", "I", "--masks", "K", "--split", "tets"), "did you mean 'test'"),
     ],
 )
@@ -146,6 +149,22 @@ def test_measure_scores_every_method_beside_three_baselines(model, images, tmp_p
     printed = capsys.readouterr().out
     assert "good" in printed
     assert (out / "measure.png").stat().st_size > 5_000
+
+
+def test_saliency_is_scored_without_a_model_and_beside_one(model, images, tmp_path, capsys):
+    masks = ("--masks", images.parent / "masks", "--out", tmp_path / "out")
+    assert jumok("measure", images, *masks, "--method", "boolean-maps", "--method", "fine-grained", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["model"] is None
+    assert list(report["methods"]) == ["boolean-maps", "fine-grained"]
+    assert set(report["baselines"]) == {"random", "centre", "edges"}
+    assert report["images"] == 3
+    assert jumok("measure", model, images, *masks, "--method", "rollout", "--method", "boolean-maps") == 0
+    beside = json.loads((tmp_path / "out" / "measure.json").read_text())
+    assert list(beside["methods"]) == ["rollout", "boolean-maps"]
+    assert beside["methods"]["boolean-maps"] == report["methods"]["boolean-maps"]  # the same maps, the same scores
+    assert jumok("measure", images, *masks) == 0
+    assert len(json.loads((tmp_path / "out" / "measure.json").read_text())["methods"]) == 5
 
 
 def test_a_missing_and_a_wrong_sized_mask_are_named(model, images, tmp_path, capsys):

@@ -50,12 +50,15 @@ def test_a_parquet_table_gives_a_parquet_table(jumok, tmp_path, parts):
 
 
 def test_what_was_done_about_a_wild_table_is_said(jumok, tmp_path, parts):
-    table = pd.read_csv(parts).assign(line=["A", "B"] * 100, same=1, name=[f"part {i}" for i in range(200)])
+    table = pd.read_csv(parts).assign(
+        line=["A", "B"] * 100, same=1, name=[f"part {i}" for i in range(200)], n=range(200)
+    )
     table.loc[:4, "x4"], table.loc[7, "part"] = np.nan, None
     table.to_csv(tmp_path / "t.csv", index=False, sep=";")
     said = jumok("select", tmp_path / "t.csv", "--target", "part", "--out", tmp_path / "o")
     assert said.status == 0
-    for what in ("without a target: 1 of 200 rows", "different values: name", "5 missing values in x4", "only: same",
+    for what in ("without a target: 1 of 200 rows", "identifier (each value once): name",
+                 "identifier (each whole number once, as rows are counted): n", "5 missing values in x4", "only: same",
                  "5 of 6 columns kept (target column: part)"):  # fmt: skip
         assert what in said.out
     reduced = pd.read_csv(tmp_path / "o" / "reduced.csv", sep=";")
@@ -95,7 +98,14 @@ def test_pixels_are_drawn_over_the_mean_image(jumok, tmp_path):
         ("a,t\n1,x\n2,y\n3,x\n4,y\n", ("--as", "numbers", "--method", "fisher"), "tells classes apart"),
         ("a,t\n1,x\n2,x\n3,x\n", (), "one class only, 'x'"),
         ("a,t\n1,x\n1,y\n1,x\n", (), "0 of the 1 columns can be selected"),
-        ("a,t\nu,x\nv,y\nw,x\n", ("--method", "anova"), "text, which this method cannot use: a"),
+        ("a,t\nu,x\nv,y\nw,x\n", ("--method", "anova"), "text of more than 1 different values: a"),
+        ("a,t\nu,x\nu,y\nw,x\nw,x\n", ("--method", "anova"), "text, which this method cannot use: a"),
+        ("a,t\nu,x\nu,y\nw,x\nw,x\n", ("--method", "anova", "--categorical", "a"), "choose another --method"),
+        ("a,t\nu,x\nu,y\nw,x\nw,x\n", ("--numeric", "a"), "no cell of it is a number, such as 'u'"),
+        ("abc,t\n1,x\n2,y\n", ("--numeric", "abd"), "did you mean 'abc'"),
+        ("a,t\n1,x\n2,y\n", ("--numeric", "a", "--drop", "a"), "choose one"),
+        ("a,t\n1,x\n2,y\n", ("--drop", "t"), "would leave out the target"),
+        ("a,t\n1,x\n2,y\n", ("--decimal", ";"), "--decimal is , or ."),
         ("a,t\n1,x\n,y\n3,x\n", ("--missing", "stop"), "1 missing values in a"),
         ("a,a,t\n1,2,x\n", (), "such as 'a'"),
         ("a,t\n1,x\n2,y,3\n", (), "not a proper CSV"),
@@ -129,3 +139,68 @@ def test_an_output_that_cannot_be_written(jumok, tmp_path, parts):
     said = jumok("select", parts, "--target", "part", "--k", 2, "--out", tmp_path / "o")
     assert said.status == 2
     assert "cannot write" in said.err
+
+
+# -- types --------------------------------------------------------------------------------------
+
+
+def write_wild(path):
+    """A table as people have them: decimal commas, dates, '?', -999, 'None' as a class, an index, identifiers."""
+    chance = np.random.default_rng(0)
+    rows = [";id;when;len;temp;colour;t"]
+    for row in range(150):
+        t = ("None", "Scratch", "Dent")[row % 3]
+        length = "?" if row % 25 == 0 else f"{(t != 'None') * 2 + chance.normal():.3f}".replace(".", ",")
+        day = f"{chance.integers(1, 29)}.{chance.integers(1, 13)}.2025"
+        temp = -999 if row % 20 == 0 else chance.integers(20, 30)
+        rows.append(f"{row};P{chance.integers(10**9)};{day};{length};{temp};{'rgb'[chance.integers(3)]};{t}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_types_are_shown_first_and_what_was_taken_for_missing_is_told(jumok, tmp_path):
+    said = jumok("select", write_wild(tmp_path / "t.csv"), "--target", "t", "--k", 1, "--out", tmp_path / "o")
+    assert said.status == 0
+    before = said.out.split("150 rows; target t")[0]
+    for line in ("number: len (decimal comma), temp\n", "category: colour (3 values)\n",
+                 "date: when (day.month.year, days since 2025-01-01)\n", "target: t (category, 3 values)\n",
+                 "identifier (no name, as row numbers are written): Unnamed: 0", "identifier (each value once): id",
+                 "'?' in 6 cells of len: taken for missing", "'None' in 50 cells of t: taken for a value; --na None",
+                 "temp: 8 cells hold -999: give --na -999 if that means missing"):  # fmt: skip
+        assert line in before
+    rows = list(csv.DictReader((tmp_path / "o" / "scores.csv").open()))
+    assert [row["column"] for row in rows if row["kept"] == "1"] == ["len"]
+    assert {row["column"] for row in rows} == {"len", "temp", "colour", "when (days)"}
+    assert (tmp_path / "o" / "reduced.csv").read_text().startswith("len;t\n?;None\n")
+
+
+def test_corrections_change_what_columns_are_taken_for(jumok, tmp_path):
+    path = write_wild(tmp_path / "t.csv")
+    options = ("--na", "-999", "--na", "None", "--categorical", "when", "--drop", "colour,len", "--decimal", ",")
+    said = jumok("select", path, "--target", "t", "--numeric", "Unnamed: 0", "--out", tmp_path / "o", *options)
+    assert said.status == 0
+    for line in ("number: Unnamed: 0, temp\n", "category: when (", "'-999' in 8 cells of temp: taken for missing",
+                 "without a target: 50 of 150 rows"):  # fmt: skip
+        assert line in said.out
+    assert {row["column"] for row in csv.DictReader((tmp_path / "o" / "scores.csv").open())} == {
+        "Unnamed: 0", "temp", "when"}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["mutual-information", "mrmr-mid", "mrmr-miq", "jmi"])
+def test_random_identifiers_do_not_come_first(jumok, tmp_path, method):
+    chance = np.random.default_rng(1)
+    target = np.arange(300) % 2
+    table = pd.DataFrame({
+        "customer": [f"c{n}" for n in chance.integers(0, 140, 300)],  # 140 values "tell" a third of any target
+        "number": chance.permutation(10**6)[:300],
+        "width": target + chance.normal(size=300),
+        "t": np.where(target, "good", "bad"),
+    })  # fmt: skip
+    table.to_csv(tmp_path / "t.csv", index=False)
+    said = jumok("select", tmp_path / "t.csv", "--target", "t", "--k", 1, "--method", method, "--out", tmp_path / "o")
+    assert said.status == 0
+    rows = {row["column"]: row for row in csv.DictReader((tmp_path / "o" / "scores.csv").open())}
+    assert next(iter(rows)) == "width"
+    assert float(rows["width"]["p_value"]) <= 0.05 < min(float(rows[n]["p_value"]) for n in ("customer", "number"))
+    assert float(rows["width"]["low"]) < float(rows["width"]["alone"]) < float(rows["width"]["high"])
+    assert "surely better than noise by themselves (p <= 0.05 over all columns, 200 shuffles): width\n" in said.out

@@ -7,10 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jumok.app.classify.maps import salient_maps
 from jumok.app.comparison_report import IMAGES_AT_ONCE, ComparedInput, ComparisonReport
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from jumok.attention import AttentionMap
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import MaskFolder
     from jumok.tasks.classify.any_classifier import AnyClassifier
@@ -76,6 +80,12 @@ class ImageReport(ComparisonReport[Path]):
                 mask = None if self.truth is None else self.truth.get(path, *picture.shape[1:])
                 cells = {name: self._make_cell(name, found[number], labels[path]) for name, found in answers.items()}
                 yield ComparedInput(path.name, labels[path], picture, mask, cells)
+
+    def maps_without_model(self, picture: Tensor) -> dict[str, AttentionMap]:
+        """The saliency method that is the default."""
+        from jumok.mechanisms.saliency import DEFAULT_METHOD
+
+        return salient_maps(picture, (DEFAULT_METHOD,))
 
     @property
     def _test(self) -> ImageSet:

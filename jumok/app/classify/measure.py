@@ -14,6 +14,7 @@ from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
+    from jumok.app.classify.maps import MapMaker
     from jumok.data.images.folders import ImageSet
     from jumok.measures.report import Report
 
@@ -33,18 +34,17 @@ def measure(
     """Score where a model looks against masks, beside a random, a centre and an edge baseline.
 
     Args:
-        model: folder of a run, or the name of a model from elsewhere.
+        model: folder of a run, or the name of a model from elsewhere; "": none, what stands out is measured.
         data: one folder of images.
         options: of images.
-        methods: ways to read where it looked; none for all that fit.
+        methods: ways to read where it looked, and saliency methods; none for all that fit.
         out: folder for the figures.
         session: of the command.
     Raises:
         JumokError: images or masks that cannot be read, or a model that cannot be asked.
     """
+    from jumok.app.classify.maps import open_maps
     from jumok.data.images.masks import MaskFolder
-    from jumok.tasks.classify.any_classifier import open_model
-    from jumok.tasks.classify.looking import LookOptions
     from jumok.views.pictures.charts import draw_scores
 
     if options.masks is None:
@@ -53,12 +53,11 @@ def measure(
         )
     if len(data) != 1:
         raise JumokError(f"masks are of one folder of images, got {len(data)} paths")
-    look_options = LookOptions(methods)
     chosen = choose(data[0], options.split)
     truth = MaskFolder(Path(options.masks), chosen)
-    opened = open_model(model, session.device)
-    report = _score_images(opened, chosen, truth, look_options, options, session)
-    about = {"model": model, "data": [str(data[0])], "masks": options.masks}
+    maps = open_maps(model, methods, session.device)
+    report = _score_images(maps, chosen, truth, options, session)
+    about = {"model": model or None, "data": [str(data[0])], "masks": options.masks}
     notes = [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
     written = {"figures": out / "measure.json", "picture": out / "measure.png"}
     found = MeasuredMaps(about, report, notes, verdicts(report), written)
@@ -84,16 +83,13 @@ def choose(images: Path, split: str) -> ImageSet:
     return scan_folder(images) if split == "all" else scan(images)[split]
 
 
-def _score_images(
-    opened: Any, images: ImageSet, truth: Any, look_options: Any, options: Options, session: Session
-) -> Report:
+def _score_images(maps: MapMaker, images: ImageSet, truth: Any, options: Options, session: Session) -> Report:
     """Look at every image that has a mask, batch by batch; only scores are kept."""
     import torch
 
     from jumok.app.progress import show_progress
     from jumok.data.images.reading import read_image
     from jumok.measures.localisation_meter import LocalisationMeter
-    from jumok.tasks.classify.looking import look
 
     size = options.batch_size
     meter = LocalisationMeter(tolerance=options.tolerance, seed=session.seed, blank_is_chance=True)
@@ -105,9 +101,9 @@ def _score_images(
                 meter.add(torch.empty(0), None, {})
             pictures = [read_image(path) for path in paths]
             marks = [truth.get(path, *picture.shape[1:]) for path, picture in zip(paths, pictures, strict=True)]
-            answers = look(opened, pictures, look_options) if pictures else []
-            for path, picture, mask, answer in zip(paths, pictures, marks, answers, strict=True):
-                meter.add(picture, mask, answer.heats, name=str(path))
+            found = maps.make(pictures)
+            for path, picture, mask, heats in zip(paths, pictures, marks, found, strict=True):
+                meter.add(picture, mask, heats, name=str(path))
             count(min(start + size, len(images)), len(images))
     for method, blank in meter.blank.items():
         session.remark(f"{method}: {blank} images have an empty map, which counts as chance")

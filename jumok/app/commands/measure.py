@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from jumok.app.options import Panels, options_of, with_settings
 from jumok.app.session import Report, Session, in_session
 from jumok.tasks import TASKS
-
-if TYPE_CHECKING:
-    from jumok.tasks import Task
+from jumok.tasks.classify.task import CLASSIFY
 
 
 def build(_: Sequence[str]) -> Callable[..., int]:
@@ -24,7 +22,13 @@ def build(_: Sequence[str]) -> Callable[..., int]:
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME.", show_default=False)],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME; or left out, to measure saliency methods.",
+            show_default=False,
+        ),
+    ],
     data: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -36,8 +40,8 @@ def command(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="relevance | rollout | raw | attention | grad-cam, a reading of an alignment, or a look of questions "
-            "such as hop 2; may be repeated (default: all that fit)."
+            help="relevance | rollout | raw | attention | grad-cam, a saliency method such as boolean-maps, a reading "
+            "of an alignment, or a look of questions such as hop 2; may be repeated (default: all that fit)."
         ),
     ] = None,
     out: Annotated[
@@ -51,18 +55,21 @@ def command(
     settings: Mapping[str, Any],
 ) -> Report:
     """Score where a model looks against ground truth: masks of images, or true links of sentence pairs."""
-    task = _task_of(model)
+    from jumok.tasks.running.run import task_of_model
+
+    if not data and _is_no_run(model):
+        model, data = "", [Path(model)]
+    task = task_of_model(model) if model else CLASSIFY
     verb = task.verb("measure")
     options = options_of(verb.Options, settings, f"{model} is trained to {task.does}")
-    folder = out or (Path(model) / "measure" if Path(model).is_dir() else Path("measure"))
+    folder = out or (Path(model) / "measure" if model and Path(model).is_dir() else Path("measure"))
     methods = tuple(dict.fromkeys(method or ()))
     report: Report = verb.measure(model, data or [], options, methods=methods, out=folder, session=session)
     return report
 
 
-def _task_of(model: str) -> Task:
-    """What a run was trained for, or models from elsewhere that are called so."""
-    from jumok.tasks.running.run import task_of
+def _is_no_run(name: str) -> bool:
+    """Whether what stands in the model's place are images, with no model before them."""
+    from jumok.tasks.running.run import CONFIG
 
-    elsewhere = (task for task in TASKS.values() if model.startswith(task.opens))
-    return next(elsewhere, None) or task_of(Path(model))
+    return Path(name).exists() and not (Path(name) / CONFIG).is_file()

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
     from jumok.data.tables import ReadyTable
     from jumok.mechanisms.selection import Selector
+    from jumok.mechanisms.selection.noise import Noise
 
 METHODS = "fisher | anova | mutual-information | mrmr-fcd | mrmr-fcq | mrmr-mid | mrmr-miq | jmi"
 TAKE_CATEGORIES = ("mutual-information", "mrmr-mid", "mrmr-miq", "jmi")
 """Those that can take text as categories."""
 KINDS = ("auto", "classes", "numbers")
 DEFAULT_K, MOST_SHOWN = 10, 20
+ABOUT = ("type", "alone", "low", "high", "p_value")
+"""What scores.csv says of a column beside its score."""
+Names = list[str]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Selection:
     Args:
         selector: fitted to the table.
         ready: the table.
+        noise: what each column tells beside noise; None where that cannot be told.
         target: its name.
         size: height and width, if the columns are an image's pixels.
         reduced: the reduced table, in the folder for what is written.
@@ -44,6 +49,7 @@ class Selection:
 
     selector: Selector
     ready: ReadyTable
+    noise: Noise | None
     target: str
     size: tuple[int, int] | None
     reduced: Path
@@ -87,12 +93,25 @@ class Selection:
             "kept": [self.names[column] for column in ranked[:kept]],
             "columns": [
                 {"column": self.names[column], "score": float(scores[column]), "kept": rank <= kept}
+                | self._describe(column)
                 for rank, column in enumerate(ranked, 1)
             ],
+            "types": {name: column.kind for name, column in self.ready.types.items()},
+            "judged_rows": None if self.noise is None else self.noise.rows,
+            "shuffles": None if self.noise is None else self.noise.shuffles,
             "remarks": list(self.ready.notes),
             "folder": str(self.out),
             "files": [self.reduced.name, *self.files],
         }
+
+    def _describe(self, column: int) -> dict[str, Any]:
+        """Type, and how its own score stands beside noise."""
+        kind = self.ready.types[self.ready.sources[column]].kind
+        if self.noise is None:
+            return {"type": kind, "alone": None, "low": None, "high": None, "p_value": None, "better": None}
+        found = {name: float(getattr(self.noise, name)[column]) for name in ("alone", "low", "high")}
+        p, better = float(self.noise.p[column]), bool(self.noise.better[column])
+        return {"type": kind, **found, "p_value": p, "better": better}
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal: the ranked columns."""
@@ -106,6 +125,7 @@ class Selection:
         yield self._build_table(shown)
         if self.selector.steps:
             yield "scores of selected columns are from the step that selected them; the others are from the last step"
+        yield self._summarise_noise()
         if len(ranked) > len(shown):
             yield f"and {len(ranked) - len(shown):,} more, in scores.csv"
         yield f"written to {self.out}: {', '.join([self.reduced.name, *self.files])}"
@@ -115,17 +135,34 @@ class Selection:
         """The selector's name."""
         return self.selector.source.partition("/")[2]
 
+    def _summarise_noise(self) -> str:
+        """Which columns are surely better than noise."""
+        if self.noise is None:
+            return "too few rows to tell which columns are better than noise"
+        better = [self.names[column] for column in self.ranked() if self.noise.better[column]]
+        rows = "" if self.noise.rows == len(self.ready.target) else f" of {self.noise.rows:,} rows"
+        shown = ", ".join(better[:MOST_SHOWN]) + (
+            f" and {len(better) - MOST_SHOWN:,} more" * (len(better) > MOST_SHOWN)
+        )
+        test = f"p <= 0.05 over all columns, {self.noise.shuffles} shuffles{rows}"
+        return f"surely better than noise by themselves ({test}): {shown or 'none'}"
+
     def _build_table(self, columns: Sequence[int]) -> Table:
         """Columns with their ranks and scores."""
         from rich.table import Table
         from rich.text import Text
 
         table = Table(title=Text(self.title), title_justify="left")
-        for heading in ("rank", "column", "score", ""):
-            table.add_column(heading, justify="right" if heading in ("rank", "score") else "left")
+        for heading in ("rank", "column", "type", "score", "alone, 95 %", "sure", ""):
+            side: Literal["right", "left"] = "right" if heading in ("rank", "score") else "left"
+            table.add_column(heading, justify=side, no_wrap=heading != "column")
         for rank, column in enumerate(columns, 1):
             mark = Text("kept", style="green") if rank <= self.selector.k else Text("")
-            table.add_row(str(rank), Text(self.names[column]), f"{self.selector.scores_[column]:.4g}", mark)
+            about = self._describe(column)
+            interval = "" if self.noise is None else "{low:.2g} to {high:.2g}".format(**about)
+            better = {True: "yes", False: "no", None: ""}[about["better"]]
+            score = f"{self.selector.scores_[column]:.4g}"
+            table.add_row(str(rank), Text(self.names[column]), about["type"], score, interval, better, mark)
         return table
 
     def write(self, table: DataFrame, separator: str) -> None:
@@ -141,7 +178,7 @@ class Selection:
         from jumok.views.pictures.selection import draw_selection
 
         out = self.out
-        kept = {self.target, *(self.names[i] for i in self.selector.order_)}
+        kept = {self.target, *(self.ready.sources[i] for i in self.selector.order_)}
         write_table(table[[name for name in table.columns if name in kept]], self.reduced, separator=separator)
         write_atomically(out / "scores.csv", self.format_scores())
         bars = self.selector.attention_map(scores=True)
@@ -156,14 +193,15 @@ class Selection:
         """Each column by rank."""
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow(("rank", "column", "score", "kept"))
+        writer.writerow(("rank", "column", "score", "kept", *ABOUT))
         for rank, column in enumerate(self.ranked(), 1):
-            score = float(self.selector.scores_[column])
-            writer.writerow((rank, self.names[column], repr(score), int(rank <= self.selector.k)))
+            score, about = float(self.selector.scores_[column]), self._describe(column)
+            told = (about[name] for name in ABOUT)
+            writer.writerow((rank, self.names[column], repr(score), int(rank <= self.selector.k), *told))
         return lines.getvalue()
 
 
-@in_session("select", "threads")
+@in_session("select", "threads", "seed")
 def command(
     path: Annotated[
         Path,
@@ -188,6 +226,22 @@ def command(
     missing: Annotated[
         str, typer.Option(help="Missing values: median fills them, rows leaves out their rows, stop says so and stops.")
     ] = "median",
+    numeric: Annotated[
+        Names | None, typer.Option(help="Column to take as numbers; may be repeated.", show_default=False)
+    ] = None,
+    categorical: Annotated[
+        Names | None, typer.Option(help="Column to take as categories; may be repeated.", show_default=False)
+    ] = None,
+    drop: Annotated[
+        Names | None, typer.Option(help="Column to leave out; may be repeated.", show_default=False)
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="Decimal mark of the numbers: , or . (found by itself where it is clear).")
+    ] = None,
+    na: Annotated[
+        Names | None,
+        typer.Option(help='Cell that means "missing", such as -999 or None; may be repeated.', show_default=False),
+    ] = None,
     image: Annotated[
         str | None,
         typer.Option(
@@ -204,23 +258,43 @@ def command(
 ) -> Selection:
     """Select the k columns that best predict a target: a ranked table, the reduced table, bars and the attention map.
 
-    Left out: rows without a target, dates, columns that hold nothing, and text, unless the method takes categories
-    (mutual-information, mrmr-mid, mrmr-miq, jmi) and it has at most 256 of them. Columns of one value are never chosen.
-    The reduced table has all rows, with their values as they were read.
+    What each column was taken for is shown first: number, category, date (used as days), id or text. Left out: rows
+    without a target, ids, free text, empty columns, and categories unless the method takes them (mutual-information,
+    mrmr-mid, mrmr-miq, jmi). Columns of one value are never chosen. A permutation test says which columns are surely
+    better than noise. The reduced table has all rows, with their values as they were read.
     """
-    from jumok.data.tables import make_ready, read_table
+    from jumok.data.column_types import Corrections
+    from jumok.data.tables import describe_types, make_ready, read_table
+    from jumok.mechanisms.selection.noise import judge_noise
 
     size = None if image is None else parse_size(image)
     selector = _make_selector(method, kind)
-    table = read_table(path, encoding=encoding)
+    table = read_table(path, encoding=encoding, as_text=decimal == ",")
     reduced = _place_reduced(path, out)
-    ready = make_ready(table, target, missing=missing, categories=method in TAKE_CATEGORIES)
-    _fit(selector, ready, k, size)
+    told = {"numeric": numeric, "categorical": categorical, "drop": drop}
+    names = {flag: _split_names(given, table) for flag, given in told.items()}
+    corrections = Corrections(decimal=decimal, na=_all(na), **names)
+    ready = make_ready(table, target, missing=missing, categories=method in TAKE_CATEGORIES, corrections=corrections)
+    for line in describe_types(ready, target):
+        session.say(line)
     for note in ready.notes:
         session.remark(note)
-    selection = Selection(selector, ready, target, size, reduced)
+    _fit(selector, ready, k, size)
+    noise = judge_noise(selector, ready.table, ready.target, seed=session.seed)
+    selection = Selection(selector, ready, noise, target, size, reduced)
     selection.write(table, _find_separator(path, encoding))
     return selection
+
+
+def _all(given: Names | None) -> tuple[str, ...]:
+    return tuple(given or ())
+
+
+def _split_names(given: Names | None, table: DataFrame) -> tuple[str, ...]:
+    """Names of columns, each given by itself or several with commas between."""
+    known = set(map(str, table.columns))
+    parts = (([name] if name in known else [part.strip() for part in name.split(",")]) for name in _all(given))
+    return tuple(part for names in parts for part in names)
 
 
 def _place_reduced(path: Path, out: Path) -> Path:
@@ -277,6 +351,8 @@ def _fit(selector: Selector, ready: ReadyTable, k: int | None, size: tuple[int, 
     selector.set_params(k=min(DEFAULT_K, most) if k is None else k)
     if "discrete" in selector.get_params():
         selector.set_params(discrete=ready.discrete)
+    if "corrected" in selector.get_params():
+        selector.set_params(corrected=True)
     selector.fit(ready.table, ready.target)
 
 

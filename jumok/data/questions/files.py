@@ -31,7 +31,7 @@ class QuestionRow(NamedTuple):
     mask: str = ""
 
 
-def read_files(paths: Sequence[Path]) -> Iterator[QuestionRow]:
+def read_files(paths: Sequence[Path], *, answered: bool = True) -> Iterator[QuestionRow]:
     """Give the questions of files, one after the other.
 
     CSV and TSV: the first line names the columns, `image`, `question` and `answer`, or `answers` with several of them
@@ -40,6 +40,7 @@ def read_files(paths: Sequence[Path]) -> Iterator[QuestionRow]:
 
     Args:
         paths: any number of tables, or two JSON files.
+        answered: whether tables must have a column of answers.
     Raises:
         JumokError: no file, another kind of file, one that is damaged, lacks a column, or is no UTF-8.
     """
@@ -52,26 +53,26 @@ def read_files(paths: Sequence[Path]) -> Iterator[QuestionRow]:
         suffix = path.suffix.lower()
         if suffix not in READERS:
             raise JumokError(f"questions are .csv, .tsv, .jsonl or .json files, got {path}: {suggest(suffix, READERS)}")
-        yield from READERS[suffix](path)
+        yield from READERS[suffix](path, answered)
 
 
 # -- tables -------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path) -> Iterator[QuestionRow]:
-    return _read_delimited(path, ",")
+def _read_csv(path: Path, answered: bool) -> Iterator[QuestionRow]:
+    return _read_delimited(path, ",", answered)
 
 
-def _read_tsv(path: Path) -> Iterator[QuestionRow]:
-    return _read_delimited(path, "\t")
+def _read_tsv(path: Path, answered: bool) -> Iterator[QuestionRow]:
+    return _read_delimited(path, "\t", answered)
 
 
-def _read_delimited(path: Path, separator: str) -> Iterator[QuestionRow]:
+def _read_delimited(path: Path, separator: str, answered: bool) -> Iterator[QuestionRow]:
     csv.field_size_limit(LONGEST_CELL)
     reader = csv.reader((line + "\n" for line in read_lines(path)), delimiter=separator, strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
-        _check_columns(path, names)
+        _check_columns(path, names, answered)
         for cells in reader:
             if not cells:
                 continue
@@ -85,18 +86,18 @@ def _read_delimited(path: Path, separator: str) -> Iterator[QuestionRow]:
         raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
 
 
-def _check_columns(path: Path, names: Sequence[str]) -> None:
+def _check_columns(path: Path, names: Sequence[str], answered: bool) -> None:
     lacking = [name for name in COLUMNS if name not in names]
-    lacking += [] if {"answer", "answers"} & set(names) else ["answer"]
+    lacking += ["answer"] if answered and not {"answer", "answers"} & set(names) else []
     if lacking:
-        have = ", ".join(names) or "nothing"
-        raise JumokError(f"{path} lacks the column {lacking[0]!r}: wanted image, question and answer, got {have}")
+        have, wanted = ", ".join(names) or "nothing", "image, question and answer" if answered else "image and question"
+        raise JumokError(f"{path} lacks the column {lacking[0]!r}: wanted {wanted}, got {have}")
     if twice := [name for name in names if names.count(name) > 1]:
         raise JumokError(f"{path} has two columns {twice[0]!r}: give each its own name")
 
 
 def _make_row(cells: Mapping[str, str]) -> QuestionRow:
-    answers = cells["answers"].split(BETWEEN) if "answers" in cells else [cells["answer"]]
+    answers = cells["answers"].split(BETWEEN) if "answers" in cells else [cells.get("answer", "")]
     return QuestionRow(
         cells["image"].strip(),
         cells["question"],
@@ -106,7 +107,7 @@ def _make_row(cells: Mapping[str, str]) -> QuestionRow:
     )
 
 
-def _read_jsonl(path: Path) -> Iterator[QuestionRow]:
+def _read_jsonl(path: Path, answered: bool) -> Iterator[QuestionRow]:
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
@@ -116,11 +117,11 @@ def _read_jsonl(path: Path) -> Iterator[QuestionRow]:
             raise JumokError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise JumokError(f"{path}, line {number}: wanted keys and values, such as {{'image': 'a.png', ...}}")
-        _check_columns(Path(f"{path}, line {number}:"), list(row))
+        _check_columns(Path(f"{path}, line {number}:"), list(row), answered)
         yield QuestionRow(
             _take_text(row["image"]),
             _take_text(row["question"]),
-            _split_answers(row["answers"]) if "answers" in row else _list_answers(row["answer"]),
+            _split_answers(row["answers"]) if "answers" in row else _list_answers(row.get("answer")),
             _take_text(row.get("kind")),
             _take_text(row.get("mask")),
         )
@@ -143,7 +144,7 @@ def _list_answers(value: Any) -> tuple[str, ...]:
     return tuple(text for each in texts if (text := _take_text(each)).strip())
 
 
-READERS: dict[str, Callable[[Path], Iterator[QuestionRow]]] = {
+READERS: dict[str, Callable[[Path, bool], Iterator[QuestionRow]]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".jsonl": _read_jsonl,

@@ -15,7 +15,15 @@ from jumok.data.splits import QUESTION_SHARES, Shares, check_shares, count_held_
 from jumok.data.texts.normal_form import clean
 from jumok.errors import JumokError
 
-__all__ = ["QuestionSet", "describe_left_out", "normalise_answer", "read_questions", "score_answers", "split_questions"]
+__all__ = [
+    "QuestionSet",
+    "describe_left_out",
+    "find_images",
+    "normalise_answer",
+    "read_questions",
+    "score_answers",
+    "split_questions",
+]
 
 MOST_QUESTIONS = 20_000_000
 MOST_NAMED = 3
@@ -159,7 +167,7 @@ def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = Tru
     if not images.is_dir():
         raise JumokError(f"no folder of images at {images}: give it by --images")
     rows, skipped = _keep_usable(read_files(files), lowercase)
-    places = _find_images({row.image for row in rows}, images)
+    places = find_images({row.image for row in rows}, images)
     missing = sorted(name for name, path in places.items() if path is None)
     here = [row for row in rows if places[row.image] is not None]
     skipped["no image"] = len(rows) - len(here)
@@ -196,7 +204,7 @@ def _keep_usable(rows: Iterator[QuestionRow], lowercase: bool) -> tuple[list[Que
     return kept, skipped
 
 
-def _find_images(names: set[str], root: Path) -> dict[str, Path | None]:
+def find_images(names: set[str], root: Path) -> dict[str, Path | None]:
     """Where each image lies; None where it does not.
 
     Raises:

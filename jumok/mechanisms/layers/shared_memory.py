@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["SharedMemory"]
+__all__ = ["EachItsOwn", "SharedMemory", "bring_together"]
 
 
 class SharedMemory:
@@ -40,3 +40,25 @@ class SharedMemory:
     def part(self, rows: Tensor) -> Tensor:
         """(entries, places, ...) to (examples, ...)."""
         return rows.flatten(0, 1)[self._place]
+
+
+class EachItsOwn:
+    """The same for examples of which the first looks at the first entry, the second at the second, and so on."""
+
+    def gather(self, examples: Tensor) -> Tensor:
+        """(examples, ...) to (entries, 1, ...)."""
+        return examples[:, None]
+
+    def part(self, rows: Tensor) -> Tensor:
+        """(entries, 1, ...) to (examples, ...)."""
+        return rows[:, 0]
+
+
+def bring_together(of: Tensor, entries: int) -> SharedMemory | EachItsOwn:
+    """Put examples beside those that look at the same entry; in an exported graph each has its own.
+
+    Args:
+        of: (examples,) int64, which entry each example looks at.
+        entries: how many there are.
+    """
+    return EachItsOwn() if torch.compiler.is_exporting() else SharedMemory(of, entries)

@@ -113,11 +113,30 @@ def run_layer(layer: nn.RNNBase, inputs: Tensor, before: States | None = None) -
     Returns:
         (batch, steps, hidden), h of each step.
     """
+    if torch.compiler.is_exporting():
+        return _scan_steps(layer, inputs, before)
     device = inputs.device.type
     if device != "cpu" or not torch.is_autocast_enabled(device) or runs_in(torch.get_autocast_dtype(device), layer):
         return _all_steps(layer, inputs, before)
     with torch.autocast(device, enabled=False):
         return _all_steps(layer, inputs.float(), None if before is None else tuple(part.float() for part in before))
+
+
+def _scan_steps(layer: nn.RNNBase, inputs: Tensor, before: States | None) -> Tensor:
+    """The same as a loop that an exported graph keeps, so that the number of steps stays open."""
+    from torch._higher_order_ops.scan import scan
+
+    cell = next(cell for cell in CELLS.values() if isinstance(layer, cell.layer))
+    u1, u3, b1, b3 = weights_of(layer)
+    zeros = inputs.new_zeros(inputs.shape[0], layer.hidden_size)
+    start = [zeros.clone() for _ in range(cell.states)] if before is None else [part[0].clone() for part in before]
+
+    def step(state: list[Tensor], given: Tensor) -> tuple[list[Tensor], Tensor]:
+        after = cell.step(given, F.linear(state[0], u3, b3), tuple(state))
+        return list(after), after[0].clone()
+
+    _, outputs = scan(step, start, F.linear(inputs, u1, b1).transpose(0, 1))
+    return outputs.transpose(0, 1)  # type: ignore[no-any-return]
 
 
 def _all_steps(layer: nn.RNNBase, inputs: Tensor, before: States | None) -> Tensor:

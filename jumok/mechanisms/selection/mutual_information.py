@@ -12,17 +12,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
 from scipy.special import digamma
 
 from jumok.errors import JumokError
 
-__all__ = ["mutual_information", "run_on_threads"]
+__all__ = ["expected_by_chance", "information", "mutual_information", "run_on_threads"]
 
 Numbers = NDArray[np.float64]
 Array = NDArray[Any]
 
 NOISE_SHARE = 1e-10
 """What is added to continuous numbers so that no two are equal, as a share of their mean size."""
+LEAST_EXPECTED_ROWS = 5
+"""Of each pair of classes; from here on the chi-square form of what chance gives is close."""
 DRAWS_PER_BLOCK = 1 << 20
 """So many random numbers are drawn at once."""
 
@@ -36,6 +39,7 @@ def mutual_information(
     neighbours: int = 3,
     seed: int = 0,
     threads: int | None = None,
+    corrected: bool = False,
 ) -> Numbers:
     """How much each column of a table tells of the target: I(x; y), estimated, and 0 where the estimate is below.
 
@@ -52,6 +56,8 @@ def mutual_information(
         neighbours: k, 1 or more.
         seed: of the noise.
         threads: among which columns are shared. None: as many as torch uses.
+        corrected: where both sides are classes, less what chance gives (see `expected_by_chance`); the estimates from
+            neighbours need no such correction, for where nothing depends on anything their mean is 0.
     Returns:
         (columns,), in nats.
     Raises:
@@ -67,7 +73,8 @@ def mutual_information(
     if discrete_target:
         codes = np.unique(target, return_inverse=True)[1]
         found[~kinds] = _score_numbers_by_classes(asked, codes)
-        found[kinds] = [_score_classes_by_classes(table[:, column], codes) for column in np.flatnonzero(kinds)]
+        of_classes = partial(_score_classes_by_classes, codes=codes, corrected=corrected)
+        found[kinds] = [of_classes(table[:, column]) for column in np.flatnonzero(kinds)]
     else:
         noisy = _standardise(target.reshape(-1, 1), chance)[0]
         found[~kinds] = _score_numbers_by_numbers(asked, target, noisy)
@@ -196,12 +203,46 @@ def _cut_strips(target: Array, neighbours: int) -> Array:
     return np.concatenate([np.unique(parted[places[places < len(parted)]]), [len(target)]])
 
 
-def _score_classes_by_classes(column: Array, codes: Array) -> float:
+def _score_classes_by_classes(column: Array, codes: Array, corrected: bool) -> float:
     """Classes on both sides."""
     levels = np.unique(column, return_inverse=True)[1]
     classes = int(codes.max()) + 1
     cells, counts = np.unique(levels * classes + codes, return_counts=True)
-    return information(cells // classes, cells % classes, counts)
+    found = information(cells // classes, cells % classes, counts)
+    return found - expected_by_chance(np.bincount(levels), np.bincount(codes)) if corrected else found
+
+
+def expected_by_chance(levels: Array, classes: Array) -> float:
+    """What the counted mutual information of two columns of classes is on average where they are shuffled, in nats.
+
+    It grows with the number of classes: a column that has another value in each row "tells" all of any target. From 5
+    expected rows in each cell on, (levels - 1) (classes - 1) / 2 rows, which the exact value then meets.
+
+    Args:
+        levels, classes: how many rows each class of either column has.
+    Source: Vinh, Epps & Bailey 2010, JMLR 11, 2837-2854, eq. 24a (by scikit-learn); Miller 1955 for large counts.
+
+    >>> round(expected_by_chance(np.ones(8), np.array([4, 4])), 6) == round(math.log(2), 6)
+    True
+    """
+    levels, classes = levels[levels > 0].astype(np.int64), classes[classes > 0].astype(np.int64)
+    rows = int(levels.sum())
+    if levels.min() * classes.min() >= LEAST_EXPECTED_ROWS * rows:
+        return (len(levels) - 1) * (len(classes) - 1) / (2 * rows)
+    from sklearn.metrics.cluster import expected_mutual_information
+
+    return float(expected_mutual_information(_fill_margins(levels, classes), rows))
+
+
+def _fill_margins(levels: Array, classes: Array) -> Array:
+    """Any table of counts that has these sums of rows and columns, which is all that is looked at: steps from corner to
+    corner.
+    """
+    ends = np.unique(np.concatenate([np.cumsum(levels), np.cumsum(classes)]))
+    counts = np.diff(ends, prepend=0)
+    rows = np.searchsorted(np.cumsum(levels), ends)
+    columns = np.searchsorted(np.cumsum(classes), ends)
+    return coo_array((counts, (rows, columns)), shape=(len(levels), len(classes))).tocsr()  # type: ignore[no-any-return]
 
 
 def information(levels: Array, classes: Array, counts: Array) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jumok.errors import JumokError
-from jumok.mechanisms.selection.mutual_information import run_on_threads
+from jumok.mechanisms.selection.mutual_information import expected_by_chance, run_on_threads
 
 __all__ = [
     "Choice",
@@ -168,7 +168,12 @@ def number_levels(column: Array, name: object) -> Array:
 
 
 def joint_information(
-    coded: CodedColumns, target: Array, beside: int | None = None, threads: int | None = None
+    coded: CodedColumns,
+    target: Array,
+    beside: int | None = None,
+    threads: int | None = None,
+    *,
+    corrected: bool = False,
 ) -> Numbers:
     """I(x; y) of each column with a target in classes, or I(x, x_j; y) with another column beside it, in nats.
 
@@ -176,21 +181,25 @@ def joint_information(
         coded: the columns.
         target: (rows,), classes from 0.
         beside: j.
+        corrected: less what chance gives, see `expected_by_chance`.
     """
     classes, cells, width = int(target.max()) + 1, target.astype(np.int64), int(target.max()) + 1
     if beside is not None:
         cells = coded.codes[beside] * np.int64(classes) + cells
         width *= int(coded.levels[beside])
-    return np.array(run_on_threads(partial(_measure_joint, coded, cells, width, classes), len(coded.codes), threads))
+    measure = partial(_measure_joint, coded, cells, width, classes, corrected)
+    return np.array(run_on_threads(measure, len(coded.codes), threads))
 
 
-def _measure_joint(coded: CodedColumns, cells: Array, width: int, classes: int, number: int) -> float:
+def _measure_joint(coded: CodedColumns, cells: Array, width: int, classes: int, corrected: bool, number: int) -> float:
     from jumok.mechanisms.kernels.information import count_joint
 
     counts = np.zeros(int(coded.levels[number]) * width, dtype=np.int64)
     count_joint(coded.codes[number], cells, width, counts)
     shares = counts.reshape(-1, classes) / len(cells)
     told = _entropy(shares.sum(1)) + _entropy(shares.sum(0)) - _entropy(shares.ravel())
+    if corrected:
+        told -= expected_by_chance(counts.reshape(-1, classes).sum(1), counts.reshape(-1, classes).sum(0))
     return max(told, 0.0)
 
 

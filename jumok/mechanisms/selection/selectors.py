@@ -63,7 +63,8 @@ def guess_kind(target: Array) -> str:
 
 
 class Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
-    """What all selectors share. One more needs `_name`, `_choose` and its own `__init__`.
+    """What all selectors share. One more needs `_name`, `score_alone` and its own `__init__`; and
+    `_choose`, if columns are judged beside each other.
 
     After `fit`: `scores_` (columns,), larger is better; `order_` (k,), the columns kept, best first.
     """
@@ -102,8 +103,12 @@ class Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     @abstractmethod
+    def score_alone(self, table: Numbers, target: Array, classes: bool) -> Numbers:
+        """What each column tells of the target by itself, (columns,); the target is classes from 0, or numbers."""
+
     def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
-        """Score all columns and choose k; the target is classes from 0, or numbers."""
+        """Score all columns and choose k: here the k that score most by themselves."""
+        return self._best(self.score_alone(table, target, classes), table)
 
     @property
     def source(self) -> str:
@@ -212,9 +217,9 @@ class FisherScore(Selector):
     def __init__(self, k: int = 1) -> None:
         self.k = k
 
-    def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
+    def score_alone(self, table: Numbers, target: Array, classes: bool) -> Numbers:
         between, within = redundancy.variances(redundancy.centre_columns(table), target)
-        return self._best(between / within, table)
+        return between / within
 
 
 class AnovaF(Selector):
@@ -232,8 +237,8 @@ class AnovaF(Selector):
     def __init__(self, k: int = 1, target: str = "auto") -> None:
         self.k, self.target = k, target
 
-    def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
-        return self._best(_f(redundancy.centre_columns(table), target, classes), table)
+    def score_alone(self, table: Numbers, target: Array, classes: bool) -> Numbers:
+        return _f(redundancy.centre_columns(table), target, classes)
 
 
 def _f(columns: Numbers, target: Array, classes: bool) -> Numbers:
@@ -249,6 +254,7 @@ class MutualInformation(Selector):
         discrete: which columns are classes, one bool for each, or one for all.
         neighbours: of which the distance is taken; more give less spread and more bias.
         seed: of the noise that parts equal numbers.
+        corrected: count what classes tell of classes less what chance gives, so that identifiers don't come first.
     Source: Kraskov, Stoegbauer & Grassberger 2004, arXiv cond-mat/0305641, eq. 8; Ross 2014,
         doi 10.1371/journal.pone.0087357, eq. 2.
     """
@@ -256,16 +262,24 @@ class MutualInformation(Selector):
     _name = "mutual-information"
 
     def __init__(
-        self, k: int = 1, target: str = "auto", discrete: Any = False, neighbours: int = 3, seed: int = 0
+        self,
+        k: int = 1,
+        target: str = "auto",
+        discrete: Any = False,
+        neighbours: int = 3,
+        seed: int = 0,
+        corrected: bool = False,
     ) -> None:
         self.k, self.target, self.discrete, self.neighbours, self.seed = k, target, discrete, neighbours, seed
+        self.corrected = corrected
 
-    def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
+    def score_alone(self, table: Numbers, target: Array, classes: bool) -> Numbers:
         kinds = _find_discrete(self.discrete, table.shape[1])
         scores = mutual_information(
-            table, target, discrete_target=classes, discrete=kinds, neighbours=self.neighbours, seed=self.seed
-        )
-        return self._best(np.where(_find_constant(table), 0.0, scores), table)
+            table, target, discrete_target=classes, discrete=kinds, neighbours=self.neighbours, seed=self.seed,
+            corrected=self.corrected,
+        )  # fmt: skip
+        return np.where(_find_constant(table), 0.0, scores)
 
 
 # -- columns beside those already chosen --------------------------------------------------------
@@ -286,6 +300,7 @@ class MRMR(Selector):
         target: "classes", "numbers" or "auto" (see `guess_kind`).
         discrete: for MI: which columns are classes, one bool for each, or one for all; others get bins.
         bins: for MI: of about as many rows each, 2 to 256; for numbers as target, too.
+        corrected: for MI: count information less what chance gives, so that identifiers don't come first.
     Source: Ding & Peng 2005, doi 10.1142/S0219720005001004 (FCD, FCQ, MID, MIQ). Differs: bins of equal counts.
     """
 
@@ -293,32 +308,47 @@ class MRMR(Selector):
     steps = True
 
     def __init__(
-        self, k: int = 1, criterion: str = "FCQ", target: str = "auto", discrete: Any = False, bins: int = 5
+        self,
+        k: int = 1,
+        criterion: str = "FCQ",
+        target: str = "auto",
+        discrete: Any = False,
+        bins: int = 5,
+        corrected: bool = False,
     ) -> None:
         self.k, self.criterion, self.target, self.discrete, self.bins = k, criterion, target, discrete, bins
+        self.corrected = corrected
 
     @property
     def source(self) -> str:
         """Where its maps come from."""
         return f"{super().source}-{self.criterion.lower()}"
 
-    def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
+    def score_alone(self, table: Numbers, target: Array, classes: bool) -> Numbers:
+        if not self._find_criterion()[0]:
+            return _f(redundancy.centre_columns(table), target, classes)
+        coded, levels = _code_columns(table, target, classes, self.discrete, self.bins)
+        return redundancy.joint_information(coded, levels, corrected=self.corrected)
+
+    def _find_criterion(self) -> tuple[bool, redundancy.Judge]:
         if self.criterion not in CRITERIA:
             raise JumokError(f"no criterion {self.criterion!r}: {suggest(str(self.criterion), CRITERIA)}")
-        counted, judge = CRITERIA[self.criterion]
-        if counted:
-            coded, levels = _code_columns(table, target, classes, self.discrete, self.bins)
-            relevance = redundancy.joint_information(coded, levels)
-            return redundancy.choose(
-                relevance,
-                lambda i: redundancy.joint_information(coded, coded.codes[i]),
-                judge,
-                self.k,
-                _find_constant(table),
-            )
-        columns = redundancy.centre_columns(table)
-        relevance = _f(columns, target, classes)
-        return redundancy.choose(relevance, redundancy.correlations(columns), judge, self.k, _find_constant(table))
+        return CRITERIA[self.criterion]
+
+    def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
+        counted, judge = self._find_criterion()
+        relevance = self.score_alone(table, target, classes)
+        repeated = (
+            self._measure_repeated(table, target, classes)
+            if counted
+            else redundancy.correlations(redundancy.centre_columns(table))
+        )
+        return redundancy.choose(relevance, repeated, judge, self.k, _find_constant(table))
+
+    def _measure_repeated(self, table: Numbers, target: Array, classes: bool) -> Callable[[int], Numbers]:
+        """What one column tells of all, by counts."""
+        coded, _ = _code_columns(table, target, classes, self.discrete, self.bins)
+        return lambda i: redundancy.joint_information(coded, coded.codes[i], corrected=self.corrected)
 
 
 CRITERIA = {
@@ -341,19 +371,26 @@ class JMI(Selector):
         target: "classes", "numbers" or "auto" (see `guess_kind`).
         discrete: which columns are classes, one bool for each, or one for all; others get bins.
         bins: of about as many rows each, 2 to 256; for numbers as target, too.
+        corrected: count information less what chance gives, so that identifiers don't come first.
     Source: Yang & Moody 1999, NIPS 12; Brown et al. 2012, JMLR 13, 27-66 (JMI). Differs: bins of equal counts.
     """
 
     _name = "jmi"
     steps = True
 
-    def __init__(self, k: int = 1, target: str = "auto", discrete: Any = False, bins: int = 5) -> None:
-        self.k, self.target, self.discrete, self.bins = k, target, discrete, bins
+    def __init__(
+        self, k: int = 1, target: str = "auto", discrete: Any = False, bins: int = 5, corrected: bool = False
+    ) -> None:
+        self.k, self.target, self.discrete, self.bins, self.corrected = k, target, discrete, bins, corrected
+
+    def score_alone(self, table: Numbers, target: Array, classes: bool) -> Numbers:
+        coded, levels = _code_columns(table, target, classes, self.discrete, self.bins)
+        return redundancy.joint_information(coded, levels, corrected=self.corrected)
 
     def _choose(self, table: Numbers, target: Array, classes: bool) -> Choice:
         coded, levels = _code_columns(table, target, classes, self.discrete, self.bins)
-        relevance = redundancy.joint_information(coded, levels)
-        joint = partial(redundancy.joint_information, coded, levels)
+        relevance = redundancy.joint_information(coded, levels, corrected=self.corrected)
+        joint = partial(redundancy.joint_information, coded, levels, corrected=self.corrected)
         return redundancy.choose(relevance, joint, redundancy.take_joint, self.k, _find_constant(table))
 
 

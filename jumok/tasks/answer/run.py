@@ -108,11 +108,22 @@ class QuestionRun(SeeingRun):
         Raises:
             JumokError: an image that cannot be read, a question that cannot, or a `top` below 1.
         """
-        scene = image if isinstance(image, Scene) else self.see(image)
+        return self.replies(self._answer(image if isinstance(image, Scene) else self.see(image), questions), top)
+
+    def answer_shares(self, scene: Scene, questions: Sequence[str]) -> Tensor:
+        """The probability of every answer to questions about one image, (questions, answers).
+
+        Raises:
+            JumokError: a question that cannot be read.
+        """
+        return self._answer(scene, questions).float().softmax(-1)
+
+    @torch.inference_mode()
+    def _answer(self, scene: Scene, questions: Sequence[str]) -> Tensor:
+        """Logits, (questions, answers)."""
         ids = self.encode(questions)
         pairs = torch.stack([torch.zeros(len(ids), dtype=torch.int64), torch.arange(len(ids))], 1).to(self.device)
-        logits = self._vqa.answer(scene.places, self._vqa.read(ids), pairs)
-        return self.replies(logits, top)
+        return self._vqa.answer(scene.places, self._vqa.read(ids), pairs)
 
     def replies(self, logits: Tensor, top: int = 50) -> list[Reply]:
         """Logits (n, answers) as answers with probabilities.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from jumok.errors import JumokError, suggest
@@ -47,6 +48,11 @@ class AnyClassifier:
     def __call__(self, pixels: Tensor) -> Tensor:
         """(n, 3, height, width) normalised pixels to (n, classes) logits."""
         return self.logits(self.model(pixels))
+
+    @torch.inference_mode()
+    def predict(self, images: Sequence[Tensor]) -> Tensor:
+        """The probability of every class, (n, classes), for images of (3, any, any) uint8 each."""
+        return self(self.prepare(images)).float().softmax(-1)
 
     def index(self, target: str) -> int:
         """The number of a class, by its name or its number.

@@ -25,5 +25,5 @@ CLASSIFY = Task(
     ),
     recognises=lambda paths: any(path.is_dir() for path in paths),
     opens=("hf:", "timm:"),
-    verbs=("evaluate", "measure", "compare"),
+    verbs=("evaluate", "predict", "export", "measure", "compare"),
 )

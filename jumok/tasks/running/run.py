@@ -93,6 +93,16 @@ def task_of(folder: Path) -> Task:
     return task_named(str(read_run_config(folder / CONFIG).get("task")))
 
 
+def task_of_model(name: str) -> Task:
+    """What a run was trained for, or models from elsewhere that are called so ("hf:...", "timm:...").
+
+    Raises:
+        JumokError: as `task_of`.
+    """
+    elsewhere = (task for task in TASKS.values() if name.startswith(task.opens))
+    return next(elsewhere, None) or task_of(Path(name))
+
+
 def load_weights_into(model: nn.Module, folder: Path) -> nn.Module:
     """Give a model, built as the run says, the run's weights, and put it in eval mode.
 

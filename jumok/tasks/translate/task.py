@@ -15,5 +15,5 @@ TRANSLATE = Task(
     ),
     recognises=looks_like_pairs,
     many=True,
-    verbs=("evaluate", "measure"),
+    verbs=("evaluate", "predict", "export", "measure"),
 )

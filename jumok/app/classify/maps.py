@@ -1,0 +1,79 @@
+"""Maps of images to be scored: where a model looks, and what stands out without any model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jumok.errors import JumokError, suggest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from jumok.attention import AttentionMap
+    from jumok.tasks.classify.any_classifier import AnyClassifier
+    from jumok.tasks.classify.looking import LookOptions
+
+__all__ = ["MapMaker", "open_maps", "salient_maps"]
+
+
+@dataclass(frozen=True)
+class MapMaker:
+    """What makes maps of images.
+
+    Args:
+        model: that is asked where it looks; None: no model is.
+        options: how it is asked.
+        saliency: methods that ask no model.
+    """
+
+    model: AnyClassifier | None
+    options: LookOptions
+    saliency: Sequence[str]
+
+    def make(self, images: Sequence[Tensor]) -> list[dict[str, AttentionMap]]:
+        """The maps of each image, by method, those of the model first; images are (3, any, any) uint8."""
+        from jumok.tasks.classify.looking import look
+
+        looks = look(self.model, images, self.options) if self.model is not None and images else ()
+        own = [each.heats for each in looks] or [{} for _ in images]
+        return [{**heats, **salient_maps(image, self.saliency)} for heats, image in zip(own, images, strict=True)]
+
+
+def salient_maps(image: Tensor, methods: Sequence[str]) -> dict[str, AttentionMap]:
+    """What stands out in one image, by method."""
+    from jumok.mechanisms.saliency import saliency_map
+
+    return {method: saliency_map(image, method) for method in methods}
+
+
+def open_maps(model: str, methods: Sequence[str], device: str) -> MapMaker:
+    """Open a model, if one is named, and sort methods into its own and those that need none.
+
+    Args:
+        model: folder of a run, or the name of a model from elsewhere; "": none.
+        methods: of both kinds; none for all that fit the model or, without one, all that need none.
+        device: for the model.
+    Raises:
+        JumokError: no such method, one that needs a model where none was named, or a model that cannot be opened.
+    """
+    from jumok.mechanisms.saliency import METHODS as SALIENCY
+    from jumok.tasks.classify.any_classifier import open_model
+    from jumok.tasks.classify.looking import METHODS, LookOptions
+
+    for method in methods:
+        if method not in (known := {**METHODS, **SALIENCY}):
+            raise JumokError(f"no method {method!r}: {suggest(method, known)}")
+    own = tuple(method for method in methods if method in METHODS)
+    free = tuple(method for method in methods if method in SALIENCY)
+    if not model:
+        if own:
+            raise JumokError(f"the method {own[0]} needs a model: name it first, as in jumok measure MODEL IMAGES")
+        return MapMaker(None, LookOptions(), free or tuple(SALIENCY))
+    if free and not own:
+        raise JumokError(
+            f"{', '.join(free)} need no model, and no method of {model} was named: add one, such as --method rollout, "
+            "or leave the model out"
+        )
+    return MapMaker(open_model(model, device), LookOptions(own), free)

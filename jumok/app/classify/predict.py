@@ -1,0 +1,79 @@
+"""What a classifier says of many images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from jumok.app.image_inputs import find_inputs, read_each
+from jumok.app.predictions import Predicted
+from jumok.app.session import Session
+from jumok.errors import JumokError
+from jumok.tasks.running.config import Strict
+
+if TYPE_CHECKING:
+    from jumok.tasks.classify.any_classifier import AnyClassifier
+
+
+class Options(Strict):
+    """Options of `jumok predict` for images."""
+
+    batch_size: int = Field(default=64, ge=1, description="Images or questions at a time.")
+
+
+@dataclass(frozen=True)
+class ImagePredictor:
+    """A classifier and images."""
+
+    model: AnyClassifier
+    paths: Sequence[Path]
+    batch_size: int
+    about: Mapping[str, type] = field(default_factory=lambda: {"image": str})
+    figure: str = "probability"
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names, in the order of the logits."""
+        return self.model.classes
+
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return len(self.paths)
+
+    def predict(self) -> Iterator[Predicted]:
+        """Each image, in batches."""
+        for start in range(0, len(self.paths), self.batch_size):
+            yield from self._predict(self.paths[start : start + self.batch_size])
+
+    def _predict(self, paths: Sequence[Path]) -> Iterator[Predicted]:
+        read = list(read_each(paths, self.model.size))
+        pixels = [image for _, image in read if not isinstance(image, JumokError)]
+        shares = iter(self.model.predict(pixels).tolist() if pixels else ())
+        for path, image in read:
+            about = {"image": str(path)}
+            if isinstance(image, JumokError):
+                yield Predicted(about, error=str(image))
+            else:
+                yield Predicted.best_of(about, self.classes, next(shares))
+
+
+def open_predictor(model: str, inputs: Sequence[Path], options: Options, session: Session) -> ImagePredictor:
+    """Open a classifier, and find the images.
+
+    Args:
+        model: folder of a run, or the name of a model from elsewhere.
+        inputs: images and folders of them.
+        options: of images.
+        session: of the command.
+    Raises:
+        JumokError: nothing there, or a model that cannot be opened.
+    """
+    from jumok.tasks.classify.any_classifier import open_model
+
+    paths = find_inputs(inputs, may_be_missing=len(inputs) > 1)
+    return ImagePredictor(open_model(model, session.device), paths, options.batch_size)

@@ -1,0 +1,104 @@
+"""`jumok export`: a run's model as files for other programs, checked against the model itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jumok.app.exported import Exported, ToExport
+from jumok.app.session import Session, as_json, in_session
+from jumok.errors import JumokError
+
+if TYPE_CHECKING:
+    from jumok.tasks.exporting import Graph
+
+
+@in_session("export", "threads")
+def command(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
+    data: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Images, questions or sentence pairs to check the files on (default: the run's own).",
+            show_default=False,
+        ),
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX graphs (the default).")] = False,
+    pt2: Annotated[bool, typer.Option("--pt2", help="Write torch.export programs.")] = False,
+    ctranslate2: Annotated[
+        bool, typer.Option("--ctranslate2", help="Write a CTranslate2 model (of the system transformer).")
+    ] = False,
+    with_map: Annotated[
+        bool, typer.Option("--with-map", help="The graph also gives the attention rollout (vit systems).")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the files (default RUN/export).", show_default=False)
+    ] = None,
+    *,
+    session: Session,
+) -> Exported:
+    """Write a run's model for other programs: ONNX graphs, torch.export programs, or a CTranslate2 model.
+
+    Each ONNX graph is compared with the model on real inputs (to 1e-4). Beside it stands a JSON file with what its
+    user must know: classes, size, mean and standard deviation, or the vocabulary.
+    """
+    from jumok.tasks.running.run import task_of
+
+    task = task_of(run)
+    verb = task.verb("export")
+    wanted = [name for name, given in (("onnx", onnx), ("pt2", pt2), ("ctranslate2", ctranslate2)) if given] or ["onnx"]
+    for name in wanted:
+        if name not in verb.FORMATS:
+            raise JumokError(f"--{name} is for translators, and {run} is trained to {task.does}: use --onnx or --pt2")
+    _check_packages(wanted)
+    found = Exported(run, out or run / "export")
+    if graphs := [name for name in wanted if name != "ctranslate2"]:
+        _write_graphs(verb.prepare(run, data or [], with_map=with_map, session=session), graphs, found, session)
+        if "onnx" in graphs and hasattr(verb, "check_decoding"):
+            found.checks["decoding"] = verb.check_decoding(run, data or [], found.folder)
+    if "ctranslate2" in wanted:
+        import torch
+
+        folder = found.folder / "ctranslate2"
+        found.checks["ctranslate2"] = verb.write_ctranslate(run, data or [], folder, torch.get_num_threads())
+        found.files.append(f"{folder.name}/")
+    return found
+
+
+def _check_packages(wanted: Sequence[str]) -> None:
+    """Refuse before anything is written where a package is missing."""
+    from jumok.tasks.exporting import ONNX_PACKAGES, require
+
+    require(*(ONNX_PACKAGES if "onnx" in wanted else ()), *(("ctranslate2",) if "ctranslate2" in wanted else ()))
+
+
+def _write_graphs(model: ToExport, formats: Sequence[str], found: Exported, session: Session) -> None:
+    """Trace each graph once, and write it in every format, with a JSON file beside it."""
+    from jumok.files import write_atomically
+    from jumok.tasks.exporting import make_program, save_onnx, save_program
+
+    found.remarks += model.remarks
+    for graph in model.graphs:
+        session.say(f"tracing {graph.name}")
+        program = make_program(graph)
+        about = _describe(model, graph)
+        if "onnx" in formats:
+            worst = save_onnx(program, graph, found.folder / f"{graph.name}.onnx", model.batches[graph.name])
+            about["checked"] = {"on": model.checked_on, "greatest difference": worst}
+            found.checks[f"{graph.name}.onnx"] = {"opset": about["opset"], "checked on": model.checked_on, **worst}
+        if "pt2" in formats:
+            save_program(program, found.folder / f"{graph.name}.pt2")
+        write_atomically(found.folder / f"{graph.name}.json", as_json(about, indent=2) + "\n")
+        found.files += [f"{graph.name}.{kind}" for kind in (*formats, "json")]
+
+
+def _describe(model: ToExport, graph: Graph) -> dict[str, Any]:
+    """What whoever calls the graph must know."""
+    from jumok.tasks.exporting import OPSET
+    from jumok.version import __version__
+
+    about = {"format": "jumok-export/1", "jumok": __version__, "system": model.system, "opset": OPSET}
+    return {**about, **graph.describe(), **model.facts}

@@ -1,0 +1,132 @@
+"""A translator, ready to be exported: as graphs, or as a CTranslate2 model; checked by what it translates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jumok.app.exported import CHECKED_INPUTS, ToExport
+from jumok.errors import JumokError
+
+if TYPE_CHECKING:
+    from jumok.app.session import Session
+    from jumok.data.pairs.pair_set import PairSet
+    from jumok.tasks.translate.run import PairRun
+
+FORMATS = ("onnx", "pt2", "ctranslate2")
+MOST_JUDGED = 500
+"""Pairs on which a CTranslate2 model is compared with its run."""
+MOST_BLEU_APART = 0.1
+
+
+def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session) -> ToExport:
+    """Open a translator and find sentences to check its graphs on.
+
+    Args:
+        run: folder of the run.
+        data: files of pairs; none for the run's own.
+        with_map: must be False.
+        session: of the command.
+    Raises:
+        JumokError: a map is wanted, or a run or pairs that cannot be read.
+    """
+    from jumok.tasks.translate.export import make_graphs, prepare_batches
+    from jumok.tasks.translate.run import PairRun
+
+    if with_map:
+        raise JumokError("--with-map gives the attention rollout of vit systems, not of translators: leave it out")
+    trained = PairRun.load(run)
+    pairs = _choose(trained, data)
+    graphs = make_graphs(trained)
+    sentences = pairs.sources[:CHECKED_INPUTS]
+    return ToExport(
+        trained.config.system,
+        graphs,
+        prepare_batches(trained, graphs, sentences),
+        f"{len(sentences)} sentences",
+        _describe(trained),
+    )
+
+
+def _choose(run: PairRun, data: Sequence[Path]) -> PairSet:
+    from jumok.app.translate.evaluate import select
+
+    return select(run, data, "auto")[0]
+
+
+def _describe(run: PairRun) -> dict[str, Any]:
+    return {
+        "task": "translate",
+        "lowercase": run.config.data.lowercase,
+        "symbols": {"<pad>": 0, "<unk>": 1, "<s>": 2, "</s>": 3},
+        "source": "ids, then </s>, padded with <pad> at the right",
+        "decoding": "encoder once; then decoder_step from <s> on, until </s>: a recurrent decoder takes the last word "
+        "and its states, a Transformer all words so far",
+        "source_vocabulary": run.source.pieces(range(len(run.source))),
+        "target_vocabulary": run.target.pieces(range(len(run.target))),
+    }
+
+
+def check_decoding(run: Path, data: Sequence[Path], folder: Path) -> dict[str, Any]:
+    """Translate by the written graphs alone, and compare with the run.
+
+    Returns:
+        how many sentences are translated alike, of how many.
+    Raises:
+        JumokError: fewer than all but one in a hundred.
+    """
+    from jumok.tasks.exporting import open_session
+    from jumok.tasks.translate.decoding import search
+    from jumok.tasks.translate.export import make_graphs, prepare_batches, translate_greedily
+    from jumok.tasks.translate.run import PairRun
+
+    trained = PairRun.load(run)
+    pairs, graphs = _choose(trained, data), make_graphs(trained)
+    sessions = {graph.name: open_session(folder / f"{graph.name}.onnx") for graph in graphs}
+    alike = total = 0
+    for batch in prepare_batches(trained, graphs, pairs.sources[:CHECKED_INPUTS])["encoder"]:
+        limit = 2 * batch["source"].shape[1] + 20
+        wanted = search(trained.model, batch["source"], max_length=limit)  # type: ignore[arg-type]
+        found = translate_greedily(sessions, batch["source"], limit)
+        alike += sum(own[0].tokens == other for own, other in zip(wanted, found, strict=True))
+        total += len(found)
+    if alike < total:
+        raise JumokError(f"the graphs translate {total - alike} of {total} sentences otherwise than the run")
+    return {"sentences": total, "translated alike": alike}
+
+
+def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int) -> dict[str, Any]:
+    """Write a CTranslate2 model, and compare its BLEU and its speed with the run's.
+
+    Raises:
+        JumokError: it cannot be written, or its BLEU is another one.
+    """
+    from jumok.tasks.translate.ctranslate import CTranslated, save_ctranslate
+    from jumok.tasks.translate.run import PairRun
+    from jumok.tasks.translate.scores import score
+
+    trained = PairRun.load(run)
+    pairs = _choose(trained, data)
+    save_ctranslate(trained, folder)
+    written = CTranslated(trained, folder, threads)
+    sources, targets = pairs.sources[:MOST_JUDGED], pairs.targets[:MOST_JUDGED]
+    ways: dict[str, Callable[[int], list[str]]] = {
+        "run": lambda beam: [best[0].text for best in trained.translate(sources, beam=beam)],
+        "CTranslate2": lambda beam: written.translate(sources, beam),
+    }
+    found: dict[str, Any] = {"sentences": len(sources)}
+    for beam, words in ((1, "greedy"), (5, "beam 5")):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            texts = way(beam)
+            seconds = time.perf_counter() - began
+            scores = score(texts, targets, lowercase=trained.config.data.lowercase, resamples=0)
+            found[f"{name} {words} BLEU"], found[f"{name} {words} sentences/s"] = scores.bleu, len(sources) / seconds
+    if abs(found["run greedy BLEU"] - found["CTranslate2 greedy BLEU"]) > MOST_BLEU_APART:
+        raise JumokError(
+            f"CTranslate2 reaches BLEU {found['CTranslate2 greedy BLEU']:.2f} and the run "
+            f"{found['run greedy BLEU']:.2f} (greedy): do not use {folder}"
+        )
+    return found
