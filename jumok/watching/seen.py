@@ -105,7 +105,7 @@ class _Pass:
         noted = self._recorder.calls[self._done :]
         if noted:
             self._axes.replay.advance()
-            resolved = (self._axes.resolve(call) for call in noted)
+            resolved = (self._axes.resolve(call, self._recorder.calls) for call in noted)
             self._resolved += [call for call in resolved if call is not None]
             self._done += len(noted)
         return self._resolved

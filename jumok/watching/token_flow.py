@@ -93,8 +93,9 @@ class Flow:
                 extra = torch.where(mask, alone[where], 0)
                 row[where] = torch.where(mask, 0, row[where])
                 alone[where] = torch.where(mask, 0, alone[where])
-                looking = (whole * attended + extra).view(shape)
-                self._add(row, self._base(block), whole * passed)
+                pooled = call.tokens.is_pooling
+                looking = (whole * (1 if pooled else attended) + extra).view(shape)
+                self._add(row, self._base(block), whole * (0 if pooled else passed))
                 if bool(looking.any()):
                     self._add(row, call.tokens.keys.reshape(-1), pull(places[block.call], looking).reshape(-1).to(row))
             elif block.kind in ("joint", "merged"):
@@ -244,7 +245,8 @@ def _check_known(calls: Sequence[tuple[str, Call]]) -> None:
 def _find_ends(known: Identities, calls: Sequence[tuple[str, Call]]) -> list[Call]:
     """The last call, and those that were made side by side with it from the same tokens."""
     last = calls[-1][1]
-    ends = [call for _, call in calls[:-1] if torch.equal(call.tokens.queries, last.tokens.queries)]  # type: ignore[arg-type]
+    beside = [] if last.tokens.is_pooling else [call for _, call in calls[:-1]]
+    ends = [call for call in beside if torch.equal(call.tokens.queries, last.tokens.queries)]  # type: ignore[arg-type]
     return [*ends, last]
 
 
@@ -291,12 +293,14 @@ def _mark(table: Tensor, ids: Tensor) -> None:
 def _list_entries(known: Identities, calls: Sequence[tuple[str, Call]], touched: Tensor, reached: Tensor) -> Tensor:
     """Identities that the calls begin with."""
     found = []
+    pooling = {call.number for _, call in calls if call.tokens.is_pooling}  # their queries are no tokens
     for _, call in calls:
-        found += [call.tokens.queries.reshape(-1), call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
+        found += [] if call.number in pooling else [call.tokens.queries.reshape(-1)]  # type: ignore[union-attr]
+        found += [call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
     for block in known.blocks:
         numbers = torch.arange(block.start, block.start + block.count)
         here = reached[numbers] & touched[numbers]
-        if bool(here.any()):
+        if bool(here.any()) and not (block.kind == "attended" and block.call in pooling):
             found += [known.base(numbers)[here]]
             found += [block.members[here].reshape(-1)] if block.members is not None else []
     ids = torch.cat(found).unique()

@@ -624,7 +624,7 @@ def test_other_places_chosen_in_the_same_way_are_read_again():
     assert looked(model, pixels)[0].keys.boxes[0] == (24, 24, 32, 32)
 
 
-@pytest.mark.parametrize("way", ["pooled by weights", "mixed by a linear layer"])
+@pytest.mark.parametrize("way", ["pooled by a sigmoid", "mixed by a linear layer"])
 def test_a_sum_with_what_all_tokens_gave_is_named(way):
     class Between(nn.Module):
         def __init__(self):
@@ -636,8 +636,8 @@ def test_a_sum_with_what_all_tokens_gave_is_named(way):
         def forward(self, pixels):
             x = self.embed(pixels).flatten(2).transpose(1, 2)
             x = x + self.first(x, x, x)[0]
-            if way == "pooled by weights":
-                x = x + (self.score(x).softmax(1) * x).sum(1, keepdim=True)
+            if way == "pooled by a sigmoid":
+                x = x + (self.score(x).sigmoid() * x).sum(1, keepdim=True)
             else:
                 x = x + self.mix(x.transpose(1, 2)).transpose(1, 2)
             return self.last(x, x, x)[0]

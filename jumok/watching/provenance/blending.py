@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE
 from jumok.watching.provenance.identities import CONSTANT, FOREIGN, TEXT, Identities
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
 
@@ -183,6 +184,10 @@ def _meet_unique(known: Identities, one: Tensor, other: Tensor, *, factor: bool)
         beside &= known.is_unseen(theirs)
         if bool(beside.any()):  # something unseen, made beside attention from the same token
             found[beside] = known.unsee(mine[beside], "; ".join(known.notes(theirs[beside], "unseen")))
+    for mine, theirs in ((one, other), (other, one)):
+        added = _are_pooled(known, mine) & (found == -1) & ~_are_pooled(known, theirs)
+        if bool(added.any()) and not factor:  # what attention gathered for no token of its own, added to this one
+            found[added] = known.join(mine[added, None], theirs[added])
     rest = found == -1
     if bool(rest.any()):
         found[rest] = _mix(known, one[rest], other[rest], factor=factor)
@@ -198,6 +203,10 @@ def _give_way(known: Identities, ids: Tensor) -> Tensor:
 
 def _are_attended(known: Identities, ids: Tensor) -> Tensor:
     return known._is_kind(ids, "attended") | known._is_kind(ids, "joint")
+
+
+def _are_pooled(known: Identities, ids: Tensor) -> Tensor:
+    return _are_attended(known, ids) & (known.origin(ids).source == CONSTANT_SOURCE)
 
 
 def _join(known: Identities, one: Tensor, other: Tensor) -> Tensor:

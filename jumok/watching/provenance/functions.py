@@ -26,7 +26,7 @@ VIEWS = names(
 MOVES = names(
     "cat concat concatenate stack hstack vstack dstack roll flip fliplr flipud rot90 repeat tile "
     "repeat_interleave gather take_along_dim index_select masked_select pad pixel_shuffle pixel_unshuffle "
-    "channel_shuffle im2col tril triu view_as_complex view_as_real as_strided unfold_images fold col2im "
+    "channel_shuffle im2col tril triu view_as_complex view_as_real as_strided unfold_images "
     "complex polar pad_sequence"
 )
 WRITES = names(

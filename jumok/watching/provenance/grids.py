@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from jumok.watching.provenance.blending import merge_over
-from jumok.watching.provenance.identities import TEXT, Identities
+from jumok.watching.provenance.identities import CONSTANT, TEXT, Identities
+from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.tape import Op, Slot
 
 
@@ -84,6 +87,46 @@ def pool(known: Identities, op: Op, ids: Tensor) -> Tensor:
             for axis in range(rank)
         ]
     return _cover(known, ids, windows, rank).expand(out)
+
+
+def fold(known: Identities, op: Op, ids: Tensor) -> Tensor:
+    """Identities of pieces put together to an image; where they lie over one another, they add up.
+
+    Raises:
+        CannotMoveError: pieces over one another that are not the same token of it, each as attention left it.
+    """
+    out = op.outs[0].shape
+    settings = op.args[1:], {key: value for key, value in op.kwargs.items() if key != "input"}
+    pieces = _cut_places(out, settings[0], settings[1])  # (window, pieces) of the places from 1 on, 0 for none
+    window, count = pieces.shape
+    ids = ids[(None,) * (3 - ids.dim())].unflatten(1, (-1, window))
+    ids = merge_over(known, ids, [1])[:, 0].expand(ids.shape[0], window, count)
+    rows = torch.zeros(len(ids), math.prod(out[-2:]) + 1, window, dtype=torch.int64)
+    rows[:, pieces, torch.arange(window)[:, None]] = ids
+    made = _add_up(known, rows[:, 1:].reshape(-1, window))
+    return made.view(len(ids), 1, *out[-2:])[0 if len(out) == 3 else slice(None)].expand(out)
+
+
+def _cut_places(out: Sequence[int], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    places = torch.arange(1, math.prod(out[-2:]) + 1, dtype=torch.float64).view(1, 1, *out[-2:])
+    more = {key: value for key, value in kwargs.items() if key != "output_size"}
+    return F.unfold(places, *(args if "output_size" in kwargs else args[1:]), **more)[0].long()
+
+
+def _add_up(known: Identities, rows: Tensor) -> Tensor:
+    """What attention made of the same token for several windows, (places, windows), as one."""
+    there = rows != CONSTANT
+    largest = rows.amax(1)
+    several = (there & (rows != largest[:, None])).any(1)
+    if not bool(several.any()):
+        return largest
+    bases = known.base(rows[several].reshape(-1)).view(-1, rows.shape[1])
+    whole = bases.amax(1)
+    if bool(((bases != whole[:, None]) & there[several]).any()) or bool((whole == CONSTANT).any()):
+        raise CannotMoveError("pieces of an image that lie over one another")
+    made = largest.clone()
+    made[several] = known.join(rows[several], whole)
+    return made
 
 
 def resize(known: Identities, op: Op, ids: Tensor) -> Tensor:

@@ -98,6 +98,7 @@ class Op:
         calls: numbers of the attention calls that the function was.
         path: the module that ran, where it may have to be named.
         weights: which operand holds the weights, of a product that the model formed by hand.
+        factors: of a sum over products of weights with values, element by element: the weights and the values.
         heads: how many heads the module says that it has; 0 where it does not.
     """
 
@@ -108,6 +109,7 @@ class Op:
     calls: tuple[int, ...] = ()
     path: str = ""
     weights: Slot | None = None
+    factors: tuple[Slot, Slot] | None = None
     heads: int = 0
 
     def given(self, number: int, name: str, default: Any = None) -> Any:
@@ -122,14 +124,15 @@ class Tape:
     Args:
         constants: ids of the model's buffers.
         is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs.
+        lengths: over how many things each softmax went, by its number.
     """
 
     constants: frozenset[int]
     is_argument: Callable[[Tensor, bool], bool]
     ops: list[Op] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=lambda: [0])
     _slots: dict[int, tuple[weakref.ref[Tensor], Slot]] = field(default_factory=dict)
     _soft: int = 0
-    _softmaxes: int = 0
     _fixed: bool = True
     _given: bool = False
     _pure: bool = True
@@ -157,9 +160,11 @@ class Tape:
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
         if name == "as_strided":
             named = {**named, "own_stride": args[0].stride(), "own_offset": args[0].storage_offset()}
+        elif name == "grid_sample":
+            named = {**named, "places": _keep_places(self, args[1] if len(args) > 1 else kwargs["grid"])}
         if name in functions.SOFTMAXES:
-            self._softmaxes += 1
-            self._soft = self._softmaxes
+            self._soft = len(self.lengths)
+            self.lengths.append(_find_length(args, kwargs, made[0]))
         op = Op(name, frozen, named, tuple([self._make(each, name in functions.VIEWS) for each in made]))
         if self._soft and name not in functions.SOFTMAXES and name not in functions.WEIGHTS_LAID_OUT:
             self._stop_softness(op)
@@ -231,6 +236,17 @@ class Tape:
                 *(int(end) if isinstance(end, Tensor) else end for end in (value.start, value.stop, value.step))
             )
         return value
+
+
+def _find_length(args: Sequence[Any], kwargs: dict[str, Any], made: Tensor) -> int:
+    """Over how many things a softmax went."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
+    return made.shape[dim] if isinstance(dim, int) and -made.dim() <= dim < made.dim() else 0
+
+
+def _keep_places(tape: Tape, grid: Tensor) -> Kept:
+    """Where an image is sampled."""
+    return Kept(tape.slot(grid), grid.detach(), None if grid.is_inference() else grid._version)
 
 
 def _is_small(args: Sequence[Any]) -> bool:
