@@ -114,7 +114,14 @@ class CallAxes:
         """Queries and keys of one image's tokens, where they are known and it is not cut into windows."""
         if call.tokens.queries is None or call.tokens.keys is None or call.tokens.images[1] > 1:
             return None
-        return self.name(call.tokens.queries[image : image + 1]), self.name(call.tokens.keys[image : image + 1])
+        return self.of_slice(call, image)
+
+    def of_slice(self, call: Call, number: int) -> tuple[Axis, Axis]:
+        """Queries and keys of one image, or of one window of one image."""
+        if call.tokens.queries is None or call.tokens.keys is None:
+            return self.of(call)
+        here = slice(number, number + 1)
+        return self.name(call.tokens.queries[here]), self.name(call.tokens.keys[here])
 
     def _number(self, call: Call, count: int) -> Axis:
         said = next((axis for axis in self._said if len(axis) == count), None)

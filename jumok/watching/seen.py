@@ -201,6 +201,26 @@ class Seen:
         pairs = zip(weights, keys, strict=True)
         return [AttentionMap(own, queries, axis, lead, call.scale, source) for own, axis in pairs]
 
+    def of_window(self, name: str | int, batch: int, window: int) -> AttentionMap:
+        """The weights of one window of one image, with the places of that window.
+
+        Args:
+            name: of the call.
+            batch, window: which image, and which of its windows, as the axes of `seen[name]` count them.
+        Returns:
+            ([head,] queries, keys).
+        Raises:
+            JumokError: no such call, image or window, or the call has no windows.
+        """
+        number = self._number(name)
+        call = self._calls[number]
+        if "window" not in call.lead:
+            raise JumokError(f"{self.names[number]} attends to whole images: read them with seen.of_image(name, batch)")
+        whole = self._map(name, None).at(batch=batch, window=window)
+        images, windows = call.tokens.images
+        queries, keys = self._axes.of_slice(call, batch % images * windows + window % windows)
+        return replace(whole, queries=queries, keys=keys)
+
     def _of_image(self, call: Call, attention: AttentionMap, image: int) -> AttentionMap:
         """With the places of that image, where each image has its own."""
         own = self._axes.of_image(call, image) if is_mixed(attention.keys) or is_mixed(attention.queries) else None

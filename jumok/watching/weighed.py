@@ -74,10 +74,11 @@ class Products:
         """What a sum makes attention of, if it does."""
         product: Any = args[0] if args else kwargs.get("input")
         found = self._followed.get(id(product))
-        if found is None or found.product() is not product:
+        kept = None if found is None else found.product()
+        if found is None or kept is None or kept is not product:
             return None
         axis = read_axis(args, kwargs)
-        return found if axis is not None and found.is_summed(product.dim(), axis) else None
+        return found if axis is not None and found.is_summed(kept.dim(), axis) else None
 
 
 def read_axis(args: Sequence[Any], kwargs: dict[str, Any]) -> int | None:

@@ -38,6 +38,8 @@ BY_VALUES = (
     frozenset(["__getitem__", "gather", "take_along_dim", "index_select", "masked_select", "repeat_interleave"])
     | WRITES
 )
+BY_SIZES = names("pad split split_with_sizes tensor_split unflatten")
+"""What takes lists of sizes, some of which may be tensors of one number."""
 ELEMENTWISE = names(
     "add sub subtract rsub mul multiply div divide true_divide floor_divide pow float_power neg negative "
     "exp exp2 expm1 log log2 log10 log1p logaddexp sqrt rsqrt reciprocal square tanh sigmoid relu relu6 "

@@ -156,6 +156,8 @@ class Tape:
         """As `note`, of something that has a name here."""
         keep = name in functions.BY_VALUES or (name == "where" and _is_small(args))
         self._soft, self._fixed, self._given, self._pure = 0, True, False, True
+        if name in functions.BY_SIZES:
+            args, kwargs = [_read_sizes(arg) for arg in args], {key: _read_sizes(each) for key, each in kwargs.items()}
         frozen = tuple([self._freeze(arg, keep) for arg in args])
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
         if name == "as_strided":
@@ -236,6 +238,13 @@ class Tape:
                 *(int(end) if isinstance(end, Tensor) else end for end in (value.start, value.stop, value.step))
             )
         return value
+
+
+def _read_sizes(value: Any) -> Any:
+    """Sizes as numbers, where some are tensors of one number."""
+    if not isinstance(value, tuple | list):
+        return value
+    return [int(each) if isinstance(each, Tensor) and each.dim() == 0 else each for each in value]
 
 
 def _find_length(args: Sequence[Any], kwargs: dict[str, Any], made: Tensor) -> int:
