@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from jumok.attention import Scale
+from jumok.attention import Channels, Scale
 from jumok.attention.attended import Attended
 from jumok.watching import flex_kernel, fused_kernel, gates, torch_multi_head
 from jumok.watching.calls import Axes, Fed, Noted
@@ -56,6 +56,7 @@ class Recorder(TorchFunctionMode):
         self.tape = Tape(frozenset(buffers), self._is_argument)
         self._weights: Tensor | None = None
         self._factors: tuple[Slot, Slot] | None = None
+        self._gate: Slot | None = None
         self._products = Products(self.tape)
         self._run = 0
         self._run_frame: FrameType | None = None
@@ -88,6 +89,7 @@ class Recorder(TorchFunctionMode):
         op = self.tape.note(func, args, kwargs, result)
         if op is None:
             return
+        op.gate, self._gate = self._gate, None
         if op.name in functions.NAMED_BY_PLACE:
             op.path = find_innermost(sys._getframe(2), self._paths)
         calls = tuple(call.number for call in self.calls[before:] if call.axes is None)
@@ -190,7 +192,8 @@ class Recorder(TorchFunctionMode):
         """A product of numbers, one by one."""
         found = self._gates.find_applied((*args, *kwargs.values())[:2])
         if found is not None:
-            gate, axes = found
+            gate, axes, factor = found
+            self._gate = self.tape.known_slot(factor) if isinstance(axes[1], Channels) else None
             self._keep(Given(gate, to_one_row), 3, axes=axes, scale=Scale.GATE)
         result = func(*args, **kwargs)
         self._products.start((*args, *kwargs.values())[:2], result)

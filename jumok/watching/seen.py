@@ -23,7 +23,7 @@ from jumok.watching.feature_maps import Mapped, check_gradient, choose_feature_m
 from jumok.watching.provenance.replay import Replay
 from jumok.watching.recorder import Recorder, record_modules
 from jumok.watching.token_axes import is_mixed, make_names, number_tokens
-from jumok.watching.token_flow import Flow, follow, leave_out_others
+from jumok.watching.token_flow import Flow, follow, leave_out_others, list_some
 from jumok.watching.token_streams import (
     WORDS,
     Bimodal,
@@ -513,8 +513,9 @@ def _make_row(row: Tensor, axis: Axis, label: str, method: str, scale: Scale) ->
 
 
 def _tell(method: str, unseen: float, flow: Flow) -> str:
-    """The name of a method, with the share of the paths that went through what was not seen."""
-    return f"{method}, {unseen:.0%} through {', '.join(flow.unseen)}, unseen" if flow.unseen else method
+    """The name of a method, with what it takes as a mean, and the share of the paths that went through the unseen."""
+    mean = f", {list_some(flow.averaged)} taken as the mean of its window" if flow.averaged else ""
+    return f"{method}{mean}, {unseen:.0%} through {', '.join(flow.unseen)}, unseen" if flow.unseen else method + mean
 
 
 def _check_ids(output: Tensor) -> None:

@@ -32,7 +32,8 @@ class Flow:
         calls: those that lead there, in order.
         queries: the tokens of the last call.
         keys: the tokens of the input.
-        residuals: see `carry`.
+        unseen: what mixed tokens on the way, unseen.
+        averaged: what mixed tokens on the way and is taken as the mean of its window.
     """
 
     calls: list[Call]
@@ -46,6 +47,7 @@ class Flow:
     _shares: Tensor
     _touched: Tensor
     unseen: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()
 
     @property
     def layers(self) -> list[Attended]:
@@ -98,7 +100,7 @@ class Flow:
                 self._add(row, self._base(block), whole * (0 if pooled else passed))
                 if bool(looking.any()):
                     self._add(row, call.tokens.keys.reshape(-1), pull(places[block.call], looking).reshape(-1).to(row))
-            elif block.kind in ("joint", "merged"):
+            elif block.kind in ("joint", "merged", "window"):
                 assert block.members is not None
                 row[where] = torch.where(mask, 0, row[where])
                 count = (block.members > 0).sum(1, keepdim=True).to(row.device)
@@ -179,7 +181,7 @@ def follow(
     left = [name for name, call in calls if not bool(reached[call.tokens.states].any())]
     if left:
         raise JumokError(
-            f"these calls are not one chain: nothing of {_list_some(left)} reaches {calls[-1][0]}, the last one: say "
+            f"these calls are not one chain: nothing of {list_some(left)} reaches {calls[-1][0]}, the last one: say "
             "which call is meant with end=NAME, choose a part with seen.only(prefix), or follow two streams with "
             "seen.bimodal_relevance; call model.eval() if it is in training mode, where it may compute only some of "
             "the tokens"
@@ -189,7 +191,8 @@ def follow(
     unseen = _list_unseen(known, reached, touched)
     if unseen and not partial:
         raise _explain_unseen(unseen)
-    made = known.flows[key] = _make_flow(known, calls, name, ends, (touched, reached), entries, tuple(unseen))
+    notes = tuple(unseen), _list_averaged(known, reached & touched)
+    made = known.flows[key] = _make_flow(known, calls, name, ends, (touched, reached), entries, notes)
     return made
 
 
@@ -209,7 +212,7 @@ def _make_flow(
     ends: Sequence[Call],
     marks: tuple[Tensor, Tensor],
     entries: Tensor,
-    unseen: tuple[str, ...],
+    notes: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Flow:
     touched, reached = marks
     shown = _by_image(ends[-1], ends[-1].tokens.queries)  # type: ignore[arg-type]
@@ -217,7 +220,7 @@ def _make_flow(
     order_axis = name(_sort_places(known, shown, shown)[0])
     grouped, whole = _group_entries(known, entries, calls, starts[0])
     keys, cells, shares = _lay_out(known, name, grouped, whole)
-    blocks = [b for b in known.blocks if b.kind in ("attended", "joint", "merged", "unseen")]
+    blocks = [b for b in known.blocks if b.kind in ("attended", "joint", "merged", "window", "unseen")]
     blocks = [b for b in blocks if bool(reached[b.start : b.start + b.count].any())]
     involved = [entries, *(each.reshape(-1) for each in starts)]
     for block in blocks:
@@ -228,7 +231,7 @@ def _make_flow(
         involved += [call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
     index = torch.cat(involved).unique()
     return Flow(
-        [call for _, call in calls], order_axis, keys, index, blocks, known, starts, cells, shares, touched, unseen
+        [call for _, call in calls], order_axis, keys, index, blocks, known, starts, cells, shares, touched, *notes
     )
 
 
@@ -315,7 +318,7 @@ def _check_entries(
     lost = known.notes(entries[known.is_lost(entries)], "lost")
     if lost:
         raise JumokError(
-            f"where the tokens of {calls[0][0]} come from is lost ({_list_some(lost)}), so a chain cannot be followed "
+            f"where the tokens of {calls[0][0]} come from is lost ({list_some(lost)}), so a chain cannot be followed "
             "to the input: read single maps with seen[name]"
         )
     unseen = [] if part else _notes_below(known, entries)
@@ -358,9 +361,15 @@ def _list_unseen(known: Identities, reached: Tensor, touched: Tensor) -> list[st
     return known.notes(ids, "unseen") if len(ids) else []
 
 
+def _list_averaged(known: Identities, passed: Tensor) -> tuple[str, ...]:
+    """What is taken as the mean of its window, of what the way leads through."""
+    notes = [note for made, note in known.averaged if bool(_look_up(passed, made).any())]
+    return tuple(dict.fromkeys(notes))
+
+
 def _explain_unseen(notes: Sequence[str]) -> JumokError:
     return JumokError(
-        f"between the attention calls tokens are mixed by {_list_some(notes)}, whose weights are not seen, so a chain "
+        f"between the attention calls tokens are mixed by {list_some(notes)}, whose weights are not seen, so a chain "
         "through attention alone would not be true: partial=True gives it, with the share of the paths that it saw; or "
         "read single maps with seen[name]"
     )
@@ -478,6 +487,7 @@ def _find_finest(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor] | None:
     return kept[first], inside[first]
 
 
-def _list_some(names: Sequence[str]) -> str:
+def list_some(names: Sequence[str]) -> str:
+    """The first few of several things, for a line that people read."""
     shown = ", ".join(names[:4])
     return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

@@ -63,10 +63,11 @@ class Block:
 
     Args:
         kind: "cell" of an input; "learnt" (rows of a parameter); "attended" (outputs of an attention call); "joint"
-            (several attended rows added to the same token); "merged"; "unseen" (mixed with others in a way that cannot
+            (several attended rows added to the same token); "merged"; "window" (made from a token and those around it);
+            "unseen" (mixed with others in a way that cannot
             be followed); "lost" (no origin is known).
         call: number of the attention call.
-        members: (count, most) of a merged or joint row; 0 where there are fewer.
+        members: (count, most) of a merged or joint row, or of a window; 0 where there are fewer.
         note: the name of a parameter, or why something is lost or unseen.
         sampled: of what lies between the cells of a grid, where it was sampled.
     """
@@ -115,6 +116,10 @@ class Identities:
 
     sources: list[Source] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    averaged: list[tuple[Tensor, str]] = field(default_factory=list)
+    """Tokens that stand for the mean of others because how much each gave is not known, and what made them."""
+    waiting: list[tuple[Tensor, Tensor, Tensor, str]] = field(default_factory=list)
+    """What convolutions made unseen, of which tokens, with those around each, and which convolution it was."""
     flows: dict[Any, Any] = field(default_factory=dict)
     """What was worked out from the table: how calls lead to one another."""
     _rows: list[Tensor] = field(default_factory=list)
@@ -155,6 +160,15 @@ class Identities:
         start = self._append("unseen", self.origin(unique).stack(), unique, note=why)
         fresh = torch.arange(start, start + len(unique))
         return torch.where(unique == CONSTANT, unique, fresh)[inverse]
+
+    def smooth(self, tokens: Tensor, members: Tensor) -> Tensor:
+        """Tokens that were each made from a window around them: (count,) and (count, most) to (count,)."""
+        start = self._append("window", self.origin(tokens).stack(), tokens, members=members)
+        return torch.arange(start, start + len(tokens))
+
+    def is_smoothed(self, identities: Tensor) -> Tensor:
+        """Whether each was made from a window around a token."""
+        return self._is_kind(identities, "window")
 
     def lose(self, why: str) -> int:
         """One identity for all that is lost for the same reason."""

@@ -280,7 +280,9 @@ class Replay:
             found = shadows[0]
         else:
             found = None
-            for shadow in shadows:
+            for slot, shadow in zip(given, shadows, strict=True):
+                if slot is op.gate:  # the same for all places: it mixes none
+                    continue
                 found = blending.blend(self.known, found, shadow, op.outs[0].shape, factor=name in _FACTORS)
         if found is not (shadows[0] if op.outs[0] is given[0] else None):
             self._give(op, found)

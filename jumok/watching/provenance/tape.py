@@ -99,6 +99,7 @@ class Op:
         path: the module that ran, where it may have to be named.
         weights: which operand holds the weights, of a product that the model formed by hand.
         factors: of a sum over products of weights with values, element by element: the weights and the values.
+        gate: which factor is one gate for each channel of an image, of a product with a feature map.
         heads: how many heads the module says that it has; 0 where it does not.
     """
 
@@ -110,6 +111,7 @@ class Op:
     path: str = ""
     weights: Slot | None = None
     factors: tuple[Slot, Slot] | None = None
+    gate: Slot | None = None
     heads: int = 0
 
     def given(self, number: int, name: str, default: Any = None) -> Any:
