@@ -427,9 +427,9 @@ class Seen:
         Args:
             target: as for `relevance`, one number per pair of an image and a text.
             query: a word, its index, or "mean".
-            streams: which calls are whose, where the numbers of tokens cannot tell it, as in {"reader": "words", "eye":
-                "places", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}; see
-                `token_streams.two_streams`.
+            streams: which calls are whose, where the inputs that tokens come from cannot tell it, as in {"reader":
+                "words", "eye": "places", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}; see
+                `token_streams.take_two_streams`.
             allow_empty: give zeros for an image of which no place has evidence for the target.
         Returns:
             `words`, (batch, 1, words), and `places`, (batch, 1, places), 0 or more.
