@@ -74,6 +74,8 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         if torch._C._current_graph_task_id() != -1:  # a backward pass is running
             return func(*args, **(kwargs or {}))
+        if functions.find_name(func) == functions.SKIPPED:  # of a shape or another property
+            return func(*args, **(kwargs or {}))
         handler, before = None if self._muted else self._handlers.get(func), len(self.calls)
         result = func(*args, **(kwargs or {})) if handler is None else handler(self, func, args, kwargs or {})
         if isinstance(result, Tensor) and result.dim() == 4:
@@ -89,10 +91,11 @@ class Recorder(TorchFunctionMode):
         op = self.tape.note(func, args, kwargs, result)
         if op is None:
             return
-        op.gate, self._gate = self._gate, None
+        if self._gate is not None:
+            op.gate, self._gate = self._gate, None
         if op.name in functions.NAMED_BY_PLACE:
             op.path = find_innermost(sys._getframe(2), self._paths)
-        calls = tuple(call.number for call in self.calls[before:] if call.axes is None)
+        calls = tuple([call.number for call in self.calls[before:] if call.axes is None])
         if calls:
             op.calls, op.path = calls, self.calls[-1].module
             op.heads = self._count_heads(op.path)

@@ -6,8 +6,10 @@ them in. Sums of calls made side by side add, tokens that were merged share, win
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,6 +50,7 @@ class Flow:
     _touched: Tensor
     unseen: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
+    _worked_out: dict[torch.device, list[_Step]] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[Attended]:
@@ -75,80 +78,132 @@ class Flow:
         Raises:
             JumokError: some of the weight does not reach the tokens of the input.
         """
-        row = torch.zeros(len(self._index), dtype=start.dtype, device=start.device)
+        size = len(self._index) + 1  # the last one takes what leads nowhere
+        row = torch.zeros(size, dtype=start.dtype, device=start.device)
         alone = torch.zeros_like(row)  # passes by attention only, as of calls side by side
         lost = torch.zeros((), dtype=start.dtype, device=start.device)
-        device = start.device
         self._begin(row, alone, start, passed, attended / (len(self._starts) if shared else 1))
-        places = {call.number: place for place, call in enumerate(self.calls)}
-        for block in reversed(self._blocks):
-            where = self._find(torch.arange(block.start, block.start + block.count))
-            there = (where >= 0) & self._touched[block.start : block.start + block.count]
-            where = where.clamp(min=0).to(device)
-            mask = there.to(device)
-            whole = torch.where(mask, row[where], 0)
-            if block.kind == "attended" and block.call in places:
-                call = self.calls[places[block.call]]
-                assert call.tokens.keys is not None
-                assert call.tokens.states is not None
-                shape = call.tokens.states.shape
-                extra = torch.where(mask, alone[where], 0)
-                row[where] = torch.where(mask, 0, row[where])
-                alone[where] = torch.where(mask, 0, alone[where])
-                pooled = call.tokens.is_pooling
-                looking = (whole * (1 if pooled else attended) + extra).view(shape)
-                self._add(row, self._base(block), whole * (0 if pooled else passed))
-                if bool(looking.any()):
-                    self._add(row, call.tokens.keys.reshape(-1), pull(places[block.call], looking).reshape(-1).to(row))
-            elif block.kind in ("joint", "merged", "window"):
-                assert block.members is not None
-                row[where] = torch.where(mask, 0, row[where])
-                count = (block.members > 0).sum(1, keepdim=True).to(row.device)
-                joint = block.kind == "joint"
-                share = whole[:, None] * (attended if joint else 1.0) / (count if shared or not joint else 1)
-                self._add(
-                    alone if joint else row,
-                    block.members.reshape(-1),
-                    (share * (block.members > 0).to(share)).expand(block.members.shape).reshape(-1),
-                )
-                if joint:
-                    self._add(row, self._base(block), whole * passed)
-            elif block.kind == "unseen":
-                row[where] = torch.where(mask, 0, row[where])
+        for step in self._steps(start.device):
+            whole = row[step.here]
+            row[step.here] = 0
+            if step.place is not None:
+                self._carry_through(step, row, alone, whole, pull, passed=passed, attended=attended)
+            elif step.kind == "unseen":
                 lost = lost + whole.sum()
-                self._add(row, self._base(block), whole)
+                row.index_add_(0, step.base, whole)
+            else:
+                joint = step.kind == "joint"
+                share = whole[:, None] * step.members.ne(size - 1).to(whole) * (attended if joint else 1.0)
+                share = share / step.count if shared or not joint else share
+                (alone if joint else row).index_add_(0, step.members.reshape(-1), share.reshape(-1))
+                if joint:
+                    row.index_add_(0, step.base, whole * passed)
+        return self._arrive(row, alone, start), lost / start.sum().clamp(min=1e-12)
+
+    def _carry_through(
+        self, step: _Step, row: Tensor, alone: Tensor, whole: Tensor, pull: Pull, *, passed: float, attended: float
+    ) -> None:
+        """Carry weights of a call's outputs to its keys, and past it."""
+        assert step.place is not None
+        pooled = self.calls[step.place].tokens.is_pooling
+        looking = whole * (1 if pooled else attended) + alone[step.here]
+        alone[step.here] = 0
+        if not pooled:
+            row.index_add_(0, step.base, whole * passed)
+        if bool(looking.any()):
+            asked = looking.new_zeros(math.prod(step.shape)).index_copy_(0, step.inside, looking)
+            row.index_add_(0, step.keys, pull(step.place, asked.view(step.shape)).reshape(-1).to(row))
+
+    def _arrive(self, row: Tensor, alone: Tensor, start: Tensor) -> Tensor:
+        """What the tokens of the input have got, if nearly everything came there."""
+        where = self._find(self._entries).to(row.device)
         arrived = torch.zeros_like(row, dtype=torch.bool)
-        arrived[self._find(self._entries[self._entries > 0]).to(device)] = True
+        arrived[where.reshape(-1)] = True
+        arrived[-1] = False
         left = float(row[~arrived].abs().sum() + alone.abs().sum()) / max(float(start.abs().sum()), 1e-12)
         if left > MOST_LEFT:
             raise JumokError(
                 f"{left:.1%} of the weight does not reach the tokens that these calls begin with, so the map would not "
                 "be true: choose a part with seen.only(prefix), or read single maps with seen[name]"
             )
-        found = torch.where((self._entries > 0).to(device), row[self._find(self._entries).clamp(min=0).to(device)], 0)
-        return (found * self._shares.to(found)).sum(-1), lost / start.sum().clamp(min=1e-12)
+        row[-1] = 0
+        return (row[where] * self._shares.to(row)).sum(-1)
 
     def _begin(self, row: Tensor, alone: Tensor, start: Tensor, passed: float, attended: float) -> None:
         """Put the start onto the last call's outputs; of several side by side, onto what each adds to the token."""
         if len(self._starts) == 1:
-            self._add(row, self._starts[0].reshape(-1), start.reshape(-1))
+            row.index_add_(0, self._find(self._starts[0].reshape(-1)).to(row.device), start.reshape(-1))
             return
-        self._add(row, self._known.base(self._starts[0]).reshape(-1), start.reshape(-1) * passed)
+        base = self._find(self._known.base(self._starts[0]).reshape(-1)).to(row.device)
+        row.index_add_(0, base, start.reshape(-1) * passed)
         for states in self._starts:
-            self._add(alone, states.reshape(-1), start.reshape(-1) * attended)
+            alone.index_add_(0, self._find(states.reshape(-1)).to(row.device), start.reshape(-1) * attended)
 
-    def _base(self, block: Block) -> Tensor:
-        return self._known.base(torch.arange(block.start, block.start + block.count))
+    def _steps(self, device: torch.device) -> list[_Step]:
+        """What is to be done, from the last call to the first; worked out once."""
+        if device not in self._worked_out:
+            places = {call.number: place for place, call in enumerate(self.calls)}
+            found = (self._plan(block, places.get(block.call)) for block in reversed(self._blocks))
+            self._worked_out[device] = [step.to(device) for step in found if step is not None]
+        return self._worked_out[device]
+
+    def _plan(self, block: Block, place: int | None) -> _Step | None:
+        """What is to be done for the tokens of one block; None for nothing."""
+        numbers = torch.arange(block.start, block.start + block.count)
+        here = self._find(numbers)
+        inside = ((here < len(self._index)) & self._touched[block.start : block.start + block.count]).nonzero()[:, 0]
+        if not len(inside) or (block.kind == "attended" and place is None):
+            return None
+        nothing = torch.zeros(0, dtype=torch.int64)
+        base = self._find(self._known.base(numbers[inside]))
+        members = nothing if block.members is None else self._find(block.members[inside])
+        count = members.ne(len(self._index)).sum(-1, keepdim=True) if members.dim() == 2 else nothing
+        if block.kind != "attended" or place is None:
+            return _Step(block.kind, None, here[inside], inside, base, members, count, (), nothing)
+        tokens = self.calls[place].tokens
+        assert tokens.keys is not None
+        assert tokens.states is not None
+        keys = self._find(tokens.keys.reshape(-1))
+        return _Step("attended", place, here[inside], inside, base, nothing, nothing, tuple(tokens.states.shape), keys)
 
     def _find(self, ids: Tensor) -> Tensor:
-        """Places of identities in the row; -1 for those that are in none."""
+        """Places of identities in the row; the one behind the last for those that are in none."""
         place = torch.searchsorted(self._index, ids.contiguous()).clamp(max=len(self._index) - 1)
-        return torch.where(self._index[place] == ids, place, -1)
+        return torch.where((self._index[place] == ids) & (ids > 0), place, len(self._index))
 
-    def _add(self, row: Tensor, ids: Tensor, values: Tensor) -> None:
-        where = self._find(ids).to(row.device)
-        values = values.to(row).where(where >= 0, torch.zeros((), dtype=row.dtype, device=row.device))
-        row.index_add_(0, where.clamp(min=0), values)
+
+@dataclass(frozen=True)
+class _Step:
+    """What is done for the tokens that were made at once.
+
+    Args:
+        kind: of their block.
+        place: of the call among those that are followed, if it is one.
+        here: their places in the row.
+        inside: which of the block they are.
+        base: places of the tokens that they were made around.
+        members: (count, most) places of those that they were made of.
+        count: (count, 1), how many these are.
+        shape: of the call's queries.
+        keys: places of the call's keys.
+    """
+
+    kind: str
+    place: int | None
+    here: Tensor
+    inside: Tensor
+    base: Tensor
+    members: Tensor
+    count: Tensor
+    shape: tuple[int, ...]
+    keys: Tensor
+
+    def to(self, device: torch.device) -> _Step:
+        """The same on another device."""
+        if device.type == "cpu":
+            return self
+        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
+        return replace(self, **moved)
 
 
 def follow(

@@ -113,9 +113,7 @@ _names: dict[Callable[..., Any], str] = {}
 def find_name(func: Callable[..., Any]) -> str:
     """What the tables here call a function; "" for one that makes no tensor."""
     name = _names.get(func)
-    if name is None:
-        name = _names[func] = _make_name(func)
-    return name
+    return _names.setdefault(func, _make_name(func)) if name is None else name
 
 
 def _make_name(func: Callable[..., Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class Kept:
         return self.version is not None and self.values._version != self.version
 
 
-@dataclass
+@dataclass(slots=True)
 class Op:
     """One function that ran.
 
@@ -119,6 +119,35 @@ class Op:
         return self.args[number] if len(self.args) > number else self.kwargs.get(name, default)
 
 
+class _Traits(NamedTuple):
+    """What the tape must know of a function.
+
+    Args:
+        by_values: it takes indices or masks, whose values are kept.
+        softmax: it makes weights.
+        viewing: it gives a view.
+        keeps_weights: what it makes of weights are weights.
+        special: more than its arguments must be known of it.
+    """
+
+    by_values: bool
+    softmax: bool
+    viewing: bool
+    keeps_weights: bool
+    special: bool
+
+
+_TRAITS: dict[str, _Traits] = {}
+
+
+def _find_traits(name: str) -> _Traits:
+    softmax = name in functions.SOFTMAXES
+    special = softmax or name in functions.BY_SIZES or name in ("as_strided", "grid_sample")
+    laid_out = softmax or name in functions.WEIGHTS_LAID_OUT
+    found = _Traits(name in functions.BY_VALUES, softmax, name in functions.VIEWS, laid_out, special)
+    return _TRAITS.setdefault(name, found)
+
+
 @dataclass
 class Tape:
     """What ran, in order.
@@ -142,8 +171,6 @@ class Tape:
     def note(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Op | None:
         """Write down that a function ran. Returns what was written; None for a function that makes no tensor."""
         name = functions.find_name(func)
-        if name == functions.SKIPPED:
-            return None
         if isinstance(result, Tensor):
             made: tuple[Tensor, ...] = (result,)
         elif isinstance(result, tuple | list):
@@ -156,24 +183,33 @@ class Tape:
 
     def write(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]) -> Op:
         """As `note`, of something that has a name here."""
-        keep = name in functions.BY_VALUES or (name == "where" and _is_small(args))
+        traits = _TRAITS.get(name) or _find_traits(name)
         self._soft, self._fixed, self._given, self._pure = 0, True, False, True
-        if name in functions.BY_SIZES:
-            args, kwargs = [_read_sizes(arg) for arg in args], {key: _read_sizes(each) for key, each in kwargs.items()}
-        frozen = tuple([self._freeze(arg, keep) for arg in args])
+        if traits.special:
+            args, kwargs, more = self._read_special(name, args, kwargs, made)
+        keep = traits.by_values or (name == "where" and _is_small(args))
+        frozen = tuple([arg if type(arg) in PLAIN else self._freeze(arg, keep) for arg in args])
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
-        if name == "as_strided":
-            named = {**named, "own_stride": args[0].stride(), "own_offset": args[0].storage_offset()}
-        elif name == "grid_sample":
-            named = {**named, "places": _keep_places(self, args[1] if len(args) > 1 else kwargs["grid"])}
-        if name in functions.SOFTMAXES:
-            self._soft = len(self.lengths)
-            self.lengths.append(_find_length(args, kwargs, made[0]))
-        op = Op(name, frozen, named, tuple([self._make(each, name in functions.VIEWS) for each in made]))
-        if self._soft and name not in functions.SOFTMAXES and name not in functions.WEIGHTS_LAID_OUT:
+        if traits.softmax:
+            self._soft = len(self.lengths) - 1
+        op = Op(name, frozen, {**named, **more} if traits.special else named, self._make_all(made, traits.viewing))
+        if self._soft and not traits.keeps_weights:
             self._stop_softness(op)
         self.ops.append(op)
         return op
+
+    def _read_special(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]
+    ) -> tuple[Sequence[Any], dict[str, Any], dict[str, Any]]:
+        """The arguments of a function of which more must be known, and what that is."""
+        if name in functions.BY_SIZES:
+            return [_read_sizes(arg) for arg in args], {key: _read_sizes(each) for key, each in kwargs.items()}, {}
+        if name == "as_strided":
+            return args, kwargs, {"own_stride": args[0].stride(), "own_offset": args[0].storage_offset()}
+        if name == "grid_sample":
+            return args, kwargs, {"places": _keep_places(self, args[1] if len(args) > 1 else kwargs["grid"])}
+        self.lengths.append(_find_length(args, kwargs, made[0]))
+        return args, kwargs, {}
 
     def _stop_softness(self, op: Op) -> None:
         """Weights are none any more where they get another shape, or by an operation that does not change weights."""
@@ -209,6 +245,11 @@ class Tape:
         """Let go of what only mattered while the model ran."""
         self._slots.clear()
 
+    def _make_all(self, made: Sequence[Tensor], viewing: bool) -> tuple[Slot, ...]:
+        if len(made) == 1:
+            return (self._make(made[0], viewing),)
+        return tuple([self._make(each, viewing) for each in made])
+
     def _make(self, tensor: Tensor, viewing: bool) -> Slot:
         known = self._slots.get(id(tensor))
         if known is not None and known[0]() is tensor:  # written in place, or handed on as it was
@@ -222,19 +263,19 @@ class Tape:
         return slot
 
     def _freeze(self, value: Any, keep: bool) -> Any:
-        if type(value) in PLAIN:
-            return value
         if isinstance(value, Tensor):
-            slot = self.slot(value)
+            known = self._slots.get(id(value))
+            slot = known[1] if known is not None and known[0]() is value else self.slot(value)
             self._given = True
-            self._soft = max(self._soft, slot.soft)
+            if slot.soft > self._soft:
+                self._soft = slot.soft
             self._fixed = self._fixed and slot.fixed
             if slot.pure and self.is_argument(value, False):  # made in the block, then given to the model
                 slot.argument, slot.pure = True, False
             self._pure = self._pure and (slot.pure or slot.fixed)
             return _keep_values(slot, value) if keep and not slot.floating else slot
         if isinstance(value, tuple | list):
-            return [self._freeze(each, keep) for each in value]
+            return [each if type(each) in PLAIN else self._freeze(each, keep) for each in value]
         if isinstance(value, slice) and (isinstance(value.start, Tensor) or isinstance(value.stop, Tensor)):
             return slice(
                 *(int(end) if isinstance(end, Tensor) else end for end in (value.start, value.stop, value.step))
