@@ -18,15 +18,17 @@ from jumok.attention import AttentionMap, Channels, Patches, Pixels, Regions, Sc
 from jumok.errors import JumokError
 from jumok.watching.seen import Seen
 from reproduce.zoo_models import Subject
-from reproduce.zoo_places import check_places, tell_axis
+from reproduce.zoo_places import check_places, find_own, tell_axis
 from reproduce.zoo_references import (
     NEAR,
     NEAR_ENOUGH,
     Direct,
     Given,
+    are_rows_of,
     are_weights,
     dense_rollout,
     farthest,
+    find_unmatched,
     make_eager,
     match,
     own_attentions,
@@ -97,7 +99,7 @@ def judge(subject: Subject) -> Verdict:
 def _judge(subject: Subject, verdict: Verdict) -> None:
     seen = _watch(subject, verdict)
     maps = _read(seen, verdict)
-    _judge_axes(subject, maps, verdict)
+    _judge_axes(subject, seen, maps, verdict)
     try:
         eager = make_eager(subject.model)
         _, given = own_attentions(eager, subject.inputs)
@@ -106,7 +108,7 @@ def _judge(subject: Subject, verdict: Verdict) -> None:
         eager, given = subject.model, []
     eager_seen, _ = watched(eager, subject.inputs)
     given = _choose_weights(given, eager, verdict)
-    _judge_weights(subject, maps, eager_seen, given, verdict)
+    _judge_weights(subject, maps, eager, eager_seen, given, verdict)
     frames = "video" in subject.kind  # each goes through the layers by itself
     _judge_rollout(seen, eager_seen, [] if frames else given, verdict)
 
@@ -201,13 +203,15 @@ def _judge_rows(name: str, weights: Tensor, verdict: Verdict) -> None:
 # -- axes -----------------------------------------------------------------------------------------------------------
 
 
-def _judge_axes(subject: Subject, maps: dict[str, AttentionMap], verdict: Verdict) -> None:
+def _judge_axes(subject: Subject, seen: Seen, maps: dict[str, AttentionMap], verdict: Verdict) -> None:
     """Places must be where they are said to be; what is only numbered must say why."""
     pictures = {"image", "video"} & set(subject.kind.split("+"))
     reasons: dict[str, str] = {}
+    own = {name: found for name in maps if (found := find_own(seen, name, maps[name])) is not None}
     for name, attention in maps.items():
-        for axis in (attention.queries, attention.keys):
-            if isinstance(axis, Tokens) and axis.why:
+        shown = own.get(name, attention)
+        for axis in (shown.queries, shown.keys):
+            if isinstance(axis, Tokens) and axis.why and not _are_named(axis):
                 reasons.setdefault(axis.why, name)
             if isinstance(axis, IMAGE_AXES) and not pictures:
                 verdict.wrong.append(f"{name}: {tell_axis(axis)} of a model that was given no image")
@@ -217,9 +221,14 @@ def _judge_axes(subject: Subject, maps: dict[str, AttentionMap], verdict: Verdic
     told = (f"{tuple(m.weights.shape)} {tell_axis(m.queries)} x {tell_axis(m.keys)}" for m in maps.values())
     verdict.axes = list(dict.fromkeys(told))[:4]
     if subject.image is not None and maps:
-        wrong, notes = check_places(subject, maps, lambda inputs: watched(subject.model, inputs)[0])
+        wrong, notes = check_places(subject, maps, own, lambda inputs: watched(subject.model, inputs)[0])
         verdict.wrong += wrong
         verdict.notes += notes
+
+
+def _are_named(axis: Tokens) -> bool:
+    """Whether tokens that are laid over no image are known all the same, each by its image and place."""
+    return bool(axis.labels() != Tokens.numbered(len(axis)).labels())
 
 
 # -- weights --------------------------------------------------------------------------------------------------------
@@ -227,17 +236,12 @@ def _judge_axes(subject: Subject, maps: dict[str, AttentionMap], verdict: Verdic
 
 def _choose_weights(given: Given, model: nn.Module, verdict: Verdict) -> Given:
     """Leave aside what a model gives as its attentions and is no weights over keys, or is given twice."""
-    sampling = any("deformable" in type(module).__name__.lower() for module in model.modules())
     chosen: Given = []
-    others: dict[str, int] = {}
     for name, own in given:
-        if sampling and ("cross" in name or own.dim() > 4):
-            others["attention over sampled points is not shown"] = 1
-        elif not are_weights(own):
+        if not are_weights(own):
             verdict.notes.append(f"{name} {tuple(own.shape)}: no weights over keys")
         elif not _is_among(own, chosen):
             chosen.append((name, own))
-    verdict.partial += others
     return chosen
 
 
@@ -247,7 +251,12 @@ def _is_among(own: Tensor, given: Given) -> bool:
 
 
 def _judge_weights(
-    subject: Subject, maps: dict[str, AttentionMap], eager_seen: Seen, given: Given, verdict: Verdict
+    subject: Subject,
+    maps: dict[str, AttentionMap],
+    eager: nn.Module,
+    eager_seen: Seen,
+    given: Given,
+    verdict: Verdict,
 ) -> None:
     """Weights of the model's own run and of its eager form, against those that the eager form forms itself."""
     own_maps = {name: attention.weights for name, attention in maps.items()}
@@ -259,12 +268,39 @@ def _judge_weights(
     else:
         eager_maps = _read_weights(eager_seen)
         missed = match(given, eager_maps)
+        _judge_rest(subject, eager, given, eager_maps, verdict)
         verdict.matched = len(given) - len(missed)
         missed = missed if len(missed) > len(eager_seen) - len(eager_maps) else []
         verdict.wrong += [f"eager run: {line}" for line in missed]
         differing = match(given, own_maps)
         if len(differing) > len(verdict.refused):
             verdict.wrong += _judge_in_double(subject, verdict)
+
+
+def _judge_rest(
+    subject: Subject, eager: nn.Module, given: Given, eager_maps: dict[str, Tensor], verdict: Verdict
+) -> None:
+    """Calls of which the model gives no weights must be what its softmaxes gave."""
+    rest = find_unmatched(given, eager_maps)
+    if not rest:
+        return
+    direct = _compute(eager, subject.inputs)
+    missed = match(list(rest.items()), dict([*direct.softmaxes, *direct.given]))
+    missed = [line for line, own in zip(missed, _find_named(missed, rest), strict=True) if not _is_in(own, direct)]
+    if missed:
+        verdict.partial.append(
+            f"{len(missed)} of {len(eager_maps)} maps could not be compared: no softmax gave just these"
+        )
+
+
+def _find_named(lines: list[str], maps: dict[str, Tensor]) -> list[Tensor]:
+    """The maps that lines of `match` are about."""
+    return [next(own for name, own in maps.items() if line.startswith(f"{name}[")) for line in lines]
+
+
+def _is_in(own: Tensor, direct: Direct) -> bool:
+    """Whether all rows of a map are rows of one softmax, whatever the order of the axes in front."""
+    return any(are_rows_of(own, given, NEAR_ENOUGH) for _, given in [*direct.softmaxes, *direct.given])
 
 
 def _read_weights(seen: Seen) -> dict[str, Tensor]:
@@ -291,6 +327,7 @@ def _judge_without_reference(subject: Subject, maps: dict[str, Tensor], verdict:
         verdict.wrong += missed if len(missed) > len(verdict.refused) else []
         return
     missed = match(list(maps.items()), dict(direct.softmaxes))
+    missed = [line for line, own in zip(missed, _find_named(missed, maps), strict=True) if not _is_in(own, direct)]
     verdict.references, verdict.matched = len(direct.softmaxes), len(maps) - len(missed)
     if missed:
         verdict.partial.append(f"{len(missed)} of {len(maps)} maps could not be compared: no softmax gave just these")
@@ -348,7 +385,6 @@ def _judge_rollout(seen: Seen, eager_seen: Seen, given: Given, verdict: Verdict)
         row = seen.rollout(0)
     except JumokError as error:
         verdict.rollout = f"refused: {_tell(error)[:120]}"
-        verdict.partial += [f"rollout {verdict.rollout}"] if chain else []
         return
     except Exception as error:
         verdict.wrong.append(f"rollout: traceback {_tell(error)}")
@@ -371,7 +407,7 @@ def _judge_chain(layers: list[Tensor], row: AttentionMap, eager_seen: Seen, verd
     wanted = dense_rollout(layers)[:, 0]
     if wanted.shape != row.weights[:, 0].shape:
         kind = f"{row.weights.shape[-1]} {type(row.keys).__name__}"
-        verdict.partial.append(f"rollout is over {kind}, not over the {wanted.shape[-1]} tokens")
+        verdict.notes.append(f"rollout is over {kind}, not over the {wanted.shape[-1]} tokens")
         return
     apart = farthest(wanted, row.weights[:, 0])
     if apart > NEAR:  # by rounding that grows from layer to layer, perhaps

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, Patches, Regions, Tokens
 from jumok.watching.seen import Seen
+from jumok.watching.token_axes import is_mixed
 from reproduce.zoo_models import Subject
 
 PROBES = 8
@@ -20,6 +21,9 @@ FEWEST = 9
 LEAST = -60.0
 """Logarithm of a weight that says nothing of its score."""
 MOST_HIDDEN = 0.2
+
+BY_QUERY = ("Outlook", "Deformable")
+"""Attention whose weights the query gives alone, so that no pixel of a key changes them."""
 
 Watch = Callable[[Mapping[str, Any]], Seen]
 
@@ -33,7 +37,26 @@ def tell_axis(axis: Axis) -> str:
     return f"{type(axis).__name__}({len(axis)}{reason})"
 
 
-def check_places(subject: Subject, maps: Mapping[str, AttentionMap], watch: Watch) -> tuple[list[str], list[str]]:
+def find_own(seen: Seen, name: str, found: AttentionMap) -> AttentionMap | None:
+    """The map of one window in the middle of the first image, or of that image, where each has places of its own."""
+    if not is_mixed(found.keys) and not is_mixed(found.queries):
+        return None
+    if "window" not in found.lead:
+        return seen.of_image(name, 0)
+    return seen.of_window(name, 0, _choose_window(found))
+
+
+def _is_by_query(kind: type) -> bool:
+    return any(part in kind.__name__ for part in BY_QUERY)
+
+
+def _choose_window(found: AttentionMap) -> int:
+    return int(found.weights.shape[found.lead.index("window")] // 2)
+
+
+def check_places(
+    subject: Subject, maps: Mapping[str, AttentionMap], own: Mapping[str, AttentionMap], watch: Watch
+) -> tuple[list[str], list[str]]:
     """Check the places of the first map whose keys lie in the image.
 
     Where a pixel reaches one token only, that token must be the one that is said to lie there. Convolutions and
@@ -42,23 +65,28 @@ def check_places(subject: Subject, maps: Mapping[str, AttentionMap], watch: Watc
     Args:
         subject: the model, with an image.
         maps: of its calls.
+        own: of one window, or of one image, of those calls where each has places of its own.
         watch: runs the model on other inputs.
     Returns:
         what is wrong, and notes.
     """
-    name = next((name for name, found in maps.items() if isinstance(found.keys, Patches | Regions)), None)
+    parts = dict(subject.model.named_modules())
+    chosen = {name: found for name, found in maps.items() if not _is_by_query(type(parts.get(name.partition("@")[0])))}
+    lying = {name: own.get(name, found) for name, found in chosen.items()}
+    name = next((name for name, found in lying.items() if isinstance(found.keys, Patches | Regions)), None)
     if name is None:
         return [], ["no map lies over the image"]
-    keys = maps[name].keys
+    keys = lying[name].keys
+    window = _choose_window(maps[name]) if name in own and "window" in maps[name].lead else None
     assert isinstance(keys, Patches | Regions)
     assert subject.image is not None
     boxes = {number: box for number in range(len(keys)) if (box := keys.box(number, *subject.image)) is not None}
-    before = _score(watch(subject.inputs), name)
+    before = _score(watch(subject.inputs), name, window)
     if float((before < LEAST).float().mean()) > MOST_HIDDEN:
         return [], [f"{name}: weights too peaked for its places to be checked"]
     found = {}
     for place in _choose(list(boxes)):
-        order = _find_changed(before, _score(watch(_disturb(subject, boxes[place])), name))
+        order = _find_changed(before, _score(watch(_disturb(subject, boxes[place])), name, window))
         if order:
             found[place] = order
     return _say(name, keys, found)
@@ -95,9 +123,10 @@ def _disturb(subject: Subject, box: tuple[int, int, int, int]) -> dict[str, Any]
     return {**subject.inputs, name: pixels}
 
 
-def _score(seen: Seen, name: str) -> Tensor:
+def _score(seen: Seen, name: str, window: int | None) -> Tensor:
     """Logarithms of the weights: the scores, but for a constant of each row."""
-    weights = seen[name].weights.double().clamp_min(1e-30).log()
+    found = seen[name] if window is None else seen[name].at(batch=0, window=window)
+    weights = found.weights.double().clamp_min(1e-30).log()
     return weights.reshape(-1, *weights.shape[-2:])
 
 

@@ -57,12 +57,59 @@ def own_attentions(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[Any, Gi
     Models of `transformers` give them; those of timm send them through a dropout, where they are caught.
     """
     options = {"output_attentions": True} if hasattr(model, "config") else {}
-    with _catch_dropped(model) as dropped:
+    sampled = _Sampled()
+    with _catch_dropped(model) as dropped, sampled:
         try:
             output = run(model, inputs, **options)
         except TypeError:
+            sampled.grids.clear()
             output = run(model, inputs)
-    return output, _find_attentions(output) or dropped
+    given = _find_attentions(output) or dropped
+    return output, [(name, sampled.spread(own)) for name, own in given]
+
+
+class _Sampled(TorchFunctionMode):
+    """Keep the places at which grids are sampled, so that weights over such places can be told as those over cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grids: list[tuple[tuple[int, int], Tensor]] = []
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if getattr(function, "__name__", "") == "grid_sample" and args[0].dim() == 4:
+            grid = args[1] if len(args) > 1 else (kwargs or {})["grid"]
+            rows, columns = args[0].shape[-2:]
+            self.grids.append(((rows, columns), grid.detach().clone()))
+        return result
+
+    def spread(self, own: Tensor) -> Tensor:
+        """Weights (batch, queries, heads, [grids,] places) over cells, (batch, heads, queries, cells); others stay."""
+        if own.dim() not in (4, 5):
+            return own
+        batch, queries, heads = own.shape[:3]
+        wanted, count = own[0, 0, 0].numel(), 0
+        found: list[tuple[int, tuple[int, int], Tensor]] = []
+        for number, (size, grid) in enumerate(self.grids):
+            fits = grid.shape[0] == batch * heads and grid.shape[1] == queries
+            found, count = ([*found, (number, size, grid)], count + grid.shape[2]) if fits else ([], 0)
+            if count == wanted:
+                break
+        else:
+            return own
+        used = {number for number, _, _ in found}
+        self.grids = [each for number, each in enumerate(self.grids) if number not in used]
+        shares = [_read_shares(size, grid) for _, size, grid in found]  # (batch x heads, queries, places, cells)
+        weights = own.flatten(3).transpose(1, 2).flatten(0, 1)[:, :, None].split([each.shape[2] for each in shares], -1)
+        cells = [(part @ each)[:, :, 0] for part, each in zip(weights, shares, strict=True)]
+        return torch.cat(cells, -1).unflatten(0, (batch, heads))
+
+
+def _read_shares(size: tuple[int, int], grid: Tensor) -> Tensor:
+    """How much of each cell is in what is sampled, read off by sampling one image for each cell."""
+    count = size[0] * size[1]
+    images = torch.eye(count, dtype=grid.dtype).view(1, count, *size).expand(len(grid), -1, -1, -1)
+    return torch.nn.functional.grid_sample(images, grid, align_corners=False).movedim(1, -1)
 
 
 @contextlib.contextmanager
@@ -120,6 +167,9 @@ class Direct(TorchFunctionMode):
         kwargs = kwargs or {}
         if getattr(function, "__name__", "") == "scaled_dot_product_attention":
             self.given.append((f"call {len(self.given) + 1}", _weigh(*args, **kwargs)))
+        if getattr(function, "__name__", "") == "multi_head_attention_forward":
+            shown = {**kwargs, "need_weights": True, "average_attn_weights": False}
+            self.given.append((f"call {len(self.given) + 1}", function(*args, **shown)[1]))
         result = function(*args, **kwargs)
         if getattr(function, "__name__", "") == "softmax":
             self.softmaxes.append((f"softmax {len(self.softmaxes) + 1}", result.clone()))
@@ -200,10 +250,26 @@ def _cut(weights: Tensor, queries: int, keys: int) -> list[Tensor]:
     return [weights[..., -queries:, -keys:], weights[..., :queries, :keys]]
 
 
+def find_unmatched(given: Given, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The maps that equal none of the weights that are given."""
+    return {
+        name: weights
+        for name, weights in maps.items()
+        if not any(
+            distance(own, weights) <= NEAR_ENOUGH or are_same_rows(own, weights, NEAR_ENOUGH) for _, own in given
+        )
+    }
+
+
 def are_same_rows(own: Tensor, weights: Tensor, near: float = NEAR) -> bool:
+    """As `are_rows_of`, of weights in another form than the map's."""
+    return own.shape[-1] != weights.shape[-1] and are_rows_of(own, weights, near)
+
+
+def are_rows_of(own: Tensor, weights: Tensor, near: float = NEAR) -> bool:
     """Whether each row of weights is, in some order of its keys, a row of the map: by its largest, sum and squares."""
-    wanted, there = (_sum_up(rows) for rows in (own.float(), weights))
-    if not len(there) or len(there) < len(wanted) or own.shape[-1] == weights.shape[-1]:
+    wanted, there = (_sum_up(rows) for rows in (own.float(), weights.float()))
+    if not len(there) or not len(wanted) or len(there) < len(wanted):
         return False
     return float(torch.cdist(wanted.double(), there.double()).amin(1).max()) <= 3 * near
 

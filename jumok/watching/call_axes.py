@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from jumok.attention import Axis, Channels, Tokens
@@ -14,7 +15,8 @@ from jumok.watching import token_axes
 from jumok.watching.calls import Call, Noted
 from jumok.watching.provenance.call_tokens import CHANNELS, TOKENS, UNKNOWN, CallTokens
 from jumok.watching.provenance.replay import Replay
-from jumok.watching.records import DotProduct, Given, Scattered
+from jumok.watching.records import DotProduct, Given
+from jumok.watching.scattered import Sampled, Scattered
 
 NOT_ON_TAPE = "its weights were told by the mechanism itself"
 
@@ -34,8 +36,13 @@ class CallAxes:
         """The axis of (images, tokens) of identities."""
         return token_axes.name_tokens(self.replay.known, rows, self._said)
 
-    def resolve(self, noted: Noted) -> Call | None:
-        """A call with its tokens; None for what turned out to be no attention."""
+    def resolve(self, noted: Noted, every: Sequence[Noted]) -> Call | None:
+        """A call with its tokens; None for what turned out to be no attention, or is shown with another.
+
+        Args:
+            noted: the call.
+            every: all of them, by their number.
+        """
         tokens = self.replay.calls.get(noted.number, CallTokens.unknown(NOT_ON_TAPE if noted.told else "not followed"))
         if noted.axes is not None:
             return self._finish(noted, noted.attended, CallTokens.unknown(""))
@@ -43,7 +50,12 @@ class CallAxes:
             return None
         attended: Attended = noted.attended
         if isinstance(attended, Given) and noted.by_hand and tokens.order:
-            attended = Given(attended.softmax, tokens.arrange)
+            parts = [each for number in tokens.parts if isinstance(each := every[number].attended, Given)]
+            softmaxes = [part.softmax for part in parts]
+            attended = _join_parts(softmaxes, tokens) if parts else Given(attended.softmax, tokens.arrange)
+            if tokens.samples is not None and tokens.keys is not None:
+                around, shares = (tokens.arrange(_turn_back(each, tokens.order)) for each in tokens.samples)
+                attended = Sampled(attended, around, shares, tokens.keys.shape[-1])
         elif tokens.arrangement is not None and isinstance(attended, DotProduct):
             attended = attended.arranged(tokens.arrangement)
         elif tokens.arrangement is not None and isinstance(attended, Given):
@@ -102,11 +114,38 @@ class CallAxes:
         """Queries and keys of one image's tokens, where they are known and it is not cut into windows."""
         if call.tokens.queries is None or call.tokens.keys is None or call.tokens.images[1] > 1:
             return None
-        return self.name(call.tokens.queries[image : image + 1]), self.name(call.tokens.keys[image : image + 1])
+        return self.of_slice(call, image)
+
+    def of_slice(self, call: Call, number: int) -> tuple[Axis, Axis]:
+        """Queries and keys of one image, or of one window of one image."""
+        if call.tokens.queries is None or call.tokens.keys is None:
+            return self.of(call)
+        here = slice(number, number + 1)
+        return self.name(call.tokens.queries[here]), self.name(call.tokens.keys[here])
 
     def _number(self, call: Call, count: int) -> Axis:
         said = next((axis for axis in self._said if len(axis) == count), None)
         return said or token_axes.number_tokens(count, call.tokens.why)
+
+
+def _join_parts(parts: Sequence[Tensor], tokens: CallTokens) -> Given:
+    """The softmax that parts were cut out of, its keys in their order."""
+    axis, whole = tokens.order[-1], parts[0]._base
+    sizes = [sum(part.shape[axis] for part in parts) if a == axis else size for a, size in enumerate(parts[0].shape)]
+    if whole is None or any(part._base is not whole for part in parts) or list(whole.shape) != sizes:
+        return Given(torch.cat([part.detach() for part in parts], axis), tokens.arrange)
+    starts = [(part.storage_offset() - whole.storage_offset()) // whole.stride(axis) for part in parts]
+    spans = [torch.arange(first, first + part.shape[axis]) for first, part in zip(starts, parts, strict=True)]
+    index = torch.cat(spans).to(whole.device)
+    return Given(whole, lambda tensor: tokens.arrange(tensor.index_select(axis, index)))
+
+
+def _turn_back(tensor: Tensor, order: Sequence[int]) -> Tensor:
+    """From (lead..., queries, keys) to the weights' own axes."""
+    if -1 in order:
+        tensor = tensor.squeeze(-2)
+    axes = [axis for axis in order if axis >= 0]
+    return tensor.permute(*(axes.index(axis) for axis in range(len(axes))))
 
 
 def find_said_axes(tokens: Axis | Sequence[str] | None) -> list[Axis]:

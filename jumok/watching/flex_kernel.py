@@ -75,14 +75,17 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
         if found is not None:
             originals.append(found)
             yield sys.modules[home], name, found
-    names = {type(module).__module__ for module in modules.values()} | {"__main__"} if originals else set()
-    for module_name in names - set(NAMES):
+    if not originals:
+        return
+    numbers = {id(original): original for original in originals}
+    names = {type(module).__module__ for module in modules.values()} | {"__main__"}
+    for module_name in [name for name in names if name not in NAMES and not name.startswith("torch.")]:
         place = sys.modules.get(module_name)
-        for name, value in list(vars(place).items()) if place is not None else ():
-            known = _standing.get((module_name, name))
-            value = known[0] if known else value
-            original = next((each for each in originals if value is each), None)
-            if original is not None and place is not None:
+        held = {} if place is None else vars(place)
+        found = {name: numbers[id(value)] for name, value in list(held.items()) if id(value) in numbers}
+        found |= {name: known[0] for (home, name), known in list(_standing.items()) if home == module_name}
+        for name, original in found.items():
+            if place is not None and original in originals:
                 yield place, name, original
 
 

@@ -55,11 +55,11 @@ class Gates:
             gates = known[1]
             self._followed[id(after)] = (after, after if after.numel() == gates.numel() else gates)
 
-    def find_applied(self, factors: Sequence[object]) -> tuple[Tensor, Axes] | None:
+    def find_applied(self, factors: Sequence[object]) -> tuple[Tensor, Axes, Tensor] | None:
         """The gates of a product, if one factor is a gate and the other a feature map of more than one place.
 
         Returns:
-            the gates, and what they stand for.
+            the gates, what they stand for, and the factor that they became.
         """
         for factor, other in zip(factors, reversed(factors), strict=True):
             known = self._followed.get(id(factor))
@@ -68,7 +68,7 @@ class Gates:
             axes = _find_axes(known[1], known[0], other)
             if axes is not None:
                 self._followed.clear()  # gates are used at once: what is left is no gate
-                return known[1], axes
+                return known[1], axes, known[0]
         return None
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from jumok.attention import Scale
+from jumok.attention import Channels, Scale
 from jumok.attention.attended import Attended
 from jumok.watching import flex_kernel, fused_kernel, gates, torch_multi_head
 from jumok.watching.calls import Axes, Fed, Noted
@@ -30,11 +30,13 @@ from jumok.watching.gates import Gates
 from jumok.watching.module_paths import find_first_argument, find_innermost, holds, list_arguments, walk_outwards
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
-from jumok.watching.provenance.tape import Tape
+from jumok.watching.provenance.tape import Slot, Tape
 from jumok.watching.records import DotProduct, Given
+from jumok.watching.weighed import SUMMING_CALLS, Products
 
 Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
+SOFTMAX_CALLS = (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax, F.gumbel_softmax)
 PRODUCT_CALLS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.baddbmm)
 MOST_IDS = 1 << 20  # indices of one embedding call that are kept: 8 MiB
 HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
@@ -53,6 +55,9 @@ class Recorder(TorchFunctionMode):
         buffers = [id(b) for module in modules.values() for b in module._buffers.values() if b is not None]
         self.tape = Tape(frozenset(buffers), self._is_argument)
         self._weights: Tensor | None = None
+        self._factors: tuple[Slot, Slot] | None = None
+        self._gate: Slot | None = None
+        self._products = Products(self.tape)
         self._run = 0
         self._run_frame: FrameType | None = None
         self._handlers = HANDLERS
@@ -69,6 +74,8 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         if torch._C._current_graph_task_id() != -1:  # a backward pass is running
             return func(*args, **(kwargs or {}))
+        if functions.find_name(func) == functions.SKIPPED:  # of a shape or another property
+            return func(*args, **(kwargs or {}))
         handler, before = None if self._muted else self._handlers.get(func), len(self.calls)
         result = func(*args, **(kwargs or {})) if handler is None else handler(self, func, args, kwargs or {})
         if isinstance(result, Tensor) and result.dim() == 4:
@@ -84,9 +91,11 @@ class Recorder(TorchFunctionMode):
         op = self.tape.note(func, args, kwargs, result)
         if op is None:
             return
+        if self._gate is not None:
+            op.gate, self._gate = self._gate, None
         if op.name in functions.NAMED_BY_PLACE:
             op.path = find_innermost(sys._getframe(2), self._paths)
-        calls = tuple(call.number for call in self.calls[before:] if call.axes is None)
+        calls = tuple([call.number for call in self.calls[before:] if call.axes is None])
         if calls:
             op.calls, op.path = calls, self.calls[-1].module
             op.heads = self._count_heads(op.path)
@@ -94,6 +103,7 @@ class Recorder(TorchFunctionMode):
                 out.soft = 0
         if self._weights is not None:
             op.weights, self._weights = self.tape.known_slot(self._weights), None
+            op.factors, self._factors = self._factors, None
 
     def _count_heads(self, path: str) -> int:
         """How many heads a module says that it has."""
@@ -123,6 +133,7 @@ class Recorder(TorchFunctionMode):
         """Let go of everything that only mattered while the model ran."""
         self._run_frame = None
         self._gates.clear()
+        self._products.clear()
         self.maps.forget()
         self.tape.forget()
 
@@ -165,8 +176,13 @@ class Recorder(TorchFunctionMode):
         """A sigmoid: gates if it is multiplied onto a feature map."""
         result = func(*args, **kwargs)
         if self._gates.start(result):
-            self._handlers = FOLLOWING_HANDLERS
+            self._handlers = {**self._handlers, **GATE_HANDLERS}
         return result
+
+    def saw_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A softmax: weights, if values are multiplied by it, and be it one by one."""
+        self._handlers = {**self._handlers, **WEIGHT_HANDLERS}
+        return func(*args, **kwargs)
 
     def saw_reshaped(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step that may bring gates into the shape of what they are multiplied onto."""
@@ -179,8 +195,19 @@ class Recorder(TorchFunctionMode):
         """A product of numbers, one by one."""
         found = self._gates.find_applied((*args, *kwargs.values())[:2])
         if found is not None:
-            gate, axes = found
+            gate, axes, factor = found
+            self._gate = self.tape.known_slot(factor) if isinstance(axes[1], Channels) else None
             self._keep(Given(gate, to_one_row), 3, axes=axes, scale=Scale.GATE)
+        result = func(*args, **kwargs)
+        self._products.start((*args, *kwargs.values())[:2], result)
+        return result
+
+    def saw_sum(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A sum; over a product of weights with values, one by one, it is attention."""
+        found = self._products.find_summed(args, kwargs)
+        if found is not None:
+            self._keep_by_hand(found.weights)
+            self._factors = found.factors
         return func(*args, **kwargs)
 
     def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -195,10 +222,12 @@ class Recorder(TorchFunctionMode):
             and operands[soft[0]].dim() >= 3
             and not all(slot.fixed or slot.soft == latest for slot in slots)
         ):
-            self._weights = operands[soft[0]]
-            path, _ = self._place()
-            self._keep(Given(self._weights, to_four_axes), self._weights.dim(), path, by_hand=True)
+            self._keep_by_hand(operands[soft[0]])
         return func(*args, **kwargs)
+
+    def _keep_by_hand(self, weights: Tensor) -> None:
+        self._weights = weights
+        self._keep(Given(weights, to_four_axes), weights.dim(), by_hand=True)
 
     def saw_embedding(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`embedding`: its indices are a sequence of tokens."""
@@ -343,11 +372,15 @@ HANDLERS: dict[Callable[..., Any], Handler] = {
     torch.embedding: Recorder.saw_embedding,
     **dict.fromkeys(PRODUCT_CALLS, Recorder.saw_product),
     **dict.fromkeys(gates.SIGMOID_CALLS, Recorder.saw_sigmoid),
+    **dict.fromkeys(SOFTMAX_CALLS, Recorder.saw_softmax),
 }
-FOLLOWING_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a sigmoid to follow
-    **HANDLERS,
+GATE_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a sigmoid to follow
     **dict.fromkeys(gates.RESHAPING_CALLS, Recorder.saw_reshaped),
     **dict.fromkeys(gates.MULTIPLYING_CALLS, Recorder.saw_times),
+}
+WEIGHT_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a softmax to follow
+    **dict.fromkeys(gates.MULTIPLYING_CALLS, Recorder.saw_times),
+    **dict.fromkeys(SUMMING_CALLS, Recorder.saw_sum),
 }
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jumok.attention.attended import ALL, Attended, Rows
+from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
 from jumok.watching.provenance.call_tokens import Arrangement
 
@@ -347,6 +347,11 @@ class Given:
         numbers = range(*images.indices(self.shape[0]))
         return torch.cat([widen(relevant_of(slice(number, number + 1))).mean(1) for number in numbers])
 
+    def relevant_heads(self, gradient: Tensor, images: slice = ALL) -> Tensor:
+        """As `relevant`, of each head: (images, heads, queries, keys)."""
+        self.unchanged.check()
+        return widen(self._relevant(gradient)(images))
+
     def _relevant(self, gradient: Tensor) -> Callable[[slice], Tensor]:
         change, weights = self.arrange(gradient), self.arrange(self.softmax)
         return lambda images: (change[images] * weights[images]).clamp_(min=0)
@@ -355,62 +360,6 @@ class Given:
         """One image at a time, so that what is formed on the way stays small."""
         images = [slice(number, number + 1) for number in range(self.shape[0])]
         return torch.cat([(row[i, None, None, :] @ widen(weights_of(i)).to(row.dtype)).mean(1)[:, 0] for i in images])
-
-
-class Scattered:
-    """A call in which each query has keys of its own, as in windows that slide, as one over all tokens.
-
-    Args:
-        inner: the call, (batch, heads, queries, own keys).
-        keys: (batch, queries, own keys), identities.
-    """
-
-    def __init__(self, inner: Attended, keys: Tensor) -> None:
-        self._inner = inner
-        rows = [row.unique() for row in keys.flatten(1)]
-        rows = [row[row > 0] for row in rows]
-        count = max(len(row) for row in rows)
-        self.tokens = torch.stack([F.pad(row, (0, count - len(row))) for row in rows])
-        places = [torch.searchsorted(row, each.contiguous()) for row, each in zip(rows, keys, strict=True)]
-        place = torch.stack(places)
-        self._place = torch.where(keys > 0, place.clamp(max=count), count)  # the last column holds what is no token
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """As in `Attended`."""
-        return (*self._inner.shape[:3], self.tokens.shape[1])
-
-    @property
-    def traced(self) -> Tensor | None:
-        """As in `Attended`."""
-        return self._inner.traced
-
-    @property
-    def device(self) -> torch.device:
-        """As in `Attended`."""
-        return self._inner.device
-
-    def weights(self, rows: Rows = None) -> Tensor:
-        """As in `Attended`."""
-        place = self._place if rows is None else self._place[:, rows]
-        return self._scatter(self._inner.weights(rows), place[:, None])
-
-    def pull(self, row: Tensor) -> Tensor:
-        """As in `Attended`."""
-        return (row[:, None, None].to(self.device) @ self.weights().to(row)).mean(1)[:, 0]
-
-    def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
-        """As in `Attended`."""
-        return (row[:, None] @ self.relevant(gradient).to(row))[:, 0]
-
-    def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
-        """As in `Attended`."""
-        return self._scatter(self._inner.relevant(gradient, images), self._place[images])
-
-    def _scatter(self, values: Tensor, place: Tensor) -> Tensor:
-        count = self.tokens.shape[1]
-        found = values.new_zeros(*values.shape[:-1], count + 1)
-        return found.scatter_add_(-1, place.to(values.device).expand(values.shape), values)[..., :count]
 
 
 def _take_rows(tensor: Tensor, places: Tensor, dim: int = 2) -> Tensor:

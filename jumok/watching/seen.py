@@ -23,7 +23,7 @@ from jumok.watching.feature_maps import Mapped, check_gradient, choose_feature_m
 from jumok.watching.provenance.replay import Replay
 from jumok.watching.recorder import Recorder, record_modules
 from jumok.watching.token_axes import is_mixed, make_names, number_tokens
-from jumok.watching.token_flow import Flow, follow, leave_out_others
+from jumok.watching.token_flow import Flow, follow, leave_out_others, list_some
 from jumok.watching.token_streams import (
     WORDS,
     Bimodal,
@@ -105,7 +105,7 @@ class _Pass:
         noted = self._recorder.calls[self._done :]
         if noted:
             self._axes.replay.advance()
-            resolved = (self._axes.resolve(call) for call in noted)
+            resolved = (self._axes.resolve(call, self._recorder.calls) for call in noted)
             self._resolved += [call for call in resolved if call is not None]
             self._done += len(noted)
         return self._resolved
@@ -200,6 +200,26 @@ class Seen:
         source = self.names[number]
         pairs = zip(weights, keys, strict=True)
         return [AttentionMap(own, queries, axis, lead, call.scale, source) for own, axis in pairs]
+
+    def of_window(self, name: str | int, batch: int, window: int) -> AttentionMap:
+        """The weights of one window of one image, with the places of that window.
+
+        Args:
+            name: of the call.
+            batch, window: which image, and which of its windows, as the axes of `seen[name]` count them.
+        Returns:
+            ([head,] queries, keys).
+        Raises:
+            JumokError: no such call, image or window, or the call has no windows.
+        """
+        number = self._number(name)
+        call = self._calls[number]
+        if "window" not in call.lead:
+            raise JumokError(f"{self.names[number]} attends to whole images: read them with seen.of_image(name, batch)")
+        whole = self._map(name, None).at(batch=batch, window=window)
+        images, windows = call.tokens.images
+        queries, keys = self._axes.of_slice(call, batch % images * windows + window % windows)
+        return replace(whole, queries=queries, keys=keys)
 
     def _of_image(self, call: Call, attention: AttentionMap, image: int) -> AttentionMap:
         """With the places of that image, where each image has its own."""
@@ -407,9 +427,9 @@ class Seen:
         Args:
             target: as for `relevance`, one number per pair of an image and a text.
             query: a word, its index, or "mean".
-            streams: which calls are whose, where the numbers of tokens cannot tell it, as in {"reader": "words", "eye":
-                "places", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}; see
-                `token_streams.two_streams`.
+            streams: which calls are whose, where the inputs that tokens come from cannot tell it, as in {"reader":
+                "words", "eye": "places", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}; see
+                `token_streams.take_two_streams`.
             allow_empty: give zeros for an image of which no place has evidence for the target.
         Returns:
             `words`, (batch, 1, words), and `places`, (batch, 1, places), 0 or more.
@@ -493,8 +513,9 @@ def _make_row(row: Tensor, axis: Axis, label: str, method: str, scale: Scale) ->
 
 
 def _tell(method: str, unseen: float, flow: Flow) -> str:
-    """The name of a method, with the share of the paths that went through what was not seen."""
-    return f"{method}, {unseen:.0%} through {', '.join(flow.unseen)}, unseen" if flow.unseen else method
+    """The name of a method, with what it takes as a mean, and the share of the paths that went through the unseen."""
+    mean = f", {list_some(flow.averaged)} taken as the mean of its window" if flow.averaged else ""
+    return f"{method}{mean}, {unseen:.0%} through {', '.join(flow.unseen)}, unseen" if flow.unseen else method + mean
 
 
 def _check_ids(output: Tensor) -> None:

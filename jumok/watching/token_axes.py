@@ -24,7 +24,7 @@ SPECIAL_PARAMETERS = {
     "storage_tokens": "reg",
 }
 """Names of parameters that models put beside the patches."""
-SEVERAL = "each image of the batch, or each window, has places of its own here"
+SEVERAL = "each image of the batch, or each window, has places of its own here: see seen.of_image or seen.of_window"
 
 
 def name_tokens(known: Identities, rows: Tensor, words: Sequence[Axis] = ()) -> Axis:
@@ -99,6 +99,9 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
     sources = origin.source[places].unique()
     if len(sources) > 1:
         kinds = {known.sources[int(source)].kind for source in sources}
+        picture = _find_picture(known, origin, places)
+        if picture is not None:
+            return _name_places_between(origin, names, *picture)
         words = "several texts or steps" if kinds == {TEXT} else "several inputs"
         return Tokens(_numbers(count), "" if kinds == {TEXT} else f"tokens of {words}")
     source = known.sources[int(sources[0])]
@@ -111,6 +114,28 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
         return Tokens(_numbers(count), source.why)
     numbers = iter(_numbers(count))
     return Tokens(tuple(name or next(numbers) for name in names))
+
+
+def _find_picture(known: Identities, origin: Origin, places: Tensor) -> tuple[Tensor, Source] | None:
+    """The places of the one image among tokens of several inputs, as of a text with an image in it."""
+    numbers = origin.source[places].unique().tolist()
+    images = [number for number in numbers if known.sources[number].kind == IMAGE]
+    if len(images) != 1 or any(known.sources[number].kind not in (IMAGE, TEXT, PLAIN) for number in numbers):
+        return None
+    source = known.sources[images[0]]
+    inside = origin.source == images[0]
+    alone = len(origin.item[inside].unique()) == 1 and source.dims[1] == 1
+    return (inside, source) if alone and source.dims[2] * source.dims[3] > 1 else None
+
+
+def _name_places_between(origin: Origin, names: Sequence[str], inside: Tensor, source: Source) -> Regions:
+    """Places of an image between other tokens, which have the numbers at which they stand."""
+    count = len(names)
+    labels = [name or str(number) for number, name in enumerate(names)]
+    boxes = tuple(
+        (*origin.low[n, 1:].tolist(), *origin.high[n, 1:].tolist()) if inside[n] else None for n in range(count)
+    )
+    return Regions(boxes, _label_regions(origin.low[inside, 1:], inside, labels), *source.dims[2:])
 
 
 def _numbers(count: int) -> tuple[str, ...]:
@@ -142,7 +167,7 @@ def _name_places(origin: Origin, names: Sequence[str], places: Tensor, source: S
     item = origin.item[places]
     count = len(places)
     if bool((item != item[0]).any()):
-        return Tokens(_numbers(count), "tokens of several images")
+        return _name_images(origin, names, places, source)
     low, high = origin.low[places], origin.high[places]
     if source.dims[1] > 1:
         return Tokens(tuple(_label_moment(names[n], origin, n) for n in range(count)))
@@ -155,6 +180,16 @@ def _name_places(origin: Origin, names: Sequence[str], places: Tensor, source: S
     )
     labels = _label_regions(low[:, 1:], places, names)
     return Regions(boxes, labels, *source.dims[2:])
+
+
+def _name_images(origin: Origin, names: Sequence[str], places: Tensor, source: Source) -> Tokens:
+    """Places of several images in one sequence: of each, the number of its image, its top and its left edge."""
+    labels = []
+    for number, (name, there) in enumerate(zip(names, places.tolist(), strict=True)):
+        _, top, left = origin.low[number].tolist()
+        labels.append(f"{int(origin.item[number])}:{top},{left}" if there else name or str(number))
+    single = source.dims[1] == 1 and not bool((origin.item[places] < 0).any())
+    return Tokens(tuple(labels) if single else _numbers(len(names)), "tokens of several images")
 
 
 def _label_moment(name: str, origin: Origin, place: int) -> str:

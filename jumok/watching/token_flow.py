@@ -6,8 +6,10 @@ them in. Sums of calls made side by side add, tokens that were merged share, win
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +34,8 @@ class Flow:
         calls: those that lead there, in order.
         queries: the tokens of the last call.
         keys: the tokens of the input.
-        residuals: see `carry`.
+        unseen: what mixed tokens on the way, unseen.
+        averaged: what mixed tokens on the way and is taken as the mean of its window.
     """
 
     calls: list[Call]
@@ -46,6 +49,8 @@ class Flow:
     _shares: Tensor
     _touched: Tensor
     unseen: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()
+    _worked_out: dict[torch.device, list[_Step]] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[Attended]:
@@ -73,79 +78,132 @@ class Flow:
         Raises:
             JumokError: some of the weight does not reach the tokens of the input.
         """
-        row = torch.zeros(len(self._index), dtype=start.dtype, device=start.device)
+        size = len(self._index) + 1  # the last one takes what leads nowhere
+        row = torch.zeros(size, dtype=start.dtype, device=start.device)
         alone = torch.zeros_like(row)  # passes by attention only, as of calls side by side
         lost = torch.zeros((), dtype=start.dtype, device=start.device)
-        device = start.device
         self._begin(row, alone, start, passed, attended / (len(self._starts) if shared else 1))
-        places = {call.number: place for place, call in enumerate(self.calls)}
-        for block in reversed(self._blocks):
-            where = self._find(torch.arange(block.start, block.start + block.count))
-            there = (where >= 0) & self._touched[block.start : block.start + block.count]
-            where = where.clamp(min=0).to(device)
-            mask = there.to(device)
-            whole = torch.where(mask, row[where], 0)
-            if block.kind == "attended" and block.call in places:
-                call = self.calls[places[block.call]]
-                assert call.tokens.keys is not None
-                assert call.tokens.states is not None
-                shape = call.tokens.states.shape
-                extra = torch.where(mask, alone[where], 0)
-                row[where] = torch.where(mask, 0, row[where])
-                alone[where] = torch.where(mask, 0, alone[where])
-                looking = (whole * attended + extra).view(shape)
-                self._add(row, self._base(block), whole * passed)
-                if bool(looking.any()):
-                    self._add(row, call.tokens.keys.reshape(-1), pull(places[block.call], looking).reshape(-1).to(row))
-            elif block.kind in ("joint", "merged"):
-                assert block.members is not None
-                row[where] = torch.where(mask, 0, row[where])
-                count = (block.members > 0).sum(1, keepdim=True).to(row.device)
-                joint = block.kind == "joint"
-                share = whole[:, None] * (attended if joint else 1.0) / (count if shared or not joint else 1)
-                self._add(
-                    alone if joint else row,
-                    block.members.reshape(-1),
-                    (share * (block.members > 0).to(share)).expand(block.members.shape).reshape(-1),
-                )
-                if joint:
-                    self._add(row, self._base(block), whole * passed)
-            elif block.kind == "unseen":
-                row[where] = torch.where(mask, 0, row[where])
+        for step in self._steps(start.device):
+            whole = row[step.here]
+            row[step.here] = 0
+            if step.place is not None:
+                self._carry_through(step, row, alone, whole, pull, passed=passed, attended=attended)
+            elif step.kind == "unseen":
                 lost = lost + whole.sum()
-                self._add(row, self._base(block), whole)
+                row.index_add_(0, step.base, whole)
+            else:
+                joint = step.kind == "joint"
+                share = whole[:, None] * step.members.ne(size - 1).to(whole) * (attended if joint else 1.0)
+                share = share / step.count if shared or not joint else share
+                (alone if joint else row).index_add_(0, step.members.reshape(-1), share.reshape(-1))
+                if joint:
+                    row.index_add_(0, step.base, whole * passed)
+        return self._arrive(row, alone, start), lost / start.sum().clamp(min=1e-12)
+
+    def _carry_through(
+        self, step: _Step, row: Tensor, alone: Tensor, whole: Tensor, pull: Pull, *, passed: float, attended: float
+    ) -> None:
+        """Carry weights of a call's outputs to its keys, and past it."""
+        assert step.place is not None
+        pooled = self.calls[step.place].tokens.is_pooling
+        looking = whole * (1 if pooled else attended) + alone[step.here]
+        alone[step.here] = 0
+        if not pooled:
+            row.index_add_(0, step.base, whole * passed)
+        if bool(looking.any()):
+            asked = looking.new_zeros(math.prod(step.shape)).index_copy_(0, step.inside, looking)
+            row.index_add_(0, step.keys, pull(step.place, asked.view(step.shape)).reshape(-1).to(row))
+
+    def _arrive(self, row: Tensor, alone: Tensor, start: Tensor) -> Tensor:
+        """What the tokens of the input have got, if nearly everything came there."""
+        where = self._find(self._entries).to(row.device)
         arrived = torch.zeros_like(row, dtype=torch.bool)
-        arrived[self._find(self._entries[self._entries > 0]).to(device)] = True
+        arrived[where.reshape(-1)] = True
+        arrived[-1] = False
         left = float(row[~arrived].abs().sum() + alone.abs().sum()) / max(float(start.abs().sum()), 1e-12)
         if left > MOST_LEFT:
             raise JumokError(
                 f"{left:.1%} of the weight does not reach the tokens that these calls begin with, so the map would not "
                 "be true: choose a part with seen.only(prefix), or read single maps with seen[name]"
             )
-        found = torch.where((self._entries > 0).to(device), row[self._find(self._entries).clamp(min=0).to(device)], 0)
-        return (found * self._shares.to(found)).sum(-1), lost / start.sum().clamp(min=1e-12)
+        row[-1] = 0
+        return (row[where] * self._shares.to(row)).sum(-1)
 
     def _begin(self, row: Tensor, alone: Tensor, start: Tensor, passed: float, attended: float) -> None:
         """Put the start onto the last call's outputs; of several side by side, onto what each adds to the token."""
         if len(self._starts) == 1:
-            self._add(row, self._starts[0].reshape(-1), start.reshape(-1))
+            row.index_add_(0, self._find(self._starts[0].reshape(-1)).to(row.device), start.reshape(-1))
             return
-        self._add(row, self._known.base(self._starts[0]).reshape(-1), start.reshape(-1) * passed)
+        base = self._find(self._known.base(self._starts[0]).reshape(-1)).to(row.device)
+        row.index_add_(0, base, start.reshape(-1) * passed)
         for states in self._starts:
-            self._add(alone, states.reshape(-1), start.reshape(-1) * attended)
+            alone.index_add_(0, self._find(states.reshape(-1)).to(row.device), start.reshape(-1) * attended)
 
-    def _base(self, block: Block) -> Tensor:
-        return self._known.base(torch.arange(block.start, block.start + block.count))
+    def _steps(self, device: torch.device) -> list[_Step]:
+        """What is to be done, from the last call to the first; worked out once."""
+        if device not in self._worked_out:
+            places = {call.number: place for place, call in enumerate(self.calls)}
+            found = (self._plan(block, places.get(block.call)) for block in reversed(self._blocks))
+            self._worked_out[device] = [step.to(device) for step in found if step is not None]
+        return self._worked_out[device]
+
+    def _plan(self, block: Block, place: int | None) -> _Step | None:
+        """What is to be done for the tokens of one block; None for nothing."""
+        numbers = torch.arange(block.start, block.start + block.count)
+        here = self._find(numbers)
+        inside = ((here < len(self._index)) & self._touched[block.start : block.start + block.count]).nonzero()[:, 0]
+        if not len(inside) or (block.kind == "attended" and place is None):
+            return None
+        nothing = torch.zeros(0, dtype=torch.int64)
+        base = self._find(self._known.base(numbers[inside]))
+        members = nothing if block.members is None else self._find(block.members[inside])
+        count = members.ne(len(self._index)).sum(-1, keepdim=True) if members.dim() == 2 else nothing
+        if block.kind != "attended" or place is None:
+            return _Step(block.kind, None, here[inside], inside, base, members, count, (), nothing)
+        tokens = self.calls[place].tokens
+        assert tokens.keys is not None
+        assert tokens.states is not None
+        keys = self._find(tokens.keys.reshape(-1))
+        return _Step("attended", place, here[inside], inside, base, nothing, nothing, tuple(tokens.states.shape), keys)
 
     def _find(self, ids: Tensor) -> Tensor:
-        """Places of identities in the row; -1 for those that are in none."""
+        """Places of identities in the row; the one behind the last for those that are in none."""
         place = torch.searchsorted(self._index, ids.contiguous()).clamp(max=len(self._index) - 1)
-        return torch.where(self._index[place] == ids, place, -1)
+        return torch.where((self._index[place] == ids) & (ids > 0), place, len(self._index))
 
-    def _add(self, row: Tensor, ids: Tensor, values: Tensor) -> None:
-        where = self._find(ids).to(row.device)
-        values = values.to(row).where(where >= 0, torch.zeros((), dtype=row.dtype, device=row.device))
-        row.index_add_(0, where.clamp(min=0), values)
+
+@dataclass(frozen=True)
+class _Step:
+    """What is done for the tokens that were made at once.
+
+    Args:
+        kind: of their block.
+        place: of the call among those that are followed, if it is one.
+        here: their places in the row.
+        inside: which of the block they are.
+        base: places of the tokens that they were made around.
+        members: (count, most) places of those that they were made of.
+        count: (count, 1), how many these are.
+        shape: of the call's queries.
+        keys: places of the call's keys.
+    """
+
+    kind: str
+    place: int | None
+    here: Tensor
+    inside: Tensor
+    base: Tensor
+    members: Tensor
+    count: Tensor
+    shape: tuple[int, ...]
+    keys: Tensor
+
+    def to(self, device: torch.device) -> _Step:
+        """The same on another device."""
+        if device.type == "cpu":
+            return self
+        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
+        return replace(self, **moved)
 
 
 def follow(
@@ -178,7 +236,7 @@ def follow(
     left = [name for name, call in calls if not bool(reached[call.tokens.states].any())]
     if left:
         raise JumokError(
-            f"these calls are not one chain: nothing of {_list_some(left)} reaches {calls[-1][0]}, the last one: say "
+            f"these calls are not one chain: nothing of {list_some(left)} reaches {calls[-1][0]}, the last one: say "
             "which call is meant with end=NAME, choose a part with seen.only(prefix), or follow two streams with "
             "seen.bimodal_relevance; call model.eval() if it is in training mode, where it may compute only some of "
             "the tokens"
@@ -188,7 +246,8 @@ def follow(
     unseen = _list_unseen(known, reached, touched)
     if unseen and not partial:
         raise _explain_unseen(unseen)
-    made = known.flows[key] = _make_flow(known, calls, name, ends, (touched, reached), entries, tuple(unseen))
+    notes = tuple(unseen), _list_averaged(known, reached & touched)
+    made = known.flows[key] = _make_flow(known, calls, name, ends, (touched, reached), entries, notes)
     return made
 
 
@@ -208,7 +267,7 @@ def _make_flow(
     ends: Sequence[Call],
     marks: tuple[Tensor, Tensor],
     entries: Tensor,
-    unseen: tuple[str, ...],
+    notes: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Flow:
     touched, reached = marks
     shown = _by_image(ends[-1], ends[-1].tokens.queries)  # type: ignore[arg-type]
@@ -216,7 +275,7 @@ def _make_flow(
     order_axis = name(_sort_places(known, shown, shown)[0])
     grouped, whole = _group_entries(known, entries, calls, starts[0])
     keys, cells, shares = _lay_out(known, name, grouped, whole)
-    blocks = [b for b in known.blocks if b.kind in ("attended", "joint", "merged", "unseen")]
+    blocks = [b for b in known.blocks if b.kind in ("attended", "joint", "merged", "window", "unseen")]
     blocks = [b for b in blocks if bool(reached[b.start : b.start + b.count].any())]
     involved = [entries, *(each.reshape(-1) for each in starts)]
     for block in blocks:
@@ -227,7 +286,7 @@ def _make_flow(
         involved += [call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
     index = torch.cat(involved).unique()
     return Flow(
-        [call for _, call in calls], order_axis, keys, index, blocks, known, starts, cells, shares, touched, unseen
+        [call for _, call in calls], order_axis, keys, index, blocks, known, starts, cells, shares, touched, *notes
     )
 
 
@@ -244,7 +303,8 @@ def _check_known(calls: Sequence[tuple[str, Call]]) -> None:
 def _find_ends(known: Identities, calls: Sequence[tuple[str, Call]]) -> list[Call]:
     """The last call, and those that were made side by side with it from the same tokens."""
     last = calls[-1][1]
-    ends = [call for _, call in calls[:-1] if torch.equal(call.tokens.queries, last.tokens.queries)]  # type: ignore[arg-type]
+    beside = [] if last.tokens.is_pooling else [call for _, call in calls[:-1]]
+    ends = [call for call in beside if torch.equal(call.tokens.queries, last.tokens.queries)]  # type: ignore[arg-type]
     return [*ends, last]
 
 
@@ -291,12 +351,14 @@ def _mark(table: Tensor, ids: Tensor) -> None:
 def _list_entries(known: Identities, calls: Sequence[tuple[str, Call]], touched: Tensor, reached: Tensor) -> Tensor:
     """Identities that the calls begin with."""
     found = []
+    pooling = {call.number for _, call in calls if call.tokens.is_pooling}  # their queries are no tokens
     for _, call in calls:
-        found += [call.tokens.queries.reshape(-1), call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
+        found += [] if call.number in pooling else [call.tokens.queries.reshape(-1)]  # type: ignore[union-attr]
+        found += [call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
     for block in known.blocks:
         numbers = torch.arange(block.start, block.start + block.count)
         here = reached[numbers] & touched[numbers]
-        if bool(here.any()):
+        if bool(here.any()) and not (block.kind == "attended" and block.call in pooling):
             found += [known.base(numbers)[here]]
             found += [block.members[here].reshape(-1)] if block.members is not None else []
     ids = torch.cat(found).unique()
@@ -311,7 +373,7 @@ def _check_entries(
     lost = known.notes(entries[known.is_lost(entries)], "lost")
     if lost:
         raise JumokError(
-            f"where the tokens of {calls[0][0]} come from is lost ({_list_some(lost)}), so a chain cannot be followed "
+            f"where the tokens of {calls[0][0]} come from is lost ({list_some(lost)}), so a chain cannot be followed "
             "to the input: read single maps with seen[name]"
         )
     unseen = [] if part else _notes_below(known, entries)
@@ -354,9 +416,15 @@ def _list_unseen(known: Identities, reached: Tensor, touched: Tensor) -> list[st
     return known.notes(ids, "unseen") if len(ids) else []
 
 
+def _list_averaged(known: Identities, passed: Tensor) -> tuple[str, ...]:
+    """What is taken as the mean of its window, of what the way leads through."""
+    notes = [note for made, note in known.averaged if bool(_look_up(passed, made).any())]
+    return tuple(dict.fromkeys(notes))
+
+
 def _explain_unseen(notes: Sequence[str]) -> JumokError:
     return JumokError(
-        f"between the attention calls tokens are mixed by {_list_some(notes)}, whose weights are not seen, so a chain "
+        f"between the attention calls tokens are mixed by {list_some(notes)}, whose weights are not seen, so a chain "
         "through attention alone would not be true: partial=True gives it, with the share of the paths that it saw; or "
         "read single maps with seen[name]"
     )
@@ -474,6 +542,7 @@ def _find_finest(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor] | None:
     return kept[first], inside[first]
 
 
-def _list_some(names: Sequence[str]) -> str:
+def list_some(names: Sequence[str]) -> str:
+    """The first few of several things, for a line that people read."""
     shown = ", ".join(names[:4])
     return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from torch import Tensor
+
 from jumok.attention import AttentionMap, Axis
 from jumok.attention.attended import Attended
 from jumok.errors import JumokError, suggest
 from jumok.watching.call_axes import CallAxes
 from jumok.watching.calls import Call
 from jumok.watching.provenance.call_tokens import CHANNELS
+from jumok.watching.provenance.identities import Identities
 
+SEVERAL, LOST = -2, -3
+"""Sources of tokens, of which no one input is known; see `Origin`."""
 WORDS, PLACES = 0, 1
 """Two streams of tokens. Only their order matters to the rules: the query belongs to the first."""
 Named = Sequence[tuple[str, Call]]
@@ -59,8 +64,8 @@ def take_two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> T
         named: the calls with their names, in the order in which they ran.
         axes: finds what the tokens stand for.
         streams: who looks at whom, as "words", "places", "words->places" or "places->words"; None as a value leaves
-            calls out. Without it the streams are told by their numbers of tokens: the words are those that look
-            across first.
+            calls out. Without it the streams are told by the inputs that their tokens come from: the words are those
+            that look across first.
     Raises:
         JumokError: nothing was seen, several passes, windows, batches that differ, or no two streams to be told.
     """
@@ -71,7 +76,7 @@ def take_two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> T
             f"{windowed.module} attends inside {windowed.attended.shape[0]} windows, each with tokens of its own, and "
             "two streams over windows are not supported: read the maps of single windows with seen[name]"
         )
-    looks = _tell_by_size(named) if streams is None else _tell_by_name(named, streams)
+    looks = _tell_by_tokens(named, axes.replay.known) if streams is None else _tell_by_name(named, streams)
     counts = _count_both(looks)
     batches = sorted({call.attended.shape[0] for _, call in looks.values()})
     if len(batches) > 1:
@@ -113,23 +118,41 @@ def take_one_pass(named: Named) -> Named:
 _Looks = dict[str, tuple[Crossing, Call]]
 
 
-def _tell_by_size(named: Named) -> _Looks:
-    """Tell the streams by their numbers of tokens."""
-    across = next((call.attended.shape[2:] for _, call in named if len(set(call.attended.shape[2:])) == 2), None)
+def _tell_by_tokens(named: Named, known: Identities) -> _Looks:
+    """Tell the streams by the inputs that their tokens come from."""
+    sides = {name: [_find_stream(known, name, call, ids) for ids in _list_sides(call)] for name, call in named}
+    across = next((pair for pair in sides.values() if pair[0] != pair[1]), None)
     if across is None:
         raise JumokError(
-            f"no two streams of different sizes were seen ({_list_calls(named)}): follow one stream with "
+            f"no two streams that look at each other were seen ({_list_calls(named)}): follow one stream with "
             f"seen.relevance, or say which calls belong to which stream, as in {EXAMPLE}"
         )
-    if any(set(call.attended.shape[2:]) - set(across) for _, call in named):
+    if any(side not in across for pair in sides.values() for side in pair):
         raise JumokError(
-            f"more than two streams were seen, by their sizes ({_list_calls(named)}): say which calls belong to "
-            f"which stream, or None for those to leave out, as in {EXAMPLE}"
+            f"more than two streams were seen, by the inputs that tokens come from ({_list_calls(named)}): say which "
+            f"calls belong to which stream, or None for those to leave out, as in {EXAMPLE}"
         )
     return {
-        name: (Crossing(call.attended, *(across.index(count) for count in call.attended.shape[2:])), call)
+        name: (Crossing(call.attended, across.index(sides[name][0]), across.index(sides[name][1])), call)
         for name, call in named
     }
+
+
+def _list_sides(call: Call) -> tuple[Tensor | None, Tensor | None]:
+    return call.tokens.queries, call.tokens.keys
+
+
+def _find_stream(known: Identities, name: str, call: Call, ids: Tensor | None) -> frozenset[int]:
+    """The inputs that tokens come from; of learnt tokens alone, which parameters' rows they are."""
+    origin = None if ids is None else known.origin(ids.reshape(-1))
+    if origin is None or bool(((origin.source == SEVERAL) | (origin.source == LOST)).any()):
+        reason = call.tokens.why or "they come from several inputs, or are lost"
+        raise JumokError(
+            f"which stream the tokens of {name} belong to is not known ({reason}): say which calls belong to which "
+            f"stream, as in {EXAMPLE}"
+        )
+    inputs = origin.source[origin.source >= 0].unique()
+    return frozenset(inputs.tolist() if len(inputs) else (-1 - origin.low[:, 0].unique()).tolist())
 
 
 def _tell_by_name(named: Named, streams: Streams) -> _Looks:
@@ -164,7 +187,7 @@ def _count_both(looks: _Looks) -> dict[int, int]:
         raise JumokError(
             f"each stream has the same tokens in all calls, got {_write_numbers(found[WORDS])} words and "
             f"{_write_numbers(found[PLACES])} places ({_list_crossings(looks)}): "
-            f"say which calls belong to which stream, as in {EXAMPLE}"
+            f"say which calls belong to which stream, or None for those to leave out, as in {EXAMPLE}"
         )
     return {stream: counts.pop() for stream, counts in found.items()}
 

@@ -265,15 +265,37 @@ def test_our_own_model_has_words_and_places_of_the_image(streams):
 
 
 @pytest.mark.parametrize("words", [None, [str(number) for number in range(16)]])
-def test_as_many_words_as_places_are_told_by_name(words):
+def test_as_many_words_as_places_are_told_by_where_they_come_from(words):
     model = answerer(image_size=32, patch=8)
     with watch(model, tokens=words) as seen:
         logits = model(torch.randn(1, 3, 32, 32), torch.randint(5, 30, (1, 16)))
-    with pytest.raises(JumokError, match=r"no two streams of different sizes .*16 x 16.*streams="):
-        seen.bimodal_relevance(logits[:, 0])
-    found = seen.bimodal_relevance(logits[:, 0], streams=OURS)
+    found, wanted = seen.bimodal_relevance(logits[:, 0]), seen.bimodal_relevance(logits[:, 0], streams=OURS)
     assert found.places.keys == Patches(4, 4)
     assert found.words.keys == Tokens(tuple(str(number) for number in range(16)))
+    torch.testing.assert_close(found.words.weights, wanted.words.weights)
+    torch.testing.assert_close(found.places.weights, wanted.places.weights)
+
+
+def test_streams_of_one_size_are_told_by_their_inputs():
+    model = Pair("in turn", "fused").eval()
+    with watch(model) as seen:
+        logits = model(*inputs(words=5, places=5)[:2])
+    found = seen.bimodal_relevance(logits[:, 0])
+    names = {"eye": "places", "cross": "words->places", "back": "places->words", "*": "words"}
+    wanted = seen.bimodal_relevance(logits[:, 0], streams=names)
+    torch.testing.assert_close(found.places.weights, wanted.places.weights)
+
+
+def test_tokens_that_are_lost_belong_to_no_stream_without_a_word():
+    class Lost(Pair):
+        def forward(self, words, places):
+            return super().forward(words, torch.linalg.pinv(places).mT)
+
+    model = Lost("one way", "fused").eval()
+    with watch(model) as seen:
+        logits = model(*inputs()[:2])
+    with pytest.raises(JumokError, match=r"tokens of eye.0 belong to is not known .*streams="):
+        seen.bimodal_relevance(logits[:, 0])
 
 
 def test_an_encoder_decoder_is_two_streams_of_words():
@@ -317,7 +339,7 @@ def test_streams_that_do_not_fit_are_named(streams, message):
 def test_one_stream_alone_is_no_pair():
     model = Attention("fused").eval()
     with watch(model) as seen:
-        output = model(torch.randn(1, 4, WIDTH), torch.randn(1, 4, WIDTH))
+        output = model(*[torch.randn(1, 4, WIDTH)] * 2)
     with pytest.raises(JumokError, match=r"follow one stream with seen.relevance"):
         seen.bimodal_relevance(output.sum())
     with watch(model) as seen:
@@ -335,14 +357,26 @@ class Pooled(Pair):
         return self.out(self.reader(told[:, :1], told)[:, 0])
 
 
-def test_a_third_size_must_be_left_out_by_name():
+def test_a_part_of_a_stream_must_be_left_out_by_name():
     model = Pooled("one way", "fused").eval()
     with watch(model) as seen:
         logits = model(*inputs())
-    with pytest.raises(JumokError, match=r"more than two streams .* None for those to leave out"):
+    with pytest.raises(JumokError, match=r"got 1 or 4 words and 6 places .* None for those to leave out"):
         seen.bimodal_relevance(logits[:, 0])
     streams = {"reader@2": None, "cross": "words->places", "eye": "places", "*": "words"}
     assert seen.bimodal_relevance(logits[:, 0], streams=streams).places.weights.any()
+
+
+def test_a_third_input_must_be_left_out_by_name():
+    class Third(Pair):
+        def forward(self, words, places, more):
+            return super().forward(words, places) + self.reader(more, more).sum()
+
+    model = Third("one way", "fused").eval()
+    with watch(model) as seen:
+        logits = model(*inputs()[:2], torch.randn(3, 4, WIDTH).double())
+    with pytest.raises(JumokError, match=r"more than two streams .* None for those to leave out"):
+        seen.bimodal_relevance(logits[:, 0])
 
 
 def test_gradients_are_needed():

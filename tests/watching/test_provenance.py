@@ -424,6 +424,100 @@ def test_what_mixes_tokens_unseen_is_named_and_its_share_is_told():
     torch.testing.assert_close(found.weights.sum(), torch.tensor(1.0))
 
 
+def average_windows():
+    """Each of 4 x 4 places as the mean of those in a window of 3 x 3."""
+    rows, columns = torch.arange(16) // 4, torch.arange(16) % 4
+    near = ((rows[:, None] - rows).abs() <= 1) & ((columns[:, None] - columns).abs() <= 1)
+    return near / near.sum(1, keepdim=True)
+
+
+def test_depthwise_convolutions_are_the_mean_of_their_window_and_say_so():
+    seen = looked(Hybrid(kernel_size=3, padding=1, groups=16), torch.randn(2, 3, 32, 32))
+    first, last = (0.5 * torch.eye(16) + 0.5 * seen[name].weights.mean(1) for name in ("first", "last"))
+    found = seen.rollout((1, 2))
+    assert found.source == "rollout, a convolution in between taken as the mean of its window(1,2)"
+    torch.testing.assert_close(found.weights[:, 0], (last @ average_windows() @ first)[:, 6])
+
+
+def test_a_residual_connection_past_a_depthwise_convolution_is_followed():
+    """The queries come out of windows, as in MViT, and the tokens themselves are added to what was gathered."""
+
+    class Windowed(Hybrid):
+        def forward(self, pixels):
+            x = self.embed(pixels)
+            tokens = x.flatten(2).transpose(1, 2)
+            tokens = tokens + self.first(tokens, tokens, tokens)[0]
+            around = self.between(tokens.transpose(1, 2).unflatten(2, x.shape[2:])).flatten(2).transpose(1, 2)
+            return tokens + self.last(around, tokens, tokens)[0]
+
+    class Through(Windowed):
+        def __init__(self):
+            super().__init__(kernel_size=3, padding=1, groups=16)
+            self.end = attention()
+
+        def forward(self, pixels):
+            x = super().forward(pixels)
+            return x + self.end(x, x, x)[0]
+
+    seen = looked(Through(), torch.randn(2, 3, 32, 32))
+    first, last, end = (0.5 * torch.eye(16) + 0.5 * seen[name].weights.mean(1) for name in ("first", "last", "end"))
+    torch.testing.assert_close(seen.rollout((1, 2)).weights[:, 0], (end @ last @ first)[:, 6])
+
+
+def test_a_convolution_and_the_pooling_behind_it_are_one_stride():
+    class Pooled(Hybrid):
+        def __init__(self):
+            super().__init__(kernel_size=3, padding=1)
+            self.between = nn.Sequential(self.between, nn.MaxPool2d(2))
+
+    seen = looked(Pooled(), torch.randn(2, 3, 32, 32))
+    first, last = (0.5 * torch.eye(n) + 0.5 * seen[name].weights.mean(1) for n, name in ((16, "first"), (4, "last")))
+    merge = torch.zeros(4, 16)
+    for place in range(16):
+        merge[place // 8 * 2 + place % 4 // 2, place] = 1 / 4
+    found = seen.rollout(2)
+    assert "a convolution in between.0 taken as the mean of its window" in found.source
+    torch.testing.assert_close(found.weights[:, 0], (last @ merge @ average_windows() @ first)[:, 2])
+
+
+def test_channel_gates_mix_no_places():
+    class Gated(Hybrid):
+        def __init__(self):
+            super().__init__(kernel_size=1)
+            self.between = Gate()
+
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.squeeze = nn.Conv2d(16, 16, 1)
+
+        def forward(self, x):
+            return x * self.squeeze(x.mean((2, 3), keepdim=True)).sigmoid()
+
+    seen = looked(Gated(), torch.randn(2, 3, 32, 32))
+    first, last = (0.5 * torch.eye(16) + 0.5 * seen[name].weights.mean(1) for name in ("first", "last"))
+    torch.testing.assert_close(seen.rollout((1, 2)).weights[:, 0], (last @ first)[:, 6])
+    assert list(seen.gates()) == ["between"]
+
+
+def test_convolutions_over_words_are_named():
+    class Words(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.first, self.last = nn.Embedding(20, 16), attention(), attention()
+            self.between = nn.Conv1d(16, 16, 3, padding=1, groups=16)
+
+        def forward(self, ids):
+            x = self.embed(ids)
+            x = x + self.first(x, x, x)[0]
+            x = self.between(x.mT).mT
+            return x + self.last(x, x, x)[0]
+
+    seen = looked(Words(), torch.randint(0, 20, (2, 5)))
+    with pytest.raises(JumokError, match=r"a convolution in between.*partial=True"):
+        seen.rollout(0)
+
+
 def test_places_that_are_merged_share_what_is_asked_of_them():
     seen = looked(Hybrid(kernel_size=2, stride=2), torch.randn(2, 3, 32, 32))
     assert (seen["first"].keys, seen["last"].keys) == (Patches(4, 4), Patches(2, 2))
@@ -624,7 +718,7 @@ def test_other_places_chosen_in_the_same_way_are_read_again():
     assert looked(model, pixels)[0].keys.boxes[0] == (24, 24, 32, 32)
 
 
-@pytest.mark.parametrize("way", ["pooled by weights", "mixed by a linear layer"])
+@pytest.mark.parametrize("way", ["pooled by a sigmoid", "mixed by a linear layer"])
 def test_a_sum_with_what_all_tokens_gave_is_named(way):
     class Between(nn.Module):
         def __init__(self):
@@ -636,8 +730,8 @@ def test_a_sum_with_what_all_tokens_gave_is_named(way):
         def forward(self, pixels):
             x = self.embed(pixels).flatten(2).transpose(1, 2)
             x = x + self.first(x, x, x)[0]
-            if way == "pooled by weights":
-                x = x + (self.score(x).softmax(1) * x).sum(1, keepdim=True)
+            if way == "pooled by a sigmoid":
+                x = x + (self.score(x).sigmoid() * x).sum(1, keepdim=True)
             else:
                 x = x + self.mix(x.transpose(1, 2)).transpose(1, 2)
             return self.last(x, x, x)[0]

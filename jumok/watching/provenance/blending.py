@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE
 from jumok.watching.provenance.identities import CONSTANT, FOREIGN, TEXT, Identities
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
 
@@ -159,34 +161,60 @@ def _list_pairs(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 def _meet_unique(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tensor:
     """Tokens that differ, neither a constant."""
     found = torch.full_like(one, -1)
-
-    def settle_where(where: Tensor, values: Tensor) -> None:
-        where = where & (found == -1)
-        found[where] = values[where]
-
+    both = ((one, other), (other, one))
     first_weak, second_weak = _give_way(known, one), _give_way(known, other)
-    settle_where(first_weak & ~second_weak, other)
-    settle_where(second_weak, one)
-    settle_where(known.descends(one, other), one)
-    settle_where(known.descends(other, one), other)
-    for mine, theirs in ((one, other), (other, one)):
-        where = known.is_lost(theirs) & (found == -1)
-        if bool(where.any()):
-            why = "; ".join(known.notes(theirs[where], "lost"))
-            found[where] = torch.where(known.is_lost(mine[where]), mine[where], known.unsee(mine[where], why))
-    siblings = (known.base(one) == known.base(other)) & (known.base(one) > 0) & (found == -1)
-    siblings &= _are_attended(known, one) & _are_attended(known, other)
-    if bool(siblings.any()):
-        found[siblings] = _join(known, one[siblings], other[siblings])
-    for mine, theirs in ((one, other), (other, one)):
-        beside = (known.base(mine) == known.base(theirs)) & (known.base(mine) > 0) & (found == -1)
-        beside &= known.is_unseen(theirs)
-        if bool(beside.any()):  # something unseen, made beside attention from the same token
-            found[beside] = known.unsee(mine[beside], "; ".join(known.notes(theirs[beside], "unseen")))
-    rest = found == -1
-    if bool(rest.any()):
-        found[rest] = _mix(known, one[rest], other[rest], factor=factor)
+    _fill(found, first_weak & ~second_weak, other, one, _take_first)
+    _fill(found, second_weak, one, other, _take_first)
+    for mine, theirs in both:
+        _fill(found, _pass_windows(known, mine, theirs), mine, theirs, partial(_join_past, known))
+    for mine, theirs in both:
+        _fill(found, known.descends(mine, theirs), mine, theirs, _take_first)
+    for mine, theirs in both:
+        _fill(found, known.is_lost(theirs), mine, theirs, partial(_lose_part, known))
+    siblings = (known.base(one) == known.base(other)) & (known.base(one) > 0)
+    attended = _are_attended(known, one) & _are_attended(known, other)
+    _fill(found, siblings & attended, one, other, partial(_join, known))
+    for mine, theirs in both:
+        _fill(found, siblings & known.is_unseen(theirs), mine, theirs, partial(_unsee_part, known))
+    for mine, theirs in both if not factor else ():
+        added = _are_pooled(known, mine) & ~_are_pooled(known, theirs)
+        _fill(found, added, mine, theirs, partial(_join_past, known))
+    _fill(found, found == -1, one, other, partial(_mix, known, factor=factor))
     return found
+
+
+def _fill(found: Tensor, where: Tensor, mine: Tensor, theirs: Tensor, make: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Put what is made of two tokens there, where it is to be and nothing has been found yet."""
+    where = where & (found == -1)
+    if bool(where.any()):
+        found[where] = make(mine[where], theirs[where])
+
+
+def _take_first(mine: Tensor, theirs: Tensor) -> Tensor:
+    return mine
+
+
+def _pass_windows(known: Identities, mine: Tensor, theirs: Tensor) -> Tensor:
+    """Whether a residual connection leads past what made a query of a window of tokens."""
+    base = known.base(mine)
+    past = _are_attended(known, mine) & known.is_smoothed(base) & (base != theirs)
+    return past & known.descends(mine, theirs) if bool(past.any()) else past
+
+
+def _join_past(known: Identities, mine: Tensor, theirs: Tensor) -> Tensor:
+    """What attention gathered, added to another token than the one that looked."""
+    return known.join(_list_members(known, mine), theirs)
+
+
+def _lose_part(known: Identities, mine: Tensor, theirs: Tensor) -> Tensor:
+    """A token that something lost was added to."""
+    why = "; ".join(known.notes(theirs, "lost"))
+    return torch.where(known.is_lost(mine), mine, known.unsee(mine, why))
+
+
+def _unsee_part(known: Identities, mine: Tensor, theirs: Tensor) -> Tensor:
+    """Attention with something unseen, made beside it from the same token."""
+    return known.unsee(mine, "; ".join(known.notes(theirs, "unseen")))
 
 
 def _give_way(known: Identities, ids: Tensor) -> Tensor:
@@ -198,6 +226,10 @@ def _give_way(known: Identities, ids: Tensor) -> Tensor:
 
 def _are_attended(known: Identities, ids: Tensor) -> Tensor:
     return known._is_kind(ids, "attended") | known._is_kind(ids, "joint")
+
+
+def _are_pooled(known: Identities, ids: Tensor) -> Tensor:
+    return _are_attended(known, ids) & (known.origin(ids).source == CONSTANT_SOURCE)
 
 
 def _join(known: Identities, one: Tensor, other: Tensor) -> Tensor:

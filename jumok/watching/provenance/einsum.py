@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -34,6 +35,8 @@ class Equation:
         Raises:
             CannotMoveError: one of another form.
         """
+        if op.factors is not None:
+            return _read_sum(op, op.factors)
         if name == "einsum":
             return _read_einsum(op)
         if name in ("matmul", "mm", "bmm", "mv"):
@@ -82,6 +85,17 @@ def _read_matmul(slots: tuple[Slot, ...]) -> Equation:
     other = "k" if second == 1 else front[batch - (second - 2) :] + "kn"
     result = front + ("" if first == 1 else "m") + ("" if second == 1 else "n")
     return Equation(slots, (one, other), result)
+
+
+def _read_sum(op: Op, factors: tuple[Slot, Slot]) -> Equation:
+    """A sum over a product of two, one by one."""
+    product = op.args[0] if op.args else op.kwargs["input"]
+    rank = len(product.shape)
+    dim: Any = op.kwargs.get("dim", op.kwargs.get("axis", op.args[1] if len(op.args) > 1 else None))
+    axis = (dim if isinstance(dim, int) else dim[0]) % rank
+    letters, kept = LETTERS[:rank], len(op.outs[0].shape) == rank
+    result = letters[:axis] + ("z" if kept else "") + letters[axis + 1 :]
+    return Equation(factors, tuple(letters[rank - len(slot.shape) :] for slot in factors), result)
 
 
 def _read_einsum(op: Op) -> Equation:

@@ -26,7 +26,7 @@ VIEWS = names(
 MOVES = names(
     "cat concat concatenate stack hstack vstack dstack roll flip fliplr flipud rot90 repeat tile "
     "repeat_interleave gather take_along_dim index_select masked_select pad pixel_shuffle pixel_unshuffle "
-    "channel_shuffle im2col tril triu view_as_complex view_as_real as_strided unfold_images fold col2im "
+    "channel_shuffle im2col tril triu view_as_complex view_as_real as_strided unfold_images "
     "complex polar pad_sequence"
 )
 WRITES = names(
@@ -38,6 +38,8 @@ BY_VALUES = (
     frozenset(["__getitem__", "gather", "take_along_dim", "index_select", "masked_select", "repeat_interleave"])
     | WRITES
 )
+BY_SIZES = names("pad split split_with_sizes tensor_split unflatten")
+"""What takes lists of sizes, some of which may be tensors of one number."""
 ELEMENTWISE = names(
     "add sub subtract rsub mul multiply div divide true_divide floor_divide pow float_power neg negative "
     "exp exp2 expm1 log log2 log10 log1p logaddexp sqrt rsqrt reciprocal square tanh sigmoid relu relu6 "
@@ -111,9 +113,7 @@ _names: dict[Callable[..., Any], str] = {}
 def find_name(func: Callable[..., Any]) -> str:
     """What the tables here call a function; "" for one that makes no tensor."""
     name = _names.get(func)
-    if name is None:
-        name = _names[func] = _make_name(func)
-    return name
+    return _names.setdefault(func, _make_name(func)) if name is None else name
 
 
 def _make_name(func: Callable[..., Any]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from jumok.watching.provenance.blending import merge_over
-from jumok.watching.provenance.identities import TEXT, Identities
+from jumok.watching.provenance.identities import CONSTANT, IMAGE, TEXT, Identities
+from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.tape import Op, Slot
 
 
@@ -17,8 +20,10 @@ def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
     """Identities of a convolution's places.
 
     Each output stands for the cell of its stride. Where the windows reach beyond it, tokens that are no plain part of
-    an image or a sound any more are mixed with their neighbours: a convolution that makes fewer tokens is taken as
-    their average, as pooling is; of others it is noted as unseen.
+    an image or a sound any more are mixed with their neighbours. Some are taken as the mean of their window, as pooling
+    is, and that is noted: those of a convolution that makes fewer tokens, by a stride or by the pooling behind it, and
+    those of a depthwise one over an image, which weighs places but makes no new features of them. Others are unseen: a
+    layer of a convolutional network between the attention; and over words or sound, where it stands in for attention.
     """
     weight = op.given(1, "weight")
     rank = int(op.name[4])
@@ -46,11 +51,57 @@ def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
             _window(ids.shape[axis - rank], out[axis - rank], strides[axis], pads[axis], reach[axis])
             for axis in range(rank)
         ]
-        return _cover(known, ids, windows, rank).expand(out)
+        covered = _cover(known, ids, windows, rank)
+        known.averaged.append((covered.unique(), f"a convolution{_where(op)}"))
+        return covered.expand(out)
     made = _cover(known, ids, windows, rank)
     if overlaps and _mixes(known, made):
-        made = known.unsee(made, f"a convolution{_where(op)}")
+        note = f"a convolution{_where(op)}"
+        local = max(strides) == 1 and ids.shape[-rank:] == out[-rank:] and _lie_in_image(known, ids)
+        members = _list_windows(ids, pads, reach, dilations) if local else None
+        if members is not None and isinstance(weight, Slot) and weight.shape[1] == 1 < op.args[0].shape[-rank - 1]:
+            return _smooth(known, ids, members, note).expand(out)
+        made = known.unsee(made, note)
+        if members is not None:
+            known.waiting.append((made, ids, members, note))
     return made.expand(out)
+
+
+def _list_windows(ids: Tensor, pads: Sequence[int], reach: Sequence[int], dilations: Sequence[int]) -> Tensor:
+    """The tokens around each, (tokens, most), of a convolution that makes as many as before."""
+    rank = len(pads)
+    sides = zip(pads[::-1], reach[::-1], strict=True)
+    padded = F.pad(ids.contiguous(), [side for pad, size in sides for side in (pad, size - 1 - pad)])
+    for axis in range(rank):
+        padded = padded.unfold(ids.dim() - rank + axis, reach[axis], 1)
+    for axis, step in enumerate(dilations):
+        padded = padded.index_select(axis - rank, torch.arange(0, reach[axis], step))
+    return padded.reshape(ids.numel(), -1)
+
+
+def _smooth(known: Identities, ids: Tensor, members: Tensor, note: str) -> Tensor:
+    """Tokens that a convolution made of those around them."""
+    made = known.smooth(ids.reshape(-1), members)
+    known.averaged.append((made, note))
+    return made.view(ids.shape)
+
+
+def _smooth_waiting(known: Identities, ids: Tensor) -> Tensor:
+    """What a convolution made of tokens, where a pooling makes fewer of them: both together are a stride."""
+    for made, tokens, members, note in known.waiting[-1:]:
+        if torch.equal(ids.unique(), made.unique()):
+            smooth = _smooth(known, tokens, members, note)
+            order = made.reshape(-1).argsort()
+            place = torch.searchsorted(made.reshape(-1)[order], ids.contiguous())
+            return smooth.reshape(-1)[order][place]
+    return ids
+
+
+def _lie_in_image(known: Identities, ids: Tensor) -> bool:
+    """Whether all are places of an image; constants aside."""
+    source = known.origin(ids.reshape(-1)[ids.reshape(-1) != CONSTANT]).source
+    images = torch.tensor([each.kind == IMAGE for each in known.sources] or [False])
+    return bool(((source >= 0) & images[source.clamp(min=0)]).all()) and len(source) > 0
 
 
 def deconvolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
@@ -71,6 +122,8 @@ def pool(known: Identities, op: Op, ids: Tensor) -> Tensor:
     rank = next(int(sign) for sign in op.name if sign.isdigit())
     out = op.outs[0].shape
     ids = _thin(ids, rank)
+    if any(wanted < size for wanted, size in zip(out[-rank:], ids.shape[-rank:], strict=True)):
+        ids = _smooth_waiting(known, ids)
     if op.name.startswith("adaptive"):
         windows = [_share(ids.shape[axis - rank], out[axis - rank]) for axis in range(rank)]
     else:
@@ -84,6 +137,46 @@ def pool(known: Identities, op: Op, ids: Tensor) -> Tensor:
             for axis in range(rank)
         ]
     return _cover(known, ids, windows, rank).expand(out)
+
+
+def fold(known: Identities, op: Op, ids: Tensor) -> Tensor:
+    """Identities of pieces put together to an image; where they lie over one another, they add up.
+
+    Raises:
+        CannotMoveError: pieces over one another that are not the same token of it, each as attention left it.
+    """
+    out = op.outs[0].shape
+    settings = op.args[1:], {key: value for key, value in op.kwargs.items() if key != "input"}
+    pieces = _cut_places(out, settings[0], settings[1])  # (window, pieces) of the places from 1 on, 0 for none
+    window, count = pieces.shape
+    ids = ids[(None,) * (3 - ids.dim())].unflatten(1, (-1, window))
+    ids = merge_over(known, ids, [1])[:, 0].expand(ids.shape[0], window, count)
+    rows = torch.zeros(len(ids), math.prod(out[-2:]) + 1, window, dtype=torch.int64)
+    rows[:, pieces, torch.arange(window)[:, None]] = ids
+    made = _add_up(known, rows[:, 1:].reshape(-1, window))
+    return made.view(len(ids), 1, *out[-2:])[0 if len(out) == 3 else slice(None)].expand(out)
+
+
+def _cut_places(out: Sequence[int], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    places = torch.arange(1, math.prod(out[-2:]) + 1, dtype=torch.float64).view(1, 1, *out[-2:])
+    more = {key: value for key, value in kwargs.items() if key != "output_size"}
+    return F.unfold(places, *(args if "output_size" in kwargs else args[1:]), **more)[0].long()
+
+
+def _add_up(known: Identities, rows: Tensor) -> Tensor:
+    """What attention made of the same token for several windows, (places, windows), as one."""
+    there = rows != CONSTANT
+    largest = rows.amax(1)
+    several = (there & (rows != largest[:, None])).any(1)
+    if not bool(several.any()):
+        return largest
+    bases = known.base(rows[several].reshape(-1)).view(-1, rows.shape[1])
+    whole = bases.amax(1)
+    if bool(((bases != whole[:, None]) & there[several]).any()) or bool((whole == CONSTANT).any()):
+        raise CannotMoveError("pieces of an image that lie over one another")
+    made = largest.clone()
+    made[several] = known.join(rows[several], whole)
+    return made
 
 
 def resize(known: Identities, op: Op, ids: Tensor) -> Tensor:

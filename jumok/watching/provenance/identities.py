@@ -41,16 +41,35 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """Places at which a grid of tokens was sampled, between the centres of its cells.
+
+    Args:
+        tokens: (slices, rows, columns) identities.
+        grid: (slices, ..., 2) of (x, y), from -1 to 1.
+        corners: whether -1 and 1 are the centres of the outermost cells, not their outer edges.
+        border: whether what lies outside is taken from the edge; else it is nothing.
+    """
+
+    tokens: Tensor
+    grid: Tensor
+    corners: bool
+    border: bool
+
+
+@dataclass(frozen=True)
 class Block:
     """Rows of the table of one kind, `start` the first.
 
     Args:
         kind: "cell" of an input; "learnt" (rows of a parameter); "attended" (outputs of an attention call); "joint"
-            (several attended rows added to the same token); "merged"; "unseen" (mixed with others in a way that cannot
+            (several attended rows added to the same token); "merged"; "window" (made from a token and those around it);
+            "unseen" (mixed with others in a way that cannot
             be followed); "lost" (no origin is known).
         call: number of the attention call.
-        members: (count, most) of a merged or joint row; 0 where there are fewer.
+        members: (count, most) of a merged or joint row, or of a window; 0 where there are fewer.
         note: the name of a parameter, or why something is lost or unseen.
+        sampled: of what lies between the cells of a grid, where it was sampled.
     """
 
     kind: str
@@ -59,6 +78,7 @@ class Block:
     call: int = -1
     members: Tensor | None = None
     note: str = ""
+    sampled: Sampling | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +116,10 @@ class Identities:
 
     sources: list[Source] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
+    averaged: list[tuple[Tensor, str]] = field(default_factory=list)
+    """Tokens that stand for the mean of others because how much each gave is not known, and what made them."""
+    waiting: list[tuple[Tensor, Tensor, Tensor, str]] = field(default_factory=list)
+    """What convolutions made unseen, of which tokens, with those around each, and which convolution it was."""
     flows: dict[Any, Any] = field(default_factory=dict)
     """What was worked out from the table: how calls lead to one another."""
     _rows: list[Tensor] = field(default_factory=list)
@@ -137,6 +161,15 @@ class Identities:
         fresh = torch.arange(start, start + len(unique))
         return torch.where(unique == CONSTANT, unique, fresh)[inverse]
 
+    def smooth(self, tokens: Tensor, members: Tensor) -> Tensor:
+        """Tokens that were each made from a window around them: (count,) and (count, most) to (count,)."""
+        start = self._append("window", self.origin(tokens).stack(), tokens, members=members)
+        return torch.arange(start, start + len(tokens))
+
+    def is_smoothed(self, identities: Tensor) -> Tensor:
+        """Whether each was made from a window around a token."""
+        return self._is_kind(identities, "window")
+
     def lose(self, why: str) -> int:
         """One identity for all that is lost for the same reason."""
         known = self._noted.get(("lost", why))
@@ -144,6 +177,13 @@ class Identities:
             zero = torch.zeros(1, dtype=torch.int64)
             known = self._noted["lost", why] = self._append("lost", self._constant_origins(1, -3), zero, note=why)
         return known
+
+    def sample(self, sampling: Sampling, why: str) -> Tensor:
+        """What lies at places between tokens: lost, but for attention over such places. Returns (slices, places)."""
+        slices, count = sampling.grid.shape[0], math.prod(sampling.grid.shape[1:-1])
+        rows = self._constant_origins(1, -3).expand(slices * count, -1)
+        start = self._append("lost", rows, torch.zeros(len(rows), dtype=torch.int64), note=why, sampled=sampling)
+        return torch.arange(start, start + len(rows)).view(slices, count)
 
     def merge(self, rows: Tensor) -> Tensor:
         """One identity for each row of several: (count, members) to (count,). Constants do not count.
@@ -251,10 +291,17 @@ class Identities:
         return Origin(found_source.masked_fill(lost, -3), agree(item, -1).masked_fill(none, -1), bottom, top, size)
 
     def _append(
-        self, kind: str, origins: Tensor, base: Tensor, call: int = -1, members: Tensor | None = None, note: str = ""
+        self,
+        kind: str,
+        origins: Tensor,
+        base: Tensor,
+        call: int = -1,
+        members: Tensor | None = None,
+        note: str = "",
+        sampled: Sampling | None = None,
     ) -> int:
         start = self._next
-        self.blocks.append(Block(kind, start, len(origins), call, members, note))
+        self.blocks.append(Block(kind, start, len(origins), call, members, note, sampled))
         self._rows.append(origins)
         self._bases.append(base)
         self._next += len(origins)
@@ -310,6 +357,14 @@ class Identities:
             if block.kind == "merged" and block.members is not None and bool(inside.any()):
                 members = block.members[merged[inside] - block.start]
                 found[inside] = (members == tokens[inside, None]).any(1)
+        return found
+
+    def are_of(self, identities: Tensor, call: int) -> Tensor:
+        """Whether each is an output of a call."""
+        found = torch.zeros(identities.shape, dtype=torch.bool)
+        for block in self.blocks:
+            if block.kind == "attended" and block.call == call:
+                found |= (identities >= block.start) & (identities < block.start + block.count)
         return found
 
     def descends(self, identities: Tensor, ancestors: Tensor) -> Tensor:

@@ -252,18 +252,6 @@ def _unfold_images(op: Op, ids: Tensor) -> Tensor:
     return F.unfold(ids.double(), *op.args[1:], **_rest(op)).long()
 
 
-def _fold(op: Op, ids: Tensor) -> Tensor:
-    """Pieces put together to an image, if none lie over one another."""
-
-    def fold(values: Tensor) -> Tensor:
-        folded: Tensor = F.fold(values, *op.args[1:], **_rest(op))
-        return folded
-
-    if bool((fold(torch.ones(ids.shape, dtype=torch.float64)) > 1).any()):
-        raise CannotMoveError("pieces of an image that lie over one another")
-    return fold(ids.double()).long()
-
-
 def _stride(op: Op, ids: Tensor) -> Tensor:
     """Lay the identities into memory as the tensor's elements were, and read them as it was read."""
     size, stride, offset = op.outs[0].shape, op.given(2, "stride"), op.given(3, "storage_offset", None)
@@ -309,8 +297,6 @@ _MOVES: dict[str, Callable[[Op, Tensor], Tensor]] = {
     "channel_shuffle": _shuffle_pixels,
     "unfold_images": _unfold_images,
     "im2col": _unfold_images,
-    "fold": _fold,
-    "col2im": _fold,
     "tril": lambda op, ids: ids,
     "triu": lambda op, ids: ids,
     "view_as_complex": lambda op, ids: ids[..., 0],

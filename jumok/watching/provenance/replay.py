@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from jumok.watching.provenance import blending, functions, grids, inputs, moving
-from jumok.watching.provenance.call_tokens import CallTokens, find_tokens
+from jumok.watching.provenance import blending, functions, grids, inputs, moving, sampling
+from jumok.watching.provenance.call_tokens import PART, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
+from jumok.watching.provenance.finding import find_tokens
 from jumok.watching.provenance.identities import TEXT, Identities
 from jumok.watching.provenance.memory import MOST_OPS, Signature, recall, remember
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, simplify, zeros
@@ -45,6 +47,8 @@ class Replay:
         self._shadows: dict[Slot, Shadow] = {}
         self._real: set[Slot] = set()
         self._aliases: dict[Slot, Slot] = {}
+        self._outlooks: dict[int, CallTokens] = {}
+        self._shares: dict[int, list[Op]] = {}
         self._done = 0
         self._recalled = False
 
@@ -60,6 +64,7 @@ class Replay:
         if self._recalled:  # more came: read all of it
             self.known, self.calls, self._recalled, signature = Identities(), {}, False, None
         self._real |= _find_written(ops)
+        self._shares |= _find_shared(ops, self._tape.lengths)
         for op in ops:
             self._run(op)
         self._done += len(ops)
@@ -275,7 +280,9 @@ class Replay:
             found = shadows[0]
         else:
             found = None
-            for shadow in shadows:
+            for slot, shadow in zip(given, shadows, strict=True):
+                if slot is op.gate:  # the same for all places: it mixes none
+                    continue
                 found = blending.blend(self.known, found, shadow, op.outs[0].shape, factor=name in _FACTORS)
         if found is not (shadows[0] if op.outs[0] is given[0] else None):
             self._give(op, found)
@@ -437,6 +444,15 @@ class Replay:
     def _resize(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
         self._give(op, grids.resize(self.known, op, _unpair(self._settle(shadows[0], op))))
 
+    def _fold(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+        ids = _unpair(self._settle(shadows[0], op))
+        self._give(op, grids.fold(self.known, op, ids))
+        for number in [number for number in self._outlooks if bool(self.known.are_of(ids, number).any())]:
+            self.calls[number] = self._outlooks.pop(number)  # its windows lie where they were cut out
+
+    def _sample(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+        self._give(op, sampling.sample(self.known, op, _unpair(self._settle(shadows[0], op))))
+
     def _recur(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
         ids = blending.merge_over(self.known, _unpair(self._settle(shadows[0], op)), [-1])
         mixed = self.known.unsee(ids, f"a recurrent layer{_where(op)}")
@@ -541,14 +557,38 @@ class Replay:
             equation = Equation.of(op, name)
             shadows = {slot: self.shadow(slot) for slot in equation.slots}
             tokens, made = find_tokens(self.known, op, name, shadows.__getitem__, equation)
-            if made is None:
+            if op.weights.soft in self._shares:
+                tokens, made = self._gather_shares(op, tokens, made)
+            elif made is None:
                 self.calls[op.calls[0]] = tokens
-                self._set(op.outs[0], self._multiply(op, name))
+                if op.factors is None:
+                    self._set(op.outs[0], self._multiply(op, name))
+                else:
+                    self._replay_numbers(op, name)
                 return
+            elif tokens.why == UNCONFIRMED:
+                self._outlooks[op.calls[0]] = replace(tokens, why="")
+                tokens = CallTokens.unknown(UNCONFIRMED)
         self.calls[op.calls[0]] = tokens
         self._set(op.outs[0], made)
         for out in op.outs[1:]:
             self._set(out, None)
+
+    def _gather_shares(self, op: Op, tokens: CallTokens, made: Tensor | None) -> tuple[CallTokens, Tensor | None]:
+        """One call of the several products with the weights of one softmax: the last of them stands for all."""
+        assert op.weights is not None
+        self.calls[op.calls[0]] = tokens
+        others = self._shares[op.weights.soft]
+        if op is not others[-1]:
+            return replace(tokens, kind=PART), None
+        numbers = tuple(each.calls[0] for each in others)
+        parts = [self.calls[number] for number in numbers]
+        if any(not tokens.looks_like(part) for part in parts):
+            why = "a part of a softmax whose rest is multiplied in another way"
+            self.calls |= dict.fromkeys(numbers, CallTokens.unknown(why))
+            raise moving.CannotMoveError(why)
+        keys = torch.cat([part.keys for part in parts if part.keys is not None], -1)
+        return replace(tokens, keys=keys, parts=numbers), made
 
 
 _OF_ONE = (
@@ -562,6 +602,8 @@ _OF_ONE = (
     Replay._recur,
     Replay._pool,
     Replay._resize,
+    Replay._fold,
+    Replay._sample,
 )
 Rule = Callable[[Replay, Op, str, Sequence[Slot], Sequence[Shadow]], None]
 _FACTORS = frozenset(["mul", "multiply", "div", "divide", "true_divide"])
@@ -585,6 +627,8 @@ _RULES: dict[frozenset[str], Rule] = {
     functions.SORTING: Replay._sort,
     functions.SCANS: Replay._scan,
     frozenset(["glu"]): Replay._gate_half,
+    frozenset(["fold", "col2im"]): Replay._fold,
+    frozenset(["grid_sample"]): Replay._sample,
     functions.LINEAR: Replay._linear,
 }
 _BY_NAME: dict[str, Rule] = {}
@@ -599,6 +643,31 @@ def _find_rule(name: str) -> Rule | None:
 
 def _list_inputs(op: Op) -> list[Slot]:
     return [slot for arg in (*op.args, *op.kwargs.values()) for slot in walk_slots(arg) if slot.floating]
+
+
+def _find_shared(ops: Sequence[Op], lengths: Sequence[int]) -> dict[int, list[Op]]:
+    """Products with parts of one softmax that together are all of it, by its number."""
+    found: dict[int, list[Op]] = {}
+    for op in ops:
+        if op.weights is not None and op.weights.soft:
+            found.setdefault(op.weights.soft, []).append(op)
+    several = {soft: parts for soft, parts in found.items() if len(parts) > 1}
+    return {soft: parts for soft, parts in several.items() if _count_keys(parts) == lengths[soft]}
+
+
+def _count_keys(parts: Sequence[Op]) -> int:
+    """How many keys products have together; 0 where that is not known."""
+    try:
+        equations = [Equation.of(op, functions.strip(op.name)[0]) for op in parts]
+    except moving.CannotMoveError:
+        return 0
+    keys = [
+        [equation.slots[number].shape[axis] for axis in equation.summed_axes(number)]
+        for equation, op in zip(equations, parts, strict=True)
+        if op.weights is not None
+        for number in [equation.slots.index(op.weights)]
+    ]
+    return sum(each[0] if len(each) == 1 else 0 for each in keys)
 
 
 def _find_written(ops: Sequence[Op]) -> set[Slot]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class Kept:
         return self.version is not None and self.values._version != self.version
 
 
-@dataclass
+@dataclass(slots=True)
 class Op:
     """One function that ran.
 
@@ -98,6 +98,8 @@ class Op:
         calls: numbers of the attention calls that the function was.
         path: the module that ran, where it may have to be named.
         weights: which operand holds the weights, of a product that the model formed by hand.
+        factors: of a sum over products of weights with values, element by element: the weights and the values.
+        gate: which factor is one gate for each channel of an image, of a product with a feature map.
         heads: how many heads the module says that it has; 0 where it does not.
     """
 
@@ -108,11 +110,42 @@ class Op:
     calls: tuple[int, ...] = ()
     path: str = ""
     weights: Slot | None = None
+    factors: tuple[Slot, Slot] | None = None
+    gate: Slot | None = None
     heads: int = 0
 
     def given(self, number: int, name: str, default: Any = None) -> Any:
         """An argument by its place or its name."""
         return self.args[number] if len(self.args) > number else self.kwargs.get(name, default)
+
+
+class _Traits(NamedTuple):
+    """What the tape must know of a function.
+
+    Args:
+        by_values: it takes indices or masks, whose values are kept.
+        softmax: it makes weights.
+        viewing: it gives a view.
+        keeps_weights: what it makes of weights are weights.
+        special: more than its arguments must be known of it.
+    """
+
+    by_values: bool
+    softmax: bool
+    viewing: bool
+    keeps_weights: bool
+    special: bool
+
+
+_TRAITS: dict[str, _Traits] = {}
+
+
+def _find_traits(name: str) -> _Traits:
+    softmax = name in functions.SOFTMAXES
+    special = softmax or name in functions.BY_SIZES or name in ("as_strided", "grid_sample")
+    laid_out = softmax or name in functions.WEIGHTS_LAID_OUT
+    found = _Traits(name in functions.BY_VALUES, softmax, name in functions.VIEWS, laid_out, special)
+    return _TRAITS.setdefault(name, found)
 
 
 @dataclass
@@ -122,14 +155,15 @@ class Tape:
     Args:
         constants: ids of the model's buffers.
         is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs.
+        lengths: over how many things each softmax went, by its number.
     """
 
     constants: frozenset[int]
     is_argument: Callable[[Tensor, bool], bool]
     ops: list[Op] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=lambda: [0])
     _slots: dict[int, tuple[weakref.ref[Tensor], Slot]] = field(default_factory=dict)
     _soft: int = 0
-    _softmaxes: int = 0
     _fixed: bool = True
     _given: bool = False
     _pure: bool = True
@@ -137,8 +171,6 @@ class Tape:
     def note(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Op | None:
         """Write down that a function ran. Returns what was written; None for a function that makes no tensor."""
         name = functions.find_name(func)
-        if name == functions.SKIPPED:
-            return None
         if isinstance(result, Tensor):
             made: tuple[Tensor, ...] = (result,)
         elif isinstance(result, tuple | list):
@@ -151,20 +183,33 @@ class Tape:
 
     def write(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]) -> Op:
         """As `note`, of something that has a name here."""
-        keep = name in functions.BY_VALUES or (name == "where" and _is_small(args))
+        traits = _TRAITS.get(name) or _find_traits(name)
         self._soft, self._fixed, self._given, self._pure = 0, True, False, True
-        frozen = tuple([self._freeze(arg, keep) for arg in args])
+        if traits.special:
+            args, kwargs, more = self._read_special(name, args, kwargs, made)
+        keep = traits.by_values or (name == "where" and _is_small(args))
+        frozen = tuple([arg if type(arg) in PLAIN else self._freeze(arg, keep) for arg in args])
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
-        if name == "as_strided":
-            named = {**named, "own_stride": args[0].stride(), "own_offset": args[0].storage_offset()}
-        if name in functions.SOFTMAXES:
-            self._softmaxes += 1
-            self._soft = self._softmaxes
-        op = Op(name, frozen, named, tuple([self._make(each, name in functions.VIEWS) for each in made]))
-        if self._soft and name not in functions.SOFTMAXES and name not in functions.WEIGHTS_LAID_OUT:
+        if traits.softmax:
+            self._soft = len(self.lengths) - 1
+        op = Op(name, frozen, {**named, **more} if traits.special else named, self._make_all(made, traits.viewing))
+        if self._soft and not traits.keeps_weights:
             self._stop_softness(op)
         self.ops.append(op)
         return op
+
+    def _read_special(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]
+    ) -> tuple[Sequence[Any], dict[str, Any], dict[str, Any]]:
+        """The arguments of a function of which more must be known, and what that is."""
+        if name in functions.BY_SIZES:
+            return [_read_sizes(arg) for arg in args], {key: _read_sizes(each) for key, each in kwargs.items()}, {}
+        if name == "as_strided":
+            return args, kwargs, {"own_stride": args[0].stride(), "own_offset": args[0].storage_offset()}
+        if name == "grid_sample":
+            return args, kwargs, {"places": _keep_places(self, args[1] if len(args) > 1 else kwargs["grid"])}
+        self.lengths.append(_find_length(args, kwargs, made[0]))
+        return args, kwargs, {}
 
     def _stop_softness(self, op: Op) -> None:
         """Weights are none any more where they get another shape, or by an operation that does not change weights."""
@@ -200,6 +245,11 @@ class Tape:
         """Let go of what only mattered while the model ran."""
         self._slots.clear()
 
+    def _make_all(self, made: Sequence[Tensor], viewing: bool) -> tuple[Slot, ...]:
+        if len(made) == 1:
+            return (self._make(made[0], viewing),)
+        return tuple([self._make(each, viewing) for each in made])
+
     def _make(self, tensor: Tensor, viewing: bool) -> Slot:
         known = self._slots.get(id(tensor))
         if known is not None and known[0]() is tensor:  # written in place, or handed on as it was
@@ -213,24 +263,42 @@ class Tape:
         return slot
 
     def _freeze(self, value: Any, keep: bool) -> Any:
-        if type(value) in PLAIN:
-            return value
         if isinstance(value, Tensor):
-            slot = self.slot(value)
+            known = self._slots.get(id(value))
+            slot = known[1] if known is not None and known[0]() is value else self.slot(value)
             self._given = True
-            self._soft = max(self._soft, slot.soft)
+            if slot.soft > self._soft:
+                self._soft = slot.soft
             self._fixed = self._fixed and slot.fixed
             if slot.pure and self.is_argument(value, False):  # made in the block, then given to the model
                 slot.argument, slot.pure = True, False
             self._pure = self._pure and (slot.pure or slot.fixed)
             return _keep_values(slot, value) if keep and not slot.floating else slot
         if isinstance(value, tuple | list):
-            return [self._freeze(each, keep) for each in value]
+            return [each if type(each) in PLAIN else self._freeze(each, keep) for each in value]
         if isinstance(value, slice) and (isinstance(value.start, Tensor) or isinstance(value.stop, Tensor)):
             return slice(
                 *(int(end) if isinstance(end, Tensor) else end for end in (value.start, value.stop, value.step))
             )
         return value
+
+
+def _read_sizes(value: Any) -> Any:
+    """Sizes as numbers, where some are tensors of one number."""
+    if not isinstance(value, tuple | list):
+        return value
+    return [int(each) if isinstance(each, Tensor) and each.dim() == 0 else each for each in value]
+
+
+def _find_length(args: Sequence[Any], kwargs: dict[str, Any], made: Tensor) -> int:
+    """Over how many things a softmax went."""
+    dim = kwargs.get("dim", args[1] if len(args) > 1 else -1)
+    return made.shape[dim] if isinstance(dim, int) and -made.dim() <= dim < made.dim() else 0
+
+
+def _keep_places(tape: Tape, grid: Tensor) -> Kept:
+    """Where an image is sampled."""
+    return Kept(tape.slot(grid), grid.detach(), None if grid.is_inference() else grid._version)
 
 
 def _is_small(args: Sequence[Any]) -> bool:
