@@ -92,7 +92,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     """
     parts = find_parts(settings.data, settings.training.seed)
     answers = choose_answers(parts["train"], settings.data.answers)
-    parts, unanswerable = _keep_answerable(parts, answers)
+    parts, unanswerable = keep_answerable(parts, answers)
     _check_val(parts["val"], unanswerable["val"])
     size, why = choose_size(settings.data, parts["train"].images)
     words, report = build_vocabulary(
@@ -136,7 +136,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the questions are not those that it began with, or the vocabulary is missing.
     """
     words = read_words(folder, config)
-    parts, _ = _keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
+    parts, _ = keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
     if fingerprint(parts) != config.found.fingerprint:
         counts = {part: len(questions) for part, questions in parts.items()}
         raise JumokError(
@@ -194,7 +194,7 @@ def scored(questions: QuestionSet, answers: Sequence[str]) -> list[Scores]:
     ]
 
 
-def _keep_answerable(
+def keep_answerable(
     parts: Mapping[str, QuestionSet], answers: Sequence[str]
 ) -> tuple[dict[str, QuestionSet], dict[str, list[str]]]:
     """Leave training questions out that have none of the answers; in other parts they stay, and cannot be right.

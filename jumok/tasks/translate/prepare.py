@@ -93,6 +93,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         progress(0, sum(len(pairs) for pairs in parts.values()))  # vocabularies come first, and take longest
     (source, target), reports = _build_vocabularies(settings.data, parts["train"])
     options = system_options(settings, len(source), len(target))
+    read = parts["train"].fingerprint()
     encoded, parts = encode(settings.data, parts, source, target, progress)
     train, val = batches(settings, encoded)
     found = Found(
@@ -105,6 +106,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         },
         padding=round(train.padding, 4),
         fingerprint=fingerprint(parts),
+        train=read,
     )
     config = RunConfig(
         jumok=__version__,

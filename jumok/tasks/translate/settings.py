@@ -116,6 +116,8 @@ class Found(Strict):
     """Share of what is computed in training that is padding."""
     fingerprint: str
     """Of the sentences of the training and validation pairs."""
+    train: str = ""
+    """Fingerprint of the training pairs as read, too long ones among them; empty: it was not recorded."""
 
 
 class Settings(AnySettings):

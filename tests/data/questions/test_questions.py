@@ -98,6 +98,23 @@ def test_quotes_hold_commas_quotes_and_line_breaks(tmp_path, images):
     ]
 
 
+def test_quotes_of_a_tsv_are_text_unless_its_head_has_them_too(tmp_path, images):
+    head = "image\tquestion\tanswer\n"
+    lines = ['a.png\t"STOP" is written where?\tsign', 'b.png\t"how tall?\tbig', 'a.png\tis it 5"\t"yes"']
+    found = read_questions([write(tmp_path / "q.tsv", head + "\n".join(lines))], images)
+    assert rows(found) == [
+        ("a.png", '"stop" is written where?', ("sign",)),
+        ("b.png", '"how tall?', ("big",)),
+        ("a.png", 'is it 5"', ('"yes"',)),
+    ]
+    doubled = head + 'a.png\t"is it 5"" tall?"\tyes\n'
+    assert rows(read_questions([write(tmp_path / "q.tsv", doubled)], images)) == [("a.png", 'is it 5" tall?', ("yes",))]
+    quoted = '"image"\t"question"\t"answer"\n"a.png"\t"what\tis ""it""?"\t"cat"\n'
+    assert rows(read_questions([write(tmp_path / "q.tsv", quoted)], images)) == [("a.png", 'what is "it"?', ("cat",))]
+    with pytest.raises(JumokError, match="line 2: 4 cells for 3 columns; no cell can hold a tab"):
+        read_questions([write(tmp_path / "q.tsv", head + 'a.png\t"what\tis it?"\tcat\n')], images)
+
+
 def test_case_is_kept_where_it_is_wanted_except_in_answers(tmp_path, images):
     path = write(tmp_path / "q.csv", HEAD + "a.png,Is it NATO?,Yes\n")
     assert rows(read_questions([path], images, lowercase=False)) == [("a.png", "Is it NATO?", ("yes",))]
@@ -277,6 +294,19 @@ def test_json_that_is_not_of_vqa_s_form(tmp_path, images, questions, annotations
     with pytest.raises(JumokError, match=r"is not of VQA's form|no question with an answer") as told:
         read_questions(vqa(tmp_path, questions, annotations), images)
     assert "\n" not in str(told.value)
+
+
+def test_vqa_s_ids_may_be_numbers_in_one_file_and_text_in_the_other(tmp_path, images):
+    asked = [{"image_id": 12, "question": "what?", "question_id": "70"}]
+    noted = [{"question_id": 70, "question_type": "what", "answers": [{"answer": "cat"}], "image_id": 12}]
+    assert read_questions(vqa(tmp_path, asked, noted), images).answers == (("cat",),)
+
+
+def test_vqa_s_files_that_do_not_go_together_are_told_by_their_ids(tmp_path, images):
+    asked = [{"image_id": 12, "question": "what?", "question_id": 70}]
+    noted = [{"question_id": 71, "answers": [{"answer": "cat"}]}]
+    with pytest.raises(JumokError, match=r"no question_id of .* stands in .* \(such as '70' and '71'\)"):
+        read_questions(vqa(tmp_path, asked, noted), images)
 
 
 def test_vqa_is_two_files_that_differ(tmp_path, images):
