@@ -224,7 +224,7 @@ def test_help_shows_the_options_of_one_kind_of_data_at_a_time(jumok, monkeypatch
         "default 0.05 and at most 2,000)",
         "< 2^63",
         "<= 1,000,000",
-        "unigram | bpe | words | characters; default unigram",
+        "unigram | bpe | words | characters. (default by what the texts are like)",
     ):
         assert words in pairs
     assert "(training)" not in pairs

@@ -16,6 +16,7 @@ from jumok.data.questions.question_set import QuestionSet, describe_left_out, sc
 from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
+from jumok.tasks.answer.recipe import choose_batch, choose_options
 from jumok.tasks.answer.run import WORDS, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
@@ -101,6 +102,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
         size=settings.data.vocabulary_size,
         min_count=settings.data.min_count,
     )
+    settings, chosen = _choose_by_questions(settings, len(parts["train"]))
     options = system_options(settings, len(answers), len(words), size)  # before the long part
     encoded = encode(parts, words, int(options["longest"]) - 1)
     pixels = stores(settings.data, parts["train"].images, parts["val"].images, size, progress)
@@ -125,8 +127,21 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
         training=settings.training,
         found=found,
     )
-    remarks = tuple(_remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}"))
+    told = _remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}")
+    remarks = (*chosen, *told)
     return PreparedQuestions(*batches(config, parts, encoded, pixels), remarks, config, words)
+
+
+def _choose_by_questions(settings: Settings, questions: int) -> tuple[Settings, list[str]]:
+    """Settle what follows from the number of training questions, where nobody chose it; and what was chosen."""
+    options, why = choose_options(settings.options, questions)
+    chosen: dict[str, Any] = {"options": {**options, **settings.options}}
+    said = [why] if why else []
+    if "batch_size" not in settings.training.model_fields_set:
+        size, how = choose_batch(questions, World.found().size)
+        chosen["training"] = settings.training.model_copy(update={"batch_size": size})
+        said.append(how)
+    return settings.model_copy(update=chosen), said
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedQuestions:

@@ -49,6 +49,7 @@ class QuestionTraining(Training):
         default=256,
         ge=1,
         description="Batch size in questions, over all processes; those about one image stay together.",
+        json_schema_extra={"usual": "by the number of questions, 16 to 256"},
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Label smoothing: share of the target spread over all classes."

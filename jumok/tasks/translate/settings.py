@@ -47,14 +47,17 @@ class PairData(Strict):
     )
     backwards: bool = Field(default=False, description="Translate from the second language to the first.")
     lowercase: bool = Field(default=False, description="Make all text lower case.")
-    vocabulary: Literal["unigram", "bpe", "words", "characters"] = Field(
-        default="unigram", description="Kind of tokens for sentences."
+    vocabulary: Literal["unigram", "bpe", "words", "characters"] | None = Field(
+        default=None,
+        description="Kind of tokens for sentences: unigram | bpe | words | characters.",
+        json_schema_extra={"usual": "by what the texts are like"},
     )
     vocabulary_size: int | None = Field(
         default=None,
         ge=8,
         le=1_000_000,
-        description="Vocabulary size limit; default: 8,000 sub-words, 30,000 words or 20,000 characters.",
+        description="Vocabulary size limit; default: 500 to 8,000 sub-words by the number of pairs, 30,000 words or "
+        "20,000 characters.",
     )
     min_count: int | None = Field(
         default=None,
@@ -77,6 +80,7 @@ class PairTraining(Training):
         default=2000,
         ge=16,
         description="Batch size in tokens of the longer side, padding included, over all processes.",
+        json_schema_extra={"usual": "a hundredth of the pairs, 16 to 100 of them"},
     )
     teacher_forcing: float = Field(
         default=1.0, ge=0, le=1, description="Share of sentences trained with teacher forcing."
