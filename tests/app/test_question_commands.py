@@ -124,6 +124,13 @@ def test_a_finished_run_resumes_to_the_same_wherever_it_is_called(jumok, squares
     assert jumok("eval", "run").status == 0
 
 
+def test_images_that_lie_beside_the_questions_are_found(jumok, squares, tmp_path):
+    assert jumok("train", squares, "--out", tmp_path / "run", *TINY, "--epochs", 1).status == 0
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["data"]["images"] == str((squares / "images").resolve())
+    assert jumok("eval", tmp_path / "run").status == 0
+
+
 def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
     data = shutil.copytree(squares, tmp_path / "data")
     assert (
@@ -139,7 +146,7 @@ def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("{data}/train.csv", "questions are about images: give their folder with --images"),
+        ("one.csv", "questions are about images: give their folder with --images"),
         ("{data}/train.csv --images nowhere", "no folder of images at nowhere: give it by --images"),
         ("{data}/train.csv --images {data}/masks", "no question with an answer and an image in"),
         ("missing.csv --images {data}/images", "no such file: missing.csv"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from jumok.data.images.batches import PixelStore
 from jumok.data.questions.batches import QuestionBatches
-from jumok.data.questions.parts import read_question_parts
+from jumok.data.questions.parts import find_image_folder, read_question_parts
 from jumok.data.questions.question_set import QuestionSet, describe_left_out, score_answers
 from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
 from jumok.errors import JumokError
@@ -91,6 +91,8 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     Raises:
         JumokError: questions, images or settings that do not do.
     """
+    if settings.data.questions and settings.data.images is None:
+        settings = settings.model_copy(update={"data": settle_images(settings.data)})
     parts = find_parts(settings.data, settings.training.seed)
     answers = choose_answers(parts["train"], settings.data.answers)
     parts, unanswerable = keep_answerable(parts, answers)
@@ -171,20 +173,35 @@ def find_parts(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
     """
     if not data.questions:
         raise JumokError("no questions: give a file, as in jumok train questions.csv --images photos --out runs/first")
-    if data.images is None:
-        raise JumokError("questions are about images: give their folder with --images")
+    data = settle_images(data)
     val, test = data.val_fraction, data.test_fraction
     if val + test >= 1:
         raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
     return read_question_parts(
         [Path(path) for path in data.questions],
-        Path(data.images),
+        Path(data.images or ""),
         val=[Path(path) for path in data.val_questions],
         test=[Path(path) for path in data.test_questions],
         lowercase=data.lowercase,
         shares=(1 - val - test, val, test),
         seed=seed,
     )
+
+
+def settle_images(data: QuestionData) -> QuestionData:
+    """Take the folder of images that lies beside the questions, where none is given.
+
+    Raises:
+        JumokError: there is none.
+    """
+    if data.images is not None:
+        return data
+    folder = find_image_folder([Path(path) for path in data.questions])
+    if folder is None:
+        raise JumokError(
+            "questions are about images: give their folder with --images (none beside the questions holds them)"
+        )
+    return data.model_copy(update={"images": str(folder)})
 
 
 def choose_answers(train: QuestionSet, most: int) -> tuple[str, ...]:

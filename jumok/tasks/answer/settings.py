@@ -17,7 +17,11 @@ class QuestionData(ImageSettings):
     questions: tuple[str, ...] = Field(
         default=(), description="Files of questions, the two JSON files of VQA, or a folder of train, val and test."
     )
-    images: str | None = Field(default=None, description="Folder of the images that the questions are about.")
+    images: str | None = Field(
+        default=None,
+        description="Folder of the images that the questions are about.",
+        json_schema_extra={"usual": "images beside the questions"},
+    )
     val_questions: tuple[str, ...] = Field(
         default=(), description="Validation questions, as for training; may be repeated."
     )

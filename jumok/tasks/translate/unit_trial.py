@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 
 import torch
 from torch import Tensor
@@ -21,8 +22,8 @@ __all__ = ["try_units"]
 
 TRAINED_PAIRS, JUDGED_PAIRS = 10_000, 400
 """Pairs that a trial learns from at the most, and is judged on."""
-BUDGET = 90_000
-"""Work of a trial: places of both sides, each the dearer the more entries the vocabulary has."""
+BUDGET, MOST_PASSES = 70_000, 8
+"""Work of a trial: places of both sides, the target's the dearer the more entries it has; and passes at the most."""
 DEAR_ENTRIES = 2_000
 """Entries of the target's vocabulary by which a place costs twice as much."""
 BATCH_PLACES, JUDGED_PLACES = 700, 4_000
@@ -90,7 +91,7 @@ def _learn(model: Seq2Seq, batches: PairBatches) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE)
     cost = 1 + model.config.target_vocabulary / DEAR_ENTRIES
     done = 0.0
-    for step, batch in enumerate(_repeat(batches)):
+    for step, batch in enumerate(chain.from_iterable(repeat(batches, MOST_PASSES))):
         for group in optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / WARM_UP_STEPS)
         optimiser.zero_grad()
@@ -100,11 +101,6 @@ def _learn(model: Seq2Seq, batches: PairBatches) -> None:
         done += batch.source.numel() + cost * batch.target.numel()
         if done >= BUDGET:
             return
-
-
-def _repeat(batches: PairBatches) -> Iterator[PairBatch]:
-    while True:
-        yield from batches
 
 
 def _losses(model: Seq2Seq, batch: PairBatch) -> Tensor:

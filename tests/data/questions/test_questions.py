@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jumok.data.questions import files as question_files
 from jumok.data.questions import question_set
-from jumok.data.questions.parts import read_question_parts
+from jumok.data.questions.parts import find_image_folder, read_question_parts
 from jumok.data.questions.question_set import (
     QuestionSet,
     normalise_answer,
@@ -469,3 +469,18 @@ def test_the_fingerprint_tells_another_set():
     others += [replace(whole, questions=("other?", *whole.questions[1:])), replace(whole, of=(1, *whole.of[1:]))]
     others += [replace(whole, answers=(("0", "0"), *whole.answers[1:]))]
     assert len({each.fingerprint() for each in (whole, *others)}) == 1 + len(others)
+
+
+# -- the images' folder -------------------------------------------------------------------------
+
+
+def test_the_folder_of_images_is_the_one_beside_the_questions_that_holds_them(tmp_path):
+    folder = tmp_path / "set"
+    write(folder / "images" / "a.png", "")
+    write(folder / "train.csv", HEAD + "gone.png,x?,1\na.png,x?,1\n")
+    for paths in ([folder], [folder / "train.csv"], [folder / "train.csv", folder / "train.csv"]):
+        assert find_image_folder(paths) == folder / "images"
+    (folder / "images").rename(folder / "pictures")
+    assert find_image_folder([folder]) is None
+    write(folder / "a.png", "")
+    assert find_image_folder([folder]) == folder
