@@ -12,7 +12,7 @@ from jumok.systems import SYSTEMS
 
 PACKAGE = Path(jumok.__file__).parent
 
-# Each part of the package, and the parts that it may import, itself and `errors`, `files` and other small words understood.
+# Each part of the package, and the parts that it may import, itself and those in `COMMON` understood.
 GROUND = ("errors", "files", "version", "durations", "wording", "machine", "intervals", "special_tokens")
 MAY_IMPORT: dict[str, set[str]] = {
     **{part: set() for part in GROUND},

@@ -215,12 +215,12 @@ def test_help_shows_the_options_of_one_kind_of_data_at_a_time(jumok, monkeypatch
     images = jumok("train", "images", "--help").out
     assert " --flips " in images
     assert not any(f" --{name} " in images for name in ("batch-tokens", "vocabulary-size", "answers", "images"))
-    assert "default 100)" in images
+    assert "default as many as fit into --time)" in images
     pairs = jumok("train", "pairs", "--help").out
     assert pairs == jumok("train", reversals, "--help").out
     assert not any(f" --{name} " in pairs for name in ("flips", "images", "answers"))
     for words in (
-        "default 30)",
+        "default as many as fit into --time)",
         "default 0.05 and at most 2,000)",
         "< 2^63",
         "<= 1,000,000",

@@ -48,7 +48,12 @@ class QuestionData(ImageSettings):
 class QuestionTraining(Training):
     """How a model that answers questions is trained."""
 
-    epochs: int = Field(default=30, ge=1, description="Passes over the training data.")
+    epochs: int = Field(
+        default=30,
+        ge=1,
+        description="Passes over the training data.",
+        json_schema_extra={"usual": "as many as fit into --time"},
+    )
     batch_size: int = Field(
         default=256,
         ge=1,

@@ -88,7 +88,9 @@ class Prepared(ABC):
 
     def plain(self) -> Self:
         """The same with nothing that makes the training data harder to learn."""
-        return self.with_training(label_smoothing=0.0)
+        quiet = {name: 0.0 for name in self.config.options if "dropout" in name}
+        config = self.config.model_copy(update={"options": {**self.config.options, **quiet}})
+        return replace(self, config=config).with_training(label_smoothing=0.0)
 
     def length(self) -> str:
         """How long the training is, in a few words."""

@@ -44,6 +44,9 @@ class PreparedPairs(Prepared):
     def module(self) -> Translator:
         return make_translator(self.config, self.target, steps=self.steps, sentences=self.config.found.counts["val"])
 
+    def plain(self) -> PreparedPairs:
+        return super().plain().with_training(teacher_forcing=1.0, sampling=0.0)
+
     def write(self, folder: Path) -> None:
         write_vocabularies(folder, self.source, self.target)
         super().write(folder)

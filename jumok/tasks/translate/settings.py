@@ -74,8 +74,20 @@ class PairData(Strict):
 class PairTraining(Training):
     """How a translator is trained."""
 
-    epochs: int = Field(default=30, ge=1, description="Passes over the training data.")
+    epochs: int = Field(
+        default=30,
+        ge=1,
+        description="Passes over the training data.",
+        json_schema_extra={"usual": "as many as fit into --time"},
+    )
     weight_decay: float = Field(default=0.01, ge=0, le=10, description="AdamW weight decay, on matrices only.")
+    label_smoothing: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Label smoothing: share of the target spread over all classes.",
+        json_schema_extra={"usual": "0.1, or 0 if the texts are of a closed set of words"},
+    )
     batch_tokens: int = Field(
         default=2000,
         ge=16,
