@@ -71,3 +71,16 @@ def test_flags_win_over_what_the_data_would_choose(tmp_path):
         "characters", 333, 0.2,
     )  # fmt: skip
     assert (config.options["embedding"], config.options["hidden"]) == (10, 12)
+
+
+def test_what_makes_learning_harder_is_off_where_a_batch_is_learnt_by_heart(tmp_path):
+    data = PairData(pairs=(str(write_reversed(tmp_path, train=300)),), vocabulary="words")
+    options = {"dropout": 0.3, "word_dropout": 0.2, "hidden": 12}
+    training = PairTraining(label_smoothing=0.2, teacher_forcing=0.5, sampling=0.4)
+    prepared = prepare(Settings(data=data, training=training, options=options))
+    plain = prepared.plain()
+    assert (plain.config.options["dropout"], plain.config.options["word_dropout"]) == (0, 0)
+    settings = plain.training
+    assert (settings.label_smoothing, settings.teacher_forcing, settings.sampling) == (0, 1, 0)
+    assert plain.module().model.dropout.p == 0
+    assert prepared.config.options["dropout"] == 0.3
