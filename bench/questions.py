@@ -68,7 +68,8 @@ def _rows(system: str, sample: Path, threads: int) -> list[Row]:
 
 def _prepared(system: str, sample: Path) -> PreparedQuestions:
     data = QuestionData(questions=(str(sample),), images=str(sample / "images"))
-    return prepare(Settings(system=system, data=data, training=QuestionTraining(batch_size=IMAGES * QUESTIONS)))
+    training = QuestionTraining(batch_size=IMAGES * QUESTIONS)
+    return prepare(Settings(system=system, data=data, training=training, options={"width": 128}))
 
 
 def _beside(claim: str, times: Mapping[str, float], asked: int, note: str) -> Row:

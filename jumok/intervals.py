@@ -77,7 +77,7 @@ class Bootstrap:
         self._bounds = bounds
         self._tails = ((1 - level) / 2, (1 + level) / 2)
         self._means = table.mean(0)
-        self._draws = _resample_means(table, resamples, np.random.default_rng(seed))
+        self._draws = resample_means(table, resamples, np.random.default_rng(seed))
 
     def mean(self, column: int = 0) -> Interval:
         """The mean of one column."""
@@ -94,8 +94,16 @@ class Bootstrap:
         return Interval(float(value), float(low), float(high))
 
 
-def _resample_means(table: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(samples, columns) to (resamples, columns): how often each row was drawn, times the rows."""
+def resample_means(table: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw the rows of a table anew, as many as it has, again and again, and take the means of its columns.
+
+    Args:
+        table: (samples, columns).
+        resamples: how many times the rows are drawn.
+        rng: that they are drawn by.
+    Returns:
+        means: (resamples, columns).
+    """
     samples = len(table)
     rows_at_once = max(1, BLOCK // samples)
     means = [

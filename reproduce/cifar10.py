@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from jumok.errors import JumokError
 from jumok.systems import build, configure, names
+from jumok.wording import write_count
 from reproduce.image_training import Images, Training, error, train
 from reproduce.rows import Row, positive
 from reproduce.small_photographs import SIDE, read_photographs
@@ -123,14 +124,15 @@ def _trained(
     size = sum(value.numel() for value in model.parameters())
     rate = training.epochs * len(images) / seconds
     setup = (
-        f"{size:,} parameters, {len(images):,} images, {training.epochs} epochs in batches of {training.batch}, "
+        f"{size:,} parameters, {len(images):,} images, {write_count(training.epochs, 'epoch')} in batches of "
+        f"{training.batch}, "
         f"{training.optimiser} {training.lr:g}, weight decay {training.weight_decay:g}; {rate:.0f} images/s"
     )
     return Trained(error(model, test), training.epochs * (len(images) // training.batch), seconds, setup)
 
 
 def _row(options: Namespace, network: str, measure: str, ours: float, found: Trained, setup: str) -> Row:
-    case = f"{6 * options.blocks + 2} layers, {options.epochs} epochs"
+    case = f"{6 * options.blocks + 2} layers, {write_count(options.epochs, 'epoch')}"
     return Row(case, network, measure, ours, setup=setup, steps=found.steps, seconds=found.seconds)
 
 

@@ -21,7 +21,7 @@ ABOUT = (
     "epoch that was kept."
 )
 SOURCE = "Zhou 2019, https://victorzhou.com/blog/easy-vqa/ and its demo"
-COMMON = "--epochs 8 --lr 0.002 --batch-size 64 --ema 0.99"
+COMMON = "--epochs 8 --lr 0.002 --batch-size 64 --ema 0.99 --option width=128"
 RECIPES = {
     "stacked": Recipe("vqa-stacked", f"--system vqa-stacked {COMMON}", goals=((ALL, ">= 99"),)),
     "transformer": Recipe("vqa-transformer", f"--system vqa-transformer {COMMON} --lr 0.001"),

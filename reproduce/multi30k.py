@@ -23,7 +23,10 @@ SOURCE = (
     "re-implementations on Multi30k: 28.1 to 33.5 with an attending RNN, 36.5 with a Transformer, 13.8 to 20.6 without"
 )
 PAIRS = "--languages de --languages en --lowercase --vocabulary bpe --vocabulary-size 5000 --precision bf16"
-RECURRENT = "--batch-tokens 1200 --lr 0.0025 --warmup 0.05 --option dropout=0.4 --option hidden=512 --option tied=true"
+RECURRENT = (
+    "--batch-tokens 1200 --lr 0.0025 --warmup 0.05 --option dropout=0.4 --option hidden=512 --option embedding=256 "
+    "--option tied=true"
+)
 RECIPES = {
     "lstm": Recipe(
         "LSTM seq2seq, additive attention",

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jumok.systems.ram import RAM, RAMConfig
+from jumok.wording import write_count
 from reproduce.idx import read_digits
 from reproduce.image_training import Change, Images, Training, error, train
 from reproduce.rows import Row, positive
@@ -149,7 +150,7 @@ def _setup(options: Namespace, case: Case, model: RAM, images: int) -> str:
     clutter = f"{case.pieces} pieces of {PIECE}x{PIECE}" if case.pieces else ""
     parts = [
         f"{case.size}x{case.size}, {case.scales} scale{'s' * (case.scales > 1)}, {size:,} parameters",
-        f"{images:,} images, {options.epochs} epochs in batches of {options.batch}",
+        f"{images:,} images, {write_count(options.epochs, 'epoch')} in batches of {options.batch}",
         f"AdamW {options.lr:g}, decay {options.weight_decay:g}",
         f"noise {options.first_std:g} to {options.std:g}, policy rate {options.policy_rate:g}",
         f"{options.samples} scanpath{'s' * (options.samples > 1)} per image in training",

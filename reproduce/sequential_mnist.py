@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jumok.tasks.running.training_module import mix_seed, seed_everything
+from jumok.wording import write_count
 from reproduce.idx import read_digits
 from reproduce.rows import Row, positive
 from reproduce.sequence_reader import NETWORKS, Batches, ReadLast, size, train
@@ -76,7 +77,8 @@ def _row(options: Namespace, by: str, network: str, digits: Digits, test: Digits
         published=PUBLISHED.get((by, network)),
         source=SOURCE if (by, network) in PUBLISHED else "",
         setup=f"hidden {options.hidden} ({size(model):,} parameters), {len(digits[1]):,} images, "
-        f"{options.epochs} epochs in batches of {options.batch}, Adam {options.lr:g}, clip {options.clip:g}",
+        f"{write_count(options.epochs, 'epoch')} in batches of {options.batch}, "
+        f"Adam {options.lr:g}, clip {options.clip:g}",
         steps=steps,
         seconds=time.perf_counter() - started,
     )

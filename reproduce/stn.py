@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from jumok.errors import JumokError
 from jumok.mechanisms.spatial_transformer import TRANSFORMS, SpatialTransformer
+from jumok.wording import write_count
 from reproduce.distorted import CANVAS, DISTORTIONS
 from reproduce.idx import read_digits
 from reproduce.image_training import Images, Training, error, train
@@ -144,7 +145,9 @@ def _trained(distortion: str, network: str, training: Training, images: Images, 
         name=f"{distortion}, {network}, seed {training.seed}",
     )
     wrong = error(model, test, change=change, seed=TEST_SEED)
-    setup = f"{size(model):,} parameters, {len(images):,} images, {training.epochs} epochs in batches of "
+    setup = (
+        f"{size(model):,} parameters, {len(images):,} images, {write_count(training.epochs, 'epoch')} in batches of "
+    )
     setup += f"{training.batch}, Adam {training.lr:g}"
     if isinstance(model, Transformed):
         setup += f"; {_regions(model, _some(test, change))}"

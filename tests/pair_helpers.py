@@ -17,7 +17,7 @@ TRANSFORMER = shlex.split(
 )
 TINY = {
     "seq2seq": {"embedding": 6, "hidden": 8, "dropout": 0.3, "word_dropout": 0.1},
-    "transformer": {"width": 8, "layers": 2, "heads": 2, "dropout": 0.3},
+    "transformer": {"width": 8, "layers": 2, "heads": 2, "dropout": 0.3, "word_dropout": 0.0},
 }
 
 

@@ -12,8 +12,8 @@ from jumok.systems import SYSTEMS
 
 PACKAGE = Path(jumok.__file__).parent
 
-# Each part of the package, and the parts that it may import, itself and `errors` and `files` understood.
-GROUND = ("errors", "files", "version", "durations", "machine", "intervals", "special_tokens")
+# Each part of the package, and the parts that it may import, itself and those in `COMMON` understood.
+GROUND = ("errors", "files", "version", "durations", "wording", "machine", "intervals", "special_tokens")
 MAY_IMPORT: dict[str, set[str]] = {
     **{part: set() for part in GROUND},
     "attention": set(),
@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": {"attention", "mechanisms", "systems", "data", "measures", "views", "tasks", "machine"},
     "__main__": {"app"},
 }
-COMMON = {"errors", "files", "version", "durations"}
+COMMON = {"errors", "files", "version", "durations", "wording"}
 HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
 
 

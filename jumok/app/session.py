@@ -82,7 +82,9 @@ class Session:
         from rich.console import Console
 
         quiet = self.quiet or not self.first
-        return Console(file=sys.stderr if self.json else None, quiet=quiet, highlight=False, soft_wrap=True)
+        return Console(
+            file=sys.stderr if self.json else None, quiet=quiet, highlight=False, soft_wrap=True, emoji=False
+        )
 
     def say(self, line: object) -> None:
         """Print a line of progress, as it is."""
@@ -105,7 +107,9 @@ class Session:
     def _print(self, lines: Iterable[RenderableType]) -> None:
         from rich.console import Console
 
-        console = Console(highlight=False, soft_wrap=True)
+        console = Console(
+            highlight=False, soft_wrap=True, emoji=False
+        )  # texts that hold :smile: are printed as they are
         for line in lines:
             console.print(line, markup=False)
 

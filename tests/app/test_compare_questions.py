@@ -109,7 +109,7 @@ def test_soft_accuracy_is_what_counts(jumok, squares, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("{data}",), "questions are about images: give their folder with --images"),
+        (("{plain}",), "questions are about images: give their folder with --images"),
         (("{data}", "--images", "nowhere"), "nowhere"),
         (("{data}", "--images", "{data}/images", "--systems", "cnn,vqa-concat"), "cnn is trained to classify"),
         (("{data}/images", "--systems", "cnn,vqa-concat"), "vqa-concat is trained to answer"),

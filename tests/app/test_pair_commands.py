@@ -215,16 +215,16 @@ def test_help_shows_the_options_of_one_kind_of_data_at_a_time(jumok, monkeypatch
     images = jumok("train", "images", "--help").out
     assert " --flips " in images
     assert not any(f" --{name} " in images for name in ("batch-tokens", "vocabulary-size", "answers", "images"))
-    assert "default 100)" in images
+    assert "default as many as fit into --time)" in images
     pairs = jumok("train", "pairs", "--help").out
     assert pairs == jumok("train", reversals, "--help").out
     assert not any(f" --{name} " in pairs for name in ("flips", "images", "answers"))
     for words in (
-        "default 30)",
+        "default as many as fit into --time)",
         "default 0.05 and at most 2,000)",
         "< 2^63",
         "<= 1,000,000",
-        "unigram | bpe | words | characters; default unigram",
+        "unigram | bpe | words | characters. (default by what the texts are like)",
     ):
         assert words in pairs
     assert "(training)" not in pairs
@@ -316,6 +316,59 @@ def test_the_file_that_a_run_was_trained_on_is_not_judged_whole(jumok, few, tmp_
     assert (report["split"], report["sentences"]) == ("test", run.config.found.counts["test"]) == ("test", 16)
 
 
+def test_eval_stands_beside_what_needs_no_learning(jumok, reverser, reversals, tmp_path):
+    said = jumok("eval", reverser, "--out", tmp_path / "eval")
+    report = json.loads((tmp_path / "eval" / "eval.json").read_text())
+    found = {each["baseline"]: each for each in report["baselines"]}
+    assert list(found) == ["copying the source", "the commonest target", "the target of the nearest source"]
+    pairs = read_pairs([reversals / "test.tsv"])
+    copied = sacrebleu.corpus_chrf(pairs.sources, [pairs.targets]).score
+    assert found["copying the source"]["chrf"] == pytest.approx(copied)
+    assert found["copying the source"]["better_by"]["chrf"]["value"] == pytest.approx(report["chrf"] - copied)
+    assert all(each["beaten"] and each["better_by"]["chrf"]["low"] > 0 for each in found.values())
+    assert report["learnt"].startswith("the model is significantly better than copying the source, the commonest ")
+    assert report["learnt"] in said.out
+    assert f"  copying the source: BLEU {found['copying the source']['bleu']:.2f}, chrF {copied:.2f}" in said.out
+
+
+def test_eval_says_that_nothing_was_learnt(jumok, few, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    untrained(tmp_path / "run", settings_of(few))
+    said = jumok("eval", "run")
+    assert said.status == 0
+    wanted = "the model is not significantly better than copying the source, the commonest target and the target of "
+    assert f"{wanted}the nearest source: it has learnt nothing that these do not give" in said.out
+
+
+def test_eval_without_the_training_pairs_says_what_is_left_out(jumok, reversals, tmp_path):
+    data = shutil.copytree(reversals, tmp_path / "data")
+    untrained(tmp_path / "run", settings_of(data))
+    (data / "train.tsv").unlink()
+    said = jumok("eval", tmp_path / "run", data / "test.tsv")
+    assert said.status == 0
+    assert "remark: baselines that need the training pairs are left out: the training pairs cannot be read" in said.out
+    report = json.loads((tmp_path / "run" / "eval" / "eval.json").read_text())
+    assert [each["baseline"] for each in report["baselines"]] == ["copying the source"]
+
+
+def test_eval_counts_pairs_with_an_empty_side(jumok, reverser, tmp_path):
+    (tmp_path / "t.tsv").write_text("a b\tb a\n\tonly target\nonly source\t\n\nb a\ta b\n")
+    said = jumok("eval", reverser, tmp_path / "t.tsv", "--out", tmp_path)
+    assert said.status == 0
+    assert "2 pairs (all)" in said.out
+    assert "remark: 3 pairs skipped: one side is empty" in said.out
+    report = json.loads((tmp_path / "eval.json").read_text())
+    assert report["skipped"] == {"empty": 3}
+    assert report["remarks"] == ["3 pairs skipped: one side is empty"]
+
+
+def test_eval_splits_text_without_spaces_or_as_it_is_told(jumok, reverser, tmp_path):
+    (tmp_path / "t.tsv").write_text("a b\t今天天气很好\nb a\t他昨天买了一本新书\n")
+    for flags, split in (([], "zh"), (["--tokenize", "char"], "char")):
+        assert jumok("eval", reverser, tmp_path / "t.tsv", "--out", tmp_path, *flags).status == 0
+        assert f"tok:{split}" in json.loads((tmp_path / "eval.json").read_text())["bleu_signature"]
+
+
 def test_eval_refuses_in_one_line(jumok, reverser, trained, coloured, few, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     untrained(tmp_path / "no-test", settings_of(few / "train.tsv", test_fraction=0.0))
@@ -325,6 +378,7 @@ def test_eval_refuses_in_one_line(jumok, reverser, trained, coloured, few, tmp_p
         ([reverser, "missing.tsv"], "no such file: missing.tsv"),
         ([reverser, "--batch-size", 3], "no use for --batch-size"),
         ([reverser, "--length-penalty", -1], "length_penalty is 0 or more"),
+        ([reverser, "--tokenize", "words"], "tokenize is 'words'"),
         ([trained, coloured, "--beam", 3], "no use for --beam"),
         ([trained], "is an image classifier: give the folder of test images"),
         (["no-test"], "there are no test pairs"),
@@ -365,6 +419,23 @@ def test_every_reading_is_measured_unless_some_are_named(jumok, transformer, rev
     assert names == [name for one in plain for name in (one, f"{one}, next step")]
     assert jumok(*words, "--method", "layer 2", "--method", "layer 2").status == 0
     assert list(json.loads((tmp_path / "measure.json").read_text())["methods"]) == ["layer 2"]
+
+
+def test_links_that_seem_to_count_from_one_are_warned_of(jumok, reverser, reversals, tmp_path):
+    lines = (reversals / "test.align").read_text().splitlines()
+    links = [[tuple(map(int, link.split("-"))) for link in line.split()] for line in lines]
+    inner = [[(s, t) for s, t in own if min(s, t) > 0] for own in links]
+    gold = tmp_path / "gold"
+    gold.write_text("".join(" ".join(f"{s}-{t}" for s, t in own) + "\n" for own in inner))
+    words = ("measure", reverser, reversals / "test.tsv", "--alignments", gold, "--out", tmp_path)
+    said = jumok(*words)
+    warning = (
+        f"warning: no link of {gold} touches a first word, so it seems to be counted from 1: then give --one-based"
+    )
+    assert (said.status, said.err) == (0, "")
+    assert f"remark: {warning}" in said.out
+    assert json.loads((tmp_path / "measure.json").read_text())["remarks"] == [warning]
+    assert warning not in jumok(*words, "--one-based").out
 
 
 def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals, tmp_path, monkeypatch):

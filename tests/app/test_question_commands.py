@@ -124,6 +124,13 @@ def test_a_finished_run_resumes_to_the_same_wherever_it_is_called(jumok, squares
     assert jumok("eval", "run").status == 0
 
 
+def test_images_that_lie_beside_the_questions_are_found(jumok, squares, tmp_path):
+    assert jumok("train", squares, "--out", tmp_path / "run", *TINY, "--epochs", 1).status == 0
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["data"]["images"] == str((squares / "images").resolve())
+    assert jumok("eval", tmp_path / "run").status == 0
+
+
 def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
     data = shutil.copytree(squares, tmp_path / "data")
     assert (
@@ -139,7 +146,7 @@ def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("{data}/train.csv", "questions are about images: give their folder with --images"),
+        ("one.csv", "questions are about images: give their folder with --images"),
         ("{data}/train.csv --images nowhere", "no folder of images at nowhere: give it by --images"),
         ("{data}/train.csv --images {data}/masks", "no question with an answer and an image in"),
         ("missing.csv --images {data}/images", "no such file: missing.csv"),
@@ -204,6 +211,29 @@ def test_eval_prints_and_writes_figures_and_answers(jumok, asked, squares, tmp_p
         assert words in said.out
 
 
+def test_eval_stands_beside_what_needs_no_look(jumok, asked, squares, tmp_path):
+    said = jumok("eval", asked, "--split", "train", "--out", tmp_path)
+    report = json.loads((tmp_path / "eval.json").read_text("utf-8"))
+    overall, nearest = report["baselines"]
+    assert overall["accuracy"] == pytest.approx(1 / 3)  # "no", to every question
+    assert nearest["accuracy"] >= overall["accuracy"]
+    assert nearest["better_by"]["value"] == pytest.approx(report["accuracy"] - nearest["accuracy"])
+    assert report["learnt"].startswith("the model is significantly better than the commonest answer and ")
+    assert report["learnt"] in said.out
+
+
+def test_eval_says_that_nothing_was_learnt_or_that_it_cannot_tell(jumok, squares, tmp_path):
+    data = shutil.copytree(squares, tmp_path / "data")
+    untrained(tmp_path / "run", settings_of(data))
+    said = jumok("eval", tmp_path / "run")
+    assert "it has learnt nothing that th" in said.out
+    (data / "train.csv").unlink()
+    said = jumok("eval", tmp_path / "run", data / "test.csv")
+    assert said.status == 0
+    assert "remark: no baselines: the training questions cannot be read" in said.out
+    assert json.loads((tmp_path / "run" / "eval" / "eval.json").read_text())["baselines"] == []
+
+
 @pytest.mark.parametrize(
     ("words", "part", "count"),
     [
@@ -233,7 +263,7 @@ def test_answers_that_training_did_not_have_are_told(jumok, asked, squares, tmp_
     (tmp_path / "q.csv").write_text("image,question,answer\ntest-0.png,what?,yak\ntest-0.png,is there a circle?,no\n")
     said = jumok("eval", asked, tmp_path / "q.csv", "--out", tmp_path / "eval")
     assert said.status == 0
-    assert "1 questions have answers that never occurred in training; they count as wrong" in said.out
+    assert "1 question has an answer that never occurred in training: counted as wrong" in said.out
     assert json.loads((tmp_path / "eval" / "eval.json").read_text("utf-8"))["unanswerable"] == 1
 
 
@@ -253,7 +283,7 @@ def test_what_is_left_out_is_told(jumok, asked, squares, tmp_path):
 def test_signs_that_mean_something_elsewhere_are_signs(jumok, asked, squares, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     image = shutil.copy(squares / "images" / "test-0.png", tmp_path / "[b]$a_$.png")
-    signs = r"[/red] <b>$\frac$ & $x_^"
+    signs = r"[/red] <b>$\frac$ & :heart: $x_^"
     with (tmp_path / "q.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("image", "question", "answer", "kind"), (image.name, signs, signs, signs)])
     said = jumok("eval", asked, "q.csv", "--images", ".", "--out", "eval")

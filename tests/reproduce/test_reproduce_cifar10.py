@@ -131,7 +131,7 @@ def test_every_network_makes_its_row(network, tmp_path):
     assert command.main([*given, "--blocks", "1", "--out", str(out)]) == 0
     table = out.with_suffix(".md").read_text()
     assert "test error, %, seed 0" in table
-    assert "20 images, 1 epochs in batches of 10" in table
+    assert "20 images, 1 epoch in batches of 10" in table
     assert str(tmp_path) not in table
 
 

@@ -15,12 +15,14 @@ from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.tasks.running.config import Strict
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
     from jumok.data.questions.question_set import QuestionSet
+    from jumok.tasks.answer.baselines import Baseline
     from jumok.tasks.answer.evaluation import Evaluation
     from jumok.tasks.answer.run import QuestionRun
 
@@ -42,17 +44,33 @@ class EvaluatedQuestions:
         about: run, files and part.
         questions: that were asked.
         report: of the answers.
+        baselines: what can be answered without looking, in the same figure.
+        learnt: whether the model is significantly better than these, in words.
+        remarks: what the user should know.
         written: files, by what they hold.
     """
 
     about: Mapping[str, Any]
     questions: QuestionSet
     report: Evaluation
+    baselines: Sequence[Baseline]
+    learnt: str
+    remarks: Sequence[str]
     written: Mapping[str, Path]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**self.about, "skipped": dict(self.questions.skipped), **self.report.to_dict()}
+        from jumok.data.texts.nearest import HOW
+
+        return {
+            **self.about,
+            "skipped": dict(self.questions.skipped),
+            **self.report.to_dict(),
+            "baselines": [baseline.to_dict() for baseline in self.baselines],
+            "nearest": HOW,
+            "learnt": self.learnt,
+            "remarks": list(self.remarks),
+        }
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
@@ -61,7 +79,11 @@ class EvaluatedQuestions:
         yield f"{len(self.questions):,} questions about {len(self.questions.images):,} images ({part})"
         yield f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
         if report.unanswerable:
-            yield f"{report.unanswerable:,} questions have answers that never occurred in training; they count as wrong"
+            lacking = write_count(report.unanswerable, "question has an answer", "questions have answers")
+            yield f"{lacking} that never occurred in training: counted as wrong"
+        yield from map(_describe_baseline, self.baselines)
+        yield from filter(None, (self.learnt,))
+        yield from (f"remark: {remark}" for remark in self.remarks)
         if report.by_kind():
             yield table(report)
         yield f"written: {', '.join(map(str, self.written.values()))}"
@@ -83,6 +105,7 @@ def evaluate(
         JumokError: questions or images that cannot be read.
     """
     from jumok.app.progress import show_progress
+    from jumok.tasks.answer.baselines import compare_with_baselines, find_training_questions
     from jumok.tasks.answer.evaluation import evaluate as evaluate_all
     from jumok.tasks.answer.run import QuestionRun
 
@@ -91,9 +114,12 @@ def evaluate(
     remark(chosen, session)
     with show_progress(session.console, "answering") as progress:
         report = evaluate_all(trained, chosen, size=options.batch_size, progress=progress)
+    train, lacking = find_training_questions(trained.config)
+    baselines = compare_with_baselines(report, train) if train is not None else []
+    remarks = [f"no baselines: {lacking}"] if lacking else []
     about = {"run": str(run), "data": [str(path) for path in chosen.files], "split": part}
     written = {"figures": out / "eval.json", "answers": out / "answers.csv"}
-    found = EvaluatedQuestions(about, chosen, report, written)
+    found = EvaluatedQuestions(about, chosen, report, baselines, _judge_learnt(baselines), remarks, written)
     write_report(written["figures"], found)
     write_atomically(written["answers"], as_table(report))
     return found
@@ -133,6 +159,14 @@ def remark(questions: QuestionSet, session: Session) -> None:
         session.remark(line)
 
 
+def _judge_learnt(baselines: Sequence[Baseline]) -> str:
+    from jumok.tasks.learnt import judge_learnt
+
+    names = {kind: [each.name for each in baselines if each.beaten is kind] for kind in (True, False)}
+    verdict = judge_learnt(names[True], names[False])
+    return f"the model is {verdict}" if verdict else ""
+
+
 def as_table(report: Evaluation) -> str:
     """Each question with what was answered, as CSV."""
     text = io.StringIO()
@@ -145,6 +179,14 @@ def as_table(report: Evaluation) -> str:
         row = (image, questions.questions[each.number], given, each.answer)
         writer.writerow((*row, f"{each.probability:.4f}", f"{each.score:.4g}", kind))
     return text.getvalue()
+
+
+def _describe_baseline(baseline: Baseline) -> str:
+    accuracy, gap = baseline.accuracy, baseline.better_by
+    return (
+        f"  {baseline.name}: {accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}); "
+        f"the model's accuracy minus this: {gap.value:+.1%} ({gap.low:+.1%} to {gap.high:+.1%})"
+    )
 
 
 def table(report: Evaluation) -> Table:

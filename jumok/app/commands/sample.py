@@ -129,7 +129,7 @@ def dates(
     from jumok.data.samples.dates import write_dates
 
     write_dates(folder, seed=seed, train=train, val=val, test=test)
-    return _report_pairs("dates", folder, train, val, test, "--vocabulary characters")
+    return _report_pairs("dates", folder, train, val, test)
 
 
 @app.command("reversal")
@@ -150,7 +150,7 @@ def reversal(
     from jumok.data.samples.toy_pairs import REVERSAL
 
     REVERSAL.write(folder, seed=seed, train=train, val=val, test=test, shortest=shortest, longest=longest, words=words)
-    return _report_pairs("reversal", folder, train, val, test, "--vocabulary words")
+    return _report_pairs("reversal", folder, train, val, test)
 
 
 @app.command("substitution")
@@ -168,10 +168,10 @@ def substitution(
     from jumok.data.samples.toy_pairs import SUBSTITUTION
 
     SUBSTITUTION.write(folder, seed=seed, train=train, val=val, test=test)
-    return _report_pairs("substitution", folder, train, val, test, "--vocabulary words")
+    return _report_pairs("substitution", folder, train, val, test)
 
 
-def _report_pairs(sample: str, folder: Path, train: int, val: int, test: int, option: str) -> Written:
+def _report_pairs(sample: str, folder: Path, train: int, val: int, test: int) -> Written:
     text = f"{train + val + test} pairs in {folder}, their alignments beside them"
-    following = f"jumok train {folder} --system seq2seq {option} --out runs/{folder.resolve().name}"
+    following = f"jumok train {folder} --out runs/{folder.resolve().name}"
     return Written(sample, str(folder), train, val, test, text, following)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -14,9 +14,11 @@ from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.tasks.running.config import Strict
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.data.pairs.pair_set import PairSet
+    from jumok.tasks.translate.baselines import Baseline
     from jumok.tasks.translate.run import PairRun
     from jumok.tasks.translate.scores import Scores
 
@@ -29,6 +31,10 @@ class Options(Strict):
 
     beam: int = Field(default=5, ge=1, description="Beam size; 1 = greedy.")
     length_penalty: float = Field(default=1.0, description="Length-penalty exponent; larger favours longer output.")
+    tokenize: Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"] | None = Field(
+        default=None,
+        description="How BLEU splits text into words (sacrebleu); default: 13a, or zh or char for text without spaces.",
+    )
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,10 @@ class EvaluatedPairs:
         options: of the search.
         seconds: of the translating.
         scores: of all pairs together.
+        baselines: what can be said without having learnt to translate, in the same figures.
+        learnt: whether the model is significantly better than these, in words.
         pairs, found, each: the pairs, their translations and the chrF of each.
+        remarks: what the user should know.
         written: files, by what they hold.
     """
 
@@ -48,14 +57,29 @@ class EvaluatedPairs:
     options: Options
     seconds: float
     scores: Scores
+    baselines: Sequence[Baseline]
+    learnt: str
     pairs: PairSet
     found: Sequence[str]
     each: Sequence[float]
+    remarks: Sequence[str]
     written: Mapping[str, Path]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**self.about, **self.options.model_dump(), "seconds": self.seconds, **self.scores.to_dict()}
+        from jumok.data.texts.nearest import HOW
+
+        return {
+            **self.about,
+            **self.options.model_dump(),
+            "seconds": self.seconds,
+            **self.scores.to_dict(),
+            "baselines": [baseline.to_dict() for baseline in self.baselines],
+            "nearest": HOW,
+            "learnt": self.learnt,
+            "skipped": {"empty": self.pairs.empty},
+            "remarks": list(self.remarks),
+        }
 
     def lines(self) -> Iterator[str]:
         """For the terminal."""
@@ -64,7 +88,12 @@ class EvaluatedPairs:
         yield f"{count:,} pairs ({self.about['split']}), {_describe_search(self.options)}, {rate}"
         yield _format_score("BLEU", scores.bleu, scores.bleu_95, scores.bleu_signature)
         yield _format_score("chrF", scores.chrf, scores.chrf_95, scores.chrf_signature)
-        yield f"exact match {scores.exact:.1%}; length {scores.length_ratio:.2f} of the references'"
+        low, high = scores.exact_95
+        exact = f"exact match {scores.exact:.1%} ({low:.1%} to {high:.1%})"
+        yield f"{exact}; length {scores.length_ratio:.2f} of the references'"
+        yield from map(_describe_baseline, self.baselines)
+        yield from filter(None, (self.learnt,))
+        yield from (f"remark: {remark}" for remark in self.remarks)
         yield from _pick_examples(self.pairs, self.found, self.each)
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
@@ -84,19 +113,36 @@ def evaluate(
     Raises:
         JumokError: pairs that cannot be read, or settings out of range.
     """
+    from jumok.tasks.translate.baselines import compare_with_baselines, find_training_pairs
     from jumok.tasks.translate.run import PairRun
-    from jumok.tasks.translate.scores import score, sentence_chrf
+    from jumok.tasks.translate.scores import Judge, sentence_chrf
 
     trained = PairRun.load(run, session.device)
     pairs, part = select(trained, data, split)
+    judge = Judge(pairs.targets, lowercase=trained.config.data.lowercase, tokenize=options.tokenize)
     began = time.perf_counter()
-    found = [best.text for best, *_ in trained.translate(pairs.sources, **options.model_dump())]
+    search = options.model_dump(include={"beam", "length_penalty"})
+    found = [best.text for best, *_ in trained.translate(pairs.sources, **search)]
     seconds = time.perf_counter() - began
-    scores = score(found, pairs.targets, lowercase=trained.config.data.lowercase)
+    judged = judge.judge(found)
+    train, lacking = find_training_pairs(trained.config)
+    baselines = compare_with_baselines(judge, judged, pairs.sources, train, held_out=part != "train")
     each = [sentence_chrf(got, wanted) for got, wanted in zip(found, pairs.targets, strict=True)]
     about = {"run": str(run), "data": [str(path) for path in pairs.files], "split": part}
     written = {"figures": out / "eval.json", "translations": out / "translations.tsv"}
-    report = EvaluatedPairs(about, options, seconds, scores, pairs, found, each, written)
+    report = EvaluatedPairs(
+        about,
+        options,
+        seconds,
+        judged.scores,
+        baselines,
+        _judge_learnt(baselines),
+        pairs,
+        found,
+        each,
+        (*remarks_on(pairs), *([f"baselines that need the training pairs are left out: {lacking}"] if lacking else [])),
+        written,
+    )
     write_report(written["figures"], report)
     write_atomically(written["translations"], as_table(pairs, found, each))
     return report
@@ -130,6 +176,29 @@ def select(run: PairRun, files: Sequence[Path], split: str) -> tuple[PairSet, st
     if not len(parts[part]):
         raise JumokError(f"there are no {part} pairs: choose another --split, or give a file of pairs")
     return parts[part], part
+
+
+def remarks_on(pairs: PairSet) -> tuple[str, ...]:
+    """What whoever gave the pairs should know of them."""
+    skipped = (f"{write_count(pairs.empty, 'pair')} skipped: one side is empty",)
+    return (*pairs.notes, *(skipped if pairs.empty else ()))
+
+
+def _describe_baseline(baseline: Baseline) -> str:
+    scores, chrf, exact = baseline.scores, baseline.better_by["chrf"], baseline.better_by["exact"]
+    return (
+        f"  {baseline.name}: BLEU {scores.bleu:.2f}, chrF {scores.chrf:.2f}, exact match {scores.exact:.1%}; "
+        f"the model's minus these: chrF {chrf.value:+.1f} ({chrf.low:+.1f} to {chrf.high:+.1f}), "
+        f"exact match {exact.value:+.1%} ({exact.low:+.1%} to {exact.high:+.1%})"
+    )
+
+
+def _judge_learnt(baselines: Sequence[Baseline]) -> str:
+    from jumok.tasks.learnt import judge_learnt
+
+    names = {kind: [each.name for each in baselines if each.beaten is kind] for kind in (True, False)}
+    verdict = judge_learnt(names[True], names[False])
+    return f"the model is {verdict}" if verdict else ""
 
 
 def as_table(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> str:

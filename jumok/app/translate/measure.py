@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -55,10 +55,11 @@ def measure(
         )
     if not data:
         raise JumokError("measure needs data: give the files of the sentence pairs that the links are of")
-    report = _score_pairs(Path(model), data, Path(options.alignments), options, methods, session)
-    about = {"model": model, "data": [str(path) for path in data], "alignments": options.alignments}
+    report, remarks = _score_pairs(Path(model), data, Path(options.alignments), options, methods, session)
+    about: dict[str, Any] = {"model": model, "data": [str(path) for path in data], "alignments": options.alignments}
     written = {"figures": out / "measure.json", "picture": out / "measure.png"}
-    found = MeasuredMaps(about, report, (), _compare_with_baseline(report), written)
+    notes = tuple(f"remark: {remark}" for remark in remarks)
+    found = MeasuredMaps({**about, "remarks": remarks}, report, notes, _compare_with_baseline(report), written)
     write_report(written["figures"], found)
     draw_scores(report, written["picture"], title="Do the words look at what they translate?")
     return found
@@ -76,9 +77,10 @@ def _compare_with_baseline(report: AlignmentReport) -> list[str]:
 
 def _score_pairs(
     run: Path, files: Sequence[Path], gold: Path, options: Options, methods: Sequence[str], session: Session
-) -> AlignmentReport:
-    """Align all pairs and compare the links."""
-    from jumok.data.pairs.alignment_files import read_links
+) -> tuple[AlignmentReport, list[str]]:
+    """Align all pairs and compare the links. Returns the scores, and remarks."""
+    from jumok.app.translate.evaluate import remarks_on
+    from jumok.data.pairs.alignment_files import read_links, seem_counted_from_one
     from jumok.data.pairs.pair_set import read_pairs
     from jumok.measures.alignment_error import AlignmentMeter
     from jumok.tasks.translate.aligning import choose_reading, list_readings
@@ -99,11 +101,16 @@ def _score_pairs(
             f"{gold} has links for {len(truth)} sentences, but there are {len(pairs)} pairs "
             f"({pairs.empty} empty ones were skipped): wanted a line for each"
         )
+    remarks = [*remarks_on(pairs)]
+    if not options.one_based and seem_counted_from_one(truth):
+        remarks.append(
+            f"warning: no link of {gold} touches a first word, so it seems to be counted from 1: then give --one-based"
+        )
     meter = AlignmentMeter(seed=session.seed)
     for number, (one, wanted) in enumerate(zip(_align_all(trained, pairs, options.characters), truth, strict=True), 1):
         found = {name: one.links(name) for name in chosen}
         meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {number}")
-    return meter.report()
+    return meter.report(), remarks
 
 
 def _align_all(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Aligned]:

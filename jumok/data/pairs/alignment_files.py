@@ -73,6 +73,18 @@ def _parse_line(line: str, place: str, first: int) -> Links:
     return Links(frozenset(kinds[SURE]), frozenset(kinds[POSSIBLE]))
 
 
+def seem_counted_from_one(links: Iterable[Links]) -> bool:
+    """Whether links that were read as counted from 0 look like ones counted from 1: none of them has a first token.
+
+    One linked pair alone says too little.
+
+    >>> seem_counted_from_one([Links(frozenset({(1, 1), (2, 3)})), Links(frozenset({(1, 2)}))])
+    True
+    """
+    linked = [own.possible for own in links if own.possible]
+    return len(linked) > 1 and all(min(link) > 0 for own in linked for link in own)
+
+
 def check_links(links: Sequence[Links], lengths: Sequence[tuple[int, int]], name: str = "the alignments") -> None:
     """Make sure that alignments fit the sentences they are of.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ MOST_JSON = 512 * 1024**2
 """Bytes of a JSON file that is read as a whole."""
 LONGEST_CELL = 1 << 20
 COLUMNS = ("image", "question")
+QUOTE = '"'
 BETWEEN = "|"
 """Parts several answers in one cell."""
 
@@ -35,8 +36,9 @@ def read_files(paths: Sequence[Path], *, answered: bool = True) -> Iterator[Ques
     """Give the questions of files, one after the other.
 
     CSV and TSV: the first line names the columns, `image`, `question` and `answer`, or `answers` with several of them
-    separated by bars; `kind` and `mask` are read if present, other columns are ignored. JSONL: the same as keys;
-    `answer` may be a list. JSON: the questions and the annotations of VQA (version 1 or 2), two files that go together.
+    separated by bars; `kind` and `mask` are read if present, other columns are ignored. Quotes in a TSV are part of the
+    text, unless its column names are quoted too. JSONL: the same as keys; `answer` may be a list. JSON: the questions
+    and the annotations of VQA (version 1 or 2), two files that go together.
 
     Args:
         paths: any number of tables, or two JSON files.
@@ -64,12 +66,20 @@ def _read_csv(path: Path, answered: bool) -> Iterator[QuestionRow]:
 
 
 def _read_tsv(path: Path, answered: bool) -> Iterator[QuestionRow]:
-    return _read_delimited(path, "\t", answered)
+    quoted = next(read_lines(path), "").startswith(QUOTE)
+    return _read_delimited(path, "\t", answered, quoted=quoted)
 
 
-def _read_delimited(path: Path, separator: str, answered: bool) -> Iterator[QuestionRow]:
+class _AsTheyStand(csv.excel):
+    quoting = csv.QUOTE_NONE
+
+
+def _read_delimited(path: Path, separator: str, answered: bool, *, quoted: bool = True) -> Iterator[QuestionRow]:
+    """The rows of a table; unless it is `quoted`, its cells are read as they stand."""
     csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader((line + "\n" for line in read_lines(path)), delimiter=separator, strict=True)
+    lines = (line + "\n" for line in read_lines(path))
+    kind: type[csv.Dialect] = csv.excel if quoted else _AsTheyStand
+    reader = csv.reader(lines, kind, delimiter=separator, strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
         _check_columns(path, names, answered)
@@ -77,13 +87,22 @@ def _read_delimited(path: Path, separator: str, answered: bool) -> Iterator[Ques
             if not cells:
                 continue
             if len(cells) != len(names):
-                raise JumokError(
-                    f"{path}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns; put quotes around "
-                    f"text that holds {separator!r}"
-                )
-            yield _make_row(dict(zip(names, cells, strict=True)))
+                hint = f"put quotes around text that holds {separator!r}" if quoted else "no cell can hold a tab"
+                raise JumokError(f"{path}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns; {hint}")
+            yield _make_row(dict(zip(names, cells if quoted else map(_unquote, cells), strict=True)))
     except csv.Error as error:
         raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
+
+
+def _unquote(cell: str) -> str:
+    """A cell without the quotes that a program put around it: then those inside are doubled, and there is one at least.
+
+    >>> [_unquote(cell) for cell in ('"is 5"" tall?"', '"STOP" is where?', '"STOP"')]
+    ['is 5" tall?', '"STOP" is where?', '"STOP"']
+    """
+    inner = cell[1:-1]
+    written = len(cell) > 1 and cell[0] == cell[-1] == QUOTE and QUOTE in inner
+    return inner.replace(QUOTE * 2, QUOTE) if written and QUOTE not in inner.replace(QUOTE * 2, "") else cell
 
 
 def _check_columns(path: Path, names: Sequence[str], answered: bool) -> None:
@@ -162,18 +181,36 @@ def _read_vqa(paths: Sequence[Path]) -> Iterator[QuestionRow]:
     if len(paths) != 2 or len(questions) != 1 or len(notes) != 1:
         given = ", ".join(map(str, paths))
         raise JumokError(f"VQA is two JSON files, one with 'questions' and one with 'annotations', got {given}")
-    (path, asked), (_, annotated) = questions[0], notes[0]
+    (path, asked), (other, annotated) = questions[0], notes[0]
     try:
-        by_number = {note["question_id"]: note for note in annotated["annotations"]}
+        by_number = {_read_id(note): note for note in annotated["annotations"]}
+        _check_ids(path, {_read_id(row) for row in asked["questions"]}, other, by_number)
         subtype = str(asked.get("data_subtype", "")).strip()
         prefix = f"COCO_{subtype}_" if subtype else ""
         for row in asked["questions"]:
-            note = by_number.get(row["question_id"], {})
+            note = by_number.get(_read_id(row), {})
             name = _take_text(row.get("image") or f"{prefix}{int(row['image_id']):012d}.jpg")
             answers = _list_answers(note.get("answers") or note.get("multiple_choice_answer"))
             yield QuestionRow(name, _take_text(row["question"]), answers, _take_text(note.get("question_type")))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise JumokError(f"{path} is not of VQA's form ({type(error).__name__}: {error})") from None
+
+
+def _read_id(row: Mapping[str, Any]) -> str:
+    """A question's id as text: one file may have it as a number and the other in quotes."""
+    value = row["question_id"]
+    if not isinstance(value, int | str):
+        raise TypeError(f"question_id is {value!r:.40}")
+    return str(value).strip()
+
+
+def _check_ids(asked: Path, ids: Collection[str], annotated: Path, noted: Collection[str]) -> None:
+    """Make sure that two files of VQA go together."""
+    if ids and noted and not any(own in noted for own in ids):
+        raise JumokError(
+            f"no question_id of {asked} stands in {annotated} (such as {min(ids)[:40]!r} and {min(noted)[:40]!r}): "
+            "give the questions and the annotations of one set"
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

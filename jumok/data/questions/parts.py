@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
-from jumok.data.questions.question_set import QuestionSet, read_questions, split_questions
+from jumok.data.questions.files import read_files
+from jumok.data.questions.question_set import QuestionSet, find_image, read_questions, split_questions
 from jumok.data.questions.recognition import QUESTION_SUFFIXES
 from jumok.data.splits import QUESTION_SHARES, SPLITS, Shares, split_named
 from jumok.errors import JumokError
 
-__all__ = ["read_question_parts"]
+__all__ = ["find_image_folder", "read_question_parts"]
+
+IMAGES = "images"
+LOOKED_UP_ROWS = 20
+"""Of so many questions one must have its image in a folder that is taken for theirs."""
 
 
 def read_question_parts(
@@ -52,6 +58,21 @@ def read_question_parts(
         read |= split_questions(read["train"], parts=missing, shares=shares, seed=seed)
     read |= {part: _note_overlap(read["train"], read[part], part) for part in ("val", "test") if part not in missing}
     return {part: read[part] for part in SPLITS}
+
+
+def find_image_folder(paths: Sequence[Path]) -> Path | None:
+    """The folder beside questions that holds the images they ask about: `images`, or the one they lie in.
+
+    Args:
+        paths: as for `read_question_parts`.
+    Raises:
+        JumokError: files that hold no questions.
+    """
+    beside = paths[0] if paths[0].is_dir() else paths[0].parent
+    files = _find_in_folder(paths[0])["train"] if len(paths) == 1 and paths[0].is_dir() else paths
+    names = [row.image for row in islice(read_files(files), LOOKED_UP_ROWS)]
+    places = (beside / IMAGES, beside)
+    return next((place for place in places if any(find_image(name, place) for name in names)), None)
 
 
 def _find_in_folder(folder: Path) -> Mapping[str, Sequence[Path]]:

@@ -18,6 +18,7 @@ from jumok.errors import JumokError
 __all__ = [
     "QuestionSet",
     "describe_left_out",
+    "find_image",
     "find_images",
     "normalise_answer",
     "read_questions",
@@ -211,14 +212,21 @@ def find_images(names: set[str], root: Path) -> dict[str, Path | None]:
         JumokError: a name that lies outside the folder.
     """
     for name in names:
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or PureWindowsPath(name).drive or ".." in pure.parts:
+        if _is_outside(name):
             raise JumokError(f"the image {name!r} lies outside {root}: give paths relative to that folder")
-    return {name: _find_image(name, root) for name in names}
+    return {name: find_image(name, root) for name in names}
 
 
-def _find_image(name: str, root: Path) -> Path | None:
-    """Where an image lies; on disk its name may be composed or not, as the machine that packed it has it."""
+def _is_outside(name: str) -> bool:
+    pure = PurePosixPath(name)
+    return pure.is_absolute() or bool(PureWindowsPath(name).drive) or ".." in pure.parts
+
+
+def find_image(name: str, root: Path) -> Path | None:
+    """Where an image lies in a folder; None where it does not.
+
+    On disk its name may be composed or not, as the machine that packed it has it.
+    """
     forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
     return next((root / form for form in forms if os.path.isfile(root / form)), None)  # noqa: PTH113 (raises nothing)
 

@@ -23,6 +23,9 @@ THREADS = 4
 """Of training, always: sums are rounded by it, so another number gives other pieces."""
 LONGEST = 65_536
 """In bytes: longer sentences are not learnt from."""
+RESERVED = tuple(f"\t{symbol}" for symbol in SYMBOLS)
+"""The symbols' names in sentencepiece's model, which learns nothing from where one of them stands in a text. No cleaned
+text holds a tab, so <unk> and <s> are learnt like any other word."""
 MANY_SENTENCES = 1000
 """From so many sentences on, encoding is worth threads."""
 
@@ -77,10 +80,10 @@ class SubwordVocabulary(Vocabulary):
                 unk_id=UNK,
                 bos_id=SOS,
                 eos_id=EOS,
-                pad_piece=SYMBOLS[PAD],
-                unk_piece=SYMBOLS[UNK],
-                bos_piece=SYMBOLS[SOS],
-                eos_piece=SYMBOLS[EOS],
+                pad_piece=RESERVED[PAD],
+                unk_piece=RESERVED[UNK],
+                bos_piece=RESERVED[SOS],
+                eos_piece=RESERVED[EOS],
             )
         except RuntimeError as error:
             raise JumokError(_explain(str(error), wish)) from None
@@ -115,7 +118,9 @@ class SubwordVocabulary(Vocabulary):
         return Split(self._processor.encode(plain), text.split(), owner, pieces)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        return [str(self._processor.IdToPiece(int(token))) for token in ids]
+        return [
+            SYMBOLS[token] if token < len(SYMBOLS) else str(self._processor.IdToPiece(token)) for token in map(int, ids)
+        ]
 
     def to_bytes(self) -> bytes:
         return self._model

@@ -17,7 +17,7 @@ from jumok.intervals import wilson
 from jumok.tasks.answer.prepare import scored
 from jumok.tasks.answer.run import QuestionRun
 
-__all__ = ["Answered", "Evaluation", "answer_all", "batches_of", "evaluate"]
+__all__ = ["Answered", "Evaluation", "answer_all", "batches_of", "bootstrap_ratio", "evaluate"]
 
 BATCH_SIZE = 256
 RESAMPLES = 2000
@@ -64,7 +64,7 @@ class Evaluation:
     @property
     def interval(self) -> tuple[float, float]:
         """Between which the accuracy lies with 95 % confidence, by a bootstrap over images."""
-        return _bootstrap_interval(self._sum_by_image(range(len(self.answered))))
+        return bootstrap_ratio(self._sum_by_image(range(len(self.answered))))
 
     def by_kind(self) -> list[dict[str, Any]]:
         """Of each kind of question: its name, number and accuracy with bounds; nothing where no kinds are known."""
@@ -74,7 +74,7 @@ class Evaluation:
             table = self._sum_by_image(numbers)
             accuracy = float(table[:, 0].sum() / table[:, 1].sum())
             rows.append(
-                {"kind": kind, "questions": len(numbers), "accuracy": accuracy, "95": list(_bootstrap_interval(table))}
+                {"kind": kind, "questions": len(numbers), "accuracy": accuracy, "95": list(bootstrap_ratio(table))}
             )
         return rows
 
@@ -97,15 +97,20 @@ class Evaluation:
         return table[table[:, 1] > 0]
 
 
-def _bootstrap_interval(table: Table) -> tuple[float, float]:
+def bootstrap_ratio(table: Table, least: float = 0.0) -> tuple[float, float]:
     """The 95 % percentile interval of a ratio of sums; rows are images, whose questions hang together.
 
     Where all images are alike, resampling tells nothing: then Wilson's, with the images for trials.
+
+    Args:
+        table: (images, 2): what is summed, and the number of questions, at least one each.
+        least: the ratio is from here to 1.
     """
     images = len(table)
     shares = table[:, 0] / table[:, 1]
     if np.ptp(shares) == 0:
-        return wilson(float(shares.sum()), images)
+        low, high = wilson(float(((shares - least) / (1 - least)).sum()), images)
+        return least + low * (1 - least), least + high * (1 - least)
     drawn = np.random.default_rng(0).multinomial(images, np.full(images, 1 / images), size=RESAMPLES) @ table
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975)).tolist()
     return low, high

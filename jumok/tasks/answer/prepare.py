@@ -11,11 +11,12 @@ from typing import Any
 
 from jumok.data.images.batches import PixelStore
 from jumok.data.questions.batches import QuestionBatches
-from jumok.data.questions.parts import read_question_parts
+from jumok.data.questions.parts import find_image_folder, read_question_parts
 from jumok.data.questions.question_set import QuestionSet, describe_left_out, score_answers
 from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
+from jumok.tasks.answer.recipe import choose_batch, choose_options
 from jumok.tasks.answer.run import WORDS, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
@@ -90,9 +91,11 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     Raises:
         JumokError: questions, images or settings that do not do.
     """
+    if settings.data.questions and settings.data.images is None:
+        settings = settings.model_copy(update={"data": settle_images(settings.data)})
     parts = find_parts(settings.data, settings.training.seed)
     answers = choose_answers(parts["train"], settings.data.answers)
-    parts, unanswerable = _keep_answerable(parts, answers)
+    parts, unanswerable = keep_answerable(parts, answers)
     _check_val(parts["val"], unanswerable["val"])
     size, why = choose_size(settings.data, parts["train"].images)
     words, report = build_vocabulary(
@@ -101,6 +104,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
         size=settings.data.vocabulary_size,
         min_count=settings.data.min_count,
     )
+    settings, chosen = _choose_by_questions(settings, len(parts["train"]))
     options = system_options(settings, len(answers), len(words), size)  # before the long part
     encoded = encode(parts, words, int(options["longest"]) - 1)
     pixels = stores(settings.data, parts["train"].images, parts["val"].images, size, progress)
@@ -125,8 +129,21 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
         training=settings.training,
         found=found,
     )
-    remarks = tuple(_remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}"))
+    told = _remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}")
+    remarks = (*chosen, *told)
     return PreparedQuestions(*batches(config, parts, encoded, pixels), remarks, config, words)
+
+
+def _choose_by_questions(settings: Settings, questions: int) -> tuple[Settings, list[str]]:
+    """Settle what follows from the number of training questions, where nobody chose it; and what was chosen."""
+    options, why = choose_options(settings.options, questions)
+    chosen: dict[str, Any] = {"options": {**options, **settings.options}}
+    said = [why] if why else []
+    if "batch_size" not in settings.training.model_fields_set:
+        size, how = choose_batch(questions, World.found().size)
+        chosen["training"] = settings.training.model_copy(update={"batch_size": size})
+        said.append(how)
+    return settings.model_copy(update=chosen), said
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedQuestions:
@@ -136,7 +153,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the questions are not those that it began with, or the vocabulary is missing.
     """
     words = read_words(folder, config)
-    parts, _ = _keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
+    parts, _ = keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
     if fingerprint(parts) != config.found.fingerprint:
         counts = {part: len(questions) for part, questions in parts.items()}
         raise JumokError(
@@ -156,20 +173,35 @@ def find_parts(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
     """
     if not data.questions:
         raise JumokError("no questions: give a file, as in jumok train questions.csv --images photos --out runs/first")
-    if data.images is None:
-        raise JumokError("questions are about images: give their folder with --images")
+    data = settle_images(data)
     val, test = data.val_fraction, data.test_fraction
     if val + test >= 1:
         raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
     return read_question_parts(
         [Path(path) for path in data.questions],
-        Path(data.images),
+        Path(data.images or ""),
         val=[Path(path) for path in data.val_questions],
         test=[Path(path) for path in data.test_questions],
         lowercase=data.lowercase,
         shares=(1 - val - test, val, test),
         seed=seed,
     )
+
+
+def settle_images(data: QuestionData) -> QuestionData:
+    """Take the folder of images that lies beside the questions, where none is given.
+
+    Raises:
+        JumokError: there is none.
+    """
+    if data.images is not None:
+        return data
+    folder = find_image_folder([Path(path) for path in data.questions])
+    if folder is None:
+        raise JumokError(
+            "questions are about images: give their folder with --images (none beside the questions holds them)"
+        )
+    return data.model_copy(update={"images": str(folder)})
 
 
 def choose_answers(train: QuestionSet, most: int) -> tuple[str, ...]:
@@ -194,7 +226,7 @@ def scored(questions: QuestionSet, answers: Sequence[str]) -> list[Scores]:
     ]
 
 
-def _keep_answerable(
+def keep_answerable(
     parts: Mapping[str, QuestionSet], answers: Sequence[str]
 ) -> tuple[dict[str, QuestionSet], dict[str, list[str]]]:
     """Leave training questions out that have none of the answers; in other parts they stay, and cannot be right.

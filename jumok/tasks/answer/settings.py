@@ -17,7 +17,11 @@ class QuestionData(ImageSettings):
     questions: tuple[str, ...] = Field(
         default=(), description="Files of questions, the two JSON files of VQA, or a folder of train, val and test."
     )
-    images: str | None = Field(default=None, description="Folder of the images that the questions are about.")
+    images: str | None = Field(
+        default=None,
+        description="Folder of the images that the questions are about.",
+        json_schema_extra={"usual": "images beside the questions"},
+    )
     val_questions: tuple[str, ...] = Field(
         default=(), description="Validation questions, as for training; may be repeated."
     )
@@ -44,11 +48,17 @@ class QuestionData(ImageSettings):
 class QuestionTraining(Training):
     """How a model that answers questions is trained."""
 
-    epochs: int = Field(default=30, ge=1, description="Passes over the training data.")
+    epochs: int = Field(
+        default=30,
+        ge=1,
+        description="Passes over the training data.",
+        json_schema_extra={"usual": "as many as fit into --time"},
+    )
     batch_size: int = Field(
         default=256,
         ge=1,
         description="Batch size in questions, over all processes; those about one image stay together.",
+        json_schema_extra={"usual": "by the number of questions, 16 to 256"},
     )
     label_smoothing: float = Field(
         default=0.0, ge=0, lt=1, description="Label smoothing: share of the target spread over all classes."

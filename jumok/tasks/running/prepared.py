@@ -13,6 +13,7 @@ from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.config import Settings, Training
 from jumok.tasks.running.run import CONFIG
 from jumok.tasks.running.training_module import TrainingModule
+from jumok.wording import write_count
 
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is in all."""
@@ -87,11 +88,13 @@ class Prepared(ABC):
 
     def plain(self) -> Self:
         """The same with nothing that makes the training data harder to learn."""
-        return self.with_training(label_smoothing=0.0)
+        quiet = {name: 0.0 for name in self.config.options if "dropout" in name}
+        config = self.config.model_copy(update={"options": {**self.config.options, **quiet}})
+        return replace(self, config=config).with_training(label_smoothing=0.0)
 
     def length(self) -> str:
         """How long the training is, in a few words."""
-        return f"{self.training.epochs} epochs of {self.steps_per_epoch} steps"
+        return f"{write_count(self.training.epochs, 'epoch')} of {write_count(self.steps_per_epoch, 'step')}"
 
     @abstractmethod
     def module(self) -> TrainingModule:

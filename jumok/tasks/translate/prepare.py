@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,18 @@ from typing import Any
 from jumok.data.pairs.batches import PairBatches
 from jumok.data.pairs.pair_set import PairSet
 from jumok.data.pairs.parts import read_parts
+from jumok.data.texts.survey import TextSurvey, survey
 from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
+from jumok.tasks.translate.recipe import choose_batch, choose_options, choose_smoothing
 from jumok.tasks.translate.run import read_vocabularies, write_vocabularies
 from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings, Side
 from jumok.tasks.translate.training import Translator, make_translator
+from jumok.tasks.translate.units import choose_units
 from jumok.version import __version__
 
 HELD_OUT_SHARE = 0.05
@@ -40,6 +43,9 @@ class PreparedPairs(Prepared):
 
     def module(self) -> Translator:
         return make_translator(self.config, self.target, steps=self.steps, sentences=self.config.found.counts["val"])
+
+    def plain(self) -> PreparedPairs:
+        return super().plain().with_training(teacher_forcing=1.0, sampling=0.0)
 
     def write(self, folder: Path) -> None:
         write_vocabularies(folder, self.source, self.target)
@@ -91,9 +97,15 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     parts = find_parts(settings.data, settings.training.seed)
     if progress:
         progress(0, sum(len(pairs) for pairs in parts.values()))  # vocabularies come first, and take longest
-    (source, target), reports = _build_vocabularies(settings.data, parts["train"])
+    sides = [survey(getattr(parts["train"], side), getattr(parts["val"], side)) for side in ("sources", "targets")]
+    data, chosen = choose_units(settings.data, parts, sides, settings.training.seed)
+    settings = settings.model_copy(update={"data": data})
+    (source, target), reports = _build_vocabularies(data, parts["train"])
+    settings, why = _choose_options(settings, parts["train"], len(target), sides)
     options = system_options(settings, len(source), len(target))
-    encoded, parts = encode(settings.data, parts, source, target, progress)
+    read = parts["train"].fingerprint()
+    encoded, parts = encode(data, parts, source, target, progress)
+    settings, how = _choose_training(settings, encoded["train"], sides)
     train, val = batches(settings, encoded)
     found = Found(
         source=_encode_side(reports[0], source),
@@ -105,6 +117,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         },
         padding=round(train.padding, 4),
         fingerprint=fingerprint(parts),
+        train=read,
     )
     config = RunConfig(
         jumok=__version__,
@@ -114,7 +127,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         training=settings.training,
         found=found,
     )
-    remarks = tuple(_make_remarks(parts, reports, found))
+    remarks = (*filter(None, (*chosen, why, how)), *_make_remarks(parts, reports, found))
     return PreparedPairs(train, val, remarks, config, source, target)
 
 
@@ -256,14 +269,31 @@ def _check_system(settings: Settings) -> None:
         )
 
 
+def _choose_options(
+    settings: Settings, train: PairSet, entries: int, sides: Sequence[TextSurvey]
+) -> tuple[Settings, str]:
+    """Settle the options that nobody chose. Returns the settings, and what was chosen."""
+    options, why = choose_options(settings.system, settings.options, len(train), entries, sides)
+    return settings.model_copy(update={"options": {**options, **settings.options}}), why
+
+
+def _choose_training(settings: Settings, encoded: Encoded, sides: Sequence[TextSurvey]) -> tuple[Settings, str]:
+    """Settle the batch and the smoothing, where nobody chose them. Returns the settings, and what was chosen."""
+    asked, why = settings.training.model_fields_set, ""
+    chosen: dict[str, Any] = dict(choose_smoothing(asked, sides))
+    if "batch_tokens" not in asked:
+        lengths = [(len(one), len(other)) for one, other in zip(*encoded, strict=True)]
+        chosen["batch_tokens"], why = choose_batch(lengths)
+    return settings.model_copy(update={"training": settings.training.model_copy(update=chosen)}), why
+
+
 def _build_vocabularies(data: PairData, train: PairSet) -> tuple[tuple[Vocabulary, Vocabulary], list[BuildReport]]:
     """Build the vocabularies from the training pairs."""
     sides = (train.sources, train.targets)
     corpora = ((*sides[0], *sides[1]),) if data.shared else sides
-    built = [
-        build_vocabulary(data.vocabulary, texts, size=data.vocabulary_size, min_count=data.min_count)
-        for texts in corpora
-    ]
+    kind = data.vocabulary
+    assert kind is not None  # `choose_units` settled it
+    built = [build_vocabulary(kind, texts, size=data.vocabulary_size, min_count=data.min_count) for texts in corpora]
     return (built[0][0], built[-1][0]), [report for _, report in built]
 
 

@@ -1,21 +1,42 @@
-"""How good translations are: BLEU and chrF, as sacrebleu computes them."""
+"""How good translations are: BLEU and chrF, as sacrebleu computes them, and by how much one system's are better."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from jumok.errors import JumokError
+from jumok.intervals import Interval, resample_means, wilson
 
-__all__ = ["Scores", "score", "sentence_chrf"]
+__all__ = ["TOKENIZERS", "Judge", "Judged", "Scores", "choose_tokenizer", "score", "sentence_chrf"]
 
 logging.getLogger("sacrebleu").setLevel(logging.ERROR)  # it advises those who score tokenised text, at every call
+
+TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")
+"""Ways to split a text into the words that BLEU counts: those of sacrebleu that download nothing."""
+SPACED = "13a"
+UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003134f]"
+)
+"""Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Kana, Han."""
+HAN, KANA = re.compile("[\u3400-\u9fff]"), re.compile("[\u3040-\u30ff]")
+MOST_KANA = 0.05
+"""A text with more Kana among its letters without spaces is not Chinese."""
+FIGURES = ("bleu", "chrf", "exact")
+GREATEST = {"bleu": 100.0, "chrf": 100.0, "exact": 1.0}
+TAILS = (0.025, 0.975)
+
+Draws: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -26,7 +47,7 @@ class Scores:
         sentences: how many.
         bleu, chrf: of all together, from 0 to 100.
         exact: share of translations that are the reference, letter for letter.
-        bleu_95, chrf_95: 95 % bootstrap intervals over sentences, (low, high).
+        bleu_95, chrf_95, exact_95: 95 % intervals, (low, high): bootstrapped over sentences, and Wilson's.
         bleu_signature, chrf_signature: sacrebleu's own words for exactly how.
         length_ratio: words of the translations over words of the references.
     Source: Post 2018, arXiv 1804.08771 (sacrebleu); Papineni et al. 2002 (BLEU); Popovic 2015 (chrF).
@@ -38,6 +59,7 @@ class Scores:
     chrf: float
     chrf_95: tuple[float, float]
     exact: float
+    exact_95: tuple[float, float]
     length_ratio: float
     bleu_signature: str
     chrf_signature: str
@@ -47,14 +69,130 @@ class Scores:
         return asdict(self)
 
 
-def score(found: Sequence[str], wanted: Sequence[str], *, lowercase: bool = False, resamples: int = 1000) -> Scores:
+@dataclass(frozen=True)
+class Judged:
+    """The scores of some translations, with what they come to in each resample of the sentences.
+
+    Args:
+        scores: of all of them.
+        draws: by figure ("bleu", "chrf", "exact"), its value in each resample; empty where nothing was resampled.
+    """
+
+    scores: Scores
+    draws: Mapping[str, Draws]
+
+    def better_by(self, other: Judged) -> dict[str, Interval]:
+        """By how much these are better than other translations of the same sentences, with 95 % intervals.
+
+        The resamples are the same, so a sentence that is hard for both cancels. One sentence, or no resamples: the
+        interval is all that there can be.
+        """
+        return {figure: self._compare(other, figure) for figure in FIGURES}
+
+    def _compare(self, other: Judged, figure: str) -> Interval:
+        value = float(getattr(self.scores, figure) - getattr(other.scores, figure))
+        draws = self.draws[figure] - other.draws[figure]
+        return Interval(value, *_cut_tails(draws, self.scores.sentences, -GREATEST[figure], GREATEST[figure]))
+
+
+class Judge:
+    """Scores translations against the same references, by the same resamples.
+
+    Args:
+        wanted: the references, as plain text.
+        lowercase: without regard to case; it is said in the signature.
+        tokenize: one of `TOKENIZERS`, what BLEU counts as a word; None: as suits the script of the references.
+        resamples: of the intervals; 0: none, they are the values themselves.
+        seed: of the resamples.
+    Raises:
+        JumokError: no reference, or a tokenizer that is not installed.
+    """
+
+    def __init__(
+        self,
+        wanted: Sequence[str],
+        *,
+        lowercase: bool = False,
+        tokenize: str | None = None,
+        resamples: int = 1000,
+        seed: int = 12345,
+    ) -> None:
+        if not wanted:
+            raise JumokError("no reference to score translations against: give at least one")
+        self._wanted, self._lowercase, self._resamples, self._seed = wanted, lowercase, resamples, seed
+        split = choose_tokenizer(wanted) if tokenize is None else tokenize
+        self._metrics: dict[str, Any] = {"bleu": _make_bleu(split, lowercase), "chrf": CHRF(lowercase=lowercase)}
+        for metric in self._metrics.values() if resamples > 1 else ():
+            metric.n_bootstrap, metric.seed = resamples, str(seed)  # for the signature
+
+    def judge(self, found: Sequence[str]) -> Judged:
+        """Score translations.
+
+        Args:
+            found: the translations, as plain text, in the order of the references.
+        Raises:
+            JumokError: not as many as there are references.
+        """
+        if len(found) != len(self._wanted):
+            raise JumokError(
+                f"got {len(found)} translations for {len(self._wanted)} references: wanted as many, at least one"
+            )
+        fold = str.lower if self._lowercase else str
+        same = [float(fold(one) == fold(other)) for one, other in zip(found, self._wanted, strict=True)]
+        counts = {name: self._count(metric, found) for name, metric in self._metrics.items()}
+        values = {name: _score_counts(self._metrics[name], table.sum(0)) for name, table in counts.items()}
+        draws = self._resample({**counts, "exact": np.array(same)[:, None]})
+        ends = {
+            name: _cut_tails(draws[name], len(found), 0, 100) if self._resamples > 1 else (value, value)
+            for name, value in values.items()
+        }
+        words = [sum(len(text.split()) for text in texts) for texts in (found, self._wanted)]
+        scores = Scores(
+            sentences=len(found),
+            bleu=values["bleu"],
+            bleu_95=ends["bleu"],
+            chrf=values["chrf"],
+            chrf_95=ends["chrf"],
+            exact=sum(same) / len(found),
+            exact_95=wilson(sum(same), len(found)),
+            length_ratio=words[0] / max(words[1], 1),
+            bleu_signature=str(self._metrics["bleu"].get_signature()),
+            chrf_signature=str(self._metrics["chrf"].get_signature()),
+        )
+        return Judged(scores, draws)
+
+    def _count(self, metric: Any, found: Sequence[str]) -> Draws:
+        """(sentences, counts): what a metric counts in each sentence, such as matching n-grams."""
+        return np.array(metric._extract_corpus_statistics(list(found), [list(self._wanted)]), np.float64)
+
+    def _resample(self, tables: Mapping[str, Draws]) -> dict[str, Draws]:
+        """Each figure in each resample of the sentences; all see the same resamples."""
+        if self._resamples <= 1:
+            return {name: np.empty(0) for name in tables}
+        columns = np.concatenate(list(tables.values()), 1)
+        means = resample_means(columns, self._resamples, np.random.default_rng(self._seed))
+        ends = np.cumsum([table.shape[1] for table in tables.values()])
+        parts = dict(zip(tables, np.split(means, ends[:-1], 1), strict=True))
+        scored = {
+            name: np.array([_score_counts(metric, sums) for sums in parts[name] * len(columns)])
+            for name, metric in self._metrics.items()
+        }
+        return {**scored, "exact": parts["exact"][:, 0]}
+
+
+def score(
+    found: Sequence[str],
+    wanted: Sequence[str],
+    *,
+    lowercase: bool = False,
+    tokenize: str | None = None,
+    resamples: int = 1000,
+) -> Scores:
     """Score translations against one reference each.
 
     Args:
         found: the translations, as plain text.
-        wanted: the references, in the same order.
-        lowercase: without regard to case; it is said in the signature.
-        resamples: of the intervals; 0: none, they are the values themselves.
+        wanted, lowercase, tokenize, resamples: as for `Judge`.
     Raises:
         JumokError: no sentence, or not as many of one as of the other.
 
@@ -63,22 +201,20 @@ def score(found: Sequence[str], wanted: Sequence[str], *, lowercase: bool = Fals
     """
     if not found or len(found) != len(wanted):
         raise JumokError(f"got {len(found)} translations for {len(wanted)} references: wanted as many, at least one")
-    bleu, bleu_95, bleu_signature = _corpus(BLEU(lowercase=lowercase), found, wanted, resamples)
-    chrf, chrf_95, chrf_signature = _corpus(CHRF(lowercase=lowercase), found, wanted, resamples)
-    fold = str.lower if lowercase else str
-    same = sum(fold(one) == fold(other) for one, other in zip(found, wanted, strict=True))
-    words = [sum(len(text.split()) for text in texts) for texts in (found, wanted)]
-    return Scores(
-        sentences=len(found),
-        bleu=bleu,
-        bleu_95=bleu_95,
-        chrf=chrf,
-        chrf_95=chrf_95,
-        exact=same / len(found),
-        length_ratio=words[0] / max(words[1], 1),
-        bleu_signature=bleu_signature,
-        chrf_signature=chrf_signature,
-    )
+    return Judge(wanted, lowercase=lowercase, tokenize=tokenize, resamples=resamples).judge(found).scores
+
+
+def choose_tokenizer(texts: Sequence[str]) -> str:
+    """How BLEU should split texts into words: sacrebleu's 13a where spaces do it, else by the script.
+
+    >>> choose_tokenizer(["The cat."]), choose_tokenizer(["猫在睡觉。"]), choose_tokenizer(["ネコがねている。"])
+    ('13a', 'zh', 'char')
+    """
+    letters = sum(sum(map(str.isalpha, text)) for text in texts)
+    unspaced, han, kana = (sum(len(kind.findall(text)) for text in texts) for kind in (UNSPACED, HAN, KANA))
+    if 2 * unspaced <= letters:
+        return SPACED
+    return "zh" if 2 * han > unspaced and kana <= MOST_KANA * unspaced else "char"
 
 
 def sentence_chrf(found: str, wanted: str) -> float:
@@ -95,12 +231,24 @@ def _chrf() -> CHRF:
     return CHRF()
 
 
-def _corpus(
-    metric: Any, found: Sequence[str], wanted: Sequence[str], resamples: int
-) -> tuple[float, tuple[float, float], str]:
-    """The score of all sentences together, its interval, and the metric's signature."""
-    result = metric.corpus_score(list(found), [list(wanted)], n_bootstrap=max(resamples, 1))
-    value = float(result.score)
-    half = float(getattr(result, "_ci", 0.0)) if resamples > 1 else 0.0
-    mean = float(getattr(result, "_mean", value)) if resamples > 1 else value
-    return value, (max(mean - half, 0.0), min(mean + half, 100.0)), str(metric.get_signature())
+def _make_bleu(tokenize: str, lowercase: bool) -> BLEU:
+    try:
+        return BLEU(tokenize=tokenize, lowercase=lowercase)
+    except (ImportError, RuntimeError) as error:
+        extra = tokenize.partition("-")[0]
+        raise JumokError(
+            f"the tokenizer {tokenize} is not installed: pip install 'sacrebleu[{extra}]', or use --tokenize char"
+        ) from error
+
+
+def _score_counts(metric: Any, sums: Draws) -> float:
+    """A metric of what it counted; counts are whole numbers."""
+    return float(metric._compute_score_from_stats([round(value) for value in sums.tolist()]).score)
+
+
+def _cut_tails(draws: Draws, sentences: int, least: float, greatest: float) -> tuple[float, float]:
+    """The 95 % percentile interval of resampled values."""
+    if sentences < 2 or not len(draws):
+        return least, greatest
+    low, high = np.quantile(draws, TAILS).tolist()
+    return low, high

@@ -47,14 +47,17 @@ class PairData(Strict):
     )
     backwards: bool = Field(default=False, description="Translate from the second language to the first.")
     lowercase: bool = Field(default=False, description="Make all text lower case.")
-    vocabulary: Literal["unigram", "bpe", "words", "characters"] = Field(
-        default="unigram", description="Kind of tokens for sentences."
+    vocabulary: Literal["unigram", "bpe", "words", "characters"] | None = Field(
+        default=None,
+        description="Kind of tokens for sentences: unigram | bpe | words | characters.",
+        json_schema_extra={"usual": "by what the texts are like"},
     )
     vocabulary_size: int | None = Field(
         default=None,
         ge=8,
         le=1_000_000,
-        description="Vocabulary size limit; default: 8,000 sub-words, 30,000 words or 20,000 characters.",
+        description="Vocabulary size limit; default: 500 to 8,000 sub-words by the number of pairs, 30,000 words or "
+        "20,000 characters.",
     )
     min_count: int | None = Field(
         default=None,
@@ -71,12 +74,25 @@ class PairData(Strict):
 class PairTraining(Training):
     """How a translator is trained."""
 
-    epochs: int = Field(default=30, ge=1, description="Passes over the training data.")
+    epochs: int = Field(
+        default=30,
+        ge=1,
+        description="Passes over the training data.",
+        json_schema_extra={"usual": "as many as fit into --time"},
+    )
     weight_decay: float = Field(default=0.01, ge=0, le=10, description="AdamW weight decay, on matrices only.")
+    label_smoothing: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Label smoothing: share of the target spread over all classes.",
+        json_schema_extra={"usual": "0.1, or 0 if the texts are of a closed set of words"},
+    )
     batch_tokens: int = Field(
         default=2000,
         ge=16,
         description="Batch size in tokens of the longer side, padding included, over all processes.",
+        json_schema_extra={"usual": "a hundredth of the pairs, 16 to 100 of them"},
     )
     teacher_forcing: float = Field(
         default=1.0, ge=0, le=1, description="Share of sentences trained with teacher forcing."
@@ -116,6 +132,8 @@ class Found(Strict):
     """Share of what is computed in training that is padding."""
     fingerprint: str
     """Of the sentences of the training and validation pairs."""
+    train: str = ""
+    """Fingerprint of the training pairs as read, too long ones among them; empty: it was not recorded."""
 
 
 class Settings(AnySettings):

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jumok.data.pairs.alignment_files import Links, check_links, read_links, write_line, write_links
+from jumok.data.pairs.alignment_files import (
+    Links,
+    check_links,
+    read_links,
+    seem_counted_from_one,
+    write_line,
+    write_links,
+)
 from jumok.errors import JumokError
 
 LINK = st.tuples(st.integers(0, 30), st.integers(0, 30))
@@ -80,3 +87,19 @@ def test_alignments_fit_their_sentences():
         check_links(found, [(1, 2), (2, 1)], "gold")
     with pytest.raises(JumokError, match=r"line 1: link 0-1 .* 1 source and 1 target"):
         check_links(found, [(1, 1), (3, 1)])
+
+
+@pytest.mark.parametrize(
+    ("lines", "seem"),
+    [
+        ("1-1 2-3\n1-2\n", True),
+        ("1-1 2-3\n\n1p2\n", True),
+        ("1-1 2-3\n2-0\n", False),
+        ("1-1 2-3\n0p2\n", False),
+        ("1-1 2-3\n", False),
+        ("\n\n", False),
+    ],
+)
+def test_links_none_of_which_has_a_first_token_seem_to_count_from_one(tmp_path, lines, seem):
+    (tmp_path / "links").write_text(lines)
+    assert seem_counted_from_one(read_links(tmp_path / "links")) is seem

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jumok.data.questions import files as question_files
 from jumok.data.questions import question_set
-from jumok.data.questions.parts import read_question_parts
+from jumok.data.questions.parts import find_image_folder, read_question_parts
 from jumok.data.questions.question_set import (
     QuestionSet,
     normalise_answer,
@@ -96,6 +96,23 @@ def test_quotes_hold_commas_quotes_and_line_breaks(tmp_path, images):
     assert rows(read_questions([write(tmp_path / "q.csv", text)], images)) == [
         ("a.png", 'what says "stop", the sign?', ("yes, it does",))
     ]
+
+
+def test_quotes_of_a_tsv_are_text_unless_its_head_has_them_too(tmp_path, images):
+    head = "image\tquestion\tanswer\n"
+    lines = ['a.png\t"STOP" is written where?\tsign', 'b.png\t"how tall?\tbig', 'a.png\tis it 5"\t"yes"']
+    found = read_questions([write(tmp_path / "q.tsv", head + "\n".join(lines))], images)
+    assert rows(found) == [
+        ("a.png", '"stop" is written where?', ("sign",)),
+        ("b.png", '"how tall?', ("big",)),
+        ("a.png", 'is it 5"', ('"yes"',)),
+    ]
+    doubled = head + 'a.png\t"is it 5"" tall?"\tyes\n'
+    assert rows(read_questions([write(tmp_path / "q.tsv", doubled)], images)) == [("a.png", 'is it 5" tall?', ("yes",))]
+    quoted = '"image"\t"question"\t"answer"\n"a.png"\t"what\tis ""it""?"\t"cat"\n'
+    assert rows(read_questions([write(tmp_path / "q.tsv", quoted)], images)) == [("a.png", 'what is "it"?', ("cat",))]
+    with pytest.raises(JumokError, match="line 2: 4 cells for 3 columns; no cell can hold a tab"):
+        read_questions([write(tmp_path / "q.tsv", head + 'a.png\t"what\tis it?"\tcat\n')], images)
 
 
 def test_case_is_kept_where_it_is_wanted_except_in_answers(tmp_path, images):
@@ -279,6 +296,19 @@ def test_json_that_is_not_of_vqa_s_form(tmp_path, images, questions, annotations
     assert "\n" not in str(told.value)
 
 
+def test_vqa_s_ids_may_be_numbers_in_one_file_and_text_in_the_other(tmp_path, images):
+    asked = [{"image_id": 12, "question": "what?", "question_id": "70"}]
+    noted = [{"question_id": 70, "question_type": "what", "answers": [{"answer": "cat"}], "image_id": 12}]
+    assert read_questions(vqa(tmp_path, asked, noted), images).answers == (("cat",),)
+
+
+def test_vqa_s_files_that_do_not_go_together_are_told_by_their_ids(tmp_path, images):
+    asked = [{"image_id": 12, "question": "what?", "question_id": 70}]
+    noted = [{"question_id": 71, "answers": [{"answer": "cat"}]}]
+    with pytest.raises(JumokError, match=r"no question_id of .* stands in .* \(such as '70' and '71'\)"):
+        read_questions(vqa(tmp_path, asked, noted), images)
+
+
 def test_vqa_is_two_files_that_differ(tmp_path, images):
     asked, noted = vqa(tmp_path, [{"question_id": 1}], [{"question_id": 1}])
     for files in ([asked], [asked, asked], [noted, noted], [asked, noted, asked], [asked, tmp_path / "no.csv"]):
@@ -439,3 +469,18 @@ def test_the_fingerprint_tells_another_set():
     others += [replace(whole, questions=("other?", *whole.questions[1:])), replace(whole, of=(1, *whole.of[1:]))]
     others += [replace(whole, answers=(("0", "0"), *whole.answers[1:]))]
     assert len({each.fingerprint() for each in (whole, *others)}) == 1 + len(others)
+
+
+# -- the images' folder -------------------------------------------------------------------------
+
+
+def test_the_folder_of_images_is_the_one_beside_the_questions_that_holds_them(tmp_path):
+    folder = tmp_path / "set"
+    write(folder / "images" / "a.png", "")
+    write(folder / "train.csv", HEAD + "gone.png,x?,1\na.png,x?,1\n")
+    for paths in ([folder], [folder / "train.csv"], [folder / "train.csv", folder / "train.csv"]):
+        assert find_image_folder(paths) == folder / "images"
+    (folder / "images").rename(folder / "pictures")
+    assert find_image_folder([folder]) is None
+    write(folder / "a.png", "")
+    assert find_image_folder([folder]) == folder

@@ -252,6 +252,14 @@ def test_a_model_with_other_symbols_is_refused(tmp_path):
         SubwordVocabulary(model.getvalue())
 
 
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_the_symbols_names_in_a_text_are_words_like_others(kind):
+    texts = [f"the {symbol} saw {n} birds" for n in range(30) for symbol in ("<unk>", "<s>", "</s>", "<pad>")]
+    built, report = build_vocabulary(kind, texts, size=120, min_count=1)
+    assert (report.coverage, report.round_trip) == (1, 1)
+    assert tuple(built.pieces(range(len(SYMBOLS)))) == SYMBOLS
+
+
 # -- words and characters -----------------------------------------------------------------------
 
 

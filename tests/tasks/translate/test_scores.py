@@ -2,7 +2,7 @@ import pytest
 import sacrebleu
 
 from jumok.errors import JumokError
-from jumok.tasks.translate.scores import score, sentence_chrf
+from jumok.tasks.translate.scores import Judge, choose_tokenizer, score, sentence_chrf
 
 WANTED = ["The cat sat on the mat today .", "A dog barks at the red car .", "그는 집에 갔다 .", "nothing to see here"]
 FOUND = ["The cat sat on a mat today .", "A dog barks at a red bus .", "그는 집에 갔다 .", "Nothing to see"]
@@ -52,3 +52,79 @@ def test_one_sentence():
     assert sentence_chrf("abc", "abc") == 100
     assert sentence_chrf("", "abc") == 0
     assert sentence_chrf(FOUND[0], WANTED[0]) == pytest.approx(sacrebleu.sentence_chrf(FOUND[0], [WANTED[0]]).score)
+
+
+# -- what BLEU counts ---------------------------------------------------------------------------
+
+CHINESE = ["今天天气很好，我们去公园散步吧。", "他昨天买了一本新书。", "这个问题很难回答。", "请给我一杯热咖啡。"]
+
+
+def test_text_without_spaces_is_split_as_its_script_wants():
+    found = [text.replace("很", "真").replace("本", "册") for text in CHINESE]
+    scores = score(found, CHINESE, resamples=0)
+    assert scores.bleu == pytest.approx(sacrebleu.corpus_bleu(found, [CHINESE], tokenize="zh").score)
+    assert scores.bleu > 70
+    assert "tok:zh" in scores.bleu_signature
+    assert "tok:13a" in score(found, CHINESE, tokenize="13a", resamples=0).bleu_signature
+
+
+@pytest.mark.parametrize(
+    ("texts", "name"),
+    [
+        (["The cat sat.", "Ω 3.5"], "13a"),
+        (["그는 집에 갔다.", "漢字가 조금 있다"], "13a"),
+        (CHINESE, "zh"),
+        (["ネコがねている。", "猫が寝ている。"], "char"),
+        (["แมวกำลังนอนหลับ"], "char"),
+        (["2026-11-22"], "13a"),
+        (["", "..."], "13a"),
+    ],
+)
+def test_the_script_chooses_the_split(texts, name):
+    assert choose_tokenizer(texts) == name
+
+
+def test_a_split_that_is_not_installed_is_told(monkeypatch):
+    def missing(**_):
+        raise RuntimeError("\nno MeCab\n")
+
+    monkeypatch.setattr("jumok.tasks.translate.scores.BLEU", missing)
+    with pytest.raises(JumokError, match=r"pip install 'sacrebleu\[ja\]'"):
+        Judge(["猫"], tokenize="ja-mecab")
+
+
+# -- intervals ----------------------------------------------------------------------------------
+
+
+def test_one_right_translation_among_hopeless_ones_has_an_interval():
+    wanted = ["the dog sleeps here", "a red house", "we saw it"]
+    scores = score(["the dog sleeps here", "12345", ""], wanted)
+    assert 0 <= scores.chrf_95[0] < scores.chrf < scores.chrf_95[1] <= 100
+    assert scores.exact_95[0] < scores.exact < scores.exact_95[1]
+
+
+def test_one_sentence_says_nothing_of_others():
+    scores = score(["a b c d"], ["a b c d"])
+    assert (scores.bleu_95, scores.chrf_95) == ((0, 100), (0, 100))
+
+
+def test_resampled_scores_are_those_of_the_drawn_sentences():
+    judge = Judge(WANTED, resamples=300)
+    draws = judge.judge(FOUND).draws
+    assert {name: values.shape for name, values in draws.items()} == dict.fromkeys(("bleu", "chrf", "exact"), (300,))
+    assert set((4 * draws["exact"]).round(6)) <= {0, 1, 2, 3, 4}
+    assert draws["exact"].mean() == pytest.approx(0.25, abs=0.05)
+    all_right = draws["exact"] == 1
+    assert draws["chrf"][all_right] == pytest.approx(100)
+
+
+def test_differences_are_paired():
+    judge = Judge(WANTED * 10, resamples=500)
+    model, same = judge.judge(FOUND * 10), judge.judge(FOUND * 10)
+    for gap in model.better_by(same).values():
+        assert (gap.value, gap.low, gap.high) == (0, 0, 0)
+    worse = [text[:-3] for text in FOUND * 10]
+    gap = model.better_by(judge.judge(worse))["chrf"]
+    assert gap.low > 0
+    assert gap.high - gap.low < model.scores.chrf_95[1] - model.scores.chrf_95[0]
+    assert gap.value == pytest.approx(model.scores.chrf - score(worse, WANTED * 10, resamples=0).chrf)

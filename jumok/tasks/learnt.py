@@ -1,0 +1,29 @@
+"""Whether a model has learnt anything that a guess does not give, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["judge_learnt"]
+
+
+def judge_learnt(beaten: Sequence[str], unbeaten: Sequence[str]) -> str:
+    """Say whether a model is better than all baselines.
+
+    Args:
+        beaten: names of the baselines that it is significantly better than.
+        unbeaten: names of the others.
+    Returns:
+        a sentence; empty where there are no baselines.
+
+    >>> judge_learnt(["copying"], ["guessing", "looking up"])
+    'not significantly better than guessing and looking up: it has learnt nothing that these do not give'
+    """
+    if unbeaten:
+        these = "these do" if len(unbeaten) > 1 else "this does"
+        return f"not significantly better than {_join(unbeaten)}: it has learnt nothing that {these} not give"
+    return f"significantly better than {_join(beaten)}" if beaten else ""
+
+
+def _join(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
