@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import math
+import statistics
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -38,10 +39,10 @@ TRIAL_SHARE = 0.08
 """Share of the time that the trials may take."""
 TRIAL_WARM_UP_STEPS = 10
 """Steps in which the rate of a trial rises to its height."""
-JUDGED_SHARE = 0.25
+JUDGED_SHARE = 0.4
 """Share of a trial's steps, its last, whose mean loss is compared."""
-EQUAL_LOSS = 0.02
-"""Losses that differ by less than this share count as equal; the lower rate is then taken."""
+HIGHEST_TIED_RATE = 3e-3
+"""A rate above this must have the lowest loss of all to be taken."""
 HEART_STEPS, LEAST_HEART_STEPS = 120, 40
 """Steps in which one batch should be learnt by heart; with no time for the fewer, this is not checked."""
 HEART_SHARE = 0.04
@@ -96,9 +97,21 @@ class Trial:
     @property
     def reached(self) -> float:
         """The mean loss of its last steps; infinite where it diverged."""
-        judged = self.losses[-max(round(len(self.losses) * JUDGED_SHARE), 1) :]
-        mean = sum(judged) / len(judged)
+        mean = statistics.mean(self.judged)
         return mean if math.isfinite(mean) else math.inf
+
+    @property
+    def judged(self) -> tuple[float, ...]:
+        """The losses of its last steps."""
+        return self.losses[-max(round(len(self.losses) * JUDGED_SHARE), 1) :]
+
+    def ties(self, best: Trial) -> bool:
+        """Whether its loss is no higher than the best one's by more than the standard error of their difference."""
+        if not math.isfinite(self.reached):
+            return False
+        apart = [own - other for own, other in zip(self.judged, best.judged, strict=True)]
+        error = statistics.stdev(apart) / math.sqrt(len(apart)) if len(apart) > 1 else 0.0
+        return statistics.mean(apart) <= error
 
 
 def plan(prepared: P, asked: Collection[str], *, seconds: float | None, began: float | None = None) -> P:
@@ -208,7 +221,10 @@ def _try_rate(prepared: Prepared, steps: int) -> Trial:
 
 
 def _choose_rate(prepared: P, speed: Speed, total: float) -> P:
-    """Take the learning rate of the trial with the lowest loss; of equal ones the lowest rate."""
+    """Take the learning rate of the trial with the lowest loss; of those that tie with it the highest.
+
+    Short trials favour low rates, which long trainings do not (Wu et al. 2018, arXiv 1803.02021).
+    """
     affordable = int(TRIAL_SHARE * total / speed.step)
     rates = RATES if affordable >= LEAST_TRIAL_STEPS * len(RATES) else FEW_RATES
     steps = min(TRIAL_STEPS, affordable // len(rates))
@@ -216,13 +232,14 @@ def _choose_rate(prepared: P, speed: Speed, total: float) -> P:
     if steps < LEAST_TRIAL_STEPS:
         return prepared.remark(f"learning rate: {usual:g}, the usual one; there is no time to try others")
     trials = try_rates(prepared, rates, steps)
-    best = min(trial.reached for trial in trials)
-    if not math.isfinite(best):
+    best = min(trials, key=lambda trial: trial.reached)
+    if not math.isfinite(best.reached):
         return prepared.remark(f"learning rate: {usual:g}, the usual one; the loss of every trial was NaN or infinite")
-    chosen = next(trial for trial in trials if trial.reached <= best * (1 + EQUAL_LOSS))
+    tied = (trial.rate for trial in trials if trial.rate <= HIGHEST_TIED_RATE and trial.ties(best))
+    chosen = max((best.rate, *tied))
     told = ", ".join(f"{trial.rate:g}: {trial.reached:.3g}" for trial in trials)
-    return prepared.with_training(lr=chosen.rate).remark(
-        f"learning rate: {chosen.rate:g} (loss after {steps} steps by rate: {told})"
+    return prepared.with_training(lr=chosen).remark(
+        f"learning rate: {chosen:g} (loss after {steps} steps by rate: {told})"
     )
 
 

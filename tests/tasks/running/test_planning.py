@@ -92,13 +92,15 @@ def test_the_trial_leaves_the_batches_as_they_were(photos):
     ("losses", "chosen"),
     [
         ({3e-4: 2.0, 1e-3: 1.5, 3e-3: 1.0, 1e-2: 1.4}, 3e-3),
-        ({3e-4: 2.0, 1e-3: 1.01, 3e-3: 1.0, 1e-2: 1.4}, 1e-3),  # as good as equal: the lower one
+        ({3e-4: 1.00, 1e-3: 1.02, 3e-3: 1.05, 1e-2: 1.01}, 3e-3),  # all tie: the highest but the very high one
+        ({3e-4: 2.0, 1e-3: 1.5, 3e-3: 1.3, 1e-2: 1.0}, 1e-2),
         ({3e-4: 2.0, 1e-3: 1.5, 3e-3: float("nan"), 1e-2: float("inf")}, 1e-3),
         ({rate: float("nan") for rate in planning.RATES}, 7e-4),  # none: the usual one
     ],
 )
-def test_the_rate_of_the_lowest_loss_is_taken(photos, monkeypatch, losses, chosen):
-    trials = [Trial(rate, (loss,) * 4) for rate, loss in losses.items()]
+def test_the_rate_of_the_lowest_loss_is_taken_and_of_those_that_tie_the_highest(photos, monkeypatch, losses, chosen):
+    waves = {rate: [0.1, -0.1] if number else [-0.1, 0.1] for number, rate in enumerate(planning.RATES)}
+    trials = [Trial(rate, tuple(loss + wave for wave in waves[rate] * 5)) for rate, loss in losses.items()]
     monkeypatch.setattr(planning, "try_rates", lambda *_: trials)
     made = planning._choose_rate(prepared(photos, lr=7e-4), Speed(0.01, 0.1), 600)
     assert made.config.training.lr == chosen
