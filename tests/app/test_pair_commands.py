@@ -153,7 +153,7 @@ def test_a_finished_run_resumes_to_the_same(jumok, few, tmp_path, monkeypatch):
         ({}, ["{few}", "--teacher-forcing", "2"], "training.teacher_forcing is 2.0"),
         ({}, ["{few}", "--val-fraction", "0.5", "--test-fraction", "0.5"], "leave nothing to train on"),
         ({}, ["{few}", "--languages", "de"], "languages are two endings, source first, got 'de' alone"),
-        ({}, ["{images}", "--batch-tokens", "99"], "vit-tiny has no use for --batch-tokens: it is trained on images"),
+        ({}, ["{images}", "--batch-tokens", "99"], "senet has no use for --batch-tokens: it is trained on images"),
         ({}, ["--system", "seq2seq"], "no pairs: give a TSV or two line-aligned files"),
     ],
 )

@@ -165,7 +165,7 @@ def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
         ("{data} --images {data}/images --mixup 0.3", "vqa-stacked has no use for --mixup"),
         ("{data} --images {data}/images --batch-tokens 300", "vqa-stacked has no use for --batch-tokens"),
         ("{data}/train.csv --images {data}/images --val-fraction 0.6 --test-fraction 0.4", "nothing to train on"),
-        ("{photos} --answers 5", "vit-tiny has no use for --answers"),
+        ("{photos} --answers 5", "senet has no use for --answers"),
         ("{photos} --images {data}/images", "holds no questions to train on"),
     ],
 )

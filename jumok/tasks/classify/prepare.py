@@ -17,7 +17,14 @@ from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.intervals import wilson
 from jumok.machine import World
-from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
+from jumok.systems.resnet import ResNetConfig
+from jumok.tasks.classify.recipe import (
+    Repeated,
+    balance_order,
+    choose_from_images,
+    choose_residual_sizes,
+    choose_variation,
+)
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
 from jumok.tasks.classify.training import BALANCED, Classifier, make_classifier
@@ -218,6 +225,8 @@ def system_options(name: str, chosen: Mapping[str, Any], classes: int, size: tup
             and options["patch"] in PATCHES
         ):
             options["stem"] = "convolutions"
+    if isinstance(default, ResNetConfig) and not {"stem", "width", "blocks"} & set(chosen):
+        options |= choose_residual_sizes(min(size))
     return configure_system(name, {**options, **chosen}).model_dump(mode="json")
 
 

@@ -82,7 +82,7 @@ class Found(Strict):
 class Settings(AnySettings):
     """What a person may choose for a classifier."""
 
-    system: str = Field(default="vit-tiny", description="The model to train.")
+    system: str = Field(default="senet", description="The model to train.")
     data: ImageData = ImageData()
     training: ImageTraining = ImageTraining()
 

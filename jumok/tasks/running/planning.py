@@ -55,8 +55,9 @@ VALIDATION_SHARE, MOST_VALIDATION_SHARE = 0.1, 0.3
 """Share of the time that validations take, and may take where there would be fewer than `LEAST_EPOCHS`."""
 LEAST_EPOCHS, MOST_EPOCHS = 8, 50
 """Validations of a run whose length is given by its time."""
-USUAL_STEPS, USUAL_PASSES = 2_000, 40
-"""A run of no given length has at least so many steps and passes over its data, if they fit into `MOST_SECONDS`."""
+USUAL_STEPS, USUAL_PASSES, MOST_PASSES = 2_000, 40, 250
+"""A run of no given length has so many steps and passes over its data, whichever is more, if they fit into
+`MOST_SECONDS`; but steps alone ask for no more than so many passes."""
 MOST_SECONDS = 600.0
 """Seconds that a run takes if no one said how long it may."""
 AVERAGED_SHARE = 0.01
@@ -192,7 +193,7 @@ def fit_into(seconds: float, speed: Speed, pass_steps: int) -> tuple[int, int]:
 
 def _choose_seconds(speed: Speed, pass_steps: int) -> float:
     """Seconds for as many steps as such data needs, or the most."""
-    steps = max(USUAL_STEPS, USUAL_PASSES * pass_steps)
+    steps = max(min(USUAL_STEPS, MOST_PASSES * pass_steps), USUAL_PASSES * pass_steps)
     return min(speed.start + steps * speed.step / (1 - VALIDATION_SHARE - TRIAL_SHARE - HEART_SHARE), MOST_SECONDS)
 
 

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from jumok.errors import JumokError
+from reproduce.hand_tuned import Settings, accuracy_by_hand
+from reproduce.stranger_sets import choose_part, write_set
+
+
+@pytest.fixture
+def cells(tmp_path):
+    folder = tmp_path / "data"
+    (folder / "images").mkdir(parents=True)
+    lines = []
+    for number in range(40):
+        Image.fromarray(np.full((30, 30), 5 * number, np.uint8)).save(folder / f"images/cell{number:04}.png")
+        probability = (0.0, 1 / 3, 2 / 3, 1.0)[number % 4]
+        lines.append(f"images/cell{number:04}.png  {probability:.2f}  {'mono' if number % 2 else 'poly'}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_cells_are_defective_from_a_half_on_and_split_by_their_names(cells, tmp_path):
+    folder = write_set("cells", cells, tmp_path / "set")
+    found = {path.name: path.relative_to(folder).parts for path in folder.rglob("*.png")}
+    assert len(found) == 40
+    for name, (part, label, _) in found.items():
+        number = int(name.removesuffix(".png")[-4:])
+        assert label == ("defective" if number % 4 >= 2 else "functional")
+        assert part == choose_part(name)
+    assert {part for part, *_ in found.values()} == {"train", "val", "test"}
+
+
+def test_without_the_labels_it_is_said_what_is_missing(tmp_path):
+    with pytest.raises(JumokError, match=r"has no labels.csv: give the data folder of elpv-dataset"):
+        write_set("cells", tmp_path, tmp_path / "set")
+
+
+def test_sets_that_are_not_carried_by_a_package_need_a_folder(tmp_path):
+    with pytest.raises(JumokError, match="give --data"):
+        write_set("digits", None, tmp_path / "set")
+
+
+@pytest.fixture
+def stripes(tmp_path):
+    chance = np.random.default_rng(0)
+    for part, count in (("train", 24), ("val", 8), ("test", 20)):
+        for label in ("across", "down"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for number in range(count):
+                lines = 60 * np.sin(np.arange(32) * 0.8 + chance.integers(0, 9))
+                pixels = chance.normal(128, 20, (32, 32)) + (lines[:, None] if label == "across" else lines)
+                Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(
+                    tmp_path / part / label / f"{number}.png"
+                )
+    return tmp_path
+
+
+def test_the_loop_by_hand_learns_what_is_easy_and_keeps_to_its_time(stripes):
+    settings = Settings(16, (8, 16), 8, 0.05, (-1,), 2, 12)
+    assert accuracy_by_hand(stripes, settings, seed=0, seconds=30) >= 0.95
+    assert accuracy_by_hand(stripes, settings, seed=0, seconds=1e-9) <= 0.7, "no time, nothing learnt"
+
+
+def test_the_forest_tells_apart_what_is_easy(stripes):
+    pytest.importorskip("skimage", reason="scikit-image is not installed")
+    from reproduce.hog_forest import accuracy_of_forest
+
+    assert accuracy_of_forest(stripes, seed=0) >= 0.95
