@@ -21,7 +21,7 @@ def name_some(items: Sequence[object]) -> str:
 
 
 def readable(name: str) -> str:
-    """A file's name as text; what is no UTF-8, as in names from old archives, becomes a replacement sign.
+    r"""A file's name as text; what is no UTF-8, as in names from old archives, becomes a replacement sign.
 
     >>> readable("a.png"), readable("\udcb0.png")
     ('a.png', '\ufffd.png')

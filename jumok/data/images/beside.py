@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -209,13 +210,26 @@ def _share(pairs: Sequence[tuple[Path, Path]], *, named: bool) -> float:
 
 def is_mask_of(mask: Path, image: Path, *, named: bool) -> bool:
     """Whether a file looks like the mask of an image, and the image, unless its name says so, does not."""
+    marks, pixels = _look(mask), _look(image)
+    if marks is None or pixels is None or marks[0] != pixels[0]:
+        return False
+    return marks[1] and (named or not pixels[1])
+
+
+def _look(path: Path) -> tuple[tuple[int, int], bool] | None:
+    """An image's size and whether it is flat; None where it cannot be read: whoever reads it says why."""
     try:
-        marks, pixels = open_image(mask), open_image(image)
-    except JumokError:  # whoever reads it says what is wrong with it
-        return False
-    if marks.size != pixels.size or not _is_flat(np.asarray(marks)):
-        return False
-    return named or not _is_flat(np.asarray(pixels))
+        about = path.stat()
+        return _look_once(path, about.st_mtime_ns, about.st_size)
+    except (OSError, JumokError):
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _look_once(path: Path, changed: int, size: int) -> tuple[tuple[int, int], bool]:
+    """The same, once for each state of a file."""
+    image = open_image(path)
+    return image.size, _is_flat(np.asarray(image))
 
 
 def _is_flat(pixels: NDArray[np.uint8]) -> bool:
@@ -231,14 +245,7 @@ def _is_flat(pixels: NDArray[np.uint8]) -> bool:
 
 def _find_orphans(pairing: Pairing) -> tuple[Path, ...]:
     """Of the files without an image, where all that have one are masks, those that look like masks too."""
-    return tuple(path for path in pairing.lonely if _looks_flat(path))
-
-
-def _looks_flat(path: Path) -> bool:
-    try:
-        return _is_flat(np.asarray(open_image(path)))
-    except JumokError:  # whoever reads it says what is wrong with it
-        return False
+    return tuple(path for path in pairing.lonely if (look := _look(path)) is not None and look[1])
 
 
 def _describe(pairing: Pairing, masks: int, orphans: int) -> list[str]:

@@ -91,7 +91,8 @@ def read_labels(
     kept = [(part, row) for part, some in rows.items() for row in some if row.label.strip()]
     classes = _order_classes({row.label for _, row in kept})
     parts = _make_parts(kept, classes, root)
-    return parts, tuple(_describe(tables, parts, len(every) - len(kept), root, split_by))
+    notes = [*_describe(tables, parts, len(every) - len(kept), split_by), *_describe_unnamed(every, parts, root)]
+    return parts, tuple(notes)
 
 
 # -- sets ---------------------------------------------------------------------------------------
@@ -171,24 +172,31 @@ def _is_file(path: Path) -> bool:
 
 
 def _describe(
-    tables: Mapping[str, Path], parts: Mapping[str, ImageSet], unlabelled: int, root: Path, split_by: str | None
+    tables: Mapping[str, Path], parts: Mapping[str, ImageSet], unlabelled: int, split_by: str | None
 ) -> Iterator[str]:
     """What the user should know."""
     total = sum(map(len, parts.values()))
     names = ", ".join(path.name for path in tables.values())
     yield f"{total:,} images are labelled in {names}"
     if unlabelled:
-        yield f"left out: {unlabelled:,} lines without a label"
-    named = {path for images in parts.values() for path in images.paths}
-    named |= {mask for images in parts.values() for masks in images.masks.values() for mask in masks}
-    rest = [path for path in list_files(root).images if path not in named]
-    if rest:
-        yield f"left out: {len(rest):,} images in {root} that no line names, such as {rest[0].relative_to(root)}"
+        yield f"left out: {unlabelled:,} line{'s' if unlabelled > 1 else ''} without a label"
     masks = sum(len(images.masks) for images in parts.values())
     if masks:
-        yield f"{masks:,} images have masks: measure uses them, training does not"
+        yield f"{masks:,} image{'s have masks' if masks > 1 else ' has a mask'}: measure uses them, training does not"
     if split_by is None and len(parts) == 1 and _has_group(tables):
         yield f"the table has a column {GROUP!r}: --split-by {GROUP} keeps what belongs together in one part"
+
+
+def _describe_unnamed(every: Sequence[Row], parts: Mapping[str, ImageSet], root: Path) -> list[str]:
+    """What to say of images in the folder that the table says nothing of."""
+    named = {root / row.image for row in every}
+    for images in parts.values():
+        named |= {*images.paths, *(mask for masks in images.masks.values() for mask in masks)}
+    rest = [path for path in list_files(root).images if path not in named]
+    if not rest:
+        return []
+    count = f"{len(rest):,} image{'s' if len(rest) > 1 else ''}"
+    return [f"left out: {count} that no line names, such as {rest[0].relative_to(root)}"]
 
 
 def _has_group(tables: Mapping[str, Path]) -> bool:

@@ -14,7 +14,7 @@ from jumok.data.images.listing import (
     list_files,
     list_subfolders,
 )
-from jumok.data.splits import SPLIT_NAMES, split_named
+from jumok.data.splits import SPLIT_NAMES, SPLITS, split_named
 from jumok.errors import JumokError, suggest
 
 CLASSES_ARE = ("auto", "top", "inside")
@@ -87,7 +87,7 @@ def _name_parts(root: Path, names: list[str]) -> dict[str, Path]:
         if split in parts:
             raise JumokError(f"{root} holds both {parts[split].name}/ and {name}/ for {split}: keep one of them")
         parts[split] = root / name
-    return parts
+    return {part: parts[part] for part in SPLITS if part in parts}
 
 
 def _check_typing_errors(root: Path, names: list[str]) -> None:
@@ -108,7 +108,7 @@ def _check_one_reading(root: Path, parts: dict[str, Path], rivals: list[Path]) -
     if rivals:
         raise JumokError(
             f"{root} holds {_list(list(parts.values()))} beside {_list(rivals)}: use --classes-are inside if "
-            f"the classes are the folders inside {next(iter(parts.values())).name}/, or --classes-are top if all these "
+            f"the classes are the folders inside {_first(parts).name}/, or --classes-are top if all these "
             "folders are classes"
         )
     if len(parts) > 1 and not split and all(has_image_inside(place) for place in parts.values()):
@@ -127,10 +127,20 @@ def _leave_unlabelled(parts: dict[str, Path], beside: tuple[Path, ...], rivals: 
     }
     notes = [f"{place.name}/ is not used: its images lie in no class folders" for place in flat.values()]
     if rivals:
-        counts = ", ".join(f"{place.name}/ ({len(list_files(place).images):,} images)" for place in rivals)
-        notes.append(f"not used, beside {next(iter(parts.values())).name}/: {counts}")
+        counts = ", ".join(f"{place.name}/ ({_count_images(place)})" for place in rivals)
+        notes.append(f"not used, beside {_first(parts).name}/: {counts}")
     used = {part: place for part, place in parts.items() if part not in flat}
     return Layout(used, beside, tuple(notes))
+
+
+def _first(parts: dict[str, Path]) -> Path:
+    """The folder of train, or of the first part there is."""
+    return next(parts[part] for part in SPLITS if part in parts)
+
+
+def _count_images(folder: Path) -> str:
+    count = len(list_files(folder).images)
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _list(places: list[Path], most: int = 4) -> str:

@@ -67,16 +67,16 @@ def _deal_groups(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dic
         empty = [part for part in want if not chosen[part]]
         parts = empty if len(order) - number <= len(empty) else list(want)  # the last groups go where nothing is
         counts = Counter(whole.labels[index] for index in members[group])
-        best = max(parts, key=lambda part: (_relief(want[part], counts, shares[part]), _draw(seed, group + part)))
+        best = max(parts, key=lambda part: (_relief(want[part], counts), _draw(seed, group + part)))
         for label, count in counts.items():
             want[best][label] -= count
         chosen[best] += members[group]
     return chosen
 
 
-def _relief(want: Mapping[int, float], counts: Mapping[int, int], share: float) -> float:
-    """How much of what a part still wants a group brings, less what it brings too much, by the part's share."""
-    return sum(count * want[label] for label, count in counts.items()) / share
+def _relief(want: Mapping[int, float], counts: Mapping[int, int]) -> float:
+    """By how much a group brings a part nearer to what it wants, in squares over its classes."""
+    return sum(count * (2 * want[label] - count) for label, count in counts.items())
 
 
 def deal(count: int, shares: Mapping[str, float]) -> dict[str, int]:
