@@ -194,12 +194,12 @@ def test_masks_beside_images_are_told_by_train_and_used_by_measure(jumok, tmp_pa
     said = jumok("train", folder, "--out", run, *QUICK)
     assert said.status == 0
     assert "32 masks lie beside the images (x.png to x.jpg): measure uses them, training does not" in said.out
-    assert "22 training and 4 validation images" in said.out
+    assert "24 training and 4 validation images" in said.out
     folder.rename(tmp_path / "moved")
     said = jumok("measure", run, tmp_path / "moved", "--out", tmp_path / "m", "--method", "rollout")
     assert said.status == 0, said.err
     report = json.loads((tmp_path / "m" / "measure.json").read_text())
-    assert (report["images"], report["split"], report["masks"]) == (6, "test", "beside the images")
+    assert (report["images"], report["split"], report["masks"]) == (4, "test", "beside the images")
     assert report["seen"] == {"trained_on": 0, "validated_on": 0}
 
 
@@ -223,11 +223,11 @@ def test_a_table_trains_and_is_judged_on_its_own_test_part(jumok, tmp_path):
 
 def test_eval_says_what_was_trained_on_and_leaves_it_out_when_asked(jumok, trained, coloured, tmp_path):
     said = jumok("eval", trained, coloured, "--split", "all", "--out", tmp_path / "a")
-    assert "33 images were trained on and 6 chose the epoch (validation), of 48" in said.out
+    assert "36 images were trained on and 6 chose the epoch (validation), of 48" in said.out
     said = jumok("eval", trained, coloured, "--split", "all", "--unseen", "--out", tmp_path / "b")
     assert said.status == 0
-    assert "left out: 33 images were trained on and 6 chose the epoch (validation), of 48" in said.out
-    assert json.loads((tmp_path / "b" / "eval.json").read_text())["images"] == 9
+    assert "left out: 36 images were trained on and 6 chose the epoch (validation), of 48" in said.out
+    assert json.loads((tmp_path / "b" / "eval.json").read_text())["images"] == 6
 
 
 def test_a_resumed_run_whose_files_hold_other_images_is_refused(jumok, coloured, tmp_path):
