@@ -24,6 +24,7 @@ __all__ = [
     "Preprocessing",
     "channel_statistics",
     "choose_size",
+    "has_few_patches",
     "normalise",
     "one_or_two",
     "stores",
@@ -114,7 +115,7 @@ def choose_size(data: ImageSettings, paths: Sequence[Path]) -> tuple[tuple[int, 
     sizes = {image_size(path) for path in paths[::step]}
     height, width = next(iter(sizes)) or (0, 0)
     if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN_SIDE:
-        size = (height, width) if _has_patches(height, width) else (_round_side(height), _round_side(width))
+        size = (height, width) if has_few_patches(height, width) else (_round_side(height), _round_side(width))
         return size, "as the images are" if size == (height, width) else f"the images are {height} x {width}"
     return (LARGEST_OWN_SIDE, LARGEST_OWN_SIDE), "the images have several sizes" if len(
         sizes
@@ -161,7 +162,7 @@ def stores(
     return first.load(), second.load()
 
 
-def _has_patches(height: int, width: int) -> bool:
+def has_few_patches(height: int, width: int) -> bool:
     """Whether a usual patch divides both sides, into not too many patches."""
     patch = next((patch for patch in SMALL_PATCHES if height % patch == 0 == width % patch), None)
     return patch is not None and (height // patch) * (width // patch) <= MOST_PATCHES
