@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 THUMB_SIDE = 32
 """Pixels along a side of the grey thumbnails that are compared."""
-ALIKE = 0.997
-"""Correlation of two thumbnails from which on they are nearly the same."""
-ALIKE_IN_WHAT_DIFFERS = 0.97
-"""The same for what sets each apart from the mean of all, where there are enough images for a mean."""
+ALIKE_IN_WHAT_DIFFERS = 0.95
+"""Correlation of what sets two thumbnails apart from the mean of all, from which on they are nearly the same."""
+ALIKE = 0.999
+"""The same for the thumbnails themselves, where there are too few images for a mean."""
 ENOUGH_FOR_MEAN = 20
 FLAT = 2.0
 """Thumbnails of a smaller spread, in grey levels, show nothing that could be compared."""
@@ -24,24 +24,23 @@ ROWS_AT_ONCE = 2048
 def find_near_pairs(thumbs: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
     """Pairs of images that look nearly the same, the first before the second.
 
-    Two thumbnails are alike where they correlate by 0.997, or where what sets them apart from the mean of all images
-    correlates by 0.97: photographs of one kind of part all look alike, and only copies differ from the others alike.
+    Two thumbnails are alike where what sets them apart from the mean of all images correlates by 0.95: photographs of
+    one kind of part all look alike, and only copies differ from the others alike. Of fewer than 20 images the
+    thumbnails themselves must correlate by 0.999.
 
     Args:
         thumbs: (images, 32, 32), grey.
     """
-    plain = thumbs.reshape(len(thumbs), -1).astype(np.float32)
+    plain = thumbs.reshape(len(thumbs), THUMB_SIDE * THUMB_SIDE).astype(np.float32)
     usable = np.flatnonzero(plain.std(1) >= FLAT)
     if len(usable) > MOST_COMPARED:
         return
-    plain = plain[usable]
-    found = [(_normalise(plain), ALIKE)]
-    if len(usable) >= ENOUGH_FOR_MEAN:
-        found.append((_normalise(plain - plain.mean(0)), ALIKE_IN_WHAT_DIFFERS))
+    enough = len(usable) >= ENOUGH_FOR_MEAN
+    rows = _normalise(plain[usable])
+    rows = _normalise(rows - rows.mean(0)) if enough else rows
+    limit = ALIKE_IN_WHAT_DIFFERS if enough else ALIKE
     for start in range(0, len(usable), ROWS_AT_ONCE):
-        alike = np.zeros((min(ROWS_AT_ONCE, len(usable) - start), len(usable)), bool)
-        for rows, limit in found:
-            alike |= rows[start : start + ROWS_AT_ONCE] @ rows.T >= limit
+        alike = rows[start : start + ROWS_AT_ONCE] @ rows.T >= limit
         for first, second in np.argwhere(np.triu(alike, start + 1)):
             yield int(usable[start + first]), int(usable[second])
 

@@ -168,7 +168,7 @@ def _look(path: Path, part: str, label: int) -> Facts:
         form, kind = _describe_kind(path)
     except JumokError as error:
         return Facts(path, part, label, problem=str(error).removeprefix(f"cannot read {path}: "))
-    small = image.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.BOX)
+    small = image.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
     return Facts(path, part, label, image.size[::-1], form, kind, digest, np.asarray(small))
 
 

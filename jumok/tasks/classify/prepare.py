@@ -18,6 +18,7 @@ from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.intervals import wilson
 from jumok.machine import World
+from jumok.tasks.classify.look_alikes import describe_look_alikes
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
@@ -136,7 +137,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
     trained_on = TrainedOn.of(sets)
-    about = describe_data(sets, config, trained_on)
+    about = [*describe_data(sets, config, trained_on), *describe_look_alikes(train, val)]
     remarks = (f"image size: {size[0]} x {size[1]} pixels ({why})", *about, *chosen.remarks)
     return PreparedImages(*loaders(config, sets, train, val), remarks, config, trained_on)
 
