@@ -85,7 +85,7 @@ def evaluate(
 
     Args:
         run: folder of the run.
-        data: one folder of images.
+        data: one folder or table of images; none: that of the run.
         options: of images.
         split: the part of the folder, or "auto" or "all".
         out: folder for the figures.
@@ -98,12 +98,13 @@ def evaluate(
     from jumok.tasks.classify.run import ImageRun
     from jumok.views.pictures.charts import draw_confusion
 
+    trained = ImageRun.load(run, session.device)
+    data = data or [Path(place) for place in (trained.config.data.images,) if place is not None]
     if len(data) != 1:
         raise JumokError(
             f"{run} is an image classifier: give the folder of test images, as in jumok eval {run} photos/test; "
             f"got {len(data)} paths"
         )
-    trained = ImageRun.load(run, session.device)
     chosen = select(trained, data[0], split, options)
     models = {RUN: trained.model, **controls_of(trained.model)}
     regions = Regions()
