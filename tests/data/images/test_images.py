@@ -1,3 +1,4 @@
+import base64
 import io
 import os
 import struct
@@ -440,6 +441,26 @@ def test_of_a_moving_gif_the_first_frame_is_taken(tmp_path):
     first, second = Image.fromarray(QUARTERS), Image.fromarray(255 - QUARTERS)
     first.save(tmp_path / "x.gif", save_all=True, append_images=[second])
     assert torch.equal(read_image(tmp_path / "x.gif"), pixels(QUARTERS))
+
+
+HEIC = (  # 16 rows of 24, all (200, 30, 90)
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
+    "ACJpbG9jAAAAAERAAAEAAQAAAAABoAABAAAAAAAAADEAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRt"
+    "AAAAAAABAAAA/GlwcnAAAADcaXBjbwAAAHVodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMA"
+    "AAMAHroCQGEAAQApQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbqrprm4CGgwIAAAAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNs"
+    "eAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAAAAGAAAAAEAAAAQAAAAAf///9gAAAAC////0AAAAAIAAAAQcGl4"
+    "aQAAAAADCAgIAAAAGGlwbWEAAAAAAAAAAQABBYECAwWEAAAAOW1kYXQAAAAtKAGvEyFgY0D4EPdn/+Tbau8/7C7HpzshHcDSIICb"
+    "QEiTXVALFhCAh3alVtz4"
+)
+
+
+def test_heic_is_read_where_its_plug_in_is_there(tmp_path):
+    pytest.importorskip("pi_heif")
+    (tmp_path / "x.heic").write_bytes(base64.b64decode(HEIC))
+    got = read_image(tmp_path / "x.heic")
+    assert got.shape == (3, 16, 24)
+    assert (got.int() - torch.tensor([200, 30, 90])[:, None, None]).abs().max() <= 3
+    assert image_size(tmp_path / "x.heic") == (16, 24)
 
 
 def test_an_image_of_a_format_that_needs_a_plug_in_says_which(tmp_path, monkeypatch):
