@@ -81,7 +81,7 @@ def read_labels(
         the parts that the tables name, "train" alone where they name none; and what the user should know.
     Raises:
         JumokError: a damaged table, a column that lacks, an image or mask that is not there or outside the folder,
-            a part of another name, or an image that is named twice.
+            a part of another name, an image that is named twice, or labels that are not one class for each image.
     """
     rows = {part: list(_read_rows(path, split_by)) for part, path in tables.items()}
     every = [row for part in rows.values() for row in part]
@@ -89,6 +89,7 @@ def read_labels(
         raise JumokError(f"{next(iter(tables.values()))} has no rows: wanted a line for each image")
     root = _find_root(images, every[0])
     kept = [(part, row) for part, some in rows.items() for row in some if row.label.strip()]
+    _check_one_class_each([row for _, row in kept])
     classes = _order_classes({row.label for _, row in kept})
     parts = _make_parts(kept, classes, root)
     notes = [*_describe(tables, parts, len(every) - len(kept), split_by), *_describe_unnamed(every, parts, root)]
@@ -134,6 +135,35 @@ def _part_of(part: str, row: Row) -> str:
     if named is None:
         raise JumokError(f"{row.where}: split {row.split!r}: {suggest(row.split, SPLITS)}")
     return named
+
+
+def _check_one_class_each(rows: Sequence[Row]) -> None:
+    """Refuse several labels of one image, and measurements: each image has one class."""
+    several = next((row for row in rows if BETWEEN in row.label), None)
+    if several is not None:
+        raise JumokError(
+            f"{several.where}: {several.label!r} names several classes, and a classifier learns one for each image: "
+            f"give one, or spell the class without {BETWEEN!r}"
+        )
+    values = {row.label for row in rows}
+    measured = next((value for value in sorted(values) if _is_fraction(value)), None)
+    if measured is not None and all(_is_number(value) for value in values):
+        raise JumokError(
+            f"the labels are measurements such as {measured}, and a classifier learns classes: give each image a "
+            "class, such as a range of values"
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _is_fraction(text: str) -> bool:
+    """Whether a text is a number that is not whole."""
+    return _is_number(text) and not float(text).is_integer()
 
 
 def _order_classes(names: set[str]) -> list[str]:

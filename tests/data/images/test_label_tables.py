@@ -191,3 +191,14 @@ def test_tables_of_labels_are_told_from_files_of_questions(tmp_path):
     assert not looks_like_labels([tmp_path / "none.csv"])
     assert recognise([labels], ["images"]).name == "classify"
     assert recognise([asked], ["images"]).name == "answer"
+
+
+def test_several_labels_and_measurements_are_refused_and_never_taken_for_classes(tmp_path):
+    fill(tmp_path)
+    several = write(tmp_path / "a.csv", "image,label", "0.png,dent", "1.png,dent|scratch")
+    assert "line 3: 'dent|scratch' names several classes, and a classifier learns one" in refused(several)
+    (tmp_path / "b.jsonl").write_text('{"image": "0.png", "label": ["dent", "scratch"]}\n')
+    assert "line 1: 'dent|scratch' names several classes" in refused(tmp_path / "b.jsonl")
+    measured = write(tmp_path / "c.csv", "image,label", "0.png,0.25", "1.png,3")
+    assert "the labels are measurements such as 0.25" in refused(measured)
+    assert scan_folder(write(tmp_path / "d.csv", "image,label", "0.png,v1.5", "1.png,2.5")).classes == ("2.5", "v1.5")
