@@ -37,8 +37,9 @@ def find_inputs(
             continue
         listed = list_images(source)
         found += listed.paths
-        for note in listed.notes if tell is not None else ():
-            tell(note)
+        if tell is not None:
+            for note in listed.notes:
+                tell(note)
     return found
 
 
