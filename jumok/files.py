@@ -10,6 +10,9 @@ from pathlib import Path
 
 from jumok.errors import JumokError
 
+LONGEST_SHOWN = 60
+"""Characters of a name that an error shows."""
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader, or a machine that dies, sees the old content or the new one.
@@ -59,9 +62,14 @@ def inside(folder: Path, name: str) -> Path:
     """Join a name that came from outside to the folder it must stay in.
 
     Raises:
-        JumokError: the name lies outside the folder.
+        JumokError: the name lies outside the folder, or no file can have it.
     """
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+        path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, or a link to itself
+        shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}..."
+        raise JumokError(f"{shown!r} is no name of a file in {folder}: correct it") from error
     if not path.is_relative_to(folder.resolve()):
         raise JumokError(f"{name!r} lies outside {folder}: give a name inside it")
     return path

@@ -17,6 +17,7 @@ from jumok.errors import Interrupted, JumokError
 COMMANDS = {
     "train": "Train a model on images, sentence pairs or questions; resume an interrupted run with --resume RUN.",
     "eval": "Evaluate a trained model on held-out data: accuracy, or BLEU and chrF.",
+    "inspect": "Look at a data set of images: classes, sizes, copies, broken and left-out files.",
     "look": "Write each image's prediction and a heatmap of where the model looked.",
     "translate": "Translate sentences, and show which source word each target word looked at.",
     "ask": "Answer questions about an image, and show where the model looked for each answer.",

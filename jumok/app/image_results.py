@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jumok.app.naming import readable
 from jumok.app.session import Session
 from jumok.errors import JumokError
 from jumok.files import write_atomically
@@ -61,6 +62,10 @@ class Looker(Protocol):
     @property
     def batch_size(self) -> int:
         """Images at a time."""
+
+    @property
+    def bits(self) -> int | None:
+        """That 16-bit grey images use; None: what each image's values need."""
 
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What is found in each of (3, any, any) uint8."""
@@ -116,20 +121,28 @@ class ImageResults:
         from jumok.views.pictures.heatmap import draw
 
         picture, stored = (self._place_file(name, f"{finding.method}.{end}") for end in ("png", "safetensors"))
-        draw(finding.heat, image, picture, title=f"{name.name}{finding.title}")
+        draw(finding.heat, image, picture, title=f"{readable(name.name)}{finding.title}")
         finding.heat.save(stored)
-        row = {"image": str(name), **finding.figures, "picture": picture.name, "map": stored.name}
+        files = {"picture": readable(picture.name), "map": readable(stored.name)}
+        row = {"image": readable(str(name)), **finding.figures, **files}
         if finding.objects is not None:
             row["mask"] = self._write_objects(name, image, finding.method, finding.objects)
         self.rows.append(row)
         if self.page is not None:
             self.page.add(
-                Entry(str(name), image, list(finding.best), finding.heat, list(finding.layers) or None, finding.note)
+                Entry(
+                    readable(str(name)),
+                    image,
+                    list(finding.best),
+                    finding.heat,
+                    list(finding.layers) or None,
+                    finding.note,
+                )
             )
 
     def fail(self, path: Path, error: JumokError) -> None:
         """Note an image that cannot be read."""
-        self.rows.append({"image": str(path), "error": str(error)})
+        self.rows.append({"image": readable(str(path)), "error": readable(str(error))})
 
     def close(self) -> None:
         """Write the page and results.csv.
@@ -159,9 +172,13 @@ class ImageResults:
         mask = self._place_file(name, f"{method}.mask.png")
         save_mask(objects.mask, mask)
         draw_objects(
-            objects.mask, image, objects.boxes, self._place_file(name, f"{method}.objects.png"), title=name.name
+            objects.mask,
+            image,
+            objects.boxes,
+            self._place_file(name, f"{method}.objects.png"),
+            title=readable(name.name),
         )
-        return mask.name
+        return readable(mask.name)
 
 
 def look_at_images(source: Path, looker: Looker, results: ImageResults, session: Session, *, html: bool) -> None:
@@ -178,31 +195,34 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     """
     from jumok.app.image_inputs import find_inputs
     from jumok.app.progress import show_progress
+    from jumok.data.images.batches import take_turns
 
-    paths = find_inputs([source])
+    paths = find_inputs([source], tell=session.remark)
     results.page = _make_page(results.title, len(paths)) if html else None
+    done = 0
     with show_progress(session.console, "looking") as count:
-        for start in range(0, len(paths), looker.batch_size):
-            batch = _read(paths[start : start + looker.batch_size], results, session)
+        for some in take_turns(paths, looker.batch_size):
+            batch = _read(some, looker.bits, results, session)
             found = looker.look(list(batch.values())) if batch else []
             for (path, image), finding in zip(batch.items(), found, strict=True):
                 results.add(path.relative_to(source) if source.is_dir() else Path(path.name), image, finding)
                 if len(paths) <= MOST_LINES:
-                    session.say(f"{path}: {finding.text}")
-            count(min(start + looker.batch_size, len(paths)), len(paths))
+                    session.say(f"{readable(str(path))}: {finding.text}")
+            done += len(some)
+            count(done, len(paths))
     results.notes += looker.remarks()
     results.close()
 
 
-def _read(paths: Sequence[Path], results: ImageResults, session: Session) -> dict[Path, Tensor]:
+def _read(paths: Sequence[Path], bits: int | None, results: ImageResults, session: Session) -> dict[Path, Tensor]:
     """Each image with its pixels."""
     from jumok.app.image_inputs import read_each
 
     found = {}
-    for path, image in read_each(paths):
+    for path, image in read_each(paths, bits=bits):
         if isinstance(image, JumokError):
             results.fail(path, image)
-            session.remark(f"left out: {image}")
+            session.remark(f"left out: {readable(str(image))}")
         else:
             found[path] = image
     return found

@@ -1,4 +1,4 @@
-"""Naming, in one line, what a person gave: words that are not known, numbers of lines."""
+"""Naming, in one line, what a person gave: words that are not known, numbers of lines, names of files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ def name_some(items: Sequence[object]) -> str:
     """
     more = f" and {len(items) - MOST_NAMED:,} more" if len(items) > MOST_NAMED else ""
     return ", ".join(_make_printable(str(item)) for item in items[:MOST_NAMED]) + more
+
+
+def readable(name: str) -> str:
+    r"""A file's name as text; what is no UTF-8, as in names from old archives, becomes a replacement sign.
+
+    >>> readable("a.png"), readable("\udcb0.png")
+    ('a.png', '\ufffd.png')
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _make_printable(name: str) -> str:

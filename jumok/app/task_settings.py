@@ -96,10 +96,11 @@ def read_settings(
         JumokError: a flag that the task has no use for, too many paths, or a value out of range.
     """
     sections: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
-    for name, value in given.items():
+    for flag, value in given.items():
+        name = task.renames.get(flag, flag)
         home = next((section for section in SECTIONS if name in _section(task, section).model_fields), None)
         if home is None or name == task.word:
-            raise JumokError(f"{who} has no use for {to_flag(name)}: it is trained on {task.word}")
+            raise JumokError(f"{who} has no use for {to_flag(flag)}: it is trained on {task.word}")
         sections[home][name] = value
     if len(paths) > 1 and not task.many:
         raise JumokError(f"{who} is trained on one folder of {task.word}, got {len(paths)} paths")

@@ -60,9 +60,10 @@ def recognise(paths: Sequence[Path], flags: Iterable[str] = ()) -> Task:
         flags: settings that were given.
     """
     given = set(flags)
+    sure = (task for task in TASKS.values() if task.claims(paths))
     told = (task for task in TASKS.values() if given & set(task.told_by))
     seen = (task for task in reversed(TASKS.values()) if task.recognises(paths))
-    return next(told, None) or next(seen, next(iter(TASKS.values())))
+    return next(sure, None) or next(told, None) or next(seen, next(iter(TASKS.values())))
 
 
 def task_of_system(name: str) -> Task:

@@ -42,6 +42,13 @@ class ImageSettings(Strict):
         description="MiB for caching decoded images, else they are streamed; default: a quarter of free memory.",
     )
 
+    bits: int | None = Field(
+        default=None,
+        ge=8,
+        le=16,
+        description="Bits that 16-bit grey images use: of 12, 4095 is white; default: what the images' values need.",
+    )
+
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) to which every image is brought.

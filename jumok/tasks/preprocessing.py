@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from jumok.data.images.batches import PixelStore
-from jumok.data.images.reading import image_size, read_image, resize
+from jumok.data.images.reading import ImageLike as ReadableImage
+from jumok.data.images.reading import find_bits, image_size, read_image, resize
 from jumok.errors import JumokError
 from jumok.tasks.image_settings import ImageSettings
 
@@ -22,6 +24,7 @@ __all__ = [
     "Preprocessing",
     "channel_statistics",
     "choose_size",
+    "has_few_patches",
     "normalise",
     "one_or_two",
     "stores",
@@ -33,11 +36,14 @@ LARGEST_OWN_SIDE = 224
 SIZED_IMAGES = 256
 """So many images are asked for their size."""
 SIDE_MULTIPLE = 8
-"""Sizes chosen here are multiples of this, so that patches fit."""
+"""Sides that no patch divides into few enough patches are brought to a multiple of this."""
+SMALL_PATCHES = (16, 8, 4, 2)
+MOST_PATCHES = 1024
+"""Patches along an own size that is kept: what attends to all of them stays quick."""
 STATISTICS_IMAGES = 2048
 """So many images give the channels' mean and spread."""
 
-ImageLike = Tensor | Image.Image | str | os.PathLike[str]
+ImageLike: TypeAlias = "Tensor | ReadableImage"
 Three = tuple[float, float, float]
 
 
@@ -48,25 +54,29 @@ class Preprocessing:
     Args:
         size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
         mean, std: per channel, for values in [0, 1].
+        bits: that 16-bit grey images use; None: what each image's values need.
     """
 
     size: tuple[int, int]
     mean: Sequence[float]
     std: Sequence[float]
+    bits: int | None = None
 
     def __call__(self, images: Sequence[ImageLike], device: torch.device) -> Tensor:
         """Bring pictures to the model's size and range.
 
         Args:
-            images: paths, Pillow images, or (3, any, any) uint8 tensors.
+            images: paths, files' bytes, Pillow images, arrays, or (3, any, any) uint8 tensors.
             device: to put them on.
         Returns:
             (n, 3, height, width) float32.
         Raises:
             JumokError: no image, or one that cannot be read.
         """
-        if isinstance(images, str | os.PathLike | Image.Image) or not len(images):
-            raise JumokError("prepare needs a list of at least one image: paths, Pillow images or uint8 tensors")
+        if isinstance(images, str | bytes | os.PathLike | Image.Image | np.ndarray) or not len(images):
+            raise JumokError(
+                "prepare needs a list of at least one image: paths, Pillow images, arrays or uint8 tensors"
+            )
         return self.normalise(torch.stack([self._resize(image) for image in images]), device)
 
     def normalise(self, images: Tensor, device: torch.device) -> Tensor:
@@ -75,11 +85,7 @@ class Preprocessing:
         return normalise(to_unit(images.to(device)), mean, std)
 
     def _resize(self, image: ImageLike) -> Tensor:
-        if isinstance(image, str | os.PathLike):
-            return read_image(image, self.size)
-        if isinstance(image, Image.Image):
-            image = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-        return resize(image, *self.size)
+        return resize(image, *self.size) if isinstance(image, Tensor) else read_image(image, self.size, bits=self.bits)
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -109,7 +115,7 @@ def choose_size(data: ImageSettings, paths: Sequence[Path]) -> tuple[tuple[int, 
     sizes = {image_size(path) for path in paths[::step]}
     height, width = next(iter(sizes)) or (0, 0)
     if len(sizes) == 1 and min(height, width) > 0 and max(height, width) <= LARGEST_OWN_SIDE:
-        size = (_round_side(height), _round_side(width))
+        size = (height, width) if has_few_patches(height, width) else (_round_side(height), _round_side(width))
         return size, "as the images are" if size == (height, width) else f"the images are {height} x {width}"
     return (LARGEST_OWN_SIDE, LARGEST_OWN_SIDE), "the images have several sizes" if len(
         sizes
@@ -149,10 +155,17 @@ def stores(
     Raises:
         JumokError: images that cannot be read, by name.
     """
-    first = PixelStore(train, *size, memory_limit=data.bytes, progress=progress)
+    bits = find_bits([*train, *val]) if data.bits is None else data.bits
+    first = PixelStore(train, *size, bits=bits, memory_limit=data.bytes, progress=progress)
     left = None if data.bytes is None else max(data.bytes, first.bytes) - first.bytes
-    second = PixelStore(val, *size, memory_limit=left)
+    second = PixelStore(val, *size, bits=bits, memory_limit=left)
     return first.load(), second.load()
+
+
+def has_few_patches(height: int, width: int) -> bool:
+    """Whether a usual patch divides both sides, into not too many patches."""
+    patch = next((patch for patch in SMALL_PATCHES if height % patch == 0 == width % patch), None)
+    return patch is not None and (height // patch) * (width // patch) <= MOST_PATCHES
 
 
 def _round_side(side: int) -> int:

@@ -37,6 +37,8 @@ class Task:
         example: data to give for it: "a folder of class folders".
         systems: names of the systems that are trained for it; the first is the one where none was named.
         recognises: whether paths look like its data, by their names and what lies in a folder.
+        claims: whether what a file holds shows that paths are its data, whatever flags are given.
+        renames: flags of other kinds of data that mean one of its settings, by that setting.
         told_by: settings of its own that tell it from the other tasks when they are given as flags.
         many: whether DATA may be several paths.
         opens: how names of models from elsewhere begin that its commands can open.
@@ -51,6 +53,8 @@ class Task:
     example: str
     systems: tuple[str, ...]
     recognises: Callable[[Sequence[Path]], bool]
+    claims: Callable[[Sequence[Path]], bool] = lambda paths: False
+    renames: Mapping[str, str] = field(default_factory=dict)
     told_by: tuple[str, ...] = ()
     many: bool = False
     opens: tuple[str, ...] = ()

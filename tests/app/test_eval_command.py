@@ -71,3 +71,9 @@ def test_what_is_wrong_is_one_line(jumok, trained, coloured, tmp_path):
         assert message in said.err
         assert said.err.count("\n") == 1
         assert not (tmp_path / "eval").exists()
+
+
+def test_a_run_is_judged_on_its_own_data_where_none_is_given(jumok, trained, tmp_path):
+    assert jumok("eval", trained, "--out", tmp_path / "eval").status == 0
+    report = json.loads((tmp_path / "eval" / "eval.json").read_text())
+    assert (report["split"], report["images"], report["seen"]["trained_on"]) == ("test", 6, 0)

@@ -8,7 +8,7 @@ import torch
 from question_helpers import SYSTEMS, write_squares
 
 import jumok as package
-from jumok.data.images.reading import find_images
+from jumok.data.images.folders import find_images
 from jumok.tasks.answer.run import QuestionRun
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.translate.run import PairRun

@@ -13,6 +13,7 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "json.md").read_text("utf-8")
 REPORTING = (
     "train",
     "eval",
+    "inspect",
     "look",
     "predict",
     "measure",
@@ -78,6 +79,12 @@ def test_eval(as_json, trained, coloured, reverser, asked, tmp_path):
     assert written == {key: value for key, value in found.items() if key != "schema"}
     assert as_json("eval", reverser, "--out", tmp_path / "pairs", "--beam", 1)["bleu"] > 50
     assert as_json("eval", asked[1], "--out", tmp_path / "questions")["questions"] > 0
+
+
+def test_inspect(as_json, coloured, tmp_path):
+    found = as_json("inspect", coloured, "--out", tmp_path / "inspect")
+    assert found["counts"] == {"train": {"blue": 16, "green": 16, "red": 16}}
+    assert found["near_duplicates"] == {"images": 0, "groups": [], "groups_across_parts": 0}
 
 
 def test_look_and_saliency(as_json, trained, coloured, tmp_path):

@@ -380,7 +380,7 @@ def test_eval_refuses_in_one_line(jumok, reverser, trained, coloured, few, tmp_p
         ([reverser, "--length-penalty", -1], "length_penalty is 0 or more"),
         ([reverser, "--tokenize", "words"], "tokenize is 'words'"),
         ([trained, coloured, "--beam", 3], "no use for --beam"),
-        ([trained], "is an image classifier: give the folder of test images"),
+        ([trained, "a", "b"], "is an image classifier: give the folder of test images"),
         (["no-test"], "there are no test pairs"),
     ):
         said = jumok("eval", *words, "--out", "eval")

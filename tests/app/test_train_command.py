@@ -26,7 +26,8 @@ def test_a_run_folder_comes_out_and_says_what_it_is(trained):
     for words in ("# first", "blue, green or red", "16 x 16 pixels", "validation accuracy", "images/s", "torch 2."):
         assert words in card
     assert {path.name for path in trained.iterdir()} == {
-        "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "weights.safetensors",
+        "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "trained_on.txt",
+        "weights.safetensors",
     }  # fmt: skip
 
 
@@ -34,7 +35,7 @@ def test_it_tells_what_it_chose_and_how_it_went(jumok, coloured, tmp_path):
     said = jumok("train", coloured, "--out", tmp_path / "run", *QUICK)
     assert said.status == 0
     for words in (
-        "image size: 16 x 16 (as the images are)",
+        "image size: 16 x 16 pixels (as the images are)",
         "training and 6 validation images of 3 classes",
         "epoch 2/2  val_loss",
         "of 6 validation images correct",

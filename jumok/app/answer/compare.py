@@ -94,7 +94,8 @@ class QuestionReport(ComparisonReport[int]):
         test = self._test
         for start in range(0, len(some), IMAGES_AT_ONCE):
             numbers = some[start : start + IMAGES_AT_ONCE]
-            images = {path: read_image(path) for path in dict.fromkeys(map(test.image_of, numbers))}
+            wanted = dict.fromkeys(map(test.image_of, numbers))
+            images = {path: read_image(path, bits=self.comparison.base.config.data.bits) for path in wanted}
             pictures, asked = [images[test.image_of(n)] for n in numbers], [test.questions[n] for n in numbers]
             found = {name: look(run, pictures, asked, words=False) for name, run in self._runs.items()}
             for row, (number, picture) in enumerate(zip(numbers, pictures, strict=True)):

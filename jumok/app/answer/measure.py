@@ -124,7 +124,7 @@ class Measuring:
             by_image.setdefault(image, []).append(number)
         with show_progress(session.console, "measuring") as count:
             for done, (image, numbers) in enumerate(by_image.items(), 1):
-                picture = read_image(self.questions.images[image])
+                picture = read_image(self.questions.images[image], bits=self.run.config.data.bits)
                 self._measure(image, picture, numbers, size)
                 count(done, len(by_image))
         for method, blank in self.meter.blank.items():

@@ -74,7 +74,7 @@ class ImageReport(ComparisonReport[Path]):
         labels = dict(zip(self._test.paths, (self._test.classes[label] for label in self._test.labels), strict=True))
         for start in range(0, len(some), IMAGES_AT_ONCE):
             paths = some[start : start + IMAGES_AT_ONCE]
-            pictures = [read_image(path) for path in paths]
+            pictures = [read_image(path, bits=self.comparison.base.config.data.bits) for path in paths]
             answers = {name: look(model, pictures, questions[name]) for name, model in self._opened.items()}
             for number, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
                 mask = None if self.truth is None else self.truth.get(path, *picture.shape[1:])
@@ -113,7 +113,7 @@ def _choose_question(model: AnyClassifier, path: Path) -> LookOptions:
 
     options = LookOptions(most=1)
     try:
-        look(model, [read_image(path)] * 2, options)
+        look(model, [read_image(path, bits=model.bits)] * 2, options)
     except JumokError:
         return LookOptions(most=0)
     return options

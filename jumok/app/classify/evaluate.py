@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from jumok.data.images.folders import ImageSet
+    from jumok.app.classify.chosen import Chosen
     from jumok.tasks.classify.evaluation import Evaluation
     from jumok.tasks.classify.run import ImageRun
 
@@ -28,6 +28,8 @@ class Options(Strict):
     """Options of `jumok eval` for images."""
 
     batch_size: int = Field(default=64, ge=1, description="Images or questions at a time.")
+    images: str | None = Field(default=None, description="Folder of the images that a table or questions name.")
+    unseen: bool = Field(default=False, description="Leave out images that the run was trained or validated on.")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def evaluate(
 
     Args:
         run: folder of the run.
-        data: one folder of images.
+        data: one folder or table of images; none: that of the run.
         options: of images.
         split: the part of the folder, or "auto" or "all".
         out: folder for the figures.
@@ -96,21 +98,22 @@ def evaluate(
     from jumok.tasks.classify.run import ImageRun
     from jumok.views.pictures.charts import draw_confusion
 
+    trained = ImageRun.load(run, session.device)
+    data = data or [Path(place) for place in (trained.config.data.images,) if place is not None]
     if len(data) != 1:
         raise JumokError(
             f"{run} is an image classifier: give the folder of test images, as in jumok eval {run} photos/test; "
             f"got {len(data)} paths"
         )
-    trained = ImageRun.load(run, session.device)
-    chosen, part = select(trained, data[0], split)
+    chosen = select(trained, data[0], split, options)
     models = {RUN: trained.model, **controls_of(trained.model)}
     regions = Regions()
-    batches = regions.counting(trained.model, read_batches(trained, chosen, options.batch_size))
+    batches = regions.counting(trained.model, read_batches(trained, chosen.images, options.batch_size))
     reports = evaluate_each(models, batches, trained.classes)
     report = reports.pop(RUN)
-    about = {"run": str(run), "data": [str(data[0])], "split": part}
+    about = {"run": str(run), "data": [str(data[0])], **chosen.to_dict()}
     written = {"figures": out / "eval.json", "confusion": out / "confusion.png"}
-    found = EvaluatedImages(about, report, reports, regions.remarks(), written)
+    found = EvaluatedImages(about, report, reports, [*chosen.remarks, *regions.remarks()], written)
     write_report(written["figures"], found)
     draw_confusion(report.confusion.numpy(), trained.classes, written["confusion"])
     return found
@@ -121,37 +124,18 @@ def _summarise(report: Evaluation) -> dict[str, float | list[float]]:
     return {"accuracy": report.accuracy, "accuracy_95": list(report.interval), "loss": report.loss}
 
 
-def select(run: ImageRun, images: Path, split: str) -> tuple[ImageSet, str]:
-    """Choose the images to judge.
+def select(run: ImageRun, images: Path, split: str, options: Options | None = None) -> Chosen:
+    """Choose the images to judge; see `choose_images`.
 
-    Returns:
-        the images, and the name of the part that they are.
     Raises:
-        JumokError: no images there, or classes other than the run's.
+        JumokError: no images there, or of a class that the run does not have.
     """
-    from jumok.data.images.folders import scan, scan_folder
-    from jumok.tasks.classify.prepare import find_parts
+    from jumok.app.classify.chosen import Judge, choose_images, match_classes
 
-    own = run.config.data.images is not None and images.resolve() == Path(run.config.data.images)
-    if split == "auto":
-        split = "test" if own or _is_split(images) else "all"
-    if split == "all":
-        chosen = scan_folder(images)
-    else:
-        sets = find_parts(run.config.data, run.config.training.seed) if own else scan(images)
-        chosen = sets[split]
-    if chosen.classes != run.classes:
-        raise JumokError(
-            f"{images} has the classes {', '.join(chosen.classes)}, but the run has {', '.join(run.classes)}: "
-            "give images of the same classes"
-        )
-    if not len(chosen):
-        raise JumokError(f"{images} has no {split} images: choose another --split")
-    return chosen, split
-
-
-def _is_split(images: Path) -> bool:
-    return images.is_dir() and any(place.name.casefold() == "train" for place in images.iterdir())
+    options = options or Options()
+    folder = None if options.images is None else Path(options.images)
+    chosen = choose_images(Judge.of_run(run.folder), images, split, unseen=options.unseen, images=folder)
+    return chosen._replace(images=match_classes(chosen.images, run.classes, images))
 
 
 def table(report: Evaluation) -> Table:

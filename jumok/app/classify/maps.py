@@ -32,6 +32,11 @@ class MapMaker:
     options: LookOptions
     saliency: Sequence[str]
 
+    @property
+    def bits(self) -> int | None:
+        """That 16-bit grey images use, as the model was trained; None: what each image's values need."""
+        return None if self.model is None else self.model.bits
+
     def make(self, images: Sequence[Tensor]) -> list[dict[str, AttentionMap]]:
         """The maps of each image, by method, those of the model first; images are (3, any, any) uint8."""
         from jumok.tasks.classify.looking import look

@@ -51,7 +51,7 @@ class ImagePredictor:
             yield from self._predict(self.paths[start : start + self.batch_size])
 
     def _predict(self, paths: Sequence[Path]) -> Iterator[Predicted]:
-        read = list(read_each(paths, self.model.size))
+        read = list(read_each(paths, self.model.size, bits=self.model.bits))
         pixels = [image for _, image in read if not isinstance(image, JumokError)]
         shares = iter(self.model.predict(pixels).tolist() if pixels else ())
         for path, image in read:

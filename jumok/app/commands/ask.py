@@ -113,7 +113,7 @@ def command(
 
     questions = _read_questions(question)
     trained = QuestionRun.load(run, session.device)
-    pixels = read_image(image)
+    pixels = read_image(image, bits=trained.config.data.bits)
     found = look(trained, [pixels] * len(questions), questions)
     note = NOTES.get(trained.fusion, "")
     shown = [_build_asked(each, top, note) for each in found]

@@ -138,6 +138,11 @@ class ModelLooker:
     batch_size: int
     regions: Regions = field(repr=False)
 
+    @property
+    def bits(self) -> int | None:
+        """As the model was trained."""
+        return self.model.bits
+
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What the model predicts for each image, and where it looked."""
         from jumok.tasks.classify.looking import look

@@ -93,6 +93,7 @@ class SaliencyLooker:
     separation: str
     smallest: float
     batch_size: int = 1
+    bits: int | None = None
 
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What stands out in each image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,13 +13,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from jumok.data.images.reading import read_image
+from jumok.data.images.reading import image_size, read_image
 from jumok.data.sharded_batches import BatchPlan, ShardedBatches, check_options, open_pool
 from jumok.errors import JumokError
 from jumok.machine import cores
 
 IMAGES_PER_TASK = 16
 """So many images a thread decodes at a stretch."""
+PIXELS_PER_TURN = 50_000_000
+"""Of all full-size images that are held together; one larger image is held alone."""
 MOST_MEMORY = 4 * 1024**3
 
 
@@ -45,11 +47,12 @@ class PixelStore:
 
     What fits is decoded once, by `load` or by the first `get`, into one block of uint8; the constructor reads nothing.
     What does not fit is decoded by as many threads as there are cores, and nothing of it is kept. The pixels are the
-    same bytes either way, namely `read_image(path, (height, width))`.
+    same bytes either way, namely `read_image(path, (height, width), bits=bits)`.
 
     Args:
         paths: of the images.
         height, width: in pixels, to which every image is stretched.
+        bits: that 16-bit grey images use, as for `read_image`.
         memory_limit: in bytes; None: a quarter of the memory that is free, at most 4 GiB (see `memory_to_use`).
         progress: called with (images decoded, images in all) while they are decoded into memory.
         threads: that decode; None: one per core that this process may use.
@@ -63,6 +66,7 @@ class PixelStore:
         height: int,
         width: int,
         *,
+        bits: int | None = None,
         memory_limit: int | None = None,
         progress: Callable[[int, int], None] | None = None,
         threads: int | None = None,
@@ -72,7 +76,7 @@ class PixelStore:
         check_options(1, images=len(paths), height=height, width=width, threads=threads)
         check_options(0, memory_limit=limit)
         self.paths = tuple(paths)
-        self.height, self.width = height, width
+        self.height, self.width, self.bits = height, width, bits
         self.in_memory = self.bytes <= limit
         self._progress = progress or _ignore_progress
         self._threads = threads
@@ -143,7 +147,7 @@ class PixelStore:
         problems = []
         for index, place in zip(indices, pixels, strict=True):
             try:
-                place[:] = read_image(self.paths[index], (self.height, self.width)).numpy()
+                place[:] = read_image(self.paths[index], (self.height, self.width), bits=self.bits).numpy()
             except JumokError as error:  # one bad image does not hide the others
                 problems.append(str(error))
         return problems
@@ -182,6 +186,26 @@ class Batches(ShardedBatches[Batch]):
 
     def _checksum(self) -> dict[str, int]:
         return {"labels": zlib.crc32(self.labels.numpy().tobytes())}
+
+
+def take_turns(paths: Sequence[Path], most: int) -> Iterator[list[Path]]:
+    """So many images at a time, or fewer where they are large: all of a turn lie in memory at their full size.
+
+    Args:
+        paths: of the images.
+        most: images of a turn.
+    """
+    turn: list[Path] = []
+    pixels = 0
+    for path in paths:
+        height, width = image_size(path) or (0, 0)
+        if turn and (len(turn) == most or pixels + height * width > PIXELS_PER_TURN):
+            yield turn
+            turn, pixels = [], 0
+        turn.append(path)
+        pixels += height * width
+    if turn:
+        yield turn
 
 
 def memory_to_use() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from jumok.data.images.folders import SUFFIXES, ImageSet
-from jumok.data.images.reading import FORMATS, MAX_PIXELS, turn_upright
+from jumok.data.images.formats import read_formats
+from jumok.data.images.image_set import ImageSet
+from jumok.data.images.listing import list_files
+from jumok.data.images.reading import MAX_PIXELS, turn_upright
 from jumok.errors import JumokError, suggest
 
 ENDING = "_mask"  # scratch_001_mask.png is the mask of scratch_001.jpg
@@ -32,14 +34,14 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
     marking begins at 128.
 
     Args:
-        path: a PNG, JPEG, WebP, BMP, TIFF or GIF file.
+        path: of an image file.
     Returns:
         (height, width) bool, upright as the file's orientation tag says.
     Raises:
         JumokError: no such file, or one that is not a readable image or too large.
     """
     try:
-        with Image.open(path, formats=(*FORMATS, "GIF")) as file:
+        with Image.open(path, formats=read_formats()) as file:
             if file.width * file.height > MAX_PIXELS:
                 raise JumokError(f"it has {file.width} x {file.height} pixels, more than the {MAX_PIXELS} allowed")
             faint = 127 if file.format == "JPEG" else 0
@@ -60,43 +62,34 @@ def _find_marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:
     return visible
 
 
-class MaskFolder:
-    """The masks of a set of images.
-
-    A mask belongs to the image of the same path below its folder, whatever the suffix and with or without `_mask` at
-    the end of the name: `scratch/001.jpg` has `scratch/001.png` or `scratch/001_mask.png`. Where no image has one so,
-    one of the two may lie some folders deeper: `test/scratch/001.jpg` has `scratch/001_mask.png`. Where no image has
-    one so either, the name alone decides, if only one of the images in the folder, and one mask, have it.
+class ImageMasks:
+    """The masks of a set of images, however they were found.
 
     A class of which no image has a mask (`normal`, `good`) is taken to have nothing to mark; in every other class
     each image needs its mask. `without` tells which classes these are, so that the user can be told.
 
     Args:
-        root: the folder of masks.
         images: those to be measured.
+        found: for each image, the masks that it may have.
+        place: where the masks are, for errors.
         required: the classes whose images all need a mask, instead of those where one was found.
     Raises:
-        JumokError: no such folder, the images' own folder, masks that fit no image, or an unknown required class.
+        JumokError: an unknown required class.
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], images: ImageSet, *, required: Collection[str] | None = None
+        self,
+        images: ImageSet,
+        found: Mapping[Path, Sequence[Path]],
+        place: str,
+        *,
+        required: Collection[str] | None = None,
     ) -> None:
-        self.root = Path(root)
-        if not self.root.is_dir():
-            raise JumokError(f"no folder of masks at {self.root}")
-        if images.root.resolve().is_relative_to(self.root.resolve()):
-            raise JumokError(f"{self.root} holds the images themselves: give a folder that holds masks alone")
-        masks = _list_image_files(self.root)
-        self._found = _match(images, _Index(masks, self.root), self.root)
-        self._owners = Counter(mask for found in self._found.values() for mask in found)
+        self._place = place
+        self._found = {path: list(found.get(path, ())) for path in images.paths}
+        self._owners = Counter(mask for masks in self._found.values() for mask in masks)
         self._class = {path: images.classes[label] for path, label in zip(images.paths, images.labels, strict=True)}
-        marked = {self._class[path] for path, found in self._found.items() if found}
-        if not marked:
-            raise JumokError(
-                f"none of the {len(images)} images in {images.root} has a mask among the {len(masks)} files in "
-                f"{self.root}: name each mask as its image, such as scratch/001.png or scratch/001{ENDING}.png"
-            )
+        marked = {self._class[path] for path, masks in self._found.items() if masks}
         for name in sorted(set(required or ()) - set(images.classes)):
             raise JumokError(f"no class {name!r} among the images: {suggest(name, images.classes)}")
         self._required = marked if required is None else set(required)
@@ -111,7 +104,7 @@ class MaskFolder:
             JumokError: the mask is missing, several could be it, it fits several images, or an image of another set.
         """
         if image not in self._found:
-            raise JumokError(f"{image} is not among the images whose masks are in {self.root}")
+            raise JumokError(f"{image} is not among the images whose masks are in {self._place}")
         found = self._found[image]
         if not found:
             self._check_needs_none(image)
@@ -129,7 +122,7 @@ class MaskFolder:
     def _check_needs_none(self, image: Path) -> None:
         if self._class[image] in self._required:
             raise JumokError(
-                f"no mask for {image} in {self.root}, though its class {self._class[image]!r} has masks: "
+                f"no mask for {image} in {self._place}, though its class {self._class[image]!r} has masks: "
                 "add one, all black where there is nothing to mark"
             )
 
@@ -157,15 +150,52 @@ class MaskFolder:
         return mask
 
 
-def _list_image_files(root: Path) -> list[Path]:
-    """Image files below a folder, hidden ones left out."""
-    return [
-        path
-        for path in sorted(root.rglob("*"))
-        if path.suffix.lower() in SUFFIXES | {".gif"}
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
-    ]
+class MaskFolder(ImageMasks):
+    """The masks of a set of images, in a folder of their own.
+
+    A mask belongs to the image of the same path below its folder, whatever the suffix and with or without `_mask` at
+    the end of the name: `scratch/001.jpg` has `scratch/001.png` or `scratch/001_mask.png`. Where no image has one so,
+    one of the two may lie some folders deeper: `test/scratch/001.jpg` has `scratch/001_mask.png`. Where no image has
+    one so either, the name alone decides, if only one of the images in the folder, and one mask, have it.
+
+    Args:
+        root: the folder of masks.
+        images, required: as for `ImageMasks`.
+    Raises:
+        JumokError: no such folder, the images' own folder, masks that fit no image, or an unknown required class.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], images: ImageSet, *, required: Collection[str] | None = None
+    ) -> None:
+        root = Path(root)
+        if not root.is_dir():
+            raise JumokError(f"no folder of masks at {root}")
+        if images.root.resolve().is_relative_to(root.resolve()):
+            raise JumokError(f"{root} holds the images themselves: give a folder that holds masks alone")
+        masks = list(list_files(root).images)
+        found = _match(images, _Index(masks, root), root)
+        if not any(found.values()):
+            raise JumokError(
+                f"none of the {len(images)} images in {images.root} has a mask among the {len(masks)} files in "
+                f"{root}: name each mask as its image, such as scratch/001.png or scratch/001{ENDING}.png"
+            )
+        super().__init__(images, found, str(root), required=required)
+
+
+class MasksBeside(ImageMasks):
+    """The masks that lie beside the images, or that their table names.
+
+    Args:
+        images: as scanned, with their masks.
+    Raises:
+        JumokError: none of them has one.
+    """
+
+    def __init__(self, images: ImageSet) -> None:
+        if not images.masks:
+            raise JumokError(f"no mask lies beside the {len(images)} images of {images.root}")
+        super().__init__(images, images.masks, f"{images.root}, where the masks of others lie")
 
 
 def _make_key(path: PurePath) -> Key:
@@ -217,7 +247,7 @@ def _match(images: ImageSet, index: _Index, root: Path) -> dict[Path, list[Path]
         found = {path: rule(path, images.root) for path in images.paths}
         if any(found.values()):
             return found
-    every = [path for path in _list_image_files(images.root) if not path.absolute().is_relative_to(root.absolute())]
+    every = [path for path in list_files(images.root).images if not path.absolute().is_relative_to(root.absolute())]
     names = Counter(_make_key(path)[-1] for path in every)
     return {
         path: index.same_name(path, images.root) if names[_make_key(path)[-1]] == 1 else [] for path in images.paths

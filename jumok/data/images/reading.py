@@ -1,35 +1,45 @@
-"""Images: what a folder of them holds, and one picture as pixels."""
+"""One image as pixels, whatever it is given as: a path, a file's bytes, a Pillow image or an array."""
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
-from jumok.data.images.folders import FORMAT_NAMES, ImageSet, find_images, scan, scan_folder
+from jumok.data.images.formats import FORMAT_NAMES, explain_unread_bytes, read_formats
 from jumok.errors import JumokError
 
 __all__ = [
+    "BIT_DEPTHS",
     "MAX_PIXELS",
-    "ImageSet",
-    "find_images",
+    "ImageLike",
+    "find_bits",
     "image_size",
     "open_image",
     "read_image",
     "resize",
-    "scan",
-    "scan_folder",
     "turn_upright",
 ]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]"
+"""What an image may be given as."""
+
 MAX_PIXELS = 89_000_000
-"""A larger picture is refused before it is decoded; this is just under the size at which Pillow begins to warn."""
+"""A larger image is refused before it is decoded; this is just under the size at which Pillow begins to warn."""
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that cameras fill of the 16 that a file gives them."""
+SAMPLED_FILES = 256
+"""So many files tell whether any of a set has 16 bits."""
 FILE_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
 TURNS_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -40,43 +50,53 @@ TURNS_UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What brings a picture of each EXIF orientation upright."""
+"""What brings an image of each EXIF orientation upright."""
 QUARTER_TURNS = {TURNS_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 """Those that swap height and width."""
+ARRAY_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+"""What an array's channels stand for, by their number."""
 
 
-def open_image(path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read a picture as an RGB image, whole and upright.
+def open_image(source: ImageLike, *, bits: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read an image as RGB, whole and upright.
 
-    The content decides the format, not the suffix. The EXIF orientation is applied; transparent parts are laid over
-    white; of several frames or pages the first is taken. 16-bit grey is divided by 257, so that 65535 becomes 255:
-    12-bit values kept in 16 bits stay dark. Colour profiles are not applied.
+    A path, the bytes of its file, what `PIL.Image.open` makes of it and the array of its pixels give the same. The
+    content decides the format, not the suffix. The EXIF orientation is applied; transparent parts are laid over
+    white; of several frames or pages the first is taken. Values of 16 bits are brought to 8 by the bits that are in
+    use. Colour profiles are not applied.
 
     Args:
-        path: a PNG, JPEG, WebP, BMP or TIFF file.
-        max_pixels: a larger picture is refused before it is decoded; beyond 178 million Pillow refuses itself.
+        source: a file in a format of `formats.read_formats`, its bytes, a Pillow image, or an array (height, width)
+            or (height, width, channels) of uint8, uint16 or bool with 1 (grey), 2 (and alpha), 3 or 4 channels.
+        bits: that 16-bit values use: of 12, 4095 is white. None: the fewest of 8, 10, 12, 14 and 16 that hold the
+            image's largest value.
+        max_pixels: a larger image is refused before it is decoded; beyond 178 million Pillow refuses itself.
     Raises:
-        JumokError: no such file, one that is empty, truncated, damaged or no picture, one of too many pixels, or one
+        JumokError: no such file, one that is empty, truncated, damaged or no image, one of too many pixels, or one
             of 32-bit values.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        if isinstance(source, np.ndarray):
+            return _array_to_rgb(source, bits)
+        if isinstance(source, Image.Image):
+            found = _finish(source, bits, max_pixels)
+            return found.copy() if found is source else found
+        with Image.open(_open_file(source), formats=read_formats()) as image:
             _check_size(image, max_pixels)
             _check_end(image)
-            image.load()
-            return _to_rgb(turn_upright(image))
+            return _finish(image, bits, max_pixels)
     except Exception as error:  # on damaged files Pillow raises nearly anything
-        raise JumokError(f"cannot read {os.fspath(path)}: {_explain(path, error)}") from error
+        raise JumokError(f"cannot read {_name(source)}: {_explain(source, error)}") from error
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
-    """The size of a picture as `open_image` gives it, upright, from the head of its file.
+    """The size of an image as `open_image` gives it, upright, from the head of its file.
 
     Returns:
         (height, width) in pixels; None where it cannot be read: `open_image` says why.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(_open_file(path), formats=read_formats()) as image:
             width, height = image.size
             turned = image.format != "TIFF" and _find_turn(image) in QUARTER_TURNS  # of a TIFF Pillow tells it upright
             return (width, height) if turned else (height, width)
@@ -84,31 +104,32 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
         return None
 
 
-def read_image(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> Tensor:
-    """Read a picture as `open_image` does.
+def read_image(source: ImageLike, size: tuple[int, int] | None = None, *, bits: int | None = None) -> Tensor:
+    """Read an image as `open_image` does.
 
     Args:
-        path: of the picture.
+        source: the image.
         size: (height, width) to bring it to, as `resize` does but quicker; None keeps its own.
+        bits: as for `open_image`.
     Returns:
         (3, height, width) uint8, red, green, blue.
     Raises:
         JumokError: as `open_image`, or a size below 1 pixel.
     """
-    image = open_image(path)
+    image = open_image(source, bits=bits)
     return _to_tensor(image if size is None else _stretch(image, *size))
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
-    """Stretch a picture to fit, smoothing where it shrinks, so that every pixel of it stays in view.
+    """Stretch an image to fit, smoothing where it shrinks, so that every pixel of it stays in view.
 
     Args:
         image: (3, any, any) uint8.
         height, width: wanted, in pixels.
     Returns:
-        (3, height, width) uint8; the picture itself where it fits already.
+        (3, height, width) uint8; the image itself where it fits already.
     Raises:
-        JumokError: not a picture, or a size below 1 pixel.
+        JumokError: not an image, or a size below 1 pixel.
 
     >>> resize(torch.zeros(3, 4, 4, dtype=torch.uint8), 2, 6).shape
     torch.Size([3, 2, 6])
@@ -121,17 +142,38 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return _to_tensor(_stretch(picture, height, width)).to(image.device)
 
 
-def _stretch(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Pillow widens the triangle filter as a picture shrinks, and works on one thread, as a pool of readers needs."""
-    if height < 1 or width < 1:
-        raise JumokError(f"a picture needs a height and width of at least 1 pixel, got {height} x {width}")
-    if image.size == (width, height):
-        return image
-    return image.resize((width, height), Image.Resampling.BILINEAR)
+def find_bits(paths: Sequence[Path]) -> int | None:
+    """The bits that the 16-bit grey images of a set use, so that one brightness means the same in all of them.
+
+    Only where one of some evenly spaced files has 16 bits are all of them looked at.
+
+    Returns:
+        8, 10, 12, 14 or 16; None where no image has 16 bits.
+    """
+    step = max(len(paths) // SAMPLED_FILES, 1)
+    if not any(_is_deep(path) for path in paths[::step]):
+        return None
+    largest = [_largest_value(path) for path in paths if _is_deep(path)]
+    return _bits_for(max(largest, default=0))
 
 
-def _to_tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(np.asarray(image).transpose(2, 0, 1), order="C"))
+def turn_upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF orientation says that it is seen; the same image where it says nothing."""
+    turn = _find_turn(image)
+    return image if turn is None else image.transpose(turn)
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+def _open_file(source: str | os.PathLike[str] | bytes) -> str | io.BytesIO:
+    """What Pillow opens; a pipe or device, which might never end, is refused."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source)
+    kind = os.stat(source).st_mode  # noqa: PTH116 (a path may be text)
+    if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+        raise JumokError("it is not a plain file but a pipe or device; remove it")
+    return os.fspath(source)
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
@@ -154,12 +196,6 @@ def _check_end(image: Image.Image) -> None:
     file.seek(here)
 
 
-def turn_upright(image: Image.Image) -> Image.Image:
-    """The image as its EXIF orientation says that it is seen; the same image where it says nothing."""
-    turn = _find_turn(image)
-    return image if turn is None else image.transpose(turn)
-
-
 def _find_turn(image: Image.Image) -> Image.Transpose | None:
     """What its EXIF orientation asks for."""
     try:
@@ -168,12 +204,26 @@ def _find_turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
+# -- modes --------------------------------------------------------------------------------------
+
+
+def _finish(image: Image.Image, bits: int | None, max_pixels: int) -> Image.Image:
+    """Decode, turn upright and bring to RGB; what the image was read from stays as it was."""
+    _check_size(image, max_pixels)
+    image.load()
+    grey16 = _has_sixteen_bits(image)
+    upright = turn_upright(image)
+    return _grey_to_rgb(np.asarray(upright), bits) if grey16 else _to_rgb(upright)
+
+
+def _has_sixteen_bits(image: Image.Image) -> bool:
+    """Whether its values are grey ones of 16 bits; Pillow keeps those of a PGM in 32."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.uint32)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise JumokError("its values are 32-bit and their range is not known; scale them and save as 8-bit or 16-bit")
     if image.has_transparency_data:
@@ -183,17 +233,102 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _explain(path: str | os.PathLike[str], error: Exception) -> str:
-    """What is wrong with a file, in half a line."""
+def _array_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
+    """An array's pixels as an image."""
+    channels = 1 if values.ndim == 2 else values.shape[-1] if values.ndim == 3 else 0
+    if channels not in ARRAY_MODES or values.size == 0 or values.dtype not in (np.uint8, np.uint16, np.bool_):
+        raise JumokError(
+            f"it is an array {values.shape} of {values.dtype}: wanted (height, width) or (height, width, channels) "
+            "of uint8, uint16 or bool with 1 to 4 channels"
+        )
+    if values.dtype == np.uint16:
+        values = _to_eight_bits(values, bits)
+    elif values.dtype == np.bool_:
+        values = values.astype(np.uint8) * 255
+    plain = np.ascontiguousarray(values[..., 0] if values.ndim == 3 and channels == 1 else values)
+    return _to_rgb(Image.frombytes(ARRAY_MODES[channels], (plain.shape[1], plain.shape[0]), plain.tobytes()))
+
+
+def _grey_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
+    return Image.fromarray(_to_eight_bits(values, bits)).convert("RGB")
+
+
+def _to_eight_bits(values: NDArray[Any], bits: int | None) -> NDArray[np.uint8]:
+    """Bring values of 16 bits, of which so many are in use, to 0..255, rounded; larger ones become white."""
+    white = (1 << (bits or _bits_for(int(values.max())))) - 1
+    scaled = (values.astype(np.uint32) * 255 + white // 2) // white
+    return scaled.clip(max=255).astype(np.uint8)
+
+
+def _bits_for(largest: int) -> int:
+    """The fewest usual bits that hold a value."""
+    return next(bits for bits in BIT_DEPTHS if largest < 1 << bits)
+
+
+def _is_deep(path: Path) -> bool:
+    """Whether a file has grey values of 16 bits, from its head; not where it cannot be read."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(_open_file(path), formats=read_formats()) as image:
+            return _has_sixteen_bits(image)
+    except Exception:  # on damaged files Pillow raises nearly anything; whoever reads the image says so
+        return False
+
+
+def _largest_value(path: Path) -> int:
+    try:
+        with Image.open(path, formats=read_formats()) as image:
+            _check_size(image, MAX_PIXELS)
+            return int(np.asarray(image).max())
+    except Exception:  # as above
+        return 0
+
+
+# -- sizes and errors ---------------------------------------------------------------------------
+
+
+def _stretch(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Pillow widens the triangle filter as a picture shrinks, and works on one thread, as a pool of readers needs."""
+    if height < 1 or width < 1:
+        raise JumokError(f"a picture needs a height and width of at least 1 pixel, got {height} x {width}")
+    if image.size == (width, height):
+        return image
+    return image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    return torch.from_numpy(np.array(np.asarray(image).transpose(2, 0, 1), order="C"))
+
+
+def _name(source: ImageLike) -> str:
+    """What an error calls an image."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    named = getattr(source, "filename", "")
+    return str(named) if named else "the image"
+
+
+def _explain(source: ImageLike, error: Exception) -> str:
+    """What is wrong with an image, in half a line."""
     if isinstance(error, JumokError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, UnidentifiedImageError):
-        empty = Path(path).stat().st_size == 0
-        what = "it is empty (0 bytes)" if empty else f"it is not a {FORMAT_NAMES} image, whatever its name says"
-        return f"{what}; replace or remove it"
+        return f"{_explain_unidentified(source)}; replace or remove it"
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it claims more than the {MAX_PIXELS} pixels allowed; make the picture smaller"
     reason = " ".join(str(error).split()) or type(error).__name__
     return f"{reason}; replace or remove it"
+
+
+def _explain_unidentified(source: ImageLike) -> str:
+    """What a file is that no format knows."""
+    head = bytes(source[:32]) if isinstance(source, bytes) else _read_head(source)
+    if not head:
+        return "it is empty (0 bytes)"
+    return explain_unread_bytes(head) or f"it is not a {FORMAT_NAMES} image, whatever its name says"
+
+
+def _read_head(source: Any) -> bytes:
+    with Path(source).open("rb") as file:
+        return file.read(32)

@@ -118,7 +118,7 @@ def bootstrap_ratio(table: Table, least: float = 0.0) -> tuple[float, float]:
 
 def batches_of(run: QuestionRun, questions: QuestionSet, size: int = BATCH_SIZE) -> QuestionBatches:
     """The questions in the order of their images, as the run reads them; images are read as they are needed."""
-    store = PixelStore(questions.images, *run.size, memory_limit=0)
+    store = PixelStore(questions.images, *run.size, bits=run.config.data.bits, memory_limit=0)
     longest = run.longest
     ids = [own[:longest] for own in run.words.encode_all(questions.questions)]
     scores = scored(questions, run.answers)

@@ -125,7 +125,9 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
         jumok=__version__,
         system=settings.system,
         options=options,
-        data=settings.data.model_copy(update={"image_size": one_or_two(size), **_whole_paths(settings.data)}),
+        data=settings.data.model_copy(
+            update={"image_size": one_or_two(size), "bits": pixels[0].bits, **_whole_paths(settings.data)}
+        ),
         training=settings.training,
         found=found,
     )

@@ -170,7 +170,9 @@ class QuestionRun(SeeingRun):
 
     @property
     def _preprocessing(self) -> Preprocessing:
-        return Preprocessing(self.config.data.size, self.config.found.mean, self.config.found.std)
+        return Preprocessing(
+            self.config.data.size, self.config.found.mean, self.config.found.std, self.config.data.bits
+        )
 
     @property
     def longest(self) -> int:

@@ -30,6 +30,7 @@ class AnyClassifier:
         size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
         mean, std: of the normalisation, per channel, for values in [0, 1].
         logits: gets them out of what the model returns.
+        bits: that 16-bit grey images use, as it was trained; None: what each image's values need.
     """
 
     name: str
@@ -39,11 +40,12 @@ class AnyClassifier:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     logits: Callable[[Any], Tensor]
+    bits: int | None = None
 
     def prepare(self, images: Sequence[Tensor]) -> Tensor:
         """Bring images, (3, any, any) uint8 each, to (n, 3, height, width) float32 on the model's device."""
         device = next(self.model.parameters()).device
-        return Preprocessing(self.size, self.mean, self.std)(images, device)
+        return Preprocessing(self.size, self.mean, self.std, self.bits)(images, device)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(n, 3, height, width) normalised pixels to (n, classes) logits."""
@@ -86,7 +88,8 @@ def open_model(name: str, device: str = "cpu") -> AnyClassifier:
 def _open_run(name: str) -> AnyClassifier:
     run = ImageRun.load(name)
     found = run.config.found
-    return AnyClassifier(name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits)
+    bits = run.config.data.bits
+    return AnyClassifier(name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits, bits)
 
 
 def _open_hf(name: str) -> AnyClassifier:

@@ -120,7 +120,7 @@ class Controlled(Protocol):
 
 def read_batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches that a run is judged on: normalised pixels and labels, on its device; each image is read once."""
-    store = PixelStore(images.paths, *run.size, memory_limit=0)
+    store = PixelStore(images.paths, *run.size, bits=run.config.data.bits, memory_limit=0)
     for batch in Batches(store, torch.tensor(images.labels), batch_size=size, shuffle=False, drop_last=False):
         pixels = run.normalise(batch.images)
         yield pixels, batch.labels.to(pixels.device)

@@ -12,12 +12,14 @@ import torch
 
 from jumok import systems
 from jumok.data.images.batches import Batches, PixelStore, Source
+from jumok.data.images.contents import describe_duplicates
 from jumok.data.images.folders import ImageSet, scan
 from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.intervals import wilson
 from jumok.machine import World
 from jumok.systems.resnet import ResNetConfig
+from jumok.tasks.classify.look_alikes import describe_look_alikes
 from jumok.tasks.classify.recipe import (
     Repeated,
     balance_order,
@@ -27,6 +29,7 @@ from jumok.tasks.classify.recipe import (
 )
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
+from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
 from jumok.tasks.classify.training import BALANCED, Classifier, make_classifier
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.callbacks import Row
@@ -44,11 +47,21 @@ NARROW_WIDTH = 192
 
 @dataclass(frozen=True)
 class PreparedImages(Prepared):
-    """Everything that the training of a classifier needs."""
+    """Everything that the training of a classifier needs.
+
+    Args:
+        train, val, remarks, config: as for every task.
+        trained_on: the images, by content.
+    """
 
     config: RunConfig
+    trained_on: TrainedOn
 
     unit = "images"
+
+    def write(self, folder: Path) -> None:
+        self.trained_on.write(folder)
+        super().write(folder)
 
     def module(self) -> Classifier:
         return make_classifier(self.config, steps=self.steps)
@@ -130,8 +143,17 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     chosen = choose_from_images(settings.training, asked, sets["train"], train, seen=seen)
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
-    remarks = (f"image size: {size[0]} x {size[1]} ({why})", *chosen.remarks)
-    return PreparedImages(*loaders(config, sets, train, val), remarks, config)
+    trained_on = TrainedOn.of(sets)
+    about = [*describe_data(sets, config, trained_on), *describe_look_alikes(train, val)]
+    remarks = (f"image size: {size[0]} x {size[1]} pixels ({why})", *about, *chosen.remarks)
+    return PreparedImages(*loaders(config, sets, train, val), remarks, config, trained_on)
+
+
+def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, trained_on: TrainedOn) -> list[str]:
+    """What the user should know of the images: files left out, masks, duplicates, bits."""
+    bits = config.data.bits
+    deep = [f"16-bit grey images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
+    return [*sets["train"].notes, *describe_duplicates(trained_on.hashes), *deep]
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedImages:
@@ -141,12 +163,12 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the images are not those that it began with.
     """
     sets = find_parts(config.data, config.training.seed)
-    check_unchanged(config, sets)
+    trained_on = check_unchanged(config, sets, folder)
     if not config.found.per_class:  # runs of earlier versions do not have it
         found = config.found.model_copy(update={"per_class": _count_classes(sets)})
         config = config.model_copy(update={"found": found})
     train, val = stores(config.data, sets["train"].paths, sets["val"].paths, config.size, progress)
-    return PreparedImages(*loaders(config, sets, train, val), (), config)
+    return PreparedImages(*loaders(config, sets, train, val), (), config, trained_on)
 
 
 def _count_pixels(settings: Settings, classes: int) -> float:
@@ -168,7 +190,14 @@ def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:
     shares = (1 - data.val_fraction - data.test_fraction, data.val_fraction, data.test_fraction)
     if shares[0] <= 0:
         raise JumokError(f"val_fraction {shares[1]} and test_fraction {shares[2]} leave nothing to train on")
-    return scan(Path(data.images), seed=seed, shares=shares)
+    return scan(
+        Path(data.images),
+        seed=seed,
+        shares=shares,
+        classes_are=data.classes_are,
+        split_by=data.split_by,
+        images=data.image_folder,
+    )
 
 
 def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int, int], store: PixelStore) -> RunConfig:
@@ -192,7 +221,9 @@ def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int,
         per_class=_count_classes(sets),
         fingerprint=fingerprint(sets),
     )
-    data = settings.data.model_copy(update={"images": str(train.root.resolve()), "image_size": one_or_two(size)})
+    data = settings.data.model_copy(
+        update={**_resolve_places(settings.data), "image_size": one_or_two(size), "bits": store.bits}
+    )
     if settings.training.flips == "all" and size[0] != size[1]:
         raise JumokError(f"flips all needs square images, and these are {size[0]} x {size[1]}: use --flips both")
     training = settings.training.model_copy(update={"batch_size": batch_size(settings.training.batch_size, len(train))})
@@ -204,6 +235,12 @@ def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int,
         training=training,
         found=found,
     )
+
+
+def _resolve_places(data: ImageData) -> dict[str, str | None]:
+    """Where the images are, from wherever the run is used."""
+    places = {"images": data.images, "image_folder": data.image_folder}
+    return {name: None if place is None else str(Path(place).resolve()) for name, place in places.items()}
 
 
 def system_options(name: str, chosen: Mapping[str, Any], classes: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -285,9 +322,11 @@ def _count_classes(sets: Mapping[str, ImageSet]) -> dict[str, tuple[int, ...]]:
     return {part: tuple(images.counts().values()) for part, images in sets.items()}
 
 
-def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet]) -> None:
-    """Make sure that a run goes on with the images that it began with.
+def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Path) -> TrainedOn:
+    """Make sure that a run goes on with the images that it began with, by their names and what they hold.
 
+    Returns:
+        those images.
     Raises:
         JumokError: it would not.
     """
@@ -297,6 +336,14 @@ def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet]) -> None:
             f"the images in {config.data.images} are not those that this run began with "
             f"({config.found.counts} then, {counts} now): put them back, or train anew"
         )
+    now, then = TrainedOn.of(sets), read_trained_on(folder)
+    changed = [part for part in ("train", "val") if then is not None and now.hashes[part] != then.hashes[part]]
+    if changed:
+        raise JumokError(
+            f"files of the {' and '.join(changed)} part in {config.data.images} hold other images than when this run "
+            "began: put them back, or train anew"
+        )
+    return now
 
 
 def _join_names(names: tuple[str, ...], most: int = 20) -> str:

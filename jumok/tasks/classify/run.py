@@ -52,7 +52,9 @@ class ImageRun(SeeingRun):
 
     @property
     def _preprocessing(self) -> Preprocessing:
-        return Preprocessing(self.config.data.size, self.config.found.mean, self.config.found.std)
+        return Preprocessing(
+            self.config.data.size, self.config.found.mean, self.config.found.std, self.config.data.bits
+        )
 
 
 def build_model(config: RunConfig) -> nn.Module:

@@ -18,7 +18,20 @@ class ImageData(ImageSettings):
     """Where the images are and how they are read."""
 
     images: str | None = Field(
-        default=None, description="Folder of class folders, or of train/ val/ test/ with class folders."
+        default=None,
+        description="Folder of class folders, or of train/ val/ test/ with class folders, or a table of image,label.",
+    )
+    image_folder: str | None = Field(
+        default=None, description="Folder that the names in a table of labels refer to; default: the table's own."
+    )
+    classes_are: Literal["auto", "top", "inside"] = Field(
+        default="auto",
+        description="Which folders the classes are where a name such as train could be both: those directly in the "
+        "data, or those inside train/.",
+    )
+    split_by: str | None = Field(
+        default=None,
+        description="Keep what belongs together in one part: a column of the table of labels, or folder.",
     )
     val_fraction: float = Field(
         default=0.15, gt=0, lt=1, description="Share held out for validation if the data has no validation part."

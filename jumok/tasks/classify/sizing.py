@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from jumok.data.images.reading import image_size
-from jumok.tasks.preprocessing import SIDE_MULTIPLE, SIZED_IMAGES
+from jumok.tasks.preprocessing import SIDE_MULTIPLE, SIZED_IMAGES, has_few_patches
 
 __all__ = ["PROBE_SIDE", "choose_size", "measure_pixel_seconds"]
 
@@ -50,6 +50,8 @@ def choose_size(paths: Sequence[Path], affordable: float) -> tuple[Size, str]:
     fitting = math.sqrt(affordable / (WANTED_PASSES * len(paths)) / max(shape, 1 / shape))
     side = min(height, width, LARGEST_SIDE, max(fitting, LEAST_SIDE))
     size = _round_to_multiple(side * max(shape, 1.0)), _round_to_multiple(side * max(1 / shape, 1.0))
+    if len(set(sizes)) == 1 and side == min(height, width) and has_few_patches(height, width):
+        size = (height, width)
     return size, _explain(size, sizes, (height, width), limited=side < min(height, width, LARGEST_SIDE))
 
 

@@ -1,5 +1,6 @@
 """The record of the task: images, and the class of each."""
 
+from jumok.data.images.recognition import looks_like_labels
 from jumok.tasks.task import Task
 
 CLASSIFY = Task(
@@ -7,7 +8,7 @@ CLASSIFY = Task(
     title="Images",
     does="classify images",
     word="images",
-    example="a folder of class folders",
+    example="a folder of class folders or a table of image,label",
     systems=(
         "senet",
         "vit-nano",
@@ -24,6 +25,8 @@ CLASSIFY = Task(
         "stn",
     ),
     recognises=lambda paths: any(path.is_dir() for path in paths),
+    claims=looks_like_labels,
+    renames={"images": "image_folder"},
     opens=("hf:", "timm:"),
     verbs=("evaluate", "predict", "export", "measure", "compare"),
 )

@@ -100,7 +100,9 @@ def test_what_is_got_is_the_callers_own(files):
 
 def test_images_are_decoded_once_if_kept_and_each_time_if_streamed(files, monkeypatch):
     reads = []
-    monkeypatch.setattr(module, "read_image", lambda path, size: reads.append(path) or read_image(path, size))
+    monkeypatch.setattr(
+        module, "read_image", lambda path, size, **more: reads.append(path) or read_image(path, size, **more)
+    )
     kept, streamed = PixelStore(files, 4, 4), PixelStore(files, 4, 4, memory_limit=0)
     assert reads == []
     kept.load().load().get(torch.tensor([1, 2]))
@@ -114,7 +116,9 @@ def test_images_are_decoded_once_if_kept_and_each_time_if_streamed(files, monkey
 
 def test_threads_that_ask_at_once_decode_only_once(files, monkeypatch):
     reads = []
-    monkeypatch.setattr(module, "read_image", lambda path, size: reads.append(path) or read_image(path, size))
+    monkeypatch.setattr(
+        module, "read_image", lambda path, size, **more: reads.append(path) or read_image(path, size, **more)
+    )
     store = PixelStore(files, 4, 4)
     threads = [threading.Thread(target=store.get, args=(torch.arange(37),)) for _ in range(4)]
     for thread in threads:

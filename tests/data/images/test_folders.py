@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jumok.data.images.folders import _deal
-from jumok.data.images.reading import find_images, scan, scan_folder
+from jumok.data.images.folders import find_images, scan, scan_folder
+from jumok.data.images.splitting import deal as _deal
 from jumok.errors import JumokError
 
 
@@ -239,7 +239,7 @@ def test_a_class_folder_without_images(tmp_path):
     fill(tmp_path, a=2, b=2)
     (tmp_path / "c").mkdir()
     assert f"class folder {tmp_path / 'c'} has no image (0 other files)" in refused(tmp_path)
-    touch(tmp_path / "c" / "x.gif")
+    touch(tmp_path / "c" / "x.txt")
     assert "has no image (1 other files)" in refused(tmp_path)
 
 

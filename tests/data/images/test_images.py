@@ -1,4 +1,6 @@
+import base64
 import io
+import os
 import struct
 import zlib
 
@@ -9,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from jumok.data.images.reading import MAX_PIXELS, image_size, open_image, read_image, resize
+from jumok.data.images import formats
+from jumok.data.images.reading import MAX_PIXELS, find_bits, image_size, open_image, read_image, resize
 from jumok.errors import JumokError
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -208,11 +211,9 @@ def test_an_empty_file_is_named(tmp_path):
     assert "it is empty (0 bytes)" in refused(tmp_path, b"")
 
 
-@pytest.mark.parametrize(
-    "content", [b"just some words\n", b"GIF89a" + bytes(40), b"%!PS-Adobe-3.0 EPSF-3.0\n", bytes(500)]
-)
+@pytest.mark.parametrize("content", [b"just some words\n", b"%!PS-Adobe-3.0 EPSF-3.0\n", bytes(500)])
 def test_what_is_no_picture_of_the_known_formats_is_named(tmp_path, content):
-    assert "not a PNG, JPEG, WebP, BMP or TIFF image" in refused(tmp_path, content)
+    assert "not a PNG, JPEG, WebP, BMP, TIFF, GIF, PPM, AVIF or HEIC image" in refused(tmp_path, content)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
@@ -336,3 +337,139 @@ def test_resize_refuses_what_is_no_picture():
         resize(torch.zeros(4, 4), 2, 2)
     with pytest.raises(JumokError, match="at least 1 pixel, got 0 x 5"):
         resize(pixels(QUARTERS), 0, 5)
+
+
+# -- one way in ---------------------------------------------------------------------------------
+
+
+def each_way(path):
+    """An image as a path, a text, its bytes and a Pillow image."""
+    return path, str(path), path.read_bytes(), Image.open(path)
+
+
+def save_kinds(folder):
+    ramp = np.linspace(0, 65_535, 48).astype(np.uint16).reshape(6, 8)
+    alpha = np.zeros((6, 8, 4), np.uint8)
+    alpha[2:4, 2:6] = (200, 30, 30, 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(ramp).save(folder / "grey16.png")
+    Image.fromarray(ramp // 16).save(folder / "grey12.tif")
+    (folder / "deep.pgm").write_bytes(b"P5 8 6 65535\n" + ramp.astype(">u2").tobytes())
+    Image.fromarray(alpha).save(folder / "alpha.png")
+    Image.fromarray(picture(height=8, width=16)).save(folder / "turned.jpg", exif=exif)
+    Image.fromarray(picture()).quantize(16).save(folder / "palette.png", transparency=3)
+    Image.fromarray(picture()).convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(picture()[..., 0] > 99).save(folder / "one-bit.png")
+    return sorted(folder.iterdir())
+
+
+def test_path_bytes_and_pillow_image_give_the_same_pixels(tmp_path):
+    for path in save_kinds(tmp_path):
+        first, *others = (read_image(given) for given in each_way(path))
+        assert all(torch.equal(first, other) for other in others), path.name
+        assert first.float().std() > 1, path.name
+
+
+def test_a_pillow_image_stays_as_it_was(tmp_path):
+    for path in save_kinds(tmp_path):
+        given = Image.open(path)
+        given.load()
+        before = (given.mode, given.size, given.tobytes())
+        opened = open_image(given)
+        assert opened is not given
+        assert (given.mode, given.size, given.tobytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [((6, 8), kind) for kind in ("u1", "u2", "?")] + [((6, 8, channels), "u1") for channels in (1, 2, 3, 4)],
+)
+def test_an_array_gives_what_its_file_gives(tmp_path, shape, kind):
+    values = np.random.default_rng(0).integers(0, 2 if kind == "?" else 256 ** int(kind[1]), shape).astype(kind)
+    plain = values[..., 0] if shape[-1] == 1 else values
+    mode = "LA" if shape[-1] == 2 else None
+    (Image.fromarray(plain, mode) if mode else Image.fromarray(plain)).save(tmp_path / "x.png")
+    assert torch.equal(read_image(values), read_image(tmp_path / "x.png"))
+    assert torch.equal(read_image(values[:, ::-1]), read_image(tmp_path / "x.png").flip(2))
+
+
+def test_sixteen_bits_of_colour_in_an_array_are_scaled():
+    assert read_image(np.array([[[65_535, 257 * 90, 0]]], np.uint16))[:, 0, 0].tolist() == [255, 90, 0]
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 2)), np.zeros((2, 2, 5), np.uint8), np.zeros((0, 2), np.uint8)])
+def test_arrays_of_another_kind_are_refused(values):
+    with pytest.raises(JumokError, match=r"cannot read the image: it is an array .* wanted \(height, width\)"):
+        read_image(values)
+
+
+# -- bits ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("bits", "white"), [(8, 255), (10, 1023), (12, 4095), (14, 16_383), (16, 65_535)])
+def test_the_bits_in_use_fill_the_range(tmp_path, bits, white):
+    Image.fromarray(np.array([[0, white // 2, white]], np.uint16)).save(tmp_path / "x.png")
+    assert read_image(tmp_path / "x.png")[0].tolist() == [[0, 127, 255]]
+
+
+def test_all_images_of_a_set_are_read_by_the_same_bits(tmp_path):
+    for name, top in (("dark", 900), ("bright", 4000)):
+        Image.fromarray(np.array([[0, top]], np.uint16)).save(tmp_path / f"{name}.png")
+    paths = sorted(tmp_path.iterdir())
+    assert find_bits(paths) == 12
+    assert [int(read_image(path, bits=12).max()) for path in paths] == [249, 56]
+    Image.fromarray(np.array([[0, 9]], np.uint8)).save(tmp_path / "plain.png")
+    assert find_bits([tmp_path / "plain.png"]) is None
+    assert find_bits([]) is None
+    assert read_image(np.array([[5000]], np.uint16), bits=12).max() == 255
+
+
+# -- more formats -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.ppm", "x.avif"])
+def test_more_formats_are_read(tmp_path, name):
+    array = np.full((16, 24, 3), (200, 30, 90), np.uint8)
+    Image.fromarray(array).save(tmp_path / name)
+    got = read_image(tmp_path / name)
+    assert got.shape == (3, 16, 24)
+    assert (got.int() - pixels(array).int()).abs().max() <= 6
+
+
+def test_of_a_moving_gif_the_first_frame_is_taken(tmp_path):
+    first, second = Image.fromarray(QUARTERS), Image.fromarray(255 - QUARTERS)
+    first.save(tmp_path / "x.gif", save_all=True, append_images=[second])
+    assert torch.equal(read_image(tmp_path / "x.gif"), pixels(QUARTERS))
+
+
+HEIC = (  # 16 rows of 24, all (200, 30, 90)
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
+    "ACJpbG9jAAAAAERAAAEAAQAAAAABoAABAAAAAAAAADEAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRt"
+    "AAAAAAABAAAA/GlwcnAAAADcaXBjbwAAAHVodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMA"
+    "AAMAHroCQGEAAQApQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbqrprm4CGgwIAAAAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNs"
+    "eAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAAAChjbGFwAAAAGAAAAAEAAAAQAAAAAf///9gAAAAC////0AAAAAIAAAAQcGl4"
+    "aQAAAAADCAgIAAAAGGlwbWEAAAAAAAAAAQABBYECAwWEAAAAOW1kYXQAAAAtKAGvEyFgY0D4EPdn/+Tbau8/7C7HpzshHcDSIICb"
+    "QEiTXVALFhCAh3alVtz4"
+)
+
+
+def test_heic_is_read_where_its_plug_in_is_there(tmp_path):
+    pytest.importorskip("pi_heif")
+    (tmp_path / "x.heic").write_bytes(base64.b64decode(HEIC))
+    got = read_image(tmp_path / "x.heic")
+    assert got.shape == (3, 16, 24)
+    assert (got.int() - torch.tensor([200, 30, 90])[:, None, None]).abs().max() <= 3
+    assert image_size(tmp_path / "x.heic") == (16, 24)
+
+
+def test_an_image_of_a_format_that_needs_a_plug_in_says_which(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "reads_heic", lambda: False)
+    assert "HEIC needs pi-heif: pip install 'jumok[heic]'" in refused(tmp_path, b"\0\0\0\x18ftypheic" + bytes(20))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.png")
+    with pytest.raises(JumokError, match=r"x\.png: it is not a plain file but a pipe or device"):
+        read_image(tmp_path / "x.png")
+    assert image_size(tmp_path / "x.png") is None

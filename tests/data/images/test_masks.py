@@ -31,7 +31,7 @@ def tree(root: Path, *names: str) -> Path:
 
 
 def folder(tmp_path: Path, images: list[str], masks: list[str], **options: object) -> MaskFolder:
-    found = scan_folder(tree(tmp_path / "images", *images))
+    found = scan_folder(tree(tmp_path / "images", *images), classes_are="top")
     return MaskFolder(tree(tmp_path / "masks", *masks), found, **options)
 
 

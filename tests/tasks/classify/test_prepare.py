@@ -16,7 +16,15 @@ def found(folder, **data):
 
 
 @pytest.mark.parametrize(
-    ("side", "size", "why"), [(16, 16, "as the images are"), (30, 24, "30 x 30"), (300, 224, "larger")]
+    ("side", "size", "why"),
+    [
+        (16, 16, "as the images are"),
+        (28, 28, "as the images are"),
+        (100, 100, "as the images are"),
+        (31, 24, "31 x 31"),  # no patch divides it
+        (98, 96, "98 x 98"),  # 2,401 patches of 2 x 2
+        (300, 224, "larger"),
+    ],
 )
 def test_images_that_are_alike_and_small_keep_their_size(tmp_path, side, size, why):
     config, sets = found(write_photos(tmp_path / "p", each=4, side=side))
@@ -119,13 +127,20 @@ def test_memory_is_shared_between_training_and_validation_images(photos):
 
 def test_changed_images_are_noticed_and_moved_ones_are_not(job, photos, tmp_path):
     run = job()
-    prepare.check_unchanged(run.config, run.sets)
+    began = prepare.check_unchanged(run.config, run.sets, tmp_path)  # where nothing is recorded yet
+    began.write(tmp_path)
     _, sets = found(write_photos(tmp_path / "elsewhere"))
-    prepare.check_unchanged(run.config, sets)
+    assert prepare.check_unchanged(run.config, sets, tmp_path) == began
+    path = sets["train"].paths[0]
+    held = path.read_bytes()
+    Image.new("RGB", (16, 16)).save(path)
+    with pytest.raises(JumokError, match=r"files of the train part in .* hold other images"):
+        prepare.check_unchanged(run.config, sets, tmp_path)
+    path.write_bytes(held)
     next((tmp_path / "elsewhere").rglob("*.png")).unlink()
     _, sets = found(tmp_path / "elsewhere")
     with pytest.raises(JumokError, match="not those that this run began with"):
-        prepare.check_unchanged(run.config, sets)
+        prepare.check_unchanged(run.config, sets, tmp_path)
 
 
 def test_shares_that_leave_nothing_are_refused(photos):

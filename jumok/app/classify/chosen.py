@@ -1,0 +1,247 @@
+"""Which images a command judges: a part of the data, and how many of them the run was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jumok.errors import JumokError, suggest
+
+if TYPE_CHECKING:
+    from jumok.data.images.image_set import ImageSet
+    from jumok.tasks.classify.settings import ImageData
+    from jumok.tasks.classify.trained_on import TrainedOn
+
+__all__ = ["Chosen", "Judge", "choose_images"]
+
+OWN_SHARE = 0.5
+"""A folder that holds this share of a run's test images is the run's own, wherever it lies."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Whose images are chosen.
+
+    Args:
+        record: what the run was trained on; None where that is not known.
+        data: the settings of the run's data; None of a model from elsewhere.
+        seed: of the run's split.
+    """
+
+    record: TrainedOn | None = None
+    data: ImageData | None = None
+    seed: int = 0
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Judge:
+        """A run of a classifier.
+
+        Raises:
+            JumokError: no such run, or a damaged one.
+        """
+        from jumok.tasks.classify.settings import RunConfig
+        from jumok.tasks.classify.trained_on import read_trained_on
+        from jumok.tasks.running.run import CONFIG
+
+        config = RunConfig.load(folder / CONFIG)
+        return cls(read_trained_on(folder), config.data, config.training.seed)
+
+
+class Chosen(NamedTuple):
+    """The images to judge.
+
+    Args:
+        images: those.
+        part: what they are: "train", "val", "test" or "all".
+        seen: how many of them are in the run's train, val and test; None where that is not known.
+        remarks: what the user should know.
+    """
+
+    images: ImageSet
+    part: str
+    seen: dict[str, int] | None
+    remarks: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        counts = None if self.seen is None else {"trained_on": self.seen["train"], "validated_on": self.seen["val"]}
+        return {"split": self.part, "seen": counts}
+
+
+def choose_images(judge: Judge, data: Path, split: str, *, unseen: bool = False, images: Path | None = None) -> Chosen:
+    """Choose the images to judge.
+
+    "auto" takes the data's own test part where it has one; of the folder that the run was trained on, wherever that
+    lies now, the images that were set aside then; else all. Of its own folder a run's parts are known by what the files
+    hold, so that added, moved and renamed images change nothing.
+
+    Args:
+        judge: the run, or a model from elsewhere.
+        data: folder or table.
+        split: "auto", "train", "val", "test" or "all".
+        unseen: leave out what the run was trained and validated on.
+        images: folder of the images that a table names.
+    Raises:
+        JumokError: no such part, or no images.
+    """
+    from jumok.data.images.contents import hash_files
+    from jumok.data.images.image_set import join_sets
+    from jumok.data.splits import SPLITS
+
+    if split not in ("auto", "all", *SPLITS):
+        raise JumokError(f"no split {split!r}: {suggest(split, ('auto', 'all', *SPLITS))}")
+    if unseen and judge.record is None:
+        raise JumokError("--unseen needs a run that records what it was trained on: leave it out")
+    parts = _scan(judge, data, images)
+    whole = join_sets(list(parts.values())) if len(parts) > 1 else next(iter(parts.values()))
+    if judge.record is None:
+        return _choose_by_layout(judge, data, split, parts, whole, images)
+    hashes = dict(zip(whole.paths, hash_files(whole.paths), strict=True))
+    chosen, part, notes = _choose_by_record(judge, data, split, parts, whole, hashes, images)
+    return _describe(judge.record, chosen, part, hashes, notes, unseen=unseen)
+
+
+def _scan(judge: Judge, data: Path, images: Path | None) -> dict[str, ImageSet]:
+    """The parts that the data comes in; "train" alone where it comes in none."""
+    from jumok.data.images.folders import scan_ready
+
+    classes_are = "auto" if judge.data is None else judge.data.classes_are
+    return scan_ready(data, classes_are=classes_are, images=_folder_of(judge, data, images), need_train=False)
+
+
+def _folder_of(judge: Judge, data: Path, images: Path | None) -> Path | None:
+    """The folder of a table's images: the one given, or of the run's own table the run's."""
+    own = judge.data is not None and judge.data.images is not None and data.resolve() == Path(judge.data.images)
+    if images is None and own and judge.data is not None and judge.data.image_folder is not None:
+        return Path(judge.data.image_folder)
+    return images
+
+
+def _choose_by_layout(
+    judge: Judge,
+    data: Path,
+    split: str,
+    parts: dict[str, ImageSet],
+    whole: ImageSet,
+    images: Path | None,
+) -> Chosen:
+    """The part of a folder of which only its layout is known."""
+    if split == "auto":
+        split = "test" if "test" in parts or _has_parts(data) else "all"
+    chosen = whole if split == "all" else parts[split] if split in parts and len(parts) > 1 else None
+    chosen = chosen if chosen is not None else _deal(judge, data, images)[split]
+    notes = ["this run does not record what it was trained on, so that images it has seen are not told apart"]
+    return Chosen(_check(chosen, data, split), split, None, tuple(notes if judge.data is not None else ()))
+
+
+def _choose_by_record(
+    judge: Judge,
+    data: Path,
+    split: str,
+    parts: dict[str, ImageSet],
+    whole: ImageSet,
+    hashes: dict[Path, str],
+    images: Path | None,
+) -> tuple[ImageSet, str, list[str]]:
+    """The part of a folder some of whose images the run may know; the part's name, and what to say."""
+    assert judge.record is not None
+    known = {part: frozenset(some) for part, some in judge.record.hashes.items()}
+    here = known["test"] & set(hashes.values())
+    own = len(here) >= OWN_SHARE * max(len(known["test"]), 1)
+    if split == "auto":
+        split = "test" if own or "test" in parts or _has_parts(data) else "all"
+    if split == "all":
+        return whole, split, []
+    if split in parts and len(parts) > 1 and (split == "test" or not own):
+        return _check(parts[split], data, split), split, []
+    if not own:
+        return _check(_deal(judge, data, images)[split], data, split), split, []
+    mine = [number for number, path in enumerate(whole.paths) if hashes[path] in known[split]]
+    return _check(whole.choose(mine), data, split), split, _describe_own(judge.record, hashes, split)
+
+
+def _describe_own(record: TrainedOn, hashes: dict[Path, str], split: str) -> list[str]:
+    """What has changed in a run's own folder."""
+    here, lines = set(hashes.values()), []
+    wanted = set(record.hashes[split])
+    if missing := len(wanted - here):
+        lines.append(f"{missing:,} of the {len(wanted):,} {split} images of the run are not there any more")
+    every = set().union(*record.hashes.values())
+    if new := sum(each not in every for each in hashes.values()):
+        lines.append(
+            f"{new:,} images have come since the run was trained: not judged; "
+            "--split all --unseen judges all that it was not trained on"
+        )
+    return lines
+
+
+def _describe(
+    record: TrainedOn,
+    chosen: ImageSet,
+    part: str,
+    hashes: dict[Path, str],
+    notes: Sequence[str],
+    *,
+    unseen: bool,
+) -> Chosen:
+    """Say how many of the images the run has seen, or leave these out."""
+    seen = record.seen([hashes[path] for path in chosen.paths])
+    count, total = seen["train"] + seen["val"], len(chosen)
+    if not count:
+        return Chosen(chosen, part, seen, tuple(notes))
+    parts = " and ".join(_count_seen(seen))
+    if not unseen:
+        line = f"{parts}, of {total:,}: figures on them flatter; --unseen leaves them out"
+        return Chosen(chosen, part, seen, (*notes, line))
+    known = {*record.hashes["train"], *record.hashes["val"]}
+    left = chosen.choose(number for number, path in enumerate(chosen.paths) if hashes[path] not in known)
+    if not len(left):
+        raise JumokError(f"all {total:,} images were trained or validated on: leave out --unseen, or give others")
+    return Chosen(left, part, {**seen, "train": 0, "val": 0}, (*notes, f"left out: {parts}, of {total:,}"))
+
+
+def _count_seen(seen: dict[str, int]) -> list[str]:
+    trained, chosen = seen["train"], seen["val"]
+    lines = [f"{trained:,} image{'s were' if trained != 1 else ' was'} trained on"] if trained else []
+    return lines + ([f"{chosen:,} chose the epoch (validation)"] if chosen else [])
+
+
+def _deal(judge: Judge, data: Path, images: Path | None) -> dict[str, ImageSet]:
+    """The three parts of data as training would deal them."""
+    from jumok.data.images.folders import scan
+
+    own = judge.data
+    if own is not None and own.images is not None and data.resolve() == Path(own.images):
+        from jumok.tasks.classify.prepare import find_parts
+
+        return find_parts(own, judge.seed)
+    return scan(data, images=images, classes_are="auto" if own is None else own.classes_are)
+
+
+def _has_parts(data: Path) -> bool:
+    from jumok.data.images.layouts import has_parts
+
+    return has_parts(data)
+
+
+def _check(images: ImageSet, data: Path, split: str) -> ImageSet:
+    if not len(images):
+        raise JumokError(f"{data} has no {split} images: choose another --split")
+    return images
+
+
+def match_classes(images: ImageSet, classes: tuple[str, ...], data: Path) -> ImageSet:
+    """The same images, their labels as a run numbers its classes; some of these may have no image.
+
+    Raises:
+        JumokError: a class that the run does not have.
+    """
+    if not set(images.classes) <= set(classes):
+        raise JumokError(
+            f"{data} has the classes {', '.join(images.classes)}, but the run has {', '.join(classes)}: "
+            "give images of the same classes"
+        )
+    numbers = [classes.index(name) for name in images.classes]
+    return replace(images, classes=classes, labels=tuple(numbers[label] for label in images.labels))

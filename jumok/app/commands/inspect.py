@@ -1,0 +1,286 @@
+"""`jumok inspect`: what a data set of images holds, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jumok.app.naming import readable
+from jumok.app.session import Session, in_session, write_report
+from jumok.errors import JumokError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from jumok.data.images.survey import Facts, Survey
+    from jumok.views.pages.inspect_page import Sheet, Thumb
+
+MOST_NAMED = 5
+"""Files that are named in the terminal."""
+MOST_LISTED = 1000
+"""Files and groups of files that inspect.json lists."""
+PER_CLASS, PER_GROUP, MOST_GROUPS, MOST_CLASSES = 12, 6, 12, 40
+"""Images of a class and of a group on the page, and how many of these it shows."""
+THUMB_SIDE = 320
+"""Pixels that are kept of an image's longer side; the page scales further."""
+UNEVEN = 3.0
+"""The largest class has so many times the images of the smallest: that is worth a remark."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a data set holds.
+
+    Args:
+        data: as given.
+        survey: of all its images.
+        written: files, by what they hold.
+    """
+
+    data: Path
+    survey: Survey
+    written: Mapping[str, Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        found = self.survey
+        return {
+            "data": str(self.data),
+            "images": len(found.facts),
+            "classes": list(found.classes),
+            "counts": found.counts,
+            "sizes": _describe_sizes(found),
+            "formats": _count(facts.format for facts in found.sound),
+            "kinds": _count(facts.kind for facts in found.sound),
+            "bits": found.bits,
+            "masks": sum(len(images.masks) for images in found.parts.values()),
+            "groups": dict(zip(("groups", "in_several_parts"), found.split_groups, strict=True)),
+            "left_out": dict(sum_left_out(found)),
+            "broken": [{"image": _name(facts), "problem": facts.problem} for facts in found.broken[:MOST_LISTED]],
+            "broken_images": len(found.broken),
+            "duplicates": _describe_groups(found.copies),
+            "near_duplicates": _describe_groups(found.look_alikes) if found.compared else None,
+            "contradictions": found.contradictions,
+            "remarks": list(remarks(found)),
+        }
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        found = self.survey
+        yield f"{len(found.facts):,} images of {len(found.classes)} classes in {self.data}"
+        yield _table(found)
+        sizes = _describe_sizes(found)
+        if sizes is not None:
+            yield (
+                f"sizes: {_times(sizes['smallest'])} to {_times(sizes['largest'])} pixels, median "
+                f"{_times(sizes['median'])}; {sizes['different']:,} different"
+            )
+        yield f"formats: {_list_counts(_count(facts.format for facts in found.sound))}"
+        yield f"pixels: {_list_counts(_count(facts.kind for facts in found.sound))}"
+        yield from (f"remark: {line}" for line in remarks(found))
+        yield f"written: {', '.join(map(str, self.written.values()))}"
+
+
+@in_session("inspect", "threads")
+def command(
+    data: Annotated[
+        Path,
+        typer.Argument(help="Images, as for training: a folder, or a table of image,label.", show_default=False),
+    ],
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of the images that a table names.", show_default=False),
+    ] = None,
+    classes_are: Annotated[
+        str,
+        typer.Option("--classes-are", help="auto | top | inside: which folders the classes are, as for training."),
+    ] = "auto",
+    split_by: Annotated[
+        str | None,
+        typer.Option("--split-by", help="Column of groups that should stay in one part, or folder."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for inspect.json and the page.")] = Path("inspect"),
+    html: Annotated[bool, typer.Option("--html/--no-html", help="Write a page with images of each class.")] = True,
+    *,
+    session: Session,
+) -> Inspection:
+    """Look at a data set of images: classes, sizes, copies, and files that are broken or left out."""
+    from jumok.app.progress import show_progress
+    from jumok.data.images.folders import scan_ready
+    from jumok.data.images.survey import survey
+
+    parts = scan_ready(data, classes_are=classes_are, split_by=split_by, images=images, need_train=False)
+    with show_progress(session.console, "looking at images") as progress:
+        found = survey(parts, progress)
+    if not found.sound:
+        raise JumokError(f"none of the {len(found.facts)} images can be read: {found.broken[0].problem}")
+    written = {"figures": out / "inspect.json", **({"page": out / "index.html"} if html else {})}
+    inspection = Inspection(data, found, written)
+    write_report(written["figures"], inspection)
+    if html:
+        _write_page(written["page"], inspection)
+    return inspection
+
+
+# -- remarks ------------------------------------------------------------------------------------
+
+
+def remarks(found: Survey) -> Iterator[str]:
+    """What deserves attention, a line each."""
+    yield from found.notes
+    if found.broken:
+        named = "; ".join(f"{_name(facts)}: {facts.problem}" for facts in found.broken[:MOST_NAMED])
+        yield f"{_plural(len(found.broken), 'image')} cannot be read: {named}"
+    yield from _describe_alike(found.copies, "duplicate", "the same file as another image")
+    if found.contradictions:
+        yield f"copies of {_plural(found.contradictions, 'file')} have different classes: only one can be right"
+    if found.compared:
+        yield from _describe_alike(found.look_alikes, "near duplicate", "nearly the same to look at as another image")
+    else:
+        yield f"near duplicates were not looked for among so many images ({len(found.sound):,})"
+    yield from _describe_imbalance(found)
+    if found.bits is not None:
+        yield f"16-bit grey images use {found.bits} bits: {(1 << found.bits) - 1:,} is taken for white"
+    groups, across = found.split_groups
+    if groups:
+        where = f"; {across:,} of them lie in several parts" if across else ""
+        yield f"{groups:,} groups are to stay together{where}"
+
+
+def _describe_alike(groups: Sequence[Sequence[Facts]], noun: str, what: str) -> Iterator[str]:
+    """How many images are alike, and whether judging is falsified by it."""
+    from jumok.data.images.survey import count_across
+
+    if not groups:
+        return
+    across = count_across(groups)
+    flatter = f"; {_plural(across, 'group')} of them in several parts, which flatters all figures" if across else ""
+    yield f"{_plural(sum(len(group) - 1 for group in groups), noun)}: {what}{flatter}"
+
+
+def _describe_imbalance(found: Survey) -> Iterator[str]:
+    """Whether one class outweighs the others."""
+    main = next(iter(found.counts.values()))
+    filled = {name: count for name, count in main.items() if count}
+    most, least = max(filled, key=filled.__getitem__), min(filled, key=filled.__getitem__)
+    if filled[most] >= UNEVEN * filled[least]:
+        yield (
+            f"{most} has {filled[most] / filled[least]:.1f} times the images of {least}; always saying {most!r} "
+            f"would be right for {filled[most] / sum(filled.values()):.1%}"
+        )
+
+
+# -- figures ------------------------------------------------------------------------------------
+
+
+def sum_left_out(found: Survey) -> dict[str, int]:
+    """Other files by ending."""
+    return {ending or "none": count for images in found.parts.values() for ending, count in images.left_out.items()}
+
+
+def _describe_sizes(found: Survey) -> dict[str, Any] | None:
+    """Smallest, median, largest (height, width) by area, and how many sizes there are."""
+    every = sorted(found.sizes.elements(), key=lambda size: size[0] * size[1])
+    if not every:
+        return None
+    picks = {"smallest": every[0], "median": every[len(every) // 2], "largest": every[-1]}
+    return {**{name: list(size) for name, size in picks.items()}, "different": len(found.sizes)}
+
+
+def _describe_groups(groups: Sequence[Sequence[Facts]]) -> dict[str, Any]:
+    from jumok.data.images.survey import count_across
+
+    return {
+        "images": sum(len(group) - 1 for group in groups),
+        "groups": [[_name(facts) for facts in group] for group in groups[:MOST_LISTED]],
+        "groups_across_parts": count_across(groups),
+    }
+
+
+def _count(values: Iterator[str]) -> dict[str, int]:
+    from collections import Counter
+
+    return dict(Counter(values).most_common())
+
+
+def _list_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _times(size: Sequence[int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _name(facts: Facts) -> str:
+    return readable(f"{facts.path.parent.name}/{facts.path.name}")
+
+
+def _table(found: Survey) -> Table:
+    """Images of each class, by part."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table()
+    shown.add_column("class")
+    for part in found.counts:
+        shown.add_column(part if len(found.counts) > 1 else "images", justify="right")
+    for name in found.classes:
+        shown.add_row(Text(name), *(f"{counts[name]:,}" for counts in found.counts.values()))
+    return shown
+
+
+# -- page ---------------------------------------------------------------------------------------
+
+
+def _write_page(path: Path, inspection: Inspection) -> None:
+    """A contact sheet of each class, and groups of images that are alike."""
+    from jumok.views.pages.inspect_page import write_inspect_page
+
+    found = inspection.survey
+    sizes = _describe_sizes(found)
+    figures = [
+        (f"{len(found.facts):,}", "images"),
+        (str(len(found.classes)), "classes"),
+        *((f"{len(images):,}", part) for part, images in found.parts.items() if len(found.parts) > 1),
+        *([(_times(sizes["median"]), "pixels (median)")] if sizes else []),
+        (f"{len(found.broken):,}", "broken"),
+    ]
+    title = f"{inspection.data.resolve().name}: what it holds"
+    write_inspect_page(path, title, figures, list(remarks(found)), list(_make_sheets(found)))
+
+
+def _make_sheets(found: Survey) -> Iterator[Sheet]:
+    from jumok.views.pages.inspect_page import Sheet
+
+    for label, name in list(enumerate(found.classes))[:MOST_CLASSES]:
+        own = [facts for facts in found.sound if facts.label == label]
+        step = max(len(own) / PER_CLASS, 1)
+        some = [own[int(number * step)] for number in range(min(PER_CLASS, len(own)))]
+        total = sum(counts[name] for counts in found.counts.values())
+        thumbs = [_thumb(facts, found, "" if facts.size is None else _times(facts.size)) for facts in some]
+        yield Sheet(name, _plural(total, "image"), thumbs, total / len(found.facts))
+    for groups, heading in ((found.copies, "Duplicates"), (found.look_alikes, "Near duplicates")):
+        shown = [(number, facts) for number, group in enumerate(groups[:MOST_GROUPS], 1) for facts in group[:PER_GROUP]]
+        thumbs = [
+            _thumb(facts, found, f"{number}: {facts.part}, {found.classes[facts.label]}") for number, facts in shown
+        ]
+        if thumbs:
+            yield Sheet(heading, f"{_plural(len(groups), 'group')}, numbered", thumbs)
+
+
+def _thumb(facts: Facts, found: Survey, note: str) -> Thumb:
+    from jumok.data.images.reading import open_image
+    from jumok.views.pages.inspect_page import Thumb
+
+    image = open_image(facts.path, bits=found.bits)
+    image.thumbnail((THUMB_SIDE, THUMB_SIDE))
+    return Thumb(image, readable(facts.path.name), note)

@@ -1,0 +1,340 @@
+"""Tables of images and their labels, in CSV, TSV, JSONL or Parquet: `image,label[,split,mask,group]`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import Any
+
+from jumok.data.images.beside import is_mask_folder
+from jumok.data.images.image_set import ImageSet, sort_set
+from jumok.data.images.listing import compose, has_image_inside, list_entries, list_files, list_subfolders
+from jumok.data.images.recognition import COLUMNS, TABLE_SUFFIXES, column_for, is_label_table, separator_for
+from jumok.data.splits import SPLITS, split_named
+from jumok.errors import JumokError, suggest
+
+BETWEEN = "|"
+"""Parts several labels in one cell."""
+LONGEST_CELL_CHARACTERS = 1 << 20
+GROUP = "group"
+WHOLE = ""
+"""The part of a table that is not one part alone."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image as a table has it.
+
+    Args:
+        where: file and line, for errors.
+        image, label, split, mask, group: cells; empty where the table has no such column.
+    """
+
+    where: str
+    image: str
+    label: str
+    split: str
+    mask: str
+    group: str
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name is that of a table."""
+    return path.suffix.lower() in TABLE_SUFFIXES
+
+
+def find_tables(folder: Path) -> dict[str, Path]:
+    """The tables of labels in a folder, by the part that each is named after; one of another name is the whole.
+
+    Raises:
+        JumokError: several tables that are not parts.
+    """
+    found = [Path(entry.path) for entry in list_entries(folder) if is_label_table(Path(entry.path))]
+    parts = {split_named(path.stem) or WHOLE: path for path in found}
+    if len(parts) < len(found) or (WHOLE in parts and len(parts) > 1):
+        names = ", ".join(path.name for path in found)
+        raise JumokError(f"{folder} holds several tables of labels ({names}): give the one to use")
+    if parts and WHOLE not in parts and "train" not in parts:
+        raise JumokError(f"{folder} holds {', '.join(path.name for path in found)} but no train table: add it")
+    return parts
+
+
+def read_labels(
+    tables: Mapping[str, Path], images: Path, split_by: str | None = None
+) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
+    """Read tables of images and labels.
+
+    The columns are `image` (a path below the folder of images) and `label`; `split` (train, val or test), `mask` (a
+    path likewise) and the column that `split_by` names are read if present. Classes are in alphabetical order, numbers
+    by size. Images without a label are left out, and so are images that the table does not name.
+
+    Args:
+        tables: by part, as `find_tables` gives them.
+        images: the folder that names refer to, or the folder above it if it holds one folder of images alone.
+        split_by: the column that keeps images together in one part.
+    Returns:
+        the parts that the tables name, "train" alone where they name none; and what the user should know.
+    Raises:
+        JumokError: a damaged table, a column that lacks, an image or mask that is not there or outside the folder,
+            a part of another name, an image that is named twice, or labels that are not one class for each image.
+    """
+    rows = {part: list(_read_rows(path, split_by)) for part, path in tables.items()}
+    every = [row for part in rows.values() for row in part]
+    if not every:
+        raise JumokError(f"{next(iter(tables.values()))} has no rows: wanted a line for each image")
+    root = _find_root(images, every[0])
+    kept = [(part, row) for part, some in rows.items() for row in some if row.label.strip()]
+    _check_one_class_each([row for _, row in kept])
+    classes = _order_classes({row.label for _, row in kept})
+    parts = _make_parts(kept, classes, root)
+    notes = [*_describe(tables, parts, len(every) - len(kept), split_by), *_describe_unnamed(every, parts, root)]
+    return parts, tuple(notes)
+
+
+# -- sets ---------------------------------------------------------------------------------------
+
+
+def _make_parts(kept: Sequence[tuple[str, Row]], classes: Sequence[str], root: Path) -> dict[str, ImageSet]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    found: dict[str, list[tuple[Row, Path]]] = {}
+    seen: dict[Path, str] = {}
+    for part, row in kept:
+        path = _find_file(root, row.image, row.where, "image")
+        if path in seen:
+            raise JumokError(f"{row.where}: {row.image} is named before, in {seen[path]}: keep one of the lines")
+        seen[path] = row.where
+        found.setdefault(_part_of(part, row), []).append((row, path))
+    if not {"train", WHOLE} & set(found):
+        raise JumokError(f"the table has no image of the part train, only of {', '.join(sorted(found))}: add some")
+    if WHOLE in found and len(found) > 1:
+        raise JumokError(f"{found[WHOLE][0][0].where}: no split, and other lines have one: say train, val or test")
+    sets = {part or "train": _make_set(rows, numbers, tuple(classes), root) for part, rows in found.items()}
+    return {part: sets[part] for part in SPLITS if part in sets}
+
+
+def _make_set(
+    rows: Sequence[tuple[Row, Path]], numbers: Mapping[str, int], classes: tuple[str, ...], root: Path
+) -> ImageSet:
+    labels = tuple(numbers[row.label] for row, _ in rows)
+    masks = {path: (_find_file(root, row.mask, row.where, "mask"),) for row, path in rows if row.mask}
+    groups = tuple(row.group for row, _ in rows) if any(row.group for row, _ in rows) else ()
+    paths = tuple(path for _, path in rows)
+    return sort_set(ImageSet(root, classes, paths, labels, masks=masks, groups=groups))
+
+
+def _part_of(part: str, row: Row) -> str:
+    """The part of a row: what its cell says, else the table that it stands in."""
+    if not row.split:
+        return part
+    named = split_named(row.split)
+    if named is None:
+        raise JumokError(f"{row.where}: split {row.split!r}: {suggest(row.split, SPLITS)}")
+    return named
+
+
+def _check_one_class_each(rows: Sequence[Row]) -> None:
+    """Refuse several labels of one image, and measurements: each image has one class."""
+    several = next((row for row in rows if BETWEEN in row.label), None)
+    if several is not None:
+        raise JumokError(
+            f"{several.where}: {several.label!r} names several classes, and a classifier learns one for each image: "
+            f"give one, or spell the class without {BETWEEN!r}"
+        )
+    values = {row.label for row in rows}
+    measured = next((value for value in sorted(values) if _is_fraction(value)), None)
+    if measured is not None and all(_is_number(value) for value in values):
+        raise JumokError(
+            f"the labels are measurements such as {measured}, and a classifier learns classes: give each image a "
+            "class, such as a range of values"
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _is_fraction(text: str) -> bool:
+    """Whether a text is a number that is not whole."""
+    return _is_number(text) and not float(text).is_integer()
+
+
+def _order_classes(names: set[str]) -> list[str]:
+    """Alphabetical, or by size where all are whole numbers."""
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+
+
+def _find_root(images: Path, first: Row) -> Path:
+    """The folder that names refer to: the one given, or the only folder of images in it."""
+    if (images / first.image).is_file() or not images.is_dir():
+        return images
+    inner = [images / name for name in list_subfolders(images) if not is_mask_folder(name)]
+    fits = [place for place in inner if (place / first.image).is_file()]
+    return fits[0] if len(fits) == 1 else images
+
+
+def _find_file(root: Path, name: str, where: str, what: str) -> Path:
+    """A file that a table names, which must lie in the folder."""
+    pure = PurePath(name)
+    if not name.strip() or "\0" in name:
+        raise JumokError(f"{where}: no {what}: give its path below {root}")
+    inside = pure.relative_to(root) if pure.is_absolute() and pure.is_relative_to(root) else pure
+    if inside.is_absolute() or ".." in inside.parts:
+        raise JumokError(f"{where}: {what} {name} lies outside {root}: give its path below that folder")
+    for spelt in (inside, PurePath(compose(str(inside)))):
+        if _is_file(root / spelt):
+            return root / spelt
+    raise JumokError(f"{where}: no {what} {name} in {root}: correct the name, or give the folder with --images")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _describe(
+    tables: Mapping[str, Path], parts: Mapping[str, ImageSet], unlabelled: int, split_by: str | None
+) -> Iterator[str]:
+    """What the user should know."""
+    total = sum(map(len, parts.values()))
+    names = ", ".join(path.name for path in tables.values())
+    yield f"{total:,} images are labelled in {names}"
+    if unlabelled:
+        yield f"left out: {unlabelled:,} line{'s' if unlabelled > 1 else ''} without a label"
+    masks = sum(len(images.masks) for images in parts.values())
+    if masks:
+        yield f"{masks:,} image{'s have masks' if masks > 1 else ' has a mask'}: measure uses them, training does not"
+    if split_by is None and len(parts) == 1 and _has_group(tables):
+        yield f"the table has a column {GROUP!r}: --split-by {GROUP} keeps what belongs together in one part"
+
+
+def _describe_unnamed(every: Sequence[Row], parts: Mapping[str, ImageSet], root: Path) -> list[str]:
+    """What to say of images in the folder that the table says nothing of."""
+    named = {root / row.image for row in every}
+    for images in parts.values():
+        named |= {*images.paths, *(mask for masks in images.masks.values() for mask in masks)}
+    rest = [path for path in list_files(root).images if path not in named]
+    if not rest:
+        return []
+    count = f"{len(rest):,} image{'s' if len(rest) > 1 else ''}"
+    return [f"left out: {count} that no line names, such as {rest[0].relative_to(root)}"]
+
+
+def _has_group(tables: Mapping[str, Path]) -> bool:
+    from jumok.data.images.recognition import read_column_names
+
+    return any(GROUP in read_column_names(path) for path in tables.values())
+
+
+# -- files --------------------------------------------------------------------------------------
+
+
+def _read_rows(path: Path, split_by: str | None) -> Iterator[Row]:
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        wanted = ", ".join(READERS)
+        raise JumokError(f"tables of labels are {wanted} files, got {path.name}: {suggest(path.suffix, READERS)}")
+    group = split_by.strip().lower() if split_by else None
+    for where, cells in reader(path):
+        columns = {role: column_for(role, list(cells)) for role in COLUMNS}
+        for role in ("image", "label"):
+            if columns[role] is None:
+                raise JumokError(f"{where} lacks the column {role!r}: got {', '.join(cells) or 'nothing'}")
+        if group is not None and group not in cells:
+            raise JumokError(f"{where} has no column {split_by!r}: {suggest(group, cells)}")
+        values = {role: cells[name].strip() if name else "" for role, name in columns.items()}
+        values["label"] = compose(values["label"])
+        yield Row(where, **values, group=cells[group].strip() if group else "")
+
+
+def _read_delimited(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    csv.field_size_limit(LONGEST_CELL_CHARACTERS)
+    lines = _read_lines(path)
+    first = lines[0] if lines else ""
+    reader = csv.reader(lines, delimiter=separator_for(first), strict=True)
+    try:
+        names = [name.strip().lower() for name in next(reader, [])]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise JumokError(f"{path} has two columns {twice[0]!r}: give each its own name")
+        for cells in (cells for cells in reader if cells):
+            where = f"{path}, line {reader.line_num}"
+            if len(cells) != len(names):
+                raise JumokError(f"{where}: {len(cells)} cells for {len(names)} columns; quote text with separators")
+            yield where, dict(zip(names, cells, strict=True))
+    except csv.Error as error:
+        raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
+
+
+def _read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    for number, line in enumerate(_read_lines(path), 1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise JumokError(f"{where}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise JumokError(f"{where}: wanted keys and values, such as {{'image': 'a.png', 'label': 'dent'}}")
+        yield where, {str(key).strip().lower(): _to_text(value) for key, value in row.items()}
+
+
+def _read_parquet(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    from jumok.data.tables import read_table
+
+    table = read_table(path)
+    names = [str(name).strip().lower() for name in table.columns]
+    for number, values in enumerate(table.itertuples(index=False), 1):
+        cells = {name: _to_text(value) for name, value in zip(names, values, strict=True)}
+        yield f"{path}, row {number}", cells
+
+
+def _to_text(value: Any) -> str:
+    """A cell as text; several labels with bars between them."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, list | tuple):
+        return BETWEEN.join(map(str, value))
+    if isinstance(value, float):
+        return "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+    return "" if value is None else str(value)
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("utf-8-sig").splitlines(keepends=True)
+    except FileNotFoundError:
+        raise JumokError(f"no such file: {path}") from None
+    except OSError as error:
+        raise JumokError(f"cannot read {path}: {error.strerror or error}") from None
+    except UnicodeError as error:
+        raise JumokError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
+
+
+READERS: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, str]]]]] = {
+    ".csv": _read_delimited,
+    ".tsv": _read_delimited,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+
+
+def attach_notes(parts: dict[str, ImageSet], notes: tuple[str, ...]) -> dict[str, ImageSet]:
+    """The parts, with notes in train."""
+    return {**parts, "train": replace(parts["train"], notes=notes)}
+
+
+def prefers_table(root: Path) -> bool:
+    """Whether a folder's images are those that its table names, rather than those of class folders."""
+    folders = [name for name in list_subfolders(root) if not is_mask_folder(name)]
+    if any(split_named(name) == "train" for name in folders):
+        return False
+    return has_image_inside(root) or sum(bool(list_files(root / name).images) for name in folders) <= 1

@@ -1,0 +1,160 @@
+"""What folders hold: images and other files, in an order that does not depend on the file system."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jumok.data.images.formats import explain_unread, is_image_name, suffix_of
+from jumok.errors import JumokError
+
+LITTER_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
+NO_PLAIN_FILE = "pipe"
+"""Stands among the endings of other files for pipes, devices and links to nothing."""
+MOST_ENDINGS = 5
+"""Endings of files that are named when they are left out."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What lies below a folder.
+
+    Args:
+        images: sorted by path.
+        others: how many other files there are, by how their names end.
+    """
+
+    images: tuple[Path, ...]
+    others: Counter[str]
+
+
+def list_files(folder: Path) -> Listing:
+    """The images below a folder, and the number of other files; hidden files and litter do not count.
+
+    Each real folder is entered once, and none that holds this one: links that lead upwards or in circles end here.
+
+    Raises:
+        JumokError: no such folder, or one that may not be read.
+    """
+    found: list[Path] = []
+    others: Counter[str] = Counter()
+    for place in _walk(folder):
+        for entry in place:
+            if is_image_name(entry.name) and is_plain_file(entry):
+                found.append(Path(entry.path))
+            else:
+                others[suffix_of(entry.name) if is_plain_file(entry) else NO_PLAIN_FILE] += 1
+    return Listing(tuple(sorted(found, key=lambda path: name_below(path, folder))), others)
+
+
+def has_image_below(folder: Path) -> bool:
+    """Whether there is an image somewhere below a folder."""
+    return any(is_image_name(entry.name) and is_plain_file(entry) for place in _walk(folder) for entry in place)
+
+
+def has_image_inside(folder: Path) -> bool:
+    """Whether there is an image directly inside a folder."""
+    return any(is_image_name(entry.name) and is_plain_file(entry) for entry in list_entries(folder))
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Whether a folder has folders with images in them."""
+    return any(has_image_below(folder / name) for name in list_subfolders(folder))
+
+
+def _walk(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
+    """The files of a folder and of each below it."""
+    above = {*folder.absolute().parents, *Path(os.path.realpath(folder)).parents}
+    waiting, seen = [folder], {os.path.realpath(parent) for parent in above}
+    while waiting:
+        place = waiting.pop()
+        if (real := os.path.realpath(place)) in seen:
+            continue
+        seen.add(real)
+        entries = list_entries(place)
+        waiting += [Path(entry.path) for entry in reversed(entries) if is_folder(entry)]
+        yield [entry for entry in entries if not is_folder(entry)]
+
+
+def list_entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, hidden files and litter left out, in an order of our own.
+
+    Raises:
+        JumokError: no such folder, or one that may not be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            kept = [entry for entry in entries if not _is_litter(entry.name)]
+    except FileNotFoundError as error:
+        raise JumokError(f"no such folder: {folder}") from error
+    except NotADirectoryError as error:
+        raise JumokError(f"{folder} is a file: wanted a folder of images") from error
+    except OSError as error:
+        raise JumokError(
+            f"cannot read the folder {folder}: {error.strerror or error}; check its permissions"
+        ) from error
+    return sorted(kept, key=lambda entry: (compose(entry.name), entry.name))
+
+
+def list_subfolders(folder: Path) -> list[str]:
+    """The names of the folders directly inside a folder."""
+    return [entry.name for entry in list_entries(folder) if is_folder(entry)]
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def is_plain_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a file that ends: no pipe, which would be waited for, and no link to nothing."""
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in LITTER_NAMES
+
+
+def name_below(path: Path, root: Path) -> str:
+    """A path below a folder, with forward slashes and in Unicode's composed form."""
+    return compose(path.relative_to(root).as_posix())
+
+
+def compose(name: str) -> str:
+    """A name in Unicode's composed form: file systems disagree on how Korean is spelt."""
+    return unicodedata.normalize("NFC", name)
+
+
+def describe_left_out(others: Mapping[str, int]) -> list[str]:
+    """What to say of files that were left out: a line for each reason.
+
+    >>> describe_left_out({".txt": 2, ".json": 1})
+    ['left out: 3 files that are not images (2 .txt, 1 .json)']
+    """
+    lines = [
+        f"left out: {count:,} {ending} image{'s' if count > 1 else ''} ({explain_unread(ending)})"
+        for ending, count in sorted(others.items())
+        if explain_unread(ending)
+    ]
+    if pipes := others.get(NO_PLAIN_FILE, 0):
+        lines.append(f"left out: {_count(pipes, 'pipe, device or broken link', 'pipes, devices or broken links')}")
+    rest = Counter({end: count for end, count in others.items() if end != NO_PLAIN_FILE and not explain_unread(end)})
+    if total := rest.total():
+        shown = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in rest.most_common(MOST_ENDINGS))
+        more = ", ..." if len(rest) > MOST_ENDINGS else ""
+        lines.append(f"left out: {_count(total, 'file that is', 'files that are')} not images ({shown}{more})")
+    return lines
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

@@ -1,0 +1,43 @@
+"""Whether validation images look nearly the same as training images, which flatters every figure."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from jumok.data.images.batches import PixelStore
+from jumok.data.images.near_duplicates import THUMB_SIDE, find_near_pairs
+
+MOST_IMAGES = 5_000
+"""More would take longer to compare than a person wants to wait before training begins."""
+IMAGES_AT_ONCE = 256
+
+
+def describe_look_alikes(train: PixelStore, val: PixelStore) -> list[str]:
+    """A line where validation images look nearly the same as training images.
+
+    Only images that lie in memory are compared, and no more than 5,000; `jumok inspect` compares more.
+    """
+    if not (train.in_memory and val.in_memory) or len(train) + len(val) > MOST_IMAGES:
+        return []
+    pairs = find_near_pairs(np.concatenate([_make_thumbs(train), _make_thumbs(val)]))
+    alike = {second for first, second in pairs if first < len(train) <= second}
+    if not alike:
+        return []
+    return [
+        f"near duplicates: {len(alike):,} of {len(val):,} val images look nearly the same as one in train; figures on "
+        "them flatter (jumok inspect shows them)"
+    ]
+
+
+def _make_thumbs(store: PixelStore) -> NDArray[np.uint8]:
+    """Grey thumbnails (images, 32, 32) of all images."""
+    thumbs = []
+    for indices in torch.arange(len(store)).split(IMAGES_AT_ONCE):
+        grey = store.get(indices).float().mean(1, keepdim=True)
+        small = F.interpolate(grey, (THUMB_SIDE, THUMB_SIDE), mode="bicubic", antialias=True, align_corners=False)
+        thumbs.append(small[:, 0].round().clamp(0, 255).to(torch.uint8))
+    found: NDArray[np.uint8] = torch.cat(thumbs).numpy()
+    return found

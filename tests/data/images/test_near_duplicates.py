@@ -1,0 +1,55 @@
+import numpy as np
+from PIL import Image
+
+from jumok.data.images.near_duplicates import THUMB_SIDE, find_near_pairs, group_pairs
+
+
+def draw_part(seed, side=96):
+    """A photograph of one kind of part: the same disc on the same ground, with marks of its own."""
+    chance = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:side, :side]
+    disc = 150.0 * ((rows - side / 2) ** 2 + (columns - side / 2) ** 2 < (side / 3) ** 2) + 40
+    for _ in range(4):
+        row, column = chance.integers(20, 76, 2)
+        disc[row : row + 9, column : column + 9] += chance.uniform(-40, 40)
+    return (disc + chance.normal(0, 4, disc.shape)).clip(0, 255).astype(np.uint8)
+
+
+def thumb(pixels):
+    return np.asarray(Image.fromarray(pixels).resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS))
+
+
+def pairs(images):
+    return list(find_near_pairs(np.stack(list(map(thumb, images)))))
+
+
+def test_parts_of_one_kind_are_no_duplicates_and_copies_of_one_are():
+    images = [draw_part(seed) for seed in range(40)]
+    assert pairs(images) == []
+    smaller = np.asarray(Image.fromarray(images[7]).resize((60, 60)))
+    darker = (images[9] * 0.8).astype(np.uint8)  # as by another exposure
+    assert pairs([*images, smaller, darker]) == [(7, 40), (9, 41)]
+
+
+def test_frames_of_one_moment_are_near_duplicates():
+    scene = np.random.default_rng(0).integers(0, 256, (12, 16), dtype=np.uint8)
+    scene = np.asarray(Image.fromarray(scene).resize((96, 96), Image.Resampling.BICUBIC)).astype(np.float32)
+    frames = [scene + np.random.default_rng(seed).normal(0, 2, scene.shape) for seed in range(4)]
+    assert pairs([frame.clip(0, 255).astype(np.uint8) for frame in frames]) == [
+        (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3),
+    ]  # fmt: skip
+
+
+def test_images_that_show_nothing_are_not_compared():
+    assert pairs([np.full((40, 40), 90, np.uint8)] * 3) == []
+    assert list(find_near_pairs(np.empty((0, THUMB_SIDE, THUMB_SIDE), np.uint8))) == []
+
+
+def test_noise_is_like_nothing():
+    chance = np.random.default_rng(1)
+    assert pairs([chance.integers(0, 256, (32, 32), dtype=np.uint8) for _ in range(60)]) == []
+
+
+def test_pairs_become_groups():
+    assert group_pairs([(0, 1), (3, 4), (1, 2), (7, 9)]) == [[0, 1, 2], [3, 4], [7, 9]]
+    assert group_pairs([]) == []
