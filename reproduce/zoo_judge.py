@@ -24,6 +24,7 @@ from reproduce.zoo_references import (
     NEAR_ENOUGH,
     Direct,
     Given,
+    Sampled,
     are_rows_of,
     are_weights,
     dense_rollout,
@@ -38,6 +39,15 @@ from reproduce.zoo_references import (
 
 IMAGE_AXES = (Patches, Regions, Pixels)
 LONGEST = 200
+OTHER_SOFTMAXES = {
+    "patchtsmixer": "they go over the features of a token, which are multiplied by them",
+    "resnest26d": "they go over the branches of a block, for each channel",
+    "skresnet18": "they go over the branches of a block, for each channel",
+    "skresnext50_32x4d": "they go over the branches of a block, for each channel",
+    "superpoint": "they go over the pixels of a cell and one for none, to find key points",
+    "swiftformer": "they go over one number each and give 1",
+}
+"""What was found by reading the code of models whose softmaxes weigh no tokens."""
 
 
 @dataclass
@@ -318,6 +328,8 @@ def _judge_without_reference(subject: Subject, maps: dict[str, Tensor], verdict:
     if not verdict.calls:
         if direct.given:
             verdict.refused.append(f"no attention is seen, of {len(direct.given)} calls to the fused kernel")
+        elif subject.name in OTHER_SOFTMAXES:
+            verdict.notes.append(f"its softmaxes are no attention: {OTHER_SOFTMAXES[subject.name]}")
         elif verdict.softmaxes:
             verdict.refused.append("none of its softmaxes is seen as attention")
         return
@@ -334,9 +346,11 @@ def _judge_without_reference(subject: Subject, maps: dict[str, Tensor], verdict:
 
 
 def _compute(model: nn.Module, inputs: Mapping[str, Any]) -> Direct:
-    direct = Direct()
-    with direct:
+    direct, sampled = Direct(), Sampled()
+    with direct, sampled:
         run(model, inputs)
+    spread = [(f"{name}, sampled", sampled.spread(own)) for name, own in direct.softmaxes if sampled.grids]
+    direct.softmaxes += spread
     return direct
 
 

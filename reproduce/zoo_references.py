@@ -57,7 +57,7 @@ def own_attentions(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[Any, Gi
     Models of `transformers` give them; those of timm send them through a dropout, where they are caught.
     """
     options = {"output_attentions": True} if hasattr(model, "config") else {}
-    sampled = _Sampled()
+    sampled = Sampled()
     with _catch_dropped(model) as dropped, sampled:
         try:
             output = run(model, inputs, **options)
@@ -68,7 +68,7 @@ def own_attentions(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[Any, Gi
     return output, [(name, sampled.spread(own)) for name, own in given]
 
 
-class _Sampled(TorchFunctionMode):
+class Sampled(TorchFunctionMode):
     """Keep the places at which grids are sampled, so that weights over such places can be told as those over cells."""
 
     def __init__(self) -> None:
