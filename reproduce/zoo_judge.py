@@ -117,8 +117,10 @@ def _judge(subject: Subject, verdict: Verdict) -> None:
         verdict.notes.append(f"its eager form does not run: {_tell(error)}")
         eager, given = subject.model, []
     eager_seen, _ = watched(eager, subject.inputs)
-    given = _choose_weights(given, eager, verdict)
-    _judge_weights(subject, maps, eager, eager_seen, given, verdict)
+    every, given = given, _choose_weights(given, eager, verdict)
+    _judge_weights(subject, maps, eager_seen, given, verdict)
+    if given and verdict.calls:
+        _judge_rest(subject, eager, every, _read_weights(eager_seen), verdict)
     frames = "video" in subject.kind  # each goes through the layers by itself
     _judge_rollout(seen, eager_seen, [] if frames else given, verdict)
 
@@ -248,7 +250,9 @@ def _choose_weights(given: Given, model: nn.Module, verdict: Verdict) -> Given:
     """Leave aside what a model gives as its attentions and is no weights over keys, or is given twice."""
     chosen: Given = []
     for name, own in given:
-        if not are_weights(own):
+        if own.shape[-1] == 1 and bool((own == 1).all()):
+            verdict.notes.append(f"{name} {tuple(own.shape)}: a single key each, so that its weight is 1")
+        elif not are_weights(own):
             verdict.notes.append(f"{name} {tuple(own.shape)}: no weights over keys")
         elif not _is_among(own, chosen):
             chosen.append((name, own))
@@ -263,7 +267,6 @@ def _is_among(own: Tensor, given: Given) -> bool:
 def _judge_weights(
     subject: Subject,
     maps: dict[str, AttentionMap],
-    eager: nn.Module,
     eager_seen: Seen,
     given: Given,
     verdict: Verdict,
@@ -278,7 +281,6 @@ def _judge_weights(
     else:
         eager_maps = _read_weights(eager_seen)
         missed = match(given, eager_maps)
-        _judge_rest(subject, eager, given, eager_maps, verdict)
         verdict.matched = len(given) - len(missed)
         missed = missed if len(missed) > len(eager_seen) - len(eager_maps) else []
         verdict.wrong += [f"eager run: {line}" for line in missed]
@@ -318,7 +320,9 @@ def _read_weights(seen: Seen) -> dict[str, Tensor]:
     found = {}
     for name in seen.names:
         with contextlib.suppress(JumokError):
-            found[name] = seen[name].weights
+            shown = seen[name]
+            if not (shown.scale is Scale.GATE and isinstance(shown.keys, Channels)):
+                found[name] = shown.weights
     return found
 
 

@@ -262,8 +262,9 @@ def find_unmatched(given: Given, maps: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def are_same_rows(own: Tensor, weights: Tensor, near: float = NEAR) -> bool:
-    """As `are_rows_of`, of weights in another form than the map's."""
-    return own.shape[-1] != weights.shape[-1] and are_rows_of(own, weights, near)
+    """As `are_rows_of`, of weights in another form than the map's: of other keys, or with the same axes elsewhere."""
+    other = own.shape[-1] != weights.shape[-1] or (own.numel() == weights.numel() and own.dim() != weights.dim())
+    return other and are_rows_of(own, weights, near)
 
 
 def are_rows_of(own: Tensor, weights: Tensor, near: float = NEAR) -> bool:
