@@ -50,9 +50,9 @@ def _introduce(results: list[Result]) -> str:
     return (
         "Each architecture of `transformers` and one model of each family of timm, built tiny with random weights that "
         "make attention choose, and judged by `python -m reproduce zoo`. Places are checked on the first map that lies "
-        "over an image, or on its middle window, by changing pixels; where convolutions carry a pixel to several tokens, only coarsely. Models "
-        "of several inputs are given all that could be made for them here. Options that change a model's attention are "
-        f"not covered.\n\n{made}: {len(results)} architectures."
+        "over an image, or on its middle window, by changing pixels; where convolutions carry a pixel to several "
+        "tokens, only coarsely. Models of several inputs are given all that could be made for them here. Options that "
+        f"change a model's attention are not covered.\n\n{made}: {len(results)} architectures."
     )
 
 

@@ -318,11 +318,7 @@ class Seen:
         Raises:
             JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
         """
-        if not self._calls:
-            raise explain_nothing_seen()
-        _check_ids(output)
-        filling = self._filling if padding is None else replace(self._filling, padding=padding)
-        weights, call = join(self._calls, self._fed, output, filling)
+        weights, call = join(self._calls, self._fed, output, self._check_output(output, padding))
         keys = self._axes.of(call)[1] if source is None else words_axis(source, weights.shape[-1], "source")
         wanted = weights.shape[-2]
         words = target[1:] if target is not None and len(target) == wanted + 1 else target
@@ -347,15 +343,18 @@ class Seen:
         Raises:
             JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
         """
-        if not self._calls:
-            raise explain_nothing_seen()
-        _check_ids(output)
-        filling = self._filling if padding is None else replace(self._filling, padding=padding)
-        weights, prompt = join_generated(self._calls, self._fed, output, filling)
+        weights, prompt = join_generated(self._calls, self._fed, output, self._check_output(output, padding))
         keys = number_tokens(output.shape[1]) if tokens is None else words_axis(tokens, output.shape[1], "output")
         queries = Tokens(tuple(keys.labels()[prompt:]))
         lead = ("batch", "layer", "head")
         return AttentionMap(weights, queries, keys, lead, Scale.DISTRIBUTION, "self-attention of all steps")
+
+    def _check_output(self, output: Tensor, padding: int | None) -> Filling:
+        """How ends of outputs are filled, if these are ids of a model that was seen."""
+        if not self._calls:
+            raise explain_nothing_seen()
+        _check_ids(output)
+        return self._filling if padding is None else replace(self._filling, padding=padding)
 
     # -- from the layers to the input -----------------------------------------------------------
 
