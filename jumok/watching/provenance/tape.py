@@ -114,6 +114,11 @@ class Op:
     gate: Slot | None = None
     heads: int = 0
 
+    @property
+    def where(self) -> str:
+        """The module that ran, for a message."""
+        return f" in {self.path}" if self.path else ""
+
     def given(self, number: int, name: str, default: Any = None) -> Any:
         """An argument by its place or its name."""
         return self.args[number] if len(self.args) > number else self.kwargs.get(name, default)
@@ -323,6 +328,11 @@ def walk_slots(value: Any) -> Sequence[Slot]:
     if isinstance(value, tuple | list):
         return [slot for each in value for slot in walk_slots(each)]
     return []
+
+
+def list_inputs(op: Op) -> list[Slot]:
+    """All tensors of real numbers that a function was given."""
+    return [slot for arg in (*op.args, *op.kwargs.values()) for slot in walk_slots(arg) if slot.floating]
 
 
 def is_tensor_of_numbers(value: Any) -> bool:
