@@ -32,6 +32,7 @@ from jumok.watching.provenance import functions
 from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
 from jumok.watching.provenance.tape import Slot, Tape
 from jumok.watching.records import DotProduct, Given
+from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
 from jumok.watching.weighed import SUMMING_CALLS, Products
 
 Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -49,6 +50,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self.calls: list[Noted] = []
         self.fed: list[Fed] = []
+        self.routed: list[Routed] = []
         self.maps = FeatureMaps()
         self.modules = modules
         self._paths = {id(module): path for path, module in modules.items()}
@@ -57,6 +59,8 @@ class Recorder(TorchFunctionMode):
         self._weights: Tensor | None = None
         self._factors: tuple[Slot, Slot] | None = None
         self._gate: Slot | None = None
+        self._choices = Choices()
+        self._route: int | None = None
         self._products = Products(self.tape)
         self._run = 0
         self._run_frame: FrameType | None = None
@@ -93,6 +97,8 @@ class Recorder(TorchFunctionMode):
             return
         if self._gate is not None:
             op.gate, self._gate = self._gate, None
+        if self._route is not None:
+            op.route, self._route = self._route, None
         if op.name in functions.NAMED_BY_PLACE:
             op.path = find_innermost(sys._getframe(2), self._paths)
         calls = tuple([call.number for call in self.calls[before:] if call.axes is None])
@@ -134,6 +140,7 @@ class Recorder(TorchFunctionMode):
         self._run_frame = None
         self._gates.clear()
         self._products.clear()
+        self._choices = Choices()
         self.maps.forget()
         self.tape.forget()
 
@@ -182,7 +189,28 @@ class Recorder(TorchFunctionMode):
     def saw_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A softmax: weights, if values are multiplied by it, and be it one by one."""
         self._handlers = {**self._handlers, **WEIGHT_HANDLERS}
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        spread = self._choices.spread(args[0] if args else kwargs.get("input"), result)
+        if spread is not None:
+            self._keep_route(spread)
+        return result
+
+    def saw_choice(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The largest of several; of a softmax over experts, or such a softmax follows."""
+        result = func(*args, **kwargs)
+        scores = args[0] if args else kwargs.get("input")
+        if isinstance(scores, Tensor) and may_route(scores):
+            if self.tape.slot(scores).soft:
+                self._keep_route(scores)
+            else:
+                self._choices.keep(scores, result)
+        return result
+
+    def _keep_route(self, weights: Tensor) -> None:
+        path, _ = self._place()
+        if path:
+            self._route = len(self.routed)
+            self.routed.append(Routed(path, weights.detach().clone()))
 
     def saw_reshaped(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step that may bring gates into the shape of what they are multiplied onto."""
@@ -386,6 +414,7 @@ HANDLERS: dict[Callable[..., Any], Handler] = {
     **dict.fromkeys(PRODUCT_CALLS, Recorder.saw_product),
     **dict.fromkeys(gates.SIGMOID_CALLS, Recorder.saw_sigmoid),
     **dict.fromkeys(SOFTMAX_CALLS, Recorder.saw_softmax),
+    **dict.fromkeys(CHOOSING_CALLS, Recorder.saw_choice),
 }
 GATE_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a sigmoid to follow
     **dict.fromkeys(gates.RESHAPING_CALLS, Recorder.saw_reshaped),

@@ -66,6 +66,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     _refuse_compiled(modules)
     recorder = Recorder(modules)
     axes = CallAxes(Replay(recorder.tape, make_names(modules), model), find_said_axes(tokens))
+    axes.routed = recorder.routed
     seen = Seen(_Pass(recorder, axes), recorder.fed, recorder.maps, axes, Filling.of(model))
     with record_modules(recorder):
         yield seen
@@ -237,6 +238,15 @@ class Seen:
         """
         every = {name: call for name, call in self._named if call.scale is Scale.GATE}
         return {name: self[name] for name, call in every.items() if call.axes and isinstance(call.axes[1], Channels)}
+
+    def routers(self) -> dict[str, AttentionMap]:
+        """The shares of experts in mixtures of experts, by the module that forms them: (batch, tokens, experts) each.
+
+        They are no attention: `names`, rollout and relevance leave them out. Where a model weighs only the experts that
+        it chose, the rest have 0.
+        """
+        self._axes.replay.advance()
+        return self._axes.list_routers()
 
     def _number(self, name: str | int) -> int:
         names = self.names

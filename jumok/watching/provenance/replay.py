@@ -45,6 +45,7 @@ class Replay:
         self._tape, self._names, self._model = tape, names, model
         self.known = Identities()
         self.calls: dict[int, CallTokens] = {}
+        self.routed: dict[int, Tensor] = {}
         self._shadows: dict[Slot, Shadow] = {}
         self._real: set[Slot] = set()
         self._aliases: dict[Slot, Slot] = {}
@@ -59,18 +60,27 @@ class Replay:
         signature = Signature(ops) if self._done == 0 and 0 < len(ops) <= MOST_OPS else None
         known = recall(self._model, signature) if signature else None
         if known is not None and not self._recalled:
-            self.known, self.calls = known[0], dict(known[1])
+            self.known, self.calls, self.routed = known[0], dict(known[1]), dict(known[2])
             self._recalled = True
             return
         if self._recalled:  # more came: read all of it
-            self.known, self.calls, self._recalled, signature = Identities(), {}, False, None
+            self.known, self.calls, self.routed, self._recalled, signature = Identities(), {}, {}, False, None
         self._real |= find_written(ops)
         self._shares |= find_shared(ops, self._tape.lengths)
         for op in ops:
             self._run(op)
+            if op.route is not None:
+                self._note_routed(op, op.route)
         self._done += len(ops)
         if signature:
-            remember(self._model, signature, (self.known, dict(self.calls)))
+            remember(self._model, signature, (self.known, dict(self.calls), dict(self.routed)))
+
+    def _note_routed(self, op: Op, number: int) -> None:
+        """The tokens that shares of experts are of; of weights between tokens, and of no tokens, none."""
+        slot = op.given(0, "input")
+        ids = self.shadow(slot) if isinstance(slot, Slot) else None
+        if isinstance(ids, Tensor) and is_even(ids, -1) and not bool(self.known.is_weak(compact(ids)).all()):
+            self.routed[number] = ids[..., 0].reshape(-1)
 
     # -- one operation --------------------------------------------------------------------------
 

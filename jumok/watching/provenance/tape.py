@@ -100,6 +100,7 @@ class Op:
         weights: which operand holds the weights, of a product that the model formed by hand.
         factors: of a sum over products of weights with values, element by element: the weights and the values.
         gate: which factor is one gate for each channel of an image, of a product with a feature map.
+        route: the number of the shares of experts that were noted with the function.
         heads: how many heads the module says that it has; 0 where it does not.
     """
 
@@ -112,6 +113,7 @@ class Op:
     weights: Slot | None = None
     factors: tuple[Slot, Slot] | None = None
     gate: Slot | None = None
+    route: int | None = None
     heads: int = 0
 
     @property
