@@ -30,9 +30,10 @@ from reproduce.rows import RESULTS, Row, positive
 TITLE = "Attention shown of every architecture of transformers and timm"
 ABOUT = (
     "Each architecture is built tiny, with random weights large enough for attention to choose, and watched. exact: "
-    "weights agree with those that the model forms itself, axes and rollout hold; partial: some tokens are only "
-    "numbered or some calls not shown, and a reason is given; refused: nothing is shown, and a reason is given; not "
-    "attention: no softmax attention in it; not judged: it could not be built or run here; wrong: the rest."
+    "the weights of every call agree with those that the model forms itself, and axes and rollout hold; partial: some "
+    "tokens are only numbered, and a reason is given, or some weights could not be compared; refused: nothing is "
+    "shown, and a reason is given; not attention: no softmax attention in it; not judged: it could not be built or run "
+    "here; wrong: the rest."
 )
 QUICK = {"limit": 5, "rows": None, "page": None}
 LIBRARIES = ("transformers", "timm")

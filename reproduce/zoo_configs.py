@@ -130,7 +130,8 @@ def _shrink_part(name: str, old: Settings, *, widths: bool) -> Settings | None:
         return dict(_RESNET)
     if "model_type" not in old and not name.endswith("_config"):
         return None
-    dropped = _DERIVED if name == "backbone_config" else set(old) - {"model_type"}
+    plain = "model_type" not in old  # settings that are no configuration of their own must stay whole
+    dropped = _DERIVED if plain or name == "backbone_config" else set(old) - {"model_type"}
     kept = {key: value for key, value in old.items() if key not in dropped and value is not None}
     return _choose_outputs(old, {**kept, **shrink(old, widths=widths)})
 
@@ -212,9 +213,10 @@ OVERRIDES: dict[str, Settings] = {
     "bamba": {"attn_layer_indices": [1]},
     "cvt": {"depth": [1, 2, 3]},
     "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
-    "dbrx": {"attn_config": {"rope_theta": 10000.0}},
+    "cohere_compass": {"text_config": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}}},
+    "dbrx": {"attn_config": {"rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_v2": {"topk_method": "greedy", "num_experts_per_tok": 2},
-    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
     "esm": {"pad_token_id": 1, "mask_token_id": 32},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"]},
@@ -231,6 +233,13 @@ OVERRIDES: dict[str, Settings] = {
     "musicgen_decoder": {"num_codebooks": 1},
     "nemotron": {"num_key_value_heads": 2},
     "recurrent_gemma": {"num_hidden_layers": 3},
+    "pix2struct_text_model": {"initializer_range": 0.02},
+    "qwen3_omni_moe_talker_text": {"shared_expert_intermediate_size": 64},
+    "seggpt": {"image_size": [128, 64]},
+    "t5gemma2_decoder": {"dropout_rate": 0.0},
+    "t5gemma2_encoder": {"dropout_rate": 0.0, "text_config": {"dropout_rate": 0.0}},
+    "t5gemma2_text": {"dropout_rate": 0.0},
+    "xclip_vision_model": {"num_frames": 2},
     "step3p5": {"sliding_window": 8},
     "time_series_transformer": _SERIES,
     "xmod": {"default_language": "en_XX"},

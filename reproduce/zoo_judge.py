@@ -24,6 +24,7 @@ from reproduce.zoo_references import (
     NEAR_ENOUGH,
     Direct,
     Given,
+    Sampled,
     are_rows_of,
     are_weights,
     dense_rollout,
@@ -38,6 +39,15 @@ from reproduce.zoo_references import (
 
 IMAGE_AXES = (Patches, Regions, Pixels)
 LONGEST = 200
+OTHER_SOFTMAXES = {
+    "patchtsmixer": "they go over the features of a token, which are multiplied by them",
+    "resnest26d": "they go over the branches of a block, for each channel",
+    "skresnet18": "they go over the branches of a block, for each channel",
+    "skresnext50_32x4d": "they go over the branches of a block, for each channel",
+    "superpoint": "they go over the pixels of a cell and one for none, to find key points",
+    "swiftformer": "they go over one number each and give 1",
+}
+"""What was found by reading the code of models whose softmaxes weigh no tokens."""
 
 
 @dataclass
@@ -107,8 +117,10 @@ def _judge(subject: Subject, verdict: Verdict) -> None:
         verdict.notes.append(f"its eager form does not run: {_tell(error)}")
         eager, given = subject.model, []
     eager_seen, _ = watched(eager, subject.inputs)
-    given = _choose_weights(given, eager, verdict)
-    _judge_weights(subject, maps, eager, eager_seen, given, verdict)
+    every, given = given, _choose_weights(given, eager, verdict)
+    _judge_weights(subject, maps, eager_seen, given, verdict)
+    if given and verdict.calls:
+        _judge_rest(subject, eager, every, _read_weights(eager_seen), verdict)
     frames = "video" in subject.kind  # each goes through the layers by itself
     _judge_rollout(seen, eager_seen, [] if frames else given, verdict)
 
@@ -238,7 +250,9 @@ def _choose_weights(given: Given, model: nn.Module, verdict: Verdict) -> Given:
     """Leave aside what a model gives as its attentions and is no weights over keys, or is given twice."""
     chosen: Given = []
     for name, own in given:
-        if not are_weights(own):
+        if own.shape[-1] == 1 and bool((own == 1).all()):
+            verdict.notes.append(f"{name} {tuple(own.shape)}: a single key each, so that its weight is 1")
+        elif not are_weights(own):
             verdict.notes.append(f"{name} {tuple(own.shape)}: no weights over keys")
         elif not _is_among(own, chosen):
             chosen.append((name, own))
@@ -253,7 +267,6 @@ def _is_among(own: Tensor, given: Given) -> bool:
 def _judge_weights(
     subject: Subject,
     maps: dict[str, AttentionMap],
-    eager: nn.Module,
     eager_seen: Seen,
     given: Given,
     verdict: Verdict,
@@ -268,7 +281,6 @@ def _judge_weights(
     else:
         eager_maps = _read_weights(eager_seen)
         missed = match(given, eager_maps)
-        _judge_rest(subject, eager, given, eager_maps, verdict)
         verdict.matched = len(given) - len(missed)
         missed = missed if len(missed) > len(eager_seen) - len(eager_maps) else []
         verdict.wrong += [f"eager run: {line}" for line in missed]
@@ -308,7 +320,9 @@ def _read_weights(seen: Seen) -> dict[str, Tensor]:
     found = {}
     for name in seen.names:
         with contextlib.suppress(JumokError):
-            found[name] = seen[name].weights
+            shown = seen[name]
+            if not (shown.scale is Scale.GATE and isinstance(shown.keys, Channels)):
+                found[name] = shown.weights
     return found
 
 
@@ -318,6 +332,8 @@ def _judge_without_reference(subject: Subject, maps: dict[str, Tensor], verdict:
     if not verdict.calls:
         if direct.given:
             verdict.refused.append(f"no attention is seen, of {len(direct.given)} calls to the fused kernel")
+        elif subject.name in OTHER_SOFTMAXES:
+            verdict.notes.append(f"its softmaxes are no attention: {OTHER_SOFTMAXES[subject.name]}")
         elif verdict.softmaxes:
             verdict.refused.append("none of its softmaxes is seen as attention")
         return
@@ -334,9 +350,11 @@ def _judge_without_reference(subject: Subject, maps: dict[str, Tensor], verdict:
 
 
 def _compute(model: nn.Module, inputs: Mapping[str, Any]) -> Direct:
-    direct = Direct()
-    with direct:
+    direct, sampled = Direct(), Sampled()
+    with direct, sampled:
         run(model, inputs)
+    spread = [(f"{name}, sampled", sampled.spread(own)) for name, own in direct.softmaxes if sampled.grids]
+    direct.softmaxes += spread
     return direct
 
 

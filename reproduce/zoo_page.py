@@ -16,9 +16,10 @@ from jumok.files import write_atomically
 Result = dict[str, Any]
 
 STATUSES = {
-    "exact": "weights agree with those that the model forms itself to 1e-5 (5e-5 where scores are large), tokens are "
-    "where they are said to be, and rollout is the product of matrices or says why it is none",
-    "partial": "true as far as it goes, but some tokens are only numbered or some calls not shown, with a reason",
+    "exact": "the weights of every call agree with those that the model forms itself to 1e-5 (5e-5 where scores are "
+    "large), tokens are where they are said to be, and rollout, where it is given, is the product of matrices",
+    "partial": "true as far as it goes, but some tokens are only numbered, with a reason, or some weights could not be "
+    "compared",
     "refused": "nothing is shown, and an error says why",
     "not attention": "no softmax over tokens in it: convolutions, state spaces, recurrence, linear attention",
     "wrong": "something is shown that is not so",
@@ -49,9 +50,9 @@ def _introduce(results: list[Result]) -> str:
     return (
         "Each architecture of `transformers` and one model of each family of timm, built tiny with random weights that "
         "make attention choose, and judged by `python -m reproduce zoo`. Places are checked on the first map that lies "
-        "over an image, by changing pixels; where convolutions carry a pixel to several tokens, only coarsely. Models "
-        "of several inputs are given all that could be made for them here. Options that change a model's attention are "
-        f"not covered.\n\n{made}: {len(results)} architectures."
+        "over an image, or on its middle window, by changing pixels; where convolutions carry a pixel to several "
+        "tokens, only coarsely. Models of several inputs are given all that could be made for them here. Options that "
+        f"change a model's attention are not covered.\n\n{made}: {len(results)} architectures."
     )
 
 
@@ -68,7 +69,15 @@ def _count(libraries: list[str], results: list[Result]) -> str:
     for status, meaning in STATUSES.items():
         cells = " | ".join(str(counts[library, status]) for library in libraries)
         lines.append(f"| {status} | {cells} | {meaning} |")
+    shares = " | ".join(_tell_share(counts, library) for library in libraries)
+    lines.append(f"| right | {shares} | exact or not attention, of all that were judged |")
     return "\n".join(lines)
+
+
+def _tell_share(counts: Counter[tuple[str, str]], library: str) -> str:
+    judged = sum(counts[library, status] for status in STATUSES if status != "not judged")
+    right = counts[library, "exact"] + counts[library, "not attention"]
+    return f"{100 * right / judged:.1f} %" if judged else "-"
 
 
 def _tables(results: list[Result]) -> Iterable[str]:

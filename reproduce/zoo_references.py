@@ -57,7 +57,7 @@ def own_attentions(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[Any, Gi
     Models of `transformers` give them; those of timm send them through a dropout, where they are caught.
     """
     options = {"output_attentions": True} if hasattr(model, "config") else {}
-    sampled = _Sampled()
+    sampled = Sampled()
     with _catch_dropped(model) as dropped, sampled:
         try:
             output = run(model, inputs, **options)
@@ -68,7 +68,7 @@ def own_attentions(model: nn.Module, inputs: Mapping[str, Any]) -> tuple[Any, Gi
     return output, [(name, sampled.spread(own)) for name, own in given]
 
 
-class _Sampled(TorchFunctionMode):
+class Sampled(TorchFunctionMode):
     """Keep the places at which grids are sampled, so that weights over such places can be told as those over cells."""
 
     def __init__(self) -> None:
@@ -262,8 +262,9 @@ def find_unmatched(given: Given, maps: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def are_same_rows(own: Tensor, weights: Tensor, near: float = NEAR) -> bool:
-    """As `are_rows_of`, of weights in another form than the map's."""
-    return own.shape[-1] != weights.shape[-1] and are_rows_of(own, weights, near)
+    """As `are_rows_of`, of weights in another form than the map's: of other keys, or with the same axes elsewhere."""
+    other = own.shape[-1] != weights.shape[-1] or (own.numel() == weights.numel() and own.dim() != weights.dim())
+    return other and are_rows_of(own, weights, near)
 
 
 def are_rows_of(own: Tensor, weights: Tensor, near: float = NEAR) -> bool:

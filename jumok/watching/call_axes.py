@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from jumok.attention import Axis, Channels, Tokens
+from jumok.attention import AttentionMap, Axis, Channels, Tokens
 from jumok.attention.attended import Attended
 from jumok.errors import JumokError
 from jumok.watching import token_axes
@@ -16,6 +16,7 @@ from jumok.watching.calls import Call, Noted
 from jumok.watching.provenance.call_tokens import CHANNELS, TOKENS, UNKNOWN, CallTokens
 from jumok.watching.provenance.replay import Replay
 from jumok.watching.records import DotProduct, Given
+from jumok.watching.routers import Routed, make_maps
 from jumok.watching.scattered import Sampled, Scattered
 
 NOT_ON_TAPE = "its weights were told by the mechanism itself"
@@ -31,10 +32,15 @@ class CallAxes:
 
     def __init__(self, replay: Replay, said: Sequence[Axis]) -> None:
         self.replay, self._said = replay, said
+        self.routed: Sequence[Routed] = ()
 
     def name(self, rows: Tensor) -> Axis:
         """The axis of (images, tokens) of identities."""
         return token_axes.name_tokens(self.replay.known, rows, self._said)
+
+    def list_routers(self) -> dict[str, AttentionMap]:
+        """The shares of experts, by module."""
+        return make_maps(self.routed, self.replay.routed, self.replay.known, self.name)
 
     def resolve(self, noted: Noted, every: Sequence[Noted]) -> Call | None:
         """A call with its tokens; None for what turned out to be no attention, or is shown with another.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
-from jumok.watching.records import Unchanged, repeat_heads, safe_softmax, widen
+from jumok.watching.records import OfHeads, Unchanged, repeat_heads, safe_softmax, widen
 
 HOME = "torch.nn.attention.flex_attention"
 TRANSFORMERS = "transformers.integrations.flex_attention"
@@ -90,7 +90,7 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
 
 
 @dataclass
-class Flexed:
+class Flexed(OfHeads):
     """softmax(score_mod(scale q k^T)) where the block mask allows it; rows are computed when they are asked for.
 
     Args:
@@ -114,22 +114,6 @@ class Flexed:
 
     def __post_init__(self) -> None:
         self.unchanged = Unchanged(self.query, self.key)
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """As in `Attended`."""
-        batch, heads, queries, _ = self.query.shape
-        return batch, heads, queries, self.key.shape[2]
-
-    @property
-    def traced(self) -> Tensor | None:
-        """As in `Attended`."""
-        return self.output
-
-    @property
-    def device(self) -> torch.device:
-        """As in `Attended`."""
-        return self.query.device
 
     @torch.no_grad()
     def weights(self, rows: Rows = None) -> Tensor:

@@ -12,14 +12,14 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 from jumok.attention import Channels, Scale
 from jumok.attention.attended import Attended
@@ -32,6 +32,7 @@ from jumok.watching.provenance import functions
 from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
 from jumok.watching.provenance.tape import Slot, Tape
 from jumok.watching.records import DotProduct, Given
+from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
 from jumok.watching.weighed import SUMMING_CALLS, Products
 
 Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -49,6 +50,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self.calls: list[Noted] = []
         self.fed: list[Fed] = []
+        self.routed: list[Routed] = []
         self.maps = FeatureMaps()
         self.modules = modules
         self._paths = {id(module): path for path, module in modules.items()}
@@ -57,6 +59,8 @@ class Recorder(TorchFunctionMode):
         self._weights: Tensor | None = None
         self._factors: tuple[Slot, Slot] | None = None
         self._gate: Slot | None = None
+        self._choices = Choices()
+        self._route: int | None = None
         self._products = Products(self.tape)
         self._run = 0
         self._run_frame: FrameType | None = None
@@ -93,6 +97,8 @@ class Recorder(TorchFunctionMode):
             return
         if self._gate is not None:
             op.gate, self._gate = self._gate, None
+        if self._route is not None:
+            op.route, self._route = self._route, None
         if op.name in functions.NAMED_BY_PLACE:
             op.path = find_innermost(sys._getframe(2), self._paths)
         calls = tuple([call.number for call in self.calls[before:] if call.axes is None])
@@ -134,6 +140,7 @@ class Recorder(TorchFunctionMode):
         self._run_frame = None
         self._gates.clear()
         self._products.clear()
+        self._choices = Choices()
         self.maps.forget()
         self.tape.forget()
 
@@ -182,7 +189,28 @@ class Recorder(TorchFunctionMode):
     def saw_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A softmax: weights, if values are multiplied by it, and be it one by one."""
         self._handlers = {**self._handlers, **WEIGHT_HANDLERS}
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        spread = self._choices.spread(args[0] if args else kwargs.get("input"), result)
+        if spread is not None:
+            self._keep_route(spread)
+        return result
+
+    def saw_choice(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The largest of several; of a softmax over experts, or such a softmax follows."""
+        result = func(*args, **kwargs)
+        scores = args[0] if args else kwargs.get("input")
+        if isinstance(scores, Tensor) and may_route(scores):
+            if self.tape.slot(scores).soft:
+                self._keep_route(scores)
+            else:
+                self._choices.keep(scores, result)
+        return result
+
+    def _keep_route(self, weights: Tensor) -> None:
+        path, _ = self._place()
+        if path:
+            self._route = len(self.routed)
+            self.routed.append(Routed(path, weights.detach().clone()))
 
     def saw_reshaped(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step that may bring gates into the shape of what they are multiplied onto."""
@@ -246,7 +274,7 @@ class Recorder(TorchFunctionMode):
 
     # -- PyTorch's inference fast path ----------------------------------------------------------
 
-    def run_fast(self, forward: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+    def run_fast(self, forward: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """Run one of PyTorch's own modules as it runs when nobody watches, and record it from its inputs."""
         path = self._paths.get(id(module), "")
         muted, self._muted = self._muted, self._muted or not isinstance(module, nn.TransformerEncoder)
@@ -271,15 +299,16 @@ class Recorder(TorchFunctionMode):
             self.tape.write("contiguous", (self._fast_source,), {}, (result,))  # sentences unpacked again
         return result
 
-    def run_flex(self, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    def run_flex(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run `flex_attention` as it runs when nobody watches, and record it from its inputs."""
         with self.looking_away(), torch._C.DisableTorchFunction():
             output = original(*args, **kwargs)
-        found = flex_kernel.record_flex(original, args, kwargs, output)
-        self._keep(found, 4)
+        before = len(self.calls)
+        self._keep(flex_kernel.record_flex(original, args, kwargs, output), 4)
         first = output[0] if isinstance(output, tuple) else output
         op = self.tape.write("scaled_dot_product_attention", (*args, *kwargs.values())[:2], {}, (first,))
-        op.calls, op.path = (self.calls[-1].number,), self.calls[-1].module
+        if len(self.calls) > before:
+            op.calls, op.path = (self.calls[-1].number,), self.calls[-1].module
         return output
 
     def _note_fast(self, query: Tensor, key: Tensor, result: Tensor, batch_first: bool, extra: int) -> None:
@@ -329,6 +358,8 @@ class Recorder(TorchFunctionMode):
         told: bool = False,
     ) -> None:
         place, frame = self._place()
+        if place is None:  # another model, which nobody asked about
+            return
         if frame is not None and frame is not self._run_frame:
             if self._run_frame is not None:
                 self._run += 1
@@ -336,19 +367,29 @@ class Recorder(TorchFunctionMode):
         module = place if path is None else path
         self.calls.append(Noted(module, attended, rank, self._run, len(self.calls), axes, scale, by_hand, told))
 
-    def _place(self) -> tuple[str, FrameType | None]:
-        """The path of the innermost module that is running, and the outermost forward pass it belongs to."""
+    def _place(self) -> tuple[str | None, FrameType | None]:
+        """The path of the innermost module that is running, and the outermost forward pass it belongs to.
+
+        The path is "" where no module runs, and None where those of another model do.
+        """
         path: str | None = None
+        foreign = False
         outermost: FrameType | None = None
         for frame in walk_outwards(sys._getframe(2)):
             running = frame.f_code.co_name == "forward"
             if path is None or running:
-                found = self._paths.get(id(find_first_argument(frame)))
+                first = find_first_argument(frame)
+                found = self._paths.get(id(first))
+                foreign = foreign or (running and found is None and isinstance(first, nn.Module))
                 path = found if path is None else path
                 outermost = frame if running and found is not None else outermost
             if frame is self._run_frame:  # the pass is known: what lies further out does not matter
                 break
-        return path or "", outermost
+        return None if path is None and foreign else path or "", outermost
+
+    def is_running(self) -> bool:
+        """Whether a module of the model runs now."""
+        return any(id(find_first_argument(frame)) in self._paths for frame in walk_outwards(sys._getframe(1)))
 
 
 def _may_be_written(query: Tensor, key: Tensor) -> bool:
@@ -373,6 +414,7 @@ HANDLERS: dict[Callable[..., Any], Handler] = {
     **dict.fromkeys(PRODUCT_CALLS, Recorder.saw_product),
     **dict.fromkeys(gates.SIGMOID_CALLS, Recorder.saw_sigmoid),
     **dict.fromkeys(SOFTMAX_CALLS, Recorder.saw_softmax),
+    **dict.fromkeys(CHOOSING_CALLS, Recorder.saw_choice),
 }
 GATE_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a sigmoid to follow
     **dict.fromkeys(gates.RESHAPING_CALLS, Recorder.saw_reshaped),
@@ -395,17 +437,51 @@ _open_eyes = 0
 
 @contextmanager
 def record_modules(recorder: Recorder) -> Iterator[None]:
-    """Have a recorder see what this thread runs, until the block ends, however it ends."""
-    outer = getattr(_eyes, "recorder", None)
+    """Have a recorder see what this thread runs, until the block ends, however and in whatever order it ends."""
     _count_eyes(1)
-    _eyes.recorder = recorder
+    _list_recorders().append(recorder)
     try:
-        with recorder, flex_kernel.standing_in(recorder.modules, _make_watched_flex):
+        with _standing_on(recorder), flex_kernel.standing_in(recorder.modules, _make_watched_flex):
             yield
     finally:
-        _eyes.recorder = outer
+        _eyes.recorders = [each for each in _list_recorders() if each is not recorder]
         _count_eyes(-1)
         recorder.forget()
+
+
+@contextmanager
+def _standing_on(mode: TorchFunctionMode) -> Iterator[None]:
+    """A mode on the stack of modes; it leaves from where it stands by then: tasks and generators end in any order."""
+    _push_mode(mode)
+    try:
+        yield
+    finally:
+        above: list[TorchFunctionMode] = []
+        while torch._C._len_torch_function_stack() > 0 and (top := _pop_mode()) is not mode:
+            above.append(top)
+        for other in reversed(above):
+            _push_mode(other)
+
+
+def _list_recorders() -> list[Recorder]:
+    """Those that watch in this thread, in the order in which they began."""
+    if not hasattr(_eyes, "recorders"):
+        _eyes.recorders = []
+    found: list[Recorder] = _eyes.recorders
+    return found
+
+
+def _list_hearing() -> list[Recorder]:
+    """Those whose model runs now, or where none runs all of them; none of those that look away."""
+    recorders = _list_recorders()
+    running = [recorder for recorder in recorders if recorder.is_running()] if len(recorders) > 1 else recorders
+    return [recorder for recorder in running or recorders if not recorder.muted]
+
+
+def _count_other_modes() -> int:
+    """Modes on the stack that are not ours."""
+    stack = (torch._C._get_function_stack_at(place) for place in range(torch._C._len_torch_function_stack()))
+    return sum(not isinstance(mode, Recorder) for mode in stack)
 
 
 def report(found: Tensor | Attended, axes: Axes | None = None, scale: Scale = Scale.DISTRIBUTION) -> None:
@@ -419,21 +495,24 @@ def report(found: Tensor | Attended, axes: Axes | None = None, scale: Scale = Sc
             meaning is found from the input, as for any call of attention.
         scale: what the weights mean.
     """
-    recorder: Recorder | None = getattr(_eyes, "recorder", None)
-    if recorder is not None and not recorder.muted:
+    for recorder in _list_hearing():
         recorder.saw_reported(found, axes, scale)
 
 
 def is_watched() -> bool:
     """Whether anybody in this thread watches and would hear what is reported now."""
-    recorder: Recorder | None = getattr(_eyes, "recorder", None)
-    return recorder is not None and not recorder.muted
+    return bool(_list_hearing())
 
 
-def unseen() -> AbstractContextManager[None]:
+def unseen() -> AbstractContextManager[object]:
     """Hide the calls in a `with` block from watchers: for a mechanism that will `report` them as one."""
-    recorder: Recorder | None = getattr(_eyes, "recorder", None)
-    return nullcontext() if recorder is None else recorder.looking_away()
+    recorders = _list_recorders()
+    if not recorders:
+        return nullcontext()
+    looking_away = ExitStack()
+    for recorder in recorders:
+        looking_away.enter_context(recorder.looking_away())
+    return looking_away
 
 
 def _count_eyes(change: int) -> None:
@@ -452,10 +531,10 @@ def _count_eyes(change: int) -> None:
 def _make_watched_flex(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def flex(*args: Any, **kwargs: Any) -> Any:
-        recorder: Recorder | None = getattr(_eyes, "recorder", None)
-        if recorder is None or recorder.muted:
-            return original(*args, **kwargs)
-        return recorder.run_flex(original, args, kwargs)
+        run = original
+        for recorder in _list_hearing():
+            run = functools.wraps(original)(functools.partial(recorder.run_flex, run))
+        return run(*args, **kwargs)
 
     return flex
 
@@ -463,9 +542,16 @@ def _make_watched_flex(original: Callable[..., Any]) -> Callable[..., Any]:
 def _make_watched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        recorder: Recorder | None = getattr(_eyes, "recorder", None)
-        if recorder is None or recorder.muted or not torch_multi_head.may_take_fast_path(self, args, kwargs):
+        recorders = _list_recorders()
+        muted = any(recorder.muted for recorder in recorders)
+        if not recorders or muted or not torch_multi_head.may_take_fast_path(self, args, kwargs, _count_other_modes()):
             return original(self, *args, **kwargs)
-        return recorder.run_fast(original, self, args, kwargs)
+        run = original
+        for recorder in [recorder for recorder in recorders if recorder.is_running()]:
+            run = functools.partial(recorder.run_fast, run)
+        if run is original:  # of a model that nobody watches
+            with torch._C.DisableTorchFunction():
+                return original(self, *args, **kwargs)
+        return run(self, *args, **kwargs)
 
     return forward

@@ -45,8 +45,32 @@ class Unchanged:
             )
 
 
+class OfHeads:
+    """What records of a query, a key and an output have in common."""
+
+    query: Tensor
+    key: Tensor
+    output: Tensor | None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """As in `Attended`."""
+        batch, heads, queries, _ = self.query.shape
+        return batch, heads, queries, self.key.shape[2]
+
+    @property
+    def traced(self) -> Tensor | None:
+        """As in `Attended`."""
+        return self.output
+
+    @property
+    def device(self) -> torch.device:
+        """As in `Attended`."""
+        return self.query.device
+
+
 @dataclass
-class DotProduct:
+class DotProduct(OfHeads):
     """softmax(scale q k^T + bias), of heads that stand apart.
 
     Args:
@@ -99,19 +123,6 @@ class DotProduct:
         )
         found.unchanged = self.unchanged
         return found
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        batch, heads, queries, _ = self.query.shape
-        return batch, heads, queries, self.key.shape[2]
-
-    @property
-    def traced(self) -> Tensor | None:
-        return self.output
-
-    @property
-    def device(self) -> torch.device:
-        return self.query.device
 
     @torch.no_grad()
     def weights(self, rows: Rows = None) -> Tensor:

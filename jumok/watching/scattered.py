@@ -10,7 +10,23 @@ from jumok.attention.attended import ALL, Attended, Rows
 from jumok.watching.records import Given, widen
 
 
-class Scattered:
+class _Around:
+    """What is told by the call within."""
+
+    _inner: Attended
+
+    @property
+    def traced(self) -> Tensor | None:
+        """As in `Attended`."""
+        return self._inner.traced
+
+    @property
+    def device(self) -> torch.device:
+        """As in `Attended`."""
+        return self._inner.device
+
+
+class Scattered(_Around):
     """A call in which each query has keys of its own, as in windows that slide, as one over all tokens.
 
     Args:
@@ -32,16 +48,6 @@ class Scattered:
     def shape(self) -> tuple[int, int, int, int]:
         """As in `Attended`."""
         return (*self._inner.shape[:3], self.tokens.shape[1])
-
-    @property
-    def traced(self) -> Tensor | None:
-        """As in `Attended`."""
-        return self._inner.traced
-
-    @property
-    def device(self) -> torch.device:
-        """As in `Attended`."""
-        return self._inner.device
 
     def weights(self, rows: Rows = None) -> Tensor:
         """As in `Attended`."""
@@ -66,7 +72,7 @@ class Scattered:
         return found.scatter_add_(-1, place.to(values.device).expand(values.shape), values)[..., :count]
 
 
-class Sampled:
+class Sampled(_Around):
     """A call in which queries look at places between the tokens: each place is made of the four around it.
 
     Args:
@@ -78,22 +84,13 @@ class Sampled:
     """
 
     def __init__(self, inner: Given, columns: Tensor, shares: Tensor, count: int) -> None:
-        self._inner, self._columns, self._shares, self._count = inner, columns, shares, count
+        self._inner: Given = inner
+        self._columns, self._shares, self._count = columns, shares, count
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """As in `Attended`."""
         return (*self._inner.shape[:3], self._count)
-
-    @property
-    def traced(self) -> Tensor | None:
-        """As in `Attended`."""
-        return self._inner.traced
-
-    @property
-    def device(self) -> torch.device:
-        """As in `Attended`."""
-        return self._inner.device
 
     def weights(self, rows: Rows = None) -> Tensor:
         """As in `Attended`."""

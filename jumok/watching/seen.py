@@ -66,6 +66,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     _refuse_compiled(modules)
     recorder = Recorder(modules)
     axes = CallAxes(Replay(recorder.tape, make_names(modules), model), find_said_axes(tokens))
+    axes.routed = recorder.routed
     seen = Seen(_Pass(recorder, axes), recorder.fed, recorder.maps, axes, Filling.of(model))
     with record_modules(recorder):
         yield seen
@@ -238,6 +239,15 @@ class Seen:
         every = {name: call for name, call in self._named if call.scale is Scale.GATE}
         return {name: self[name] for name, call in every.items() if call.axes and isinstance(call.axes[1], Channels)}
 
+    def routers(self) -> dict[str, AttentionMap]:
+        """The shares of experts in mixtures of experts, by the module that forms them: (batch, tokens, experts) each.
+
+        They are no attention: `names`, rollout and relevance leave them out. Where a model weighs only the experts that
+        it chose, the rest have 0.
+        """
+        self._axes.replay.advance()
+        return self._axes.list_routers()
+
     def _number(self, name: str | int) -> int:
         names = self.names
         if not names:
@@ -318,11 +328,7 @@ class Seen:
         Raises:
             JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
         """
-        if not self._calls:
-            raise explain_nothing_seen()
-        _check_ids(output)
-        filling = self._filling if padding is None else replace(self._filling, padding=padding)
-        weights, call = join(self._calls, self._fed, output, filling)
+        weights, call = join(self._calls, self._fed, output, self._check_output(output, padding))
         keys = self._axes.of(call)[1] if source is None else words_axis(source, weights.shape[-1], "source")
         wanted = weights.shape[-2]
         words = target[1:] if target is not None and len(target) == wanted + 1 else target
@@ -347,15 +353,18 @@ class Seen:
         Raises:
             JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
         """
-        if not self._calls:
-            raise explain_nothing_seen()
-        _check_ids(output)
-        filling = self._filling if padding is None else replace(self._filling, padding=padding)
-        weights, prompt = join_generated(self._calls, self._fed, output, filling)
+        weights, prompt = join_generated(self._calls, self._fed, output, self._check_output(output, padding))
         keys = number_tokens(output.shape[1]) if tokens is None else words_axis(tokens, output.shape[1], "output")
         queries = Tokens(tuple(keys.labels()[prompt:]))
         lead = ("batch", "layer", "head")
         return AttentionMap(weights, queries, keys, lead, Scale.DISTRIBUTION, "self-attention of all steps")
+
+    def _check_output(self, output: Tensor, padding: int | None) -> Filling:
+        """How ends of outputs are filled, if these are ids of a model that was seen."""
+        if not self._calls:
+            raise explain_nothing_seen()
+        _check_ids(output)
+        return self._filling if padding is None else replace(self._filling, padding=padding)
 
     # -- from the layers to the input -----------------------------------------------------------
 

@@ -102,8 +102,9 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
         picture = _find_picture(known, origin, places)
         if picture is not None:
             return _name_places_between(origin, names, *picture)
-        words = "several texts or steps" if kinds == {TEXT} else "several inputs"
-        return Tokens(_numbers(count), "" if kinds == {TEXT} else f"tokens of {words}")
+        if kinds == {TEXT}:
+            return Tokens(_numbers(count))
+        return Tokens(_label_inputs(known, origin, names, places), "tokens of several inputs")
     source = known.sources[int(sources[0])]
     if source.kind in (IMAGE, FOREIGN) and source.dims[2] * source.dims[3] > 1:
         return _name_places(origin, names, places, source)
@@ -180,6 +181,23 @@ def _name_places(origin: Origin, names: Sequence[str], places: Tensor, source: S
     )
     labels = _label_regions(low[:, 1:], places, names)
     return Regions(boxes, labels, *source.dims[2:])
+
+
+def _label_inputs(known: Identities, origin: Origin, names: Sequence[str], places: Tensor) -> tuple[str, ...]:
+    """Words by the number at which they stand, places of images by their edges, rows of other inputs by theirs."""
+    labels = []
+    for number, (name, there) in enumerate(zip(names, places.tolist(), strict=True)):
+        source = known.sources[int(origin.source[number])] if there else None
+        time, top, left = origin.low[number].tolist()
+        if source is None or source.kind == TEXT:
+            labels.append(name or str(number))
+        elif source.kind == IMAGE:
+            labels.append(f"{int(origin.item[number])}:{time},{top},{left}")
+        else:
+            end = int(origin.high[number, 0])
+            rows = str(time) if end <= time + 1 else f"{time}-{end - 1}"
+            labels.append(f"input{int(origin.source[number]) + 1}:{rows}")
+    return tuple(labels)
 
 
 def _name_images(origin: Origin, names: Sequence[str], places: Tensor, source: Source) -> Tokens:

@@ -193,14 +193,14 @@ def _to_dense(source: Tensor, padding: Tensor | None) -> tuple[Tensor, Tensor | 
     return dense, torch.arange(dense.shape[1], device=source.device) >= lengths[:, None]
 
 
-def may_take_fast_path(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether PyTorch might take its fast path if nobody watched.
+def may_take_fast_path(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], modes: int) -> bool:
+    """Whether PyTorch might take its fast path if nobody watched, with so many function modes of others on.
 
     A wrong yes costs nothing: the module then runs by its slow path, unseen, and is recorded from its inputs as well.
     """
     inputs = [*args, *kwargs.values(), *module.parameters()]
     gradient = torch.is_grad_enabled() and any(isinstance(item, Tensor) and item.requires_grad for item in inputs)
-    others = torch._C._len_torch_function_stack() > 1 or torch.is_autocast_enabled("cpu")
+    others = modes > 0 or torch.is_autocast_enabled()
     training = any(inner.training for inner in module.modules())
     if training or gradient or others or not torch.backends.mha.get_fastpath_enabled():
         return False

@@ -9,13 +9,13 @@ import torch
 from jumok.errors import JumokError
 from reproduce import zoo
 from reproduce.zoo_page import write_page
-from reproduce.zoo_references import Direct, are_weights, dense_rollout, match
+from reproduce.zoo_references import Direct, Sampled, are_weights, dense_rollout, match
 
 SAMPLE = {
     "vit": "exact",
-    "vit_mae": "partial",
+    "vit_mae": "exact",
     "dinov2_with_registers": "exact",
-    "swin": "partial",
+    "swin": "exact",
     "clip": "exact",
     "siglip": "exact",
     "bert": "exact",
@@ -26,13 +26,13 @@ SAMPLE = {
     "mistral": "exact",
     "gemma": "exact",
     "gpt_oss": "exact",
-    "llava": "partial",
+    "llava": "exact",
     "detr": "exact",
-    "longformer": "partial",
-    "convbert": "partial",
+    "longformer": "exact",
+    "convbert": "exact",
     "mamba": "not attention",
-    "jamba": "partial",
-    "hiera": "partial",
+    "jamba": "exact",
+    "hiera": "exact",
     "pvt": "exact",
     "segformer": "exact",
     "perceiver": "exact",
@@ -90,6 +90,17 @@ def test_the_kernel_is_computed_from_its_definition():
     assert torch.allclose(direct.given[0][1] @ value, output, atol=1e-6)
 
 
+def test_weights_over_sampled_places_are_told_as_those_over_cells():
+    grid = torch.tensor([[[[-0.5, -0.5], [0.0, 0.0]]]])  # one query, two places: a cell's centre, and between all four
+    with Sampled() as sampled:
+        torch.nn.functional.grid_sample(torch.randn(1, 3, 2, 2), grid, align_corners=False)
+    own = torch.tensor([0.6, 0.4]).view(1, 1, 1, 2)  # (batch, queries, heads, places)
+    found = sampled.spread(own)
+    assert found.shape == (1, 1, 1, 4)
+    assert torch.allclose(found[0, 0, 0], torch.tensor([0.7, 0.1, 0.1, 0.1]))
+    assert sampled.spread(own) is own  # each grid once
+
+
 def test_what_is_no_row_of_weights_is_left_aside():
     assert are_weights(torch.rand(2, 3, 4, 4).softmax(-1))
     assert not are_weights(torch.randn(2, 3, 4, 4))
@@ -114,6 +125,7 @@ def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
     assert [json.loads(line)["name"] for line in rows.read_text().splitlines()] == ["bart", "bert", "vit"]
     assert [row.ours for row in counted if row.measure == "exact"] == [3]
     assert "**exact**: bart, bert, vit" in page.read_text()
+    assert "| right | 100.0 % |" in page.read_text()
 
 
 def test_a_process_that_dies_ends_one_architecture_only(monkeypatch):

@@ -159,6 +159,78 @@ def test_several_images_in_one_sequence_are_not_laid_over_one():
     assert axis.why == "tokens of several images"
 
 
+def test_the_tokens_of_several_images_are_named_by_image_and_place():
+    model = Image(lambda tokens: tokens.reshape(1, -1, 16))
+    axis = looked(model, torch.randn(2, 3, 32, 32))[0].keys
+    assert axis.labels()[:2] + axis.labels()[-1:] == ["0:0,0", "0:0,8", "1:24,24"]
+
+
+class Captioned(Image):
+    """Words with an image between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(20, 16)
+
+    def forward(self, ids, pixels):
+        words = self.words(ids)
+        places = self.embed(pixels).flatten(2).transpose(1, 2)
+        tokens = torch.cat([words[:, :2], places, words[:, 2:]], 1)
+        return self.attention(tokens, tokens, tokens)[0]
+
+
+def test_an_image_between_words_lies_in_the_image_and_the_words_do_not():
+    seen = looked(Captioned(), torch.randint(0, 20, (2, 5)), torch.randn(2, 3, 32, 32))
+    axis = seen[0].keys
+    assert isinstance(axis, Regions)
+    assert [axis.box(number, 32, 32) for number in (1, 2, 7, 18)] == [None, (0, 0, 8, 8), (8, 8, 16, 16), None]
+    assert [axis.label(number) for number in (1, 2, 7, 18)] == ["1", "0,0", "1,1", "18"]
+    spread = axis.spread(torch.ones(21), 32, 32)
+    torch.testing.assert_close(spread, torch.ones(32, 32))
+
+
+def test_words_beside_rows_of_another_input_are_told_apart_by_name():
+    class Beside(Captioned):
+        def forward(self, ids, rows):
+            tokens = torch.cat([self.words(ids), rows], 1)
+            return self.attention(tokens, tokens, tokens)[0]
+
+    axis = looked(Beside(), torch.randint(0, 20, (2, 2)), torch.randn(2, 3, 16))[0].keys
+    assert axis.why == "tokens of several inputs"
+    numbers = {label.partition(":")[0] for label in axis.labels()[2:]}
+    assert axis.labels()[:2] == ["0", "1"]
+    assert [label.partition(":")[2] for label in axis.labels()[2:]] == ["0", "1", "2"]
+    assert len(numbers) == 1
+
+
+def test_one_window_is_shown_with_its_places():
+    class Windows(Image):
+        def forward(self, pixels):
+            x = self.embed(pixels).unflatten(2, (2, 2)).unflatten(4, (2, 2))  # (batch, features, up, in, left, in)
+            x = x.permute(0, 2, 4, 3, 5, 1).reshape(-1, 4, 16)
+            return self.attention(x, x, x)[0]
+
+    seen = looked(Windows(), torch.randn(3, 3, 32, 32))
+    assert "seen.of_window" in seen[0].keys.why
+    found = seen.of_window("attention", 1, 2)
+    assert [found.keys.box(number, 32, 32) for number in (0, 3)] == [(16, 0, 24, 8), (24, 8, 32, 16)]
+    torch.testing.assert_close(found.weights, seen[0].weights[1, 2])
+    with pytest.raises(JumokError, match="window"):
+        seen.of_window("attention", 1, 4)
+    whole = looked(Image(), torch.randn(1, 3, 32, 32))
+    with pytest.raises(JumokError, match=r"whole images: read them with seen.of_image"):
+        whole.of_window(0, 0, 0)
+
+
+def test_sizes_that_are_tensors_are_read():
+    def change(tokens):
+        rows = torch.tensor(4)
+        grid = F.pad(tokens.mT.unflatten(2, (4, 4)), [0, 0, 0, 8 - rows])
+        return torch.cat(grid.split([rows, rows], 2)[:1], 2).flatten(2).mT
+
+    assert looked(Image(change), torch.randn(1, 3, 32, 32))[0].keys == Patches(4, 4)
+
+
 def test_an_operation_that_is_not_known_loses_the_places_and_says_so():
     model = Image(lambda tokens: torch.linalg.pinv(tokens).mT)
     seen = looked(model, torch.randn(1, 3, 32, 32))

@@ -52,11 +52,11 @@ def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
             for axis in range(rank)
         ]
         covered = _cover(known, ids, windows, rank)
-        known.averaged.append((covered.unique(), f"a convolution{_where(op)}"))
+        known.averaged.append((covered.unique(), f"a convolution{op.where}"))
         return covered.expand(out)
     made = _cover(known, ids, windows, rank)
     if overlaps and _mixes(known, made):
-        note = f"a convolution{_where(op)}"
+        note = f"a convolution{op.where}"
         local = max(strides) == 1 and ids.shape[-rank:] == out[-rank:] and _lie_in_image(known, ids)
         members = _list_windows(ids, pads, reach, dilations) if local else None
         if members is not None and isinstance(weight, Slot) and weight.shape[1] == 1 < op.args[0].shape[-rank - 1]:
@@ -113,7 +113,7 @@ def deconvolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
     strides = _each(op.given(3, "stride", 1), rank)
     kernel = weight.shape[-rank:] if isinstance(weight, Slot) else (1,) * rank
     if any(size > step for size, step in zip(kernel, strides, strict=True)) and _mixes(known, made):
-        made = known.unsee(made, f"a transposed convolution{_where(op)}")
+        made = known.unsee(made, f"a transposed convolution{op.where}")
     return made.expand(op.outs[0].shape)
 
 
@@ -291,7 +291,3 @@ def _mixes(known: Identities, ids: Tensor) -> bool:
     source = known.origin(flat).source
     texts = torch.tensor([each.kind == TEXT for each in known.sources] or [False])
     return bool((texts[source.clamp(min=0)] & (source >= 0)).any())
-
-
-def _where(op: Op) -> str:
-    return f" in {op.path}" if op.path else ""

@@ -26,7 +26,7 @@ class Signature:
             outs = [self._number(out) for out in op.outs]
             weights = None if op.weights is None else self._number(op.weights)
             gate = None if op.gate is None else self._number(op.gate)
-            self.parts.append((op.name, args, named, outs, op.calls, op.path, weights, gate))
+            self.parts.append((op.name, args, named, outs, op.calls, op.path, weights, gate, op.route))
 
     def matches(self, other: Signature) -> bool:
         """Whether the other pass did the same with tensors of the same shapes, and chose the same places."""

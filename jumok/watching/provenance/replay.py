@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jumok.watching.provenance import blending, functions, grids, inputs, moving, sampling
+from jumok.watching.provenance import blending, functions, grids, inputs, moving, multiplying, sampling
 from jumok.watching.provenance.call_tokens import PART, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.finding import find_tokens
 from jumok.watching.provenance.identities import TEXT, Identities
+from jumok.watching.provenance.looking_ahead import find_shared, find_written
 from jumok.watching.provenance.memory import MOST_OPS, Signature, recall, remember
-from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, simplify, zeros
-from jumok.watching.provenance.tape import Kept, Op, Slot, Tape, clone_index, walk_slots
+from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, simplify, zeros
+from jumok.watching.provenance.tape import Kept, Op, Slot, Tape, clone_index, list_inputs, walk_slots
 
 MOST_LOOKED_UP = 4096
 """Rows of a table that may be looked up as learnt tokens, at most: tables of relative positions have more."""
@@ -44,6 +45,7 @@ class Replay:
         self._tape, self._names, self._model = tape, names, model
         self.known = Identities()
         self.calls: dict[int, CallTokens] = {}
+        self.routed: dict[int, Tensor] = {}
         self._shadows: dict[Slot, Shadow] = {}
         self._real: set[Slot] = set()
         self._aliases: dict[Slot, Slot] = {}
@@ -58,18 +60,27 @@ class Replay:
         signature = Signature(ops) if self._done == 0 and 0 < len(ops) <= MOST_OPS else None
         known = recall(self._model, signature) if signature else None
         if known is not None and not self._recalled:
-            self.known, self.calls = known[0], dict(known[1])
+            self.known, self.calls, self.routed = known[0], dict(known[1]), dict(known[2])
             self._recalled = True
             return
         if self._recalled:  # more came: read all of it
-            self.known, self.calls, self._recalled, signature = Identities(), {}, False, None
-        self._real |= _find_written(ops)
-        self._shares |= _find_shared(ops, self._tape.lengths)
+            self.known, self.calls, self.routed, self._recalled, signature = Identities(), {}, {}, False, None
+        self._real |= find_written(ops)
+        self._shares |= find_shared(ops, self._tape.lengths)
         for op in ops:
             self._run(op)
+            if op.route is not None:
+                self._note_routed(op, op.route)
         self._done += len(ops)
         if signature:
-            remember(self._model, signature, (self.known, dict(self.calls)))
+            remember(self._model, signature, (self.known, dict(self.calls), dict(self.routed)))
+
+    def _note_routed(self, op: Op, number: int) -> None:
+        """The tokens that shares of experts are of; of weights between tokens, and of no tokens, none."""
+        slot = op.given(0, "input")
+        ids = self.shadow(slot) if isinstance(slot, Slot) else None
+        if isinstance(ids, Tensor) and is_even(ids, -1) and not bool(self.known.is_weak(compact(ids)).all()):
+            self.routed[number] = ids[..., 0].reshape(-1)
 
     # -- one operation --------------------------------------------------------------------------
 
@@ -111,7 +122,7 @@ class Replay:
             self._set_all(op, self._find_live(op, name))
         else:
             rule = _find_rule(name)
-            given = _list_inputs(op)
+            given = list_inputs(op)
             if rule in _OF_ONE or name in _OF_THE_FIRST:
                 first = op.given(0, "input")
                 given = [first] if isinstance(first, Slot) and first.floating else []
@@ -353,7 +364,7 @@ class Replay:
         if isinstance(shadow, Pair):
             sides = [side if side is None or is_even(side, axis) else None for side in shadow.sides]
             if None in sides and None not in shadow.sides:  # weights over tokens, used as features of a token
-                return fit(blending.merge_over(self.known, _unpair(self._settle(shadow, op)), [axis]), out)
+                return fit(blending.merge_over(self.known, or_constant(self._settle(shadow, op)), [axis]), out)
             return Pair(sides[0], sides[1], shadow.path).map(lambda ids: fit(compact(ids).narrow(axis, 0, 1), out))
         ids = shadow if isinstance(shadow, Tensor) else zeros(())
         return fit(blending.merge_over(self.known, ids, [axis]), out)
@@ -363,124 +374,59 @@ class Replay:
 
     def _multiply(self, op: Op, name: str) -> Shadow:
         equation = Equation.of(op, name)
-        slots = equation.slots
-        shadows = [self.shadow(slot) for slot in slots]
-        out = op.outs[0].shape
-        tagged = [number for number, shadow in enumerate(shadows) if isinstance(shadow, Tensor | Pair)]
-        if len(tagged) > 2:
-            raise moving.CannotMoveError("a product of three tensors of tokens")
-        tagged = [number for number in tagged if not self._is_matrix(equation, number, shadows[number])]
-        found: Shadow = None
-        for number in tagged:
-            part = self._reduce_operand(equation, number, shadows[number], out, op)
-            found = part if found is None else self._cross(found, part, out, op)
-        return self._same_token(equation, tagged, shadows, found)
-
-    def _same_token(
-        self, equation: Equation, tagged: Sequence[int], shadows: Sequence[Shadow], found: Shadow
-    ) -> Shadow:
-        """A product of each token with itself, over its features, mixes none."""
-        if not isinstance(found, Pair) or found.one is None or found.other is None:
-            return found
-        operands = [(number, shadows[number]) for number in tagged]
-        whole = all(
-            isinstance(shadow, Tensor) and all(is_even(shadow, axis) for axis in equation.summed_axes(number))
-            for number, shadow in operands
-        )
-        return found.one if whole and torch.equal(found.one, found.other) else found
-
-    def _is_matrix(self, equation: Equation, number: int, shadow: Shadow) -> bool:
-        """Whether an operand is a learnt matrix, not learnt tokens: its rows are summed over, or it is a parameter."""
-        if not isinstance(shadow, Tensor) or not blending.gives_way(self.known, shadow):
-            return False
-        summed = equation.summed_axes(number)
-        return equation.slots[number].fixed or any(not is_even(shadow, axis) for axis in summed)
-
-    def _reduce_operand(self, equation: Equation, number: int, shadow: Shadow, out: Sequence[int], op: Op) -> Shadow:
-        """An operand's identities as far as they reach into the result."""
-        if isinstance(shadow, Pair):
-            summed = equation.summed_axes(number)
-            sides = [
-                side if side is None or all(is_even(side, axis) for axis in summed) else None for side in shadow.sides
-            ]
-            left = [side for side in sides if side is not None]
-            if len(left) == 2:
-                first, second = (
-                    equation.spread(number, blending.merge_over(self.known, side, summed), out) for side in left
-                )
-                return Pair(first, second, shadow.path)
-            if None not in shadow.sides and left and not self._weak_side(shadow):
-                mixed = self.known.unsee(compact(left[0]), f"a product of tokens with tokens{_where(op)}")
-                return equation.spread(number, blending.merge_over(self.known, mixed, summed), out)
-            shadow = _unpair(self._settle(shadow, op))
-        assert isinstance(shadow, Tensor)
-        return equation.spread(number, blending.merge_over(self.known, shadow, equation.summed_axes(number)), out)
-
-    def _weak_side(self, pair: Pair) -> bool:
-        return any(side is None or bool(self.known.is_weak(compact(side)).all()) for side in pair.sides)
-
-    def _cross(self, one: Shadow, other: Shadow, out: Sequence[int], op: Op) -> Shadow:
-        if isinstance(one, Tensor) and isinstance(other, Tensor):
-            return Pair(fit(one, out), fit(other, out), op.path)
-        if isinstance(one, Pair) and isinstance(other, Pair):
-            return one
-        pair, plain = (one, other) if isinstance(one, Pair) else (other, one)
-        if not isinstance(plain, Tensor) or bool(self.known.is_weak(compact(plain)).all()):
-            return pair
-        kind = "attention between channels" if op.calls else "a product of tokens with tokens"
-        return fit(self.known.unsee(compact(plain), f"{kind}{_where(op)}"), out)
+        return multiplying.multiply(self.known, op, equation, [self.shadow(slot) for slot in equation.slots])
 
     def _convolve(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-        self._give(op, grids.convolve(self.known, op, _unpair(self._settle(shadows[0], op))))
+        self._give(op, grids.convolve(self.known, op, or_constant(self._settle(shadows[0], op))))
 
     def _deconvolve(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-        self._give(op, grids.deconvolve(self.known, op, _unpair(self._settle(shadows[0], op))))
+        self._give(op, grids.deconvolve(self.known, op, or_constant(self._settle(shadows[0], op))))
 
     def _pool(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-        found = grids.pool(self.known, op, _unpair(self._settle(shadows[0], op)))
+        found = grids.pool(self.known, op, or_constant(self._settle(shadows[0], op)))
         for number, slot in enumerate(op.outs):
             self._set(slot, found if slot.floating else Live()) if number else self._give(op, found)
 
     def _resize(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-        self._give(op, grids.resize(self.known, op, _unpair(self._settle(shadows[0], op))))
+        self._give(op, grids.resize(self.known, op, or_constant(self._settle(shadows[0], op))))
 
     def _fold(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-        ids = _unpair(self._settle(shadows[0], op))
+        ids = or_constant(self._settle(shadows[0], op))
         self._give(op, grids.fold(self.known, op, ids))
         for number in [number for number in self._outlooks if bool(self.known.are_of(ids, number).any())]:
             self.calls[number] = self._outlooks.pop(number)  # its windows lie where they were cut out
 
     def _sample(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-        self._give(op, sampling.sample(self.known, op, _unpair(self._settle(shadows[0], op))))
+        self._give(op, sampling.sample(self.known, op, or_constant(self._settle(shadows[0], op))))
 
     def _recur(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-        ids = blending.merge_over(self.known, _unpair(self._settle(shadows[0], op)), [-1])
-        mixed = self.known.unsee(ids, f"a recurrent layer{_where(op)}")
+        ids = blending.merge_over(self.known, or_constant(self._settle(shadows[0], op)), [-1])
+        mixed = self.known.unsee(ids, f"a recurrent layer{op.where}")
         self._set(op.outs[0], mixed.expand(op.outs[0].shape))
         for out in op.outs[1:]:
-            identity = self.known.lose(f"the last state of a recurrent layer{_where(op)}")
+            identity = self.known.lose(f"the last state of a recurrent layer{op.where}")
             self._set(out, torch.full((), identity, dtype=torch.int64).expand(out.shape))
 
     def _scan(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-        ids = _unpair(self._settle(shadows[0], op))
+        ids = or_constant(self._settle(shadows[0], op))
         dim = op.given(1, "dim", -1)
         if op.outs[0].shape != given[0].shape or not isinstance(dim, int):
             raise moving.CannotMoveError(name)
         if not is_even(ids, dim):
-            ids = self.known.unsee(compact(ids), f"{name}{_where(op)}")
+            ids = self.known.unsee(compact(ids), f"{name}{op.where}")
         for out in op.outs:
             self._set(out, ids if out.floating else Live())
 
     def _gate_half(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
         """`glu`: one half of an axis gates the other."""
-        merged = blending.merge_over(self.known, _unpair(self._settle(shadows[0], op)), [op.given(1, "dim", -1)])
+        merged = blending.merge_over(self.known, or_constant(self._settle(shadows[0], op)), [op.given(1, "dim", -1)])
         self._give(op, merged.expand(op.outs[0].shape))
 
     def _sort(self, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
         dim = op.kwargs.get(
             "dim", op.args[2 if name == "topk" else 1] if len(op.args) > (2 if name == "topk" else 1) else -1
         )
-        ids = blending.merge_over(self.known, _unpair(self._settle(shadows[0], op)), [dim])
+        ids = blending.merge_over(self.known, or_constant(self._settle(shadows[0], op)), [dim])
         for out in op.outs:
             self._set(out, ids.expand(out.shape) if out.floating else Live())
 
@@ -641,60 +587,6 @@ def _find_rule(name: str) -> Rule | None:
     return _BY_NAME.get(name)
 
 
-def _list_inputs(op: Op) -> list[Slot]:
-    return [slot for arg in (*op.args, *op.kwargs.values()) for slot in walk_slots(arg) if slot.floating]
-
-
-def _find_shared(ops: Sequence[Op], lengths: Sequence[int]) -> dict[int, list[Op]]:
-    """Products with parts of one softmax that together are all of it, by its number."""
-    found: dict[int, list[Op]] = {}
-    for op in ops:
-        if op.weights is not None and op.weights.soft:
-            found.setdefault(op.weights.soft, []).append(op)
-    several = {soft: parts for soft, parts in found.items() if len(parts) > 1}
-    return {soft: parts for soft, parts in several.items() if _count_keys(parts) == lengths[soft]}
-
-
-def _count_keys(parts: Sequence[Op]) -> int:
-    """How many keys products have together; 0 where that is not known."""
-    try:
-        equations = [Equation.of(op, functions.strip(op.name)[0]) for op in parts]
-    except moving.CannotMoveError:
-        return 0
-    keys = [
-        [equation.slots[number].shape[axis] for axis in equation.summed_axes(number)]
-        for equation, op in zip(equations, parts, strict=True)
-        if op.weights is not None
-        for number in [equation.slots.index(op.weights)]
-    ]
-    return sum(each[0] if len(each) == 1 else 0 for each in keys)
-
-
-def _find_written(ops: Sequence[Op]) -> set[Slot]:
-    """Tensors that are written into in place, and those that they are views of."""
-    parents: dict[Slot, Slot] = {}
-    written: set[Slot] = set()
-    for op in ops:
-        if op.name in functions.VIEWS and op.args and isinstance(op.args[0], Slot):
-            parents.update((out, op.args[0]) for out in op.outs if out is not op.args[0])
-        name, inplace = functions.strip(op.name)
-        writes = op.name == "__setitem__" or (inplace and f"{name}_" in functions.WRITES)
-        if (writes or (inplace and len(_list_inputs(op)) > 1)) and op.args and isinstance(op.args[0], Slot):
-            current: Slot | None = op.args[0]
-            while current is not None and current not in written:
-                written.add(current)
-                current = parents.get(current)
-    return written
-
-
 def _side(shadow: Shadow, side: int, shape: Sequence[int]) -> Tensor:
     found: Any = shadow.sides[side] if isinstance(shadow, Pair) else shadow if side == 0 else None
     return found if isinstance(found, Tensor) else zeros(shape)
-
-
-def _unpair(ids: Tensor | None) -> Tensor:
-    return zeros(()) if ids is None else ids
-
-
-def _where(op: Op) -> str:
-    return f" in {op.path}" if op.path else ""

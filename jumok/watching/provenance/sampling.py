@@ -33,7 +33,7 @@ def sample(known: Identities, op: Op, ids: Tensor) -> Tensor:
     tokens = merge_over(known, ids, [1])[:, 0].expand(ids.shape[0], *ids.shape[2:])
     grid = clone_index(places.values).double()
     sampling = Sampling(tokens, grid, bool(op.given(4, "align_corners", False)), padding == "border")
-    made = known.sample(sampling, f"grid_sample{f' in {op.path}' if op.path else ''}")
+    made = known.sample(sampling, f"grid_sample{op.where}")
     return made.view(out[0], 1, *out[2:]).expand(out)
 
 

@@ -95,3 +95,8 @@ def without_last(ids: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
 def zeros(shape: Sequence[int]) -> Tensor:
     """Constants."""
     return torch.zeros((), dtype=torch.int64).expand(tuple(shape))
+
+
+def or_constant(ids: Tensor | None) -> Tensor:
+    """Identities, or a constant where there are none."""
+    return zeros(()) if ids is None else ids

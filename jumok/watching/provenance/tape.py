@@ -100,6 +100,7 @@ class Op:
         weights: which operand holds the weights, of a product that the model formed by hand.
         factors: of a sum over products of weights with values, element by element: the weights and the values.
         gate: which factor is one gate for each channel of an image, of a product with a feature map.
+        route: the number of the shares of experts that were noted with the function.
         heads: how many heads the module says that it has; 0 where it does not.
     """
 
@@ -112,7 +113,13 @@ class Op:
     weights: Slot | None = None
     factors: tuple[Slot, Slot] | None = None
     gate: Slot | None = None
+    route: int | None = None
     heads: int = 0
+
+    @property
+    def where(self) -> str:
+        """The module that ran, for a message."""
+        return f" in {self.path}" if self.path else ""
 
     def given(self, number: int, name: str, default: Any = None) -> Any:
         """An argument by its place or its name."""
@@ -323,6 +330,11 @@ def walk_slots(value: Any) -> Sequence[Slot]:
     if isinstance(value, tuple | list):
         return [slot for each in value for slot in walk_slots(each)]
     return []
+
+
+def list_inputs(op: Op) -> list[Slot]:
+    """All tensors of real numbers that a function was given."""
+    return [slot for arg in (*op.args, *op.kwargs.values()) for slot in walk_slots(arg) if slot.floating]
 
 
 def is_tensor_of_numbers(value: Any) -> bool:
