@@ -362,6 +362,21 @@ def test_eval_counts_pairs_with_an_empty_side(jumok, reverser, tmp_path):
     assert report["remarks"] == ["3 pairs skipped: one side is empty"]
 
 
+def test_eval_says_which_pairs_training_has_too(jumok, reverser, reversals, tmp_path):
+    lines = (reversals / "train.tsv").read_text().splitlines()[:3] + (reversals / "val.tsv").read_text().splitlines()[
+        :4
+    ]
+    (tmp_path / "t.tsv").write_text("\n".join(lines))
+    said = jumok("eval", reverser, tmp_path / "t.tsv", "--out", tmp_path)
+    assert "remark: 3 of 7 pairs have a source or target sentence that training has too" in said.out
+    assert "training has too" not in jumok("eval", reverser, "--split", "train", "--out", tmp_path).out
+
+
+def test_a_part_that_was_split_off_is_no_overlap(jumok, reversals, tmp_path):
+    untrained(tmp_path / "run", settings_of(reversals / "train.tsv"))
+    assert "remark" not in jumok("eval", tmp_path / "run", "--out", tmp_path / "eval").out
+
+
 def test_eval_splits_text_without_spaces_or_as_it_is_told(jumok, reverser, tmp_path):
     (tmp_path / "t.tsv").write_text("a b\t今天天气很好\nb a\t他昨天买了一本新书\n")
     for flags, split in (([], "zh"), (["--tokenize", "char"], "char")):

@@ -222,6 +222,14 @@ def test_eval_stands_beside_what_needs_no_look(jumok, asked, squares, tmp_path):
     assert report["learnt"] in said.out
 
 
+def test_eval_says_which_images_training_has_too(jumok, asked, squares, tmp_path):
+    rows = (squares / "train.csv").read_text("utf-8").splitlines()[:4]
+    (tmp_path / "t.csv").write_text("\n".join(rows), "utf-8")
+    said = jumok("eval", asked, tmp_path / "t.csv", "--images", squares / "images", "--out", tmp_path)
+    assert "remark: 1 of 1 images are asked about in training too" in said.out
+    assert "in training too" not in jumok("eval", asked, "--split", "train", "--out", tmp_path).out
+
+
 def test_eval_says_that_nothing_was_learnt_or_that_it_cannot_tell(jumok, squares, tmp_path):
     data = shutil.copytree(squares, tmp_path / "data")
     untrained(tmp_path / "run", settings_of(data))

@@ -105,6 +105,7 @@ def evaluate(
         JumokError: questions or images that cannot be read.
     """
     from jumok.app.progress import show_progress
+    from jumok.data.questions.parts import describe_overlap
     from jumok.tasks.answer.baselines import compare_with_baselines, find_training_questions
     from jumok.tasks.answer.evaluation import evaluate as evaluate_all
     from jumok.tasks.answer.run import QuestionRun
@@ -117,6 +118,8 @@ def evaluate(
     train, lacking = find_training_questions(trained.config)
     baselines = compare_with_baselines(report, train) if train is not None else []
     remarks = [f"no baselines: {lacking}"] if lacking else []
+    seen = describe_overlap(train, chosen, part) if train is not None and part != "train" else ""
+    remarks += [seen] if seen and seen not in chosen.notes else []
     about = {"run": str(run), "data": [str(path) for path in chosen.files], "split": part}
     written = {"figures": out / "eval.json", "answers": out / "answers.csv"}
     found = EvaluatedQuestions(about, chosen, report, baselines, _judge_learnt(baselines), remarks, written)

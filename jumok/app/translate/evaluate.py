@@ -113,6 +113,7 @@ def evaluate(
     Raises:
         JumokError: pairs that cannot be read, or settings out of range.
     """
+    from jumok.data.pairs.parts import describe_overlap
     from jumok.tasks.translate.baselines import compare_with_baselines, find_training_pairs
     from jumok.tasks.translate.run import PairRun
     from jumok.tasks.translate.scores import Judge, sentence_chrf
@@ -127,6 +128,12 @@ def evaluate(
     judged = judge.judge(found)
     train, lacking = find_training_pairs(trained.config)
     baselines = compare_with_baselines(judge, judged, pairs.sources, train, held_out=part != "train")
+    remarks = [
+        *remarks_on(pairs),
+        *([f"baselines that need the training pairs are left out: {lacking}"] if lacking else []),
+    ]
+    if train is not None and part != "train":
+        remarks += filter(None, (describe_overlap(train, pairs, part),))
     each = [sentence_chrf(got, wanted) for got, wanted in zip(found, pairs.targets, strict=True)]
     about = {"run": str(run), "data": [str(path) for path in pairs.files], "split": part}
     written = {"figures": out / "eval.json", "translations": out / "translations.tsv"}
@@ -140,7 +147,7 @@ def evaluate(
         pairs,
         found,
         each,
-        (*remarks_on(pairs), *([f"baselines that need the training pairs are left out: {lacking}"] if lacking else [])),
+        tuple(dict.fromkeys(remarks)),
         written,
     )
     write_report(written["figures"], report)

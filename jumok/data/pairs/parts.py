@@ -64,9 +64,18 @@ def read_parts(
 def _note_overlap(train: PairSet, other: PairSet, part: str) -> Iterator[str]:
     if {path.resolve() for path in train.files} & {path.resolve() for path in other.files}:
         yield f"warning: train and {part} are read from the same file"
-    seen = overlap(train, other)
-    if seen:
-        yield f"{seen} of {len(other)} {part} pairs have a source or target sentence that training has too"
+    yield from filter(None, (describe_overlap(train, other, part),))
+
+
+def describe_overlap(train: PairSet, other: PairSet, part: str) -> str:
+    """Say how many pairs of another part hold sentences that training holds too; nothing if there are none.
+
+    Args:
+        train, other: the pairs.
+        part: the other's name.
+    """
+    seen, name = overlap(train, other), "" if part == "all" else f"{part} "
+    return f"{seen} of {len(other)} {name}pairs have a source or target sentence that training has too" if seen else ""
 
 
 def _find_in_folder(folder: Path, languages: tuple[str, str] | None) -> dict[str, tuple[Path, ...]]:

@@ -13,7 +13,7 @@ from jumok.data.questions.recognition import QUESTION_SUFFIXES
 from jumok.data.splits import QUESTION_SHARES, SPLITS, Shares, split_named
 from jumok.errors import JumokError
 
-__all__ = ["find_image_folder", "read_question_parts"]
+__all__ = ["describe_overlap", "find_image_folder", "read_question_parts"]
 
 IMAGES = "images"
 LOOKED_UP_ROWS = 20
@@ -56,7 +56,8 @@ def read_question_parts(
     missing = [part for part in SPLITS if part not in read]
     if missing:
         read |= split_questions(read["train"], parts=missing, shares=shares, seed=seed)
-    read |= {part: _note_overlap(read["train"], read[part], part) for part in ("val", "test") if part not in missing}
+    given_parts = [part for part in ("val", "test") if part not in missing]
+    read |= {part: _add_note(read[part], describe_overlap(read["train"], read[part], part)) for part in given_parts}
     return {part: read[part] for part in SPLITS}
 
 
@@ -100,10 +101,18 @@ def _list_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.suffix in QUESTION_SUFFIXES and path.is_file())
 
 
-def _note_overlap(train: QuestionSet, other: QuestionSet, part: str) -> QuestionSet:
+def describe_overlap(train: QuestionSet, other: QuestionSet, part: str) -> str:
+    """Say how many images of another part training asks about too; nothing if there are none.
+
+    Args:
+        train, other: the questions.
+        part: the other's name.
+    """
     known = {path.resolve() for path in train.images}
     seen = sum(path.resolve() in known for path in other.images)
-    if not seen:
-        return other
-    note = f"{seen:,} of {len(other.images):,} {part} images are asked about in training too"
-    return replace(other, notes=(*other.notes, note))
+    name = "" if part == "all" else f"{part} "
+    return f"{seen:,} of {len(other.images):,} {name}images are asked about in training too" if seen else ""
+
+
+def _add_note(questions: QuestionSet, note: str) -> QuestionSet:
+    return replace(questions, notes=(*questions.notes, note)) if note else questions

@@ -49,7 +49,7 @@ class Scores:
         exact: share of translations that are the reference, letter for letter.
         bleu_95, chrf_95, exact_95: 95 % intervals, (low, high): bootstrapped over sentences, and Wilson's.
         bleu_signature, chrf_signature: sacrebleu's own words for exactly how.
-        length_ratio: words of the translations over words of the references.
+        length_ratio: words of the translations over words of the references, as BLEU splits them.
     Source: Post 2018, arXiv 1804.08771 (sacrebleu); Papineni et al. 2002 (BLEU); Popovic 2015 (chrF).
     """
 
@@ -146,7 +146,7 @@ class Judge:
             name: _cut_tails(draws[name], len(found), 0, 100) if self._resamples > 1 else (value, value)
             for name, value in values.items()
         }
-        words = [sum(len(text.split()) for text in texts) for texts in (found, self._wanted)]
+        words, wanted_words = counts["bleu"][:, :2].sum(0).tolist()
         scores = Scores(
             sentences=len(found),
             bleu=values["bleu"],
@@ -155,7 +155,7 @@ class Judge:
             chrf_95=ends["chrf"],
             exact=sum(same) / len(found),
             exact_95=wilson(sum(same), len(found)),
-            length_ratio=words[0] / max(words[1], 1),
+            length_ratio=words / max(wanted_words, 1),
             bleu_signature=str(self._metrics["bleu"].get_signature()),
             chrf_signature=str(self._metrics["chrf"].get_signature()),
         )

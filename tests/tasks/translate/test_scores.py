@@ -66,6 +66,7 @@ def test_text_without_spaces_is_split_as_its_script_wants():
     assert scores.bleu > 70
     assert "tok:zh" in scores.bleu_signature
     assert "tok:13a" in score(found, CHINESE, tokenize="13a", resamples=0).bleu_signature
+    assert score([text[:5] for text in found], CHINESE).length_ratio < 0.6
 
 
 @pytest.mark.parametrize(
