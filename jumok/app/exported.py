@@ -45,7 +45,8 @@ class Exported:
         run: folder of the run.
         folder: of the files.
         files: their names.
-        checks: what was found when they were compared with the model.
+        checks: what was found when they were compared with the model, by file.
+        said: the same in lines.
         remarks: what the user should know.
     """
 
@@ -53,6 +54,7 @@ class Exported:
     folder: Path
     files: list[str] = field(default_factory=list)
     checks: dict[str, Any] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,13 +69,6 @@ class Exported:
 
     def lines(self) -> Iterator[str]:
         """For the terminal."""
-        for name, found in self.checks.items():
-            yield f"{name}: {_describe(found)}"
+        yield from self.said
         yield from (f"remark: {remark}" for remark in self.remarks)
         yield f"written to {self.folder}: {', '.join(self.files)}"
-
-
-def _describe(found: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in found.items()
-    )

@@ -312,7 +312,9 @@ def _count_categories(column: pd.Series, texts: _Texts, words: NDArray[np.bool_]
     name, different, most = str(column.name), len(texts.cells), min(MOST_CATEGORIES, len(column) // 2)
     values = pd.Series(texts.to_rows(), column.index, dtype=object, name=name)
     kind = "category" if different <= most else "text"
-    about = f"{different:,} values" if kind == "category" else f"more than {most} different values"
+    about = (
+        f"{different:,} value{'s' * (different != 1)}" if kind == "category" else f"more than {most} different values"
+    )
     return Column(name, kind, values, about, texts.missing, _count(texts, words))
 
 

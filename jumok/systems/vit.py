@@ -140,21 +140,25 @@ class ViT(nn.Module):
         Raises:
             JumokError: pixels of another kind, number of axes or channels, or with sides that hold no whole patches.
         """
-        tokens = self.dropout(self._embed(pixels))
+        tokens = self.dropout(self.embed(pixels))
         *blocks, last = self.blocks
         for block in blocks:
             tokens = block(tokens)
+        # Nothing but the cls token is read after the last block. In training only that one is computed there, with
+        # the same logits and gradients; in eval all are, so that each patch can be asked where it looks.
+        only_cls = self.training and self.cls_token is not None
+        return self.readout(last(tokens, queries=1) if only_cls else last(tokens))
+
+    def readout(self, tokens: Tensor) -> Tensor:
+        """The logits, (batch, classes), off the tokens after the last block: the first one, or the patches' mean."""
         if self.cls_token is None:
-            pooled = self.norm(last(tokens)[:, self.config.registers :]).mean(1)
+            pooled = self.norm(tokens[:, self.config.registers :]).mean(1)
         else:
-            # Nothing but the cls token is read after the last block. In training only that one is computed there, with
-            # the same logits and gradients; in eval all are, so that each patch can be asked where it looks.
-            tokens = last(tokens, queries=1) if self.training else last(tokens)
             pooled = self.norm(tokens[:, 0])
         logits: Tensor = self.head(pooled)
         return logits
 
-    def _embed(self, pixels: Tensor) -> Tensor:
+    def embed(self, pixels: Tensor) -> Tensor:
         """Cut into patches and add positions: (batch, [cls,] [registers,] patches, width)."""
         self._check(pixels)
         patches = self.patch_embed(pixels)  # (batch, width, rows, columns)

@@ -48,7 +48,7 @@ def test_a_classifier_gives_the_same_logits_and_map_as_onnx(trained, coloured, e
     assert about["outputs"] == ["logits", "map"]
     assert about["opset"] == 18
     assert about["checked"]["on"] == "12 images"
-    assert max(about["checked"]["greatest difference"].values()) <= 1e-4
+    assert max(about["checked"]["greatest_difference"].values()) <= 1e-4
 
 
 def test_the_facts_beside_the_graph_suffice_to_prepare_an_image(trained, coloured, exported):
@@ -84,7 +84,7 @@ def test_images_that_are_gone_are_told_and_others_can_be_given(jumok, job, photo
     assert "remark: checked on noise" in said.out
     said = jumok("export", trained.folder, photos, "--onnx", "--out", tmp_path / "b", "--json")
     found = json.loads(said.out)
-    assert found["checks"]["model.onnx"]["checked on"] == "12 images"
+    assert found["checks"]["model.onnx"]["on"] == "12 images"
     assert found["files"] == ["model.onnx", "model.json"]
     assert found["remarks"] == []
 
@@ -110,7 +110,7 @@ def test_a_recurrent_translator_translates_alike_by_its_two_graphs(jumok, revers
     assert said.status == 0
     found = json.loads(said.out)
     assert found["files"] == ["encoder.onnx", "encoder.json", "decoder_step.onnx", "decoder_step.json"]
-    assert found["checks"]["decoding"] == {"sentences": 12, "translated alike": 12}
+    assert found["checks"]["decoding"] == {"sentences": 12, "alike": 12}
     about = json.loads((tmp_path / "o" / "encoder.json").read_text())
     assert about["inputs"]["source"]["shape"] == ["sentences", "tokens"]
     assert about["source_vocabulary"][:4] == ["<pad>", "<unk>", "<s>", "</s>"]
@@ -123,12 +123,12 @@ def test_a_transformer_translates_alike_by_its_graphs_and_by_ctranslate2(jumok, 
     said = jumok("export", transformer, "--onnx", "--ctranslate2", "--out", tmp_path / "o", "--json")
     assert said.status == 0
     checks = json.loads(said.out)["checks"]
-    assert checks["decoding"]["translated alike"] == checks["decoding"]["sentences"]
-    found = checks["ctranslate2"]
-    assert found["run greedy BLEU"] > 40
-    assert found["CTranslate2 greedy BLEU"] == pytest.approx(found["run greedy BLEU"])
-    assert found["CTranslate2 beam 5 BLEU"] == pytest.approx(found["run beam 5 BLEU"], abs=1)
-    assert found["CTranslate2 greedy sentences/s"] > 0
+    assert checks["decoding"]["alike"] == checks["decoding"]["sentences"]
+    greedy, beam = checks["ctranslate2"]["greedy"], checks["ctranslate2"]["beam 5"]
+    assert greedy["run"]["bleu"] > 40
+    assert greedy["ctranslate2"]["bleu"] == pytest.approx(greedy["run"]["bleu"])
+    assert beam["ctranslate2"]["bleu"] == pytest.approx(beam["run"]["bleu"], abs=1)
+    assert greedy["ctranslate2"]["rate"] > 0
     run = PairRun.load(transformer)
     texts = ["ba bo", "bo ba bo"]
     written = CTranslated(run, tmp_path / "o" / "ctranslate2")
@@ -173,3 +173,22 @@ def test_a_graph_that_differs_from_the_model_is_not_written(jumok, trained, tmp_
     assert said.status == 2
     assert "gives another logits than the model" in said.err
     assert not list((tmp_path / "o").iterdir())
+
+
+def test_graphs_that_translate_otherwise_are_removed(jumok, reverser, tmp_path, monkeypatch):
+    monkeypatch.setattr("jumok.tasks.translate.export.translate_greedily", lambda _, source, limit: [[]] * len(source))
+    said = jumok("export", reverser, "--out", tmp_path / "o")
+    assert said.status == 2
+    assert "12 of 12 sentences otherwise than the run" in said.err
+    assert not list((tmp_path / "o").glob("*.onnx"))
+
+
+def test_a_ctranslate2_model_of_another_bleu_is_removed(jumok, transformer, tmp_path, monkeypatch):
+    pytest.importorskip("ctranslate2")
+    from jumok.tasks.translate.ctranslate import CTranslated
+
+    monkeypatch.setattr(CTranslated, "translate", lambda self, texts, beam: [""] * len(texts))
+    said = jumok("export", transformer, "--ctranslate2", "--out", tmp_path / "o")
+    assert said.status == 2
+    assert "CTranslate2 reaches BLEU 0.00" in said.err
+    assert not (tmp_path / "o" / "ctranslate2").exists()

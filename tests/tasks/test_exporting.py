@@ -86,3 +86,22 @@ def test_what_cannot_be_traced_is_one_line():
     with pytest.raises(JumokError, match="model cannot be traced") as raised:
         make_program(graph)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["vit-nano", "vit-tiny", "vit-small"])
+def test_the_map_beside_the_logits_is_the_rollout_that_watch_gives(name):
+    import jumok
+    from jumok.tasks.classify.export import WithRollout
+
+    model = build(name, classes=3, image_size=(32, 48), **SMALL[name])
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.2 * torch.randn_like(value))
+    pixels = torch.randn(3, 3, 32, 48)
+    with torch.no_grad():
+        logits, heat = WithRollout(model)(pixels)
+        with jumok.watch(model) as seen:
+            wanted = model(pixels)
+    rollout = seen.rollout("cls" if model.cls_token is not None else "mean").weights[:, 0, -24:]
+    torch.testing.assert_close(logits, wanted)
+    torch.testing.assert_close(heat, rollout.unflatten(1, (4, 6)), atol=1e-6, rtol=1e-5)

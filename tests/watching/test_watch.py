@@ -564,7 +564,7 @@ def test_our_own_vit_with_registers_on_an_image_that_is_not_square():
         with watch(model) as seen:
             watched = model(pixels)
         assert torch.equal(plain, watched)
-        tokens = model._embed(pixels)
+        tokens = model.embed(pixels)
         for name, block in zip(seen.names, model.blocks, strict=True):
             wanted = block.attn.plain(block.norm1(tokens))[1]
             torch.testing.assert_close(seen[name].weights, wanted, atol=1e-6, rtol=1e-5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,14 +58,20 @@ def command(
     if graphs := [name for name in wanted if name != "ctranslate2"]:
         _write_graphs(verb.prepare(run, data or [], with_map=with_map, session=session), graphs, found, session)
         if "onnx" in graphs and hasattr(verb, "check_decoding"):
-            found.checks["decoding"] = verb.check_decoding(run, data or [], found.folder)
+            _note(found, "decoding", *verb.check_decoding(run, data or [], found.folder))
     if "ctranslate2" in wanted:
         import torch
 
         folder = found.folder / "ctranslate2"
-        found.checks["ctranslate2"] = verb.write_ctranslate(run, data or [], folder, torch.get_num_threads())
+        _note(found, "ctranslate2", *verb.write_ctranslate(run, data or [], folder, torch.get_num_threads()))
         found.files.append(f"{folder.name}/")
     return found
+
+
+def _note(found: Exported, name: str, check: Mapping[str, Any], lines: Sequence[str]) -> None:
+    """Keep what a check found."""
+    found.checks[name] = check
+    found.said += [f"{name}: {line}" for line in lines]
 
 
 def _check_packages(wanted: Sequence[str]) -> None:
@@ -87,8 +93,10 @@ def _write_graphs(model: ToExport, formats: Sequence[str], found: Exported, sess
         about = _describe(model, graph)
         if "onnx" in formats:
             worst = save_onnx(program, graph, found.folder / f"{graph.name}.onnx", model.batches[graph.name])
-            about["checked"] = {"on": model.checked_on, "greatest difference": worst}
-            found.checks[f"{graph.name}.onnx"] = {"opset": about["opset"], "checked on": model.checked_on, **worst}
+            about["checked"] = {"on": model.checked_on, "greatest_difference": worst}
+            told = ", ".join(f"{name} {value:.2g}" for name, value in worst.items())
+            line = f"opset {about['opset']}; greatest difference on {model.checked_on}: {told}"
+            _note(found, f"{graph.name}.onnx", {"opset": about["opset"], **about["checked"]}, [line])
         if "pt2" in formats:
             save_program(program, found.folder / f"{graph.name}.pt2")
         write_atomically(found.folder / f"{graph.name}.json", as_json(about, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,11 @@ FORMATS = ("onnx", "pt2", "ctranslate2")
 MOST_JUDGED = 500
 """Pairs on which a CTranslate2 model is compared with its run."""
 MOST_BLEU_APART = 0.1
+
+Check = tuple[dict[str, Any], list[str]]
+"""What was found, in plain values and in lines."""
+Way = Callable[[Sequence[str], int], list[str]]
+"""Sentences and the size of the beam to translations."""
 
 
 def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session) -> ToExport:
@@ -69,13 +75,13 @@ def _describe(run: PairRun) -> dict[str, Any]:
     }
 
 
-def check_decoding(run: Path, data: Sequence[Path], folder: Path) -> dict[str, Any]:
+def check_decoding(run: Path, data: Sequence[Path], folder: Path) -> Check:
     """Translate by the written graphs alone, and compare with the run.
 
     Returns:
-        how many sentences are translated alike, of how many.
+        how many sentences are translated alike, and a line on it.
     Raises:
-        JumokError: fewer than all but one in a hundred.
+        JumokError: one is not.
     """
     from jumok.tasks.exporting import open_session
     from jumok.tasks.translate.decoding import search
@@ -93,40 +99,55 @@ def check_decoding(run: Path, data: Sequence[Path], folder: Path) -> dict[str, A
         alike += sum(own[0].tokens == other for own, other in zip(wanted, found, strict=True))
         total += len(found)
     if alike < total:
-        raise JumokError(f"the graphs translate {total - alike} of {total} sentences otherwise than the run")
-    return {"sentences": total, "translated alike": alike}
+        for graph in graphs:
+            (folder / f"{graph.name}.onnx").unlink()
+        raise JumokError(f"the graphs translate {total - alike} of {total} sentences otherwise than the run: removed")
+    return {"sentences": total, "alike": alike}, [f"{alike} of {total} sentences translated as by the run, greedily"]
 
 
-def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int) -> dict[str, Any]:
+def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int) -> Check:
     """Write a CTranslate2 model, and compare its BLEU and its speed with the run's.
 
+    Returns:
+        by way to search, BLEU and sentences per second of both; and lines on it.
     Raises:
         JumokError: it cannot be written, or its BLEU is another one.
     """
     from jumok.tasks.translate.ctranslate import CTranslated, save_ctranslate
     from jumok.tasks.translate.run import PairRun
-    from jumok.tasks.translate.scores import score
 
     trained = PairRun.load(run)
     pairs = _choose(trained, data)
     save_ctranslate(trained, folder)
     written = CTranslated(trained, folder, threads)
-    sources, targets = pairs.sources[:MOST_JUDGED], pairs.targets[:MOST_JUDGED]
-    ways: dict[str, Callable[[int], list[str]]] = {
-        "run": lambda beam: [best[0].text for best in trained.translate(sources, beam=beam)],
-        "CTranslate2": lambda beam: written.translate(sources, beam),
+    ways: dict[str, Way] = {
+        "run": lambda texts, beam: [best[0].text for best in trained.translate(texts, beam=beam)],
+        "ctranslate2": written.translate,
     }
-    found: dict[str, Any] = {"sentences": len(sources)}
+    found: dict[str, Any] = {"sentences": min(len(pairs), MOST_JUDGED)}
+    lines = []
     for beam, words in ((1, "greedy"), (5, "beam 5")):
-        for name, way in ways.items():
-            began = time.perf_counter()
-            texts = way(beam)
-            seconds = time.perf_counter() - began
-            scores = score(texts, targets, lowercase=trained.config.data.lowercase, resamples=0)
-            found[f"{name} {words} BLEU"], found[f"{name} {words} sentences/s"] = scores.bleu, len(sources) / seconds
-    if abs(found["run greedy BLEU"] - found["CTranslate2 greedy BLEU"]) > MOST_BLEU_APART:
-        raise JumokError(
-            f"CTranslate2 reaches BLEU {found['CTranslate2 greedy BLEU']:.2f} and the run "
-            f"{found['run greedy BLEU']:.2f} (greedy): do not use {folder}"
+        one, other = (found.setdefault(words, {}).setdefault(name, _judge(way, beam, trained, pairs))
+                      for name, way in ways.items())  # fmt: skip
+        lines.append(
+            f"{words}: BLEU {other['bleu']:.2f}, {other['rate']:,.0f} sentences/s (run: {one['bleu']:.2f}, "
+            f"{one['rate']:,.0f}), {found['sentences']} sentences, {threads} thread{'s' * (threads > 1)}"
         )
-    return found
+    own, theirs = (found["greedy"][name]["bleu"] for name in ways)
+    if abs(own - theirs) > MOST_BLEU_APART:
+        shutil.rmtree(folder)
+        raise JumokError(f"CTranslate2 reaches BLEU {theirs:.2f} and the run {own:.2f} (greedy): {folder} was removed")
+    return found, lines
+
+
+def _judge(way: Way, beam: int, run: PairRun, pairs: PairSet) -> dict[str, float]:
+    """BLEU, and sentences per second once it is warm."""
+    from jumok.tasks.translate.scores import score
+
+    sources, targets = list(pairs.sources[:MOST_JUDGED]), pairs.targets[:MOST_JUDGED]
+    way(sources[:2], beam)
+    began = time.perf_counter()
+    texts = way(sources, beam)
+    seconds = time.perf_counter() - began
+    scores = score(texts, targets, lowercase=run.config.data.lowercase, resamples=0)
+    return {"bleu": scores.bleu, "rate": len(sources) / seconds}

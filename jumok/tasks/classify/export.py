@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
-from jumok.systems.vit import ViT
+from jumok.mechanisms import dot_product
+from jumok.systems.vit import Block, ViT
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.exporting import Graph
 
@@ -60,31 +61,25 @@ class WithRollout(nn.Module):
             logits: (batch, classes).
             map: (batch, rows, columns), the weight of each patch; with special tokens they sum to 1.
         """
-        model, looks = self.model, []
-        tokens = model._embed(pixels)
-        for block in model.blocks:
-            query, key, _ = block.attn.project(block.norm1(tokens))  # type: ignore[union-attr, operator]
-            scores = query @ key.transpose(2, 3) * query.shape[3] ** -0.5
-            looks.append(scores.softmax(-1).mean(1))
+        tokens, looks = self.model.embed(pixels), []
+        for block in self.model.blocks:
+            assert isinstance(block, Block)
+            query, key, _ = block.attn.project(block.norm1(tokens))
+            looks.append(dot_product.weights(dot_product.scaled_scores(query, key)).mean(1))
             tokens = block(tokens)
-        special = tokens.shape[1] - model.position.shape[2] * model.position.shape[3]
-        patches = torch.arange(tokens.shape[1]) >= special
-        start = patches / patches.sum() if model.cls_token is None else (torch.arange(tokens.shape[1]) == 0).float()
-        flow = start.expand(pixels.shape[0], 1, -1)
+        return self.model.readout(tokens), self._roll(looks, tokens.shape[1])
+
+    def _roll(self, looks: Sequence[Tensor], count: int) -> Tensor:
+        """The map, from (batch, tokens, tokens) of each block, heads averaged."""
+        grid = self.model.position.shape[2:]
+        special = count - grid[0] * grid[1]
+        numbers = torch.arange(count)
+        asked = numbers == 0 if self.model.cls_token is not None else numbers >= special
+        flow = (asked / asked.sum()).expand(looks[0].shape[0], 1, -1)
         for look in reversed(looks):
             flow = 0.5 * flow + 0.5 * flow @ look
-        heat = flow[:, 0, special:].unflatten(1, model.position.shape[2:])
-        return _read_class(model, tokens), heat
-
-
-def _read_class(model: ViT, tokens: Tensor) -> Tensor:
-    """The logits, off the tokens after the last block, as the model itself reads them."""
-    if model.cls_token is None:
-        pooled: Tensor = model.norm(tokens[:, model.config.registers :]).mean(1)
-    else:
-        pooled = model.norm(tokens[:, 0])
-    logits: Tensor = model.head(pooled)
-    return logits
+        heat: Tensor = flow[:, 0, special:].unflatten(1, grid)
+        return heat
 
 
 def prepare_batches(run: ImageRun, images: Sequence[Path]) -> list[dict[str, Tensor]]:
