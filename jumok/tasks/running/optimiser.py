@@ -14,7 +14,7 @@ from jumok.tasks.running.config import Training
 __all__ = ["group_parameters", "make_optimiser", "rate"]
 
 
-def make_optimiser(model: nn.Module, settings: Training, steps: int, *, fused: bool) -> dict[str, Any]:
+def make_optimiser(model: nn.Module, settings: Training, steps: int, *, fused: bool, start: int = 0) -> dict[str, Any]:
     """The optimiser with its schedule, as Lightning takes them.
 
     Args:
@@ -22,9 +22,10 @@ def make_optimiser(model: nn.Module, settings: Training, steps: int, *, fused: b
         settings: of the training.
         steps: of the whole training.
         fused: by PyTorch's fused kernel.
+        start: step at which the schedule begins, for a run that was lengthened.
     """
     optimizer = torch.optim.AdamW(group_parameters(model, settings.weight_decay), lr=settings.lr, fused=fused)
-    schedule = LambdaLR(optimizer, lambda step: rate(step, steps, settings.warmup))
+    schedule = LambdaLR(optimizer, lambda step: rate(step - start, steps - start, settings.warmup))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

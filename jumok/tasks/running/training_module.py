@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from jumok.tasks.running.config import Training
@@ -35,6 +36,7 @@ class TrainingModule(LightningModule):
     def __init__(self, model: nn.Module, *, training: Training, steps: int) -> None:
         super().__init__()
         self.model, self.training_config, self.steps = model, training, steps
+        self.schedule_start = 0  # the step at which a lengthened run began its learning-rate schedule anew
         self.figures: dict[str, float] = {}
         self.means = nn.ModuleDict({name: MeanMetric() for name in self.figure_names})
 
@@ -79,7 +81,21 @@ class TrainingModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule; see `running.optimiser`."""
         fused = self.training_config.precision == "32" and self.device.type in ("cpu", "cuda")
-        return make_optimiser(self.model, self.training_config, self.steps, fused=fused)
+        return make_optimiser(self.model, self.training_config, self.steps, fused=fused, start=self.schedule_start)
+
+    def begins_anew(self) -> bool:
+        """Whether the next step is the first one that a finished run was lengthened by."""
+        return 0 < self.schedule_start == self.global_step
+
+    def on_train_start(self) -> None:
+        """Let a lengthened run begin with its new learning rate: the checkpoint holds the last one, about 0."""
+        if self.begins_anew():
+            schedule = self.lr_schedulers()
+            assert isinstance(schedule, LambdaLR)
+            for group, base, share in zip(
+                schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+            ):
+                group["lr"] = base * share(self.global_step)
 
 
 def seed_everything(*parts: int) -> None:
