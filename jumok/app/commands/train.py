@@ -118,7 +118,9 @@ def command(
             "--data goes with --resume, for data that was moved: give the data itself, as in jumok train DATA"
         )
     named, paths = split_off_word(data or [], TASKS.values())
-    name = system or _read_system_name(config) or choose_task(named, paths, settings).default_system
+    first = _find_config_of(settings.get("init"))
+    name = system or _read_system_name(config) or _read_system_name(first)
+    name = name or choose_task(named, paths, settings).default_system
     wanted = _read(name, config, option or (), paths, settings)
     return _begin(wanted, out or Path("runs") / _name_run(wanted), session)
 
@@ -175,6 +177,20 @@ def _read_system_name(config: Path | None) -> str | None:
     """The system that a file of settings names."""
     name = read_yaml(config).get("system") if config else None
     return name if isinstance(name, str) else None
+
+
+def _find_config_of(run: str | None) -> Path | None:
+    """The configuration of the run that is to be begun with.
+
+    Raises:
+        JumokError: it is none.
+    """
+    if run is None:
+        return None
+    from jumok.tasks.running.run import CONFIG, check_is_run
+
+    check_is_run(Path(run))
+    return Path(run) / CONFIG
 
 
 def _read(

@@ -323,7 +323,7 @@ class Keeper(Checkpoint):
         self._ledger.look(trainer)
         _check_finite(module, trainer.global_step)
         if self._unwritten and self.best and trainer.is_global_zero:
-            write_weights(self._folder, self._unwritten, self.best)
+            write_weights(self._folder, _need_module(module).complete(self._unwritten), self.best)
         self._unwritten = None
         trainer.save_checkpoint(self._folder / "checkpoints" / "last.safetensors")
         self._last_save = time.monotonic()

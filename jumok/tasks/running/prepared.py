@@ -15,6 +15,8 @@ from jumok.tasks.running.run import CONFIG
 from jumok.tasks.running.training_module import TrainingModule
 from jumok.wording import write_count
 
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+"""Peak learning rates that are tried for a model with random weights, the usual one among them."""
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is in all."""
 
@@ -67,6 +69,11 @@ class Prepared(ABC):
     def steps(self) -> int:
         """Steps of the whole training."""
         return self.training.epochs * self.steps_per_epoch
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Peak learning rates that are worth a trial, the lowest first."""
+        return RATES
 
     @property
     def changes(self) -> tuple[Change, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from jumok.tasks.running.config import Training
-from jumok.tasks.running.optimiser import make_optimiser
+from jumok.tasks.running.optimiser import group_parameters, make_optimiser
 
 
 class TrainingModule(LightningModule):
@@ -57,6 +58,14 @@ class TrainingModule(LightningModule):
     def loss(self, batch: Any) -> Tensor:
         """What is minimised, for one batch."""
 
+    def complete(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The weights of the run's model, given those that are trained here: the same, unless a part is not."""
+        return weights
+
+    def learning_groups(self) -> list[dict[str, Any]]:
+        """The weights that learn, with the decay of each group and the factor on its learning rate."""
+        return group_parameters(self.model, self.training_config.weight_decay)
+
     def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of a batch, with randomness of its own."""
         seed_everything(self.training_config.seed, self.global_step, self.global_rank)
@@ -81,7 +90,8 @@ class TrainingModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule; see `running.optimiser`."""
         fused = self.training_config.precision == "32" and self.device.type in ("cpu", "cuda")
-        return make_optimiser(self.model, self.training_config, self.steps, fused=fused, start=self.schedule_start)
+        groups = self.learning_groups()
+        return make_optimiser(groups, self.training_config, self.steps, fused=fused, start=self.schedule_start)
 
     def begins_anew(self) -> bool:
         """Whether the next step is the first one that a finished run was lengthened by."""
