@@ -52,7 +52,16 @@ def build(arguments: Sequence[str]) -> Callable[..., int]:
 def _list_systems() -> str:
     """What to say of --system."""
     return (
-        "The model to train: " + "; ".join(f"{', '.join(task.systems)} ({task.word})" for task in TASKS.values()) + "."
+        "The model to train: "
+        + "; ".join(f"{', '.join(_name_systems(task))} ({task.word})" for task in TASKS.values())
+        + "."
+    )
+
+
+def _name_systems(task: Task) -> tuple[str, ...]:
+    return (
+        *task.systems,
+        *(f"{prefix}NAME-OR-FOLDER" if prefix == "hf:" else f"{prefix}NAME" for prefix in task.opens),
     )
 
 

@@ -41,7 +41,7 @@ from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
-TUNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3)
+TUNING_RATES = (3e-5, 1e-4, 3e-4)
 """Peak learning rates that are tried for weights that were trained before; the higher ones of others spoil them."""
 PATCHES = (16, 8, 4, 2)
 LEAST_PATCHES = 8
@@ -64,7 +64,8 @@ class PreparedImages(Prepared):
 
     @property
     def rates(self) -> tuple[float, ...]:
-        return TUNING_RATES if self.initial and self.features is None else super().rates
+        tuned = self.initial and self.features is None and self.training.lora is None
+        return TUNING_RATES if tuned else super().rates
 
     def module(self) -> Classifier:
         return make_module(self.config, self.steps, self.initial, self.features)
