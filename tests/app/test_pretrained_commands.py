@@ -126,3 +126,25 @@ def test_a_run_that_lacks_what_it_began_with_says_so(jumok, tuned, tmp_path):
     said = jumok("train", "--resume", run)
     assert said.status == 2
     assert "no such file: " in said.err
+
+
+def test_a_model_from_elsewhere_is_compared_with_ours(jumok, coloured, vit, tmp_path):
+    words = ["--systems", f"hf:{vit},cnn", "--budget", "2s", "--shown", "2", *SHORT[:4], "--batch-size", "8"]
+    said = jumok("compare", coloured, "--out", tmp_path / "out", *words)
+    assert said.status == 0, said.err
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert [each["system"] for each in found["systems"]] == [f"hf:{vit}", "cnn"]
+    runs = {read(path.parent)["system"]: path.parent for path in (tmp_path / "out").glob("*/config.yaml")}
+    assert set(runs) == {f"hf:{vit}", "cnn"}
+    assert read(runs[f"hf:{vit}"])["found"]["mean"] == MEAN
+    assert read(runs["cnn"])["found"]["mean"] != MEAN
+    (runs[f"hf:{vit}"] / "result.json").unlink()
+    again = jumok("compare", coloured, "--out", tmp_path / "out", *words)
+    assert again.status == 0, again.err
+    assert "cnn: already there" in again.out
+
+
+def test_a_comparison_begins_with_no_run(jumok, coloured, trained, tmp_path):
+    said = jumok("compare", coloured, "--out", tmp_path / "out", "--init", trained, "--systems", "cnn")
+    assert said.status == 2
+    assert "a comparison begins with no run" in said.err

@@ -64,7 +64,7 @@ class PreparedImages(Prepared):
 
     @property
     def rates(self) -> tuple[float, ...]:
-        tuned = self.initial and self.features is None and self.training.lora is None
+        tuned = self.initial and self.features is None and self.config.training.lora is None
         return TUNING_RATES if tuned else super().rates
 
     def module(self) -> Classifier:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from jumok.data.images.batches import PixelStore
 from jumok.errors import JumokError, first_line
+from jumok.machine import device_name
 from jumok.tasks.classify.adapters import AdaptedClassifier
 from jumok.tasks.classify.features import Features, HeadClassifier, compute_features
 from jumok.tasks.classify.layers import find_head, freeze
@@ -107,7 +108,7 @@ def keep_features(
     varied = {name for name, value in UNVARIED.items() if getattr(training, name) != value}
     if training.freeze != "backbone" or varied or head is None:
         return None
-    module = make_module(config, 1, initial, None)
+    module = make_module(config, 1, initial, None).to(device_name(training.device))
     mean, std = module.mean.flatten(), module.std.flatten()
     return {
         part: compute_features(module.model, head, store, mean, std, progress if part == "train" else None)
