@@ -19,6 +19,7 @@ BENCHES = (
     "translation_decoding",
     "feature_selection",
     "questions",
+    "frozen_features",
 )
 CORES = 2
 

@@ -22,6 +22,15 @@ class Interrupted(Exception):  # noqa: N818 (it is no error: the work can go on)
         self.signum = signum
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says first, or what kind it is.
+
+    >>> first_line(ValueError("no such thing")), first_line(KeyError())
+    ('no such thing', 'KeyError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Say which known name was probably meant, or list them all.
 

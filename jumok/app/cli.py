@@ -33,7 +33,7 @@ COMMANDS = {
 """Each is a module of `jumok.app.commands` that has `command`, a function, or `app`, a group of them."""
 MODULES = {"eval": "evaluate"}
 """Where the module is named otherwise than the command."""
-EXTRAS = {"transformers": "hf", "timm": "timm"}
+EXTRAS = {"transformers": "hf", "timm": "timm", "peft": "lora"}
 """Packages that are optional, and the extra that brings each."""
 
 

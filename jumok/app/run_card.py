@@ -34,6 +34,7 @@ def format_card(name: str, prepared: Prepared, outcome: Outcome, parameters: int
         **prepared.facts(best),
         "kept weights": f"{averaged}of epoch {best['epoch']:.0f} of {len(outcome.rows)}",
         "settings": f"learning rate {training.lr:g}, seed {training.seed}; all in config.yaml",
+        **({"changes": "; ".join(change.told for change in prepared.changes)} if prepared.changes else {}),
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "wall time": f"{format_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",
         "speed": f"{clock.rate:,.0f} {prepared.unit}/s in training; {clock.share_waiting:.1%} of it waiting for data",

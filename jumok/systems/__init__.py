@@ -11,6 +11,7 @@ from torch import nn
 from jumok.errors import JumokError, suggest
 from jumok.systems.cnn import CNN, CNNConfig
 from jumok.systems.mlp import MLP, MLPConfig
+from jumok.systems.pretrained import FAMILIES
 from jumok.systems.ram import RAM, RAMConfig
 from jumok.systems.resnet import NAMED, NonLocalConfig, NonLocalNet, ResNet, ResNetConfig
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
@@ -119,6 +120,9 @@ def build(name: str, config: BaseModel) -> nn.Module:
 
 
 def _system(name: str) -> System:
+    for prefix, (config, model) in FAMILIES.items():
+        if name.startswith(prefix):
+            return System(config, model)
     if name not in SYSTEMS:
         raise JumokError(f"no system {name!r}: {suggest(name, SYSTEMS)}")
     return SYSTEMS[name]

@@ -72,7 +72,7 @@ def task_of_system(name: str) -> Task:
     Raises:
         JumokError: no system of that name.
     """
-    found = next((task for task in TASKS.values() if name in task.systems), None)
+    found = next((task for task in TASKS.values() if name in task.systems or name.startswith(task.opens)), None)
     if found is None:
         raise JumokError(
             f"no system {name!r}: {suggest(name, [each for task in TASKS.values() for each in task.systems])}"

@@ -28,6 +28,7 @@ __all__ = [
     "normalise",
     "one_or_two",
     "stores",
+    "to_three",
     "to_unit",
 ]
 
@@ -173,5 +174,16 @@ def _round_side(side: int) -> int:
 
 
 def _round_three(values: Tensor) -> Three:
-    first, second, third = (round(value, 6) for value in values.tolist())
+    return to_three([round(value, 6) for value in values.tolist()])
+
+
+def to_three(values: Sequence[float]) -> Three:
+    """One number for each of red, green and blue.
+
+    Raises:
+        JumokError: another number of them.
+    """
+    if len(values) != 3:
+        raise JumokError(f"wanted a number for each of red, green and blue, got {len(values)}")
+    first, second, third = map(float, values)
     return first, second, third

@@ -88,6 +88,7 @@ def test_no_command_shows_the_help(jumok):
         (Interrupted(15, "stopped"), 143, "jumok: stopped\n"),
         (KeyboardInterrupt(), 130, ""),
         (ModuleNotFoundError("x", name="transformers.models"), 2, "pip install 'jumok[hf]'"),
+        (ModuleNotFoundError("x", name="peft"), 2, "pip install 'jumok[lora]'"),
         (ModuleNotFoundError("x", name="timm"), 2, "pip install 'jumok[timm]'"),
     ],
 )

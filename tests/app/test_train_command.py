@@ -76,7 +76,7 @@ def test_settings_come_from_a_file_and_flags_win(jumok, coloured, tmp_path):
         (["{images}", "--config", "nowhere.yaml"], "no configuration at nowhere.yaml"),
         (["{images}", "--image-size", "3x4x5"], "HEIGHTxWIDTH"),
         (["--resume", "nowhere"], "no run at nowhere"),
-        (["{images}", "--resume", "{run}", "--epochs", "9"], "leave out DATA, --epochs"),
+        (["{images}", "--resume", "{run}", "--lr", "9"], "leave out DATA, --lr"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_nothing_is_written(jumok, coloured, trained, tmp_path, words, message):

@@ -112,8 +112,8 @@ class QuestionReport(ComparisonReport[int]):
     def _runs(self) -> Mapping[str, QuestionRun]:
         from jumok.tasks.answer.run import QuestionRun
 
-        folder, device = self.comparison.folder, self.comparison.device
-        return {result.system: QuestionRun.load(folder / result.system, device) for result in self.results}
+        place, device = self.comparison.place, self.comparison.device
+        return {result.system: QuestionRun.load(place(result.system), device) for result in self.results}
 
     def _keep_readable(self, numbers: Sequence[int]) -> list[int]:
         """The questions that are short enough to be asked whole."""

@@ -95,8 +95,8 @@ class ImageReport(ComparisonReport[Path]):
     def _opened(self) -> Mapping[str, AnyClassifier]:
         from jumok.tasks.classify.any_classifier import open_model
 
-        folder, device = self.comparison.folder, self.comparison.device
-        return {result.system: open_model(str(folder / result.system), device) for result in self.results}
+        place, device = self.comparison.place, self.comparison.device
+        return {result.system: open_model(str(place(result.system)), device) for result in self.results}
 
     def _make_cell(self, name: str, answer: LookResult, label: str) -> Cell:
         from jumok.views.pages.comparison_page import Cell

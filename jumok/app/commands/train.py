@@ -23,6 +23,7 @@ from jumok.app.task_settings import (
 )
 from jumok.durations import parse_duration
 from jumok.errors import Interrupted, JumokError
+from jumok.files import write_atomically
 from jumok.machine import World, keep_freed, set_threads
 from jumok.tasks import TASKS, Task, task_of_system
 from jumok.tasks.running.config import read_yaml
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from jumok.tasks.running.prepared import Prepared
 
 MACHINE_SETTINGS = ("device", "threads")
-"""What a resumed run may have otherwise than before."""
+"""What a resumed run may have otherwise than before, and still end as it would have."""
+LENGTH_SETTINGS = ("epochs", "time")
+"""What makes it another run from there on."""
 
 
 def build(arguments: Sequence[str]) -> Callable[..., int]:
@@ -49,7 +52,16 @@ def build(arguments: Sequence[str]) -> Callable[..., int]:
 def _list_systems() -> str:
     """What to say of --system."""
     return (
-        "The model to train: " + "; ".join(f"{', '.join(task.systems)} ({task.word})" for task in TASKS.values()) + "."
+        "The model to train: "
+        + "; ".join(f"{', '.join(_name_systems(task))} ({task.word})" for task in TASKS.values())
+        + "."
+    )
+
+
+def _name_systems(task: Task) -> tuple[str, ...]:
+    return (
+        *task.systems,
+        *(f"{prefix}NAME-OR-FOLDER" if prefix == "hf:" else f"{prefix}NAME" for prefix in task.opens),
     )
 
 
@@ -88,7 +100,16 @@ def command(
         ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option("--resume", help="Resume this run exactly where it stopped.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--resume",
+            help="Resume this run exactly where it stopped; with --epochs or --time, train it for longer.",
+            show_default=False,
+        ),
+    ] = None,
+    moved: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="With --resume: where the run's data lies now.", show_default=False),
     ] = None,
     *,
     session: Session,
@@ -100,9 +121,15 @@ def command(
         given: dict[str, object] = {"DATA": data, "--out": out, "--system": system}
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
-        return _go_on(resume, settings, session)
+        return _go_on(resume, moved or (), settings, session)
+    if moved:
+        raise JumokError(
+            "--data goes with --resume, for data that was moved: give the data itself, as in jumok train DATA"
+        )
     named, paths = split_off_word(data or [], TASKS.values())
-    name = system or _read_system_name(config) or choose_task(named, paths, settings).default_system
+    first = _find_config_of(settings.get("init"))
+    name = system or _read_system_name(config) or _read_system_name(first)
+    name = name or choose_task(named, paths, settings).default_system
     wanted = _read(name, config, option or (), paths, settings)
     return _begin(wanted, out or Path("runs") / _name_run(wanted), session)
 
@@ -161,6 +188,20 @@ def _read_system_name(config: Path | None) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def _find_config_of(run: str | None) -> Path | None:
+    """The configuration of the run that is to be begun with.
+
+    Raises:
+        JumokError: it is none.
+    """
+    if run is None:
+        return None
+    from jumok.tasks.running.run import CONFIG, check_is_run
+
+    check_is_run(Path(run))
+    return Path(run) / CONFIG
+
+
 def _read(
     system: str, config: Path | None, options: Sequence[str], paths: Sequence[Path], given: Mapping[str, Any]
 ) -> Settings:
@@ -209,7 +250,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
 def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
     """Start a new run."""
     began = time.monotonic()
-    seconds = _read_time(settings)
+    seconds = _read_time(settings.training.model_dump(exclude_unset=True))
     from jumok.app.progress import show_progress
     from jumok.tasks.running import fit, planning
 
@@ -230,20 +271,31 @@ def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
     return _train(prepared, out, session)
 
 
-def _go_on(folder: Path, given: Mapping[str, Any], session: Session) -> TrainedRun:
-    """Resume a run."""
+def _go_on(folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session) -> TrainedRun:
+    """Resume a run, perhaps for longer or with its data in another place."""
     from jumok.app.progress import show_progress
     from jumok.tasks.running import fit
+    from jumok.tasks.running.lengthening import find_step, lengthen, move_data
     from jumok.tasks.running.run import CONFIG, task_of
 
     task = task_of(folder)
     config = task.part("settings").RunConfig.load(folder / CONFIG)
-    training = type(config.training).model_validate({**config.training.model_dump(), **given})
-    config = config.model_copy(update={"training": training})
+    seconds = _read_time(given)
+    here = {name: value for name, value in given.items() if name in MACHINE_SETTINGS}
+    training = type(config.training).model_validate({**config.training.model_dump(), **here})
+    config, before = config.model_copy(update={"training": training}), config.changes
+    step = find_step(folder) if moved or not {*given} <= {*MACHINE_SETTINGS} else 0
+    if moved:
+        config = move_data(config, task.word, moved, step)
     set_threads(training.threads)
     fit.check_machine(training)
     with show_progress(session.console, "reading") as progress:
         prepared = task.part("prepare").resume(config, folder, progress)
+    prepared = lengthen(prepared, step, epochs=given.get("epochs"), seconds=seconds)
+    for change in prepared.changes[len(before) :]:
+        session.say(change.told)
+    if session.first and prepared.changes != before:
+        write_atomically(folder / CONFIG, prepared.config.to_yaml())
     return _train(prepared, folder, session)
 
 
@@ -256,6 +308,7 @@ def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
     from jumok.tasks.running.run import CARD
 
     module, world = prepared.module(), World.found()
+    module.schedule_start = prepared.schedule_start
     shared = f" in {world.size} processes" if world.size > 1 else ""
     session.say(f"{prepared.about(module.size)}; CPU threads: {prepared.training.threads}{shared}")
     for line in precision_remarks(module.model, prepared.training.precision, prepared.training.device):
@@ -273,16 +326,16 @@ def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
     return TrainedRun(prepared, outcome, folder, module.size)
 
 
-def _read_time(settings: Settings) -> float | None:
+def _read_time(given: Mapping[str, Any]) -> float | None:
     """The seconds that the command may take; None where nobody said.
 
     Raises:
         JumokError: no time, or one beside a number of epochs.
     """
-    asked = settings.training.time
+    asked = given.get("time")
     if asked is None:
         return None
-    if "epochs" in settings.training.model_fields_set:
+    if "epochs" in given:
         raise JumokError("--time and --epochs both say how long to train: leave one out")
     return parse_duration(asked, "--time")
 
@@ -296,6 +349,6 @@ def _check_free(out: Path) -> None:
 
 def _refuse(given: Sequence[str], settings: Mapping[str, Any]) -> None:
     """A resumed run keeps its settings, or it would not end where it should."""
-    flags = [to_flag(name) for name in settings if name not in MACHINE_SETTINGS]
+    flags = [to_flag(name) for name in settings if name not in MACHINE_SETTINGS + LENGTH_SETTINGS]
     if extra := [*given, *flags]:
         raise JumokError(f"--resume goes on with the run's own settings: leave out {', '.join(extra)}")

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from jumok.errors import JumokError, suggest
+from jumok.tasks.classify.foreign import load_hf, load_timm
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.preprocessing import Preprocessing
-
-HALF = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -93,91 +89,23 @@ def _open_run(name: str) -> AnyClassifier:
 
 
 def _open_hf(name: str) -> AnyClassifier:
-    """Weights are read from safetensors only, and no code of the model's own is run."""
-    from transformers import AutoConfig, AutoModelForImageClassification
-
-    local = Path(name).is_dir()
-    if not local and (Path(name).is_absolute() or name.startswith(".")):
-        raise JumokError(f"no model folder at {name}")
-    try:
-        with _without_remarks():
-            config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
-            model = AutoModelForImageClassification.from_pretrained(
-                name, local_files_only=local, use_safetensors=True, trust_remote_code=False
-            )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise JumokError(f"cannot open hf:{name}: {_first_line(error)}") from error
-    mean, std, size = _preprocessing(name, local)
-    classes = tuple(config.id2label[number] for number in range(config.num_labels))
-    side = getattr(config, "image_size", None) or size
-    return AnyClassifier(f"hf:{name}", model, classes, _pair(side), mean, std, lambda result: result.logits)
-
-
-@contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Let `transformers` load without its progress bar and its remarks on standard error."""
-    from transformers.utils import logging
-
-    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-
-
-def _preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tuple[float, ...], Any]:
-    """Mean, standard deviation and size from the model's preprocessor_config.json, where it has one."""
-    from transformers.utils import cached_file
-
-    path = cached_file(
-        name,
-        "preprocessor_config.json",
-        local_files_only=local,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
+    found = load_hf(name)
+    return AnyClassifier(
+        f"hf:{name}",
+        found.network,
+        found.classes,
+        found.size,
+        found.mean,
+        found.std,
+        lambda result: result.logits,
     )
-    values = json.loads(Path(path).read_text("utf-8")) if path else {}
-    size = values.get("crop_size") or values.get("size") or 224
-    if not values.get("do_normalize", True):
-        return (0.0,) * 3, (1.0,) * 3, size
-    return tuple(values.get("image_mean", HALF)), tuple(values.get("image_std", HALF)), size
 
 
 def _open_timm(name: str) -> AnyClassifier:
-    import timm
-    from timm.data import ImageNetInfo, resolve_model_data_config
-
-    try:
-        model = timm.create_model(name, pretrained=True)
-    except (RuntimeError, OSError, ValueError, AssertionError) as error:
-        raise JumokError(f"cannot open timm:{name}: {_first_line(error)}") from error
-    data = resolve_model_data_config(model)
-    count = int(model.num_classes)
-    if count == 1000:
-        info = ImageNetInfo()
-        classes = tuple(info.index_to_description(number) for number in range(count))
-    else:
-        classes = tuple(str(number) for number in range(count))
-    size = tuple(data["input_size"][1:])
-    return AnyClassifier(f"timm:{name}", model, classes, _pair(size), data["mean"], data["std"], lambda logits: logits)
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    """One side, (height, width), or a dictionary as preprocessors write it."""
-    if isinstance(size, dict):
-        size = size.get("shortest_edge") or (size["height"], size["width"])
-    if isinstance(size, int):
-        return size, size
-    height, width = size
-    return int(height), int(width)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    found = load_timm(name)
+    return AnyClassifier(
+        f"timm:{name}", found.network, found.classes, found.size, found.mean, found.std, lambda logits: logits
+    )
 
 
 _OPENERS: dict[str, Callable[[str], AnyClassifier]] = {"hf": _open_hf, "timm": _open_timm}

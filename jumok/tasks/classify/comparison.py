@@ -10,12 +10,15 @@ from typing import Any
 import torch
 
 from jumok.data.images.folders import ImageSet
+from jumok.errors import JumokError
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.evaluation import evaluate, read_batches
 from jumok.tasks.classify.prepare import PreparedImages, system_options
 from jumok.tasks.classify.run import ImageRun
-from jumok.tasks.classify.settings import Settings
+from jumok.tasks.classify.settings import RunConfig, Settings
+from jumok.tasks.classify.task import CLASSIFY
 from jumok.tasks.running.comparison import USE_BATCH, Comparison, Result, use_rate
+from jumok.tasks.running.run import CONFIG
 
 __all__ = ["ImageComparison", "ImageResult", "begin"]
 
@@ -52,6 +55,18 @@ class ImageComparison(Comparison[PreparedImages]):
         config = self.base.config
         return system_options(name, {}, len(config.found.classes), config.size)
 
+    def of_system(self, name: str) -> PreparedImages:
+        """Models from elsewhere are given the images at their own size, with their own normalisation."""
+        if not name.startswith(CLASSIFY.opens):
+            return super().of_system(name)
+        config = self.base.config
+        data = config.data.model_copy(update={"image_size": None})
+        return prepare.prepare(Settings(system=name, data=data, training=config.training))
+
+    def begun(self, place: Path) -> PreparedImages:
+        config = RunConfig.load(place / CONFIG)
+        return super().begun(place) if config.found.begun is None else prepare.resume(config, place)
+
     def judge(self, place: Path) -> Mapping[str, Any]:
         run = ImageRun.load(place, self.device)
         judged = evaluate(run.model, read_batches(run, self.test, USE_BATCH), run.classes)
@@ -82,6 +97,10 @@ def begin(
     Raises:
         JumokError: images or settings that do not do.
     """
+    if settings.training.init is not None:
+        raise JumokError("a comparison begins with no run: leave --init out; name models as hf:NAME or timm:NAME")
+    if settings.system.startswith(CLASSIFY.opens):  # the images of the others are read as for one of ours
+        settings = settings.model_copy(update={"system": CLASSIFY.default_system})
     test = prepare.find_parts(settings.data, settings.training.seed)["test"]
     return ImageComparison(
         prepare.prepare(settings, progress), budget, frozenset(settings.training.model_fields_set), folder, device, test

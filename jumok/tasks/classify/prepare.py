@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from jumok import systems
 from jumok.data.images.batches import Batches, PixelStore, Source
@@ -18,7 +19,9 @@ from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.intervals import wilson
 from jumok.machine import World
+from jumok.systems.pretrained import FAMILIES
 from jumok.systems.resnet import ResNetConfig
+from jumok.tasks.classify.features import Features, read_features, write_features
 from jumok.tasks.classify.look_alikes import describe_look_alikes
 from jumok.tasks.classify.recipe import (
     Repeated,
@@ -29,8 +32,18 @@ from jumok.tasks.classify.recipe import (
 )
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
+from jumok.tasks.classify.starting import Start, find_start, read_initial, write_initial
 from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
-from jumok.tasks.classify.training import BALANCED, Classifier, make_classifier
+from jumok.tasks.classify.training import BALANCED, Classifier
+from jumok.tasks.classify.tuning import (
+    UNVARIED,
+    begin,
+    describe_begun,
+    describe_learning,
+    keep_features,
+    make_module,
+    settle_training,
+)
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.planning import MOST_SECONDS
@@ -38,6 +51,8 @@ from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
+TUNING_RATES = (3e-5, 1e-4, 3e-4)
+"""Peak learning rates that are tried for weights that were trained before; the higher ones of others spoil them."""
 PATCHES = (16, 8, 4, 2)
 LEAST_PATCHES = 8
 """Patches along the shorter side, at the least, where the patch is chosen here."""
@@ -56,19 +71,33 @@ class PreparedImages(Prepared):
 
     config: RunConfig
     trained_on: TrainedOn
+    initial: Mapping[str, Tensor] = field(default_factory=dict)
+    """Weights from elsewhere to begin with."""
+    features: Mapping[str, Features] | None = None
+    """What the frozen part of the model makes of the images, where a head is trained alone."""
 
     unit = "images"
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        tuned = self.initial and self.features is None and self.config.training.lora is None
+        return TUNING_RATES if tuned else super().rates
+
+    def module(self) -> Classifier:
+        return make_module(self.config, self.steps, self.initial, self.features)
 
     def write(self, folder: Path) -> None:
         self.trained_on.write(folder)
         super().write(folder)
-
-    def module(self) -> Classifier:
-        return make_classifier(self.config, steps=self.steps)
+        if self.initial:
+            write_initial(folder, self.initial)
+        if self.features is not None:
+            write_features(folder, self.features)
 
     def suit(self, asked: Collection[str], *, passes: float) -> PreparedImages:
         chosen = choose_variation(asked, passes)
-        return self.with_training(**chosen)
+        kept = {} if self.features is None else UNVARIED
+        return self.with_training(**{name: value for name, value in chosen.items() if name not in kept})
 
     def plain(self) -> PreparedImages:
         return self.with_training(label_smoothing=0.0, mixup=0.0, augment=False, flips="none")
@@ -119,6 +148,7 @@ class PreparedImages(Prepared):
             "validation accuracy": f"{best['val_accuracy']:.4f}",
             "validation loss": f"{best['val_loss']:.4f}",
             "batch": str(self.config.training.batch_size),
+            **({"begun with": describe_begun(self.config.found.begun)} if self.config.found.begun else {}),
         }
 
     def evaluate_with(self, folder: Path) -> str:
@@ -132,8 +162,12 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
         JumokError: images or settings that do not do.
     """
     sets = find_parts(settings.data, settings.training.seed)
-    pixels = _count_pixels(settings, len(sets["train"].classes))
-    size, why = choose_size(sets["train"].paths, pixels)
+    start = find_start(settings)
+    settings = settings.model_copy(update={"training": settle_training(settings.training, start)})
+    if start is not None:
+        settings = settings.model_copy(update={"options": start.options_with(settings.options)})
+    pixels = _count_pixels(settings, len(sets["train"].classes), start)
+    size, why = choose_size(sets["train"].paths, pixels) if start is None else (start.size, f"that of {start.origin}")
     if settings.data.image_size is not None:
         size, why = settings.data.size, "as asked"
     system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
@@ -143,10 +177,18 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     chosen = choose_from_images(settings.training, asked, sets["train"], train, seen=seen)
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
+    config, initial = (config, {}) if start is None else begin(config, start)
     trained_on = TrainedOn.of(sets)
     about = [*describe_data(sets, config, trained_on), *describe_look_alikes(train, val)]
-    remarks = (f"image size: {size[0]} x {size[1]} pixels ({why})", *about, *chosen.remarks)
-    return PreparedImages(*loaders(config, sets, train, val), remarks, config, trained_on)
+    sized = f"image size: {size[0]} x {size[1]} pixels ({why})"
+    remarks = (sized, *_remark_begun(config), *about, *chosen.remarks)
+    ready = _ready(config, sets, (train, val), trained_on, initial, remarks, None, progress)
+    return replace(ready, remarks=(*remarks, *describe_learning(ready.module(), kept=ready.features is not None)))
+
+
+def _remark_begun(config: RunConfig) -> list[str]:
+    begun = config.found.begun
+    return [] if begun is None else [f"weights: {describe_begun(begun)}"]
 
 
 def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, trained_on: TrainedOn) -> list[str]:
@@ -168,15 +210,35 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         found = config.found.model_copy(update={"per_class": _count_classes(sets)})
         config = config.model_copy(update={"found": found})
     train, val = stores(config.data, sets["train"].paths, sets["val"].paths, config.size, progress)
-    return PreparedImages(*loaders(config, sets, train, val), (), config, trained_on)
+    initial = {} if config.found.begun is None else read_initial(folder)
+    counts = {"train": len(train), "val": len(val)}
+    return _ready(config, sets, (train, val), trained_on, initial, (), read_features(folder, counts), progress)
 
 
-def _count_pixels(settings: Settings, classes: int) -> float:
+def _ready(
+    config: RunConfig,
+    sets: Mapping[str, ImageSet],
+    stores: tuple[PixelStore, PixelStore],
+    trained_on: TrainedOn,
+    initial: Mapping[str, Tensor],
+    remarks: tuple[str, ...],
+    features: Mapping[str, Features] | None,
+    progress: Progress | None,
+) -> PreparedImages:
+    """Everything together; features that are wanted and not there are computed."""
+    if features is None:
+        features = keep_features(config, initial, dict(zip(("train", "val"), stores, strict=True)), progress)
+    train, val = stores if features is None else (features["train"], features["val"])
+    return PreparedImages(*loaders(config, sets, train, val), remarks, config, trained_on, initial, features)
+
+
+def _count_pixels(settings: Settings, classes: int, start: Start | None) -> float:
     """Pixels that the time allows to be trained on, of all images, each counted as often as it is seen."""
-    options = system_options(settings.system, settings.options, classes, (PROBE_SIDE, PROBE_SIDE))
+    size = (PROBE_SIDE, PROBE_SIDE) if start is None else start.size
+    options = system_options(settings.system, settings.options, classes, size)
     probe = systems.build(settings.system, configure_system(settings.system, options))
     asked = settings.training.time
-    return (parse_duration(asked, "--time") if asked else MOST_SECONDS) / measure_pixel_seconds(probe)
+    return (parse_duration(asked, "--time") if asked else MOST_SECONDS) / measure_pixel_seconds(probe, size)
 
 
 def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:
@@ -253,6 +315,8 @@ def system_options(name: str, chosen: Mapping[str, Any], classes: int, size: tup
     clash = next((key for key in options if key in chosen), None)
     if clash:
         raise JumokError(f"the option {clash!r} follows from the data: leave it out (or use --image-size)")
+    if name.startswith(tuple(FAMILIES)):
+        return configure_system(name, {**options, **chosen}).model_dump(mode="json")
     default = configure_system(name, {"classes": classes})
     if "patch" in type(default).model_fields:
         options["patch"] = chosen.get("patch", patch_for(size))
@@ -287,9 +351,7 @@ def batch_size(wanted: int, images: int) -> int:
     return wanted if wanted <= images else images - images % world
 
 
-def loaders(
-    config: RunConfig, sets: Mapping[str, ImageSet], train: PixelStore, val: PixelStore
-) -> tuple[Batches, Batches]:
+def loaders(config: RunConfig, sets: Mapping[str, ImageSet], train: Source, val: Source) -> tuple[Batches, Batches]:
     """Deal the batches of the training and the validation out to this process.
 
     Raises:
@@ -298,7 +360,7 @@ def loaders(
     world = World.found()
     share = {"batch_size": config.training.batch_size, "rank": world.rank, "world_size": world.size}
     labels = {part: torch.tensor(sets[part].labels) for part in ("train", "val")}
-    source: Source = train
+    source = train
     if config.training.balance == "sampler":
         order = balance_order(labels["train"])
         source, labels["train"] = Repeated(train, order), labels["train"][order]

@@ -78,6 +78,39 @@ class ImageTraining(Training):
         "largest class has over 1.5 times the images of the smallest.",
     )
 
+    init: str | None = Field(
+        default=None, description="Folder of a run whose weights to begin with; other classes get a new head."
+    )
+    freeze: str = Field(
+        default="none",
+        pattern="^(none|backbone|0*[1-9][0-9]{0,4})$",
+        description="Weights to keep as they are: none, backbone (only the head learns; each image's features are "
+        "computed once), or the first N layers.",
+    )
+    layer_decay: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Factor on the learning rate from each layer to the one before it; 1 = the same for all.",
+    )
+    lora: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Rank of LoRA adapters; all other weights but the head's are kept as they are (needs peft).",
+    )
+
+
+class Begun(Strict):
+    """Which weights a run began with."""
+
+    origin: str
+    """The run or model that they are from."""
+    taken: int
+    """How many tensors."""
+    new: tuple[str, ...]
+    """Names of the others, which began by chance."""
+
 
 class Found(Strict):
     """What the data said when the run began."""
@@ -90,6 +123,10 @@ class Found(Strict):
     """Images of each part in each class."""
     fingerprint: str
     """Of the names and classes of the training and validation images."""
+    begun: Begun | None = None
+    """With which weights training began; None: with random ones."""
+    head: str | None = None
+    """The linear layer that the logits come out of, where a part of the model is frozen."""
 
 
 class Settings(AnySettings):

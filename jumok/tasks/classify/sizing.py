@@ -26,8 +26,10 @@ UNKNOWN_SIZE = (224, 224)
 """Taken for the size of images none of which tells its own."""
 WANTED_PASSES = 25
 """The size is chosen so that the time allows so many passes over the training images."""
-PROBE_SIDE, PROBE_BATCH, PROBE_STEPS = 96, 16, 3
-"""Square images on which the speed is measured, how many at a time, and how often; the fastest counts."""
+PROBE_SIDE, PROBE_STEPS = 96, 3
+"""Square images on which the speed is measured, and how often; the fastest counts."""
+PROBE_PIXELS = 16 * PROBE_SIDE**2
+"""Of all images of such a step."""
 WIDEST_SHAPE = 2.0
 """Images longer than this, for their width, are stretched to it."""
 
@@ -63,9 +65,9 @@ def _explain(size: Size, sizes: Sequence[Size], middle: Size, *, limited: bool) 
     return found + ("; larger ones would be seen too seldom in the time" if limited else "")
 
 
-def measure_pixel_seconds(system: nn.Module) -> float:
-    """Seconds that training takes for each pixel of each image, by a few steps on noise."""
-    images = torch.rand(PROBE_BATCH, 3, PROBE_SIDE, PROBE_SIDE)
+def measure_pixel_seconds(system: nn.Module, size: Size) -> float:
+    """Seconds that training takes for each pixel of each image of a size, by a few steps on noise."""
+    images = torch.rand(max(PROBE_PIXELS // math.prod(size), 2), 3, *size)
     times = []
     for _ in range(PROBE_STEPS):
         began = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,13 @@ from torch.nn import functional as F
 from jumok.data.images.batches import Batch
 from jumok.machine import World
 from jumok.tasks.classify.augment import Augmentation, Draw
+from jumok.tasks.classify.layers import number_layers
 from jumok.tasks.classify.own_training import OwnFigures, OwnLoss
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
 from jumok.tasks.image_training import ImageTrainingModule
 from jumok.tasks.preprocessing import normalise, to_unit
+from jumok.tasks.running.optimiser import group_parameters
 from jumok.tasks.running.training_module import seed_everything
 
 BALANCED = "val_balanced_accuracy"
@@ -52,6 +55,7 @@ class Classifier(ImageTrainingModule):
         self.figure_names = (*Classifier.figure_names, *balanced, *(f"val_{name}" for name in own))
         super().__init__(model, mean=mean, std=std, training=training, steps=steps)
         self.classes = classes
+        self.frozen: list[nn.Module] = []
         self.augmentation = Augmentation(
             training.augment, training.flips, training.mixup, strength=training.augment_strength
         )
@@ -66,14 +70,35 @@ class Classifier(ImageTrainingModule):
 
     def loss(self, batch: Batch) -> Tensor:
         """The smoothed cross-entropy of augmented, mixed images."""
-        images, targets = self.augmentation(
-            to_unit(batch.images), batch.labels, self.classes, self._draw(len(batch.labels))
-        )
-        pixels, smoothing = normalise(images, self.mean, self.std), self.training_config.label_smoothing
+        pixels, targets = self.vary(batch)
+        smoothing = self.training_config.label_smoothing
         if isinstance(self.model, OwnLoss):
             return self.model.loss(pixels, targets + smoothing * (1 / self.classes - targets))
         weights = None if self.weights is None else self.weights.to(pixels)
         return F.cross_entropy(self(pixels).float(), targets, weights, label_smoothing=smoothing)
+
+    def vary(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the model is given in training, and (batch, classes) targets."""
+        images, targets = self.augmentation(
+            to_unit(batch.images), batch.labels, self.classes, self._draw(len(batch.labels))
+        )
+        return normalise(images, self.mean, self.std), targets
+
+    def learning_groups(self) -> list[dict[str, Any]]:
+        """As for all models; by `layer_decay` each layer learns more slowly than the one behind it."""
+        decay, rate = self.training_config.weight_decay, self.training_config.layer_decay
+        if rate == 1:
+            return super().learning_groups()
+        depths = number_layers(self.model)
+        factors = {name: rate ** (depths.layers + 1 - depth) for name, depth in depths.of.items()}
+        return group_parameters(self.model, decay, factors)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or eval mode; frozen modules stay in eval mode, so that they answer as they always did."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
 
     def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
         """The more right answers the better, each class counting alike; of the same number, the surer."""
@@ -114,14 +139,17 @@ def make_classifier(config: RunConfig, *, steps: int) -> Classifier:
     Raises:
         JumokError: the configuration does not make a model.
     """
-    training = config.training
-    seed_everything(training.seed)
-    return Classifier(
-        build_model(config),
-        classes=len(config.found.classes),
-        counts=config.found.per_class if config.uneven else None,
-        mean=torch.tensor(config.found.mean),
-        std=torch.tensor(config.found.std),
-        training=training,
-        steps=steps,
-    )
+    seed_everything(config.training.seed)
+    return Classifier(build_model(config), **classifier_options(config, steps=steps))
+
+
+def classifier_options(config: RunConfig, *, steps: int) -> dict[str, Any]:
+    """What a `Classifier` is made with, beside its model."""
+    return {
+        "classes": len(config.found.classes),
+        "counts": config.found.per_class if config.uneven else None,
+        "mean": torch.tensor(config.found.mean),
+        "std": torch.tensor(config.found.std),
+        "training": config.training,
+        "steps": steps,
+    }

@@ -266,6 +266,7 @@ class Keeper(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = True
         self._signals.install()
+        self._stopped = self._stopped and not _need_module(pl_module).begins_anew()
         trainer.should_stop = self._stopped
 
     def on_train_batch_end(
@@ -286,7 +287,7 @@ class Keeper(Checkpoint):
         if self.best is None or goodness(row) > goodness(self.best):
             self.best = dict(row)
             self._unwritten = {name: value.clone() for name, value in self._collect_weights(pl_module).items()}
-        if self._patience and row["epoch"] - self.best["epoch"] >= self._patience:
+        if self._patience and self._count_in_vain(_need_module(pl_module).schedule_start) >= self._patience:
             trainer.should_stop = self._stopped = True
         over = self._stopped or row["epoch"] == trainer.max_epochs
         signum, due = self._agree(trainer, over or self._every is not None or self._is_due(0))
@@ -294,6 +295,11 @@ class Keeper(Checkpoint):
             self._save(trainer, pl_module)
         if signum and not over:
             raise _make_interrupted(signum, trainer.global_step)
+
+    def _count_in_vain(self, start: int) -> int:
+        """Epochs without improvement, since the schedule began at this step."""
+        last = self.best["epoch"] if self.best else 0
+        return sum(row["epoch"] > last and row["step"] > start for row in self._ledger.rows)
 
     def _is_due(self, least: float) -> bool:
         return time.monotonic() - self._last_save >= max(WAIT_FACTOR * self._cost, least)
@@ -317,7 +323,7 @@ class Keeper(Checkpoint):
         self._ledger.look(trainer)
         _check_finite(module, trainer.global_step)
         if self._unwritten and self.best and trainer.is_global_zero:
-            write_weights(self._folder, self._unwritten, self.best)
+            write_weights(self._folder, _need_module(module).complete(self._unwritten), self.best)
         self._unwritten = None
         trainer.save_checkpoint(self._folder / "checkpoints" / "last.safetensors")
         self._last_save = time.monotonic()

@@ -6,6 +6,7 @@ A task's `comparison.py` says how a system is prepared from the data and how a t
 from __future__ import annotations
 
 import json
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 RESULT = "result.json"
+OF_MODELS = ("mean", "std", "begun", "head")
+"""What is noted of the data, and follows from the model where it was trained before."""
 USE_BATCH = 64
 """Images or questions at a time in use."""
 USE_SECONDS = 0.7
@@ -125,6 +128,10 @@ class Comparison(ABC, Generic[P]):
         """The same data for a system whose run was begun in that folder."""
         return replace(self.base, config=load_config(type(self.base.config), place / CONFIG))
 
+    def place(self, name: str) -> Path:
+        """The folder of a system's run; a name from elsewhere, such as hf:google/vit, is one folder too."""
+        return self.folder / (re.sub(r"[^\w.-]+", "-", name).strip("-.") or "system")
+
     def enter(self, name: str, tell: Callable[[str], None]) -> Result:
         """Train and judge one system, or read what became of it; what was stopped goes on where it was.
 
@@ -134,7 +141,7 @@ class Comparison(ABC, Generic[P]):
         Raises:
             JumokError: the system cannot be trained on these data.
         """
-        place = self.folder / name
+        place = self.place(name)
         if (place / RESULT).exists():
             tell(f"{name}: already there")
             return parse(self.result, read_yaml(place / RESULT), str(place / RESULT))
@@ -145,7 +152,7 @@ class Comparison(ABC, Generic[P]):
 
     def _train(self, name: str, tell: Callable[[str], None]) -> dict[str, Any]:
         """Train a system, or go on with it; gives what that took."""
-        place = self.folder / name
+        place = self.place(name)
         prepared = self._reopen(place) if (place / CONFIG).exists() else self._start(name)
         memory, device = PeakMemory(), torch.device(self.device)
         module = prepared.module()
@@ -167,7 +174,7 @@ class Comparison(ABC, Generic[P]):
             JumokError: it was not.
         """
         prepared = self.begun(place)
-        if _found_in(prepared) != _found_in(self.base):
+        if not _same_data(prepared, self.base):
             unit = self.result.unit
             raise JumokError(f"{place} was begun with other {unit}: put these back, or choose another --out")
         return prepared
@@ -175,13 +182,15 @@ class Comparison(ABC, Generic[P]):
     def _start(self, name: str) -> P:
         """A run of a system's own, as long as the budget."""
         prepared = plan(self.of_system(name), self.asked, seconds=self.budget)
-        prepared.write(self.folder / name)
+        prepared.write(self.place(name))
         return prepared
 
 
-def _found_in(prepared: Prepared) -> dict[str, Any]:
-    """What a run's data said when it began."""
-    return prepared.config.model_dump(include={"found"})
+def _same_data(first: Prepared, second: Prepared) -> bool:
+    """Whether their data said the same when they began; what a pretrained model brought along is not of the data."""
+    one, other = (each.config.model_dump(include={"found"}).get("found", {}) for each in (first, second))
+    skipped = OF_MODELS if one.get("begun") or other.get("begun") else ()
+    return all(one.get(name) == other.get(name) for name in {*one, *other}.difference(skipped))
 
 
 # -- which systems ------------------------------------------------------------------------------

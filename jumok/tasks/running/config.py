@@ -95,7 +95,7 @@ class Settings(Strict):
 
     from_data: ClassVar[tuple[str, ...]] = ()
     """Options of a system that follow from the data."""
-    from_run: ClassVar[frozenset[str]] = frozenset({"format", "jumok", "task", "found"})
+    from_run: ClassVar[frozenset[str]] = frozenset({"format", "jumok", "task", "found", "changes"})
     """What a run's configuration has beside the settings."""
 
     @classmethod
@@ -112,11 +112,27 @@ class Settings(Strict):
         return parse(cls, _merge(own, flags or {}), str(path) if path else "the flags")
 
 
+class Change(Strict):
+    """What a person changed in a run after it had begun.
+
+    Args:
+        step: after which it was changed.
+        told: what changed, as a sentence for the card.
+        schedule: whether the learning rate began its course anew there.
+    """
+
+    step: int = Field(ge=0)
+    told: str
+    schedule: bool = False
+
+
 class Recorded(Strict):
     """What a run's configuration has beside the settings, whatever its task."""
 
     format: Literal[1] = FORMAT
     jumok: str
+    changes: tuple[Change, ...] = ()
+    """The oldest first."""
 
     @classmethod
     def load(cls, path: Path) -> Self:

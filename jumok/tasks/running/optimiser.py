@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,31 +12,50 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from jumok.tasks.running.config import Training
 
-__all__ = ["group_parameters", "make_optimiser", "rate"]
+__all__ = ["FACTOR", "group_parameters", "make_optimiser", "rate"]
 
 
-def make_optimiser(model: nn.Module, settings: Training, steps: int, *, fused: bool) -> dict[str, Any]:
+FACTOR = "lr_factor"
+"""Where a group of parameters keeps the factor on its learning rate."""
+
+
+def make_optimiser(
+    groups: Sequence[dict[str, Any]], settings: Training, steps: int, *, fused: bool, start: int = 0
+) -> dict[str, Any]:
     """The optimiser with its schedule, as Lightning takes them.
 
     Args:
-        model: what is trained.
+        groups: of parameters; see `group_parameters`.
         settings: of the training.
         steps: of the whole training.
         fused: by PyTorch's fused kernel.
+        start: step at which the schedule begins, for a run that was lengthened.
     """
-    optimizer = torch.optim.AdamW(group_parameters(model, settings.weight_decay), lr=settings.lr, fused=fused)
-    schedule = LambdaLR(optimizer, lambda step: rate(step, steps, settings.warmup))
+    rated = [{**group, "lr": settings.lr * group.get(FACTOR, 1.0)} for group in groups]
+    optimizer = torch.optim.AdamW(rated, lr=settings.lr, fused=fused)
+    schedule = LambdaLR(optimizer, lambda step: rate(step - start, steps - start, settings.warmup))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def group_parameters(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the parameters: weights with two or more dimensions decay; biases, norms, positions and tokens do not."""
-    named = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
-    decayed = [value for name, value in named if value.ndim >= 2 and name.rpartition(".")[2].endswith("weight")]
-    chosen = {id(value) for value in decayed}
-    kept = [value for _, value in named if id(value) not in chosen]
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+def group_parameters(
+    model: nn.Module, weight_decay: float, factors: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Split the parameters: weights with two or more dimensions decay; biases, norms, positions and tokens do not.
+
+    Args:
+        model: whose; frozen ones are left out.
+        weight_decay: of those that decay.
+        factors: on the learning rate, by name of the parameter; the groups with the largest come first.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, value in model.named_parameters():
+        if value.requires_grad:
+            decays = value.ndim >= 2 and name.rpartition(".")[2].endswith("weight")
+            groups.setdefault((factors[name] if factors else 1.0, decays), []).append(value)
+    return [
+        {"params": values, "weight_decay": weight_decay if decays else 0.0, **({FACTOR: factor} if factors else {})}
+        for (factor, decays), values in sorted(groups.items(), reverse=True, key=lambda pair: pair[0])
+    ]
 
 
 def rate(step: int, steps: int, warmup: float) -> float:

@@ -23,16 +23,14 @@ from torch import nn
 from jumok.durations import format_duration
 from jumok.machine import World, device_name
 from jumok.tasks.running import fit
-from jumok.tasks.running.optimiser import group_parameters
+from jumok.tasks.running.optimiser import FACTOR
 from jumok.tasks.running.prepared import Batches, Prepared
 from jumok.tasks.running.stopwatch import Stopwatch
 
 __all__ = ["Speed", "Trial", "fit_into", "learn_by_heart", "measure_speed", "plan", "try_rates"]
 
-RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-"""Peak learning rates that are tried, the usual one among them."""
-FEW_RATES = (1e-3, 3e-3)
-"""Those that are tried where there is no time for all."""
+FEW_RATES = slice(1, 3)
+"""Those of the rates that are tried where there is no time for all."""
 TRIAL_STEPS, LEAST_TRIAL_STEPS = 48, 12
 """Steps for which each rate is tried; with fewer, a trial says nothing and is left out."""
 TRIAL_SHARE = 0.08
@@ -227,7 +225,8 @@ def _choose_rate(prepared: P, speed: Speed, total: float) -> P:
     Short trials favour low rates, which long trainings do not (Wu et al. 2018, arXiv 1803.02021).
     """
     affordable = int(TRIAL_SHARE * total / speed.step)
-    rates = RATES if affordable >= LEAST_TRIAL_STEPS * len(RATES) else FEW_RATES
+    every = prepared.rates
+    rates = every if affordable >= LEAST_TRIAL_STEPS * len(every) else every[FEW_RATES]
     steps = min(TRIAL_STEPS, affordable // len(rates))
     usual = prepared.training.lr
     if steps < LEAST_TRIAL_STEPS:
@@ -278,10 +277,10 @@ def _train_on(prepared: Prepared, batches: Iterator[Any], rate: float) -> Iterat
     """Train a fresh model on these batches and give the losses; stops at one that is no number."""
     device = torch.device(device_name(prepared.training.device))
     module = prepared.module().to(device).train()
-    optimizer = torch.optim.AdamW(group_parameters(module.model, prepared.training.weight_decay), lr=rate)
+    optimizer = torch.optim.AdamW(module.learning_groups(), lr=rate)
     for number, batch in enumerate(batches):
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (number + 1) / TRIAL_WARM_UP_STEPS)
+            group["lr"] = rate * group.get(FACTOR, 1.0) * min(1.0, (number + 1) / TRIAL_WARM_UP_STEPS)
         loss = module.loss(module.transfer_batch_to_device(batch, device, 0))
         optimizer.zero_grad()
         loss.backward()

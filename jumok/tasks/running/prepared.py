@@ -10,11 +10,13 @@ from typing import Any, Protocol, Self
 
 from jumok.files import write_atomically
 from jumok.tasks.running.callbacks import Row
-from jumok.tasks.running.config import Settings, Training
+from jumok.tasks.running.config import Change, Recorded, Settings, Training
 from jumok.tasks.running.run import CONFIG
 from jumok.tasks.running.training_module import TrainingModule
 from jumok.wording import write_count
 
+RATES = (3e-4, 1e-3, 3e-3, 1e-2)
+"""Peak learning rates that are tried for a model with random weights, the usual one among them."""
 Progress = Callable[[int, int], None]
 """Called with how much is done, and how much there is in all."""
 
@@ -67,6 +69,25 @@ class Prepared(ABC):
     def steps(self) -> int:
         """Steps of the whole training."""
         return self.training.epochs * self.steps_per_epoch
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Peak learning rates that are worth a trial, the lowest first."""
+        return RATES
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What was changed in the run after it had begun."""
+        return self.config.changes if isinstance(self.config, Recorded) else ()
+
+    @property
+    def schedule_start(self) -> int:
+        """The step at which the learning-rate schedule began, the last time that it did."""
+        return max((change.step for change in self.changes if change.schedule), default=0)
+
+    def with_change(self, change: Change) -> Self:
+        """The same with one more change noted."""
+        return replace(self, config=self.config.model_copy(update={"changes": (*self.changes, change)}))
 
     def with_training(self, **settings: Any) -> Self:
         """The same with other settings of the training."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import random
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from jumok.tasks.running.config import Training
-from jumok.tasks.running.optimiser import make_optimiser
+from jumok.tasks.running.optimiser import group_parameters, make_optimiser
 
 
 class TrainingModule(LightningModule):
@@ -35,6 +37,7 @@ class TrainingModule(LightningModule):
     def __init__(self, model: nn.Module, *, training: Training, steps: int) -> None:
         super().__init__()
         self.model, self.training_config, self.steps = model, training, steps
+        self.schedule_start = 0  # the step at which a lengthened run began its learning-rate schedule anew
         self.figures: dict[str, float] = {}
         self.means = nn.ModuleDict({name: MeanMetric() for name in self.figure_names})
 
@@ -54,6 +57,14 @@ class TrainingModule(LightningModule):
     @abstractmethod
     def loss(self, batch: Any) -> Tensor:
         """What is minimised, for one batch."""
+
+    def complete(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The weights of the run's model, given those that are trained here: the same, unless a part is not."""
+        return weights
+
+    def learning_groups(self) -> list[dict[str, Any]]:
+        """The weights that learn, with the decay of each group and the factor on its learning rate."""
+        return group_parameters(self.model, self.training_config.weight_decay)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
         """The loss of a batch, with randomness of its own."""
@@ -79,7 +90,22 @@ class TrainingModule(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule; see `running.optimiser`."""
         fused = self.training_config.precision == "32" and self.device.type in ("cpu", "cuda")
-        return make_optimiser(self.model, self.training_config, self.steps, fused=fused)
+        groups = self.learning_groups()
+        return make_optimiser(groups, self.training_config, self.steps, fused=fused, start=self.schedule_start)
+
+    def begins_anew(self) -> bool:
+        """Whether the next step is the first one that a finished run was lengthened by."""
+        return 0 < self.schedule_start == self.global_step
+
+    def on_train_start(self) -> None:
+        """Let a lengthened run begin with its new learning rate: the checkpoint holds the last one, about 0."""
+        if self.begins_anew():
+            schedule = self.lr_schedulers()
+            assert isinstance(schedule, LambdaLR)
+            for group, base, share in zip(
+                schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True
+            ):
+                group["lr"] = base * share(self.global_step)
 
 
 def seed_everything(*parts: int) -> None:

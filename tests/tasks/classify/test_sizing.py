@@ -54,5 +54,5 @@ def test_they_do_not_get_smaller_than_can_be_seen(tmp_path):
 def test_the_speed_is_that_of_a_step():
     system = build("mlp", configure("mlp", classes=3, image_size=96))
     began = time.perf_counter()
-    seconds = measure_pixel_seconds(system)
+    seconds = measure_pixel_seconds(system, (96, 96))
     assert 0 < seconds * 16 * 96 * 96 * 3 <= time.perf_counter() - began

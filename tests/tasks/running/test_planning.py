@@ -10,6 +10,7 @@ from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 from jumok.tasks.running import planning
 from jumok.tasks.running.fit import Feed
 from jumok.tasks.running.planning import Speed, Trial, fit_into, learn_by_heart, plan, try_rates
+from jumok.tasks.running.prepared import RATES
 
 
 @pytest.fixture
@@ -95,11 +96,11 @@ def test_the_trial_leaves_the_batches_as_they_were(photos):
         ({3e-4: 1.00, 1e-3: 1.02, 3e-3: 1.05, 1e-2: 1.01}, 3e-3),  # all tie: the highest but the very high one
         ({3e-4: 2.0, 1e-3: 1.5, 3e-3: 1.3, 1e-2: 1.0}, 1e-2),
         ({3e-4: 2.0, 1e-3: 1.5, 3e-3: float("nan"), 1e-2: float("inf")}, 1e-3),
-        ({rate: float("nan") for rate in planning.RATES}, 7e-4),  # none: the usual one
+        ({rate: float("nan") for rate in RATES}, 7e-4),  # none: the usual one
     ],
 )
 def test_the_rate_of_the_lowest_loss_is_taken_and_of_those_that_tie_the_highest(photos, monkeypatch, losses, chosen):
-    waves = {rate: [0.1, -0.1] if number else [-0.1, 0.1] for number, rate in enumerate(planning.RATES)}
+    waves = {rate: [0.1, -0.1] if number else [-0.1, 0.1] for number, rate in enumerate(RATES)}
     trials = [Trial(rate, tuple(loss + wave for wave in waves[rate] * 5)) for rate, loss in losses.items()]
     monkeypatch.setattr(planning, "try_rates", lambda *_: trials)
     made = planning._choose_rate(prepared(photos, lr=7e-4), Speed(0.01, 0.1), 600)

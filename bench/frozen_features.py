@@ -1,0 +1,115 @@
+"""Epochs of a head on a frozen backbone, from kept features and from the images: `python -m bench frozen_features`.
+
+A ViT-Ti/16 of `transformers` with random weights, 224 x 224 pixels; both sides train the same head on the same images
+with `jumok train`'s own loop, validation and checkpoints included. One runs the backbone for every image in every
+epoch, as usual; the other once, before the first. The medians of the epochs after the first count.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from pytorch_lightning import Callback
+
+from bench.table import Row
+from jumok.data.images.batches import PixelStore
+from jumok.tasks.classify import prepare
+from jumok.tasks.classify.prepare import PreparedImages
+from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
+from jumok.tasks.running import fit
+
+SIDE, PATCH, WIDTH, DEPTH, HEADS = 224, 16, 192, 12, 3
+CLASSES, IMAGES = 2, 48
+"""Classes, and images of each; `jumok train` keeps 15 % of them for validation and 15 % for testing."""
+EPOCHS_BY_IMAGES, EPOCHS_BY_FEATURES = 3, 20
+GOAL = ">= 20"
+
+
+class EpochClock(Callback):
+    """Notes when epochs end."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+    @property
+    def later(self) -> float:
+        """Median seconds of the epochs after the first."""
+        return statistics.median(after - before for before, after in zip(self.ends, self.ends[1:], strict=False))
+
+
+def write_model(folder: Path) -> Path:
+    """A network with random weights, as `transformers` saves it."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=WIDTH,
+        num_hidden_layers=DEPTH,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * WIDTH,
+        image_size=SIDE,
+        patch_size=PATCH,
+    )
+    ViTForImageClassification(config).save_pretrained(folder)
+    return folder
+
+
+def write_images(folder: Path) -> Path:
+    chance = np.random.default_rng(0)
+    for label in range(CLASSES):
+        (folder / str(label)).mkdir(parents=True)
+        for number in range(IMAGES):
+            pixels = chance.integers(0, 200, (SIDE, SIDE, 3)) + 50 * label
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / str(label) / f"{number}.png")
+    return folder
+
+
+def prepare_head(model: Path, images: Path) -> PreparedImages:
+    training = ImageTraining(epochs=EPOCHS_BY_FEATURES, batch_size=16, freeze="backbone", device="cpu", lr=1e-3)
+    return prepare.prepare(Settings(system=f"hf:{model}", data=ImageData(images=str(images)), training=training))
+
+
+def run_epochs(prepared: PreparedImages, folder: Path) -> float:
+    clock = EpochClock()
+    prepared.write(folder)
+    fit.fit(prepared.module(), prepared.train, prepared.val, folder, prepared.training, (clock,))
+    return clock.later
+
+
+def run(threads: int = 2) -> list[Row]:
+    """All rows of this bench."""
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as place:
+        home = Path(place)
+        model, images = write_model(home / "model"), write_images(home / "images")
+        began = time.perf_counter()
+        kept = prepare_head(model, images)
+        once = time.perf_counter() - began
+        again = by_images(kept)
+        usual = run_epochs(again.with_training(epochs=EPOCHS_BY_IMAGES), home / "usual")
+        ours = run_epochs(kept, home / "kept")
+    count = kept.config.found.counts["train"] + kept.config.found.counts["val"]
+    note = f"{count} images, ViT-Ti/16 at {SIDE} x {SIDE}; reading them and computing features once: {once:.1f} s"
+    return [
+        Row("an epoch after the first, backbone run again / features kept", usual / ours, GOAL, ours, usual, "s", note)
+    ]
+
+
+def by_images(prepared: PreparedImages) -> PreparedImages:
+    """The same training with the images themselves in place of their features."""
+    config = prepared.config
+    sets = prepare.find_parts(config.data, config.training.seed)
+    stores = [PixelStore(sets[part].paths, *config.size).load() for part in ("train", "val")]
+    train, val = prepare.loaders(config, sets, *stores)
+    return replace(prepared, train=train, val=val, features=None)

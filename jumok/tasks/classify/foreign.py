@@ -1,0 +1,170 @@
+"""Image classifiers of `transformers` and `timm` with their weights, and what is done to their images before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from jumok.errors import JumokError, first_line
+from jumok.systems.pretrained import describe_hf
+
+__all__ = ["Foreign", "load_hf", "load_timm"]
+
+HALF = (0.5, 0.5, 0.5)
+USUAL_SIDE = 224
+USUAL_RESCALING = 1 / 255
+FAULTS = (OSError, ValueError, KeyError, RuntimeError, AssertionError)
+"""What the libraries raise about a name, a folder or a file that does not do."""
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A network from elsewhere.
+
+    Args:
+        network: as its library builds it.
+        options: what it is built again from; see `jumok.systems.pretrained`.
+        classes: names, in the order of its logits.
+        size: (height, width) of the images that it was made for.
+        mean, std: of the normalisation, per channel, for values in [0, 1].
+        fresh: names of weights that were not in its files.
+    """
+
+    network: nn.Module
+    options: Mapping[str, Any]
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    fresh: frozenset[str] = frozenset()
+
+
+def load_hf(name: str) -> Foreign:
+    """Load an image classifier of `transformers`: weights from safetensors only, and no code of the model's own.
+
+    Args:
+        name: a folder, or a name on the hub.
+    Raises:
+        JumokError: there is no such model, or it is no image classifier.
+        ModuleNotFoundError: `transformers` is not installed.
+    """
+    from transformers import AutoConfig, AutoModelForImageClassification
+
+    local = Path(name).is_dir()
+    if not local and (Path(name).is_absolute() or name.startswith(".")):
+        raise JumokError(f"no model folder at {name}")
+    try:
+        with _without_remarks():
+            config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+            model, found = AutoModelForImageClassification.from_pretrained(
+                name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            )
+    except FAULTS as error:
+        raise JumokError(f"cannot open hf:{name}: {first_line(error)}") from error
+    mean, std, size = _read_preprocessing(name, local)
+    classes = tuple(config.id2label[number] for number in range(config.num_labels))
+    side = getattr(config, "image_size", None) or size
+    options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
+    return Foreign(model.float(), options, classes, _pair(side), mean, std, frozenset(found["missing_keys"]))
+
+
+def load_timm(name: str) -> Foreign:
+    """Load an image classifier of `timm`.
+
+    Args:
+        name: of a pretrained model, or "local-dir:" and a folder as `timm` saves it.
+    Raises:
+        JumokError: there is no such model.
+        ModuleNotFoundError: `timm` is not installed.
+    """
+    import timm
+    from timm.data import resolve_model_data_config
+
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except FAULTS as error:
+        raise JumokError(f"cannot open timm:{name}: {first_line(error)}") from error
+    data = resolve_model_data_config(model)
+    options = {"architecture": model.pretrained_cfg["architecture"], "arguments": _find_timm_arguments(name)}
+    size = _pair(tuple(data["input_size"][1:]))
+    return Foreign(model, options, _name_timm_classes(model), size, tuple(data["mean"]), tuple(data["std"]))
+
+
+def _name_timm_classes(model: Any) -> tuple[str, ...]:
+    from timm.data import ImageNetInfo
+
+    count = int(model.num_classes)
+    if count == 1000:
+        info = ImageNetInfo()
+        return tuple(info.index_to_description(number) for number in range(count))
+    return tuple(str(number) for number in range(count))
+
+
+def _find_timm_arguments(name: str) -> dict[str, Any]:
+    """What a model saved in a folder is made with, beside its name."""
+    source, _, folder = name.partition(":")
+    if source != "local-dir":
+        return {}
+    values = json.loads((Path(folder) / "config.json").read_text("utf-8"))
+    arguments = values.get("model_args") or {}
+    return {key: value for key, value in arguments.items() if key not in ("num_classes", "pretrained")}
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Let `transformers` load without its progress bar and its remarks on standard error."""
+    from transformers.utils import logging
+
+    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _read_preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tuple[float, ...], Any]:
+    """Mean, standard deviation and size from the model's preprocessor_config.json, where it has one."""
+    from transformers.utils import cached_file
+
+    path = cached_file(
+        name,
+        "preprocessor_config.json",
+        local_files_only=local,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    values = json.loads(Path(path).read_text("utf-8")) if path else {}
+    size = values.get("crop_size") or values.get("size") or USUAL_SIDE
+    return *_read_normalisation(values), size
+
+
+def _read_normalisation(values: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation for pixels in [0, 1], whatever range the model's own processor brings them to."""
+    mean, std = (0.0,) * 3, (1.0,) * 3
+    if values.get("do_normalize", True):
+        mean, std = tuple(values.get("image_mean", HALF)), tuple(values.get("image_std", HALF))
+    factor = values.get("rescale_factor", USUAL_RESCALING) if values.get("do_rescale", True) else 1.0
+    top, shift = 255 * factor, 1.0 if values.get("rescale_offset") else 0.0  # white becomes top - shift
+    if abs(top - 1) < 1e-6 and not shift:
+        return mean, std
+    return tuple((value + shift) / top for value in mean), tuple(value / top for value in std)
+
+
+def _pair(size: Any) -> tuple[int, int]:
+    """One side, (height, width), or a dictionary as preprocessors write it."""
+    if isinstance(size, dict):
+        size = size.get("shortest_edge") or (size["height"], size["width"])
+    if isinstance(size, int):
+        return size, size
+    height, width = size
+    return int(height), int(width)

@@ -1,0 +1,153 @@
+"""Where a run's first weights come from, if not from chance: another run, or a model from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from jumok.errors import JumokError, suggest
+from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
+from jumok.tasks.classify.layers import find_head
+from jumok.tasks.classify.run import ImageRun
+from jumok.tasks.classify.settings import Begun, Settings
+from jumok.tasks.running.checkpoint import read_tensors, write_tensors
+
+__all__ = ["INITIAL", "Start", "begin_with", "find_start", "read_initial", "write_initial"]
+
+INITIAL = "initial.safetensors"
+"""The weights that a run began with, in its folder."""
+LEAST_SHARE = 0.5
+"""Share of a network's weights that must be found elsewhere; with fewer it is another network."""
+FROM_DATA = frozenset({"classes", "image_size"})
+LOADERS = {"hf:": load_hf, "timm:": load_timm}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with.
+
+    Args:
+        origin: where it comes from, as the person named it.
+        system: the name of the network.
+        options: of the network, without those that follow from the data.
+        weights: to begin with, by the names that the network has for them.
+        classes: that the weights were trained for.
+        size: (height, width) of the images.
+        mean, std: of the channels.
+    """
+
+    origin: str
+    system: str
+    options: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    classes: tuple[str, ...]
+    size: tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    head: str | None
+
+    def options_with(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """The options, with those that were chosen; of a network from elsewhere, values of its architecture.
+
+        Raises:
+            JumokError: it has no such option.
+        """
+        own = self.options.get("architecture")
+        if not isinstance(own, Mapping):
+            return {**self.options, **chosen}
+        for name in chosen:
+            if name not in own:
+                raise JumokError(f"{self.origin} has no option {name!r}: {suggest(name, own)}")
+        return {**self.options, "architecture": {**own, **chosen}}
+
+    def weights_for(self, classes: tuple[str, ...]) -> dict[str, Tensor]:
+        """The weights that suit a network for these classes: all but the head's where they are others."""
+        if classes == self.classes or self.head is None:
+            return dict(self.weights)
+        return {name: value for name, value in self.weights.items() if name.rpartition(".")[0] != self.head}
+
+
+def find_start(settings: Settings) -> Start | None:
+    """What the settings say that a run begins with; None: with random weights.
+
+    Raises:
+        JumokError: there is no such run or model, or the settings name two.
+    """
+    foreign = next((load for prefix, load in LOADERS.items() if settings.system.startswith(prefix)), None)
+    if settings.training.init is not None:
+        return _start_from_run(Path(settings.training.init), settings.system)
+    if foreign is None:
+        return None
+    return _start_from_elsewhere(settings.system, foreign(settings.system.partition(":")[2]))
+
+
+def _start_from_run(folder: Path, system: str) -> Start:
+    run = ImageRun.load(folder)
+    config = run.config
+    if system != config.system:
+        raise JumokError(f"--init {folder} is a {config.system}, and --system asks for {system}: leave --system out")
+    options = {name: value for name, value in config.options.items() if name not in FROM_DATA}
+    head = find_head(run.model, len(run.classes), run.size)
+    weights = dict(run.model.state_dict())
+    return Start(
+        str(folder), config.system, options, weights, run.classes, run.size, config.found.mean, config.found.std, head
+    )
+
+
+def _start_from_elsewhere(name: str, found: Foreign) -> Start:
+    head = find_head(_Logits(found.network), len(found.classes), found.size)
+    fresh = {f"network.{key}" for key in found.fresh}
+    named = {f"network.{key}": value for key, value in found.network.state_dict().items()}
+    weights = {key: value for key, value in named.items() if key not in fresh}
+    return Start(name, name, found.options, weights, found.classes, found.size, found.mean, found.std, head)
+
+
+class _Logits(nn.Module):
+    """A network from elsewhere, named and answering as in a run; see `jumok.systems.pretrained`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Any:
+        said = self.network(pixels)
+        return getattr(said, "logits", said)
+
+
+def begin_with(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> Begun:
+    """Give a model the weights that have its names and shapes; the others stay as they are.
+
+    Returns:
+        which were taken.
+    Raises:
+        JumokError: fewer than half of its weights are found.
+    """
+    own = model.state_dict()
+    fits = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    taken, whole = sum(own[name].numel() for name in fits), sum(value.numel() for value in own.values())
+    if taken < LEAST_SHARE * whole:
+        raise JumokError(
+            f"{origin} has only {taken / whole:.0%} of the weights of such a network: it is no checkpoint of it, or "
+            "was trained with other options"
+        )
+    model.load_state_dict({**own, **fits})
+    return Begun(origin=origin, taken=len(fits), new=tuple(name for name in own if name not in fits))
+
+
+def write_initial(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Keep the weights that a run begins with, so that it can be resumed from its folder alone."""
+    write_tensors(weights, folder / INITIAL, {"format": "jumok-weights/1"})
+
+
+def read_initial(folder: Path) -> dict[str, Tensor]:
+    """The weights that a run began with.
+
+    Raises:
+        JumokError: the file is missing or damaged.
+    """
+    _, weights = read_tensors(folder / INITIAL)
+    return weights

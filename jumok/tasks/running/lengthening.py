@@ -1,0 +1,104 @@
+"""A run that goes on otherwise than it began: for longer, or with its data in another place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jumok.errors import JumokError
+from jumok.machine import World
+from jumok.tasks.running.checkpoint import load_state
+from jumok.tasks.running.config import Change, Settings
+from jumok.tasks.running.planning import measure_speed
+from jumok.tasks.running.prepared import Prepared
+
+__all__ = ["find_step", "lengthen", "move_data"]
+
+P = TypeVar("P", bound=Prepared)
+S = TypeVar("S", bound=Settings)
+
+
+def find_step(folder: Path) -> int:
+    """The step that a run has come to, by its last checkpoint."""
+    last = folder / "checkpoints" / "last.safetensors"
+    return int(load_state(last)["global_step"]) if last.exists() else 0
+
+
+def lengthen(prepared: P, step: int, *, epochs: int | None, seconds: float | None) -> P:
+    """Give a run another length, and let its learning rate rise and fall anew over what is left.
+
+    Args:
+        prepared: the run.
+        step: that it has come to.
+        epochs: of the whole run; None: see `seconds`.
+        seconds: that the rest of it may take.
+    Returns:
+        the same where this is its length already, else the run with its new length, and the change noted.
+    Raises:
+        JumokError: it has done as many epochs already.
+    """
+    before, each = prepared.training.epochs, prepared.steps_per_epoch
+    done = step // each
+    wanted = _fit_epochs(prepared, done, seconds) if seconds is not None else epochs
+    if wanted is None or wanted == before:
+        return prepared
+    if wanted <= done:
+        raise JumokError(f"this run has done {done} of {before} epochs: give --epochs more than {done}")
+    told = f"epochs {before} to {wanted} after step {step:,}"
+    if step:
+        told += f", the learning rate rising to {prepared.training.lr:g} and falling anew over the steps from there on"
+    return prepared.with_training(epochs=wanted).with_change(Change(step=step, told=told, schedule=step > 0))
+
+
+def _fit_epochs(prepared: Prepared, done: int, seconds: float) -> int:
+    """Epochs of the whole run, so that those that are left take this time; at least one is."""
+    if World.found().size > 1:
+        raise JumokError("on several processes no speed is measured: give --epochs instead of --time")
+    speed = measure_speed(prepared)
+    each = prepared.steps_per_epoch * speed.step + speed.validation
+    return done + max(int((seconds - speed.start) / each), 1)
+
+
+def move_data(config: S, word: str, paths: Sequence[Path], step: int) -> S:
+    """Let a run find its data where it lies now; whether it is the same is for its task to check.
+
+    Args:
+        config: of the run.
+        word: the setting that holds the data's paths.
+        paths: where it is now.
+        step: that the run has come to.
+    Returns:
+        the same where nothing has moved, else the run with the new paths, and the change noted.
+    Raises:
+        JumokError: another number of paths than before.
+    """
+    values = config.data.model_dump()
+    before, after = _list_paths(values[word]), [str(path.resolve()) for path in paths]
+    if len(before) != len(after):
+        raise JumokError(f"--data: wanted as many paths as this run had ({', '.join(before)}), got {len(after)}")
+    if before == after:
+        return config
+    old, new = Path(before[0]), Path(after[0])
+    moved = {name: _rebase(value, old, new) for name, value in values.items()}
+    moved[word] = after[0] if isinstance(values[word], str) else tuple(after)
+    change = Change(step=step, told=f"data moved from {', '.join(before)} to {', '.join(after)}")
+    changes = (*getattr(config, "changes", ()), change)
+    return config.model_copy(update={"data": type(config.data).model_validate(moved), "changes": changes})
+
+
+def _list_paths(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def _rebase(value: Any, old: Path, new: Path) -> Any:
+    """A path of the data, or several, that lay in or beside what has moved, where it lies now."""
+    if isinstance(value, tuple):
+        return tuple(_rebase(each, old, new) for each in value)
+    if not isinstance(value, str):
+        return value
+    for home, place in ((old, new), (old.parent, new.parent)):
+        moved = place / Path(value).relative_to(home) if Path(value).is_relative_to(home) else None
+        if moved is not None and moved.exists() and not Path(value).exists():
+            return str(moved)
+    return value
