@@ -166,14 +166,10 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     settings = settings.model_copy(update={"training": settle_training(settings.training, start)})
     if start is not None:
         settings = settings.model_copy(update={"options": start.options_with(settings.options)})
-    pixels = _count_pixels(settings, len(sets["train"].classes), start)
-    size, why = choose_size(sets["train"].paths, pixels) if start is None else (start.size, f"that of {start.origin}")
-    if settings.data.image_size is not None:
-        size, why = settings.data.size, "as asked"
+    size, why, seen = _settle_size(settings, sets["train"], start)
     system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
     train, val = stores(settings.data, sets["train"].paths, sets["val"].paths, size, progress)
     asked = settings.training.model_fields_set
-    seen = pixels / (size[0] * size[1])
     chosen = choose_from_images(settings.training, asked, sets["train"], train, seen=seen)
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
@@ -230,6 +226,18 @@ def _ready(
         features = keep_features(config, initial, dict(zip(("train", "val"), stores, strict=True)), progress)
     train, val = stores if features is None else (features["train"], features["val"])
     return PreparedImages(*loaders(config, sets, train, val), remarks, config, trained_on, initial, features)
+
+
+def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> tuple[tuple[int, int], str, float]:
+    """The size that images are brought to, why, and how many of that size the time allows to be trained on."""
+    pixels = _count_pixels(settings, len(images.classes), start)
+    if settings.data.image_size is not None:
+        size, why = settings.data.size, "as asked"
+    elif start is not None:
+        size, why = start.size, f"that of {start.origin}"
+    else:
+        size, why = choose_size(images.paths, pixels)
+    return size, why, pixels / (size[0] * size[1])
 
 
 def _count_pixels(settings: Settings, classes: int, start: Start | None) -> float:
