@@ -53,3 +53,11 @@ def test_names_stay_inside_their_folder(tmp_path, name):
     with pytest.raises(JumokError, match="lies outside"):
         inside(tmp_path, name)
     assert inside(tmp_path, "a/b") == Path(tmp_path).resolve() / "a" / "b"
+
+
+@pytest.mark.parametrize("name", ["a\0.png", "x" * 5000, "loop"])
+def test_names_that_no_file_can_have_are_one_line(tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(JumokError, match="is no name of a file in") as caught:
+        inside(tmp_path, name)
+    assert len(str(caught.value)) < 400

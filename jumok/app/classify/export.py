@@ -32,7 +32,7 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
 
     trained = ImageRun.load(run)
     graph = make_graph(trained, with_map=with_map)
-    paths, remarks = choose_images(data, trained.config.data.images)
+    paths, remarks = choose_images(data, trained.config.data.folder)
     batches = prepare_batches(trained, paths or _make_noise(trained.size))
     facts = {"task": "classify", "classes": list(trained.classes), **describe_images(trained)}
     if with_map:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from jumok.data.images.recognition import TABLE_SUFFIXES
 from jumok.tasks.image_settings import ImageSettings
 from jumok.tasks.running.config import Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
@@ -39,6 +41,13 @@ class ImageData(ImageSettings):
     test_fraction: float = Field(
         default=0.15, gt=0, lt=1, description="Share held out for testing if the data has no test part."
     )
+
+    @property
+    def folder(self) -> str | None:
+        """Where the images lie: the folder itself, or that of a table."""
+        if self.images is None or Path(self.images).suffix.lower() not in TABLE_SUFFIXES:
+            return self.images
+        return self.image_folder or str(Path(self.images).parent)
 
 
 class ImageTraining(Training):

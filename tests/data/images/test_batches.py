@@ -495,3 +495,13 @@ def test_a_fresh_process_goes_on_exactly_and_a_pass_never_holds_up_the_exit():
 def fresh_process(*arguments):
     command = [sys.executable, "-c", RESUME, *arguments]
     return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60, text=True).stdout)
+
+
+def test_large_images_are_taken_in_smaller_turns(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    for path, side in zip(paths, (10, 10, 30, 10, 10, 10), strict=True):
+        Image.new("L", (side, side)).save(path)
+    names = [[int(path.stem) for path in turn] for turn in module.take_turns(paths, 4)]
+    assert names == [[0, 1, 2, 3], [4, 5]]
+    monkeypatch.setattr(module, "PIXELS_PER_TURN", 250)
+    assert [[int(path.stem) for path in turn] for turn in module.take_turns(paths, 4)] == [[0, 1], [2], [3, 4], [5]]

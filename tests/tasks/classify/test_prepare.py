@@ -156,3 +156,10 @@ def test_loaders_deal_full_batches_and_all_validation_images(job):
     assert {len(batch.labels) for batch in train} == {8}
     assert sum(len(batch.labels) for batch in val) == len(run.sets["val"])
     assert ImageTraining().batch_size == 64
+
+
+def test_the_images_of_a_table_lie_in_its_folder_or_the_one_given():
+    assert ImageData(images="a/photos").folder == "a/photos"
+    assert ImageData(images="a/labels.csv").folder == "a"
+    assert ImageData(images="a/labels.csv", image_folder="b").folder == "b"
+    assert ImageData().folder is None
