@@ -313,7 +313,7 @@ def test_eval_refuses_in_one_line(jumok, asked, squares, trained, coloured, tmp_
         ([asked, "--images", "nowhere"], "no folder of images at nowhere"),
         ([asked, "--beam", 3], "--beam"),
         ([asked, coloured], "holds no questions"),
-        ([trained, coloured, "--images", squares / "images"], "no use for --images"),
+        ([trained, coloured, "--tokenize", "char"], "no use for --tokenize"),
         (["no-test"], "there are no test questions"),
     ):
         refused(jumok, tmp_path, ("eval", *words, "--out", "eval"), message)

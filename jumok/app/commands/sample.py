@@ -110,7 +110,7 @@ def shapes(
     write_shapes(folder, seed=seed, size=size, train=train, val=val, test=test, questions=questions, kinds=chosen)
     text = f"{train + val + test} images in {folder / 'images'}, questions in {folder}, masks beside them"
     out = f"runs/{folder.resolve().name}"
-    following = f"jumok train {folder} --images {folder / 'images'} --system vqa-stacked --out {out}"
+    following = f"jumok train {folder} --out {out}"
     return Written("shapes", str(folder), train, val, test, text, following)
 
 

@@ -113,7 +113,6 @@ def evaluate(
     Raises:
         JumokError: pairs that cannot be read, or settings out of range.
     """
-    from jumok.data.pairs.parts import describe_overlap
     from jumok.tasks.translate.baselines import compare_with_baselines, find_training_pairs
     from jumok.tasks.translate.run import PairRun
     from jumok.tasks.translate.scores import Judge, sentence_chrf
@@ -128,12 +127,6 @@ def evaluate(
     judged = judge.judge(found)
     train, lacking = find_training_pairs(trained.config)
     baselines = compare_with_baselines(judge, judged, pairs.sources, train, held_out=part != "train")
-    remarks = [
-        *remarks_on(pairs),
-        *([f"baselines that need the training pairs are left out: {lacking}"] if lacking else []),
-    ]
-    if train is not None and part != "train":
-        remarks += filter(None, (describe_overlap(train, pairs, part),))
     each = [sentence_chrf(got, wanted) for got, wanted in zip(found, pairs.targets, strict=True)]
     about = {"run": str(run), "data": [str(path) for path in pairs.files], "split": part}
     written = {"figures": out / "eval.json", "translations": out / "translations.tsv"}
@@ -147,7 +140,7 @@ def evaluate(
         pairs,
         found,
         each,
-        tuple(dict.fromkeys(remarks)),
+        _list_remarks(pairs, train, lacking, part),
         written,
     )
     write_report(written["figures"], report)
@@ -189,6 +182,15 @@ def remarks_on(pairs: PairSet) -> tuple[str, ...]:
     """What whoever gave the pairs should know of them."""
     skipped = (f"{write_count(pairs.empty, 'pair')} skipped: one side is empty",)
     return (*pairs.notes, *(skipped if pairs.empty else ()))
+
+
+def _list_remarks(pairs: PairSet, train: PairSet | None, lacking: str, part: str) -> tuple[str, ...]:
+    """What the user should know of the pairs, and of those that the run was trained on."""
+    from jumok.data.pairs.parts import describe_overlap
+
+    missing = f"baselines that need the training pairs are left out: {lacking}" if lacking else ""
+    seen = describe_overlap(train, pairs, part) if train is not None and part != "train" else ""
+    return tuple(dict.fromkeys(filter(None, (*remarks_on(pairs), missing, seen))))
 
 
 def _describe_baseline(baseline: Baseline) -> str:

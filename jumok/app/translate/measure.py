@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jumok.measures.alignment_error import AlignmentReport
     from jumok.tasks.translate.run import PairRun
 
+FROM_ONE = "warning: no link of {} touches a first word, so it seems to be counted from 1: then give --one-based"
 PAIRS_AT_ONCE = 256
 """Pairs whose maps are in memory at once."""
 
@@ -101,16 +102,12 @@ def _score_pairs(
             f"{gold} has links for {len(truth)} sentences, but there are {len(pairs)} pairs "
             f"({pairs.empty} empty ones were skipped): wanted a line for each"
         )
-    remarks = [*remarks_on(pairs)]
-    if not options.one_based and seem_counted_from_one(truth):
-        remarks.append(
-            f"warning: no link of {gold} touches a first word, so it seems to be counted from 1: then give --one-based"
-        )
     meter = AlignmentMeter(seed=session.seed)
     for number, (one, wanted) in enumerate(zip(_align_all(trained, pairs, options.characters), truth, strict=True), 1):
         found = {name: one.links(name) for name in chosen}
         meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {number}")
-    return meter.report(), remarks
+    doubtful = not options.one_based and seem_counted_from_one(truth)
+    return meter.report(), [*remarks_on(pairs), *([FROM_ONE.format(gold)] if doubtful else [])]
 
 
 def _align_all(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Aligned]:

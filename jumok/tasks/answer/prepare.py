@@ -108,19 +108,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     options = system_options(settings, len(answers), len(words), size)  # before the long part
     encoded = encode(parts, words, int(options["longest"]) - 1)
     pixels = stores(settings.data, parts["train"].images, parts["val"].images, size, progress)
-    mean, std = channel_statistics(pixels[0])
-    found = Found(
-        answers=answers,
-        words=len(words),
-        vocabulary=words.fingerprint(),
-        mean=mean,
-        std=std,
-        counts={part: len(questions) for part, questions in parts.items()},
-        images={part: len(questions.images) for part, questions in parts.items()},
-        skipped=dict(sum((Counter(questions.skipped) for questions in parts.values()), Counter())),
-        unanswerable={part: len(which) for part, which in unanswerable.items()},
-        fingerprint=fingerprint(parts),
-    )
+    found = _gather_found(parts, answers, unanswerable, words, pixels[0])
     config = RunConfig(
         jumok=__version__,
         system=settings.system,
@@ -134,6 +122,29 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     told = _remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}")
     remarks = (*chosen, *told)
     return PreparedQuestions(*batches(config, parts, encoded, pixels), remarks, config, words)
+
+
+def _gather_found(
+    parts: Mapping[str, QuestionSet],
+    answers: tuple[str, ...],
+    unanswerable: Mapping[str, Sequence[str]],
+    words: Vocabulary,
+    train: PixelStore,
+) -> Found:
+    """What the data said."""
+    mean, std = channel_statistics(train)
+    return Found(
+        answers=answers,
+        words=len(words),
+        vocabulary=words.fingerprint(),
+        mean=mean,
+        std=std,
+        counts={part: len(questions) for part, questions in parts.items()},
+        images={part: len(questions.images) for part, questions in parts.items()},
+        skipped=dict(sum((Counter(questions.skipped) for questions in parts.values()), Counter())),
+        unanswerable={part: len(which) for part, which in unanswerable.items()},
+        fingerprint=fingerprint(parts),
+    )
 
 
 def _choose_by_questions(settings: Settings, questions: int) -> tuple[Settings, list[str]]:

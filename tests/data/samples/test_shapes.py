@@ -166,7 +166,7 @@ def test_the_command_says_what_to_do_next(tmp_path):
     assert len(rows(tmp_path / "s", "train")) == 10
     last = said.output.replace("\n", " ").split("next: ")[1]
     folder = tmp_path / "s"
-    assert last.strip() == f"jumok train {folder} --images {folder}/images --system vqa-stacked --out runs/s"
+    assert last.strip() == f"jumok train {folder} --out runs/s"
 
 
 # -- the picture -------------------------------------------------------------------------------
