@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jumok.durations import format_duration
 from jumok.files import write_atomically
+from jumok.tasks.running.beginning import describe_begun
 from jumok.tasks.running.fit import Outcome
 from jumok.tasks.running.prepared import Prepared
 from jumok.version import __version__
@@ -34,6 +35,7 @@ def format_card(name: str, prepared: Prepared, outcome: Outcome, parameters: int
         **prepared.facts(best),
         "kept weights": f"{averaged}of epoch {best['epoch']:.0f} of {len(outcome.rows)}",
         "settings": f"learning rate {training.lr:g}, seed {training.seed}; all in config.yaml",
+        **({"begun with": describe_begun(begun)} if (begun := prepared.beginning) else {}),
         **({"changes": "; ".join(change.told for change in prepared.changes)} if prepared.changes else {}),
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "wall time": f"{format_duration(clock.wall)} on {outcome.device}, CPU threads: {training.threads}",

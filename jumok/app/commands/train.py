@@ -262,6 +262,8 @@ def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
     task = task_of_system(settings.system)
     with show_progress(session.console, "reading") as progress:
         prepared = task.part("prepare").prepare(settings, progress)
+    if training.init and not prepared.initial:
+        raise JumokError(f"systems that {task.does} do not begin with the weights of a run: leave --init out")
     with session.console.status("measuring speed, trying learning rates"):
         prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
     for line in prepared.remarks:

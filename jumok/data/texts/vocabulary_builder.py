@@ -14,7 +14,16 @@ from jumok.data.texts.word_vocabulary import HEAD, CharacterVocabulary, ListVoca
 from jumok.errors import JumokError, suggest
 from jumok.special_tokens import SYMBOLS, UNK
 
-__all__ = ["KINDS", "BuildReport", "Split", "Vocabulary", "build_vocabulary", "check_vocabulary", "load_vocabulary"]
+__all__ = [
+    "CHECKED",
+    "KINDS",
+    "BuildReport",
+    "Split",
+    "Vocabulary",
+    "build_vocabulary",
+    "check_vocabulary",
+    "load_vocabulary",
+]
 
 MOST_BYTES = 64 * 1024**2
 """Of a vocabulary's file."""

@@ -9,23 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from jumok.data.images.batches import PixelStore
 from jumok.data.questions.batches import QuestionBatches
 from jumok.data.questions.parts import find_image_folder, read_question_parts
 from jumok.data.questions.question_set import QuestionSet, describe_left_out, score_answers
-from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
+from jumok.data.texts.vocabulary import pick_evenly
+from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.answer.recipe import choose_batch, choose_options
-from jumok.tasks.answer.run import WORDS, read_words
+from jumok.tasks.answer.run import WORDS, QuestionRun, build_model, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
 from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
+from jumok.tasks.running.beginning import begin_with, describe_begun, read_initial, take_options
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
+OF_VOCABULARY = ("vocabulary", "vocabulary_size", "min_count", "lowercase")
+"""Settings that the vocabulary of a run follows from."""
+ANSWER_WEIGHTS = "head.out."
+"""How the names of those weights begin that belong to one answer each."""
 MOST_NAMED = 5
 """So many answers that cannot be given are named."""
 
@@ -43,7 +51,7 @@ class PreparedQuestions(Prepared):
     unit = "questions"
 
     def module(self) -> Answerer:
-        return make_answerer(self.config, steps=self.steps)
+        return self.begun(make_answerer(self.config, steps=self.steps))
 
     def write(self, folder: Path) -> None:
         self.words.save(folder / WORDS)
@@ -93,22 +101,21 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     """
     if settings.data.questions and settings.data.images is None:
         settings = settings.model_copy(update={"data": settle_images(settings.data)})
+    first = None if settings.training.init is None else QuestionRun.load(settings.training.init)
+    if first is not None:
+        settings = settings_of_run(settings, first)
     parts = find_parts(settings.data, settings.training.seed)
     answers = choose_answers(parts["train"], settings.data.answers)
     parts, unanswerable = keep_answerable(parts, answers)
     _check_val(parts["val"], unanswerable["val"])
     size, why = choose_size(settings.data, parts["train"].images)
-    words, report = build_vocabulary(
-        settings.data.vocabulary,
-        parts["train"].questions,
-        size=settings.data.vocabulary_size,
-        min_count=settings.data.min_count,
-    )
+    words, report = _find_words(settings.data, parts["train"].questions, first)
     settings, chosen = _choose_by_questions(settings, len(parts["train"]))
     options = system_options(settings, len(answers), len(words), size)  # before the long part
     encoded = encode(parts, words, int(options["longest"]) - 1)
     pixels = stores(settings.data, parts["train"].images, parts["val"].images, size, progress)
-    found = _gather_found(parts, answers, unanswerable, words, pixels[0])
+    statistics = channel_statistics(pixels[0]) if first is None else (first.config.found.mean, first.config.found.std)
+    found = _gather_found(parts, answers, unanswerable, words, statistics)
     config = RunConfig(
         jumok=__version__,
         system=settings.system,
@@ -120,8 +127,47 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
         found=found,
     )
     told = _remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}")
-    remarks = (*chosen, *told)
-    return PreparedQuestions(*batches(config, parts, encoded, pixels), remarks, config, words)
+    remarks, initial = (*chosen, *told), {} if first is None else weights_for(first, answers)
+    if first is not None:
+        begun = begin_with(build_model(config), initial, str(first.folder))
+        config = config.model_copy(update={"found": found.model_copy(update={"begun": begun})})
+        remarks = (f"weights: {describe_begun(begun)}", *remarks)
+    return PreparedQuestions(*batches(config, parts, encoded, pixels), remarks, config, words, initial=initial)
+
+
+def settings_of_run(settings: Settings, first: QuestionRun) -> Settings:
+    """The settings for a model that begins with another's weights, and so with its vocabulary and size of images.
+
+    Raises:
+        JumokError: another system or another vocabulary was asked for.
+    """
+    own, config = settings.data, first.config
+    kept = {name: getattr(config.data, name) for name in OF_VOCABULARY}
+    clash = [name for name in kept if name in own.model_fields_set and getattr(own, name) != kept[name]]
+    if clash:
+        flags = ", ".join("--" + name.replace("_", "-") for name in clash)
+        raise JumokError(f"--init {first.folder} brings its vocabulary along: leave out {flags}")
+    if own.image_size is None:
+        kept["image_size"] = config.data.image_size
+    options = take_options(settings, config, first.folder)
+    return settings.model_copy(update={"data": own.model_copy(update=kept), "options": options})
+
+
+def weights_for(first: QuestionRun, answers: Sequence[str]) -> dict[str, Tensor]:
+    """The weights of a run that suit these answers: all but those of its own answers, where they are others."""
+    weights = dict(first.model.state_dict())
+    if tuple(answers) == first.answers:
+        return weights
+    return {name: value for name, value in weights.items() if not name.startswith(ANSWER_WEIGHTS)}
+
+
+def _find_words(
+    data: QuestionData, questions: Sequence[str], first: QuestionRun | None
+) -> tuple[Vocabulary, BuildReport]:
+    """The vocabulary, built from the training questions or brought along, and how well it fits them."""
+    if first is not None:
+        return first.words, check_vocabulary(first.words, pick_evenly(questions, CHECKED))
+    return build_vocabulary(data.vocabulary, questions, size=data.vocabulary_size, min_count=data.min_count)
 
 
 def _gather_found(
@@ -129,10 +175,10 @@ def _gather_found(
     answers: tuple[str, ...],
     unanswerable: Mapping[str, Sequence[str]],
     words: Vocabulary,
-    train: PixelStore,
+    statistics: tuple[tuple[float, float, float], tuple[float, float, float]],
 ) -> Found:
-    """What the data said."""
-    mean, std = channel_statistics(train)
+    """What the data said; `statistics` are the channels' mean and spread."""
+    mean, std = statistics
     return Found(
         answers=answers,
         words=len(words),
@@ -165,7 +211,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     Raises:
         JumokError: the questions are not those that it began with, or the vocabulary is missing.
     """
-    words = read_words(folder, config)
+    words, initial = read_words(folder, config), read_initial(folder, config.found.begun)
     parts, _ = keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
     if fingerprint(parts) != config.found.fingerprint:
         counts = {part: len(questions) for part, questions in parts.items()}
@@ -175,7 +221,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         )
     encoded = encode(parts, words, int(config.options["longest"]) - 1)
     pixels = stores(config.data, parts["train"].images, parts["val"].images, config.data.size, progress)
-    return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words)
+    return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words, initial=initial)
 
 
 def find_parts(data: QuestionData, seed: int) -> dict[str, QuestionSet]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from jumok.tasks.image_settings import ImageSettings
-from jumok.tasks.running.config import Recorded, Strict, Training
+from jumok.tasks.running.config import Begun, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
 
@@ -86,6 +86,8 @@ class Found(Strict):
     """Questions of each part none of whose answers is among those to choose from."""
     fingerprint: str
     """Of the training and validation questions."""
+    begun: Begun | None = None
+    """With which weights training began; None: with random ones."""
 
 
 class Settings(AnySettings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +32,25 @@ from jumok.tasks.classify.recipe import (
 )
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
-from jumok.tasks.classify.starting import Start, find_start, read_initial, write_initial
+from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
 from jumok.tasks.classify.training import BALANCED, Classifier
 from jumok.tasks.classify.tuning import (
     UNVARIED,
     begin,
-    describe_begun,
     describe_learning,
     keep_features,
     make_module,
     settle_training,
 )
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
+from jumok.tasks.running.beginning import describe_begun, read_initial
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.planning import MOST_SECONDS
-from jumok.tasks.running.prepared import Prepared, Progress
+from jumok.tasks.running.prepared import RATES, Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
-TUNING_RATES = (3e-5, 1e-4, 3e-4)
-"""Peak learning rates that are tried for weights that were trained before; the higher ones of others spoil them."""
 PATCHES = (16, 8, 4, 2)
 LEAST_PATCHES = 8
 """Patches along the shorter side, at the least, where the patch is chosen here."""
@@ -71,8 +69,6 @@ class PreparedImages(Prepared):
 
     config: RunConfig
     trained_on: TrainedOn
-    initial: Mapping[str, Tensor] = field(default_factory=dict)
-    """Weights from elsewhere to begin with."""
     features: Mapping[str, Features] | None = None
     """What the frozen part of the model makes of the images, where a head is trained alone."""
 
@@ -80,8 +76,8 @@ class PreparedImages(Prepared):
 
     @property
     def rates(self) -> tuple[float, ...]:
-        tuned = self.initial and self.features is None and self.config.training.lora is None
-        return TUNING_RATES if tuned else super().rates
+        part = self.features is not None or self.config.training.lora is not None
+        return RATES if part else super().rates
 
     def module(self) -> Classifier:
         return make_module(self.config, self.steps, self.initial, self.features)
@@ -89,8 +85,6 @@ class PreparedImages(Prepared):
     def write(self, folder: Path) -> None:
         self.trained_on.write(folder)
         super().write(folder)
-        if self.initial:
-            write_initial(folder, self.initial)
         if self.features is not None:
             write_features(folder, self.features)
 
@@ -148,7 +142,6 @@ class PreparedImages(Prepared):
             "validation accuracy": f"{best['val_accuracy']:.4f}",
             "validation loss": f"{best['val_loss']:.4f}",
             "batch": str(self.config.training.batch_size),
-            **({"begun with": describe_begun(self.config.found.begun)} if self.config.found.begun else {}),
         }
 
     def evaluate_with(self, folder: Path) -> str:
@@ -206,7 +199,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         found = config.found.model_copy(update={"per_class": _count_classes(sets)})
         config = config.model_copy(update={"found": found})
     train, val = stores(config.data, sets["train"].paths, sets["val"].paths, config.size, progress)
-    initial = {} if config.found.begun is None else read_initial(folder)
+    initial = read_initial(folder, config.found.begun)
     counts = {"train": len(train), "val": len(val)}
     return _ready(config, sets, (train, val), trained_on, initial, (), read_features(folder, counts), progress)
 
@@ -225,7 +218,7 @@ def _ready(
     if features is None:
         features = keep_features(config, initial, dict(zip(("train", "val"), stores, strict=True)), progress)
     train, val = stores if features is None else (features["train"], features["val"])
-    return PreparedImages(*loaders(config, sets, train, val), remarks, config, trained_on, initial, features)
+    return PreparedImages(*loaders(config, sets, train, val), remarks, config, trained_on, features, initial=initial)
 
 
 def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> tuple[tuple[int, int], str, float]:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from jumok.data.images.recognition import TABLE_SUFFIXES
 from jumok.tasks.image_settings import ImageSettings
-from jumok.tasks.running.config import Recorded, Strict, Training
+from jumok.tasks.running.config import Begun, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
 EVEN_RATIO = 1.5
@@ -87,9 +87,6 @@ class ImageTraining(Training):
         "largest class has over 1.5 times the images of the smallest.",
     )
 
-    init: str | None = Field(
-        default=None, description="Folder of a run whose weights to begin with; other classes get a new head."
-    )
     freeze: str = Field(
         default="none",
         pattern="^(none|backbone|0*[1-9][0-9]{0,4})$",
@@ -108,17 +105,6 @@ class ImageTraining(Training):
         le=1024,
         description="Rank of LoRA adapters; all other weights but the head's are kept as they are (needs peft).",
     )
-
-
-class Begun(Strict):
-    """Which weights a run began with."""
-
-    origin: str
-    """The run or model that they are from."""
-    taken: int
-    """How many tensors."""
-    new: tuple[str, ...]
-    """Names of the others, which began by chance."""
 
 
 class Found(Strict):

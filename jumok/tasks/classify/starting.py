@@ -13,15 +13,10 @@ from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
 from jumok.tasks.classify.layers import find_head
 from jumok.tasks.classify.run import ImageRun
-from jumok.tasks.classify.settings import Begun, Settings
-from jumok.tasks.running.checkpoint import read_tensors, write_tensors
+from jumok.tasks.classify.settings import Settings
 
-__all__ = ["INITIAL", "Start", "begin_with", "find_start", "read_initial", "write_initial"]
+__all__ = ["Start", "find_start"]
 
-INITIAL = "initial.safetensors"
-"""The weights that a run began with, in its folder."""
-LEAST_SHARE = 0.5
-"""Share of a network's weights that must be found elsewhere; with fewer it is another network."""
 FROM_DATA = frozenset({"classes", "image_size"})
 LOADERS = {"hf:": load_hf, "timm:": load_timm}
 
@@ -116,38 +111,3 @@ class _Logits(nn.Module):
     def forward(self, pixels: Tensor) -> Any:
         said = self.network(pixels)
         return getattr(said, "logits", said)
-
-
-def begin_with(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> Begun:
-    """Give a model the weights that have its names and shapes; the others stay as they are.
-
-    Returns:
-        which were taken.
-    Raises:
-        JumokError: fewer than half of its weights are found.
-    """
-    own = model.state_dict()
-    fits = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    taken, whole = sum(own[name].numel() for name in fits), sum(value.numel() for value in own.values())
-    if taken < LEAST_SHARE * whole:
-        raise JumokError(
-            f"{origin} has only {taken / whole:.0%} of the weights of such a network: it is no checkpoint of it, or "
-            "was trained with other options"
-        )
-    model.load_state_dict({**own, **fits})
-    return Begun(origin=origin, taken=len(fits), new=tuple(name for name in own if name not in fits))
-
-
-def write_initial(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    """Keep the weights that a run begins with, so that it can be resumed from its folder alone."""
-    write_tensors(weights, folder / INITIAL, {"format": "jumok-weights/1"})
-
-
-def read_initial(folder: Path) -> dict[str, Tensor]:
-    """The weights that a run began with.
-
-    Raises:
-        JumokError: the file is missing or damaged.
-    """
-    _, weights = read_tensors(folder / INITIAL)
-    return weights

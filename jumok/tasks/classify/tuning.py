@@ -15,21 +15,20 @@ from jumok.tasks.classify.features import Features, HeadClassifier, compute_feat
 from jumok.tasks.classify.layers import find_head, freeze
 from jumok.tasks.classify.own_training import OwnLoss
 from jumok.tasks.classify.run import build_model
-from jumok.tasks.classify.settings import Begun, ImageTraining, RunConfig
-from jumok.tasks.classify.starting import Start, begin_with
+from jumok.tasks.classify.settings import ImageTraining, RunConfig
+from jumok.tasks.classify.starting import Start
 from jumok.tasks.classify.training import Classifier, classifier_options
 from jumok.tasks.preprocessing import to_three
+from jumok.tasks.running.beginning import begin_with
 from jumok.tasks.running.prepared import Progress
 from jumok.tasks.running.training_module import seed_everything
 
-__all__ = ["begin", "describe_begun", "describe_learning", "keep_features", "make_module", "settle_training"]
+__all__ = ["begin", "describe_learning", "keep_features", "make_module", "settle_training"]
 
 UNVARIED: dict[str, Any] = {"augment": False, "flips": "none", "mixup": 0.0}
 """Settings with which an image gives the same features each time."""
 TUNING_RATE = 1e-4
 """The usual peak learning rate for weights that were trained before."""
-MOST_NAMED = 4
-"""Weights that are named, of those that are new."""
 
 
 def settle_training(training: ImageTraining, start: Start | None) -> ImageTraining:
@@ -80,15 +79,6 @@ def _find_head(model: nn.Module, config: RunConfig) -> str | None:
     except (ValueError, RuntimeError, AssertionError) as error:
         size = " x ".join(map(str, config.size))
         raise JumokError(f"{config.system} does not take images of {size} pixels: {first_line(error)}") from error
-
-
-def describe_begun(begun: Begun) -> str:
-    """Which weights a run began with."""
-    names = ", ".join(begun.new[:MOST_NAMED]) + (
-        f" and {len(begun.new) - MOST_NAMED} more" if len(begun.new) > MOST_NAMED else ""
-    )
-    new = f"; new: {names}" if begun.new else ""
-    return f"{begun.taken} of {begun.taken + len(begun.new)} tensors from {begun.origin}{new}"
 
 
 def describe_learning(module: Classifier, *, kept: bool) -> list[str]:

@@ -53,6 +53,10 @@ class Training(Strict):
     steps_per_epoch: int | None = Field(
         default=None, ge=1, description="Steps between two validations; default: one pass, or what fits into --time."
     )
+    init: str | None = Field(
+        default=None,
+        description="Folder of a run whose weights to begin with, on other data; other classes get a new head.",
+    )
     lr: float = Field(
         default=1e-3,
         gt=0,
@@ -110,6 +114,17 @@ class Settings(Strict):
         if "found" in values and isinstance(own.get("options"), dict):  # what its data decided, other data may not
             own["options"] = {key: value for key, value in own["options"].items() if key not in cls.from_data}
         return parse(cls, _merge(own, flags or {}), str(path) if path else "the flags")
+
+
+class Begun(Strict):
+    """Which weights a run began with."""
+
+    origin: str
+    """The run or model that they are from."""
+    taken: int
+    """How many tensors."""
+    new: tuple[str, ...]
+    """Names of the others, which began by chance."""
 
 
 class Change(Strict):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
+
+from torch import Tensor
 
 from jumok.files import write_atomically
+from jumok.tasks.running.beginning import TUNING_RATES, begin_with, write_initial
 from jumok.tasks.running.callbacks import Row
-from jumok.tasks.running.config import Change, Recorded, Settings, Training
+from jumok.tasks.running.config import Begun, Change, Recorded, Settings, Training
 from jumok.tasks.running.run import CONFIG
 from jumok.tasks.running.training_module import TrainingModule
 from jumok.wording import write_count
 
+M = TypeVar("M", bound=TrainingModule)
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 """Peak learning rates that are tried for a model with random weights, the usual one among them."""
 Progress = Callable[[int, int], None]
@@ -45,12 +49,14 @@ class Prepared(ABC):
         train, val: the batches.
         remarks: lines on what was found in the data.
         config: everything that the run is made of.
+        initial: weights to begin with, where these are not random.
     """
 
     train: Batches
     val: Batches
     remarks: tuple[str, ...]
     config: Settings
+    initial: Mapping[str, Tensor] = field(default_factory=dict, kw_only=True)
 
     unit = "examples"
     """What the speed of training is counted in."""
@@ -73,7 +79,7 @@ class Prepared(ABC):
     @property
     def rates(self) -> tuple[float, ...]:
         """Peak learning rates that are worth a trial, the lowest first."""
-        return RATES
+        return TUNING_RATES if self.initial else RATES
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -117,6 +123,18 @@ class Prepared(ABC):
         """How long the training is, in a few words."""
         return f"{write_count(self.training.epochs, 'epoch')} of {write_count(self.steps_per_epoch, 'step')}"
 
+    @property
+    def beginning(self) -> Begun | None:
+        """With which weights the run began; None: with random ones."""
+        begun: Begun | None = getattr(getattr(self.config, "found", None), "begun", None)
+        return begun
+
+    def begun(self, module: M) -> M:
+        """A model in training that begins with the weights from elsewhere."""
+        if self.initial:
+            begin_with(module.model, self.initial, "what this run began with")
+        return module
+
     @abstractmethod
     def module(self) -> TrainingModule:
         """The model in training, its weights as the seed decides."""
@@ -127,6 +145,8 @@ class Prepared(ABC):
         Raises:
             JumokError: the folder cannot be written.
         """
+        if self.initial:
+            write_initial(folder, self.initial)
         write_atomically(folder / CONFIG, self.config.to_yaml())
 
     @abstractmethod

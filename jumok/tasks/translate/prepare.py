@@ -12,14 +12,16 @@ from jumok.data.pairs.batches import PairBatches
 from jumok.data.pairs.pair_set import PairSet
 from jumok.data.pairs.parts import read_parts
 from jumok.data.texts.survey import TextSurvey, survey
-from jumok.data.texts.vocabulary_builder import BuildReport, Vocabulary, build_vocabulary
+from jumok.data.texts.vocabulary import pick_evenly
+from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
+from jumok.tasks.running.beginning import begin_with, describe_begun, read_initial, take_options
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.tasks.translate.recipe import choose_batch, choose_options, choose_smoothing
-from jumok.tasks.translate.run import read_vocabularies, write_vocabularies
+from jumok.tasks.translate.run import PairRun, build_model, read_vocabularies, write_vocabularies
 from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings, Side
 from jumok.tasks.translate.training import Translator, make_translator
 from jumok.tasks.translate.units import choose_units
@@ -27,6 +29,8 @@ from jumok.version import __version__
 
 HELD_OUT_SHARE = 0.05
 """Kept for validation, or for testing, where only the other's share was told."""
+OF_VOCABULARIES = ("vocabulary", "vocabulary_size", "min_count", "shared", "lowercase")
+"""Settings that the vocabularies of a run follow from."""
 Encoded = tuple[list[list[int]], list[list[int]]]
 """Ids of the sources and of the targets."""
 
@@ -42,7 +46,8 @@ class PreparedPairs(Prepared):
     unit = "target tokens"
 
     def module(self) -> Translator:
-        return make_translator(self.config, self.target, steps=self.steps, sentences=self.config.found.counts["val"])
+        sentences = self.config.found.counts["val"]
+        return self.begun(make_translator(self.config, self.target, steps=self.steps, sentences=sentences))
 
     def plain(self) -> PreparedPairs:
         return super().plain().with_training(teacher_forcing=1.0, sampling=0.0)
@@ -93,6 +98,9 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     Raises:
         JumokError: pairs or settings that do not do.
     """
+    first = None if settings.training.init is None else PairRun.load(settings.training.init)
+    if first is not None:
+        settings = settings_of_run(settings, first)
     _check_system(settings)
     parts = find_parts(settings.data, settings.training.seed)
     if progress:
@@ -100,7 +108,8 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     sides = [survey(getattr(parts["train"], side), getattr(parts["val"], side)) for side in ("sources", "targets")]
     data, chosen = choose_units(settings.data, parts, sides, settings.training.seed)
     settings = settings.model_copy(update={"data": data})
-    (source, target), reports = _build_vocabularies(data, parts["train"])
+    built = _build_vocabularies(data, parts["train"]) if first is None else _check_vocabularies(first, parts["train"])
+    (source, target), reports = built
     settings, why = _choose_options(settings, parts["train"], len(target), sides)
     options = system_options(settings, len(source), len(target))
     read = parts["train"].fingerprint()
@@ -128,7 +137,12 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
         found=found,
     )
     remarks = (*filter(None, (*chosen, why, how)), *_make_remarks(parts, reports, found))
-    return PreparedPairs(train, val, remarks, config, source, target)
+    initial = {} if first is None else dict(first.model.state_dict())
+    if first is not None:
+        begun = begin_with(build_model(config), initial, str(first.folder))
+        config = config.model_copy(update={"found": found.model_copy(update={"begun": begun})})
+        remarks = (f"weights: {describe_begun(begun)}", *remarks)
+    return PreparedPairs(train, val, remarks, config, source, target, initial=initial)
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedPairs:
@@ -145,7 +159,8 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
             f"the pairs in {' and '.join(config.data.pairs)} are not those that this run began with "
             f"({config.found.counts} then, {counts} now): put them back, or train anew"
         )
-    return PreparedPairs(*batches(config, encoded), (), config, source, target)
+    initial = read_initial(folder, config.found.begun)
+    return PreparedPairs(*batches(config, encoded), (), config, source, target, initial=initial)
 
 
 def find_parts(data: PairData, seed: int) -> dict[str, PairSet]:
@@ -295,6 +310,29 @@ def _build_vocabularies(data: PairData, train: PairSet) -> tuple[tuple[Vocabular
     assert kind is not None  # `choose_units` settled it
     built = [build_vocabulary(kind, texts, size=data.vocabulary_size, min_count=data.min_count) for texts in corpora]
     return (built[0][0], built[-1][0]), [report for _, report in built]
+
+
+def settings_of_run(settings: Settings, first: PairRun) -> Settings:
+    """The settings for a translator that begins with another's weights, and so with its vocabularies.
+
+    Raises:
+        JumokError: another system or other vocabularies were asked for.
+    """
+    own, config = settings.data, first.config
+    kept = {name: getattr(config.data, name) for name in OF_VOCABULARIES}
+    clash = [name for name in kept if name in own.model_fields_set and getattr(own, name) != kept[name]]
+    if clash:
+        flags = ", ".join("--" + name.replace("_", "-") for name in clash)
+        raise JumokError(f"--init {first.folder} brings its vocabularies along: leave out {flags}")
+    options = take_options(settings, config, first.folder)
+    return settings.model_copy(update={"data": own.model_copy(update=kept), "options": options})
+
+
+def _check_vocabularies(first: PairRun, train: PairSet) -> tuple[tuple[Vocabulary, Vocabulary], list[BuildReport]]:
+    """The vocabularies of the run to begin with, and how well they fit other pairs."""
+    checked = [(first.source, train.sources), (first.target, train.targets)]
+    reports = [check_vocabulary(words, pick_evenly(texts, CHECKED)) for words, texts in checked]
+    return (first.source, first.target), reports[:1] if first.config.data.shared else reports
 
 
 def _encode_side(report: BuildReport, vocabulary: Vocabulary) -> Side:

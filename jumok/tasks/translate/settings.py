@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jumok.tasks.running.config import Recorded, Strict, Training
+from jumok.tasks.running.config import Begun, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
 HELD_OUT = "0.05 and at most 2,000"
@@ -134,6 +134,8 @@ class Found(Strict):
     """Of the sentences of the training and validation pairs."""
     train: str = ""
     """Fingerprint of the training pairs as read, too long ones among them; empty: it was not recorded."""
+    begun: Begun | None = None
+    """With which weights training began; None: with random ones."""
 
 
 class Settings(AnySettings):

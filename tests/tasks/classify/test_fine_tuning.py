@@ -11,9 +11,11 @@ from pretrained_models import save_hf
 from jumok.errors import JumokError
 from jumok.tasks.classify import prepare, tuning
 from jumok.tasks.classify.adapters import add_adapters, merge_adapters
+from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.classify.features import FEATURES
 from jumok.tasks.classify.foreign import load_hf
 from jumok.tasks.classify.layers import still
+from jumok.tasks.classify.looking import LookOptions, look
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import ImageData, ImageTraining, RunConfig, Settings
 from jumok.tasks.running import fit
@@ -93,6 +95,17 @@ def test_a_run_that_began_with_other_weights_resumes_bit_for_bit_without_them(ph
     shutil.rmtree(model)
     resume(tmp_path / "broken")
     same_end(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_a_run_looks_where_the_network_that_it_is_made_of_looks(photos, vit, tmp_path):
+    train(prepared(photos, vit, freeze="backbone"), tmp_path / "run")
+    images = [torch.randint(0, 256, (3, 20, 24), dtype=torch.uint8) for _ in range(2)]
+    options = LookOptions(("rollout",))
+    ours, theirs = (look(open_model(name), images, options) for name in (str(tmp_path / "run"), f"hf:{vit}"))
+    for one, other in zip(ours, theirs, strict=True):
+        assert len(one.probabilities) == 2
+        assert one.heats["rollout"].keys == other.heats["rollout"].keys
+        torch.testing.assert_close(one.heats["rollout"].weights, other.heats["rollout"].weights, rtol=1e-4, atol=1e-6)
 
 
 # -- freezing ----------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from torch import nn
 
 from jumok.errors import JumokError
 from jumok.tasks.classify.foreign import _read_normalisation
-from jumok.tasks.classify.starting import Start, begin_with
+from jumok.tasks.classify.starting import Start
+from jumok.tasks.running.beginning import begin_with
 
 
 def net(width=4, classes=2):

@@ -1,0 +1,81 @@
+"""The weights that a run begins with, where these are not random: another run's, or those of a model from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from jumok.errors import JumokError
+from jumok.tasks.running.checkpoint import read_tensors, write_tensors
+from jumok.tasks.running.config import Begun, Settings
+
+__all__ = ["INITIAL", "TUNING_RATES", "begin_with", "describe_begun", "read_initial", "take_options", "write_initial"]
+
+INITIAL = "initial.safetensors"
+"""The weights that a run began with, in its folder."""
+LEAST_SHARE = 0.5
+"""Share of a network's weights that must be found elsewhere; with fewer it is another network."""
+TUNING_RATES = (3e-5, 1e-4, 3e-4)
+"""Peak learning rates that are tried for weights that were trained before; the higher ones of others spoil them."""
+MOST_NAMED = 4
+"""Weights that are named, of those that are new."""
+
+
+def take_options(settings: Settings, first: Settings, folder: Path) -> dict[str, Any]:
+    """The options of a system that begins with another run's weights: that run's, and those that were chosen.
+
+    Args:
+        settings: of the new run.
+        first: those of the run to begin with.
+        folder: of that run.
+    Raises:
+        JumokError: another system was asked for.
+    """
+    if settings.system != first.system:
+        raise JumokError(f"--init {folder} is a {first.system}, and --system asks for {settings.system}: leave it out")
+    own = {name: value for name, value in first.options.items() if name not in settings.from_data}
+    return {**own, **settings.options}
+
+
+def begin_with(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> Begun:
+    """Give a model the weights that have its names and shapes; the others stay as they are.
+
+    Returns:
+        which were taken.
+    Raises:
+        JumokError: fewer than half of its weights are found.
+    """
+    own = model.state_dict()
+    fits = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    taken, whole = sum(own[name].numel() for name in fits), sum(value.numel() for value in own.values())
+    if taken < LEAST_SHARE * whole:
+        raise JumokError(
+            f"{origin} has only {taken / whole:.0%} of the weights of such a network: it is no checkpoint of it, or "
+            "was trained with other options"
+        )
+    model.load_state_dict({**own, **fits})
+    return Begun(origin=origin, taken=len(fits), new=tuple(name for name in own if name not in fits))
+
+
+def describe_begun(begun: Begun) -> str:
+    """Which weights a run began with."""
+    more = f" and {len(begun.new) - MOST_NAMED} more" if len(begun.new) > MOST_NAMED else ""
+    new = f"; new: {', '.join(begun.new[:MOST_NAMED])}{more}" if begun.new else ""
+    return f"{begun.taken} of {begun.taken + len(begun.new)} tensors from {begun.origin}{new}"
+
+
+def write_initial(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Keep the weights that a run begins with, so that it can be resumed from its folder alone."""
+    write_tensors(weights, folder / INITIAL, {"format": "jumok-weights/1"})
+
+
+def read_initial(folder: Path, begun: Begun | None) -> dict[str, Tensor]:
+    """The weights that a run began with; none where it began with random ones.
+
+    Raises:
+        JumokError: the file is missing or damaged.
+    """
+    return {} if begun is None else read_tensors(folder / INITIAL)[1]
