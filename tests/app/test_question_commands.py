@@ -158,7 +158,6 @@ def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
         ("one.csv --images {data}/images", "1 images are too few"),
         ("broken.csv --images .", "broken"),
         ("{data} --images {data}/images --system vqa-stack", "did you mean 'vqa-stacked'"),
-        ("{data} --images {data}/images --system vit-tiny", "--images"),
         ("{data} --images {data}/images --option hop=3", "no option 'hop'"),
         ("{data} --images {data}/images --option answers=3", "follows from the data"),
         ("{data} --images {data}/images --option heads=7", "do not divide width"),
