@@ -105,6 +105,11 @@ def scan_ready(
     root = Path(root)
     if tables := _find_tables(root):
         return _read_tables(tables, images, split_by)
+    if images is not None:
+        raise JumokError(
+            f"{root} is a folder of classes, which has its images inside: leave out the folder {images}, or give a "
+            "table with the columns image and label"
+        )
     parts = _scan_parts(root, classes_are, need_train=need_train)
     return {part: _group(found, split_by) for part, found in parts.items()}
 

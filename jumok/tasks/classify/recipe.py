@@ -31,7 +31,7 @@ FEW_PASSES, MANY_PASSES = 10, 40
 """Up to so many passes images are hardly varied, and from so many on fully."""
 LEAST_STRENGTH = 0.3
 USUAL_MIXUP, USUAL_SMOOTHING = 0.2, 0.1
-HALVED_FROM, QUARTERED_FROM = 48, 96
+HALVED_FROM, QUARTERED_FROM = 24, 96
 """Pixels of the shorter side from which on a residual network's stem halves the image, or quarters it."""
 
 
@@ -48,8 +48,8 @@ def choose_residual_sizes(side: int) -> dict[str, Any]:
     Args:
         side: pixels of the images' shorter side.
 
-    >>> choose_residual_sizes(32)
-    {'stem': '3x3', 'width': 32, 'blocks': (1, 1, 1)}
+    >>> choose_residual_sizes(64)
+    {"stem": "3x3/2", "width": 32, "blocks": (1, 1, 1)}
     """
     stem = "3x3" if side < HALVED_FROM else "3x3/2" if side < QUARTERED_FROM else "7x7/4"
     return {"stem": stem, "width": 32, "blocks": (1, 1, 1, 1) if stem == "7x7/4" else (1, 1, 1)}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 
 from jumok.data.images.folders import find_images, scan, scan_folder
 from jumok.data.images.splitting import deal as _deal
@@ -294,3 +295,11 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", deny)
     assert "Permission denied; check its permissions" in refused(tmp_path)
+
+
+def test_a_folder_of_images_for_a_table_is_refused_beside_class_folders(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "photos" / name / "0.png")
+    with pytest.raises(JumokError, match="is a folder of classes, which has its images inside"):
+        scan(tmp_path / "photos", images=tmp_path)
