@@ -144,6 +144,11 @@ def _read_preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tupl
         _raise_exceptions_for_connection_errors=False,
     )
     values = json.loads(Path(path).read_text("utf-8")) if path else {}
+    if values.get("do_flip_channel_order"):
+        raise JumokError(
+            f"{name} reads its images as blue, green, red, and jumok gives red, green, blue: its answers would be "
+            "wrong, so it is not opened; in Python, use jumok.watch around your own preprocessing"
+        )
     size = values.get("crop_size") or values.get("size") or USUAL_SIDE
     return *_read_normalisation(values), size
 
@@ -153,6 +158,8 @@ def _read_normalisation(values: Mapping[str, Any]) -> tuple[tuple[float, ...], t
     mean, std = (0.0,) * 3, (1.0,) * 3
     if values.get("do_normalize", True):
         mean, std = tuple(values.get("image_mean", HALF)), tuple(values.get("image_std", HALF))
+        if values.get("include_top", "EfficientNet" in str(values.get("image_processor_type"))):
+            std = tuple(value * value for value in std)  # EfficientNet's processor divides by it a second time
     factor = values.get("rescale_factor", USUAL_RESCALING) if values.get("do_rescale", True) else 1.0
     top, shift = 255 * factor, 1.0 if values.get("rescale_offset") else 0.0  # white becomes top - shift
     if abs(top - 1) < 1e-6 and not shift:

@@ -1,6 +1,7 @@
 """Models of every kind, opened by name and asked where they look."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -52,6 +53,14 @@ def test_a_transformers_folder_is_opened_with_its_labels_and_normalisation(hf_vi
     assert opened.index("1") == 1
     with pytest.raises(JumokError, match="has no class 'dgo': did you mean 'dog'"):
         opened.index("dgo")
+
+
+def test_a_model_that_reads_blue_first_is_refused_by_name(hf_vit, tmp_path):
+    folder = tmp_path / "bgr"
+    shutil.copytree(hf_vit, folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps({"do_flip_channel_order": True}))
+    with pytest.raises(JumokError, match="reads its images as blue, green, red"):
+        open_model(f"hf:{folder}")
 
 
 @pytest.mark.parametrize("family", ["ViT", "DeiT", "Dinov2WithRegisters"])

@@ -53,6 +53,7 @@ def test_options_of_a_network_from_elsewhere_are_values_of_its_architecture():
         ({"do_normalize": False}, 51, 0.2),
         ({"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3, "image_std": [1.0] * 3}, 0, -1.0),
         ({"rescale_factor": 1 / 127.5, "rescale_offset": True, "do_normalize": False}, 255, 1.0),
+        ({"image_mean": [0.2] * 3, "image_std": [0.5] * 3, "include_top": True}, 255, 3.2),
         ({"do_rescale": False, "image_mean": [100.0] * 3, "image_std": [50.0] * 3}, 200, 2.0),
     ],
 )
