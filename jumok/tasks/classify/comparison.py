@@ -13,9 +13,10 @@ from jumok.data.images.folders import ImageSet
 from jumok.errors import JumokError
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.evaluation import evaluate, read_batches
-from jumok.tasks.classify.prepare import PreparedImages, system_options
+from jumok.tasks.classify.prepare import PreparedImages
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import RunConfig, Settings
+from jumok.tasks.classify.system_options import system_options
 from jumok.tasks.classify.task import CLASSIFY
 from jumok.tasks.running.comparison import USE_BATCH, Comparison, Result, use_rate
 from jumok.tasks.running.run import CONFIG

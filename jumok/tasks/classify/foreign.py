@@ -155,7 +155,8 @@ def _read_preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tupl
 
 def _read_normalisation(values: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation for pixels in [0, 1], whatever range the model's own processor brings them to."""
-    mean, std = (0.0,) * 3, (1.0,) * 3
+    mean: tuple[float, ...] = (0.0,) * 3
+    std: tuple[float, ...] = (1.0,) * 3
     if values.get("do_normalize", True):
         mean, std = tuple(values.get("image_mean", HALF)), tuple(values.get("image_std", HALF))
         if values.get("include_top", "EfficientNet" in str(values.get("image_processor_type"))):

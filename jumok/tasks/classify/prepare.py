@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,20 +18,18 @@ from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.intervals import wilson
 from jumok.machine import World
-from jumok.systems.pretrained import FAMILIES
-from jumok.systems.resnet import ResNetConfig
 from jumok.tasks.classify.features import Features, read_features, write_features
 from jumok.tasks.classify.look_alikes import describe_look_alikes
 from jumok.tasks.classify.recipe import (
     Repeated,
     balance_order,
     choose_from_images,
-    choose_residual_sizes,
     choose_variation,
 )
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
 from jumok.tasks.classify.starting import Start, find_start
+from jumok.tasks.classify.system_options import system_options
 from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
 from jumok.tasks.classify.training import BALANCED, Classifier
 from jumok.tasks.classify.tuning import (
@@ -50,12 +47,6 @@ from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared import RATES, Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
-
-PATCHES = (16, 8, 4, 2)
-LEAST_PATCHES = 8
-"""Patches along the shorter side, at the least, where the patch is chosen here."""
-NARROW_WIDTH = 192
-"""Models up to this width get a stem of convolutions: they learn from few images, where it helps most."""
 
 
 @dataclass(frozen=True)
@@ -304,44 +295,6 @@ def _resolve_places(data: ImageData) -> dict[str, str | None]:
     """Where the images are, from wherever the run is used."""
     places = {"images": data.images, "image_folder": data.image_folder}
     return {name: None if place is None else str(Path(place).resolve()) for name, place in places.items()}
-
-
-def system_options(name: str, chosen: Mapping[str, Any], classes: int, size: tuple[int, int]) -> dict[str, Any]:
-    """All options of a system: the ones chosen, those that follow from the data, and its defaults.
-
-    Raises:
-        JumokError: an unknown system, or options that it does not take.
-    """
-    options: dict[str, Any] = {"classes": classes, "image_size": one_or_two(size)}
-    clash = next((key for key in options if key in chosen), None)
-    if clash:
-        raise JumokError(f"the option {clash!r} follows from the data: leave it out (or use --image-size)")
-    if name.startswith(tuple(FAMILIES)):
-        return configure_system(name, {**options, **chosen}).model_dump(mode="json")
-    default = configure_system(name, {"classes": classes})
-    if "patch" in type(default).model_fields:
-        options["patch"] = chosen.get("patch", patch_for(size))
-        if (
-            "stem" not in chosen
-            and getattr(default, "width", NARROW_WIDTH + 1) <= NARROW_WIDTH
-            and options["patch"] in PATCHES
-        ):
-            options["stem"] = "convolutions"
-    if isinstance(default, ResNetConfig) and not {"stem", "width", "blocks"} & set(chosen):
-        options |= choose_residual_sizes(min(size))
-    return configure_system(name, {**options, **chosen}).model_dump(mode="json")
-
-
-def patch_for(size: tuple[int, int]) -> int:
-    """The largest usual patch that divides both sides and leaves at least 8 along the shorter.
-
-    >>> [patch_for((side, side)) for side in (224, 128, 64, 32, 28)]
-    [16, 16, 8, 4, 2]
-    """
-    fits = [
-        patch for patch in PATCHES if size[0] % patch == 0 == size[1] % patch and min(size) // patch >= LEAST_PATCHES
-    ]
-    return fits[0] if fits else 1
 
 
 def batch_size(wanted: int, images: int) -> int:

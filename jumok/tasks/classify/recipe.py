@@ -20,7 +20,6 @@ __all__ = [
     "balance_order",
     "choose_batch_size",
     "choose_from_images",
-    "choose_residual_sizes",
     "choose_variation",
 ]
 
@@ -31,8 +30,6 @@ FEW_PASSES, MANY_PASSES = 10, 40
 """Up to so many passes images are hardly varied, and from so many on fully."""
 LEAST_STRENGTH = 0.3
 USUAL_MIXUP, USUAL_SMOOTHING = 0.2, 0.1
-HALVED_FROM, QUARTERED_FROM = 24, 96
-"""Pixels of the shorter side from which on a residual network's stem halves the image, or quarters it."""
 
 
 class Choice(NamedTuple):
@@ -40,19 +37,6 @@ class Choice(NamedTuple):
 
     settings: dict[str, Any]
     remarks: list[str]
-
-
-def choose_residual_sizes(side: int) -> dict[str, Any]:
-    """Options of a residual network that learns much in little time on a CPU: few blocks, wide, and small maps early.
-
-    Args:
-        side: pixels of the images' shorter side.
-
-    >>> choose_residual_sizes(64)
-    {"stem": "3x3/2", "width": 32, "blocks": (1, 1, 1)}
-    """
-    stem = "3x3" if side < HALVED_FROM else "3x3/2" if side < QUARTERED_FROM else "7x7/4"
-    return {"stem": stem, "width": 32, "blocks": (1, 1, 1, 1) if stem == "7x7/4" else (1, 1, 1)}
 
 
 class Repeated:

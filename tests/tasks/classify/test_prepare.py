@@ -7,6 +7,7 @@ from jumok.data.images.batches import PixelStore
 from jumok.errors import JumokError
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
+from jumok.tasks.classify.system_options import system_options
 from jumok.tasks.preprocessing import channel_statistics, choose_size, stores
 
 
@@ -69,16 +70,16 @@ def test_wide_images_stay_wide_all_the_way(tmp_path):
 
 
 def test_options_that_were_chosen_win_over_what_follows_from_the_data():
-    options = prepare.system_options("vit-tiny", {"patch": 16, "stem": "patch", "depth": 2}, 5, (64, 64))
+    options = system_options("vit-tiny", {"patch": 16, "stem": "patch", "depth": 2}, 5, (64, 64))
     assert (options["patch"], options["stem"], options["depth"], options["classes"]) == (16, "patch", 2, 5)
-    assert prepare.system_options("vit-tiny", {}, 5, (64, 64))["patch"] == 8
-    assert prepare.system_options("vit-base", {}, 5, (224, 224))["stem"] == "patch"
+    assert system_options("vit-tiny", {}, 5, (64, 64))["patch"] == 8
+    assert system_options("vit-base", {}, 5, (224, 224))["stem"] == "patch"
     with pytest.raises(JumokError, match="'classes' follows from the data"):
-        prepare.system_options("vit-tiny", {"classes": 3}, 5, (64, 64))
+        system_options("vit-tiny", {"classes": 3}, 5, (64, 64))
     with pytest.raises(JumokError, match="did you mean 'vit-tiny'"):
-        prepare.system_options("vit-tinny", {}, 5, (64, 64))
+        system_options("vit-tinny", {}, 5, (64, 64))
     with pytest.raises(JumokError, match="patch 7 does not divide"):
-        prepare.system_options("vit-tiny", {"patch": 7}, 5, (64, 64))
+        system_options("vit-tiny", {"patch": 7}, 5, (64, 64))
 
 
 def test_mean_and_spread_are_those_of_the_pixels(photos):
