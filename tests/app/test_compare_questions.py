@@ -136,7 +136,7 @@ def test_bad_input_is_one_line_and_nothing_is_left(jumok, squares, tmp_path, wor
 
 def test_other_questions_are_another_comparison(squares, tmp_path):
     first = begun(squares, squares, tmp_path)
-    first.of_system("vqa-image", 2).write(tmp_path / "vqa-image")
+    first.of_system("vqa-image").with_training(epochs=2).write(tmp_path / "vqa-image")
     assert first.begun(tmp_path / "vqa-image").config.training.epochs == 2
     second = begun(squares / "train.csv", squares, tmp_path)
     with pytest.raises(JumokError, match="begun with other questions"):

@@ -67,7 +67,7 @@ def choose_residual_sizes(side: int) -> dict[str, Any]:
         side: pixels of the images' shorter side.
 
     >>> choose_residual_sizes(64)
-    {"stem": "3x3/2", "width": 32, "blocks": (1, 1, 1)}
+    {'stem': '3x3/2', 'width': 32, 'blocks': (1, 1, 1)}
     """
     stem = "3x3" if side < HALVED_FROM else "3x3/2" if side < QUARTERED_FROM else "7x7/4"
     return {"stem": stem, "width": 32, "blocks": (1, 1, 1, 1) if stem == "7x7/4" else (1, 1, 1)}
