@@ -1,7 +1,8 @@
-"""Watch `flex_attention`: run it as it runs when nobody watches, and record it from its inputs.
+"""Watch `flex_attention` and kernels of other packages: run as when nobody watches, and recorded from their inputs.
 
-It is no function that a mode could see, and it compiles itself, which a mode would break. So while a model is watched,
-the name stands for a function that records the call, in every module where the model's code may have taken it.
+They are no functions that a mode could see, and the first compiles itself, which a mode would break. So while a model
+is watched, the name stands for a function that records the call, in every module where the model's code may have taken
+it.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from torch import Tensor, nn
 
 from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
+from jumok.watching.packed_kernels import READERS
 from jumok.watching.records import OfHeads, Unchanged, repeat_heads, safe_softmax, widen
 
 HOME = "torch.nn.attention.flex_attention"
 TRANSFORMERS = "transformers.integrations.flex_attention"
-NAMES = {HOME: "flex_attention", TRANSFORMERS: "compile_friendly_flex_attention"}
-"""Functions that models call, by the module that defines them."""
+FLEX_NAMES = {HOME: "flex_attention", TRANSFORMERS: "compile_friendly_flex_attention"}
+NAMES = (*FLEX_NAMES.items(), *READERS)
+"""Functions that models call: the module that holds each, and its name there."""
+HOMES = frozenset(home for home, _ in NAMES)
 ROWS_AT_ONCE = 256
 
 
@@ -69,7 +73,7 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
         modules: of the model; those that define their classes are searched, and the main program.
     """
     originals = []
-    for home, name in NAMES.items():
+    for home, name in NAMES:
         known = _standing.get((home, name))
         found = known[0] if known else getattr(sys.modules.get(home), name, None)
         if found is not None:
@@ -79,7 +83,7 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
         return
     numbers = {id(original): original for original in originals}
     names = {type(module).__module__ for module in modules.values()} | {"__main__"}
-    for module_name in [name for name in names if name not in NAMES and not name.startswith("torch.")]:
+    for module_name in [name for name in names if name not in HOMES and not name.startswith("torch.")]:
         place = sys.modules.get(module_name)
         held = {} if place is None else vars(place)
         found = {name: numbers[id(value)] for name, value in list(held.items()) if id(value) in numbers}
@@ -101,6 +105,8 @@ class Flexed(OfHeads):
         block_mask: of `flex_attention`; None: all may be attended.
         scale: factor on the scores.
         output: part of the graph, or None.
+        tokens_first: whether the output has its tokens before its heads.
+        dropout: the probability that was used on the weights; they are given as they were before it.
     """
 
     query: Tensor
@@ -110,6 +116,8 @@ class Flexed(OfHeads):
     block_mask: Any
     scale: float
     output: Tensor | None
+    tokens_first: bool = False
+    dropout: float = 0.0
     unchanged: Unchanged = field(init=False)
 
     def __post_init__(self) -> None:
@@ -178,21 +186,52 @@ class Flexed(OfHeads):
             return weights
         if self.value is None:
             raise JumokError("no gradient was traced through this attention call: run the model with gradients enabled")
+        if self.dropout > 0:
+            raise JumokError(
+                f"relevance needs the weights that were used, and dropout {self.dropout} hid some: call model.eval()"
+            )
         value = repeat_heads(widen(self.value), self.shape[1])
+        gradient = to_heads_first(gradient) if self.tokens_first else gradient
         change = widen(gradient[:, :, rows]) @ value.transpose(-1, -2)
         return weights * change.clamp(min=0)
 
 
-def record_flex(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Flexed:
+def to_heads_first(tokens: Tensor) -> Tensor:
+    """(batch, tokens, [heads,] size) to (batch, heads, tokens, size)."""
+    return tokens.transpose(1, 2) if tokens.dim() == 4 else tokens[:, None]
+
+
+def record_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Flexed:
     """Record a call from what went in and what came out.
 
     Args:
-        original: the function that was called.
-        args, kwargs: as they were given: query, key, value, score_mod, block_mask, scale, ...
+        name: of the function that was called.
+        args, kwargs: as they were given.
         output: what it returned.
     """
+    reader = next((reader for (_, known), reader in READERS.items() if known == name), None)
+    if reader is None:
+        return _record_flex(name, args, kwargs, output)
+    call = reader(args, kwargs)
+    first = output[0] if isinstance(output, tuple) else output
+    traced = first if first.requires_grad else None
+    return Flexed(
+        to_heads_first(call.query.detach()),
+        to_heads_first(call.key.detach()),
+        None if traced is None else to_heads_first(call.value.detach()),
+        call.modify,
+        None,
+        call.query.shape[-1] ** -0.5 if call.scale is None else float(call.scale),
+        traced,
+        tokens_first=True,
+        dropout=call.dropout,
+    )
+
+
+def _record_flex(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Flexed:
+    """Record `flex_attention`, or what transformers calls it by."""
     names = ["query", "key", "value", "score_mod", "block_mask", "scale"]
-    if original.__name__ == NAMES[TRANSFORMERS]:
+    if name == FLEX_NAMES[TRANSFORMERS]:
         names = names[:3]
     given = dict(zip(names, args, strict=False)) | dict(kwargs)
     first = output[0] if isinstance(output, tuple) else output

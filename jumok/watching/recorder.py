@@ -30,7 +30,7 @@ from jumok.watching.gates import Gates
 from jumok.watching.module_paths import find_first_argument, find_innermost, holds, list_arguments, walk_outwards
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
-from jumok.watching.provenance.tape import Slot, Tape
+from jumok.watching.provenance.tape import Op, Slot, Tape
 from jumok.watching.records import DotProduct, Given
 from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
 from jumok.watching.weighed import SUMMING_CALLS, Products
@@ -300,16 +300,30 @@ class Recorder(TorchFunctionMode):
         return result
 
     def run_flex(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run `flex_attention` as it runs when nobody watches, and record it from its inputs."""
+        """Run `flex_attention`, or another package's kernel, as when nobody watches; record it from its inputs."""
         with self.looking_away(), torch._C.DisableTorchFunction():
             output = original(*args, **kwargs)
         before = len(self.calls)
-        self._keep(flex_kernel.record_flex(original, args, kwargs, output), 4)
+        attended = flex_kernel.record_call(original.__name__, args, kwargs, output)
+        query, key = (*args, *kwargs.values())[:2]
+        self._keep(attended, query.dim())
         first = output[0] if isinstance(output, tuple) else output
-        op = self.tape.write("scaled_dot_product_attention", (*args, *kwargs.values())[:2], {}, (first,))
+        op = self._write_kernel(query, key, first, turned=attended.tokens_first and query.dim() == 4)
         if len(self.calls) > before:
             op.calls, op.path = (self.calls[-1].number,), self.calls[-1].module
         return output
+
+    def _write_kernel(self, query: Tensor, key: Tensor, output: Tensor, *, turned: bool) -> Op:
+        """Put a kernel on the tape, with heads before tokens, whatever its own order is."""
+        if not turned:
+            return self.tape.write("scaled_dot_product_attention", (query, key), {}, (output,))
+        with torch._C.DisableTorchFunction():
+            inner = [each.transpose(1, 2) for each in (query, key, output)]
+        for outer, each in zip((query, key), inner, strict=False):
+            self.tape.write("transpose", (outer, 1, 2), {}, (each,))
+        op = self.tape.write("scaled_dot_product_attention", inner[:2], {}, (inner[2],))
+        self.tape.write("transpose", (inner[2], 1, 2), {}, (output,))
+        return op
 
     def _note_fast(self, query: Tensor, key: Tensor, result: Tensor, batch_first: bool, extra: int) -> None:
         """Put a module that ran as a whole on the tape."""
