@@ -92,9 +92,9 @@ def take_two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> T
 def explain_nothing_seen() -> JumokError:
     """What to say where no call was seen."""
     return JumokError(
-        "no attention call was seen in the `with` block: run the model inside it; attention by a "
-        "packed kernel of flash-attn, one of the model's own or inside torch.func.vmap hides its weights: choose the model's `sdpa` or "
-        "`eager` attention, without vmap"
+        "no attention call was seen in the `with` block: run the model inside it; attention by a packed kernel of "
+        "flash-attn, by a kernel of the model's own or inside torch.func.vmap hides its weights: choose the model's "
+        "`sdpa` or `eager` attention, without vmap"
     )
 
 
