@@ -80,16 +80,18 @@ def read_xformers(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read:
     heads = query.shape[2] if query.dim() == 4 else 1
 
     def modify(scores: Tensor, image: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        added = (
-            bias if isinstance(bias, Tensor) else bias.materialize((len(query), heads, query.shape[1], key.shape[1]))
-        )
-        added = added.to(scores.device).reshape(-1, added.shape[-3] if added.dim() == 4 else 1, *added.shape[-2:])
-        chosen: Tensor = added[image.clamp(max=len(added) - 1), head.clamp(max=added.shape[1] - 1), row, column]
-        return scores + chosen
+        added = _form_bias(bias, (len(query), heads, query.shape[1], key.shape[1])).to(scores.device)
+        return scores + added[image.clamp(max=len(added) - 1), head.clamp(max=added.shape[1] - 1), row, column]
 
     return Read(
         query, key, given["value"], None if bias is None else modify, given.get("scale"), float(given.get("p") or 0.0)
     )
+
+
+def _form_bias(bias: Any, shape: tuple[int, int, int, int]) -> Tensor:
+    """A bias as (batch or 1, heads or 1, queries, keys)."""
+    formed: Tensor = bias if isinstance(bias, Tensor) else bias.materialize(shape)
+    return formed.reshape(-1, formed.shape[-3] if formed.dim() == 4 else 1, *formed.shape[-2:])
 
 
 READERS: Mapping[tuple[str, str], Callable[[tuple[Any, ...], Mapping[str, Any]], Read]] = {
