@@ -25,6 +25,7 @@ from jumok.tasks.classify.recipe import (
     balance_order,
     choose_from_images,
     choose_variation,
+    count_per_pass,
 )
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
@@ -80,7 +81,9 @@ class PreparedImages(Prepared):
             write_features(folder, self.features)
 
     def suit(self, asked: Collection[str], *, passes: float) -> PreparedImages:
-        chosen = choose_variation(asked, passes)
+        counts = self.config.found.per_class["train"]
+        shown = len(counts) * max(counts) if self.config.training.balance == "sampler" else sum(counts)
+        chosen = choose_variation(asked, passes * shown / sum(counts))
         kept = {} if self.features is None else UNVARIED
         return self.with_training(**{name: value for name, value in chosen.items() if name not in kept})
 
@@ -220,7 +223,7 @@ def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> t
     elif start is not None:
         size, why = start.size, f"that of {start.origin}"
     else:
-        size, why = choose_size(images.paths, pixels)
+        size, why = choose_size(images.paths, pixels, count_per_pass(images, settings.training.balance))
     return size, why, pixels / (size[0] * size[1])
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "choose_batch_size",
     "choose_from_images",
     "choose_variation",
+    "count_per_pass",
 ]
 
 BATCH_SIZES = (64, 32, 16)
@@ -72,6 +73,14 @@ def balance_order(labels: Tensor) -> Tensor:
     members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
     most = max(len(each) for each in members)
     return torch.cat([each.repeat(-(-most // len(each)))[:most] for each in members])
+
+
+def count_per_pass(images: ImageSet, balance: str) -> int:
+    """Images that a pass shows: where classes are balanced by showing rare ones more often, more than there are."""
+    counts = Counter(images.labels)
+    uneven = max(counts.values()) > EVEN_RATIO * min(counts.values())
+    shown_often = balance == "sampler" or (balance == "auto" and uneven)
+    return len(counts) * max(counts.values()) if shown_often else len(images)
 
 
 def choose_batch_size(images: int, seen: float) -> int:

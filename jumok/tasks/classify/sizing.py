@@ -34,12 +34,13 @@ WIDEST_SHAPE = 2.0
 """Images longer than this, for their width, are stretched to it."""
 
 
-def choose_size(paths: Sequence[Path], affordable: float) -> tuple[Size, str]:
+def choose_size(paths: Sequence[Path], affordable: float, per_pass: int | None = None) -> tuple[Size, str]:
     """Decide the size that images are brought to.
 
     Args:
         paths: of the training images.
         affordable: pixels that the time allows to be trained on, of all images, each counted as often as it is seen.
+        per_pass: images that a pass shows, where rare ones come several times; None: each once.
     Returns:
         (height, width), and why.
     """
@@ -49,7 +50,7 @@ def choose_size(paths: Sequence[Path], affordable: float) -> tuple[Size, str]:
     if len(set(sizes)) == 1 and max(height, width) <= SMALL_SIDE:
         return (height, width), "as the images are"
     shape = min(max(height / width, 1 / WIDEST_SHAPE), WIDEST_SHAPE)
-    fitting = math.sqrt(affordable / (WANTED_PASSES * len(paths)) / max(shape, 1 / shape))
+    fitting = math.sqrt(affordable / (WANTED_PASSES * (per_pass or len(paths))) / max(shape, 1 / shape))
     side = min(height, width, LARGEST_SIDE, max(fitting, LEAST_SIDE))
     size = _round_to_multiple(side * max(shape, 1.0)), _round_to_multiple(side * max(1 / shape, 1.0))
     if len(set(sizes)) == 1 and side == min(height, width) and has_few_patches(height, width):

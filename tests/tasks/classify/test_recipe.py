@@ -5,7 +5,7 @@ from small_runs import write_photos
 
 from jumok.data.images.batches import PixelStore
 from jumok.tasks.classify import prepare
-from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
+from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation, count_per_pass
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 from jumok.tasks.classify.training import BALANCED
 
@@ -94,3 +94,13 @@ def test_images_are_varied_the_more_the_more_often_they_are_seen():
     for name in few:
         assert few[name] < some[name] < many[name]
     assert many == {"augment_strength": 1.0, "mixup": 0.2, "label_smoothing": 0.1}
+
+
+def test_a_balanced_pass_counts_its_repeats_for_the_size_and_for_how_often_images_are_seen(tmp_path):
+    made = prepared(uneven(tmp_path / "parts"))
+    sets = prepare.find_parts(ImageData(images=str(tmp_path / "parts")), 0)
+    assert count_per_pass(sets["train"], "auto") == count_per_pass(sets["train"], "sampler") == 2 * 28
+    assert count_per_pass(sets["train"], "none") == count_per_pass(sets["train"], "weights") == 28 + 4
+    assert made.train.deal.total == 2 * 28
+    suited = made.suit((), passes=20).config.training
+    assert suited.mixup == choose_variation((), 20 * 56 / 32)["mixup"] > choose_variation((), 20)["mixup"]

@@ -46,6 +46,11 @@ def test_with_less_time_they_are_smaller_and_that_is_said(tmp_path):
     assert told == "the images are 300 x 300; larger ones would be seen too seldom in the time"
 
 
+def test_a_pass_that_shows_images_several_times_takes_as_much_longer(tmp_path):
+    paths = write(tmp_path, [(300, 300)] * 10)
+    assert choose_size(paths, 25 * 40 * 128 * 128, per_pass=40)[0] == (128, 128)
+
+
 def test_they_do_not_get_smaller_than_can_be_seen(tmp_path):
     assert choose_size(write(tmp_path, [(300, 300)] * 3), 1.0)[0] == (64, 64)
     assert choose_size(write(tmp_path / "..", [(48, 48)] * 3), 1.0)[0] == (48, 48)
