@@ -37,11 +37,18 @@ def start_row(query: Place, axis: Axis, batch: int, device: torch.device) -> tup
         start[:, covered] = 1 / len(covered)
         return start, MEAN
     try:
-        index = axis.index(query)
+        index = axis.index(_find_class_token(query, axis))
     except JumokError as error:
         raise JumokError(f'{error}; a query is also an index, a patch as (row, column), or "mean"') from error
     start[:, index] = 1
     return start, axis.label(index)
+
+
+def _find_class_token(query: Place, axis: Axis) -> Place:
+    """The token meant by "cls": of a model with several, each in a stream of its own, the one that is here."""
+    labels = axis.labels() if query == "cls" else ()
+    named = [number for number, label in enumerate(labels) if label.startswith("cls_token_")]
+    return named[0] if "cls" not in labels and len(named) == 1 else query
 
 
 def _covers_nothing(axis: Axis, number: int) -> bool:

@@ -456,6 +456,42 @@ def test_two_passes_through_one_tower_stay_apart():
         torch.testing.assert_close(both.rollout((1, 2), end=end).weights, alone)
 
 
+class TwoScales(nn.Module):
+    """An image in two patch sizes, each with a class token, which at the end looks at the other's patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.cls_token_0, self.cls_token_1 = (nn.Parameter(torch.randn(1, 1, 16)) for _ in range(2))
+        self.patches = nn.ModuleList([nn.Conv2d(3, 16, side, side) for side in (8, 16)])
+        self.blocks = nn.ModuleList([attention(), attention()])
+        self.fusion = nn.ModuleList([attention(), attention()])
+
+    def forward(self, pixels):
+        streams = []
+        for cls, patches, block in zip((self.cls_token_0, self.cls_token_1), self.patches, self.blocks, strict=True):
+            x = torch.cat([cls.expand(len(pixels), -1, -1), patches(pixels).flatten(2).transpose(1, 2)], 1)
+            streams.append(x + block(x, x, x)[0])
+        answers = []
+        for fusion, own, other in zip(self.fusion, streams, streams[::-1], strict=True):
+            asked = own[:, :1]
+            seen = torch.cat([asked, other[:, 1:]], 1)
+            answers.append(asked + fusion(asked, seen, seen)[0])
+        return sum(answers)[:, 0]
+
+
+def test_each_of_two_streams_has_a_class_token_of_its_own():
+    model = peaked(TwoScales())
+    seen = looked(model, torch.randn(2, 3, 32, 32))
+    with pytest.raises(JumokError, match="end=NAME"):
+        seen.rollout("cls")
+    for number in (0, 1):
+        found, own = seen.rollout("cls", end=f"fusion.{number}"), seen[f"blocks.{number}"].weights.mean(1)[:, 0, 0]
+        assert found.keys == Patches(4, 4, ("cls_token_0", "cls_token_1"))
+        torch.testing.assert_close(found.weights.sum(-1), torch.ones(2, 1))
+        itself = 0.5 + 0.5 * seen[f"fusion.{number}"].weights.mean(1)[:, 0, 0]  # the rest is the other's patches'
+        torch.testing.assert_close(found.weights[:, 0, number], itself * (0.5 + 0.5 * own))
+
+
 def test_two_towers_stay_apart():
     text = {**SMALL, **WORDS, "max_position_embeddings": 77}
     model = peaked(
