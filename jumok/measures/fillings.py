@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TypeAlias
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -93,7 +93,8 @@ def _solve(values: NDArray[np.float64], kept: NDArray[np.bool_]) -> NDArray[np.f
     return filled
 
 
-def _link_neighbours(height: int, width: int):  # type: ignore[no-untyped-def]
+@lru_cache(maxsize=4)
+def _link_neighbours(height: int, width: int) -> Any:
     """(pixels, pixels) sparse and symmetric: the weight of each neighbour, without those beyond the border."""
     from scipy.sparse import coo_array
 
