@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from jumok.errors import JumokError
     from jumok.measures.agreement import Agreement
     from jumok.measures.alignment_error import AlignmentMeter
+    from jumok.measures.faithfulness import faithfulness
+    from jumok.measures.faithfulness_meter import FaithfulnessMeter
     from jumok.measures.localisation_meter import LocalisationMeter
     from jumok.mechanisms.saliency import saliency
     from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
@@ -42,6 +44,7 @@ __all__ = [
     "AttentionMap",
     "Axis",
     "Channels",
+    "FaithfulnessMeter",
     "Features",
     "FisherScore",
     "Glimpses",
@@ -59,6 +62,7 @@ __all__ = [
     "Steps",
     "Tokens",
     "draw",
+    "faithfulness",
     "load",
     "saliency",
     "watch",
@@ -70,6 +74,8 @@ _HOMES = {
     "jumok.errors": "JumokError",
     "jumok.measures.agreement": "Agreement",
     "jumok.measures.alignment_error": "AlignmentMeter",
+    "jumok.measures.faithfulness": "faithfulness",
+    "jumok.measures.faithfulness_meter": "FaithfulnessMeter",
     "jumok.measures.localisation_meter": "LocalisationMeter",
     "jumok.mechanisms.saliency": "saliency",
     "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",

@@ -1,0 +1,143 @@
+"""Are these maps faithful to this classifier? For any model and any maps, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jumok.attention import AttentionMap
+from jumok.errors import JumokError
+from jumok.measures.baselines import DEFAULT_GRID
+from jumok.measures.faithfulness_meter import FaithfulnessMeter
+from jumok.measures.faithfulness_report import FaithfulnessReport
+from jumok.measures.flipping import STEPS
+from jumok.measures.image_units import ImageUnits
+from jumok.measures.localisation_scores import Heat, find_coarsest_grid
+
+__all__ = ["faithfulness"]
+
+
+def faithfulness(
+    model: Callable[[Tensor], Any],
+    inputs: Tensor,
+    maps: Mapping[str, Tensor | Sequence[Heat]],
+    *,
+    baselines: Mapping[str, Tensor | Sequence[Heat]] | None = None,
+    targets: Tensor | None = None,
+    fillings: Sequence[str] = ("mean", "blur"),
+    mean: Tensor | None = None,
+    grid: tuple[int, int] | None = None,
+    steps: int = STEPS,
+    saco: bool = False,
+    seed: int = 0,
+) -> FaithfulnessReport:
+    """Measure how far maps tell what a classifier used, beside random, centre and edge maps.
+
+    A module is put in eval mode meanwhile. Maps are averaged over the patches of one grid, so that fine and coarse
+    ones have the same units.
+
+    Args:
+        model: from images to logits (images, classes), or to an object that holds them as `.logits`.
+        inputs: (images, channels, height, width), prepared for the model.
+        maps: by method: a map for each image, `AttentionMap` of one row or values (height, width); or (images, height,
+            width). Values may be pixels or cells of a coarser grid over the whole image.
+        baselines: further maps that should do worse, such as those of another class.
+        targets: (images,), the classes that the maps speak for; None: the predicted ones.
+        fillings: what is put in the place of patches, see `jumok.measures.fillings.FILLINGS`.
+        mean: (channels,), of the data, prepared as the inputs are, for the filling "mean"; None: of each image.
+        grid: rows and columns of the patches; None: the coarsest grid among the maps, at most 14 x 14.
+        steps, saco, seed: as for `FaithfulnessMeter`.
+    Raises:
+        JumokError: inputs or maps of another form or number, an unknown filling, a model that is no classifier of two
+            classes or more or that gives NaN, or maps that are all constant.
+
+    >>> model = lambda images: torch.stack([images[:, 0, 0, 0], -images[:, 0, 0, 0]], 1)  # looks at one pixel
+    >>> maps = torch.zeros(8, 2, 2)
+    >>> maps[:, 0, 0] = 1
+    >>> report = faithfulness(model, torch.randn(8, 3, 4, 4), {"corner": maps}, fillings=["zeros"], grid=(2, 2))
+    >>> report.best()
+    'corner'
+    """
+    _check_inputs(inputs)
+    further = baselines or {}
+    every = {name: _check_maps(name, given, inputs) for name, given in (*maps.items(), *further.items())}
+    units = ImageUnits(model, grid=grid or _choose_grid(every, inputs), fillings=fillings, mean=mean)
+    meter = FaithfulnessMeter(steps=steps, saco=saco, seed=seed)
+    with _evaluating(model):
+        for number, pixels in enumerate(inputs):
+            laid = {name: units.lay(given[number]) for name, given in every.items()}
+            meter.add(
+                units.answers(pixels, target=None if targets is None else int(targets[number])),
+                {name: laid[name] for name in maps},
+                baselines={**units.baselines(_as_image(pixels)), **{name: laid[name] for name in further}},
+                name=f"image {number}",
+            )
+    return meter.report()
+
+
+@contextmanager
+def _evaluating(model: Callable[[Tensor], Any]) -> Iterator[None]:
+    """In eval mode, each part put back afterwards as it was."""
+    parts = {part: part.training for part in model.modules()} if isinstance(model, nn.Module) else {}
+    for part in parts:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, training in parts.items():
+            part.training = training
+
+
+def _as_image(pixels: Tensor) -> Tensor:
+    """(3, height, width) uint8 for the edge baseline: the prepared values from the least to the greatest."""
+    values = pixels.detach().float().cpu()
+    low, high = values.min(), values.max()
+    shades = ((values - low) / (high - low).clamp(min=1e-12) * 255).round().to(torch.uint8)
+    return shades if len(shades) == 3 else shades[:1].expand(3, -1, -1)
+
+
+def _choose_grid(maps: Mapping[str, Sequence[Heat]], inputs: Tensor) -> tuple[int, int]:
+    cells = [tuple(heat.shape) for given in maps.values() for heat in given[:1] if isinstance(heat, Tensor)]
+    coarse = [shape for shape in cells if shape[0] * shape[1] <= DEFAULT_GRID[0] * DEFAULT_GRID[1]]
+    default = tuple(min(side, size) for side, size in zip(DEFAULT_GRID, inputs.shape[2:], strict=True))
+    known = find_coarsest_grid([heat for given in maps.values() for heat in given[:1]])
+    return min([(rows, columns) for rows, columns in (*coarse, known, default)], key=lambda size: size[0] * size[1])
+
+
+# -- checking what came in ------------------------------------------------------------------------
+
+
+def _check_inputs(inputs: Tensor) -> None:
+    if inputs.dim() != 4 or not len(inputs):
+        raise JumokError(f"wanted inputs of shape (images, channels, height, width), got {tuple(inputs.shape)}")
+    if not bool(torch.isfinite(inputs).all()):
+        raise JumokError("the inputs hold NaN or infinity")
+
+
+def _check_maps(name: str, given: Tensor | Sequence[Heat], inputs: Tensor) -> Sequence[Heat]:
+    found = list(given)
+    if len(found) != len(inputs):
+        raise JumokError(f"got {len(found)} maps of {name} for {len(inputs)} images: wanted one for each")
+    height, width = inputs.shape[2:]
+    for heat in found:
+        if isinstance(heat, AttentionMap):
+            continue
+        if heat.dim() != 2:
+            raise JumokError(f"maps of {name} have shape {tuple(heat.shape)}: wanted (height, width) for each image")
+        rows, columns = heat.shape
+        if not _has_aspect(rows, columns, height, width):
+            raise JumokError(
+                f"a map of {name} has {rows} x {columns} values and its image {height} x {width} pixels: "
+                "wanted the same aspect, as a map lies over the whole image"
+            )
+    return found
+
+
+def _has_aspect(rows: int, columns: int, height: int, width: int) -> bool:
+    """Whether square cells, whole ones, may make such a grid of such an image."""
+    cell = max(height / rows, width / columns)
+    return abs(height / cell - rows) < 1 and abs(width / cell - columns) < 1

@@ -1,0 +1,240 @@
+"""What a measurement of faithfulness found: figures beside baselines, curves, and a verdict for each method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jumok.intervals import Interval
+from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict, show_interval
+
+__all__ = ["Curves", "FaithfulnessReport", "score_key", "score_titles"]
+
+SCORES = {"srg": "SRG", "deletion": "deletion", "insertion": "insertion", "saco": "SaCo"}
+
+
+def score_key(score: str, filling: str) -> str:
+    """The name of a score in `MethodScores.scores`."""
+    return f"{score}, {filling}"
+
+
+def score_titles(fillings: tuple[str, ...], *, saco: bool) -> dict[str, str]:
+    """All scores of a report, in the order in which they are shown, and how they are called there."""
+    chosen = [score for score in SCORES if saco or score != "saco"]
+    return {score_key(score, filling): f"{SCORES[score]}, {filling}" for score in chosen for filling in fillings}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The mean answer of one map and filling, as units go.
+
+    Args:
+        shares: of the units taken away, 0 to 1.
+        most_first, least_first: with their intervals, while the most, and the least important units go first.
+    """
+
+    shares: tuple[float, ...]
+    most_first: tuple[Interval, ...]
+    least_first: tuple[Interval, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "shares": list(self.shares),
+            "most_first": [point.to_dict() for point in self.most_first],
+            "least_first": [point.to_dict() for point in self.least_first],
+        }
+
+
+@dataclass(frozen=True)
+class FaithfulnessReport:
+    """How far the maps of some methods tell what the model used, beside the baselines, over the same inputs.
+
+    Args:
+        methods, baselines: their scores, under the names that `score_key` makes.
+        differences: of every method to every baseline, paired by input.
+        curves: by filling, then by map.
+        fillings: what was put in the place of what was taken away.
+        inputs: how many were measured.
+        constant: by method, how many of its maps give all units the same and count as chance.
+        steps: parts in which units were taken away.
+        passes: how many inputs the model was asked about.
+        level, resamples, seed: of the bootstrap intervals.
+        looks: at how many inputs it was checked whether the verdicts are decided; empty: the number was fixed.
+        saco: whether it was taken.
+        noun: what was measured.
+    """
+
+    methods: tuple[MethodScores, ...]
+    baselines: tuple[MethodScores, ...]
+    differences: tuple[ScoreDifference, ...]
+    curves: Mapping[str, Mapping[str, Curves]]
+    fillings: tuple[str, ...]
+    inputs: int
+    constant: Mapping[str, int]
+    steps: int
+    passes: int
+    level: float
+    resamples: int
+    seed: int
+    looks: tuple[int, ...] = ()
+    saco: bool = False
+    noun: str = "images"
+
+    # -- which map to believe -----------------------------------------------------------------------
+
+    def ranking(self) -> list[str]:
+        """The methods, from the most faithful: by SRG, mean over the fillings."""
+        means = {result.method: self._mean_srg(result) for result in self.methods}
+        return sorted(means, key=lambda name: -means[name])
+
+    def best(self) -> str | None:
+        """The most faithful method of those that beat chance with every filling; None: none does."""
+        return next((name for name in self.ranking() if self.beats_chance(name)), None)
+
+    def beats_chance(self, method: str) -> bool:
+        """Whether its SRG is significantly above that of a random map, with every filling."""
+        return all(self._gain(method, "random", filling).low > 0 for filling in self.fillings)
+
+    def is_faithful(self, method: str) -> bool:
+        """Whether its SRG is significantly above that of every baseline, with every filling."""
+        return all(self._beats_all(method, filling) for filling in self.fillings)
+
+    def is_decided(self) -> bool:
+        """Whether every method significantly beats all baselines, or is beaten by one, with every filling."""
+        return all(
+            self._beats_all(result.method, filling) or self._is_beaten(result.method, filling)
+            for result in self.methods
+            for filling in self.fillings
+        )
+
+    def verdicts(self) -> list[str]:
+        """One line for each method, the most faithful first: what it beats and by how much."""
+        return [self.verdict(name) for name in self.ranking()]
+
+    def verdict(self, method: str) -> str:
+        """Say whether a method beats the best baseline with every filling, or with which.
+
+        The best baseline is that of the greatest SRG with the filling in question; "beats" says that all others are
+        beaten, too.
+        """
+        won = [filling for filling in self.fillings if self._beats_all(method, filling)]
+        if len(won) == len(self.fillings):
+            hardest = min(won, key=lambda filling: self._closest(method, filling)[1].value)
+            return f"{method}: {self._say(method, hardest)} on {self.inputs:,} {self.noun}{self._with_all()}"
+        parts = [f"{self._say(method, filling)}{self._with(filling)}" for filling in self.fillings]
+        return f"{method}: {'; '.join(parts)} on {self.inputs:,} {self.noun}"
+
+    def _say(self, method: str, filling: str) -> str:
+        baseline, gain = self._closest(method, filling)
+        if self._beats_all(method, filling):
+            return f"beats {_name(baseline)} by {gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
+        if gain.high < 0:
+            return f"worse than {_name(baseline)} by {-gain.value:.2f} ({-gain.high:.2f} to {-gain.low:.2f})"
+        span = f"{gain.value:.2f}, {gain.low:.2f} to {gain.high:.2f}"
+        return f"not shown to be better than {_name(baseline)} (difference {span})"
+
+    def _with(self, filling: str) -> str:
+        return f" with filling {filling}" if len(self.fillings) > 1 else ""
+
+    def _with_all(self) -> str:
+        if len(self.fillings) == 1:
+            return ""
+        return f", and by no less with any filling ({', '.join(self.fillings)})"
+
+    def _closest(self, method: str, filling: str) -> tuple[str, Interval]:
+        """The hardest baseline: of those not beaten, else of all, that of the greatest SRG."""
+        gains = {result.method: self._gain(method, result.method, filling) for result in self.baselines}
+        unbeaten = {name: gain for name, gain in gains.items() if gain.low <= 0}
+        return min((unbeaten or gains).items(), key=lambda item: item[1].value)
+
+    def _beats_all(self, method: str, filling: str) -> bool:
+        return all(self._gain(method, result.method, filling).low > 0 for result in self.baselines)
+
+    def _is_beaten(self, method: str, filling: str) -> bool:
+        return any(self._gain(method, result.method, filling).high < 0 for result in self.baselines)
+
+    def _gain(self, method: str, baseline: str, filling: str) -> Interval:
+        found = next(gap for gap in self.differences if (gap.method, gap.baseline) == (method, baseline))
+        return found.scores[score_key("srg", filling)]
+
+    def _mean_srg(self, result: MethodScores) -> float:
+        return sum(result.scores[score_key("srg", filling)].value for filling in self.fillings) / len(self.fillings)
+
+    # -- as plain values ----------------------------------------------------------------------------
+
+    def header(self) -> tuple[str, ...]:
+        """The heads of the columns of `rows`."""
+        return ("map", *(title for filling in self.fillings for title in self._titles(filling)))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each method, then for each baseline: SRG with interval, deletion and insertion."""
+        return [(result.method, *self._cells(result.scores, "")) for result in (*self.methods, *self.baselines)]
+
+    def difference_rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each method and baseline, under the same header: by how much the method scores more."""
+        return [(gap.name, *self._cells(gap.scores, "+")) for gap in self.differences]
+
+    def _titles(self, filling: str) -> tuple[str, ...]:
+        saco = (f"SaCo, {filling}",) if self.saco else ()
+        return (f"SRG, {filling}", f"deletion / insertion, {filling}", *saco)
+
+    def _cells(self, scores: Mapping[str, Interval], sign: str) -> list[str]:
+        cells = []
+        for filling in self.fillings:
+            deletion, insertion = (scores[score_key(name, filling)].value for name in ("deletion", "insertion"))
+            cells += [
+                show_interval(scores[score_key("srg", filling)], sign),
+                f"{deletion:{sign}.2f} / {insertion:{sign}.2f}",
+                *([show_interval(scores[score_key("saco", filling)], sign)] if self.saco else []),
+            ]
+        return cells
+
+    def summary(self) -> str:
+        """One line that says what the figures are means of."""
+        constant = [f"{count} maps of {name} are constant" for name, count in self.constant.items()]
+        parts = [
+            f"{self.inputs:,} {self.noun}",
+            f"SRG 0 is chance; parts replaced by {', '.join(self.fillings)} in {self.steps} steps",
+            self._say_level(),
+            *([f"{', '.join(constant)} and count as chance"] if constant else []),
+        ]
+        return "; ".join(parts)
+
+    def _say_level(self) -> str:
+        if not self.looks:
+            return f"{self.level:.0%} bootstrap intervals"
+        looks = f"{', '.join(map(str, self.looks[:-1]))} and {self.looks[-1]}" if self.looks[1:] else self.looks[0]
+        return f"{self.level:.1%} bootstrap intervals, wide enough to look at {looks} {self.noun}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "summary": self.summary(),
+            "titles": score_titles(self.fillings, saco=self.saco),
+            "verdicts": self.verdicts(),
+            "ranking": self.ranking(),
+            "best": self.best(),
+            "inputs": self.inputs,
+            "fillings": list(self.fillings),
+            "steps": self.steps,
+            "passes": self.passes,
+            "constant": dict(self.constant),
+            "bootstrap": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
+            "looks": list(self.looks),
+            "methods": {result.method: scores_to_dict(result.scores) for result in self.methods},
+            "baselines": {result.method: scores_to_dict(result.scores) for result in self.baselines},
+            "differences": [gap.to_dict() for gap in self.differences],
+            "curves": {
+                filling: {name: curve.to_dict() for name, curve in curves.items()}
+                for filling, curves in self.curves.items()
+            },
+        }
+
+
+BASELINE_NAMES = {"edges": "an edge map", "centre": "a centre map", "random": "a random map"}
+
+
+def _name(baseline: str) -> str:
+    return BASELINE_NAMES.get(baseline, baseline)

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from jumok.errors import JumokError
+from jumok.measures.faithfulness_meter import FaithfulnessMeter, plan_looks
+from jumok.measures.faithfulness_report import score_key
+
+UNITS = 16
+
+
+def weights(seed):
+    """What the units of one input count for: few much, most little."""
+    return torch.from_numpy(np.random.default_rng(seed).dirichlet(np.full(UNITS, 0.3)))
+
+
+def answers(weight, fillings=("mean",)):
+    return {filling: lambda kept: kept.double() @ weight for filling in fillings}
+
+
+def noise(seed):
+    return torch.from_numpy(np.random.default_rng(10_000 + seed).random(UNITS))
+
+
+def measured(maps, inputs=40, *, baselines=None, fillings=("mean",), **options):
+    """A report on inputs whose true weights are known; maps are functions of the weights and the seed."""
+    meter = FaithfulnessMeter(**options)
+    for seed in range(inputs):
+        weight = weights(seed)
+        own, further = ({name: make(weight, seed) for name, make in (each or {}).items()} for each in (maps, baselines))
+        meter.add(answers(weight, fillings), own, baselines=further)
+    return meter.report()
+
+
+TRUE = {"true": lambda weight, _: weight}
+NOISE = {"noise": lambda _, seed: noise(seed)}
+REVERSE = {"reverse": lambda weight, _: -weight}
+NOISY = {"edges": lambda weight, seed: weight + 0.3 * noise(seed)}
+
+
+def test_true_maps_rank_first_noise_is_not_shown_and_the_reverse_is_worse_than_chance():
+    report = measured({**NOISE, **REVERSE, **TRUE})
+    assert report.ranking() == ["true", "noise", "reverse"]
+    assert report.best() == "true"
+    assert report.is_faithful("true")
+    verdicts = report.verdicts()
+    assert verdicts[0].startswith("true: beats a random map by 0.")
+    assert verdicts[1].startswith("noise: not shown to be better than a random map (difference ")
+    assert verdicts[2].startswith("reverse: worse than a random map by 0.")
+    gain = report.differences[0].scores[score_key("srg", "mean")]
+    assert gain.low < 0 < gain.high
+
+
+def test_no_method_is_best_where_none_beats_chance():
+    assert measured({**NOISE, **REVERSE}).best() is None
+
+
+def test_a_verdict_names_the_hardest_baseline():
+    report = measured(TRUE, baselines={**NOISY, **REVERSE})
+    assert report.verdict("true").startswith("true: beats an edge map by ")
+    assert measured(NOISE, baselines=NOISY).verdict("noise").startswith("noise: worse than an edge map by ")
+
+
+def test_a_verdict_says_with_which_fillings_it_holds():
+    meter = FaithfulnessMeter()
+    for seed in range(40):
+        weight, other = weights(seed), noise(seed)
+        meter.add({**answers(weight, ["mean"]), **answers(other, ["blur"])}, {"true": weight})
+    said = meter.report().verdict("true")
+    assert "beats a random map by" in said
+    assert "with filling mean; not shown to be better than a random map" in said
+    assert not meter.report().is_faithful("true")
+    both = measured(TRUE, fillings=("mean", "blur")).verdict("true")
+    assert both.endswith("on 40 images, and by no less with any filling (mean, blur)")
+
+
+def test_differences_are_paired_by_input():
+    report = measured({**TRUE, **NOISE}, baselines=REVERSE)
+    gap = {(each.method, each.baseline): each for each in report.differences}
+    scores = {each.method: each.scores[score_key("srg", "mean")] for each in (*report.methods, *report.baselines)}
+    assert set(gap) == {(a, b) for a in ("true", "noise") for b in ("random", "reverse")}
+    found = gap["true", "reverse"].scores[score_key("srg", "mean")]
+    assert found.value == pytest.approx(scores["true"].value - scores["reverse"].value)
+    assert scores["random"].value == scores["random"].low == scores["random"].high == 0
+
+
+def test_insertion_less_deletion_is_srg():
+    scores = measured(TRUE, saco=True).methods[0].scores
+    insertion, deletion, srg = (scores[score_key(name, "mean")].value for name in ("insertion", "deletion", "srg"))
+    assert srg == pytest.approx(insertion - deletion)
+    assert scores[score_key("saco", "mean")].value == pytest.approx(1)
+
+
+def test_plain_values_and_tables_fit_each_other():
+    report = measured(TRUE, baselines=NOISY, fillings=("mean", "blur"), saco=True)
+    values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert set(values["titles"]) == set(values["methods"]["true"]) == set(values["baselines"]["edges"])
+    assert list(values["curves"]["blur"]) == ["true", "random", "edges"]
+    assert values["best"] == "true"
+    for row in (*report.rows(), *report.difference_rows()):
+        assert len(row) == len(report.header())
+    assert "40 images" in report.summary()
+
+
+def test_curves_begin_at_the_whole_input_and_end_at_none():
+    curves = measured(TRUE, steps=8).curves["mean"]["true"]
+    assert curves.shares == tuple(np.linspace(0, 1, 9))
+    for side in (curves.most_first, curves.least_first):
+        assert side[0].value == pytest.approx(1)
+        assert side[-1].value == pytest.approx(0)
+    assert all(most.value <= least.value for most, least in zip(curves.most_first, curves.least_first, strict=True))
+
+
+def test_the_same_seed_gives_the_same_report():
+    assert measured(NOISE).to_dict() == measured(NOISE).to_dict()
+
+
+def test_constant_maps_are_counted_by_name_and_count_as_chance():
+    report = measured({**TRUE, "flat": lambda weight, seed: torch.zeros(UNITS)})
+    assert report.constant == {"flat": 40}
+    assert "40 maps of flat are constant" in report.summary()
+    flat = next(each for each in report.methods if each.method == "flat")
+    assert flat.scores[score_key("srg", "mean")].value == 0
+    with pytest.raises(JumokError, match="all maps are constant"):
+        measured({"flat": lambda weight, seed: torch.zeros(UNITS)})
+
+
+# -- stopping early -------------------------------------------------------------------------------
+
+
+def test_looks_double():
+    assert plan_looks(None) == ()
+    assert plan_looks(20) == (20,)
+    assert plan_looks(64) == (32, 64)
+    assert plan_looks(100) == (32, 64, 100)
+
+
+def stopped_at(make, most=128, seed=0):
+    meter = FaithfulnessMeter(most=most, steps=4, seed=seed)
+    for number in range(most):
+        weight = weights(1000 * seed + number)
+        meter.add(answers(weight), {"map": make(weight, 1000 * seed + number)})
+        if meter.decided():
+            break
+    return len(meter), meter.report()
+
+
+def test_a_clear_case_is_decided_at_the_first_look():
+    inputs, report = stopped_at(lambda weight, _: weight)
+    assert inputs == 32
+    assert report.level == pytest.approx(1 - 0.05 / 3)
+    assert "98.3% bootstrap intervals, wide enough to look at 32 images" in report.summary()
+
+
+def test_looking_often_does_not_make_chance_look_better():
+    false = [stopped_at(lambda _, seed: noise(seed), seed=seed)[0] < 128 for seed in range(20)]
+    assert sum(false) <= 3  # expected: at most 1; 4 or more come by chance in 2 % of such runs
+
+
+def test_stopping_early_has_to_be_planned():
+    with pytest.raises(JumokError, match="most="):
+        FaithfulnessMeter().decided()
+
+
+# -- wrong use ------------------------------------------------------------------------------------
+
+
+def test_methods_may_not_change():
+    meter = FaithfulnessMeter()
+    meter.add(answers(weights(0)), {"one": noise(0)})
+    with pytest.raises(JumokError, match=r"b.png: the methods changed from \('one',\) to \('two',\)"):
+        meter.add(answers(weights(0)), {"two": noise(0)}, name="b.png")
+    assert len(meter) == 1
+
+
+def test_names_may_not_be_both():
+    with pytest.raises(JumokError, match="is a method and a baseline"):
+        FaithfulnessMeter().add(answers(weights(0)), {"one": noise(0)}, baselines={"one": noise(0)})
+
+
+def test_nothing_to_measure_is_said():
+    with pytest.raises(JumokError, match="no input"):
+        FaithfulnessMeter().report()
+    with pytest.raises(JumokError, match="nothing to measure"):
+        FaithfulnessMeter().add({}, {"one": noise(0)})
