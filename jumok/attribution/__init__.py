@@ -26,7 +26,7 @@ METHODS = {
         Method("input-x-gradient", "Shrikumar et al. 2017", _GRADIENTS, signed=True),
         Method("integrated-gradients", "Sundararajan et al. 2017", _PASSES, signed=True, conserves=True),
         Method("occlusion", "Zeiler & Fergus 2014", _PASSES, signed=True),
-        Method("rise", "Petsiuk et al. 2018", _PASSES),
+        Method("rise", "Petsiuk et al. 2018", _PASSES, signed=True),
         Method("random", "no model at all", _NOTHING, of_target=False),
     )
 }

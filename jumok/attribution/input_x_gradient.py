@@ -12,7 +12,7 @@ __all__ = ["input_x_gradient"]
 
 
 def input_x_gradient(seen: Seen, target: Tensor) -> AttentionMap:
-    """x * dL/dx, summed over the channels of a place or the features of a word.
+    """X * dL/dx, summed over the channels of a place or the features of a word.
 
     Args:
         seen: of the pass that the target is of.

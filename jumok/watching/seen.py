@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from jumok.attention import AttentionMap, Axis, Channels, One, Patches, Place, Scale, Tokens
+from jumok.attention.attended import Attended
 from jumok.attention.word_alignment import shift as next_step
 from jumok.errors import JumokError, suggest
 from jumok.watching.call_axes import CallAxes, find_said_axes, take_first, words_axis
 from jumok.watching.calls import Call, Fed
 from jumok.watching.chain import MEAN, start_row, take_gradients
 from jumok.watching.decoder_steps import Filling, join, join_generated
-from jumok.watching.feature_maps import Mapped, check_gradient, choose_feature_map, take_channel
+from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
 from jumok.watching.provenance.replay import Replay
 from jumok.watching.recorder import Recorder, record_modules
 from jumok.watching.token_axes import is_mixed, make_names, number_tokens
-from jumok.watching.token_flow import Flow, follow, leave_out_others, list_some
+from jumok.watching.token_flow import Flow, follow, leave_out_others
 from jumok.watching.token_streams import (
     WORDS,
     Bimodal,
@@ -263,6 +264,14 @@ class Seen:
         if name not in names:
             raise JumokError(f"no attention call {name!r} was seen: {suggest(name, names)}")
         return names.index(name)
+
+    def attended(self, name: str | int) -> Attended:
+        """What can be asked of one call.
+
+        Raises:
+            JumokError: no such call.
+        """
+        return self._calls[self._number(name)].attended
 
     def axes(self, name: str | int) -> tuple[Axis, Axis]:
         """Who looks and what is seen in one call; of keys that differ by image, those of the first.

@@ -66,7 +66,7 @@ def _pow(node: Any, graph: Graph) -> Step:
 
 
 def _glu(node: Any, graph: Graph) -> Step:
-    """a * sigmoid(b): the gate is a constant."""
+    """A * sigmoid(b): the gate is a constant."""
 
     def change(gradient: Tensor, output: Tensor) -> Tensor:
         first, second = gradient.chunk(2, node._saved_dim)

@@ -106,7 +106,7 @@ def _read_mm(node: Any) -> _Layer:
 def _read_convolution(node: Any) -> _Layer:
     x, weight = _need(node, node._saved_input), _need(node, node._saved_weight)
     bias = _find_leaf(node, 2)
-    if bias is None and node._saved_bias_sym_sizes_opt:
+    if bias is None and sum(node._saved_bias_sym_sizes_opt or ()):
         raise _explain(node)
     how = (
         node._saved_stride,

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import torch
 from torch import Tensor
-from torch.autograd.graph import Node
 
 from jumok.attribution.backward.graph import Graph
 from jumok.attribution.backward.step import Rule, Step, first_only

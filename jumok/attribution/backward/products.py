@@ -13,7 +13,7 @@ from jumok.attribution.backward.step import Rule, Step, scaled
 __all__ = ["CUT", "divide", "multiply", "share_attention"]
 
 WEIGHING = {"Softmax": 3, "Rsqrt": 3, "Reciprocal": 3, "Sigmoid": 2, "Hardsigmoid": 2, "Erf": 2, "Tanh": 1}
-"""What says how much of the other factor counts, the more surely the higher: of sigmoid(a) tanh(b) it is the sigmoid."""
+"""What says how much of the other factor counts, the more surely the higher: in sigmoid(a) tanh(b) the sigmoid does."""
 THROUGH = SHAPES | SUMS | {"Mul", "Div"}
 FACTORS = {"Mul": (0, 1), "Bmm": (0, 1), "Mm": (0, 1), "Baddbmm": (1, 2)}
 
