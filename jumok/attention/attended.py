@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-__all__ = ["ALL", "Attended", "Rows"]
+__all__ = ["ALL", "Attended", "Rows", "Sloped"]
 
 Rows = list[int] | None
 """Queries by number; None: all."""
@@ -40,3 +40,14 @@ class Attended(Protocol):
 
     def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
         """(images, queries, keys): the mean over heads of (dL/dA * A)+, for a part of the batch."""
+
+
+@runtime_checkable
+class Sloped(Protocol):
+    """What some calls can tell besides: how the target changes with their weights, and how long their values are."""
+
+    def pull_slope(self, row: Tensor, gradient: Tensor) -> Tensor:
+        """(batch, queries) r -> (batch, keys): the mean over heads of r (dL/dA)+, where keys may be attended."""
+
+    def value_norms(self) -> Tensor:
+        """(batch, heads, keys): the length of each value."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jumok.attention import AttentionMap, One, Patches, Scale
 from jumok.errors import JumokError
+from jumok.watching.feature_maps import check_gradient
+from jumok.watching.seen import Seen
 
 __all__ = ["grad_cam", "weigh"]
 
@@ -29,19 +32,30 @@ def weigh(features: Tensor, gradient: Tensor) -> Tensor:
     return torch.einsum("bk,bkhw->bhw", alpha, features.float()).clamp_(min=0).flatten(1)
 
 
-def grad_cam(target: Tensor, features: Tensor, path: str, *, allow_empty: bool = False) -> Tensor:
-    """Grad-CAM of one feature map for a target.
+def grad_cam(seen: Seen, target: Tensor, *, layer: str | None = None, allow_empty: bool = False) -> AttentionMap:
+    """Which places of a feature map hold evidence for a target.
 
     Args:
-        target: one number, or one per image, of the forward pass that the map was seen in, with gradients.
-        features: (batch, channels, rows, columns), the map, part of that pass's graph.
-        path: of the module that made it, for messages.
-        allow_empty: give zeros for an image that holds no evidence for the target.
+        seen: of the pass that the target is of.
+        target: one number, or one per image, with gradients.
+        layer: path of a module, whose last feature map is meant; None: the last one of the model that has places.
+        allow_empty: give zeros for an image that holds no evidence for the target, where others may.
     Returns:
-        (batch, places), 0 or more.
+        (batch, 1, places of the feature map), 0 or more.
     Raises:
-        JumokError: a target of another shape; no gradient reaches the map; or no evidence for it in some image.
+        JumokError: no such feature map; a target of another shape; no gradient reaches the map; or no evidence for the
+            target in some image.
+    Source: Selvaraju et al. 2017, arXiv 1610.02391.
     """
+    path, found = seen.find_feature_map(layer)
+    check_gradient(target)
+    heat = _weigh_map(target, found.usable(path), path, allow_empty=allow_empty)
+    keys = Patches(found.rows, found.columns)
+    return AttentionMap(heat[:, None], One("image"), keys, ("batch",), Scale.RELEVANCE, f"grad-cam({path})")
+
+
+def _weigh_map(target: Tensor, features: Tensor, path: str, *, allow_empty: bool) -> Tensor:
+    """(batch, places) of the feature map that a module made."""
     if target.dim() and target.shape[0] not in (1, len(features)):
         raise JumokError(
             f"the target has shape {tuple(target.shape)} for a feature map of {len(features)} images: wanted one "

@@ -6,30 +6,61 @@ layer to the first without any of the matrices.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from jumok.watching.token_flow import Flow
+from jumok.attention import AttentionMap, Place, Scale
+from jumok.attribution.rows import make_row, tell
+from jumok.errors import JumokError
+from jumok.watching.chain import start_row
+from jumok.watching.seen import Seen
 
 __all__ = ["rollout"]
 
+ROUNDING = 1e-3
+"""By how much shares may miss what they are shares of."""
 
-def rollout(flow: Flow, start: Tensor, *, residual: float = 0.5) -> tuple[Tensor, float]:
+
+def rollout(
+    seen: Seen,
+    target: Tensor,
+    query: Place = "cls",
+    *,
+    residual: float = 0.5,
+    end: str | int | None = None,
+    partial: bool = False,
+) -> AttentionMap:
     """Follow attention from one query down to the input, heads averaged, the residual path counted in.
 
     Of layers over the same tokens: the row e_q A~_L ... A~_1 with A~ = residual I + (1 - residual) mean_h A_h. Calls
-    that were made side by side from the same tokens share what attention passes; merged tokens share evenly.
+    that were made side by side from the same tokens share what attention passes; merged tokens share evenly. Layers
+    are followed by their tokens: through windows, merges and calls made side by side.
 
     Args:
-        flow: the calls, and how their tokens lead to one another.
-        start: (batch, queries); 1 at the query, or several weights that sum to 1.
+        seen: of the pass.
+        target: any; it makes no difference.
+        query: the token that it starts from.
         residual: the share of a token that passes each layer unmixed.
+        end: the name of the call that the query belongs to, and which calls are followed to; None: the last one.
+        partial: follow attention alone where tokens are also mixed by something that is not seen; the map's source
+            then says what share of the paths went through it.
     Returns:
-        (batch, keys), which sums to what `start` sums to where all weights are distributions; and the share that went
-            through something unseen.
+        (batch, 1, tokens), a distribution; less than that where a sink took a part of it.
+    Raises:
+        JumokError: nothing was seen, the calls do not form one chain, weights are no shares, or no such query.
     Source: Abnar & Zuidema 2020, arXiv 2005.00928, section 3.
     """
+    flow = seen.flow(end, partial=partial)
     layers = flow.layers
+    start, label = start_row(query, flow.queries, flow.batch, layers[0].device)
     row, unseen = flow.carry(
         start, lambda number, row: layers[number].pull(row), passed=residual, attended=1 - residual, shared=True
     )
-    return row, float(unseen)
+    whole = torch.allclose(row.sum(1), row.new_ones(()), atol=1e-4)
+    if not (whole or partial) and (float(row.min()) < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING):
+        raise JumokError(
+            "weights were changed after their softmax (heads were mixed?), so that they are no shares of a whole any "
+            "more and their rollout is none: partial=True gives it as scores; or read single maps by seen[name]"
+        )
+    scale = Scale.DISTRIBUTION if whole else Scale.SCORE
+    return make_row(row, flow.keys, label, tell("rollout", float(unseen), flow), scale)

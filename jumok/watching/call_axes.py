@@ -129,6 +129,11 @@ class CallAxes:
         here = slice(number, number + 1)
         return self.name(call.tokens.queries[here]), self.name(call.tokens.keys[here])
 
+    def name_words(self, count: int) -> Axis:
+        """The axis of so many tokens of a text: as the user said it, where that are as many, else numbered."""
+        said = (axis for axis in self._said if len(axis) == count and not axis.in_image)
+        return next(said, token_axes.number_tokens(count))
+
     def _number(self, call: Call, count: int) -> Axis:
         said = next((axis for axis in self._said if len(axis) == count), None)
         return said or token_axes.number_tokens(count, call.tokens.why)

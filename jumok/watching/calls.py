@@ -74,9 +74,11 @@ class Fed:
         table: which embedding it was.
         padding: the id that it knows as padding.
         before: how many attention calls had been seen.
+        given: whether they depend on what the model was given, as words do; places are made by the model itself.
     """
 
     ids: Tensor
     table: int
     padding: int | None
     before: int
+    given: bool = True

@@ -262,7 +262,9 @@ class Recorder(TorchFunctionMode):
         given = dict(zip(_EMBEDDING_ARGUMENTS[func], args, strict=False)) | kwargs
         ids, table = given.get("input", given.get("indices")), given["weight"]
         if isinstance(ids, Tensor) and ids.dim() == 2 and ids.numel() <= MOST_IDS:
-            self.fed.append(Fed(ids.clone(), id(table), given.get("padding_idx"), len(self.calls)))
+            slot = self.tape.slot(ids)
+            own = slot.fixed or slot.constant or (slot.pure and not self._is_argument(ids, False))
+            self.fed.append(Fed(ids.clone(), id(table), given.get("padding_idx"), len(self.calls), not own))
         return func(*args, **kwargs)
 
     def _saw_four_axes(self, func: Callable[..., Any], args: tuple[Any, ...], result: Tensor) -> None:

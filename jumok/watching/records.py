@@ -158,6 +158,27 @@ class DotProduct(OfHeads):
             found[some, rows, columns] = block.mean(1)
         return found
 
+    @torch.no_grad()
+    def pull_slope(self, row: Tensor, gradient: Tensor) -> Tensor:
+        """As in `Sloped`, in blocks."""
+        self.unchanged.check()
+        change, value = self._change(gradient), repeat_heads(widen(self._value), self.shape[1]).mT
+        total, space = value.new_zeros(self.shape[0], self.shape[1], 1, self.shape[3]), value.new_empty(0)
+        places = torch.arange(self.shape[2], device=self.device)
+        for images, rows, columns in _cut_blocks(self.shape):
+            slope, space = _multiply(widen(change[images, :, rows]), value[images, :, :, columns], space)
+            slope.clamp_(min=0)
+            if self.bias is not None or self.causal:
+                seen = self._mask(torch.zeros_like(slope), images, places[rows], columns)
+                slope.masked_fill_(seen == -math.inf, 0)
+            part = row[images, None, None, rows].to(slope).expand(-1, self.shape[1], 1, -1)
+            _add_product(total[images, :, :, columns], part, slope)
+        return total.mean(1)[:, 0]
+
+    def value_norms(self) -> Tensor:
+        """As in `Sloped`."""
+        return repeat_heads(widen(self._value).norm(dim=-1), self.shape[1])
+
     def _change(self, gradient: Tensor) -> Tensor:
         """dL/dO of each head, where the weights are those that were used."""
         if self.dropout > 0:
@@ -296,6 +317,14 @@ class Projected:
         """As in `Attended`."""
         return self._heads.relevant(self._change(gradient), images)
 
+    def pull_slope(self, row: Tensor, gradient: Tensor) -> Tensor:
+        """As in `Sloped`."""
+        return self._heads.pull_slope(row, self._change(gradient))
+
+    def value_norms(self) -> Tensor:
+        """As in `Sloped`."""
+        return self._heads.value_norms()
+
     def _change(self, gradient: Tensor) -> Tensor:
         """The gradient goes back through the output projection: dL/dO = dL/dY W."""
         assert self._out_weight is not None
@@ -362,6 +391,19 @@ class Given:
         """As `relevant`, of each head: (images, heads, queries, keys)."""
         self.unchanged.check()
         return widen(self._relevant(gradient)(images))
+
+    @torch.no_grad()
+    def pull_slope(self, row: Tensor, gradient: Tensor) -> Tensor:
+        """As in `Sloped`."""
+        self.unchanged.check()
+        change, weights = self.arrange(gradient), self.arrange(self.softmax)
+        return self._pull(row, lambda images: change[images].clamp(min=0) * (weights[images] > 0))
+
+    def value_norms(self) -> Tensor:
+        """As in `Sloped`: they were not kept."""
+        raise JumokError(
+            "the values of attention that a model computes by hand are not kept: choose the model's `sdpa` attention"
+        )
 
     def _relevant(self, gradient: Tensor) -> Callable[[slice], Tensor]:
         change, weights = self.arrange(gradient), self.arrange(self.softmax)

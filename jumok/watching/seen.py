@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -13,17 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from jumok.attention import AttentionMap, Axis, Channels, One, Patches, Place, Scale, Tokens
+from jumok.attention.attended import Attended
 from jumok.attention.word_alignment import shift as next_step
 from jumok.errors import JumokError, suggest
 from jumok.watching.call_axes import CallAxes, find_said_axes, take_first, words_axis
 from jumok.watching.calls import Call, Fed
 from jumok.watching.chain import MEAN, start_row, take_gradients
 from jumok.watching.decoder_steps import Filling, join, join_generated
-from jumok.watching.feature_maps import Mapped, check_gradient, choose_feature_map, take_channel
+from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
 from jumok.watching.provenance.replay import Replay
 from jumok.watching.recorder import Recorder, record_modules
 from jumok.watching.token_axes import is_mixed, make_names, number_tokens
-from jumok.watching.token_flow import Flow, follow, leave_out_others, list_some
+from jumok.watching.token_flow import Flow, follow, leave_out_others
 from jumok.watching.token_streams import (
     WORDS,
     Bimodal,
@@ -32,11 +33,9 @@ from jumok.watching.token_streams import (
     take_one_pass,
     take_two_streams,
 )
+from jumok.watching.word_tables import holds_words
 
 __all__ = ["MEAN", "Seen", "watch"]
-
-ROUNDING = 1e-3
-"""By how much shares may miss what they are shares of."""
 
 
 @contextmanager
@@ -72,10 +71,16 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
         yield seen
 
 
-def _method(name: str) -> Callable[..., Any]:
-    """A method of `jumok.attribution`, found by its name, for those build on what stands here."""
-    method: Callable[..., Any] = getattr(import_module(f"jumok.attribution.{name}"), name)
-    return method
+def find_method(name: str) -> Any:
+    """A method of `jumok.attribution`, found by its name, for those build on what stands here.
+
+    Raises:
+        JumokError: there is none of that name.
+    """
+    methods = import_module("jumok.attribution").METHODS
+    if name not in methods:
+        raise JumokError(f"no method {name!r}: {suggest(name, methods)}")
+    return methods[name]
 
 
 def _refuse_compiled(modules: dict[str, nn.Module]) -> None:
@@ -260,6 +265,14 @@ class Seen:
             raise JumokError(f"no attention call {name!r} was seen: {suggest(name, names)}")
         return names.index(name)
 
+    def attended(self, name: str | int) -> Attended:
+        """What can be asked of one call.
+
+        Raises:
+            JumokError: no such call.
+        """
+        return self._calls[self._number(name)].attended
+
     def axes(self, name: str | int) -> tuple[Axis, Axis]:
         """Who looks and what is seen in one call; of keys that differ by image, those of the first.
 
@@ -371,59 +384,40 @@ class Seen:
     @property
     def queries(self) -> Axis:
         """The tokens of the last call, for choosing a query of `rollout` and `relevance`."""
-        return self._follow(None, partial=True).queries
+        return self.flow(None, partial=True).queries
 
-    def rollout(
-        self, query: Place = "cls", *, residual: float = 0.5, end: str | int | None = None, partial: bool = False
+    def relevance(
+        self, target: Tensor, query: Place | None = None, *, method: str = "chefer", **options: Any
     ) -> AttentionMap:
-        """Where one query looked in the input, through all layers; see `attribution.rollout`.
+        """How much each part of the input contributed to a target, by a method of `jumok.attribution`.
 
-        Layers are followed by their tokens: through windows, merges and calls made side by side.
+        Args:
+            target: one number, or one per image such as `logits[:, 207]`, of this forward pass, with gradients.
+            query: the token that a method starts from, where it starts from one: "cls" (if None), a patch as (row,
+                column), a word, an index, or "mean" for the average over places.
+            method: its name, such as "chefer", "libra", "lrp" or "integrated-gradients".
+            options: the method's own; see its function.
+        Returns:
+            (batch, 1, parts of the input): 0 or more, or of any sign, as the method has it.
+        Raises:
+            JumokError: no such method or option, or what the method says.
+        """
+        chosen = options if query is None else {"query": query, **options}
+        found: AttentionMap = find_method(method).run(self, target, **chosen)
+        return found
+
+    def rollout(self, query: Place = "cls", **options: Any) -> AttentionMap:
+        """Where one query looked in the input, through all layers; see `attribution.rollout`.
 
         Args:
             query: "cls", a patch as (row, column), a word, an index, or "mean" for the average over places.
-            residual: the share of a token that passes each layer unmixed.
-            end: the name of the call that the query belongs to, and which calls are followed to; None: the last one.
-            partial: follow attention alone where tokens are also mixed by something that is not seen; the map's source
-                then says what share of the paths went through it.
+            options: `residual`, `end` and `partial`, as there.
         Returns:
             (batch, 1, tokens), a distribution; less than that where a sink took a part of it.
         Raises:
             JumokError: nothing was seen, the calls do not form one chain, weights are no shares, or no such query.
         """
-        flow = self._follow(end, partial=partial)
-        start, label = start_row(query, flow.queries, flow.batch, flow.layers[0].device)
-        row, unseen = _method("rollout")(flow, start, residual=residual)
-        whole = torch.allclose(row.sum(1), row.new_ones(()), atol=1e-4)
-        if not (whole or partial) and (float(row.min()) < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING):
-            raise JumokError(
-                "weights were changed after their softmax (heads were mixed?), so that they are no shares of a whole "
-                "any more and their rollout is none: partial=True gives it as scores; or read single maps by "
-                "seen[name]"
-            )
-        scale = Scale.DISTRIBUTION if whole else Scale.SCORE
-        return _make_row(row, flow.keys, label, _tell("rollout", unseen, flow), scale)
-
-    def relevance(
-        self, target: Tensor, query: Place = "cls", *, end: str | int | None = None, partial: bool = False
-    ) -> AttentionMap:
-        """How much each input token contributed to a target, seen from one query; see `attribution.relevance`.
-
-        Args:
-            target: one number, or one per image such as `logits[:, 207]`, of this forward pass, with gradients.
-            query, end, partial: as for `rollout`.
-        Returns:
-            (batch, 1, tokens), 0 or more.
-        Raises:
-            JumokError: as `rollout`; also if the pass kept no gradients, the target is not one number per image, or
-                does not depend on attention.
-        """
-        flow = self._follow(end, partial=partial)
-        start, label = start_row(query, flow.queries, flow.batch, flow.layers[0].device)
-        row, added, unseen = _method("relevance")(flow, take_gradients(target, flow.layers, flow.batch), start)
-        if not added:
-            raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
-        return _make_row(row, flow.keys, label, _tell("relevance", unseen, flow), Scale.RELEVANCE)
+        return self.relevance(torch.zeros(()), query, method="rollout", **options)
 
     def bimodal_relevance(
         self, target: Tensor, query: Place = 0, *, streams: Streams | None = None, allow_empty: bool = False
@@ -450,34 +444,31 @@ class Seen:
         asking = next(look.layer for look in two.looks if look.looking == WORDS)
         start, label = start_row(query, two.words, asking.shape[0], asking.device)
         gradients = take_gradients(target, layers, asking.shape[0])
-        words, places = _method("bimodal_relevance")(two.looks, gradients, start)
+        spread = import_module("jumok.attribution.bimodal_relevance").bimodal_relevance
+        words, places = spread(two.looks, gradients, start)
         if not allow_empty and not bool(places.any(-1).all()):
             raise JumokError("in some image no place has any relevance for this target: allow_empty=True gives zeros")
         return Bimodal(
-            _make_row(words, two.words, label, "relevance of words", Scale.RELEVANCE),
-            _make_row(places, two.places, label, "relevance of places", Scale.RELEVANCE),
+            _make_row(words, two.words, label, "relevance of words"),
+            _make_row(places, two.places, label, "relevance of places"),
         )
 
-    def grad_cam(self, target: Tensor, layer: str | None = None, *, allow_empty: bool = False) -> AttentionMap:
+    def grad_cam(self, target: Tensor, layer: str | None = None, **options: Any) -> AttentionMap:
         """Which places of a feature map hold evidence for a target, of a model of convolutions; see
         `attribution.grad_cam`.
 
         Args:
-            target: one number, or one per image such as `logits[:, 207]`, of the last forward pass, with gradients.
+            target: as for `relevance`.
             layer: path of a module, such as "layer3.1": the last feature map that it made. None: the last one of the
                 model that has places, which enters the final pooling.
-            allow_empty: give zeros for an image that holds no evidence for the target, where others may.
+            options: `allow_empty`, as there.
         Returns:
             (batch, 1, places of the feature map), 0 or more.
         Raises:
             JumokError: no such feature map; it has no places, or none of the image; no gradient reaches it; or the map
                 holds no evidence for the target in some image.
         """
-        path, found = self._feature_map(layer)
-        check_gradient(target)
-        heat = _method("grad_cam")(target, found.usable(path), path, allow_empty=allow_empty)
-        keys = Patches(found.rows, found.columns)
-        return AttentionMap(heat[:, None], One("image"), keys, ("batch",), Scale.RELEVANCE, f"grad-cam({path})")
+        return self.relevance(target, method="grad-cam", layer=layer, **options)
 
     def channel(self, number: int, layer: str | None = None) -> AttentionMap:
         """One channel of a feature map, laid over the image: what that channel answers to.
@@ -490,7 +481,7 @@ class Seen:
         Raises:
             JumokError: as `grad_cam`, or no such channel.
         """
-        path, found = self._feature_map(layer)
+        path, found = self.find_feature_map(layer)
         values, keys = take_channel(found, path, number)
         return AttentionMap(values[:, None], One("image"), keys, ("batch",), Scale.SCORE, f"channel {number} of {path}")
 
@@ -500,12 +491,26 @@ class Seen:
         Raises:
             JumokError: there is none, or the model went on from it with tokens.
         """
-        return self._feature_map(None)[0]
+        return self.find_feature_map(None)[0]
 
-    def _feature_map(self, layer: str | None) -> tuple[str, Mapped]:
+    def find_feature_map(self, layer: str | None) -> tuple[str, Mapped]:
+        """The feature map of a module, with the module's path.
+
+        Args:
+            layer: as for `grad_cam`.
+        Raises:
+            JumokError: there is none, or the model went on from it with tokens.
+        """
         return choose_feature_map(self._maps, self._calls, layer)
 
-    def _follow(self, end: str | int | None, *, partial: bool) -> Flow:
+    def flow(self, end: str | int | None = None, *, partial: bool = False) -> Flow:
+        """The calls that lead to the last one, and how their tokens lead to one another.
+
+        Args:
+            end, partial: as for `rollout`.
+        Raises:
+            JumokError: nothing was seen, or the calls do not form one chain.
+        """
         named = self._named if end is None else self._named[: self._number(end) + 1]
         calls = take_one_pass(named)
         if end is not None:
@@ -516,15 +521,31 @@ class Seen:
     def _named(self) -> list[tuple[str, Call]]:
         return list(zip(self.names, self._calls, strict=True))
 
+    # -- what the model was given ---------------------------------------------------------------
 
-def _make_row(row: Tensor, axis: Axis, label: str, method: str, scale: Scale) -> AttentionMap:
-    return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), scale, f"{method}({label})")
+    def is_parameter(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a parameter of the model."""
+        return id(tensor) in self._axes.replay.names
+
+    def patches(self) -> Patches | None:
+        """The patches that the model cuts an image into; None where it does not, or where they are not known."""
+        try:
+            keys = self.flow(partial=True).keys
+        except JumokError:
+            return None
+        return Patches(keys.rows, keys.columns) if isinstance(keys, Patches) else None
+
+    def words(self, count: int) -> Axis:
+        """The axis of so many tokens of a text, in the words that the user said where there are as many."""
+        return self._axes.name_words(count)
+
+    def is_text(self, ids: Tensor, table: Tensor) -> bool:
+        """Whether a table was asked for the words that the model was given."""
+        return holds_words(self._axes.replay.model, self._fed, ids, table)
 
 
-def _tell(method: str, unseen: float, flow: Flow) -> str:
-    """The name of a method, with what it takes as a mean, and the share of the paths that went through the unseen."""
-    mean = f", {list_some(flow.averaged)} taken as the mean of its window" if flow.averaged else ""
-    return f"{method}{mean}, {unseen:.0%} through {', '.join(flow.unseen)}, unseen" if flow.unseen else method + mean
+def _make_row(row: Tensor, axis: Axis, label: str, method: str) -> AttentionMap:
+    return AttentionMap(row[:, None].float(), One(label), axis, ("batch",), Scale.RELEVANCE, f"{method}({label})")
 
 
 def _check_ids(output: Tensor) -> None:

@@ -62,6 +62,24 @@ class Flow:
         """Images, or sentences."""
         return self._starts[0].shape[0]
 
+    def check_same_tokens(self, method: str) -> None:
+        """Refuse layers that are not all over the tokens of the input.
+
+        Args:
+            method: that needs them to be, for the message.
+        Raises:
+            JumokError: one is over windows, merged tokens or others.
+        """
+        wanted = self._known.origin(self._entries[..., 0].reshape(-1)).stack()
+        for call in self.calls:
+            keys = call.tokens.keys
+            assert keys is not None
+            if keys.numel() != len(wanted) or not torch.equal(self._known.origin(keys.reshape(-1)).stack(), wanted):
+                raise JumokError(
+                    f"{method} adds layers up that are over the same tokens, and {call.module or 'one'} is over others "
+                    "(windows, or merged tokens): use chefer or rollout, which follow them"
+                )
+
     def carry(
         self, start: Tensor, pull: Pull, *, passed: float, attended: float, shared: bool
     ) -> tuple[Tensor, Tensor]:

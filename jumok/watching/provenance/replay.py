@@ -42,7 +42,7 @@ class Replay:
     """
 
     def __init__(self, tape: Tape, names: dict[int, str], model: nn.Module) -> None:
-        self._tape, self._names, self._model = tape, names, model
+        self._tape, self.names, self.model = tape, names, model
         self.known = Identities()
         self.calls: dict[int, CallTokens] = {}
         self.routed: dict[int, Tensor] = {}
@@ -58,7 +58,7 @@ class Replay:
         """Read what the tape has got since."""
         ops = self._tape.ops[self._done :]
         signature = Signature(ops) if self._done == 0 and 0 < len(ops) <= MOST_OPS else None
-        known = recall(self._model, signature) if signature else None
+        known = recall(self.model, signature) if signature else None
         if known is not None and not self._recalled:
             self.known, self.calls, self.routed = known[0], dict(known[1]), dict(known[2])
             self._recalled = True
@@ -73,7 +73,7 @@ class Replay:
                 self._note_routed(op, op.route)
         self._done += len(ops)
         if signature:
-            remember(self._model, signature, (self.known, dict(self.calls), dict(self.routed)))
+            remember(self.model, signature, (self.known, dict(self.calls), dict(self.routed)))
 
     def _note_routed(self, op: Op, number: int) -> None:
         """The tokens that shares of experts are of; of weights between tokens, and of no tokens, none."""
@@ -173,7 +173,7 @@ class Replay:
             rows *= size
         if not shape or rows > MOST_LEARNT or not slot.floating:
             return None
-        name = self._names.get(id(slot.parameter), "a parameter")
+        name = self.names.get(id(slot.parameter), "a parameter")
         return self.known.learn(name, shape[:-1]).unsqueeze(-1).expand(shape)
 
     def _find_live(self, op: Op, name: str) -> Shadow:
@@ -451,7 +451,7 @@ class Replay:
         out = op.outs[0].shape
         if table is None or math.prod(ids.shape) > MOST_LOOKED_UP or out[-1] < SMALLEST_TOKEN:
             return None
-        name = self._names.get(id(table.parameter), "a parameter")
+        name = self.names.get(id(table.parameter), "a parameter")
         return self.known.learn(name, ids.shape).unsqueeze(-1).expand(out)
 
     def _write(self, op: Op, name: str, *, inplace: bool) -> None:

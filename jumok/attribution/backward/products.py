@@ -1,0 +1,72 @@
+"""Products of two things that depend on the input: one weighs the other, or both share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.autograd.graph import Node
+
+from jumok.attribution.backward.graph import Graph, kind
+from jumok.attribution.backward.linear import SHAPES, SUMS
+from jumok.attribution.backward.step import Rule, Step, scaled
+
+__all__ = ["CUT", "divide", "multiply", "share_attention"]
+
+WEIGHING = {"Softmax": 3, "Rsqrt": 3, "Reciprocal": 3, "Sigmoid": 2, "Hardsigmoid": 2, "Erf": 2, "Tanh": 1}
+"""What says how much of the other factor counts, the more surely the higher: in sigmoid(a) tanh(b) the sigmoid does."""
+THROUGH = SHAPES | SUMS | {"Mul", "Div"}
+FACTORS = {"Mul": (0, 1), "Bmm": (0, 1), "Mm": (0, 1), "Baddbmm": (1, 2)}
+
+
+def multiply(*, softmax_weighs: bool) -> Rule:
+    """The rule of products.
+
+    A factor that is a gate, a softmax or one over a norm is a constant; of two others each gets half.
+
+    Args:
+        softmax_weighs: whether a softmax is such a factor; else it shares with the values.
+    """
+
+    def rule(node: Node, graph: Graph) -> Step:
+        factors = FACTORS[kind(node)]
+        if not set(factors) <= set(graph.sides(node)):
+            return Step()
+        ranks = [_rank(node.next_functions[number][0], graph, softmax_weighs) for number in factors]
+        if ranks[0] == ranks[1]:
+            return Step(scaled(*(0.5 if number in factors else 1.0 for number in range(factors[-1] + 1))))
+        return Step(cut=(factors[ranks.index(max(ranks))],))
+
+    return rule
+
+
+def _rank(node: Any, graph: Graph, softmax_weighs: bool) -> int:
+    """How surely a factor is a weight; 0: it is none."""
+    while kind(node) in THROUGH:
+        sides = graph.sides(node)
+        if len(sides) != 1:
+            return 0
+        node = node.next_functions[sides[0]][0]
+    name = kind(node)
+    if name == "Pow" and not hasattr(node._saved_exponent, "shape") and node._saved_exponent < 0:
+        return WEIGHING["Reciprocal"]
+    return 0 if name == "Softmax" and not softmax_weighs else WEIGHING.get(name, 0)
+
+
+def divide(node: Node, graph: Graph) -> Step:
+    """The divisor is a constant."""
+    return Step(cut=(1,))
+
+
+def cut(node: Node, graph: Graph) -> Step:
+    """Nothing passes."""
+    return Step(cut=tuple(range(len(node.next_functions))))
+
+
+def share_attention(*shares: float) -> Rule:
+    """The rule of fused attention, by the shares of query, key and value; one without a share is cut off."""
+    gone = tuple(number for number, share in enumerate(shares) if not share)
+    change = None if set(shares) <= {0.0, 1.0} else scaled(*shares)
+    return lambda node, graph: Step(change, gone)
+
+
+CUT: dict[str, Rule] = {"Rsqrt": cut, "Reciprocal": cut}
