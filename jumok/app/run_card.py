@@ -12,27 +12,29 @@ from jumok.files import write_atomically
 from jumok.tasks.running.beginning import describe_begun
 from jumok.tasks.running.fit import Outcome
 from jumok.tasks.running.prepared import Prepared
+from jumok.tasks.running.trust import Trust
 from jumok.version import __version__
 
 PACKAGES = ("torch", "pytorch-lightning", "safetensors", "pillow", "sentencepiece", "numpy")
 
 
-def write_card(path: Path, prepared: Prepared, outcome: Outcome, parameters: int) -> None:
+def write_card(path: Path, prepared: Prepared, outcome: Outcome, parameters: int, trust: Trust | None = None) -> None:
     """Write card.md.
 
     Raises:
         JumokError: it cannot be written.
     """
-    write_atomically(path, format_card(path.parent.resolve().name, prepared, outcome, parameters))
+    write_atomically(path, format_card(path.parent.resolve().name, prepared, outcome, parameters, trust))
 
 
-def format_card(name: str, prepared: Prepared, outcome: Outcome, parameters: int) -> str:
+def format_card(name: str, prepared: Prepared, outcome: Outcome, parameters: int, trust: Trust | None = None) -> str:
     """The text, in Markdown."""
     training, best, clock = prepared.training, outcome.best, outcome.clock
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     averaged = "averaged, " if training.ema else ""
     rows = {
         **prepared.facts(best),
+        **({"maps": trust.why()} if trust else {}),
         "kept weights": f"{averaged}of epoch {best['epoch']:.0f} of {len(outcome.rows)}",
         "settings": f"learning rate {training.lr:g}, seed {training.seed}; all in config.yaml",
         **({"begun with": describe_begun(begun)} if (begun := prepared.beginning) else {}),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from jumok.measures.report import Report as MapScores
 
-__all__ = ["MeasuredMaps", "score_table", "verdicts"]
+__all__ = ["MeasuredMaps", "ScoredMaps", "score_table", "verdicts"]
 
 
 class Scores(Protocol):
@@ -33,33 +33,59 @@ class Scores(Protocol):
 
 
 @dataclass(frozen=True)
-class MeasuredMaps:
-    """How well maps point where they should.
+class ScoredMaps:
+    """One kind of score of some maps.
 
     Args:
-        about: model, data and truth; and what else was found, by name.
         scores: with their intervals, beside the baselines.
-        notes: lines above the table.
-        verdicts: lines below it: what is better than which baseline.
-        written: files, by what they hold.
+        verdicts: lines below the table: what is better than which baseline.
+        key: under which they stand in JSON; "": at the top.
     """
 
-    about: Mapping[str, Any]
     scores: Scores
-    notes: Sequence[str]
     verdicts: Sequence[str]
-    written: Mapping[str, Path]
+    key: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {**self.about, **self.scores.to_dict()}
+        values = self.scores.to_dict()
+        return {self.key: values} if self.key else values
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         yield self.scores.summary()
-        yield from self.notes
         yield score_table(self.scores)
         yield from self.verdicts
+
+
+@dataclass(frozen=True)
+class MeasuredMaps:
+    """What was measured of maps: whether they point where they should, whether they are faithful to the model.
+
+    Args:
+        about: model, data and truth; and what else was found, by name.
+        parts: one for each kind of score.
+        notes: lines above the tables.
+        written: files, by what they hold.
+    """
+
+    about: Mapping[str, Any]
+    parts: Sequence[ScoredMaps]
+    notes: Sequence[str]
+    written: Mapping[str, Path]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = dict(self.about)
+        for part in self.parts:
+            values |= part.to_dict()
+        return values
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        yield from self.notes
+        for part in self.parts:
+            yield from part.lines()
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 

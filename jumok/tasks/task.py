@@ -42,7 +42,8 @@ class Task:
         told_by: settings of its own that tell it from the other tasks when they are given as flags.
         many: whether DATA may be several paths.
         opens: how names of models from elsewhere begin that its commands can open.
-        verbs: which of "evaluate", "predict", "export", "measure" and "compare" it has.
+        verbs: which of "evaluate", "predict", "export", "measure" and "compare" it has, and "trust", which follows
+            a training.
         modules: where a part or a verb lies, if not under the agreed name.
     """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jumok.app.scored_maps import MeasuredMaps, verdicts
+from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError, suggest
 from jumok.tasks.running.config import Strict
@@ -81,7 +81,7 @@ def measure(
     about |= {"agreement": {"look": main, **agreement.to_dict()}}
     said = [*verdicts(report), f"{main}, two questions about one image: {agreement.summary()}"]
     written = {"figures": out / "measure.json", "picture": out / "measure.png"}
-    found = MeasuredMaps(about, report, (), said, written)
+    found = MeasuredMaps(about, [ScoredMaps(report, said)], (), written)
     write_report(written["figures"], found)
     draw_scores(report, written["picture"])
     return found

@@ -70,7 +70,15 @@ class Chosen(NamedTuple):
         return {"split": self.part, "seen": counts}
 
 
-def choose_images(judge: Judge, data: Path, split: str, *, unseen: bool = False, images: Path | None = None) -> Chosen:
+def choose_images(
+    judge: Judge,
+    data: Path,
+    split: str,
+    *,
+    unseen: bool = False,
+    images: Path | None = None,
+    labelled: bool = True,
+) -> Chosen:
     """Choose the images to judge.
 
     "auto" takes the data's own test part where it has one; of the folder that the run was trained on, wherever that
@@ -83,6 +91,7 @@ def choose_images(judge: Judge, data: Path, split: str, *, unseen: bool = False,
         split: "auto", "train", "val", "test" or "all".
         unseen: leave out what the run was trained and validated on.
         images: folder of the images that a table names.
+        labelled: whether classes are needed; else a folder of images without any will do.
     Raises:
         JumokError: no such part, or no images.
     """
@@ -94,7 +103,9 @@ def choose_images(judge: Judge, data: Path, split: str, *, unseen: bool = False,
         raise JumokError(f"no split {split!r}: {suggest(split, ('auto', 'all', *SPLITS))}")
     if unseen and judge.record is None:
         raise JumokError("--unseen needs a run that records what it was trained on: leave it out")
-    parts = _scan(judge, data, images)
+    plain = None if labelled else _scan_unlabelled(data)
+    parts = _scan(judge, data, images) if plain is None else {"train": plain}
+    split = split if plain is None else "all"
     whole = join_sets(list(parts.values())) if len(parts) > 1 else next(iter(parts.values()))
     if judge.record is None:
         return _choose_by_layout(judge, data, split, parts, whole, images)
@@ -109,6 +120,23 @@ def _scan(judge: Judge, data: Path, images: Path | None) -> dict[str, ImageSet]:
 
     classes_are = "auto" if judge.data is None else judge.data.classes_are
     return scan_ready(data, classes_are=classes_are, images=_folder_of(judge, data, images), need_train=False)
+
+
+def _scan_unlabelled(data: Path) -> ImageSet | None:
+    """The images of a folder that holds no class folders and no table, or of one class alone; None of another."""
+    from jumok.data.images.folders import list_images
+    from jumok.data.images.image_set import ImageSet
+    from jumok.data.images.label_tables import find_tables
+    from jumok.data.images.listing import list_subfolders
+
+    if not data.is_dir() or find_tables(data):
+        return None
+    found = list_images(data)
+    if len({path.relative_to(data).parts[0] for path in found.paths if path.parent != data}) > 1:
+        return None
+    names = [name for name in list_subfolders(data) if (data / name) in {path.parent for path in found.paths}]
+    notes = (*found.notes, f"all images are of one class: {names[0]}" if names else "the images have no classes")
+    return ImageSet(data, tuple(names or [""]), found.paths, (0,) * len(found.paths), notes=notes)
 
 
 def _folder_of(judge: Judge, data: Path, images: Path | None) -> Path | None:

@@ -111,7 +111,8 @@ def _choose_question(model: AnyClassifier, path: Path) -> LookOptions:
     from jumok.data.images.reading import read_image
     from jumok.tasks.classify.looking import LookOptions, look
 
-    options = LookOptions(most=1)
+    trusted = model.trust.method if model.trust else None
+    options = LookOptions(methods=() if trusted is None else (trusted,), most=1)
     try:
         look(model, [read_image(path, bits=model.bits)] * 2, options)
     except JumokError:

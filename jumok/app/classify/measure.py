@@ -1,15 +1,17 @@
-"""Whether a classifier looks at the right place, and how sure that is: its maps against masks."""
+"""Whether a classifier's maps can be believed: whether they are faithful to it, and mark what masks mark."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from jumok.app.scored_maps import MeasuredMaps, verdicts
+from jumok.app.classify.faithful import FEWEST
+from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
+from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
 
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import ImageMasks
     from jumok.measures.report import Report
+
+
+FAITHFUL = "faithfulness"
+"""Of the report's key."""
 
 
 class Options(Strict):
@@ -32,12 +38,24 @@ class Options(Strict):
     unseen: bool = Field(default=False, description="Leave out images that the run was trained or validated on.")
     tolerance: int = Field(default=0, ge=0, description="Slack of the pointing game, in pixels.")
     batch_size: int = Field(default=16, ge=1, description="Images or questions at a time.")
+    faithful: bool = Field(default=True, description="Measure whether the maps are faithful to the model.")
+    fillings: tuple[str, ...] = Field(
+        default=("mean", "blur"),
+        description="What replaces what is taken away: mean | blur | noisy-linear | zeros; may be repeated.",
+        json_schema_extra={"usual": "mean and blur"},
+    )
+    most: int = Field(default=200, ge=2, description="Faithfulness: images at most.")
+    steps: int = Field(default=12, ge=2, description="Faithfulness: parts in which an image is taken away.")
+    time: str | None = Field(
+        default="5m", description="Faithfulness: how long it may take, such as 90s or 5m; after that the rest is left."
+    )
+    saco: bool = Field(default=False, description="Faithfulness: SaCo, too, which takes about half as long again.")
 
 
 def measure(
     model: str, data: Sequence[Path], options: Options, *, methods: tuple[str, ...], out: Path, session: Session
 ) -> MeasuredMaps:
-    """Score where a model looks against masks, beside a random, a centre and an edge baseline.
+    """Measure maps beside a random, a centre and an edge map: against the model, and against masks where there are any.
 
     Args:
         model: folder of a run, or the name of a model from elsewhere; "": none, what stands out is measured.
@@ -50,23 +68,60 @@ def measure(
         JumokError: images or masks that cannot be read, or a model that cannot be asked.
     """
     from jumok.app.classify.maps import open_maps
-    from jumok.views.pictures.charts import draw_scores
 
     if len(data) != 1:
-        raise JumokError(f"masks are of one folder of images, got {len(data)} paths")
+        raise JumokError(f"one folder of images is measured, got {len(data)} paths")
     maps = open_maps(model, methods, session.device)
     chosen = choose(data[0], options.split, model=model, options=options)
     truth = _find_truth(model, chosen.images, options)
-    report = _score_images(maps, chosen.images, truth, options, session)
-    masks = options.masks or "beside the images"
-    about = {"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": masks}
-    notes = [f"remark: {remark}" for remark in chosen.remarks]
-    notes += [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
-    written = {"figures": out / "measure.json", "picture": out / "measure.png"}
-    found = MeasuredMaps(about, report, notes, verdicts(report), written)
+    notes = [f"remark: {remark}" for remark in (*chosen.remarks, *chosen.images.notes)]
+    about = {"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": None}
+    parts, written = [], {"figures": out / "measure.json"}
+    if truth is not None:
+        about["masks"] = options.masks or "beside the images"
+        notes += [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
+        report = _score_images(maps, chosen.images, truth, options, session)
+        parts.append(ScoredMaps(report, verdicts(report)))
+        written["picture"] = out / "measure.png"
+    if maps.model is not None and options.faithful:
+        faithful, remark = _measure_faithfulness(maps, chosen.images, options, session)
+        notes += [f"remark: {remark}"] if remark else []
+        parts.append(faithful)
+        written[FAITHFUL] = out / "faithfulness.png"
+    found = MeasuredMaps(about, parts, notes, written)
     write_report(written["figures"], found)
-    draw_scores(report, written["picture"])
+    _draw(parts, written)
     return found
+
+
+def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
+    """Write a picture of each kind of score."""
+    from jumok.views.pictures.charts import draw_scores
+
+    for part in parts:
+        if part.key == FAITHFUL:
+            draw_scores(part.scores, written[FAITHFUL], title="Are the maps faithful to the model?")
+        else:
+            draw_scores(part.scores, written["picture"])
+
+
+def _measure_faithfulness(
+    maps: MapMaker, images: ImageSet, options: Options, session: Session
+) -> tuple[ScoredMaps, str]:
+    """Measure some of the images, and say why not all, where it is so."""
+    from jumok.app.classify.faithful import Plan, measure_faithfulness
+    from jumok.app.progress import show_progress
+
+    seconds = None if options.time is None else parse_duration(options.time, "--time")
+    plan = Plan(options.fillings, options.steps, options.most, seconds, early=True, saco=options.saco)
+    with show_progress(session.console, "taking parts away") as tell:
+        report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell)
+    if report is None:
+        raise JumokError(
+            f"faithfulness: {why} before {FEWEST} images were measured: give more --time, or --no-faithful"
+        )
+    remark = f"faithfulness of {report.inputs} images: {why}" if why else ""
+    return ScoredMaps(report, report.verdicts(), FAITHFUL), remark
 
 
 def choose(images: Path, split: str, *, model: str = "", options: Options | None = None) -> Chosen:
@@ -85,21 +140,28 @@ def choose(images: Path, split: str, *, model: str = "", options: Options | None
     options = options or Options()
     judge = Judge.of_run(Path(model)) if Path(model).is_dir() and model else Judge()
     folder = None if options.images is None else Path(options.images)
-    return choose_images(judge, images, split, unseen=options.unseen, images=folder)
+    labelled = not (model and options.faithful and options.masks is None)
+    return choose_images(judge, images, split, unseen=options.unseen, images=folder, labelled=labelled)
 
 
-def _find_truth(model: str, images: ImageSet, options: Options) -> ImageMasks:
-    """The masks of a folder, or those beside the images."""
+def _find_truth(model: str, images: ImageSet, options: Options) -> ImageMasks | None:
+    """The masks of a folder, or those beside the images; None where there are none and the model is measured."""
     from jumok.data.images.masks import MaskFolder, MasksBeside
 
     if options.masks is not None:
         return MaskFolder(Path(options.masks), images)
-    if not images.masks:
+    if images.masks:
+        return MasksBeside(images)
+    if not model:
         raise JumokError(
-            f"measure needs ground truth, and no masks lie beside the images of {images.root}: give masks, as in "
-            f"jumok measure {model} photos --masks masks"
+            f"without a model there is nothing to measure but masks, and none lie beside the images of {images.root}: "
+            "give them, as in jumok measure photos --masks masks, or a model, as in jumok measure RUN photos"
         )
-    return MasksBeside(images)
+    if not options.faithful:
+        raise JumokError(
+            f"no masks lie beside the images of {images.root}: give them with --masks, or leave out --no-faithful"
+        )
+    return None
 
 
 def _score_images(maps: MapMaker, images: ImageSet, truth: ImageMasks, options: Options, session: Session) -> Report:

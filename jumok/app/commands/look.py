@@ -105,7 +105,8 @@ class LookFlags:
         from jumok.tasks.classify.looking import LookOptions
 
         target = None if self.target is None else model.index(self.target)
-        methods = () if self.method is None else (self.method,)
+        method = self.method or (model.trust.method if model.trust else None)
+        methods = () if method is None else (method,)
         return LookOptions(methods, 1, target, -1 if self.layer is None else self.layer, self.head, layers=layers)
 
 
@@ -126,6 +127,8 @@ def _open(name: str, flags: LookFlags, batch_size: int, session: Session, *, lay
     from jumok.tasks.classify.regions import Regions
 
     model = open_model(name, session.device)
+    if flags.method is None and model.trust is not None:
+        session.say(f"maps: {model.trust.why()}")
     return ModelLooker(model, flags.to_options(model, layers=layers), batch_size, Regions())
 
 

@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from jumok.tasks.running.config import Settings
     from jumok.tasks.running.fit import Outcome
     from jumok.tasks.running.prepared import Prepared
+    from jumok.tasks.running.trust import Trust
 
 MACHINE_SETTINGS = ("device", "threads")
 """What a resumed run may have otherwise than before, and still end as it would have."""
+SHARE_FOR_TRUST = 0.05
+"""Of the time of the training, for finding the most faithful map."""
 LENGTH_SETTINGS = ("epochs", "time")
 """What makes it another run from there on."""
 
@@ -107,6 +110,13 @@ def command(
             show_default=False,
         ),
     ] = None,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust/--no-trust",
+            help="After training, measure which map is the most faithful to the model, in a twentieth of the time.",
+        ),
+    ] = True,
     moved: Annotated[
         list[Path] | None,
         typer.Option("--data", help="With --resume: where the run's data lies now.", show_default=False),
@@ -121,7 +131,7 @@ def command(
         given: dict[str, object] = {"DATA": data, "--out": out, "--system": system}
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
-        return _go_on(resume, moved or (), settings, session)
+        return _go_on(resume, moved or (), settings, session, trust=trust)
     if moved:
         raise JumokError(
             "--data goes with --resume, for data that was moved: give the data itself, as in jumok train DATA"
@@ -131,7 +141,7 @@ def command(
     name = system or _read_system_name(config) or _read_system_name(first)
     name = name or choose_task(named, paths, settings).default_system
     wanted = _read(name, config, option or (), paths, settings)
-    return _begin(wanted, out or Path("runs") / _name_run(wanted), session)
+    return _begin(wanted, out or Path("runs") / _name_run(wanted), session, trust=trust)
 
 
 @dataclass(frozen=True)
@@ -143,12 +153,14 @@ class TrainedRun:
         outcome: how it went.
         folder: of the run.
         parameters: numbers that were learnt.
+        trust: which of its maps is the most faithful, where that was measured.
     """
 
     prepared: Prepared
     outcome: Outcome
     folder: Path
     parameters: int
+    trust: Trust | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -167,6 +179,7 @@ class TrainedRun:
             "threads": settings.training.threads,
             "remarks": list(self.prepared.remarks),
             "shortfall": self.prepared.shortfall(self.outcome.best),
+            "trust": None if self.trust is None else self.trust.model_dump(),
         }
 
     def lines(self) -> Iterator[str]:
@@ -175,6 +188,8 @@ class TrainedRun:
         yield f"best epoch {best['epoch']:.0f} of {len(self.outcome.rows)}: {self.prepared.reached(best)}"
         if shortfall := self.prepared.shortfall(best):
             yield f"warning: {shortfall}"
+        if self.trust is not None:
+            yield f"maps: {self.trust.why()}"
         yield (
             f"{clock.rate:,.0f} {self.prepared.unit}/s on {self.outcome.device}; "
             f"{clock.share_waiting:.1%} of the time spent waiting for data"
@@ -247,7 +262,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
+def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> TrainedRun:
     """Start a new run."""
     began = time.monotonic()
     seconds = _read_time(settings.training.model_dump(exclude_unset=True))
@@ -270,10 +285,12 @@ def _begin(settings: Settings, out: Path, session: Session) -> TrainedRun:
         session.say(line)
     if session.first:
         prepared.write(out)
-    return _train(prepared, out, session)
+    return _train(prepared, out, session, trust=trust)
 
 
-def _go_on(folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session) -> TrainedRun:
+def _go_on(
+    folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session, *, trust: bool
+) -> TrainedRun:
     """Resume a run, perhaps for longer or with its data in another place."""
     from jumok.app.progress import show_progress
     from jumok.tasks.running import fit
@@ -298,11 +315,11 @@ def _go_on(folder: Path, moved: Sequence[Path], given: Mapping[str, Any], sessio
         session.say(change.told)
     if session.first and prepared.changes != before:
         write_atomically(folder / CONFIG, prepared.config.to_yaml())
-    return _train(prepared, folder, session)
+    return _train(prepared, folder, session, trust=trust)
 
 
-def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
-    """Train, and write the run's card."""
+def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -> TrainedRun:
+    """Train, find the most faithful map, and write the run's card."""
     from jumok.app.run_card import write_card
     from jumok.app.training_bar import Bar
     from jumok.tasks.running import fit
@@ -323,9 +340,24 @@ def _train(prepared: Prepared, folder: Path, session: Session) -> TrainedRun:
         if isinstance(stop, Interrupted):
             raise
         raise KeyboardInterrupt from stop
+    found = _judge_maps(prepared, outcome, folder, session) if trust and world.first else None
     if world.first:
-        write_card(folder / CARD, prepared, outcome, module.size)
-    return TrainedRun(prepared, outcome, folder, module.size)
+        write_card(folder / CARD, prepared, outcome, module.size, found)
+    return TrainedRun(prepared, outcome, folder, module.size, found)
+
+
+def _judge_maps(prepared: Prepared, outcome: Outcome, folder: Path, session: Session) -> Trust | None:
+    """Find the most faithful map, and keep what was found in the run; None where the task has no maps to judge."""
+    from jumok.tasks.running.trust import write_trust
+
+    task = task_of_system(prepared.config.system)
+    if "trust" not in task.verbs:
+        return None
+    seconds = outcome.clock.wall * SHARE_FOR_TRUST
+    found: Trust | None = task.verb("trust").judge(folder, prepared.config, seconds, outcome.device, session)
+    if found is not None:
+        write_trust(folder, found)
+    return found
 
 
 def _read_time(given: Mapping[str, Any]) -> float | None:

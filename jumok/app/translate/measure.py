@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jumok.app.scored_maps import MeasuredMaps
+from jumok.app.scored_maps import MeasuredMaps, ScoredMaps
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
@@ -60,7 +60,8 @@ def measure(
     about: dict[str, Any] = {"model": model, "data": [str(path) for path in data], "alignments": options.alignments}
     written = {"figures": out / "measure.json", "picture": out / "measure.png"}
     notes = tuple(f"remark: {remark}" for remark in remarks)
-    found = MeasuredMaps({**about, "remarks": remarks}, report, notes, _compare_with_baseline(report), written)
+    scored = ScoredMaps(report, _compare_with_baseline(report))
+    found = MeasuredMaps({**about, "remarks": remarks}, [scored], notes, written)
     write_report(written["figures"], found)
     draw_scores(report, written["picture"], title="Do the words look at what they translate?")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.foreign import load_hf, load_timm
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.preprocessing import Preprocessing
+from jumok.tasks.running.trust import Trust, read_trust
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class AnyClassifier:
         mean, std: of the normalisation, per channel, for values in [0, 1].
         logits: gets them out of what the model returns.
         bits: that 16-bit grey images use, as it was trained; None: what each image's values need.
+        trust: which of its maps is the most faithful; None where that was not measured.
     """
 
     name: str
@@ -37,6 +40,7 @@ class AnyClassifier:
     std: tuple[float, ...]
     logits: Callable[[Any], Tensor]
     bits: int | None = None
+    trust: Trust | None = None
 
     def prepare(self, images: Sequence[Tensor]) -> Tensor:
         """Bring images, (3, any, any) uint8 each, to (n, 3, height, width) float32 on the model's device."""
@@ -85,7 +89,10 @@ def _open_run(name: str) -> AnyClassifier:
     run = ImageRun.load(name)
     found = run.config.found
     bits = run.config.data.bits
-    return AnyClassifier(name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits, bits)
+    trust = read_trust(Path(name))
+    return AnyClassifier(
+        name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits, bits, trust
+    )
 
 
 def _open_hf(name: str) -> AnyClassifier:

@@ -27,10 +27,11 @@ class LookOptions:
     Args:
         methods: how to read where the model looked; see `METHODS`. None: those that fit the model.
         most: of the methods that fit, take the first so many; 0: only ask what the model sees.
-        target: the class that relevance and grad-cam explain; None: the predicted one.
+        target: the class that relevance and grad-cam explain; None: see `rank`.
         layer: of the raw weights, from 0; negative from the end.
         head: of the raw weights, from 0; None: the mean over heads.
         layers: also give all weights of every layer.
+        rank: of the class that is explained, by its probability, where there is no target: 1 is the predicted one.
     """
 
     methods: tuple[str, ...] = ()
@@ -39,6 +40,7 @@ class LookOptions:
     layer: int = -1
     head: int | None = None
     layers: bool = False
+    rank: int = 1
 
     def __post_init__(self) -> None:
         for method in self.methods:
@@ -86,7 +88,7 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
     with contextlib.nullcontext() if traced else torch.no_grad(), watch(model.model) as seen:
         logits = model(pixels)
     probabilities = logits.detach().float().softmax(-1)
-    targets = probabilities.argmax(-1) if options.target is None else torch.full((len(images),), options.target)
+    targets = _choose_targets(probabilities, options)
     target = logits.gather(1, targets[:, None].to(logits.device))
     methods = options.methods or (() if options.most == 0 else find_fitting(seen)[: options.most])
     heats = {method: METHODS[method](seen, target, options) for method in methods}
@@ -100,6 +102,13 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
         )
         for number in range(len(images))
     ]
+
+
+def _choose_targets(probabilities: Tensor, options: LookOptions) -> Tensor:
+    """The class that is explained of each image."""
+    if options.target is not None:
+        return torch.full((len(probabilities),), options.target)
+    return probabilities.topk(options.rank).indices[:, -1]
 
 
 def find_fitting(seen: Seen) -> tuple[str, ...]:

@@ -28,5 +28,5 @@ CLASSIFY = Task(
     claims=looks_like_labels,
     renames={"images": "image_folder"},
     opens=("hf:", "timm:"),
-    verbs=("evaluate", "predict", "export", "measure", "compare"),
+    verbs=("evaluate", "predict", "export", "measure", "compare", "trust"),
 )

@@ -1,0 +1,53 @@
+"""Which map of a run is the most faithful to its model, as it was measured when the training had ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jumok.files import write_atomically
+from jumok.tasks.running.config import Strict, parse, read_yaml
+
+__all__ = ["TRUST", "Trust", "read_trust", "write_trust"]
+
+TRUST = "trust.yaml"
+"""In the run's folder."""
+
+
+class Trust(Strict):
+    """What was measured on validation data.
+
+    Args:
+        method: the most faithful one; None where none is shown to be better than chance.
+        verdict: of that method, or of the best that there was, in a sentence.
+        inputs: how many were measured.
+    """
+
+    method: str | None
+    verdict: str
+    inputs: int
+
+    def why(self, noun: str = "images") -> str:
+        """Why this method is shown, or why none is chosen."""
+        measured = f"on {self.inputs:,} validation {noun}"
+        if self.method is None:
+            return f"no map was shown to be more faithful than chance {measured} ({self.verdict})"
+        return f"{self.method} was the most faithful map {measured} ({self.verdict})"
+
+
+def read_trust(folder: Path) -> Trust | None:
+    """What a run's folder says; None where nothing was measured.
+
+    Raises:
+        JumokError: the file is damaged.
+    """
+    path = folder / TRUST
+    return parse(Trust, read_yaml(path), str(path)) if path.is_file() else None
+
+
+def write_trust(folder: Path, trust: Trust) -> None:
+    """Keep it in the run's folder.
+
+    Raises:
+        JumokError: it cannot be written.
+    """
+    write_atomically(folder / TRUST, trust.to_yaml())
