@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Scale
@@ -85,6 +84,7 @@ def without_sinks(attention: AttentionMap, sinks: Sequence[int]) -> AttentionMap
     Raises:
         JumokError: no such key, or a query that looks at nothing else.
 
+    >>> import torch
     >>> from jumok.attention import One, Tokens
     >>> weights = torch.tensor([[0.8, 0.1, 0.1]])
     >>> without_sinks(AttentionMap(weights, One("cls"), Tokens(("a", "b", "c"))), [0]).weights

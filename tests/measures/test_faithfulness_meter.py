@@ -72,10 +72,10 @@ def test_a_verdict_says_with_which_fillings_it_holds():
         meter.add({**answers(weight, ["mean"]), **answers(other, ["blur"])}, {"true": weight})
     said = meter.report().verdict("true")
     assert "beats a random map by" in said
-    assert "with filling mean; not shown to be better than a random map" in said
+    assert "where filled with mean; not shown to be better than a random map" in said
     assert not meter.report().is_faithful("true")
     both = measured(TRUE, fillings=("mean", "blur")).verdict("true")
-    assert both.endswith("on 40 images, and by no less with any filling (mean, blur)")
+    assert both.endswith("on 40 images (filled with mean; no less with blur)")
 
 
 def test_differences_are_paired_by_input():
