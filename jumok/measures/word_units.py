@@ -81,7 +81,7 @@ class WordUnits:
     def _remove(self, tokens: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
         """Kept tokens move up in their order; a text of which nothing is left is one unknown word."""
         kept = kept.to(tokens.device)
-        order = (~kept).to(torch.int8).argsort(1, stable=True)
+        order = (~kept).to(torch.int8).argsort(dim=1, stable=True)
         there = torch.arange(len(tokens), device=tokens.device) < kept.sum(1, keepdim=True)
         moved = tokens[order].where(there, self._padding)
         empty = ~there.any(1)
