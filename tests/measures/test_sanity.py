@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from jumok.measures.sanity import (
     restoring,
     smooth_mprt,
 )
+from jumok.measures.sanity_card import check_sanity
 
 CLASSES = 3
 
@@ -145,3 +148,32 @@ def test_wrong_use_is_said():
         efficient_mprt(lambda model, x, _: x * torch.nan, a_model(), inputs, targets)
     with pytest.raises(JumokError, match="one map for each"):
         efficient_mprt(lambda model, x, _: x[:2], a_model(), inputs, targets)
+
+
+# -- the card -------------------------------------------------------------------------------------
+
+
+def card(explain, name="map"):
+    inputs, targets = data()
+    return check_sanity(name, explain, a_model(), inputs, targets, CLASSES, samples=3)
+
+
+def test_the_card_warns_of_a_map_that_knows_the_input_only():
+    warnings = card(edges, "edges").warnings()
+    assert any(line.startswith("edges: ignores the class") for line in warnings)
+    assert any(line.startswith("edges: hardly depends on what was learnt") for line in warnings)
+    assert any("no more complex" in line for line in warnings)
+
+
+def test_the_card_does_not_warn_of_a_gradient():
+    found = card(gradient)
+    assert not [line for line in found.warnings() if "class" in line or "learnt" in line]
+    assert list(found.layers) == ["4", "3", "2", "1"]
+
+
+def test_constant_maps_have_no_figures():
+    found = card(lambda model, x, _: torch.ones_like(x))
+    assert found.checks["other class"] is None
+    assert found.rows()[0][1] == "all maps are constant"
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert all(len(row) == len(found.header()) for row in found.rows())
