@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,6 +120,26 @@ def _draw_counts(rng: np.random.Generator, resamples: int, samples: int) -> NDAr
     drawn += np.arange(resamples)[:, None] * samples
     counts = np.bincount(drawn.ravel(), minlength=resamples * samples)
     return counts.reshape(resamples, samples).astype(np.float64)
+
+
+def average_groups(values: NDArray[np.float64], groups: Sequence[str]) -> NDArray[np.float64]:
+    """Take the mean of what hangs together, so that it counts once.
+
+    Args:
+        values: (samples, ...).
+        groups: (samples,), the name of each sample's group.
+    Returns:
+        (groups, ...), in the order in which the groups came.
+
+    >>> average_groups(np.array([1.0, 3.0, 5.0]), ["a", "a", "b"]).tolist()
+    [2.0, 5.0]
+    """
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    member = np.array([numbers[group] for group in groups])
+    sums = np.zeros((len(numbers), *values.shape[1:]))
+    np.add.at(sums, member, values)
+    means: NDArray[np.float64] = sums / np.bincount(member).reshape(-1, *[1] * (values.ndim - 1))
+    return means
 
 
 def wilson(hits: float, trials: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jumok.errors import JumokError
-from jumok.intervals import Bootstrap
+from jumok.intervals import Bootstrap, average_groups
 from jumok.measures.faithfulness_report import Curves, FaithfulnessReport, score_key
 from jumok.measures.flipping import BATCH, STEPS, Answer, UnitScores, flip, is_constant
 from jumok.measures.report import MethodScores, ScoreDifference
@@ -54,6 +54,7 @@ class FaithfulnessMeter:
         self._looks = plan_looks(most)
         self._random = np.random.default_rng(seed)
         self._names: tuple[tuple[str, ...], ...] = ()
+        self._groups: list[str] = []
         self._scores: list[Floats] = []
         self._curves: list[Floats] = []
 
@@ -67,6 +68,7 @@ class FaithfulnessMeter:
         *,
         baselines: Mapping[str, Tensor] | None = None,
         name: str = "",
+        group: str = "",
     ) -> None:
         """Measure one input: every method's map, the baselines, and "random", which is always there.
 
@@ -78,11 +80,13 @@ class FaithfulnessMeter:
             maps: by method, (units,), larger is more important; the same methods for every input.
             baselines: further ones, in the same way: centre, edges, the map of another class.
             name: of the input, for errors.
+            group: what hangs together, such as all questions about one image: it counts once, by its mean. "": alone.
         Raises:
             JumokError: as `flip`, or methods, baselines or fillings that changed.
         """
         try:
             self._add(answers, maps, baselines or {})
+            self._groups.append(group or f"{len(self)}th alone")
         except JumokError as error:
             if not name:
                 raise
@@ -173,16 +177,16 @@ class FaithfulnessMeter:
             raise JumokError("all maps are constant: they mark no place, so there is nothing to measure")
 
     def _table(self, fillings: Sequence[str]) -> tuple[Floats, list[str]]:
-        """(inputs, maps, fillings and scores), and the titles of the last axis."""
+        """(groups, maps, fillings and scores), and the titles of the last axis."""
         chosen = len(UnitScores._fields) if self._saco else len(UnitScores._fields) - 1
-        table = np.array(self._scores)[..., :chosen].swapaxes(1, 2)
+        table = average_groups(np.array(self._scores)[..., :chosen].swapaxes(1, 2), self._groups)
         titles = [score_key(score, filling) for filling in fillings for score in UnitScores._fields[:chosen]]
         return table.reshape(*table.shape[:2], -1), titles
 
     def _mean_curves(
         self, fillings: Sequence[str], names: Sequence[str], rules: Mapping[str, float]
     ) -> dict[str, dict[str, Curves]]:
-        table = np.array(self._curves)  # (inputs, fillings, maps, 2, steps + 1)
+        table = average_groups(np.array(self._curves), self._groups)  # (groups, fillings, maps, 2, steps + 1)
         bootstrap = Bootstrap(table.reshape(len(table), -1), **rules)  # type: ignore[arg-type]
         columns = np.arange(table[0].size).reshape(table.shape[1:])
         shares = tuple(np.linspace(0, 1, table.shape[-1]).tolist())

@@ -122,7 +122,7 @@ class FaithfulnessReport:
         won = [filling for filling in self.fillings if self._beats_all(method, filling)]
         if len(won) == len(self.fillings):
             hardest = min(won, key=lambda filling: self._closest(method, filling)[1].value)
-            return f"{method}: {self._say(method, hardest)} on {self.inputs:,} {self.noun}{self._with_all()}"
+            return f"{method}: {self._say(method, hardest)} on {self.inputs:,} {self.noun}{self._with_all(hardest)}"
         parts = [f"{self._say(method, filling)}{self._with(filling)}" for filling in self.fillings]
         return f"{method}: {'; '.join(parts)} on {self.inputs:,} {self.noun}"
 
@@ -136,12 +136,11 @@ class FaithfulnessReport:
         return f"not shown to be better than {_name(baseline)} (difference {span})"
 
     def _with(self, filling: str) -> str:
-        return f" with filling {filling}" if len(self.fillings) > 1 else ""
+        return f" where filled with {filling}" if len(self.fillings) > 1 else ""
 
-    def _with_all(self) -> str:
-        if len(self.fillings) == 1:
-            return ""
-        return f", and by no less with any filling ({', '.join(self.fillings)})"
+    def _with_all(self, hardest: str) -> str:
+        others = [filling for filling in self.fillings if filling != hardest]
+        return f" (filled with {hardest}; no less with {', '.join(others)})" if others else ""
 
     def _closest(self, method: str, filling: str) -> tuple[str, Interval]:
         """The hardest baseline: of those not beaten, else of all, that of the greatest SRG."""
@@ -153,7 +152,8 @@ class FaithfulnessReport:
         return all(self._gain(method, result.method, filling).low > 0 for result in self.baselines)
 
     def _is_beaten(self, method: str, filling: str) -> bool:
-        return any(self._gain(method, result.method, filling).high < 0 for result in self.baselines)
+        gains = [self._gain(method, result.method, filling) for result in self.baselines]
+        return any(gain.high < 0 or gain.low == gain.high == 0 for gain in gains)  # equal on every input: constant maps
 
     def _gain(self, method: str, baseline: str, filling: str) -> Interval:
         found = next(gap for gap in self.differences if (gap.method, gap.baseline) == (method, baseline))

@@ -15,7 +15,7 @@ from jumok.measures.fillings import Filling, find_fillings
 from jumok.measures.flipping import Answer
 from jumok.measures.localisation_scores import Heat
 
-__all__ = ["ImageUnits", "average_on_grid"]
+__all__ = ["ImageUnits", "average_on_grid", "read_probabilities"]
 
 
 class ImageUnits:
@@ -96,16 +96,7 @@ class ImageUnits:
 
     @torch.no_grad()
     def _probabilities(self, images: Tensor) -> Tensor:
-        output = self._forward(images)
-        logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
-        if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
-            got = tuple(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
-            raise JumokError(f"wanted logits of shape ({len(images)}, classes) from the model, got {got}")
-        if logits.shape[1] < 2:
-            raise JumokError("the model has one output per image: faithfulness needs a classifier of 2 classes or more")
-        if not bool(torch.isfinite(logits).all()):
-            raise JumokError("the model's outputs hold NaN or infinity: check its weights and how images are prepared")
-        return logits.float().softmax(1)
+        return read_probabilities(self._forward(images), len(images))
 
 
 class _Answer:
@@ -120,6 +111,26 @@ class _Answer:
     def __call__(self, kept: Tensor) -> Tensor:
         filled = self._filling(self._pixels, kept.to(self._patches.device)[:, self._patches])
         return self._probabilities(filled)[:, self._target]
+
+
+def read_probabilities(output: Any, inputs: int) -> Tensor:
+    """The probabilities of all classes, from a classifier's output.
+
+    Args:
+        output: logits (inputs, classes), or an object that holds them as `.logits`.
+        inputs: how many were asked for.
+    Raises:
+        JumokError: it is no such output, or holds NaN.
+    """
+    logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != inputs:
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
+        raise JumokError(f"wanted logits of shape ({inputs}, classes) from the model, got {got}")
+    if logits.shape[1] < 2:
+        raise JumokError("the model has one output per input: faithfulness needs a classifier of 2 classes or more")
+    if not bool(torch.isfinite(logits).all()):
+        raise JumokError("the model's outputs hold NaN or infinity: check its weights and how inputs are prepared")
+    return logits.float().softmax(1)
 
 
 # -- maps on the grid -----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jumok.errors import JumokError
-from jumok.intervals import Bootstrap
+from jumok.intervals import Bootstrap, average_groups
 from jumok.measures.baselines import centre_heat, edge_heat
 from jumok.measures.localisation_scores import (
     RANDOM_MAPS_PER_IMAGE,
@@ -195,7 +195,7 @@ class LocalisationMeter:
                 f"no image to measure: of {self._empty + self._full}, {self._empty} have an empty mask or none and "
                 f"{self._full} one that covers everything; give masks that mark a part of the image"
             )
-        table = _average_groups(np.array(self._scores, dtype=np.float64), self._groups)  # (groups, methods, scores)
+        table = average_groups(np.array(self._scores, dtype=np.float64), self._groups)  # (groups, methods, scores)
         bootstrap = Bootstrap(table.reshape(len(table), -1), resamples=resamples, level=level, seed=self._seed)
         baselines = (*BASELINES, *self._further)
         names = (*self._methods, *baselines)
@@ -220,16 +220,6 @@ class LocalisationMeter:
             seed=self._seed,
             noun=noun,
         )
-
-
-def _average_groups(scores: NDArray[np.float64], groups: Sequence[str]) -> NDArray[np.float64]:
-    """(images, ...) to (groups, ...), in the order in which the groups came."""
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    member = np.array([numbers[group] for group in groups])
-    sums = np.zeros((len(numbers), *scores.shape[1:]))
-    np.add.at(sums, member, scores)
-    means: NDArray[np.float64] = sums / np.bincount(member)[:, None, None]
-    return means
 
 
 def _collect_scores(bootstrap: Bootstrap, row: int, name: str) -> MethodScores:

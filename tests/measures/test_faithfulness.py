@@ -106,7 +106,7 @@ def nan(pixels):
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (linear(1), "one output per image"),
+        (linear(1), "one output per input"),
         (nan, "NaN"),
         (lambda pixels: pixels.mean(), "wanted logits of shape"),
         (lambda pixels: "cat", "got str"),

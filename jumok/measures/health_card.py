@@ -1,0 +1,144 @@
+"""The health card of a model's attention: what was seen layer by layer, and what is worth a warning."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jumok.measures.sinks import Limits
+
+__all__ = ["HealthCard", "LayerHealth"]
+
+
+@dataclass(frozen=True)
+class LayerHealth:
+    """What was seen in one layer, means over inputs.
+
+    Args:
+        name: of the layer.
+        inputs: how many were seen.
+        sinks: tokens per input that are sinks, without special ones.
+        special_sinks: special tokens that are sinks in half of the inputs or more, by index.
+        with_sinks: share of inputs that have one.
+        cls_on_sinks: share of the weight of `cls` (without one: of all queries) that lies on them.
+        places: the most frequent sinks, by index.
+        outliers: tokens per input of outlying norm; None: no norms were given.
+        entropy: by head, share of the greatest that there can be.
+        same: by head, share of the pattern that is the same for all inputs, 1 - variance / energy.
+        alike: by head, how alike the rows of different queries are, 1: all look at the same tokens.
+    """
+
+    name: str
+    inputs: int
+    sinks: float
+    special_sinks: tuple[int, ...]
+    with_sinks: float
+    cls_on_sinks: float
+    places: tuple[int, ...]
+    outliers: float | None
+    entropy: tuple[float, ...]
+    same: tuple[float, ...]
+    alike: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class HealthCard:
+    """What was seen in all layers, and what is worth a warning.
+
+    Args:
+        layers: in the order in which they were added.
+        agreement: (layers, layers) rank correlation of what `cls` looks at, mean over inputs.
+        limits: of the warnings.
+        special, cls: as for `Health`.
+    """
+
+    layers: tuple[LayerHealth, ...]
+    agreement: tuple[tuple[float, ...], ...]
+    limits: Limits
+    special: tuple[int, ...]
+    cls: int | None
+
+    def warnings(self) -> list[str]:
+        """One line for each thing that speaks against reading attention as a map, with its limit."""
+        return [line for line in (self._sinks(), self._outliers(), *self._heads(), self._disagreement()) if line]
+
+    def _sinks(self) -> str:
+        hidden = [layer for layer in self.layers if layer.cls_on_sinks >= self.limits.sinks_weight]
+        some = [layer for layer in self.layers if layer.with_sinks >= 0.5]
+        if not some and not hidden:
+            return ""
+        worst = max(hidden or some, key=lambda layer: layer.cls_on_sinks)
+        who = "cls" if self.cls is not None else "the mean query"
+        rule = f"{self.limits.sink_queries:.0%} of queries weigh it {self.limits.sink_times:g} times the middle token"
+        return (
+            f"attention sinks in {len(some)} of {len(self.layers)} layers ({rule}); {worst.name}: "
+            f"{worst.cls_on_sinks:.0%} of the weight of {who} lies on them: look at maps without sinks"
+        )
+
+    def _outliers(self) -> str:
+        found = [layer for layer in self.layers if layer.outliers]
+        if not found:
+            return ""
+        worst = max(found, key=lambda layer: layer.outliers or 0)
+        return (
+            f"tokens of outlying norm (over {self.limits.outlier_times:g} times the median) in {len(found)} layers, "
+            f"{worst.outliers:.1f} per input in {worst.name}: they hold no local information"
+        )
+
+    def _heads(self) -> list[str]:
+        spread = sum(share >= self.limits.spread for layer in self.layers for share in layer.entropy)
+        fixed = sum(share >= self.limits.position for layer in self.layers for share in layer.same)
+        total = sum(len(layer.entropy) for layer in self.layers)
+        lines = []
+        if spread:
+            lines.append(f"{spread} of {total} heads look at everything alike (entropy over {self.limits.spread:.0%})")
+        if fixed > spread:
+            share = f"{self.limits.position:.0%} of the pattern is the same for all inputs"
+            lines.append(f"{fixed} of {total} heads look at positions, whatever the input ({share})")
+        return lines
+
+    def _disagreement(self) -> str:
+        pairs = [(self.agreement[i][i + 1], i) for i in range(len(self.layers) - 1)]
+        known = [(value, i) for value, i in pairs if not np.isnan(value)]
+        if not known or min(known)[0] >= self.limits.agreement:
+            return ""
+        value, i = min(known)
+        names = f"{self.layers[i].name} and {self.layers[i + 1].name}"
+        return f"neighbouring layers look elsewhere: rank correlation {value:.2f} between {names}: one layer is no map"
+
+    def header(self) -> tuple[str, ...]:
+        """The heads of the columns of `rows`."""
+        titles = ("layer", "sinks per input", "weight on sinks", "outliers per input", "entropy", "fixed heads")
+        return (*titles, "queries alike", "agrees with next")
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each layer."""
+        return [self._row(number, layer) for number, layer in enumerate(self.layers)]
+
+    def _row(self, number: int, layer: LayerHealth) -> tuple[str, ...]:
+        following = self.agreement[number][number + 1] if number + 1 < len(self.layers) else float("nan")
+        fixed = sum(share >= self.limits.position for share in layer.same)
+        return (
+            layer.name,
+            f"{layer.sinks:.1f}",
+            f"{layer.cls_on_sinks:.0%}",
+            "-" if layer.outliers is None else f"{layer.outliers:.1f}",
+            f"{np.mean(layer.entropy):.2f}",
+            f"{fixed} of {len(layer.same)}" if layer.same else "-",
+            f"{np.mean(layer.alike):.2f}",
+            "-" if np.isnan(following) else f"{following:.2f}",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; agreement that is not known is None."""
+        return {
+            "warnings": self.warnings(),
+            "limits": dataclasses.asdict(self.limits),
+            "special": list(self.special),
+            "cls": self.cls,
+            "layers": [dataclasses.asdict(layer) for layer in self.layers],
+            "agreement": [[None if np.isnan(value) else value for value in row] for row in self.agreement],
+        }

@@ -1,0 +1,271 @@
+"""Does a map depend on the class and on what the model has learnt? Sanity checks that need no truth.
+
+The method that makes the maps is given as a function, see `Explain`; it is asked for maps of all inputs at once and may
+cut them into batches itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from jumok.errors import JumokError
+
+__all__ = [
+    "Explain",
+    "Randomise",
+    "correlate_ranks",
+    "efficient_mprt",
+    "max_sensitivity",
+    "random_logit",
+    "randomise_layer",
+    "restoring",
+    "smooth_mprt",
+]
+
+Explain: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""From a model, inputs (inputs, ...) and classes (inputs,) to maps (inputs, ...)."""
+Randomise: TypeAlias = Callable[[nn.Module, int], None]
+"""Gives one layer random weights; told its number, counted from the output."""
+
+Floats: TypeAlias = NDArray[np.float64]
+
+SAMPLES, NOISE = 10, 0.1  # of a smoothed map: how many, and their standard deviation as a share of the input's range
+BINS = 100  # of a map's histogram
+RADIUS = 0.2  # of max-sensitivity, in the unit of the prepared inputs
+
+
+def random_logit(
+    explain: Explain, model: nn.Module, inputs: Tensor, targets: Tensor, classes: int, *, seed: int = 0
+) -> Floats:
+    """Compare each map with that of another class, drawn by chance: a map that explains a class differs.
+
+    Args:
+        explain: makes the maps.
+        model, inputs, targets: as it takes them.
+        classes: how many there are.
+        seed: of the draw.
+    Returns:
+        (inputs,): rank correlation, 1 where the class makes no difference; NaN where a map is constant.
+    Raises:
+        JumokError: fewer than two classes, or maps that are not finite.
+    Source: Sixt, Granz & Landgraf 2020, arXiv 1912.09818, section 4 (random logit). Differs: rank correlation.
+    """
+    if classes < 2:
+        raise JumokError(f"another class needs two of them or more, got {classes}")
+    step = torch.randint(1, classes, targets.shape, generator=torch.Generator().manual_seed(seed))
+    others = (targets + step.to(targets)) % classes
+    return correlate_ranks(_explain(explain, model, inputs, targets), _explain(explain, model, inputs, others))
+
+
+def smooth_mprt(
+    explain: Explain,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    samples: int = SAMPLES,
+    noise: float = NOISE,
+    randomise: Randomise | None = None,
+    seed: int = 0,
+) -> dict[str, Floats]:
+    """Compare maps of the model with those of ever more random ones: a map that shows what was learnt changes.
+
+    Layers are made random one after the other, from the output to the input. Each map is the mean of those of the
+    input and of noisy copies of it, so that what changes is not the map's own noise. The model is put back afterwards.
+
+    Args:
+        explain: makes the maps.
+        model, inputs, targets: as it takes them.
+        samples: how many maps are averaged; 1 is the test without smoothing.
+        noise: standard deviation, as a share of each input's range.
+        randomise: a layer; None: `randomise_layer` with `seed`.
+        seed: of weights and noise.
+    Returns:
+        By layer, in the order in which they became random: (inputs,) rank correlations with the model's own maps.
+    Raises:
+        JumokError: a model without parameters, or maps that are not finite.
+    Source: Hedstroem, Weber, Lapuschkin & Hoehne 2023, arXiv 2401.06465, section 4.1 (sMPRT); Adebayo et al. 2018,
+        arXiv 1810.03292, section 3.1 (cascading randomisation). Differs: absolute values are not taken.
+    """
+
+    def smoothed() -> Floats:
+        draw = torch.Generator().manual_seed(seed)
+        copies = (inputs + _draw_noise(inputs, noise, draw) for _ in range(samples - 1))
+        total = _explain(explain, model, inputs, targets)
+        for copy in copies:
+            total = total + _explain(explain, model, copy, targets)
+        return total / samples
+
+    own = smoothed()
+    change = randomise or _seeded(seed)
+    found = {}
+    with restoring(model):
+        for number, (name, layer) in enumerate(list_layers(model)):
+            change(layer, number)
+            found[name] = correlate_ranks(own, smoothed())
+    return found
+
+
+def efficient_mprt(
+    explain: Explain,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    bins: int = BINS,
+    randomise: Randomise | None = None,
+    seed: int = 0,
+) -> Floats:
+    """Take how much more complex maps become when all weights are random: what was learnt is more ordered than noise.
+
+    Complexity is the entropy of a histogram of the map's values. The model is put back afterwards.
+
+    Args:
+        explain: makes the maps.
+        model, inputs, targets: as it takes them.
+        bins: of the histogram.
+        randomise, seed: as for `smooth_mprt`.
+    Returns:
+        (inputs,): the relative rise; above 0 where the map depends on what was learnt. NaN where a map is constant.
+    Raises:
+        JumokError: as `smooth_mprt`.
+    Source: Hedstroem et al. 2023, arXiv 2401.06465, section 4.2 (eMPRT, equation 6).
+    """
+    before = _measure_complexity(_explain(explain, model, inputs, targets), bins)
+    change = randomise or _seeded(seed)
+    with restoring(model):
+        for number, (_, layer) in enumerate(list_layers(model)):
+            change(layer, number)
+        after = _measure_complexity(_explain(explain, model, inputs, targets), bins)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rise: Floats = np.where(before > 0, (after - before) / before, np.nan)
+    return rise
+
+
+def max_sensitivity(
+    explain: Explain,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    radius: float = RADIUS,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Floats:
+    """Take the greatest relative change of a map among inputs that hardly differ: a stable map changes little.
+
+    Args:
+        explain: makes the maps.
+        model, inputs, targets: as it takes them.
+        radius: each value of an input is changed by at most so much, uniformly.
+        samples: how many changed copies are tried.
+        seed: of the changes.
+    Returns:
+        (inputs,), 0 or more; NaN where a map is all 0.
+    Source: Yeh et al. 2019, arXiv 1901.09392, section 4 (SENS_MAX), relative to the map's norm.
+    """
+    own = _explain(explain, model, inputs, targets)
+    draw = torch.Generator().manual_seed(seed)
+    worst = np.zeros(len(inputs))
+    for _ in range(samples):
+        change = (torch.rand(inputs.shape, generator=draw).to(inputs) * 2 - 1) * radius
+        found = _explain(explain, model, inputs + change, targets)
+        worst = np.maximum(worst, np.linalg.norm(found - own, axis=1))
+    norms = np.linalg.norm(own, axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative: Floats = np.where(norms > 0, worst / norms, np.nan)
+    return relative
+
+
+# -- random weights -------------------------------------------------------------------------------
+
+
+def list_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The parts that hold parameters of their own, from the output to the input.
+
+    Raises:
+        JumokError: there is none.
+    """
+    layers = [(name, part) for name, part in model.named_modules() if any(True for _ in part.parameters(recurse=False))]
+    if not layers:
+        raise JumokError("the model has no parameters, so there is nothing to make random")
+    return layers[::-1]
+
+
+def randomise_layer(layer: nn.Module, seed: int) -> None:
+    """Give a layer new weights: as it was made first, where it knows how; else its values are shuffled.
+
+    Args:
+        layer: with parameters of its own.
+        seed: of the weights.
+    """
+    torch.manual_seed(seed)
+    if callable(reset := getattr(layer, "reset_parameters", None)):
+        reset()
+        return
+    with torch.no_grad():
+        for parameter in layer.parameters(recurse=False):
+            order = torch.randperm(parameter.numel()).to(parameter.device)
+            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+
+
+def _seeded(seed: int) -> Randomise:
+    return lambda layer, number: randomise_layer(layer, seed + 1 + number)
+
+
+@contextmanager
+def restoring(model: nn.Module) -> Iterator[None]:
+    """Put all weights and buffers back at the end, bit for bit and also after an error, and the random state."""
+    held = [(tensor, tensor.detach().clone()) for tensor in (*model.parameters(), *model.buffers())]
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        with torch.no_grad():
+            for tensor, value in held:
+                tensor.copy_(value)
+
+
+def _draw_noise(inputs: Tensor, share: float, draw: torch.Generator) -> Tensor:
+    sides = tuple(range(1, inputs.dim()))
+    spread = inputs.amax(sides, keepdim=True) - inputs.amin(sides, keepdim=True)
+    return torch.randn(inputs.shape, generator=draw).to(inputs) * spread * share
+
+
+# -- comparing maps -------------------------------------------------------------------------------
+
+
+def correlate_ranks(first: Floats, second: Floats) -> Floats:
+    """Spearman's rank correlation, row by row; NaN where a row is constant."""
+    ranks = [rankdata(values, axis=1) for values in (first, second)]
+    centred = [rank - rank.mean(1, keepdims=True) for rank in ranks]
+    norms = [np.sqrt((values**2).sum(1)) for values in centred]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found: Floats = (centred[0] * centred[1]).sum(1) / (norms[0] * norms[1])
+    return found
+
+
+def _measure_complexity(maps: Floats, bins: int) -> Floats:
+    """Entropy of the histogram of each map's values, in nats."""
+    shares = np.stack([np.histogram(values, bins=bins)[0] for values in maps]) / maps.shape[1]
+    entropy: Floats = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(1)
+    return entropy
+
+
+def _explain(explain: Explain, model: nn.Module, inputs: Tensor, targets: Tensor) -> Floats:
+    """(inputs, places), checked."""
+    maps = explain(model, inputs, targets)
+    if len(maps) != len(inputs) or maps.dim() < 2:
+        raise JumokError(f"wanted one map for each of {len(inputs)} inputs, got shape {tuple(maps.shape)}")
+    found: Floats = maps.detach().cpu().double().flatten(1).numpy()
+    if not np.isfinite(found).all():
+        raise JumokError("maps hold NaN or infinity: check the model's values")
+    return found

@@ -1,0 +1,184 @@
+"""All sanity checks of one method on one model, with intervals and what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from jumok.errors import JumokError
+from jumok.intervals import Bootstrap, Interval
+from jumok.measures.report import show_interval
+from jumok.measures.sanity import (
+    RADIUS,
+    SAMPLES,
+    Explain,
+    efficient_mprt,
+    max_sensitivity,
+    random_logit,
+    smooth_mprt,
+)
+
+__all__ = ["SanityCard", "check_sanity"]
+
+TITLES = {
+    "other class": "map of another class (1: the same)",
+    "random weights": "map with random weights (1: the same)",
+    "complexity": "rise in complexity with random weights (above 0: depends on them)",
+    "max-sensitivity": "greatest relative change for inputs that hardly differ",
+}
+
+
+@dataclass(frozen=True)
+class SanityLimits:
+    """From where on something is worth a warning.
+
+    Args:
+        same_class: rank correlation with another class's map from which a map ignores the class.
+        same_weights: rank correlation with the random model's map from which a map ignores what was learnt.
+        unstable: max-sensitivity from which a map changes by more than itself.
+    """
+
+    same_class: float = 0.95
+    same_weights: float = 0.7
+    unstable: float = 1.0
+
+
+@dataclass(frozen=True)
+class SanityCard:
+    """What the checks of one method found, means over inputs.
+
+    Args:
+        method: its name.
+        checks: by name, see `TITLES`; None where all maps are constant.
+        layers: mean rank correlation with the model's own maps, as ever more layers are random.
+        inputs: how many were looked at.
+        limits: of the warnings.
+        level, resamples, seed: of the bootstrap intervals.
+    """
+
+    method: str
+    checks: Mapping[str, Interval | None]
+    layers: Mapping[str, float]
+    inputs: int
+    limits: SanityLimits
+    level: float
+    resamples: int
+    seed: int
+
+    def warnings(self) -> list[str]:
+        """One line for each check that the method does not pass, with its limit."""
+        same, weights, rise, change = (self.checks[name] for name in TITLES)
+        lines = []
+        if same is not None and same.low >= self.limits.same_class:
+            lines.append(f"ignores the class: its map of another one is the same (rank correlation {same.value:.2f})")
+        if weights is not None and weights.low >= self.limits.same_weights:
+            lines.append(f"hardly depends on what was learnt: rank correlation {weights.value:.2f} with random weights")
+        if rise is not None and rise.high <= 0:
+            lines.append(f"its maps get no more complex with random weights ({rise.value:+.2f})")
+        if change is not None and change.low > self.limits.unstable:
+            lines.append(f"unstable: a change that is hardly seen changes the map by {change.value:.1f} times its size")
+        return [f"{self.method}: {line}" for line in lines]
+
+    def header(self) -> tuple[str, ...]:
+        """The heads of the columns of `rows`."""
+        return ("sanity check", self.method)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each check."""
+        return [
+            (TITLES[name], "all maps are constant" if found is None else show_interval(found))
+            for name, found in self.checks.items()
+        ]
+
+    def summary(self) -> str:
+        """One line that says what the figures are means of."""
+        return f"{self.method}: {self.inputs:,} inputs; {self.level:.0%} bootstrap intervals"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; what is not known is None."""
+        return {
+            "summary": self.summary(),
+            "warnings": self.warnings(),
+            "titles": dict(TITLES),
+            "checks": {name: found and found.to_dict() for name, found in self.checks.items()},
+            "layers": {name: None if np.isnan(value) else value for name, value in self.layers.items()},
+            "inputs": self.inputs,
+            "limits": dataclasses.asdict(self.limits),
+            "bootstrap": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
+        }
+
+
+def check_sanity(
+    method: str,
+    explain: Explain,
+    model: nn.Module,
+    inputs: Tensor,
+    targets: Tensor,
+    classes: int,
+    *,
+    samples: int = SAMPLES,
+    radius: float = RADIUS,
+    limits: SanityLimits | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> SanityCard:
+    """Do all sanity checks of one method; the model is put back as it was.
+
+    Makes maps about (layers + 2) x `samples` times: a few inputs do.
+
+    Args:
+        method: its name.
+        explain: makes its maps, see `jumok.measures.sanity.Explain`.
+        model, inputs, targets: as `explain` takes them.
+        classes: how many there are.
+        samples: maps that are averaged (sMPRT), and changed inputs that are tried (max-sensitivity).
+        radius: of max-sensitivity.
+        limits: of the warnings; None: the usual ones.
+        resamples, level: of the bootstrap intervals over inputs.
+        seed: of all that is drawn.
+    Raises:
+        JumokError: as the checks, or no inputs.
+    """
+    if not len(inputs):
+        raise JumokError("no input to check: give one at least")
+    given = (explain, model, inputs, targets)
+    layers = smooth_mprt(*given, samples=samples, seed=seed)
+    found = {
+        "other class": random_logit(*given, classes, seed=seed),
+        "random weights": list(layers.values())[-1],
+        "complexity": efficient_mprt(*given, seed=seed),
+        "max-sensitivity": max_sensitivity(*given, radius=radius, samples=samples, seed=seed),
+    }
+    rules = {"resamples": resamples, "level": level, "seed": seed}
+    return SanityCard(
+        method,
+        {name: _average(values, rules) for name, values in found.items()},
+        {name: _mean(values) for name, values in layers.items()},
+        len(inputs),
+        limits or SanityLimits(),
+        level,
+        resamples,
+        seed,
+    )
+
+
+def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    known: NDArray[np.float64] = values[~np.isnan(values)]
+    return known
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = _known(values)
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _average(values: NDArray[np.float64], rules: Mapping[str, float]) -> Interval | None:
+    known = _known(values)
+    return Bootstrap(known, bounds=(-1.0, 1.0), **rules).mean() if known.size else None  # type: ignore[arg-type]

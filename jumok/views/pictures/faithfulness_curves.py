@@ -1,0 +1,129 @@
+"""How the answer falls as parts of the input are taken away: a curve for each map, beside those of the baselines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jumok.errors import JumokError
+from jumok.views.palette import BASELINE_GREYS, INK, METHOD_COLOURS, PALE, QUIET
+from jumok.views.pictures.colour_scale import wrap_lines
+from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_curves"]
+
+WIDTH, HEIGHT = 3.7, 2.5  # inches of one plot
+GAP = 0.65  # inches between plots
+SIDES = (
+    ("most_first", "most important first (lower is better)"),
+    ("least_first", "least important first (higher is better)"),
+)
+DASHES: Sequence[Any] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1, 2)))
+
+
+class SupportsDict(Protocol):
+    """A report of faithfulness, known here by its plain values alone."""
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """As `jumok.measures.faithfulness_report.FaithfulnessReport.to_dict`."""
+
+
+def draw_curves(
+    report: SupportsDict, path: str | os.PathLike[str], *, title: str = "Does the answer depend on what the maps mark?"
+) -> None:
+    """Draw the mean answer while the most, and while the least important parts go first.
+
+    A row of two plots for each filling. Methods are in colour with their intervals as bands, baselines in grey; the
+    area between the two curves of a map is its SRG, which stands in the legend.
+
+    Args:
+        report: of a `FaithfulnessMeter`, or of `jumok.faithfulness`.
+        path: of a .png or .svg file; its folder is made if it is missing.
+        title: the heading.
+    Raises:
+        JumokError: a report without curves, or a file that cannot be written.
+    """
+    values = report.to_dict()
+    if not values.get("curves"):
+        raise JumokError("this report has no curves: wanted that of a faithfulness measurement")
+    names = [*values["methods"], *values["baselines"]]
+    rows = len(values["curves"])
+    figure = new_figure(2 * WIDTH + GAP, rows * HEIGHT + (rows - 1) * GAP)
+    styles = _choose_styles(values)
+    for row, (filling, curves) in enumerate(values["curves"].items()):
+        top = row * (HEIGHT + GAP)
+        for column, (side, caption) in enumerate(SIDES):
+            axes = place_axes(figure, column * (WIDTH + GAP), top, WIDTH, HEIGHT)
+            for name in reversed(names):
+                _draw_curve(axes, curves[name]["shares"], curves[name][side], styles[name])
+            _finish(axes, caption, bottom=row == rows - 1, left=column == 0)
+        _write_legend(axes, values, filling, styles)
+    _write_note(axes, values["summary"])
+    save_figure(figure, path, title)
+
+
+def _choose_styles(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    styles = {}
+    for number, name in enumerate(values["methods"]):
+        dash = DASHES[number // len(METHOD_COLOURS) % len(DASHES)]
+        styles[name] = {"color": METHOD_COLOURS[number % len(METHOD_COLOURS)], "linestyle": dash, "linewidth": 2.0}
+    for number, name in enumerate(values["baselines"]):
+        shade = BASELINE_GREYS[number % len(BASELINE_GREYS)]
+        styles[name] = {"color": shade, "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.3}
+    return styles
+
+
+def _draw_curve(axes: Axes, shares: Sequence[float], points: Sequence[Mapping[str, float]], style: Any) -> None:
+    low, high, value = ([point[key] for point in points] for key in ("low", "high", "value"))
+    if style["linewidth"] > 1.5:
+        axes.fill_between(shares, low, high, color=style["color"], alpha=0.13, linewidth=0)
+    axes.plot(shares, value, **style)
+
+
+def _finish(axes: Axes, caption: str, *, bottom: bool, left: bool) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    axes.set_title(caption, size=9.5, color=INK, loc="left", pad=6)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.tick_params(colors=QUIET, labelsize=8, length=3)
+    axes.grid(axis="y", color=PALE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(QUIET)
+    if bottom:
+        axes.set_xlabel("taken away", size=8.5, color=QUIET)
+    if left:
+        axes.set_ylabel("answer (probability of the class)", size=8.5, color=QUIET)
+
+
+def _write_legend(axes: Axes, values: Mapping[str, Any], filling: str, styles: Mapping[str, Any]) -> None:
+    """To the right of both plots, with each map's SRG."""
+    from matplotlib.lines import Line2D
+
+    scores = {**values["methods"], **values["baselines"]}
+    lines = [
+        Line2D([], [], **styles[name], label=f"{shorten(name)}  {scores[name][f'srg, {filling}']['value']:+.2f}")
+        for name in scores
+    ]
+    legend = axes.legend(
+        handles=lines,
+        title=f"filled with {filling}; SRG",
+        loc="upper left",
+        bbox_to_anchor=(1.04, 1.06),
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
+        handlelength=2.4,
+        alignment="left",
+    )
+    legend.get_title().set(size=8.5, color=QUIET)
+
+
+def _write_note(axes: Axes, note: str) -> None:
+    words = wrap_lines(note, width=2 * WIDTH + GAP)
+    place: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+    axes.annotate(words, (0, 0), (-(WIDTH + GAP) * 72, -36), size=8, color=QUIET, **place)
