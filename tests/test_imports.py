@@ -24,8 +24,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"special_tokens", "machine"},
     "measures": {"attention", "intervals"},
     "views": {"attention"},
-    "tasks": {"attention", "watching", "mechanisms", "systems", "data", "special_tokens", "machine", "intervals"},
-    "app": {"attention", "mechanisms", "systems", "data", "measures", "views", "tasks", "machine"},
+    "tasks": {
+        "attention",
+        "watching",
+        "attribution",
+        "mechanisms",
+        "systems",
+        "data",
+        "special_tokens",
+        "machine",
+        "intervals",
+    },
+    "app": {"attention", "attribution", "mechanisms", "systems", "data", "measures", "views", "tasks", "machine"},
     "__main__": {"app"},
 }
 COMMON = {"errors", "files", "version", "durations", "wording"}

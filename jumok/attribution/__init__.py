@@ -18,7 +18,7 @@ METHODS = {
         Method("chefer", "Chefer, Gur & Wolf 2021", _BOTH),
         Method("rollout", "Abnar & Zuidema 2020", _ATTENTION, of_target=False),
         Method("raw", "the weights as they are", _ATTENTION, of_target=False),
-        Method("value-weighted", "Kobayashi et al. 2020", _ATTENTION, of_target=False),
+        Method("value-weighted", "Kobayashi et al. 2020", _BOTH, of_target=False),
         Method("legrad", "Bousselham et al. 2025", _BOTH),
         Method("grad-cam", "Selvaraju et al. 2017", _FEATURES),
         Method("libra", "Mehri et al. 2025", _GRADIENTS, signed=True, conserves=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Place, Scale
@@ -36,6 +37,6 @@ def value_weighted(seen: Seen, target: Tensor, query: Place = "cls", *, layer: s
     lengths = attended.value_norms()
     heads = [raw(seen, target, query, layer=layer, head=head).weights for head in range(lengths.shape[1])]
     shown = raw(seen, target, query, layer=layer)
-    weights = sum(heads[head] * lengths[:, None, head] for head in range(len(heads))) / len(heads)
+    weights = (torch.stack(heads, 1) * lengths[:, :, None]).mean(1)
     source = f"value-weighted({shown.source})"
     return dataclasses.replace(shown, weights=weights, scale=Scale.RELEVANCE, source=source)

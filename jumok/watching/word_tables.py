@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,9 @@ def holds_words(model: nn.Module, fed: Sequence[Fed], ids: Tensor, table: Tensor
 def _find_said_table(model: nn.Module) -> Tensor | None:
     """The table that the model, or the part of it that says so, has its words in."""
     for module in model.modules():
+        ask: Any = getattr(module, "get_input_embeddings", None)
         try:
-            said = module.get_input_embeddings() if hasattr(module, "get_input_embeddings") else None
+            said = None if ask is None else ask()
         except NotImplementedError:
             continue
         if isinstance(said, nn.Embedding):

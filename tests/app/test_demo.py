@@ -27,9 +27,7 @@ def test_the_demo_runs_every_step_and_writes_a_report(tmp_path):
         assert f"jumok {command} " in text
     accuracy = json.loads((folder / "eval" / "eval.json").read_text())["accuracy"]
     assert f"{accuracy:.1%}" in text
-    pointing = json.loads((folder / "measure" / "measure.json").read_text())["methods"]["relevance"]["pointing"][
-        "value"
-    ]
+    pointing = json.loads((folder / "measure" / "measure.json").read_text())["methods"]["chefer"]["pointing"]["value"]
     assert f"{pointing:.1%}" in text
     assert (folder / "look" / "index.html").is_file()
     assert (folder / "compare" / "index.html").is_file()

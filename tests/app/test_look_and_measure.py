@@ -90,7 +90,7 @@ def test_one_image_for_a_named_class(model, images, tmp_path):
     assert jumok("look", path, "--model", model, "--target", "good", "--out", out) == 0
     assert table(out)[0]["target"] == "good"
     assert {p.name for p in out.iterdir()} == {
-        "0.png.relevance.png", "0.png.relevance.safetensors", "results.csv", "index.html"
+        "0.png.chefer.png", "0.png.chefer.safetensors", "results.csv", "index.html"
     }  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_measure_scores_every_method_beside_three_baselines(model, images, tmp_p
     out = tmp_path / "out"
     assert jumok("measure", model, images, "--masks", images.parent / "masks", "--out", out) == 0
     report = json.loads((out / "measure.json").read_text())
-    assert set(report["methods"]) == {"rollout", "relevance", "raw"}
+    assert set(report["methods"]) == {"chefer", "rollout", "raw", "legrad", "libra", "lrp", "input-x-gradient"}
     assert set(report["baselines"]) == {"random", "centre", "edges"}
     assert report["images"] == 3
     assert report["left_out"]["empty"] == 3

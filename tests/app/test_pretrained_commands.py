@@ -70,7 +70,7 @@ def test_its_maps_are_measured(jumok, coloured, tuned, tmp_path):
         image.save(mask)
     said = jumok("measure", tuned, coloured, "--masks", tmp_path / "masks", "--out", tmp_path / "measured")
     assert said.status == 0, said.err
-    assert {"relevance", "rollout", "raw"} <= json.loads((tmp_path / "measured" / "measure.json").read_text())[
+    assert {"chefer", "rollout", "raw"} <= json.loads((tmp_path / "measured" / "measure.json").read_text())[
         "methods"
     ].keys()
 

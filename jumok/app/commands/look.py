@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jumok.app.image_results import Finding, ImageResults, look_at_images
+from jumok.app.map_methods import HELP, OF_MODELS
 from jumok.app.options import refuse
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from jumok.tasks.classify.regions import Regions
 
 COLUMNS = ("predicted", "probability", "target", "method")
-MODELS_METHODS = ("relevance", "rollout", "raw", "attention", "grad-cam")
 MOST_CLASSES = 5
 """Classes on a page and in the terminal."""
 
@@ -40,15 +40,14 @@ def command(
     method: Annotated[
         str | None,
         typer.Option(
-            help="relevance | rollout | raw | attention | grad-cam (default: the first method the model supports); "
-            "without a model one of jumok saliency.",
+            help=f"{HELP} (default: the first method the model supports); without a model one of jumok saliency.",
             show_default=False,
         ),
     ] = None,
     target: Annotated[
         str | None,
         typer.Option(
-            help="Class that relevance and grad-cam explain (default: the predicted one).", show_default=False
+            help="Class to explain, by methods that explain one (default: the predicted one).", show_default=False
         ),
     ] = None,
     layer: Annotated[
@@ -114,7 +113,7 @@ def _look_without_model(path: Path, flags: LookFlags, out: Path, session: Sessio
     """Show what is salient; flags that only a model has a use for are refused."""
     from jumok.app.commands.saliency import show_saliency
 
-    if flags.method in MODELS_METHODS:
+    if flags.method in OF_MODELS:
         raise JumokError(f"the method {flags.method} needs a model: name it with --model")
     of_models = {"--target": flags.target, "--layer": flags.layer, "--head": flags.head}
     refuse(of_models, "they need a model, and no --model was named")
@@ -157,7 +156,7 @@ class ModelLooker:
         return self.regions.remarks()
 
     def _finding(self, answer: LookResult) -> Finding:
-        from jumok.tasks.classify.looking import WITH_GRADIENTS
+        from jumok.tasks.classify.looking import OF_TARGET
 
         (method, heat) = next(iter(answer.heats.items()))
         self.regions.add(answer.heats.values())
@@ -171,7 +170,7 @@ class ModelLooker:
             figures={"predicted": predicted, "probability": probability, "target": target, "method": heat.source},
             best=best,
             layers=answer.layers,
-            note=f"{method} for {target}" if method in WITH_GRADIENTS else method,
+            note=f"{method} for {target}" if method in OF_TARGET else method,
         )
 
     def _best(self, answer: LookResult) -> list[tuple[str, float]]:

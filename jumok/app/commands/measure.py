@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jumok.app.map_methods import HELP
 from jumok.app.options import Panels, options_of, with_settings
 from jumok.app.session import Report, Session, in_session
 from jumok.tasks import TASKS
@@ -40,8 +41,8 @@ def command(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="relevance | rollout | raw | attention | grad-cam, a saliency method such as boolean-maps, a reading "
-            "of an alignment, or a look of questions such as hop 2; may be repeated (default: all that fit)."
+            help=f"{HELP}, a saliency method such as boolean-maps, a reading of an alignment, or a look of questions "
+            "such as hop 2; may be repeated (default: all that fit and are quick)."
         ),
     ] = None,
     out: Annotated[

@@ -44,7 +44,8 @@ def _inverted(f: Callable[[Tensor], Tensor], x: Callable[[Tensor], Tensor]) -> R
 
 def _slope(gradient: Tensor, output: Tensor, rise: Tensor, x: Tensor) -> Tensor:
     """The output's gradient along the line from 0; at 0 the line is the tangent."""
-    return torch.where(x == 0, gradient, output * (rise / x))
+    slope: Tensor = torch.where(x == 0, gradient, output * (rise / x))
+    return slope
 
 
 def _x(node: Any) -> Tensor:

@@ -56,9 +56,17 @@ class Graph:
                 graph.active.add(node)
         return graph
 
+    def children(self, node: Node) -> dict[int, Node]:
+        """What made the operands of a node that depend on an input, by number."""
+        return {
+            number: child
+            for number, (child, _) in enumerate(node.next_functions)
+            if child is not None and child in self.active
+        }
+
     def sides(self, node: Node) -> list[int]:
         """Which operands of a node depend on an input, by number."""
-        return [number for number, (child, _) in enumerate(node.next_functions) if child in self.active]
+        return list(self.children(node))
 
 
 def _walk(root: Node) -> Iterator[Node]:

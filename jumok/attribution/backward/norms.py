@@ -15,7 +15,7 @@ __all__ = ["NORMS"]
 
 def _layer_norm(node: Any, graph: Graph) -> Step:
     def change(gradient: Tensor, output: Tensor) -> Tensor:
-        scaled = _weigh(output, node._saved_weight) * node._saved_result2
+        scaled: Tensor = _weigh(output, node._saved_weight) * node._saved_result2
         return scaled - scaled.mean(_last(node._saved_normalized_shape), keepdim=True)
 
     return Step(first_only(change))
@@ -29,8 +29,9 @@ def _group_norm(node: Any, graph: Graph) -> Step:
     def change(gradient: Tensor, output: Tensor) -> Tensor:
         weighed = _weigh_channels(output, node._saved_weight)
         images, groups = output.shape[0], node._saved_group
-        scaled = weighed.reshape(images, groups, -1) * node._saved_result2.view(images, groups, 1)
-        return (scaled - scaled.mean(-1, keepdim=True)).view_as(output)
+        scaled: Tensor = weighed.reshape(images, groups, -1) * node._saved_result2.view(images, groups, 1)
+        centred = scaled - scaled.mean(-1, keepdim=True)
+        return centred.view_as(output)
 
     return Step(first_only(change))
 

@@ -51,7 +51,7 @@ def _plan(graph: Graph, rules: Rules, name: str) -> dict[Node, Step]:
         if node not in reached or node not in graph.active:
             continue
         step = plan[node] = _find_rule(node, rules, name)(node, graph)
-        reached.update(node.next_functions[number][0] for number in graph.sides(node) if number not in step.cut)
+        reached |= {child for number, child in graph.children(node).items() if number not in step.cut}
     return plan
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from jumok.attention import AttentionMap, One, Patches
+from jumok.attention import AttentionMap, Patches
+from jumok.attribution import METHODS as ATTRIBUTION
+from jumok.attribution import Method, Need
+from jumok.attribution.raw import average_queries
 from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.watching.seen import MEAN, Seen, watch
@@ -25,9 +29,9 @@ class LookOptions:
     """What is asked of each image.
 
     Args:
-        methods: how to read where the model looked; see `METHODS`. None: those that fit the model.
+        methods: how to read where the model looked; see `METHODS`. None: those that fit the model and are quick.
         most: of the methods that fit, take the first so many; 0: only ask what the model sees.
-        target: the class that relevance and grad-cam explain; None: see `rank`.
+        target: the class that is explained; None: see `rank`.
         layer: of the raw weights, from 0; negative from the end.
         head: of the raw weights, from 0; None: the mean over heads.
         layers: also give all weights of every layer.
@@ -83,15 +87,11 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
         JumokError: the model's attention cannot be followed to the image; the message says why.
     """
     pixels = model.prepare(images)
-    traced = not options.methods or not WITH_GRADIENTS.isdisjoint(options.methods)
-    pixels.requires_grad_(traced)
-    with contextlib.nullcontext() if traced else torch.no_grad(), watch(model.model) as seen:
-        logits = model(pixels)
+    seen, logits = _run(model, pixels, options)
     probabilities = logits.detach().float().softmax(-1)
     targets = _choose_targets(probabilities, options)
-    target = logits.gather(1, targets[:, None].to(logits.device))
-    methods = options.methods or (() if options.most == 0 else find_fitting(seen)[: options.most])
-    heats = {method: METHODS[method](seen, target, options) for method in methods}
+    asked = Asked(seen, model, pixels, logits, targets[:, None].to(logits.device), options)
+    heats = _read(asked)
     layers = [seen[name] for name in _find_grids(seen)] if options.layers else []
     return [
         LookResult(
@@ -111,18 +111,58 @@ def _choose_targets(probabilities: Tensor, options: LookOptions) -> Tensor:
     return probabilities.topk(options.rank).indices[:, -1]
 
 
-def find_fitting(seen: Seen) -> tuple[str, ...]:
-    """The methods that can tell where this model looked, the most telling first.
+def _run(model: AnyClassifier, pixels: Tensor, options: LookOptions) -> tuple[Seen, Tensor]:
+    """Watch the model, with what gradients the methods need."""
+    traced = not options.methods or not WITH_GRADIENTS.isdisjoint(options.methods)
+    whole = "lrp" in options.methods or (not options.methods and options.most is None)
+    pixels.requires_grad_(traced)
+    with (
+        contextlib.nullcontext() if traced else torch.no_grad(),
+        _trace(model.model, whole),
+        watch(model.model) as seen,
+    ):
+        return seen, model(pixels)
 
+
+@contextlib.contextmanager
+def _trace(model: nn.Module, whole: bool) -> Iterator[None]:
+    """Let parameters ask for gradients in the block, so that torch keeps what went into each layer."""
+    still = [each for each in model.parameters() if not each.requires_grad and each.is_floating_point()]
+    for each in still if whole else ():
+        each.requires_grad_()
+    yield
+    for each in still:
+        each.requires_grad_(False)
+
+
+def _read(asked: Asked) -> dict[str, list[AttentionMap]]:
+    """The maps by method; of methods that were not named, those that know the model's operations."""
+    if asked.options.methods:
+        return {method: METHODS[method](asked) for method in asked.options.methods}
+    if asked.options.most == 0:
+        return {}
+    found: dict[str, list[AttentionMap]] = {}
+    for method in find_fitting(asked.seen, asked.target)[: asked.options.most]:
+        with contextlib.suppress(JumokError) if found and method in CHOOSY else contextlib.nullcontext():
+            found[method] = METHODS[method](asked)
+    return found
+
+
+def find_fitting(seen: Seen, target: Tensor | None = None) -> tuple[str, ...]:
+    """The quick methods that can tell where this model looked, the most telling first.
+
+    Args:
+        seen: of a pass.
+        target: of that pass; with gradients, methods that follow them to the pixels are among those found.
     Raises:
         JumokError: there is none; the message says why.
     """
-    placed = seen.in_image()
+    placed, traced = seen.in_image(), target is not None and target.requires_grad
     found = ["attention"] if placed else []
     why = ""
     try:
         find_main_query(seen)
-        found = [*TOKEN_METHODS, *found]
+        found = [*TOKEN_METHODS, *(["legrad"] if traced else []), *found]
     except JumokError as error:
         why = str(error)
     # Where a model cuts its glimpses or its window out of the image, feature maps lie in what was cut out.
@@ -132,6 +172,8 @@ def find_fitting(seen: Seen) -> tuple[str, ...]:
             found.append("grad-cam")
         except JumokError as error:
             why = f"{why}; and {error}"
+    if traced and not placed:
+        found += OF_PIXELS
     if not found:
         raise JumokError(why if len(seen) else NOTHING)
     return tuple(found)
@@ -150,58 +192,89 @@ def _find_grids(seen: Seen) -> list[str]:
     return [name for name in seen.names if isinstance(seen.axes(name)[0], Patches)]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a method is asked about one batch.
+
+    Args:
+        seen: of the pass over it.
+        model: that ran.
+        pixels: that it was given.
+        logits: that it gave.
+        targets: (batch, 1), the classes that are explained.
+        options: of the look.
+    """
+
+    seen: Seen
+    model: AnyClassifier
+    pixels: Tensor
+    logits: Tensor
+    targets: Tensor
+    options: LookOptions
+
+    @property
+    def target(self) -> Tensor:
+        """(batch, 1): the logits that are explained."""
+        return self.logits.gather(1, self.targets)
+
+    def run(self, pixels: Tensor) -> Tensor:
+        """The same numbers for other pixels, (batch,)."""
+        return self.model(pixels).gather(1, self.targets)[:, 0]
+
+    def run_softmax(self, pixels: Tensor) -> Tensor:
+        """The probabilities of the same classes, (batch,)."""
+        return self.model(pixels).float().softmax(-1).gather(1, self.targets)[:, 0]
+
+
 def _split_batch(maps: AttentionMap) -> list[AttentionMap]:
     return [maps.at(batch=number) for number in range(len(maps.weights))]
 
 
-def _rollout(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
-    return _split_batch(seen.rollout(find_main_query(seen)))
+def _explain(method: Method) -> Read:
+    """Ask a method of `jumok.attribution`."""
+
+    def read(asked: Asked) -> list[AttentionMap]:
+        known: dict[str, Any] = {"inputs": asked.pixels, "forward": asked.run, "allow_empty": len(asked.pixels) > 1}
+        options = {name: known[name] for name in method.options if name in known}
+        if "query" in method.options:
+            options["query"] = find_main_query(asked.seen)
+        if method.name == "raw":
+            options |= {"layer": asked.options.layer, "head": asked.options.head}
+        return _split_batch(method.run(asked.seen, asked.target, **options))
+
+    return read
 
 
-def _relevance(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
-    return _split_batch(seen.relevance(target, find_main_query(seen)))
+def _rise(asked: Asked) -> list[AttentionMap]:
+    """RISE weighs masks by probabilities, which are never below 0."""
+    target = asked.logits.float().softmax(-1).gather(1, asked.targets)
+    found = ATTRIBUTION["rise"].run(asked.seen, target, inputs=asked.pixels, forward=asked.run_softmax)
+    return _split_batch(found)
 
 
-def _raw(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
-    """The weights of one layer as they are: one head, or the mean over heads."""
-    query = find_main_query(seen)
-    if query == MEAN:
-        whole = seen[options.layer]
-        assert isinstance(whole.queries, Patches)
-        raw = _average_queries(whole, len(whole.queries.special))
-    else:
-        raw = seen.row(options.layer, query)
-    return _split_batch(raw.mean("head") if options.head is None else raw.at(head=options.head))
-
-
-def _attention(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
+def _attention(asked: Asked) -> list[AttentionMap]:
     """Where the mechanism itself says that it looked: the last of its kind; the mean over who looks, where many do."""
-    names = seen.in_image()
+    names = asked.seen.in_image()
     if not names:
-        raise JumokError(
-            f"this model has no attention of its own in the image: use one of {', '.join(find_fitting(seen))}"
-        )
-    maps = seen.of_images(names[-1])
+        fitting = ", ".join(find_fitting(asked.seen))
+        raise JumokError(f"this model has no attention of its own in the image: use one of {fitting}")
+    maps = asked.seen.of_images(names[-1])
     maps = [each.mean("head") if each.lead else each for each in maps]
-    return [each if len(each.queries) == 1 else _average_queries(each, 0) for each in maps]
+    return [each if len(each.queries) == 1 else average_queries(each, 0) for each in maps]
 
 
-def _grad_cam(seen: Seen, target: Tensor, options: LookOptions) -> list[AttentionMap]:
-    """The last feature map; an image in which no place speaks for the target gets zeros, as the others have theirs."""
-    return _split_batch(seen.grad_cam(target, allow_empty=len(target) > 1))
-
-
-def _average_queries(whole: AttentionMap, first: int) -> AttentionMap:
-    """One row: the mean over the queries from the first on."""
-    rows = whole.weights[..., first:, :].mean(-2, keepdim=True)
-    return AttentionMap(rows, One(MEAN), whole.keys, whole.lead, whole.scale, whole.source)
-
-
-Read = Callable[[Seen, Tensor, LookOptions], list[AttentionMap]]
-TOKEN_METHODS: dict[str, Read] = {"relevance": _relevance, "rollout": _rollout, "raw": _raw}
-METHODS: dict[str, Read] = {**TOKEN_METHODS, "attention": _attention, "grad-cam": _grad_cam}
+Read = Callable[[Asked], list[AttentionMap]]
+METHODS: dict[str, Read] = {name: _explain(method) for name, method in ATTRIBUTION.items()}
+METHODS |= {"attention": _attention, "rise": _rise, "relevance": METHODS["chefer"]}
 """Ways to read where a model looked: each gives one row over the image, or its places, for each image."""
-WITH_GRADIENTS = frozenset({"relevance", "grad-cam"})
+TOKEN_METHODS = ("chefer", "rollout", "raw")
+OF_PIXELS = ("libra", "lrp", "input-x-gradient")
+"""Those that follow gradients to the pixels, of any model."""
+CHOOSY = ("legrad", *OF_PIXELS)
+"""Those that refuse some models, by the operations that these are made of."""
+OF_TARGET = frozenset({"relevance", *(name for name, method in ATTRIBUTION.items() if method.of_target)})
+"""Those whose map is of one class."""
+WITH_GRADIENTS = frozenset({"relevance", *(n for n, each in ATTRIBUTION.items() if Need.GRADIENTS in each.needs)})
 
 
 def _move_to_cpu(found: AttentionMap) -> AttentionMap:

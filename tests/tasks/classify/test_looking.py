@@ -81,7 +81,7 @@ def test_methods_agree_with_watch_itself_and_images_do_not_touch(tmp_path, famil
         logits = opened(pixels)
     wanted = {
         "rollout": lambda: seen.rollout("cls"),
-        "relevance": lambda: seen.relevance(logits.max(1).values, "cls"),
+        "chefer": lambda: seen.relevance(logits.max(1).values, "cls"),
         "raw": lambda: seen.row(-1, "cls").mean("head"),
     }[method]()
     assert isinstance(wanted.keys, Patches)
@@ -139,7 +139,7 @@ def test_models_that_attend_to_nothing_are_explained_by_their_feature_maps(tmp_p
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
     (answer,) = look(open_model(f"hf:{tmp_path / 'resnet'}"), photographs(1), LookOptions(target=0))
-    assert list(answer.heats) == ["grad-cam"]
+    assert list(answer.heats) == ["grad-cam", "libra", "lrp", "input-x-gradient"]
     assert answer.heats["grad-cam"].keys.in_image
 
 
