@@ -46,7 +46,7 @@ def test_a_translator_goes_on_with_other_pairs_in_the_words_it_knows(jumok, reve
     ("words", "message"),
     [
         (["--vocabulary", "characters"], "brings its vocabularies along: leave out --vocabulary"),
-        (["--system", "transformer"], "is a seq2seq, and --system asks for transformer: leave it out"),
+        (["--system", "transformer"], "is a seq2seq, and --system asks for transformer: leave --system out"),
         (["--option", "hidden=64"], "of the weights of such a network"),
     ],
 )

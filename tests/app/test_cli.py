@@ -39,6 +39,22 @@ def test_neither_import_nor_help_needs_the_heavy_libraries(code):
     assert subprocess.check_output([sys.executable, "-c", check], text=True).strip() == "[]"
 
 
+def test_training_imports_nothing_that_only_metrics_of_others_need():
+    code = (
+        "from jumok.app.lean_imports import import_training_loop as load; load(); import jumok.tasks.running.fit, sys"
+    )
+    heavy = "scipy.signal", "matplotlib", "transformers", "tensorboard"
+    check = f"{code}; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", check], text=True).strip() == "[]"
+
+
+def test_in_a_process_of_ones_own_nothing_is_hidden():
+    pytest.importorskip("transformers")
+    code = "import jumok.app.lean_imports, jumok.tasks.running.fit, torchmetrics.utilities.imports as has"
+    check = f"{code}; print(bool(has._TRANSFORMERS_GREATER_EQUAL_4_4))"
+    assert subprocess.check_output([sys.executable, "-c", check], text=True).strip() == "True"
+
+
 def test_help_lists_the_commands_and_each_has_help(jumok):
     said = jumok("--help")
     assert said.status == 0

@@ -65,7 +65,8 @@ def test_everything_that_matters_is_told(jumok, parts, tmp_path):
         "1 image cannot be read: fine/broken.png:",
         "2 duplicates: the same file as another image; 1 group of them in several parts",
         "copies of 1 file have different classes: only one can be right",
-        "1 near duplicate: nearly the same to look at as another image; 1 group of them in several parts",
+        "1 near duplicate: nearly the same to look at as another image (fine/2.png and fine/large.jpg); 1 group "
+        "of them in several parts, which may flatter the figures",
         "fine has 3.5 times the images of dent; always saying 'fine' would be right for 77.8%",
         "16-bit grey images use 12 bits: 4,095 is taken for white",
     ):

@@ -74,6 +74,9 @@ def command(
 
     An interrupted comparison resumes. Systems that fail are reported and skipped.
     """
+    from jumok.app.lean_imports import import_training_loop
+
+    import_training_loop()
     from jumok.tasks.running.comparison import choose_systems
 
     keep_freed()

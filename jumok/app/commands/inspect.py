@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from jumok.data.images.survey import Facts, Survey
     from jumok.views.pages.inspect_page import Sheet, Thumb
 
-MOST_NAMED = 5
-"""Files that are named in the terminal."""
+MOST_NAMED, MOST_PAIRS = 5, 3
+"""Files, and pairs of files that look alike, that are named in the terminal."""
 MOST_LISTED = 1000
 """Files and groups of files that inspect.json lists."""
 PER_CLASS, PER_GROUP, MOST_GROUPS, MOST_CLASSES = 12, 6, 12, 40
@@ -136,11 +136,13 @@ def remarks(found: Survey) -> Iterator[str]:
     if found.broken:
         named = "; ".join(f"{_name(facts)}: {facts.problem}" for facts in found.broken[:MOST_NAMED])
         yield f"{_plural(len(found.broken), 'image')} cannot be read: {named}"
-    yield from _describe_alike(found.copies, "duplicate", "the same file as another image")
+    yield from _describe_alike(found.copies, "duplicate", "the same file as another image", "flatters all figures")
     if found.contradictions:
         yield f"copies of {_plural(found.contradictions, 'file')} have different classes: only one can be right"
     if found.compared:
-        yield from _describe_alike(found.look_alikes, "near duplicate", "nearly the same to look at as another image")
+        pairs = "; ".join(f"{_name(first)} and {_name(second)}" for first, second, *_ in found.look_alikes[:MOST_PAIRS])
+        what = f"nearly the same to look at as another image ({pairs})"
+        yield from _describe_alike(found.look_alikes, "near duplicate", what, "may flatter the figures")
     else:
         yield f"near duplicates were not looked for among so many images ({len(found.sound):,})"
     yield from _describe_imbalance(found)
@@ -152,15 +154,15 @@ def remarks(found: Survey) -> Iterator[str]:
         yield f"{groups:,} groups are to stay together{where}"
 
 
-def _describe_alike(groups: Sequence[Sequence[Facts]], noun: str, what: str) -> Iterator[str]:
-    """How many images are alike, and whether judging is falsified by it."""
+def _describe_alike(groups: Sequence[Sequence[Facts]], noun: str, what: str, harm: str) -> Iterator[str]:
+    """How many images are alike, and what harm it does where they lie in several parts."""
     from jumok.data.images.survey import count_across
 
     if not groups:
         return
     across = count_across(groups)
-    flatter = f"; {_plural(across, 'group')} of them in several parts, which flatters all figures" if across else ""
-    yield f"{_plural(sum(len(group) - 1 for group in groups), noun)}: {what}{flatter}"
+    spread = f"; {_plural(across, 'group')} of them in several parts, which {harm}" if across else ""
+    yield f"{_plural(sum(len(group) - 1 for group in groups), noun)}: {what}{spread}"
 
 
 def _describe_imbalance(found: Survey) -> Iterator[str]:

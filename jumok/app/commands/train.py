@@ -266,7 +266,10 @@ def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> T
     """Start a new run."""
     began = time.monotonic()
     seconds = _read_time(settings.training.model_dump(exclude_unset=True))
+    from jumok.app.lean_imports import import_training_loop
     from jumok.app.progress import show_progress
+
+    import_training_loop()
     from jumok.tasks.running import fit, planning
 
     if session.first:
@@ -292,7 +295,10 @@ def _go_on(
     folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session, *, trust: bool
 ) -> TrainedRun:
     """Resume a run, perhaps for longer or with its data in another place."""
+    from jumok.app.lean_imports import import_training_loop
     from jumok.app.progress import show_progress
+
+    import_training_loop()
     from jumok.tasks.running import fit
     from jumok.tasks.running.lengthening import find_step, lengthen, move_data
     from jumok.tasks.running.run import CONFIG, task_of

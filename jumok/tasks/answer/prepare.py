@@ -24,7 +24,7 @@ from jumok.tasks.answer.run import WORDS, QuestionRun, build_model, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
 from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
-from jumok.tasks.running.beginning import begin_with, describe_begun, read_initial, take_options
+from jumok.tasks.running.beginning import begin_with, describe_begun, keep_data, read_initial, take_options
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
@@ -141,16 +141,11 @@ def settings_of_run(settings: Settings, first: QuestionRun) -> Settings:
     Raises:
         JumokError: another system or another vocabulary was asked for.
     """
-    own, config = settings.data, first.config
-    kept = {name: getattr(config.data, name) for name in OF_VOCABULARY}
-    clash = [name for name in kept if name in own.model_fields_set and getattr(own, name) != kept[name]]
-    if clash:
-        flags = ", ".join("--" + name.replace("_", "-") for name in clash)
-        raise JumokError(f"--init {first.folder} brings its vocabulary along: leave out {flags}")
-    if own.image_size is None:
-        kept["image_size"] = config.data.image_size
-    options = take_options(settings, config, first.folder)
-    return settings.model_copy(update={"data": own.model_copy(update=kept), "options": options})
+    kept = keep_data(settings, first.config, OF_VOCABULARY, first.folder, "vocabulary")
+    if settings.data.image_size is None:
+        kept["image_size"] = first.config.data.image_size
+    options = take_options(settings, first.config, first.folder)
+    return settings.model_copy(update={"data": settings.data.model_copy(update=kept), "options": options})
 
 
 def weights_for(first: QuestionRun, answers: Sequence[str]) -> dict[str, Tensor]:

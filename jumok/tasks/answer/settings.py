@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from jumok.tasks.image_settings import ImageSettings
-from jumok.tasks.running.config import Begun, Recorded, Strict, Training
+from jumok.tasks.running.config import EPOCHS, Begun, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
 
@@ -51,7 +51,7 @@ class QuestionTraining(Training):
     epochs: int = Field(
         default=30,
         ge=1,
-        description="Passes over the training data.",
+        description=EPOCHS,
         json_schema_extra={"usual": "as many as fit into --time"},
     )
     batch_size: int = Field(

@@ -1,6 +1,8 @@
-"""Whether validation images look nearly the same as training images, which flatters every figure."""
+"""Whether validation images look nearly the same as training images, which may flatter every figure."""
 
 from __future__ import annotations
+
+from itertools import islice
 
 import numpy as np
 import torch
@@ -13,6 +15,8 @@ from jumok.data.images.near_duplicates import THUMB_SIDE, find_near_pairs
 MOST_IMAGES = 5_000
 """More would take longer to compare than a person wants to wait before training begins."""
 IMAGES_AT_ONCE = 256
+MOST_NAMED = 3
+"""Pairs that are named."""
 
 
 def describe_look_alikes(train: PixelStore, val: PixelStore) -> list[str]:
@@ -23,13 +27,22 @@ def describe_look_alikes(train: PixelStore, val: PixelStore) -> list[str]:
     if not (train.in_memory and val.in_memory) or len(train) + len(val) > MOST_IMAGES:
         return []
     pairs = find_near_pairs(np.concatenate([_make_thumbs(train), _make_thumbs(val)]))
-    alike = {second for first, second in pairs if first < len(train) <= second}
+    alike = {second: first for first, second in pairs if first < len(train) <= second}
     if not alike:
         return []
+    named = "; ".join(
+        f"{_name(val, second - len(train))} and {_name(train, first)}"
+        for second, first in islice(alike.items(), MOST_NAMED)
+    )
     return [
-        f"near duplicates: {len(alike):,} of {len(val):,} val images look nearly the same as one in train; figures on "
-        "them flatter (jumok inspect shows them)"
+        f"near duplicates: {len(alike):,} of {len(val):,} val images look nearly the same as one in train ({named}); "
+        "this may flatter the figures (jumok inspect shows them)"
     ]
+
+
+def _name(store: PixelStore, index: int) -> str:
+    path = store.paths[index]
+    return f"{path.parent.name}/{path.name}"
 
 
 def _make_thumbs(store: PixelStore) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
 from jumok.tasks.classify.layers import find_head
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import Settings
+from jumok.tasks.running.beginning import check_system
 
 __all__ = ["Start", "find_start"]
 
@@ -83,8 +84,7 @@ def find_start(settings: Settings) -> Start | None:
 def _start_from_run(folder: Path, system: str) -> Start:
     run = ImageRun.load(folder)
     config = run.config
-    if system != config.system:
-        raise JumokError(f"--init {folder} is a {config.system}, and --system asks for {system}: leave --system out")
+    check_system(system, config, folder)
     options = {name: value for name, value in config.options.items() if name not in FROM_DATA}
     head = find_head(run.model, len(run.classes), run.size)
     weights = dict(run.model.state_dict())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,17 @@ from jumok.errors import JumokError
 from jumok.tasks.running.checkpoint import read_tensors, write_tensors
 from jumok.tasks.running.config import Begun, Settings
 
-__all__ = ["INITIAL", "TUNING_RATES", "begin_with", "describe_begun", "read_initial", "take_options", "write_initial"]
+__all__ = [
+    "INITIAL",
+    "TUNING_RATES",
+    "begin_with",
+    "check_system",
+    "describe_begun",
+    "keep_data",
+    "read_initial",
+    "take_options",
+    "write_initial",
+]
 
 INITIAL = "initial.safetensors"
 """The weights that a run began with, in its folder."""
@@ -22,6 +32,16 @@ TUNING_RATES = (3e-5, 1e-4, 3e-4)
 """Peak learning rates that are tried for weights that were trained before; the higher ones of others spoil them."""
 MOST_NAMED = 4
 """Weights that are named, of those that are new."""
+
+
+def check_system(system: str, first: Settings, folder: Path) -> None:
+    """Make sure that a run has the system of the one that it begins with.
+
+    Raises:
+        JumokError: another system was asked for.
+    """
+    if system != first.system:
+        raise JumokError(f"--init {folder} is a {first.system}, and --system asks for {system}: leave --system out")
 
 
 def take_options(settings: Settings, first: Settings, folder: Path) -> dict[str, Any]:
@@ -34,10 +54,29 @@ def take_options(settings: Settings, first: Settings, folder: Path) -> dict[str,
     Raises:
         JumokError: another system was asked for.
     """
-    if settings.system != first.system:
-        raise JumokError(f"--init {folder} is a {first.system}, and --system asks for {settings.system}: leave it out")
+    check_system(settings.system, first, folder)
     own = {name: value for name, value in first.options.items() if name not in settings.from_data}
     return {**own, **settings.options}
+
+
+def keep_data(settings: Settings, first: Settings, names: Sequence[str], folder: Path, what: str) -> dict[str, Any]:
+    """The settings of the data that a run has from the one that it begins with.
+
+    Args:
+        settings: of the new run.
+        first: those of the run to begin with.
+        names: of the settings of its data that are kept.
+        folder: of that run.
+        what: they make, as a person calls it.
+    Raises:
+        JumokError: one was asked for otherwise.
+    """
+    own, kept = settings.data, {name: getattr(first.data, name) for name in names}
+    clash = [name for name in kept if name in own.model_fields_set and getattr(own, name) != kept[name]]
+    if clash:
+        flags = ", ".join("--" + name.replace("_", "-") for name in clash)
+        raise JumokError(f"--init {folder} brings its {what} along: leave out {flags}")
+    return kept
 
 
 def begin_with(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> Begun:

@@ -36,22 +36,31 @@ class Strict(BaseModel):
         return text
 
 
+EPOCHS = (
+    "Epochs to train for; each ends with a validation. An epoch is one pass over the training data, or as many steps "
+    "as --steps-per-epoch says."
+)
+"""What to say of the setting `epochs`, which tasks have with defaults of their own."""
+
+
 class Training(Strict):
     """How a model is trained, whatever its task."""
 
     epochs: int = Field(
         default=100,
         ge=1,
-        description="Passes over the training data.",
+        description=EPOCHS,
         json_schema_extra={"usual": "as many as fit into --time"},
     )
     time: str | None = Field(
         default=None,
-        description="How long the whole command may take, such as 90s, 10m or 2h; sets the number of epochs. Default: "
-        "by the amount of data, 10m at most.",
+        description="How long the whole command may take, such as 90s, 10m or 2h; sets the number and the length of "
+        "epochs. Default: by the amount of data, 10m at most.",
     )
     steps_per_epoch: int | None = Field(
-        default=None, ge=1, description="Steps between two validations; default: one pass, or what fits into --time."
+        default=None,
+        ge=1,
+        description="Steps of an epoch, which ends with a validation; default: one pass, or what fits into --time.",
     )
     init: str | None = Field(
         default=None,

@@ -16,7 +16,7 @@ from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
-from jumok.tasks.running.beginning import begin_with, describe_begun, read_initial, take_options
+from jumok.tasks.running.beginning import begin_with, describe_begun, keep_data, read_initial, take_options
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
@@ -318,14 +318,9 @@ def settings_of_run(settings: Settings, first: PairRun) -> Settings:
     Raises:
         JumokError: another system or other vocabularies were asked for.
     """
-    own, config = settings.data, first.config
-    kept = {name: getattr(config.data, name) for name in OF_VOCABULARIES}
-    clash = [name for name in kept if name in own.model_fields_set and getattr(own, name) != kept[name]]
-    if clash:
-        flags = ", ".join("--" + name.replace("_", "-") for name in clash)
-        raise JumokError(f"--init {first.folder} brings its vocabularies along: leave out {flags}")
-    options = take_options(settings, config, first.folder)
-    return settings.model_copy(update={"data": own.model_copy(update=kept), "options": options})
+    kept = keep_data(settings, first.config, OF_VOCABULARIES, first.folder, "vocabularies")
+    options = take_options(settings, first.config, first.folder)
+    return settings.model_copy(update={"data": settings.data.model_copy(update=kept), "options": options})
 
 
 def _check_vocabularies(first: PairRun, train: PairSet) -> tuple[tuple[Vocabulary, Vocabulary], list[BuildReport]]:

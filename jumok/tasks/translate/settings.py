@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jumok.tasks.running.config import Begun, Recorded, Strict, Training
+from jumok.tasks.running.config import EPOCHS, Begun, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
 HELD_OUT = "0.05 and at most 2,000"
@@ -77,7 +77,7 @@ class PairTraining(Training):
     epochs: int = Field(
         default=30,
         ge=1,
-        description="Passes over the training data.",
+        description=EPOCHS,
         json_schema_extra={"usual": "as many as fit into --time"},
     )
     weight_decay: float = Field(default=0.01, ge=0, le=10, description="AdamW weight decay, on matrices only.")

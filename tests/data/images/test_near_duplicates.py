@@ -1,7 +1,9 @@
+import io
+
 import numpy as np
 from PIL import Image
 
-from jumok.data.images.near_duplicates import THUMB_SIDE, find_near_pairs, group_pairs
+from jumok.data.images.near_duplicates import THUMB_SIDE, align, find_near_pairs, group_pairs
 
 
 def draw_part(seed, side=96):
@@ -53,3 +55,52 @@ def test_noise_is_like_nothing():
 def test_pairs_become_groups():
     assert group_pairs([(0, 1), (3, 4), (1, 2), (7, 9)]) == [[0, 1, 2], [3, 4], [7, 9]]
     assert group_pairs([]) == []
+
+
+def photograph(seed, smooth):
+    """A scene of few large shapes, or of many small ones."""
+    chance = np.random.default_rng(seed)
+    coarse = Image.fromarray(chance.integers(0, 256, (smooth, smooth), dtype=np.uint8))
+    return coarse.resize((128, 128), Image.Resampling.BICUBIC)
+
+
+def encoded(image, quality):
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(file)
+
+
+def test_copies_saved_again_scaled_or_slightly_cropped_are_found():
+    images = [photograph(seed, 12) for seed in range(120)]
+    copies = [
+        encoded(images[3], 40),
+        images[5].resize((70, 70)),
+        images[8].crop((3, 3, 125, 125)),
+        images[11].crop((6, 0, 128, 122)),
+    ]
+    assert pairs([*map(np.asarray, images), *map(np.asarray, copies)]) == [(3, 120), (5, 121), (8, 122), (11, 123)]
+
+
+def test_where_all_look_alike_only_copies_are_found():
+    """As photographs of one kind of part under lamps that differ: nearly all of what sets them apart is the light."""
+    rows, columns = np.mgrid[:128, :128] / 128
+
+    def part(seed):
+        chance = np.random.default_rng(seed)
+        light = chance.normal(0, 1, 2) @ np.stack([rows.ravel(), columns.ravel()])
+        grain = np.asarray(photograph(seed, 24), np.float32) - 128
+        return (128 + 30 * light.reshape(128, 128) + 0.05 * grain).clip(0, 255).astype(np.uint8)
+
+    images = [part(seed) for seed in range(300)]
+    alike = np.corrcoef([thumb(image).ravel() for image in images])
+    assert (np.triu(alike, 1) > 0.95).sum() > 200, "many look nearly the same"
+    assert len(pairs(images)) <= 3
+    copy = np.asarray(encoded(Image.fromarray(images[40]), 90).resize((90, 90)))
+    assert (40, 300) in pairs([*images, copy])
+
+
+def test_laying_over_each_other_undoes_a_crop():
+    image = photograph(0, 10)
+    whole, part = (thumb(np.asarray(each))[None].astype(np.float32) for each in (image, image.crop((4, 2, 124, 126))))
+    before, after = (np.abs(moved - whole)[:, 3:-3, 3:-3].mean() for moved in (part, align(whole, part)))
+    assert after < before / 4

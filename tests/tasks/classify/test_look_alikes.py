@@ -23,9 +23,11 @@ def paths(tmp_path):
 
 def test_validation_images_that_look_like_training_images_are_counted(paths):
     train, val = (PixelStore(some, 32, 32) for some in paths)
+    folder = paths[0][0].parent.name
     assert describe_look_alikes(train, val) == [
-        "near duplicates: 2 of 4 val images look nearly the same as one in train; figures on them flatter "
-        "(jumok inspect shows them)"
+        "near duplicates: 2 of 4 val images look nearly the same as one in train "
+        f"({folder}/v3.jpg and {folder}/t3.png; {folder}/v5.jpg and {folder}/t5.png); "
+        "this may flatter the figures (jumok inspect shows them)"
     ]
     assert describe_look_alikes(train, PixelStore(paths[1][1:3], 32, 32)) == []
 

@@ -5,9 +5,11 @@ import torch
 from breaking import end_after, same_end
 from small_runs import Job, write_photos
 
+from jumok.tasks import TASKS
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 from jumok.tasks.running import planning
+from jumok.tasks.running.config import EPOCHS
 from jumok.tasks.running.fit import Feed
 from jumok.tasks.running.planning import Speed, Trial, fit_into, learn_by_heart, plan, try_rates
 from jumok.tasks.running.prepared import RATES
@@ -52,6 +54,18 @@ def test_the_number_of_steps_is_told_and_kept_in_the_configuration(photos):
     assert made.steps == training.epochs * training.steps_per_epoch
     assert any(line.startswith(f"time: 6 s (as asked), so {made.steps:,} steps") for line in made.remarks)
     assert 0 < training.ema < 1
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_task_says_the_same_of_an_epoch(task):
+    fields = type(task.part("settings").Settings(system=task.default_system).training).model_fields
+    assert fields["epochs"].description == EPOCHS
+
+
+def test_an_epoch_is_a_pass_or_the_steps_that_were_asked_for(photos):
+    usual = prepared(photos, epochs=3)
+    assert (usual.steps_per_epoch, usual.steps) == (len(usual.train), 3 * len(usual.train))
+    assert prepared(photos, epochs=3, steps_per_epoch=5).steps == 15
 
 
 def test_nothing_is_measured_or_changed_where_all_was_asked_for(photos, monkeypatch):
