@@ -107,10 +107,11 @@ def verdicts(scores: MapScores) -> list[str]:
 
 def score_table(scores: Scores) -> Table:
     """Figures with their intervals, a row per map."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table()
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, name in enumerate(scores.header()):
         shown.add_column(Text(name), justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in scores.rows():

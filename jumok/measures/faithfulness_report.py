@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.intervals import Interval
-from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict, show_interval
+from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict
 
 __all__ = ["Curves", "FaithfulnessReport", "score_key", "score_titles"]
 
@@ -169,7 +169,8 @@ class FaithfulnessReport:
         return ("map", *(title for filling in self.fillings for title in self._titles(filling)))
 
     def rows(self) -> list[tuple[str, ...]]:
-        """One row of text for each method, then for each baseline: SRG with interval, deletion and insertion."""
+        """One row of text for each method, then for each baseline; deletion and insertion, whose difference it is, are
+        in `to_dict` and in the curves."""
         return [(result.method, *self._cells(result.scores, "")) for result in (*self.methods, *self.baselines)]
 
     def difference_rows(self) -> list[tuple[str, ...]]:
@@ -177,19 +178,11 @@ class FaithfulnessReport:
         return [(gap.name, *self._cells(gap.scores, "+")) for gap in self.differences]
 
     def _titles(self, filling: str) -> tuple[str, ...]:
-        saco = (f"SaCo, {filling}",) if self.saco else ()
-        return (f"SRG, {filling}", f"deletion / insertion, {filling}", *saco)
+        return (f"SRG, {filling}", *([f"SaCo, {filling}"] if self.saco else []))
 
     def _cells(self, scores: Mapping[str, Interval], sign: str) -> list[str]:
-        cells = []
-        for filling in self.fillings:
-            deletion, insertion = (scores[score_key(name, filling)].value for name in ("deletion", "insertion"))
-            cells += [
-                show_interval(scores[score_key("srg", filling)], sign),
-                f"{deletion:{sign}.2f} / {insertion:{sign}.2f}",
-                *([show_interval(scores[score_key("saco", filling)], sign)] if self.saco else []),
-            ]
-        return cells
+        shown = ("srg", "saco") if self.saco else ("srg",)
+        return [_show(scores[score_key(score, filling)], sign) for filling in self.fillings for score in shown]
 
     def summary(self) -> str:
         """One line that says what the figures are means of."""
@@ -234,6 +227,12 @@ class FaithfulnessReport:
 
 
 BASELINE_NAMES = {"edges": "an edge map", "centre": "a centre map", "random": "a random map"}
+
+
+def _show(interval: Interval, sign: str) -> str:
+    """A score and its interval, short enough for several on a line."""
+    value, low, high = (f"{each:{sign}.2f}" for each in (interval.value, interval.low, interval.high))
+    return f"{value} ({low} to {high})".replace("-0.00", "0.00")
 
 
 def _name(baseline: str) -> str:

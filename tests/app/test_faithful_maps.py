@@ -25,14 +25,14 @@ def measured(jumok, trained, coloured, tmp_path):
 
 def test_measuring_needs_no_masks(measured):
     said, out = measured(
-        "--method", "relevance", "--method", "rollout", "--split", "all", "--steps", 6, "--fillings", "zeros"
+        "--method", "chefer", "--method", "rollout", "--split", "all", "--steps", 6, "--fillings", "zeros"
     )
     assert said.status == 0, said.err
     found = json.loads((out / "measure.json").read_text())
     assert "area" not in found
     assert found["masks"] is None
     faithful = found["faithfulness"]
-    assert set(faithful["methods"]) == {"relevance", "rollout"}
+    assert set(faithful["methods"]) == {"chefer", "rollout"}
     assert set(faithful["baselines"]) == {"random", "centre", "edges", "other class"}
     assert faithful["inputs"] == 48
     assert faithful["fillings"] == ["zeros"]

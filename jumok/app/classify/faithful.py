@@ -155,10 +155,10 @@ def _look_for_another_class(
     maps: MapMaker, pictures: Sequence[Tensor], methods: Sequence[str]
 ) -> list[dict[str, AttentionMap]]:
     """The maps of the second most probable class, by the first method that can explain a class."""
-    from jumok.tasks.classify.looking import WITH_GRADIENTS, look
+    from jumok.tasks.classify.looking import OF_TARGET, look
 
     assert maps.model is not None
-    able = [method for method in methods if method in WITH_GRADIENTS]
+    able = [method for method in methods if method in OF_TARGET]
     if not able or len(maps.model.classes) < 2:
         return [{} for _ in pictures]
     asked = look(maps.model, pictures, replace(maps.options, methods=(able[0],), rank=2))

@@ -97,10 +97,11 @@ def measure(
 def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
     """Write a picture of each kind of score."""
     from jumok.views.pictures.charts import draw_scores
+    from jumok.views.pictures.faithfulness_curves import draw_curves
 
     for part in parts:
         if part.key == FAITHFUL:
-            draw_scores(part.scores, written[FAITHFUL], title="Are the maps faithful to the model?")
+            draw_curves(part.scores, written[FAITHFUL])
         else:
             draw_scores(part.scores, written["picture"])
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_curves"]
 
+MOST_BANDS = 2  # methods that are drawn with their intervals: the best ones, as more bands hide each other
 WIDTH, HEIGHT = 3.7, 2.5  # inches of one plot
 GAP = 0.65  # inches between plots
 SIDES = (
@@ -37,8 +38,8 @@ def draw_curves(
 ) -> None:
     """Draw the mean answer while the most, and while the least important parts go first.
 
-    A row of two plots for each filling. Methods are in colour with their intervals as bands, baselines in grey; the
-    area between the two curves of a map is its SRG, which stands in the legend.
+    A row of two plots for each filling. Methods are in colour, the best ones with their intervals as bands, baselines in
+    grey; the area between the two curves of a map is its SRG, which stands in the legend.
 
     Args:
         report: of a `FaithfulnessMeter`, or of `jumok.faithfulness`.
@@ -67,10 +68,11 @@ def draw_curves(
 
 
 def _choose_styles(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    styles = {}
+    styles, best = {}, values["ranking"][:MOST_BANDS]
     for number, name in enumerate(values["methods"]):
         dash = DASHES[number // len(METHOD_COLOURS) % len(DASHES)]
         styles[name] = {"color": METHOD_COLOURS[number % len(METHOD_COLOURS)], "linestyle": dash, "linewidth": 2.0}
+        styles[name]["zorder"] = 3 if name in best else 2
     for number, name in enumerate(values["baselines"]):
         shade = BASELINE_GREYS[number % len(BASELINE_GREYS)]
         styles[name] = {"color": shade, "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.3}
@@ -79,7 +81,7 @@ def _choose_styles(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _draw_curve(axes: Axes, shares: Sequence[float], points: Sequence[Mapping[str, float]], style: Any) -> None:
     low, high, value = ([point[key] for point in points] for key in ("low", "high", "value"))
-    if style["linewidth"] > 1.5:
+    if style.get("zorder") == 3:
         axes.fill_between(shares, low, high, color=style["color"], alpha=0.13, linewidth=0)
     axes.plot(shares, value, **style)
 
@@ -106,7 +108,7 @@ def _write_legend(axes: Axes, values: Mapping[str, Any], filling: str, styles: M
 
     scores = {**values["methods"], **values["baselines"]}
     lines = [
-        Line2D([], [], **styles[name], label=f"{shorten(name)}  {scores[name][f'srg, {filling}']['value']:+.2f}")
+        Line2D([], [], **styles[name], label=f"{shorten(name)}  {scores[name][f'srg, {filling}']['value'] + 0.0:+.2f}")
         for name in scores
     ]
     legend = axes.legend(
