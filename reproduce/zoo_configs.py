@@ -49,6 +49,7 @@ _LIMITS = (
     _Limit(r"(n_group|topk_group|first_k_dense_replace)", 1),
     _Limit(r"(num_kv_shared_layers)", 0),
 )
+_OF_LAYERS = "per_layer_config"
 _DEPTHS = re.compile(r"(depths|num_layers|layers|depth|encoder_layers|num_hidden_layers)")
 _SIDES = ("image_size", "patch_size", "input_size", "img_size", "crop_size")
 _BY_STAGE = ("num_attention_heads", "num_heads", "num_attention_heads_per_stage", "embed_dim_per_stage", "hidden_sizes")
@@ -82,7 +83,8 @@ def shrink(settings: Settings, *, widths: bool = True) -> Settings:
         if new is not None:
             changed[name] = new
     _fit_heads(settings, changed)
-    _choose_layers(settings, changed)
+    chosen = _choose_layers(settings, changed)
+    _choose_layer_settings(settings, changed, chosen, widths=widths)
     _choose_rope(settings, changed)
     return changed
 
@@ -90,7 +92,7 @@ def shrink(settings: Settings, *, widths: bool = True) -> Settings:
 def _shrink(name: str, old: Any, *, widths: bool, narrower: bool) -> Any:
     """The new value of one setting; None where it stays."""
     if isinstance(old, dict):
-        return _shrink_part(name, old, widths=widths)
+        return None if name == _OF_LAYERS else _shrink_part(name, old, widths=widths)
     if isinstance(old, list | tuple):
         return _shrink_list(name, old, narrower=narrower)
     if old is None:
@@ -157,17 +159,26 @@ def _fit_heads(settings: Settings, changed: Settings) -> None:
         changed["window_size"] = 2
 
 
-def _choose_layers(settings: Settings, changed: Settings) -> None:
-    """One layer of each kind, where a model has several."""
+def _choose_layers(settings: Settings, changed: Settings) -> list[int]:
+    """One layer of each kind, where a model has several. Returns the layers that are kept."""
     kinds = settings.get("layer_types") or settings.get("layers_block_type")
     if not isinstance(kinds, list | tuple) or len(kinds) != settings.get("num_hidden_layers"):
-        return
+        return list(range(LAYERS))
     first = [kinds.index(kind) for kind in dict.fromkeys(kinds)]
     first = first if len(first) > 1 else first * LAYERS
     changed["num_hidden_layers"] = len(first)
     for name, old in settings.items():
         if isinstance(old, list | tuple) and len(old) == len(kinds):
             changed[name] = [old[number] for number in first]
+    return first
+
+
+def _choose_layer_settings(settings: Settings, changed: Settings, layers: list[int], *, widths: bool) -> None:
+    """What single layers have otherwise, of those that are kept."""
+    own = {int(number): each for number, each in (settings.get(_OF_LAYERS) or {}).items()}
+    if own:
+        kept = {new: {**own[old], **shrink(own[old], widths=widths)} for new, old in enumerate(layers) if old in own}
+        changed[_OF_LAYERS] = {str(new): each for new, each in kept.items()}
 
 
 def _choose_rope(settings: Settings, changed: Settings) -> None:

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 NEAR = 1e-5
 NEAR_ENOUGH = 5e-5
 """Of scores so large that those of float32 are no better."""
+MOST_ROWS = 256  # compared with all rows of a map at once, which may be a hundred thousand
 Given = list[tuple[str, Tensor]]
 """Weights, by the name of the output or module that they come from."""
 
@@ -272,7 +273,8 @@ def are_rows_of(own: Tensor, weights: Tensor, near: float = NEAR) -> bool:
     wanted, there = (_sum_up(rows) for rows in (own.float(), weights.float()))
     if not len(there) or not len(wanted) or len(there) < len(wanted):
         return False
-    return float(torch.cdist(wanted.double(), there.double()).amin(1).max()) <= 3 * near
+    nearest = [torch.cdist(part.double(), there.double()).amin(1).max() for part in wanted.split(MOST_ROWS)]
+    return float(torch.stack(nearest).max()) <= 3 * near
 
 
 def _sum_up(rows: Tensor) -> Tensor:

@@ -170,7 +170,8 @@ class FaithfulnessReport:
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method, then for each baseline; deletion and insertion, whose difference it is, are
-        in `to_dict` and in the curves."""
+        in `to_dict` and in the curves.
+        """
         return [(result.method, *self._cells(result.scores, "")) for result in (*self.methods, *self.baselines)]
 
     def difference_rows(self) -> list[tuple[str, ...]]:
