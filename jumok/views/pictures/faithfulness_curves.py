@@ -38,8 +38,8 @@ def draw_curves(
 ) -> None:
     """Draw the mean answer while the most, and while the least important parts go first.
 
-    A row of two plots for each filling. Methods are in colour, the best ones with their intervals as bands, baselines in
-    grey; the area between the two curves of a map is its SRG, which stands in the legend.
+    A row of two plots for each filling. Methods are in colour, the best ones with bands for their intervals, baselines
+    in grey; the area between the two curves of a map is its SRG, which stands in the legend.
 
     Args:
         report: of a `FaithfulnessMeter`, or of `jumok.faithfulness`.
