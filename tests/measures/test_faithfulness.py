@@ -142,6 +142,21 @@ def test_wrong_inputs_are_refused():
             jumok.faithfulness(TwoPatches(), wrong, {"true": true_maps(len(wrong))})
 
 
+@pytest.mark.parametrize(
+    ("maps", "grid"),
+    [
+        ({"a": torch.rand(1, 16, 16), "b": torch.rand(1, 7, 7)}, (7, 7)),
+        ({"a": [AttentionMap(torch.rand(1, 256), One("cls"), Patches(16, 16))]}, (16, 16)),
+        ({"a": torch.rand(1, 224, 224)}, (14, 14)),
+        ({"a": torch.rand(1, 112, 112)}, (14, 14)),
+    ],
+)
+def test_the_units_are_the_coarsest_patches_among_the_maps(maps, grid):
+    from jumok.measures.faithfulness import _choose_grid
+
+    assert _choose_grid({name: list(given) for name, given in maps.items()}, torch.zeros(1, 3, 224, 224)) == grid
+
+
 # -- the grid -------------------------------------------------------------------------------------
 
 
