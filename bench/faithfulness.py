@@ -23,7 +23,7 @@ from bench.table import Row, interleaved, ratio
 from jumok.measures.flipping import flip
 from jumok.measures.image_units import ImageUnits
 
-IMAGES, SIDE, GRID, STEPS, ROUNDS = 4, 224, (14, 14), 12, 3
+IMAGES, SIDE, GRID, STEPS, ROUNDS = 2, 224, (14, 14), 12, 3
 MAPS = ("method", "another", "centre", "edges")
 
 
@@ -75,7 +75,7 @@ def _patch_by_patch(model: nn.Module, images: Tensor, maps: dict[str, Tensor]) -
         "ours": lambda: _flip_all(model, image, alone, STEPS),
         "quantus": lambda: _flip_patches(model, image, alone["method"]),
     }
-    times = interleaved(steps, 1, warm_up=1)
+    times = interleaved(steps, 1, warm_up=0)
     few, many = (_flip_all(model, image, alone, count)[0].scores["method"].srg for count in (STEPS, GRID[0] * GRID[1]))
     note = f"SRG in {STEPS} steps {few:+.4f}, patch by patch {many:+.4f}; jumok measures the random baseline, too"
     claim = "SRG of a map, Quantus RegionPerturbation patch by patch / jumok, ViT-S/16"

@@ -9,16 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jumok.attention import AttentionMap
+from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.measures.baselines import DEFAULT_GRID
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
 from jumok.measures.faithfulness_report import FaithfulnessReport
 from jumok.measures.flipping import STEPS
 from jumok.measures.image_units import ImageUnits
-from jumok.measures.localisation_scores import Heat, find_coarsest_grid
+from jumok.measures.localisation_scores import Heat
 
 __all__ = ["faithfulness"]
+
+MOST_UNITS = 1024  # a finer map is one of pixels, not of patches
 
 
 def faithfulness(
@@ -49,7 +51,7 @@ def faithfulness(
         targets: (images,), the classes that the maps speak for; None: the predicted ones.
         fillings: what is put in the place of patches, see `jumok.measures.fillings.FILLINGS`.
         mean: (channels,), of the data, prepared as the inputs are, for the filling "mean"; None: of each image.
-        grid: rows and columns of the patches; None: the coarsest grid among the maps, at most 14 x 14.
+        grid: rows and columns of the patches; None: the coarsest grid among the maps, 14 x 14 if all are of pixels.
         steps, saco, seed: as for `FaithfulnessMeter`.
     Raises:
         JumokError: inputs or maps of another form or number, an unknown filling, a model that is no classifier of two
@@ -101,11 +103,17 @@ def _as_image(pixels: Tensor) -> Tensor:
 
 
 def _choose_grid(maps: Mapping[str, Sequence[Heat]], inputs: Tensor) -> tuple[int, int]:
-    cells = [tuple(heat.shape) for given in maps.values() for heat in given[:1] if isinstance(heat, Tensor)]
-    coarse = [shape for shape in cells if shape[0] * shape[1] <= DEFAULT_GRID[0] * DEFAULT_GRID[1]]
-    default = tuple(min(side, size) for side, size in zip(DEFAULT_GRID, inputs.shape[2:], strict=True))
-    known = find_coarsest_grid([heat for given in maps.values() for heat in given[:1]])
-    return min([(rows, columns) for rows, columns in (*coarse, known, default)], key=lambda size: size[0] * size[1])
+    """The coarsest grid among the maps; those as fine as pixels have none."""
+    sizes = [_find_grid(heat) for given in maps.values() for heat in given[:1]]
+    grids = [size for size in sizes if size and size[0] * size[1] <= MOST_UNITS and size != tuple(inputs.shape[2:])]
+    default = min(DEFAULT_GRID[0], inputs.shape[2]), min(DEFAULT_GRID[1], inputs.shape[3])
+    return min(grids, key=lambda size: size[0] * size[1], default=default)
+
+
+def _find_grid(heat: Heat) -> tuple[int, int] | None:
+    if isinstance(heat, Tensor):
+        return heat.shape[0], heat.shape[1]
+    return (heat.keys.rows, heat.keys.columns) if isinstance(heat.keys, Patches) else None
 
 
 # -- checking what came in ------------------------------------------------------------------------

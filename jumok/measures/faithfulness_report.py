@@ -11,6 +11,10 @@ from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict
 
 __all__ = ["Curves", "FaithfulnessReport", "score_key", "score_titles"]
 
+LEAST_GAIN = 0.005  # a smaller gain in SRG is none, however certain
+SAME = 0.01  # maps whose SRG differ by less, for certain, are equally faithful
+HARDLY = 0.2  # a filling that lowers the answer by a smaller share tells little
+
 SCORES = {"srg": "SRG", "deletion": "deletion", "insertion": "insertion", "saco": "SaCo"}
 
 
@@ -95,14 +99,14 @@ class FaithfulnessReport:
 
     def beats_chance(self, method: str) -> bool:
         """Whether its SRG is significantly above that of a random map, with every filling."""
-        return all(self._gain(method, "random", filling).low > 0 for filling in self.fillings)
+        return all(_is_gain(self._gain(method, "random", filling)) for filling in self.fillings)
 
     def is_faithful(self, method: str) -> bool:
         """Whether its SRG is significantly above that of every baseline, with every filling."""
         return all(self._beats_all(method, filling) for filling in self.fillings)
 
     def is_decided(self) -> bool:
-        """Whether every method significantly beats all baselines, or is beaten by one, with every filling."""
+        """Whether every method certainly beats all baselines, or is worse than one or the same, with every filling."""
         return all(
             self._beats_all(result.method, filling) or self._is_beaten(result.method, filling)
             for result in self.methods
@@ -145,15 +149,16 @@ class FaithfulnessReport:
     def _closest(self, method: str, filling: str) -> tuple[str, Interval]:
         """The hardest baseline: of those not beaten, else of all, that of the greatest SRG."""
         gains = {result.method: self._gain(method, result.method, filling) for result in self.baselines}
-        unbeaten = {name: gain for name, gain in gains.items() if gain.low <= 0}
+        unbeaten = {name: gain for name, gain in gains.items() if not _is_gain(gain)}
         return min((unbeaten or gains).items(), key=lambda item: item[1].value)
 
     def _beats_all(self, method: str, filling: str) -> bool:
-        return all(self._gain(method, result.method, filling).low > 0 for result in self.baselines)
+        return all(_is_gain(self._gain(method, result.method, filling)) for result in self.baselines)
 
     def _is_beaten(self, method: str, filling: str) -> bool:
+        """Whether it is worse than a baseline, or the same."""
         gains = [self._gain(method, result.method, filling) for result in self.baselines]
-        return any(gain.high < 0 or gain.low == gain.high == 0 for gain in gains)  # equal on every input: constant maps
+        return any(gain.high < 0 or -SAME < gain.low <= gain.high < SAME for gain in gains)
 
     def _gain(self, method: str, baseline: str, filling: str) -> Interval:
         found = next(gap for gap in self.differences if (gap.method, gap.baseline) == (method, baseline))
@@ -161,6 +166,18 @@ class FaithfulnessReport:
 
     def _mean_srg(self, result: MethodScores) -> float:
         return sum(result.scores[score_key("srg", filling)].value for filling in self.fillings) / len(self.fillings)
+
+    def notes(self) -> list[str]:
+        """One line for each filling that hardly changes the answer, so that figures with it say little."""
+        return [line for filling in self.fillings if (line := self._note(filling))]
+
+    def _note(self, filling: str) -> str:
+        curve = self.curves[filling]["random"].most_first
+        whole, none = curve[0].value, curve[-1].value
+        if none < (1 - HARDLY) * whole:
+            return ""
+        answers = f"{whole:.2f} on the whole input and {none:.2f} with everything replaced"
+        return f"filling {filling} hardly changes the answer, {answers}: figures with it say little, choose another"
 
     # -- as plain values ----------------------------------------------------------------------------
 
@@ -208,6 +225,7 @@ class FaithfulnessReport:
             "summary": self.summary(),
             "titles": score_titles(self.fillings, saco=self.saco),
             "verdicts": self.verdicts(),
+            "notes": self.notes(),
             "ranking": self.ranking(),
             "best": self.best(),
             "inputs": self.inputs,
@@ -225,6 +243,11 @@ class FaithfulnessReport:
                 for filling, curves in self.curves.items()
             },
         }
+
+
+def _is_gain(gain: Interval) -> bool:
+    """Whether it is certain, and more than nothing."""
+    return gain.low > 0 and gain.value >= LEAST_GAIN
 
 
 BASELINE_NAMES = {"edges": "an edge map", "centre": "a centre map", "random": "a random map"}

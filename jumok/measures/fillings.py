@@ -18,7 +18,7 @@ __all__ = ["FILLINGS", "Filling", "find_fillings"]
 Filling: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From one image (channels, height, width) and kept pixels (inputs, height, width) bool to images (inputs, ...)."""
 
-BLUR = 0.05  # standard deviation, as a fraction of the shorter side
+BLUR = 0.1  # standard deviation, as a fraction of the shorter side: wider than a patch of a 14 x 14 grid
 NOISE = 0.01  # standard deviation of ROAD's noise, in the unit of the prepared pixels
 BESIDE, ACROSS = 1 / 6, 1 / 12  # weights of ROAD's neighbours
 NEIGHBOURS = (((0, 1), BESIDE), ((1, 0), BESIDE), ((1, 1), ACROSS), ((1, -1), ACROSS))

@@ -75,7 +75,8 @@ def flip(
 
     All inputs that any map asks for are answered together, equal ones once. An order and its reverse are equally
     likely by chance, and their SRG are opposite numbers: so chance has an SRG of 0, and its deletion and insertion are
-    the mean of those of one random order. A map that gives all units the same is chance.
+    the mean of those of one random order. Its saco is that of random values, and not 0: where little depends on any
+    group, the paper's rule takes most pairs as right. A map that gives all units the same is chance.
 
     Args:
         answer: see `Answer`.
@@ -98,18 +99,18 @@ def flip(
     values = _check_maps(maps)
     units = len(next(iter(values.values())))
     counts = count_removed(units, min(steps, units))
+    values["random"] = random.random(units)
     orders = {name: order_units(value, random) for name, value in values.items() if not is_constant(value)}
-    orders["random"] = random.permutation(units)
     masks = np.concatenate([_mask_steps(order, counts, saco) for order in orders.values()])
     found, passes = _answer_once(answer, masks, batch)
     rows = dict(zip(orders, found.reshape(len(orders), -1), strict=True))
-    chance = _average_directions(rows["random"], len(counts))
+    rows["random"] = _average_directions(rows["random"], len(counts))
     scores, most, least = {}, {}, {}
-    for name in (*values, "random"):
-        row = rows[name] if name in orders and name != "random" else chance
-        most[name], least[name] = _even_out(row, counts, steps)
-        salience = _sum_by_group(values[name], orders[name], counts) if name in values and name in orders else None
-        scores[name] = _score(row, counts, salience, saco)
+    for name in values:
+        chosen = name if name in orders else "random"
+        most[name], least[name] = _even_out(rows[chosen], counts, steps)
+        salience = _sum_by_group(values[chosen], orders[chosen], counts) if saco else None
+        scores[name] = _score(rows[chosen], counts, salience)
     return Flips(scores, most, least, passes)
 
 
@@ -170,18 +171,17 @@ def _ask(answer: Answer, kept: Tensor) -> Tensor:
 
 
 def _average_directions(answers: Floats, steps: int) -> Floats:
-    """Chance: an order and its reverse are equally likely, so both curves are their mean; groups have no order."""
+    """Chance: an order and its reverse are equally likely, so both curves are their mean."""
     mean = (answers[:steps] + answers[steps : 2 * steps]) / 2
-    return np.concatenate([mean, mean])
+    return np.concatenate([mean, mean, answers[2 * steps :]])
 
 
-def _score(answers: Floats, counts: Order, salience: Floats | None, saco: bool) -> UnitScores:
+def _score(answers: Floats, counts: Order, salience: Floats | None) -> UnitScores:
     shares = counts / counts[-1]
     deletion, insertion = (float(np.trapezoid(curve, shares)) for curve in curves_of(answers, counts))
     consistency = float("nan")
-    if saco:
-        drops = answers[0] - answers[2 * len(counts) :]
-        consistency = 0.0 if salience is None else weigh_consistency(salience, drops)
+    if salience is not None:
+        consistency = weigh_consistency(salience, answers[0] - answers[2 * len(counts) :])
     return UnitScores(insertion - deletion, deletion, insertion, consistency)
 
 

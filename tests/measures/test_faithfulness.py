@@ -41,7 +41,8 @@ def test_the_patches_that_a_model_uses_are_faithful_and_their_reverse_is_not():
         TwoPatches(),
         images(),
         {"true": true_maps(), "reverse": -true_maps(), "noise": torch.rand(24, *GRID)},
-        fillings=("zeros", "blur"),
+        fillings=("zeros", "mean"),
+        mean=torch.full((3,), 0.1),
     )
     assert report.best() == report.ranking()[0] == "true"
     assert report.is_faithful("true"), report.verdicts()
@@ -140,6 +141,21 @@ def test_wrong_inputs_are_refused():
     for wrong in (images()[0], images()[:0], images() * torch.nan):
         with pytest.raises(JumokError, match="inputs"):
             jumok.faithfulness(TwoPatches(), wrong, {"true": true_maps(len(wrong))})
+
+
+@pytest.mark.parametrize(
+    ("maps", "grid"),
+    [
+        ({"a": torch.rand(1, 16, 16), "b": torch.rand(1, 7, 7)}, (7, 7)),
+        ({"a": [AttentionMap(torch.rand(1, 256), One("cls"), Patches(16, 16))]}, (16, 16)),
+        ({"a": torch.rand(1, 224, 224)}, (14, 14)),
+        ({"a": torch.rand(1, 112, 112)}, (14, 14)),
+    ],
+)
+def test_the_units_are_the_coarsest_patches_among_the_maps(maps, grid):
+    from jumok.measures.faithfulness import _choose_grid
+
+    assert _choose_grid({name: list(given) for name, given in maps.items()}, torch.zeros(1, 3, 224, 224)) == grid
 
 
 # -- the grid -------------------------------------------------------------------------------------

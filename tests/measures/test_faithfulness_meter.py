@@ -78,6 +78,22 @@ def test_a_verdict_says_with_which_fillings_it_holds():
     assert both.endswith("on 40 images (filled with mean; no less with blur)")
 
 
+def test_a_filling_that_changes_nothing_is_told_and_decides_nothing():
+    meter = FaithfulnessMeter(most=64)
+    for seed in range(32):
+        weight = weights(seed)
+        same = {"blur": lambda kept, w=weight: 0.9 + 0.001 * (kept.double() @ w)}
+        meter.add({**answers(weight, ["mean"]), **same}, {"true": weight})
+    report = meter.report()
+    assert len(report.notes()) == 1
+    assert report.notes()[0].startswith("filling blur hardly changes the answer, 0.90 on the whole input and 0.90 with")
+    assert not report.is_faithful("true")
+    assert (
+        "not shown to be better than a random map (difference 0.00, 0.00 to 0.00) where filled" in report.verdicts()[0]
+    )
+    assert meter.decided()
+
+
 def test_differences_are_paired_by_input():
     report = measured({**TRUE, **NOISE}, baselines=REVERSE)
     gap = {(each.method, each.baseline): each for each in report.differences}

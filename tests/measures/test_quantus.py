@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from jumok.measures import sanity
+from jumok.measures.fillings import fill_noisy_linear
 from jumok.measures.flipping import flip
 from jumok.measures.image_units import ImageUnits
 
@@ -171,3 +172,13 @@ def test_max_sensitivity(quantus, model, inputs, targets):
     wanted = metric(model, **arrays, explain_func=explain_arrays, device="cpu")
     found = sanity.max_sensitivity(explain, model, inputs, targets, radius=0.2, samples=5)
     assert found == pytest.approx(np.asarray(wanted), abs=1e-6)
+
+
+def test_the_noisy_linear_filling(quantus, inputs):
+    kept = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(4)) < 0.4
+    gone = (~kept).flatten().nonzero().flatten().numpy()
+    wanted = quantus.perturb_func.noisy_linear_imputation(
+        arr=inputs[0].double().numpy(), indices=gone, indexed_axes=[1, 2], noise=0.0
+    )
+    found = fill_noisy_linear(inputs[0].double(), kept[None], noise=0.0)[0]
+    assert found.numpy() == pytest.approx(wanted, abs=1e-6)
