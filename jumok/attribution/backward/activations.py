@@ -70,8 +70,9 @@ def _glu(node: Any, graph: Graph) -> Step:
     """A * sigmoid(b): the gate is a constant."""
 
     def change(gradient: Tensor, output: Tensor) -> Tensor:
-        first, second = gradient.chunk(2, node._saved_dim)
-        return torch.cat([first, torch.zeros_like(second)], node._saved_dim)
+        dim = node._saved_dim - (1 << 64) if node._saved_dim >> 63 else node._saved_dim  # torch tells it unsigned
+        first, second = gradient.chunk(2, dim)
+        return torch.cat([first, torch.zeros_like(second)], dim)
 
     return Step(first_only(change))
 
@@ -92,6 +93,7 @@ ACTIVATIONS: dict[str, Rule] = {
     "Hardsigmoid": _secant(lambda node, x: F.hardsigmoid(x) - 0.5),
     "Hardtanh": _secant(lambda node, x: F.hardtanh(x, node._saved_min_val, node._saved_max_val)),
     "Elu": _secant(_elu),
+    "Celu": _secant(lambda node, x: F.celu(x, node._saved_alpha)),
     "Softplus": _secant(
         lambda node, x: F.softplus(x, node._saved_beta, node._saved_threshold) - F.softplus(x.new_zeros(()))
     ),
