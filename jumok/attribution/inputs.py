@@ -146,14 +146,22 @@ def lay_out(seen: Seen, parts: Tensor, *, is_text: bool) -> tuple[Axis, Tensor]:
         heat = parts.sum(1)
         keys = patches or Pixels(*heat.shape[1:])
         return keys, heat.flatten(1) if patches is None else _add_up(heat, patches)
-    if parts.dim() == 3 and (words := seen.words(parts.shape[1])) == seen.flow(partial=True).keys:
-        return words, parts.sum(-1)
+    if parts.dim() == 3 and _are_tokens(seen, parts.shape[1]):
+        return seen.words(parts.shape[1]), parts.sum(-1)
     if parts.dim() == 2:
         return Features(tuple(str(number) for number in range(parts.shape[1]))), parts
     raise JumokError(
         f"the input has shape {tuple(parts.shape)}: wanted images (batch, channels, rows, columns), ids of words, or "
         "rows of features"
     )
+
+
+def _are_tokens(seen: Seen, count: int) -> bool:
+    """Whether so many rows of features are the tokens that attention is over."""
+    try:
+        return seen.flow(partial=True).keys == seen.words(count)
+    except JumokError:
+        return False
 
 
 def _add_up(heat: Tensor, patches: Patches) -> Tensor:

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+import torch.utils.checkpoint
 import transformers
 from attributed_models import ask, drop_biases, ids, pixels
 from watched_models import IMAGE, SMALL, eager, peaked
 
+from jumok.errors import JumokError
 from jumok.watching.seen import watch
 
 TEXT = {**SMALL, "vocab_size": 50, "pad_token_id": 0}
@@ -67,8 +69,10 @@ def test_relevance_sums_to_the_target_without_biases(name, options):
 @pytest.mark.parametrize("method", ["libra", "lrp", "legrad", "input-x-gradient"])
 def test_attention_written_out_gives_the_same(name, method):
     model, given = build(name)
+    model = model.double()
+    given = given.detach().double().requires_grad_() if given.is_floating_point() else given
     one, other = (explain(each, given, method=method)[0] for each in (model, eager(model)))
-    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(one.abs().max()))
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * float(one.abs().max()))
 
 
 def test_cp_lrp_without_gamma_is_libra():
@@ -89,3 +93,28 @@ def test_words_have_the_names_that_were_said():
     with watch(model, tokens=["one", "of", "the", "seven", "words", "it", "is"]) as seen:
         target = model(given).logits[:, 1]
     assert seen.relevance(target, method="lrp").keys.labels()[3] == "seven"
+
+
+def test_half_precision_gives_nearly_the_same():
+    model, given = build("ViT")
+    wanted, _ = explain(model, given, method="libra")
+    half, _ = explain(model.bfloat16(), given.detach().bfloat16().requires_grad_(), method="libra")
+    assert float(torch.corrcoef(torch.stack([wanted.flatten(), half.flatten()]))[0, 1]) > 0.99
+
+
+class Checkpointed(torch.nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, *args, **kwargs):
+        return torch.utils.checkpoint.checkpoint(self.layer, *args, use_reentrant=False, **kwargs)
+
+
+def test_checkpoints_are_refused_where_rules_read_what_torch_keeps():
+    model, given = build("ViT")
+    for number, layer in enumerate(model.vit.layers):
+        model.vit.layers[number] = Checkpointed(layer)
+    assert bool(explain(model, given, method="input-x-gradient")[0].any())
+    with pytest.raises(JumokError, match="checkpointing hands that out once only"):
+        explain(model, given, method="libra")

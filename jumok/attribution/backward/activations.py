@@ -55,7 +55,8 @@ def _x(node: Any) -> Tensor:
 
 def _elu(node: Any, x: Tensor) -> Tensor:
     below = node._saved_alpha * torch.expm1(x.clamp(max=0) * node._saved_input_scale)
-    return torch.where(x > 0, x, below) * node._saved_scale
+    rise: Tensor = torch.where(x > 0, x, below) * node._saved_scale
+    return rise
 
 
 def _pow(node: Any, graph: Graph) -> Step:
@@ -63,7 +64,7 @@ def _pow(node: Any, graph: Graph) -> Step:
     exponent = node._saved_exponent
     if isinstance(exponent, Tensor):
         raise JumokError("no rule is known for a power whose exponent is a tensor (PowBackward1)")
-    return Step(cut=(0,)) if exponent < 0 else Step(first_only(lambda gradient, output: gradient / max(exponent, 1)))
+    return Step(cut=(0,)) if exponent < 0 else Step(first_only(lambda gradient, output: gradient / (exponent or 1)))
 
 
 def _glu(node: Any, graph: Graph) -> Step:

@@ -58,7 +58,7 @@ def _make_rule(other: Rule, read: Callable[[Any], _Layer], gamma: float) -> Rule
             return other(node, graph)
 
         def change(gradients: Gradients, output: Tensor) -> Gradients:
-            found = _share(read(node), output, gamma)
+            found = _share(read(node), output, gamma).to(output.dtype)
             return tuple(found if number == operand else None for number in range(len(gradients)))
 
         return Step(change)
