@@ -9,6 +9,7 @@ from bench.table import pin, report
 
 BENCHES = (
     "watch_cost",
+    "attribution_cost",
     "faithfulness",
     "vit_training",
     "additive_attention",

@@ -14,6 +14,7 @@ from jumok.attention import AttentionMap, Axis, Features, One, Patches, Pixels, 
 from jumok.attribution.backward.graph import Graph, kind
 from jumok.attribution.backward.propagate import propagate
 from jumok.attribution.backward.step import Rules
+from jumok.attribution.states import State
 from jumok.errors import JumokError
 from jumok.watching.chain import check_target
 from jumok.watching.feature_maps import check_gradient
@@ -70,13 +71,23 @@ class Trace:
         Raises:
             JumokError: a node without a rule, or nothing reaches the input.
         """
-        (gradient,) = propagate(self.target, self.graph, [self.edge], rules, self.method)
-        if gradient is None:
+        return make_map(self.seen, self.contribute(rules)[0], source, is_text=self.is_text)
+
+    def contribute(self, rules: Rules | None, states: Sequence[State] = ()) -> list[Tensor]:
+        """What each value of the input, and of some states on the way, contributed: value times gradient.
+
+        Raises:
+            JumokError: a node without a rule, or nothing reaches the input.
+        """
+        edges, values = [self.edge, *(s.edge for s in states)], [self.values, *(s.values for s in states)]
+        gradients = propagate(self.target, self.graph, edges, rules, self.method)
+        if gradients[0] is None:
             raise JumokError(
                 f"nothing of the target reaches the input by the rules of {self.method}: explain a logit, not a "
                 "probability"
             )
-        return make_map(self.seen, gradient * self.values, source, is_text=self.is_text)
+        pairs = zip(gradients, values, strict=True)
+        return [torch.zeros_like(value) if each is None else each * value.detach() for each, value in pairs]
 
 
 def _holds_tensor(node: Any, seen: Seen) -> bool:
@@ -135,14 +146,22 @@ def lay_out(seen: Seen, parts: Tensor, *, is_text: bool) -> tuple[Axis, Tensor]:
         heat = parts.sum(1)
         keys = patches or Pixels(*heat.shape[1:])
         return keys, heat.flatten(1) if patches is None else _add_up(heat, patches)
-    if parts.dim() == 3 and (words := seen.words(parts.shape[1])) == seen.flow(partial=True).keys:
-        return words, parts.sum(-1)
+    if parts.dim() == 3 and _are_tokens(seen, parts.shape[1]):
+        return seen.words(parts.shape[1]), parts.sum(-1)
     if parts.dim() == 2:
         return Features(tuple(str(number) for number in range(parts.shape[1]))), parts
     raise JumokError(
         f"the input has shape {tuple(parts.shape)}: wanted images (batch, channels, rows, columns), ids of words, or "
         "rows of features"
     )
+
+
+def _are_tokens(seen: Seen, count: int) -> bool:
+    """Whether so many rows of features are the tokens that attention is over."""
+    try:
+        return seen.flow(partial=True).keys == seen.words(count)
+    except JumokError:
+        return False
 
 
 def _add_up(heat: Tensor, patches: Patches) -> Tensor:

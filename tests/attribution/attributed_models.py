@@ -13,7 +13,7 @@ CLASSES = 3
 
 def drop_biases(model):
     """Without them, and without learnt tokens and places, the output is made of the input alone."""
-    gone = ("bias", "position", "cls", "token_type", "mask_token", "wpe", "register")
+    gone = ("bias", "position", "cls", "class_embedding", "token_type", "mask_token", "wpe", "register")
     for name, value in model.named_parameters():
         if any(part in name for part in gone):
             value.data.zero_()

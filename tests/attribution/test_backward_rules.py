@@ -115,6 +115,10 @@ SAME = {
     "relu": (F.relu, F.relu),
     "leaky relu": (F.leaky_relu, F.leaky_relu),
     "squared relu": (lambda x: F.relu(x).square(), lambda x: F.relu(x) * F.relu(x).detach()),
+    "a root": (
+        lambda x: (x * x).pow(0.5),
+        lambda x: gated(lambda y: y.pow(0.5))(0.5 * x * x.detach() + 0.5 * x.detach() * x),
+    ),
     "glu": (lambda x: F.glu(x @ W, -1), lambda x: (x @ W)[..., :4] * (x @ W)[..., 4:].sigmoid().detach()),
     "swiglu": (
         lambda x: F.silu(x @ W) * (x @ V),

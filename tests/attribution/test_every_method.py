@@ -13,7 +13,7 @@ from jumok.attribution import METHODS, Need
 from jumok.errors import JumokError
 from jumok.watching.seen import watch
 
-HELPERS = {"method", "inputs", "passes", "rows", "backward", "bimodal_relevance"}
+HELPERS = {"method", "inputs", "passes", "rows", "states", "backward", "bimodal_relevance"}
 EVERY = pytest.mark.parametrize("method", METHODS)
 EXACT = {"lrp": {"attention": "detached"}}
 """Options with which a method conserves what it explains."""

@@ -55,7 +55,8 @@ def _x(node: Any) -> Tensor:
 
 def _elu(node: Any, x: Tensor) -> Tensor:
     below = node._saved_alpha * torch.expm1(x.clamp(max=0) * node._saved_input_scale)
-    return torch.where(x > 0, x, below) * node._saved_scale
+    rise: Tensor = torch.where(x > 0, x, below) * node._saved_scale
+    return rise
 
 
 def _pow(node: Any, graph: Graph) -> Step:
@@ -63,15 +64,16 @@ def _pow(node: Any, graph: Graph) -> Step:
     exponent = node._saved_exponent
     if isinstance(exponent, Tensor):
         raise JumokError("no rule is known for a power whose exponent is a tensor (PowBackward1)")
-    return Step(cut=(0,)) if exponent < 0 else Step(first_only(lambda gradient, output: gradient / max(exponent, 1)))
+    return Step(cut=(0,)) if exponent < 0 else Step(first_only(lambda gradient, output: gradient / (exponent or 1)))
 
 
 def _glu(node: Any, graph: Graph) -> Step:
     """A * sigmoid(b): the gate is a constant."""
 
     def change(gradient: Tensor, output: Tensor) -> Tensor:
-        first, second = gradient.chunk(2, node._saved_dim)
-        return torch.cat([first, torch.zeros_like(second)], node._saved_dim)
+        dim = node._saved_dim - (1 << 64) if node._saved_dim >> 63 else node._saved_dim  # torch tells it unsigned
+        first, second = gradient.chunk(2, dim)
+        return torch.cat([first, torch.zeros_like(second)], dim)
 
     return Step(first_only(change))
 
@@ -92,6 +94,7 @@ ACTIVATIONS: dict[str, Rule] = {
     "Hardsigmoid": _secant(lambda node, x: F.hardsigmoid(x) - 0.5),
     "Hardtanh": _secant(lambda node, x: F.hardtanh(x, node._saved_min_val, node._saved_max_val)),
     "Elu": _secant(_elu),
+    "Celu": _secant(lambda node, x: F.celu(x, node._saved_alpha)),
     "Softplus": _secant(
         lambda node, x: F.softplus(x, node._saved_beta, node._saved_threshold) - F.softplus(x.new_zeros(()))
     ),

@@ -58,7 +58,7 @@ def _make_rule(other: Rule, read: Callable[[Any], _Layer], gamma: float) -> Rule
             return other(node, graph)
 
         def change(gradients: Gradients, output: Tensor) -> Gradients:
-            found = _share(read(node), output, gamma)
+            found = _share(read(node), output, gamma).to(output.dtype)
             return tuple(found if number == operand else None for number in range(len(gradients)))
 
         return Step(change)
@@ -77,12 +77,9 @@ def _share(layer: _Layer, output: Tensor, gamma: float) -> Tensor:
     total = y + gamma * torch.where(y > 0, z_up, y - z_up)
     share = output * torch.where(total == 0, 0, y / total)
     for_y, against = share * (y > 0), share * (y <= 0)
-    more = torch.where(
-        x > 0,
-        layer.backward(for_y, up) + layer.backward(against, down),
-        layer.backward(for_y, down) + layer.backward(against, up),
-    )
-    return layer.backward(share, weight) + gamma * more
+    up_for, up_against, down_for, down_against = (layer.backward(s, w) for w in (up, down) for s in (for_y, against))
+    more = torch.where(x > 0, up_for + down_against, down_for + up_against)
+    return up_for + up_against + down_for + down_against + gamma * more
 
 
 def _read_addmm(node: Any) -> _Layer:

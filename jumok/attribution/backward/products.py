@@ -10,9 +10,18 @@ from jumok.attribution.backward.graph import Graph, kind
 from jumok.attribution.backward.linear import SHAPES, SUMS
 from jumok.attribution.backward.step import Rule, Step, scaled
 
-__all__ = ["CUT", "divide", "multiply", "share_attention"]
+__all__ = ["CUT", "FACTORS", "SOFTMAXES", "cut", "divide", "find_rank", "multiply", "share_attention"]
 
-WEIGHING = {"Softmax": 3, "Rsqrt": 3, "Reciprocal": 3, "Sigmoid": 2, "Hardsigmoid": 2, "Erf": 2, "Tanh": 1}
+SOFTMAXES = ("Softmax", "SafeSoftmax", "MaskedSoftmax")
+WEIGHING = {
+    **dict.fromkeys(SOFTMAXES, 3),
+    "Rsqrt": 3,
+    "Reciprocal": 3,
+    "Sigmoid": 2,
+    "Hardsigmoid": 2,
+    "Erf": 2,
+    "Tanh": 1,
+}
 """What says how much of the other factor counts, the more surely the higher: in sigmoid(a) tanh(b) the sigmoid does."""
 THROUGH = SHAPES | SUMS | {"Mul", "Div"}
 FACTORS = {"Mul": (0, 1), "Bmm": (0, 1), "Mm": (0, 1), "Baddbmm": (1, 2)}
@@ -31,7 +40,7 @@ def multiply(*, softmax_weighs: bool) -> Rule:
         factors = FACTORS[kind(node)]
         if not set(factors) <= set(graph.sides(node)):
             return Step()
-        ranks = [_rank(node.next_functions[number][0], graph, softmax_weighs) for number in factors]
+        ranks = [find_rank(node.next_functions[number][0], graph, softmax_weighs=softmax_weighs) for number in factors]
         if ranks[0] == ranks[1]:
             return Step(scaled(*(0.5 if number in factors else 1.0 for number in range(factors[-1] + 1))))
         return Step(cut=(factors[ranks.index(max(ranks))],))
@@ -39,8 +48,14 @@ def multiply(*, softmax_weighs: bool) -> Rule:
     return rule
 
 
-def _rank(node: Any, graph: Graph, softmax_weighs: bool) -> int:
-    """How surely a factor is a weight; 0: it is none."""
+def find_rank(node: Any, graph: Graph, *, softmax_weighs: bool) -> int:
+    """How surely a factor is a weight; 0: it is none.
+
+    Args:
+        node: that made the factor.
+        graph: that it is part of.
+        softmax_weighs: whether a softmax is a weight.
+    """
     while kind(node) in THROUGH:
         sides = graph.sides(node)
         if len(sides) != 1:
@@ -49,7 +64,7 @@ def _rank(node: Any, graph: Graph, softmax_weighs: bool) -> int:
     name = kind(node)
     if name == "Pow" and not hasattr(node._saved_exponent, "shape") and node._saved_exponent < 0:
         return WEIGHING["Reciprocal"]
-    return 0 if name == "Softmax" and not softmax_weighs else WEIGHING.get(name, 0)
+    return 0 if name in SOFTMAXES and not softmax_weighs else WEIGHING.get(name, 0)
 
 
 def divide(node: Node, graph: Graph) -> Step:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, Node
+from torch.utils.checkpoint import CheckpointError
 
 from jumok.attribution.backward.graph import Graph, kind
 from jumok.attribution.backward.step import Gradients, Rules, Step
@@ -30,11 +31,16 @@ def propagate(target: Tensor, graph: Graph, edges: Sequence[GradientEdge], rules
     Returns:
         for each place, what reaches it; None where nothing does.
     Raises:
-        JumokError: a node that no rule is known for, or a graph that was freed.
+        JumokError: a node that no rule is known for, or a graph that was freed or checkpointed.
     """
     try:
         with _change(_plan(graph, rules, name) if rules else {}):
             return torch.autograd.grad(target.sum(), edges, retain_graph=True, allow_unused=True)
+    except CheckpointError as error:
+        raise JumokError(
+            f"{name} reads what torch keeps for the backward pass, and checkpointing hands that out once only: switch "
+            "it off for this pass"
+        ) from error
     except RuntimeError as error:
         if "second time" not in str(error) and "freed" not in str(error):
             raise

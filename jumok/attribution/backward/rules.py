@@ -5,10 +5,10 @@ from __future__ import annotations
 from jumok.attribution.backward.activations import ACTIVATIONS
 from jumok.attribution.backward.linear import LINEAR
 from jumok.attribution.backward.norms import NORMS
-from jumok.attribution.backward.products import CUT, FACTORS, cut, divide, multiply, share_attention
+from jumok.attribution.backward.products import CUT, FACTORS, SOFTMAXES, cut, divide, multiply, share_attention
 from jumok.attribution.backward.step import Rule, Rules, plain
 
-__all__ = ["DETACHED", "SHARED"]
+__all__ = ["DETACHED", "KERNELS", "SHARED"]
 
 KERNELS = (
     "ScaledDotProductFlashAttention",
@@ -27,7 +27,7 @@ def _make_rules(softmax: Rule, attention: Rule, *, weighs: bool) -> Rules:
         **dict.fromkeys(FACTORS, multiply(softmax_weighs=weighs)),
         **dict.fromkeys(KERNELS, attention),
         "Div": divide,
-        "Softmax": softmax,
+        **dict.fromkeys(SOFTMAXES, softmax),
     }
 
 

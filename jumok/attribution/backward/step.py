@@ -52,6 +52,6 @@ def first_only(change: Callable[[Tensor, Tensor], Tensor]) -> Change:
 
     def apply(gradients: Gradients, output: Tensor) -> Gradients:
         first, *others = gradients
-        return gradients if first is None else (change(first, output), *others)
+        return gradients if first is None else (change(first, output).to(first.dtype), *others)
 
     return apply

@@ -11,7 +11,7 @@ from PIL import Image
 from jumok.attention import Patches
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import open_model
-from jumok.tasks.classify.looking import TOKEN_METHODS, LookOptions, look
+from jumok.tasks.classify.looking import METHODS, TOKEN_METHODS, LookOptions, look
 from jumok.watching.seen import watch
 
 transformers = pytest.importorskip("transformers")
@@ -87,6 +87,29 @@ def test_methods_agree_with_watch_itself_and_images_do_not_touch(tmp_path, famil
     assert isinstance(wanted.keys, Patches)
     for number, answer in enumerate(answers):
         torch.testing.assert_close(answer.heats[method].weights, wanted.at(batch=number).weights, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"attention", "grad-cam"}))
+def test_every_method_that_fits_can_be_named(hf_vit, method):
+    opened = open_model(f"hf:{hf_vit}")
+    answers = look(opened, photographs(2), LookOptions((method,), target=1))
+    for answer in answers:
+        assert isinstance(answer.heats[method].keys, Patches)
+        assert bool(answer.heats[method].weights.any())
+    assert not any(value.requires_grad for value in opened.model.parameters())
+
+
+def test_relevance_is_another_name_of_chefer(hf_vit):
+    answer = look(open_model(f"hf:{hf_vit}"), photographs(1), LookOptions(("relevance", "chefer")))[0]
+    assert torch.equal(answer.heats["relevance"].weights, answer.heats["chefer"].weights)
+
+
+def test_without_a_name_the_quick_methods_are_taken_and_the_first_alone_where_one_is_asked(hf_vit):
+    opened, images = open_model(f"hf:{hf_vit}"), photographs(1)
+    (every,) = look(opened, images, LookOptions())
+    assert list(every.heats) == ["chefer", "rollout", "raw", "legrad", "libra", "lrp", "input-x-gradient"]
+    (one,) = look(opened, images, LookOptions(most=1))
+    assert list(one.heats) == ["chefer"]
 
 
 def test_target_layer_and_head_are_chosen(hf_vit):

@@ -1,0 +1,79 @@
+"""What it costs to explain: ViT-S/16, one image, watched and explained, beside a plain forward and backward pass.
+
+The model is `transformers`' own, with random weights: costs do not depend on them. The backward pass is that of
+training, to the parameters; a map needs the pixels alone. Gamma has no goal: it takes seven products where a gradient
+takes one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.table import Row, interleaved, ratio
+from bench.watch_cost import model
+from jumok.watching.seen import watch
+
+SIZES = {224: 9, 448: 5}
+"""Image side: how many rounds are timed."""
+GOAL = "<= 1.3"
+GAMMA = "lrp, gamma of images"
+METHODS: dict[str, dict[str, Any]] = {
+    "chefer": {"method": "chefer"},
+    "legrad": {"method": "legrad"},
+    "libra": {"method": "libra"},
+    "libra fullgrad+": {"method": "libra", "form": "fullgrad+"},
+    "lrp, gamma 0": {"method": "lrp", "gamma": 0.0},
+    GAMMA: {"method": "lrp"},
+}
+
+
+def plain(pixels: Tensor) -> Tensor:
+    """A step of training without its update."""
+    vit = model("sdpa")
+    vit.zero_grad()
+    score(pixels.detach()).backward()
+    return pixels
+
+
+def score(pixels: Tensor) -> Tensor:
+    """One number of the model."""
+    states = model("sdpa")(pixels, interpolate_pos_encoding=True).last_hidden_state
+    found: Tensor = states[:, 0, :8].sum()
+    return found
+
+
+def explained(options: dict[str, Any], pixels: Tensor) -> Tensor:
+    """Ours: the pass under `watch`, then the map of one output."""
+    with watch(model("sdpa")) as seen:
+        target = score(pixels)
+    return seen.relevance(target, **options).weights
+
+
+def run(threads: int = 2) -> list[Row]:
+    """All rows of this bench."""
+    torch.set_num_threads(threads)
+    return [row for side, rounds in SIZES.items() for row in _costs(side, rounds)]
+
+
+def _costs(side: int, rounds: int) -> list[Row]:
+    pixels = torch.randn(1, 3, side, side).requires_grad_()
+    ways: dict[str, Callable[[], Tensor]] = {"plain": functools.partial(plain, pixels)}
+    ways |= {name: functools.partial(explained, options, pixels) for name, options in METHODS.items()}
+    times = interleaved(ways, rounds)
+    where = f"ViT-S/16, {side} x {side}"
+    return [
+        Row(
+            f"{name} / forward and backward, {where}",
+            ratio(times, name, "plain"),
+            "" if name == GAMMA else GOAL,
+            times[name],
+            times["plain"],
+            "s",
+        )
+        for name in METHODS
+    ]
