@@ -90,16 +90,15 @@ def choose(images: Path, split: str, *, model: str = "", options: Options | None
 
 def _find_truth(model: str, images: ImageSet, options: Options) -> ImageMasks:
     """The masks of a folder, or those beside the images."""
-    from jumok.data.images.masks import MaskFolder, MasksBeside
+    from jumok.data.images.masks import find_masks
 
-    if options.masks is not None:
-        return MaskFolder(Path(options.masks), images)
-    if not images.masks:
+    truth = find_masks(images, options.masks)
+    if truth is None:
         raise JumokError(
             f"measure needs ground truth, and no masks lie beside the images of {images.root}: give masks, as in "
             f"jumok measure {model} photos --masks masks"
         )
-    return MasksBeside(images)
+    return truth
 
 
 def _score_images(maps: MapMaker, images: ImageSet, truth: ImageMasks, options: Options, session: Session) -> Report:
