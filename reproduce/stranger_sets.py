@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
+from jumok.data.samples.image_folder import write_inspection
 from jumok.errors import JumokError
 from reproduce.idx import read_digits
 from reproduce.small_photographs import read_photographs
@@ -117,6 +119,22 @@ def _few(pixels, labels, part: str, each: int, held_out: int) -> Iterator[Pictur
             yield Picture(f"{place:05}.png", f"class-{label}", Image.fromarray(pixels[place].numpy()), own)
 
 
+def read_inspection(_: Path | None, train: int = 6_000, val: int = 200) -> Iterator[Picture]:
+    """Generated surfaces, normal, scratched, dented or stained, 400 of them to test on."""
+    with tempfile.TemporaryDirectory() as place:
+        write_inspection(Path(place), train=train, val=val, test=400)
+        root = Path(place) / "images"
+        for path in sorted(root.glob("*/*/*.png")):
+            part, label, name = path.relative_to(root).parts
+            with Image.open(path) as image:
+                yield Picture(name, label, image.copy(), part)
+
+
+def read_few_inspection(data: Path | None) -> Iterator[Picture]:
+    """The same, 200 a class to learn from, 30 of them for validation."""
+    return read_inspection(data, train=680, val=120)
+
+
 def _need(data: Path | None) -> Path:
     if data is None:
         raise JumokError("give --data: the folder that holds the set's own files")
@@ -127,4 +145,6 @@ SETS: Mapping[str, Callable[[Path | None], Iterator[Picture]]] = {
     "cells": read_cells,
     "photographs": read_few_photographs,
     "digits": read_few_digits,
+    "inspection": read_inspection,
+    "inspection-few": read_few_inspection,
 }

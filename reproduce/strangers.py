@@ -1,22 +1,25 @@
-"""Folders nobody here made: `python -m reproduce strangers --set cells [--data DIR] [--seeds 3] [--time 10m]`.
+"""Folders from elsewhere: `python -m reproduce strangers --set cells [--data DIR] [--seeds 3] [--time 10m]`.
 
 `jumok train FOLDER --time T` without any other flag, beside a random forest on HOG features, and beside a short loop
-written and tuned by hand for the set, with the same time. Run it on a machine that does nothing else: the time is what
-all three are given.
+written and tuned by hand for the set. Where other work runs on the machine, `--time` buys less: so the loop gets the
+processor seconds that jumok's training took with the same seed, its start and its trials included.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from jumok.data.images.folders import scan
 from jumok.durations import parse_duration
 from jumok.intervals import wilson
 from reproduce.hand_tuned import HAND_TUNED, accuracy_by_hand
@@ -29,13 +32,16 @@ ABOUT = (
     "Solar cells: 2,624 electroluminescence images of 300 x 300 pixels. Deitsch et al. 2019 (arXiv 1807.02894) reach "
     "88.42 % with a VGG-19 pretrained on ImageNet, on 75 to 25 % of the cells, weighing the uncertain ones less; here "
     "the split is by a hash of the names, a cell counts as defective from a probability of 0.5 on, all count alike, "
-    "and nothing is pretrained. Photographs: CIFAR-10 as JPEG, 200 a class. Digits: MNIST, 20 a class. The forest has "
-    "500 trees on HOG features (Dalal & Triggs 2005). The loop by hand is reproduce/hand_tuned.py; its settings were "
-    "chosen on the validation part."
+    "and nothing is pretrained. Photographs: CIFAR-10 as JPEG, 200 a class. Digits: MNIST, 20 a class. Inspection: "
+    "surfaces of jumok sample inspection, 6,000 to learn from or 200 a class. The forest has 500 trees on HOG features "
+    "(Dalal & Triggs 2005). The loop by hand is reproduce/hand_tuned.py; its settings were chosen on pictures that are "
+    "not in the test part, and it gets the processor seconds that jumok's training took with the same seed."
 )
 QUICK = {"seeds": 1, "time": "20s"}
 PUBLISHED = {"cells": 0.8842}
 MEASURE = "test accuracy"
+MAY_LACK = 0.02
+"""Accuracy by which jumok may stay behind the loop by hand."""
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -50,43 +56,104 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> Iterator[Row]:
-    seconds = parse_duration(options.time, "--time")
+    seconds = parse_duration(options.time, "--time") * options.threads
     with tempfile.TemporaryDirectory() as place:
         folder = write_set(options.set, options.data, Path(place) / options.set)
         seeds = range(options.seed, options.seed + options.seeds)
+        yield _row(options, "always one class", [accuracy_of_one_class(folder)], folder)
+        bars = []
         if "forest" not in options.without:
-            yield _row(options, "forest on HOG", [accuracy_of_forest(folder, seed) for seed in seeds], folder)
-        if "hand" not in options.without:
-            found = [accuracy_by_hand(folder, HAND_TUNED[options.set], seed, seconds) for seed in seeds]
-            yield _row(options, "loop by hand", found, folder)
-        if "jumok" not in options.without:
-            began = time.perf_counter()
-            accuracies = [_train(folder, Path(place) / f"run-{seed}", options, seed) for seed in seeds]
-            taken = time.perf_counter() - began
-            yield _row(options, options.system or "jumok train", accuracies, folder, taken)
+            bars.append([accuracy_of_forest(folder, seed) for seed in seeds])
+            yield _row(options, "forest on HOG", bars[-1], folder)
+        trained, by_hand = [], []
+        for seed in seeds:
+            if "jumok" not in options.without:
+                trained.append(_train(folder, Path(place) / f"run-{seed}", options, seed))
+            if "hand" not in options.without:
+                spent = trained[-1].processor if trained else seconds
+                accuracy = accuracy_by_hand(folder, HAND_TUNED[options.set], seed, spent)
+                by_hand.append(Training(spent, accuracy))
+            _tell(options.set, seed, trained, by_hand)
+        if by_hand:
+            bars.append([training.accuracy - MAY_LACK for training in by_hand])
+            yield _row(options, "loop by hand", [each.accuracy for each in by_hand], folder, by_hand)
+        if trained:
+            goal = max((statistics.mean(bar) for bar in bars), default=0.0)
+            found = [each.accuracy for each in trained]
+            yield _row(options, options.system or "jumok train", found, folder, trained, f">= {goal:.4f}")
 
 
-def _row(options: Namespace, model: str, found: list[float], folder: Path, seconds: float = 0.0) -> Row:
-    tested = sum(1 for path in (folder / "test").rglob("*") if path.is_file())
+class Training(NamedTuple):
+    """A training, of jumok's or by hand.
+
+    Args:
+        processor: seconds of the processors that it took.
+        accuracy: on the test part.
+    """
+
+    processor: float
+    accuracy: float
+
+
+def accuracy_of_one_class(folder: Path) -> float:
+    """How often the commonest class of the training part is right on the test part."""
+    sets = scan(folder)
+    (largest, _), *_ = Counter(sets["train"].labels).most_common(1)
+    return sets["test"].labels.count(largest) / len(sets["test"])
+
+
+def _row(
+    options: Namespace,
+    model: str,
+    found: Sequence[float],
+    folder: Path,
+    trained: Sequence[Training] = (),
+    goal: str = "",
+) -> Row:
+    tested = len(scan(folder)["test"])
     low, high = wilson(round(statistics.mean(found) * tested), tested)
-    spread = ", ".join(f"{accuracy:.3f}" for accuracy in found)
+    parts = [f"by seed {', '.join(f'{accuracy:.3f}' for accuracy in found)}"] if len(found) > 1 else []
+    parts.append(f"95 % interval of {statistics.mean(found):.3f} on {tested:,} images {low:.3f} to {high:.3f}")
+    if trained:
+        spent = ", ".join(f"{each.processor:.0f}" for each in trained)
+        parts.append(f"--time {options.time}, processor seconds {spent}")
     return Row(
         options.set,
         model,
         MEASURE,
         statistics.mean(found),
+        goal=goal,
         published=PUBLISHED.get(options.set),
         source="arXiv 1807.02894, table 3" if options.set in PUBLISHED else "",
-        setup=f"--time {options.time}; by seed {spread}; 95 % interval on {tested} images {low:.3f} to {high:.3f}",
-        seconds=seconds,
+        setup="; ".join(parts),
+        seconds=sum(each.processor for each in trained),
     )
 
 
-def _train(folder: Path, run: Path, options: Namespace, seed: int) -> float:
-    """The accuracy that the command reaches on the test part."""
+def _tell(name: str, seed: int, trained: Sequence[Training], by_hand: Sequence[Training]) -> None:
+    """What came of a seed, before all are done."""
+    for model, found in (("jumok", trained), ("by hand", by_hand)):
+        if found:
+            last = found[-1]
+            print(f"{name}, seed {seed}, {model}: {last.accuracy:.4f} in {last.processor:.0f} s", file=sys.stderr)
+
+
+def _train(folder: Path, run: Path, options: Namespace, seed: int) -> Training:
+    """Train with the command, and judge the run on the test part."""
     more = ["--system", options.system] if options.system else []
-    words = ["train", str(folder), "--out", str(run), "--time", options.time, "--seed", str(seed), *more]
-    for command in (words, ["eval", str(run), str(folder)]):
-        subprocess.run([sys.executable, "-m", "jumok", *command, "--threads", str(options.threads)], check=True)
-    accuracy: float = json.loads((run / "eval" / "eval.json").read_text("utf-8"))["accuracy"]
-    return accuracy
+    before = _count_seconds()
+    _jumok(options, "train", str(folder), "--out", str(run), "--time", options.time, "--seed", str(seed), *more)
+    spent = _count_seconds() - before
+    _jumok(options, "eval", str(run), str(folder))
+    return Training(spent, json.loads((run / "eval" / "eval.json").read_text("utf-8"))["accuracy"])
+
+
+def _jumok(options: Namespace, *words: str) -> None:
+    command = [sys.executable, "-m", "jumok", *words, "--threads", str(options.threads)]
+    subprocess.run(command, check=True)
+
+
+def _count_seconds() -> float:
+    """Seconds of the processors that commands have taken which are over."""
+    spent = os.times()
+    return spent.children_user + spent.children_system

@@ -1,6 +1,7 @@
 """`jumok compare` as a person calls it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -46,6 +47,15 @@ def test_systems_side_by_side_with_figures_and_a_page(jumok, coloured, masks, tm
     text = (out / "index.html").read_text()
     assert text.count("data-photo=") == 4
     assert text.count('class="heat"') == 8
+
+
+def test_masks_beside_the_images_are_used_where_no_folder_is_given(jumok, coloured, masks, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(coloured, data)
+    for path in list(data.rglob("*.png")):
+        shutil.copy(masks / path.relative_to(data), path.with_name(f"{path.stem}_mask.png"))
+    assert jumok("compare", data, "--systems", "cnn", "--out", tmp_path / "out", *SMALL).status == 0
+    assert set(told(tmp_path / "out")["looking"]["methods"]) == {"cnn"}
 
 
 def test_what_is_there_is_not_trained_again_and_a_lost_page_is_made_anew(jumok, coloured, tmp_path, monkeypatch):

@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 
 from jumok.errors import JumokError
+from reproduce import stranger_sets
 from reproduce.hand_tuned import Settings, accuracy_by_hand
 from reproduce.stranger_sets import choose_part, write_set
+from reproduce.strangers import accuracy_of_one_class
 
 
 @pytest.fixture
@@ -57,9 +59,26 @@ def stripes(tmp_path):
 
 
 def test_the_loop_by_hand_learns_what_is_easy_and_keeps_to_its_time(stripes):
-    settings = Settings(16, (8, 16), 8, 0.05, (-1,), 2, 12)
+    settings = Settings(16, 1, (8, 16), 8, 0.05, (-1,), 0.1, 0.02, 0.1, 12)
     assert accuracy_by_hand(stripes, settings, seed=0, seconds=30) >= 0.95
     assert accuracy_by_hand(stripes, settings, seed=0, seconds=1e-9) <= 0.7, "no time, nothing learnt"
+
+
+def test_the_part_that_settings_are_chosen_on_can_be_tested(stripes):
+    settings = Settings(16, 1, (8, 16), 8, 0.05, (-1, -2), 0.1, 0.02, 0.0, 12)
+    assert accuracy_by_hand(stripes, settings, seed=0, seconds=30, part="val") >= 0.9
+
+
+def test_one_class_is_right_as_often_as_it_comes(stripes):
+    assert accuracy_of_one_class(stripes) == 0.5
+
+
+def test_the_generated_set_is_written_with_its_parts(tmp_path, monkeypatch):
+    monkeypatch.setitem(stranger_sets.SETS, "few", lambda data: stranger_sets.read_inspection(data, train=8, val=4))
+    folder = write_set("few", None, tmp_path / "few")
+    counts = {part: len(list((folder / part).rglob("*.png"))) for part in ("train", "val", "test")}
+    assert counts == {"train": 8, "val": 4, "test": 400}
+    assert sorted(path.name for path in (folder / "train").iterdir()) == ["dent", "normal", "scratch", "stain"]
 
 
 def test_the_forest_tells_apart_what_is_easy(stripes):

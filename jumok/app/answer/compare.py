@@ -26,15 +26,15 @@ LEAST_RIGHT = 0.5
 MOST_ANSWERS = 3
 
 
-def read_truth(masks: Path, comparison: QuestionComparison) -> QuestionMasks:
-    """The masks of what the test questions are about.
+def read_truth(masks: Path | None, comparison: QuestionComparison) -> QuestionMasks | None:
+    """The masks of what the test questions are about; None where no folder of them is given.
 
     Raises:
         JumokError: no question names one, or one that is named is missing.
     """
     from jumok.data.questions.masks import QuestionMasks
 
-    return QuestionMasks(masks, comparison.test)
+    return None if masks is None else QuestionMasks(masks, comparison.test)
 
 
 class QuestionReport(ComparisonReport[int]):

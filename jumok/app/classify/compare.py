@@ -16,29 +16,33 @@ if TYPE_CHECKING:
 
     from jumok.attention import AttentionMap
     from jumok.data.images.folders import ImageSet
-    from jumok.data.images.masks import MaskFolder
+    from jumok.data.images.masks import ImageMasks
     from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.comparison import ImageComparison
     from jumok.tasks.classify.looking import LookOptions, LookResult
     from jumok.views.pages.comparison_page import Cell
 
 
-def read_truth(masks: Path, comparison: ImageComparison) -> MaskFolder:
-    """The masks of the test images.
+def read_truth(masks: Path | None, comparison: ImageComparison) -> ImageMasks | None:
+    """The masks of the test images: those of a folder, or else those beside the images; None where there are none.
 
     Raises:
-        JumokError: they are missing, or do not fit.
+        JumokError: some are missing, or do not fit.
     """
-    from jumok.data.images.masks import MaskFolder
+    from jumok.data.images.masks import find_masks
 
-    return MaskFolder(masks, comparison.test)
+    truth = find_masks(comparison.test, masks)
+    if truth is not None:
+        for path in comparison.test.paths:  # before anything is trained
+            truth.find(path)
+    return truth
 
 
 class ImageReport(ComparisonReport[Path]):
     """Classifiers side by side."""
 
     comparison: ImageComparison
-    truth: MaskFolder | None
+    truth: ImageMasks | None
 
     def about(self) -> dict[str, Any]:
         return {"images": str(self._test.root)}

@@ -147,22 +147,19 @@ def choose(images: Path, split: str, *, model: str = "", options: Options | None
 
 def _find_truth(model: str, images: ImageSet, options: Options) -> ImageMasks | None:
     """The masks of a folder, or those beside the images; None where there are none and the model is measured."""
-    from jumok.data.images.masks import MaskFolder, MasksBeside
+    from jumok.data.images.masks import find_masks
 
-    if options.masks is not None:
-        return MaskFolder(Path(options.masks), images)
-    if images.masks:
-        return MasksBeside(images)
-    if not model:
+    truth = find_masks(images, options.masks)
+    if truth is None and not model:
         raise JumokError(
             f"without a model there is nothing to measure but masks, and none lie beside the images of {images.root}: "
             "give them, as in jumok measure photos --masks masks, or a model, as in jumok measure RUN photos"
         )
-    if not options.faithful:
+    if truth is None and not options.faithful:
         raise JumokError(
             f"no masks lie beside the images of {images.root}: give them with --masks, or leave out --no-faithful"
         )
-    return None
+    return truth
 
 
 def _score_images(maps: MapMaker, images: ImageSet, truth: ImageMasks, options: Options, session: Session) -> Report:

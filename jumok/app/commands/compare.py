@@ -54,7 +54,8 @@ def command(
     masks: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of masks of what should be looked at; of questions those that their column mask names.",
+            help="Folder of masks of what should be looked at; default: those beside the images. Of questions those "
+            "that their column mask names.",
             show_default=False,
         ),
     ] = None,
@@ -122,7 +123,7 @@ def _begin(
     _check_folder(out, terms)
     first = wanted.model_copy(update={"system": system})
     comparison = task.part("comparison").begin(first, seconds, out, device_name(wanted.training.device))
-    truth = None if masks is None else task.verb("compare").TRUTH(masks, comparison)
+    truth = task.verb("compare").TRUTH(masks, comparison)
     write_atomically(out / TERMS_FILE, terms)
     return comparison, truth
 

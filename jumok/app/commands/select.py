@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from torch import Tensor
 
+    from jumok.data.column_types import Corrections
     from jumok.data.tables import ReadyTable
     from jumok.mechanisms.selection import Selector
     from jumok.mechanisms.selection.noise import Noise
@@ -201,58 +202,66 @@ class Selection:
         return lines.getvalue()
 
 
+# -- options ------------------------------------------------------------------------------------
+
+TablePath = Annotated[
+    Path,
+    typer.Argument(metavar="TABLE", help="A .csv, .tsv or .parquet file; names in the first line.", show_default=False),
+]
+Target = Annotated[str, typer.Option(help="Column that the others are judged by.", show_default=False)]
+Kept = Annotated[
+    int | None,
+    typer.Option(help="How many columns to keep (default: 10, or all if there are fewer).", min=1, show_default=False),
+]
+Method = Annotated[str, typer.Option(help=METHODS)]
+Kind = Annotated[
+    str,
+    typer.Option(
+        "--as", help="Take the target as classes or numbers. auto: text, and up to 20 whole numbers, are classes."
+    ),
+]
+Missing = Annotated[
+    str, typer.Option(help="Missing values: median fills them, rows leaves out their rows, stop says so and stops.")
+]
+Numeric = Annotated[Names | None, typer.Option(help="Column to take as numbers; may be repeated.", show_default=False)]
+Categorical = Annotated[
+    Names | None, typer.Option(help="Column to take as categories; may be repeated.", show_default=False)
+]
+Drop = Annotated[Names | None, typer.Option(help="Column to leave out; may be repeated.", show_default=False)]
+Decimal = Annotated[
+    str | None, typer.Option(help="Decimal mark of the numbers: , or . (found by itself where it is clear).")
+]
+MissingSigns = Annotated[
+    Names | None,
+    typer.Option(help='Cell that means "missing", such as -999 or None; may be repeated.', show_default=False),
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        help="HEIGHTxWIDTH, if the columns are an image's pixels: draws what is kept over the mean image.",
+        show_default=False,
+    ),
+]
+Encoding = Annotated[str, typer.Option(help="Of a text file, such as cp949.")]
+Out = Annotated[Path, typer.Option(help="Folder for the reduced table, scores, picture and maps.")]
+
+
 @in_session("select", "threads", "seed")
 def command(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TABLE", help="A .csv, .tsv or .parquet file; names in the first line.", show_default=False
-        ),
-    ],
-    target: Annotated[str, typer.Option(help="Column that the others are judged by.", show_default=False)],
-    k: Annotated[
-        int | None,
-        typer.Option(
-            help="How many columns to keep (default: 10, or all if there are fewer).", min=1, show_default=False
-        ),
-    ] = None,
-    method: Annotated[str, typer.Option(help=METHODS)] = "mutual-information",
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--as", help="Take the target as classes or numbers. auto: text, and up to 20 whole numbers, are classes."
-        ),
-    ] = "auto",
-    missing: Annotated[
-        str, typer.Option(help="Missing values: median fills them, rows leaves out their rows, stop says so and stops.")
-    ] = "median",
-    numeric: Annotated[
-        Names | None, typer.Option(help="Column to take as numbers; may be repeated.", show_default=False)
-    ] = None,
-    categorical: Annotated[
-        Names | None, typer.Option(help="Column to take as categories; may be repeated.", show_default=False)
-    ] = None,
-    drop: Annotated[
-        Names | None, typer.Option(help="Column to leave out; may be repeated.", show_default=False)
-    ] = None,
-    decimal: Annotated[
-        str | None, typer.Option(help="Decimal mark of the numbers: , or . (found by itself where it is clear).")
-    ] = None,
-    na: Annotated[
-        Names | None,
-        typer.Option(help='Cell that means "missing", such as -999 or None; may be repeated.', show_default=False),
-    ] = None,
-    image: Annotated[
-        str | None,
-        typer.Option(
-            help="HEIGHTxWIDTH, if the columns are an image's pixels: draws what is kept over the mean image.",
-            show_default=False,
-        ),
-    ] = None,
-    encoding: Annotated[str, typer.Option(help="Of a text file, such as cp949.")] = "utf-8",
-    out: Annotated[Path, typer.Option(help="Folder for the reduced table, scores, picture and maps.")] = Path(
-        "selected"
-    ),
+    path: TablePath,
+    target: Target,
+    k: Kept = None,
+    method: Method = "mutual-information",
+    kind: Kind = "auto",
+    missing: Missing = "median",
+    numeric: Numeric = None,
+    categorical: Categorical = None,
+    drop: Drop = None,
+    decimal: Decimal = None,
+    na: MissingSigns = None,
+    image: ImageSize = None,
+    encoding: Encoding = "utf-8",
+    out: Out = Path("selected"),
     *,
     session: Session,
 ) -> Selection:
@@ -263,27 +272,42 @@ def command(
     mrmr-mid, mrmr-miq, jmi). Columns of one value are never chosen. A permutation test says which columns are surely
     better than noise. The reduced table has all rows, with their values as they were read.
     """
-    from jumok.data.column_types import Corrections
-    from jumok.data.tables import describe_types, make_ready, read_table
+    from jumok.data.tables import read_table
     from jumok.mechanisms.selection.noise import judge_noise
 
     size = None if image is None else parse_size(image)
     selector = _make_selector(method, kind)
     table = read_table(path, encoding=encoding, as_text=decimal == ",")
     reduced = _place_reduced(path, out)
-    told = {"numeric": numeric, "categorical": categorical, "drop": drop}
-    names = {flag: _split_names(given, table) for flag, given in told.items()}
-    corrections = Corrections(decimal=decimal, na=_all(na), **names)
-    ready = make_ready(table, target, missing=missing, categories=method in TAKE_CATEGORIES, corrections=corrections)
-    for line in describe_types(ready, target):
-        session.say(line)
-    for note in ready.notes:
-        session.remark(note)
+    corrections = _correct(table, decimal, na, numeric=numeric, categorical=categorical, drop=drop)
+    ready = _make_ready(table, target, missing, method, corrections, session)
     _fit(selector, ready, k, size)
     noise = judge_noise(selector, ready.table, ready.target, seed=session.seed)
     selection = Selection(selector, ready, noise, target, size, reduced)
     selection.write(table, _find_separator(path, encoding))
     return selection
+
+
+def _correct(table: DataFrame, decimal: str | None, na: Names | None, **columns: Names | None) -> Corrections:
+    """What the flags say otherwise than the table seems to."""
+    from jumok.data.column_types import Corrections
+
+    names = {flag: _split_names(given, table) for flag, given in columns.items()}
+    return Corrections(decimal=decimal, na=_all(na), **names)
+
+
+def _make_ready(
+    table: DataFrame, target: str, missing: str, method: str, corrections: Corrections, session: Session
+) -> ReadyTable:
+    """The table as numbers; says what each column was taken for, and what was left out."""
+    from jumok.data.tables import describe_types, make_ready
+
+    ready = make_ready(table, target, missing=missing, categories=method in TAKE_CATEGORIES, corrections=corrections)
+    for line in describe_types(ready, target):
+        session.say(line)
+    for note in ready.notes:
+        session.remark(note)
+    return ready
 
 
 def _all(given: Names | None) -> tuple[str, ...]:

@@ -73,54 +73,59 @@ def _describe_more_help(tasks: Sequence[Task]) -> str:
     return f"Options of one kind of data: jumok train {words} --help, or jumok train DATA --help."
 
 
+Data = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Images: a folder of class folders, or of train/ val/ test/ with class folders. Sentence pairs: a "
+        "TSV, two line-aligned files, or a folder of train, val and test. Questions: CSV, JSONL, the two JSON "
+        "files of VQA, or a folder of train, val and test.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run (default runs/NAME-OF-DATA).", show_default=False)
+]
+SystemName = Annotated[str | None, typer.Option("--system", help=_list_systems(), show_default=False)]
+Options = Annotated[
+    list[str] | None,
+    typer.Option("--option", help="An option of the system, as key=value; may be repeated.", show_default=False),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="YAML file of settings, such as a run's config.yaml; flags win over it.", show_default=False
+    ),
+]
+Resumed = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume",
+        help="Resume this run exactly where it stopped; with --epochs or --time, train it for longer.",
+        show_default=False,
+    ),
+]
+Moved = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="With --resume: where the run's data lies now.", show_default=False),
+]
+Trusted = Annotated[
+    bool,
+    typer.Option(
+        "--trust/--no-trust",
+        help="After training, measure which map is the most faithful to the model, in a twentieth of the time.",
+    ),
+]
+
+
 def command(
-    data: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Images: a folder of class folders, or of train/ val/ test/ with class folders. Sentence pairs: a "
-            "TSV, two line-aligned files, or a folder of train, val and test. Questions: CSV, JSONL, the two JSON "
-            "files of VQA, or a folder of train, val and test.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run (default runs/NAME-OF-DATA).", show_default=False)
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option("--system", help=_list_systems(), show_default=False),
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", help="An option of the system, as key=value; may be repeated.", show_default=False),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            help="YAML file of settings, such as a run's config.yaml; flags win over it.",
-            show_default=False,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            "--resume",
-            help="Resume this run exactly where it stopped; with --epochs or --time, train it for longer.",
-            show_default=False,
-        ),
-    ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust/--no-trust",
-            help="After training, measure which map is the most faithful to the model, in a twentieth of the time.",
-        ),
-    ] = True,
-    moved: Annotated[
-        list[Path] | None,
-        typer.Option("--data", help="With --resume: where the run's data lies now.", show_default=False),
-    ] = None,
+    data: Data = None,
+    out: Out = None,
+    system: SystemName = None,
+    option: Options = None,
+    config: ConfigFile = None,
+    resume: Resumed = None,
+    moved: Moved = None,
+    trust: Trusted = True,
     *,
     session: Session,
     settings: Mapping[str, Any],

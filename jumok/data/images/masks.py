@@ -198,6 +198,17 @@ class MasksBeside(ImageMasks):
         super().__init__(images, images.masks, f"{images.root}, where the masks of others lie")
 
 
+def find_masks(images: ImageSet, folder: str | os.PathLike[str] | None) -> ImageMasks | None:
+    """The masks of images: those in a folder, or else those beside the images; None where there are none.
+
+    Raises:
+        JumokError: the folder holds none that fit.
+    """
+    if folder is not None:
+        return MaskFolder(folder, images)
+    return MasksBeside(images) if images.masks else None
+
+
 def _make_key(path: PurePath) -> Key:
     """The parts of a path without its suffix; composed, as file systems disagree on how Korean is spelt."""
     return tuple(unicodedata.normalize("NFC", part) for part in path.with_suffix("").parts)

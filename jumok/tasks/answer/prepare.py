@@ -24,7 +24,7 @@ from jumok.tasks.answer.run import WORDS, QuestionRun, build_model, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
 from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
-from jumok.tasks.running.beginning import begin_with, describe_begun, keep_data, read_initial, take_options
+from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
@@ -116,23 +116,29 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     pixels = stores(settings.data, parts["train"].images, parts["val"].images, size, progress)
     statistics = channel_statistics(pixels[0]) if first is None else (first.config.found.mean, first.config.found.std)
     found = _gather_found(parts, answers, unanswerable, words, statistics)
-    config = RunConfig(
+    config = _configure(settings, options, size, pixels[0].bits, found)
+    told = _remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}")
+    dealt = batches(config, parts, encoded, pixels)
+    if first is None:
+        return PreparedQuestions(*dealt, (*chosen, *told), config, words)
+    initial = weights_for(first, answers)
+    config, begun = note_beginning(config, build_model(config), initial, first.folder)
+    return PreparedQuestions(*dealt, (begun, *chosen, *told), config, words, initial=initial)
+
+
+def _configure(
+    settings: Settings, options: Mapping[str, Any], size: tuple[int, int], bits: int | None, found: Found
+) -> RunConfig:
+    """Everything that the run is made of."""
+    places = {"image_size": one_or_two(size), "bits": bits, **_whole_paths(settings.data)}
+    return RunConfig(
         jumok=__version__,
         system=settings.system,
-        options=options,
-        data=settings.data.model_copy(
-            update={"image_size": one_or_two(size), "bits": pixels[0].bits, **_whole_paths(settings.data)}
-        ),
+        options=dict(options),
+        data=settings.data.model_copy(update=places),
         training=settings.training,
         found=found,
     )
-    told = _remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}")
-    remarks, initial = (*chosen, *told), {} if first is None else weights_for(first, answers)
-    if first is not None:
-        begun = begin_with(build_model(config), initial, str(first.folder))
-        config = config.model_copy(update={"found": found.model_copy(update={"begun": begun})})
-        remarks = (f"weights: {describe_begun(begun)}", *remarks)
-    return PreparedQuestions(*batches(config, parts, encoded, pixels), remarks, config, words, initial=initial)
 
 
 def settings_of_run(settings: Settings, first: QuestionRun) -> Settings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
@@ -19,10 +19,13 @@ __all__ = [
     "check_system",
     "describe_begun",
     "keep_data",
+    "note_beginning",
     "read_initial",
     "take_options",
     "write_initial",
 ]
+
+C = TypeVar("C", bound=Settings)
 
 INITIAL = "initial.safetensors"
 """The weights that a run began with, in its folder."""
@@ -97,6 +100,24 @@ def begin_with(model: nn.Module, weights: Mapping[str, Tensor], origin: str) -> 
         )
     model.load_state_dict({**own, **fits})
     return Begun(origin=origin, taken=len(fits), new=tuple(name for name in own if name not in fits))
+
+
+def note_beginning(config: C, model: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> tuple[C, str]:
+    """Note in a run's configuration which weights it begins with.
+
+    Args:
+        config: of the run.
+        model: that it makes.
+        weights: from the run to begin with.
+        origin: the folder of that run.
+    Returns:
+        the configuration, and a line that says so.
+    Raises:
+        JumokError: fewer than half of the model's weights are there.
+    """
+    begun = begin_with(model, weights, str(origin))
+    found = config.found.model_copy(update={"begun": begun})  # type: ignore[attr-defined]
+    return config.model_copy(update={"found": found}), f"weights: {describe_begun(begun)}"
 
 
 def describe_begun(begun: Begun) -> str:

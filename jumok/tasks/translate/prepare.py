@@ -16,7 +16,7 @@ from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
-from jumok.tasks.running.beginning import begin_with, describe_begun, keep_data, read_initial, take_options
+from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
@@ -111,12 +111,38 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     built = _build_vocabularies(data, parts["train"]) if first is None else _check_vocabularies(first, parts["train"])
     (source, target), reports = built
     settings, why = _choose_options(settings, parts["train"], len(target), sides)
-    options = system_options(settings, len(source), len(target))
     read = parts["train"].fingerprint()
     encoded, parts = encode(data, parts, source, target, progress)
     settings, how = _choose_training(settings, encoded["train"], sides)
     train, val = batches(settings, encoded)
-    found = Found(
+    found = _gather_found(parts, (source, target), reports, train.padding, read)
+    config = _configure(settings, found)
+    remarks = (*filter(None, (*chosen, why, how)), *_make_remarks(parts, reports, found))
+    if first is None:
+        return PreparedPairs(train, val, remarks, config, source, target)
+    initial = dict(first.model.state_dict())
+    config, told = note_beginning(config, build_model(config), initial, first.folder)
+    return PreparedPairs(train, val, (told, *remarks), config, source, target, initial=initial)
+
+
+def _gather_found(
+    parts: Mapping[str, PairSet],
+    vocabularies: tuple[Vocabulary, Vocabulary],
+    reports: Sequence[BuildReport],
+    padding: float,
+    read: str,
+) -> Found:
+    """What the pairs said.
+
+    Args:
+        parts: the pairs that are left.
+        vocabularies: of source and target.
+        reports: how each was built; one where they are shared.
+        padding: share of what is computed.
+        read: the fingerprint of the training pairs as they were read.
+    """
+    source, target = vocabularies
+    return Found(
         source=_encode_side(reports[0], source),
         target=_encode_side(reports[-1], target),
         counts={part: len(pairs) for part, pairs in parts.items()},
@@ -124,25 +150,22 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
             "empty": sum(pairs.empty for pairs in parts.values()),
             "long": sum(pairs.long for pairs in parts.values()),
         },
-        padding=round(train.padding, 4),
+        padding=round(padding, 4),
         fingerprint=fingerprint(parts),
         train=read,
     )
-    config = RunConfig(
+
+
+def _configure(settings: Settings, found: Found) -> RunConfig:
+    """Everything that the run is made of."""
+    return RunConfig(
         jumok=__version__,
         system=settings.system,
-        options=options,
+        options=system_options(settings, found.source.vocabulary, found.target.vocabulary),
         data=settings.data.model_copy(update=_whole_paths(settings.data)),
         training=settings.training,
         found=found,
     )
-    remarks = (*filter(None, (*chosen, why, how)), *_make_remarks(parts, reports, found))
-    initial = {} if first is None else dict(first.model.state_dict())
-    if first is not None:
-        begun = begin_with(build_model(config), initial, str(first.folder))
-        config = config.model_copy(update={"found": found.model_copy(update={"begun": begun})})
-        remarks = (f"weights: {describe_begun(begun)}", *remarks)
-    return PreparedPairs(train, val, remarks, config, source, target, initial=initial)
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedPairs:
