@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.attention import AttentionMap
+    from jumok.measures.faithfulness_report import FaithfulnessReport
     from jumok.measures.report import Report
     from jumok.tasks.running.comparison import Comparison, Result
     from jumok.views.pages.comparison_page import Cell, Column, ComparisonPage, Measure
@@ -25,7 +26,7 @@ __all__ = ["IMAGES_AT_ONCE", "ComparedInput", "ComparisonReport"]
 
 IMAGES_AT_ONCE = 16
 """Images that are looked at together."""
-SCORE_COLUMNS = {"accuracy": "most", "pointing game": "most", "AUPRC": "most"}
+SCORE_COLUMNS = {"accuracy": "most", "SRG": "most", "over baselines": "most", "pointing game": "most", "AUPRC": "most"}
 """Columns on how well each did, and whether the most or the least is best."""
 COST_COLUMNS = {
     "weights": "least",
@@ -149,10 +150,15 @@ class ComparisonReport(ABC, Generic[T]):
         """Maps of one image that know no model, to stand beside the systems' own."""
         return {}
 
+    def faithfulness(self, session: Session) -> Mapping[str, FaithfulnessReport]:
+        """How faithful each system's maps are to it, by system; empty where that is not measured."""
+        return {}
+
     def made(self, session: Session) -> Compared:
         """Look with every system, and write the figures and the page."""
         report = None if self.truth is None else self._score_maps(session)
-        columns = self._build_columns(report)
+        faithful = self.faithfulness(session)
+        columns = self._build_columns(report, faithful)
         page = self.out / "index.html"
         self._build_page(columns, self.budget).write(page)
         about = {
@@ -161,8 +167,10 @@ class ComparisonReport(ABC, Generic[T]):
             "systems": [result.model_dump() for result in self.results],
             "errors": dict(self.errors),
             "looking": None if report is None else report.to_dict(),
+            "faithfulness": {name: found.to_dict() for name, found in faithful.items()},
         }
         summary = [] if report is None else [report.summary()]
+        summary += [verdict for name, found in faithful.items() for verdict in _tell_verdicts(name, found)]
         found = Compared(about, list(self._build_tables(columns)), summary, page)
         write_report(self.out / "compare.json", found)
         return found
@@ -187,7 +195,7 @@ class ComparisonReport(ABC, Generic[T]):
             session.remark(f"{name}: {blank} maps are empty, which counts as chance")
         return meter.report(noun=self.results[0].unit)
 
-    def _build_columns(self, report: Report | None) -> list[Column]:
+    def _build_columns(self, report: Report | None, faithful: Mapping[str, FaithfulnessReport]) -> list[Column]:
         from jumok import systems
         from jumok.views.pages.comparison_page import Column
 
@@ -196,7 +204,7 @@ class ComparisonReport(ABC, Generic[T]):
             Column(
                 result.system,
                 systems.attends(result.system),
-                _list_figures(result, report),
+                _list_figures(result, report) | _list_faithfulness(faithful.get(result.system)),
                 parts={name: figure for name, (figure, _) in self.parts(result).items() if name in kept},
             )
             for result in self.results
@@ -265,6 +273,25 @@ def _list_figures(result: Result, report: Report | None) -> dict[str, Measure]:
         figures["memory, MiB"] = Measure(f"{result.memory:,.0f}", result.memory)
     own = None if report is None else next((each for each in report.methods if each.method == result.system), None)
     return figures | ({} if own is None else _list_map_scores(own.scores))
+
+
+def _list_faithfulness(report: FaithfulnessReport | None) -> dict[str, Measure]:
+    """How faithful a system's map is, where the filling speaks least for it."""
+    from jumok.views.pages.comparison_page import Measure
+
+    if report is None:
+        return {}
+    method = report.methods[0].method
+    filling, _, gain = report.hardest(method)
+    own = report.srg(method, filling)
+    return {
+        "SRG": Measure(f"{own.value + 0.0:.2f}", own.value, own.low, own.high),
+        "over baselines": Measure(f"{gain.value + 0.0:+.2f}", gain.value, gain.low, gain.high),
+    }
+
+
+def _tell_verdicts(system: str, report: FaithfulnessReport) -> list[str]:
+    return [f"{system}, {verdict}" for verdict in report.verdicts()]
 
 
 def _list_map_scores(scores: Mapping[str, Any]) -> dict[str, Measure]:

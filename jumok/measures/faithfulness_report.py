@@ -113,6 +113,17 @@ class FaithfulnessReport:
             for filling in self.fillings
         )
 
+    def hardest(self, method: str) -> tuple[str, str, Interval]:
+        """The filling and the baseline against which a method does worst, and by how much its SRG is above it."""
+        found = {filling: self._closest(method, filling) for filling in self.fillings}
+        filling, (baseline, gain) = min(found.items(), key=lambda item: item[1][1].low)
+        return filling, baseline, gain
+
+    def srg(self, method: str, filling: str) -> Interval:
+        """The SRG of a method, or of a baseline."""
+        result = next(result for result in (*self.methods, *self.baselines) if result.method == method)
+        return result.scores[score_key("srg", filling)]
+
     def verdicts(self) -> list[str]:
         """One line for each method, the most faithful first: what it beats and by how much."""
         return [self.verdict(name) for name in self.ranking()]

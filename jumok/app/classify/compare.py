@@ -14,13 +14,20 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jumok.app.session import Session
     from jumok.attention import AttentionMap
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import ImageMasks
+    from jumok.measures.faithfulness_report import FaithfulnessReport
     from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.comparison import ImageComparison
     from jumok.tasks.classify.looking import LookOptions, LookResult
     from jumok.views.pages.comparison_page import Cell
+
+FILLINGS, STEPS, MOST_MEASURED = ("mean", "blur"), 8, 64
+"""Of the faithfulness of each system's map."""
+LEAST_SECONDS = 5.0
+"""For that, however short the training was."""
 
 
 def read_truth(masks: Path | None, comparison: ImageComparison) -> ImageMasks | None:
@@ -90,6 +97,27 @@ class ImageReport(ComparisonReport[Path]):
         from jumok.mechanisms.saliency import DEFAULT_METHOD
 
         return salient_maps(picture, (DEFAULT_METHOD,))
+
+    def faithfulness(self, session: Session) -> Mapping[str, FaithfulnessReport]:
+        """Of the map that is shown of each system; for each a tenth of its time, `LEAST_SECONDS` at least."""
+        from jumok.app.classify.faithful import Plan, measure_faithfulness
+        from jumok.app.classify.maps import MapMaker
+        from jumok.app.progress import show_progress
+
+        plan = Plan(FILLINGS, STEPS, MOST_MEASURED, max(LEAST_SECONDS, self.comparison.budget / 10))
+        found = {}
+        for name, model in self._opened.items():
+            options = _choose_question(model, self._test.paths[0])
+            if options.most == 0:
+                continue
+            maps = MapMaker(model, options, ())
+            with show_progress(session.console, f"taking parts away: {name}") as tell:
+                report, _ = measure_faithfulness(
+                    maps, self._test.paths, plan, seed=self.comparison.base.training.seed, tell=tell
+                )
+            if report is not None:
+                found[name] = report
+        return found
 
     @property
     def _test(self) -> ImageSet:
