@@ -2,8 +2,9 @@
 
 Both measure maps of the same images by deletion in both orders (SRG) in 12 steps, with random weights: costs do not
 depend on them. Each perturbed image is one pass of the model on either side, so that passes bound what can be gained:
-the first row, where both measure a random map, too, says how near to that bound both are. The second row sets our 12 steps beside taking patches away one by
-one, as Quantus' `RegionPerturbation` does; its note says how much SRG differs by that.
+the first row, where both measure a random map, too, says how near to that bound both are. The second row sets our 12
+steps beside taking patches away one by one, as Quantus' `RegionPerturbation` does; its note says how much SRG differs
+by that.
 
 Quantus cuts an image's values, not its patches, into steps of equal size; a step may end within a patch.
 """
