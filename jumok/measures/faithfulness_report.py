@@ -114,7 +114,7 @@ class FaithfulnessReport:
         return all(self._beats_all(method, filling) for filling in self.telling)
 
     def is_decided(self) -> bool:
-        """Whether each method certainly beats all baselines, or is worse than one or the same, by each telling filling."""
+        """Whether each method certainly beats all baselines, or is no better than one, with every telling filling."""
         return all(
             self._beats_all(result.method, filling) or self._is_beaten(result.method, filling)
             for result in self.methods
