@@ -88,29 +88,37 @@ class FaithfulnessReport:
 
     # -- which map to believe -----------------------------------------------------------------------
 
+    @property
+    def telling(self) -> tuple[str, ...]:
+        """The fillings by which maps are judged: those that change the answer when all is replaced; if none does, all.
+
+        That is the same for all maps, so that it favours none.
+        """
+        return tuple(filling for filling in self.fillings if not self._note(filling)) or self.fillings
+
     def ranking(self) -> list[str]:
-        """The methods, from the most faithful: by SRG, mean over the fillings."""
+        """The methods, from the most faithful: by SRG, mean over the telling fillings."""
         means = {result.method: self._mean_srg(result) for result in self.methods}
         return sorted(means, key=lambda name: -means[name])
 
     def best(self) -> str | None:
-        """The most faithful method of those that beat chance with every filling; None: none does."""
+        """The most faithful method of those that beat chance with every telling filling; None: none does."""
         return next((name for name in self.ranking() if self.beats_chance(name)), None)
 
     def beats_chance(self, method: str) -> bool:
-        """Whether its SRG is significantly above that of a random map, with every filling."""
-        return all(_is_gain(self._gain(method, "random", filling)) for filling in self.fillings)
+        """Whether its SRG is significantly above that of a random map, with every telling filling."""
+        return all(_is_gain(self._gain(method, "random", filling)) for filling in self.telling)
 
     def is_faithful(self, method: str) -> bool:
-        """Whether its SRG is significantly above that of every baseline, with every filling."""
-        return all(self._beats_all(method, filling) for filling in self.fillings)
+        """Whether its SRG is significantly above that of every baseline, with every telling filling."""
+        return all(self._beats_all(method, filling) for filling in self.telling)
 
     def is_decided(self) -> bool:
-        """Whether every method certainly beats all baselines, or is worse than one or the same, with every filling."""
+        """Whether each method certainly beats all baselines, or is no better than one, with every telling filling."""
         return all(
             self._beats_all(result.method, filling) or self._is_beaten(result.method, filling)
             for result in self.methods
-            for filling in self.fillings
+            for filling in self.telling
         )
 
     def hardest(self, method: str) -> tuple[str, str, Interval]:
@@ -129,16 +137,16 @@ class FaithfulnessReport:
         return [self.verdict(name) for name in self.ranking()]
 
     def verdict(self, method: str) -> str:
-        """Say whether a method beats the best baseline with every filling, or with which.
+        """Say whether a method beats the best baseline with every telling filling, or with which.
 
         The best baseline is that of the greatest SRG with the filling in question; "beats" says that all others are
         beaten, too.
         """
-        won = [filling for filling in self.fillings if self._beats_all(method, filling)]
-        if len(won) == len(self.fillings):
+        won = [filling for filling in self.telling if self._beats_all(method, filling)]
+        if len(won) == len(self.telling):
             hardest = min(won, key=lambda filling: self._closest(method, filling)[1].value)
             return f"{method}: {self._say(method, hardest)} on {self.inputs:,} {self.noun}{self._with_all(hardest)}"
-        parts = [f"{self._say(method, filling)}{self._with(filling)}" for filling in self.fillings]
+        parts = [f"{self._say(method, filling)}{self._with(filling)}" for filling in self.telling]
         return f"{method}: {'; '.join(parts)} on {self.inputs:,} {self.noun}"
 
     def _say(self, method: str, filling: str) -> str:
@@ -151,10 +159,10 @@ class FaithfulnessReport:
         return f"not shown to be better than {_name(baseline)} (difference {span})"
 
     def _with(self, filling: str) -> str:
-        return f" where filled with {filling}" if len(self.fillings) > 1 else ""
+        return f" where filled with {filling}" if len(self.telling) > 1 else ""
 
     def _with_all(self, hardest: str) -> str:
-        others = [filling for filling in self.fillings if filling != hardest]
+        others = [filling for filling in self.telling if filling != hardest]
         return f" (filled with {hardest}; no less with {', '.join(others)})" if others else ""
 
     def _closest(self, method: str, filling: str) -> tuple[str, Interval]:
@@ -176,10 +184,10 @@ class FaithfulnessReport:
         return found.scores[score_key("srg", filling)]
 
     def _mean_srg(self, result: MethodScores) -> float:
-        return sum(result.scores[score_key("srg", filling)].value for filling in self.fillings) / len(self.fillings)
+        return sum(result.scores[score_key("srg", filling)].value for filling in self.telling) / len(self.telling)
 
     def notes(self) -> list[str]:
-        """One line for each filling that hardly changes the answer, so that figures with it say little."""
+        """One line for each filling that hardly changes the answer, so that little can be told by it."""
         return [line for filling in self.fillings if (line := self._note(filling))]
 
     def _note(self, filling: str) -> str:
@@ -188,7 +196,7 @@ class FaithfulnessReport:
         if none < (1 - HARDLY) * whole:
             return ""
         answers = f"{whole:.2f} on the whole input and {none:.2f} with everything replaced"
-        return f"filling {filling} hardly changes the answer, {answers}: figures with it say little, choose another"
+        return f"filling {filling} hardly changes the answer, {answers}: it is left out of verdicts, choose another"
 
     # -- as plain values ----------------------------------------------------------------------------
 

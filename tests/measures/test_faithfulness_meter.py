@@ -78,7 +78,7 @@ def test_a_verdict_says_with_which_fillings_it_holds():
     assert both.endswith("on 40 images (filled with mean; no less with blur)")
 
 
-def test_a_filling_that_changes_nothing_is_told_and_decides_nothing():
+def test_a_filling_that_changes_nothing_is_named_and_left_out_of_verdicts():
     meter = FaithfulnessMeter(most=64)
     for seed in range(32):
         weight = weights(seed)
@@ -87,10 +87,21 @@ def test_a_filling_that_changes_nothing_is_told_and_decides_nothing():
     report = meter.report()
     assert len(report.notes()) == 1
     assert report.notes()[0].startswith("filling blur hardly changes the answer, 0.90 on the whole input and 0.90 with")
-    assert not report.is_faithful("true")
-    assert (
-        "not shown to be better than a random map (difference 0.00, 0.00 to 0.00) where filled" in report.verdicts()[0]
-    )
+    assert report.telling == ("mean",)
+    assert report.is_faithful("true")
+    assert report.verdicts()[0].endswith("on 32 images")
+    assert meter.decided()
+
+
+def test_a_gain_that_is_next_to_nothing_is_none():
+    meter = FaithfulnessMeter(most=64)
+    for seed in range(32):
+        weight = weights(seed)
+        meter.add({"blur": lambda kept, w=weight: 0.9 + 0.001 * (kept.double() @ w)}, {"true": weight})
+    report = meter.report()
+    assert report.telling == ("blur",)
+    assert "not shown to be better than a random map (difference 0.00, 0.00 to 0.00)" in report.verdict("true")
+    assert report.best() is None
     assert meter.decided()
 
 
