@@ -34,6 +34,7 @@ TABLES = (
     "easy_vqa",
     "sort_of_clevr",
     "strangers",
+    "faithful_maps",
     "zoo",
 )
 """Modules of this package; each has TITLE, ABOUT, QUICK (options at small sizes), add_options(parser), run(options)."""

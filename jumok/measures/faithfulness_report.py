@@ -123,7 +123,7 @@ class FaithfulnessReport:
 
     def hardest(self, method: str) -> tuple[str, str, Interval]:
         """The filling and the baseline against which a method does worst, and by how much its SRG is above it."""
-        found = {filling: self._closest(method, filling) for filling in self.fillings}
+        found = {filling: self.closest(method, filling) for filling in self.fillings}
         filling, (baseline, gain) = min(found.items(), key=lambda item: item[1][1].low)
         return filling, baseline, gain
 
@@ -144,13 +144,13 @@ class FaithfulnessReport:
         """
         won = [filling for filling in self.telling if self._beats_all(method, filling)]
         if len(won) == len(self.telling):
-            hardest = min(won, key=lambda filling: self._closest(method, filling)[1].value)
+            hardest = min(won, key=lambda filling: self.closest(method, filling)[1].value)
             return f"{method}: {self._say(method, hardest)} on {self.inputs:,} {self.noun}{self._with_all(hardest)}"
         parts = [f"{self._say(method, filling)}{self._with(filling)}" for filling in self.telling]
         return f"{method}: {'; '.join(parts)} on {self.inputs:,} {self.noun}"
 
     def _say(self, method: str, filling: str) -> str:
-        baseline, gain = self._closest(method, filling)
+        baseline, gain = self.closest(method, filling)
         if self._beats_all(method, filling):
             return f"beats {_name(baseline)} by {gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
         if gain.high < 0:
@@ -165,7 +165,7 @@ class FaithfulnessReport:
         others = [filling for filling in self.telling if filling != hardest]
         return f" (filled with {hardest}; no less with {', '.join(others)})" if others else ""
 
-    def _closest(self, method: str, filling: str) -> tuple[str, Interval]:
+    def closest(self, method: str, filling: str) -> tuple[str, Interval]:
         """The hardest baseline: of those not beaten, else of all, that of the greatest SRG."""
         gains = {result.method: self._gain(method, result.method, filling) for result in self.baselines}
         unbeaten = {name: gain for name, gain in gains.items() if not _is_gain(gain)}
