@@ -68,6 +68,11 @@ def rms_wanted(x):
     return GAIN * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6).detach()
 
 
+def sample(x, stop):
+    grid = torch.tanh(x[:, :, None, :2] + x[:, :, None, 2:4]).reshape(1, -1, 1, 2)
+    return F.grid_sample(x[None], stop(grid), align_corners=False)
+
+
 def squeeze(x):
     return x * (x.mean(1, keepdim=True) @ W).relu().matmul(V).sigmoid()
 
@@ -138,12 +143,7 @@ SAME = {
         lambda x: F.linear(x, x[0] @ W, GAIN[:5]),
         lambda x: halved_product_of(lambda a, b: F.linear(a, b, GAIN[:5]), x, x[0] @ W),
     ),
-    "places that are sampled": (
-        lambda x: F.grid_sample(x[None], torch.tanh(x[:, :, None, :2] + x[:, :, None, 2:4]).reshape(1, -1, 1, 2)),
-        lambda x: F.grid_sample(
-            x[None], torch.tanh(x[:, :, None, :2] + x[:, :, None, 2:4]).reshape(1, -1, 1, 2).detach()
-        ),
-    ),
+    "places that are sampled": (lambda x: sample(x, lambda grid: grid), lambda x: sample(x, torch.Tensor.detach)),
     "a constant": (lambda x: x * GAIN + (x - 2) / GAIN, lambda x: x * GAIN + (x - 2) / GAIN),
 }
 
