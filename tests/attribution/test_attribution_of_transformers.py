@@ -33,6 +33,7 @@ TEXTS = {
     "Llama": {**TEXT, "num_key_value_heads": 2},
     "Qwen3": {**TEXT, "num_key_value_heads": 2, "head_dim": 8},
     "Gemma3Text": {**TEXT, "num_key_value_heads": 2, "head_dim": 8},
+    "Mixtral": {**TEXT, "num_key_value_heads": 2, "num_local_experts": 3},
     "DebertaV2": TEXT,
     "ModernBert": TEXT,
 }
@@ -72,7 +73,8 @@ def test_attention_written_out_gives_the_same(name, method):
     model = model.double()
     given = given.detach().double().requires_grad_() if given.is_floating_point() else given
     one, other = (explain(each, given, method=method)[0] for each in (model, eager(model)))
-    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * float(one.abs().max()))
+    # ModernBert takes its softmax in float32, whatever the model has.
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6 + 1e-4 * float(one.abs().max()))
 
 
 def test_cp_lrp_without_gamma_is_libra():

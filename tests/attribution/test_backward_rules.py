@@ -68,6 +68,11 @@ def rms_wanted(x):
     return GAIN * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6).detach()
 
 
+def sample(x, stop):
+    grid = torch.tanh(x[:, :, None, :2] + x[:, :, None, 2:4]).reshape(1, -1, 1, 2)
+    return F.grid_sample(x[None], stop(grid), align_corners=False)
+
+
 def squeeze(x):
     return x * (x.mean(1, keepdim=True) @ W).relu().matmul(V).sigmoid()
 
@@ -134,8 +139,17 @@ SAME = {
         lambda x: torch.sigmoid(x @ W) * torch.tanh(x @ V),
         lambda x: torch.sigmoid(x @ W).detach() * gated(torch.tanh)(x @ V),
     ),
+    "a layer whose weight depends on the input": (
+        lambda x: F.linear(x, x[0] @ W, GAIN[:5]),
+        lambda x: halved_product_of(lambda a, b: F.linear(a, b, GAIN[:5]), x, x[0] @ W),
+    ),
+    "places that are sampled": (lambda x: sample(x, lambda grid: grid), lambda x: sample(x, torch.Tensor.detach)),
     "a constant": (lambda x: x * GAIN + (x - 2) / GAIN, lambda x: x * GAIN + (x - 2) / GAIN),
 }
+
+
+def halved_product_of(product, one, other):
+    return 0.5 * product(one, other.detach()) + 0.5 * product(one.detach(), other)
 
 
 def halved_product(one, other):
@@ -148,6 +162,16 @@ def test_a_rule_is_the_gradient_of_the_function_with_its_constants_detached(name
     function, wanted = SAME[name]
     x = given(2, 5, SIZE)
     torch.testing.assert_close(back(function, x, rules), plainly(wanted, x), rtol=1e-6, atol=1e-8)
+
+
+def test_shares_of_experts_are_constants_where_softmax_weighs():
+    def mix(x, stop):
+        most, chosen = stop((x @ W).softmax(-1)).topk(3, -1)
+        return x * torch.zeros_like(x).scatter(-1, chosen, most / most.sum(-1, keepdim=True))
+
+    x = given(2, 5, SIZE)
+    found = back(lambda x: mix(x, lambda weights: weights), x, DETACHED)
+    torch.testing.assert_close(found, plainly(lambda x: mix(x, torch.Tensor.detach), x))
 
 
 @pytest.mark.parametrize("function", [F.gelu, F.silu, torch.tanh, torch.sigmoid, F.hardswish, F.mish, F.elu])

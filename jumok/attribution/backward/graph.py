@@ -17,6 +17,7 @@ _SUFFIX = re.compile(r"(?:ForCpu)?Backward\d*$")
 def kind(node: Node) -> str:
     """Which operation made a node: "Mul" of MulBackward0.
 
+    >>> import torch
     >>> kind((torch.ones(2, requires_grad=True) * 2).grad_fn)
     'Mul'
     """

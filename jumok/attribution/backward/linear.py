@@ -12,7 +12,8 @@ def _names(text: str) -> frozenset[str]:
 SHAPES = _names(
     "View UnsafeView ReshapeAlias Reshape Permute Transpose T MT Expand Unsqueeze Squeeze Clone Copy ToCopy Alias "
     "AsStrided Contiguous Repeat Flip Roll Select Slice Index IndexSelect Gather Split SplitWithSizes Unbind Narrow "
-    "Unfold NativeDropout MaskedFill Detach Diagonal Swapaxes Movedim Unflatten Flatten MkldnnReshape ViewAs"
+    "Unfold NativeDropout MaskedFill Detach Diagonal Swapaxes Movedim Unflatten Flatten MkldnnReshape ViewAs "
+    "ViewAsReal ViewAsComplex Conj"
 )
 """They move values about, and change none."""
 SUMS = _names("Add Sub Rsub Neg")
@@ -26,8 +27,7 @@ LINEAR = (
         "UpsampleBilinear2D UpsampleBicubic2D UpsampleNearest1D UpsampleNearest2D UpsampleNearestExact2D "
         "UpsampleLinear1D UpsampleBilinear2DAa UpsampleBicubic2DAa "
         "PixelShuffle PixelUnshuffle Im2Col Col2Im Max Min Amax Amin Maximum Minimum Abs Tril Triu Cumsum Scatter "
-        "ScatterAdd IndexAdd IndexPut SelectScatter SliceScatter CopySlices Topk Sort FftR2C FftC2R FftC2C Real "
-        "Addmm Addmv Mv Linear Convolution ConvolutionOverrideable MkldnnConvolution CudnnConvolution SliceCopy Lift "
-        "Trace SegmentReduce MaskedSelect MaskedScatter Take UnfoldBackward"
+        "ScatterAdd IndexAdd IndexPut SelectScatter SliceScatter Topk Sort FftR2C FftC2R FftC2C Real "
+        "SliceCopy Lift Trace MaskedSelect MaskedScatter Take"
     )
 )

@@ -10,7 +10,7 @@ from jumok.attribution.backward.graph import Graph, kind
 from jumok.attribution.backward.linear import SHAPES, SUMS
 from jumok.attribution.backward.step import Rule, Step, scaled
 
-__all__ = ["CUT", "FACTORS", "SOFTMAXES", "cut", "divide", "find_rank", "multiply", "share_attention"]
+__all__ = ["CUT", "FACTORS", "SECOND", "SOFTMAXES", "cut", "find_rank", "keep_first", "multiply", "share_attention"]
 
 SOFTMAXES = ("Softmax", "SafeSoftmax", "MaskedSoftmax")
 WEIGHING = {
@@ -23,8 +23,24 @@ WEIGHING = {
     "Tanh": 1,
 }
 """What says how much of the other factor counts, the more surely the higher: in sigmoid(a) tanh(b) the sigmoid does."""
-THROUGH = SHAPES | SUMS | {"Mul", "Div"}
-FACTORS = {"Mul": (0, 1), "Bmm": (0, 1), "Mm": (0, 1), "Baddbmm": (1, 2)}
+THROUGH = SHAPES | SUMS | {"Mul", "Div", "Topk", "Scatter", "IndexPut"}
+FACTORS = {
+    "Mul": (0, 1),
+    "Bmm": (0, 1),
+    "Baddbmm": (1, 2),
+    "Mm": (0, 1),
+    "GroupedMm": (0, 1),
+    "Mv": (0, 1),
+    "Dot": (0, 1),
+    "Addmm": (1, 2),
+    "Addmv": (1, 2),
+    "Linear": (0, 1),
+    "Convolution": (0, 1),
+    "ConvolutionOverrideable": (0, 1),
+    "CudnnConvolution": (0, 1),
+    "MkldnnConvolution": (0, 1),
+}
+"""Which operands of each product are its factors."""
 
 
 def multiply(*, softmax_weighs: bool) -> Rule:
@@ -57,18 +73,20 @@ def find_rank(node: Any, graph: Graph, *, softmax_weighs: bool) -> int:
         softmax_weighs: whether a softmax is a weight.
     """
     while kind(node) in THROUGH:
-        sides = graph.sides(node)
+        sides = graph.children(node)
+        if kind(node) == "Div" and 0 in sides:  # of weights that were brought to a sum of 1 again
+            sides = {0: sides[0]}
         if len(sides) != 1:
             return 0
-        node = node.next_functions[sides[0]][0]
+        (node,) = sides.values()
     name = kind(node)
     if name == "Pow" and not hasattr(node._saved_exponent, "shape") and node._saved_exponent < 0:
         return WEIGHING["Reciprocal"]
     return 0 if name in SOFTMAXES and not softmax_weighs else WEIGHING.get(name, 0)
 
 
-def divide(node: Node, graph: Graph) -> Step:
-    """The divisor is a constant."""
+def keep_first(node: Node, graph: Graph) -> Step:
+    """The second operand is a constant."""
     return Step(cut=(1,))
 
 
@@ -84,4 +102,7 @@ def share_attention(*shares: float) -> Rule:
     return lambda node, graph: Step(change, gone)
 
 
-CUT: dict[str, Rule] = {"Rsqrt": cut, "Reciprocal": cut}
+CUT: dict[str, Rule] = {"Rsqrt": cut, "Reciprocal": cut, "LogSoftmax": cut}
+"""What passes nothing on: denominators; and a log-probability, of which the logit is to be explained."""
+SECOND = ("Div", "GridSampler2D", "GridSampler3D", "CudnnGridSampler")
+"""Of these the second operand is a constant: a divisor, and the places where an image is sampled."""

@@ -5,7 +5,16 @@ from __future__ import annotations
 from jumok.attribution.backward.activations import ACTIVATIONS
 from jumok.attribution.backward.linear import LINEAR
 from jumok.attribution.backward.norms import NORMS
-from jumok.attribution.backward.products import CUT, FACTORS, SOFTMAXES, cut, divide, multiply, share_attention
+from jumok.attribution.backward.products import (
+    CUT,
+    FACTORS,
+    SECOND,
+    SOFTMAXES,
+    cut,
+    keep_first,
+    multiply,
+    share_attention,
+)
 from jumok.attribution.backward.step import Rule, Rules, plain
 
 __all__ = ["DETACHED", "KERNELS", "SHARED"]
@@ -26,7 +35,7 @@ def _make_rules(softmax: Rule, attention: Rule, *, weighs: bool) -> Rules:
         **CUT,
         **dict.fromkeys(FACTORS, multiply(softmax_weighs=weighs)),
         **dict.fromkeys(KERNELS, attention),
-        "Div": divide,
+        **dict.fromkeys(SECOND, keep_first),
         **dict.fromkeys(SOFTMAXES, softmax),
     }
 
