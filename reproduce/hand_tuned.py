@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +42,13 @@ class Settings(NamedTuple):
     passes: int
 
 
+class Judged(NamedTuple):
+    """How right a model is: of all pictures, and as the mean over classes."""
+
+    accuracy: float
+    balanced: float
+
+
 HAND_TUNED = {
     "cells": Settings(128, 2, (16, 32, 64, 128), 32, 0.1, (-1, -2), 0.06, 0.05, 0.1, 80),
     "photographs": Settings(32, 1, (32, 64, 128), 64, 0.05, (-1,), 0.12, 0.05, 0.1, 150),
@@ -50,7 +58,7 @@ HAND_TUNED = {
 }
 
 
-def accuracy_by_hand(folder: Path, settings: Settings, seed: int, seconds: float, part: str = "test") -> float:
+def accuracy_by_hand(folder: Path, settings: Settings, seed: int, seconds: float, part: str = "test") -> Judged:
     """Train for the passes set by hand, or as long as the time allows, and test.
 
     Args:
@@ -128,6 +136,8 @@ def _read(images: ImageSet, side: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _test(model: nn.Module, pixels: Tensor, labels: Tensor) -> float:
-    said = [model(part.float() / 255 - 0.5).argmax(-1) for part in pixels.split(64)]
-    return float((torch.cat(said) == labels).float().mean())
+def _test(model: nn.Module, pixels: Tensor, labels: Tensor) -> Judged:
+    said = torch.cat([model(part.float() / 255 - 0.5).argmax(-1) for part in pixels.split(64)])
+    right = (said == labels).float()
+    recalls = [float(right[labels == label].mean()) for label in labels.unique()]
+    return Judged(float(right.mean()), statistics.mean(recalls))

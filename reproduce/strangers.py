@@ -71,8 +71,7 @@ def run(options: Namespace) -> Iterator[Row]:
                 trained.append(_train(folder, Path(place) / f"run-{seed}", options, seed))
             if "hand" not in options.without:
                 spent = trained[-1].processor if trained else seconds
-                accuracy = accuracy_by_hand(folder, HAND_TUNED[options.set], seed, spent)
-                by_hand.append(Training(spent, accuracy))
+                by_hand.append(Training(spent, *accuracy_by_hand(folder, HAND_TUNED[options.set], seed, spent)))
             _tell(options.set, seed, trained, by_hand)
         if by_hand:
             bars.append([training.accuracy - MAY_LACK for training in by_hand])
@@ -88,11 +87,12 @@ class Training(NamedTuple):
 
     Args:
         processor: seconds of the processors that it took.
-        accuracy: on the test part.
+        accuracy, balanced: on the test part: of all pictures, and the mean over classes.
     """
 
     processor: float
     accuracy: float
+    balanced: float
 
 
 def accuracy_of_one_class(folder: Path) -> float:
@@ -116,7 +116,8 @@ def _row(
     parts.append(f"95 % interval of {statistics.mean(found):.3f} on {tested:,} images {low:.3f} to {high:.3f}")
     if trained:
         spent = ", ".join(f"{each.processor:.0f}" for each in trained)
-        parts.append(f"--time {options.time}, processor seconds {spent}")
+        balanced = statistics.mean(each.balanced for each in trained)
+        parts.append(f"balanced accuracy {balanced:.3f}; --time {options.time}, processor seconds {spent}")
     return Row(
         options.set,
         model,
@@ -135,7 +136,8 @@ def _tell(name: str, seed: int, trained: Sequence[Training], by_hand: Sequence[T
     for model, found in (("jumok", trained), ("by hand", by_hand)):
         if found:
             last = found[-1]
-            print(f"{name}, seed {seed}, {model}: {last.accuracy:.4f} in {last.processor:.0f} s", file=sys.stderr)
+            right = f"{last.accuracy:.4f}, balanced {last.balanced:.4f}"
+            print(f"{name}, seed {seed}, {model}: {right}, in {last.processor:.0f} s", file=sys.stderr)
 
 
 def _train(folder: Path, run: Path, options: Namespace, seed: int) -> Training:
@@ -145,7 +147,8 @@ def _train(folder: Path, run: Path, options: Namespace, seed: int) -> Training:
     _jumok(options, "train", str(folder), "--out", str(run), "--time", options.time, "--seed", str(seed), *more)
     spent = _count_seconds() - before
     _jumok(options, "eval", str(run), str(folder))
-    return Training(spent, json.loads((run / "eval" / "eval.json").read_text("utf-8"))["accuracy"])
+    judged = json.loads((run / "eval" / "eval.json").read_text("utf-8"))
+    return Training(spent, judged["accuracy"], judged["balanced_accuracy"])
 
 
 def _jumok(options: Namespace, *words: str) -> None:

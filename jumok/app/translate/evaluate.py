@@ -205,9 +205,10 @@ def _describe_baseline(baseline: Baseline) -> str:
 def _judge_learnt(baselines: Sequence[Baseline]) -> str:
     from jumok.tasks.learnt import judge_learnt
 
-    names = {kind: [each.name for each in baselines if each.beaten is kind] for kind in (True, False)}
-    verdict = judge_learnt(names[True], names[False])
-    return f"the model is {verdict}" if verdict else ""
+    told = [f"significantly {each.mixed}" for each in baselines if each.mixed]
+    beaten = [each.name for each in baselines if each.beaten]
+    told += filter(None, [judge_learnt(beaten, [each.name for each in baselines if not (each.beaten or each.mixed)])])
+    return f"the model is {'; '.join(told)}" if told else ""
 
 
 def as_table(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> str:

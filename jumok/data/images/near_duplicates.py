@@ -37,7 +37,7 @@ BORDER = 2
 Pixels = NDArray[np.float32]
 
 
-def find_near_pairs(thumbs: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
+def find_near_pairs(thumbs: NDArray[np.uint8], first_part: int | None = None) -> Iterator[tuple[int, int]]:
     """Pairs of images that look nearly the same, the first before the second.
 
     What sets each thumbnail apart from the mean of all images is compared. Two are nearly the same where this
@@ -47,25 +47,28 @@ def find_near_pairs(thumbs: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
 
     Args:
         thumbs: (images, 32, 32), grey.
+        first_part: how many images belong to a first part; only pairs of one of these and another are looked for. None:
+            all pairs.
     """
     plain = thumbs.astype(np.float32)
     usable = np.flatnonzero(plain.reshape(len(thumbs), THUMB_SIDE * THUMB_SIDE).std(1) >= FLAT)
     if len(usable) > MOST_COMPARED:
         return
+    border = None if first_part is None else int((usable < first_part).sum())
     if len(usable) < ENOUGH_FOR_MEAN:
-        found = _find_pairs(_normalise(plain[usable]), ALIKE)
+        found = _find_pairs(_normalise(plain[usable]), ALIKE, border)
     else:
-        found = _find_copies(plain[usable])
+        found = _find_copies(plain[usable], border)
     for first, second in found:
         yield int(usable[first]), int(usable[second])
 
 
-def _find_copies(thumbs: Pixels) -> list[tuple[int, int]]:
+def _find_copies(thumbs: Pixels, border: int | None) -> list[tuple[int, int]]:
     """The same, among (n, 32, 32) of which there are enough for a mean."""
     apart = SetApart(thumbs)
     rows = apart(thumbs)
     limit, near = _choose_limits(rows)
-    found = _find_pairs(rows, near)
+    found = _find_pairs(rows, near, border)
     copies = []
     for start in range(0, len(found), PAIRS_AT_ONCE):
         pairs = found[start : start + PAIRS_AT_ONCE]
@@ -103,12 +106,14 @@ def _choose_limits(rows: Pixels) -> tuple[float, float]:
     return limit, min(max(affordable, LEAST_ALIGNED), limit)
 
 
-def _find_pairs(rows: Pixels, limit: float) -> list[tuple[int, int]]:
-    """Pairs of rows whose product reaches a limit, the first before the second."""
+def _find_pairs(rows: Pixels, limit: float, border: int | None) -> list[tuple[int, int]]:
+    """Pairs of rows whose product reaches a limit, the first before the second, with a border one on each side."""
     found = []
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        alike = rows[start : start + ROWS_AT_ONCE] @ rows.T >= limit
-        found += [(start + int(first), int(second)) for first, second in np.argwhere(np.triu(alike, start + 1))]
+    others = 0 if border is None else border
+    for start in range(0, len(rows) if border is None else border, ROWS_AT_ONCE):
+        some = rows[start : min(start + ROWS_AT_ONCE, border or len(rows))]
+        alike = np.triu(some @ rows[others:].T >= limit, start - others + 1)
+        found += [(start + int(first), others + int(second)) for first, second in np.argwhere(alike)]
     return found
 
 

@@ -26,8 +26,8 @@ def describe_look_alikes(train: PixelStore, val: PixelStore) -> list[str]:
     """
     if not (train.in_memory and val.in_memory) or len(train) + len(val) > MOST_IMAGES:
         return []
-    pairs = find_near_pairs(np.concatenate([_make_thumbs(train), _make_thumbs(val)]))
-    alike = {second: first for first, second in pairs if first < len(train) <= second}
+    thumbs = np.concatenate([_make_thumbs(train), _make_thumbs(val)])
+    alike = {second: first for first, second in find_near_pairs(thumbs, first_part=len(train))}
     if not alike:
         return []
     named = "; ".join(

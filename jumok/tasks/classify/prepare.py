@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -28,7 +30,7 @@ from jumok.tasks.classify.recipe import (
     count_per_pass,
 )
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
-from jumok.tasks.classify.sizing import PROBE_SIDE, choose_size, measure_pixel_seconds
+from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.classify.system_options import system_options
 from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
@@ -217,23 +219,25 @@ def _ready(
 
 def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> tuple[tuple[int, int], str, float]:
     """The size that images are brought to, why, and how many of that size the time allows to be trained on."""
-    pixels = _count_pixels(settings, len(images.classes), start)
+    cost = cache(partial(_measure_cost, settings, len(images.classes)))
+    seconds = parse_duration(settings.training.time, "--time") if settings.training.time else MOST_SECONDS
     if settings.data.image_size is not None:
         size, why = settings.data.size, "as asked"
     elif start is not None:
         size, why = start.size, f"that of {start.origin}"
     else:
-        size, why = choose_size(images.paths, pixels, count_per_pass(images, settings.training.balance))
-    return size, why, pixels / (size[0] * size[1])
+        size, why = choose_size(images.paths, cost, seconds, count_per_pass(images, settings.training.balance))
+    return size, why, seconds / cost(size)
 
 
-def _count_pixels(settings: Settings, classes: int, start: Start | None) -> float:
-    """Pixels that the time allows to be trained on, of all images, each counted as often as it is seen."""
-    size = (PROBE_SIDE, PROBE_SIDE) if start is None else start.size
-    options = system_options(settings.system, settings.options, classes, size)
-    probe = systems.build(settings.system, configure_system(settings.system, options))
-    asked = settings.training.time
-    return (parse_duration(asked, "--time") if asked else MOST_SECONDS) / measure_pixel_seconds(probe, size)
+def _measure_cost(settings: Settings, classes: int, size: tuple[int, int]) -> float:
+    """Seconds that training takes for an image of a size; infinite where the system does not take it."""
+    try:
+        options = system_options(settings.system, settings.options, classes, size)
+        probe = systems.build(settings.system, configure_system(settings.system, options))
+    except JumokError:
+        return math.inf
+    return measure_seconds(probe, size)
 
 
 def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:

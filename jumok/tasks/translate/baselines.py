@@ -21,7 +21,7 @@ __all__ = ["COPY", "Baseline", "compare_with_baselines", "find_training_pairs"]
 COPY, COMMONEST, NEAREST = "copying the source", "the commonest target", "the target of the nearest source"
 MOST_KNOWN = 50_000
 """So many training pairs, taken evenly, are searched for the nearest source."""
-DECISIVE = ("chrf", "exact")
+DECISIVE = {"chrf": "chrF", "exact": "exact match"}
 """A model has learnt something that a baseline does not give if it is significantly better in one of these figures."""
 
 
@@ -41,8 +41,20 @@ class Baseline:
 
     @property
     def beaten(self) -> bool:
-        """Whether the model is significantly better."""
-        return any(self.better_by[figure].low > 0 for figure in DECISIVE)
+        """Whether the model is significantly better by a figure, and significantly worse by none."""
+        return any(self.better_by[figure].low > 0 for figure in DECISIVE) and not self._worse_by
+
+    @property
+    def mixed(self) -> str:
+        """The figures by which the model is significantly better and worse, in words; empty where they agree."""
+        better = [DECISIVE[figure] for figure in DECISIVE if self.better_by[figure].low > 0]
+        if not better or not self._worse_by:
+            return ""
+        return f"better than {self.name} by {' and '.join(better)}, and worse by {' and '.join(self._worse_by)}"
+
+    @property
+    def _worse_by(self) -> list[str]:
+        return [DECISIVE[figure] for figure in DECISIVE if self.better_by[figure].high < 0]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -33,6 +33,15 @@ def test_parts_of_one_kind_are_no_duplicates_and_copies_of_one_are():
     assert pairs([*images, smaller, darker]) == [(7, 40), (9, 41)]
 
 
+def test_pairs_across_two_parts_are_those_of_all_that_have_one_in_each():
+    images = [draw_part(seed) for seed in (*range(30), 3, 40, 7, 3)]
+    thumbs = np.stack(list(map(thumb, images)))
+    every = list(find_near_pairs(thumbs))
+    assert {(3, 30), (7, 32), (30, 33)} <= set(every)
+    for part in (8, 31, 34):
+        assert list(find_near_pairs(thumbs, part)) == [(a, b) for a, b in every if a < part <= b]
+
+
 def test_frames_of_one_moment_are_near_duplicates():
     scene = np.random.default_rng(0).integers(0, 256, (12, 16), dtype=np.uint8)
     scene = np.asarray(Image.fromarray(scene).resize((96, 96), Image.Resampling.BICUBIC)).astype(np.float32)

@@ -38,6 +38,15 @@ def test_a_model_that_is_right_beats_them_and_one_that_copies_does_not():
     assert copied["copying the source"].better_by["chrf"].value == 0
 
 
+def test_a_model_that_is_better_by_one_figure_and_worse_by_another_beats_nothing():
+    wanted = [f"{n:03} comes here" for n in range(60)]
+    sources = [f"{text} now" for text in wanted]  # never right, and always near
+    copying = compare([*wanted[:30], *["?"] * 30], sources, wanted, None)["copying the source"]
+    assert not copying.beaten
+    assert copying.mixed == "better than copying the source by exact match, and worse by chrF"
+    assert not compare(wanted, sources, wanted, None)["copying the source"].mixed
+
+
 def test_of_several_targets_the_commonest_counts_and_ties_go_by_code_points():
     train = PairSet(("a b c",) * 3 + ("x",) * 2, ("no", "yes", "yes", "z", "a"))
     found = compare(["?", "?"], ["a b c", "x"], ["yes", "a"], train)
