@@ -36,8 +36,9 @@ ABOUT = (
     "are taken away in 12 steps (Bluecher et al. 2024, arXiv 2401.06654); 0 is chance. Parts are replaced by the mean "
     "of the data or by a blur of the image; words by the mask token, or they are removed. Each row has its 95 % "
     "bootstrap interval and the difference to the best map without a model: random, the centre, the edges, the map of "
-    "another class; of words random, the first, the long ones. LibraGrad's tables 1 and 6 (Mehri et al. 2025, arXiv 2411.16760) order "
-    "methods by deletion accuracy on ImageNet: Libra FullGrad+ 64.2, Chefer 48.7, raw 42.6, rollout 31.3, random 25.4."
+    "another class; of words random, the first, the long ones. LibraGrad's tables 1 and 6 (Mehri et al. 2025, arXiv "
+    "2411.16760) order methods by deletion accuracy on ImageNet: Libra FullGrad+ 64.2, Chefer 48.7, raw 42.6, rollout "
+    "31.3, random 25.4."
 )
 QUICK = {"most": 24, "steps": 6, "epochs": 1}
 FILLINGS = ("mean", "blur")

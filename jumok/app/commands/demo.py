@@ -39,6 +39,9 @@ QUESTIONS = (
     "--system vqa-stacked --epochs 20 --batch-size 64 --lr 0.003 --warmup 0.05 --ema 0.99 --option width=96 "
     "--option dropout=0"
 )
+FAITHFUL = ("--time", "40s")
+"""For measuring how faithful the maps are: some dozens of images."""
+MOST_VERDICTS = 3
 IMAGES_PER_DEFECT = 4  # images of each defect
 DATES_ON_PAGE = 40  # dates on the page
 EXAMPLE_DATES = ("2026년 11월 22일 일요일", "Sunday, 22 November 2026")
@@ -128,7 +131,17 @@ class Demo:
         self.step("eval", "eval", self.run, self.images, "--out", self.folder / "eval")
         self.gather()
         self.step("look", "look", self.chosen, "--model", self.run, "--out", self.folder / "look")
-        self.step("measure", "measure", self.run, self.images, "--masks", self.masks, "--out", self.folder / "measure")
+        self.step(
+            "measure",
+            "measure",
+            self.run,
+            self.images,
+            "--masks",
+            self.masks,
+            *FAITHFUL,
+            "--out",
+            self.folder / "measure",
+        )
 
     def translate(self, more: list[str]) -> None:
         """Dates: generate, train, evaluate, translate, measure."""
@@ -258,6 +271,14 @@ class Demo:
                 ],
                 [(self.folder / "measure" / "measure.json", "all figures")],
             ),
+            Section(
+                "Trust",
+                "Does the answer depend on what each map marks? Parts of the images are taken away in the order of the "
+                f"map. {' '.join(f'{verdict}.' for verdict in measured['faithfulness']['verdicts'][:MOST_VERDICTS])}",
+                self.commands["measure"],
+                _show_faithfulness(measured["faithfulness"]),
+                [(self.folder / "measure" / "faithfulness.png", "The answer, as parts of the images go")],
+            ),
         ]
 
     def _report_dates(self) -> list[Section]:
@@ -367,6 +388,17 @@ def _show_pointing(measured: dict[str, Any]) -> list[Figure]:
                 f"pointing game, {name}", f"{pointing['value']:.1%}", f"{pointing['low']:.1%} to {pointing['high']:.1%}"
             )
         )
+    return figures
+
+
+def _show_faithfulness(measured: dict[str, Any]) -> list[Figure]:
+    """SRG of every map, where the filling tells least for it."""
+    from jumok.views.pages.report_page import Figure
+
+    figures = []
+    for name, scores in {**measured["methods"], **measured["baselines"]}.items():
+        least = min((scores[f"srg, {filling}"] for filling in measured["fillings"]), key=lambda score: score["value"])
+        figures.append(Figure(f"SRG, {name}", f"{least['value']:.2f}", f"{least['low']:.2f} to {least['high']:.2f}"))
     return figures
 
 

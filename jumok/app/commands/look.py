@@ -156,7 +156,6 @@ class ModelLooker:
         return self.regions.remarks()
 
     def _finding(self, answer: LookResult) -> Finding:
-        from jumok.tasks.classify.looking import OF_TARGET
 
         (method, heat) = next(iter(answer.heats.items()))
         self.regions.add(answer.heats.values())
@@ -170,8 +169,16 @@ class ModelLooker:
             figures={"predicted": predicted, "probability": probability, "target": target, "method": heat.source},
             best=best,
             layers=answer.layers,
-            note=f"{method} for {target}" if method in OF_TARGET else method,
+            note=self._note(method, target),
         )
+
+    def _note(self, method: str, target: str) -> str:
+        """What the map shows, and how far it can be trusted, where that was measured."""
+        from jumok.tasks.classify.looking import OF_TARGET
+
+        trust = self.model.trust
+        why = f"; {trust.why()}" if trust is not None and trust.method in (None, method) else ""
+        return (f"{method} for {target}" if method in OF_TARGET else method) + why
 
     def _best(self, answer: LookResult) -> list[tuple[str, float]]:
         best = answer.probabilities.topk(min(MOST_CLASSES, len(self.model.classes)))
