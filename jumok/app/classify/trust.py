@@ -34,8 +34,9 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
     Returns:
         what was found; None where there is nothing to find, or not time enough.
     """
-    from jumok.app.classify.faithful import FEWEST, Plan, measure_faithfulness
+    from jumok.app.classify.faithful import measure_faithfulness
     from jumok.app.classify.maps import MapMaker
+    from jumok.app.faithful import FEWEST, Plan
     from jumok.app.progress import show_progress
     from jumok.tasks.classify.any_classifier import open_model
     from jumok.tasks.classify.looking import LookOptions
