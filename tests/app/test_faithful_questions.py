@@ -132,7 +132,7 @@ def test_measuring_needs_no_masks(measured, tmp_path, system, looks, weighing, f
     assert (places["fillings"], words["fillings"]) == (["mean", "blur"], ["replace", "remove"])
     assert set(words["methods"]) == {weighing}
     assert places["inputs"] == words["inputs"] == 24
-    assert "questions about 8 images" in said.out
+    assert "places of the image, 8 images (intervals count each once): 24 questions" in said.out
     assert all(verdict in said.out for verdict in (*places["verdicts"], *words["verdicts"]))
     for name in ("faithfulness.png", "word-faithfulness.png"):
         assert (tmp_path / "out" / name).is_file()

@@ -132,17 +132,17 @@ class _Measuring:
         import torch
 
         from jumok.measures.word_units import WordUnits
-        from jumok.special_tokens import PAD, UNK
 
         if len(looked.words) < 2:
             self.short += 1
             return
         (tokens,) = self.run.encode([looked.question])
         owners = torch.tensor([-1, *self.run.words.split(self.run.cased(looked.question)).owner])  # -1: the start sign
+        symbols = self.run.words
         units = WordUnits(
-            lambda ids, there: self.run.answer_ids(asked.scene, ids.masked_fill(~there, PAD)),
-            unknown=UNK,
-            padding=PAD,
+            lambda ids, there: self.run.answer_ids(asked.scene, ids.masked_fill(~there, symbols.padding_id)),
+            unknown=symbols.unknown_id,
+            padding=symbols.padding_id,
             fillings=self.of_words,
         )
         baselines = units.baselines(looked.words)

@@ -115,14 +115,19 @@ def _measure_faithfulness(
     with show_progress(session.console, "taking parts away") as tell:
         found = measure_faithfulness(looks, options.plan(()), seed=session.seed, tell=tell)
     reports = {FAITHFUL: found.places, FAITHFUL_WORDS: found.words}
-    parts = [show_faithfulness(report, key, TITLES[key]) for key, report in reports.items() if report is not None]
+    count = f"{found.images} images (intervals count each once)"
+    parts = [
+        show_faithfulness(report, key, f"{TITLES[key]}, {count}")
+        for key, report in reports.items()
+        if report is not None
+    ]
     if not parts:
         raise JumokError(
             f"faithfulness: {found.why} before {FEWEST} images were measured: give more --time, or --no-faithful"
         )
     notes = [f"remark: faithfulness: {found.why} after {found.images} images"] if found.why else []
     notes += [f"remark: words: {found.short} questions of one word are left out"] if found.short else []
-    return parts, [*notes, f"faithfulness: questions about {found.images} images; intervals count each image once"]
+    return parts, notes
 
 
 @dataclass
@@ -145,10 +150,11 @@ class Measuring:
         from jumok.measures.agreement import Agreement
         from jumok.measures.localisation_meter import LocalisationMeter
 
+        meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
+        measuring = Measuring(looks, QuestionMasks(masks, looks.questions), meter, Agreement(seed=seed))
         if looks.alike:
             raise JumokError("all questions are the same: where a model looks cannot depend on them")
-        meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
-        return Measuring(looks, QuestionMasks(masks, looks.questions), meter, Agreement(seed=seed))
+        return measuring
 
     def go(self, session: Session) -> None:
         """Ask everything about every image, some questions at a time."""
