@@ -40,11 +40,13 @@ class ScoredMaps:
         scores: with their intervals, beside the baselines.
         verdicts: lines below the table: what is better than which baseline.
         key: under which they stand in JSON; "": at the top.
+        title: above them; "": none.
     """
 
     scores: Scores
     verdicts: Sequence[str]
     key: str = ""
+    title: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -53,7 +55,7 @@ class ScoredMaps:
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
-        yield self.scores.summary()
+        yield f"{self.title}: {self.scores.summary()}" if self.title else self.scores.summary()
         yield score_table(self.scores)
         yield from self.verdicts
 

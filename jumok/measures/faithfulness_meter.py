@@ -61,6 +61,11 @@ class FaithfulnessMeter:
     def __len__(self) -> int:
         return len(self._scores)
 
+    @property
+    def groups(self) -> int:
+        """How many inputs there are so far, those of one group counted once."""
+        return len(set(self._groups))
+
     def add(
         self,
         answers: Mapping[str, Answer],

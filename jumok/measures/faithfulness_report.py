@@ -188,7 +188,9 @@ class FaithfulnessReport:
 
     def notes(self) -> list[str]:
         """One line for each filling that hardly changes the answer, so that little can be told by it."""
-        return [line for filling in self.fillings if (line := self._note(filling))]
+        found = [line for filling in self.fillings if (line := self._note(filling))]
+        so = "it is left out of verdicts" if len(found) < len(self.fillings) else "verdicts by it say little"
+        return [f"{line}: {so}, choose another" for line in found]
 
     def _note(self, filling: str) -> str:
         curve = self.curves[filling]["random"].most_first
@@ -196,7 +198,7 @@ class FaithfulnessReport:
         if none < (1 - HARDLY) * whole:
             return ""
         answers = f"{whole:.2f} on the whole input and {none:.2f} with everything replaced"
-        return f"filling {filling} hardly changes the answer, {answers}: it is left out of verdicts, choose another"
+        return f"filling {filling} hardly changes the answer, {answers}"
 
     # -- as plain values ----------------------------------------------------------------------------
 

@@ -414,6 +414,7 @@ def test_the_reverser_s_alignments_beat_the_diagonal_clearly(jumok, reverser, re
         "measure", reverser, reversals / "test.tsv", "--alignments", gold, "--out", tmp_path, "--method", "attention"
     )
     assert (said.status, said.err) == (0, "")
+    assert (tmp_path / "faithfulness.png").is_file()
     report = json.loads((tmp_path / "measure.json").read_text())
     assert report["methods"]["attention"]["aer"]["value"] < 0.1
     assert report["baselines"]["diagonal"]["aer"]["value"] > 0.5
@@ -464,7 +465,11 @@ def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals,
     vague.write_text("".join(line.replace("-", "p") for line in lines))
     before = sorted(tmp_path.iterdir())
     for words, message in (
-        ([reverser, pairs], "measure needs ground truth: give the true links"),
+        ([reverser, pairs, "--no-faithful"], "without --alignments there is nothing to measure but faithfulness"),
+        ([reverser], "measure needs data"),
+        ([reverser, pairs, "--fillings", "blur"], "unknown filling 'blur'"),
+        ([blind, pairs], "no attention to its source (score none)"),
+        ([reverser, pairs, "--method", "atention"], "did you mean 'attention'"),
         ([reverser, pairs, "--alignments", gold, "--masks", gold], "no use for --masks"),
         ([reverser, pairs, "--alignments", short], "has links for 59 sentences, but there are 60 pairs"),
         ([reverser, pairs, "--alignments", wrong], "wrong, line 1: 'nonsense' is not a link"),

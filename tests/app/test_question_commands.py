@@ -36,7 +36,8 @@ def asked(squares, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("runs") / "asked"
     with pytest.raises(SystemExit) as stopped:
-        main([*map(str, ("train", squares, "--images", squares / "images", "--out", folder, "--epochs", 15)), *TINY])
+        words = ("train", squares, "--images", squares / "images", "--out", folder, "--epochs", 15, "--no-trust")
+        main([*map(str, words), *TINY])
     assert stopped.value.code == 0
     return folder
 
@@ -470,7 +471,7 @@ def test_measure_refuses_in_one_line(jumok, asked, others, squares, tmp_path, mo
     }.items():
         (tmp_path / name).write_text(text)
     for words, message in (
-        ([asked], "measure needs ground truth: give masks"),
+        ([asked, "--no-faithful"], "without --masks there is nothing to measure but faithfulness"),
         ([asked, "--masks", "nowhere"], "no folder of masks at nowhere"),
         ([asked, "bare.csv", "--masks", masks], "none of 1 questions names a mask: give a file with the column 'mask'"),
         ([asked, "empty.csv", "--masks", masks], "names a mask"),

@@ -5,7 +5,7 @@ import torch
 
 from jumok.errors import JumokError
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
-from jumok.measures.word_units import WordUnits, add_up_words
+from jumok.measures.word_units import SharedPasses, WordUnits, add_up_words
 
 GOOD, BAD, UNKNOWN, PADDING = 7, 8, 1, 0
 
@@ -72,3 +72,21 @@ def test_wrong_use_is_said():
         WordUnits(mood).answers(torch.zeros(3, dtype=torch.int64), words=torch.zeros(2, dtype=torch.int64))
     with pytest.raises(JumokError, match="one output per input"):
         WordUnits(lambda tokens, there: torch.zeros(len(tokens), 1)).answers(torch.arange(3))
+
+
+def test_several_scores_of_one_text_share_what_was_asked():
+    asked = []
+
+    def forward(tokens, there):
+        asked.extend(tokens.tolist())
+        return mood(tokens, there)
+
+    text = SharedPasses(forward, torch.tensor([GOOD, BAD, 3]), torch.tensor([0, 1, -1]), unknown=UNKNOWN)
+    kept = torch.tensor([[True, True], [False, True], [True, False]])
+    assert [text.answers(score)["replace"](kept).tolist() for score in (0, 1)] == [[2, 0, 2], [2, 2, 0]]
+    assert asked == [[GOOD, BAD, 3], [UNKNOWN, BAD, 3], [GOOD, UNKNOWN, 3]]
+    assert text.answers(0)["remove"](kept[1:]).tolist() == [0, 2]
+    assert asked[3:] == [[BAD, 3], [GOOD, 3]]
+    assert text.passes == 5
+    with pytest.raises(JumokError, match="did you mean 'remove'"):
+        SharedPasses(forward, torch.tensor([1]), torch.tensor([0]), fillings=["removed"])

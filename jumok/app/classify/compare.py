@@ -100,8 +100,9 @@ class ImageReport(ComparisonReport[Path]):
 
     def faithfulness(self, session: Session) -> Mapping[str, FaithfulnessReport]:
         """Of the map that is shown of each system; for each a tenth of its time, `LEAST_SECONDS` at least."""
-        from jumok.app.classify.faithful import Plan, measure_faithfulness
+        from jumok.app.classify.faithful import measure_faithfulness
         from jumok.app.classify.maps import MapMaker
+        from jumok.app.faithful import Plan
         from jumok.app.progress import show_progress
 
         plan = Plan(FILLINGS, STEPS, MOST_MEASURED, max(LEAST_SECONDS, self.comparison.budget / 10))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from jumok.app.faithful import Measured, Plan, Tell, choose_grid, conclude, draw_some, measure_in_turn
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
@@ -17,55 +16,18 @@ if TYPE_CHECKING:
     from jumok.app.classify.maps import MapMaker
     from jumok.attention import AttentionMap
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
-    from jumok.measures.faithfulness_report import FaithfulnessReport
     from jumok.measures.image_units import ImageUnits
 
-__all__ = ["FEWEST", "Measured", "Plan", "measure_faithfulness"]
+__all__ = ["measure_faithfulness"]
 
-FEWEST = 8
-"""Images, at least: the intervals of fewer say nothing."""
 AT_ONCE = 8
 """Images that are looked at together."""
-LEAST_SIDE = 7
-"""Patches along a side, at least: of fewer an order says little."""
 OTHER_CLASS = "other class"
 """The map of the class that the model holds for the second most probable one."""
 
 
-class Plan(NamedTuple):
-    """How faithfulness is measured.
-
-    Args:
-        fillings: what is put in the place of what is taken away.
-        steps: parts in which an image is taken away.
-        most: images at most.
-        seconds: for all of it; None: as long as it takes.
-        early: stop as soon as the verdicts are certain, with intervals that are wide enough for that.
-        saco: take SaCo, too.
-    """
-
-    fillings: tuple[str, ...]
-    steps: int
-    most: int
-    seconds: float | None = None
-    early: bool = False
-    saco: bool = False
-
-
-class Measured(NamedTuple):
-    """What came of it.
-
-    Args:
-        report: None where there were too few images for one.
-        why: the measuring ended before all images were measured; empty where it did not.
-    """
-
-    report: FaithfulnessReport | None
-    why: str
-
-
 def measure_faithfulness(
-    maps: MapMaker, paths: Sequence[Path], plan: Plan, *, seed: int, tell: Callable[[int, int], None] | None = None
+    maps: MapMaker, paths: Sequence[Path], plan: Plan, *, seed: int, tell: Tell | None = None
 ) -> Measured:
     """Measure how faithful a model's maps of some images are, beside random, centre and edge maps and another class's.
 
@@ -82,40 +44,18 @@ def measure_faithfulness(
     """
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
 
-    chosen = _draw(paths, plan.most, seed)
+    chosen = draw_some(paths, plan.most, seed)
     most = len(chosen) if plan.early and len(chosen) > 1 else None
     meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
-    try:
-        why = _measure_all(meter, maps, chosen, plan, tell or (lambda done, of: None))
-    except KeyboardInterrupt:
-        if len(meter) < FEWEST:
-            raise
-        why = "interrupted"
-    return Measured(meter.report() if len(meter) >= min(FEWEST, len(chosen)) else None, why)
+    units: ImageUnits | None = None
 
-
-def _draw(paths: Sequence[Path], most: int, seed: int) -> list[Path]:
-    """So many of the images, by chance, so that all classes have their share."""
-    import numpy as np
-
-    order = np.random.default_rng(seed).permutation(len(paths))[:most]
-    return [paths[number] for number in order]
-
-
-def _measure_all(
-    meter: FaithfulnessMeter, maps: MapMaker, paths: Sequence[Path], plan: Plan, tell: Callable[[int, int], None]
-) -> str:
-    """Measure image by image, until the time is up or the verdicts are certain. Returns why it ended early."""
-    began, units = time.monotonic(), None
-    for looked in _look(maps, paths):
+    def add(looked: _Looked) -> None:
+        nonlocal units
         units = units or _make_units(maps, looked.heats, plan.fillings)
         _add(meter, units, looked)
-        tell(len(meter), len(paths))
-        if plan.seconds is not None and time.monotonic() - began > plan.seconds and len(meter) < len(paths):
-            return "the time was up"
-        if plan.early and meter.decided() and len(meter) < len(paths):
-            return "the verdicts are certain"
-    return ""
+
+    why = measure_in_turn(_look(maps, chosen), add, [meter], plan, len(chosen), tell)
+    return Measured(conclude(meter, why), why)
 
 
 @dataclass(frozen=True)
@@ -166,20 +106,15 @@ def _look_for_another_class(
 
 
 def _make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Sequence[str]) -> ImageUnits:
-    """The patches that are taken away: those of the coarsest map, cut further where they are few.
-
-    The filling "mean" is what the model's own preprocessing makes 0.
-    """
+    """Images of patches; the filling "mean" is what the model's own preprocessing makes 0."""
     import torch
 
     from jumok.measures.image_units import ImageUnits
-    from jumok.measures.localisation_scores import find_coarsest_grid
 
     assert maps.model is not None
     if len(maps.model.classes) < 2:
         raise JumokError(f"{maps.model.name} knows one class: faithfulness needs a classifier of 2 classes or more")
-    rows, columns = (side * math.ceil(LEAST_SIDE / side) for side in find_coarsest_grid(list(heats.values())))
-    return ImageUnits(maps.model, grid=(rows, columns), fillings=fillings, mean=torch.zeros(3))
+    return ImageUnits(maps.model, grid=choose_grid(heats), fillings=fillings, mean=torch.zeros(3))
 
 
 def _add(meter: FaithfulnessMeter, units: ImageUnits, looked: _Looked) -> None:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from jumok.app.classify.faithful import FEWEST
+from jumok.app.faithful import FAITHFUL, FEWEST, OF_PLACES, FaithfulOptions, show_faithfulness
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
-from jumok.durations import parse_duration
 from jumok.errors import JumokError
-from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
     from jumok.app.classify.chosen import Chosen
@@ -23,11 +21,7 @@ if TYPE_CHECKING:
     from jumok.measures.report import Report
 
 
-FAITHFUL = "faithfulness"
-"""Of the report's key."""
-
-
-class Options(Strict):
+class Options(FaithfulOptions):
     """Options of `jumok measure` for images."""
 
     masks: str | None = Field(
@@ -38,18 +32,6 @@ class Options(Strict):
     unseen: bool = Field(default=False, description="Leave out images that the run was trained or validated on.")
     tolerance: int = Field(default=0, ge=0, description="Slack of the pointing game, in pixels.")
     batch_size: int = Field(default=16, ge=1, description="Images or questions at a time.")
-    faithful: bool = Field(default=True, description="Measure whether the maps are faithful to the model.")
-    fillings: tuple[str, ...] = Field(
-        default=("mean", "blur"),
-        description="What replaces what is taken away: mean | blur | noisy-linear | zeros; may be repeated.",
-        json_schema_extra={"usual": "mean and blur"},
-    )
-    most: int = Field(default=200, ge=2, description="Faithfulness: images at most.")
-    steps: int = Field(default=12, ge=2, description="Faithfulness: parts in which an image is taken away.")
-    time: str | None = Field(
-        default="5m", description="Faithfulness: how long it may take, such as 90s or 5m; after that the rest is left."
-    )
-    saco: bool = Field(default=False, description="Faithfulness: SaCo, too, which takes about half as long again.")
 
 
 def measure(
@@ -110,11 +92,10 @@ def _measure_faithfulness(
     maps: MapMaker, images: ImageSet, options: Options, session: Session
 ) -> tuple[ScoredMaps, str]:
     """Measure some of the images, and say why not all, where it is so."""
-    from jumok.app.classify.faithful import Plan, measure_faithfulness
+    from jumok.app.classify.faithful import measure_faithfulness
     from jumok.app.progress import show_progress
 
-    seconds = None if options.time is None else parse_duration(options.time, "--time")
-    plan = Plan(options.fillings, options.steps, options.most, seconds, early=True, saco=options.saco)
+    plan = options.plan(OF_PLACES, early=True)
     with show_progress(session.console, "taking parts away") as tell:
         report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell)
     if report is None:
@@ -122,7 +103,7 @@ def _measure_faithfulness(
             f"faithfulness: {why} before {FEWEST} images were measured: give more --time, or --no-faithful"
         )
     remark = f"faithfulness of {report.inputs} images: {why}" if why else ""
-    return ScoredMaps(report, report.verdicts(), FAITHFUL), remark
+    return show_faithfulness(report), remark
 
 
 def choose(images: Path, split: str, *, model: str = "", options: Options | None = None) -> Chosen:

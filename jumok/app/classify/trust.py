@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jumok.errors import JumokError
+from jumok.app.faithful import OF_PLACES, Plan, Tell
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from jumok.tasks.running.trust import Trust
 
 __all__ = ["judge"]
-
-MOST = 64
-"""Validation images."""
-STEPS = 8
-"""Parts in which an image is taken away: fewer than `jumok measure` takes, as the time is short."""
-FILLINGS = ("mean", "blur")
 
 
 def judge(folder: Path, config: RunConfig, seconds: float, device: str, session: Session) -> Trust | None:
@@ -34,35 +28,21 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
     Returns:
         what was found; None where there is nothing to find, or not time enough.
     """
-    from jumok.app.classify.faithful import FEWEST, Plan, measure_faithfulness
-    from jumok.app.classify.maps import MapMaker
-    from jumok.app.progress import show_progress
-    from jumok.tasks.classify.any_classifier import open_model
-    from jumok.tasks.classify.looking import LookOptions
+    from jumok.app.trust import find_most_faithful
     from jumok.tasks.classify.prepare import find_parts
 
     paths = find_parts(config.data, config.training.seed)["val"].paths
-    if len(paths) < FEWEST:
-        session.say(f"which map is the most faithful was not measured: {len(paths)} validation images are too few")
-        return None
-    maps = MapMaker(open_model(str(folder), device), LookOptions(), ())
-    plan = Plan(FILLINGS, STEPS, MOST, seconds)
-    try:
-        with show_progress(session.console, "comparing maps") as tell:
-            report, _ = measure_faithfulness(maps, paths, plan, seed=config.training.seed, tell=tell)
-    except JumokError as error:
-        session.say(f"which map is the most faithful was not measured: {error}")
-        return None
-    if report is None:
-        session.say(
-            f"which map is the most faithful was not measured: {seconds:.0f} s, a twentieth of the training, are too "
-            f"short; jumok measure {folder} {config.data.images} tells it"
-        )
-    return None if report is None else _conclude(report)
 
+    def measure(plan: Plan, tell: Tell) -> FaithfulnessReport | None:
+        from jumok.app.classify.faithful import measure_faithfulness
+        from jumok.app.classify.maps import MapMaker
+        from jumok.tasks.classify.any_classifier import open_model
+        from jumok.tasks.classify.looking import LookOptions
 
-def _conclude(report: FaithfulnessReport) -> Trust:
-    from jumok.tasks.running.trust import Trust
+        maps = MapMaker(open_model(str(folder), device), LookOptions(), ())
+        return measure_faithfulness(maps, paths, plan, seed=config.training.seed, tell=tell).report
 
-    best = report.best()
-    return Trust(method=best, verdict=report.verdict(best or report.ranking()[0]), inputs=report.inputs)
+    command = f"jumok measure {folder} {config.data.images}"
+    return find_most_faithful(
+        measure, session, fillings=OF_PLACES, seconds=seconds, inputs=len(paths), noun="images", command=command
+    )

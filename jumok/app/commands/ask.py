@@ -110,11 +110,15 @@ def command(
     from jumok.data.images.reading import read_image
     from jumok.tasks.answer.looking import look
     from jumok.tasks.answer.run import QuestionRun
+    from jumok.tasks.running.trust import read_trust
 
     questions = _read_questions(question)
     trained = QuestionRun.load(run, session.device)
     pixels = read_image(image, bits=trained.config.data.bits)
     found = look(trained, [pixels] * len(questions), questions)
+    if found[0].looks and (trust := read_trust(run)) is not None:
+        session.say(f"maps: {trust.why()}")
+        found = [each.put_first(trust.method) for each in found]
     note = NOTES.get(trained.fusion, "")
     shown = [_build_asked(each, top, note) for each in found]
     unknown = [trained.unknown(text) for text in questions]

@@ -55,7 +55,7 @@ def command(
     session: Session,
     settings: Mapping[str, Any],
 ) -> Report:
-    """Score where a model looks against ground truth: masks of images, or true links of sentence pairs."""
+    """Measure whether a model's maps are faithful to it; and against masks or true links, where there are any."""
     from jumok.tasks.running.run import task_of_model
 
     if not data and _is_no_run(model):

@@ -82,7 +82,7 @@ def command(
         str | None,
         typer.Option(
             help="Of --align and --show: attention (seq2seq); mean, layer N, or layer N, head M (Transformer); each "
-            "also with ', next step'. Default: attention, or mean.",
+            "also with ', next step'. Default: the run's most faithful one, else attention or mean.",
             show_default=False,
         ),
     ] = None,

@@ -67,12 +67,21 @@ class Wanted:
 
 @dataclass
 class Looks:
-    """Links of all sentences, and as many maps as are drawn."""
+    """Links of all sentences, and as many maps as are drawn.
+
+    Args:
+        run: a translator with attention.
+        wanted: what is to be written.
+        reading: that is drawn and linked.
+        heads: whether each head is read, too.
+        why: this reading was taken, where none was named and the run tells which is the most faithful.
+    """
 
     run: PairRun
     wanted: Wanted
     reading: str
     heads: bool
+    why: str = ""
     _links: list[Links] = field(default_factory=list)
     _shown: list[tuple[int, Aligned]] = field(default_factory=list)
     _left: int = 0
@@ -84,10 +93,14 @@ class Looks:
         Raises:
             JumokError: the model has no attention to its source, or there is no such reading.
         """
+        from jumok.tasks.running.trust import read_trust
         from jumok.tasks.translate.aligning import choose_reading, list_readings
 
         heads = wanted.heads or "head" in (wanted.reading or "")
-        return cls(run, wanted, choose_reading(wanted.reading, list_readings(run, heads=heads)), heads)
+        known = list_readings(run, heads=heads)
+        trust = read_trust(run.folder) if wanted.reading is None and run.folder is not None else None
+        reading = choose_reading(wanted.reading or (trust.method if trust else None), known)
+        return cls(run, wanted, reading, heads, f"reading: {trust.why()}" if trust else "")
 
     @property
     def complete(self) -> bool:
@@ -145,16 +158,17 @@ class Looks:
 
         if self.wanted.align is not None:
             write_links(self.wanted.align, self._links)
+        told = [self.why] if self.why else []
         if self.wanted.show is None:
-            return []
+            return told
         if not self._shown:
             raise JumokError(
                 f"nothing to show: every sentence, or its translation, is empty or above {MOST_WORDS} words"
             )
         (self._write_page if self.wanted.on_page else self._draw)(self.wanted.show)
         if not self._left:
-            return []
-        return [f"{self._left:,} sentences are not shown: give fewer at once, of at most {MOST_WORDS} words"]
+            return told
+        return [*told, f"{self._left:,} sentences are not shown: give fewer at once, of at most {MOST_WORDS} words"]
 
     def _draw(self, path: Path) -> None:
         from jumok.views.pictures.alignment_matrix import draw_alignment

@@ -1,4 +1,4 @@
-"""Whether a translator's words look at the right source words: its alignments against true links."""
+"""Whether a translator's attention can be believed: whether it is faithful to the model, and links what links link."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from jumok.app.faithful import FAITHFUL, FEWEST, OF_WORDS, FaithfulOptions, show_faithfulness
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
-from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
     from jumok.attention.word_alignment import Aligned
@@ -24,7 +24,7 @@ PAIRS_AT_ONCE = 256
 """Pairs whose maps are in memory at once."""
 
 
-class Options(Strict):
+class Options(FaithfulOptions):
     """Options of `jumok measure` for sentence pairs."""
 
     alignments: str | None = Field(default=None, description="Pharaoh file of the true links.")
@@ -35,7 +35,7 @@ class Options(Strict):
 def measure(
     model: str, data: Sequence[Path], options: Options, *, methods: tuple[str, ...], out: Path, session: Session
 ) -> MeasuredMaps:
-    """Score each reading of the attention by precision, recall and AER, beside the diagonal.
+    """Measure each reading of the attention beside baselines: against the model, and against true links if given.
 
     Args:
         model: folder of the run.
@@ -47,24 +47,84 @@ def measure(
     Raises:
         JumokError: files that cannot be read or do not fit each other, or a model without attention.
     """
-    from jumok.views.pictures.charts import draw_scores
+    from jumok.app.translate.evaluate import remarks_on
+    from jumok.measures.word_units import check_word_fillings
 
-    if options.alignments is None:
-        raise JumokError(
-            "measure needs ground truth: give the true links, as in "
-            f"jumok measure {model} pairs.tsv --alignments gold.txt"
-        )
+    if options.alignments is None and not options.faithful:
+        raise JumokError("without --alignments there is nothing to measure but faithfulness: leave out --no-faithful")
     if not data:
-        raise JumokError("measure needs data: give the files of the sentence pairs that the links are of")
-    report, remarks = _score_pairs(Path(model), data, Path(options.alignments), options, methods, session)
+        raise JumokError(f"measure needs data: give files of sentence pairs, as in jumok measure {model} pairs.tsv")
+    check_word_fillings(options.fillings)
+    run, pairs, chosen = _open(Path(model), data, methods, session)
+    remarks = list(remarks_on(pairs))
     about: dict[str, Any] = {"model": model, "data": [str(path) for path in data], "alignments": options.alignments}
-    written = {"figures": out / "measure.json", "picture": out / "measure.png"}
+    parts: list[ScoredMaps] = []
+    if options.alignments is not None:
+        scored, doubts = _score_links(run, pairs, chosen, Path(options.alignments), options, session)
+        parts.append(scored)
+        remarks += doubts
+    if options.faithful:
+        scored, doubts = _measure_faithfulness(run, pairs, chosen, options, session)
+        parts.append(scored)
+        remarks += doubts
     notes = tuple(f"remark: {remark}" for remark in remarks)
-    scored = ScoredMaps(report, _compare_with_baseline(report))
-    found = MeasuredMaps({**about, "remarks": remarks}, [scored], notes, written)
+    written = {"figures": out / "measure.json"} | {_NAMES[part.key]: out / _PICTURES[part.key] for part in parts}
+    found = MeasuredMaps({**about, "remarks": remarks}, parts, notes, written)
     write_report(written["figures"], found)
-    draw_scores(report, written["picture"], title="Do the words look at what they translate?")
+    _draw(parts, out)
     return found
+
+
+_PICTURES = {"": "measure.png", FAITHFUL: "faithfulness.png"}
+_NAMES = {"": "picture", FAITHFUL: FAITHFUL}
+
+
+def _draw(parts: Sequence[ScoredMaps], out: Path) -> None:
+    """Write a picture of each kind of score."""
+    from jumok.views.pictures.charts import draw_scores
+    from jumok.views.pictures.faithfulness_curves import draw_curves
+
+    for part in parts:
+        if part.key == FAITHFUL:
+            draw_curves(part.scores, out / _PICTURES[part.key])
+        else:
+            draw_scores(part.scores, out / _PICTURES[part.key], title="Do the words look at what they translate?")
+
+
+def _open(
+    model: Path, files: Sequence[Path], methods: Sequence[str], session: Session
+) -> tuple[PairRun, PairSet, tuple[str, ...]]:
+    """The run, the pairs and the readings that are measured."""
+    from jumok.data.pairs.pair_set import read_pairs
+    from jumok.tasks.translate.aligning import choose_reading, list_readings
+    from jumok.tasks.translate.run import PairRun
+
+    run = PairRun.load(model, session.device)
+    known = list_readings(run)
+    chosen = tuple(dict.fromkeys(choose_reading(method, known) for method in methods)) or known
+    data = run.config.data
+    return run, read_pairs(files, lowercase=data.lowercase, reverse=data.backwards), chosen
+
+
+def _measure_faithfulness(
+    run: PairRun, pairs: PairSet, methods: Sequence[str], options: Options, session: Session
+) -> tuple[ScoredMaps, list[str]]:
+    """Measure some of the sentences. Returns the scores, and remarks."""
+    from jumok.app.progress import show_progress
+    from jumok.app.translate.faithful import measure_faithfulness
+
+    plan = options.plan(OF_WORDS)
+    with show_progress(session.console, "taking words away") as tell:
+        found = measure_faithfulness(run, pairs.sources, methods, plan, seed=session.seed, tell=tell)
+    if found.report is None:
+        raise JumokError(
+            f"faithfulness: {found.why} before {FEWEST} sentences were measured: give more --time, or --no-faithful"
+        )
+    remarks = [f"faithfulness: {found.why} after {found.sentences:,} sentences"] if found.why else []
+    if found.left_out:
+        remarks.append(f"faithfulness: {found.left_out:,} sentences are left out: of one word, or translated by one")
+    title = f"source words, {found.sentences:,} sentences (intervals count each once)"
+    return show_faithfulness(found.report, title=title), remarks
 
 
 def _compare_with_baseline(report: AlignmentReport) -> list[str]:
@@ -77,38 +137,31 @@ def _compare_with_baseline(report: AlignmentReport) -> list[str]:
     return lines
 
 
-def _score_pairs(
-    run: Path, files: Sequence[Path], gold: Path, options: Options, methods: Sequence[str], session: Session
-) -> tuple[AlignmentReport, list[str]]:
+def _score_links(
+    run: PairRun, pairs: PairSet, methods: Sequence[str], gold: Path, options: Options, session: Session
+) -> tuple[ScoredMaps, list[str]]:
     """Align all pairs and compare the links. Returns the scores, and remarks."""
-    from jumok.app.translate.evaluate import remarks_on
     from jumok.data.pairs.alignment_files import read_links, seem_counted_from_one
-    from jumok.data.pairs.pair_set import read_pairs
     from jumok.measures.alignment_error import AlignmentMeter
-    from jumok.tasks.translate.aligning import choose_reading, list_readings
-    from jumok.tasks.translate.run import PairRun
 
-    trained = PairRun.load(run, session.device)
-    known = list_readings(trained)
-    chosen = tuple(dict.fromkeys(choose_reading(method, known) for method in methods)) or known
-    if options.characters and trained.target.kind != "characters":
+    if options.characters and run.target.kind != "characters":
         raise JumokError(
-            f"{run} cuts text into {trained.target.kind}, so it has no links between characters: leave out --characters"
+            f"{run.folder} cuts text into {run.target.kind}, so it has no links between characters: "
+            "leave out --characters"
         )
-    data = trained.config.data
-    pairs = read_pairs(files, lowercase=data.lowercase, reverse=data.backwards)
-    truth = read_links(gold, one_based=options.one_based, turned=data.backwards)
+    truth = read_links(gold, one_based=options.one_based, turned=run.config.data.backwards)
     if len(truth) != len(pairs):
         raise JumokError(
             f"{gold} has links for {len(truth)} sentences, but there are {len(pairs)} pairs "
             f"({pairs.empty} empty ones were skipped): wanted a line for each"
         )
     meter = AlignmentMeter(seed=session.seed)
-    for number, (one, wanted) in enumerate(zip(_align_all(trained, pairs, options.characters), truth, strict=True), 1):
-        found = {name: one.links(name) for name in chosen}
+    for number, (one, wanted) in enumerate(zip(_align_all(run, pairs, options.characters), truth, strict=True), 1):
+        found = {name: one.links(name) for name in methods}
         meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {number}")
+    report = meter.report()
     doubtful = not options.one_based and seem_counted_from_one(truth)
-    return meter.report(), [*remarks_on(pairs), *([FROM_ONE.format(gold)] if doubtful else [])]
+    return ScoredMaps(report, _compare_with_baseline(report)), [FROM_ONE.format(gold)] if doubtful else []
 
 
 def _align_all(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Aligned]:

@@ -50,6 +50,8 @@ class Vocabulary(ABC):
 
     signs = ""
     """What stands in pieces for spaces, or for none."""
+    padding_id, unknown_id, end_id = PAD, UNK, EOS
+    """Ids of symbols that are the same in all vocabularies."""
 
     @property
     @abstractmethod

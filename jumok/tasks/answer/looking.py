@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,7 +15,10 @@ from jumok.data.texts.vocabulary import Split
 from jumok.tasks.answer.run import QuestionRun, Reply
 from jumok.watching.seen import Seen, watch
 
-__all__ = ["READERS", "Looked", "look"]
+__all__ = ["OF_ANSWER", "READERS", "Looked", "look"]
+
+OF_ANSWER = frozenset({"relevance", "grad-cam"})
+"""Looks that explain one answer; the others are the same for all."""
 
 STREAMS = {"eye": "places", "reader": "words", "fusion.*.attn": "words", "fusion.*.cross": "words->places"}
 """Who looks at whom in a `vqa-transformer`."""
@@ -41,6 +44,12 @@ class Looked:
     by_word: Mapping[str, AttentionMap] = field(default_factory=dict)
     weights: AttentionMap | None = None
 
+    def put_first(self, name: str | None) -> Looked:
+        """The same with one look before all others; None: as it is."""
+        if name is None or name not in self.looks:
+            return self
+        return replace(self, looks={name: self.looks[name], **self.looks})
+
 
 @dataclass(frozen=True)
 class Read:
@@ -61,7 +70,9 @@ class Read:
     weighing: Scale = Scale.DISTRIBUTION
 
 
-def look(run: QuestionRun, images: Sequence[Tensor], questions: Sequence[str], *, words: bool = True) -> list[Looked]:
+def look(
+    run: QuestionRun, images: Sequence[Tensor], questions: Sequence[str], *, words: bool = True, rank: int = 1
+) -> list[Looked]:
     """Ask one question about each image and read where the model looked.
 
     Args:
@@ -69,6 +80,7 @@ def look(run: QuestionRun, images: Sequence[Tensor], questions: Sequence[str], *
         images: (3, any, any) uint8 each.
         questions: as many.
         words: also read where each word looked.
+        rank: of the answer that looks in `OF_ANSWER` explain; 1 is the most probable one.
     Returns:
         one for each question.
     Raises:
@@ -79,7 +91,7 @@ def look(run: QuestionRun, images: Sequence[Tensor], questions: Sequence[str], *
     pixels.requires_grad_(traced)
     with contextlib.nullcontext() if traced else torch.no_grad(), watch(run.model) as seen:
         logits = run.model(pixels, ids)
-    target = logits.max(-1).values
+    target = logits.topk(min(rank, len(run.answers))).values[:, -1]
     found, grid = READERS[run.fusion](seen, target)
     splits = [run.words.split(run.cased(question)) for question in questions]
     replies = run.replies(logits.detach())

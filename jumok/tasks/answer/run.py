@@ -75,6 +75,11 @@ class QuestionRun(SeeingRun):
         """How the model brings question and image together."""
         return self._vqa.config.fusion
 
+    @property
+    def sees(self) -> bool:
+        """Whether the model sees the image at all."""
+        return self._vqa.eye is not None
+
     def encode(self, questions: Sequence[str]) -> Tensor:
         """Questions as ids: (n, longest + 1) int64, on the model's device.
 
@@ -118,12 +123,32 @@ class QuestionRun(SeeingRun):
         """
         return self._answer(scene, questions).float().softmax(-1)
 
-    @torch.inference_mode()
     def _answer(self, scene: Scene, questions: Sequence[str]) -> Tensor:
         """Logits, (questions, answers)."""
-        ids = self.encode(questions)
+        return self.answer_ids(scene, self.encode(questions))
+
+    @torch.inference_mode()
+    def answer_ids(self, scene: Scene, ids: Tensor) -> Tensor:
+        """Logits of questions about one image, (questions, answers).
+
+        Args:
+            scene: what `see` gave.
+            ids: (questions, words) int64, as `encode` gives them.
+        """
         pairs = torch.stack([torch.zeros(len(ids), dtype=torch.int64), torch.arange(len(ids))], 1).to(self.device)
         return self._vqa.answer(scene.places, self._vqa.read(ids), pairs)
+
+    @torch.inference_mode()
+    def answer_pixels(self, pixels: Tensor, ids: Tensor) -> Tensor:
+        """Logits of one question about several images, (images, answers).
+
+        Args:
+            pixels: (images, 3, height, width), as `prepare` gives them.
+            ids: (1, words) int64, as `encode` gives them.
+        """
+        images = torch.arange(len(pixels), device=ids.device)
+        logits: Tensor = self._vqa(pixels, ids, torch.stack([images, torch.zeros_like(images)], 1))
+        return logits
 
     def replies(self, logits: Tensor, top: int = 50) -> list[Reply]:
         """Logits (n, answers) as answers with probabilities.

@@ -19,5 +19,5 @@ ANSWER = Task(
     recognises=looks_like_questions,
     told_by=("images",),
     many=True,
-    verbs=("evaluate", "predict", "export", "measure", "compare"),
+    verbs=("evaluate", "predict", "export", "measure", "compare", "trust"),
 )

@@ -20,15 +20,17 @@ class Trust(Strict):
         method: the most faithful one; None where none is shown to be better than chance.
         verdict: of that method, or of the best that there was, in a sentence.
         inputs: how many were measured.
+        noun: what these were.
     """
 
     method: str | None
     verdict: str
     inputs: int
+    noun: str = "images"
 
-    def why(self, noun: str = "images") -> str:
+    def why(self) -> str:
         """Why this method is shown, or why none is chosen."""
-        measured = f"on {self.inputs:,} validation {noun}"
+        measured = f"on {self.inputs:,} validation {self.noun}"
         if self.method is None:
             return f"no map was shown to be more faithful than chance {measured} ({self.verdict})"
         return f"{self.method} was the most faithful map {measured} ({self.verdict})"

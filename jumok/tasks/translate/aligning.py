@@ -44,7 +44,7 @@ def align(run: PairRun, pairs: Sequence[SplitPair], *, heads: bool = False, piec
         readings = _read_batch(run, chosen, heads)
         for row, (number, pair) in enumerate(zip(numbers, chosen, strict=True)):
             steps = {name: _cut(all_of_it, row, pair) for name, all_of_it in readings}
-            source, target = map(_split_pieces, pair) if pieces else pair
+            source, target = map(split_pieces, pair) if pieces else pair
             found[number] = align_words(steps, source, target)
     return [found[number] for number in range(len(pairs))]
 
@@ -125,8 +125,8 @@ def _cut(attention: AttentionMap, row: int, pair: SplitPair) -> AttentionMap:
     return AttentionMap(weights, queries, keys, (), attention.scale, attention.source)
 
 
-def _split_pieces(side: Split) -> Split:
-    """Each piece as a word of its own."""
+def split_pieces(side: Split) -> Split:
+    """The same sentence with each piece as a word of its own."""
     return side._replace(words=side.pieces, owner=list(range(len(side.pieces))))
 
 

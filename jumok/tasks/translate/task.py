@@ -15,5 +15,5 @@ TRANSLATE = Task(
     ),
     recognises=looks_like_pairs,
     many=True,
-    verbs=("evaluate", "predict", "export", "measure"),
+    verbs=("evaluate", "predict", "export", "measure", "trust"),
 )
