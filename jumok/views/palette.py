@@ -10,9 +10,9 @@ __all__ = [
     "CHART_ZERO",
     "CLASS_COLOURS",
     "DIVERGING",
-    "FAINTEST_HEAT",
     "FAINT_LINE",
     "GOLD_LINK",
+    "HEAT_POWER",
     "INK",
     "LINE_COLOURS",
     "LINE_WEDGE",
@@ -35,8 +35,9 @@ SEQUENTIAL = "inferno"
 """Perceptually uniform, and dark where nothing is seen."""
 DIVERGING = "RdBu_r"
 """White at 0."""
-FAINTEST_HEAT, STRONGEST_HEAT = 0.40, 0.90
-"""Opacity of the heat where the weight is 0, and where it is largest."""
+STRONGEST_HEAT, HEAT_POWER = 0.90, 1.5
+"""Opacity of the heat where the weight is largest, and the power of the weight's share by which it falls to 0: the image
+keeps its colours where little is seen."""
 SHADES = ("#ffffff", "#fde7c8", "#f9b664", "#dd6b1f", "#983a0a", "#481a06")
 """Alignments: white where the weight is 0."""
 

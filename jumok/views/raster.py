@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, Patches, Pixels, Scale
 from jumok.errors import JumokError
-from jumok.views.palette import FAINTEST_HEAT, STRONGEST_HEAT
+from jumok.views.palette import HEAT_POWER, STRONGEST_HEAT
 
 ImageLike: TypeAlias = "Tensor | Image.Image"
 """An image as users hold it: a uint8 tensor (3, height, width), or one of Pillow's."""
@@ -59,4 +59,4 @@ def is_signed(attention: AttentionMap) -> bool:
 
 def find_opacity(share: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much of the image the heat hides, for weights as shares of the largest, in [-1, 1]."""
-    return np.float32(FAINTEST_HEAT) + np.float32(STRONGEST_HEAT - FAINTEST_HEAT) * np.abs(share)
+    return np.float32(STRONGEST_HEAT) * np.minimum(np.abs(share), 1) ** np.float32(HEAT_POWER)

@@ -102,7 +102,7 @@ def page_palette() -> dict[str, Any]:
     return {
         "sequential": colormaps[palette.SEQUENTIAL](range(256), bytes=True)[:, :3].tobytes().hex(),
         "diverging": colormaps[palette.DIVERGING](range(256), bytes=True)[:, :3].tobytes().hex(),
-        "faintest": palette.FAINTEST_HEAT,
+        "power": palette.HEAT_POWER,
         "strongest": palette.STRONGEST_HEAT,
         "line": palette.LINE_COLOURS[0],
         "belowZero": palette.BELOW_ZERO,

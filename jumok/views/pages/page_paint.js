@@ -12,7 +12,7 @@ const Paint = (palette) => {
   }
 
   function opacity(share) {
-    return palette.faintest + (palette.strongest - palette.faintest) * Math.min(Math.abs(share), 1);
+    return palette.strongest * Math.min(Math.abs(share), 1) ** palette.power;
   }
 
   /* Draws shares (rows x columns), one pixel each; `strength` 0..1 lets the image through, null hides it. */

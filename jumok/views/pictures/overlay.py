@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.views.palette import QUIET
-from jumok.views.pictures.colour_scale import LUMINANCE, Scaling
+from jumok.views.pictures.colour_scale import Scaling
 from jumok.views.pictures.figures import DPI, new_figure, place_axes
 from jumok.views.raster import Numbers, find_cells, find_opacity, fit
 
@@ -48,11 +48,9 @@ def lay_weights(attention: AttentionMap, height: int, width: int, *, smooth: boo
 
 
 def overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
-    """The heat over the image without its colours, which could be taken for heat."""
-    grey = photo @ LUMINANCE
-    faded = 0.15 * photo + 0.85 * grey[..., None]
+    """The heat over the image, which keeps its colours where the weights are small."""
     share = find_opacity(heat / np.float32(scaling.high))[..., None]
-    return faded * (1 - share) + scaling.rgb(heat) * share
+    return photo * (1 - share) + scaling.rgb(heat) * share
 
 
 def note_unseen(attention: AttentionMap, height: int, width: int) -> list[str]:

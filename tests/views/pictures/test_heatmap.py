@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from kornia.color import rgb_to_lab
 from matplotlib import colormaps
 from matplotlib.text import Text
 from PIL import Image
@@ -84,9 +85,25 @@ def test_scores_are_coloured_around_zero(tmp_path):
 def test_the_overlay_is_strongest_where_the_weight_is_largest():
     figure = heatmap.draw_heat(patches([0.0, 0.0, 0.0, 1.0]), Image.new("RGB", (400, 400), "white"))
     over = np.asarray(figure.axes[2].images[0].get_array())
-    assert over[:100, :100].mean() == pytest.approx(0.6, abs=0.01), "black at 0.4 over white"
+    assert over[:100, :100].mean() == pytest.approx(1.0, abs=0.01), "no veil where the weight is 0"
     peak = 0.9 * colour_of(1.0) / 255 + 0.1
     assert over[-50:, -50:].mean((0, 1)) == pytest.approx(peak, abs=0.01)
+
+
+def test_a_photograph_keeps_its_colours_under_the_heat():
+    """Differences of colour, CIE 1976, which are larger than those of CIEDE2000 for strong colours."""
+    chance = np.random.default_rng(0)
+    photo = Image.fromarray(chance.integers(40, 255, (12, 12, 3), dtype=np.uint8)).resize((400, 400), Image.BICUBIC)
+    weights = chance.gamma(0.4, size=14 * 14)
+    figure = heatmap.draw_heat(patches(weights.tolist(), rows=14, columns=14), photo)
+    shown, over = (np.asarray(figure.axes[place].images[0].get_array(), dtype=np.float32) for place in (0, 2))
+    pair = torch.from_numpy(np.stack([shown, over])).movedim(-1, 1)
+    difference = (rgb_to_lab(pair)[0] - rgb_to_lab(pair)[1]).norm(dim=0).numpy()
+    heat = np.asarray(Image.fromarray(weights.reshape(14, 14).astype(np.float32)).resize(shown.shape[1::-1]))
+    faint = heat < np.quantile(heat, 0.8)
+    assert difference[faint].mean() < 8
+    top = np.unravel_index(difference.argmax(), difference.shape)
+    assert heat[top] > np.quantile(heat, 0.95), "and the strongest place is the one that is changed most"
 
 
 def test_the_picture_says_how_it_was_scaled_and_what_it_leaves_out():
