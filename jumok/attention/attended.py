@@ -44,7 +44,10 @@ class Attended(Protocol):
 
 @runtime_checkable
 class Sloped(Protocol):
-    """What some calls can tell besides: how the target changes with their weights, and how long their values are."""
+    """What some calls can tell besides: what the target changes with, and how long their values are."""
+
+    def find_read(self, gradient: Tensor) -> Tensor:
+        """(batch, queries) bool: the queries whose outcome changes the target."""
 
     def pull_slope(self, row: Tensor, gradient: Tensor) -> Tensor:
         """(batch, queries) r -> (batch, keys): the mean over heads of r (dL/dA)+, where keys may be attended."""

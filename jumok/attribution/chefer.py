@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Place, Scale
+from jumok.attention.attended import Sloped
 from jumok.attribution.rows import make_row, tell
 from jumok.errors import JumokError
 from jumok.watching.chain import start_row, take_gradients
@@ -19,9 +20,12 @@ from jumok.watching.token_flow import Flow
 
 __all__ = ["chefer"]
 
+READ = "what was read"
+"""Several tokens, or others in each input."""
+
 
 def chefer(
-    seen: Seen, target: Tensor, query: Place = "cls", *, end: str | int | None = None, partial: bool = False
+    seen: Seen, target: Tensor, query: Place | None = None, *, end: str | int | None = None, partial: bool = False
 ) -> AttentionMap:
     """How much each input token contributed to a target, through the calls that a query looked through.
 
@@ -31,7 +35,8 @@ def chefer(
     Args:
         seen: of the pass that the target is of.
         target: one number, or one per image, with gradients.
-        query: the token that it starts from.
+        query: the token that it starts from; None: those of the last call that the target was read off, such as
+            `cls`, the last word, or all, with even shares.
         end, partial: as for `rollout`.
     Returns:
         (batch, 1, tokens), 0 or more, of which the start itself is part.
@@ -41,11 +46,26 @@ def chefer(
     Source: Chefer, Gur & Wolf 2021, arXiv 2103.15679, eqs. 5 and 6.
     """
     flow = seen.flow(end, partial=partial)
-    start, label = start_row(query, flow.queries, flow.batch, flow.layers[0].device)
-    row, added, unseen = _carry(flow, take_gradients(target, flow.layers, flow.batch), start)
+    gradients = take_gradients(target, flow.layers, flow.batch)
+    read = None if query is not None else _find_read(flow, gradients[-1])
+    start, label = read or start_row("cls" if query is None else query, flow.queries, flow.batch, flow.layers[0].device)
+    row, added, unseen = _carry(flow, gradients, start)
     if not added:
         raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
     return make_row(row, flow.keys, label, tell("chefer", unseen, flow), Scale.RELEVANCE)
+
+
+def _find_read(flow: Flow, gradient: Tensor | None) -> tuple[Tensor, str] | None:
+    """Even shares over the tokens that the target was read off, and their name; None where that cannot be told."""
+    last = flow.layers[-1]
+    if gradient is None or not isinstance(last, Sloped) or last.shape[2] != len(flow.queries):
+        return None
+    read = last.find_read(gradient).float()
+    counts = read.sum(1, keepdim=True)
+    if not bool(counts.all()):
+        return None
+    same = int(read.any(0).sum()) == 1
+    return read / counts, flow.queries.label(int(read[0].argmax())) if same else READ
 
 
 def _carry(flow: Flow, gradients: Sequence[Tensor | None], start: Tensor) -> tuple[Tensor, bool, float]:

@@ -36,8 +36,8 @@ SEQUENTIAL = "inferno"
 DIVERGING = "RdBu_r"
 """White at 0."""
 STRONGEST_HEAT, HEAT_POWER = 0.90, 1.5
-"""Opacity of the heat where the weight is largest, and the power of the weight's share by which it falls to 0: the image
-keeps its colours where little is seen."""
+"""Opacity of the heat where the weight is largest, and the power of the share by which it falls to 0 with the weight:
+the image keeps its colours where little is seen."""
 SHADES = ("#ffffff", "#fde7c8", "#f9b664", "#dd6b1f", "#983a0a", "#481a06")
 """Alignments: white where the weight is 0."""
 

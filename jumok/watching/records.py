@@ -175,6 +175,10 @@ class DotProduct(OfHeads):
             _add_product(total[images, :, :, columns], part, slope)
         return total.mean(1)[:, 0]
 
+    def find_read(self, gradient: Tensor) -> Tensor:
+        """As in `Sloped`."""
+        return self._change(gradient).ne(0).any(-1).any(1)
+
     def value_norms(self) -> Tensor:
         """As in `Sloped`."""
         return repeat_heads(widen(self._value).norm(dim=-1), self.shape[1])
@@ -321,6 +325,10 @@ class Projected:
         """As in `Sloped`."""
         return self._heads.pull_slope(row, self._change(gradient))
 
+    def find_read(self, gradient: Tensor) -> Tensor:
+        """As in `Sloped`."""
+        return self._change(gradient).ne(0).any(-1).any(1)
+
     def value_norms(self) -> Tensor:
         """As in `Sloped`."""
         return self._heads.value_norms()
@@ -398,6 +406,10 @@ class Given:
         self.unchanged.check()
         change, weights = self.arrange(gradient), self.arrange(self.softmax)
         return self._pull(row, lambda images: change[images].clamp(min=0) * (weights[images] > 0))
+
+    def find_read(self, gradient: Tensor) -> Tensor:
+        """As in `Sloped`."""
+        return self.arrange(gradient).ne(0).any(-1).any(1)
 
     def value_norms(self) -> Tensor:
         """As in `Sloped`: they were not kept."""

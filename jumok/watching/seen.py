@@ -393,8 +393,8 @@ class Seen:
 
         Args:
             target: one number, or one per image such as `logits[:, 207]`, of this forward pass, with gradients.
-            query: the token that a method starts from, where it starts from one: "cls" (if None), a patch as (row,
-                column), a word, an index, or "mean" for the average over places.
+            query: the token that a method starts from, where it starts from one: "cls", a patch as (row, column), a
+                word, an index, or "mean" for the average over places; None: as the method has it.
             method: its name, such as "chefer", "libra", "lrp" or "integrated-gradients".
             options: the method's own; see its function.
         Returns:
