@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.font_manager import FontEntry, findSystemFonts, fontManager, get_font, weight_dict
 
 PLAIN_FONT = "DejaVu Sans"  # comes with matplotlib
 PREFERRED_FONTS = (
@@ -21,6 +23,11 @@ PREFERRED_FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
 )
+PACKAGE, PACKAGED_FONT = "koreanize_matplotlib", "fonts/NanumGothic.ttf"
+"""A font under the SIL Open Font License 1.1 for machines that have none; the package itself is not imported."""
+REGULAR = 400
+OF_BOXES = "Last Resort"
+"""Comes with matplotlib, and has a box for every character."""
 
 
 def compose(text: str) -> str:
@@ -42,6 +49,8 @@ def choose_families(texts: Iterable[str]) -> list[str]:
     if not missing:
         return [PLAIN_FONT]
     family = _find_family(missing)
+    if family is None and _add_fonts(missing):
+        family = _find_family(missing)
     if family is not None:
         return [PLAIN_FONT, family]
     letters = "".join(map(chr, sorted(missing)[:8]))
@@ -56,17 +65,51 @@ def _is_hangul(code: int) -> bool:
 
 def _find_family(codes: frozenset[int]) -> str | None:
     """The first family, of the preferred and then of all, whose regular face has all of these characters."""
-    installed = {font.name for font in fontManager.ttflist}
+    installed = {font.name for font in fontManager.ttflist if not font.name.startswith(OF_BOXES)}
     ranked = [name for name in PREFERRED_FONTS if name in installed]
     ranked += sorted(installed.difference(PREFERRED_FONTS))
     return next((name for name in ranked if codes <= _list_glyphs(name)), None)
 
 
 @cache
-def _list_glyphs(family: str) -> frozenset[int]:
-    """The characters a family's regular face has; none where its file cannot be read."""
+def _add_fonts(codes: frozenset[int]) -> bool:
+    """Tell matplotlib of a font with these characters that its list lacks: a newly installed one, or the packaged one.
+
+    Returns:
+        whether there was one.
+    """
+    known = {font.fname for font in fontManager.ttflist}
+    return any(path not in known and _add_font(path, codes) for path in _list_font_files())
+
+
+def _list_font_files() -> Iterator[str]:
+    yield from findSystemFonts()
+    package = find_spec(PACKAGE)
+    if package is not None and package.origin is not None:
+        yield str(Path(package.origin).parent / PACKAGED_FONT)
+
+
+def _add_font(path: str, codes: frozenset[int]) -> bool:
     try:
-        path = findfont(FontProperties(family=family), fallback_to_default=False)
-        return frozenset(get_font(path).get_charmap())
-    except (OSError, RuntimeError, ValueError):  # a font that was removed or is damaged
+        fits = codes <= frozenset(get_font(path).get_charmap())
+        if fits:
+            fontManager.addfont(path)
+    except (OSError, RuntimeError, ValueError):  # damaged, or of a kind that matplotlib cannot read
+        return False
+    return fits
+
+
+@cache
+def _list_glyphs(family: str) -> frozenset[int]:
+    """The characters that a family's plainest face has; none where its file cannot be read."""
+    faces = [font for font in fontManager.ttflist if font.name == family]
+    try:
+        plainest = min(faces, key=_measure_plainness)
+        return frozenset(get_font(plainest.fname).get_charmap())
+    except (OSError, RuntimeError, ValueError):  # no such family, or a font that was removed or is damaged
         return frozenset()
+
+
+def _measure_plainness(font: FontEntry) -> tuple[bool, int]:
+    weight = font.weight if isinstance(font.weight, int) else weight_dict.get(font.weight, REGULAR)
+    return font.style != "normal", abs(weight - REGULAR)
