@@ -17,7 +17,18 @@ from torch import Tensor
 from jumok.errors import JumokError
 from jumok.measures.localisation_scores import FLAT_TOLERANCE
 
-__all__ = ["BATCH", "STEPS", "Answer", "Flips", "Taken", "UnitScores", "curves_of", "flip", "is_constant", "order_units"]
+__all__ = [
+    "BATCH",
+    "STEPS",
+    "Answer",
+    "Flips",
+    "Taken",
+    "UnitScores",
+    "curves_of",
+    "flip",
+    "is_constant",
+    "order_units",
+]
 
 Answer: TypeAlias = Callable[[Tensor], Tensor]
 """From kept units (inputs, units) bool to the score of the class in question for each such input, (inputs,)."""

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from jumok.attention import AttentionMap
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
     from jumok.measures.faithfulness_report import FaithfulnessReport
-    from jumok.measures.image_units import ImageUnits
+    from jumok.measures.flipping import Flips
+    from jumok.measures.image_units import ClassAnswer, ImageUnits
 
-__all__ = ["FEWEST", "Measured", "Plan", "measure_faithfulness"]
+__all__ = ["FEWEST", "Measured", "MeasuredImage", "Plan", "measure_faithfulness"]
 
 FEWEST = 8
 """Images, at least: the intervals of fewer say nothing."""
@@ -64,8 +65,40 @@ class Measured(NamedTuple):
     why: str
 
 
+@dataclass(frozen=True)
+class MeasuredImage:
+    """One image and what was measured on it.
+
+    Args:
+        path: of the image.
+        picture: (3, any, any) uint8.
+        pixels: (3, height, width), as the model is given it.
+        grid: rows and columns of the patches that are taken away.
+        methods, baselines: by map, (patches,).
+        answers: by filling; they know the most probable class of all that was asked.
+        flips: by filling, what became of the answer.
+        filled: by filling, the image with all patches replaced; None where that depends on what is kept.
+    """
+
+    path: Path
+    picture: Tensor
+    pixels: Tensor
+    grid: tuple[int, int]
+    methods: Mapping[str, Tensor]
+    baselines: Mapping[str, Tensor]
+    answers: Mapping[str, ClassAnswer]
+    flips: Mapping[str, Flips]
+    filled: Mapping[str, Tensor | None]
+
+
 def measure_faithfulness(
-    maps: MapMaker, paths: Sequence[Path], plan: Plan, *, seed: int, tell: Callable[[int, int], None] | None = None
+    maps: MapMaker,
+    paths: Sequence[Path],
+    plan: Plan,
+    *,
+    seed: int,
+    tell: Callable[[int, int], None] | None = None,
+    show: Callable[[MeasuredImage], None] | None = None,
 ) -> Measured:
     """Measure how faithful a model's maps of some images are, beside random, centre and edge maps and another class's.
 
@@ -77,6 +110,7 @@ def measure_faithfulness(
         plan: how it is measured.
         seed: of the choice of images, of random maps and of the intervals.
         tell: called with how many images were measured, of how many.
+        show: called with each image that was measured.
     Raises:
         JumokError: a model that is no classifier of several classes, or maps that lie on no image.
     """
@@ -86,7 +120,7 @@ def measure_faithfulness(
     most = len(chosen) if plan.early and len(chosen) > 1 else None
     meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
     try:
-        why = _measure_all(meter, maps, chosen, plan, tell or (lambda done, of: None))
+        why = _measure_all(meter, maps, chosen, plan, tell or (lambda done, of: None), show or (lambda image: None))
     except KeyboardInterrupt:
         if len(meter) < FEWEST:
             raise
@@ -103,13 +137,18 @@ def _draw(paths: Sequence[Path], most: int, seed: int) -> list[Path]:
 
 
 def _measure_all(
-    meter: FaithfulnessMeter, maps: MapMaker, paths: Sequence[Path], plan: Plan, tell: Callable[[int, int], None]
+    meter: FaithfulnessMeter,
+    maps: MapMaker,
+    paths: Sequence[Path],
+    plan: Plan,
+    tell: Callable[[int, int], None],
+    show: Callable[[MeasuredImage], None],
 ) -> str:
     """Measure image by image, until the time is up or the verdicts are certain. Returns why it ended early."""
     began, units = time.monotonic(), None
     for looked in _look(maps, paths):
         units = units or _make_units(maps, looked.heats, plan.fillings)
-        _add(meter, units, looked)
+        show(_add(meter, units, looked))
         tell(len(meter), len(paths))
         if plan.seconds is not None and time.monotonic() - began > plan.seconds and len(meter) < len(paths):
             return "the time was up"
@@ -182,8 +221,12 @@ def _make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Seq
     return ImageUnits(maps.model, grid=(rows, columns), fillings=fillings, mean=torch.zeros(3))
 
 
-def _add(meter: FaithfulnessMeter, units: ImageUnits, looked: _Looked) -> None:
+def _add(meter: FaithfulnessMeter, units: ImageUnits, looked: _Looked) -> MeasuredImage:
     heats = {name: units.lay(heat) for name, heat in looked.heats.items()}
     others = {name: units.lay(heat) for name, heat in looked.others.items()}
     baselines = {**units.baselines(looked.picture), **others}
-    meter.add(units.answers(looked.pixels), heats, baselines=baselines, name=str(looked.path))
+    answers = units.answers(looked.pixels)
+    flips = meter.add(answers, heats, baselines=baselines, name=str(looked.path))
+    filled = units.fill(looked.pixels)
+    place = (looked.path, looked.picture, looked.pixels, units.grid)
+    return MeasuredImage(*place, heats, baselines, answers, flips, filled)

@@ -17,10 +17,12 @@ from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
     from jumok.app.classify.chosen import Chosen
+    from jumok.app.classify.faithful_page import Showing
     from jumok.app.classify.maps import MapMaker
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import ImageMasks
     from jumok.measures.report import Report
+    from jumok.tasks.classify.any_classifier import AnyClassifier
 
 
 FAITHFUL = "faithfulness"
@@ -49,6 +51,7 @@ class Options(Strict):
     time: str | None = Field(
         default="5m", description="Faithfulness: how long it may take, such as 90s or 5m; after that the rest is left."
     )
+    shown: int = Field(default=12, ge=0, le=200, description="Faithfulness: images on the page; 0 writes no page.")
     saco: bool = Field(default=False, description="Faithfulness: SaCo, too, which takes about half as long again.")
 
 
@@ -84,14 +87,27 @@ def measure(
         parts.append(ScoredMaps(report, verdicts(report)))
         written["picture"] = out / "measure.png"
     if maps.model is not None and options.faithful:
-        faithful, remark = _measure_faithfulness(maps, chosen.images, options, session)
+        showing = _begin_page(maps.model, chosen.images, options.shown)
+        faithful, remark = _measure_faithfulness(maps, chosen.images, options, session, showing)
         notes += [f"remark: {remark}"] if remark else []
         parts.append(faithful)
         written[FAITHFUL] = out / "faithfulness.png"
+        if showing is not None:
+            written["page"] = out / "index.html"
+            showing.report(parts, notes)
+            showing.page.write(written["page"])
     found = MeasuredMaps(about, parts, notes, written)
     write_report(written["figures"], found)
     _draw(parts, written)
     return found
+
+
+def _begin_page(model: AnyClassifier, images: ImageSet, shown: int) -> Showing | None:
+    """The page of some images; None where none is wanted."""
+    from jumok.app.classify.faithful_page import Showing
+    from jumok.views.pages.faithful_page import FaithfulPage
+
+    return Showing(FaithfulPage(f"Can the maps of {model.name} be believed?"), model, images, shown) if shown else None
 
 
 def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
@@ -107,7 +123,7 @@ def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
 
 
 def _measure_faithfulness(
-    maps: MapMaker, images: ImageSet, options: Options, session: Session
+    maps: MapMaker, images: ImageSet, options: Options, session: Session, showing: Showing | None
 ) -> tuple[ScoredMaps, str]:
     """Measure some of the images, and say why not all, where it is so."""
     from jumok.app.classify.faithful import Plan, measure_faithfulness
@@ -116,7 +132,7 @@ def _measure_faithfulness(
     seconds = None if options.time is None else parse_duration(options.time, "--time")
     plan = Plan(options.fillings, options.steps, options.most, seconds, early=True, saco=options.saco)
     with show_progress(session.console, "taking parts away") as tell:
-        report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell)
+        report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell, show=showing)
     if report is None:
         raise JumokError(
             f"faithfulness: {why} before {FEWEST} images were measured: give more --time, or --no-faithful"
