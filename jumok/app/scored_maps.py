@@ -40,11 +40,13 @@ class ScoredMaps:
         scores: with their intervals, beside the baselines.
         verdicts: lines below the table: what is better than which baseline.
         key: under which they stand in JSON; "": at the top.
+        table: whether the terminal shows the figures, too, or the verdicts alone.
     """
 
     scores: Scores
     verdicts: Sequence[str]
     key: str = ""
+    table: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -53,8 +55,9 @@ class ScoredMaps:
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
-        yield self.scores.summary()
-        yield score_table(self.scores)
+        if self.table:
+            yield self.scores.summary()
+            yield score_table(self.scores)
         yield from self.verdicts
 
 

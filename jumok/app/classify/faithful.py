@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jumok.measures.flipping import Flips
     from jumok.measures.image_units import ClassAnswer, ImageUnits
 
-__all__ = ["FEWEST", "Measured", "MeasuredImage", "Plan", "measure_faithfulness"]
+__all__ = ["FEWEST", "Measured", "MeasuredImage", "Plan", "draw_some", "measure_faithfulness"]
 
 FEWEST = 8
 """Images, at least: the intervals of fewer say nothing."""
@@ -116,7 +116,7 @@ def measure_faithfulness(
     """
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
 
-    chosen = _draw(paths, plan.most, seed)
+    chosen = draw_some(paths, plan.most, seed)
     most = len(chosen) if plan.early and len(chosen) > 1 else None
     meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
     try:
@@ -128,7 +128,7 @@ def measure_faithfulness(
     return Measured(meter.report() if len(meter) >= min(FEWEST, len(chosen)) else None, why)
 
 
-def _draw(paths: Sequence[Path], most: int, seed: int) -> list[Path]:
+def draw_some(paths: Sequence[Path], most: int, seed: int) -> list[Path]:
     """So many of the images, by chance, so that all classes have their share."""
     import numpy as np
 

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Showing"]
 
-HEADINGS = {"": "Do the maps mark what the masks mark?", "faithfulness": "Do the maps show what the model used?"}
+HEADINGS = {
+    "": "Do the maps mark what the masks mark?",
+    "faithfulness": "Do the maps show what the model used?",
+    "health": "Is the attention fit to be read as a map?",
+}
 
 
 @dataclass

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from jumok.tasks.classify.any_classifier import AnyClassifier
 
 
-FAITHFUL = "faithfulness"
-"""Of the report's key."""
+FAITHFUL, HEALTH = "faithfulness", "health"
+"""Keys of parts of the report."""
 
 
 class Options(Strict):
@@ -52,6 +52,9 @@ class Options(Strict):
         default="5m", description="Faithfulness: how long it may take, such as 90s or 5m; after that the rest is left."
     )
     shown: int = Field(default=12, ge=0, le=200, description="Faithfulness: images on the page; 0 writes no page.")
+    health: bool = Field(
+        default=True, description="Look for attention sinks, outlier tokens and heads that see positions only."
+    )
     saco: bool = Field(default=False, description="Faithfulness: SaCo, too, which takes about half as long again.")
 
 
@@ -78,8 +81,8 @@ def measure(
     chosen = choose(data[0], options.split, model=model, options=options)
     truth = _find_truth(model, chosen.images, options)
     notes = [f"remark: {remark}" for remark in (*chosen.remarks, *chosen.images.notes)]
-    about = {"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": None}
-    parts, written = [], {"figures": out / "measure.json"}
+    about = {"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": None, "health": None}
+    parts, written, showing = [], {"figures": out / "measure.json"}, None
     if truth is not None:
         about["masks"] = options.masks or "beside the images"
         notes += [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
@@ -92,10 +95,12 @@ def measure(
         notes += [f"remark: {remark}"] if remark else []
         parts.append(faithful)
         written[FAITHFUL] = out / "faithfulness.png"
-        if showing is not None:
-            written["page"] = out / "index.html"
-            showing.report(parts, notes)
-            showing.page.write(written["page"])
+    if maps.model is not None and options.health:
+        parts += _measure_health(maps.model, chosen.images, session)
+    if showing is not None:
+        written["page"] = out / "index.html"
+        showing.report(parts, notes)
+        showing.page.write(written["page"])
     found = MeasuredMaps(about, parts, notes, written)
     write_report(written["figures"], found)
     _draw(parts, written)
@@ -118,8 +123,17 @@ def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
     for part in parts:
         if part.key == FAITHFUL:
             draw_curves(part.scores, written[FAITHFUL])
-        else:
+        elif not part.key:
             draw_scores(part.scores, written["picture"])
+
+
+def _measure_health(model: AnyClassifier, images: ImageSet, session: Session) -> list[ScoredMaps]:
+    """Of the images that are measured first; nothing of a model whose patches do not attend to each other."""
+    from jumok.app.classify.faithful import draw_some
+    from jumok.app.classify.health import IMAGES, read_health, tell_health
+
+    card = read_health(model, draw_some(images.paths, IMAGES, session.seed))
+    return [] if card is None else [ScoredMaps(card, tell_health(card), HEALTH, table=False)]
 
 
 def _measure_faithfulness(
