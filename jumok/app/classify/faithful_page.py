@@ -123,7 +123,7 @@ def _make_section(part: ScoredMaps) -> Section:
         scores.summary(),
         scores.header(),
         scores.rows(),
-        part.verdicts,
+        [line.removeprefix("health: ") for line in part.verdicts],
         values.get("notes", ()),
         [*values.get("baselines", ())],
     )

@@ -52,6 +52,10 @@ class Options(Strict):
         default="5m", description="Faithfulness: how long it may take, such as 90s or 5m; after that the rest is left."
     )
     shown: int = Field(default=12, ge=0, le=200, description="Faithfulness: images on the page; 0 writes no page.")
+    without_sinks: bool = Field(
+        default=False,
+        description="Measure maps that come from attention also without the patches that nearly all others look at.",
+    )
     health: bool = Field(
         default=True, description="Look for attention sinks, outlier tokens and heads that see positions only."
     )
@@ -77,7 +81,7 @@ def measure(
 
     if len(data) != 1:
         raise JumokError(f"one folder of images is measured, got {len(data)} paths")
-    maps = open_maps(model, methods, session.device)
+    maps = open_maps(model, methods, session.device, without_sinks=options.without_sinks)
     chosen = choose(data[0], options.split, model=model, options=options)
     truth = _find_truth(model, chosen.images, options)
     notes = [f"remark: {remark}" for remark in (*chosen.remarks, *chosen.images.notes)]
