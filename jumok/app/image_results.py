@@ -43,6 +43,7 @@ class Finding:
         layers: (head, queries, keys) of each layer, for the page.
         note: on the page.
         objects: cut from the background, where that was asked for.
+        others: further maps of the same image, each written as this one is.
     """
 
     heat: AttentionMap
@@ -54,6 +55,7 @@ class Finding:
     layers: Sequence[AttentionMap] = ()
     note: str = ""
     objects: SalientObjects | None = None
+    others: Sequence[Finding] = ()
 
 
 class Looker(Protocol):
@@ -205,7 +207,9 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
             batch = _read(some, looker.bits, results, session)
             found = looker.look(list(batch.values())) if batch else []
             for (path, image), finding in zip(batch.items(), found, strict=True):
-                results.add(path.relative_to(source) if source.is_dir() else Path(path.name), image, finding)
+                name = path.relative_to(source) if source.is_dir() else Path(path.name)
+                for each in (finding, *finding.others):
+                    results.add(name, image, each)
                 if len(paths) <= MOST_LINES:
                     session.say(f"{readable(str(path))}: {finding.text}")
             done += len(some)

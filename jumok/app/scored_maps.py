@@ -41,12 +41,14 @@ class ScoredMaps:
         verdicts: lines below the table: what is better than which baseline.
         key: under which they stand in JSON; "": at the top.
         title: above them; "": none.
+        table: whether the terminal shows the figures, too, or the verdicts alone.
     """
 
     scores: Scores
     verdicts: Sequence[str]
     key: str = ""
     title: str = ""
+    table: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -55,8 +57,9 @@ class ScoredMaps:
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
-        yield f"{self.title}: {self.scores.summary()}" if self.title else self.scores.summary()
-        yield score_table(self.scores)
+        if self.table:
+            yield f"{self.title}: {self.scores.summary()}" if self.title else self.scores.summary()
+            yield score_table(self.scores)
         yield from self.verdicts
 
 

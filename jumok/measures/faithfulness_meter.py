@@ -12,7 +12,7 @@ from torch import Tensor
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, average_groups
 from jumok.measures.faithfulness_report import Curves, FaithfulnessReport, score_key
-from jumok.measures.flipping import BATCH, STEPS, Answer, UnitScores, flip, is_constant
+from jumok.measures.flipping import BATCH, STEPS, Answer, Flips, UnitScores, flip, is_constant
 from jumok.measures.report import MethodScores, ScoreDifference
 
 __all__ = ["FIRST_LOOK", "FaithfulnessMeter"]
@@ -74,7 +74,7 @@ class FaithfulnessMeter:
         baselines: Mapping[str, Tensor] | None = None,
         name: str = "",
         group: str = "",
-    ) -> None:
+    ) -> dict[str, Flips]:
         """Measure one input: every method's map, the baselines, and "random", which is always there.
 
         After an error nothing has been added, and the next input may follow.
@@ -86,18 +86,23 @@ class FaithfulnessMeter:
             baselines: further ones, in the same way: centre, edges, the map of another class.
             name: of the input, for errors.
             group: what hangs together, such as all questions about one image: it counts once, by its mean. "": alone.
+        Returns:
+            what became of the answer, by filling; the meter itself keeps no more of it than scores and curves.
         Raises:
             JumokError: as `flip`, or methods, baselines or fillings that changed.
         """
         try:
-            self._add(answers, maps, baselines or {})
-            self._groups.append(group or f"{len(self)}th alone")
+            found = self._add(answers, maps, baselines or {})
         except JumokError as error:
             if not name:
                 raise
             raise JumokError(f"{name}: {error}") from error
+        self._groups.append(group or f"{len(self)}th alone")
+        return dict(zip(answers, found, strict=True))
 
-    def _add(self, answers: Mapping[str, Answer], maps: Mapping[str, Tensor], further: Mapping[str, Tensor]) -> None:
+    def _add(
+        self, answers: Mapping[str, Answer], maps: Mapping[str, Tensor], further: Mapping[str, Tensor]
+    ) -> list[Flips]:
         names = tuple(answers), tuple(maps), tuple(further)
         self._check_names(*names)
         every = {**maps, **further}
@@ -111,6 +116,7 @@ class FaithfulnessMeter:
         )
         self.passes += sum(flips.passes for flips in found)
         self.constant.update(name for name, values in every.items() if is_constant(values.double().numpy(force=True)))
+        return found
 
     def _check_names(self, fillings: tuple[str, ...], methods: tuple[str, ...], further: tuple[str, ...]) -> None:
         if not fillings or not methods:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from jumok.errors import JumokError, suggest
 
-__all__ = ["FILLINGS", "Filling", "find_fillings"]
+__all__ = ["FILLINGS", "Filling", "find_fillings", "is_patchwork"]
 
 Filling: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """From one image (channels, height, width) and kept pixels (inputs, height, width) bool to images (inputs, ...)."""
@@ -123,6 +123,11 @@ FILLINGS: Mapping[str, Filling] = {
     "noisy-linear": fill_noisy_linear,
     "zeros": fill_zeros,
 }
+
+
+def is_patchwork(name: str) -> bool:
+    """Whether what stands in a patch's place is the same whichever other patches are gone."""
+    return name != "noisy-linear"
 
 
 def find_fillings(names: Sequence[str], *, mean: Tensor | None = None) -> dict[str, Filling]:

@@ -17,7 +17,18 @@ from torch import Tensor
 from jumok.errors import JumokError
 from jumok.measures.localisation_scores import FLAT_TOLERANCE
 
-__all__ = ["BATCH", "STEPS", "Answer", "Flips", "UnitScores", "curves_of", "flip", "is_constant", "order_units"]
+__all__ = [
+    "BATCH",
+    "STEPS",
+    "Answer",
+    "Flips",
+    "Taken",
+    "UnitScores",
+    "curves_of",
+    "flip",
+    "is_constant",
+    "order_units",
+]
 
 Answer: TypeAlias = Callable[[Tensor], Tensor]
 """From kept units (inputs, units) bool to the score of the class in question for each such input, (inputs,)."""
@@ -46,6 +57,24 @@ class UnitScores(NamedTuple):
     saco: float
 
 
+class Taken(NamedTuple):
+    """One input as it was taken away in a map's order, step by step.
+
+    Args:
+        order: (units,), the most important first.
+        counts: (steps + 1,), how many of them are gone at each step, from 0 to all.
+        answers: (steps + 1,), the answer then.
+    """
+
+    order: Order
+    counts: Order
+    answers: Floats
+
+    def kept(self) -> Masks:
+        """(steps + 1, units): the units that are left at each step."""
+        return _keep_least(self.order, self.counts)
+
+
 @dataclass(frozen=True)
 class Flips:
     """What became of the answer on one input.
@@ -53,12 +82,15 @@ class Flips:
     Args:
         scores: by map.
         most_first, least_first: by map, the answer at `steps + 1` even shares of units taken away, 0 to 1.
+        taken: by map, what was asked about while the most important units went first. Of "random" it is one order,
+            whereas its curves are the mean over that order and its reverse.
         passes: how many inputs the model was asked about.
     """
 
     scores: Mapping[str, UnitScores]
     most_first: Mapping[str, Floats]
     least_first: Mapping[str, Floats]
+    taken: Mapping[str, Taken]
     passes: int
 
 
@@ -104,6 +136,7 @@ def flip(
     masks = np.concatenate([_mask_steps(order, counts, saco) for order in orders.values()])
     found, passes = _answer_once(answer, masks, batch)
     rows = dict(zip(orders, found.reshape(len(orders), -1), strict=True))
+    taken = {name: Taken(order, counts, rows[name][: len(counts)]) for name, order in orders.items()}
     rows["random"] = _average_directions(rows["random"], len(counts))
     scores, most, least = {}, {}, {}
     for name in values:
@@ -111,7 +144,7 @@ def flip(
         most[name], least[name] = _even_out(rows[chosen], counts, steps)
         salience = _sum_by_group(values[chosen], orders[chosen], counts) if saco else None
         scores[name] = _score(rows[chosen], counts, salience)
-    return Flips(scores, most, least, passes)
+    return Flips(scores, most, least, {name: taken.get(name, taken["random"]) for name in values}, passes)
 
 
 def count_removed(units: int, steps: int) -> Order:
@@ -141,12 +174,24 @@ def curves_of(answers: Floats, counts: Order) -> tuple[Floats, Floats]:
 
 def _mask_steps(order: Order, counts: Order, saco: bool) -> Masks:
     """Kept units of every step, most important gone first, then least important gone first, then single groups gone."""
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    most = rank >= counts[:, None]
+    rank = _rank(order)
+    most = _keep_least(order, counts)
     least = rank < len(order) - counts[:, None]
     alone = (rank < counts[:-1, None]) | (rank >= counts[1:, None])
     return np.concatenate([most, least, alone] if saco else [most, least])
+
+
+def _keep_least(order: Order, counts: Order) -> Masks:
+    """Kept units of every step, most important gone first."""
+    kept: Masks = _rank(order) >= counts[:, None]
+    return kept
+
+
+def _rank(order: Order) -> Order:
+    """(units,): how many units are more important."""
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
 
 
 def _answer_once(answer: Answer, masks: Masks, batch: int) -> tuple[Floats, int]:

@@ -61,6 +61,10 @@ class HealthCard:
     special: tuple[int, ...]
     cls: int | None
 
+    def summary(self) -> str:
+        """One line that says what was looked at."""
+        return f"attention of {len(self.layers)} layers on {max(layer.inputs for layer in self.layers)} images"
+
     def warnings(self) -> list[str]:
         """One line for each thing that speaks against reading attention as a map, with its limit."""
         return [line for line in (self._sinks(), self._outliers(), *self._heads(), self._disagreement()) if line]
@@ -75,7 +79,7 @@ class HealthCard:
         rule = f"{self.limits.sink_queries:.0%} of queries weigh it {self.limits.sink_times:g} times the middle token"
         return (
             f"attention sinks in {len(some)} of {len(self.layers)} layers ({rule}); {worst.name}: "
-            f"{worst.cls_on_sinks:.0%} of the weight of {who} lies on them: look at maps without sinks"
+            f"{worst.cls_on_sinks:.0%} of the weight of {who} lies on them: compare maps with and without them"
         )
 
     def _outliers(self) -> str:

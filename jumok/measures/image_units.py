@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.measures.baselines import DEFAULT_GRID, centre_heat, edge_heat, number_patches
-from jumok.measures.fillings import Filling, find_fillings
-from jumok.measures.flipping import Answer
+from jumok.measures.fillings import Filling, find_fillings, is_patchwork
 from jumok.measures.localisation_scores import Heat
 
-__all__ = ["ImageUnits", "average_on_grid", "read_probabilities"]
+__all__ = ["ClassAnswer", "ImageUnits", "average_on_grid", "read_probabilities"]
 
 
 class ImageUnits:
@@ -48,7 +48,7 @@ class ImageUnits:
         self._forward = forward
         self._fillings = find_fillings(fillings, mean=mean)
 
-    def answers(self, pixels: Tensor, *, target: int | None = None) -> dict[str, Answer]:
+    def answers(self, pixels: Tensor, *, target: int | None = None) -> dict[str, ClassAnswer]:
         """The probability of one class, as a function of the patches kept, for each filling.
 
         Args:
@@ -65,8 +65,19 @@ class ImageUnits:
         chosen = self.predict(pixels) if target is None else target
         patches = number_patches(pixels.shape[1], pixels.shape[2], self.grid).to(pixels.device)
         return {
-            name: _Answer(self._probabilities, filling, pixels, patches, chosen)
+            name: ClassAnswer(self._probabilities, filling, pixels, patches, chosen)
             for name, filling in self._fillings.items()
+        }
+
+    def fill(self, pixels: Tensor) -> dict[str, Tensor | None]:
+        """The image with all patches replaced, by filling; None where what replaces a patch depends on what is kept.
+
+        Args:
+            pixels: (channels, height, width), prepared for the model.
+        """
+        none = torch.zeros(1, *pixels.shape[1:], dtype=torch.bool, device=pixels.device)
+        return {
+            name: filling(pixels, none)[0] if is_patchwork(name) else None for name, filling in self._fillings.items()
         }
 
     def predict(self, pixels: Tensor) -> int:
@@ -99,18 +110,38 @@ class ImageUnits:
         return read_probabilities(self._forward(images), len(images))
 
 
-class _Answer:
-    """One class's probability for one image and filling."""
+class ClassAnswer:
+    """One class's probability for one image and filling, see `jumok.measures.flipping.Answer`.
+
+    Args:
+        target: the class.
+    """
 
     def __init__(
         self, probabilities: Callable[[Tensor], Tensor], filling: Filling, pixels: Tensor, patches: Tensor, target: int
     ) -> None:
         self._probabilities, self._filling = probabilities, filling
-        self._pixels, self._patches, self._target = pixels, patches, target
+        self._pixels, self._patches, self.target = pixels, patches, target
+        self._best: dict[bytes, tuple[int, float]] = {}
 
     def __call__(self, kept: Tensor) -> Tensor:
         filled = self._filling(self._pixels, kept.to(self._patches.device)[:, self._patches])
-        return self._probabilities(filled)[:, self._target]
+        found = self._probabilities(filled)
+        values, classes = found.max(1)
+        self._best.update(zip(_pack(kept), zip(classes.tolist(), values.tolist(), strict=True), strict=True))
+        return found[:, self.target]
+
+    def best(self, kept: Tensor) -> list[tuple[int, float]]:
+        """The most probable class and its probability, for kept patches (inputs, units) that were asked about before.
+
+        Raises:
+            KeyError: they were not.
+        """
+        return [self._best[mask] for mask in _pack(kept)]
+
+
+def _pack(kept: Tensor) -> list[bytes]:
+    return [row.tobytes() for row in np.packbits(kept.numpy(force=True), axis=1)]
 
 
 def read_probabilities(output: Any, inputs: int) -> Tensor:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from jumok.attention import AttentionMap, Scale
+from jumok.attention import AttentionMap, Patches, Scale
 from jumok.errors import JumokError
 
-__all__ = ["Limits", "find_outliers", "find_sinks", "without_sinks"]
+__all__ = ["Limits", "find_outliers", "find_patch_sinks", "find_sinks", "without_sinks"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,30 @@ def find_outliers(norms: Tensor, limits: Limits | None = None) -> Tensor:
     deviation = 1.4826 * (norms - middle).abs().median(-1, keepdim=True).values
     far = norms > middle + limits.outlier_deviations * deviation
     return far & (norms > limits.outlier_times * middle)
+
+
+def find_patch_sinks(layers: Sequence[AttentionMap], limits: Limits | None = None) -> list[int]:
+    """Find the patches of one image that are sinks in at least one layer; special tokens cover nothing and stay.
+
+    A patch that nearly all queries look at because it decides the answer is found as well: attention alone does not
+    tell the two apart. Whether a map is better without it is measured, see `jumok.measures.faithfulness_meter`.
+
+    Args:
+        layers: ([head,] queries, keys) each, from and to the same `Patches`.
+        limits: None: the usual ones.
+    Returns:
+        keys by number, in order.
+    Raises:
+        JumokError: a layer of other axes.
+    """
+    found = set()
+    for layer in layers:
+        if layer.lead not in ((), ("head",)) or not isinstance(layer.keys, Patches):
+            raise JumokError(f"wanted one image's ([head,] queries, patches), got {layer!r}: choose with .at")
+        weights = layer.weights if layer.lead else layer.weights[None]
+        sinks = find_sinks(weights[None], limits)[0]
+        found |= {key for key in sinks.nonzero()[:, 0].tolist() if key >= len(layer.keys.special)}
+    return sorted(found)
 
 
 def without_sinks(attention: AttentionMap, sinks: Sequence[int]) -> AttentionMap:

@@ -85,6 +85,11 @@ class Preprocessing:
         mean, std = (torch.tensor(values, device=device).reshape(3, 1, 1) for values in (self.mean, self.std))
         return normalise(to_unit(images.to(device)), mean, std)
 
+    def undo(self, pixels: Tensor) -> Tensor:
+        """(..., 3, height, width) of about zero mean back to uint8, rounded, on the CPU."""
+        mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (self.mean, self.std))
+        return ((pixels.detach().float().cpu() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
     def _resize(self, image: ImageLike) -> Tensor:
         return resize(image, *self.size) if isinstance(image, Tensor) else read_image(image, self.size, bits=self.bits)
 

@@ -95,7 +95,7 @@ def test_what_was_measured_before_an_interruption_is_kept(measured, monkeypatch)
     def stop(meter, *words, **named):
         if len(meter) == 10:
             raise KeyboardInterrupt
-        add(meter, *words, **named)
+        return add(meter, *words, **named)
 
     monkeypatch.setattr(FaithfulnessMeter, "add", stop)
     said, out = measured("--split", "all", "--method", "rollout", "--steps", 2)

@@ -231,3 +231,24 @@ def test_noisy_linear_follows_a_slope():
     kept[0, 4:8, 4:8] = False
     filled = find_fillings(["noisy-linear"])["noisy-linear"](slope, kept)
     assert (filled[0] - slope).abs().max() < 0.06  # the noise
+
+
+def test_the_most_probable_class_is_known_of_what_was_asked():
+    units = ImageUnits(TwoPatches(), grid=GRID, fillings=("zeros",))
+    answer = units.answers(images(1)[0])["zeros"]
+    assert answer.target == 0
+    kept = torch.tensor([[True] * 16, [False] * 16])
+    found = answer(kept)
+    best = answer.best(kept)
+    assert best[0] == (0, pytest.approx(float(found[0])))
+    assert best[1][1] == pytest.approx(0.5)
+    with pytest.raises(KeyError):
+        answer.best(torch.tensor([[True] * 15 + [False]]))
+
+
+def test_the_filled_image_is_given_where_it_does_not_depend_on_what_is_kept():
+    units = ImageUnits(TwoPatches(), grid=GRID, fillings=("zeros", "mean", "noisy-linear"), mean=torch.full((3,), 0.5))
+    filled = units.fill(images(1)[0])
+    assert not filled["zeros"].any()
+    assert bool((filled["mean"] == 0.5).all())
+    assert filled["noisy-linear"] is None

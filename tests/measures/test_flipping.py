@@ -169,3 +169,16 @@ def test_answers_that_are_no_numbers_are_refused():
         flip(lambda kept: kept.float().mean(1) / 0, {"a": torch.arange(3.0)}, random=rng())
     with pytest.raises(JumokError, match="one answer for each"):
         flip(lambda kept: kept.float(), {"a": torch.arange(3.0)}, random=rng())
+
+
+def test_what_was_taken_away_is_told_step_by_step():
+    weight = torch.tensor([0.1, 0.4, 0.2, 0.3])
+    found = flip(linear(weight), {"map": weight, "flat": torch.ones(4)}, random=rng(), steps=2)
+    taken = found.taken["map"]
+    assert taken.order.tolist() == [1, 3, 2, 0]
+    assert taken.counts.tolist() == [0, 2, 4]
+    assert taken.answers == pytest.approx([1, 0.3, 0])
+    assert taken.kept().tolist() == [[True] * 4, [True, False, True, False], [False] * 4]
+    assert found.taken["flat"] is found.taken["random"], "a map that is constant is chance"
+    one = found.taken["random"]
+    assert one.answers == pytest.approx([float(weight[mask].sum()) for mask in torch.from_numpy(one.kept())])

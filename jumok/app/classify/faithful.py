@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from jumok.app.classify.maps import MapMaker
     from jumok.attention import AttentionMap
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
-    from jumok.measures.image_units import ImageUnits
+    from jumok.measures.flipping import Flips
+    from jumok.measures.image_units import ClassAnswer, ImageUnits
 
-__all__ = ["measure_faithfulness"]
+__all__ = ["MeasuredImage", "measure_faithfulness"]
 
 AT_ONCE = 8
 """Images that are looked at together."""
@@ -26,8 +27,40 @@ OTHER_CLASS = "other class"
 """The map of the class that the model holds for the second most probable one."""
 
 
+@dataclass(frozen=True)
+class MeasuredImage:
+    """One image and what was measured on it.
+
+    Args:
+        path: of the image.
+        picture: (3, any, any) uint8.
+        pixels: (3, height, width), as the model is given it.
+        grid: rows and columns of the patches that are taken away.
+        methods, baselines: by map, (patches,).
+        answers: by filling; they know the most probable class of all that was asked.
+        flips: by filling, what became of the answer.
+        filled: by filling, the image with all patches replaced; None where that depends on what is kept.
+    """
+
+    path: Path
+    picture: Tensor
+    pixels: Tensor
+    grid: tuple[int, int]
+    methods: Mapping[str, Tensor]
+    baselines: Mapping[str, Tensor]
+    answers: Mapping[str, ClassAnswer]
+    flips: Mapping[str, Flips]
+    filled: Mapping[str, Tensor | None]
+
+
 def measure_faithfulness(
-    maps: MapMaker, paths: Sequence[Path], plan: Plan, *, seed: int, tell: Tell | None = None
+    maps: MapMaker,
+    paths: Sequence[Path],
+    plan: Plan,
+    *,
+    seed: int,
+    tell: Tell | None = None,
+    show: Callable[[MeasuredImage], None] | None = None,
 ) -> Measured:
     """Measure how faithful a model's maps of some images are, beside random, centre and edge maps and another class's.
 
@@ -39,6 +72,7 @@ def measure_faithfulness(
         plan: how it is measured.
         seed: of the choice of images, of random maps and of the intervals.
         tell: called with how many images were measured, of how many.
+        show: called with each image that was measured.
     Raises:
         JumokError: a model that is no classifier of several classes, or maps that lie on no image.
     """
@@ -52,7 +86,9 @@ def measure_faithfulness(
     def add(looked: _Looked) -> None:
         nonlocal units
         units = units or _make_units(maps, looked.heats, plan.fillings)
-        _add(meter, units, looked)
+        measured = _add(meter, units, looked)
+        if show is not None:
+            show(measured)
 
     why = measure_in_turn(_look(maps, chosen), add, [meter], plan, len(chosen), tell)
     return Measured(conclude(meter, why), why)
@@ -117,8 +153,12 @@ def _make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Seq
     return ImageUnits(maps.model, grid=choose_grid(heats), fillings=fillings, mean=torch.zeros(3))
 
 
-def _add(meter: FaithfulnessMeter, units: ImageUnits, looked: _Looked) -> None:
+def _add(meter: FaithfulnessMeter, units: ImageUnits, looked: _Looked) -> MeasuredImage:
     heats = {name: units.lay(heat) for name, heat in looked.heats.items()}
     others = {name: units.lay(heat) for name, heat in looked.others.items()}
     baselines = {**units.baselines(looked.picture), **others}
-    meter.add(units.answers(looked.pixels), heats, baselines=baselines, name=str(looked.path))
+    answers = units.answers(looked.pixels)
+    flips = meter.add(answers, heats, baselines=baselines, name=str(looked.path))
+    filled = units.fill(looked.pixels)
+    place = (looked.path, looked.picture, looked.pixels, units.grid)
+    return MeasuredImage(*place, heats, baselines, answers, flips, filled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jumok.errors import JumokError, suggest
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from jumok.attention import AttentionMap
     from jumok.tasks.classify.any_classifier import AnyClassifier
-    from jumok.tasks.classify.looking import LookOptions
+    from jumok.tasks.classify.looking import LookOptions, LookResult
 
 __all__ = ["MapMaker", "open_maps", "salient_maps"]
 
@@ -26,11 +26,13 @@ class MapMaker:
         model: that is asked where it looks; None: no model is.
         options: how it is asked.
         saliency: methods that ask no model.
+        without_sinks: add, for each map that comes from attention, the one without the weights on sinks.
     """
 
     model: AnyClassifier | None
     options: LookOptions
     saliency: Sequence[str]
+    without_sinks: bool = False
 
     @property
     def bits(self) -> int | None:
@@ -41,9 +43,22 @@ class MapMaker:
         """The maps of each image, by method, those of the model first; images are (3, any, any) uint8."""
         from jumok.tasks.classify.looking import look
 
-        looks = look(self.model, images, self.options) if self.model is not None and images else ()
-        own = [each.heats for each in looks] or [{} for _ in images]
+        options = replace(self.options, layers=True) if self.without_sinks else self.options
+        looks = look(self.model, images, options) if self.model is not None and images else ()
+        own = [self._correct(each) if self.without_sinks else each.heats for each in looks] or [{} for _ in images]
         return [{**heats, **salient_maps(image, self.saliency)} for heats, image in zip(own, images, strict=True)]
+
+    def _correct(self, found: LookResult) -> dict[str, AttentionMap]:
+        """All maps, those that come from attention also without sinks; the same map where there is none."""
+        from jumok.app.classify.without_sinks import CORRECTED, OF_ATTENTION, check_correctable, drop_sinks
+
+        check_correctable(list(found.heats))
+        corrected = {
+            f"{method} {CORRECTED}": drop_sinks(heat, found.layers)[0]
+            for method, heat in found.heats.items()
+            if method in OF_ATTENTION
+        }
+        return {**found.heats, **corrected}
 
 
 def salient_maps(image: Tensor, methods: Sequence[str]) -> dict[str, AttentionMap]:
@@ -53,13 +68,14 @@ def salient_maps(image: Tensor, methods: Sequence[str]) -> dict[str, AttentionMa
     return {method: saliency_map(image, method) for method in methods}
 
 
-def open_maps(model: str, methods: Sequence[str], device: str) -> MapMaker:
+def open_maps(model: str, methods: Sequence[str], device: str, *, without_sinks: bool = False) -> MapMaker:
     """Open a model, if one is named, and sort methods into its own and those that need none.
 
     Args:
         model: folder of a run, or the name of a model from elsewhere; "": none.
         methods: of both kinds; none for all that fit the model or, without one, all that need none.
         device: for the model.
+        without_sinks: see `MapMaker`.
     Raises:
         JumokError: no such method, one that needs a model where none was named, or a model that cannot be opened.
     """
@@ -73,6 +89,10 @@ def open_maps(model: str, methods: Sequence[str], device: str) -> MapMaker:
     own = tuple(method for method in methods if method in METHODS)
     free = tuple(method for method in methods if method in SALIENCY)
     if not model:
+        if without_sinks:
+            raise JumokError(
+                "--without-sinks corrects maps of a model: name one first, as in jumok measure MODEL IMAGES"
+            )
         if own:
             raise JumokError(f"the method {own[0]} needs a model: name it first, as in jumok measure MODEL IMAGES")
         return MapMaker(None, LookOptions(), free or tuple(SALIENCY))
@@ -81,4 +101,4 @@ def open_maps(model: str, methods: Sequence[str], device: str) -> MapMaker:
             f"{', '.join(free)} need no model, and no method of {model} was named: add one, such as --method rollout, "
             "or leave the model out"
         )
-    return MapMaker(open_model(model, device), LookOptions(own), free)
+    return MapMaker(open_model(model, device), LookOptions(own), free, without_sinks)

@@ -15,10 +15,16 @@ from jumok.errors import JumokError
 
 if TYPE_CHECKING:
     from jumok.app.classify.chosen import Chosen
+    from jumok.app.classify.faithful_page import Showing
     from jumok.app.classify.maps import MapMaker
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import ImageMasks
     from jumok.measures.report import Report
+    from jumok.tasks.classify.any_classifier import AnyClassifier
+
+
+HEALTH = "health"
+"""Key of a part of the report."""
 
 
 class Options(FaithfulOptions):
@@ -32,6 +38,14 @@ class Options(FaithfulOptions):
     unseen: bool = Field(default=False, description="Leave out images that the run was trained or validated on.")
     tolerance: int = Field(default=0, ge=0, description="Slack of the pointing game, in pixels.")
     batch_size: int = Field(default=16, ge=1, description="Images or questions at a time.")
+    shown: int = Field(default=12, ge=0, le=200, description="Faithfulness: images on the page; 0 writes no page.")
+    without_sinks: bool = Field(
+        default=False,
+        description="Measure maps that come from attention also without the patches that nearly all others look at.",
+    )
+    health: bool = Field(
+        default=True, description="Look for attention sinks, outlier tokens and heads that see positions only."
+    )
 
 
 def measure(
@@ -53,12 +67,12 @@ def measure(
 
     if len(data) != 1:
         raise JumokError(f"one folder of images is measured, got {len(data)} paths")
-    maps = open_maps(model, methods, session.device)
+    maps = open_maps(model, methods, session.device, without_sinks=options.without_sinks)
     chosen = choose(data[0], options.split, model=model, options=options)
     truth = _find_truth(model, chosen.images, options)
     notes = [f"remark: {remark}" for remark in (*chosen.remarks, *chosen.images.notes)]
-    about = {"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": None}
-    parts, written = [], {"figures": out / "measure.json"}
+    about = {"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": None, "health": None}
+    parts, written, showing = [], {"figures": out / "measure.json"}, None
     if truth is not None:
         about["masks"] = options.masks or "beside the images"
         notes += [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
@@ -66,14 +80,29 @@ def measure(
         parts.append(ScoredMaps(report, verdicts(report)))
         written["picture"] = out / "measure.png"
     if maps.model is not None and options.faithful:
-        faithful, remark = _measure_faithfulness(maps, chosen.images, options, session)
+        showing = _begin_page(maps.model, chosen.images, options.shown)
+        faithful, remark = _measure_faithfulness(maps, chosen.images, options, session, showing)
         notes += [f"remark: {remark}"] if remark else []
         parts.append(faithful)
         written[FAITHFUL] = out / "faithfulness.png"
+    if maps.model is not None and options.health:
+        parts += _measure_health(maps.model, chosen.images, session)
+    if showing is not None:
+        written["page"] = out / "index.html"
+        showing.report(parts, notes)
+        showing.page.write(written["page"])
     found = MeasuredMaps(about, parts, notes, written)
     write_report(written["figures"], found)
     _draw(parts, written)
     return found
+
+
+def _begin_page(model: AnyClassifier, images: ImageSet, shown: int) -> Showing | None:
+    """The page of some images; None where none is wanted."""
+    from jumok.app.classify.faithful_page import Showing
+    from jumok.views.pages.faithful_page import FaithfulPage
+
+    return Showing(FaithfulPage(f"Can the maps of {model.name} be believed?"), model, images, shown) if shown else None
 
 
 def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
@@ -84,12 +113,21 @@ def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
     for part in parts:
         if part.key == FAITHFUL:
             draw_curves(part.scores, written[FAITHFUL])
-        else:
+        elif not part.key:
             draw_scores(part.scores, written["picture"])
 
 
+def _measure_health(model: AnyClassifier, images: ImageSet, session: Session) -> list[ScoredMaps]:
+    """Of the images that are measured first; nothing of a model whose patches do not attend to each other."""
+    from jumok.app.classify.health import IMAGES, read_health, tell_health
+    from jumok.app.faithful import draw_some
+
+    card = read_health(model, draw_some(images.paths, IMAGES, session.seed))
+    return [] if card is None else [ScoredMaps(card, tell_health(card), HEALTH, table=False)]
+
+
 def _measure_faithfulness(
-    maps: MapMaker, images: ImageSet, options: Options, session: Session
+    maps: MapMaker, images: ImageSet, options: Options, session: Session, showing: Showing | None
 ) -> tuple[ScoredMaps, str]:
     """Measure some of the images, and say why not all, where it is so."""
     from jumok.app.classify.faithful import measure_faithfulness
@@ -97,7 +135,7 @@ def _measure_faithfulness(
 
     plan = options.plan(OF_PLACES, early=True)
     with show_progress(session.console, "taking parts away") as tell:
-        report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell)
+        report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell, show=showing)
     if report is None:
         raise JumokError(
             f"faithfulness: {why} before {FEWEST} images were measured: give more --time, or --no-faithful"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +57,13 @@ def command(
     head: Annotated[
         int | None, typer.Option(help="With raw: head, from 0 (default: the mean over heads).", show_default=False)
     ] = None,
+    without_sinks: Annotated[
+        bool,
+        typer.Option(
+            "--without-sinks",
+            help="Show maps that come from attention also without the patches that nearly all others look at.",
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the pictures, maps, page and results.csv.")] = Path("look"),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write one page for the whole call.")] = True,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
@@ -64,11 +71,11 @@ def command(
     session: Session,
 ) -> ImageResults:
     """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all."""
-    flags = LookFlags(method, target, layer, head)
+    flags = LookFlags(method, target, layer, head, without_sinks)
     if model is None:
         return _look_without_model(path, flags, out, session, html=html)
     flags.check()
-    looker = _open(model, flags, batch_size, session, layers=html)
+    looker = _open(model, flags, batch_size, session, layers=html or without_sinks)
     results = ImageResults(out, f"Where {looker.model.name} looks", COLUMNS)
     look_at_images(path, looker, results, session, html=html)
     return results
@@ -82,6 +89,7 @@ class LookFlags:
     target: str | None
     layer: int | None
     head: int | None
+    without_sinks: bool = False
 
     def check(self) -> None:
         """Refuse the choice of a layer or a head where no raw weights are asked for.
@@ -116,6 +124,7 @@ def _look_without_model(path: Path, flags: LookFlags, out: Path, session: Sessio
     if flags.method in OF_MODELS:
         raise JumokError(f"the method {flags.method} needs a model: name it with --model")
     of_models = {"--target": flags.target, "--layer": flags.layer, "--head": flags.head}
+    of_models |= {"--without-sinks": flags.without_sinks or None}
     refuse(of_models, "they need a model, and no --model was named")
     return show_saliency(path, flags.method, "otsu", out, session, html=html)
 
@@ -128,7 +137,8 @@ def _open(name: str, flags: LookFlags, batch_size: int, session: Session, *, lay
     model = open_model(name, session.device)
     if flags.method is None and model.trust is not None:
         session.say(f"maps: {model.trust.why()}")
-    return ModelLooker(model, flags.to_options(model, layers=layers), batch_size, Regions())
+    options = flags.to_options(model, layers=layers)
+    return ModelLooker(model, options, batch_size, Regions(), flags.without_sinks)
 
 
 @dataclass
@@ -139,6 +149,9 @@ class ModelLooker:
     options: LookOptions
     batch_size: int
     regions: Regions = field(repr=False)
+    without_sinks: bool = False
+    asked: int = 0
+    with_sinks: int = 0
 
     @property
     def bits(self) -> int | None:
@@ -152,8 +165,9 @@ class ModelLooker:
         return [self._finding(answer) for answer in look(self.model, images, self.options)]
 
     def remarks(self) -> list[str]:
-        """Whether regions have left the image."""
-        return self.regions.remarks()
+        """Whether regions have left the image, and in how many images there were sinks."""
+        told = f"{self.with_sinks} of {self.asked} images have sinks; theirs are shown with and without them"
+        return [*self.regions.remarks(), *([told] if self.without_sinks else [])]
 
     def _finding(self, answer: LookResult) -> Finding:
 
@@ -161,7 +175,7 @@ class ModelLooker:
         self.regions.add(answer.heats.values())
         best, target = self._best(answer), self.model.classes[answer.target]
         (predicted, probability), *_ = best
-        return Finding(
+        found = Finding(
             heat,
             method,
             title=f": {predicted} {probability:.1%}",
@@ -171,6 +185,21 @@ class ModelLooker:
             layers=answer.layers,
             note=self._note(method, target),
         )
+        return replace(found, others=self._correct(found, answer)) if self.without_sinks else found
+
+    def _correct(self, found: Finding, answer: LookResult) -> list[Finding]:
+        """The same map without sinks; nothing where there is no sink."""
+        from jumok.app.classify.without_sinks import CORRECTED, check_correctable, drop_sinks
+
+        check_correctable([found.method])
+        heat, sinks = drop_sinks(found.heat, answer.layers)
+        self.asked += 1
+        self.with_sinks += bool(sinks)
+        told = f"{found.note}, without {sinks} {'sink' if sinks == 1 else 'sinks'}"
+        method = f"{found.method}.{CORRECTED.replace(' ', '-')}"
+        figures = {**found.figures, "method": heat.source}
+        title = f"{found.title}, {CORRECTED}"
+        return [replace(found, heat=heat, method=method, figures=figures, title=title, note=told)] if sinks else []
 
     def _note(self, method: str, target: str) -> str:
         """What the map shows, and how far it can be trusted, where that was measured."""

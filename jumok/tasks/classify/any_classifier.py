@@ -45,7 +45,15 @@ class AnyClassifier:
     def prepare(self, images: Sequence[Tensor]) -> Tensor:
         """Bring images, (3, any, any) uint8 each, to (n, 3, height, width) float32 on the model's device."""
         device = next(self.model.parameters()).device
-        return Preprocessing(self.size, self.mean, self.std, self.bits)(images, device)
+        return self._preprocessing(images, device)
+
+    def show(self, pixels: Tensor) -> Tensor:
+        """Prepared pixels, (3, height, width), as uint8 again."""
+        return self._preprocessing.undo(pixels)
+
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        return Preprocessing(self.size, self.mean, self.std, self.bits)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """(n, 3, height, width) normalised pixels to (n, classes) logits."""

@@ -63,8 +63,12 @@ class DrawnPage(ABC, Generic[Item]):
         about = {"title": self.title, "made": name_program(), "budget": self.budget, **about}
         joined = "\n".join([make_text_block("page-data", as_json(about)), *blocks])
         templates = ("page_top.html", self.template, "page_foot.html")
-        parts = {"drawn": self.drawn, "blocks": joined}
+        parts = {"drawn": self.drawn, "blocks": joined, **self._write_parts()}
         write_atomically(Path(path), fill_page(templates, self.styles, self.scripts, self.title, **parts))
+
+    def _write_parts(self) -> dict[str, str]:
+        """What else the template names, as HTML."""
+        return {}
 
     @abstractmethod
     def _describe(self) -> tuple[dict[str, Any], list[str]]:

@@ -39,5 +39,8 @@ const Paint = (palette) => {
     paint(canvas, shares, 1, 256, signed, null);
   }
 
-  return { colour, heat, ramp };
+  /* Cells of a grid, as shares of the largest. */
+  const cells = (canvas, shares, rows, columns, signed) => paint(canvas, shares, rows, columns, signed, 1);
+
+  return { colour, heat, ramp, cells };
 };

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jumok.errors import JumokError
-from jumok.views.palette import BASELINE_GREYS, INK, METHOD_COLOURS, PALE, QUIET
+from jumok.views.curve_styles import choose_styles
+from jumok.views.palette import INK, PALE, QUIET
 from jumok.views.pictures.colour_scale import wrap_lines
 from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
 
@@ -23,7 +24,6 @@ SIDES = (
     ("most_first", "most important first (lower is better)"),
     ("least_first", "least important first (higher is better)"),
 )
-DASHES: Sequence[Any] = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1, 2)))
 
 
 class SupportsDict(Protocol):
@@ -68,15 +68,17 @@ def draw_curves(
 
 
 def _choose_styles(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    styles, best = {}, values["ranking"][:MOST_BANDS]
-    for number, name in enumerate(values["methods"]):
-        dash = DASHES[number // len(METHOD_COLOURS) % len(DASHES)]
-        styles[name] = {"color": METHOD_COLOURS[number % len(METHOD_COLOURS)], "linestyle": dash, "linewidth": 2.0}
-        styles[name]["zorder"] = 3 if name in best else 2
-    for number, name in enumerate(values["baselines"]):
-        shade = BASELINE_GREYS[number % len(BASELINE_GREYS)]
-        styles[name] = {"color": shade, "linestyle": DASHES[number % len(DASHES)], "linewidth": 1.3}
-    return styles
+    """As matplotlib names them; the best methods lie in front."""
+    best = values["ranking"][:MOST_BANDS]
+    return {
+        name: {
+            "color": style.colour,
+            "linestyle": (0, style.dash) if style.dash else "solid",
+            "linewidth": style.width,
+            **({"zorder": 3 if name in best else 2} if name in values["methods"] else {}),
+        }
+        for name, style in choose_styles([*values["methods"]], [*values["baselines"]]).items()
+    }
 
 
 def _draw_curve(axes: Axes, shares: Sequence[float], points: Sequence[Mapping[str, float]], style: Any) -> None:
