@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.app.classify.maps import MapMaker
+    from jumok.app.partial import PartialFile
     from jumok.attention import AttentionMap
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
     from jumok.measures.faithfulness_report import FaithfulnessReport
     from jumok.measures.image_units import ImageUnits
 
-__all__ = ["FEWEST", "Measured", "Plan", "measure_faithfulness"]
+__all__ = ["FEWEST", "Measured", "Plan", "draw_images", "measure_faithfulness"]
 
 FEWEST = 8
 """Images, at least: the intervals of fewer say nothing."""
@@ -28,6 +30,8 @@ AT_ONCE = 8
 """Images that are looked at together."""
 LEAST_SIDE = 7
 """Patches along a side, at least: of fewer an order says little."""
+CERTAIN, TIME_UP, INTERRUPTED = "the verdicts are certain", "the time was up", "interrupted"
+"""Why measuring ended before all images were measured."""
 OTHER_CLASS = "other class"
 """The map of the class that the model holds for the second most probable one."""
 
@@ -65,7 +69,13 @@ class Measured(NamedTuple):
 
 
 def measure_faithfulness(
-    maps: MapMaker, paths: Sequence[Path], plan: Plan, *, seed: int, tell: Callable[[int, int], None] | None = None
+    maps: MapMaker,
+    paths: Sequence[Path],
+    plan: Plan,
+    *,
+    seed: int,
+    tell: Callable[[int, int], None] | None = None,
+    kept: PartialFile | None = None,
 ) -> Measured:
     """Measure how faithful a model's maps of some images are, beside random, centre and edge maps and another class's.
 
@@ -77,24 +87,31 @@ def measure_faithfulness(
         plan: how it is measured.
         seed: of the choice of images, of random maps and of the intervals.
         tell: called with how many images were measured, of how many.
+        kept: where figures are kept meanwhile, and from where measuring goes on; it stays where not all was measured.
     Raises:
         JumokError: a model that is no classifier of several classes, or maps that lie on no image.
     """
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
 
-    chosen = _draw(paths, plan.most, seed)
+    chosen = draw_images(paths, plan.most, seed)
     most = len(chosen) if plan.early and len(chosen) > 1 else None
     meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
+    if kept is not None:
+        kept.restore(meter)
     try:
-        why = _measure_all(meter, maps, chosen, plan, tell or (lambda done, of: None))
+        why = _measure_all(meter, maps, chosen, plan, tell or (lambda done, of: None), kept)
     except KeyboardInterrupt:
         if len(meter) < FEWEST:
+            if kept is not None:
+                kept.write(meter)
             raise
-        why = "interrupted"
+        why = INTERRUPTED
+    if kept is not None:
+        kept.remove() if why in ("", CERTAIN) else kept.write(meter)
     return Measured(meter.report() if len(meter) >= min(FEWEST, len(chosen)) else None, why)
 
 
-def _draw(paths: Sequence[Path], most: int, seed: int) -> list[Path]:
+def draw_images(paths: Sequence[Path], most: int, seed: int) -> list[Path]:
     """So many of the images, by chance, so that all classes have their share."""
     import numpy as np
 
@@ -103,19 +120,32 @@ def _draw(paths: Sequence[Path], most: int, seed: int) -> list[Path]:
 
 
 def _measure_all(
-    meter: FaithfulnessMeter, maps: MapMaker, paths: Sequence[Path], plan: Plan, tell: Callable[[int, int], None]
+    meter: FaithfulnessMeter,
+    maps: MapMaker,
+    paths: Sequence[Path],
+    plan: Plan,
+    tell: Callable[[int, int], None],
+    kept: PartialFile | None,
 ) -> str:
     """Measure image by image, until the time is up or the verdicts are certain. Returns why it ended early."""
     began, units = time.monotonic(), None
-    for looked in _look(maps, paths):
+    if _is_certain(meter, plan, len(paths)):
+        return CERTAIN
+    for looked in _look(maps, paths, len(meter)):
         units = units or _make_units(maps, looked.heats, plan.fillings)
         _add(meter, units, looked)
         tell(len(meter), len(paths))
+        if _is_certain(meter, plan, len(paths)):
+            return CERTAIN
         if plan.seconds is not None and time.monotonic() - began > plan.seconds and len(meter) < len(paths):
-            return "the time was up"
-        if plan.early and meter.decided() and len(meter) < len(paths):
-            return "the verdicts are certain"
+            return TIME_UP
+        if kept is not None:
+            kept.keep(meter)
     return ""
+
+
+def _is_certain(meter: FaithfulnessMeter, plan: Plan, most: int) -> bool:
+    return plan.early and len(meter) < most and meter.decided()
 
 
 @dataclass(frozen=True)
@@ -137,7 +167,13 @@ class _Looked:
     others: Mapping[str, AttentionMap]
 
 
-def _look(maps: MapMaker, paths: Sequence[Path]) -> Iterator[_Looked]:
+def _look(maps: MapMaker, paths: Sequence[Path], done: int) -> Iterator[_Looked]:
+    """Look at the images after the first so many, always in the same batches: their figures depend on these."""
+    begun = done - done % AT_ONCE
+    return islice(_look_at_all(maps, paths[begun:]), done - begun, None)
+
+
+def _look_at_all(maps: MapMaker, paths: Sequence[Path]) -> Iterator[_Looked]:
     from jumok.data.images.batches import take_turns
     from jumok.data.images.reading import read_image
 

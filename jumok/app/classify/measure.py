@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FAITHFUL = "faithfulness"
 """Of the report's key."""
+SANITY = "sanity"
+"""Of the report's key."""
 
 
 class Options(Strict):
@@ -47,9 +49,15 @@ class Options(Strict):
     most: int = Field(default=200, ge=2, description="Faithfulness: images at most.")
     steps: int = Field(default=12, ge=2, description="Faithfulness: parts in which an image is taken away.")
     time: str | None = Field(
-        default="5m", description="Faithfulness: how long it may take, such as 90s or 5m; after that the rest is left."
+        default="5m",
+        description="Faithfulness, and sanity checks: how long each may take, such as 90s or 5m; the rest is left.",
     )
     saco: bool = Field(default=False, description="Faithfulness: SaCo, too, which takes about half as long again.")
+    sanity: bool = Field(
+        default=False,
+        description="Check each method, too: do its maps depend on the class and on what was learnt, are they stable?",
+    )
+    sanity_images: int = Field(default=16, ge=2, description="Sanity checks: images at most.")
 
 
 def measure(
@@ -83,11 +91,14 @@ def measure(
         report = _score_images(maps, chosen.images, truth, options, session)
         parts.append(ScoredMaps(report, verdicts(report)))
         written["picture"] = out / "measure.png"
+    checked, remarks = _check_sanity(maps, chosen.images, options, session)
+    notes += [f"remark: {remark}" for remark in remarks]
     if maps.model is not None and options.faithful:
-        faithful, remark = _measure_faithfulness(maps, chosen.images, options, session)
+        faithful, remark = _measure_faithfulness(maps, chosen.images, options, out, session)
         notes += [f"remark: {remark}"] if remark else []
         parts.append(faithful)
         written[FAITHFUL] = out / "faithfulness.png"
+    parts += checked
     found = MeasuredMaps(about, parts, notes, written)
     write_report(written["figures"], found)
     _draw(parts, written)
@@ -102,27 +113,52 @@ def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
     for part in parts:
         if part.key == FAITHFUL:
             draw_curves(part.scores, written[FAITHFUL])
-        else:
+        elif part.key != SANITY:
             draw_scores(part.scores, written["picture"])
 
 
 def _measure_faithfulness(
-    maps: MapMaker, images: ImageSet, options: Options, session: Session
+    maps: MapMaker, images: ImageSet, options: Options, out: Path, session: Session
 ) -> tuple[ScoredMaps, str]:
     """Measure some of the images, and say why not all, where it is so."""
-    from jumok.app.classify.faithful import Plan, measure_faithfulness
+    from jumok.app.classify.faithful import Plan, draw_images, measure_faithfulness
+    from jumok.app.classify.resuming import identify
+    from jumok.app.partial import PartialFile
     from jumok.app.progress import show_progress
 
     seconds = None if options.time is None else parse_duration(options.time, "--time")
     plan = Plan(options.fillings, options.steps, options.most, seconds, early=True, saco=options.saco)
+    key = identify(maps, draw_images(images.paths, plan.most, session.seed), plan, session.seed)
+    kept = PartialFile(out / "faithfulness.partial.npz", key, session.remark)
     with show_progress(session.console, "taking parts away") as tell:
-        report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell)
+        report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell, kept=kept)
     if report is None:
         raise JumokError(
-            f"faithfulness: {why} before {FEWEST} images were measured: give more --time, or --no-faithful"
+            f"faithfulness: {why} before {FEWEST} images were measured: run the same command again to go on, give "
+            "more --time, or --no-faithful"
         )
-    remark = f"faithfulness of {report.inputs} images: {why}" if why else ""
+    later = "; the same command goes on from there" if kept.path.exists() else ""
+    remark = f"faithfulness of {report.inputs} images: {why}{later}" if why else ""
     return ScoredMaps(report, report.verdicts(), FAITHFUL), remark
+
+
+def _check_sanity(
+    maps: MapMaker, images: ImageSet, options: Options, session: Session
+) -> tuple[list[ScoredMaps], list[str]]:
+    """Check the methods of the model on some images, where that is wanted; and say which were not checked."""
+    from jumok.app.classify.sanity import check_methods
+    from jumok.app.progress import show_progress
+
+    if not options.sanity:
+        return [], []
+    if maps.model is None:
+        raise JumokError("sanity checks ask a model: name it first, as in jumok measure RUN IMAGES --sanity")
+    seconds = None if options.time is None else parse_duration(options.time, "--time")
+    with show_progress(session.console, "sanity checks") as tell:
+        report, notes = check_methods(
+            maps, images.paths, most=options.sanity_images, seconds=seconds, seed=session.seed, tell=tell
+        )
+    return [ScoredMaps(report, report.verdicts(), SANITY)], notes
 
 
 def choose(images: Path, split: str, *, model: str = "", options: Options | None = None) -> Chosen:
@@ -141,7 +177,7 @@ def choose(images: Path, split: str, *, model: str = "", options: Options | None
     options = options or Options()
     judge = Judge.of_run(Path(model)) if Path(model).is_dir() and model else Judge()
     folder = None if options.images is None else Path(options.images)
-    labelled = not (model and options.faithful and options.masks is None)
+    labelled = not (model and (options.faithful or options.sanity) and options.masks is None)
     return choose_images(judge, images, split, unseen=options.unseen, images=folder, labelled=labelled)
 
 
@@ -155,7 +191,7 @@ def _find_truth(model: str, images: ImageSet, options: Options) -> ImageMasks | 
             f"without a model there is nothing to measure but masks, and none lie beside the images of {images.root}: "
             "give them, as in jumok measure photos --masks masks, or a model, as in jumok measure RUN photos"
         )
-    if truth is None and not options.faithful:
+    if truth is None and not (options.faithful or options.sanity):
         raise JumokError(
             f"no masks lie beside the images of {images.root}: give them with --masks, or leave out --no-faithful"
         )
