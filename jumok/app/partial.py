@@ -93,6 +93,12 @@ class PartialFile:
         np.savez(content, allow_pickle=False, **{KEY: np.array(json.dumps(self._key)), **state})
         write_atomically(self.path, content.getvalue())
 
+    def leave(self, meter: Meter) -> None:
+        """Write the file and say how to go on: nothing else will tell of what was measured."""
+        self.write(meter)
+        if len(meter):
+            self._say(f"{len(meter):,} inputs were measured; the same command goes on from there")
+
     def remove(self) -> None:
         """Remove the file: what it was kept for has ended."""
         self.path.unlink(missing_ok=True)

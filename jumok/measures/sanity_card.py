@@ -144,7 +144,7 @@ class SanityCard:
         found, rule = self.checks[check], CHECKS[check]
         if found is None:
             return "all maps are constant"
-        return f"{found.value:.2f}, wanted {'below' if rule.most else 'above'} {self.limit(check):g}"
+        return f"{_show(found.value)}, wanted {'below' if rule.most else 'above'} {self.limit(check):g}"
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
@@ -230,6 +230,10 @@ def check_sanity(
         resamples,
         seed,
     )
+
+
+def _show(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00")
 
 
 def count_makings(samples: int, stages: int) -> int:

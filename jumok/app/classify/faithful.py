@@ -103,7 +103,7 @@ def measure_faithfulness(
     except KeyboardInterrupt:
         if len(meter) < FEWEST:
             if kept is not None:
-                kept.write(meter)
+                kept.leave(meter)
             raise
         why = INTERRUPTED
     if kept is not None:

@@ -79,6 +79,8 @@ def measure(
 
     if len(data) != 1:
         raise JumokError(f"one folder of images is measured, got {len(data)} paths")
+    if "random" in methods and (options.faithful or options.masks is not None):
+        raise JumokError("a random map stands beside every method as a baseline: leave out --method random")
     maps = open_maps(model, methods, session.device)
     chosen = choose(data[0], options.split, model=model, options=options)
     truth = _find_truth(model, chosen.images, options)

@@ -314,7 +314,9 @@ CHOOSY = ("legrad", *OF_PIXELS)
 """Those that refuse some models, by the operations that these are made of."""
 OF_TARGET = frozenset({"relevance", *(name for name, method in ATTRIBUTION.items() if method.of_target)})
 """Those whose map is of one class."""
-WITH_GRADIENTS = frozenset({"relevance", *(n for n, each in ATTRIBUTION.items() if Need.GRADIENTS in each.needs)})
+WITH_GRADIENTS = frozenset(
+    {"relevance", "random", *(n for n, each in ATTRIBUTION.items() if Need.GRADIENTS in each.needs)}
+)
 
 OF_ATTENTION = frozenset(
     {"attention", "relevance", *(name for name, each in ATTRIBUTION.items() if Need.ATTENTION in each.needs)}
