@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jumok.measures.faithfulness_report import FaithfulnessReport
 
 __all__ = [
+    "CERTAIN",
     "FAITHFUL",
     "FEWEST",
     "OF_PLACES",
@@ -41,6 +42,8 @@ FEWEST = 8
 """Inputs, at least: the intervals of fewer say nothing."""
 LEAST_SIDE = 7
 """Patches along a side, at least: of fewer an order says little."""
+CERTAIN, TIME_UP, INTERRUPTED = "the verdicts are certain", "the time was up", "interrupted"
+"""Why measuring ended before all inputs were measured."""
 OF_PLACES, OF_WORDS = ("mean", "blur"), ("replace", "remove")
 """The usual fillings of an image and of a text."""
 
@@ -157,6 +160,8 @@ def measure_in_turn(
     plan: Plan,
     total: int,
     tell: Tell | None = None,
+    *,
+    first: int = 0,
 ) -> str:
     """Measure input by input, until the time is up, the verdicts are certain or Ctrl-C ends it.
 
@@ -167,6 +172,7 @@ def measure_in_turn(
         plan: until when.
         total: how many inputs there are.
         tell: how far it is.
+        first: how many were measured before.
     Returns:
         Why it ended early, or "".
     Raises:
@@ -174,20 +180,20 @@ def measure_in_turn(
     """
     began = time.monotonic()
     try:
-        for done, each in enumerate(inputs, 1):
+        for done, each in enumerate(inputs, first + 1):
             add(each)
             if tell is not None:
                 tell(done, total)
             if done == total:
                 break
             if plan.seconds is not None and time.monotonic() - began > plan.seconds:
-                return "the time was up"
+                return TIME_UP
             if plan.early and all(meter.decided() for meter in meters):
-                return "the verdicts are certain"
+                return CERTAIN
     except KeyboardInterrupt:
         if all(meter.groups < FEWEST for meter in meters):
             raise
-        return "interrupted"
+        return INTERRUPTED
     return ""
 
 

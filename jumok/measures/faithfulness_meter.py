@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,25 @@ __all__ = ["FIRST_LOOK", "FaithfulnessMeter"]
 
 FIRST_LOOK = 32  # fewer inputs give no interval to rely on
 Floats = NDArray[np.float64]
+_NAMED = ("fillings", "methods", "baselines")
+
+
+class _Measured(NamedTuple):
+    """One input.
+
+    Args:
+        group: what it belongs to, see `FaithfulnessMeter.add`.
+        scores: (fillings, maps, scores).
+        curves: (fillings, maps, 2, steps + 1).
+        passes: how many inputs the model was asked about.
+        constant: (maps but "random",), bool: gives all units the same.
+    """
+
+    group: str
+    scores: Floats
+    curves: Floats
+    passes: int
+    constant: NDArray[np.bool_]
 
 
 class FaithfulnessMeter:
@@ -48,23 +68,29 @@ class FaithfulnessMeter:
     ) -> None:
         if steps < 2 or batch < 1 or (most is not None and most < 2):
             raise JumokError(f"wanted 2 steps or more, a batch and a most, got {steps}, {batch} and {most}")
-        self.constant: Counter[str] = Counter()
-        self.passes = 0
         self._steps, self._saco, self._batch, self._seed = steps, saco, batch, seed
         self._looks = plan_looks(most)
-        self._random = np.random.default_rng(seed)
         self._names: tuple[tuple[str, ...], ...] = ()
-        self._groups: list[str] = []
-        self._scores: list[Floats] = []
-        self._curves: list[Floats] = []
+        self._inputs: list[_Measured] = []
 
     def __len__(self) -> int:
-        return len(self._scores)
+        return len(self._inputs)
+
+    @property
+    def constant(self) -> Counter[str]:
+        """By map, for how many inputs it gives all units the same."""
+        names = [name for part in self._names[1:] for name in part]
+        return Counter(name for each in self._inputs for name in np.array(names)[each.constant].tolist())
+
+    @property
+    def passes(self) -> int:
+        """How many inputs the model was asked about."""
+        return sum(each.passes for each in self._inputs)
 
     @property
     def groups(self) -> int:
         """How many inputs there are so far, those of one group counted once."""
-        return len(set(self._groups))
+        return len({each.group for each in self._inputs})
 
     def add(
         self,
@@ -91,42 +117,79 @@ class FaithfulnessMeter:
         Raises:
             JumokError: as `flip`, or methods, baselines or fillings that changed.
         """
+        further = baselines or {}
         try:
-            found = self._add(answers, maps, baselines or {})
+            self._check_names(tuple(answers), tuple(maps), tuple(further))
+            found = self._flip(answers, {**maps, **further})
         except JumokError as error:
             if not name:
                 raise
             raise JumokError(f"{name}: {error}") from error
-        self._groups.append(group or f"{len(self)}th alone")
+        self._names = tuple(answers), tuple(maps), tuple(further)
+        self._inputs.append(self._note(found, maps, further, group))
         return dict(zip(answers, found, strict=True))
 
-    def _add(
-        self, answers: Mapping[str, Answer], maps: Mapping[str, Tensor], further: Mapping[str, Tensor]
-    ) -> list[Flips]:
-        names = tuple(answers), tuple(maps), tuple(further)
-        self._check_names(*names)
-        every = {**maps, **further}
-        rules = {"random": self._random, "steps": self._steps, "saco": self._saco, "batch": self._batch}
-        found = [flip(answer, every, **rules) for answer in answers.values()]  # type: ignore[arg-type]
-        order = (*maps, "random", *further)
-        self._names = names
-        self._scores.append(np.array([[flips.scores[name] for name in order] for flips in found]))
-        self._curves.append(
-            np.array([[(flips.most_first[name], flips.least_first[name]) for name in order] for flips in found])
+    def _flip(self, answers: Mapping[str, Answer], every: Mapping[str, Tensor]) -> list[Flips]:
+        """What is drawn depends on the seed and the input's number alone, so that measuring can go on later."""
+        random = np.random.default_rng([self._seed, len(self)])
+        rules = {"random": random, "steps": self._steps, "saco": self._saco, "batch": self._batch}
+        return [flip(answer, every, **rules) for answer in answers.values()]  # type: ignore[arg-type]
+
+    def _note(
+        self, found: Sequence[Flips], maps: Mapping[str, Tensor], further: Mapping[str, Tensor], group: str
+    ) -> _Measured:
+        order, every = (*maps, "random", *further), (*maps.values(), *further.values())
+        return _Measured(
+            group or f"{len(self) + 1}th alone",
+            np.array([[flips.scores[name] for name in order] for flips in found]),
+            np.array([[(flips.most_first[name], flips.least_first[name]) for name in order] for flips in found]),
+            sum(flips.passes for flips in found),
+            np.array([is_constant(values.double().numpy(force=True)) for values in every]),
         )
-        self.passes += sum(flips.passes for flips in found)
-        self.constant.update(name for name, values in every.items() if is_constant(values.double().numpy(force=True)))
-        return found
 
     def _check_names(self, fillings: tuple[str, ...], methods: tuple[str, ...], further: tuple[str, ...]) -> None:
         if not fillings or not methods:
             raise JumokError("nothing to measure: give at least one method's map and one filling")
         if both := set(methods) & set(further):
             raise JumokError(f"{min(both)!r} is a method and a baseline: give one of them another name")
-        known = zip(("fillings", "methods", "baselines"), self._names, (fillings, methods, further), strict=False)
+        known = zip(_NAMED, self._names, (fillings, methods, further), strict=False)
         for what, before, now in known:
             if before != now:
                 raise JumokError(f"the {what} changed from {before} to {now}: wanted the same for every input")
+
+    # -- going on later -------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that was measured, as plain arrays: with it a new meter goes on, and reports the same, bit for bit."""
+        names = {what: np.array(each, dtype=np.str_) for what, each in zip(_NAMED, self._names, strict=False)}
+        columns = zip(_Measured._fields, zip(*self._inputs, strict=True), strict=False)
+        return {"rules": self._rules(), **names, **{what: np.array(values) for what, values in columns}}
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what `state` gave; what this meter has measured is forgotten.
+
+        Args:
+            state: of a meter that was made with the same options.
+        Raises:
+            JumokError: of a meter of other options, or arrays that do not fit each other.
+        """
+        if not np.array_equal(state["rules"], self._rules()):
+            raise JumokError("this was measured with other options: measure anew")
+        if set(state) == {"rules"}:
+            self._names, self._inputs = (), []
+            return
+        names = tuple(tuple(map(str, state[what])) for what in _NAMED)
+        columns = [state[what] for what in _Measured._fields]
+        _check_shapes(names, columns, self._steps)
+        groups, scores, curves, passes, constant = columns
+        rows = zip(groups.tolist(), scores, curves, passes.tolist(), constant, strict=True)
+        self._names, self._inputs = names, [_Measured(*row) for row in rows]
+
+    def _rules(self) -> NDArray[np.int64]:
+        """What every input is measured by. Of looks there are none where the number of inputs is fixed."""
+        return np.array([self._steps, self._saco, self._batch, self._seed, *self._looks], dtype=np.int64)
+
+    # -- what was found -------------------------------------------------------------------------------
 
     def decided(self) -> bool:
         """Whether more inputs are not needed: every verdict is certain, or `most` is reached.
@@ -182,22 +245,26 @@ class FaithfulnessMeter:
         )
 
     def _check_enough(self) -> None:
-        if not self._scores:
+        if not self._inputs:
             raise JumokError("no input to measure: add one at least")
-        if all(self.constant[name] == len(self) for name in self._names[1]):
+        constant = self.constant
+        if all(constant[name] == len(self) for name in self._names[1]):
             raise JumokError("all maps are constant: they mark no place, so there is nothing to measure")
 
     def _table(self, fillings: Sequence[str]) -> tuple[Floats, list[str]]:
         """(groups, maps, fillings and scores), and the titles of the last axis."""
         chosen = len(UnitScores._fields) if self._saco else len(UnitScores._fields) - 1
-        table = average_groups(np.array(self._scores)[..., :chosen].swapaxes(1, 2), self._groups)
+        table = self._average([each.scores[..., :chosen].swapaxes(0, 1) for each in self._inputs])
         titles = [score_key(score, filling) for filling in fillings for score in UnitScores._fields[:chosen]]
         return table.reshape(*table.shape[:2], -1), titles
+
+    def _average(self, values: Sequence[Floats]) -> Floats:
+        return average_groups(np.array(values), [each.group for each in self._inputs])
 
     def _mean_curves(
         self, fillings: Sequence[str], names: Sequence[str], rules: Mapping[str, float]
     ) -> dict[str, dict[str, Curves]]:
-        table = average_groups(np.array(self._curves), self._groups)  # (groups, fillings, maps, 2, steps + 1)
+        table = self._average([each.curves for each in self._inputs])  # (groups, fillings, maps, 2, steps + 1)
         bootstrap = Bootstrap(table.reshape(len(table), -1), **rules)  # type: ignore[arg-type]
         columns = np.arange(table[0].size).reshape(table.shape[1:])
         shares = tuple(np.linspace(0, 1, table.shape[-1]).tolist())
@@ -208,6 +275,22 @@ class FaithfulnessMeter:
             }
             for row, filling in enumerate(fillings)
         }
+
+
+def _check_shapes(names: Sequence[Sequence[str]], columns: Sequence[NDArray[Any]], steps: int) -> None:
+    """See that a state's arrays are of as many inputs, fillings and maps as each other."""
+    inputs, (fillings, methods, further) = len(columns[0]), map(len, names)
+    maps = methods + 1 + further
+    wanted = [
+        (inputs,),
+        (inputs, fillings, maps, len(UnitScores._fields)),
+        (inputs, fillings, maps, 2, steps + 1),
+        (inputs,),
+        (inputs, maps - 1),
+    ]
+    got = [values.shape for values in columns]
+    if got != wanted:
+        raise JumokError(f"a state whose arrays do not fit each other: wanted shapes {wanted}, got {got}")
 
 
 def plan_looks(most: int | None) -> tuple[int, ...]:

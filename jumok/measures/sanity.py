@@ -73,6 +73,7 @@ def smooth_mprt(
     *,
     samples: int = SAMPLES,
     noise: float = NOISE,
+    stages: int | None = None,
     randomise: Randomise | None = None,
     seed: int = 0,
 ) -> dict[str, Floats]:
@@ -86,10 +87,11 @@ def smooth_mprt(
         model, inputs, targets: as it takes them.
         samples: how many maps are averaged; 1 is the test without smoothing.
         noise: standard deviation, as a share of each input's range.
+        stages: how often maps are compared, after even shares of the layers and after all; None: after each layer.
         randomise: a layer; None: `randomise_layer` with `seed`.
         seed: of weights and noise.
     Returns:
-        By layer, in the order in which they became random: (inputs,) rank correlations with the model's own maps.
+        By the layer that became random last: (inputs,) rank correlations with the model's own maps.
     Raises:
         JumokError: a model without parameters, or maps that are not finite.
     Source: Hedstroem, Weber, Lapuschkin & Hoehne 2023, arXiv 2401.06465, section 4.1 (sMPRT); Adebayo et al. 2018,
@@ -108,9 +110,12 @@ def smooth_mprt(
     change = randomise or _seeded(seed)
     found = {}
     with restoring(model):
-        for number, (name, layer) in enumerate(list_layers(model)):
+        layers = list_layers(model)
+        compared = _space_evenly(len(layers), stages)
+        for number, (name, layer) in enumerate(layers):
             change(layer, number)
-            found[name] = correlate_ranks(own, smoothed())
+            if number in compared:
+                found[name] = correlate_ranks(own, smoothed())
     return found
 
 
@@ -198,6 +203,12 @@ def list_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
     if not layers:
         raise JumokError("the model has no parameters, so there is nothing to make random")
     return layers[::-1]
+
+
+def _space_evenly(layers: int, stages: int | None) -> set[int]:
+    """After which of the layers to compare, counted from 0; the last is always among them."""
+    wanted = min(layers, stages or layers)
+    return {layers * (stage + 1) // wanted - 1 for stage in range(wanted)}
 
 
 def randomise_layer(layer: nn.Module, seed: int) -> None:

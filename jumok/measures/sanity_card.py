@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +24,43 @@ from jumok.measures.sanity import (
     smooth_mprt,
 )
 
-__all__ = ["SanityCard", "check_sanity"]
+__all__ = ["CHECKS", "TITLES", "SanityCard", "SanityLimits", "check_sanity", "count_makings"]
 
 TITLES = {
     "other class": "map of another class (1: the same)",
     "random weights": "map with random weights (1: the same)",
     "complexity": "rise in complexity with random weights (above 0: depends on them)",
     "max-sensitivity": "greatest relative change for inputs that hardly differ",
+}
+
+
+class _Check(NamedTuple):
+    """How one check is judged.
+
+    Args:
+        short: its name where there is little room.
+        limit: field of `SanityLimits`.
+        most: the limit is not to be reached or passed; else it is to be passed.
+        fault: what it means where it is not.
+    """
+
+    short: str
+    limit: str
+    most: bool
+    fault: str
+
+
+CHECKS = {
+    "other class": _Check(
+        "random logit", "same_class", True, "does not depend on the class, so it cannot tell why this one was predicted"
+    ),
+    "random weights": _Check(
+        "sMPRT", "same_weights", True, "hardly depends on what was learnt, so it cannot show what the model learnt"
+    ),
+    "complexity": _Check("eMPRT", "rise", False, "gets no more complex with random weights, as noise would"),
+    "max-sensitivity": _Check(
+        "max-sensitivity", "unstable", True, "unstable under a change that is hardly seen, so no single map is evidence"
+    ),
 }
 
 
@@ -42,11 +72,13 @@ class SanityLimits:
         same_class: rank correlation with another class's map from which a map ignores the class.
         same_weights: rank correlation with the random model's map from which a map ignores what was learnt.
         unstable: max-sensitivity from which a map changes by more than itself.
+        rise: in complexity with random weights, up to which a map does not depend on what was learnt.
     """
 
     same_class: float = 0.95
     same_weights: float = 0.7
     unstable: float = 1.0
+    rise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,11 +111,40 @@ class SanityCard:
             lines.append(f"ignores the class: its map of another one is the same (rank correlation {same.value:.2f})")
         if weights is not None and weights.low >= self.limits.same_weights:
             lines.append(f"hardly depends on what was learnt: rank correlation {weights.value:.2f} with random weights")
-        if rise is not None and rise.high <= 0:
+        if rise is not None and rise.high <= self.limits.rise:
             lines.append(f"its maps get no more complex with random weights ({rise.value:+.2f})")
-        if change is not None and change.low > self.limits.unstable:
+        if change is not None and change.low >= self.limits.unstable:
             lines.append(f"unstable: a change that is hardly seen changes the map by {change.value:.1f} times its size")
         return [f"{self.method}: {line}" for line in lines]
+
+    def passes(self, check: str) -> bool | None:
+        """Whether it passes a check for certain; None: not certain either way, or all maps are constant."""
+        found, rule = self.checks[check], CHECKS[check]
+        if found is None:
+            return None
+        limit = self.limit(check)
+        good, bad = (found.high < limit, found.low >= limit) if rule.most else (found.low > limit, found.high <= limit)
+        return True if good else False if bad else None
+
+    def limit(self, check: str) -> float:
+        """Of one check."""
+        return float(getattr(self.limits, CHECKS[check].limit))
+
+    def verdict(self) -> str:
+        """One line: what the method fails and what that means, what is not certain, and what it passes."""
+        by = {wanted: [name for name in CHECKS if self.passes(name) is wanted] for wanted in (False, None, True)}
+        parts = [f"{CHECKS[name].fault} ({CHECKS[name].short} {self._say(name)})" for name in by[False]]
+        for names, said in ((by[None], f"not certain on {self.inputs} images:"), (by[True], "passes")):
+            if names:
+                parts.append(f"{said} {', '.join(f'{CHECKS[name].short} ({self._say(name)})' for name in names)}")
+        return f"{self.method}: {'; '.join(parts)}"
+
+    def _say(self, check: str) -> str:
+        """The figure beside its limit."""
+        found, rule = self.checks[check], CHECKS[check]
+        if found is None:
+            return "all maps are constant"
+        return f"{_show(found.value)}, wanted {'below' if rule.most else 'above'} {self.limit(check):g}"
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
@@ -123,6 +184,7 @@ def check_sanity(
     classes: int,
     *,
     samples: int = SAMPLES,
+    stages: int | None = None,
     radius: float = RADIUS,
     limits: SanityLimits | None = None,
     resamples: int = 2000,
@@ -131,7 +193,7 @@ def check_sanity(
 ) -> SanityCard:
     """Do all sanity checks of one method; the model is put back as it was.
 
-    Makes maps about (layers + 2) x `samples` times: a few inputs do.
+    Makes maps of all inputs `count_makings` times: a few inputs do.
 
     Args:
         method: its name.
@@ -139,6 +201,7 @@ def check_sanity(
         model, inputs, targets: as `explain` takes them.
         classes: how many there are.
         samples: maps that are averaged (sMPRT), and changed inputs that are tried (max-sensitivity).
+        stages: how often maps are compared while layers become random, see `smooth_mprt`; None: after each.
         radius: of max-sensitivity.
         limits: of the warnings; None: the usual ones.
         resamples, level: of the bootstrap intervals over inputs.
@@ -149,7 +212,7 @@ def check_sanity(
     if not len(inputs):
         raise JumokError("no input to check: give one at least")
     given = (explain, model, inputs, targets)
-    layers = smooth_mprt(*given, samples=samples, seed=seed)
+    layers = smooth_mprt(*given, samples=samples, stages=stages, seed=seed)
     found = {
         "other class": random_logit(*given, classes, seed=seed),
         "random weights": list(layers.values())[-1],
@@ -167,6 +230,15 @@ def check_sanity(
         resamples,
         seed,
     )
+
+
+def _show(value: float) -> str:
+    return f"{value:.2f}".replace("-0.00", "0.00")
+
+
+def count_makings(samples: int, stages: int) -> int:
+    """How often `check_sanity` makes maps of all inputs."""
+    return 2 + (stages + 1) * samples + 2 + (samples + 1)
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:

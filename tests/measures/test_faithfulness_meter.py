@@ -227,3 +227,42 @@ def test_what_hangs_together_counts_once():
     both = [each.scores[score_key("srg", "mean")].to_dict() for each in (found, wanted)]
     assert both[0] == pytest.approx(both[1])
     assert (found.count, len(meter)) == (10, 14)
+
+
+# -- going on later -------------------------------------------------------------------------------
+
+
+def add_one(meter, seed):
+    weight = weights(seed)
+    maps = {"true": weight, "flat": torch.ones(UNITS)}
+    meter.add(answers(weight, ["mean", "blur"]), maps, baselines={"edges": noise(seed)}, group=f"group {seed // 2}")
+
+
+def test_a_meter_that_goes_on_reports_the_same_bit_for_bit():
+    whole, first, second = (FaithfulnessMeter(steps=4, saco=True, most=20) for _ in range(3))
+    for seed in range(10):
+        add_one(whole, seed)
+    for seed in range(6):
+        add_one(first, seed)
+    with pytest.raises(JumokError):
+        first.add({"mean": lambda kept: kept}, {"true": weights(0)})
+    second.load_state(first.state())
+    assert len(second) == 6
+    for seed in range(6, 10):
+        add_one(second, seed)
+    assert second.report() == whole.report()
+    assert second.report().constant == {"flat": 10}
+
+
+def test_a_state_of_other_options_or_of_arrays_that_do_not_fit_is_refused():
+    meter = FaithfulnessMeter(steps=4)
+    add_one(meter, 0)
+    with pytest.raises(JumokError, match="other options"):
+        FaithfulnessMeter(steps=5).load_state(meter.state())
+    state = meter.state()
+    state["scores"] = state["scores"][:, :1]
+    with pytest.raises(JumokError, match="do not fit each other"):
+        FaithfulnessMeter(steps=4).load_state(state)
+    empty = FaithfulnessMeter(steps=4)
+    meter.load_state(empty.state())
+    assert len(meter) == 0

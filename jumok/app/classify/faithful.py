@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jumok.app.faithful import Measured, Plan, Tell, choose_grid, conclude, draw_some, measure_in_turn
+from jumok.app.faithful import CERTAIN, Measured, Plan, Tell, choose_grid, conclude, draw_some, measure_in_turn
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.app.classify.maps import MapMaker
+    from jumok.app.partial import PartialFile
     from jumok.attention import AttentionMap
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
     from jumok.measures.flipping import Flips
@@ -61,6 +63,7 @@ def measure_faithfulness(
     seed: int,
     tell: Tell | None = None,
     show: Callable[[MeasuredImage], None] | None = None,
+    kept: PartialFile | None = None,
 ) -> Measured:
     """Measure how faithful a model's maps of some images are, beside random, centre and edge maps and another class's.
 
@@ -73,6 +76,7 @@ def measure_faithfulness(
         seed: of the choice of images, of random maps and of the intervals.
         tell: called with how many images were measured, of how many.
         show: called with each image that was measured.
+        kept: where figures are kept meanwhile, and from where measuring goes on; it stays where not all was measured.
     Raises:
         JumokError: a model that is no classifier of several classes, or maps that lie on no image.
     """
@@ -81,6 +85,8 @@ def measure_faithfulness(
     chosen = draw_some(paths, plan.most, seed)
     most = len(chosen) if plan.early and len(chosen) > 1 else None
     meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
+    if kept is not None:
+        kept.restore(meter)
     units: ImageUnits | None = None
 
     def add(looked: _Looked) -> None:
@@ -89,9 +95,35 @@ def measure_faithfulness(
         measured = _add(meter, units, looked)
         if show is not None:
             show(measured)
+        if kept is not None:
+            kept.keep(meter)
 
-    why = measure_in_turn(_look(maps, chosen), add, [meter], plan, len(chosen), tell)
+    why = _go_on(meter, _look(maps, chosen, len(meter)), add, plan, len(chosen), tell, kept)
     return Measured(conclude(meter, why), why)
+
+
+def _go_on(
+    meter: FaithfulnessMeter,
+    looks: Iterator[_Looked],
+    add: Callable[[_Looked], None],
+    plan: Plan,
+    total: int,
+    tell: Tell | None,
+    kept: PartialFile | None,
+) -> str:
+    """Measure what is left, and keep or remove what was kept meanwhile. Returns why it ended early, or ""."""
+    if plan.early and len(meter) < total and meter.decided():
+        why = CERTAIN
+    else:
+        try:
+            why = measure_in_turn(looks, add, [meter], plan, total, tell, first=len(meter))
+        except KeyboardInterrupt:
+            if kept is not None:
+                kept.leave(meter)
+            raise
+    if kept is not None:
+        kept.remove() if why in ("", CERTAIN) else kept.write(meter)
+    return why
 
 
 @dataclass(frozen=True)
@@ -113,7 +145,13 @@ class _Looked:
     others: Mapping[str, AttentionMap]
 
 
-def _look(maps: MapMaker, paths: Sequence[Path]) -> Iterator[_Looked]:
+def _look(maps: MapMaker, paths: Sequence[Path], done: int) -> Iterator[_Looked]:
+    """Look at the images after the first so many, always in the same batches: their figures depend on these."""
+    begun = done - done % AT_ONCE
+    return islice(_look_at_all(maps, paths[begun:]), done - begun, None)
+
+
+def _look_at_all(maps: MapMaker, paths: Sequence[Path]) -> Iterator[_Looked]:
     from jumok.data.images.batches import take_turns
     from jumok.data.images.reading import read_image
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jumok.app.faithful import FAITHFUL, FEWEST, OF_PLACES, FaithfulOptions, show_faithfulness
+from jumok.app.faithful import FAITHFUL, FEWEST, OF_PLACES, FaithfulOptions, draw_some, show_faithfulness
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from jumok.tasks.classify.any_classifier import AnyClassifier
 
 
-HEALTH = "health"
-"""Key of a part of the report."""
+HEALTH, SANITY = "health", "sanity"
+"""Keys of parts of the report."""
 
 
 class Options(FaithfulOptions):
@@ -46,6 +47,11 @@ class Options(FaithfulOptions):
     health: bool = Field(
         default=True, description="Look for attention sinks, outlier tokens and heads that see positions only."
     )
+    sanity: bool = Field(
+        default=False,
+        description="Check each method, too: do its maps depend on the class and on what was learnt, are they stable?",
+    )
+    sanity_images: int = Field(default=16, ge=2, description="Sanity checks: images at most.")
 
 
 def measure(
@@ -67,34 +73,131 @@ def measure(
 
     if len(data) != 1:
         raise JumokError(f"one folder of images is measured, got {len(data)} paths")
+    if "random" in methods and (options.faithful or options.masks is not None):
+        raise JumokError("a random map stands beside every method as a baseline: leave out --method random")
     maps = open_maps(model, methods, session.device, without_sinks=options.without_sinks)
+    if options.sanity and maps.model is None:
+        raise JumokError("sanity checks ask a model: name it first, as in jumok measure RUN IMAGES --sanity")
     chosen = choose(data[0], options.split, model=model, options=options)
     truth = _find_truth(model, chosen.images, options)
     notes = [f"remark: {remark}" for remark in (*chosen.remarks, *chosen.images.notes)]
-    about = {"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": None, "health": None}
-    parts, written, showing = [], {"figures": out / "measure.json"}, None
+    measuring = _Measuring(maps, chosen.images, options, out, session, notes)
     if truth is not None:
-        about["masks"] = options.masks or "beside the images"
-        notes += [f"classes without masks, not measured: {', '.join(truth.without)}"] if truth.without else []
-        report = _score_images(maps, chosen.images, truth, options, session)
-        parts.append(ScoredMaps(report, verdicts(report)))
-        written["picture"] = out / "measure.png"
-    if maps.model is not None and options.faithful:
-        showing = _begin_page(maps.model, chosen.images, options.shown)
-        faithful, remark = _measure_faithfulness(maps, chosen.images, options, session, showing)
-        notes += [f"remark: {remark}"] if remark else []
-        parts.append(faithful)
-        written[FAITHFUL] = out / "faithfulness.png"
-    if maps.model is not None and options.health:
-        parts += _measure_health(maps.model, chosen.images, session)
-    if showing is not None:
-        written["page"] = out / "index.html"
-        showing.report(parts, notes)
-        showing.page.write(written["page"])
-    found = MeasuredMaps(about, parts, notes, written)
-    write_report(written["figures"], found)
-    _draw(parts, written)
-    return found
+        measuring.compare_with_masks(truth)
+    if maps.model is not None:
+        measuring.ask(maps.model)
+    masks = None if truth is None else options.masks or "beside the images"
+    return measuring.finish({"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": masks})
+
+
+@dataclass
+class _Measuring:
+    """Some maps on some images, and what was found so far.
+
+    Args:
+        maps, images, options, out, session: as for `measure`.
+        notes: lines above the tables.
+        parts: one for each kind of score.
+        written: files, by what they hold.
+        showing: the page of some images; None where none is wanted.
+    """
+
+    maps: MapMaker
+    images: ImageSet
+    options: Options
+    out: Path
+    session: Session
+    notes: list[str]
+    parts: list[ScoredMaps] = field(default_factory=list)
+    written: dict[str, Path] = field(default_factory=dict)
+    showing: Showing | None = None
+
+    def compare_with_masks(self, truth: ImageMasks) -> None:
+        """Whether the maps mark what the masks mark."""
+        from jumok.views.pictures.charts import draw_scores
+
+        if truth.without:
+            self.notes.append(f"classes without masks, not measured: {', '.join(truth.without)}")
+        report = _score_images(self.maps, self.images, truth, self.options, self.session)
+        self.parts.append(ScoredMaps(report, verdicts(report)))
+        self.written["picture"] = self.out / "measure.png"
+        draw_scores(report, self.written["picture"])
+
+    def ask(self, model: AnyClassifier) -> None:
+        """Whether the maps are faithful to the model, and fit to be read at all."""
+        checked = self._check_sanity() if self.options.sanity else []
+        if self.options.faithful:
+            self.showing = _begin_page(model, self.images, self.options.shown)
+            self._take_away()
+        if self.options.health:
+            self.parts += self._read_health(model)
+        self.parts += checked
+
+    def _take_away(self) -> None:
+        """Measure faithfulness on some of the images, and say why not on all, where it is so."""
+        from jumok.app.classify.faithful import measure_faithfulness
+        from jumok.app.classify.resuming import identify
+        from jumok.app.partial import PartialFile
+        from jumok.app.progress import show_progress
+        from jumok.views.pictures.faithfulness_curves import draw_curves
+
+        plan, seed, paths = self.options.plan(OF_PLACES, early=True), self.session.seed, self.images.paths
+        key = identify(self.maps, draw_some(paths, plan.most, seed), plan, seed)
+        kept = PartialFile(self.out / "faithfulness.partial.npz", key, self.session.remark)
+        with show_progress(self.session.console, "taking parts away") as tell:
+            report, why = measure_faithfulness(
+                self.maps, paths, plan, seed=seed, tell=tell, show=self.showing, kept=kept
+            )
+        if report is None:
+            self._explain_too_few(why)
+            return
+        later = "; the same command goes on from there" if kept.path.exists() else ""
+        if why:
+            self.notes.append(f"remark: faithfulness of {report.inputs} images: {why}{later}")
+        self.parts.append(show_faithfulness(report))
+        self.written[FAITHFUL] = self.out / "faithfulness.png"
+        draw_curves(report, self.written[FAITHFUL])
+
+    def _explain_too_few(self, why: str) -> None:
+        """Say what is missing; it is an error where nothing else was measured."""
+        line = f"faithfulness: {why} before {FEWEST} images were measured"
+        advice = "run the same command again to go on, give more --time, or --no-faithful"
+        if not self.parts:
+            raise JumokError(f"{line}: {advice}")
+        self.notes.append(f"remark: {line}: {advice}")
+        self.showing = None
+
+    def _read_health(self, model: AnyClassifier) -> list[ScoredMaps]:
+        """Of the images that are measured first; nothing of a model whose patches do not attend to each other."""
+        from jumok.app.classify.health import IMAGES, read_health, tell_health
+
+        card = read_health(model, draw_some(self.images.paths, IMAGES, self.session.seed))
+        return [] if card is None else [ScoredMaps(card, tell_health(card), HEALTH, table=False)]
+
+    def _check_sanity(self) -> list[ScoredMaps]:
+        """Check the methods of the model on some images, and note which were not checked."""
+        from jumok.app.classify.sanity import check_methods
+        from jumok.app.progress import show_progress
+
+        seconds = self.options.plan(OF_PLACES, early=True).seconds
+        most, seed = self.options.sanity_images, self.session.seed
+        with show_progress(self.session.console, "sanity checks") as tell:
+            report, notes = check_methods(
+                self.maps, self.images.paths, most=most, seconds=seconds, seed=seed, tell=tell
+            )
+        self.notes += [f"remark: {note}" for note in notes]
+        return [ScoredMaps(report, report.verdicts(), SANITY)]
+
+    def finish(self, about: Mapping[str, Any]) -> MeasuredMaps:
+        """Write the page and the figures."""
+        if self.showing is not None:
+            self.written["page"] = self.out / "index.html"
+            self.showing.report(self.parts, self.notes)
+            self.showing.page.write(self.written["page"])
+        written = {"figures": self.out / "measure.json", **self.written}
+        found = MeasuredMaps({**about, "health": None}, self.parts, self.notes, written)
+        write_report(written["figures"], found)
+        return found
 
 
 def _begin_page(model: AnyClassifier, images: ImageSet, shown: int) -> Showing | None:
@@ -103,45 +206,6 @@ def _begin_page(model: AnyClassifier, images: ImageSet, shown: int) -> Showing |
     from jumok.views.pages.faithful_page import FaithfulPage
 
     return Showing(FaithfulPage(f"Can the maps of {model.name} be believed?"), model, images, shown) if shown else None
-
-
-def _draw(parts: Sequence[ScoredMaps], written: Mapping[str, Path]) -> None:
-    """Write a picture of each kind of score."""
-    from jumok.views.pictures.charts import draw_scores
-    from jumok.views.pictures.faithfulness_curves import draw_curves
-
-    for part in parts:
-        if part.key == FAITHFUL:
-            draw_curves(part.scores, written[FAITHFUL])
-        elif not part.key:
-            draw_scores(part.scores, written["picture"])
-
-
-def _measure_health(model: AnyClassifier, images: ImageSet, session: Session) -> list[ScoredMaps]:
-    """Of the images that are measured first; nothing of a model whose patches do not attend to each other."""
-    from jumok.app.classify.health import IMAGES, read_health, tell_health
-    from jumok.app.faithful import draw_some
-
-    card = read_health(model, draw_some(images.paths, IMAGES, session.seed))
-    return [] if card is None else [ScoredMaps(card, tell_health(card), HEALTH, table=False)]
-
-
-def _measure_faithfulness(
-    maps: MapMaker, images: ImageSet, options: Options, session: Session, showing: Showing | None
-) -> tuple[ScoredMaps, str]:
-    """Measure some of the images, and say why not all, where it is so."""
-    from jumok.app.classify.faithful import measure_faithfulness
-    from jumok.app.progress import show_progress
-
-    plan = options.plan(OF_PLACES, early=True)
-    with show_progress(session.console, "taking parts away") as tell:
-        report, why = measure_faithfulness(maps, images.paths, plan, seed=session.seed, tell=tell, show=showing)
-    if report is None:
-        raise JumokError(
-            f"faithfulness: {why} before {FEWEST} images were measured: give more --time, or --no-faithful"
-        )
-    remark = f"faithfulness of {report.inputs} images: {why}" if why else ""
-    return show_faithfulness(report), remark
 
 
 def choose(images: Path, split: str, *, model: str = "", options: Options | None = None) -> Chosen:
@@ -160,7 +224,7 @@ def choose(images: Path, split: str, *, model: str = "", options: Options | None
     options = options or Options()
     judge = Judge.of_run(Path(model)) if Path(model).is_dir() and model else Judge()
     folder = None if options.images is None else Path(options.images)
-    labelled = not (model and options.faithful and options.masks is None)
+    labelled = not (model and (options.faithful or options.sanity) and options.masks is None)
     return choose_images(judge, images, split, unseen=options.unseen, images=folder, labelled=labelled)
 
 
@@ -174,7 +238,7 @@ def _find_truth(model: str, images: ImageSet, options: Options) -> ImageMasks | 
             f"without a model there is nothing to measure but masks, and none lie beside the images of {images.root}: "
             "give them, as in jumok measure photos --masks masks, or a model, as in jumok measure RUN photos"
         )
-    if truth is None and not options.faithful:
+    if truth is None and not (options.faithful or options.sanity):
         raise JumokError(
             f"no masks lie beside the images of {images.root}: give them with --masks, or leave out --no-faithful"
         )

@@ -104,6 +104,36 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
     ]
 
 
+def explain(model: AnyClassifier, pixels: Tensor, targets: Tensor, method: str) -> list[AttentionMap]:
+    """One method's map of each prepared image, each for a class of its own.
+
+    Args:
+        model: as `open_model` gives it; its weights may have been changed meanwhile.
+        pixels: (images, 3, height, width), two or more: a single map that is empty is refused.
+        targets: (images,), the classes that are explained.
+        method: one of `METHODS`.
+    Raises:
+        JumokError: the method does not fit the model; the message says why.
+    """
+    given, options = pixels.detach().clone(), LookOptions((method,))
+    seen, logits = _run(model, given, options)
+    asked = Asked(seen, model, given, logits, targets[:, None].to(logits.device), options)
+    return [_move_to_cpu(each) for each in _read(asked)[method]]
+
+
+def find_methods(model: AnyClassifier, pixels: Tensor, targets: Tensor) -> tuple[str, ...]:
+    """The methods that fit a model and are quick, as `look` takes them where none is named.
+
+    Args:
+        model, pixels, targets: as for `explain`.
+    Raises:
+        JumokError: there is none; the message says why.
+    """
+    given, options = pixels.detach().clone(), LookOptions()
+    seen, logits = _run(model, given, options)
+    return tuple(_read(Asked(seen, model, given, logits, targets[:, None].to(logits.device), options)))
+
+
 def _choose_targets(probabilities: Tensor, options: LookOptions) -> Tensor:
     """The class that is explained of each image."""
     if options.target is not None:
@@ -137,8 +167,9 @@ def _trace(model: nn.Module, whole: bool) -> Iterator[None]:
 
 def _read(asked: Asked) -> dict[str, list[AttentionMap]]:
     """The maps by method; of methods that were not named, those that know the model's operations."""
-    if asked.options.methods:
-        return {method: METHODS[method](asked) for method in asked.options.methods}
+    if named := asked.options.methods:
+        maps = {method: _read_named(asked, method) for method in sorted(named, key=SLOW.__contains__)}
+        return {method: maps[method] for method in named}
     if asked.options.most == 0:
         return {}
     found: dict[str, list[AttentionMap]] = {}
@@ -146,6 +177,15 @@ def _read(asked: Asked) -> dict[str, list[AttentionMap]]:
         with contextlib.suppress(JumokError) if found and method in CHOOSY else contextlib.nullcontext():
             found[method] = METHODS[method](asked)
     return found
+
+
+def _read_named(asked: Asked, method: str) -> list[AttentionMap]:
+    """The maps of one method; an error names it, as others may have been asked for beside it."""
+    try:
+        return METHODS[method](asked)
+    except JumokError as error:
+        why = NO_ATTENTION if method in OF_ATTENTION and not len(asked.seen) else error
+        raise JumokError(f"{method}: {why}") from error
 
 
 def find_fitting(seen: Seen, target: Tensor | None = None) -> tuple[str, ...]:
@@ -274,7 +314,19 @@ CHOOSY = ("legrad", *OF_PIXELS)
 """Those that refuse some models, by the operations that these are made of."""
 OF_TARGET = frozenset({"relevance", *(name for name, method in ATTRIBUTION.items() if method.of_target)})
 """Those whose map is of one class."""
-WITH_GRADIENTS = frozenset({"relevance", *(n for n, each in ATTRIBUTION.items() if Need.GRADIENTS in each.needs)})
+WITH_GRADIENTS = frozenset(
+    {"relevance", "random", *(n for n, each in ATTRIBUTION.items() if Need.GRADIENTS in each.needs)}
+)
+
+OF_ATTENTION = frozenset(
+    {"attention", "relevance", *(name for name, each in ATTRIBUTION.items() if Need.ATTENTION in each.needs)}
+)
+NO_ATTENTION = (
+    "no attention was seen in this model (a fused kernel of its own hides it: choose the model's `sdpa` or `eager` "
+    f"attention); these need none: {', '.join(name for name in ATTRIBUTION if name not in {*OF_ATTENTION, 'random'})}"
+)
+SLOW = frozenset(name for name, method in ATTRIBUTION.items() if Need.PASSES in method.needs)
+"""Those that run the model many times: they come last, so that others refuse a model at once."""
 
 
 def _move_to_cpu(found: AttentionMap) -> AttentionMap:

@@ -1,0 +1,170 @@
+"""Whether a classifier's maps depend on the class and on what was learnt, and are stable: sanity checks of methods."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from jumok.errors import JumokError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from jumok.app.classify.maps import MapMaker
+    from jumok.attention import AttentionMap
+    from jumok.measures.sanity_card import SanityCard
+    from jumok.measures.sanity_report import SanityReport
+    from jumok.tasks.classify.any_classifier import AnyClassifier
+
+__all__ = ["LEAST", "check_methods"]
+
+LEAST = 4
+"""Images, at least, where there is too little time for all."""
+AT_ONCE = 8
+"""Images that are explained together, at most."""
+SAMPLES, STAGES = 5, 4
+"""Noisy copies of each image, and how often maps are compared while the weights become random."""
+
+
+class Checked(NamedTuple):
+    """What came of it.
+
+    Args:
+        report: of the methods that were checked.
+        notes: which methods were not, and why.
+    """
+
+    report: SanityReport
+    notes: list[str]
+
+
+def check_methods(
+    maps: MapMaker,
+    paths: Sequence[Path],
+    *,
+    most: int,
+    seconds: float | None,
+    seed: int,
+    tell: Callable[[int, int], None] | None = None,
+) -> Checked:
+    """Check each method of a model on some images; the model is put back as it was.
+
+    Args:
+        maps: the model and its methods.
+        paths: of the images, of which some are drawn.
+        most: images at most; a slow method is checked on fewer, so that it ends in its share of the time.
+        seconds: for all methods; None: as long as it takes.
+        seed: of all that is drawn.
+        tell: called with how many methods were checked, of how many.
+    Raises:
+        JumokError: too few images, a model that is no classifier of several classes, or no method could be checked.
+    """
+    from jumok.measures.sanity_report import SanityReport
+
+    assert maps.model is not None
+    images = _prepare(maps.model, paths, most, seed)
+    methods = _find_methods(maps, images)
+    cards: list[SanityCard] = []
+    notes: list[str] = []
+    ends = None if seconds is None else time.monotonic() + seconds
+    for number, method in enumerate(methods):
+        share = None if ends is None else (ends - time.monotonic()) / (len(methods) - number)
+        try:
+            cards.append(_check(maps.model, method, images, share, seed))
+        except JumokError as error:
+            notes.append(f"no sanity checks of {_name(method, str(error))}")
+        (tell or (lambda done, of: None))(number + 1, len(methods))
+    if not cards:
+        raise JumokError("; ".join(notes))
+    return Checked(SanityReport(cards), notes)
+
+
+def _name(method: str, why: str) -> str:
+    return why if why.startswith(f"{method}: ") else f"{method}: {why}"
+
+
+class _Images(NamedTuple):
+    """Prepared pixels, (images, 3, height, width), and the classes that the model predicts, (images,)."""
+
+    pixels: Tensor
+    targets: Tensor
+
+
+def _prepare(model: AnyClassifier, paths: Sequence[Path], most: int, seed: int) -> _Images:
+    import torch
+
+    from jumok.app.faithful import draw_some
+    from jumok.data.images.reading import read_image
+    from jumok.measures.image_units import read_probabilities
+
+    if len(paths) < 2:
+        raise JumokError(f"sanity checks need 2 images or more, got {len(paths)}")
+    pixels = model.prepare([read_image(path, bits=model.bits) for path in draw_some(paths, most, seed)])
+    with torch.no_grad():
+        return _Images(pixels, read_probabilities(model(pixels), len(pixels)).argmax(1))
+
+
+def _find_methods(maps: MapMaker, images: _Images) -> Sequence[str]:
+    """Those that were named, or all that fit and are quick."""
+    from jumok.tasks.classify.looking import find_methods
+
+    assert maps.model is not None
+    return maps.options.methods or find_methods(maps.model, images.pixels[:2], images.targets[:2])
+
+
+def _check(model: AnyClassifier, method: str, images: _Images, seconds: float | None, seed: int) -> SanityCard:
+    from jumok.measures.sanity_card import check_sanity
+
+    explainer = _Explainer(model, method)
+    count = len(images.pixels) if seconds is None else _count_affordable(explainer, images, seconds)
+    given = (model.model, images.pixels[:count], images.targets[:count], len(model.classes))
+    return check_sanity(method, explainer, *given, samples=SAMPLES, stages=STAGES, seed=seed)
+
+
+def _count_affordable(explainer: _Explainer, images: _Images, seconds: float) -> int:
+    """Of how many images maps can be made as often as the checks ask for, by the time that those of two take."""
+    from jumok.measures.sanity_card import count_makings
+
+    least = min(LEAST, len(images.pixels))
+    each = explainer.time(images) * count_makings(SAMPLES, STAGES)
+    if (affordable := int(seconds / each)) < least:
+        raise JumokError(f"{least} images would take about {least * each:.0f} s: give more --time")
+    return min(affordable, len(images.pixels))
+
+
+@dataclass(frozen=True)
+class _Explainer:
+    """Makes the maps of one method, as `jumok.measures.sanity` asks for them."""
+
+    model: AnyClassifier
+    method: str
+
+    def __call__(self, _: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Maps, (inputs, places), of the model with the weights that it has just now."""
+        import torch
+
+        from jumok.tasks.classify.looking import explain
+
+        parts = -(-len(inputs) // AT_ONCE)  # of even size: none has a single image
+        batches = zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+        heats = [heat for batch in batches for heat in explain(self.model, *batch, self.method)]
+        return torch.stack([self._lay(heat) for heat in heats])
+
+    def _lay(self, heat: AttentionMap) -> Tensor:
+        """One value for each patch that the map has, or for each pixel of the model's input."""
+        from jumok.attention import Patches
+
+        keys = heat.keys
+        return heat.image(*((keys.rows, keys.columns) if isinstance(keys, Patches) else self.model.size)).flatten()
+
+    def time(self, images: _Images) -> float:
+        """Seconds for one map: the shorter of two trials, as the first may have things to load."""
+        trials: list[float] = []
+        while len(trials) < 2 and sum(trials) < 1:
+            began = time.monotonic()
+            self(self.model.model, images.pixels[:2], images.targets[:2])
+            trials.append((time.monotonic() - began) / 2)
+        return max(min(trials), 1e-6)
