@@ -22,7 +22,7 @@ COMMANDS = {
     "translate": "Translate sentences, and show which source word each target word looked at.",
     "ask": "Answer questions about an image, and show where the model looked for each answer.",
     "predict": "Write predictions for many inputs, with probabilities, as CSV, JSON lines or Parquet.",
-    "measure": "Score where a model looks against ground truth (masks, alignments), beside simple baselines.",
+    "measure": "Measure whether maps are faithful to the model and fit masks or links, beside simple baselines.",
     "compare": "Train several systems on the same data for the same time, and show them side by side.",
     "export": "Write a trained model as ONNX, a torch.export program or a CTranslate2 model, and check it.",
     "saliency": "Saliency maps and object boxes, without a model.",

@@ -156,7 +156,7 @@ class Demo:
         self._write_some_dates(lines)
         self.step("translate page", "translate", self.translator, lines, "--pieces", "--show", page)
         gold = ("--alignments", self.dates / "test.chars.align", "--characters", "--method", "attention")
-        self.step("measure dates", "measure", self.translator, self.dates / "test.tsv", *gold)
+        self.step("measure dates", "measure", self.translator, self.dates / "test.tsv", *gold, "--most", 50)
 
     def answer(self, more: list[str]) -> None:
         """Questions about shapes: generate, train, evaluate, ask, measure."""
@@ -167,7 +167,7 @@ class Demo:
         asked = [row["question"] for row in self.questions]
         image = self.shapes / "images" / self.questions[0]["image"]
         self.step("ask", "ask", self.answerer, image, *asked, "--out", self.folder / "asked")
-        self.step("measure questions", "measure", self.answerer, "--masks", self.shapes / "masks")
+        self.step("measure questions", "measure", self.answerer, "--masks", self.shapes / "masks", "--most", 100)
 
     @cached_property
     def questions(self) -> list[dict[str, str]]:
