@@ -281,9 +281,10 @@ def test_eval_prints_and_writes_figures_and_translations(jumok, reverser, revers
         f"chrF {report['chrf']:.2f} (95 % interval ",
         report["chrf_signature"],
         f"exact match {report['exact']:.1%}",
-        "among the worst:",
+        "among the best:",
     ):
         assert words in said.out
+    assert ("among the worst:" in said.out) == (report["exact"] < 1), "what is right is not among the worst"
     rows = list(csv.reader((tmp_path / "eval" / "translations.tsv").open(), delimiter="\t"))
     assert rows[0] == ["source", "reference", "translation", "chrf"]
     assert [tuple(row[:3]) for row in rows[1:]] == list(zip(pairs.sources, pairs.targets, found, strict=True))
