@@ -74,7 +74,9 @@ class PreparedImages(Prepared):
         return RATES if part else super().rates
 
     def module(self) -> Classifier:
-        return make_module(self.config, self.steps, self.initial, self.features)
+        module = make_module(self.config, self.steps, self.initial, self.features)
+        module.judged_on = self.config.found.counts["val"]
+        return module
 
     def write(self, folder: Path) -> None:
         self.trained_on.write(folder)
