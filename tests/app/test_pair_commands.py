@@ -86,7 +86,7 @@ def test_it_tells_what_it_found_and_how_it_went(jumok, few, tmp_path):
         "padding: ",
         "80 training and 60 validation pairs; seq2seq with ",
         "epoch 1/1  val_loss ",
-        "best epoch 1 of 1: validation chrF ",
+        "kept epoch 1 of 1: validation chrF ",
         "target tokens/s on cpu",
         f"next: jumok eval {tmp_path / 'run'}",
     ):

@@ -179,7 +179,7 @@ class TrainedRun:
 
         best, clock = self.outcome.best, self.outcome.clock
         epochs, planned = len(self.outcome.rows), self.prepared.training.epochs
-        yield f"best epoch {best['epoch']:.0f} of {epochs}: {self.prepared.reached(best)}"
+        yield f"kept epoch {best['epoch']:.0f} of {epochs}: {self.prepared.reached(best)}"
         if epochs < planned and self.prepared.training.patience is None:
             yield (
                 f"ended after {epochs} of {planned} epochs: the last {PERFECT_VALIDATIONS} validations found no error, "

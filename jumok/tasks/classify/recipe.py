@@ -131,7 +131,7 @@ def _choose_balance(images: ImageSet) -> tuple[str, list[str]]:
         return "none", []
     return "sampler", [
         f"uneven classes: {images.classes[most]!r} has {largest:,} training images, {images.classes[least]!r} "
-        f"{smallest:,}; rare ones are shown more often, and the best epoch is chosen by balanced accuracy"
+        f"{smallest:,}; rare ones are shown more often, and the epoch to keep is chosen by balanced accuracy"
     ]
 
 

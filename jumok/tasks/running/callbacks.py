@@ -288,9 +288,8 @@ class Keeper(Checkpoint):
             raise _make_interrupted(signum, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        row = self._ledger.rows[-1]
-        goodness = _need_module(pl_module).goodness
-        if self.best is None or goodness(row) > goodness(self.best):
+        *before, row = self._ledger.rows
+        if _need_module(pl_module).keeps(row, before):
             self.best = dict(row)
             self._unwritten = {name: value.clone() for name, value in self._collect_weights(pl_module).items()}
         if self._is_enough(_need_module(pl_module)):
@@ -304,15 +303,15 @@ class Keeper(Checkpoint):
 
     def _is_enough(self, module: TrainingModule) -> bool:
         """Whether patience is over, or a run whose length was planned has nothing left to gain."""
-        if self._patience and self._count_in_vain(module.schedule_start) >= self._patience:
+        if self._patience and self._count_in_vain(module) >= self._patience:
             return True
         rows = [row for row in self._ledger.rows if row["step"] > module.schedule_start]
         return self._planned and is_perfect(rows, module)
 
-    def _count_in_vain(self, start: int) -> int:
-        """Epochs without improvement, since the schedule began at this step."""
-        last = self.best["epoch"] if self.best else 0
-        return sum(row["epoch"] > last and row["step"] > start for row in self._ledger.rows)
+    def _count_in_vain(self, module: TrainingModule) -> int:
+        """Epochs since the best one, of those since the schedule began."""
+        best = max(self._ledger.rows, key=module.goodness)["epoch"]
+        return sum(row["epoch"] > best and row["step"] > module.schedule_start for row in self._ledger.rows)
 
     def _is_due(self, least: float) -> bool:
         return time.monotonic() - self._last_save >= max(WAIT_FACTOR * self._cost, least)

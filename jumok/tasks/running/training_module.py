@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,16 @@ class TrainingModule(LightningModule):
 
     @abstractmethod
     def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
-        """What decides which epoch's weights are kept: the larger, the better."""
+        """How good a validation was: the larger, the better."""
+
+    def keeps(self, figures: dict[str, float], before: Sequence[dict[str, float]]) -> bool:
+        """Whether the weights of an epoch are kept, in place of those kept before.
+
+        Args:
+            figures: of its validation.
+            before: those of the epochs before it.
+        """
+        return not before or self.goodness(figures) > max(map(self.goodness, before))
 
     @abstractmethod
     def count(self, batch: Any) -> int:

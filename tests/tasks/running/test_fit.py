@@ -116,6 +116,22 @@ def test_a_finished_run_stays_as_it_is(job, unbroken):
     same_end(run.folder, unbroken)
 
 
+def test_later_weights_of_a_classifier_are_kept_unless_they_are_clearly_worse(job):
+    run = job(epochs=1)
+    run.start()
+    before = [{"val_accuracy": 0.52, "val_loss": 1.4}, {"val_accuracy": 0.547, "val_loss": 1.34}]
+    for judged_on, accuracy, kept in (
+        (300, 0.54, True),
+        (300, 0.50, False),  # a standard error is 0.029
+        (30_000, 0.54, False),
+        (0, 0.546, False),
+        (0, 0.548, True),
+    ):
+        run.module.judged_on = judged_on
+        assert run.module.keeps({"val_accuracy": accuracy, "val_loss": 1.31}, before) is kept
+    assert run.module.keeps(before[0], [])
+
+
 ROW = {"step": 4.0, "val_accuracy": 1.0, "val_loss": 0.1}
 
 
