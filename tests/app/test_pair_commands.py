@@ -86,7 +86,7 @@ def test_it_tells_what_it_found_and_how_it_went(jumok, few, tmp_path):
         "padding: ",
         "80 training and 60 validation pairs; seq2seq with ",
         "epoch 1/1  val_loss ",
-        "best epoch 1 of 1: validation chrF ",
+        "kept epoch 1 of 1: validation chrF ",
         "target tokens/s on cpu",
         f"next: jumok eval {tmp_path / 'run'}",
     ):
@@ -281,9 +281,10 @@ def test_eval_prints_and_writes_figures_and_translations(jumok, reverser, revers
         f"chrF {report['chrf']:.2f} (95 % interval ",
         report["chrf_signature"],
         f"exact match {report['exact']:.1%}",
-        "among the worst:",
+        "among the best:",
     ):
         assert words in said.out
+    assert ("among the worst:" in said.out) == (report["exact"] < 1), "what is right is not among the worst"
     rows = list(csv.reader((tmp_path / "eval" / "translations.tsv").open(), delimiter="\t"))
     assert rows[0] == ["source", "reference", "translation", "chrf"]
     assert [tuple(row[:3]) for row in rows[1:]] == list(zip(pairs.sources, pairs.targets, found, strict=True))

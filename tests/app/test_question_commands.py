@@ -105,7 +105,7 @@ def test_what_is_to_be_trained_follows_from_the_data(jumok, squares, tmp_path):
         found.append(config["found"])
     assert found[0] == found[1] == found[2]
     for words in (
-        "training and ", "validation questions about ", "4 answers; vqa-stacked with ", "best epoch 1 of 1: ",
+        "training and ", "validation questions about ", "4 answers; vqa-stacked with ", "kept epoch 1 of 1: ",
         "validation questions answered correctly", "questions/s on cpu", f"next: jumok eval {out}",
     ):  # fmt: skip
         assert words in said.out

@@ -1,12 +1,14 @@
 import signal
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from app_helpers import QUICK, start, write_coloured
 from PIL import Image
 
-from jumok.app.commands.train import parse_options
+from jumok.app.commands.train import TrainedRun, parse_options
 from jumok.errors import JumokError
 from jumok.tasks.running.checkpoint import load_state
 
@@ -160,3 +162,20 @@ def test_options_of_a_system_are_read_as_yaml():
     for pairs in (["a"], ["=3"], ["a=1", "a=2"], ["a=["]):
         with pytest.raises(JumokError, match="--option"):
             parse_options(pairs)
+
+
+def test_a_run_that_ended_early_says_why():
+    row = {"epoch": 3.0, "val_accuracy": 1.0, "val_loss": 0.1}
+    clock = SimpleNamespace(rate=10.0, share_waiting=0.0)
+    outcome = SimpleNamespace(best=row, rows=[row] * 8, clock=clock, device="cpu")
+    prepared = SimpleNamespace(
+        training=SimpleNamespace(epochs=50, patience=None),
+        reached=lambda best: "all correct",
+        shortfall=lambda best: "",
+        unit="images",
+        evaluate_with=lambda folder: "",
+    )
+    lines = list(TrainedRun(prepared, outcome, Path("run"), 1).lines())
+    assert lines[1].startswith("ended after 8 of 50 epochs: the last 5 validations found no error")
+    prepared.training.epochs = 8
+    assert not any("ended after" in line for line in TrainedRun(prepared, outcome, Path("run"), 1).lines())

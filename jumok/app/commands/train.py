@@ -189,8 +189,16 @@ class TrainedRun:
 
     def lines(self) -> Iterator[str]:
         """For the terminal."""
+        from jumok.tasks.running.callbacks import PERFECT_VALIDATIONS
+
         best, clock = self.outcome.best, self.outcome.clock
-        yield f"best epoch {best['epoch']:.0f} of {len(self.outcome.rows)}: {self.prepared.reached(best)}"
+        epochs, planned = len(self.outcome.rows), self.prepared.training.epochs
+        yield f"kept epoch {best['epoch']:.0f} of {epochs}: {self.prepared.reached(best)}"
+        if epochs < planned and self.prepared.training.patience is None:
+            yield (
+                f"ended after {epochs} of {planned} epochs: the last {PERFECT_VALIDATIONS} validations found no error, "
+                "and their loss no longer fell"
+            )
         if shortfall := self.prepared.shortfall(best):
             yield f"warning: {shortfall}"
         if self.trust is not None:

@@ -227,11 +227,12 @@ def _describe_search(options: Options) -> str:
 
 
 def _pick_examples(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> list[str]:
-    """A few of the best and of the worst, so that one sees what the figures mean."""
+    """A few of the best and of the worst that are not right, so that one sees what the figures mean."""
     order = sorted(range(len(found)), key=lambda number: -scores[number])
-    chosen = (
-        {"among the best": order[:EXAMPLES], "among the worst": order[-EXAMPLES:]} if len(order) > 2 * EXAMPLES else {}
-    )
+    if len(order) <= 2 * EXAMPLES:
+        return []
+    wrong = [number for number in order[-EXAMPLES:] if found[number] != pairs.targets[number]]
+    chosen = {"among the best": order[:EXAMPLES], **({"among the worst": wrong} if wrong else {})}
     lines = []
     for title, numbers in chosen.items():
         lines.append(f"{title}:")

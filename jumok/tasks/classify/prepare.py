@@ -74,7 +74,9 @@ class PreparedImages(Prepared):
         return RATES if part else super().rates
 
     def module(self) -> Classifier:
-        return make_module(self.config, self.steps, self.initial, self.features)
+        module = make_module(self.config, self.steps, self.initial, self.features)
+        module.judged_on = self.config.found.counts["val"]
+        return module
 
     def write(self, folder: Path) -> None:
         self.trained_on.write(folder)
@@ -227,7 +229,8 @@ def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> t
         size, why = start.size, f"that of {start.origin}"
     else:
         size, why = choose_size(images.paths, cost, seconds, count_per_pass(images, settings.training.balance))
-    return size, why, seconds / cost(size)
+    probed = size if start is None else start.size  # a model from elsewhere may take no other
+    return size, why, seconds / (cost(probed) * math.prod(size) / math.prod(probed))
 
 
 def _measure_cost(settings: Settings, classes: int, size: tuple[int, int]) -> float:

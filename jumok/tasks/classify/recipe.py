@@ -25,10 +25,12 @@ __all__ = [
 ]
 
 BATCH_SIZES = (64, 32, 16)
-LEAST_STEPS_PER_PASS, LEAST_STEPS = 16, 1_000
+LEAST_STEPS_PER_PASS, LEAST_STEPS = 16, 500
 """The batch is as large as leaves so many steps in a pass, and in the whole training."""
-FEW_PASSES, MANY_PASSES = 10, 40
+FEW_PASSES, MANY_PASSES = 5, 25
 """Up to so many passes images are hardly varied, and from so many on fully."""
+UNMIXED_PASSES, MIXED_PASSES = 40, 100
+"""Up to so many passes images are not mixed, which slows learning, and from so many on as much as is usual."""
 LEAST_STRENGTH = 0.3
 USUAL_MIXUP, USUAL_SMOOTHING = 0.2, 0.1
 
@@ -92,7 +94,7 @@ def choose_batch_size(images: int, seen: float) -> int:
 
     >>> [choose_batch_size(images, seen=1e6) for images in (20, 357, 900, 50_000)]
     [16, 16, 32, 64]
-    >>> choose_batch_size(50_000, seen=40_000)
+    >>> choose_batch_size(50_000, seen=20_000)
     32
     """
     enough = (size for size in BATCH_SIZES if images // size >= LEAST_STEPS_PER_PASS and seen // size >= LEAST_STEPS)
@@ -131,7 +133,7 @@ def _choose_balance(images: ImageSet) -> tuple[str, list[str]]:
         return "none", []
     return "sampler", [
         f"uneven classes: {images.classes[most]!r} has {largest:,} training images, {images.classes[least]!r} "
-        f"{smallest:,}; rare ones are shown more often, and the best epoch is chosen by balanced accuracy"
+        f"{smallest:,}; rare ones are shown more often, and the epoch to keep is chosen by balanced accuracy"
     ]
 
 
@@ -146,10 +148,15 @@ def choose_variation(asked: Collection[str], passes: float) -> dict[str, Any]:
     >>> choose_variation(("mixup",), passes=100)
     {'augment_strength': 1.0, 'label_smoothing': 0.1}
     """
-    share = min(max((passes - FEW_PASSES) / (MANY_PASSES - FEW_PASSES), 0.0), 1.0)
+    share = _rise(passes, FEW_PASSES, MANY_PASSES)
     chosen = {
         "augment_strength": round(LEAST_STRENGTH + (1 - LEAST_STRENGTH) * share, 3),
-        "mixup": round(USUAL_MIXUP * share, 3),
+        "mixup": round(USUAL_MIXUP * _rise(passes, UNMIXED_PASSES, MIXED_PASSES), 3),
         "label_smoothing": round(USUAL_SMOOTHING * share, 3),
     }
     return {name: value for name, value in chosen.items() if name not in asked}
+
+
+def _rise(passes: float, first: int, last: int) -> float:
+    """From 0 at the first number of passes to 1 at the last."""
+    return min(max((passes - first) / (last - first), 0.0), 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -103,6 +104,18 @@ class Classifier(ImageTrainingModule):
     def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
         """The more right answers the better, each class counting alike; of the same number, the surer."""
         return figures.get(BALANCED, figures["val_accuracy"]), -figures["val_loss"]
+
+    def keeps(self, figures: dict[str, float], before: Sequence[dict[str, float]]) -> bool:
+        """Later weights are kept unless they are clearly worse.
+
+        While the learning rate falls, weights get better by more than a validation of a few images can tell. So the
+        best validation is often a lucky one, and later weights replace earlier ones unless they lie more than a
+        standard error below the best.
+        """
+        if not before or not self.judged_on:
+            return super().keeps(figures, before)
+        best, own = (max(self.goodness(row)[0] for row in rows) for rows in (before, [figures]))
+        return own >= best - math.sqrt(best * (1 - best) / self.judged_on)
 
     def validation_step(self, batch: Batch, _: int) -> None:
         pixels = self.normalise(batch.images)

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,6 +30,9 @@ LEAST_SECONDS = 10.0
 """Seconds between two checkpoints within an epoch, at the least."""
 STEPS_PER_LOOK = 16
 """Steps after which a GPU is asked for its losses; asking makes it wait."""
+
+PERFECT_VALIDATIONS = 5
+"""Validations in a row without an error, and without a lower loss, after which a run of a planned length ends."""
 
 Row = dict[str, float]
 
@@ -232,7 +235,9 @@ class Ledger(Callback):
 
 
 class Keeper(Checkpoint):
-    """Writes checkpoints, keeps the best weights, ends the training early where asked to, and obeys signals.
+    """Writes checkpoints, keeps the best weights, ends the training early, and obeys signals.
+
+    It ends early where patience is asked for, and in a run of a planned length once nothing is left to gain.
 
     Checkpoints are taken after a step that is not an epoch's last, or after an epoch with its validation. In both
     places the trainer's own counters are whole.
@@ -247,11 +252,12 @@ class Keeper(Checkpoint):
         *,
         every: int | None,
         patience: int | None,
+        planned: bool = False,
     ) -> None:
         self.best: Row | None = None
         self.started = False
         self._folder, self._ledger, self._averaging, self._signals = folder, ledger, averaging, signals
-        self._every, self._patience = every, patience
+        self._every, self._patience, self._planned = every, patience, planned
         self._stopped = False
         self._unwritten: dict[str, Tensor] | None = None
         self._last_save = time.monotonic()
@@ -282,12 +288,11 @@ class Keeper(Checkpoint):
             raise _make_interrupted(signum, trainer.global_step)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        row = self._ledger.rows[-1]
-        goodness = _need_module(pl_module).goodness
-        if self.best is None or goodness(row) > goodness(self.best):
+        *before, row = self._ledger.rows
+        if _need_module(pl_module).keeps(row, before):
             self.best = dict(row)
             self._unwritten = {name: value.clone() for name, value in self._collect_weights(pl_module).items()}
-        if self._patience and self._count_in_vain(_need_module(pl_module).schedule_start) >= self._patience:
+        if self._is_enough(_need_module(pl_module)):
             trainer.should_stop = self._stopped = True
         over = self._stopped or row["epoch"] == trainer.max_epochs
         signum, due = self._agree(trainer, over or self._every is not None or self._is_due(0))
@@ -296,10 +301,17 @@ class Keeper(Checkpoint):
         if signum and not over:
             raise _make_interrupted(signum, trainer.global_step)
 
-    def _count_in_vain(self, start: int) -> int:
-        """Epochs without improvement, since the schedule began at this step."""
-        last = self.best["epoch"] if self.best else 0
-        return sum(row["epoch"] > last and row["step"] > start for row in self._ledger.rows)
+    def _is_enough(self, module: TrainingModule) -> bool:
+        """Whether patience is over, or a run whose length was planned has nothing left to gain."""
+        if self._patience and self._count_in_vain(module) >= self._patience:
+            return True
+        rows = [row for row in self._ledger.rows if row["step"] > module.schedule_start]
+        return self._planned and is_perfect(rows, module)
+
+    def _count_in_vain(self, module: TrainingModule) -> int:
+        """Epochs since the best one, of those since the schedule began."""
+        best = max(self._ledger.rows, key=module.goodness)["epoch"]
+        return sum(row["epoch"] > best and row["step"] > module.schedule_start for row in self._ledger.rows)
 
     def _is_due(self, least: float) -> bool:
         return time.monotonic() - self._last_save >= max(WAIT_FACTOR * self._cost, least)
@@ -328,6 +340,14 @@ class Keeper(Checkpoint):
         trainer.save_checkpoint(self._folder / "checkpoints" / "last.safetensors")
         self._last_save = time.monotonic()
         self._cost = self._last_save - began
+
+
+def is_perfect(rows: Sequence[Row], module: TrainingModule) -> bool:
+    """Whether the last validations found no error, and their loss was not below that of those before them."""
+    last, before = rows[-PERFECT_VALIDATIONS:], rows[:-PERFECT_VALIDATIONS]
+    if not before or not all(map(module.is_perfect, last)):
+        return False
+    return min(row["val_loss"] for row in last) >= min(row["val_loss"] for row in before)
 
 
 def write_weights(folder: Path, weights: Mapping[str, Tensor], figures: Mapping[str, float]) -> None:

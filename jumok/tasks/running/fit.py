@@ -78,7 +78,9 @@ def fit(
     averaging = Averaging(settings.ema) if settings.ema else None
     ledger = Ledger(folder, clock)
     with _quiet(), Signals() as signals, closing(KernelChoice(folder)) as kernels, by_convolution_for(frozenset()):
-        keeper = Keeper(folder, ledger, averaging, signals, every=settings.checkpoint_every, patience=settings.patience)
+        planned = settings.steps_per_epoch is not None
+        often = {"every": settings.checkpoint_every, "patience": settings.patience}
+        keeper = Keeper(folder, ledger, averaging, signals, **often, planned=planned)
         callbacks = [*([averaging] if averaging else []), ledger, *watchers, kernels, keeper]
         trainer = _make_trainer(folder, settings, callbacks)
         feed = Feed(train, lambda: trainer.global_step, clock, settings.steps_per_epoch or len(train))

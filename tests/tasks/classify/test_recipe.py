@@ -90,10 +90,11 @@ def test_what_was_asked_for_is_not_chosen(tmp_path):
 
 
 def test_images_are_varied_the_more_the_more_often_they_are_seen():
-    few, some, many = (choose_variation((), passes) for passes in (1, 25, 500))
-    assert few["mixup"] == few["label_smoothing"] == 0
-    for name in few:
-        assert few[name] < some[name] < many[name]
+    few, some, more, many = (choose_variation((), passes) for passes in (1, 15, 60, 500))
+    assert few["mixup"] == few["label_smoothing"] == some["mixup"] == 0, "mixing slows what is short"
+    for name in ("augment_strength", "label_smoothing"):
+        assert few[name] < some[name] < more[name] == many[name]
+    assert 0 < more["mixup"] < many["mixup"]
     assert many == {"augment_strength": 1.0, "mixup": 0.2, "label_smoothing": 0.1}
 
 
@@ -104,4 +105,5 @@ def test_a_balanced_pass_counts_its_repeats_for_the_size_and_for_how_often_image
     assert count_per_pass(sets["train"], "none") == count_per_pass(sets["train"], "weights") == 28 + 4
     assert made.train.deal.total == 2 * 28
     suited = made.suit((), passes=20).config.training
-    assert suited.mixup == choose_variation((), 20 * 56 / 32)["mixup"] > choose_variation((), 20)["mixup"]
+    often, seldom = choose_variation((), 20 * 56 / 32), choose_variation((), 20)
+    assert suited.augment_strength == often["augment_strength"] > seldom["augment_strength"]

@@ -116,6 +116,56 @@ def test_a_finished_run_stays_as_it_is(job, unbroken):
     same_end(run.folder, unbroken)
 
 
+def test_later_weights_of_a_classifier_are_kept_unless_they_are_clearly_worse(job):
+    run = job(epochs=1)
+    run.start()
+    before = [{"val_accuracy": 0.52, "val_loss": 1.4}, {"val_accuracy": 0.547, "val_loss": 1.34}]
+    for judged_on, accuracy, kept in (
+        (300, 0.54, True),
+        (300, 0.50, False),  # a standard error is 0.029
+        (30_000, 0.54, False),
+        (0, 0.546, False),
+        (0, 0.548, True),
+    ):
+        run.module.judged_on = judged_on
+        assert run.module.keeps({"val_accuracy": accuracy, "val_loss": 1.31}, before) is kept
+    assert run.module.keeps(before[0], [])
+
+
+ROW = {"step": 4.0, "val_accuracy": 1.0, "val_loss": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("rows", "judged_on", "ends"),
+    [
+        ([ROW] * 6, 400, True),
+        ([ROW] * 6, 399, False),  # too few to be sure
+        ([ROW] * 5, 400, False),  # nothing before them to compare with
+        ([*[ROW] * 5, {**ROW, "val_loss": 0.09}], 400, False),  # the loss still falls
+        ([*[ROW] * 2, {**ROW, "val_accuracy": 0.9975}, *[ROW] * 4], 400, False),
+    ],
+)
+def test_a_run_without_errors_ends_once_its_loss_no_longer_falls(job, rows, judged_on, ends):
+    run = job(epochs=1)
+    run.start()
+    run.module.judged_on = judged_on
+    assert callbacks.is_perfect(rows, run.module) is ends
+
+
+def test_a_planned_run_that_ends_early_resumes_bit_for_bit(job, monkeypatch, tmp_path):
+    monkeypatch.setattr(Classifier, "is_perfect", lambda module, row: row["epoch"] > 2)
+    monkeypatch.setattr(callbacks, "PERFECT_VALIDATIONS", 2)
+    planned = {"epochs": 20, "steps_per_epoch": 3, "lr": 1e-9}  # the loss stays about as it is
+    whole = job("whole", **planned)
+    outcome = whole.start()
+    assert 4 <= len(outcome.rows) < 20
+    broken = job("broken", **planned)
+    end_after(broken, [(5, "step"), (9, "validation")])
+    same_end(broken.folder, whole.folder)
+    assert whole.start().rows == outcome.rows, "it is over"
+    assert len(job("asked", epochs=6, lr=1e-9).start().rows) == 6, "epochs that were asked for are all done"
+
+
 def test_patience_ends_a_run_and_resuming_does_not_prolong_it(job, monkeypatch):
     # the second epoch is the best
     monkeypatch.setattr(Classifier, "goodness", lambda module, row: (-abs(row["epoch"] - 2),))
