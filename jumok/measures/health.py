@@ -60,20 +60,21 @@ class Health:
         self._limits = limits or Limits()
         self._layers: dict[str, _Layer] = defaultdict(_Layer)
 
-    def add(self, layer: str, weights: Tensor, *, norms: Tensor | None = None) -> None:
+    def add(self, layer: str, weights: Tensor, *, norms: Tensor | None = None, values: Tensor | None = None) -> None:
         """Take one layer's weights for some inputs; the same inputs' other layers, and further inputs, may follow.
 
         Args:
             layer: its name.
             weights: (batch, heads, queries, keys); each query's sum to 1.
             norms: (batch, tokens) of what the layer gives out.
+            values: (batch, keys), the length of each value, mean over heads; None: sinks are found by weights alone.
         Raises:
             JumokError: another shape, or values that are no weights.
         """
         self._check(layer, weights)
         kept = self._layers[layer]
         weights = weights.detach().float()
-        self._count_sinks(kept, weights)
+        self._count_sinks(kept, weights, values)
         if norms is not None:
             outliers = find_outliers(norms, self._limits)
             kept.outliers += int(outliers.sum())
@@ -95,8 +96,8 @@ class Health:
         if wrong:
             raise JumokError(f"{layer}: special token {wrong[0]} is outside its {weights.shape[-1]} keys")
 
-    def _count_sinks(self, kept: _Layer, weights: Tensor) -> None:
-        sinks = find_sinks(weights, self._limits)
+    def _count_sinks(self, kept: _Layer, weights: Tensor, values: Tensor | None) -> None:
+        sinks = find_sinks(weights, self._limits, values=values)
         kept.places.update(sinks.nonzero()[:, 1].tolist())
         image = sinks.clone()
         image[:, list(self._special)] = False

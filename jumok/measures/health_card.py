@@ -102,6 +102,11 @@ class HealthCard:
         if fixed > spread:
             share = f"{self.limits.position:.0%} of the pattern is the same for all inputs"
             lines.append(f"{fixed} of {total} heads look at positions, whatever the input ({share})")
+        same = sum(share >= self.limits.alike for layer in self.layers for share in layer.alike)
+        if same > spread:
+            lines.append(
+                f"{same} of {total} heads have all queries look at the same tokens (over {self.limits.alike:.0%})"
+            )
         return lines
 
     def _disagreement(self) -> str:

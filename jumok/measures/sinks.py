@@ -20,41 +20,51 @@ class Limits:
 
     Args:
         sink_times: a sink gets so many times what the middle key of the same query gets,
-        sink_queries: from at least this share of all queries.
+        sink_queries: from at least this share of all queries,
+        sink_values: and its value is shorter than this share of the middle value's length, where lengths are known.
         outlier_deviations: an outlier's norm lies so many robust standard deviations above the median,
         outlier_times: and is at least so many times the median.
         position: a head looks at positions only where at least this share of its pattern is the same for all inputs.
         spread: a head spreads over everything where its entropy is at least this share of the greatest.
         agreement: layers disagree below this rank correlation.
+        alike: from here on all queries of a head look at the same tokens.
         sinks_weight: the share of `cls`'s weight on sinks from which its map hides the image.
     """
 
     sink_times: float = 5.0
     sink_queries: float = 0.9
+    sink_values: float = 0.5
     outlier_deviations: float = 6.0
     outlier_times: float = 2.0
     position: float = 0.95
     spread: float = 0.98
     agreement: float = 0.2
+    alike: float = 0.95
     sinks_weight: float = 0.3
 
 
-def find_sinks(weights: Tensor, limits: Limits | None = None) -> Tensor:
-    """Find tokens that receive far more than their share from nearly all queries, whatever these are.
+def find_sinks(weights: Tensor, limits: Limits | None = None, *, values: Tensor | None = None) -> Tensor:
+    """Find tokens that receive far more than their share from nearly all queries, whatever these are, and tell nothing.
 
-    Measured against the middle (median) key, not the mean, so that several sinks do not hide each other.
+    Measured against the middle (median) key, not the mean, so that several sinks do not hide each other. What all
+    queries look at may also decide the answer; the length of its value tells the two apart.
 
     Args:
         weights: (batch, heads, queries, keys), 0 or more; the mean over heads is judged.
         limits: None: the usual ones.
+        values: (batch, keys), the length of each key's value, mean over heads; None: not known, weights alone decide.
     Returns:
         (batch, keys) bool.
-    Source: Xiao et al. 2023, arXiv 2309.17453, section 3.1 (attention sinks); the rule is jumok's own.
+    Source: Xiao et al. 2023, arXiv 2309.17453, section 3.1 (attention sinks); Kobayashi et al. 2020, arXiv 2004.10102,
+        section 4 (much looked at, short values). The rule is jumok's own.
     """
     limits = limits or Limits()
     mean = weights.float().mean(1)
     usual = mean.median(-1, keepdim=True).values
-    return (mean > limits.sink_times * usual).float().mean(1) >= limits.sink_queries
+    found = (mean > limits.sink_times * usual).float().mean(1) >= limits.sink_queries
+    if values is None:
+        return found
+    return found & (values < limits.sink_values * values.median(-1, keepdim=True).values)
 
 
 def find_outliers(norms: Tensor, limits: Limits | None = None) -> Tensor:
@@ -75,14 +85,14 @@ def find_outliers(norms: Tensor, limits: Limits | None = None) -> Tensor:
     return far & (norms > limits.outlier_times * middle)
 
 
-def find_patch_sinks(layers: Sequence[AttentionMap], limits: Limits | None = None) -> list[int]:
+def find_patch_sinks(
+    layers: Sequence[AttentionMap], values: Sequence[Tensor], limits: Limits | None = None
+) -> list[int]:
     """Find the patches of one image that are sinks in at least one layer; special tokens cover nothing and stay.
-
-    A patch that nearly all queries look at because it decides the answer is found as well: attention alone does not
-    tell the two apart. Whether a map is better without it is measured, see `jumok.measures.faithfulness_meter`.
 
     Args:
         layers: ([head,] queries, keys) each, from and to the same `Patches`.
+        values: (keys,) for each layer, the length of each key's value, mean over heads.
         limits: None: the usual ones.
     Returns:
         keys by number, in order.
@@ -90,11 +100,11 @@ def find_patch_sinks(layers: Sequence[AttentionMap], limits: Limits | None = Non
         JumokError: a layer of other axes.
     """
     found = set()
-    for layer in layers:
+    for layer, lengths in zip(layers, values, strict=True):
         if layer.lead not in ((), ("head",)) or not isinstance(layer.keys, Patches):
             raise JumokError(f"wanted one image's ([head,] queries, patches), got {layer!r}: choose with .at")
         weights = layer.weights if layer.lead else layer.weights[None]
-        sinks = find_sinks(weights[None], limits)[0]
+        sinks = find_sinks(weights[None], limits, values=lengths[None])[0]
         found |= {key for key in sinks.nonzero()[:, 0].tolist() if key >= len(layer.keys.special)}
     return sorted(found)
 

@@ -182,7 +182,7 @@ def test_quiet_prints_the_result_alone(jumok, coloured, tmp_path):
     said = jumok("train", coloured, "--out", tmp_path / "run", *QUICK, "--quiet")
     assert said.status == 0
     assert [line.split()[0] for line in said.out.splitlines()] == [
-        "best",
+        "kept",
         *[said.out.splitlines()[1].split()[0]],
         "saved",
     ]

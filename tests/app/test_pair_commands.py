@@ -207,7 +207,7 @@ def test_two_processes_train_as_one_does(jumok, few, tmp_path, system):
 
 
 def test_help_shows_the_options_of_one_kind_of_data_at_a_time(jumok, monkeypatch, reversals):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "260")
     common = jumok("train", "--help").out
     assert all(f" --{name} " in common for name in ("epochs", "lr", "out", "system"))
     assert not any(f" --{name} " in common for name in ("flips", "batch-tokens", "vocabulary-size", "answers"))

@@ -24,7 +24,7 @@ def measure(jumok, trained, coloured, tmp_path):
 @pytest.fixture
 def stop_after(monkeypatch):
     """Lets Ctrl-C come in the middle of an input, after so many."""
-    add = FaithfulnessMeter._measure
+    add = FaithfulnessMeter._flip
 
     def at(count):
         def stop(meter, *words):
@@ -33,7 +33,7 @@ def stop_after(monkeypatch):
                 raise KeyboardInterrupt
             return found
 
-        monkeypatch.setattr(FaithfulnessMeter, "_measure", stop)
+        monkeypatch.setattr(FaithfulnessMeter, "_flip", stop)
 
     yield at
     monkeypatch.undo()
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_named_and_measuring_starts_anew(measure, stop_after, 
 
 
 def test_a_measurement_whose_time_was_up_goes_on(measure, monkeypatch):
-    monkeypatch.setattr("jumok.app.classify.measure.parse_duration", lambda text, option: 0.0)
+    monkeypatch.setattr("jumok.app.faithful.parse_duration", lambda text, option: 0.0)
     for _ in range(7):
         said, out = measure()
         assert said.status == 2

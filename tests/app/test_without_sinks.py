@@ -32,10 +32,10 @@ def test_a_planted_sink_is_found_and_no_other_patch_is(planted):
     assert right > 0.9, "the model still does what it has learnt"
     images, _ = draw_images(16, seed=3)
     found = [
-        find_patch_sinks(each.layers) for each in look(classifier, list(images), LookOptions(("raw",), layers=True))
+        find_patch_sinks(each.layers, each.values)
+        for each in look(classifier, list(images), LookOptions(("raw",), layers=True, values=True))
     ]
-    assert all(1 + SINK in each for each in found)
-    assert sum(len(each) for each in found) <= 2 * len(found)
+    assert found == [[1 + SINK]] * 16
 
 
 def test_without_a_planted_sink_maps_are_more_faithful(planted):
@@ -71,29 +71,42 @@ def row(source, scale=Scale.DISTRIBUTION):
     return AttentionMap(torch.full((1, 10), 0.1), One("cls"), Patches(1, 9, ("cls",)), scale=scale, source=source)
 
 
+def short(*sinks):
+    """Values of both layers, of which some are short."""
+    lengths = torch.ones(10)
+    lengths[list(sinks)] = 0.1
+    return [lengths, lengths]
+
+
 def test_sinks_of_any_layer_leave_a_map_of_all_layers():
-    found, sinks = drop_sinks(row("rollout(cls)"), layers())
+    found, sinks = drop_sinks(row("rollout(cls)"), layers(), short(0, 3))
     assert sinks == 1
     assert found.weights[0].tolist() == pytest.approx([1 / 9] * 3 + [0] + [1 / 9] * 6)
     assert found.source == "rollout(cls) without sinks"
-    relevance, _ = drop_sinks(row("chefer(cls)", Scale.RELEVANCE), layers())
+    relevance, _ = drop_sinks(row("chefer(cls)", Scale.RELEVANCE), layers(), short(0, 3))
     assert relevance.weights[0].tolist() == pytest.approx([0.1] * 3 + [0] + [0.1] * 6)
 
 
 def test_a_map_of_one_layer_loses_the_sinks_of_that_layer_only():
-    assert drop_sinks(row("blocks.0.attn"), layers())[1] == 1
-    found, sinks = drop_sinks(row("blocks.1.attn"), layers())
+    assert drop_sinks(row("blocks.0.attn"), layers(), short(0, 3))[1] == 1
+    found, sinks = drop_sinks(row("blocks.1.attn"), layers(), short(0, 3))
     assert sinks == 0, "cls covers no part of the image"
     assert torch.equal(found.weights, row("blocks.1.attn").weights)
 
 
+def test_what_all_look_at_and_what_tells_much_is_no_sink():
+    heat = row("rollout(cls)")
+    assert drop_sinks(heat, layers(), short()) == (heat, 0)
+    assert drop_sinks(heat, layers(), [None, None]) == (heat, 0), "not known: nothing is taken away"
+
+
 def test_layers_of_windows_are_refused():
     with pytest.raises(JumokError, match=r"choose with \.at"):
-        find_patch_sinks([attention(torch.full((2, 10, 10), 0.1), "a", ("window",))])
+        find_patch_sinks([attention(torch.full((2, 10, 10), 0.1), "a", ("window",))], short()[:1])
 
 
 def test_looking_shows_both_maps(jumok, trained, coloured, tmp_path, monkeypatch):
-    monkeypatch.setattr("jumok.measures.sinks.find_patch_sinks", lambda layers: [2, 3])
+    monkeypatch.setattr("jumok.measures.sinks.find_patch_sinks", lambda layers, values: [2, 3])
     words = ("look", coloured / "red" / "000.png", "--model", trained, "--out", tmp_path)
     said = jumok(*words, "--method", "rollout", "--without-sinks")
     assert said.status == 0, said.err

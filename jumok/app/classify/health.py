@@ -39,7 +39,7 @@ def read_health(model: AnyClassifier, paths: Sequence[Path]) -> HealthCard | Non
     for some in take_turns(list(paths)[:IMAGES], AT_ONCE):
         for layer in read_layers(model, [read_image(path, bits=model.bits) for path in some]):
             health = health or _begin(layer)
-            health.add(layer.attention.source, layer.attention.weights, norms=layer.norms)
+            health.add(layer.attention.source, layer.attention.weights, norms=layer.norms, values=layer.values)
     return None if health is None else health.report()
 
 

@@ -42,7 +42,7 @@ class Options(FaithfulOptions):
     shown: int = Field(default=12, ge=0, le=200, description="Faithfulness: images on the page; 0 writes no page.")
     without_sinks: bool = Field(
         default=False,
-        description="Measure maps that come from attention also without the patches that nearly all others look at.",
+        description="Measure maps that come from attention also without sinks: patches all look at that tell nothing.",
     )
     health: bool = Field(
         default=True, description="Look for attention sinks, outlier tokens and heads that see positions only."

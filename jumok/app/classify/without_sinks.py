@@ -1,4 +1,4 @@
-"""Maps that come from attention, without the patches that nearly all others look at."""
+"""Maps that come from attention, without sinks: patches that nearly all others look at and that tell nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from jumok.attention import AttentionMap
 
 __all__ = ["CORRECTED", "OF_ATTENTION", "check_correctable", "drop_sinks"]
@@ -32,14 +34,18 @@ def check_correctable(methods: Sequence[str]) -> None:
         )
 
 
-def drop_sinks(heat: AttentionMap, layers: Sequence[AttentionMap]) -> tuple[AttentionMap, int]:
+def drop_sinks(
+    heat: AttentionMap, layers: Sequence[AttentionMap], values: Sequence[Tensor | None]
+) -> tuple[AttentionMap, int]:
     """Take a map's weights on sinks away; a distribution is made to sum to 1 again.
 
-    Sinks are those of the layer that the map is of, or of any layer where it is of several.
+    Sinks are those of the layer that the map is of, or of any layer where it is of several. Layers that do not tell how
+    long their values are have none.
 
     Args:
         heat: one row over patches.
         layers: ([head,] queries, keys) of each layer of the same image.
+        values: (keys,) of each layer, the length of each value.
     Returns:
         the map, and how many patches are sinks.
     Raises:
@@ -47,7 +53,12 @@ def drop_sinks(heat: AttentionMap, layers: Sequence[AttentionMap]) -> tuple[Atte
     """
     from jumok.measures.sinks import find_patch_sinks, without_sinks
 
-    alike = [layer for layer in layers if layer.queries == layer.keys == heat.keys and layer.lead in ((), ("head",))]
-    own = [layer for layer in alike if layer.source == heat.source]
-    sinks = find_patch_sinks(own or alike)
+    alike = [
+        (layer, lengths)
+        for layer, lengths in zip(layers, values, strict=True)
+        if lengths is not None and layer.queries == layer.keys == heat.keys and layer.lead in ((), ("head",))
+    ]
+    own = [(layer, lengths) for layer, lengths in alike if layer.source == heat.source]
+    chosen = own or alike
+    sinks = find_patch_sinks([layer for layer, _ in chosen], [lengths for _, lengths in chosen])
     return without_sinks(heat, sinks) if sinks else heat, len(sinks)

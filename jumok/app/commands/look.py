@@ -61,7 +61,7 @@ def command(
         bool,
         typer.Option(
             "--without-sinks",
-            help="Show maps that come from attention also without the patches that nearly all others look at.",
+            help="Show maps that come from attention also without sinks: patches all look at that tell nothing.",
         ),
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the pictures, maps, page and results.csv.")] = Path("look"),
@@ -137,7 +137,7 @@ def _open(name: str, flags: LookFlags, batch_size: int, session: Session, *, lay
     model = open_model(name, session.device)
     if flags.method is None and model.trust is not None:
         session.say(f"maps: {model.trust.why()}")
-    options = flags.to_options(model, layers=layers)
+    options = replace(flags.to_options(model, layers=layers), values=flags.without_sinks)
     return ModelLooker(model, options, batch_size, Regions(), flags.without_sinks)
 
 
@@ -192,7 +192,7 @@ class ModelLooker:
         from jumok.app.classify.without_sinks import CORRECTED, check_correctable, drop_sinks
 
         check_correctable([found.method])
-        heat, sinks = drop_sinks(found.heat, answer.layers)
+        heat, sinks = drop_sinks(found.heat, answer.layers, answer.values)
         self.asked += 1
         self.with_sinks += bool(sinks)
         told = f"{found.note}, without {sinks} {'sink' if sinks == 1 else 'sinks'}"

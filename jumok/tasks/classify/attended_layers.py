@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from jumok.attention import AttentionMap, Patches
+from jumok.attention.attended import Sloped
 from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.watching.seen import Seen, watch
 
-__all__ = ["Layer", "read_layers"]
+__all__ = ["Layer", "find_lengths", "read_layers"]
 
 
 class Layer(NamedTuple):
@@ -23,10 +24,12 @@ class Layer(NamedTuple):
         attention: (batch, head, queries, keys), from `Patches` to the same `Patches`.
         norms: (batch, tokens), the length of each token that the layer gives out; None where no module gives out these
             tokens.
+        values: (batch, keys), the length of each value, mean over heads; None where the call does not tell it.
     """
 
     attention: AttentionMap
     norms: Tensor | None
+    values: Tensor | None
 
 
 def read_layers(model: AnyClassifier, images: Sequence[Tensor]) -> Iterator[Layer]:
@@ -38,12 +41,19 @@ def read_layers(model: AnyClassifier, images: Sequence[Tensor]) -> Iterator[Laye
         model: as `open_model` gives it.
         images: (3, any, any) uint8 each.
     """
-    pixels = model.prepare(images)
-    with torch.no_grad(), _note_norms(model.model) as norms, watch(model.model) as seen:
+    pixels = model.prepare(images).requires_grad_()  # values are kept for gradients only
+    with torch.enable_grad(), _note_norms(model.model) as norms, watch(model.model) as seen:
         model(pixels)
     for name in _find_whole(seen):
-        attention = seen[name]
-        yield Layer(attention, _find_norms(name, seen.names, norms, len(attention.queries)))
+        with torch.no_grad():
+            attention = seen[name]
+        yield Layer(attention, _find_norms(name, seen.names, norms, len(attention.queries)), find_lengths(seen, name))
+
+
+def find_lengths(seen: Seen, name: str) -> Tensor | None:
+    """(batch, keys): the length of each value of a call of a pass with gradients, mean over heads; None: not told."""
+    call = seen.attended(name)
+    return call.value_norms().detach().float().mean(1) if isinstance(call, Sloped) else None
 
 
 def _find_whole(seen: Seen) -> list[str]:
@@ -66,7 +76,7 @@ def _note_norms(model: nn.Module) -> Iterator[dict[str, Tensor]]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             tokens = output[0] if isinstance(output, tuple) and output else output
             if isinstance(tokens, Tensor) and tokens.dim() == 3:
-                norms[path] = tokens.float().norm(dim=-1)
+                norms[path] = tokens.detach().float().norm(dim=-1)
 
         return hook
 

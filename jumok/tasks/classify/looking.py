@@ -16,6 +16,7 @@ from jumok.attribution import Method, Need
 from jumok.attribution.raw import average_queries
 from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.any_classifier import AnyClassifier
+from jumok.tasks.classify.attended_layers import find_lengths
 from jumok.watching.seen import MEAN, Seen, watch
 
 NOTHING = (
@@ -35,6 +36,7 @@ class LookOptions:
         layer: of the raw weights, from 0; negative from the end.
         head: of the raw weights, from 0; None: the mean over heads.
         layers: also give all weights of every layer.
+        values: also give the length of each value in every layer, for which gradients are traced.
         rank: of the class that is explained, by its probability, where there is no target: 1 is the predicted one.
     """
 
@@ -44,6 +46,7 @@ class LookOptions:
     layer: int = -1
     head: int | None = None
     layers: bool = False
+    values: bool = False
     rank: int = 1
 
     def __post_init__(self) -> None:
@@ -61,12 +64,15 @@ class LookResult:
         target: the class that was explained.
         heats: by method, one row over the model's tokens.
         layers: (head, queries, keys) of each layer, where they were asked for.
+        values: of each of these layers, (keys,), the length of each value, mean over heads, where they were asked for;
+            None where a layer does not tell.
     """
 
     probabilities: Tensor
     target: int
     heats: dict[str, AttentionMap]
     layers: list[AttentionMap]
+    values: Sequence[Tensor | None] = ()
 
     @property
     def predicted(self) -> int:
@@ -92,13 +98,16 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
     targets = _choose_targets(probabilities, options)
     asked = Asked(seen, model, pixels, logits, targets[:, None].to(logits.device), options)
     heats = _read(asked)
-    layers = [seen[name] for name in _find_grids(seen)] if options.layers else []
+    names = _find_grids(seen) if options.layers else []
+    layers = [seen[name] for name in names]
+    values = [find_lengths(seen, name) for name in names] if options.values else []
     return [
         LookResult(
             probabilities[number].cpu(),
             int(targets[number]),
             {method: _move_to_cpu(maps[number]) for method, maps in heats.items()},
             [_move_to_cpu(layer.at(batch=number)) for layer in layers],
+            [None if each is None else each[number].cpu() for each in values],
         )
         for number in range(len(images))
     ]
@@ -143,7 +152,7 @@ def _choose_targets(probabilities: Tensor, options: LookOptions) -> Tensor:
 
 def _run(model: AnyClassifier, pixels: Tensor, options: LookOptions) -> tuple[Seen, Tensor]:
     """Watch the model, with what gradients the methods need."""
-    traced = not options.methods or not WITH_GRADIENTS.isdisjoint(options.methods)
+    traced = options.values or not options.methods or not WITH_GRADIENTS.isdisjoint(options.methods)
     whole = "lrp" in options.methods or (not options.methods and options.most is None)
     pixels.requires_grad_(traced)
     with (

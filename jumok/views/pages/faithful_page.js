@@ -11,6 +11,7 @@
   const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
   const quarter = shares.findIndex((share) => share >= 0.25);
   const state = { filling: 0, map: Math.max(0, maps.indexOf(page.first)), step: quarter };
+  window.jumok = { shown: null }; // what is drawn, for whoever drives the page
   let waiting = false;
 
   async function load(source) {
@@ -122,7 +123,7 @@
     const composed = page.entries[0].filled[state.filling];
     say("remark", composed ? "" : `What ${page.fillings[state.filling]} puts in depends on all that is gone and is not kept on this page: patches are shown in grey. The answers are those to the real filling.`);
     const shown = drawings.map((each) => each());
-    window.jumok = { shown: { ...state, name: maps[state.map], gone: count, entries: shown } };
+    window.jumok.shown = { ...state, name: maps[state.map], gone: count, entries: shown };
   }
 
   function makeFillings() {
