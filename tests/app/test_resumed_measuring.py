@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from jumok.app.partial import PartialFile
+from jumok.app.partial import PAUSE, PartialFile
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
 
 WORDS = ("--split", "all", "--method", "chefer", "--steps", 2, "--fillings", "zeros")
@@ -130,3 +130,19 @@ def test_nothing_is_written_of_nothing_and_no_pickle_is_read(tmp_path):
     file.restore(fresh)
     assert len(fresh) == 0
     assert "cannot be read" in said.__self__[0]
+
+
+def test_it_is_written_now_and_then(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("jumok.app.partial.time.monotonic", lambda: now[0])
+    file, meter = PartialFile(tmp_path / "a.npz", {"model": "a"}, print), meter_of(2)
+    file.keep(meter)
+    assert not file.path.exists()
+    now[0] = PAUSE + 1
+    file.keep(meter)
+    fresh = FaithfulnessMeter(steps=2)
+    file.restore(fresh)
+    assert fresh.report() == meter.report()
+    file.path.unlink()
+    file.keep(meter)
+    assert not file.path.exists()
