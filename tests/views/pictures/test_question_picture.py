@@ -142,8 +142,9 @@ def test_the_image_and_each_look_have_a_panel(count, figure_of, tmp_path):
 def test_the_heat_is_strongest_where_the_look_is(figure_of):
     question = a_question()
     drawn = panels(figure_of(question))
+    (plain,) = (np.asarray(picture) for name, picture in drawn.items() if name not in question.looks)
     for name, look in question.looks.items():
-        difference = np.asarray(drawn[name])[..., 0]  # red is in bright heat, and in nothing faint
+        difference = np.abs(np.asarray(drawn[name]) - plain).max(-1)
         row, column = np.unravel_index(int(look.weights.argmax()), GRID)
         side = drawn[name].shape[0] // GRID[0]
         inside = difference[row * side : (row + 1) * side, column * side : (column + 1) * side]
