@@ -32,6 +32,7 @@ __all__ = [
     "choose_grid",
     "conclude",
     "draw_some",
+    "explain_too_few",
     "measure_in_turn",
     "show_faithfulness",
 ]
@@ -198,6 +199,23 @@ def measure_in_turn(
 
 
 # -- afterwards -----------------------------------------------------------------------------------
+
+
+def explain_too_few(why: str, noun: str, *, alone: bool, advice: str = "give more --time, or --no-faithful") -> str:
+    """Say that there was too little to tell; it is an error where nothing else is measured.
+
+    Args:
+        why: it ended early.
+        noun: what was measured.
+        alone: whether nothing else is measured.
+        advice: what to do.
+    Raises:
+        JumokError: nothing else is measured.
+    """
+    line = f"faithfulness: {why} before {FEWEST} {noun} were measured: {advice}"
+    if alone:
+        raise JumokError(line)
+    return line
 
 
 def conclude(meter: FaithfulnessMeter, why: str, noun: str = "images") -> FaithfulnessReport | None:

@@ -40,14 +40,19 @@ def test_measuring_needs_no_masks(measured):
     assert (out / "faithfulness.png").stat().st_size > 0
 
 
-def test_with_masks_both_are_measured(measured, coloured, tmp_path):
+@pytest.fixture
+def masks(coloured, tmp_path):
     for path in coloured.rglob("*.png"):
         place = tmp_path / "masks" / path.relative_to(coloured)
         place.parent.mkdir(parents=True, exist_ok=True)
         mask = Image.new("L", (16, 16))
         mask.paste(255, (4, 4, 9, 9))
         mask.save(place)
-    words = ("--masks", tmp_path / "masks", "--method", "rollout", "--fillings", "zeros", "--steps", 2)
+    return tmp_path / "masks"
+
+
+def test_with_masks_both_are_measured(measured, masks):
+    words = ("--masks", masks, "--method", "rollout", "--fillings", "zeros", "--steps", 2)
     _, out = measured(*words)
     found = json.loads((out / "measure.json").read_text())
     assert found["methods"]["rollout"]["pointing"]
@@ -56,6 +61,16 @@ def test_with_masks_both_are_measured(measured, coloured, tmp_path):
     assert (out / "faithfulness.png").exists()
     _said, out = measured(*words, "--no-faithful")
     assert "faithfulness" not in json.loads((out / "measure.json").read_text())
+
+
+def test_where_the_time_is_too_short_what_masks_tell_is_kept(measured, masks, monkeypatch):
+    monkeypatch.setattr("jumok.app.faithful.parse_duration", lambda text, option: 0.0)
+    said, out = measured("--masks", masks, "--method", "rollout", "--fillings", "zeros", "--steps", 2)
+    assert said.status == 0, said.err
+    assert "before 8 images were measured" in said.out
+    found = json.loads((out / "measure.json").read_text())
+    assert found["methods"]["rollout"]["pointing"]
+    assert "faithfulness" not in found
 
 
 @pytest.mark.parametrize(

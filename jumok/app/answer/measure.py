@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from jumok.app.answer.looks import BLIND, QuestionLooks, group_by_image
-from jumok.app.faithful import FAITHFUL, FEWEST, FaithfulOptions, choose_fillings, show_faithfulness
+from jumok.app.faithful import FAITHFUL, FaithfulOptions, choose_fillings, explain_too_few, show_faithfulness
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
@@ -71,7 +71,7 @@ def measure(
         scored, about["agreement"] = _score_against_masks(looks, Path(options.masks), options, session)
         parts.append(scored)
     if options.faithful:
-        faithful, notes = _measure_faithfulness(looks, options, session)
+        faithful, notes = _measure_faithfulness(looks, options, session, alone=not parts)
         parts += faithful
     written = {"figures": out / "measure.json"} | {_NAMES[part.key]: out / _PICTURES[part.key] for part in parts}
     found = MeasuredMaps(about, parts, notes, written)
@@ -106,7 +106,7 @@ def _score_against_masks(
 
 
 def _measure_faithfulness(
-    looks: QuestionLooks, options: Options, session: Session
+    looks: QuestionLooks, options: Options, session: Session, *, alone: bool
 ) -> tuple[list[ScoredMaps], list[str]]:
     """Measure some of the questions. Returns the scores of places and of words, and what to know of them."""
     from jumok.app.answer.faithful import measure_faithfulness
@@ -122,9 +122,7 @@ def _measure_faithfulness(
         if report is not None
     ]
     if not parts:
-        raise JumokError(
-            f"faithfulness: {found.why} before {FEWEST} images were measured: give more --time, or --no-faithful"
-        )
+        return [], [f"remark: {explain_too_few(found.why, 'images', alone=alone)}"]
     notes = [f"remark: faithfulness: {found.why} after {found.images} images"] if found.why else []
     notes += [f"remark: words: {found.short} questions of one word are left out"] if found.short else []
     return parts, notes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jumok.app.faithful import FAITHFUL, FEWEST, OF_PLACES, FaithfulOptions, draw_some, show_faithfulness
+from jumok.app.faithful import FAITHFUL, OF_PLACES, FaithfulOptions, draw_some, explain_too_few, show_faithfulness
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
@@ -149,7 +149,10 @@ class _Measuring:
                 self.maps, paths, plan, seed=seed, tell=tell, show=self.showing, kept=kept
             )
         if report is None:
-            self._explain_too_few(why)
+            advice = "run the same command again to go on, give more --time, or --no-faithful"
+            line = explain_too_few(why, "images", alone=not self.parts, advice=advice)
+            self.notes.append(f"remark: {line}")
+            self.showing = None
             return
         later = "; the same command goes on from there" if kept.path.exists() else ""
         if why:
@@ -157,15 +160,6 @@ class _Measuring:
         self.parts.append(show_faithfulness(report))
         self.written[FAITHFUL] = self.out / "faithfulness.png"
         draw_curves(report, self.written[FAITHFUL])
-
-    def _explain_too_few(self, why: str) -> None:
-        """Say what is missing; it is an error where nothing else was measured."""
-        line = f"faithfulness: {why} before {FEWEST} images were measured"
-        advice = "run the same command again to go on, give more --time, or --no-faithful"
-        if not self.parts:
-            raise JumokError(f"{line}: {advice}")
-        self.notes.append(f"remark: {line}: {advice}")
-        self.showing = None
 
     def _read_health(self, model: AnyClassifier) -> list[ScoredMaps]:
         """Of the images that are measured first; nothing of a model whose patches do not attend to each other."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jumok.app.faithful import FAITHFUL, FEWEST, OF_WORDS, FaithfulOptions, show_faithfulness
+from jumok.app.faithful import FAITHFUL, OF_WORDS, FaithfulOptions, explain_too_few, show_faithfulness
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
@@ -64,8 +64,8 @@ def measure(
         parts.append(scored)
         remarks += doubts
     if options.faithful:
-        scored, doubts = _measure_faithfulness(run, pairs, chosen, options, session)
-        parts.append(scored)
+        faithful, doubts = _measure_faithfulness(run, pairs, chosen, options, session, alone=not parts)
+        parts += faithful
         remarks += doubts
     notes = tuple(f"remark: {remark}" for remark in remarks)
     written = {"figures": out / "measure.json"} | {_NAMES[part.key]: out / _PICTURES[part.key] for part in parts}
@@ -107,8 +107,8 @@ def _open(
 
 
 def _measure_faithfulness(
-    run: PairRun, pairs: PairSet, methods: Sequence[str], options: Options, session: Session
-) -> tuple[ScoredMaps, list[str]]:
+    run: PairRun, pairs: PairSet, methods: Sequence[str], options: Options, session: Session, *, alone: bool
+) -> tuple[list[ScoredMaps], list[str]]:
     """Measure some of the sentences. Returns the scores, and remarks."""
     from jumok.app.progress import show_progress
     from jumok.app.translate.faithful import measure_faithfulness
@@ -117,14 +117,12 @@ def _measure_faithfulness(
     with show_progress(session.console, "taking words away") as tell:
         found = measure_faithfulness(run, pairs.sources, methods, plan, seed=session.seed, tell=tell)
     if found.report is None:
-        raise JumokError(
-            f"faithfulness: {found.why} before {FEWEST} sentences were measured: give more --time, or --no-faithful"
-        )
+        return [], [explain_too_few(found.why, "sentences", alone=alone)]
     remarks = [f"faithfulness: {found.why} after {found.sentences:,} sentences"] if found.why else []
     if found.left_out:
         remarks.append(f"faithfulness: {found.left_out:,} sentences are left out: of one word, or translated by one")
     title = f"source words, {found.sentences:,} sentences (intervals count each once)"
-    return show_faithfulness(found.report, title=title), remarks
+    return [show_faithfulness(found.report, title=title)], remarks
 
 
 def _compare_with_baseline(report: AlignmentReport) -> list[str]:
