@@ -24,6 +24,7 @@ from jumok.files import write_atomically
 __all__ = ["AttentionMap", "Scale"]
 
 FORMAT = "jumok-attention-map/1"
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".svg", ".pdf", ".webp", ".gif"})
 MOST_SHOWN_CELLS = 48  # a notebook cell shows at most so many rows and columns
 
 
@@ -176,7 +177,16 @@ class AttentionMap:
     # -- on disk --------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the map with its axes to a safetensors file, whole or not at all."""
+        """Write the map with its axes to a safetensors file, whole or not at all.
+
+        Raises:
+            JumokError: a name that ends as a picture's does, or a file that cannot be written.
+        """
+        if Path(path).suffix.lower() in PICTURES:
+            raise JumokError(
+                f"save writes the map's values as safetensors, and {path} is named as a picture: draw it with "
+                "jumok.draw(map, image, path), or name the file .safetensors"
+            )
         about = {
             "queries": self.queries.to_dict(),
             "keys": self.keys.to_dict(),

@@ -64,6 +64,12 @@ def test_a_part_of_a_map_can_be_saved(tmp_path):
     assert torch.equal(AttentionMap.load(tmp_path / "part.safetensors").weights, part.weights)
 
 
+def test_a_map_is_not_saved_under_a_pictures_name(tmp_path):
+    with pytest.raises(JumokError, match=r"draw it with jumok\.draw"):
+        a_map(2).save(tmp_path / "map.png")
+    assert not list(tmp_path.iterdir())
+
+
 def test_damaged_and_foreign_files_are_refused(tmp_path):
     path = tmp_path / "map.safetensors"
     a_map(2).save(path)
