@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ LEAST_GAIN = 0.005  # a smaller gain in SRG is none, however certain
 SAME = 0.01  # maps whose SRG differ by less, for certain, are equally faithful
 HARDLY = 0.2  # a filling that lowers the answer by a smaller share tells little
 
+BEATS, WORSE, NOT_BETTER = "beats", "worse than", "not shown to be better than"
 SCORES = {"srg": "SRG", "deletion": "deletion", "insertion": "insertion", "saco": "SaCo"}
 
 
@@ -146,17 +147,36 @@ class FaithfulnessReport:
         if len(won) == len(self.telling):
             hardest = min(won, key=lambda filling: self.closest(method, filling)[1].value)
             return f"{method}: {self._say(method, hardest)} on {self.inputs:,} {self.noun}{self._with_all(hardest)}"
-        parts = [f"{self._say(method, filling)}{self._with(filling)}" for filling in self.telling]
+        alike: dict[tuple[str, str], list[str]] = {}
+        for filling in self.telling:
+            alike.setdefault(self._compare(method, filling), []).append(filling)
+        parts = [self._say_together(method, *how, fillings) for how, fillings in alike.items()]
         return f"{method}: {'; '.join(parts)} on {self.inputs:,} {self.noun}"
 
-    def _say(self, method: str, filling: str) -> str:
+    def _compare(self, method: str, filling: str) -> tuple[str, str]:
+        """How it does beside the hardest baseline, and which that is."""
         baseline, gain = self.closest(method, filling)
         if self._beats_all(method, filling):
-            return f"beats {_name(baseline)} by {gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
-        if gain.high < 0:
-            return f"worse than {_name(baseline)} by {-gain.value:.2f} ({-gain.high:.2f} to {-gain.low:.2f})"
+            return BEATS, baseline
+        return (WORSE if gain.high < 0 else NOT_BETTER), baseline
+
+    def _say_together(self, method: str, how: str, baseline: str, fillings: Sequence[str]) -> str:
+        """The same of several fillings in one."""
+        if len(fillings) == 1:
+            return f"{self._say(method, fillings[0])}{self._with(fillings[0])}"
+        gains = {filling: self._gain(method, baseline, filling) for filling in fillings}
+        told = "; ".join(f"{name} {gain.value:.2f}, {gain.low:.2f} to {gain.high:.2f}" for name, gain in gains.items())
+        return f"{how} {_name(baseline)} with any filling ({told})"
+
+    def _say(self, method: str, filling: str) -> str:
+        how, baseline = self._compare(method, filling)
+        gain = self._gain(method, baseline, filling)
+        if how == BEATS:
+            return f"{how} {_name(baseline)} by {gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
+        if how == WORSE:
+            return f"{how} {_name(baseline)} by {-gain.value:.2f} ({-gain.high:.2f} to {-gain.low:.2f})"
         span = f"{gain.value:.2f}, {gain.low:.2f} to {gain.high:.2f}"
-        return f"not shown to be better than {_name(baseline)} (difference {span})"
+        return f"{how} {_name(baseline)} (difference {span})"
 
     def _with(self, filling: str) -> str:
         return f" where filled with {filling}" if len(self.telling) > 1 else ""
@@ -235,7 +255,7 @@ class FaithfulnessReport:
         return "; ".join(parts)
 
     def _say_level(self) -> str:
-        if not self.looks:
+        if not self.looks or self.looks == (self.inputs,):
             return f"{self.level:.0%} bootstrap intervals"
         looks = f"{', '.join(map(str, self.looks[:-1]))} and {self.looks[-1]}" if self.looks[1:] else self.looks[0]
         return f"{self.level:.1%} bootstrap intervals, wide enough to look at {looks} {self.noun}"

@@ -76,6 +76,9 @@ def test_a_verdict_says_with_which_fillings_it_holds():
     assert not meter.report().is_faithful("true")
     both = measured(TRUE, fillings=("mean", "blur")).verdict("true")
     assert both.endswith("on 40 images (filled with mean; no less with blur)")
+    neither = measured(NOISE, fillings=("mean", "blur")).verdict("noise")
+    assert neither.startswith("noise: not shown to be better than a random map with any filling (mean ")
+    assert neither.count("random map") == 1
 
 
 def test_a_filling_that_changes_nothing_is_named_and_left_out_of_verdicts():
