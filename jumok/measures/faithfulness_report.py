@@ -15,6 +15,7 @@ LEAST_GAIN = 0.005  # a smaller gain in SRG is none, however certain
 SAME = 0.01  # maps whose SRG differ by less, for certain, are equally faithful
 HARDLY = 0.2  # a filling that lowers the answer by a smaller share tells little
 
+USUAL = 0.95  # level of the intervals, where the number of inputs was fixed
 BEATS, WORSE, NOT_BETTER = "beats", "worse than", "not shown to be better than"
 SCORES = {"srg": "SRG", "deletion": "deletion", "insertion": "insertion", "saco": "SaCo"}
 
@@ -255,7 +256,7 @@ class FaithfulnessReport:
         return "; ".join(parts)
 
     def _say_level(self) -> str:
-        if not self.looks or self.looks == (self.inputs,):
+        if not self.looks or self.level < USUAL + 1e-9:  # nothing was widened
             return f"{self.level:.0%} bootstrap intervals"
         looks = f"{', '.join(map(str, self.looks[:-1]))} and {self.looks[-1]}" if self.looks[1:] else self.looks[0]
         return f"{self.level:.1%} bootstrap intervals, wide enough to look at {looks} {self.noun}"
