@@ -58,7 +58,7 @@ class FaithfulnessMeter:
     >>> meter = FaithfulnessMeter(steps=4)
     >>> for _ in range(8):
     ...     answers = {"zeros": lambda kept: kept.float() @ weight}
-    ...     meter.add(answers, {"true": weight}, baselines={"reverse": -weight})
+    ...     _ = meter.add(answers, {"true": weight}, baselines={"reverse": -weight})
     >>> meter.report().verdicts()
     ['true: beats a random map by 0.25 (0.25 to 0.25) on 8 images']
     """
