@@ -105,6 +105,7 @@ def _open_run(name: str) -> AnyClassifier:
 
 def _open_hf(name: str) -> AnyClassifier:
     found = load_hf(name)
+    found.check_answers(f"hf:{name}")
     return AnyClassifier(
         f"hf:{name}",
         found.network,

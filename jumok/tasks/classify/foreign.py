@@ -13,12 +13,15 @@ from torch import nn
 
 from jumok.errors import JumokError, first_line
 from jumok.systems.pretrained import describe_hf
+from jumok.wording import write_count
 
 __all__ = ["Foreign", "load_hf", "load_timm"]
 
 HALF = (0.5, 0.5, 0.5)
 USUAL_SIDE = 224
 USUAL_RESCALING = 1 / 255
+MOST_NAMED = 4
+"""Weights that are named, of those that are not there."""
 FAULTS = (OSError, ValueError, KeyError, RuntimeError, AssertionError)
 """What the libraries raise about a name, a folder or a file that does not do."""
 
@@ -34,6 +37,7 @@ class Foreign:
         size: (height, width) of the images that it was made for.
         mean, std: of the normalisation, per channel, for values in [0, 1].
         fresh: names of weights that were not in its files.
+        problem: what its logits are for, where it says so: "multi_label_classification", "regression"; else "".
     """
 
     network: nn.Module
@@ -43,6 +47,30 @@ class Foreign:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fresh: frozenset[str] = frozenset()
+    problem: str = ""
+
+    def check_answers(self, name: str) -> None:
+        """Refuse a model whose logits are not those of one class among several.
+
+        Args:
+            name: of the model, for messages.
+        Raises:
+            JumokError: some of its weights are random, or its logits mean something else.
+        """
+        if self.fresh:
+            some = ", ".join(sorted(self.fresh)[:MOST_NAMED]) + (", ..." if len(self.fresh) > MOST_NAMED else "")
+            raise JumokError(
+                f"{name} lacks the weights {some}, so its answers would be random: give a checkpoint with its "
+                f"classifier, or train one with jumok train IMAGES --system {name}"
+            )
+        if len(self.classes) < 2 or self.problem == "regression":
+            gives = write_count(len(self.classes), "number")
+            raise JumokError(f"{name} gives {gives} and no classes: wanted a classifier of 2 classes or more")
+        if self.problem == "multi_label_classification":
+            raise JumokError(
+                f"{name} gives each class a probability of its own (multi-label): wanted a classifier of one class "
+                "among several; in Python, use jumok.watch around it"
+            )
 
 
 def load_hf(name: str) -> Foreign:
@@ -71,7 +99,8 @@ def load_hf(name: str) -> Foreign:
     classes = tuple(config.id2label[number] for number in range(config.num_labels))
     side = getattr(config, "image_size", None) or size
     options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
-    return Foreign(model.float(), options, classes, _pair(side), mean, std, frozenset(found["missing_keys"]))
+    fresh, problem = frozenset(found["missing_keys"]), config.problem_type or ""
+    return Foreign(model.float(), options, classes, _pair(side), mean, std, fresh, problem)
 
 
 def load_timm(name: str) -> Foreign:

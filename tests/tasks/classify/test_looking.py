@@ -63,6 +63,28 @@ def test_a_model_that_reads_blue_first_is_refused_by_name(hf_vit, tmp_path):
         open_model(f"hf:{folder}")
 
 
+def test_a_checkpoint_without_its_classifier_is_refused(tmp_path):
+    """Its answers would come from random weights, other ones at each call."""
+    transformers.ViTModel(transformers.ViTConfig(**SMALL, image_size=32, patch_size=8)).save_pretrained(tmp_path)
+    with pytest.raises(JumokError, match=r"lacks the weights classifier\.bias, classifier\.weight, so its answers"):
+        open_model(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_labels": 1}, "gives 1 number and no classes"),
+        ({"num_labels": 2, "problem_type": "regression"}, "gives 2 numbers and no classes"),
+        ({"num_labels": 3, "problem_type": "multi_label_classification"}, "multi-label"),
+    ],
+)
+def test_logits_that_are_not_of_one_class_among_several_are_refused(tmp_path, options, message):
+    config = transformers.ViTConfig(**SMALL, image_size=32, patch_size=8, **options)
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(JumokError, match=message):
+        open_model(f"hf:{tmp_path}")
+
+
 @pytest.mark.parametrize("family", ["ViT", "DeiT", "Dinov2WithRegisters"])
 @pytest.mark.parametrize("method", TOKEN_METHODS)
 def test_methods_agree_with_watch_itself_and_images_do_not_touch(tmp_path, family, method):
