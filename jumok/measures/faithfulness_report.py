@@ -292,7 +292,16 @@ def _is_gain(gain: Interval) -> bool:
     return gain.low > 0 and gain.value >= LEAST_GAIN
 
 
-BASELINE_NAMES = {"edges": "an edge map", "centre": "a centre map", "random": "a random map"}
+BASELINE_NAMES = {
+    "edges": "an edge map",
+    "centre": "a centre map",
+    "random": "a random map",
+    "other class": "another class's map",
+    "other answer": "another answer's map",
+    "other word": "another word's map",
+    "question-blind": "a question-blind map",
+    "diagonal": "the diagonal",
+}
 
 
 def _show(interval: Interval, sign: str) -> str:
