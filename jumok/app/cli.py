@@ -28,7 +28,7 @@ COMMANDS = {
     "saliency": "Saliency maps and object boxes, without a model.",
     "select": "Select the columns that best predict a target.",
     "sample": "Write generated images, questions or sentence pairs, with ground truth.",
-    "demo": "Run the whole tour on generated data, and write a report.",
+    "demo": "Take a tour on generated data: train, look, measure, and one page that shows it.",
 }
 """Each is a module of `jumok.app.commands` that has `command`, a function, or `app`, a group of them."""
 MODULES = {"eval": "evaluate"}

@@ -27,12 +27,11 @@ from jumok.tasks.classify.recipe import (
     balance_order,
     choose_from_images,
     choose_variation,
-    count_per_pass,
 )
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
-from jumok.tasks.classify.system_options import system_options
+from jumok.tasks.classify.system_options import find_trusted_rate, system_options
 from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
 from jumok.tasks.classify.training import BALANCED, Classifier
 from jumok.tasks.classify.tuning import (
@@ -72,6 +71,10 @@ class PreparedImages(Prepared):
     def rates(self) -> tuple[float, ...]:
         part = self.features is not None or self.config.training.lora is not None
         return RATES if part else super().rates
+
+    @property
+    def trusted_rate(self) -> float | None:
+        return None if self.initial else find_trusted_rate(self.config.system)
 
     def module(self) -> Classifier:
         module = make_module(self.config, self.steps, self.initial, self.features)
@@ -228,7 +231,7 @@ def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> t
     elif start is not None:
         size, why = start.size, f"that of {start.origin}"
     else:
-        size, why = choose_size(images.paths, cost, seconds, count_per_pass(images, settings.training.balance))
+        size, why = choose_size(images.paths, cost, seconds)
     probed = size if start is None else start.size  # a model from elsewhere may take no other
     return size, why, seconds / (cost(probed) * math.prod(size) / math.prod(probed))
 

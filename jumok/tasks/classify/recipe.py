@@ -13,7 +13,7 @@ from jumok.data.images.batches import PixelStore, Source
 from jumok.data.images.folders import ImageSet
 from jumok.machine import World
 from jumok.tasks.classify.mirroring import choose_flips
-from jumok.tasks.classify.settings import EVEN_RATIO, ImageTraining
+from jumok.tasks.classify.settings import EVEN_RATIO, REPEATED_FROM, ImageTraining
 
 __all__ = [
     "Repeated",
@@ -21,7 +21,6 @@ __all__ = [
     "choose_batch_size",
     "choose_from_images",
     "choose_variation",
-    "count_per_pass",
 ]
 
 BATCH_SIZES = (64, 32, 16)
@@ -77,14 +76,6 @@ def balance_order(labels: Tensor) -> Tensor:
     return torch.cat([each.repeat(-(-most // len(each)))[:most] for each in members])
 
 
-def count_per_pass(images: ImageSet, balance: str) -> int:
-    """Images that a pass shows: where classes are balanced by showing rare ones more often, more than there are."""
-    counts = Counter(images.labels)
-    uneven = max(counts.values()) > EVEN_RATIO * min(counts.values())
-    shown_often = balance == "sampler" or (balance == "auto" and uneven)
-    return len(counts) * max(counts.values()) if shown_often else len(images)
-
-
 def choose_batch_size(images: int, seen: float) -> int:
     """The largest usual batch that leaves enough steps in a pass and in the whole training.
 
@@ -131,9 +122,11 @@ def _choose_balance(images: ImageSet) -> tuple[str, list[str]]:
     (most, largest), (least, smallest) = counts.most_common()[0], counts.most_common()[-1]
     if largest <= EVEN_RATIO * smallest:
         return "none", []
-    return "sampler", [
+    repeated = largest > REPEATED_FROM * smallest
+    often = "rare ones are shown more often, and " if repeated else ""
+    return "sampler" if repeated else "none", [
         f"uneven classes: {images.classes[most]!r} has {largest:,} training images, {images.classes[least]!r} "
-        f"{smallest:,}; rare ones are shown more often, and the epoch to keep is chosen by balanced accuracy"
+        f"{smallest:,}; {often}the epoch to keep is chosen by balanced accuracy"
     ]
 
 

@@ -12,8 +12,9 @@ from jumok.tasks.image_settings import ImageSettings
 from jumok.tasks.running.config import Begun, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
-EVEN_RATIO = 1.5
-"""Classes count as even where the largest has at most so many times the images of the smallest."""
+EVEN_RATIO, REPEATED_FROM = 1.5, 3.0
+"""How many times the images of the smallest class the largest has: up to the first, classes count as even; from the
+second on, rare ones are shown more often. Between them that would cost more right answers than it brings."""
 
 
 class ImageData(ImageSettings):
@@ -84,7 +85,7 @@ class ImageTraining(Training):
     balance: Literal["auto", "none", "weights", "sampler"] = Field(
         default="auto",
         description="Uneven classes: weigh their images, or show the rare ones more often; auto: sampler where the "
-        "largest class has over 1.5 times the images of the smallest.",
+        "largest class has over 3 times the images of the smallest.",
     )
 
     freeze: str = Field(
