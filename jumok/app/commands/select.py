@@ -90,6 +90,7 @@ class Selection:
             "target": self.target,
             "kind": self.selector.target_kind_,
             "method": self.method,
+            "unit": self.selector.unit,
             "rows": len(self.ready.target),
             "kept": [self.names[column] for column in ranked[:kept]],
             "columns": [
@@ -154,8 +155,9 @@ class Selection:
         from rich.text import Text
 
         table = Table(title=Text(self.title), title_justify="left")
-        for heading in ("rank", "column", "type", "score", "alone, 95 %", "sure", ""):
-            side: Literal["right", "left"] = "right" if heading in ("rank", "score") else "left"
+        unit = f", {self.selector.unit}" if self.selector.unit else ""
+        for heading in ("rank", "column", "type", f"score{unit}", "alone, 95 %", "sure", ""):
+            side: Literal["right", "left"] = "right" if heading.startswith(("rank", "score")) else "left"
             table.add_column(heading, justify=side, no_wrap=heading != "column")
         for rank, column in enumerate(columns, 1):
             mark = Text("kept", style="green") if rank <= self.selector.k else Text("")

@@ -122,7 +122,7 @@ def evaluate(
     judge = Judge(pairs.targets, lowercase=trained.config.data.lowercase, tokenize=options.tokenize)
     began = time.perf_counter()
     search = options.model_dump(include={"beam", "length_penalty"})
-    found = [best.text for best, *_ in trained.translate(pairs.sources, **search)]
+    found = [best.text for best in trained.translate(pairs.sources, **search)]
     seconds = time.perf_counter() - began
     judged = judge.judge(found)
     train, lacking = find_training_pairs(trained.config)

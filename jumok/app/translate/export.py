@@ -121,7 +121,7 @@ def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int
     save_ctranslate(trained, folder)
     written = CTranslated(trained, folder, threads)
     ways: dict[str, Way] = {
-        "run": lambda texts, beam: [best[0].text for best in trained.translate(texts, beam=beam)],
+        "run": lambda texts, beam: [best.text for best in trained.translate(texts, beam=beam)],
         "ctranslate2": written.translate,
     }
     found: dict[str, Any] = {"sentences": min(len(pairs), MOST_JUDGED)}

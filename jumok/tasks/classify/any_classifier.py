@@ -47,6 +47,10 @@ class AnyClassifier:
         device = next(self.model.parameters()).device
         return self._preprocessing(images, device)
 
+    def normalise(self, images: Tensor) -> Tensor:
+        """(n, 3, height, width) uint8 to float32, as the model takes it, on its device."""
+        return self._preprocessing.normalise(images, next(self.model.parameters()).device)
+
     def show(self, pixels: Tensor) -> Tensor:
         """Prepared pixels, (3, height, width), as uint8 again."""
         return self._preprocessing.undo(pixels)

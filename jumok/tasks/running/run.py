@@ -23,7 +23,7 @@ from jumok.tasks.running.config import Recorded, plain_errors, read_run_config
 CONFIG, WEIGHTS, CARD = "config.yaml", "weights.safetensors", "card.md"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run(ABC):
     """A trained model with what is needed to use it; each task has its own kind.
 
@@ -37,10 +37,26 @@ class Run(ABC):
     model: nn.Module
     folder: Path
 
+    def __repr__(self) -> str:
+        system = getattr(self.config, "system", "")
+        parts = [repr(str(self.folder)), *filter(None, [system and f"system {system}", self._describe()])]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _describe(self) -> str:
+        """What it gives, in a few words."""
+        return ""
+
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    def predict(self, *inputs: Any, **options: Any) -> Any:
+        """What the model says: of one input one answer, of a list a list; each has a `label`.
+
+        Images: `predict(image)`; sentences: `predict(text)`; questions: `predict(image, question)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no way to predict")
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the configuration and the weights, each whole or not at all.
@@ -150,7 +166,7 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> Run:
         folder: of the run, such as "runs/first".
         device: to put the model on.
     Returns:
-        an `ImageRun`, which predicts, or a `PairRun`, which translates.
+        an `ImageRun`, a `PairRun` or a `QuestionRun`. Each has `predict`: one input gives one answer, a list a list.
     Raises:
         JumokError: as `Run.load`.
     """

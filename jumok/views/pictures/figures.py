@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 DPI = 150
 LONGEST_LABEL, LONGEST_TITLE = 28, 90  # letters
+ENDINGS = (".png", ".svg", ".pdf")
+DATELESS = {".svg": {"metadata": {"Date": None}}, ".pdf": {"metadata": {"CreationDate": None}}}
+"""The same picture is the same file, whenever it is written."""
+BLANK = "\N{OPEN BOX}"
+"""Stands for a blank where that is all there is."""
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 """Text in the middle of its place."""
 
@@ -38,10 +43,8 @@ def check_picture_path(path: str | os.PathLike[str]) -> Path:
         JumokError: its ending names another kind of file.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise JumokError(
-            f"pictures are .png or .svg files, got {path.name!r}: {suggest(path.suffix, ['.png', '.svg'])}"
-        )
+    if path.suffix.lower() not in ENDINGS:
+        raise JumokError(f"pictures are .png, .svg or .pdf files, got {path.name!r}: {suggest(path.suffix, ENDINGS)}")
     return path
 
 
@@ -59,14 +62,23 @@ def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
+def make_visible(word: str, longest: int = LONGEST_LABEL) -> str:
+    """A word as one line that can be seen: blanks alone are drawn as open boxes.
+
+    >>> make_visible("  "), make_visible("two  words")
+    ('␣␣', 'two words')
+    """
+    return shorten(word, longest) or BLANK * max(1, min(len(word), longest))
+
+
 def save_figure(figure: Figure, path: str | os.PathLike[str], title: str) -> None:
-    """Write a figure, as PNG or SVG, whole or not at all, with a title above all that is drawn.
+    """Write a figure, as PNG, SVG or PDF, whole or not at all, with a title above all that is drawn.
 
     Raises:
         JumokError: a path that names another kind of file, or one that cannot be written.
     """
     path = check_picture_path(path)
-    options: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix.lower() == ".svg" else {}
+    options: dict[str, Any] = DATELESS.get(path.suffix.lower(), {})
     with replacing(path) as fresh, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # said by families_for, in one line, with what to do
         set_fonts(figure)

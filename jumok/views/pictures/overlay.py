@@ -49,7 +49,7 @@ def lay_weights(attention: AttentionMap, height: int, width: int, *, smooth: boo
 
 def overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
     """The heat over the image, which keeps its colours where the weights are small."""
-    share = find_opacity(heat / np.float32(scaling.high))[..., None]
+    share = find_opacity(scaling.share(heat))[..., None]
     return photo * (1 - share) + scaling.rgb(heat) * share
 
 

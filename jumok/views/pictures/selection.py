@@ -76,4 +76,5 @@ def _write_values(axes: Axes, values: NDArray[Any], kept: int) -> None:
 def _describe_selection(scores: AttentionMap, values: NDArray[Any], kept: int) -> str:
     few = len(values) < len(scores.keys)
     what = f"the {len(values)} best of {len(scores.keys)}" if few else f"all {len(values)}"
-    return f"{scores.source}: score\n{what}, best first; dark: the {kept} kept; linear, nothing clipped"
+    unit = f" in {scores.unit}" if scores.unit else ""
+    return f"{scores.source}: score{unit}\n{what}, best first; dark: the {kept} kept; linear, nothing clipped"

@@ -32,7 +32,7 @@ def test_load_gives_something_ready_to_use(folder, photos):
     assert pixels.shape == (3, 3, 16, 16)
     assert torch.equal(pixels[0], pixels[1])
     assert torch.equal(pixels[0], pixels[2])
-    probabilities = run.predict(pixels)
+    probabilities = run.probabilities(pixels)
     assert probabilities.shape == (3, 2)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(3))
     assert not probabilities.requires_grad
@@ -59,7 +59,7 @@ def test_saved_elsewhere_it_is_the_same(folder, tmp_path, photos):
     run.save(tmp_path / "elsewhere")
     again = Run.load(tmp_path / "elsewhere")
     pixels = run.prepare(sorted(photos.rglob("*.png"))[:4])
-    assert torch.equal(run.predict(pixels), again.predict(pixels))
+    assert torch.equal(run.probabilities(pixels), again.probabilities(pixels))
     assert again.config == run.config
 
 
