@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from jumok.errors import JumokError, suggest
+from jumok.extras import install_extra
 from jumok.files import replacing
 
 __all__ = ["Predicted", "Predictions", "Predictor", "predict_all"]
@@ -215,7 +216,7 @@ class _ParquetWriter:
             from pyarrow import parquet
         except ModuleNotFoundError:
             raise JumokError(
-                f"{path}: Parquet needs pyarrow, which is not installed: pip install 'jumok[parquet]'"
+                f"{path}: Parquet needs pyarrow, which is not installed: {install_extra('parquet')}"
             ) from None
         kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
         self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])

@@ -86,6 +86,7 @@ def place_side_by_side(panels: dict[str, Numbers], *, most: int = 3, below: floa
         indent = column * across + (across - gap - width / DPI) / 2
         axes.append(place_axes(figure, indent, row * down + head, width / DPI, height / DPI))
         axes[-1].imshow(picture, interpolation="nearest")
+        axes[-1].set(xticks=(), yticks=())
         axes[-1].set_axis_off()
-        axes[-1].set_title(name, size=9, color=QUIET, pad=5)
+        axes[-1].set_title(name, size=9, color=QUIET, pad=5, y=1.0)  # at a height of its own, none is looked for
     return figure, axes
