@@ -14,6 +14,7 @@ from typing import Any, Protocol, TextIO
 from jumok.errors import JumokError, suggest
 from jumok.extras import install_extra
 from jumok.files import replacing
+from jumok.wording import write_count
 
 __all__ = ["Predicted", "Predictions", "Predictor", "predict_all"]
 
@@ -107,7 +108,7 @@ class Predictions:
         if self.failed > len(self.errors):
             yield f"not predicted: {self.failed - len(self.errors):,} more, see the column error"
         written = f"; written: {', '.join(map(str, self.files))}" if self.files else ""
-        yield f"{self.count - self.failed:,} of {self.count:,} inputs predicted{written}"
+        yield f"{self.count - self.failed:,} of {write_count(self.count, 'input')} predicted{written}"
 
     def note(self, one: Predicted) -> None:
         """Count an input."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jumok.errors import JumokError, suggest
-from jumok.wording import describe_names
+from jumok.wording import describe_names, write_count
 
 if TYPE_CHECKING:
     from jumok.data.images.image_set import ImageSet
@@ -200,7 +200,7 @@ def _describe_own(record: TrainedOn, hashes: dict[Path, str], split: str) -> lis
     every = set().union(*record.hashes.values())
     if new := sum(each not in every for each in hashes.values()):
         lines.append(
-            f"{new:,} images have come since the run was trained: not judged; "
+            f"{write_count(new, 'image has', 'images have')} come since the run was trained: not judged; "
             "--split all --unseen judges all that it was not trained on"
         )
     return lines

@@ -12,6 +12,7 @@ from pydantic import Field
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -61,7 +62,7 @@ class EvaluatedImages:
         from rich.text import Text
 
         low, high = self.report.interval
-        yield f"{self.report.images} images of {self.about['data'][0]} ({self.about['split']})"
+        yield f"{write_count(self.report.images, 'image')} of {self.about['data'][0]} ({self.about['split']})"
         yield f"accuracy {self.report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
         yield f"balanced accuracy {self.report.balanced_accuracy:.1%}, macro F1 {self.report.macro_f1:.1%}"
         largest, share = self.report.largest_class

@@ -15,6 +15,7 @@ from jumok.app.options import refuse
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -173,7 +174,7 @@ class ModelLooker:
 
     def remarks(self) -> list[str]:
         """Whether regions have left the image, and in how many images there were sinks."""
-        told = f"{self.with_sinks} of {self.asked} images have sinks; theirs are shown with and without them"
+        told = f"{self.with_sinks} of {write_count(self.asked, 'image')} have sinks; theirs are shown with and without them"
         return [*self.regions.remarks(), *([told] if self.without_sinks else [])]
 
     def _finding(self, answer: LookResult) -> Finding:

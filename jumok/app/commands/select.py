@@ -13,6 +13,7 @@ import typer
 
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -120,7 +121,7 @@ class Selection:
         import numpy as np
 
         values, kind = len(np.unique(self.ready.target)), self.selector.target_kind_
-        what = f"{len(self.ready.target):,} rows; target {self.target}: {kind}, {values:,} different"
+        what = f"{write_count(len(self.ready.target), 'row')}; target {self.target}: {kind}, {values:,} different"
         yield f"{what}; method {self.method}"
         ranked = self.ranked()
         shown = ranked[: max(MOST_SHOWN, self.selector.k)]
@@ -130,7 +131,7 @@ class Selection:
         yield self._summarise_noise()
         if len(ranked) > len(shown):
             yield f"and {len(ranked) - len(shown):,} more, in scores.csv"
-        yield f"written to {self.out}: {', '.join([self.reduced.name, *self.files])}"
+        yield f"written: {', '.join(map(str, [self.reduced, *(self.out / name for name in self.files)]))}"
 
     @property
     def method(self) -> str:
