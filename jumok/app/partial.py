@@ -70,9 +70,8 @@ class PartialFile:
         except (JumokError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             self._say(f"{self.path} cannot be read: measuring starts anew")
             return
-        self._say(
-            f"going on after {write_count(len(meter), 'input that was', 'inputs that were')} measured before ({self.path})"
-        )
+        count = write_count(len(meter), "input that was", "inputs that were")
+        self._say(f"going on after {count} measured before ({self.path})")
 
     def keep(self, meter: Meter) -> None:
         """Write the file, unless it was written a moment ago."""

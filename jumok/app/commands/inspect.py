@@ -73,7 +73,8 @@ class Inspection:
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         found = self.survey
-        yield f"{write_count(len(found.facts), 'image')} of {write_count(len(found.classes), 'class', 'classes')} in {self.data}"
+        classes = write_count(len(found.classes), "class", "classes")
+        yield f"{write_count(len(found.facts), 'image')} of {classes} in {self.data}"
         yield _table(found)
         sizes = _describe_sizes(found)
         if sizes is not None:

@@ -174,7 +174,8 @@ class ModelLooker:
 
     def remarks(self) -> list[str]:
         """Whether regions have left the image, and in how many images there were sinks."""
-        told = f"{self.with_sinks} of {write_count(self.asked, 'image')} have sinks; theirs are shown with and without them"
+        asked = write_count(self.asked, "image")
+        told = f"{self.with_sinks} of {asked} have sinks; theirs are shown with and without them"
         return [*self.regions.remarks(), *([told] if self.without_sinks else [])]
 
     def _finding(self, answer: LookResult) -> Finding:

@@ -121,9 +121,8 @@ def _measure_faithfulness(
         return [], [explain_too_few(found.why, "sentences", alone=alone)]
     remarks = [f"faithfulness: {found.why} after {write_count(found.sentences, 'sentence')}"] if found.why else []
     if found.left_out:
-        remarks.append(
-            f"faithfulness: {write_count(found.left_out, 'sentence is', 'sentences are')} left out: of one word, or translated by one"
-        )
+        left = write_count(found.left_out, "sentence is", "sentences are")
+        remarks.append(f"faithfulness: {left} left out: of one word, or translated by one")
     title = f"source words, {write_count(found.sentences, 'sentence')} (intervals count each once)"
     return [show_faithfulness(found.report, title=title)], remarks
 
