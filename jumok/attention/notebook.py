@@ -35,7 +35,7 @@ def build_picture(
     whole = grid.shape
     grid = grid[:MOST_CELLS, :MOST_CELLS]
     top, mean = float(grid.abs().max()), float(grid.mean())
-    end = top if signed else find_colour_end(top, mean).value
+    end = top if signed else find_colour_end(top, mean, grid.numel()).value
     low = f"blue \N{MINUS SIGN}{end:.3g}, white 0, brown {end:.3g}" if signed else f"white 0, blue {end:.3g}"
     cut = "" if grid.shape == whole else f" The first {grid.shape[0]} x {grid.shape[1]} of {whole[0]} x {whole[1]}."
     said = html.escape(f"{words} Colours: {low}.{cut}")

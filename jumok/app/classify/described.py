@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Described", "describe"]
 
+UNLISTED = frozenset({"random", "relevance"})
+"""A baseline, and chefer by another name."""
+
 
 @dataclass(frozen=True)
 class Described:
@@ -105,7 +108,7 @@ def try_methods(model: AnyClassifier) -> dict[str, str]:
     noise = torch.rand(2, 3, *model.size, generator=torch.Generator().manual_seed(0))
     pixels = model.normalise((noise * 255).to(torch.uint8))
     targets, reasons = torch.zeros(2, dtype=torch.int64), {}
-    for method in METHODS:
+    for method in (name for name in METHODS if name not in UNLISTED):
         reasons[method] = ""
         if method in SLOW:
             continue

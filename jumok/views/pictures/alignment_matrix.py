@@ -61,7 +61,7 @@ def draw_alignment(
 
     Args:
         attention: (target words, source words), no leading axes; at most 300 words a side.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         title, subtitle: lines above the picture; any text.
         gold: links to outline: sure ones solid, possible ones dashed.
         look: bounds and colours.
@@ -156,7 +156,7 @@ def _choose_shades(maps: Sequence[AttentionMap], look: Look = PLAIN) -> Scaling:
         how = f", linear around 0, from \N{MINUS SIGN}{top:.3g} to {top:.3g}; nothing clipped"
         return Scaling(-top, top, DIVERGING, f"raw scores{unit}", how).adapt(look, drawn)
     bounded = all(each.scale in (Scale.DISTRIBUTION, Scale.GATE, Scale.MASK) for each in maps) and top <= 1.001
-    end, even = (1.0, False) if bounded else find_colour_end(top, float(drawn.mean()))
+    end, even = (1.0, False) if bounded else find_colour_end(top, float(drawn.mean()), drawn.size)
     said = "1" if end == 1 else f"{EVEN:g} times the mean, {end:.3g}" if even else f"the largest, {end:.3g}"
     scaling = Scaling(0, end, ALIGNMENT, f"raw weights{unit}", f", linear from 0 to {said}; nothing clipped")
     return scaling.adapt(look, drawn)

@@ -116,9 +116,9 @@ def _scale(attention: AttentionMap, drawn: Numbers, what: str) -> Scaling:
         return Scaling(-top, top, DIVERGING, what, how)
     if attention.scale in (Scale.GATE, Scale.MASK) and top <= 1:
         return Scaling(0, 1, SEQUENTIAL, what, ", linear from 0 to 1; nothing clipped")
-    end, even = find_colour_end(top, float(drawn.mean()))
+    end, even = find_colour_end(top, float(drawn.mean()), attention.weights.numel())
     if even:
-        how = f", linear from 0 to {EVEN:g} times the mean, {end:.3g}: the map is nearly even, its largest is {top:.3g}"
+        how = f", linear from 0 to {EVEN:g} times the mean, {end:.3g}; the map is nearly even, its largest is {top:.3g}"
         return Scaling(0, end, SEQUENTIAL, what, how)
     return Scaling(0, top, SEQUENTIAL, what, f", linear from 0 to the largest, {top:.3g}; nothing clipped")
 

@@ -152,7 +152,7 @@ def draw_asked(image: ImageLike, asked: Asked, path: str | os.PathLike[str], *, 
     Args:
         image: uint8 (3, height, width) or a Pillow image.
         asked: the question; the first 11 looks and 5 answers are drawn.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         title: a line above the picture; any text.
     Raises:
         JumokError: another kind of file, no image, or a file that cannot be written.

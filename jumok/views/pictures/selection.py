@@ -32,7 +32,7 @@ def draw_selection(
         scores: one row, no leading axes.
         order: of the keys, as they rank; those that were kept stand first.
         kept: how many were kept.
-        path: of a .png or .svg file.
+        path: of a .png, .svg or .pdf file.
         title: a line above the picture.
     Raises:
         JumokError: not one row, an order that does not name each key once, or a file that cannot be written.
