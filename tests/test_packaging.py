@@ -1,4 +1,4 @@
-"""What surrounds the package: how it is cited, what it says of itself, and whether a user's own code checks strictly."""
+"""How the package is cited, what it says of itself, and whether a user's own code checks strictly."""
 
 import os
 import subprocess

@@ -28,6 +28,7 @@ def test_a_system_is_described_by_its_paper_options_and_defaults(jumok):
     assert "paper: Dosovitskiy et al. 2021, arXiv 2010.11929" in said
     assert "patches, in every layer" in said
     assert "jumok train IMAGES --system vit-nano" in said
+    assert json.loads(jumok("systems", "cbam", "--json").out)["papers"][0].startswith("Woo")
     assert "did you mean 'vit-nano'" in jumok("systems", "vit-nanno").err
 
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 ELSEWHERE = ("hf:", "timm:")
 FOUND_IN_DATA = frozenset({"classes", "image_size", "answers", "words", "source_vocabulary", "target_vocabulary"})
 """Options that follow from the data, and cannot be given."""
+GATES = {
+    "se": ("squeeze_excitation", "SqueezeExcitation"),
+    "cbam": ("cbam", "CBAM"),
+    "eca": ("efficient_channel", "EfficientChannel"),
+}
+"""The mechanism behind each gate of a residual network: its file, and its class."""
 ARGUMENT = re.compile(r"^ {4}(\w[\w, ]*): ")
 PAPER = re.compile(
     r"[A-Z][^\s,;:(]*(?:(?:, | & | and | et al\.)[^\s,;:(]*)* \d{4}(?: \(\w+\))?, (?:NIPS \d+ and )?"
@@ -136,7 +143,7 @@ class SystemAbout:
             for key, field in config.model_fields.items()
             if key not in FOUND_IN_DATA
         ]
-        text = sys.modules[config.__module__].__doc__ or ""
+        text = f"{_read_gate(system.options.get('gate'))}\n{sys.modules[config.__module__].__doc__}"
         about = inspect.getdoc(system.model) or ""
         return cls(name, task.does, task.word, looks_at(name), about.partition("\n")[0], find_papers(text), options)
 
@@ -176,6 +183,14 @@ def find_papers(text: str) -> list[str]:
     ['Vaswani et al. 2017, arXiv 1706.03762', 'Xiong 2020, arXiv 2002.04745']
     """
     return list(dict.fromkeys(PAPER.findall(" ".join(text.split()))))
+
+
+def _read_gate(gate: str | None) -> str:
+    """What is said of the gate that a residual network is named for."""
+    if gate not in GATES:
+        return ""
+    file, name = GATES[gate]
+    return inspect.getdoc(getattr(import_module(f"jumok.mechanisms.{file}"), name)) or ""
 
 
 def _read_meanings(config: type) -> dict[str, str]:
