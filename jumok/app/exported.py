@@ -71,4 +71,4 @@ class Exported:
         """For the terminal."""
         yield from self.said
         yield from (f"remark: {remark}" for remark in self.remarks)
-        yield f"written to {self.folder}: {', '.join(self.files)}"
+        yield f"written: {', '.join(str(self.folder / name) for name in self.files)}"

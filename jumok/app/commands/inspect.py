@@ -12,6 +12,7 @@ import typer
 from jumok.app.naming import readable
 from jumok.app.session import Session, in_session, write_report
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -72,7 +73,8 @@ class Inspection:
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         found = self.survey
-        yield f"{len(found.facts):,} images of {len(found.classes)} classes in {self.data}"
+        classes = write_count(len(found.classes), "class", "classes")
+        yield f"{write_count(len(found.facts), 'image')} of {classes} in {self.data}"
         yield _table(found)
         sizes = _describe_sizes(found)
         if sizes is not None:

@@ -12,8 +12,10 @@ import typer
 from jumok.app.image_results import Finding, ImageResults, look_at_images
 from jumok.app.map_methods import HELP, OF_MODELS
 from jumok.app.options import refuse
+from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,17 +68,21 @@ def command(
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the pictures, maps, page and results.csv.")] = Path("look"),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write one page for the whole call.")] = True,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Write a picture of each map, which takes the most time.")
+    ] = True,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
     *,
     session: Session,
 ) -> ImageResults:
     """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all."""
+    check_outside_runs(out)
     flags = LookFlags(method, target, layer, head, without_sinks)
     if model is None:
-        return _look_without_model(path, flags, out, session, html=html)
+        return _look_without_model(path, flags, out, session, html=html, pictures=pictures)
     flags.check()
     looker = _open(model, flags, batch_size, session, layers=html or without_sinks)
-    results = ImageResults(out, f"Where {looker.model.name} looks", COLUMNS)
+    results = ImageResults(out, f"Where {looker.model.name} looks", COLUMNS, pictures=pictures)
     look_at_images(path, looker, results, session, html=html)
     return results
 
@@ -117,7 +123,9 @@ class LookFlags:
         return LookOptions(methods, 1, target, -1 if self.layer is None else self.layer, self.head, layers=layers)
 
 
-def _look_without_model(path: Path, flags: LookFlags, out: Path, session: Session, *, html: bool) -> ImageResults:
+def _look_without_model(
+    path: Path, flags: LookFlags, out: Path, session: Session, *, html: bool, pictures: bool
+) -> ImageResults:
     """Show what is salient; flags that only a model has a use for are refused."""
     from jumok.app.commands.saliency import show_saliency
 
@@ -126,7 +134,7 @@ def _look_without_model(path: Path, flags: LookFlags, out: Path, session: Sessio
     of_models = {"--target": flags.target, "--layer": flags.layer, "--head": flags.head}
     of_models |= {"--without-sinks": flags.without_sinks or None}
     refuse(of_models, "they need a model, and no --model was named")
-    return show_saliency(path, flags.method, "otsu", out, session, html=html)
+    return show_saliency(path, flags.method, "otsu", out, session, html=html, pictures=pictures)
 
 
 def _open(name: str, flags: LookFlags, batch_size: int, session: Session, *, layers: bool) -> ModelLooker:
@@ -166,7 +174,8 @@ class ModelLooker:
 
     def remarks(self) -> list[str]:
         """Whether regions have left the image, and in how many images there were sinks."""
-        told = f"{self.with_sinks} of {self.asked} images have sinks; theirs are shown with and without them"
+        asked = write_count(self.asked, "image")
+        told = f"{self.with_sinks} of {asked} have sinks; theirs are shown with and without them"
         return [*self.regions.remarks(), *([told] if self.without_sinks else [])]
 
     def _finding(self, answer: LookResult) -> Finding:

@@ -117,6 +117,14 @@ Trusted = Annotated[
 ]
 
 
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Say what would be trained, and what it would take in time and memory; write nothing."
+    ),
+]
+
+
 def command(
     data: Data = None,
     out: Out = None,
@@ -126,6 +134,7 @@ def command(
     resume: Resumed = None,
     moved: Moved = None,
     trust: Trusted = True,
+    dry_run: DryRun = False,
     *,
     session: Session,
     settings: Mapping[str, Any],
@@ -133,6 +142,8 @@ def command(
     """Train a model on images, sentence pairs or questions; resume an interrupted run with --resume RUN."""
     keep_freed()
     if resume is not None:
+        if dry_run:
+            raise JumokError("--dry-run is for new runs: a run that is resumed has its settings in config.yaml")
         given: dict[str, object] = {"DATA": data, "--out": out, "--system": system}
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
@@ -146,7 +157,12 @@ def command(
     name = system or _read_system_name(config) or _read_system_name(first)
     name = name or choose_task(named, paths, settings).default_system
     wanted = _read(name, config, option or (), paths, settings)
-    return _begin(wanted, out or Path("runs") / _name_run(wanted), session, trust=trust)
+    out = out or Path("runs") / _name_run(wanted)
+    if dry_run:
+        from jumok.app.dry_run import foresee
+
+        return foresee(_prepare(wanted, session), out)
+    return _begin(wanted, out, session, trust=trust)
 
 
 @dataclass(frozen=True)
@@ -277,6 +293,18 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> TrainedRun:
     """Start a new run."""
+    if session.first:
+        _check_free(out)
+    prepared = _prepare(settings, session)
+    for line in prepared.remarks:
+        session.say(line)
+    if session.first:
+        prepared.write(out)
+    return _train(prepared, out, session, trust=trust)
+
+
+def _prepare(settings: Settings, session: Session) -> Prepared:
+    """Read the data, and settle what was left open."""
     began = time.monotonic()
     seconds = _read_time(settings.training.model_dump(exclude_unset=True))
     from jumok.app.lean_imports import import_training_loop
@@ -285,8 +313,6 @@ def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> T
     import_training_loop()
     from jumok.tasks.running import fit, planning
 
-    if session.first:
-        _check_free(out)
     training = settings.training.model_copy(update={"threads": set_threads(settings.training.threads)})
     settings = settings.model_copy(update={"training": training})
     fit.check_machine(training)
@@ -296,12 +322,8 @@ def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> T
     if training.init and not prepared.initial:
         raise JumokError(f"systems that {task.does} do not begin with the weights of a run: leave --init out")
     with session.console.status("measuring speed, trying learning rates"):
-        prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
-    for line in prepared.remarks:
-        session.say(line)
-    if session.first:
-        prepared.write(out)
-    return _train(prepared, out, session, trust=trust)
+        planned: Prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
+    return planned
 
 
 def _go_on(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,6 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from jumok.data.images.batches import Batches, PixelStore
 from jumok.data.images.folders import ImageSet
 from jumok.intervals import wilson
-from jumok.tasks.classify.run import ImageRun
 
 
 @dataclass(frozen=True)
@@ -118,9 +117,24 @@ class Controlled(Protocol):
         """The same weights put to use in another way, by name: what the accuracy is to be held against."""
 
 
-def read_batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+class Judged(Protocol):
+    """A classifier that knows what is done to its images."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its images."""
+
+    @property
+    def bits(self) -> int | None:
+        """That 16-bit grey images use; None: what each image's values need."""
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(n, 3, height, width) uint8 to what it takes, on its device."""
+
+
+def read_batches(run: Judged, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches that a run is judged on: normalised pixels and labels, on its device; each image is read once."""
-    store = PixelStore(images.paths, *run.size, bits=run.config.data.bits, memory_limit=0)
+    store = PixelStore(images.paths, *run.size, bits=run.bits, memory_limit=0)
     for batch in Batches(store, torch.tensor(images.labels), batch_size=size, shuffle=False, drop_last=False):
         pixels = run.normalise(batch.images)
         yield pixels, batch.labels.to(pixels.device)
@@ -139,7 +153,9 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes
 
 @torch.inference_mode()
 def evaluate_each(
-    models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]
+    models: Mapping[str, Callable[[Tensor], Tensor]],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    classes: tuple[str, ...],
 ) -> dict[str, Evaluation]:
     """Judge several models on the same images, which are gone through once.
 

@@ -38,6 +38,15 @@ def clean_text(text: str) -> str:
     return unicodedata.normalize("NFC", make_encodable(text))
 
 
+def show_blanks(word: str) -> str:
+    """A word that can be seen: blanks alone become open boxes, as in pictures.
+
+    >>> show_blanks(" "), show_blanks("a b")
+    ('␣', 'a b')
+    """
+    return word if word.strip() else "\N{OPEN BOX}" * max(len(word), 1)
+
+
 def as_json(value: Any) -> str:
     """JSON in which nothing can end the script element around it."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
