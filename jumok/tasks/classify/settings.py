@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jumok.data.images.recognition import TABLE_SUFFIXES
+from jumok.data.table_heads import TABLE_SUFFIXES
 from jumok.tasks.image_settings import ImageSettings
 from jumok.tasks.running.config import Begun, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
