@@ -22,7 +22,7 @@ def command(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Images, questions or sentence pairs to check the files on (default: the run's own).",
+            help="Images, questions, sentence pairs or texts to check the files on (default: the run's own).",
             show_default=False,
         ),
     ] = None,
@@ -101,6 +101,9 @@ def _write_graphs(model: ToExport, formats: Sequence[str], found: Exported, sess
             save_program(program, found.folder / f"{graph.name}.pt2")
         write_atomically(found.folder / f"{graph.name}.json", as_json(about, indent=2) + "\n")
         found.files += [f"{graph.name}.{kind}" for kind in (*formats, "json")]
+    for name, text in model.beside.items():
+        write_atomically(found.folder / name, text)
+        found.files.append(name)
 
 
 def _describe(model: ToExport, graph: Graph) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from jumok.data.images.batches import PixelStore, Source
 from jumok.data.images.folders import ImageSet
 from jumok.machine import World
 from jumok.tasks.classify.mirroring import choose_flips
-from jumok.tasks.classify.settings import EVEN_RATIO, ImageTraining
+from jumok.tasks.classify.settings import ImageTraining
+from jumok.tasks.running.tuning_settings import is_uneven
 
 __all__ = [
     "Repeated",
@@ -80,7 +81,7 @@ def balance_order(labels: Tensor) -> Tensor:
 def count_per_pass(images: ImageSet, balance: str) -> int:
     """Images that a pass shows: where classes are balanced by showing rare ones more often, more than there are."""
     counts = Counter(images.labels)
-    uneven = max(counts.values()) > EVEN_RATIO * min(counts.values())
+    uneven = is_uneven(list(counts.values()))
     shown_often = balance == "sampler" or (balance == "auto" and uneven)
     return len(counts) * max(counts.values()) if shown_often else len(images)
 
@@ -129,7 +130,7 @@ def choose_from_images(
 def _choose_balance(images: ImageSet) -> tuple[str, list[str]]:
     counts = Counter(images.labels)
     (most, largest), (least, smallest) = counts.most_common()[0], counts.most_common()[-1]
-    if largest <= EVEN_RATIO * smallest:
+    if not is_uneven([largest, smallest]):
         return "none", []
     return "sampler", [
         f"uneven classes: {images.classes[most]!r} has {largest:,} training images, {images.classes[least]!r} "
