@@ -167,7 +167,7 @@ def _remark_begun(config: RunConfig) -> list[str]:
 def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, trained_on: TrainedOn) -> list[str]:
     """What the user should know of the images: files left out, masks, duplicates, bits."""
     bits = config.data.bits
-    deep = [f"16-bit grey images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
+    deep = [f"16-bit images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
     return [*sets["train"].notes, *describe_duplicates(trained_on.hashes), *deep]
 
 

@@ -52,9 +52,7 @@ def evaluate_bag_of_words(train: TextSet, texts: TextSet) -> Evaluation:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
-    words = TfidfVectorizer(
-        ngram_range=(1, 2), max_features=MOST_WORDS, sublinear_tf=True, token_pattern=WORD
-    )
+    words = TfidfVectorizer(ngram_range=(1, 2), max_features=MOST_WORDS, sublinear_tf=True, token_pattern=WORD)
     model = make_pipeline(words, LogisticRegression(C=10.0, max_iter=200))
     model.fit(train.texts[:MOST_TEXTS], train.labels[:MOST_TEXTS])
     shares = torch.zeros(len(texts), len(texts.classes), dtype=torch.float64)

@@ -86,7 +86,9 @@ def test_a_text_that_repeats_stays_in_one_part(tmp_path):
     rows = [*ROWS, *((text.upper(), label) for text, label in ROWS[:10])]
     parts = read_text_parts(write_texts(tmp_path / "a.csv", rows))
     known = {part: {text.casefold() for text in texts.texts} for part, texts in parts.items()}
-    assert not known["train"] & known["val"] and not known["train"] & known["test"] and not known["val"] & known["test"]
+    assert not known["train"] & known["val"]
+    assert not known["train"] & known["test"]
+    assert not known["val"] & known["test"]
     assert any("10 texts repeat an earlier one" in note for note in parts["train"].notes)
 
 
@@ -98,7 +100,8 @@ def test_parts_by_a_column_and_by_files(tmp_path):
     write_texts(tmp_path / "set" / "test.csv", ROWS[20:])
     assert recognise([tmp_path / "set"]).name == "label"
     parts = read_text_parts(tmp_path / "set")
-    assert len(parts["test"]) == 20 and len(parts["val"]) == 4
+    assert len(parts["test"]) == 20
+    assert len(parts["val"]) == 4
     assert any("of 20 test texts are also in train" in note for note in parts["train"].notes)
 
 
@@ -143,6 +146,7 @@ def test_batches_are_filled_up_and_resume():
     assert [batch.tokens.shape[0] for batch in first] == [2, 2]
     for batch in first:
         for row, there, number in zip(batch.tokens, batch.there, batch.indices, strict=True):
-            assert row[there].tolist() == ids[number] and not row[~there].any()
+            assert row[there].tolist() == ids[number]
+            assert not row[~there].any()
     batches.load_state_dict({**batches.state_dict(), "epoch": 0, "position": 1})
     assert torch.equal(next(iter(batches)).tokens, first[1].tokens)
