@@ -32,7 +32,11 @@ def command(
         bool, typer.Option("--ctranslate2", help="Write a CTranslate2 model (of the system transformer).")
     ] = False,
     with_map: Annotated[
-        bool, typer.Option("--with-map", help="The graph also gives the attention rollout (vit systems).")
+        bool,
+        typer.Option(
+            "--with-map",
+            help="The graph also gives the attention rollout (vit systems, and hf: models whose rollout is checked).",
+        ),
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the files (default RUN/export).", show_default=False)

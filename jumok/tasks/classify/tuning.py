@@ -19,6 +19,7 @@ from jumok.tasks.classify.starting import Start
 from jumok.tasks.classify.training import Classifier, classifier_options
 from jumok.tasks.preprocessing import to_three
 from jumok.tasks.running.beginning import begin_with
+from jumok.tasks.running.class_training import ClassTraining
 from jumok.tasks.running.layers import find_head, freeze
 from jumok.tasks.running.prepared import Progress
 from jumok.tasks.running.training_module import seed_everything
@@ -75,12 +76,12 @@ def _find_head(model: nn.Module, config: RunConfig) -> str | None:
         raise JumokError(f"{config.system} does not take images of {size} pixels: {first_line(error)}") from error
 
 
-def describe_learning(module: Classifier, *, kept: bool) -> list[str]:
+def describe_learning(module: ClassTraining, *, kept: bool, noun: str = "image") -> list[str]:
     """What to say of a model of which only a part learns; nothing of others."""
     learnt = sum(value.numel() for value in module.model.parameters() if value.requires_grad)
     if learnt == module.size:
         return []
-    once = "; what the others make of each image is computed once and kept" if kept else ""
+    once = f"; what the others make of each {noun} is computed once and kept" if kept else ""
     return [f"learning: {learnt:,} of {module.size:,} weights{once}"]
 
 

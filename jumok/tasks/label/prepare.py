@@ -145,7 +145,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedTex
     config, initial = _begin(config, start)
     ready = _ready(config, parts, start.tokens, initial, None, progress)
     remarks = (*parts["train"].notes, *told, *_describe_begun(config.found.begun), *_describe_tokens(ready, parts))
-    learning = describe_learning(ready.module(), kept=ready.keeps_features)
+    learning = describe_learning(ready.module(), kept=ready.keeps_features, noun="text")
     return replace(ready, remarks=(*remarks, *learning))
 
 
