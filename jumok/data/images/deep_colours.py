@@ -69,10 +69,15 @@ def read_deep_colours(image: Image.Image) -> tuple[NDArray[np.uint16], Image.Ima
     if _raw_mode(image.tile[0]) == GREY_WITH_ALPHA:  # type: ignore[attr-defined]
         plain = _decode(content, image, mode="RGBA", raw="RGBA")  # four bytes a pixel, as they stand
         pairs = np.asarray(plain, np.uint16).reshape(*plain.size[::-1], 2, 2)
-        return (pairs[..., 0] << 8) | pairs[..., 1], plain
+        return _join(pairs[..., 0], pairs[..., 1]), plain
     upper, lower = _decode(content, image), _decode(content, image, swap=True)
-    values = (np.asarray(upper, np.uint16) << 8) | np.asarray(lower, np.uint16)
+    values = _join(np.asarray(upper), np.asarray(lower))
     return _add_key(values[..., : len(upper.mode)], image), upper
+
+
+def _join(upper: NDArray[Any], lower: NDArray[Any]) -> NDArray[np.uint16]:
+    """Values from their two bytes."""
+    return upper.astype(np.uint16) * np.uint16(256) + lower.astype(np.uint16)
 
 
 def _decode(content: bytes, image: Image.Image, *, mode: str = "", raw: str = "", swap: bool = False) -> Image.Image:
