@@ -27,6 +27,7 @@ class ToExport:
         checked_on: what these are.
         facts: what whoever calls the graphs must know.
         remarks: what the user should know.
+        beside: further files that whoever calls the graphs needs: their text, by name.
     """
 
     system: str
@@ -35,6 +36,7 @@ class ToExport:
     checked_on: str
     facts: Mapping[str, Any]
     remarks: Sequence[str] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

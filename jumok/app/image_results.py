@@ -68,7 +68,7 @@ class Looker(Protocol):
 
     @property
     def bits(self) -> int | None:
-        """That 16-bit grey images use; None: what each image's values need."""
+        """That 16-bit images use; None: what each image's values need."""
 
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What is found in each of (3, any, any) uint8."""

@@ -54,7 +54,7 @@ class Preprocessing:
     Args:
         size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
         mean, std: per channel, for values in [0, 1].
-        bits: that 16-bit grey images use; None: what each image's values need.
+        bits: that 16-bit images use; None: what each image's values need.
     """
 
     size: tuple[int, int]

@@ -62,7 +62,7 @@ class EvaluatedImages:
         from rich.text import Text
 
         low, high = self.report.interval
-        yield f"{write_count(self.report.images, 'image')} of {self.about['data'][0]} ({self.about['split']})"
+        yield f"{write_count(self.report.total, 'image')} of {self.about['data'][0]} ({self.about['split']})"
         yield f"accuracy {self.report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
         yield f"balanced accuracy {self.report.balanced_accuracy:.1%}, macro F1 {self.report.macro_f1:.1%}"
         largest, share = self.report.largest_class
@@ -149,9 +149,9 @@ def table(report: Evaluation) -> Table:
     wide = len(report.classes) <= 8
     shown = Table(caption="rows: true class; columns on the right: predicted class" if wide else None)
     shown.add_column("class")
-    for name in ("images", "precision", "recall", *(report.classes if wide else ())):
+    for name in (report.noun, "precision", "recall", *(report.classes if wide else ())):
         shown.add_column(Text(name), justify="right")
     for row, counts in zip(report.per_class(), report.confusion.tolist(), strict=True):
         shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
-        shown.add_row(Text(row["class"]), str(row["images"]), *shares, *(map(str, counts) if wide else ()))
+        shown.add_row(Text(row["class"]), str(row[report.noun]), *shares, *(map(str, counts) if wide else ()))
     return shown

@@ -28,7 +28,8 @@ def command(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folder of images, as for training; sentence pairs or questions: files (default: the run's own).",
+            help="Folder of images, as for training; sentence pairs, questions or texts: files (default: the "
+            "run's own).",
             show_default=False,
         ),
     ] = None,
@@ -48,7 +49,7 @@ def command(
 ) -> Report:
     """Evaluate a trained model on held-out data.
 
-    Classifiers: accuracy and confusion; translators: BLEU and chrF; question answering: accuracy.
+    Classifiers of images and texts: accuracy and confusion; translators: BLEU and chrF; question answering: accuracy.
     """
     from jumok.tasks.running.run import task_of_model
 

@@ -149,7 +149,7 @@ def remarks(found: Survey) -> Iterator[str]:
         yield f"near duplicates were not looked for among so many images ({len(found.sound):,})"
     yield from _describe_imbalance(found)
     if found.bits is not None:
-        yield f"16-bit grey images use {found.bits} bits: {(1 << found.bits) - 1:,} is taken for white"
+        yield f"16-bit images use {found.bits} bits: {(1 << found.bits) - 1:,} is taken for white"
     groups, across = found.split_groups
     if groups:
         where = f"; {across:,} of them lie in several parts" if across else ""

@@ -28,7 +28,7 @@ class AnyClassifier:
         size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
         mean, std: of the normalisation, per channel, for values in [0, 1].
         logits: gets them out of what the model returns.
-        bits: that 16-bit grey images use, as it was trained; None: what each image's values need.
+        bits: that 16-bit images use, as it was trained; None: what each image's values need.
         trust: which of its maps is the most faithful; None where that was not measured.
         own: what the preprocessing that a model from elsewhere came with does otherwise.
     """

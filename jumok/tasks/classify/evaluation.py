@@ -24,14 +24,16 @@ class Evaluation:
         classes: their names.
         confusion: (classes, classes), images of each true class (row) by predicted class (column).
         loss: mean cross-entropy, in nats.
+        noun: what was judged, as figures call them.
     """
 
     classes: tuple[str, ...]
     confusion: Tensor
     loss: float
+    noun: str = "images"
 
     @property
-    def images(self) -> int:
+    def total(self) -> int:
         """How many were judged."""
         return int(self.confusion.sum())
 
@@ -43,12 +45,12 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """The share that was right."""
-        return self.correct / self.images
+        return self.correct / self.total
 
     @property
     def interval(self) -> tuple[float, float]:
         """Between which the accuracy lies with 95 % confidence."""
-        return wilson(self.correct, self.images)
+        return wilson(self.correct, self.total)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -66,7 +68,7 @@ class Evaluation:
     def largest_class(self) -> tuple[str, float]:
         """The class with the most images, and how often always naming it would be right."""
         counts = self.confusion.sum(1)
-        return self.classes[int(counts.argmax())], int(counts.max()) / self.images
+        return self.classes[int(counts.argmax())], int(counts.max()) / self.total
 
     @property
     def beats_largest_class(self) -> bool:
@@ -80,7 +82,7 @@ class Evaluation:
         return [
             {
                 "class": name,
-                "images": true[index],
+                self.noun: true[index],
                 "precision": right[index] / said[index] if said[index] else None,
                 "recall": right[index] / true[index] if true[index] else None,
             }
@@ -91,7 +93,7 @@ class Evaluation:
         """Plain values for JSON."""
         low, high = self.interval
         return {
-            "images": self.images,
+            self.noun: self.total,
             "accuracy": self.accuracy,
             "accuracy_95": [low, high],
             "balanced_accuracy": self.balanced_accuracy,

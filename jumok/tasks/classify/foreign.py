@@ -15,7 +15,7 @@ from jumok.errors import JumokError, first_line
 from jumok.systems.pretrained import describe_hf
 from jumok.wording import write_count
 
-__all__ = ["Foreign", "load_hf", "load_timm"]
+__all__ = ["FAULTS", "Foreign", "load_hf", "load_timm", "without_remarks"]
 
 HALF = (0.5, 0.5, 0.5)
 USUAL_SIDE = 224
@@ -90,7 +90,7 @@ def load_hf(name: str) -> Foreign:
     if not local and (Path(name).is_absolute() or name.startswith(".")):
         raise JumokError(f"no model folder at {name}")
     try:
-        with _without_remarks():
+        with without_remarks():
             config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
             model, found = AutoModelForImageClassification.from_pretrained(
                 name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
@@ -149,7 +149,7 @@ def _find_timm_arguments(name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _without_remarks() -> Iterator[None]:
+def without_remarks() -> Iterator[None]:
     """Let `transformers` load without its progress bar and its remarks on standard error."""
     from transformers.utils import logging
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -13,7 +12,8 @@ from jumok.data.images.batches import PixelStore, Source
 from jumok.data.images.folders import ImageSet
 from jumok.machine import World
 from jumok.tasks.classify.mirroring import choose_flips
-from jumok.tasks.classify.settings import EVEN_RATIO, REPEATED_FROM, ImageTraining
+from jumok.tasks.classify.settings import ImageTraining
+from jumok.tasks.running.tuning_settings import settle_balance
 
 __all__ = [
     "Repeated",
@@ -112,22 +112,9 @@ def choose_from_images(
         settings["flips"], why = choose_flips(store, images.labels, images.classes)
         remarks.append(f"flips: {settings['flips']} ({why}; --flips changes it)")
     if training.balance == "auto":
-        settings["balance"], told = _choose_balance(images)
+        settings["balance"], told = settle_balance(images.classes, [*images.counts().values()], "images")
         remarks += told
     return Choice(settings, remarks)
-
-
-def _choose_balance(images: ImageSet) -> tuple[str, list[str]]:
-    counts = Counter(images.labels)
-    (most, largest), (least, smallest) = counts.most_common()[0], counts.most_common()[-1]
-    if largest <= EVEN_RATIO * smallest:
-        return "none", []
-    repeated = largest > REPEATED_FROM * smallest
-    often = "rare ones are shown more often, and " if repeated else ""
-    return "sampler" if repeated else "none", [
-        f"uneven classes: {images.classes[most]!r} has {largest:,} training images, {images.classes[least]!r} "
-        f"{smallest:,}; {often}the epoch to keep is chosen by balanced accuracy"
-    ]
 
 
 def choose_variation(asked: Collection[str], passes: float) -> dict[str, Any]:

@@ -69,15 +69,24 @@ def read_asset(name: str) -> str:
     return resources.files("jumok.views.pages").joinpath(name).read_text("utf-8")
 
 
-def fill_page(templates: Iterable[str], styles: Iterable[str], scripts: Iterable[str], title: str, **parts: str) -> str:
+def fill_page(
+    templates: Iterable[str],
+    styles: Iterable[str],
+    scripts: Iterable[str],
+    title: str,
+    *,
+    own_style: str = "",
+    **parts: str,
+) -> str:
     """A page from the names of its files in this package; its policy lets nothing but them run.
 
     Args:
         templates, styles, scripts: names of files in this package; the page has them one after the other.
         title: any text.
+        own_style: further rules of this page.
         parts: what else the templates name, as HTML.
     """
-    style = "\n".join([palette_style(), *map(read_asset, styles)])
+    style = "\n".join([palette_style(), *map(read_asset, styles), own_style]).rstrip()
     script = "\n".join(map(read_asset, scripts))
     parts |= {"title": html.escape(title), "script": script, "mark": read_asset("page_mark.svg").strip()}
     hashes = {"style_hash": hash_script(style), "script_hash": hash_script(script)}

@@ -7,7 +7,7 @@ from jumok.data.images.batches import PixelStore
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
-from jumok.tasks.classify.training import BALANCED
+from jumok.tasks.running.class_training import BALANCED
 
 
 def uneven(folder, few=6, many=40):
