@@ -40,7 +40,7 @@
     return word && { ...word, pinned: same(word, state.pinned) };
   }
 
-  const redraw = Maps.oncePerFrame(() => draw());
+  const redraw = Parts.oncePerFrame(() => draw());
 
   function draw() {
     if (!view) return;

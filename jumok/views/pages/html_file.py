@@ -22,7 +22,7 @@ from jumok.views.raster import fit
 
 BUDGET_BYTES = 30_000_000
 """Of a page, by default."""
-PAGE_BYTES = 60_000
+PAGE_BYTES = 85_000
 """Of a page's own text, about."""
 LARGEST_LOSSLESS = 160
 """Images up to this side, in pixels, are kept as PNG."""
@@ -86,9 +86,18 @@ def check_budget(budget: int) -> None:
         raise JumokError(f"a page's budget is a number of bytes, got {budget}")
 
 
-def make_data_url(image: Image.Image, longest: int) -> str:
-    """Small images without loss, so that their pixels stay hard; larger ones scaled down and as JPEG."""
-    form, options = ("PNG", {"optimize": True}) if max(image.size) <= LARGEST_LOSSLESS else ("JPEG", {"quality": 86})
+def make_data_url(image: Image.Image, longest: int, *, lossless: int = LARGEST_LOSSLESS, form: str = "JPEG") -> str:
+    """An image with its bytes as its address.
+
+    Args:
+        image: RGB.
+        longest: side, in pixels; larger images are scaled down.
+        lossless: images up to this side are kept without loss, as PNG, so that their pixels stay hard.
+        form: of all others, JPEG or WEBP.
+    """
+    options: dict[str, Any] = {"quality": 86}
+    if max(image.size) <= lossless:
+        form, options = "PNG", {"optimize": True}
     buffer = io.BytesIO()
     fit(image, smallest=1, largest=longest).save(buffer, form, **options)
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

@@ -181,6 +181,23 @@ def lay_rows_on_patches(attention: AttentionMap) -> AttentionMap:
     return AttentionMap(image.flatten(-2), attention.queries, Patches(rows, columns), (), scale, attention.source)
 
 
+def pool(attention: AttentionMap, most: int) -> AttentionMap:
+    """Average what is seen, until the grid has no more rows and columns than `most`.
+
+    Args:
+        attention: no leading axes; keys are `Patches`.
+    """
+    grid = check_patches(attention)
+    rows, columns = min(grid.rows, most), min(grid.columns, most)
+    if (rows, columns) == (grid.rows, grid.columns):
+        return attention
+    special, places = attention.weights.split([len(grid.special), grid.rows * grid.columns], -1)
+    pooled = F.adaptive_avg_pool2d(places.unflatten(-1, (grid.rows, grid.columns)), (rows, columns)).flatten(-2)
+    scale = attention.scale if attention.scale is Scale.SCORE else Scale.RELEVANCE
+    keys = Patches(rows, columns, grid.special)
+    return replace(attention, weights=torch.cat([special, pooled], -1), keys=keys, scale=scale)
+
+
 def _describe_grid(axis: Axis) -> dict[str, Any]:
     """The geometry of an axis, as the page reads it; what lies in no image is all special tokens."""
     if isinstance(axis, Patches):

@@ -5,7 +5,7 @@
   const painter = Paint(page.palette);
   const over = Lines(document.getElementById("over"), document.getElementById("wedge"), page.palette);
   const { MEAN } = Maps;
-  const { at, make, number, percent, say, alarm, frame, bar, aboutCall } = Parts;
+  const { at, make, number, percent, say, alarm, frame, bar, aboutCall, outcome, tongue } = Parts;
   const SUMMARY = { kind: "summary" };
 
   const state = {
@@ -17,18 +17,21 @@
     view: "both", // heat, lines or both
     count: 0, // of lines; 0: those that hold half of the weight
   };
-  let maps = new Map(); // unpacked maps of the entry that is shown
+  let about = null; // the entry that is shown
+  let maps = new Map(); // its unpacked maps, or their promises
+  let opening = 0; // counts openings, so that one that waited too long is dropped
+  const film = Film(page.entries, (index) => open(index).catch(alarm));
   let turn = 0; // counts draws, so that one that waited too long is dropped
   let shown = null; // what is drawn now
 
-  const entry = () => page.entries[state.entry];
+  const entry = () => about;
   const layer = () => entry().layers[state.layer];
   /* The cells that the cursor moves over. */
   const grid = () => (layer() ? layer().queries : entry().summary.keys);
 
-  function unpacked(name, about) {
+  function unpacked(name, packed) {
     const block = `map-${state.entry}-${name}`;
-    if (!maps.has(block)) maps.set(block, Maps.unpack(at(block).textContent, about));
+    if (!maps.has(block)) maps.set(block, Blocks.text(block).then((text) => Maps.unpack(text, packed)));
     return maps.get(block);
   }
 
@@ -84,7 +87,7 @@
     Object.assign(at("stage").dataset, { query: shown.summary ? "summary" : shown.query, pinned: pinned() });
   }
 
-  const redraw = Maps.oncePerFrame(() => draw().catch(alarm));
+  const redraw = Parts.oncePerFrame(() => about && draw().catch(alarm));
 
   /* Lines from the place that looks, or the glimpses of the summary; the heat, unless they stand in for it. */
   function drawOver() {
@@ -210,7 +213,7 @@
     const { layers, marks } = entry();
     at("layers").hidden = at("scaling").hidden = at("counting").hidden = !layers.length;
     at("drawing").hidden = !layers.length && !Object.keys(marks).length;
-    at("lines-name").textContent = marks.boxes ? "Path" : marks.outline ? "Outline" : "Lines";
+    at("lines-name").textContent = marks.objects ? "Boxes" : marks.boxes ? "Path" : marks.outline ? "Outline" : "Lines";
     state.layer = Math.min(state.layer, Math.max(layers.length - 1, 0));
     at("layer").replaceChildren(...layers.map(({ source }, index) => choice("layer", index, String(index), source)));
     listHeads();
@@ -266,36 +269,42 @@
       : "Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.";
   }
 
-  function open(index) {
+  /* Whether the prediction is right, by a sign and in words. */
+  function drawOutcome() {
+    const how = outcome(about);
+    say("judged", how === "unknown" ? about.truth && `True class: ${about.truth}` : how === "right" ? "✓ right" : `✗ wrong: the true class is ${about.truth}`);
+    at("judged").className = `judged ${how}`;
+  }
+
+  async function drawPhoto(index) {
+    const source = (await Blocks.text(`image-${index}`)) || (await Blocks.text(`thumb-${index}`));
+    if (state.entry === index) at("photo").src = source;
+  }
+
+  async function open(index) {
+    const mine = ++opening;
+    film.select(index);
+    const read = JSON.parse(await Blocks.text(`entry-${index}`));
+    if (mine !== opening) return; // another image was chosen meanwhile
+    about = { ...page.entries[index], ...read };
     Object.assign(state, { entry: index, cursor: null, pinned: null, rest: SUMMARY });
     maps = new Map();
-    const { name, width, height } = entry();
+    const { name, width, height } = about;
     at("name").textContent = name;
-    at("photo").src = at(`image-${index}`).textContent || entry().thumbnail;
+    tongue(at("name"), name);
+    at("photo").removeAttribute("src");
+    drawPhoto(index).catch(alarm);
     at("photo").classList.toggle("hard", Math.max(width, height) <= page.palette.hard);
     document.documentElement.style.setProperty("--ratio", String(width / height));
     at("stage").setAttribute("aria-label", `Attention in ${name}`);
     over.fit(width / height);
     at("stage").dataset.entry = index;
-    for (const [other, button] of [...at("film").children].entries()) {
-      button.setAttribute("aria-current", String(other === index));
-      if (other === index && page.entries.length > 1) button.scrollIntoView({ block: "nearest", inline: "nearest" });
-    }
+    drawOutcome();
     listLayers();
     listChips();
     listPrediction();
     notes();
     redraw();
-  }
-
-  function listImages() {
-    at("film").hidden = page.entries.length < 2;
-    at("film").replaceChildren(...page.entries.map(({ name, thumbnail }, index) => {
-      const photo = make("img", [], { src: thumbnail, alt: "", loading: "lazy", decoding: "async" });
-      const button = make("button", [photo, make("span", name)], { type: "button", title: name });
-      button.addEventListener("click", () => open(index));
-      return button;
-    }));
   }
 
   // -- pointer and keys -------------------------------------------------------------------------
@@ -374,12 +383,13 @@
 
   function start() {
     at("title").textContent = page.title;
-    at("count").textContent = page.entries.length > 1 ? `${page.entries.length} images` : "";
     at("made").textContent = `Made with ${page.made}. One file, no network.`;
-    state.layer = Math.max(...page.entries.map(({ layers }) => layers.length - 1), 0);
-    listImages();
+    state.layer = Math.max(page.deepest - 1, 0);
+    at("images").hidden = page.entries.length < 2;
+    film.start();
+    Chosen(page.entries, film.list).start();
     listen();
-    open(0);
+    open(0).catch(alarm);
   }
 
   /* For scripts and tests: what is drawn now, as plain values. */

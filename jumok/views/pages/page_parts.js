@@ -52,5 +52,27 @@ const Parts = (() => {
     return [source, places + mean].filter(Boolean).join(": ");
   }
 
-  return { at, make, number, percent, say, alarm, frame, bar, aboutCall };
+  /* Whether what was predicted of an image is its true class: right, wrong or unknown. */
+  const outcome = ({ truth, best }) => (!truth || !best ? "unknown" : best[0] === truth ? "right" : "wrong");
+
+  /* Tells readers and fonts that a text is Korean where the page is not. */
+  function tongue(element, text) {
+    if (/[\uAC00-\uD7A3\u1100-\u11FF\u3131-\u318E]/.test(text)) element.lang = "ko";
+    else element.removeAttribute("lang");
+  }
+
+  /* A function that calls `draw` once before the next frame, however often it is called until then. */
+  function oncePerFrame(draw) {
+    let waiting = false;
+    return () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        draw();
+      });
+    };
+  }
+
+  return { at, make, number, percent, say, alarm, frame, bar, aboutCall, outcome, tongue, oncePerFrame };
 })();

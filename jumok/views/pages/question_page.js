@@ -59,7 +59,7 @@
     at("caption").textContent = caption();
   }
 
-  const redraw = Maps.oncePerFrame(() => draw().catch(alarm));
+  const redraw = Parts.oncePerFrame(() => draw().catch(alarm));
 
   function drawHeat(all) {
     const { about, row, limit, own } = shown;

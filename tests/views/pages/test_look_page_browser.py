@@ -268,8 +268,8 @@ def test_an_image_is_unpacked_when_it_is_chosen_and_not_before(visit):
     near(page.until("s.entry === 7")["row"], other.weights[0])
     assert page.page.evaluate("window.inflated") == 4
     assert page.text("#name") == "6.jpg"
-    assert page.page.locator("#film [aria-current=true]").count() == 1
-    assert "25 images" in page.text(".top")
+    assert page.page.locator("#film [aria-selected=true]").count() == 1
+    assert page.text("#found") == "25 images"
 
 
 def test_an_entry_without_layers_shows_and_reads_its_summary(visit):
