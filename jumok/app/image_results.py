@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Finding", "ImageResults", "Looker", "look_at_images"]
 
 SMALL_PAGE, LARGE_PAGE, LARGEST_PAGE = 8_000_000, 30_000_000, 58_000_000
-"""Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all, one of many images most."""
+"""Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all, many images the most."""
 IMAGE_BYTES = 29_000
 """Of an image on a large page, with a copy that can be looked at and its map."""
 MOST_LINES = 10

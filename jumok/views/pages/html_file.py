@@ -7,6 +7,7 @@ import hashlib
 import html
 import io
 import json
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
@@ -16,10 +17,13 @@ from typing import Any
 
 from PIL import Image
 
+from jumok.attention.colour_range import EVEN
 from jumok.errors import JumokError
 from jumok.views import palette
 from jumok.views.raster import fit
 
+LANGUAGE = "en"
+"""Of the words that pages add themselves; names, answers and sentences have their own."""
 BUDGET_BYTES = 30_000_000
 """Of a page, by default."""
 PAGE_BYTES = 85_000
@@ -36,6 +40,18 @@ def make_encodable(text: str) -> str:
 def clean_text(text: str) -> str:
     """Text that UTF-8 can hold, Korean in whole syllables."""
     return unicodedata.normalize("NFC", make_encodable(text))
+
+
+HANGUL, KANA = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]"), re.compile("[\u3041-\u30ff]")
+
+
+def mark_language(text: str) -> str:
+    """The attribute of an element whose text is in another language than the page; empty where none is seen.
+
+    >>> mark_language("긁힘"), mark_language("scratch")
+    (' lang="ko"', '')
+    """
+    return ' lang="ko"' if HANGUL.search(text) else ' lang="ja"' if KANA.search(text) else ""
 
 
 def as_json(value: Any) -> str:
@@ -70,9 +86,16 @@ def fill_page(templates: Iterable[str], styles: Iterable[str], scripts: Iterable
     """
     style = "\n".join([palette_style(), *map(read_asset, styles)])
     script = "\n".join(map(read_asset, scripts))
-    parts |= {"title": html.escape(title), "script": script, "mark": read_asset("page_mark.svg").strip()}
+    parts |= {
+        "title": html.escape(title),
+        "title_lang": mark_language(title),
+        "script": script,
+        "mark": read_asset("page_mark.svg").strip(),
+    }
     hashes = {"style_hash": hash_script(style), "script_hash": hash_script(script)}
-    head = Template(read_asset("page_head.html")).substitute(title=parts["title"], style=style, **hashes)
+    head = Template(read_asset("page_head.html")).substitute(
+        title=parts["title"], language=LANGUAGE, style=style, **hashes
+    )
     return Template("".join(map(read_asset, templates))).substitute(parts, head=head.rstrip())
 
 
@@ -113,6 +136,7 @@ def page_palette() -> dict[str, Any]:
         "diverging": colormaps[palette.DIVERGING](range(256), bytes=True)[:, :3].tobytes().hex(),
         "power": palette.HEAT_POWER,
         "strongest": palette.STRONGEST_HEAT,
+        "even": EVEN,
         "line": palette.LINE_COLOURS[0],
         "belowZero": palette.BELOW_ZERO,
         "hard": LARGEST_LOSSLESS,

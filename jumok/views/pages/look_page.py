@@ -33,6 +33,7 @@ SCRIPTS = (
     "page_blocks.js",
     "page_maps.js",
     "page_paint.js",
+    "page_readout.js",
     "page_lines.js",
     "page_chosen.js",
     "page_film.js",
@@ -183,7 +184,7 @@ class Page(DrawnPage[_Item]):
                 setattr(last, least, None)
 
     def _describe(self) -> tuple[dict[str, Any], list[str]]:
-        """The first entry stands in front, then all thumbnails, so that a page is there before it is read to its end."""
+        """The first entry stands in front, then all thumbnails: the page is there before it is read to its end."""
         blocks = [_make_blocks(number, item) for number, item in enumerate(self._items)]
         thumbnails = [make_text_block(f"thumb-{number}", item.thumbnail) for number, item in enumerate(self._items)]
         about = {

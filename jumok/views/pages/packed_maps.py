@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled, Scale
+from jumok.attention.colour_range import find_colour_end
 from jumok.errors import JumokError
 from jumok.views.raster import find_cells, is_signed
 
@@ -83,7 +84,7 @@ def pack(attention: AttentionMap) -> PackedMap:
         "queries": _describe_grid(attention.queries),
         "keys": _describe_grid(keys),
         "spread": spread.size > 0,
-        "top": float(peaks.max()),
+        "top": _find_top(weights[..., specials:], zero),
     }
     return PackedMap(about, _deflate(b"".join(part.tobytes() for part in parts)), error)
 
@@ -203,6 +204,12 @@ def _describe_grid(axis: Axis) -> dict[str, Any]:
     if isinstance(axis, Patches):
         return {"rows": axis.rows, "columns": axis.columns, "special": list(axis.special)}
     return {"rows": 0, "columns": 0, "special": axis.labels()}
+
+
+def _find_top(patches: Tensor, zero: int) -> float:
+    """Where the colours of the whole map end: at its largest weight; of one that is nearly even beyond it."""
+    largest = float(patches.abs().max())
+    return largest if zero else find_colour_end(largest, float(patches.mean())).value
 
 
 def _quantise(weights: NDArray[np.float32], zero: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:

@@ -5,7 +5,7 @@
   const painter = Paint(page.palette);
   const over = Lines(document.getElementById("over"), document.getElementById("wedge"), page.palette);
   const { MEAN } = Maps;
-  const { at, make, number, percent, say, alarm, frame, bar, aboutCall, outcome, tongue } = Parts;
+  const { at, make, number, percent, say, alarm, frame, bar, aboutCall, tongue } = Parts;
   const SUMMARY = { kind: "summary" };
 
   const state = {
@@ -13,7 +13,7 @@
     cursor: null, // the place under the pointer, or moved by arrow keys
     pinned: null, // the place that was clicked
     rest: SUMMARY, // who looks when there is neither; null: someone of the layer
-    common: false, smooth: true, strength: 1,
+    common: false, smooth: true, strength: 1, alone: false,
     view: "both", // heat, lines or both
     count: 0, // of lines; 0: those that hold half of the weight
   };
@@ -59,8 +59,8 @@
     const head = about.heads === 1 ? 0 : state.head;
     const query = summary ? 0 : Maps.indexIn(about.queries, place);
     const row = Maps.rowOf(map, head, query);
-    const limit = state.common && !summary ? about.top : Maps.largest(row, about.keys.special.length);
-    return { about, place, summary, head, query, row, limit, entropy: Maps.entropyOf(map, head, query) };
+    const end = state.common && !summary ? { limit: about.top, how: "common" } : painter.end(about, row);
+    return { about, place, summary, head, query, row, ...end, entropy: Maps.entropyOf(map, head, query) };
   }
 
   // -- drawing ----------------------------------------------------------------------------------
@@ -100,7 +100,8 @@
     Object.assign(shown, starts ? over.draw(shown, Maps.placeAt(about.queries, shown.query), end, state.count) : { lines: [] });
     shown.heat = state.view !== "lines" || !(shown.marks || shown.lines.length);
     at("heat").hidden = !shown.heat;
-    at("stage").classList.toggle("bare", !shown.heat);
+    at("stage").classList.toggle("bare", !shown.heat || state.alone);
+    at("stage").classList.toggle("alone", state.alone);
   }
 
   /* What the lines mean, and how much of the weight they hold. */
@@ -159,10 +160,10 @@
   }
 
   function drawScale() {
-    const { about, row, limit } = shown;
+    const { about, row, limit, how } = shown;
     const beyond = about.keys.special.filter((_, key) => Math.abs(row[key]) > limit);
-    const whole = state.common && !shown.summary;
-    const end = whole ? `the largest weight on a patch in all of layer ${state.layer}` : "the row's largest weight on a patch";
+    const end = how === "common" ? `the largest weight on a patch in all of layer ${state.layer}`
+      : Readout.end({ about: { even: page.palette.even }, how }, "the row's largest weight on a patch");
     at("low").textContent = about.zero ? number(-limit) : "0";
     at("high").textContent = number(limit);
     painter.ramp(at("ramp"), about.zero > 0);
@@ -171,24 +172,21 @@
   }
 
   function drawReadout() {
-    const { about, row, entropy } = shown;
+    const { about, row } = shown;
     const best = Maps.best(row);
-    const under = Maps.indexIn(about.keys, state.cursor);
-    const lines = [
-      ["Looking", who() + (pinned() ? " (pinned)" : "")],
-      ["Under the cursor", under < 0 ? "–" : `${Maps.labelOf(about.keys, under)}: ${number(row[under])}`],
-      ["Largest", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`],
-      ["Entropy", entropy === null ? "–" : `${entropy.toFixed(2)} nats`],
-      ["As wide as", entropy === null ? "–" : `${Math.exp(entropy).toFixed(1)} of ${row.length} keys`],
-    ];
-    at("readout").replaceChildren(...lines.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+    Readout.show([
+      ["Who looks", who() + (pinned() ? " (pinned)" : "")],
+      Readout.pointed(shown, state.cursor),
+      ["Looks most at", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`],
+      ...Readout.spread(shown),
+    ]);
   }
 
   function drawTiles(map, place) {
     const query = Maps.indexIn(map.about.queries, place);
     for (const tile of at("head").querySelectorAll("canvas")) {
       const row = Maps.rowOf(map, tile.head, query);
-      const limit = state.common ? map.about.top : Maps.largest(row, map.about.keys.special.length);
+      const { limit } = state.common ? { limit: map.about.top } : painter.end(map.about, row);
       painter.heat(tile, map.about, row, limit, null);
     }
   }
@@ -264,16 +262,7 @@
     say("lost", lost && `To stay within ${Number((page.budget / 1e6).toPrecision(2))} MB, this page holds ${lost}.`);
     const bound = number(1.005 * error); // three digits, never rounded down
     at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most.`;
-    at("how").textContent = !layers.length ? "Hover the image to read its weights."
-      : matchMedia("(hover: none)").matches ? "Tap a patch to see where it looks; tap it again to let go."
-      : "Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.";
-  }
-
-  /* Whether the prediction is right, by a sign and in words. */
-  function drawOutcome() {
-    const how = outcome(about);
-    say("judged", how === "unknown" ? about.truth && `True class: ${about.truth}` : how === "right" ? "✓ right" : `✗ wrong: the true class is ${about.truth}`);
-    at("judged").className = `judged ${how}`;
+    at("how").textContent = Readout.how(layers.length > 0);
   }
 
   async function drawPhoto(index) {
@@ -299,7 +288,7 @@
     at("stage").setAttribute("aria-label", `Attention in ${name}`);
     over.fit(width / height);
     at("stage").dataset.entry = index;
-    drawOutcome();
+    Readout.judge(about);
     listLayers();
     listChips();
     listPrediction();
@@ -365,6 +354,7 @@
     stage.addEventListener("click", (event) => pin(under(event)));
     stage.addEventListener("keydown", press);
     document.addEventListener("keydown", (event) => event.key === "Escape" && free());
+    Parts.imageOnly(at("alone"), (alone) => { state.alone = alone; redraw(); });
     for (const input of document.querySelectorAll("[name=common]")) {
       input.addEventListener("change", () => { state.common = Boolean(input.value); redraw(); });
     }

@@ -18,9 +18,9 @@ const Film = (entries, opened) => {
 
   function lines({ name, truth, best }, how) {
     const said = best && make("span", [make("i", SIGNS[how]), make("b", best[0]), make("small", percent(best[1]))], { className: `said ${how}` });
-    const true_ = truth && make("span", `true: ${truth}`, { className: "true" });
+    const real = truth && make("span", `true: ${truth}`, { className: "true" });
     const called = make("span", name, { className: "called" });
-    return [said, true_, called].filter(Boolean);
+    return [said, real, called].filter(Boolean);
   }
 
   function spoken({ name, truth, best }, how) {
@@ -143,8 +143,8 @@ const Film = (entries, opened) => {
   function start() {
     film.addEventListener("scroll", redraw);
     film.addEventListener("keydown", press);
-    at("find").addEventListener("keydown", (event) => event.key === "Enter" && listed.length && go(0));
-    at("tiled").addEventListener("change", () => {
+    at("find")?.addEventListener("keydown", (event) => event.key === "Enter" && listed.length && go(0));
+    at("tiled")?.addEventListener("change", () => {
       film.classList.toggle("tiled", at("tiled").checked);
       reveal();
       draw();

@@ -294,9 +294,7 @@ def test_a_page_of_many_images_keeps_to_its_budget(tmp_path):
     for budget in (600_000, 1_500_000):
         text = text_of(tmp_path, *entries, budget=budget)
         assert 0.8 * budget < len(text.encode()) <= budget
-    assert any(
-        "smaller copy" in entry["lost"] for entry in entries_of(text_of(tmp_path, *entries, budget=600_000))
-    )
+    assert any("smaller copy" in entry["lost"] for entry in entries_of(text_of(tmp_path, *entries, budget=600_000)))
 
 
 # -- what a user can get wrong --------------------------------------------------------------------

@@ -79,7 +79,8 @@ def test_several_rows(visit):
     visit.page.keyboard.press("ArrowDown")
     below = visit.page.evaluate(
         "() => { const [one, two] = ['[aria-posinset=\"1\"]', '[aria-selected=true]'].map((each) =>"
-        " document.querySelector(`#film ${each}`).getBoundingClientRect()); return two.top > one.top && two.left === one.left; }"
+        " document.querySelector(`#film ${each}`).getBoundingClientRect());"
+        " return two.top > one.top && two.left === one.left; }"
     )
     assert below
 
