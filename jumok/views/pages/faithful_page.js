@@ -83,7 +83,7 @@
     const chooser = make("fieldset", tiles.map(({ label }) => label), { className: "maps" });
     chooser.setAttribute("aria-label", `Map of ${entry.name}`);
     const whole = `${entry.target} ${percent(entry.steps[0][0].answers[0])}`;
-    const head = make("div", [Parts.tongue(make("h3", entry.name)), make("span", whole, { className: "badge" }), make("span", entry.note, { className: "quiet small" })], { className: "heading" });
+    const head = make("div", [Parts.tongue(make("h3", entry.name)), Parts.tongue(make("span", whole, { className: "badge" })), Parts.tongue(make("span", entry.note, { className: "quiet small" }))], { className: "heading" });
     const element = make("article", [head, make("div", [make("figure", [canvas, says]), chart.svg], { className: "body" }), chooser], { className: "entry" });
     element.style.setProperty("--ratio", entry.ratio);
     at("entries").append(element);
@@ -94,6 +94,7 @@
       const { answer, turned } = describe(steps, entry.target);
       says.hidden = state.alone;
       says.textContent = answer;
+      Parts.tongue(says);
       says.classList.toggle("turned", turned);
       canvas.setAttribute("aria-label", state.alone ? `${entry.name}, whole` : `${entry.name}, ${page.gone[state.step]} patches gone: ${answer}`);
       chart.draw(all.map(({ answers }) => answers), state.map, state.step);

@@ -253,6 +253,7 @@
     const { prediction } = entry();
     at("predictions").hidden = !prediction.length;
     say("best", prediction.length ? `${prediction[0][0]} ${percent(prediction[0][1])}` : "");
+    tongue(at("best"));
     at("bars").replaceChildren(...prediction.map(([name, share]) => bar(name, share)));
   }
 

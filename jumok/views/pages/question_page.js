@@ -161,6 +161,7 @@
     const { answers, truth } = question();
     const [best, share, right] = answers[0];
     at("best").textContent = `${best} ${percent(share)}`;
+    tongue(at("best"));
     at("verdict").replaceChildren(...(right === null ? [] : [sign(right)]));
     at("bars").replaceChildren(...answers.map(([answer, each, good]) => {
       const row = bar(answer, each, good ? [make("span", "  ✓ right answer", { className: "right" })] : []);

@@ -11,7 +11,7 @@ from PIL import Image
 from synthetic_maps import attention, photograph, rollout
 
 from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
-from jumok.attention.word_alignment import Gold
+from jumok.data.pairs.alignment_files import Links
 from jumok.views.pages.alignment_page import AlignmentEntry, AlignmentPage
 from jumok.views.pages.comparison_page import QUESTIONS, Cell, Column, ComparisonPage, Measure
 from jumok.views.pages.faithful_page import FaithfulPage
@@ -44,7 +44,7 @@ def write_alignment(path):
     source, target = ("the", "white", "cat"), ("하얀", "고양이가")
     weights = AttentionMap(torch.rand(2, 3).softmax(-1), Tokens(target), Tokens(source))
     page = AlignmentPage("Who looks at whom", score="AER")
-    gold = Gold(sure=frozenset({(1, 0)}), possible=frozenset({(2, 1)}))
+    gold = Links(sure=frozenset({(1, 0)}), possible=frozenset({(2, 1)}))
     for score in (0.25, 0.5):
         page.add(AlignmentEntry(source, target, {"mean": weights}, gold=gold, score=score))
     page.write(path)
