@@ -174,7 +174,7 @@ def test_on_paper_nothing_is_cut_off_and_no_control_is_left(visit):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") in ("light", "light dark", "normal")
     shown = page.evaluate(
-        "[...document.querySelectorAll('input[type=search], input[type=range], .skip, .plain')]"
+        "[...document.querySelectorAll('input[type=search], input[type=range], .skip, .press')]"
         ".filter((each) => each.checkVisibility()).map((each) => each.id || each.className)"
     )
     assert shown == []
