@@ -283,11 +283,12 @@ def _list_faithfulness(report: FaithfulnessReport | None) -> dict[str, Measure]:
     if report is None:
         return {}
     method = report.methods[0].method
-    filling, _, gain = report.hardest(method)
+    filling, baseline, gain = report.hardest(method)
     own = report.srg(method, filling)
+    beaten_by = baseline if gain.value < 0 else ""
     return {
-        "SRG": Measure(f"{own.value + 0.0:.2f}", own.value, own.low, own.high),
-        "over baselines": Measure(f"{gain.value + 0.0:+.2f}", gain.value, gain.low, gain.high),
+        "SRG": Measure(f"{own.value + 0.0:.2f}", own.value, own.low, own.high, beaten_by),
+        "over baselines": Measure(f"{gain.value + 0.0:+.2f}", gain.value, gain.low, gain.high, beaten_by),
     }
 
 

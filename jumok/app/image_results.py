@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "ImageResults", "Looker", "look_at_images"]
 
-SMALL_PAGE, LARGE_PAGE = 8_000_000, 30_000_000
-"""Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all."""
+SMALL_PAGE, LARGE_PAGE, LARGEST_PAGE = 8_000_000, 30_000_000, 58_000_000
+"""Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all, many images the most."""
+IMAGE_BYTES = 29_000
+"""Of an image on a large page, with a copy that can be looked at and its map."""
 MOST_LINES = 10
 """Images up to this many get a line each on the terminal."""
 
@@ -43,6 +45,7 @@ class Finding:
         best: classes with their probabilities, the most probable first.
         layers: (head, queries, keys) of each layer, for the page.
         note: on the page.
+        group: one more thing that the page filters images by.
         objects: cut from the background, where that was asked for.
         others: further maps of the same image, each written as this one is.
     """
@@ -55,6 +58,7 @@ class Finding:
     best: Sequence[tuple[str, float]] = ()
     layers: Sequence[AttentionMap] = ()
     note: str = ""
+    group: str = ""
     objects: SalientObjects | None = None
     others: Sequence[Finding] = ()
 
@@ -72,6 +76,9 @@ class Looker(Protocol):
 
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What is found in each of (3, any, any) uint8."""
+
+    def find_truth(self, path: Path) -> str:
+        """The true class of an image, from where it lies; empty where that is not known."""
 
     def remarks(self) -> list[str]:
         """What the user should know when all images were looked at."""
@@ -121,8 +128,8 @@ class ImageResults:
         if self.page is not None:
             yield f"page: {self.folder / 'index.html'}"
 
-    def add(self, name: Path, image: Tensor, finding: Finding) -> None:
-        """Write what belongs to one image, and put it on the page."""
+    def add(self, name: Path, image: Tensor, finding: Finding, truth: str = "") -> None:
+        """Write what belongs to one image, and put it on the page with its true class, if that is known."""
         from jumok.views.pages.look_page import Entry
 
         stored = self._place_file(name, f"{finding.method}.safetensors")
@@ -141,6 +148,9 @@ class ImageResults:
                     finding.heat,
                     list(finding.layers) or None,
                     finding.note,
+                    truth=readable(truth),
+                    boxes=finding.objects.boxes if finding.objects else (),
+                    group=finding.group,
                 )
             )
 
@@ -224,7 +234,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
             for (path, image), finding in zip(batch.items(), found, strict=True):
                 name = path.relative_to(source) if source.is_dir() else Path(path.name)
                 for each in (finding, *finding.others):
-                    results.add(name, image, each)
+                    results.add(name, image, each, looker.find_truth(path))
                 if len(paths) <= MOST_LINES:
                     session.say(f"{readable(str(path))}: {finding.text}")
             done += len(some)
@@ -251,7 +261,7 @@ def _make_page(title: str, images: int) -> Page:
     """A page whose size fits one image or many."""
     from jumok.views.pages.look_page import Page
 
-    return Page(title, budget=SMALL_PAGE if images == 1 else LARGE_PAGE)
+    return Page(title, budget=SMALL_PAGE if images == 1 else min(max(LARGE_PAGE, IMAGE_BYTES * images), LARGEST_PAGE))
 
 
 def _format_cell(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["EVEN", "ColourEnd", "find_colour_end"]
+__all__ = ["EVEN", "FEW", "ColourEnd", "find_colour_end"]
 
 FEW = 16
 """A map of fewer weights is never taken for an even one: the largest of a handful is not far above their mean."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from page_text import data_of
 from PIL import Image
 
 from jumok.app import cli
@@ -69,7 +70,9 @@ def test_look_writes_picture_map_table_and_page_for_each_image(model, images, tm
         with Image.open(folder / row["picture"]) as picture:
             assert picture.width > 300
         assert 0 <= float(row["probability"]) <= 1
-    assert (out / "index.html").stat().st_size > 10_000
+    listed = data_of((out / "index.html").read_text("utf-8"))["entries"]
+    assert [each["truth"] for each in listed] == ["good"] * 3 + [""] * 3, "scratch is no class of the model"
+    assert [each["best"][0] for each in listed] == [row["predicted"] for row in rows]
     assert "index.html" in capsys.readouterr().out
 
 

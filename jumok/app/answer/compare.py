@@ -145,7 +145,7 @@ class QuestionReport(ComparisonReport[int]):
         answer, probability = looked.reply.answers[0]
         method, heat = next(iter(looked.looks.items()), ("", None))
         right = self._score_answers(number).get(answer, 0) >= LEAST_RIGHT
-        return Cell(heat, f"{answer} {probability:.0%}", right, method)
+        return Cell(heat, f"{answer} {probability:.0%}", right, method=method)
 
 
 REPORT, TRUTH = QuestionReport, read_truth

@@ -136,7 +136,7 @@ class ImageReport(ComparisonReport[Path]):
 
         method, heat = next(iter(answer.heats.items()), ("", None))
         said, probability = self._opened[name].classes[answer.predicted], float(answer.probabilities.max())
-        return Cell(heat, f"{said} {probability:.0%}", said == label, f"{name}: {method}")
+        return Cell(heat, f"{said} {probability:.0%}", said == label, f"{name}: {method}", method)
 
 
 def _choose_question(model: AnyClassifier, path: Path) -> LookOptions:

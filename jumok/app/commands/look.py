@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from unicodedata import normalize
 
 import typer
 
@@ -202,6 +203,11 @@ class ModelLooker:
 
         return [self._finding(answer) for answer in look(self.model, images, self.options)]
 
+    def find_truth(self, path: Path) -> str:
+        """The folder that an image lies in, where that is called as one of the model's classes is."""
+        folder = normalize("NFC", path.resolve().parent.name)
+        return next((name for name in self.model.classes if normalize("NFC", name) == folder), "")
+
     def remarks(self) -> list[str]:
         """Whether regions have left the image, and in how many images there were sinks."""
         asked = write_count(self.asked, "image")
@@ -224,7 +230,10 @@ class ModelLooker:
             layers=answer.layers,
             note=self._note(method, target),
         )
-        return replace(found, others=self._correct(found, answer)) if self.without_sinks else found
+        if not self.without_sinks:
+            return found
+        others = self._correct(found, answer)
+        return replace(found, others=others, group="with sinks" if others else "no sinks")
 
     def _correct(self, found: Finding, answer: LookResult) -> list[Finding]:
         """The same map without sinks; nothing where there is no sink."""
@@ -238,7 +247,10 @@ class ModelLooker:
         method = f"{found.method}.{CORRECTED.replace(' ', '-')}"
         figures = {**found.figures, "method": heat.source}
         title = f"{found.title}, {CORRECTED}"
-        return [replace(found, heat=heat, method=method, figures=figures, title=title, note=told)] if sinks else []
+        without = replace(
+            found, heat=heat, method=method, figures=figures, title=title, note=told, group="without sinks"
+        )
+        return [without] if sinks else []
 
     def _note(self, method: str, target: str) -> str:
         """What the map shows, and how far it can be trusted, where that was measured."""

@@ -106,6 +106,10 @@ class SaliencyLooker:
         """What stands out in each image."""
         return [self._look(image) for image in images]
 
+    def find_truth(self, path: Path) -> str:
+        """None: no class is asked about."""
+        return ""
+
     def remarks(self) -> list[str]:
         """Nothing: each image stands for itself."""
         return []
@@ -125,7 +129,8 @@ class SaliencyLooker:
             "area": float(found.mask.weights.mean()),
             "boxes": [list(box) for box in found.boxes],
         }
-        return Finding(heat, self.method, "", text, figures, note=f"{self.method}; {text}", objects=found)
+        group = ("no object", "1 object", "several objects")[min(len(found.boxes), 2)]
+        return Finding(heat, self.method, "", text, figures, note=f"{self.method}; {text}", group=group, objects=found)
 
 
 def _describe(found: SalientObjects) -> str:

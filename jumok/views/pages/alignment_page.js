@@ -2,7 +2,8 @@
 /* The page: what is asked, what is shown, and the controls. All text goes in as text; nothing is fetched. */
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
-  const { make, number, partners, strongest } = Views;
+  const { number, partners, strongest } = Views;
+  const { at, make, say, alarm, tongue } = Parts;
   const MOST_BARS = 12;
   const LONG = 16; // words of a sentence whose shorter side is spread out, so that lines run straight
 
@@ -19,18 +20,10 @@
   let turn = 0; // counts openings, so that one that waited too long is dropped
   let shown = null; // what is drawn now
 
-  const at = (id) => document.getElementById(id);
   const entry = () => page.entries[state.entry];
   const names = () => page.names[entry().names];
   const textOf = ({ side, index }) => entry()[side][index];
   const same = (one, other) => Boolean(one && other) && one.side === other.side && one.index === other.index;
-
-  function say(id, text) {
-    at(id).textContent = text;
-    at(id).hidden = !text;
-  }
-
-  const alarm = (error) => say("alarm", `This page cannot be drawn: ${error.message ?? error}`);
 
   // -- drawing ----------------------------------------------------------------------------------
 
@@ -40,7 +33,7 @@
     return word && { ...word, pinned: same(word, state.pinned) };
   }
 
-  const redraw = Maps.oncePerFrame(() => draw());
+  const redraw = Parts.oncePerFrame(() => draw());
 
   function draw() {
     if (!view) return;
@@ -65,7 +58,7 @@
   function bar(label, weight) {
     const fill = make("i");
     fill.style.width = `${Math.min(100, (100 * weight) / top)}%`;
-    return make("li", [make("b", label, { title: label, dir: "auto" }), make("output", number(weight)), make("div", fill, { className: "bar" })]);
+    return make("li", [tongue(make("b", label, { title: label, dir: "auto" })), make("output", number(weight)), make("div", fill, { className: "bar" })]);
   }
 
   /* The links to list: of the word that is asked, else each target word's strongest. */
@@ -125,7 +118,7 @@
   async function open(index) {
     const mine = ++turn;
     const before = names()[state.map];
-    const block = await Maps.unpack(at(`maps-${index}`).textContent, page.entries[index].packed);
+    const block = await Maps.unpack(await Blocks.text(`maps-${index}`), page.entries[index].packed);
     if (mine !== turn) return; // another sentence was chosen meanwhile
     Object.assign(state, { entry: index, hovered: null, focused: null, pinned: null });
     maps = block;
@@ -151,7 +144,7 @@
     at("golden").hidden = !(gold && gold.sure.length + gold.possible.length);
     const bound = Number((1.005 * error).toPrecision(3)); // never rounded down
     at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most.`;
-    at("how").textContent = matchMedia("(hover: none)").matches
+    at("how").textContent = matchMedia("(pointer: coarse)").matches
       ? "Tap a word to see its weights; tap it again to let go."
       : "Hover a word to see its weights. A click pins it, a second click or Esc lets go. With the keyboard: Tab to a word, arrow keys move along the sentence and to the strongest word opposite, Enter pins.";
   }
@@ -159,7 +152,8 @@
   // -- the list of sentences --------------------------------------------------------------------
 
   function row({ source, target, score }, index) {
-    const parts = [make("bdi", source.join(" ")), ...(score === null ? [] : [make("output", score.toFixed(3))]), make("bdi", target.join(" "))];
+    const texts = [source, target].map((words) => tongue(make("bdi", words.join(" "))));
+    const parts = [texts[0], ...(score === null ? [] : [make("output", score.toFixed(3))]), texts[1]];
     const button = make("button", parts, { type: "button" });
     button.dataset.entry = index;
     if (score !== null) button.lastChild.before(make("span", ` ${page.score} `, { className: "unseen" }));

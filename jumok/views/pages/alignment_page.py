@@ -27,7 +27,7 @@ from jumok.views.raster import is_signed
 
 MOST_WORDS = 200  # a side: beyond it a browser is slow to draw lines and cells
 STYLES = ("page.css", "alignment_page.css")
-SCRIPTS = ("page_maps.js", "alignment_views.js", "alignment_page.js")
+SCRIPTS = ("page_parts.js", "page_blocks.js", "page_maps.js", "alignment_views.js", "alignment_page.js")
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,11 @@
 "use strict";
 /* The two ways to see one alignment: words with lines between them, and a heat map. Knows nothing of the page around. */
 const Views = (() => {
+  const { make, tongue } = Parts;
   const SVG = "http://www.w3.org/2000/svg";
   const THICKEST = 9; // pixels of a line of weight 1
   const NUMBERED = 14; // a heat map with up to so many words a side has its weights in its cells
   const OTHER = { source: "target", target: "source" };
-
-  function make(tag, content = [], properties = {}) {
-    const element = Object.assign(document.createElement(tag), properties);
-    element.append(...[content].flat());
-    return element;
-  }
 
   /* Two decimals, and never a 0 or a 1 that is none. */
   function number(weight) {
@@ -20,7 +15,7 @@ const Views = (() => {
 
   /* A word that can be pointed at, focused and pinned. */
   function wordButton(text, side, index) {
-    const label = make("bdi", text);
+    const label = tongue(make("bdi", text));
     const amount = make("small");
     const button = make("button", [label, amount], { type: "button", className: "word", title: text, tabIndex: index ? -1 : 0 });
     Object.assign(button.dataset, { side, index });
@@ -166,5 +161,5 @@ const Views = (() => {
     cell.classList.toggle("faint", weight / top < 0.1);
   }
 
-  return { make, number, partners, strongest, lines, heat };
+  return { number, partners, strongest, lines, heat };
 })();

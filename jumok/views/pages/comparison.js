@@ -11,6 +11,11 @@
       shot.prepend(photo);
     }
   }
+  const [over, , alone] = document.querySelectorAll("[name=show]");
+  document.addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() !== "i" || event.altKey || event.ctrlKey || event.metaKey) return;
+    (alone.checked ? over : alone).click();
+  });
   for (const input of document.querySelectorAll("[name=show]")) {
     input.addEventListener("change", () => { document.body.dataset.show = input.value; });
   }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,56 +16,25 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Glimpses, Sampled
+from jumok.attention.colour_range import find_colour_end
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import fill_page, make_encodable, name_program
+from jumok.views.pages.comparison_table import Column, Measure, escape, write_table
+from jumok.views.pages.html_file import fill_page, make_encodable, mark_language, name_program
 from jumok.views.palette import SEQUENTIAL
 from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
+
+__all__ = ["IMAGES", "QUESTIONS", "Cell", "Column", "ComparisonPage", "Measure", "PageWords", "heat_layer"]
 
 SMALLEST_PICTURE, LARGEST_PICTURE = 160, 240
 """Pixels of the longer side of a picture on the page."""
 JPEG_QUALITY = 88
+SIGNS = {True: "✓", False: "✗"}
+"""Of right and wrong, which must not be told by colour alone."""
 FAINT_OPACITY = 0.4
 """Opacity of what has an outline that says more."""
 TRUE_OUTLINE_RGB = (0x2F, 0xD0, 0xFF)
 """Colour of the true place's outline."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One figure of a model.
-
-    Args:
-        text: as it is shown.
-        value: what its bar is long by; None for no bar.
-        low, high: its interval, drawn on the bar; None for none.
-    """
-
-    text: str
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True)
-class Column:
-    """One model.
-
-    Args:
-        name: of it.
-        about: what it attends to, in a few words.
-        figures: by heading.
-        error: why it could not take part; it then has no figures and no maps.
-        baseline: whether it is only there to be held against.
-        parts: how right it is on each kind of test, in a table of their own; the most is best.
-    """
-
-    name: str
-    about: str = ""
-    figures: Mapping[str, Measure] = field(default_factory=dict)
-    error: str = ""
-    baseline: bool = False
-    parts: Mapping[str, Measure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,12 +46,14 @@ class Cell:
         said: the class that it named, with its probability.
         right: whether that is so.
         note: shown when the cell is pointed at.
+        method: that drew the heat, for the head of the column.
     """
 
     heat: AttentionMap | None
     said: str
     right: bool
     note: str = ""
+    method: str = ""
 
 
 class PageWords(NamedTuple):
@@ -120,6 +90,7 @@ class ComparisonPage:
     ) -> None:
         self.title, self.lead, self.headings, self.columns, self.words = title, lead, headings, columns, words
         self._rows: list[str] = []
+        self._methods: list[list[str]] = [[] for _ in self.models]
 
     @property
     def models(self) -> list[Column]:
@@ -143,6 +114,9 @@ class ComparisonPage:
         """
         if len(found) != len(self.models):
             raise JumokError(f"got {len(found)} maps for {len(self.models)} models: wanted one for each")
+        for methods, cell in zip(self._methods, found, strict=True):
+            if cell.heat is not None and cell.method and cell.method not in methods:
+                methods.append(cell.method)
         photo = fit(as_pillow(image), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE)
         ratio = photo.width / photo.height
         outline = "" if mask is None else f'<img class="truth" alt="" src="{_uri(_outline(mask, photo.size), "PNG")}">'
@@ -162,16 +136,16 @@ class ComparisonPage:
             ("page.css", "comparison.css"),
             ("comparison.js",),
             make_encodable(self.title),
-            lead=_text(self.lead),
-            table=_table(self.columns, self.headings),
+            lead=escape(self.lead),
+            table=write_table(self.columns, self.headings),
             parts=self._parts(),
-            rows_are=_text(self.words.rows),
-            right=_text(self.words.right),
-            wrong=_text(self.words.wrong),
-            heads="".join(map(_head, self.models)),
+            rows_are=escape(self.words.rows),
+            right=escape(self.words.right),
+            wrong=escape(self.words.wrong),
+            heads="".join(map(_head, self.models, self._methods)),
             rows="\n".join(self._rows),
             grid="" if self._rows else "hidden",
-            made=_text(name_program()),
+            made=escape(name_program()),
         )
         write_atomically(Path(path), text)
 
@@ -181,85 +155,36 @@ class ComparisonPage:
         if not kinds:
             return ""
         columns = [Column(column.name, figures=column.parts) for column in self.models]
-        heading = _text(self.words.parts)
+        heading = escape(self.words.parts)
         return (
             f'<section class="parts" aria-label="{heading}"><h2>{heading}</h2>'
-            f'<div class="board figures" tabindex="0"><table>{_table(columns, kinds)}</table></div></section>'
+            f'<div class="board figures" tabindex="0"><table>{write_table(columns, kinds)}</table></div></section>'
         )
-
-
-# -- the table ------------------------------------------------------------------------------------
-
-
-def _table(columns: Sequence[Column], headings: Mapping[str, str]) -> str:
-    best = {heading: _find_best(columns, heading, way) for heading, way in headings.items()}
-    most = {heading: _find_most(columns, heading) for heading in headings}
-    head = "".join(f'<th scope="col">{_text(heading)}</th>' for heading in headings)
-    rows = []
-    for column in columns:
-        about = f'<span class="about">{_text(column.about)}</span>' if column.about else ""
-        name = f'<th scope="row"><b>{_text(column.name)}</b>{about}</th>'
-        if column.error:
-            rows.append(f'<tr>{name}<td class="error" colspan="{len(headings)}">{_text(column.error)}</td></tr>')
-            continue
-        figures = "".join(
-            _figure(column.figures.get(heading), most[heading], column.name in best[heading]) for heading in headings
-        )
-        kind = ' class="baseline"' if column.baseline else ""
-        rows.append(f"<tr{kind}>{name}{figures}</tr>")
-    return f'<thead><tr><th scope="col">model</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
-
-
-def _find_best(columns: Sequence[Column], heading: str, way: str) -> set[str]:
-    """The models whose figure is the best; none where there is nothing to choose among."""
-    found = {c.name: c.figures[heading].value for c in columns if heading in c.figures and not c.baseline}
-    values = [value for value in found.values() if value is not None]
-    if not way or len(values) < 2:
-        return set()
-    top = max(values) if way == "most" else min(values)
-    return {name for name, value in found.items() if value == top}
-
-
-def _find_most(columns: Sequence[Column], heading: str) -> float:
-    """What fills a bar: the largest figure, or the end of its interval."""
-    figures = [column.figures[heading] for column in columns if heading in column.figures]
-    return max([max(figure.value or 0, figure.high or 0) for figure in figures], default=0) or 1
-
-
-def _figure(figure: Measure | None, most: float, best: bool) -> str:
-    if figure is None:
-        return '<td class="none">&ndash;</td>'
-    bar = ""
-    if figure.value is not None:
-        end = "" if figure.low is None or figure.high is None else _whisker(figure.low / most, figure.high / most)
-        bar = (
-            f'<svg class="bar" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
-            f'<rect width="{100 * max(figure.value, 0) / most:.2f}" height="6"/>{end}</svg>'
-        )
-    kind = ' class="best"' if best else ""
-    return f"<td{kind}>{_text(figure.text)}{bar}</td>"
-
-
-def _whisker(low: float, high: float) -> str:
-    return f'<path d="M{100 * low:.2f} 3H{100 * high:.2f}"/>'
 
 
 # -- the grid -------------------------------------------------------------------------------------
 
 
-def _head(column: Column) -> str:
-    return f'<th scope="col"><b>{_text(column.name)}</b><span class="about">{_text(column.about)}</span></th>'
+def _head(column: Column, methods: Sequence[str]) -> str:
+    drawn = f"map: {', '.join(methods)}" if methods else "no map"
+    return (
+        f'<th scope="col"><b{mark_language(column.name)}>{escape(column.name)}</b>'
+        f'<span class="about">{escape(column.about)}</span><span class="about method">{escape(drawn)}</span></th>'
+    )
 
 
 def _row_head(name: str, label: str, question: str, outline: str) -> str:
     """The photograph's place with its name and class; or with the question about it, and the right answer."""
-    shot, called = f'<div class="shot">{outline}</div>', f'<p class="name" title="{_text(name)}">{_text(name)}</p>'
+    shot = f'<div class="shot">{outline}</div>'
+    called = f'<p class="name" title="{escape(name)}"{mark_language(name)}>{escape(name)}</p>'
+    tongue = mark_language(label)
     if not question:
-        return f'{shot}{called}<p class="label">{_text(label)}</p>'
+        return f'{shot}{called}<p class="label"{tongue}>{escape(label)}</p>'
     return (
         f'<div class="asked">{shot}<div>'
-        f'<p class="question" dir="auto" title="{_text(question)}">{_text(question)}</p>'
-        f'<p class="label" dir="auto"><span class="about">right answer</span>{_text(label)}</p>{called}</div></div>'
+        f'<p class="question" dir="auto"{mark_language(question)} title="{escape(question)}">{escape(question)}</p>'
+        f'<p class="label" dir="auto"><span class="about">right answer</span><span{tongue}>{escape(label)}</span></p>'
+        f"{called}</div></div>"
     )
 
 
@@ -267,9 +192,10 @@ def _cell(cell: Cell, size: tuple[int, int]) -> str:
     if cell.heat is not None and (cell.heat.lead or len(cell.heat.queries) != 1):
         raise JumokError(f"the grid shows one row over the image, got {cell.heat!r}: choose with .at and .row")
     verdict = "right" if cell.right else "wrong"
-    title = f' title="{_text(cell.note)}"' if cell.note else ""
+    title = f' title="{escape(cell.note)}"' if cell.note else ""
     inside = '<p class="nothing">no place to show</p>' if cell.heat is None else _lay_over(cell.heat, *size)
-    said = f'<p class="said {verdict}" dir="auto">{_text(cell.said)}</p>'
+    sign = f'<i role="img" aria-label="{verdict}">{SIGNS[cell.right]}</i>'
+    said = f'<p class="said {verdict}" dir="auto">{sign} <span{mark_language(cell.said)}>{escape(cell.said)}</span></p>'
     return f'<td><div class="shot"{title}>{inside}</div>{said}</td>'
 
 
@@ -282,7 +208,8 @@ def _lay_over(heat: AttentionMap, width: int, height: int) -> str:
 def heat_layer(attention: AttentionMap, width: int, height: int) -> Image.Image:
     """The heat of one row over an image, smoothed; where there is none, nothing covers the image.
 
-    Colours and opacity are linear in the weight, from 0 to the largest; weights below 0 count as 0.
+    Colours and opacity are linear in the weight, from 0 to the largest, of a nearly even map to twice its mean; weights
+    below 0 count as 0.
 
     Returns:
         RGBA, of that size.
@@ -290,7 +217,7 @@ def heat_layer(attention: AttentionMap, width: int, height: int) -> Image.Image:
     import matplotlib
 
     values = _lay_heat(attention, height, width).clip(min=0)
-    top = float(values.max())
+    top = find_colour_end(float(values.max()), float(values.mean()), attention.weights.numel()).value
     share = values / top if top > 0 else values
     rgba = matplotlib.colormaps[SEQUENTIAL](0.18 + 0.82 * share)  # the darkest shades would read as shadow
     rgba[..., 3] = (FAINT_OPACITY if isinstance(attention.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(
@@ -345,7 +272,3 @@ def _uri(image: Image.Image, form: str) -> str:
     stream = io.BytesIO()
     image.save(stream, form, quality=JPEG_QUALITY) if form == "WEBP" else image.save(stream, form, optimize=True)
     return f"data:image/{form.lower()};base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
-
-
-def _text(text: str) -> str:
-    return html.escape(make_encodable(text))

@@ -61,9 +61,9 @@ class DrawnPage(ABC, Generic[Item]):
             raise JumokError(f"a page needs at least one {self.unit}: add one before writing")
         about, blocks = self._describe()
         about = {"title": self.title, "made": name_program(), "budget": self.budget, **about}
-        joined = "\n".join([make_text_block("page-data", as_json(about)), *blocks])
         templates = ("page_top.html", self.template, "page_foot.html")
-        parts = {"drawn": self.drawn, "blocks": joined, **self._write_parts()}
+        data = make_text_block("page-data", as_json(about))
+        parts = {"drawn": self.drawn, "data": data, "blocks": "\n".join(blocks), **self._write_parts()}
         write_atomically(Path(path), fill_page(templates, self.styles, self.scripts, self.title, **parts))
 
     def _write_parts(self) -> dict[str, str]:
@@ -72,4 +72,7 @@ class DrawnPage(ABC, Generic[Item]):
 
     @abstractmethod
     def _describe(self) -> tuple[dict[str, Any], list[str]]:
-        """What the page knows before it unpacks anything, and the elements that hold what is packed."""
+        """What the page knows before it unpacks anything, and the elements that hold what is packed.
+
+        Those stand behind the script, which draws while the browser still reads them: page_blocks.js waits for each.
+        """

@@ -10,7 +10,7 @@
   const paint = Paint(page.palette);
   const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
   const quarter = shares.findIndex((share) => share >= 0.25);
-  const state = { filling: 0, map: Math.max(0, maps.indexOf(page.first)), step: quarter };
+  const state = { filling: 0, map: Math.max(0, maps.indexOf(page.first)), step: quarter, alone: false };
   window.jumok = { shown: null }; // what is drawn, for whoever drives the page
   let waiting = false;
 
@@ -83,18 +83,20 @@
     const chooser = make("fieldset", tiles.map(({ label }) => label), { className: "maps" });
     chooser.setAttribute("aria-label", `Map of ${entry.name}`);
     const whole = `${entry.target} ${percent(entry.steps[0][0].answers[0])}`;
-    const head = make("header", [make("h3", entry.name), make("span", whole, { className: "badge" }), make("span", entry.note, { className: "quiet small" })]);
+    const head = make("div", [Parts.tongue(make("h3", entry.name)), Parts.tongue(make("span", whole, { className: "badge" })), Parts.tongue(make("span", entry.note, { className: "quiet small" }))], { className: "heading" });
     const element = make("article", [head, make("div", [make("figure", [canvas, says]), chart.svg], { className: "body" }), chooser], { className: "entry" });
     element.style.setProperty("--ratio", entry.ratio);
     at("entries").append(element);
 
     return function draw() {
       const all = entry.steps[state.filling], steps = all[state.map];
-      takeAway(entry, canvas, entry.orders[state.filling][state.map], page.gone[state.step]);
+      takeAway(entry, canvas, entry.orders[state.filling][state.map], state.alone ? 0 : page.gone[state.step]);
       const { answer, turned } = describe(steps, entry.target);
+      says.hidden = state.alone;
       says.textContent = answer;
+      Parts.tongue(says);
       says.classList.toggle("turned", turned);
-      canvas.setAttribute("aria-label", `${entry.name}, ${page.gone[state.step]} patches gone: ${answer}`);
+      canvas.setAttribute("aria-label", state.alone ? `${entry.name}, whole` : `${entry.name}, ${page.gone[state.step]} patches gone: ${answer}`);
       chart.draw(all.map(({ answers }) => answers), state.map, state.step);
       tiles.forEach(({ input, srg }, map) => {
         input.checked = map === state.map;
@@ -150,6 +152,7 @@
   try {
     write();
     makeFillings();
+    Parts.imageOnly(at("alone"), (alone) => set({ alone }));
     for (const [number, entry] of page.entries.entries()) drawings.push(await makeEntry(entry, number));
     draw();
   } catch (error) {

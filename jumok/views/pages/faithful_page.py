@@ -11,10 +11,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from jumok.attention.colour_range import find_colour_end
 from jumok.errors import JumokError
 from jumok.views.curve_styles import choose_styles
 from jumok.views.pages.drawn_page import DrawnPage
-from jumok.views.pages.html_file import BUDGET_BYTES, PAGE_BYTES, as_json, make_data_url, make_encodable, page_palette
+from jumok.views.pages.html_file import (
+    BUDGET_BYTES,
+    PAGE_BYTES,
+    as_json,
+    make_data_url,
+    make_encodable,
+    mark_language,
+    page_palette,
+)
 from jumok.views.raster import ImageLike, as_pillow
 
 __all__ = ["FaithfulEntry", "FaithfulPage", "Section", "Steps"]
@@ -171,9 +180,9 @@ class FaithfulPage(DrawnPage[_Item]):
 def _write_section(section: Section) -> str:
     lines = "".join(f"<li>{_text(line)}</li>" for line in section.lines)
     notes = "".join(f'<p class="quiet small">{_text(note)}</p>' for note in section.notes)
-    heading = _text(section.heading)
+    heading, tongue = _text(section.heading), mark_language(section.heading)
     return (
-        f'<section class="measured" aria-label="{heading}"><h2>{heading}</h2>'
+        f'<section class="measured" aria-label="{heading}"><h2{tongue}>{heading}</h2>'
         f'<p class="quiet">{_text(section.summary)}</p>{f"<ul>{lines}</ul>" if lines else ""}{notes}'
         f"{_write_table(section) if section.rows else ''}</section>"
     )
@@ -183,7 +192,8 @@ def _write_table(section: Section) -> str:
     head = "".join(f'<th scope="col">{_text(name)}</th>' for name in section.header)
     kinds = [' class="baseline"' if row[0] in section.baselines else "" for row in section.rows]
     rows = "".join(f"<tr{kind}>{_write_row(row)}</tr>" for kind, row in zip(kinds, section.rows, strict=True))
-    return f'<div class="board" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="board" role="group" aria-label="Figures" tabindex="0">{table}</div>'
 
 
 def _write_row(row: Sequence[str]) -> str:
@@ -237,10 +247,11 @@ def _take_rgb(picture: Image.Image) -> tuple[int, int, int]:
 
 
 def _pack_heat(values: Sequence[float]) -> dict[str, Any]:
-    """8 bits of the largest value by size; values of both signs have 0 in the middle."""
+    """8 bits of the largest value by size, of a nearly even map of twice its mean; 0 is the middle of both signs."""
     numbers = np.asarray(values, dtype=np.float64)
-    top = np.abs(numbers).max(initial=0) or 1.0
     signed = bool((numbers < 0).any())
+    top = float(np.abs(numbers).max(initial=0)) or 1.0
+    top = top if signed else find_colour_end(top, float(numbers.mean()), numbers.size).value
     codes = np.rint(127 * numbers / top + 127) if signed else np.rint(255 * numbers / top)
     return {"codes": _encode(codes.astype(np.uint8)), "signed": signed}
 

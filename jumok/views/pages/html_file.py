@@ -7,6 +7,7 @@ import hashlib
 import html
 import io
 import json
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
@@ -16,13 +17,16 @@ from typing import Any
 
 from PIL import Image
 
+from jumok.attention.colour_range import EVEN, FEW
 from jumok.errors import JumokError
 from jumok.views import palette
 from jumok.views.raster import fit
 
+LANGUAGE = "en"
+"""Of the words that pages add themselves; names, answers and sentences have their own."""
 BUDGET_BYTES = 30_000_000
 """Of a page, by default."""
-PAGE_BYTES = 60_000
+PAGE_BYTES = 85_000
 """Of a page's own text, about."""
 LARGEST_LOSSLESS = 160
 """Images up to this side, in pixels, are kept as PNG."""
@@ -45,6 +49,18 @@ def show_blanks(word: str) -> str:
     ('␣', 'a b')
     """
     return word if word.strip() else "\N{OPEN BOX}" * max(len(word), 1)
+
+
+HANGUL, KANA = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]"), re.compile("[\u3041-\u30ff]")
+
+
+def mark_language(text: str) -> str:
+    """The attribute of an element whose text is in another language than the page; empty where none is seen.
+
+    >>> mark_language("긁힘"), mark_language("scratch")
+    (' lang="ko"', '')
+    """
+    return ' lang="ko"' if HANGUL.search(text) else ' lang="ja"' if KANA.search(text) else ""
 
 
 def as_json(value: Any) -> str:
@@ -88,9 +104,16 @@ def fill_page(
     """
     style = "\n".join([palette_style(), *map(read_asset, styles), own_style]).rstrip()
     script = "\n".join(map(read_asset, scripts))
-    parts |= {"title": html.escape(title), "script": script, "mark": read_asset("page_mark.svg").strip()}
+    parts |= {
+        "title": html.escape(title),
+        "title_lang": mark_language(title),
+        "script": script,
+        "mark": read_asset("page_mark.svg").strip(),
+    }
     hashes = {"style_hash": hash_script(style), "script_hash": hash_script(script)}
-    head = Template(read_asset("page_head.html")).substitute(title=parts["title"], style=style, **hashes)
+    head = Template(read_asset("page_head.html")).substitute(
+        title=parts["title"], language=LANGUAGE, style=style, **hashes
+    )
     return Template("".join(map(read_asset, templates))).substitute(parts, head=head.rstrip())
 
 
@@ -104,9 +127,18 @@ def check_budget(budget: int) -> None:
         raise JumokError(f"a page's budget is a number of bytes, got {budget}")
 
 
-def make_data_url(image: Image.Image, longest: int) -> str:
-    """Small images without loss, so that their pixels stay hard; larger ones scaled down and as JPEG."""
-    form, options = ("PNG", {"optimize": True}) if max(image.size) <= LARGEST_LOSSLESS else ("JPEG", {"quality": 86})
+def make_data_url(image: Image.Image, longest: int, *, lossless: int = LARGEST_LOSSLESS, form: str = "JPEG") -> str:
+    """An image with its bytes as its address.
+
+    Args:
+        image: RGB.
+        longest: side, in pixels; larger images are scaled down.
+        lossless: images up to this side are kept without loss, as PNG, so that their pixels stay hard.
+        form: of all others, JPEG or WEBP.
+    """
+    options: dict[str, Any] = {"quality": 86}
+    if max(image.size) <= lossless:
+        form, options = "PNG", {"optimize": True}
     buffer = io.BytesIO()
     fit(image, smallest=1, largest=longest).save(buffer, form, **options)
     return f"data:image/{form.lower()};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
@@ -122,6 +154,8 @@ def page_palette() -> dict[str, Any]:
         "diverging": colormaps[palette.DIVERGING](range(256), bytes=True)[:, :3].tobytes().hex(),
         "power": palette.HEAT_POWER,
         "strongest": palette.STRONGEST_HEAT,
+        "even": EVEN,
+        "few": FEW,
         "line": palette.LINE_COLOURS[0],
         "belowZero": palette.BELOW_ZERO,
         "hard": LARGEST_LOSSLESS,

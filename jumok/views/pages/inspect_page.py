@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jumok.files import write_atomically
-from jumok.views.pages.html_file import fill_page, make_data_url, make_encodable, name_program
+from jumok.views.pages.html_file import fill_page, make_data_url, make_encodable, mark_language, name_program
 from jumok.views.raster import ImageLike, as_pillow
 
 __all__ = ["Sheet", "Thumb", "write_inspect_page"]
@@ -80,9 +80,10 @@ def write_inspect_page(
 def _sheet(sheet: Sheet) -> str:
     bar = ""
     if sheet.share is not None:
-        bar = f'<meter min="0" max="1" value="{sheet.share:.4f}">{sheet.share:.1%}</meter>'
+        name = f"{sheet.share:.1%} of all images"
+        bar = f'<meter min="0" max="1" value="{sheet.share:.4f}" aria-label="{name}" title="{name}">{name}</meter>'
     thumbs = "".join(map(_thumb, sheet.thumbs))
-    head = f"<h2>{_text(sheet.heading)}</h2><p class='quiet'>{_text(sheet.text)}</p>{bar}"
+    head = f"<h2{mark_language(sheet.heading)}>{_text(sheet.heading)}</h2><p class='quiet'>{_text(sheet.text)}</p>{bar}"
     return f'<section><div class="heading">{head}</div><div class="thumbs">{thumbs}</div></section>'
 
 
@@ -92,7 +93,7 @@ def _thumb(thumb: Thumb) -> str:
     note = f"<span class='quiet'>{_text(thumb.note)}</span>" if thumb.note else ""
     hard = ' class="hard"' if max(picture.size) < THUMB_PIXELS else ""
     image = f'<img{hard} src="{make_data_url(picture, THUMB_PIXELS)}" alt="{name}">'
-    return f"<figure>{image}<figcaption title='{name}'>{name}{note}</figcaption></figure>"
+    return f"<figure>{image}<figcaption title='{name}'{mark_language(thumb.caption)}>{name}{note}</figcaption></figure>"
 
 
 def _text(value: str) -> str:

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled, Scale
+from jumok.attention.colour_range import find_colour_end
 from jumok.errors import JumokError
 from jumok.views.raster import find_cells, is_signed
 
@@ -83,7 +84,7 @@ def pack(attention: AttentionMap) -> PackedMap:
         "queries": _describe_grid(attention.queries),
         "keys": _describe_grid(keys),
         "spread": spread.size > 0,
-        "top": float(peaks.max()),
+        "top": _find_top(weights[..., specials:], zero),
     }
     return PackedMap(about, _deflate(b"".join(part.tobytes() for part in parts)), error)
 
@@ -181,11 +182,34 @@ def lay_rows_on_patches(attention: AttentionMap) -> AttentionMap:
     return AttentionMap(image.flatten(-2), attention.queries, Patches(rows, columns), (), scale, attention.source)
 
 
+def pool(attention: AttentionMap, most: int) -> AttentionMap:
+    """Average what is seen, until the grid has no more rows and columns than `most`.
+
+    Args:
+        attention: no leading axes; keys are `Patches`.
+    """
+    grid = check_patches(attention)
+    rows, columns = min(grid.rows, most), min(grid.columns, most)
+    if (rows, columns) == (grid.rows, grid.columns):
+        return attention
+    special, places = attention.weights.split([len(grid.special), grid.rows * grid.columns], -1)
+    pooled = F.adaptive_avg_pool2d(places.unflatten(-1, (grid.rows, grid.columns)), (rows, columns)).flatten(-2)
+    scale = attention.scale if attention.scale is Scale.SCORE else Scale.RELEVANCE
+    keys = Patches(rows, columns, grid.special)
+    return replace(attention, weights=torch.cat([special, pooled], -1), keys=keys, scale=scale)
+
+
 def _describe_grid(axis: Axis) -> dict[str, Any]:
     """The geometry of an axis, as the page reads it; what lies in no image is all special tokens."""
     if isinstance(axis, Patches):
         return {"rows": axis.rows, "columns": axis.columns, "special": list(axis.special)}
     return {"rows": 0, "columns": 0, "special": axis.labels()}
+
+
+def _find_top(patches: Tensor, zero: int) -> float:
+    """Where the colours of the whole map end: at its largest weight; of one that is nearly even beyond it."""
+    largest = float(patches.abs().max())
+    return largest if zero else find_colour_end(largest, float(patches.mean()), patches.numel()).value
 
 
 def _quantise(weights: NDArray[np.float32], zero: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:

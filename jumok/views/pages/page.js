@@ -5,7 +5,7 @@
   const painter = Paint(page.palette);
   const over = Lines(document.getElementById("over"), document.getElementById("wedge"), page.palette);
   const { MEAN } = Maps;
-  const { at, make, number, percent, say, alarm, frame, bar, aboutCall } = Parts;
+  const { at, make, number, percent, say, alarm, frame, bar, aboutCall, tongue } = Parts;
   const SUMMARY = { kind: "summary" };
 
   const state = {
@@ -13,22 +13,25 @@
     cursor: null, // the place under the pointer, or moved by arrow keys
     pinned: null, // the place that was clicked
     rest: SUMMARY, // who looks when there is neither; null: someone of the layer
-    common: false, smooth: true, strength: 1,
+    common: false, smooth: true, strength: 1, alone: false,
     view: "both", // heat, lines or both
     count: 0, // of lines; 0: those that hold half of the weight
   };
-  let maps = new Map(); // unpacked maps of the entry that is shown
+  let about = null; // the entry that is shown
+  let maps = new Map(); // its unpacked maps, or their promises
+  let opening = 0; // counts openings, so that one that waited too long is dropped
+  const film = Film(page.entries, (index) => open(index).catch(alarm));
   let turn = 0; // counts draws, so that one that waited too long is dropped
   let shown = null; // what is drawn now
 
-  const entry = () => page.entries[state.entry];
+  const entry = () => about;
   const layer = () => entry().layers[state.layer];
   /* The cells that the cursor moves over. */
   const grid = () => (layer() ? layer().queries : entry().summary.keys);
 
-  function unpacked(name, about) {
+  function unpacked(name, packed) {
     const block = `map-${state.entry}-${name}`;
-    if (!maps.has(block)) maps.set(block, Maps.unpack(at(block).textContent, about));
+    if (!maps.has(block)) maps.set(block, Blocks.text(block).then((text) => Maps.unpack(text, packed)));
     return maps.get(block);
   }
 
@@ -56,8 +59,8 @@
     const head = about.heads === 1 ? 0 : state.head;
     const query = summary ? 0 : Maps.indexIn(about.queries, place);
     const row = Maps.rowOf(map, head, query);
-    const limit = state.common && !summary ? about.top : Maps.largest(row, about.keys.special.length);
-    return { about, place, summary, head, query, row, limit, entropy: Maps.entropyOf(map, head, query) };
+    const end = state.common && !summary ? { limit: about.top, how: "common" } : painter.end(about, row);
+    return { about, place, summary, head, query, row, ...end, entropy: Maps.entropyOf(map, head, query) };
   }
 
   // -- drawing ----------------------------------------------------------------------------------
@@ -84,7 +87,7 @@
     Object.assign(at("stage").dataset, { query: shown.summary ? "summary" : shown.query, pinned: pinned() });
   }
 
-  const redraw = Maps.oncePerFrame(() => draw().catch(alarm));
+  const redraw = Parts.oncePerFrame(() => about && draw().catch(alarm));
 
   /* Lines from the place that looks, or the glimpses of the summary; the heat, unless they stand in for it. */
   function drawOver() {
@@ -97,7 +100,8 @@
     Object.assign(shown, starts ? over.draw(shown, Maps.placeAt(about.queries, shown.query), end, state.count) : { lines: [] });
     shown.heat = state.view !== "lines" || !(shown.marks || shown.lines.length);
     at("heat").hidden = !shown.heat;
-    at("stage").classList.toggle("bare", !shown.heat);
+    at("stage").classList.toggle("bare", !shown.heat || state.alone);
+    at("stage").classList.toggle("alone", state.alone);
   }
 
   /* What the lines mean, and how much of the weight they hold. */
@@ -156,10 +160,10 @@
   }
 
   function drawScale() {
-    const { about, row, limit } = shown;
+    const { about, row, limit, how } = shown;
     const beyond = about.keys.special.filter((_, key) => Math.abs(row[key]) > limit);
-    const whole = state.common && !shown.summary;
-    const end = whole ? `the largest weight on a patch in all of layer ${state.layer}` : "the row's largest weight on a patch";
+    const end = how === "common" ? `the largest weight on a patch in all of layer ${state.layer}`
+      : Readout.end({ about: { even: page.palette.even }, how }, "the row's largest weight on a patch");
     at("low").textContent = about.zero ? number(-limit) : "0";
     at("high").textContent = number(limit);
     painter.ramp(at("ramp"), about.zero > 0);
@@ -168,24 +172,21 @@
   }
 
   function drawReadout() {
-    const { about, row, entropy } = shown;
+    const { about, row } = shown;
     const best = Maps.best(row);
-    const under = Maps.indexIn(about.keys, state.cursor);
-    const lines = [
-      ["Looking", who() + (pinned() ? " (pinned)" : "")],
-      ["Under the cursor", under < 0 ? "–" : `${Maps.labelOf(about.keys, under)}: ${number(row[under])}`],
-      ["Largest", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`],
-      ["Entropy", entropy === null ? "–" : `${entropy.toFixed(2)} nats`],
-      ["As wide as", entropy === null ? "–" : `${Math.exp(entropy).toFixed(1)} of ${row.length} keys`],
-    ];
-    at("readout").replaceChildren(...lines.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+    Readout.show([
+      ["Who looks", who() + (pinned() ? " (pinned)" : "")],
+      Readout.pointed(shown, state.cursor),
+      ["Looks most at", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`],
+      ...Readout.spread(shown),
+    ]);
   }
 
   function drawTiles(map, place) {
     const query = Maps.indexIn(map.about.queries, place);
     for (const tile of at("head").querySelectorAll("canvas")) {
       const row = Maps.rowOf(map, tile.head, query);
-      const limit = state.common ? map.about.top : Maps.largest(row, map.about.keys.special.length);
+      const { limit } = state.common ? { limit: map.about.top } : painter.end(map.about, row);
       painter.heat(tile, map.about, row, limit, null);
     }
   }
@@ -210,7 +211,7 @@
     const { layers, marks } = entry();
     at("layers").hidden = at("scaling").hidden = at("counting").hidden = !layers.length;
     at("drawing").hidden = !layers.length && !Object.keys(marks).length;
-    at("lines-name").textContent = marks.boxes ? "Path" : marks.outline ? "Outline" : "Lines";
+    at("lines-name").textContent = marks.objects ? "Boxes" : marks.boxes ? "Path" : marks.outline ? "Outline" : "Lines";
     state.layer = Math.min(state.layer, Math.max(layers.length - 1, 0));
     at("layer").replaceChildren(...layers.map(({ source }, index) => choice("layer", index, String(index), source)));
     listHeads();
@@ -252,6 +253,7 @@
     const { prediction } = entry();
     at("predictions").hidden = !prediction.length;
     say("best", prediction.length ? `${prediction[0][0]} ${percent(prediction[0][1])}` : "");
+    tongue(at("best"));
     at("bars").replaceChildren(...prediction.map(([name, share]) => bar(name, share)));
   }
 
@@ -261,41 +263,38 @@
     say("lost", lost && `To stay within ${Number((page.budget / 1e6).toPrecision(2))} MB, this page holds ${lost}.`);
     const bound = number(1.005 * error); // three digits, never rounded down
     at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most.`;
-    at("how").textContent = !layers.length ? "Hover the image to read its weights."
-      : matchMedia("(hover: none)").matches ? "Tap a patch to see where it looks; tap it again to let go."
-      : "Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.";
+    at("how").textContent = Readout.how(layers.length > 0);
   }
 
-  function open(index) {
+  async function drawPhoto(index) {
+    const source = (await Blocks.text(`image-${index}`)) || (await Blocks.text(`thumb-${index}`));
+    if (state.entry === index) at("photo").src = source;
+  }
+
+  async function open(index) {
+    const mine = ++opening;
+    film.select(index);
+    const read = JSON.parse(await Blocks.text(`entry-${index}`));
+    if (mine !== opening) return; // another image was chosen meanwhile
+    about = { ...page.entries[index], ...read };
     Object.assign(state, { entry: index, cursor: null, pinned: null, rest: SUMMARY });
     maps = new Map();
-    const { name, width, height } = entry();
+    const { name, width, height } = about;
     at("name").textContent = name;
-    at("photo").src = at(`image-${index}`).textContent || entry().thumbnail;
+    tongue(at("name"), name);
+    at("photo").removeAttribute("src");
+    drawPhoto(index).catch(alarm);
     at("photo").classList.toggle("hard", Math.max(width, height) <= page.palette.hard);
     document.documentElement.style.setProperty("--ratio", String(width / height));
     at("stage").setAttribute("aria-label", `Attention in ${name}`);
     over.fit(width / height);
     at("stage").dataset.entry = index;
-    for (const [other, button] of [...at("film").children].entries()) {
-      button.setAttribute("aria-current", String(other === index));
-      if (other === index && page.entries.length > 1) button.scrollIntoView({ block: "nearest", inline: "nearest" });
-    }
+    Readout.judge(about);
     listLayers();
     listChips();
     listPrediction();
     notes();
     redraw();
-  }
-
-  function listImages() {
-    at("film").hidden = page.entries.length < 2;
-    at("film").replaceChildren(...page.entries.map(({ name, thumbnail }, index) => {
-      const photo = make("img", [], { src: thumbnail, alt: "", loading: "lazy", decoding: "async" });
-      const button = make("button", [photo, make("span", name)], { type: "button", title: name });
-      button.addEventListener("click", () => open(index));
-      return button;
-    }));
   }
 
   // -- pointer and keys -------------------------------------------------------------------------
@@ -356,6 +355,7 @@
     stage.addEventListener("click", (event) => pin(under(event)));
     stage.addEventListener("keydown", press);
     document.addEventListener("keydown", (event) => event.key === "Escape" && free());
+    Parts.imageOnly(at("alone"), (alone) => { state.alone = alone; redraw(); });
     for (const input of document.querySelectorAll("[name=common]")) {
       input.addEventListener("change", () => { state.common = Boolean(input.value); redraw(); });
     }
@@ -374,12 +374,13 @@
 
   function start() {
     at("title").textContent = page.title;
-    at("count").textContent = page.entries.length > 1 ? `${page.entries.length} images` : "";
     at("made").textContent = `Made with ${page.made}. One file, no network.`;
-    state.layer = Math.max(...page.entries.map(({ layers }) => layers.length - 1), 0);
-    listImages();
+    state.layer = Math.max(page.deepest - 1, 0);
+    at("images").hidden = page.entries.length < 2;
+    film.start();
+    Chosen(page.entries, film.list).start();
     listen();
-    open(0);
+    open(0).catch(alarm);
   }
 
   /* For scripts and tests: what is drawn now, as plain values. */

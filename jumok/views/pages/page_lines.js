@@ -64,16 +64,18 @@ const Lines = (svg, wedge, palette) => {
     return [...stroked("rect", place, 4, PLUS), shape("text", { ...text, ...about }, String(number))];
   }
 
-  /* Boxes of glimpses, numbered, with the path between them; or the outline of a region. Gives back how many. */
-  function mark({ boxes = [], outline = [] }) {
+  /* Boxes of glimpses, numbered, with the path between them; or the outline of a region; or boxes of objects, numbered
+     from 1. Gives back how many. */
+  function mark({ boxes = [], outline = [], objects = [] }) {
     const path = boxes.map(([top, left, bottom, right]) => point({ y: (top + bottom) / 2, x: (left + right) / 2 }).join());
     const rim = outline.map(([y, x]) => point({ y, x }).join());
     svg.replaceChildren(
       ...(path.length > 1 ? stroked("polyline", { points: path.join(" ") }, 3, "#fff") : []),
       ...boxes.flatMap((each, number) => box(each, number)),
+      ...objects.flatMap((each, number) => box(each, number + 1)),
       ...(rim.length ? stroked("polygon", { points: rim.join(" ") }, 5, PLUS) : []),
     );
-    return boxes.length + (rim.length ? 1 : 0);
+    return boxes.length + objects.length + (rim.length ? 1 : 0);
   }
 
   const clear = () => svg.replaceChildren();

@@ -114,18 +114,5 @@ const Maps = (() => {
     return one.kind === "patch" ? indexIn(grid, one) === indexIn(grid, other) : one.name === other.name;
   }
 
-  /* A function that calls `draw` once before the next frame, however often it is called until then. */
-  function oncePerFrame(draw) {
-    let waiting = false;
-    return () => {
-      if (waiting) return;
-      waiting = true;
-      requestAnimationFrame(() => {
-        waiting = false;
-        draw();
-      });
-    };
-  }
-
-  return { MEAN, oncePerFrame, unpack, length, rowOf, entropyOf, largest, best, cell, centre, indexIn, placeAt, labelOf, same };
+  return { MEAN, unpack, length, rowOf, entropyOf, largest, best, cell, centre, indexIn, placeAt, labelOf, same };
 })();

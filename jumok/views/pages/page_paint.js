@@ -34,6 +34,17 @@ const Paint = (palette) => {
     paint(canvas, shares, rows, columns, about.zero > 0, strength);
   }
 
+  /* Where the colours of a row (keys) end, and why: at its largest weight; at 1, of gates; of a row that prefers nothing
+     beyond its largest weight, so that no place has a strong colour. */
+  function end(about, row) {
+    const places = row.subarray(about.keys.special.length);
+    const top = places.reduce((most, weight) => Math.max(most, Math.abs(weight)), 0);
+    if (about.zero) return { limit: top, how: "largest" };
+    if (about.scale === "gate" || about.scale === "mask") return top <= 1 ? { limit: 1, how: "one" } : { limit: top, how: "largest" };
+    const even = (palette.even * places.reduce((sum, weight) => sum + weight, 0)) / (places.length || 1);
+    return places.length >= palette.few && top < even ? { limit: even, how: "even" } : { limit: top, how: "largest" };
+  }
+
   function ramp(canvas, signed) {
     const shares = Float64Array.from({ length: 256 }, (_, step) => (signed ? step / 127.5 - 1 : step / 255));
     paint(canvas, shares, 1, 256, signed, null);
@@ -42,5 +53,5 @@ const Paint = (palette) => {
   /* Cells of a grid, as shares of the largest. */
   const cells = (canvas, shares, rows, columns, signed) => paint(canvas, shares, rows, columns, signed, 1);
 
-  return { colour, heat, ramp, cells };
+  return { colour, heat, end, ramp, cells };
 };

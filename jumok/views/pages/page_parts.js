@@ -40,7 +40,7 @@ const Parts = (() => {
   function bar(name, share, more = []) {
     const fill = make("i");
     fill.style.width = `${100 * share}%`;
-    return make("li", [make("b", [name, more].flat()), make("output", percent(share)), make("div", fill, { className: "bar" })]);
+    return make("li", [tongue(make("b", [name, more].flat()), name), make("output", percent(share)), make("div", fill, { className: "bar" })]);
   }
 
   /* Which call a layer is, and from which places to which it looks; [rows, columns] before packing. */
@@ -52,5 +52,45 @@ const Parts = (() => {
     return [source, places + mean].filter(Boolean).join(": ");
   }
 
-  return { at, make, number, percent, say, alarm, frame, bar, aboutCall };
+  /* Whether what was predicted of an image is its true class: right, wrong or unknown. */
+  const outcome = ({ truth, best }) => (!truth || !best ? "unknown" : best[0] === truth ? "right" : "wrong");
+
+  const TONGUES = { ko: /[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]/, ja: /[\u3041-\u30ff]/ };
+
+  /* Tells readers and fonts that a text is in another language than the page. Gives the element back. */
+  function tongue(element, text = element.textContent) {
+    const found = Object.keys(TONGUES).find((name) => TONGUES[name].test(text));
+    if (found) element.lang = found;
+    else element.removeAttribute("lang");
+    return element;
+  }
+
+  /* A button and a key that show the photograph alone, as it is. */
+  function imageOnly(button, show) {
+    const toggle = () => {
+      const alone = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", String(alone));
+      show(alone);
+    };
+    button.addEventListener("click", toggle);
+    document.addEventListener("keydown", (event) => {
+      const typing = event.target.closest?.("input:not([type=radio], [type=checkbox], [type=range]), select, textarea");
+      if (event.key.toLowerCase() === "i" && !typing && !event.altKey && !event.ctrlKey && !event.metaKey) toggle();
+    });
+  }
+
+  /* A function that calls `draw` once before the next frame, however often it is called until then. */
+  function oncePerFrame(draw) {
+    let waiting = false;
+    return () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        draw();
+      });
+    };
+  }
+
+  return { at, make, number, percent, say, alarm, frame, bar, aboutCall, outcome, tongue, imageOnly, oncePerFrame };
 })();

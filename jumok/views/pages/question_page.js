@@ -3,15 +3,16 @@
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const painter = Paint(page.palette);
-  const { at, make, number, percent, say, alarm, frame, bar } = Parts;
+  const { at, make, number, percent, say, alarm, frame, bar, tongue } = Parts;
   const MANY = 16; // words, from which on they are set smaller
 
   const state = {
     image: 0, question: 0, look: 0,
     hovered: null, focused: null, pinned: null, // indices of words
     cursor: null, // the place under the pointer, or moved by arrow keys
-    common: false, smooth: true, strength: 1,
+    common: false, smooth: true, strength: 1, alone: false,
   };
+  const film = Film(page.images, open);
   let maps = new Map(); // unpacked maps of the question that is shown, or their promises
   let turn = 0; // counts draws, so that one that waited too long is dropped
   let shown = null; // what is drawn now
@@ -24,7 +25,7 @@
 
   function unpacked(kind, index, about) {
     const block = `${kind}-${state.image}-${state.question}-${index}`;
-    if (!maps.has(block)) maps.set(block, Maps.unpack(at(block).textContent, about));
+    if (!maps.has(block)) maps.set(block, Blocks.text(block).then((text) => Maps.unpack(text, about)));
     return maps.get(block);
   }
 
@@ -39,8 +40,8 @@
     const map = words ? await unpacked("words", index, words) : await unpacked("look", index, question().looks[index]);
     const query = words ? word : 0;
     const row = Maps.rowOf(map, 0, query);
-    const limit = state.common && words ? words.top : Maps.largest(row, map.about.keys.special.length);
-    return { about: map.about, row, limit, own: Boolean(words), entropy: Maps.entropyOf(map, 0, query) };
+    const end = state.common && words ? { limit: words.top, how: "common" } : painter.end(map.about, row);
+    return { about: map.about, row, ...end, own: Boolean(words), entropy: Maps.entropyOf(map, 0, query) };
   }
 
   // -- drawing ----------------------------------------------------------------------------------
@@ -59,10 +60,10 @@
     at("caption").textContent = caption();
   }
 
-  const redraw = Maps.oncePerFrame(() => draw().catch(alarm));
+  const redraw = Parts.oncePerFrame(() => draw().catch(alarm));
 
   function drawHeat(all) {
-    const { about, row, limit, own } = shown;
+    const { about, row, limit, how } = shown;
     painter.heat(at("heat"), about, row, limit, state.strength);
     at("heat").classList.toggle("hard", !state.smooth);
     for (const tile of at("looks").querySelectorAll("canvas")) {
@@ -71,7 +72,8 @@
     }
     frame(at("at"), about.keys, state.cursor);
     const signed = about.zero > 0;
-    const end = state.common && own ? "the largest weight of all words' looks here" : "this look's largest weight on a place";
+    const end = how === "common" ? "the largest weight of all words' looks here"
+      : Readout.end({ about: { even: page.palette.even }, how }, "this look's largest weight on a place");
     painter.ramp(at("ramp"), signed);
     at("low").textContent = signed ? number(-limit) : "0";
     at("high").textContent = number(limit);
@@ -97,19 +99,18 @@
   const mattered = (word) => (question().weights ? `${quoted(word)} mattered ${question().labels[word]}.` : "");
 
   function drawReadout() {
-    const { about, row, word, own, entropy } = shown;
+    const { about, row, word, own } = shown;
     at("reading").hidden = !row && word === null;
-    const lines = [["Looking", own ? quoted(word) : "the whole question"]];
+    const lines = row ? [["Who looks", own ? quoted(word) : "the whole question"]] : [];
     if (question().weights) lines.push(["The word mattered", word === null ? "–" : question().labels[word]]);
     if (row) {
       const best = Maps.best(row, about.keys.special.length);
-      const under = Maps.indexIn(about.keys, state.cursor);
-      lines.push(["Under the cursor", under < 0 ? "–" : `${Maps.labelOf(about.keys, under)}: ${number(row[under])}`]);
-      lines.push(["Largest", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`]);
+      lines.push(Readout.pointed(shown, state.cursor));
+      lines.push(["Looks most at", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`]);
       about.keys.special.forEach((name, key) => lines.push([`On ${name}, no place`, number(row[key])]));
-      if (entropy !== null) lines.push(["As wide as", `${Math.exp(entropy).toFixed(1)} of ${row.length} places`]);
-    } else lines.shift();
-    at("readout").replaceChildren(...lines.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+      lines.push(...Readout.spread(shown));
+    }
+    Readout.show(lines);
   }
 
   // -- the question that is shown ---------------------------------------------------------------
@@ -134,7 +135,8 @@
     const { names, looks } = question();
     at("looks").hidden = looks.length < 2;
     at("ramp-row").hidden = at("scaled").hidden = at("heat").hidden = at("display").hidden = !looks.length;
-    at("stage").classList.toggle("bare", !looks.length);
+    at("alone").hidden = !looks.length;
+    at("stage").classList.toggle("bare", !looks.length || state.alone);
     if (!looks.length) at("at").hidden = true;
     at("looks").replaceChildren(...looks.map((_, index) => {
       const input = make("input", [], { type: "radio", name: "look", value: String(index), checked: index === state.look });
@@ -149,7 +151,7 @@
     const own = state.look in question().byWord;
     at("scaling").hidden = !own;
     say("how", !look() ? "" : !own ? "Where each word looked on its own is not known here."
-      : matchMedia("(hover: none)").matches ? "Tap a word to see where it looked; tap it again to let go."
+      : Readout.touched() ? "Tap a word to see where it looked; tap it again to let go."
       : "Hover a word to see where it looked; click to pin, Esc lets go. Arrow keys move along the words.");
   }
 
@@ -159,6 +161,7 @@
     const { answers, truth } = question();
     const [best, share, right] = answers[0];
     at("best").textContent = `${best} ${percent(share)}`;
+    tongue(at("best"));
     at("verdict").replaceChildren(...(right === null ? [] : [sign(right)]));
     at("bars").replaceChildren(...answers.map(([answer, each, good]) => {
       const row = bar(answer, each, good ? [make("span", "  ✓ right answer", { className: "right" })] : []);
@@ -187,6 +190,7 @@
     const plain = (text) => text.toLowerCase().replace(/\s/g, "");
     const { question: typed, words } = question();
     at("asked").textContent = typed;
+    for (const id of ["asked", "words", "truth"]) tongue(at(id), typed);
     at("name").textContent = [image().name, plain(typed) === plain(words.join("")) ? "" : typed].filter(Boolean).join(" · ");
   }
 
@@ -207,36 +211,29 @@
   function listQuestions() {
     at("choose").hidden = image().questions.length < 2;
     at("questions").replaceChildren(...image().questions.map(({ question: text, answers: [[best, share, right]] }, index) => {
-      const got = make("span", [make("bdi", best), ...(right === null ? [] : [" ", sign(right)])], { className: "got" });
-      const button = make("button", [make("bdi", visible(text)), got, make("output", percent(share))], { type: "button" });
+      const got = make("span", [tongue(make("bdi", best)), ...(right === null ? [] : [" ", sign(right)])], { className: "got" });
+      const button = make("button", [tongue(make("bdi", visible(text))), got, make("output", percent(share))], { type: "button" });
       button.addEventListener("click", () => ask(index));
       return make("li", button);
     }));
   }
 
+  async function drawPhoto(index) {
+    const source = (await Blocks.text(`image-${index}`)) || (await Blocks.text(`thumb-${index}`));
+    if (state.image === index) at("photo").src = source;
+  }
+
   function open(index) {
     Object.assign(state, { image: index, question: 0, cursor: null });
-    const { name: title, thumbnail, width, height } = image();
-    at("photo").src = at(`image-${index}`).textContent || thumbnail;
+    const { name: title, width, height } = image();
+    film.select(index);
+    at("photo").removeAttribute("src");
+    drawPhoto(index).catch(alarm);
     at("photo").classList.toggle("hard", Math.max(width, height) <= page.palette.hard);
     document.documentElement.style.setProperty("--ratio", String(width / height));
     at("stage").setAttribute("aria-label", `Where ${title} was looked at`);
-    for (const [other, button] of [...at("film").children].entries()) {
-      button.setAttribute("aria-current", String(other === index));
-      if (other === index && page.images.length > 1) button.scrollIntoView({ block: "nearest", inline: "nearest" });
-    }
     listQuestions();
     ask(0);
-  }
-
-  function listImages() {
-    at("film").hidden = page.images.length < 2;
-    at("film").replaceChildren(...page.images.map(({ name: title, thumbnail }, index) => {
-      const photo = make("img", [], { src: thumbnail, alt: "", loading: "lazy", decoding: "async" });
-      const button = make("button", [photo, make("span", title)], { type: "button", title });
-      button.addEventListener("click", () => open(index));
-      return button;
-    }));
   }
 
   // -- pointer and keys -------------------------------------------------------------------------
@@ -321,6 +318,11 @@
       set({ strength: at("strength").value / 100 });
       stage.style.setProperty("--strength", String(state.strength));
     });
+    Parts.imageOnly(at("alone"), (alone) => {
+      set({ alone });
+      stage.classList.toggle("alone", alone);
+      stage.classList.toggle("bare", alone || !question().looks.length);
+    });
     at("smooth").addEventListener("change", () => set({ smooth: at("smooth").checked }));
     listenToWords();
   }
@@ -331,7 +333,9 @@
     at("title").textContent = page.title;
     at("count").textContent = [count(page.images.length, "image"), count(questions, "question")].filter(Boolean).join(", ");
     at("made").textContent = `Made with ${page.made}. One file, no network.`;
-    listImages();
+    at("images").hidden = page.images.length < 2;
+    film.start();
+    film.list([...page.images.keys()]);
     listen();
     open(0);
   }

@@ -22,8 +22,16 @@ from jumok.views.pictures.question_picture import Asked
 from jumok.views.raster import ImageLike, as_pillow
 
 LARGEST_IMAGE, THUMBNAIL = 640, 112  # longer sides, in pixels
-STYLES = ("page.css", "question_page.css")
-SCRIPTS = ("page_parts.js", "page_maps.js", "page_paint.js", "question_page.js")
+STYLES = ("page.css", "page_film.css", "question_page.css")
+SCRIPTS = (
+    "page_parts.js",
+    "page_blocks.js",
+    "page_maps.js",
+    "page_paint.js",
+    "page_readout.js",
+    "page_film.js",
+    "question_page.js",
+)
 
 
 @dataclass
@@ -70,14 +78,17 @@ class _Question:
 
 @dataclass
 class _Item:
-    """An image as it goes into the file: the thumbnail in `about` stands in for what gave way."""
+    """An image as it goes into the file: the thumbnail stands in for what gave way."""
 
     about: dict[str, Any]
+    thumbnail: str
     image: str | None
     questions: list[_Question]
 
     def __post_init__(self) -> None:
-        self.base = len(as_json(self.about).encode()) + sum(question.base for question in self.questions)
+        self.base = (
+            len(as_json(self.about).encode()) + len(self.thumbnail) + sum(question.base for question in self.questions)
+        )
 
 
 class QuestionPage(DrawnPage[_Item]):
@@ -115,8 +126,10 @@ class QuestionPage(DrawnPage[_Item]):
         except JumokError as error:
             raise JumokError(f"{title}: {error}") from error
         thumbnail, full = make_data_url(picture, THUMBNAIL), make_data_url(picture, LARGEST_IMAGE)
-        about = {"name": title, "width": picture.width, "height": picture.height, "thumbnail": thumbnail}
-        self._items.append(_Item(about, "" if full == thumbnail else full, [_pack_question(each) for each in asked]))
+        about = {"name": title, "width": picture.width, "height": picture.height}
+        self._items.append(
+            _Item(about, thumbnail, "" if full == thumbnail else full, [_pack_question(each) for each in asked])
+        )
         self._trim()
 
     def _trim(self) -> None:
@@ -133,6 +146,7 @@ class QuestionPage(DrawnPage[_Item]):
     def _describe(self) -> tuple[dict[str, Any], list[str]]:
         images, blocks = [], []
         for number, item in enumerate(self._items):
+            blocks.append(make_text_block(f"thumb-{number}", item.thumbnail))
             blocks.append(make_text_block(f"image-{number}", item.image or ""))
             for place, question in enumerate(item.questions):
                 blocks += _make_blocks(f"{number}-{place}", question)

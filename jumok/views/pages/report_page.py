@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from jumok.errors import JumokError
 from jumok.files import inside, write_atomically
+from jumok.views.pages.html_file import mark_language
 
 REFRESH_SECONDS = 5
 """After which a page that is not complete loads itself again."""
@@ -85,9 +86,9 @@ def _say_waiting(names: Sequence[str]) -> str:
 
 
 def _section(folder: Path, section: Section) -> str:
-    parts = [f"<h2>{html.escape(section.heading)}</h2>"]
+    parts = [f"<h2{mark_language(section.heading)}>{html.escape(section.heading)}</h2>"]
     if section.text:
-        parts.append(f"<p>{html.escape(section.text)}</p>")
+        parts.append(f"<p{mark_language(section.text)}>{html.escape(section.text)}</p>")
     if section.command:
         parts.append(f"<pre><code>{html.escape(section.command)}</code></pre>")
     if section.figures:
@@ -114,7 +115,7 @@ def _figure(figure: Figure) -> str:
 def _picture(link: str, caption: str) -> str:
     text = html.escape(caption)
     image = f'<a href="{link}"><img src="{link}" alt="{text}" loading="lazy"></a>'
-    return f"<figure>{image}<figcaption>{text}</figcaption></figure>"
+    return f"<figure>{image}<figcaption{mark_language(caption)}>{text}</figcaption></figure>"
 
 
 def _link(folder: Path, file: Path) -> str:

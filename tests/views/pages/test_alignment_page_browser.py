@@ -332,3 +332,20 @@ def test_a_phone_shows_words_down_and_taps_pin(visit):
 
 def test_a_browser_that_is_too_old_is_told(visit):
     check_old_browser(visit)
+
+
+@pytest.mark.parametrize("way", ["across", "down", "heat"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_words_are_whole_beside_their_links(visit, way, width):
+    words = ("다뉴브증기선운항회사선장님께서는", "출항하지않으시겠다고하셨습니다")
+    page = visit(AlignmentEntry(words, words, {"mean": an_alignment(words, words)}), width=width, height=844)
+    page.until()
+    page.page.locator(f"[name=view][value={way}]").evaluate("input => input.click()")
+    page.until(f"s.way === '{way}'")
+    cut = page.page.evaluate(
+        "[...document.querySelectorAll('.word bdi')].filter((word) => word.scrollWidth > word.clientWidth + 1"
+        " || word.scrollHeight > word.clientHeight + 1 || getComputedStyle(word).textOverflow === 'ellipsis')"
+        ".map((word) => word.textContent)"
+    )
+    assert cut == []
+    assert page.page.locator(".word bdi").first.get_attribute("lang") == "ko"

@@ -50,15 +50,60 @@ def test_figures_bars_and_the_best_of_each(page, tmp_path):
     text = (tmp_path / "page.html").read_text()
     rows = re.findall(r"<tr.*?</tr>", text.partition("<tbody>")[2], flags=re.S)
     assert "<td>80%" in rows[0]
-    assert '<td class="best">100' in rows[0]
-    assert '<td class="best">90%' in rows[1]
+    assert "<td>100" in rows[0]
+    assert "<td>90%" in rows[1]
     assert "<td>300" in rows[1]
     assert "it cannot be trained on these images" in rows[2]
     assert 'class="baseline"' in rows[3]
-    assert "best" not in rows[3], "what is there to be held against wins nothing"
+    assert "best" not in "".join(rows), "a baseline is better in both columns"
+    assert text.count("a baseline is better: centre") == 2
     widths = [float(found) for row in rows[:2] for found in re.findall(r'<rect width="([\d.]+)"', row)]
     assert widths == pytest.approx([100 * 0.8 / 1.09, 100 / 3, 100 * 0.9 / 1.09, 100], abs=0.01)
     assert all(0 <= width <= 100 for width in widths)
+
+
+def test_the_best_figure_is_bold_where_no_baseline_is_better(tmp_path):
+    columns = [
+        column("cnn", 0.8, 100),
+        column("vit", 0.9, 300),
+        column("centre", 0.9, 200, baseline=True),
+        Column("ram", "places", error="it cannot be trained on these images"),
+    ]
+    ComparisonPage("Side by side", "All of it.", HEADINGS, columns).write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert re.findall(r'<td class="best">([^<]*)', text) == ["100", "90%"], "as good as a baseline is not beaten by it"
+    assert "a baseline is better" not in text
+
+
+def test_a_figure_that_a_baseline_outside_the_table_beats_is_not_bold(tmp_path):
+    columns = [
+        Column(name, figures={"SRG": Measure(f"{srg}", srg, beaten_by=by)})
+        for name, srg, by in (("cnn", 0.2, ""), ("vit", 0.3, "edges"))
+    ]
+    ComparisonPage("Side by side", "All of it.", {"SRG": "most"}, columns).write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert 'class="best"' not in text
+    assert "a baseline is better: edges" in text
+
+
+def test_right_and_wrong_have_signs_and_columns_their_methods(page, tmp_path):
+    drawn = [
+        Cell(one(Patches(2, 2), [0, 1, 2, 3]), "dent 90%", True, method="chefer"),
+        Cell(None, "ok", False),
+    ]
+    page.add("a.png", "긁힘", photo(), None, drawn)
+    page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert re.search(r'class="said right"[^>]*><i role="img" aria-label="right">✓</i> <span>dent 90%', text)
+    assert re.search(r'class="said wrong"[^>]*><i role="img" aria-label="wrong">✗</i> <span>ok', text)
+    assert re.findall(r'class="about method">([^<]*)', text) == ["map: chefer", "no map"]
+    assert '<p class="label" lang="ko">긁힘' in text
+
+
+def test_a_nearly_even_map_is_pale_all_over():
+    even = np.asarray(heat_layer(one(Patches(2, 2), [0.25, 0.25, 0.24, 0.26]), 40, 40))
+    assert even[..., 3].max() < 150
+    assert np.ptp(even[..., 3].astype(int)) < 15
 
 
 def test_any_text_stays_text(page, tmp_path):
@@ -167,7 +212,7 @@ def test_questions_stand_beside_their_image_with_the_right_answer(tmp_path):
     text = (tmp_path / "page.html").read_text()
     head = re.search(r'<th scope="row"><div class="asked">.*?</th>', text, flags=re.S)[0]
     assert re.search(r'class="question"[^>]*>빨간 물체는 무슨 모양인가요\?', head)
-    assert "right answer</span>별" in head
+    assert re.search(r'right answer</span><span lang="ko">별', head)
     assert "<script>alert" not in text
     assert "answered wrongly" in text
     kinds = re.search(r'<section class="parts".*?</section>', text, flags=re.S)[0]

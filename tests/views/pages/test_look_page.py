@@ -1,12 +1,13 @@
 import base64
 import io
+import json
 import re
 import zlib
 
 import numpy as np
 import pytest
 import torch
-from page_text import data_of
+from page_text import block, data_of
 from PIL import Image
 from synthetic_maps import attention, photograph, rollout
 
@@ -57,6 +58,14 @@ def text_of(tmp_path, *entries, title="T", budget=30_000_000):
         page.add(entry)
     page.write(tmp_path / "page.html")
     return (tmp_path / "page.html").read_text("utf-8")
+
+
+def entries_of(text):
+    """What the page's list knows of each entry, with what it reads when the entry is opened."""
+    return [
+        {**row, **json.loads(block(text, f"entry-{number}")), "thumbnail": block(text, f"thumb-{number}")}
+        for number, row in enumerate(data_of(text)["entries"])
+    ]
 
 
 # -- packing --------------------------------------------------------------------------------------
@@ -160,7 +169,7 @@ def test_the_page_says_how_fine_a_layer_was(tmp_path):
     queries, keys = Patches(56, 56), Patches(28, 28)
     layer = AttentionMap(torch.rand(len(queries), len(keys)).softmax(-1), queries, keys, source="stages.0.2")
     summary = AttentionMap(layer.weights.mean(0, keepdim=True), One("mean"), keys)
-    about = data_of(text_of(tmp_path, small_entry(summary=summary, layers=[layer])))["entries"][0]
+    about = entries_of(text_of(tmp_path, small_entry(summary=summary, layers=[layer])))[0]
     assert about["queried"] == [[56, 56]]
     assert about["layers"][0]["queries"]["rows"] == 28
 
@@ -174,7 +183,7 @@ def test_a_page_of_vit_base_stays_under_8_mb(tmp_path, spread):
     entry = Entry("a.jpg", photograph("china.jpg"), [("palace", 0.9)], rollout(layers), layers)
     text = text_of(tmp_path, entry)
     assert len(text.encode()) < 8_000_000
-    described = data_of(text)["entries"][0]
+    described = entries_of(text)[0]
     assert [layer["heads"] for layer in described["layers"]] == [12] * 12
     assert described["lost"] == ""
 
@@ -189,19 +198,21 @@ def test_the_page_names_no_address_and_forbids_the_network(tmp_path):
 
 
 def test_hostile_and_korean_text_is_data_only(tmp_path):
-    entry = small_entry(HOSTILE, prediction=[(HOSTILE, 0.5), ("긁힘", 0.25)], note=HOSTILE)
+    given = {"prediction": [(HOSTILE, 0.5), ("긁힘", 0.25)], "note": HOSTILE, "truth": HOSTILE, "group": HOSTILE}
+    entry = small_entry(HOSTILE, **given)
     text = text_of(tmp_path, entry, title=HOSTILE)
     assert "<script>alert" not in text
     assert "<!--" not in text
-    about = data_of(text)
-    assert about["title"] == about["entries"][0]["name"] == about["entries"][0]["note"] == HOSTILE
-    assert about["entries"][0]["prediction"] == [[HOSTILE, 0.5], ["긁힘", 0.25]]
+    assert data_of(text)["title"] == HOSTILE
+    about = entries_of(text)[0]
+    assert {about[name] for name in ("name", "note", "truth", "group")} == {HOSTILE}
+    assert about["prediction"] == [[HOSTILE, 0.5], ["긁힘", 0.25]]
     assert "긁힘" in text
 
 
 def test_a_name_with_bytes_that_are_no_text_can_be_written(tmp_path):
     name = b"\xb1\xdc\xc8\xfb.png".decode("utf-8", "surrogateescape")
-    assert data_of(text_of(tmp_path, small_entry(name)))["entries"][0]["name"].endswith(".png")
+    assert entries_of(text_of(tmp_path, small_entry(name)))[0]["name"].endswith(".png")
 
 
 def test_template_signs_in_titles_are_left_alone(tmp_path):
@@ -213,12 +224,12 @@ def test_large_images_are_scaled_and_small_ones_kept_without_loss(tmp_path):
     small = torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)
     text = text_of(tmp_path, small_entry(image=large), small_entry(image=small))
     found = [re.search(r'id="image-0">data:image/(\w+);base64,([^<]*)<', text).groups()]
-    found += re.findall(r"data:image/(\w+);base64,(.*)", data_of(text)["entries"][1]["thumbnail"])
+    found += re.findall(r"data:image/(\w+);base64,(.*)", entries_of(text)[1]["thumbnail"])
     assert [form for form, _ in found] == ["jpeg", "png"]
     images = [Image.open(io.BytesIO(base64.b64decode(content))) for _, content in found]
     assert [image.size for image in images] == [(640, 480), (32, 32)]
     assert (np.asarray(images[1]) == small.permute(1, 2, 0).numpy()).all()
-    assert data_of(text)["entries"][0]["width"] == 4000
+    assert entries_of(text)[0]["width"] == 4000
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path):
@@ -243,7 +254,7 @@ def test_entries_lose_heads_then_layers_in_order_and_the_page_says_so(tmp_path):
     budget = round(alone * 2.4)
     text = text_of(tmp_path, *entries, budget=budget)
     assert len(text.encode()) <= budget
-    about = data_of(text)["entries"]
+    about = entries_of(text)
     heads = [[layer["heads"] for layer in entry["layers"]] for entry in about]
     assert heads == [[4] * 4, [1] * 4, [1] * 4, [1] * 4]
     assert about[0]["lost"] == ""
@@ -252,7 +263,7 @@ def test_entries_lose_heads_then_layers_in_order_and_the_page_says_so(tmp_path):
 
 def test_a_budget_for_nothing_leaves_the_summaries(tmp_path):
     text = text_of(tmp_path, small_entry("a"), small_entry("b"), budget=60_000)
-    about = data_of(text)["entries"]
+    about = entries_of(text)
     assert [entry["layers"] for entry in about] == [[], []]
     assert all(entry["lost"] == "only the summary and a smaller copy of this image" for entry in about)
     assert about[0]["summary"]["source"] == "rollout(cls)"
@@ -283,9 +294,7 @@ def test_a_page_of_many_images_keeps_to_its_budget(tmp_path):
     for budget in (600_000, 1_500_000):
         text = text_of(tmp_path, *entries, budget=budget)
         assert 0.8 * budget < len(text.encode()) <= budget
-    assert any(
-        "smaller copy" in entry["lost"] for entry in data_of(text_of(tmp_path, *entries, budget=600_000))["entries"]
-    )
+    assert any("smaller copy" in entry["lost"] for entry in entries_of(text_of(tmp_path, *entries, budget=600_000)))
 
 
 # -- what a user can get wrong --------------------------------------------------------------------

@@ -215,6 +215,88 @@ def test_the_readout_states_largest_and_entropy(visit):
     assert re.search(rf"{name}: {weight:.2g}", text)
 
 
+def test_the_readout_uses_words_and_the_term(visit):
+    page = visit()
+    page.page.locator("#head label").nth(2).click()
+    page.click(1, 5)
+    page.until("s.pinned && s.head === 1")
+    entropy = float(LAYERS[2].at(head=1).row((1, 5)).entropy())
+    text = page.text("#readout")
+    assert "Effective number of patches (exp of entropy)" in text
+    assert re.search(rf"{torch.tensor(entropy).exp():.1f} of 50 patches and tokens", text)
+    assert page.page.locator("#meaning").is_visible()
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_a_finger_and_a_mouse_are_told_differently(visit, touch):
+    page = visit(has_touch=touch, is_mobile=touch)
+    page.until("s.summary")
+    assert ("Under your finger" if touch else "Under the cursor") in page.text("#readout")
+    assert page.text("#how").startswith("Tap a patch" if touch else "Hover a patch")
+
+
+def test_image_only_shows_the_photograph_as_it_is(visit):
+    small = photograph()[:, 100:164, 200:264]
+    page = visit(entry(image=small))
+    page.until("s.heat")
+    for turn in (lambda: page.page.locator("#alone").click(), lambda: page.page.keyboard.press("i")):
+        turn()
+        page.page.wait_for_function("() => document.querySelector('#stage').classList.contains('bare')")
+        for selector in ("#heat", "#over", "#from", "#at"):
+            assert page.page.locator(selector).is_hidden()
+        assert page.page.locator("#photo").evaluate("photo => getComputedStyle(photo).filter") == "none"
+        turn()
+        page.page.wait_for_function("() => !document.querySelector('#stage').classList.contains('bare')")
+        assert page.page.locator("#heat").is_visible()
+    pixels = page.page.evaluate(
+        "() => { const photo = document.querySelector('#photo'), canvas = document.createElement('canvas');"
+        " canvas.width = photo.naturalWidth; canvas.height = photo.naturalHeight;"
+        " const brush = canvas.getContext('2d'); brush.drawImage(photo, 0, 0);"
+        " return [...brush.getImageData(0, 0, canvas.width, canvas.height).data]; }"
+    )
+    shown = torch.tensor(pixels, dtype=torch.uint8).view(64, 64, 4)[..., :3].permute(2, 0, 1)
+    assert torch.equal(shown, small)
+
+
+def test_typing_an_i_into_the_search_is_no_key(visit):
+    page = visit(entry("i.png"), entry("j.png"))
+    page.until("s.heat")
+    page.page.locator("#find").press("i")
+    assert page.text("#found") == "1 of 2 images"
+    assert page.page.locator("#alone").get_attribute("aria-pressed") == "false"
+
+
+def test_a_nearly_even_map_is_pale_and_says_so(visit):
+    weights = torch.full((1, 48), 1 / 48) * (1 + 0.05 * torch.rand(1, 48))
+    even = AttentionMap(weights, One("image"), Patches(6, 8), (), Scale.RELEVANCE, "even")
+    page = visit(entry(summary=even, layers=None))
+    seen = page.until("s.summary && s.heat")
+    assert seen["limit"] == pytest.approx(2 * float(weights.mean()), rel=0.01)
+    assert "nearly even" in page.text("#scaled")
+    assert page.pixels()[..., 3].max() < 100
+
+
+def test_gates_end_at_one(visit):
+    gate = AttentionMap(torch.tensor([[0.1, 0.2, 0.4, 0.5]]), One("image"), Patches(2, 2), (), Scale.GATE, "gate")
+    page = visit(entry(summary=gate, layers=None))
+    assert page.until("s.summary")["limit"] == 1
+    assert "from 0 to 1." in page.text("#scaled")
+
+
+def test_objects_are_boxed_and_numbered(visit):
+    heat = AttentionMap(torch.rand(1, 16), One("image"), Patches(4, 4), (), Scale.RELEVANCE, "saliency/x")
+    page = visit(entry(layers=None, summary=heat, prediction=[], boxes=((0, 0, 427, 320), (100, 320, 200, 640))))
+    page.until("s.heat && s.marks === 2")
+    assert page.page.locator("#over text").all_text_contents() == ["1", "2"]
+    assert page.page.locator("#over polyline").count() == 0
+    box = page.page.evaluate(
+        "() => ['x', 'y', 'width', 'height'].map("
+        "(name) => Number(document.querySelector('#over rect').getAttribute(name)))"
+    )
+    assert box == pytest.approx([0, 0, 500, 1000 * 427 / 640], abs=0.1)
+    assert page.page.locator("#drawing label", has_text="Boxes").is_visible()
+
+
 def test_the_common_scale_is_the_layers_and_said(visit):
     page = visit()
     page.click(1, 5)
@@ -268,8 +350,8 @@ def test_an_image_is_unpacked_when_it_is_chosen_and_not_before(visit):
     near(page.until("s.entry === 7")["row"], other.weights[0])
     assert page.page.evaluate("window.inflated") == 4
     assert page.text("#name") == "6.jpg"
-    assert page.page.locator("#film [aria-current=true]").count() == 1
-    assert "25 images" in page.text(".top")
+    assert page.page.locator("#film [aria-selected=true]").count() == 1
+    assert page.text("#found") == "25 images"
 
 
 def test_an_entry_without_layers_shows_and_reads_its_summary(visit):

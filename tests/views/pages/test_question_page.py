@@ -140,7 +140,7 @@ def test_thumbnails_and_first_looks_are_kept_in_any_case(tmp_path):
     text = text_of(tmp_path, (noise(), [noisy(0)], ""), budget=1)
     (image,) = data_of(text)["images"]
     assert image["smaller"] is True
-    assert image["thumbnail"].startswith("data:image/")
+    assert block(text, "thumb-0").startswith("data:image/")
     assert block(text, "image-0") == ""
     assert image["questions"][0]["lost"] == {"looks": 1, "words": 2}
     assert len(image["questions"][0]["looks"]) == 1
