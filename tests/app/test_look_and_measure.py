@@ -130,7 +130,7 @@ def test_what_look_and_measure_refuse(words, message, model, images, tmp_path, c
 def test_all_images_unreadable_is_an_error(model, tmp_path, capsys):
     (tmp_path / "a.png").write_text("no picture")
     assert jumok("look", tmp_path / "a.png", "--model", model, "--out", tmp_path / "out") == 2
-    assert "none of the 1 images could be read" in capsys.readouterr().err
+    assert "none of the 1 images could be used" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
