@@ -84,6 +84,19 @@ def test_one_unreadable_image_is_reported_and_left_out(model, images, tmp_path, 
     assert not (out / "index.html").exists()
 
 
+def test_images_smaller_than_a_patch_are_named_and_left_out(model, images, tmp_path, capsys):
+    Image.new("RGB", (5, 40)).save(images / "good" / "slim.png")
+    message = "slim.png has 40 x 5 pixels (height x width), less than one patch of the model, which is 8 x 8"
+    words = ("--model", model, "--out", tmp_path / "out", "--no-html", "--method", "rollout")
+    assert jumok("look", images, *words) == 1
+    assert message in " ".join(capsys.readouterr().out.split())
+    assert jumok("look", images / "good" / "slim.png", *words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    measured = ("--out", tmp_path / "out", "--method", "rollout", "--no-faithful", "--no-health")
+    assert jumok("measure", model, images, "--masks", images.parent / "masks", *measured) == 0
+    assert message in " ".join(capsys.readouterr().out.split())
+
+
 def test_one_image_for_a_named_class(model, images, tmp_path):
     out = tmp_path / "out"
     path = images / "scratch" / "0.png"

@@ -69,8 +69,8 @@ class _Shares:
 
     With s_j = R_j / y_j and sigma the sign of y, the rule is
     R_i / x_i = (1 + gamma / 2) sum_j w_ij s_j + gamma / 2 sign(x_i) sum_j |w_ij| sigma_j s_j
-    because z+ = (x w + |x| |w|) / 2, and likewise z-: of eight products of matrices it leaves three beside the first sum,
-    which is the layer's plain gradient.
+    because z+ = (x w + |x| |w|) / 2, and likewise z-. That is three products of matrices beside the first sum, which
+    is the layer's plain gradient.
     """
 
     def __init__(self, read: Callable[[], _Layer], gamma: float) -> None:
