@@ -196,7 +196,11 @@ JOINED = {"hidden_sizes": [16, 16, 32], "neck_hidden_sizes": [8, 8, 16, 16, 16, 
     ("family", "options", "wanted"),
     [
         ("Swin", WINDOWS, ["chefer", "rollout", "raw", "libra", "lrp", "input-x-gradient"]),
-        ("MobileViT", {**JOINED, "mlp_ratio": 2.0}, ["grad-cam", "raw", "libra", "lrp", "input-x-gradient"]),
+        (
+            "MobileViT",
+            {**JOINED, "image_size": 64, "mlp_ratio": 2.0},
+            ["grad-cam", "raw", "libra", "lrp", "input-x-gradient"],
+        ),
     ],
 )
 def test_models_of_windows_and_of_convolutions_between_layers_are_asked_by_what_fits(tmp_path, family, options, wanted):
