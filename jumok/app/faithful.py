@@ -189,13 +189,19 @@ def measure_in_turn(
                 break
             if plan.seconds is not None and time.monotonic() - began > plan.seconds:
                 return TIME_UP
-            if plan.early and all(meter.decided() for meter in meters):
+            if plan.early and _are_decided(meters):
                 return CERTAIN
     except KeyboardInterrupt:
         if all(meter.groups < FEWEST for meter in meters):
             raise
         return INTERRUPTED
     return ""
+
+
+def _are_decided(meters: Sequence[FaithfulnessMeter]) -> bool:
+    """Whether those that measure anything are certain; each is asked, as each has its own looks."""
+    decided = [meter.decided() for meter in meters if len(meter)]
+    return bool(decided) and all(decided)
 
 
 # -- afterwards -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from jumok.errors import JumokError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["find_inputs", "read_each"]
+__all__ = ["check_size", "find_inputs", "read_each"]
 
 
 def find_inputs(
@@ -43,8 +43,28 @@ def find_inputs(
     return found
 
 
+def check_size(path: Path, size: tuple[int, int], least: tuple[int, int]) -> JumokError | None:
+    """What is wrong with an image that is smaller than one patch of a model; None where it is not.
+
+    Args:
+        path: of the image.
+        size: its height and width.
+        least: height and width of a patch.
+    """
+    if size[0] >= least[0] and size[1] >= least[1]:
+        return None
+    return JumokError(
+        f"{path} has {size[0]} x {size[1]} pixels (height x width), less than one patch of the model, which is "
+        f"{least[0]} x {least[1]}: a map of it would be of stretched pixels; give a larger image"
+    )
+
+
 def read_each(
-    paths: Sequence[Path], size: tuple[int, int] | None = None, *, bits: int | None = None
+    paths: Sequence[Path],
+    size: tuple[int, int] | None = None,
+    *,
+    bits: int | None = None,
+    least: tuple[int, int] = (1, 1),
 ) -> Iterator[tuple[Path, Tensor | JumokError]]:
     """Each image with its pixels, (3, height, width) uint8, or with what is wrong with it.
 
@@ -52,11 +72,15 @@ def read_each(
         paths: of the images.
         size: (height, width) to bring them to; None keeps their own.
         bits: that 16-bit images use, as for `read_image`.
+        least: height and width that an image must have, where they keep their own size; see `check_size`.
     """
     from jumok.data.images.reading import read_image
 
     for path in paths:
         try:
-            yield path, read_image(path, size, bits=bits)
+            image = read_image(path, size, bits=bits)
         except JumokError as error:
             yield path, error
+        else:
+            height, width = image.shape[1:]
+            yield path, check_size(path, (height, width), least) or image

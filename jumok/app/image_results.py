@@ -74,6 +74,10 @@ class Looker(Protocol):
     def bits(self) -> int | None:
         """That 16-bit images use; None: what each image's values need."""
 
+    @property
+    def least(self) -> tuple[int, int]:
+        """Height and width of the smallest image that it looks at."""
+
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What is found in each of (3, any, any) uint8."""
 
@@ -165,17 +169,17 @@ class ImageResults:
         return {"picture": readable(picture.name)}
 
     def fail(self, path: Path, error: JumokError) -> None:
-        """Note an image that cannot be read."""
+        """Note an image that cannot be read or used."""
         self.rows.append({"image": readable(str(path)), "error": readable(str(error))})
 
     def close(self) -> None:
         """Write the page and results.csv.
 
         Raises:
-            JumokError: no image could be read.
+            JumokError: no image could be used.
         """
         if self.failed == len(self.rows):
-            raise JumokError(f"none of the {self.failed} images could be read: {self.rows[0]['error']}")
+            raise JumokError(f"none of the {self.failed} images could be used: {self.rows[0]['error']}")
         table = io.StringIO()
         columns = (
             "image",
@@ -229,7 +233,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     done = 0
     with show_progress(session.console, "looking") as count:
         for some in take_turns(paths, looker.batch_size):
-            batch = _read(some, looker.bits, results, session)
+            batch = _read(some, looker, results, session)
             found = looker.look(list(batch.values())) if batch else []
             for (path, image), finding in zip(batch.items(), found, strict=True):
                 name = path.relative_to(source) if source.is_dir() else Path(path.name)
@@ -243,12 +247,12 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     results.close()
 
 
-def _read(paths: Sequence[Path], bits: int | None, results: ImageResults, session: Session) -> dict[Path, Tensor]:
+def _read(paths: Sequence[Path], looker: Looker, results: ImageResults, session: Session) -> dict[Path, Tensor]:
     """Each image with its pixels."""
     from jumok.app.image_inputs import read_each
 
     found = {}
-    for path, image in read_each(paths, bits=bits):
+    for path, image in read_each(paths, bits=looker.bits, least=looker.least):
         if isinstance(image, JumokError):
             results.fail(path, image)
             session.remark(f"left out: {readable(str(image))}")

@@ -13,8 +13,9 @@ from jumok.watching.seen import Seen
 
 __all__ = ["lrp"]
 
-IN_IMAGES = (0.05, 0.25)
-"""Gamma of linear layers and of convolutions, where pixels are explained."""
+IN_IMAGES = (0.0, 0.25)
+"""Gamma of linear layers and of convolutions, where pixels are explained: in linear layers it costs most and gains
+nothing in SRG."""
 ATTENTION = {"shared": SHARED, "detached": DETACHED}
 
 
@@ -28,7 +29,8 @@ def lrp(seen: Seen, target: Tensor, *, gamma: float | None = None, attention: st
         seen: of the pass that the target is of.
         target: one number, or one per image, with gradients.
         gamma: how much more a contribution counts that has the sign of its sum, in linear layers and convolutions;
-            needs parameters that require gradients, except for 0. None: 0.05 and 0.25 of pixels, 0 of words.
+            needs parameters that require gradients, except for 0. None: 0.25 in convolutions where pixels are
+            explained, else 0. With gamma a layer takes five products of matrices, without it two.
             Products with a parameter in any other form (`bmm`, `einsum`) have gamma 0.
         attention: "shared" (AttnLRP): weights and values get half each, and what the softmax gets of it goes on by its
             gradient, which loses some. "detached" (CP-LRP): the weights are constants, and of a model without biases
@@ -39,7 +41,8 @@ def lrp(seen: Seen, target: Tensor, *, gamma: float | None = None, attention: st
         JumokError: no graph, no input in it, a target of another shape, an operation that no rule is known for, or no
             such option.
     Source: Achtibat et al. 2024, AttnLRP, arXiv 2402.05602, section 3; Ali et al. 2022, CP-LRP, arXiv 2202.07304; the
-        defaults are those of the authors' examples. Differs: no epsilon is added to a denominator.
+        defaults are those of the authors' examples but for linear layers, which have gamma 0.05 there. Differs: no
+        epsilon is added to a denominator.
     """
     trace = Trace.of(seen, target, "lrp")
     is_text = trace.is_text

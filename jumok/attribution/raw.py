@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from jumok.attention import AttentionMap, One, Patches, Place
+from jumok.attention import AttentionMap, One, Patches, Place, Scale
+from jumok.attention.attended import Attended
 from jumok.attribution.rows import find_read, has_class_token
-from jumok.watching.chain import MEAN, find_query
+from jumok.errors import JumokError
+from jumok.watching.chain import MEAN, find_query, start_row
 from jumok.watching.seen import Seen
 
-__all__ = ["average_queries", "raw"]
+__all__ = ["average_queries", "join_windows", "raw"]
+
+Pull = Callable[[Attended, Tensor], Tensor]
+"""What a call makes of a row of its queries: (batch, queries) to (batch, keys)."""
 
 
 def raw(
     seen: Seen, target: Tensor, query: Place | None = None, *, layer: str | int = -1, head: int | None = None
 ) -> AttentionMap:
-    """Where one query looked in one layer.
+    """Where one query looked in one layer; of a layer of windows, its keys are those of the whole image.
 
     Args:
         seen: of the pass.
@@ -33,6 +39,8 @@ def raw(
         JumokError: no such call, head or query.
     Source: Bahdanau, Cho & Bengio 2015, arXiv 1409.0473, figure 3.
     """
+    if seen.has_windows(layer):
+        return join_windows(seen, query, layer, _choose_head(seen.attended(layer), head))
     found = _average_places(seen[layer]) if query == MEAN else _find_row(seen, target, query, layer)
     if "head" not in found.lead:
         return found
@@ -50,6 +58,39 @@ def _find_row(seen: Seen, target: Tensor, query: Place | None, layer: str | int)
             rows = torch.einsum("b...qk,bq->b...k", whole.weights, shares.to(whole.weights.device))
             return replace(whole, weights=rows[..., None, :], queries=One(label))
     return seen.row(layer, find_query("cls" if query is None else query, queries))
+
+
+def join_windows(
+    seen: Seen, query: Place | None, layer: str | int, pull: Pull, scale: Scale = Scale.DISTRIBUTION
+) -> AttentionMap:
+    """One row over the image, of a layer whose queries look at their own window only.
+
+    Args:
+        seen: of the pass.
+        query: the token of the image that looks, or "mean" for the average over those of all windows, as None, for
+            models of windows read their answer off all of them.
+        layer: the name or the number of the call.
+        pull: what the call makes of a row of queries.
+        scale: of the values.
+    Returns:
+        (batch, 1, tokens).
+    Raises:
+        JumokError: no such query, or the tokens of the windows are not known.
+    """
+    alone = seen.single(layer)
+    flow = alone.flow(partial=True)
+    start, label = start_row(MEAN if query is None else query, flow.queries, flow.batch, flow.layers[0].device)
+    row, _ = flow.carry(start, lambda number, row: pull(flow.layers[number], row), passed=0, attended=1, shared=True)
+    return AttentionMap(row[:, None].float(), One(label), flow.keys, ("batch",), scale, alone.names[0])
+
+
+def _choose_head(attended: Attended, head: int | None) -> Pull:
+    if head is None:
+        return lambda call, row: call.pull(row)
+    heads = attended.shape[1]
+    if not -heads <= head < heads:
+        raise JumokError(f"head={head} is outside the {heads} of this map")
+    return lambda call, row: torch.einsum("bq,bqk->bk", row, call.weights()[:, head])
 
 
 def _average_places(whole: AttentionMap) -> AttentionMap:

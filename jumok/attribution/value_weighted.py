@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Place, Scale
-from jumok.attention.attended import Sloped
-from jumok.attribution.raw import raw
+from jumok.attention.attended import Attended, Sloped
+from jumok.attribution.raw import join_windows, raw
 from jumok.errors import JumokError
 from jumok.watching.seen import Seen
 
@@ -35,8 +35,17 @@ def value_weighted(seen: Seen, target: Tensor, query: Place | None = None, *, la
     if not isinstance(attended, Sloped):
         raise JumokError(f"attention by {type(attended).__name__} does not tell its values: use raw")
     lengths = attended.value_norms()
+    if seen.has_windows(layer):
+        found = join_windows(seen, query, layer, _pull_lengths, Scale.RELEVANCE)
+        return dataclasses.replace(found, source=f"value-weighted({found.source})")
     heads = [raw(seen, target, query, layer=layer, head=head).weights for head in range(lengths.shape[1])]
     shown = raw(seen, target, query, layer=layer)
     weights = (torch.stack(heads, 1) * lengths[:, :, None]).mean(1)
     source = f"value-weighted({shown.source})"
     return dataclasses.replace(shown, weights=weights, scale=Scale.RELEVANCE, source=source)
+
+
+def _pull_lengths(call: Attended, row: Tensor) -> Tensor:
+    """(batch, queries) r -> (batch, keys): the mean over heads of r A ||v||."""
+    assert isinstance(call, Sloped)
+    return torch.einsum("bq,bhqk,bhk->bhk", row, call.weights(), call.value_norms()).mean(1)

@@ -18,6 +18,7 @@ from jumok.measures.report import MethodScores, ScoreDifference
 
 __all__ = ["FIRST_LOOK", "FaithfulnessMeter"]
 
+NEVER = -1
 FIRST_LOOK = 32  # fewer inputs give no interval to rely on
 Floats = NDArray[np.float64]
 _NAMED = ("fillings", "methods", "baselines")
@@ -51,7 +52,8 @@ class FaithfulnessMeter:
         seed: of the random baseline, of ties and of the bootstrap.
         most: the greatest number of inputs, if you stop as soon as `decided()` says that the verdicts are certain. It
             may be so at 32 inputs, at 64, and so on to `most`, and all intervals are widened so that they hold over all
-            these looks together (Bonferroni). None: the number of inputs is fixed beforehand.
+            these looks together (Bonferroni). Inputs of one group count once. None: the number of inputs is fixed
+            beforehand.
 
     >>> import torch
     >>> weight = torch.tensor([0.4, 0.3, 0.2, 0.1])
@@ -72,6 +74,7 @@ class FaithfulnessMeter:
         self._looks = plan_looks(most)
         self._names: tuple[tuple[str, ...], ...] = ()
         self._inputs: list[_Measured] = []
+        self._looked, self._decided_at = 0, NEVER
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -177,6 +180,7 @@ class FaithfulnessMeter:
             raise JumokError("this was measured with other options: measure anew")
         if set(state) == {"rules"}:
             self._names, self._inputs = (), []
+            self._looked, self._decided_at = 0, NEVER
             return
         names = tuple(tuple(map(str, state[what])) for what in _NAMED)
         columns = [state[what] for what in _Measured._fields]
@@ -184,6 +188,7 @@ class FaithfulnessMeter:
         groups, scores, curves, passes, constant = columns
         rows = zip(groups.tolist(), scores, curves, passes.tolist(), constant, strict=True)
         self._names, self._inputs = names, [_Measured(*row) for row in rows]
+        self._looked, self._decided_at = sum(look < self.groups for look in self._looks), NEVER
 
     def _rules(self) -> NDArray[np.int64]:
         """What every input is measured by. Of looks there are none where the number of inputs is fixed."""
@@ -201,9 +206,13 @@ class FaithfulnessMeter:
         """
         if not self._looks:
             raise JumokError("stopping early needs to be planned: give the meter most=, the greatest number of inputs")
-        if len(self) >= self._looks[-1]:
+        groups = self.groups
+        if groups >= self._looks[-1]:
             return True
-        return len(self) in self._looks and self.report().is_decided()
+        due = sum(look <= groups for look in self._looks)
+        if due > self._looked:
+            self._looked, self._decided_at = due, len(self) if self.report().is_decided() else NEVER
+        return self._decided_at == len(self)
 
     def report(self, *, resamples: int = 2000, level: float = 0.95, noun: str = "images") -> FaithfulnessReport:
         """The means over all inputs so far, with bootstrap intervals over the inputs.

@@ -302,6 +302,24 @@ class Seen:
         part._chosen = len(calls) < len(self._calls) or self._chosen
         return part
 
+    def single(self, name: str | int) -> Seen:
+        """One call alone, whose weights can be followed from its queries to its keys.
+
+        Raises:
+            JumokError: no such call.
+        """
+        part = self._part([self._calls[self._number(name)]])
+        part._chosen = True
+        return part
+
+    def has_windows(self, name: str | int) -> bool:
+        """Whether a call attends within windows, each a part of an image or of a text.
+
+        Raises:
+            JumokError: no such call.
+        """
+        return "window" in self._calls[self._number(name)].lead
+
     @property
     def passes(self) -> list[Seen]:
         """What was seen, by forward passes of the model: one `Seen` each."""

@@ -88,6 +88,19 @@ def test_one_unreadable_image_is_reported_and_left_out(model, images, tmp_path, 
     assert not (out / "index.html").exists()
 
 
+def test_images_smaller_than_a_patch_are_named_and_left_out(model, images, tmp_path, capsys):
+    Image.new("RGB", (5, 40)).save(images / "good" / "slim.png")
+    message = "slim.png has 40 x 5 pixels (height x width), less than one patch of the model, which is 8 x 8"
+    words = ("--model", model, "--out", tmp_path / "out", "--no-html", "--method", "rollout")
+    assert jumok("look", images, *words) == 1
+    assert message in " ".join(capsys.readouterr().out.split())
+    assert jumok("look", images / "good" / "slim.png", *words) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+    measured = ("--out", tmp_path / "out", "--method", "rollout", "--no-faithful", "--no-health")
+    assert jumok("measure", model, images, "--masks", images.parent / "masks", *measured) == 0
+    assert message in " ".join(capsys.readouterr().out.split())
+
+
 def test_one_image_for_a_named_class(model, images, tmp_path):
     out = tmp_path / "out"
     path = images / "scratch" / "0.png"
@@ -134,7 +147,7 @@ def test_what_look_and_measure_refuse(words, message, model, images, tmp_path, c
 def test_all_images_unreadable_is_an_error(model, tmp_path, capsys):
     (tmp_path / "a.png").write_text("no picture")
     assert jumok("look", tmp_path / "a.png", "--model", model, "--out", tmp_path / "out") == 2
-    assert "none of the 1 images could be read" in capsys.readouterr().err
+    assert "none of the 1 images could be used" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -269,3 +269,16 @@ def test_a_state_of_other_options_or_of_arrays_that_do_not_fit_is_refused():
     empty = FaithfulnessMeter(steps=4)
     meter.load_state(empty.state())
     assert len(meter) == 0
+
+
+def test_looks_are_counted_by_groups():
+    """Three words of each sentence: the first look is at 32 sentences, whether or not it falls on a sentence's end."""
+    weight = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    meter = FaithfulnessMeter(most=64, steps=4)
+    for sentence in range(1, 65):
+        for _ in range(3):
+            answers = {"zeros": lambda kept: kept.float() @ weight}
+            meter.add(answers, {"true": weight}, baselines={"reverse": -weight}, group=f"sentence {sentence}")
+        if meter.decided():
+            break
+    assert (meter.groups, len(meter), meter.decided()) == (32, 96, True)

@@ -58,7 +58,8 @@ def measure_faithfulness(
         JumokError: a look that the model has not, or nothing that can be measured.
     """
     chosen = draw_some(range(len(looks.questions)), plan.most, seed)
-    measuring = _Measuring(looks, plan, seed, words=words)
+    images = len(group_by_image(looks.questions, chosen))
+    measuring = _Measuring(looks, plan, seed, words=words, most=images if plan.early and images > 1 else None)
     meters = [measuring.places, measuring.words]
     why = measure_in_turn(measuring.look(chosen), measuring.add, meters, plan, len(chosen), tell)
     if not any(map(len, meters)):
@@ -71,12 +72,14 @@ def measure_faithfulness(
 class _Measuring:
     """Questions that are measured one after the other; only scores are kept."""
 
-    def __init__(self, looks: QuestionLooks, plan: Plan, seed: int, *, words: bool) -> None:
+    def __init__(self, looks: QuestionLooks, plan: Plan, seed: int, *, words: bool, most: int | None) -> None:
         from jumok.measures.faithfulness_meter import FaithfulnessMeter
 
         self.looks, self.run, self.seed, self.short = looks, looks.run, seed, 0
         self.of_places, self.of_words = choose_fillings(plan.fillings)
-        self.places, self.words = (FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed) for _ in range(2))
+        self.places, self.words = (
+            FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most) for _ in range(2)
+        )
         self._weigh_words = words
 
     def look(self, numbers: Sequence[int]) -> Iterator[_Asked]:

@@ -114,7 +114,7 @@ def _measure_faithfulness(
     from jumok.app.progress import show_progress
 
     with show_progress(session.console, "taking parts away") as tell:
-        found = measure_faithfulness(looks, options.plan(()), seed=session.seed, tell=tell)
+        found = measure_faithfulness(looks, options.plan((), early=True), seed=session.seed, tell=tell)
     reports = {FAITHFUL: found.places, FAITHFUL_WORDS: found.words}
     count = f"{write_count(found.images, 'image')} (intervals count each once)"
     parts = [

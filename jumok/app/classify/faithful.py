@@ -175,7 +175,7 @@ def _look_for_another_class(
     able = [method for method in methods if method in OF_TARGET]
     if not able or len(maps.model.classes) < 2:
         return [{} for _ in pictures]
-    asked = look(maps.model, pictures, replace(maps.options, methods=(able[0],), rank=2))
+    asked = look(maps.model, pictures, replace(maps.options, methods=(able[0],), rank=2, empty=True))
     return [{OTHER_CLASS: each.heats[able[0]]} for each in asked]
 
 

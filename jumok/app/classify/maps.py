@@ -43,7 +43,7 @@ class MapMaker:
         """The maps of each image, by method, those of the model first; images are (3, any, any) uint8."""
         from jumok.tasks.classify.looking import look
 
-        options = replace(self.options, layers=True, values=True) if self.without_sinks else self.options
+        options = replace(self.options, layers=self.without_sinks, values=self.without_sinks, empty=True)
         looks = look(self.model, images, options) if self.model is not None and images else ()
         own = [self._correct(each) if self.without_sinks else each.heats for each in looks] or [{} for _ in images]
         return [{**heats, **salient_maps(image, self.saliency)} for heats, image in zip(own, images, strict=True)]

@@ -70,6 +70,7 @@ def measure(
     Raises:
         JumokError: images or masks that cannot be read, or a model that cannot be asked.
     """
+    from jumok.app.classify.fitting_images import leave_out
     from jumok.app.classify.maps import open_maps
 
     if len(data) != 1:
@@ -80,9 +81,10 @@ def measure(
     if options.sanity and maps.model is None:
         raise JumokError("sanity checks ask a model: name it first, as in jumok measure RUN IMAGES --sanity")
     chosen = choose(data[0], options.split, model=model, options=options)
-    truth = _find_truth(model, chosen.images, options)
-    notes = [f"remark: {remark}" for remark in (*chosen.remarks, *chosen.images.notes)]
-    measuring = _Measuring(maps, chosen.images, options, out, session, notes)
+    images, left_out = (chosen.images, []) if maps.model is None else leave_out(chosen.images, maps.model)
+    truth = _find_truth(model, images, options)
+    notes = [f"remark: {remark}" for remark in (*chosen.remarks, *images.notes, *left_out)]
+    measuring = _Measuring(maps, images, options, out, session, notes)
     if truth is not None:
         measuring.compare_with_masks(truth)
     if maps.model is not None:

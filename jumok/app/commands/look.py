@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from unicodedata import normalize
@@ -196,6 +197,13 @@ class ModelLooker:
     def bits(self) -> int | None:
         """As the model was trained."""
         return self.model.bits
+
+    @cached_property
+    def least(self) -> tuple[int, int]:
+        """One patch of the model."""
+        from jumok.tasks.classify.patch_size import find_patch_size
+
+        return find_patch_size(self.model)
 
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What the model predicts for each image, and where it looked."""

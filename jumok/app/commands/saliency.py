@@ -101,6 +101,7 @@ class SaliencyLooker:
     smallest: float
     batch_size: int = 1
     bits: int | None = None
+    least: tuple[int, int] = (1, 1)
 
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What stands out in each image."""

@@ -67,7 +67,8 @@ def measure_faithfulness(
         JumokError: nothing that can be measured.
     """
     chosen = draw_some(sources, plan.most, seed)
-    measuring = _Measuring(run, methods, plan, seed)
+    most = len(chosen) if plan.early and len(chosen) > 1 else None
+    measuring = _Measuring(run, methods, plan, seed, most)
     why = measure_in_turn(measuring.align(chosen), measuring.add, [measuring.meter], plan, len(chosen), tell)
     meter = measuring.meter
     if not len(meter):
@@ -82,14 +83,14 @@ def measure_faithfulness(
 class _Measuring:
     """Sentences that are measured one after the other; only scores are kept."""
 
-    def __init__(self, run: PairRun, methods: Sequence[str], plan: Plan, seed: int) -> None:
+    def __init__(self, run: PairRun, methods: Sequence[str], plan: Plan, seed: int, most: int | None) -> None:
         import numpy as np
 
         from jumok.measures.faithfulness_meter import FaithfulnessMeter
 
         self.run, self.methods, self.fillings, self.left_out = run, tuple(methods), plan.fillings, 0
         self.pieces = run.target.kind == "characters"
-        self.meter: FaithfulnessMeter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed)
+        self.meter: FaithfulnessMeter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
         self._random: np.random.Generator = np.random.default_rng(seed)
 
     def align(self, sources: Sequence[str]) -> Iterator[_Sentence | None]:

@@ -114,7 +114,7 @@ def _measure_faithfulness(
     from jumok.app.progress import show_progress
     from jumok.app.translate.faithful import measure_faithfulness
 
-    plan = options.plan(OF_WORDS)
+    plan = options.plan(OF_WORDS, early=True)
     with show_progress(session.console, "taking words away") as tell:
         found = measure_faithfulness(run, pairs.sources, methods, plan, seed=session.seed, tell=tell)
     if found.report is None:

@@ -7,6 +7,7 @@ With z+ the contributions x_i w_ij above 0 and z- those below, an output y_j > 0
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -57,29 +58,47 @@ def _make_rule(other: Rule, read: Callable[[Any], _Layer], gamma: float) -> Rule
         if graph.sides(node) != [operand]:
             return other(node, graph)
 
-        def change(gradients: Gradients, output: Tensor) -> Gradients:
-            found = _share(read(node), output, gamma).to(output.dtype)
-            return tuple(found if number == operand else None for number in range(len(gradients)))
-
-        return Step(change)
+        shares = _Shares(partial(read, node), gamma)
+        return Step(lambda gradients, _: shares.leave(gradients, operand), enter=shares.enter)
 
     return rule
 
 
-def _share(layer: _Layer, output: Tensor, gamma: float) -> Tensor:
-    """R_i / x_i, from R_j / y_j."""
-    x, weight = layer.x, layer.weight
-    x_up, x_down = x.clamp(min=0), x.clamp(max=0)
-    up, down = weight.clamp(min=0), weight.clamp(max=0)
-    bias = x.new_zeros(()) if layer.bias is None else layer.bias
-    y = layer.forward(x, weight) + bias
-    z_up = layer.forward(x_up, up) + layer.forward(x_down, down) + bias.clamp(min=0)
-    total = y + gamma * torch.where(y > 0, z_up, y - z_up)
-    share = output * torch.where(total == 0, 0, y / total)
-    for_y, against = share * (y > 0), share * (y <= 0)
-    up_for, up_against, down_for, down_against = (layer.backward(s, w) for w in (up, down) for s in (for_y, against))
-    more = torch.where(x > 0, up_for + down_against, down_for + up_against)
-    return up_for + up_against + down_for + down_against + gamma * more
+class _Shares:
+    """What a layer gives on, in two halves: before its own backward pass, which the rule makes use of, and after it.
+
+    With s_j = R_j / y_j and sigma the sign of y, the rule is
+    R_i / x_i = (1 + gamma / 2) sum_j w_ij s_j + gamma / 2 sign(x_i) sum_j |w_ij| sigma_j s_j
+    because z+ = (x w + |x| |w|) / 2, and likewise z-. That is three products of matrices beside the first sum, which
+    is the layer's plain gradient.
+    """
+
+    def __init__(self, read: Callable[[], _Layer], gamma: float) -> None:
+        self._read, self._half = read, gamma / 2
+        self._more: Tensor | None = None
+
+    def enter(self, output: Tensor) -> Tensor:
+        """R_j over the sum that its shares are taken of, from R_j / y_j."""
+        layer = self._read()
+        x, weight, bias = layer[:3]
+        y, size = layer.forward(x, weight), layer.forward(x.abs(), weight.abs())
+        if bias is not None:
+            y, size = y + bias, size + bias.abs()
+        sign = torch.where(y > 0, 1.0, -1.0).to(y.dtype)
+        total = y + self._half * (y + sign * size)
+        share = output * torch.where(total == 0, 0, y / total)
+        more = layer.backward(share * sign, weight.abs())
+        self._more = torch.where(x > 0, more, -more)
+        return share.to(output.dtype)
+
+    def leave(self, gradients: Gradients, operand: int) -> Gradients:
+        """R_i / x_i, from the plain gradient of what `enter` gave; nothing for the layer's parameters."""
+        plain, more = gradients[operand], self._more
+        self._more = None
+        if plain is None or more is None:
+            return gradients
+        found = ((1 + self._half) * plain + self._half * more).to(plain.dtype)
+        return tuple(found if number == operand else None for number in range(len(gradients)))
 
 
 def _read_addmm(node: Any) -> _Layer:

@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge, Node
 from torch.utils.checkpoint import CheckpointError
 
 from jumok.attribution.backward.graph import Graph, kind
-from jumok.attribution.backward.step import Gradients, Rules, Step
+from jumok.attribution.backward.step import Enter, Gradients, Rules, Step
 from jumok.errors import JumokError
 
 __all__ = ["propagate"]
@@ -77,10 +77,19 @@ def _change(plan: dict[Node, Step]) -> Iterator[None]:
         for node, step in plan.items():
             if step.change is not None or step.cut:
                 handles.append(node.register_hook(partial(_apply, step)))
+            if step.enter is not None:
+                handles.append(node.register_prehook(partial(_enter, step.enter)))
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+@torch.no_grad()
+def _enter(enter: Enter, outputs: Gradients) -> Gradients | None:
+    """What a node is given instead."""
+    first, *others = outputs
+    return None if first is None else (enter(first), *others)
 
 
 @torch.no_grad()

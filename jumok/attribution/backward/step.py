@@ -11,6 +11,8 @@ from torch.autograd.graph import Node
 from jumok.attribution.backward.graph import Graph
 
 Gradients = tuple[Tensor | None, ...]
+Enter = Callable[[Tensor], Tensor]
+"""From the gradient of a node's output to what the node is given instead."""
 Change = Callable[[Gradients, Tensor], Gradients]
 """From the gradients of a node's operands, and that of its output, to what they get instead."""
 
@@ -21,10 +23,12 @@ class Step(NamedTuple):
     Args:
         change: of what it passes back; None: the plain gradient.
         cut: operands that nothing is passed to, by number.
+        enter: of what it is given, before it passes anything back; None: as it is.
     """
 
     change: Change | None = None
     cut: tuple[int, ...] = ()
+    enter: Enter | None = None
 
 
 Rule = Callable[[Node, Graph], Step]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from jumok.attention import AttentionMap, Patches
 from jumok.attention.attended import Sloped
+from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.watching.seen import Seen, watch
 
@@ -53,7 +54,12 @@ def read_layers(model: AnyClassifier, images: Sequence[Tensor]) -> Iterator[Laye
 def find_lengths(seen: Seen, name: str) -> Tensor | None:
     """(batch, keys): the length of each value of a call of a pass with gradients, mean over heads; None: not told."""
     call = seen.attended(name)
-    return call.value_norms().detach().float().mean(1) if isinstance(call, Sloped) else None
+    if not isinstance(call, Sloped):
+        return None
+    try:
+        return call.value_norms().detach().float().mean(1)
+    except JumokError:  # of weights that a model forms itself, the values are not kept
+        return None
 
 
 def _find_whole(seen: Seen) -> list[str]:

@@ -98,11 +98,17 @@ def load_hf(name: str) -> Foreign:
     except FAULTS as error:
         raise JumokError(f"cannot open hf:{name}: {first_line(error)}") from error
     mean, std, size, own = _read_preprocessing(name, local)
-    classes = tuple(config.id2label[number] for number in range(config.num_labels))
+    classes = _name_hf_classes(config)
     side = getattr(config, "image_size", None) or size
     options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
     fresh, problem = frozenset(found["missing_keys"]), config.problem_type or ""
     return Foreign(model.float(), options, classes, _pair(side), mean, std, fresh, problem, own)
+
+
+def _name_hf_classes(config: Any) -> tuple[str, ...]:
+    """The classes; those that a configuration does not name as `transformers` names such."""
+    names = config.id2label or {}
+    return tuple(str(names.get(number, f"LABEL_{number}")) for number in range(config.num_labels))
 
 
 def load_timm(name: str) -> Foreign:

@@ -37,6 +37,7 @@ class LookOptions:
         head: of the raw weights, from 0; None: the mean over heads.
         layers: also give all weights of every layer.
         values: also give the length of each value in every layer, for which gradients are traced.
+        empty: give a map without any evidence as it is, which of a single image is refused otherwise.
         rank: of the class that is explained, by its probability, where there is no target: 1 is the predicted one.
     """
 
@@ -47,6 +48,7 @@ class LookOptions:
     head: int | None = None
     layers: bool = False
     values: bool = False
+    empty: bool = False
     rank: int = 1
 
     def __post_init__(self) -> None:
@@ -207,13 +209,8 @@ def find_fitting(seen: Seen, target: Tensor | None = None) -> tuple[str, ...]:
         JumokError: there is none; the message says why.
     """
     placed, traced = seen.in_image(), target is not None and target.requires_grad
-    found = ["attention"] if placed else []
-    why = ""
-    try:
-        find_main_query(seen)
-        found = [*TOKEN_METHODS, *(["legrad"] if traced else []), *found]
-    except JumokError as error:
-        why = str(error)
+    followed, of_one_layer, why = _find_token_methods(seen)
+    found = [*followed, *(["legrad"] if followed and traced else []), *(["attention"] if placed else [])]
     # Where a model cuts its glimpses or its window out of the image, feature maps lie in what was cut out.
     if all(isinstance(seen.axes(name)[1], Patches) for name in placed):
         try:
@@ -221,11 +218,25 @@ def find_fitting(seen: Seen, target: Tensor | None = None) -> tuple[str, ...]:
             found.append("grad-cam")
         except JumokError as error:
             why = f"{why}; and {error}"
+    found += of_one_layer
     if traced and not placed:
         found += OF_PIXELS
     if not found:
         raise JumokError(why if len(seen) else NOTHING)
     return tuple(found)
+
+
+def _find_token_methods(seen: Seen) -> tuple[Sequence[str], Sequence[str], str]:
+    """Methods that follow tokens to the image, those that read one layer instead, and why there are none of either."""
+    try:
+        find_main_query(seen)
+    except JumokError as error:
+        return (), (), str(error)
+    try:
+        seen.flow()
+    except JumokError:
+        return (), ("raw",), ""  # between the layers tokens are mixed by something that is not seen
+    return TOKEN_METHODS, (), ""
 
 
 def find_main_query(seen: Seen) -> str:
@@ -283,7 +294,8 @@ def _explain(method: Method) -> Read:
     """Ask a method of `jumok.attribution`."""
 
     def read(asked: Asked) -> list[AttentionMap]:
-        known: dict[str, Any] = {"inputs": asked.pixels, "forward": asked.run, "allow_empty": len(asked.pixels) > 1}
+        empty = asked.options.empty or len(asked.pixels) > 1
+        known: dict[str, Any] = {"inputs": asked.pixels, "forward": asked.run, "allow_empty": empty}
         options = {name: known[name] for name in method.options if name in known}
         if "query" in method.options:
             options["query"] = find_main_query(asked.seen)
@@ -319,7 +331,7 @@ METHODS |= {"attention": _attention, "rise": _rise, "relevance": METHODS["chefer
 TOKEN_METHODS = ("chefer", "rollout", "raw")
 OF_PIXELS = ("libra", "lrp", "input-x-gradient")
 """Those that follow gradients to the pixels, of any model."""
-CHOOSY = ("legrad", *OF_PIXELS)
+CHOOSY = ("legrad", "rollout", "raw", *OF_PIXELS)
 """Those that refuse some models, by the operations that these are made of."""
 OF_TARGET = frozenset({"relevance", *(name for name, method in ATTRIBUTION.items() if method.of_target)})
 """Those whose map is of one class."""

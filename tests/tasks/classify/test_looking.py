@@ -188,6 +188,41 @@ def test_models_that_attend_to_nothing_are_explained_by_their_feature_maps(tmp_p
     assert answer.heats["grad-cam"].keys.in_image
 
 
+WINDOWS = {"patch_size": 2, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4}
+JOINED = {"hidden_sizes": [16, 16, 32], "neck_hidden_sizes": [8, 8, 16, 16, 16, 16, 32], "num_attention_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "wanted"),
+    [
+        ("Swin", WINDOWS, ["chefer", "rollout", "raw", "libra", "lrp", "input-x-gradient"]),
+        (
+            "MobileViT",
+            {**JOINED, "image_size": 64, "mlp_ratio": 2.0},
+            ["grad-cam", "raw", "libra", "lrp", "input-x-gradient"],
+        ),
+    ],
+)
+def test_models_of_windows_and_of_convolutions_between_layers_are_asked_by_what_fits(tmp_path, family, options, wanted):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(image_size=32, num_labels=3, **options)
+    getattr(transformers, f"{family}ForImageClassification")(config).save_pretrained(tmp_path)
+    found = look(open_model(f"hf:{tmp_path}"), photographs(2), LookOptions())
+    assert list(found[0].heats) == wanted
+    for heat in found[1].heats.values():
+        assert (heat.lead, len(heat.queries)) == ((), 1)
+        assert heat.keys.in_image
+    assert list(look(open_model(f"hf:{tmp_path}"), photographs(2), LookOptions(most=1))[0].heats) == wanted[:1]
+
+
+def test_a_model_that_names_no_classes_has_numbers(tmp_path):
+    config = transformers.PvtConfig(
+        image_size=32, depths=[1] * 4, hidden_sizes=[8, 16, 16, 32], num_attention_heads=[1, 2, 2, 4], num_labels=3
+    )
+    transformers.PvtForImageClassification(config).save_pretrained(tmp_path / "pvt")
+    assert open_model(f"hf:{tmp_path / 'pvt'}").classes == ("LABEL_0", "LABEL_1", "LABEL_2")
+
+
 def test_weights_kept_as_a_pickle_are_not_read(hf_vit, tmp_path):
     for name in ("config.json",):
         (tmp_path / name).write_bytes((hf_vit / name).read_bytes())
