@@ -31,12 +31,12 @@ class CallAxes:
     """
 
     def __init__(self, replay: Replay, said: Sequence[Axis]) -> None:
-        self.replay, self._said = replay, said
+        self.replay, self.said = replay, said
         self.routed: Sequence[Routed] = ()
 
     def name(self, rows: Tensor) -> Axis:
         """The axis of (images, tokens) of identities."""
-        return token_axes.name_tokens(self.replay.known, rows, self._said)
+        return token_axes.name_tokens(self.replay.known, rows, self.said)
 
     def list_routers(self) -> dict[str, AttentionMap]:
         """The shares of experts, by module."""
@@ -131,11 +131,11 @@ class CallAxes:
 
     def name_words(self, count: int) -> Axis:
         """The axis of so many tokens of a text: as the user said it, where that are as many, else numbered."""
-        said = (axis for axis in self._said if len(axis) == count and not axis.in_image)
+        said = (axis for axis in self.said if len(axis) == count and not axis.in_image)
         return next(said, token_axes.number_tokens(count))
 
     def _number(self, call: Call, count: int) -> Axis:
-        said = next((axis for axis in self._said if len(axis) == count), None)
+        said = next((axis for axis in self.said if len(axis) == count), None)
         return said or token_axes.number_tokens(count, call.tokens.why)
 
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
-from jumok.watching.packed_kernels import READERS
+from jumok.watching.packed_kernels import READERS, Read, Step
 from jumok.watching.records import OfHeads, Unchanged, repeat_heads, safe_softmax, widen
 
 HOME = "torch.nn.attention.flex_attention"
@@ -107,6 +107,7 @@ class Flexed(OfHeads):
         output: part of the graph, or None.
         tokens_first: whether the output has its tokens before its heads.
         dropout: the probability that was used on the weights; they are given as they were before it.
+        joined: whether the output has no axis of images, of several sequences that stand in one.
     """
 
     query: Tensor
@@ -118,6 +119,7 @@ class Flexed(OfHeads):
     output: Tensor | None
     tokens_first: bool = False
     dropout: float = 0.0
+    joined: bool = False
     unchanged: Unchanged = field(init=False)
 
     def __post_init__(self) -> None:
@@ -191,6 +193,7 @@ class Flexed(OfHeads):
                 f"relevance needs the weights that were used, and dropout {self.dropout} hid some: call model.eval()"
             )
         value = repeat_heads(widen(self.value), self.shape[1])
+        gradient = gradient[None] if self.joined else gradient
         gradient = to_heads_first(gradient) if self.tokens_first else gradient
         change = widen(gradient[:, :, rows]) @ value.transpose(-1, -2)
         return weights * change.clamp(min=0)
@@ -201,8 +204,23 @@ def to_heads_first(tokens: Tensor) -> Tensor:
     return tokens.transpose(1, 2) if tokens.dim() == 4 else tokens[:, None]
 
 
-def record_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Flexed:
-    """Record a call from what went in and what came out.
+class Recorded(NamedTuple):
+    """A call that was recorded.
+
+    Args:
+        attended: its weights.
+        query, key: as they stand in the call, in its own order of axes.
+        steps: how query and key were made of what was given.
+    """
+
+    attended: Flexed
+    query: Tensor
+    key: Tensor
+    steps: tuple[Step, ...] = ()
+
+
+def record_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Recorded | None:
+    """Record a call from what went in and what came out; None where its form is not known.
 
     Args:
         name: of the function that was called.
@@ -211,10 +229,17 @@ def record_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out
     """
     reader = next((reader for (_, known), reader in READERS.items() if known == name), None)
     if reader is None:
-        return _record_flex(name, args, kwargs, output)
+        query, key = (*args, *kwargs.values())[:2]
+        return Recorded(_record_flex(name, args, kwargs, output), query, key)
     call = reader(args, kwargs)
-    first = output[0] if isinstance(output, tuple) else output
-    traced = first if first.requires_grad else None
+    if call is None:
+        return None
+    attended = _record_read(call, output[0] if isinstance(output, tuple) else output)
+    return Recorded(attended, call.query, call.key, call.steps)
+
+
+def _record_read(call: Read, output: Tensor) -> Flexed:
+    traced = output if output.requires_grad else None
     return Flexed(
         to_heads_first(call.query.detach()),
         to_heads_first(call.key.detach()),
@@ -225,6 +250,7 @@ def record_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out
         traced,
         tokens_first=True,
         dropout=call.dropout,
+        joined=call.joined,
     )
 
 

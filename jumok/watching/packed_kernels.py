@@ -6,21 +6,27 @@ from its inputs, as `flex_kernel` does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["READERS", "Read", "read_flash", "read_xformers"]
+__all__ = ["READERS", "Read", "Step"]
 
-FLASH_ARGUMENTS = ("q", "k", "v", "dropout_p", "softmax_scale", "causal", "window_size", "softcap", "alibi_slopes")
+FLASH_OPTIONS = ("dropout_p", "softmax_scale", "causal", "window_size", "softcap", "alibi_slopes")
+LENGTHS = ("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k")
+OWN_LENGTHS = ("cu_seqlens", "max_seqlen")
 XFORMERS_ARGUMENTS = ("query", "key", "value", "attn_bias", "p", "scale")
 UNBOUNDED = (-1, -1)
 
 Modify = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]
 """Changes scores, given image, head, query and key, as for `flex_attention`."""
+Step = tuple[str, tuple[Any, ...], Tensor]
+"""A function of torch that gives a view, what it was given, and what it made."""
+Reader = Callable[[tuple[Any, ...], Mapping[str, Any]], "Read | None"]
+"""Reads a call from its arguments; None for a form that is not known."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Read:
         modify: the scores; None: leaves them.
         scale: factor on the scores; None: 1 / sqrt(size).
         dropout: the probability that was used on the weights.
+        steps: how query, key and value were made of what was given, in order.
+        joined: whether several sequences stand in one, so that all three were given an axis of images, which is 1.
     """
 
     query: Tensor
@@ -40,6 +48,8 @@ class Read:
     modify: Modify | None
     scale: float | None
     dropout: float
+    steps: tuple[Step, ...] = ()
+    joined: bool = False
 
 
 def read_flash(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read:
@@ -49,25 +59,112 @@ def read_flash(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read:
 
     Source: flash-attn 2.1 and later, `flash_attn_interface.py`.
     """
-    given = dict(zip(FLASH_ARGUMENTS, args, strict=False)) | dict(kwargs)
-    query, key = given["q"], given["k"]
+    given = dict(zip(("q", "k", "v", *FLASH_OPTIONS), args, strict=False)) | dict(kwargs)
+    return _read_flash(given, given["q"], given["k"], given["v"])
+
+
+def read_packed(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read:
+    """Read a call of `flash_attn_qkvpacked_func`, of (batch, tokens, 3, heads, size)."""
+    given = dict(zip(("qkv", *FLASH_OPTIONS), args, strict=False)) | dict(kwargs)
+    steps = _cut(given["qkv"], 2)
+    query, key, value = (part for *_, part in steps)
+    return _read_flash(given, query, key, value, steps)
+
+
+def read_packed_keys(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read:
+    """Read a call of `flash_attn_kvpacked_func`, of (batch, keys, 2, key heads, size)."""
+    given = dict(zip(("q", "kv", *FLASH_OPTIONS), args, strict=False)) | dict(kwargs)
+    steps = _cut(given["kv"], 2)
+    key, value = (part for *_, part in steps)
+    return _read_flash(given, given["q"], key, value, steps)
+
+
+def read_joined(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read | None:
+    """Read a call of `flash_attn_varlen_func`, of (tokens of all sequences, heads, size).
+
+    None where the keys lie in pages, in an order that only a table tells.
+    """
+    given = dict(zip(("q", "k", "v", *LENGTHS, *FLASH_OPTIONS), args, strict=False)) | dict(kwargs)
+    return None if given.get("block_table") is not None else _read_joined(given, given["q"], given["k"], given["v"])
+
+
+def read_joined_packed(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read:
+    """Read a call of `flash_attn_varlen_qkvpacked_func`, of (tokens of all sequences, 3, heads, size)."""
+    given = dict(zip(("qkv", *OWN_LENGTHS, *FLASH_OPTIONS), args, strict=False)) | dict(kwargs)
+    given["cu_seqlens_q"] = given["cu_seqlens_k"] = given["cu_seqlens"]
+    steps = _cut(given["qkv"], 1)
+    query, key, value = (part for *_, part in steps)
+    return _read_joined(given, query, key, value, steps)
+
+
+def read_joined_packed_keys(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read:
+    """Read a call of `flash_attn_varlen_kvpacked_func`, of (keys of all sequences, 2, key heads, size)."""
+    given = dict(zip(("q", "kv", *LENGTHS, *FLASH_OPTIONS), args, strict=False)) | dict(kwargs)
+    steps = _cut(given["kv"], 1)
+    key, value = (part for *_, part in steps)
+    return _read_joined(given, given["q"], key, value, steps)
+
+
+def _cut(packed: Tensor, axis: int) -> tuple[Step, ...]:
+    return tuple(("select", (packed, axis, number), part) for number, part in enumerate(packed.unbind(axis)))
+
+
+def _read_joined(
+    given: Mapping[str, Any], query: Tensor, key: Tensor, value: Tensor, steps: Sequence[Step] = ()
+) -> Read:
+    """As `_read_flash`, of several sequences in one: each token sees its own alone."""
+    ends, key_ends = given["cu_seqlens_q"].long(), given["cu_seqlens_k"].long()
+
+    def number(places: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+        """The sequence of each place, and how many places lie between it and the end of that."""
+        ends = ends.to(places.device)
+        sequence = torch.searchsorted(ends[1:].contiguous(), places.contiguous(), right=True)
+        return sequence, ends[sequence.clamp(max=len(ends) - 2) + 1] - places
+
+    def find_ahead(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        (one, left), (other, left_there) = number(row, ends), number(column, key_ends)
+        return left - left_there, one == other
+
+    parts = [each[None] for each in (query, key, value)]
+    raised = [("unsqueeze", (flat, 0), part) for flat, part in zip((query, key, value), parts, strict=True)]
+    found = _read_flash(given, parts[0], parts[1], parts[2], [*steps, *raised], find_ahead)
+    return replace(found, joined=True)
+
+
+def _read_flash(
+    given: Mapping[str, Any],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    steps: Sequence[Step] = (),
+    find_ahead: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+) -> Read:
+    """A call of flash-attn by its options.
+
+    Args:
+        given: the options.
+        query, key, value: (batch, tokens, heads, size).
+        steps: as in `Read`.
+        find_ahead: of queries and keys, how far each key lies ahead, and whether it is of the same sequence.
+    """
     left, right = given.get("window_size") or UNBOUNDED
     right = 0 if given.get("causal") else right
     cap, slopes = float(given.get("softcap") or 0.0), given.get("alibi_slopes")
     shift = key.shape[1] - query.shape[1]
 
     def modify(scores: Tensor, image: Tensor, head: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        ahead = column - (row + shift)
+        ahead, together = (column - (row + shift), None) if find_ahead is None else find_ahead(row, column)
         if cap:
             scores = cap * torch.tanh(scores / cap)
         if slopes is not None:
             scores = scores - (slopes[head] if slopes.dim() == 1 else slopes[image, head]) * ahead.abs()
-        hidden = torch.zeros_like(ahead, dtype=torch.bool)
+        hidden = torch.zeros_like(ahead, dtype=torch.bool) if together is None else ~together
         hidden = hidden | (ahead > right) if right >= 0 else hidden
         hidden = hidden | (ahead < -left) if left >= 0 else hidden
         return scores.masked_fill(hidden, -torch.inf)
 
-    return Read(query, key, given["v"], modify, given.get("softmax_scale"), float(given.get("dropout_p") or 0.0))
+    scale, dropout = given.get("softmax_scale"), float(given.get("dropout_p") or 0.0)
+    return Read(query, key, value, modify, scale, dropout, tuple(steps))
 
 
 def read_xformers(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Read:
@@ -94,9 +191,17 @@ def _form_bias(bias: Any, shape: tuple[int, int, int, int]) -> Tensor:
     return formed.reshape(-1, formed.shape[-3] if formed.dim() == 4 else 1, *formed.shape[-2:])
 
 
-READERS: Mapping[tuple[str, str], Callable[[tuple[Any, ...], Mapping[str, Any]], Read]] = {
-    ("flash_attn", "flash_attn_func"): read_flash,
-    ("flash_attn.flash_attn_interface", "flash_attn_func"): read_flash,
+FLASH_READERS: Mapping[str, Reader] = {
+    "flash_attn_func": read_flash,
+    "flash_attn_qkvpacked_func": read_packed,
+    "flash_attn_kvpacked_func": read_packed_keys,
+    "flash_attn_varlen_func": read_joined,
+    "flash_attn_varlen_qkvpacked_func": read_joined_packed,
+    "flash_attn_varlen_kvpacked_func": read_joined_packed_keys,
+}
+FLASH_HOMES = ("flash_attn", "flash_attn.flash_attn_interface")
+READERS: Mapping[tuple[str, str], Reader] = {
+    **{(home, name): reader for home in FLASH_HOMES for name, reader in FLASH_READERS.items()},
     ("xformers.ops", "memory_efficient_attention"): read_xformers,
     ("xformers.ops.fmha", "memory_efficient_attention"): read_xformers,
 }

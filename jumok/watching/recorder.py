@@ -305,26 +305,32 @@ class Recorder(TorchFunctionMode):
         """Run `flex_attention`, or another package's kernel, as when nobody watches; record it from its inputs."""
         with self.looking_away(), torch._C.DisableTorchFunction():
             output = original(*args, **kwargs)
+            found = flex_kernel.record_call(original.__name__, args, kwargs, output)
+        if found is None:
+            return output
         before = len(self.calls)
-        attended = flex_kernel.record_call(original.__name__, args, kwargs, output)
-        query, key = (*args, *kwargs.values())[:2]
-        self._keep(attended, query.dim())
-        first = output[0] if isinstance(output, tuple) else output
-        op = self._write_kernel(query, key, first, turned=attended.tokens_first and query.dim() == 4)
+        self._keep(found.attended, found.query.dim())
+        for name, given, made in found.steps:
+            self.tape.write(name, given, {}, (made,))
+        op = self._write_kernel(found, output[0] if isinstance(output, tuple) else output)
         if len(self.calls) > before:
             op.calls, op.path = (self.calls[-1].number,), self.calls[-1].module
         return output
 
-    def _write_kernel(self, query: Tensor, key: Tensor, output: Tensor, *, turned: bool) -> Op:
+    def _write_kernel(self, found: flex_kernel.Recorded, output: Tensor) -> Op:
         """Put a kernel on the tape, with heads before tokens, whatever its own order is."""
-        if not turned:
+        query, key = found.query, found.key
+        if not (found.attended.tokens_first and query.dim() == 4):
             return self.tape.write("scaled_dot_product_attention", (query, key), {}, (output,))
         with torch._C.DisableTorchFunction():
-            inner = [each.transpose(1, 2) for each in (query, key, output)]
+            whole = output[None] if found.attended.joined else output
+            inner = [each.transpose(1, 2) for each in (query, key, whole)]
         for outer, each in zip((query, key), inner, strict=False):
             self.tape.write("transpose", (outer, 1, 2), {}, (each,))
         op = self.tape.write("scaled_dot_product_attention", inner[:2], {}, (inner[2],))
-        self.tape.write("transpose", (inner[2], 1, 2), {}, (output,))
+        self.tape.write("transpose", (inner[2], 1, 2), {}, (whole,))
+        if whole is not output:
+            self.tape.write("select", (whole, 0, 0), {}, (output,))
         return op
 
     def _note_fast(self, query: Tensor, key: Tensor, result: Tensor, batch_first: bool, extra: int) -> None:
@@ -391,6 +397,8 @@ class Recorder(TorchFunctionMode):
         path: str | None = None
         foreign = False
         outermost: FrameType | None = None
+        # Reading what a frame was given takes far longer than walking past it: of a known pass one module is enough.
+        begun = self._run_frame is not None and any(each is self._run_frame for each in walk_outwards(sys._getframe(2)))
         for frame in walk_outwards(sys._getframe(2)):
             running = frame.f_code.co_name == "forward"
             if path is None or running:
@@ -399,8 +407,8 @@ class Recorder(TorchFunctionMode):
                 foreign = foreign or (running and found is None and isinstance(first, nn.Module))
                 path = found if path is None else path
                 outermost = frame if running and found is not None else outermost
-            if frame is self._run_frame:  # the pass is known: what lies further out does not matter
-                break
+            if begun and (path is not None or frame is self._run_frame):
+                return path or (None if path is None and foreign else ""), self._run_frame
         return None if path is None and foreign else path or "", outermost
 
     def is_running(self) -> bool:

@@ -534,7 +534,8 @@ class Seen:
         calls = take_one_pass(named)
         if end is not None:
             calls = leave_out_others(calls, self._axes.replay.known)
-        return follow(calls, self._axes.replay.known, self._axes.name, part=self._chosen, partial=partial)
+        axes = self._axes
+        return follow(calls, axes.replay.known, axes.name, axes.said, part=self._chosen, partial=partial)
 
     @property
     def _named(self) -> list[tuple[str, Call]]:

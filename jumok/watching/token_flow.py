@@ -228,6 +228,7 @@ def follow(
     calls: Sequence[tuple[str, Call]],
     known: Identities,
     name: Callable[[Tensor], Axis],
+    said: Sequence[Axis] = (),
     *,
     part: bool,
     partial: bool,
@@ -238,13 +239,14 @@ def follow(
         calls: with their names, in order.
         known: the table of identities.
         name: gives the axis of (batch, tokens) of identities.
+        said: what the user said that tokens stand for, by which the names are given.
         part: whether the user chose these calls among others, so that they begin with tokens that others made.
         partial: go on where something was not seen.
     Raises:
         JumokError: some call's tokens are not known, or lead nowhere, or come from where nothing was seen.
     """
     _check_known(calls)
-    key = (tuple((call.number, path) for path, call in calls), part, partial, name(calls[-1][1].tokens.keys))  # type: ignore[arg-type]
+    key = (tuple((call.number, path) for path, call in calls), part, partial, tuple(said))
     if key in known.flows:
         flow: Flow = known.flows[key]
         return replace(flow, calls=[call for _, call in calls])

@@ -39,6 +39,37 @@ def flash_attn_func(q, k, v, dropout_p=0.0, **options):
     return torch.einsum("bhqk,bkhd->bqhd", flash_weights(q, k, **options), v)
 
 
+def flash_attn_qkvpacked_func(qkv, dropout_p=0.0, **options):
+    return flash_attn_func(*qkv.unbind(2), dropout_p, **options)
+
+
+def flash_attn_kvpacked_func(q, kv, dropout_p=0.0, **options):
+    return flash_attn_func(q, *kv.unbind(2), dropout_p, **options)
+
+
+def flash_attn_varlen_func(q, k, v, cu_seqlens_q, cu_seqlens_k, max_q, max_k, block_table=None, **options):
+    bounds = zip(*(pair for ends in (cu_seqlens_q, cu_seqlens_k) for pair in (ends[:-1], ends[1:])), strict=True)
+    parts = [flash_attn_func(q[None, a:b], k[None, c:d], v[None, c:d], **options)[0] for a, b, c, d in bounds]
+    return torch.cat(parts)
+
+
+def flash_attn_varlen_qkvpacked_func(qkv, cu_seqlens, max_seqlen, **options):
+    return flash_attn_varlen_func(*qkv.unbind(1), cu_seqlens, cu_seqlens, max_seqlen, max_seqlen, **options)
+
+
+def flash_attn_varlen_kvpacked_func(q, kv, *lengths, **options):
+    return flash_attn_varlen_func(q, *kv.unbind(1), *lengths, **options)
+
+
+PACKED = (
+    flash_attn_qkvpacked_func,
+    flash_attn_kvpacked_func,
+    flash_attn_varlen_func,
+    flash_attn_varlen_qkvpacked_func,
+    flash_attn_varlen_kvpacked_func,
+)
+
+
 def memory_efficient_attention(query, key, value, attn_bias=None, p=0.0, scale=None):
     four = query if query.dim() == 4 else query[:, :, None]
     keys, values = (each if each.dim() == 4 else each[:, :, None] for each in (key, value))
@@ -64,6 +95,8 @@ def _packages(monkeypatch):
         memory_efficient_attention,
         ops,
     )
+    for function in PACKED:
+        setattr(flash, function.__name__, function)
     for module in (flash, ops, xformers):
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -168,3 +201,76 @@ def test_relevance_through_dropped_weights_is_refused():
         output = model(tokens)
     with pytest.raises(JumokError, match=r"dropout 0\.1 hid some"):
         seen.relevance(output[:, 0, 0], query=0)
+
+
+class Packed(Attending):
+    """Self-attention by one of flash-attn's packed functions; of the joined ones over sequences of 5 and 7 tokens."""
+
+    ENDS = torch.tensor([0, 5, SIZE], dtype=torch.int32)
+
+    def forward(self, tokens):
+        function = getattr(sys.modules["flash_attn"], self.package)
+        query, key, value = self.heads(tokens)
+        if "varlen" in self.package:
+            query, key, value = (each.flatten(0, 1) for each in (query, key, value))
+        lengths = (self.ENDS, self.ENDS, 7, 7)
+        axis = query.dim() - 2
+        given = {
+            "flash_attn_qkvpacked_func": (torch.stack([query, key, value], axis),),
+            "flash_attn_kvpacked_func": (query, torch.stack([key, value], axis)),
+            "flash_attn_varlen_func": (query, key, value, *lengths),
+            "flash_attn_varlen_qkvpacked_func": (torch.stack([query, key, value], axis), self.ENDS, 7),
+            "flash_attn_varlen_kvpacked_func": (query, torch.stack([key, value], axis), *lengths),
+        }[self.package]
+        return function(*given, **self.options).reshape(tokens.shape)
+
+    def weights(self, tokens):
+        """As it is by hand: (batch, heads, queries, keys)."""
+        query, key, _ = self.heads(tokens)
+        if "varlen" not in self.package:
+            return flash_weights(query, key, **self.options)
+        whole = torch.zeros(1, HEADS, SIZE, SIZE)
+        for part in (slice(0, 5), slice(5, SIZE)):
+            whole[:, :, part, part] = flash_weights(query[:, part], key[:, part], **self.options)
+        return whole
+
+
+@pytest.mark.parametrize("name", ["plain", "causal", "window", "capped", "alibi"])
+@pytest.mark.parametrize("function", [each.__name__ for each in PACKED])
+def test_packed_functions_of_flash_attn_are_seen_from_their_inputs(function, name):
+    torch.manual_seed(0)
+    model = nn.Sequential(*(Packed(function, **FLASH[name]) for _ in range(2)))
+    tokens = torch.randn(1 if "varlen" in function else 2, SIZE, WIDTH)
+    unwatched = model(tokens)
+    with watch(model) as seen:
+        watched = model(tokens)
+    assert torch.equal(watched, unwatched)
+    wanted = [model[0].weights(tokens), model[1].weights(model[0](tokens))]
+    assert seen.names == ["0", "1"]
+    for number, each in enumerate(wanted):
+        torch.testing.assert_close(seen[number].weights, each, atol=1e-6, rtol=1e-5)
+    one, two = (0.5 * torch.eye(SIZE) + 0.5 * each.mean(1) for each in wanted)
+    torch.testing.assert_close(seen.rollout(3).weights[:, 0], (two @ one)[:, 3], atol=1e-6, rtol=1e-4)
+    found = seen.relevance(watched[:, 3, 5], 3).weights
+    stack = nn.Sequential(*(Attending("here", **FLASH[name]) for _ in range(2)))
+    stack.load_state_dict(model.state_dict())
+    if "varlen" in function:  # the first sequence alone, where the query is
+        tokens, found = tokens[:, :5], found[..., :5]
+    with watch(stack) as seen:
+        watched = stack(tokens)
+    torch.testing.assert_close(found, seen.relevance(watched[:, 3, 5], 3).weights, atol=1e-6, rtol=1e-4)
+
+
+def test_keys_in_pages_are_not_seen_and_that_is_said():
+    class Paged(Packed):
+        def forward(self, tokens):
+            query, key, value = (each.flatten(0, 1) for each in self.heads(tokens))
+            function = sys.modules["flash_attn"].flash_attn_varlen_func
+            table = torch.zeros(2, 1, dtype=torch.int32)
+            return function(query, key, value, self.ENDS, self.ENDS, 7, 7, block_table=table).reshape(tokens.shape)
+
+    model = Paged("flash_attn_varlen_func")
+    with torch.no_grad(), watch(model) as seen:
+        model(torch.randn(1, SIZE, WIDTH))
+    with pytest.raises(JumokError, match="no attention"):
+        seen.rollout(0)

@@ -89,3 +89,22 @@ def test_the_largest_weights_between_tokens_are_no_router():
     seen = looked(Pruned(), torch.randint(0, 20, (2, 6)))
     assert seen.routers() == {}
     assert len(seen) == 1
+
+
+MIXTURE = {"moe_intermediate_size": 16, "n_routed_experts": 8, "n_group": 2, "topk_group": 1, "num_experts_per_tok": 2}
+SIGMOID_ROUTERS = {
+    "DeepseekV3": {"q_lora_rank": 8, "kv_lora_rank": 8, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8},
+    "Glm4Moe": {"head_dim": 8, "num_key_value_heads": 2},
+}
+
+
+@pytest.mark.parametrize("name", SIGMOID_ROUTERS)
+def test_a_router_by_a_sigmoid_is_no_attention(name):
+    torch.manual_seed(0)
+    own = SIGMOID_ROUTERS[name] | MIXTURE | {"first_k_dense_replace": 1, "n_shared_experts": 1, "vocab_size": 50}
+    config = getattr(transformers, f"{name}Config")(**SMALL, **own)
+    seen = looked(getattr(transformers, f"{name}ForCausalLM")(config), torch.randint(2, 40, (2, 7)))
+    assert seen.names == [f"model.layers.{layer}.self_attn" for layer in range(config.num_hidden_layers)]
+    assert all(seen[layer].weights.shape[-2:] == (7, 7) for layer in seen.names)
+    assert seen.gates() == {}
+    assert all(found.keys.labels()[0] == "expert 0" for found in seen.routers().values())
