@@ -67,7 +67,14 @@ def test_a_patch_looks_at_its_own_window():
     assert found.weights[0, 0].nonzero()[:, 0].tolist() == inside.flatten().nonzero()[:, 0].tolist()
     assert found.queries.labels() == ["0,5"]
     with pytest.raises(JumokError, match="cls"):
-        seen.relevance(target, method="raw", layer=0)
+        seen.relevance(target, "cls", method="raw", layer=0)
+
+
+def test_without_a_query_all_windows_look():
+    seen, target = look(swin(), pixels())
+    for method in ("raw", "value-weighted"):
+        found = seen.relevance(target, method=method, layer=1)
+        torch.testing.assert_close(found.weights, seen.relevance(target, "mean", method=method, layer=1).weights)
 
 
 def test_weights_times_the_length_of_values():
