@@ -275,9 +275,8 @@ def split_questions(
         home |= dict.fromkeys(order[begin : begin + count], part)
         begin += count
     if begin >= total:
-        raise JumokError(
-            f"{write_count(total, 'image is', 'images are')} too few to keep some for {' and '.join(parts)}: give files for these"
-        )
+        few = write_count(total, "image is", "images are")
+        raise JumokError(f"{few} too few to keep some for {' and '.join(parts)}: give files for these")
     numbers: dict[str, list[int]] = {part: [] for part in ("train", *parts)}
     for number, image in enumerate(questions.of):
         numbers[home.get(image, "train")].append(number)
