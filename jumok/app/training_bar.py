@@ -57,7 +57,7 @@ class Bar(Callback):
         if self._progress is None:
             self._last_line = time.monotonic()
             total = self._epochs * self._steps
-            self._console.print(f"epoch {epoch}  step {trainer.global_step:,} of {total:,}  {text}")
+            self._console.print(f"step {trainer.global_step:,} of {total:,}  {text}")
         else:
             self._progress.update(self._progress.task_ids[0], completed=trainer.global_step, epoch=epoch, text=text)
 

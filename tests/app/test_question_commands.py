@@ -156,7 +156,7 @@ def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
         ("bad.csv --images {data}/images", "lacks the column 'answer'"),
         ("ragged.csv --images {data}/images", "line 2: 4 cells for 3 columns"),
         ("out.csv --images {data}/images", "lies outside"),
-        ("one.csv --images {data}/images", "1 images are too few"),
+        ("one.csv --images {data}/images", "1 image is too few"),
         ("broken.csv --images .", "broken"),
         ("{data} --images {data}/images --system vqa-stack", "did you mean 'vqa-stacked'"),
         ("{data} --images {data}/images --option hop=3", "no option 'hop'"),
@@ -383,6 +383,7 @@ def test_questions_come_from_standard_input_too(jumok, asked, squares, tmp_path,
     said = jumok("ask", asked, image, "-", "--out", tmp_path, "--no-html", "--top", 1)
     assert said.status == 0
     assert said.out.count("  ->  ") == 2
+    assert "skipped 1 empty question: number 2" in said.out
     assert "not known" not in said.out
     assert {path.name for path in tmp_path.glob("*.png")} == {"1.png", "2.png"}
 
@@ -419,6 +420,7 @@ def test_ask_refuses_in_one_line(jumok, asked, trained, squares, tmp_path, monke
         ([asked, image, "word " * 200], "a question of 200 tokens is too long, wanted at most 127"),
         ([asked, image, *["what?"] * 201], "got more than 200 questions"),
         ([asked, image, LEFT, "--out", "file"], "file"),
+        ([asked, image, LEFT, "--out", asked], "is the folder of a run: give another"),
     ):
         refused(jumok, tmp_path, ("ask", *words), message)
     for text, message in (

@@ -97,7 +97,7 @@ def test_runs_are_listed_with_their_state(jumok, trained, tmp_path):
     assert runs["stopped"]["why"] == f"resume with: jumok train --resume {tmp_path / 'stopped'}"
     assert "weights.safetensors is damaged" in runs["cut"]["why"]
     text = jumok("runs", tmp_path).out
-    assert "4 runs" in text
+    assert f"4 runs in {tmp_path}" in " ".join(text.split())
     assert "damaged: " in text
     assert "no runs in" in jumok("runs", tmp_path / "no-run").out
 

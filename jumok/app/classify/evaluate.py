@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from jumok.tasks.classify.evaluation import Evaluation
 
 RUN = "run"
+MOST_CLASSES = 50
+"""Of more classes, those that do not occur are left out of tables and pictures."""
 
 
 class Options(Strict):
@@ -119,8 +121,19 @@ def evaluate(
     written = {"figures": out / "eval.json", "confusion": out / "confusion.png"}
     found = EvaluatedImages(about, report, reports, [*chosen.remarks, *regions.remarks()], written)
     write_report(written["figures"], found)
-    draw_confusion(report.confusion.numpy(), trained.classes, written["confusion"])
+    shown = choose_shown(report)
+    names = [report.classes[number] for number in shown]
+    draw_confusion(report.confusion[shown][:, shown].numpy(), names, written["confusion"])
     return found
+
+
+def choose_shown(report: Evaluation) -> list[int]:
+    """The classes that tables and pictures show: all, or of very many those with an image or a prediction."""
+    every = list(range(len(report.classes)))
+    if len(every) <= MOST_CLASSES:
+        return every
+    told = report.confusion.sum(0) + report.confusion.sum(1)
+    return [number for number in every if told[number]]
 
 
 def _summarise(report: Evaluation) -> dict[str, float | list[float]]:
@@ -146,12 +159,13 @@ def table(report: Evaluation) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    wide = len(report.classes) <= 8
+    wide, shown_rows = len(report.classes) <= 8, frozenset(choose_shown(report))
     shown = Table(caption="rows: true class; columns on the right: predicted class" if wide else None)
     shown.add_column("class")
     for name in (report.noun, "precision", "recall", *(report.classes if wide else ())):
         shown.add_column(Text(name), justify="right")
-    for row, counts in zip(report.per_class(), report.confusion.tolist(), strict=True):
+    rows = zip(report.per_class(), report.confusion.tolist(), strict=True)
+    for row, counts in (each for number, each in enumerate(rows) if number in shown_rows):
         shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
         shown.add_row(Text(row["class"]), str(row[report.noun]), *shares, *(map(str, counts) if wide else ()))
     return shown

@@ -144,9 +144,6 @@ def _read_questions(given: Sequence[str], session: Session) -> list[str]:
     lines = stream_lines(sys.stdin.buffer, "standard input") if list(given) == ["-"] else iter(given)
     every = [LONE.sub("?", line).strip() for line in islice(lines, MOST_LINES)]
     questions = [text for text in every if text][: MOST_QUESTIONS + 1]
-    if empty := [str(number) for number, text in enumerate(every, 1) if not text]:
-        some = f"{', '.join(empty[:MOST_NAMED])}{', ...' if len(empty) > MOST_NAMED else ''}"
-        session.remark(f"skipped {write_count(len(empty), 'empty question')}: number {some}")
     if named := [question for question in questions if question.lower().endswith(".html")]:
         raise JumokError(
             f"{named[0]!r} is not a question: --html takes no file name, the page is written to the folder of --out"
@@ -155,6 +152,9 @@ def _read_questions(given: Sequence[str], session: Session) -> list[str]:
         raise JumokError('no question: ask something, as in jumok ask RUN photo.png "what colour is the circle?"')
     if len(questions) > MOST_QUESTIONS:
         raise JumokError(f"got more than {MOST_QUESTIONS} questions: ask at most {MOST_QUESTIONS} at a time")
+    if empty := [str(number) for number, text in enumerate(every, 1) if not text]:
+        some = f"{', '.join(empty[:MOST_NAMED])}{', ...' if len(empty) > MOST_NAMED else ''}"
+        session.remark(f"skipped {write_count(len(empty), 'empty question')}: number {some}")
     return questions
 
 

@@ -102,12 +102,12 @@ class RunList:
         if not self.runs:
             yield f"no runs in {self.folder}"
             return
-        table = Table(title=write_count(len(self.runs), "run"), title_justify="left")
+        table = Table(title=f"{write_count(len(self.runs), 'run')} in {self.folder}", title_justify="left")
         for heading in ("run", "system", "data", "best", "date, UTC", "MB", "state"):
             table.add_column(heading, justify="right" if heading == "MB" else "left", overflow="fold")
         for run in self.runs:
-            size = f"{run.megabytes:,.1f}"
-            table.add_row(*map(Text, (run.run, run.system, run.data, run.best, run.date, size, run.state)))
+            size, name, data = f"{run.megabytes:,.1f}", Path(run.run).name, Path(run.data).name
+            table.add_row(*map(Text, (name, run.system, data, run.best, run.date, size, run.state)))
         yield table
         yield from (f"{run.state}: {run.why}" for run in self.runs if run.why)
 

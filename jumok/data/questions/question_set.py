@@ -14,6 +14,7 @@ from jumok.data.questions.files import QuestionRow, read_files
 from jumok.data.splits import QUESTION_SHARES, Shares, check_shares, count_held_out
 from jumok.data.texts.normal_form import clean
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 __all__ = [
     "QuestionSet",
@@ -274,7 +275,8 @@ def split_questions(
         home |= dict.fromkeys(order[begin : begin + count], part)
         begin += count
     if begin >= total:
-        raise JumokError(f"{total} images are too few to keep some for {' and '.join(parts)}: give files for these")
+        few = write_count(total, "image is", "images are")
+        raise JumokError(f"{few} too few to keep some for {' and '.join(parts)}: give files for these")
     numbers: dict[str, list[int]] = {part: [] for part in ("train", *parts)}
     for number, image in enumerate(questions.of):
         numbers[home.get(image, "train")].append(number)

@@ -102,8 +102,8 @@ def write_words(
     axes = make_sheet(figure, 0, 1, width)
     texts = [axes.text(0, 0, make_visible(word), size=size, color=INK, **CENTRED) for word in words]
     set_fonts(figure)
-    room = [max(measure_text(figure, text), *(0.075 * len(each) for each in weights[:1])) for text in texts]
-    places = _place_words(room if weights else [measure_text(figure, text) for text in texts], width, weights)
+    least = 0.075 * len(weights[0]) if weights else 0.0  # so that weights stand beside each other, too
+    places = _place_words([max(measure_text(figure, text), least) for text in texts], width, weights)
     _resize(axes, figure, -line * (places[-1][0] + 1) - 0.02, width)
     shades = colours or [PLUS if share >= 0 else MINUS for share in shares]
     for text, (row, left, wide), share, shade in zip(texts, places, shares, shades, strict=True):

@@ -109,7 +109,7 @@ def test_cells_have_the_colours_of_their_raw_weights(figure_of, tmp_path):
     drawn = figure.axes[0].images[0].get_array()[0, :, :3]
     table = figure.axes[1].collections[0] if figure.axes[1].collections else None
     assert table is not None, "a colour bar stands below"
-    wanted = module._Shades(0, 1, both_signs=False).mappable().to_rgba(np.array([0.0, 0.25, 0.5]))[:, :3]
+    wanted = module.Scaling(0, 1, module.ALIGNMENT, "", "").mappable().to_rgba(np.array([0.0, 0.25, 0.5]))[:, :3]
     assert np.allclose(drawn, wanted)
     assert np.allclose(drawn[0], 1), "0 is white"
     assert any("raw weights, linear from 0 to 1; nothing clipped" in text for text in texts(figure))
@@ -173,7 +173,7 @@ def test_small_multiples_share_scale_and_words(figure_of):
     panels = [axes for axes in figure.axes if axes.images]
     assert [axes.get_xlabel() for axes in panels] == list(maps)
     for axes, map_ in zip(panels, maps.values(), strict=True):
-        wanted = module._Shades(0, 1, both_signs=False).mappable().to_rgba(map_.weights.numpy())
+        wanted = module.Scaling(0, 1, module.ALIGNMENT, "", "").mappable().to_rgba(map_.weights.numpy())
         assert np.allclose(axes.images[0].get_array(), wanted)
     assert [bool(axes.get_yticklabels()) for axes in panels] == [True, False, False, False, True, False]
     assert [bool(axes.get_xticklabels()) for axes in panels] == [True] * 4 + [False] * 2

@@ -87,5 +87,5 @@ def test_other_maps_and_files_are_refused(tmp_path):
     places = AttentionMap(torch.rand(4, 1, 6), One("image"), Patches(2, 3), ("batch",), Scale.GATE)
     with pytest.raises(JumokError, match=r"wanted gates of channels, \(batch, 1, channels\)"):
         draw_gates({"spatial": places}, tmp_path / "a.png")
-    with pytest.raises(JumokError, match=r"\.png or \.svg files, got 'a\.gif'"):
+    with pytest.raises(JumokError, match=r"\.svg or \.pdf files, got 'a\.gif'"):
         draw_gates(gates(8), tmp_path / "a.gif")

@@ -214,7 +214,7 @@ def test_a_map_that_prefers_nothing_has_no_strong_colour_anywhere():
     figure = heatmap.draw_heat(even, Image.new("RGB", (400, 400), "white"))
     heat, over = (np.asarray(figure.axes[place].images[0].get_array()) for place in (1, 2))
     assert heat[200, 200] * 255 == pytest.approx(colour_of(0.5), abs=1)
-    assert np.ptp(over, axis=(0, 1)).max() == 0
+    assert np.ptp(over, axis=(0, 1)).max() < 0.01, "but for one step of the colour table"
     assert over.mean() > 0.75, "the image shines through"
     assert "the map is nearly even, its largest is 0.0278" in words(figure)
 

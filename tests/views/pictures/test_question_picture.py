@@ -236,7 +236,7 @@ def test_names_that_are_alike_once_shortened_keep_their_panels(figure_of):
 def test_an_svg_is_written_and_other_kinds_are_refused(tmp_path):
     draw_asked(shapes(), asked(), tmp_path / "new" / "a.svg")
     assert (tmp_path / "new" / "a.svg").read_text("utf-8").lstrip().startswith("<?xml")
-    with pytest.raises(JumokError, match=r"\.png or \.svg"):
+    with pytest.raises(JumokError, match=r"\.svg or \.pdf"):
         draw_asked(shapes(), asked(), tmp_path / "a.jpg")
     with pytest.raises(JumokError, match="an image is"):
         draw_asked(torch.zeros(3, 4), asked(), tmp_path / "a.png")
