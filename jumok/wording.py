@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["write_count"]
+from collections.abc import Sequence
+
+__all__ = ["describe_names", "write_count"]
+
+MOST_NAMES = 4
 
 
 def write_count(number: int, noun: str, plural: str = "") -> str:
@@ -17,3 +21,15 @@ def write_count(number: int, noun: str, plural: str = "") -> str:
     ('1 epoch', '30,000 epochs', '0 images have')
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def describe_names(names: Sequence[str], noun: str, plural: str = "") -> str:
+    """How many things there are, and what they are called.
+
+    >>> describe_names(("dent", "fine"), "class", "classes")
+    '2 classes: dent, fine'
+    >>> describe_names("abcdefg", "answer")
+    '7 answers: a, b, c, d, ...'
+    """
+    more = ", ..." if len(names) > MOST_NAMES else ""
+    return f"{write_count(len(names), noun, plural)}: {', '.join(names[:MOST_NAMES])}{more}"

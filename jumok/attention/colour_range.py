@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 __all__ = ["EVEN", "ColourEnd", "find_colour_end"]
 
+FEW = 16
+"""A map of fewer weights is never taken for an even one: the largest of a handful is not far above their mean."""
+
 EVEN = 2.0
 """A map whose largest weight is below so many times its mean is nearly even."""
 
@@ -22,13 +25,15 @@ class ColourEnd(NamedTuple):
     even: bool
 
 
-def find_colour_end(largest: float, mean: float) -> ColourEnd:
+def find_colour_end(largest: float, mean: float, count: int) -> ColourEnd:
     """Choose the end of colours that begin at 0, so that a map that prefers nothing has no strong colour anywhere.
 
     Args:
         largest, mean: of the weights, 0 or more.
+        count: of the weights.
 
-    >>> find_colour_end(0.5, 0.1), find_colour_end(0.11, 0.1)
+    >>> find_colour_end(0.5, 0.1, 196), find_colour_end(0.11, 0.1, 196)
     (ColourEnd(value=0.5, even=False), ColourEnd(value=0.2, even=True))
     """
-    return ColourEnd(max(largest, EVEN * mean), largest < EVEN * mean)
+    even = count >= FEW and largest < EVEN * mean
+    return ColourEnd(EVEN * mean if even else largest, even)

@@ -30,7 +30,7 @@ def test_it_agrees_with_the_model_asked_by_hand(jumok, trained, coloured, tmp_pa
     report = json.loads((copy / "eval" / "eval.json").read_text())
     run = Run.load(copy)
     paths = sorted(coloured.rglob("*.png"))
-    guess = run.predict(run.prepare(paths)).argmax(1)
+    guess = run.probabilities(run.prepare(paths)).argmax(1)
     true = torch.tensor([run.classes.index(path.parent.name) for path in paths])
     confusion = [[int(((true == i) & (guess == j)).sum()) for j in range(3)] for i in range(3)]
     assert report["confusion"] == confusion

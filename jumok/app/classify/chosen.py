@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jumok.errors import JumokError, suggest
+from jumok.wording import describe_names, write_count
 
 if TYPE_CHECKING:
     from jumok.data.images.image_set import ImageSet
@@ -199,7 +200,7 @@ def _describe_own(record: TrainedOn, hashes: dict[Path, str], split: str) -> lis
     every = set().union(*record.hashes.values())
     if new := sum(each not in every for each in hashes.values()):
         lines.append(
-            f"{new:,} images have come since the run was trained: not judged; "
+            f"{write_count(new, 'image has', 'images have')} come since the run was trained: not judged; "
             "--split all --unseen judges all that it was not trained on"
         )
     return lines
@@ -261,15 +262,21 @@ def _check(images: ImageSet, data: Path, split: str) -> ImageSet:
 
 
 def match_classes(images: ImageSet, classes: tuple[str, ...], data: Path) -> ImageSet:
-    """The same images, their labels as a run numbers its classes; some of these may have no image.
+    """The same images, their labels as a model numbers its classes; some of these may have no image.
 
     Raises:
-        JumokError: a class that the run does not have.
+        JumokError: a class that the model does not have, or has twice.
     """
-    if not set(images.classes) <= set(classes):
+    strange = [name for name in images.classes if name not in classes]
+    if strange:
         raise JumokError(
-            f"{data} has the classes {', '.join(images.classes)}, but the run has {', '.join(classes)}: "
-            "give images of the same classes"
+            f"{data} has {describe_names(images.classes, 'class', 'classes')}, but the model has "
+            f"{describe_names(classes, 'class', 'classes')} and no {strange[0]!r}: give images of the same classes"
+        )
+    twice = [name for name in images.classes if classes.count(name) > 1]
+    if twice:
+        raise JumokError(
+            f"the model has {classes.count(twice[0])} classes called {twice[0]!r}: which is meant is unknown"
         )
     numbers = [classes.index(name) for name in images.classes]
     return replace(images, classes=classes, labels=tuple(numbers[label] for label in images.labels))

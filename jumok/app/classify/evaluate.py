@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,16 @@ from pydantic import Field
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from torch import Tensor
 
-    from jumok.app.classify.chosen import Chosen
+    from jumok.app.classify.chosen import Chosen, Judge
+    from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.evaluation import Evaluation
-    from jumok.tasks.classify.run import ImageRun
 
 RUN = "run"
 
@@ -60,7 +62,7 @@ class EvaluatedImages:
         from rich.text import Text
 
         low, high = self.report.interval
-        yield f"{self.report.images} images of {self.about['data'][0]} ({self.about['split']})"
+        yield f"{write_count(self.report.total, 'image')} of {self.about['data'][0]} ({self.about['split']})"
         yield f"accuracy {self.report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
         yield f"balanced accuracy {self.report.balanced_accuracy:.1%}, macro F1 {self.report.macro_f1:.1%}"
         largest, share = self.report.largest_class
@@ -84,7 +86,7 @@ def evaluate(
     """Judge a classifier by accuracy, precision, recall and confusion; write JSON and a picture.
 
     Args:
-        run: folder of the run.
+        run: folder of a run, or the name of a model from elsewhere, "hf:..." or "timm:...".
         data: one folder or table of images; none: that of the run.
         options: of images.
         split: the part of the folder, or "auto" or "all".
@@ -93,20 +95,22 @@ def evaluate(
     Raises:
         JumokError: images that cannot be read, or of classes other than the run's.
     """
+    from jumok.app.classify.chosen import Judge
+    from jumok.tasks.classify.any_classifier import open_model
     from jumok.tasks.classify.evaluation import controls_of, evaluate_each, read_batches
     from jumok.tasks.classify.regions import Regions
-    from jumok.tasks.classify.run import ImageRun
     from jumok.views.pictures.charts import draw_confusion
 
-    trained = ImageRun.load(run, session.device)
-    data = data or [Path(place) for place in (trained.config.data.images,) if place is not None]
+    trained = open_model(str(run), session.device)
+    judge = Judge.of_run(run) if run.is_dir() else Judge()
+    data = data or [Path(place) for place in (judge.data and judge.data.images,) if place]
     if len(data) != 1:
         raise JumokError(
             f"{run} is an image classifier: give the folder of test images, as in jumok eval {run} photos/test; "
             f"got {len(data)} paths"
         )
-    chosen = select(trained, data[0], split, options)
-    models = {RUN: trained.model, **controls_of(trained.model)}
+    chosen = _select(judge, trained, data[0], split, options)
+    models: dict[str, Callable[[Tensor], Tensor]] = {RUN: trained, **controls_of(trained.model)}
     regions = Regions()
     batches = regions.counting(trained.model, read_batches(trained, chosen.images, options.batch_size))
     reports = evaluate_each(models, batches, trained.classes)
@@ -124,18 +128,17 @@ def _summarise(report: Evaluation) -> dict[str, float | list[float]]:
     return {"accuracy": report.accuracy, "accuracy_95": list(report.interval), "loss": report.loss}
 
 
-def select(run: ImageRun, images: Path, split: str, options: Options | None = None) -> Chosen:
+def _select(judge: Judge, model: AnyClassifier, images: Path, split: str, options: Options) -> Chosen:
     """Choose the images to judge; see `choose_images`.
 
     Raises:
-        JumokError: no images there, or of a class that the run does not have.
+        JumokError: no images there, or of a class that the model does not have.
     """
-    from jumok.app.classify.chosen import Judge, choose_images, match_classes
+    from jumok.app.classify.chosen import choose_images, match_classes
 
-    options = options or Options()
     folder = None if options.images is None else Path(options.images)
-    chosen = choose_images(Judge.of_run(run.folder), images, split, unseen=options.unseen, images=folder)
-    return chosen._replace(images=match_classes(chosen.images, run.classes, images))
+    chosen = choose_images(judge, images, split, unseen=options.unseen, images=folder)
+    return chosen._replace(images=match_classes(chosen.images, model.classes, images))
 
 
 def table(report: Evaluation) -> Table:
@@ -146,9 +149,9 @@ def table(report: Evaluation) -> Table:
     wide = len(report.classes) <= 8
     shown = Table(caption="rows: true class; columns on the right: predicted class" if wide else None)
     shown.add_column("class")
-    for name in ("images", "precision", "recall", *(report.classes if wide else ())):
+    for name in (report.noun, "precision", "recall", *(report.classes if wide else ())):
         shown.add_column(Text(name), justify="right")
     for row, counts in zip(report.per_class(), report.confusion.tolist(), strict=True):
         shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
-        shown.add_row(Text(row["class"]), str(row["images"]), *shares, *(map(str, counts) if wide else ()))
+        shown.add_row(Text(row["class"]), str(row[report.noun]), *shares, *(map(str, counts) if wide else ()))
     return shown

@@ -12,6 +12,7 @@ import typer
 from jumok.app.naming import readable
 from jumok.app.session import Session, in_session, write_report
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -72,7 +73,8 @@ class Inspection:
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         found = self.survey
-        yield f"{len(found.facts):,} images of {len(found.classes)} classes in {self.data}"
+        classes = write_count(len(found.classes), "class", "classes")
+        yield f"{write_count(len(found.facts), 'image')} of {classes} in {self.data}"
         yield _table(found)
         sizes = _describe_sizes(found)
         if sizes is not None:
@@ -147,7 +149,7 @@ def remarks(found: Survey) -> Iterator[str]:
         yield f"near duplicates were not looked for among so many images ({len(found.sound):,})"
     yield from _describe_imbalance(found)
     if found.bits is not None:
-        yield f"16-bit grey images use {found.bits} bits: {(1 << found.bits) - 1:,} is taken for white"
+        yield f"16-bit images use {found.bits} bits: {(1 << found.bits) - 1:,} is taken for white"
     groups, across = found.split_groups
     if groups:
         where = f"; {across:,} of them lie in several parts" if across else ""

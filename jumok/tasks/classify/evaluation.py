@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,6 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from jumok.data.images.batches import Batches, PixelStore
 from jumok.data.images.folders import ImageSet
 from jumok.intervals import wilson
-from jumok.tasks.classify.run import ImageRun
 
 
 @dataclass(frozen=True)
@@ -25,14 +24,16 @@ class Evaluation:
         classes: their names.
         confusion: (classes, classes), images of each true class (row) by predicted class (column).
         loss: mean cross-entropy, in nats.
+        noun: what was judged, as figures call them.
     """
 
     classes: tuple[str, ...]
     confusion: Tensor
     loss: float
+    noun: str = "images"
 
     @property
-    def images(self) -> int:
+    def total(self) -> int:
         """How many were judged."""
         return int(self.confusion.sum())
 
@@ -44,12 +45,12 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """The share that was right."""
-        return self.correct / self.images
+        return self.correct / self.total
 
     @property
     def interval(self) -> tuple[float, float]:
         """Between which the accuracy lies with 95 % confidence."""
-        return wilson(self.correct, self.images)
+        return wilson(self.correct, self.total)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -67,7 +68,7 @@ class Evaluation:
     def largest_class(self) -> tuple[str, float]:
         """The class with the most images, and how often always naming it would be right."""
         counts = self.confusion.sum(1)
-        return self.classes[int(counts.argmax())], int(counts.max()) / self.images
+        return self.classes[int(counts.argmax())], int(counts.max()) / self.total
 
     @property
     def beats_largest_class(self) -> bool:
@@ -81,7 +82,7 @@ class Evaluation:
         return [
             {
                 "class": name,
-                "images": true[index],
+                self.noun: true[index],
                 "precision": right[index] / said[index] if said[index] else None,
                 "recall": right[index] / true[index] if true[index] else None,
             }
@@ -92,7 +93,7 @@ class Evaluation:
         """Plain values for JSON."""
         low, high = self.interval
         return {
-            "images": self.images,
+            self.noun: self.total,
             "accuracy": self.accuracy,
             "accuracy_95": [low, high],
             "balanced_accuracy": self.balanced_accuracy,
@@ -118,9 +119,24 @@ class Controlled(Protocol):
         """The same weights put to use in another way, by name: what the accuracy is to be held against."""
 
 
-def read_batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+class Judged(Protocol):
+    """A classifier that knows what is done to its images."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its images."""
+
+    @property
+    def bits(self) -> int | None:
+        """That 16-bit grey images use; None: what each image's values need."""
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(n, 3, height, width) uint8 to what it takes, on its device."""
+
+
+def read_batches(run: Judged, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches that a run is judged on: normalised pixels and labels, on its device; each image is read once."""
-    store = PixelStore(images.paths, *run.size, bits=run.config.data.bits, memory_limit=0)
+    store = PixelStore(images.paths, *run.size, bits=run.bits, memory_limit=0)
     for batch in Batches(store, torch.tensor(images.labels), batch_size=size, shuffle=False, drop_last=False):
         pixels = run.normalise(batch.images)
         yield pixels, batch.labels.to(pixels.device)
@@ -139,7 +155,9 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes
 
 @torch.inference_mode()
 def evaluate_each(
-    models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]
+    models: Mapping[str, Callable[[Tensor], Tensor]],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    classes: tuple[str, ...],
 ) -> dict[str, Evaluation]:
     """Judge several models on the same images, which are gone through once.
 

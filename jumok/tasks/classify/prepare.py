@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -18,7 +18,6 @@ from jumok.data.images.contents import describe_duplicates
 from jumok.data.images.folders import ImageSet, scan
 from jumok.durations import parse_duration
 from jumok.errors import JumokError
-from jumok.intervals import wilson
 from jumok.machine import World
 from jumok.tasks.classify.features import Features, read_features, write_features
 from jumok.tasks.classify.look_alikes import describe_look_alikes
@@ -27,14 +26,13 @@ from jumok.tasks.classify.recipe import (
     balance_order,
     choose_from_images,
     choose_variation,
-    count_per_pass,
 )
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
-from jumok.tasks.classify.system_options import system_options
+from jumok.tasks.classify.system_options import find_trusted_rate, system_options
 from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
-from jumok.tasks.classify.training import BALANCED, Classifier
+from jumok.tasks.classify.training import Classifier
 from jumok.tasks.classify.tuning import (
     UNVARIED,
     begin,
@@ -47,13 +45,14 @@ from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.beginning import describe_begun, read_initial
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.planning import MOST_SECONDS
-from jumok.tasks.running.prepared import RATES, Prepared, Progress
+from jumok.tasks.running.prepared import Progress
+from jumok.tasks.running.prepared_classes import PreparedClasses, join_names
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
 
 @dataclass(frozen=True)
-class PreparedImages(Prepared):
+class PreparedImages(PreparedClasses):
     """Everything that the training of a classifier needs.
 
     Args:
@@ -69,9 +68,12 @@ class PreparedImages(Prepared):
     unit = "images"
 
     @property
-    def rates(self) -> tuple[float, ...]:
-        part = self.features is not None or self.config.training.lora is not None
-        return RATES if part else super().rates
+    def keeps_features(self) -> bool:
+        return self.features is not None
+
+    @property
+    def trusted_rate(self) -> float | None:
+        return None if self.initial else find_trusted_rate(self.config.system)
 
     def module(self) -> Classifier:
         module = make_module(self.config, self.steps, self.initial, self.features)
@@ -102,35 +104,22 @@ class PreparedImages(Prepared):
             f"{self.length()} of {training.batch_size}"
         )
 
-    def reached(self, best: Row) -> str:
-        balanced = f", balanced accuracy {best[BALANCED]:.1%}" if BALANCED in best else ""
-        largest, share = self._largest_class()
-        return (
-            f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']} validation images correct{balanced}; "
-            f"always saying {largest!r} gives {share:.1%}"
-        )
+    @property
+    def _per_class(self) -> Mapping[str, Sequence[int]]:
+        return self.config.found.per_class
 
-    def shortfall(self, best: Row) -> str:
-        images = self.config.found.counts["val"]
-        largest, share = self._largest_class()
-        if wilson(round(best["val_accuracy"] * images), images)[0] > share:
-            return ""
-        each = min(self.config.found.per_class["train"])
-        return (
-            f"this model is not surely better than always saying {largest!r}. What may help: more images (the smallest "
-            f"class has {each} to learn from), more --time, a larger --image-size, or a pretrained model"
-        )
+    @property
+    def _classes(self) -> Sequence[str]:
+        return self.config.found.classes
 
-    def _largest_class(self) -> tuple[str, float]:
-        """The class with the most validation images, and how often always naming it would be right there."""
-        counts = self.config.found.per_class["val"]
-        return self.config.found.classes[counts.index(max(counts))], max(counts) / sum(counts)
+    def _help(self) -> str:
+        return "a larger --image-size, or a pretrained model"
 
     def purpose(self, parameters: int) -> str:
         size = " x ".join(str(side) for side in self.config.size)
         return (
             f"A {self.config.system} of {parameters:,} weights that classifies images of {size} pixels as "
-            f"{_join_names(self.config.found.classes)}."
+            f"{join_names(self.config.found.classes)}."
         )
 
     def facts(self, best: Row) -> dict[str, str]:
@@ -181,7 +170,7 @@ def _remark_begun(config: RunConfig) -> list[str]:
 def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, trained_on: TrainedOn) -> list[str]:
     """What the user should know of the images: files left out, masks, duplicates, bits."""
     bits = config.data.bits
-    deep = [f"16-bit grey images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
+    deep = [f"16-bit images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
     return [*sets["train"].notes, *describe_duplicates(trained_on.hashes), *deep]
 
 
@@ -228,7 +217,7 @@ def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> t
     elif start is not None:
         size, why = start.size, f"that of {start.origin}"
     else:
-        size, why = choose_size(images.paths, cost, seconds, count_per_pass(images, settings.training.balance))
+        size, why = choose_size(images.paths, cost, seconds)
     probed = size if start is None else start.size  # a model from elsewhere may take no other
     return size, why, seconds / (cost(probed) * math.prod(size) / math.prod(probed))
 
@@ -370,8 +359,3 @@ def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Pat
             "began: put them back, or train anew"
         )
     return now
-
-
-def _join_names(names: tuple[str, ...], most: int = 20) -> str:
-    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
-    return f"{', '.join(shown[:-1])} or {shown[-1]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -13,7 +12,8 @@ from jumok.data.images.batches import PixelStore, Source
 from jumok.data.images.folders import ImageSet
 from jumok.machine import World
 from jumok.tasks.classify.mirroring import choose_flips
-from jumok.tasks.classify.settings import EVEN_RATIO, ImageTraining
+from jumok.tasks.classify.settings import ImageTraining
+from jumok.tasks.running.tuning_settings import settle_balance
 
 __all__ = [
     "Repeated",
@@ -21,7 +21,6 @@ __all__ = [
     "choose_batch_size",
     "choose_from_images",
     "choose_variation",
-    "count_per_pass",
 ]
 
 BATCH_SIZES = (64, 32, 16)
@@ -77,14 +76,6 @@ def balance_order(labels: Tensor) -> Tensor:
     return torch.cat([each.repeat(-(-most // len(each)))[:most] for each in members])
 
 
-def count_per_pass(images: ImageSet, balance: str) -> int:
-    """Images that a pass shows: where classes are balanced by showing rare ones more often, more than there are."""
-    counts = Counter(images.labels)
-    uneven = max(counts.values()) > EVEN_RATIO * min(counts.values())
-    shown_often = balance == "sampler" or (balance == "auto" and uneven)
-    return len(counts) * max(counts.values()) if shown_often else len(images)
-
-
 def choose_batch_size(images: int, seen: float) -> int:
     """The largest usual batch that leaves enough steps in a pass and in the whole training.
 
@@ -121,20 +112,9 @@ def choose_from_images(
         settings["flips"], why = choose_flips(store, images.labels, images.classes)
         remarks.append(f"flips: {settings['flips']} ({why}; --flips changes it)")
     if training.balance == "auto":
-        settings["balance"], told = _choose_balance(images)
+        settings["balance"], told = settle_balance(images.classes, [*images.counts().values()], "images")
         remarks += told
     return Choice(settings, remarks)
-
-
-def _choose_balance(images: ImageSet) -> tuple[str, list[str]]:
-    counts = Counter(images.labels)
-    (most, largest), (least, smallest) = counts.most_common()[0], counts.most_common()[-1]
-    if largest <= EVEN_RATIO * smallest:
-        return "none", []
-    return "sampler", [
-        f"uneven classes: {images.classes[most]!r} has {largest:,} training images, {images.classes[least]!r} "
-        f"{smallest:,}; rare ones are shown more often, and the epoch to keep is chosen by balanced accuracy"
-    ]
 
 
 def choose_variation(asked: Collection[str], passes: float) -> dict[str, Any]:

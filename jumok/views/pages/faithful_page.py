@@ -251,7 +251,7 @@ def _pack_heat(values: Sequence[float]) -> dict[str, Any]:
     numbers = np.asarray(values, dtype=np.float64)
     signed = bool((numbers < 0).any())
     top = float(np.abs(numbers).max(initial=0)) or 1.0
-    top = top if signed else find_colour_end(top, float(numbers.mean())).value
+    top = top if signed else find_colour_end(top, float(numbers.mean()), numbers.size).value
     codes = np.rint(127 * numbers / top + 127) if signed else np.rint(255 * numbers / top)
     return {"codes": _encode(codes.astype(np.uint8)), "signed": signed}
 

@@ -42,7 +42,7 @@ const Paint = (palette) => {
     if (about.zero) return { limit: top, how: "largest" };
     if (about.scale === "gate" || about.scale === "mask") return top <= 1 ? { limit: 1, how: "one" } : { limit: top, how: "largest" };
     const even = (palette.even * places.reduce((sum, weight) => sum + weight, 0)) / (places.length || 1);
-    return top < even ? { limit: even, how: "even" } : { limit: top, how: "largest" };
+    return places.length >= palette.few && top < even ? { limit: even, how: "even" } : { limit: top, how: "largest" };
   }
 
   function ramp(canvas, signed) {
