@@ -217,7 +217,7 @@ def heat_layer(attention: AttentionMap, width: int, height: int) -> Image.Image:
     import matplotlib
 
     values = _lay_heat(attention, height, width).clip(min=0)
-    top = find_colour_end(float(values.max()), float(values.mean()), attention.weights.numel()).value
+    top = find_colour_end(float(values.max()), float(values.mean()), len(attention.keys)).value
     share = values / top if top > 0 else values
     rgba = matplotlib.colormaps[SEQUENTIAL](0.18 + 0.82 * share)  # the darkest shades would read as shadow
     rgba[..., 3] = (FAINT_OPACITY if isinstance(attention.keys, Glimpses | Sampled) else 0.94) * share ** np.float32(

@@ -42,15 +42,6 @@ def clean_text(text: str) -> str:
     return unicodedata.normalize("NFC", make_encodable(text))
 
 
-def show_blanks(word: str) -> str:
-    """A word that can be seen: blanks alone become open boxes, as in pictures.
-
-    >>> show_blanks(" "), show_blanks("a b")
-    ('␣', 'a b')
-    """
-    return word if word.strip() else "\N{OPEN BOX}" * max(len(word), 1)
-
-
 HANGUL, KANA = re.compile("[\u1100-\u11ff\u3131-\u318e\uac00-\ud7a3]"), re.compile("[\u3041-\u30ff]")
 
 
@@ -61,6 +52,15 @@ def mark_language(text: str) -> str:
     (' lang="ko"', '')
     """
     return ' lang="ko"' if HANGUL.search(text) else ' lang="ja"' if KANA.search(text) else ""
+
+
+def show_blanks(word: str) -> str:
+    """A word that can be seen: blanks alone become open boxes, as in pictures.
+
+    >>> show_blanks(" "), show_blanks("a b")
+    ('␣', 'a b')
+    """
+    return word if word.strip() else "\N{OPEN BOX}" * max(len(word), 1)
 
 
 def as_json(value: Any) -> str:

@@ -209,7 +209,7 @@ def _describe_grid(axis: Axis) -> dict[str, Any]:
 def _find_top(patches: Tensor, zero: int) -> float:
     """Where the colours of the whole map end: at its largest weight; of one that is nearly even beyond it."""
     largest = float(patches.abs().max())
-    return largest if zero else find_colour_end(largest, float(patches.mean()), patches.numel()).value
+    return largest if zero else find_colour_end(largest, float(patches.mean()), patches.shape[-1]).value
 
 
 def _quantise(weights: NDArray[np.float32], zero: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], float]:

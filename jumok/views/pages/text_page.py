@@ -12,14 +12,14 @@ from jumok.attention import AttentionMap, Tokens
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.views import palette
-from jumok.views.pages.html_file import clean_text, fill_page, name_program
+from jumok.views.pages.html_file import clean_text, fill_page, mark_language, name_program
 
 __all__ = ["ShadedText", "write_text_page"]
 
 STEPS = 10
 """Shades of each sign: a word's value over the largest one of its text, rounded."""
-LEAST_STRENGTH, MOST_STRENGTH = 8, 72
-"""Per cent of colour in the weakest and the strongest shade."""
+LEAST_STRENGTH, MOST_STRENGTH = 8, 64
+"""Per cent of colour in the weakest and the strongest shade, on which text can still be read."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,15 @@ def _legend(texts: Sequence[ShadedText]) -> str:
 def _section(shaded: ShadedText) -> str:
     best = ", ".join(f"{html.escape(clean_text(name))} {share:.1%}" for name, share in shaded.prediction)
     right = not shaded.truth or shaded.truth == shaded.prediction[0][0]
-    truth = (
-        f'<span class="small quiet">true class: {html.escape(clean_text(shaded.truth))}</span>' if shaded.truth else ""
-    )
-    badge = f'<span class="badge{"" if right else " wrong"}">{best}</span>'
-    name = f"<h3>{html.escape(clean_text(shaded.name))}</h3>" if shaded.name else ""
+    named, tongue = html.escape(clean_text(shaded.truth)), mark_language(shaded.truth)
+    truth = f'<span class="small quiet">true class: <span{tongue}>{named}</span></span>' if shaded.truth else ""
+    sign = "" if not shaded.truth else "✓ " if right else "✗ "
+    badge = f'<span class="badge{"" if right else " wrong"}"{mark_language(best)}>{sign}{best}</span>'
+    name = f"<h2{mark_language(shaded.name)}>{html.escape(clean_text(shaded.name))}</h2>" if shaded.name else ""
     target = html.escape(clean_text(shaded.relevance.queries.label(0)))
-    heading = f'<div class="heading">{badge}<span class="small quiet">words for: {target}</span>{truth}</div>'
-    return f'<section>{name}{heading}<p class="text">{_mark_words(shaded)}</p></section>'
+    asked = f'<span class="small quiet">words for: <span{mark_language(target)}>{target}</span></span>'
+    heading = f'<div class="heading">{badge}{asked}{truth}</div>'
+    return f'<section>{name}{heading}<p class="text"{mark_language(shaded.text)}>{_mark_words(shaded)}</p></section>'
 
 
 def _mark_words(shaded: ShadedText) -> str:

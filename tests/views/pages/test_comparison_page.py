@@ -101,7 +101,7 @@ def test_right_and_wrong_have_signs_and_columns_their_methods(page, tmp_path):
 
 
 def test_a_nearly_even_map_is_pale_all_over():
-    even = np.asarray(heat_layer(one(Patches(2, 2), [0.25, 0.25, 0.24, 0.26]), 40, 40))
+    even = np.asarray(heat_layer(one(Patches(4, 4), [0.25, 0.25, 0.24, 0.26] * 4), 40, 40))
     assert even[..., 3].max() < 150
     assert np.ptp(even[..., 3].astype(int)) < 15
 

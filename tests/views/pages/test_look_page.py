@@ -297,6 +297,19 @@ def test_a_page_of_many_images_keeps_to_its_budget(tmp_path):
     assert any("smaller copy" in entry["lost"] for entry in entries_of(text_of(tmp_path, *entries, budget=600_000)))
 
 
+def test_fine_maps_of_the_last_images_become_coarser_to_keep_the_budget(tmp_path):
+    weights = torch.rand(1, 128 * 128, generator=torch.Generator().manual_seed(0))
+    fine = AttentionMap(weights, One("image"), Pixels(128, 128), (), Scale.RELEVANCE, "saliency/x")
+    entries = [small_entry(f"{number}.png", summary=fine, layers=None) for number in range(4)]
+    text = text_of(tmp_path, *entries, budget=170_000)
+    assert len(text.encode()) <= 170_000
+    about = entries_of(text)
+    grids = [entry["summary"]["keys"]["rows"] for entry in about]
+    assert grids == sorted(grids, reverse=True)
+    assert {grids[0], grids[-1]} == {128, page_module.COARSE_GRID}
+    assert ["a coarser map" in entry["lost"] for entry in about] == [rows < 128 for rows in grids]
+
+
 # -- what a user can get wrong --------------------------------------------------------------------
 
 

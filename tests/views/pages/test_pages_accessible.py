@@ -19,6 +19,7 @@ from jumok.views.pages.inspect_page import Sheet, Thumb, write_inspect_page
 from jumok.views.pages.look_page import Entry, Page
 from jumok.views.pages.question_page import QuestionPage
 from jumok.views.pages.report_page import Figure, Section, write_report
+from jumok.views.pages.text_page import ShadedText, write_text_page
 from jumok.views.pictures.question_picture import Asked
 
 pytestmark = needs_browser
@@ -83,6 +84,14 @@ def write_faithful(path):
     page.write(path)
 
 
+def write_texts(path):
+    words = ("이", "영화는", "좋다")
+    relevance = AttentionMap(torch.tensor([[0.25, -0.5, 1.0]]), One("긍정"), Tokens(words), (), Scale.SCORE)
+    given = [("긍정", 0.875), ("부정", 0.125)]
+    texts = [ShadedText(" ".join(words), relevance, given, truth, "1") for truth in ("긍정", "부정", "")]
+    write_text_page(path, "Which words spoke", "chefer", texts)
+
+
 def write_inspect(path):
     thumbs = [Thumb(Image.new("RGB", (40, 30), "teal"), "긁힘/1.png", "40 x 30")]
     sheets = [Sheet("긁힘", "3 images", thumbs, 0.5), Sheet("Near duplicates", "2 groups", thumbs)]
@@ -103,6 +112,7 @@ WRITERS = {
     "questions": write_questions,
     "comparison": write_comparison,
     "faithful": write_faithful,
+    "texts": write_texts,
     "inspect": write_inspect,
     "report": write_demo_report,
 }
