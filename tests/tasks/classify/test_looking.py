@@ -205,7 +205,7 @@ JOINED = {"hidden_sizes": [16, 16, 32], "neck_hidden_sizes": [8, 8, 16, 16, 16, 
 )
 def test_models_of_windows_and_of_convolutions_between_layers_are_asked_by_what_fits(tmp_path, family, options, wanted):
     torch.manual_seed(0)
-    config = getattr(transformers, f"{family}Config")(image_size=32, num_labels=3, **options)
+    config = getattr(transformers, f"{family}Config")(**{"image_size": 32, "num_labels": 3, **options})
     getattr(transformers, f"{family}ForImageClassification")(config).save_pretrained(tmp_path)
     found = look(open_model(f"hf:{tmp_path}"), photographs(2), LookOptions())
     assert list(found[0].heats) == wanted
