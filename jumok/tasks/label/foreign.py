@@ -100,6 +100,8 @@ def _load_tokens(name: str, local: bool, encoder: Any, config: Any) -> Tokens:
             own = AutoTokenizer.from_pretrained(name, local_files_only=local, trust_remote_code=False)
     except (*FAULTS, AttributeError, TypeError, ImportError) as error:
         raise JumokError(f"hf:{name} has no tokenizer that can be opened: {first_line(error)}") from error
+    if set(own.get_vocab()) <= set(own.all_special_tokens):  # made from the model's name alone, without a file
+        raise JumokError(f"hf:{name} has no tokenizer: wanted a tokenizer.json beside the weights")
     if not getattr(own, "is_fast", False):
         raise JumokError(f"hf:{name} has no tokenizer.json, from which alone jumok builds a tokenizer")
     padding = own.pad_token_id if own.pad_token_id is not None else (own.eos_token_id or 0)
