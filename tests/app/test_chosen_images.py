@@ -147,7 +147,7 @@ def test_classes_are_matched_by_name(noise):
         ("blue", 0),
         ("red", 2),
     }
-    with pytest.raises(JumokError, match="has the classes blue, red, but the run has blue, green"):
+    with pytest.raises(JumokError, match="2 classes: blue, red, but the model has 2 classes: blue, green and no 'red'"):
         match_classes(images, ("blue", "green"), noise)
 
 
