@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+LONGEST_REASON = 300
+"""Characters of a library's error that are shown."""
 
 
 class JumokError(ValueError):
@@ -22,13 +26,35 @@ class Interrupted(Exception):  # noqa: N818 (it is no error: the work can go on)
         self.signum = signum
 
 
+@contextmanager
+def foreign(what: str, advice: str) -> Iterator[None]:
+    """Turn whatever a library raises, about something that came from outside, into one line.
+
+    A library may raise anything at all when what it is given is damaged, and seldom says all of it in its reference. So
+    the block holds the library's calls alone: an error of our own would be taken for the file's.
+
+    Args:
+        what: what is wrong with what, such as "map.bin is damaged or not an attention map".
+        advice: what to do.
+    Raises:
+        JumokError: the block raised; one of these passes as it is.
+    """
+    try:
+        yield
+    except (JumokError, Interrupted):
+        raise
+    except Exception as error:
+        raise JumokError(f"{what} ({first_line(error)}): {advice}") from error
+
+
 def first_line(error: BaseException) -> str:
     """What an error of a library says first, or what kind it is.
 
     >>> first_line(ValueError("no such thing")), first_line(KeyError())
     ('no such thing', 'KeyError')
     """
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

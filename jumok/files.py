@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from jumok.errors import JumokError
+from jumok.wording import readable
 
 LONGEST_SHOWN = 60
 """Characters of a name that an error shows."""
@@ -21,7 +23,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         JumokError: the folder cannot be written, or the disk is full; the old file is then untouched.
     """
     with replacing(path) as fresh:
-        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
+        fresh.write_bytes(readable(content).encode() if isinstance(content, str) else content)
 
 
 @contextmanager
@@ -58,6 +60,33 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def regular_file(path: str | os.PathLike[str]) -> Path:
+    """Make sure that a path leads to a file that ends: a pipe or a device would be waited for, perhaps for ever.
+
+    Raises:
+        JumokError: it leads to something else, or no file can have that name.
+        FileNotFoundError: it leads nowhere.
+    """
+    try:
+        kind = Path(path).stat().st_mode
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:  # too long, with a NUL, a link to itself, a folder that may not be entered
+        raise JumokError(
+            f"cannot read {shorten(os.fspath(path))}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if stat.S_ISDIR(kind):
+        raise JumokError(f"{path} is a folder: wanted a file")
+    if not stat.S_ISREG(kind):
+        raise JumokError(f"{path} is a pipe or a device: wanted a file; copy what it gives into one")
+    return Path(path)
+
+
+def shorten(name: str) -> str:
+    """A name as an error shows it."""
+    return name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}..."
+
+
 def inside(folder: Path, name: str) -> Path:
     """Join a name that came from outside to the folder it must stay in.
 
@@ -68,8 +97,7 @@ def inside(folder: Path, name: str) -> Path:
         path = (folder / name).resolve()
         path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, or a link to itself
-        shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}..."
-        raise JumokError(f"{shown!r} is no name of a file in {folder}: correct it") from error
+        raise JumokError(f"{shorten(name)!r} is no name of a file in {folder}: correct it") from error
     if not path.is_relative_to(folder.resolve()):
         raise JumokError(f"{name!r} lies outside {folder}: give a name inside it")
     return path
