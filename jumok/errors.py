@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+LONGEST_ERROR = 2000
+"""Characters of a message."""
 LONGEST_REASON = 300
 """Characters of a library's error that are shown."""
 
@@ -14,8 +16,14 @@ class JumokError(ValueError):
     """What was got, what was wanted and what to do, in one line.
 
     The command line prints the message and exits with status 2; a caller in Python can catch it
-    as the `ValueError` that it is.
+    as the `ValueError` that it is. What was got may be endless, so of a long message the middle is left out.
     """
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message)
+        if len(text) > LONGEST_ERROR:
+            text = f"{text[: LONGEST_ERROR // 2 - 5]} ... {text[-LONGEST_ERROR // 2 :]}"
+        super().__init__(text)
 
 
 class Interrupted(Exception):  # noqa: N818 (it is no error: the work can go on)
@@ -23,6 +31,14 @@ class Interrupted(Exception):  # noqa: N818 (it is no error: the work can go on)
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
+        self.signum = signum
+
+
+class Stopped(BaseException):
+    """A signal asked for the end of a command, at a place where nothing was left half done."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
         self.signum = signum
 
 

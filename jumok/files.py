@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import stat
@@ -35,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     fresh: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         fresh = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
         yield fresh
         _flush(fresh)
@@ -49,6 +50,34 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if fresh is not None:
             fresh.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, on disk for sure.
+
+    Raises:
+        JumokError: it cannot be made.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in missing:
+            _flush(place.parent)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise JumokError(f"cannot make the folder {folder}: {reason}; choose another place") from error
+
+
+def order_header(header: bytes) -> bytes:
+    """A safetensors file's header with its metadata in order, as long as before: the library writes it in any.
+
+    Args:
+        header: the JSON between the file's first eight bytes and its tensors.
+    """
+    values = json.loads(header)
+    values["__metadata__"] = dict(sorted(values.get("__metadata__", {}).items()))
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
+    return text.ljust(len(header)) if len(text) <= len(header) else header
 
 
 def _flush(path: Path) -> None:

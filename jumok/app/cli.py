@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jumok.errors import Interrupted, JumokError, first_line
+from jumok.app.signals import stopping_in_order
+from jumok.errors import Interrupted, JumokError, Stopped, first_line
 from jumok.wording import printable
 
 COMMANDS = {
@@ -128,9 +130,12 @@ def _being_completed() -> list[str]:
 def _status(arguments: list[str]) -> int:
     """Run one command, and say what went wrong in one line; with --verbose, after the traceback."""
     try:
-        return run(arguments)
+        with stopping_in_order():
+            return run(arguments)
     except BrokenPipeError:
         raise
+    except Stopped as stop:
+        return _say(f"stopped by {signal.Signals(stop.signum).name}", 128 + stop.signum)
     except Exception as error:
         if "--verbose" in arguments:
             traceback.print_exception(error)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from jumok.attention.axes import Axis, One, Patches, Pixels, Place
 from jumok.errors import JumokError, foreign, suggest
-from jumok.files import regular_file, write_atomically
+from jumok.files import order_header, regular_file, write_atomically
 
 __all__ = ["AttentionMap", "Scale"]
 
@@ -195,7 +195,9 @@ class AttentionMap:
             "source": self.source,
         }
         metadata = {"format": FORMAT, "axes": json.dumps(about, ensure_ascii=False)}
-        write_atomically(Path(path), to_safetensors({"weights": self.weights.detach().cpu().contiguous()}, metadata))
+        content = to_safetensors({"weights": self.weights.detach().cpu().contiguous()}, metadata)
+        end = 8 + int.from_bytes(content[:8], "little")
+        write_atomically(Path(path), content[:8] + order_header(content[8:end]) + content[end:])
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> AttentionMap:
