@@ -46,7 +46,7 @@ OUTSIDE: dict[type[Exception], tuple[str, str]] = {
     MemoryError: ("there is not enough memory", "give less at a time, or smaller sizes"),
 }
 """Errors that the world around causes more often than a fault in jumok: what they mean, and what to do."""
-FROM_OUTSIDE = (OSError, *OUTSIDE)
+FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -132,6 +132,12 @@ def _check_positive(axis: str, **sizes: int) -> None:
             raise JumokError(f"{axis} needs {name} of at least 1, got {size!r}")
         if size > MOST_ENTRIES:
             raise JumokError(f"{axis} has {name} of at most {MOST_ENTRIES}, got more")
+
+
+def _check_near(axis: str, places: Iterable[Sequence[float]]) -> None:
+    for place in places:
+        if not all(abs(value) <= MOST_ENTRIES for value in place):
+            raise JumokError(f"{axis} lie within {MOST_ENTRIES} of the image, got {place}")
 
 
 def _resize(grid: Tensor, height: int, width: int, smooth: bool) -> Tensor:
@@ -332,6 +338,7 @@ class Regions(Axis):
 
     def __post_init__(self) -> None:
         _check_positive("Regions", entries=len(self.boxes), height=self.height, width=self.width)
+        _check_near("Regions", (edges for edges in self.boxes if edges is not None))
         if len(self.names) != len(self.boxes):
             raise JumokError(f"Regions needs one name per box, got {len(self.names)} for {len(self.boxes)}")
 
@@ -379,6 +386,7 @@ class Glimpses(Axis):
 
     def __post_init__(self) -> None:
         _check_positive("Glimpses", entries=len(self.centres))
+        _check_near("Glimpses", (*self.centres, *self.sizes))
         if len(self.centres) != len(self.sizes):
             raise JumokError(f"Glimpses needs one size per centre, got {len(self.sizes)} for {len(self.centres)}")
 
@@ -428,6 +436,7 @@ class Sampled(Axis):
 
     def __post_init__(self) -> None:
         _check_positive("Sampled", rows=self.rows, columns=self.columns)
+        _check_near("Sampled", self.points)
         if min(self.rows, self.columns) < 2:
             raise JumokError(f"Sampled needs 2 rows and columns or more, got {self.rows} x {self.columns}")
         if len(self.points) != self.rows * self.columns:

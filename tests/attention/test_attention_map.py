@@ -97,6 +97,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         '{"kind": "Pixels", "height": 2, "width": 2, "depth": 1}',
         '{"kind": "Glimpses", "centres": [[null, null]], "sizes": [[null, null]]}',
         '{"kind": "Glimpses", "centres": [[NaN, 0.0]], "sizes": [[1.0, 1.0]]}',
+        '{"kind": "Glimpses", "centres": [[1e308, 0.0]], "sizes": [[1e308, 1.0]]}',
         '{"kind": "Sampled", "rows": 2, "columns": 2, "points": [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, 3]]}',
         '{"kind": "Regions", "boxes": [[0, 0, 1]], "names": ["a"], "height": 1, "width": 1}',
         '{"kind": "Tokens", "names": [1, 2, 3, 4]}',
