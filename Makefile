@@ -7,11 +7,12 @@ KERNEL_TESTS := tests/mechanisms tests/systems tests/tasks/translate/test_decodi
 	tests/tasks/test_every_system_trains.py
 export JUMOK_PYTHON := $(BIN)/python
 
-.PHONY: help setup tools demo test test-avx2 check format bench bench-peers clean
+.PHONY: help setup tools demo test test-avx2 soak check format bench bench-peers clean
 help:
 	@echo "make demo         train on a generated sample, look, measure; prints where its page is"
 	@echo "make test         run every test"
 	@echo "make test-avx2    run what touches kernels as a processor with AVX2 alone would; under 3 minutes"
+	@echo "make soak         thousands of damaged files for each reader"
 	@echo "make check        formatting, lint, strict typing"
 	@echo "make format       put the formatting right"
 	@echo "make bench        measure speed and memory beside the peers (make bench-peers installs those)"
@@ -42,6 +43,11 @@ test-avx2: export ATEN_CPU_CAPABILITY := avx2
 test-avx2: export MKL_ENABLE_INSTRUCTIONS := AVX2
 test-avx2: tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(KERNEL_TESTS)
+
+# Thousands of damaged files for each reader; FUZZ says how many.
+FUZZ ?= 5000
+soak: tools
+	JUMOK_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hostile_files.py
 
 check: tools
 	$(BIN)/ruff format --check .

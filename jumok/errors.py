@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+LONGEST_ERROR = 2000
+"""Characters of a message."""
+LONGEST_REASON = 300
+"""Characters of a library's error that are shown."""
 
 
 class JumokError(ValueError):
     """What was got, what was wanted and what to do, in one line.
 
     The command line prints the message and exits with status 2; a caller in Python can catch it
-    as the `ValueError` that it is.
+    as the `ValueError` that it is. What was got may be endless, so of a long message the middle is left out.
     """
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message)
+        if len(text) > LONGEST_ERROR:
+            text = f"{text[: LONGEST_ERROR // 2 - 5]} ... {text[-LONGEST_ERROR // 2 :]}"
+        super().__init__(text)
 
 
 class Interrupted(Exception):  # noqa: N818 (it is no error: the work can go on)
@@ -22,13 +34,43 @@ class Interrupted(Exception):  # noqa: N818 (it is no error: the work can go on)
         self.signum = signum
 
 
+class Stopped(BaseException):
+    """A signal asked for the end of a command, at a place where nothing was left half done."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+
+@contextmanager
+def foreign(what: str, advice: str) -> Iterator[None]:
+    """Turn whatever a library raises, about something that came from outside, into one line.
+
+    A library may raise anything at all when what it is given is damaged, and seldom says all of it in its reference. So
+    the block holds the library's calls alone: an error of our own would be taken for the file's.
+
+    Args:
+        what: what is wrong with what, such as "map.bin is damaged or not an attention map".
+        advice: what to do.
+    Raises:
+        JumokError: the block raised; one of these passes as it is.
+    """
+    try:
+        yield
+    except (JumokError, Interrupted):
+        raise
+    except Exception as error:
+        raise JumokError(f"{what} ({first_line(error)}): {advice}") from error
+
+
 def first_line(error: BaseException) -> str:
     """What an error of a library says first, or what kind it is.
 
     >>> first_line(ValueError("no such thing")), first_line(KeyError())
     ('no such thing', 'KeyError')
     """
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

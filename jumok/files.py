@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from jumok.errors import JumokError
+from jumok.wording import readable
 
 LONGEST_SHOWN = 60
 """Characters of a name that an error shows."""
@@ -21,7 +24,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         JumokError: the folder cannot be written, or the disk is full; the old file is then untouched.
     """
     with replacing(path) as fresh:
-        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
+        fresh.write_bytes(readable(content).encode() if isinstance(content, str) else content)
 
 
 @contextmanager
@@ -33,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     fresh: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         fresh = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
         yield fresh
         _flush(fresh)
@@ -49,6 +52,34 @@ def replacing(path: Path) -> Iterator[Path]:
             fresh.unlink(missing_ok=True)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, on disk for sure.
+
+    Raises:
+        JumokError: it cannot be made.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for place in missing:
+            _flush(place.parent)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise JumokError(f"cannot make the folder {folder}: {reason}; choose another place") from error
+
+
+def order_header(header: bytes) -> bytes:
+    """A safetensors file's header with its metadata in order, as long as before: the library writes it in any.
+
+    Args:
+        header: the JSON between the file's first eight bytes and its tensors.
+    """
+    values = json.loads(header)
+    values["__metadata__"] = dict(sorted(values.get("__metadata__", {}).items()))
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode()
+    return text.ljust(len(header)) if len(text) <= len(header) else header
+
+
 def _flush(path: Path) -> None:
     """Make what was written survive a power cut (fsync of a file or folder)."""
     handle = os.open(path, os.O_RDONLY)
@@ -56,6 +87,33 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def regular_file(path: str | os.PathLike[str]) -> Path:
+    """Make sure that a path leads to a file that ends: a pipe or a device would be waited for, perhaps for ever.
+
+    Raises:
+        JumokError: it leads to something else, or no file can have that name.
+        FileNotFoundError: it leads nowhere.
+    """
+    try:
+        kind = Path(path).stat().st_mode
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:  # too long, with a NUL, a link to itself, a folder that may not be entered
+        raise JumokError(
+            f"cannot read {shorten(os.fspath(path))}: {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if stat.S_ISDIR(kind):
+        raise JumokError(f"{path} is a folder: wanted a file")
+    if not stat.S_ISREG(kind):
+        raise JumokError(f"{path} is a pipe or a device: wanted a file; copy what it gives into one")
+    return Path(path)
+
+
+def shorten(name: str) -> str:
+    """A name as an error shows it."""
+    return name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}..."
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -68,8 +126,7 @@ def inside(folder: Path, name: str) -> Path:
         path = (folder / name).resolve()
         path.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, with a NUL, or a link to itself
-        shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}..."
-        raise JumokError(f"{shown!r} is no name of a file in {folder}: correct it") from error
+        raise JumokError(f"{shorten(name)!r} is no name of a file in {folder}: correct it") from error
     if not path.is_relative_to(folder.resolve()):
         raise JumokError(f"{name!r} lies outside {folder}: give a name inside it")
     return path

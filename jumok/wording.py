@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-__all__ = ["describe_names", "write_count"]
+__all__ = ["defuse", "describe_names", "printable", "readable", "write_count"]
 
 MOST_NAMES = 4
+OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys instead of showing it: control signs, changes of direction; and halves of signs."""
+FORMULA = tuple("=+-@＝＋－＠")
+"""With which a spreadsheet's formulas begin, the wide forms that some take for them too."""
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+HALVES = re.compile(r"[\ud800-\udfff]")
+BYTE = 0xDC00
+"""Added to a byte of a name that is no UTF-8; see `os.fsdecode`."""
+
+
+def printable(text: str) -> str:
+    r"""Text as it may be written to a terminal, to any: what would be obeyed is spelt out; lines and tabs stay.
+
+    >>> printable("a\x1b[2Jb"), printable("\udcb0.png"), printable("two\nlines")
+    ('a\\x1b[2Jb', '\\xb0.png', 'two\nlines')
+    """
+    return OBEYED.sub(lambda found: _spell(ord(found[0])), text)
+
+
+def _spell(sign: int) -> str:
+    code = sign - BYTE if BYTE <= sign < BYTE + 0x100 else sign
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def readable(name: str) -> str:
+    r"""A name as text; what is no UTF-8, as in names from old archives, becomes a replacement sign.
+
+    >>> readable("a.png"), readable("\udcb0.png")
+    ('a.png', '\ufffd.png')
+    """
+    return HALVES.sub("\N{REPLACEMENT CHARACTER}", name)
+
+
+def defuse(cell: object) -> object:
+    """A cell of a table of results that no spreadsheet takes for a formula: a quotation mark before = + - @ hides it.
+
+    Numbers stay, also as text.
+
+    >>> [defuse(cell) for cell in ("=1+1", "-0.5", "-a", -1, "a-b", None)]
+    ["'=1+1", '-0.5', "'-a", -1, 'a-b', None]
+    """
+    if not isinstance(cell, str) or not cell.lstrip().startswith(FORMULA) or NUMBER.fullmatch(cell):
+        return cell
+    return f"'{cell}"
 
 
 def write_count(number: int, noun: str, plural: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,8 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from jumok.errors import Interrupted, JumokError
+from jumok.app.signals import stopping_in_order
+from jumok.errors import Interrupted, JumokError, Stopped, first_line
 from jumok.extras import install_extra
+from jumok.wording import printable
 
 COMMANDS = {
     "train": "Train a model on images, sentence pairs or questions; resume an interrupted run with --resume RUN.",
@@ -39,6 +42,15 @@ MODULES = {"eval": "evaluate"}
 EXTRAS = {"transformers": "hf", "timm": "timm", "peft": "lora"}
 """Packages that are optional, and the extra that brings each."""
 
+OUTSIDE: dict[type[Exception], tuple[str, str]] = {
+    UnicodeError: ("a name or text cannot be read or written as such", "use names and texts in UTF-8"),
+    RecursionError: ("something given is nested too deeply", "make it flatter"),
+    OverflowError: ("a number is too large", "give a smaller one"),
+    MemoryError: ("there is not enough memory", "give less at a time, or smaller sizes"),
+}
+"""Errors that the world around causes more often than a fault in jumok: what they mean, and what to do."""
+FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status: 0, 2 for what the user can mend, 128 + n for signal n."""
@@ -46,9 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = _status(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_nowhere()
         status = 1
+    except OSError as error:  # a disk that is full
+        _print_nowhere()
+        status = _say(f"cannot write the output: {error.strerror or error}; free some space", 2)
     sys.exit(status)
+
+
+def _print_nowhere() -> None:
+    """Let the interpreter throw away, at its end, what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -113,9 +133,12 @@ def _being_completed() -> list[str]:
 def _status(arguments: list[str]) -> int:
     """Run one command, and say what went wrong in one line; with --verbose, after the traceback."""
     try:
-        return run(arguments)
+        with stopping_in_order():
+            return run(arguments)
     except BrokenPipeError:
         raise
+    except Stopped as stop:
+        return _say(f"stopped by {signal.Signals(stop.signum).name}", 128 + stop.signum)
     except Exception as error:
         if "--verbose" in arguments:
             traceback.print_exception(error)
@@ -132,10 +155,21 @@ def _explain(error: Exception) -> int:
         return _say("aborted", 1)
     if hasattr(error, "format_message"):
         return _usage(error)
+    if isinstance(error, FROM_OUTSIDE):
+        return _say(_explain_outside(error), 2)
     package = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if package in EXTRAS:
         return _say(f"this needs {package}, which is not installed: {install_extra(EXTRAS[package])}", 2)
     return _say(f"a fault in jumok: {type(error).__name__}: {error}; please report it with what --verbose shows", 1)
+
+
+def _explain_outside(error: Exception) -> str:
+    """What the machine, a name or a number from outside has made impossible, where no better place has told it."""
+    if isinstance(error, OSError):
+        where = f" {error.filename}" if error.filename is not None else ""
+        return f"cannot read or write{where}: {error.strerror or first_line(error)}"
+    reason, advice = next(why for kind, why in OUTSIDE.items() if isinstance(error, kind))
+    return f"{reason} ({first_line(error)}): {advice}"
 
 
 def _usage(error: Any) -> int:
@@ -152,6 +186,6 @@ def _usage(error: Any) -> int:
 def _say(message: object, status: int) -> int:
     """One line on the error stream, with the process's number where there are several."""
     rank = os.environ.get("RANK") if os.environ.get("WORLD_SIZE", "1") != "1" else None
-    text = " ".join(str(message).split())
+    text = printable(" ".join(str(message).split()))
     sys.stderr.write(f"jumok{f' (process {rank})' if rank else ''}: {text}\n")
     return status

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jumok.app.naming import readable
 from jumok.app.session import Session
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.wording import write_count
+from jumok.wording import defuse, readable, write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -273,5 +272,5 @@ def _format_cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        return "; ".join(" ".join(map(str, each)) for each in value)
-    return str(value)
+        return str(defuse("; ".join(" ".join(map(str, each)) for each in value)))
+    return str(defuse(str(value)))

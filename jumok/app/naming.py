@@ -20,15 +20,6 @@ def name_some(items: Sequence[object]) -> str:
     return ", ".join(_make_printable(str(item)) for item in items[:MOST_NAMED]) + more
 
 
-def readable(name: str) -> str:
-    r"""A file's name as text; what is no UTF-8, as in names from old archives, becomes a replacement sign.
-
-    >>> readable("a.png"), readable("\udcb0.png")
-    ('a.png', '\ufffd.png')
-    """
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def _make_printable(name: str) -> str:
     """Without signs that a terminal obeys, and cut where it is very long."""
     shown = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"

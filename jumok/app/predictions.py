@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO
 from jumok.errors import JumokError, suggest
 from jumok.extras import install_extra
 from jumok.files import replacing
-from jumok.wording import write_count
+from jumok.wording import defuse, write_count
 
 __all__ = ["Predicted", "Predictions", "Predictor", "predict_all"]
 
@@ -193,11 +193,13 @@ class _Writer(Protocol):
 
 class _CsvWriter:
     def __init__(self, file: TextIO, columns: Mapping[str, type]) -> None:
-        self._writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-        self._writer.writeheader()
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._columns = list(columns)
+        self._writer.writerow(map(defuse, self._columns))
 
     def write(self, row: Mapping[str, Any]) -> None:
-        self._writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+        values = (row[name] for name in self._columns)
+        self._writer.writerow(f"{v:.6g}" if isinstance(v, float) else defuse(v) for v in values)
 
 
 class _LinesWriter:

@@ -20,6 +20,7 @@ import typer
 
 from jumok.files import write_atomically
 from jumok.machine import World
+from jumok.wording import readable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -79,10 +80,10 @@ class Session:
     @cached_property
     def console(self) -> Console:
         """Where progress goes."""
-        from rich.console import Console
+        from jumok.app.terminal import Terminal
 
         quiet = self.quiet or not self.first
-        return Console(
+        return Terminal(
             file=sys.stderr if self.json else None, quiet=quiet, highlight=False, soft_wrap=True, emoji=False
         )
 
@@ -105,9 +106,9 @@ class Session:
         return int(getattr(report, "status", 0))
 
     def _print(self, lines: Iterable[RenderableType]) -> None:
-        from rich.console import Console
+        from jumok.app.terminal import Terminal
 
-        console = Console(
+        console = Terminal(
             highlight=False, soft_wrap=True, emoji=False
         )  # texts that hold :smile: are printed as they are
         for line in lines:
@@ -124,8 +125,9 @@ def write_report(path: Path, report: Report) -> None:
 
 
 def as_json(values: Any, indent: int | None = None) -> str:
-    """Plain values as JSON; what is no finite number becomes null, and paths become text."""
-    return json_text.dumps(_replace_nonfinite(values), ensure_ascii=False, allow_nan=False, default=str, indent=indent)
+    """Plain values as JSON: what is no finite number becomes null, paths become text, and all texts are `readable`."""
+    plain = _replace_nonfinite(values)
+    return readable(json_text.dumps(plain, ensure_ascii=False, allow_nan=False, default=str, indent=indent))
 
 
 def _replace_nonfinite(value: Any) -> Any:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention.grid_density import corners, density
 from jumok.errors import JumokError, suggest
+
+MOST_ENTRIES = 2**31
+"""Along one side of an axis: the product of two sides still fits what Python calls a length."""
+LONGEST_KIND = 40
+"""Characters of an unknown kind of axis that an error shows."""
 
 Place = int | str | tuple[int, int]
 """What picks one entry of an axis: its index, its name, or (row, column) of a patch or pixel."""
@@ -28,9 +36,11 @@ class Axis:
 
     kinds: ClassVar[dict[str, type[Axis]]] = {}
     in_image: ClassVar[bool] = False
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     def __init_subclass__(cls) -> None:
-        Axis.kinds[cls.__name__] = cls
+        if not cls.__name__.startswith("_"):
+            Axis.kinds[cls.__name__] = cls
 
     def __len__(self) -> int:
         raise NotImplementedError(f"{type(self).__name__} does not give its length")
@@ -100,25 +110,42 @@ class Axis:
         Raises:
             JumokError: an unknown kind, or fields that do not fit it.
         """
-        fields = {name: _freeze(value) for name, value in values.items() if name != "kind"}
+        fields = {name: value for name, value in values.items() if name != "kind"}
         kind = str(values.get("kind"))
         if kind not in Axis.kinds:
-            raise JumokError(f"unknown kind of axis {kind!r}: {suggest(kind, Axis.kinds)}")
+            raise JumokError(
+                f"unknown kind of axis {kind[:LONGEST_KIND]!r}: {suggest(kind[:LONGEST_KIND], Axis.kinds)}"
+            )
         try:
-            return Axis.kinds[kind](**fields)
-        except (TypeError, AttributeError) as error:
+            axis: Axis = _get_validator(kind).validate_json(json.dumps(fields))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            said = first["msg"].removeprefix("Value error, ")
+            place = "".join(f"{part}: " for part in first["loc"])
+            raise JumokError(f"these fields do not make a {kind} axis: {place}{said}") from error
+        except (TypeError, ValueError, RecursionError) as error:  # no JSON
             raise JumokError(f"these fields do not make a {kind} axis: {error}") from error
+        return axis
 
 
-def _freeze(value: Any) -> Any:
-    """Lists, as JSON gives them, back to the tuples they were."""
-    return tuple(_freeze(item) for item in value) if isinstance(value, list | tuple) else value
+@functools.cache
+def _get_validator(kind: str) -> TypeAdapter[Axis]:
+    """What checks the fields of an axis against their types, as strictly as JSON allows: they come from a file."""
+    return TypeAdapter(Axis.kinds[kind])
 
 
 def _check_positive(axis: str, **sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise JumokError(f"{axis} needs {name} of at least 1, got {size!r}")
+        if size > MOST_ENTRIES:
+            raise JumokError(f"{axis} has {name} of at most {MOST_ENTRIES}, got more")
+
+
+def _check_near(axis: str, places: Iterable[Sequence[float]]) -> None:
+    for place in places:
+        if not all(abs(value) <= MOST_ENTRIES for value in place):
+            raise JumokError(f"{axis} lie within {MOST_ENTRIES} of the image, got {place}")
 
 
 def _resize(grid: Tensor, height: int, width: int, smooth: bool) -> Tensor:
@@ -328,6 +355,7 @@ class Regions(Axis):
 
     def __post_init__(self) -> None:
         _check_positive("Regions", entries=len(self.boxes), height=self.height, width=self.width)
+        _check_near("Regions", (edges for edges in self.boxes if edges is not None))
         if len(self.names) != len(self.boxes):
             raise JumokError(f"Regions needs one name per box, got {len(self.names)} for {len(self.boxes)}")
 
@@ -375,6 +403,7 @@ class Glimpses(Axis):
 
     def __post_init__(self) -> None:
         _check_positive("Glimpses", entries=len(self.centres))
+        _check_near("Glimpses", (*self.centres, *self.sizes))
         if len(self.centres) != len(self.sizes):
             raise JumokError(f"Glimpses needs one size per centre, got {len(self.sizes)} for {len(self.centres)}")
 
@@ -424,6 +453,7 @@ class Sampled(Axis):
 
     def __post_init__(self) -> None:
         _check_positive("Sampled", rows=self.rows, columns=self.columns)
+        _check_near("Sampled", self.points)
         if min(self.rows, self.columns) < 2:
             raise JumokError(f"Sampled needs 2 rows and columns or more, got {self.rows} x {self.columns}")
         if len(self.points) != self.rows * self.columns:

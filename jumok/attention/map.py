@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, overload
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from jumok.attention.axes import Axis, One, Patches, Pixels, Place
 from jumok.attention.notebook import MOST_CELLS, build_picture
-from jumok.errors import JumokError, suggest
-from jumok.files import write_atomically
+from jumok.errors import JumokError, foreign, suggest
+from jumok.files import order_header, regular_file, write_atomically
 
 __all__ = ["AttentionMap", "Scale"]
 
@@ -197,7 +197,9 @@ class AttentionMap:
             **({"unit": self.unit} if self.unit else {}),
         }
         metadata = {"format": FORMAT, "axes": json.dumps(about, ensure_ascii=False)}
-        write_atomically(Path(path), to_safetensors({"weights": self.weights.detach().cpu().contiguous()}, metadata))
+        content = to_safetensors({"weights": self.weights.detach().cpu().contiguous()}, metadata)
+        end = 8 + int.from_bytes(content[:8], "little")
+        write_atomically(Path(path), content[:8] + order_header(content[8:end]) + content[end:])
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> AttentionMap:
@@ -206,17 +208,16 @@ class AttentionMap:
         Raises:
             JumokError: no such file, or one that is damaged or holds something else.
         """
-        try:
-            with safe_open(os.fspath(path), framework="pt") as file:
+        if not Path(path).exists():
+            raise JumokError(f"no attention map at {path}")
+        with foreign(f"{path} is damaged or not an attention map", "save it again"):
+            with safe_open(regular_file(path), framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != FORMAT:
                     raise JumokError(f"{path} is not an attention map of format {FORMAT}: save one with .save")
                 weights = file.get_tensor("weights")
             return _restore_axes(weights, json.loads(metadata["axes"]))
-        except FileNotFoundError as error:
-            raise JumokError(f"no attention map at {path}") from error
-        except (SafetensorError, OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-            raise JumokError(f"{path} is damaged or not an attention map ({error}): save it again") from error
+        raise AssertionError  # the block above returns or raises
 
     # -- as a picture ---------------------------------------------------------------------------
 

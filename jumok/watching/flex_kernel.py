@@ -34,6 +34,7 @@ ROWS_AT_ONCE = 256
 
 _lock = threading.Lock()
 _standing: dict[tuple[str, str], tuple[Callable[..., Any], int]] = {}
+_ours: dict[tuple[str, str], Callable[..., Any]] = {}
 """What was replaced: the function that stood under a name of a module, and for how many watchers another one does."""
 
 
@@ -53,7 +54,8 @@ def standing_in(
             _, count = _standing.get((place, name), (original, 0))
             _standing[place, name] = original, count + 1
             if count == 0:
-                setattr(sys.modules[place], name, make(original))
+                _ours[place, name] = make(original)
+                setattr(sys.modules[place], name, _ours[place, name])
     try:
         yield
     finally:
@@ -62,7 +64,9 @@ def standing_in(
                 count = _standing[place, name][1] - 1
                 _standing[place, name] = original, count
                 if count == 0:
-                    setattr(sys.modules[place], name, original)
+                    ours = _ours.pop((place, name))
+                    if getattr(sys.modules[place], name, None) is ours:  # else another library stands before us
+                        setattr(sys.modules[place], name, original)
                     del _standing[place, name]
 
 

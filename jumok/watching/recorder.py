@@ -453,7 +453,8 @@ WEIGHT_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a softma
 # -- turning it on and off ----------------------------------------------------------------------
 
 FAST_MODULES = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
-_originals = {cls: cls.forward for cls in FAST_MODULES}
+_stood_before: dict[type[nn.Module], tuple[Callable[..., Any], Callable[..., Any]]] = {}
+"""Of each fast module while any thread watches: the forward that was there, perhaps another library's, and ours."""
 _eyes = threading.local()
 _lock = threading.Lock()
 _open_eyes = 0
@@ -540,16 +541,22 @@ def unseen() -> AbstractContextManager[object]:
 
 
 def _count_eyes(change: int) -> None:
-    """Stand in front of the fast modules' forward while any thread watches; take the originals back after the last."""
+    """Stand in front of the fast modules' forward while any thread watches; put back what was there after the last.
+
+    Where somebody has come to stand in front of us meanwhile, theirs stays: ours, behind it, only passes calls on.
+    """
     global _open_eyes
     with _lock:
         before, _open_eyes = _open_eyes, _open_eyes + change
         if before == 0 and _open_eyes == 1:
             for cls in FAST_MODULES:
-                cls.forward = _make_watched_forward(_originals[cls])  # type: ignore[method-assign]
+                _stood_before[cls] = cls.forward, _make_watched_forward(cls.forward)
+                cls.forward = _stood_before[cls][1]  # type: ignore[method-assign]
         elif _open_eyes == 0:
-            for cls in FAST_MODULES:
-                cls.forward = _originals[cls]  # type: ignore[method-assign]
+            for patched, (original, ours) in _stood_before.items():
+                if patched.forward is ours:
+                    patched.forward = original  # type: ignore[method-assign]
+            _stood_before.clear()
 
 
 def _make_watched_flex(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,7 @@
 """The value: choosing, reading, saving."""
 
 import math
+import os
 import re
 
 import pytest
@@ -87,6 +88,39 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         AttentionMap.load(path)
     with pytest.raises(JumokError, match="no attention map at"):
         AttentionMap.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        '{"kind": "Patches", "rows": 18446744073709551616, "columns": 1}',
+        '{"kind": "Patches", "rows": true, "columns": 4}',
+        '{"kind": "Pixels", "height": 2, "width": 2, "depth": 1}',
+        '{"kind": "Glimpses", "centres": [[null, null]], "sizes": [[null, null]]}',
+        '{"kind": "Glimpses", "centres": [[NaN, 0.0]], "sizes": [[1.0, 1.0]]}',
+        '{"kind": "Glimpses", "centres": [[1e308, 0.0]], "sizes": [[1e308, 1.0]]}',
+        '{"kind": "Sampled", "rows": 2, "columns": 2, "points": [[1, 2, 3], [1, 2, 3], [1, 2, 3], [1, 2, 3]]}',
+        '{"kind": "Regions", "boxes": [[0, 0, 1]], "names": ["a"], "height": 1, "width": 1}',
+        '{"kind": "Tokens", "names": [1, 2, 3, 4]}',
+        '{"kind": "_Named", "names": ["a", "b", "c", "d"]}',
+        '{"kind": ["Tokens"]}',
+        '"Tokens"',
+        "[" * 100_000,
+        "1" * 5000,
+    ],
+)
+def test_axes_that_are_none_are_refused(axes, tmp_path):
+    path = tmp_path / "map.safetensors"
+    about = f'{{"queries": {{"kind": "One", "name": "x"}}, "keys": {axes}, "lead": [], "scale": "gate", "source": ""}}'
+    save_file({"weights": torch.ones(1, 4)}, path, {"format": "jumok-attention-map/1", "axes": about})
+    with pytest.raises(JumokError):
+        AttentionMap.load(path)
+
+
+def test_a_pipe_is_no_map(tmp_path):
+    os.mkfifo(tmp_path / "map")
+    with pytest.raises(JumokError, match="a pipe or a device"):
+        AttentionMap.load(tmp_path / "map")
 
 
 @pytest.mark.parametrize(

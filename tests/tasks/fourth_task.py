@@ -20,7 +20,7 @@ from jumok.tasks import Task
 from jumok.tasks.running.config import Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 from jumok.tasks.running.prepared import Prepared
-from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
+from jumok.tasks.running.run import CONFIG, Run, configure_system, read_model
 from jumok.tasks.running.training_module import TrainingModule, seed_everything
 from jumok.version import __version__
 
@@ -212,7 +212,7 @@ class NumberRun(Run):
     @classmethod
     def read(cls, folder: Path) -> NumberRun:
         config = RunConfig.load(folder / CONFIG)
-        return cls(config, load_weights_into(build(config), folder), folder)
+        return cls(config, read_model(lambda: build(config), folder), folder)
 
 
 RUN = NumberRun

@@ -212,3 +212,31 @@ def test_watching_in_one_thread_leaves_another_alone():
         one(TOKENS)
     assert torch.equal(found[0], wanted)
     assert len(seen) == 2
+
+
+def test_another_librarys_patch_takes_part_and_stays(monkeypatch):
+    def doubled(forward):
+        def patched(self, *args, **kwargs):
+            output, weights = forward(self, *args, **kwargs)
+            return output * 2, weights
+
+        return patched
+
+    before = doubled(nn.MultiheadAttention.forward)
+    monkeypatch.setattr(nn.MultiheadAttention, "forward", before)
+    model, x = nn.MultiheadAttention(16, 2, batch_first=True).eval(), torch.randn(1, 5, 16)
+    with torch.no_grad():
+        plain = model(x, x, x)[0]
+        with watch(model) as seen:
+            assert torch.equal(model(x, x, x)[0], plain)
+        assert len(seen) == 1
+        assert nn.MultiheadAttention.forward is before
+        with watch(model) as seen:
+            within = doubled(nn.MultiheadAttention.forward)
+            nn.MultiheadAttention.forward = within
+            assert torch.equal(model(x, x, x)[0], 2 * plain)
+        assert nn.MultiheadAttention.forward is within
+        assert torch.equal(model(x, x, x)[0], 2 * plain)
+        with watch(model) as seen:
+            assert torch.equal(model(x, x, x)[0], 2 * plain)
+        assert len(seen) == 1

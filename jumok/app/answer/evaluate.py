@@ -15,7 +15,7 @@ from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.tasks.running.config import Strict
-from jumok.wording import write_count
+from jumok.wording import defuse, write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -180,8 +180,8 @@ def as_table(report: Evaluation) -> str:
     for each in report.answered:
         given = "|".join(questions.answers[each.number])
         image, kind = questions.image_of(each.number).name, questions.kinds[each.number]
-        row = (image, questions.questions[each.number], given, each.answer)
-        writer.writerow((*row, f"{each.probability:.4f}", f"{each.score:.4g}", kind))
+        row = map(defuse, (image, questions.questions[each.number], given, each.answer))
+        writer.writerow((*row, f"{each.probability:.4f}", f"{each.score:.4g}", defuse(kind)))
     return text.getvalue()
 
 

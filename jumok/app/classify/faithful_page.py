@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jumok.app.naming import readable
+from jumok.wording import readable
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jumok.app.naming import readable
 from jumok.app.session import Session, in_session, write_report
 from jumok.errors import JumokError
-from jumok.wording import write_count
+from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

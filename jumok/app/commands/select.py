@@ -13,7 +13,7 @@ import typer
 
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
-from jumok.wording import write_count
+from jumok.wording import defuse, write_count
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -200,8 +200,8 @@ class Selection:
         writer.writerow(("rank", "column", "score", "kept", *ABOUT))
         for rank, column in enumerate(self.ranked(), 1):
             score, about = float(self.selector.scores_[column]), self._describe(column)
-            told = (about[name] for name in ABOUT)
-            writer.writerow((rank, self.names[column], repr(score), int(rank <= self.selector.k), *told))
+            told = (defuse(about[name]) for name in ABOUT)
+            writer.writerow((rank, defuse(self.names[column]), repr(score), int(rank <= self.selector.k), *told))
         return lines.getvalue()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,6 +109,10 @@ Moved = Annotated[
     list[Path] | None,
     typer.Option("--data", help="With --resume: where the run's data lies now.", show_default=False),
 ]
+Earlier = Annotated[
+    bool,
+    typer.Option("--earlier", help="With --resume: from the checkpoint before the last, where that one is damaged."),
+]
 Trusted = Annotated[
     bool,
     typer.Option(
@@ -133,6 +138,7 @@ def command(
     config: ConfigFile = None,
     resume: Resumed = None,
     moved: Moved = None,
+    earlier: Earlier = False,
     trust: Trusted = True,
     dry_run: DryRun = False,
     *,
@@ -147,7 +153,9 @@ def command(
         given: dict[str, object] = {"DATA": data, "--out": out, "--system": system}
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
-        return _go_on(resume, moved or (), settings, session, trust=trust)
+        return _go_on(resume, moved or (), settings, session, trust=trust, earlier=earlier)
+    if earlier:
+        raise JumokError("--earlier goes with --resume RUN: leave it out")
     if moved:
         raise JumokError(
             "--data goes with --resume, for data that was moved: give the data itself, as in jumok train DATA"
@@ -155,14 +163,14 @@ def command(
     named, paths = split_off_word(data or [], TASKS.values())
     first = _find_config_of(settings.get("init"))
     name = system or _read_name("system", config) or _read_name("system", first)
-    earlier = _read_name("task", config) or _read_name("task", first)
-    task = choose_task(named, paths, settings, system=name, earlier=earlier)
+    task_before = _read_name("task", config) or _read_name("task", first)
+    task = choose_task(named, paths, settings, system=name, earlier=task_before)
     wanted = _read(task, name or task.default_system, config, option or (), paths, settings)
     out = out or Path("runs") / _name_run(wanted)
     if dry_run:
         from jumok.app.dry_run import foresee
 
-        return foresee(_prepare(wanted, session), out)
+        return foresee(_prepare(wanted, session, time.monotonic()), out)
     return _begin(wanted, out, session, trust=trust)
 
 
@@ -298,24 +306,37 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> TrainedRun:
     """Start a new run."""
-    if session.first:
-        _check_free(out)
-    prepared = _prepare(settings, session)
-    for line in prepared.remarks:
-        session.say(line)
-    if session.first:
-        prepared.write(out)
-    return _train(prepared, out, session, trust=trust)
-
-
-def _prepare(settings: Settings, session: Session) -> Prepared:
-    """Read the data, and settle what was left open."""
     began = time.monotonic()
-    seconds = _read_time(settings.training.model_dump(exclude_unset=True))
+    _read_time(settings.training.model_dump(exclude_unset=True))  # before what takes long
+    _import_loop()
+    from jumok.tasks.running.claim import claim_new
+
+    with claim_new(out) if session.first else nullcontext():
+        prepared = _prepare(settings, session, began)
+        for line in prepared.remarks:
+            session.say(line)
+        if session.first:
+            prepared.write(out)
+        return _train(prepared, out, session, trust=trust)
+
+
+def _import_loop() -> None:
     from jumok.app.lean_imports import import_training_loop
-    from jumok.app.progress import show_progress
 
     import_training_loop()
+
+
+def _prepare(settings: Settings, session: Session, began: float) -> Prepared:
+    """Read the data, and settle what was left open.
+
+    Args:
+        settings: as asked for.
+        session: of the command.
+        began: since when --time counts, by `time.monotonic`.
+    """
+    seconds = _read_time(settings.training.model_dump(exclude_unset=True))
+    _import_loop()
+    from jumok.app.progress import show_progress
     from jumok.tasks.running import fit, planning
 
     training = settings.training.model_copy(update={"threads": set_threads(settings.training.threads)})
@@ -332,18 +353,31 @@ def _prepare(settings: Settings, session: Session) -> Prepared:
 
 
 def _go_on(
-    folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session, *, trust: bool
+    folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session, *, trust: bool, earlier: bool
 ) -> TrainedRun:
     """Resume a run, perhaps for longer or with its data in another place."""
     from jumok.app.lean_imports import import_training_loop
-    from jumok.app.progress import show_progress
 
     import_training_loop()
-    from jumok.tasks.running import fit
-    from jumok.tasks.running.lengthening import find_step, lengthen, move_data
-    from jumok.tasks.running.run import CONFIG, task_of
+    from jumok.tasks.running.checkpoint import CHECKPOINTS, LAST, go_back
+    from jumok.tasks.running.claim import claim
+    from jumok.tasks.running.run import task_of
 
     task = task_of(folder)
+    with claim(folder) if session.first else nullcontext():
+        if earlier and session.first:
+            session.say(f"going back to the checkpoint of step {go_back(folder / CHECKPOINTS / LAST):,}")
+        prepared = _reopen(task, folder, moved, given, session)
+        return _train(prepared, folder, session, trust=trust)
+
+
+def _reopen(task: Task, folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session) -> Prepared:
+    """A run as it was left, perhaps with another length or its data in another place."""
+    from jumok.app.progress import show_progress
+    from jumok.tasks.running import fit
+    from jumok.tasks.running.lengthening import find_step, lengthen, move_data
+    from jumok.tasks.running.run import CONFIG
+
     config = task.part("settings").RunConfig.load(folder / CONFIG)
     seconds = _read_time(given)
     here = {name: value for name, value in given.items() if name in MACHINE_SETTINGS}
@@ -355,13 +389,13 @@ def _go_on(
     set_threads(training.threads)
     fit.check_machine(training)
     with show_progress(session.console, "reading") as progress:
-        prepared = task.part("prepare").resume(config, folder, progress)
-    prepared = lengthen(prepared, step, epochs=given.get("epochs"), seconds=seconds)
+        opened: Prepared = task.part("prepare").resume(config, folder, progress)
+    prepared = lengthen(opened, step, epochs=given.get("epochs"), seconds=seconds)
     for change in prepared.changes[len(before) :]:
         session.say(change.told)
     if session.first and prepared.changes != before:
         write_atomically(folder / CONFIG, prepared.config.to_yaml())
-    return _train(prepared, folder, session, trust=trust)
+    return prepared
 
 
 def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -> TrainedRun:
@@ -418,13 +452,6 @@ def _read_time(given: Mapping[str, Any]) -> float | None:
     if "epochs" in given:
         raise JumokError("--time and --epochs both say how long to train: leave one out")
     return parse_duration(asked, "--time")
-
-
-def _check_free(out: Path) -> None:
-    if out.is_file():
-        raise JumokError(f"{out} is a file: choose another --out")
-    if out.is_dir() and any(out.iterdir()):
-        raise JumokError(f"{out} is not empty: choose another --out, or resume it with --resume {out}")
 
 
 def _refuse(given: Sequence[str], settings: Mapping[str, Any]) -> None:

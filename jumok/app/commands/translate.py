@@ -15,6 +15,7 @@ from jumok.app.sentences import read_sentences
 from jumok.app.session import Session, in_session
 from jumok.app.translate.lines import TranslatedLines, write_lines
 from jumok.app.translate.looks import Looks, Wanted
+from jumok.wording import printable
 
 
 @dataclass(frozen=True)
@@ -117,4 +118,4 @@ def command(
 
 
 def _say(messages: Sequence[str]) -> None:
-    sys.stderr.writelines(f"jumok: {message}\n" for message in messages)
+    sys.stderr.writelines(f"jumok: {printable(message)}\n" for message in messages)

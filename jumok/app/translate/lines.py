@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.naming import name_some
+from jumok.wording import printable
 
 if TYPE_CHECKING:
     from jumok.app.translate.looks import Looks
@@ -86,8 +87,9 @@ def write_lines(path: Path | None, lines: Iterator[str]) -> None:
         return
     if hasattr(sys.stdout, "reconfigure"):  # pipes take UTF-8, as files do; a terminal what it can write
         sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
+    show = printable if sys.stdout.isatty() else str  # a pipe takes texts as they are
     for line in lines:
-        sys.stdout.write(line + "\n")
+        sys.stdout.write(show(line) + "\n")
 
 
 def _format_lines(number: int, best: Sequence[Translation], *, several: bool) -> Iterator[str]:

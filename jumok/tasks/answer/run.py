@@ -21,7 +21,7 @@ from jumok.systems.vqa import VQA, Places
 from jumok.tasks.answer.settings import RunConfig
 from jumok.tasks.image_run import SeeingRun
 from jumok.tasks.preprocessing import ImageLike, Preprocessing
-from jumok.tasks.running.run import CONFIG, configure_system, load_weights_into
+from jumok.tasks.running.run import CONFIG, configure_system, read_model
 from jumok.wording import describe_names
 
 WORDS = "questions.vocabulary"
@@ -220,7 +220,7 @@ class QuestionRun(SeeingRun):
     def read(cls, folder: Path) -> QuestionRun:
         config = RunConfig.load(folder / CONFIG)
         words = read_words(folder, config)
-        return cls(config, load_weights_into(build_model(config), folder), folder, words)
+        return cls(config, read_model(lambda: build_model(config), folder), folder, words)
 
     @property
     def _vqa(self) -> VQA:

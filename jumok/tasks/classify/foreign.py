@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +12,24 @@ from typing import Any
 
 from torch import nn
 
-from jumok.errors import JumokError, first_line
+from jumok.errors import JumokError, foreign
+from jumok.files import regular_file
 from jumok.systems.pretrained import describe_hf
 from jumok.wording import write_count
 
-__all__ = ["FAULTS", "Foreign", "load_hf", "load_timm", "without_remarks"]
+__all__ = ["ADVICE", "Foreign", "load_hf", "load_timm", "without_remarks"]
 
 HALF = (0.5, 0.5, 0.5)
 USUAL_SIDE = 224
 USUAL_RESCALING = 1 / 255
 MOST_NAMED = 4
 """Weights that are named, of those that are not there."""
-FAULTS = (OSError, ValueError, KeyError, RuntimeError, AssertionError)
-"""What the libraries raise about a name, a folder or a file that does not do."""
+ADVICE = "give another model, or mend its files"
+SETTINGS = ("config.json", "preprocessor_config.json")
+LARGEST_FILE = 4 << 20
+"""Bytes that a file of settings may have."""
+MOST_PIXELS = 1 << 26
+"""Of the images that a model may be made for."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +95,22 @@ def load_hf(name: str) -> Foreign:
     local = Path(name).is_dir()
     if not local and (Path(name).is_absolute() or name.startswith(".")):
         raise JumokError(f"no model folder at {name}")
-    try:
+    with foreign(f"cannot open hf:{name}", ADVICE):
+        if local:
+            _check_files(Path(name))
         with without_remarks():
             config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
             model, found = AutoModelForImageClassification.from_pretrained(
                 name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
-    except FAULTS as error:
-        raise JumokError(f"cannot open hf:{name}: {first_line(error)}") from error
-    mean, std, size, own = _read_preprocessing(name, local)
-    classes = _name_hf_classes(config)
-    side = getattr(config, "image_size", None) or size
-    options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
-    fresh, problem = frozenset(found["missing_keys"]), config.problem_type or ""
-    return Foreign(model.float(), options, classes, _pair(side), mean, std, fresh, problem, own)
+        classes = _name_hf_classes(config)
+        options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
+        fresh, problem = frozenset(found["missing_keys"]), str(config.problem_type or "")
+    with foreign(f"hf:{name} does not say how its images are prepared", ADVICE):
+        mean, std, size, own = _read_preprocessing(name, local)
+        side = _pair(getattr(config, "image_size", None) or size)
+        _check_normalisation(mean, std)
+    return Foreign(model.float(), options, classes, side, mean, std, fresh, problem, own)
 
 
 def _name_hf_classes(config: Any) -> tuple[str, ...]:
@@ -123,15 +131,18 @@ def load_timm(name: str) -> Foreign:
     import timm
     from timm.data import resolve_model_data_config
 
-    try:
+    with foreign(f"cannot open timm:{name}", ADVICE):
+        source, _, folder = name.partition(":")
+        if source == "local-dir":
+            _check_files(Path(folder))
         model = timm.create_model(name, pretrained=True)
-    except FAULTS as error:
-        raise JumokError(f"cannot open timm:{name}: {first_line(error)}") from error
-    data = resolve_model_data_config(model)
-    options = {"architecture": model.pretrained_cfg["architecture"], "arguments": _find_timm_arguments(name)}
-    size = _pair(tuple(data["input_size"][1:]))
-    own = f"centre crop of {data['crop_pct']:.1%} of the image, {data['interpolation']}"
-    return Foreign(model, options, _name_timm_classes(model), size, tuple(data["mean"]), tuple(data["std"]), own=own)
+        data = resolve_model_data_config(model)
+        options = {"architecture": model.pretrained_cfg["architecture"], "arguments": _find_timm_arguments(name)}
+        size, mean, std = _pair(tuple(data["input_size"][1:])), tuple(data["mean"]), tuple(data["std"])
+        _check_normalisation(mean, std)
+        classes = _name_timm_classes(model)
+        own = f"centre crop of {data['crop_pct']:.1%} of the image, {data['interpolation']}"
+    return Foreign(model, options, classes, size, mean, std, own=own)
 
 
 def _name_timm_classes(model: Any) -> tuple[str, ...]:
@@ -152,6 +163,28 @@ def _find_timm_arguments(name: str) -> dict[str, Any]:
     values = json.loads((Path(folder) / "config.json").read_text("utf-8"))
     arguments = values.get("model_args") or {}
     return {key: value for key, value in arguments.items() if key not in ("num_classes", "pretrained")}
+
+
+def _check_files(folder: Path) -> None:
+    """Make sure that what a model's folder holds can be read to its end, and that its settings are of a usual size."""
+    for path in folder.iterdir():
+        if path.suffix in (".json", ".safetensors") and path.exists():
+            regular_file(path)
+        if path.suffix == ".json" and path.name in SETTINGS and path.stat().st_size > LARGEST_FILE:
+            raise JumokError(f"{path} is larger than {LARGEST_FILE >> 20} MiB: those are no settings")
+
+
+def _check_normalisation(mean: Sequence[Any], std: Sequence[Any]) -> None:
+    """Refuse what would make every pixel NaN."""
+    numbers = (*mean, *std)
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers) or not all(
+        value > 0 for value in std
+    ):
+        raise JumokError(
+            f"its mean is {list(mean)} and its standard deviation {list(std)}: wanted finite numbers, std > 0"
+        )
+    if not len(mean) == len(std) == 3:
+        raise JumokError(f"it has a mean of {len(mean)} and a standard deviation of {len(std)} channels: wanted 3")
 
 
 @contextmanager
@@ -182,6 +215,8 @@ def _read_preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tupl
         _raise_exceptions_for_connection_errors=False,
     )
     values = json.loads(Path(path).read_text("utf-8")) if path else {}
+    if not isinstance(values, dict):
+        raise JumokError(f"{path} holds no settings: wanted keys and values")
     if values.get("do_flip_channel_order"):
         raise JumokError(
             f"{name} reads its images as blue, green, red, and jumok gives red, green, blue: its answers would be "
@@ -226,6 +261,8 @@ def _pair(size: Any) -> tuple[int, int]:
     if isinstance(size, dict):
         size = size.get("shortest_edge") or (size["height"], size["width"])
     if isinstance(size, int):
-        return size, size
+        size = size, size
     height, width = size
-    return int(height), int(width)
+    if not (type(height) is int and type(width) is int and min(height, width) > 0 and height * width <= MOST_PIXELS):
+        raise JumokError(f"its images are {height!r} x {width!r} pixels: wanted whole numbers from 1 on")
+    return height, width

@@ -82,9 +82,9 @@ class PreparedImages(PreparedClasses):
 
     def write(self, folder: Path) -> None:
         self.trained_on.write(folder)
-        super().write(folder)
         if self.features is not None:
             write_features(folder, self.features)
+        super().write(folder)  # the configuration last: with it the run is whole
 
     def suit(self, asked: Collection[str], *, passes: float) -> PreparedImages:
         counts = self.config.found.per_class["train"]

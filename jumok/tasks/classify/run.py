@@ -17,7 +17,7 @@ from jumok.tasks.classify.settings import RunConfig
 from jumok.tasks.image_run import SeeingRun
 from jumok.tasks.prediction import Prediction
 from jumok.tasks.preprocessing import Preprocessing
-from jumok.tasks.running.run import CONFIG, configure_system, load_weights_into
+from jumok.tasks.running.run import CONFIG, configure_system, read_model
 from jumok.wording import describe_names
 
 
@@ -88,7 +88,7 @@ class ImageRun(SeeingRun):
     @classmethod
     def read(cls, folder: Path) -> ImageRun:
         config = RunConfig.load(folder / CONFIG)
-        return cls(config, load_weights_into(build_model(config), folder), folder)
+        return cls(config, read_model(lambda: build_model(config), folder), folder)
 
     @property
     def _preprocessing(self) -> Preprocessing:

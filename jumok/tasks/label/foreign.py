@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from jumok.errors import JumokError, first_line
+from jumok.errors import JumokError, foreign
 from jumok.systems.pretrained import describe_hf
 from jumok.systems.pretrained_texts import drop_pooler
-from jumok.tasks.classify.foreign import FAULTS, without_remarks
+from jumok.tasks.classify.foreign import ADVICE, without_remarks
 from jumok.tasks.label.tokens import Tokens
 
 __all__ = ["ForeignEncoder", "load_encoder"]
@@ -58,17 +58,12 @@ def load_encoder(name: str) -> ForeignEncoder:
     local = Path(name).is_dir()
     if not local and (Path(name).is_absolute() or name.startswith(".")):
         raise JumokError(f"no model folder at {name}")
-    try:
-        with without_remarks():
-            config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
-            _check_encoder(name, config)
-            model, found = AutoModel.from_pretrained(
-                name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-            )
-    except JumokError:
-        raise
-    except FAULTS as error:
-        raise JumokError(f"cannot open hf:{name}: {first_line(error)}") from error
+    with foreign(f"cannot open hf:{name}", ADVICE), without_remarks():
+        config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+        _check_encoder(name, config)
+        model, found = AutoModel.from_pretrained(
+            name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
     fresh = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
     if fresh:
         some = ", ".join(fresh[:MOST_NAMED]) + (", ..." if len(fresh) > MOST_NAMED else "")
@@ -95,11 +90,8 @@ def _load_tokens(name: str, local: bool, encoder: Any, config: Any) -> Tokens:
     """
     from transformers import AutoTokenizer
 
-    try:
-        with without_remarks():
-            own = AutoTokenizer.from_pretrained(name, local_files_only=local, trust_remote_code=False)
-    except (*FAULTS, AttributeError, TypeError, ImportError) as error:
-        raise JumokError(f"hf:{name} has no tokenizer that can be opened: {first_line(error)}") from error
+    with foreign(f"hf:{name} has no tokenizer that can be opened", ADVICE), without_remarks():
+        own = AutoTokenizer.from_pretrained(name, local_files_only=local, trust_remote_code=False)
     if set(own.get_vocab()) <= set(own.all_special_tokens):  # made from the model's name alone, without a file
         raise JumokError(f"hf:{name} has no tokenizer: wanted a tokenizer.json beside the weights")
     if not getattr(own, "is_fast", False):

@@ -16,7 +16,7 @@ from jumok.systems.pretrained_texts import TextConfig, TextNetwork
 from jumok.tasks.label.settings import RunConfig
 from jumok.tasks.label.tokens import TOKENIZER, Cut, Tokens, read_tokens
 from jumok.tasks.running.config import plain_errors
-from jumok.tasks.running.run import CONFIG, Run, load_weights_into
+from jumok.tasks.running.run import CONFIG, Run, read_model
 
 __all__ = ["RUN", "TextRun", "build_model", "longest_read"]
 
@@ -90,7 +90,7 @@ class TextRun(Run):
     @classmethod
     def read(cls, folder: Path) -> TextRun:
         config = RunConfig.load(folder / CONFIG)
-        return cls(config, load_weights_into(build_model(config), folder), folder, read_own_tokens(folder, config))
+        return cls(config, read_model(lambda: build_model(config), folder), folder, read_own_tokens(folder, config))
 
 
 def read_own_tokens(folder: Path, config: RunConfig) -> Tokens:

@@ -21,9 +21,15 @@ from torch import Tensor, distributed
 
 from jumok.errors import Interrupted, JumokError
 from jumok.files import replacing, write_atomically
-from jumok.tasks.running.checkpoint import write_tensors
+from jumok.machine import World
+from jumok.tasks.running.checkpoint import CHECKPOINTS, LAST, write_tensors
 from jumok.tasks.running.training_module import TrainingModule
+from jumok.wording import write_count
 
+ENDING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1") if hasattr(signal, name)
+)
+"""Signals at which a training ends at its next step, with a checkpoint; SIGUSR1 is SLURM's warning."""
 WAIT_FACTOR = 100
 """A checkpoint is due when so many times the seconds that one takes have gone by: under 1 % of the time."""
 LEAST_SECONDS = 10.0
@@ -38,9 +44,10 @@ Row = dict[str, float]
 
 
 class Signals:
-    """Notes Ctrl-C and SIGTERM instead of dying of them; a second Ctrl-C stops at once.
+    """Notes Ctrl-C and signals that ask for the end instead of dying of them; a second Ctrl-C stops at once.
 
-    Within the block `install` takes the two over; afterwards they are as they were before it.
+    Within the block `install` takes them over, but for those that are ignored, as under nohup; afterwards they are as
+    they were before it.
     """
 
     def __init__(self) -> None:
@@ -54,7 +61,8 @@ class Signals:
 
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
-            self._before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+            found = {signum: signal.getsignal(signum) for signum in ENDING}
+            self._before = {signum: handler for signum, handler in found.items() if handler is not signal.SIG_IGN}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,7 +170,7 @@ class Ledger(Callback):
         if trainer.is_global_zero:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(self._folder / "logs", purge_step=trainer.global_step or None)
+            self._board = SummaryWriter(self._folder / "logs", purge_step=trainer.global_step + 1)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._loss, self._steps = None, 0
@@ -264,10 +272,16 @@ class Keeper(Checkpoint):
         self._cost = 0.1
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "stopped": self._stopped}
+        return {"best": self.best, "stopped": self._stopped, "processes": World.found().size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self._stopped = state_dict["best"], bool(state_dict["stopped"])
+        before, here = int(state_dict.get("processes", 1)), World.found().size
+        if before != here:
+            raise JumokError(
+                f"this run began with {write_count(before, 'process', 'processes')} and is resumed with {here}, so it "
+                f"would end elsewhere: resume it with {_launch(before)}, or train anew"
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = True
@@ -337,7 +351,7 @@ class Keeper(Checkpoint):
         if self._unwritten and self.best and trainer.is_global_zero:
             write_weights(self._folder, _need_module(module).complete(self._unwritten), self.best)
         self._unwritten = None
-        trainer.save_checkpoint(self._folder / "checkpoints" / "last.safetensors")
+        trainer.save_checkpoint(self._folder / CHECKPOINTS / LAST)
         self._last_save = time.monotonic()
         self._cost = self._last_save - began
 
@@ -368,6 +382,13 @@ def as_csv(rows: list[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _launch(processes: int) -> str:
+    """The command that starts so many processes."""
+    if processes == 1:
+        return "jumok train --resume"
+    return f"torchrun --nproc-per-node {processes} -m jumok train --resume"
 
 
 def _make_interrupted(signum: int, step: int) -> Interrupted:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +18,32 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from jumok.errors import JumokError
-from jumok.files import replacing
+from jumok.files import order_header, regular_file, replacing
 
 FORMAT = "jumok-checkpoint/1"
 SIZE_LIMIT = 64 << 30
 """Bytes that a checkpoint may have; a larger file is refused before it is read."""
+CHECKPOINTS, LAST, EARLIER = "checkpoints", "last.safetensors", "earlier.safetensors"
+CHECKSUM = "sha256"
+"""Where a file's metadata has the checksum of all else that it holds."""
+RESTORE = "put a copy of it back, or train anew"
 DEPTH_LIMIT = 32
 """How deep a state may nest."""
-SPOILT = (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError, RuntimeError)
+SPOILT = (
+    SafetensorError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
 """What reading a damaged or foreign file may raise."""
+
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z]+)?|\.tmp\w{6}")
+"""Names that `replacing` and safetensors give to files that are not complete yet."""
 
 Tensors = dict[str, Tensor]
 
@@ -49,6 +69,8 @@ def load_state(path: Path) -> dict[str, Any]:
         JumokError: no such file, one that is damaged, cut short, too large, or not such a state.
     """
     metadata, tensors = read_tensors(path)
+    if metadata.get("format") == FORMAT and CHECKSUM not in metadata:
+        raise JumokError(f"{path} is damaged or something else (it has no checksum)")
     if metadata.get("format") != FORMAT:
         raise JumokError(
             f"{path} is of format {metadata.get('format')!r}, wanted {FORMAT!r}: it is not a checkpoint of this version"
@@ -65,24 +87,96 @@ def load_state(path: Path) -> dict[str, Any]:
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """Write named tensors, whole or not at all; tensors that share memory are written each for itself.
 
+    The same tensors and metadata make the same file, byte for byte. A checksum of both is part of the metadata.
+
     Raises:
         JumokError: a disk that is full or not writable; the old file is then untouched.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    about = {**metadata, CHECKSUM: compute_checksum(metadata, plain)}
     with replacing(path) as fresh:
         fresh.touch()
         mode = fresh.stat().st_mode  # as other files get it; the library's own are closed to everyone else
         try:
-            save_file(_unshare(plain), fresh, dict(metadata))
+            save_file(_unshare(plain), fresh, about)
         except SafetensorError as error:  # how the library reports a full disk
             raise OSError(None, " ".join(str(error).split())) from error
         fresh.chmod(mode)
+        with fresh.open("r+b") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = file.read(length)
+            file.seek(8)
+            file.write(order_header(header))
+
+
+def compute_checksum(metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all that a file holds: names, types, shapes and values, and the metadata beside."""
+    found = hashlib.sha256()
+    about = sorted((name, text) for name, text in metadata.items() if name != CHECKSUM)
+    shapes = [(name, str(tensor.dtype), list(tensor.shape)) for name, tensor in sorted(tensors.items())]
+    found.update(json.dumps([about, shapes]).encode())
+    for _, tensor in sorted(tensors.items()):
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def keep_earlier(last: Path) -> None:
+    """Let the checkpoint that is about to be replaced stay as the one before it.
+
+    Raises:
+        JumokError: the folder cannot be written.
+    """
+    if not last.exists():
+        return
+    with replacing(last.with_name(EARLIER)) as fresh:
+        try:
+            os.link(last, fresh)
+        except OSError:  # a file system without links
+            shutil.copyfile(last, fresh)
+
+
+def go_back(last: Path) -> int:
+    """Put the checkpoint before the last one in its place.
+
+    Args:
+        last: the last one, damaged or not.
+    Returns:
+        the step that it was taken at.
+    Raises:
+        JumokError: there is none, or it is damaged too.
+    """
+    earlier = last.with_name(EARLIER)
+    if not earlier.exists():
+        raise JumokError(f"there is no earlier checkpoint in {last.parent}: {RESTORE}")
+    step = int(load_state(earlier)["global_step"])
+    earlier.replace(last)
+    return step
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The last checkpoint of a run, which can be read; None: it has none yet.
+
+    Raises:
+        JumokError: it is damaged.
+    """
+    last = folder / CHECKPOINTS / LAST
+    if not last.exists():
+        return None
+    try:
+        load_state(last)
+    except JumokError as error:
+        if not last.with_name(EARLIER).exists():
+            raise
+        raise JumokError(
+            f"{error}; or go on from the checkpoint before it: jumok train --resume {folder} --earlier"
+        ) from error
+    return last
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what a killed process had begun to write in a folder, its own files and the library's."""
-    for pattern in (".*.safetensors", ".tmp??????"):
-        for path in folder.glob(pattern):
+    for path in folder.glob(".*"):
+        if LEFTOVER.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 
@@ -98,14 +192,17 @@ def read_tensors(path: Path, wanted: Mapping[str, torch.Size] | None = None) -> 
         JumokError: no such file, one that is damaged, cut short or too large, or tensors other than wanted.
     """
     try:
-        size = path.stat().st_size
+        size = regular_file(path).stat().st_size
         if size > SIZE_LIMIT:
             raise JumokError(f"{path} has {size >> 30} GiB, more than the {SIZE_LIMIT >> 30} GiB allowed")
         with safe_open(os.fspath(path), framework="pt") as file:
             names = list(file.keys())
             if wanted is not None:
                 _check_fit(path, {name: torch.Size(file.get_slice(name).get_shape()) for name in names}, wanted)
-            return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
+            metadata, tensors = dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
+        if metadata.get(CHECKSUM, "") not in ("", compute_checksum(metadata, tensors)):
+            raise JumokError(f"{path} is damaged: its checksum is of other values; {RESTORE}")
+        return metadata, tensors
     except FileNotFoundError as error:
         raise JumokError(f"no such file: {path}") from error
     except JumokError:

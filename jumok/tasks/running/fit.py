@@ -21,12 +21,23 @@ from jumok.errors import JumokError
 from jumok.machine import World, accelerator_of
 from jumok.mechanisms.layers.linear import by_convolution_for
 from jumok.tasks.running.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
-from jumok.tasks.running.checkpoint import SPOILT, load_state, remove_leftovers, save_state
+from jumok.tasks.running.checkpoint import (
+    CHECKPOINTS,
+    LAST,
+    SPOILT,
+    find_checkpoint,
+    keep_earlier,
+    load_state,
+    remove_leftovers,
+    save_state,
+)
 from jumok.tasks.running.config import Training
 from jumok.tasks.running.kernels import KernelChoice
 from jumok.tasks.running.prepared import Batches
 from jumok.tasks.running.training_module import TrainingModule
 
+BACKENDS = ("gloo", "NCCL", "nccl", "Connection closed by peer", "Connection reset by peer")
+"""What an error says that is another process's end."""
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -70,7 +81,7 @@ def fit(
         Interrupted: a signal came; the state is on disk.
         KeyboardInterrupt: Ctrl-C came twice.
     """
-    last = folder / "checkpoints" / "last.safetensors"
+    last = folder / CHECKPOINTS / LAST
     if World.found().first:
         remove_leftovers(folder)
         remove_leftovers(last.parent)
@@ -85,7 +96,8 @@ def fit(
         trainer = _make_trainer(folder, settings, callbacks)
         feed = Feed(train, lambda: trainer.global_step, clock, settings.steps_per_epoch or len(train))
         with _plain_errors(keeper, last):
-            trainer.fit(module, feed, val, ckpt_path=str(last) if last.exists() else None)
+            found = find_checkpoint(folder)
+            trainer.fit(module, feed, val, ckpt_path=None if found is None else str(found))
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
     assert keeper.best is not None
@@ -152,6 +164,7 @@ class SafetensorsIO(CheckpointIO):
     """How the trainer keeps its checkpoints: as `save_state` and `load_state` do."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        keep_earlier(Path(path))
         save_state(checkpoint, Path(path))
 
     def load_checkpoint(
@@ -202,6 +215,10 @@ def _plain_errors(keeper: Keeper, last: Path) -> Iterator[None]:
     except OSError as error:
         raise JumokError(f"cannot write the run: {error}; earlier checkpoints are kept") from error
     except SPOILT as error:
+        if World.found().size > 1 and any(name in str(error) for name in BACKENDS):
+            raise JumokError(
+                "another process of this training has ended: see what it said; resume with the same number of processes"
+            ) from error
         if keeper.started or not last.exists():
             raise
         reason = " ".join(str(error).split())

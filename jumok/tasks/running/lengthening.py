@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from jumok.errors import JumokError
 from jumok.machine import World
-from jumok.tasks.running.checkpoint import load_state
+from jumok.tasks.running.checkpoint import find_checkpoint, load_state
 from jumok.tasks.running.config import Change, Settings
 from jumok.tasks.running.planning import measure_speed
 from jumok.tasks.running.prepared import Prepared
@@ -21,8 +21,8 @@ S = TypeVar("S", bound=Settings)
 
 def find_step(folder: Path) -> int:
     """The step that a run has come to, by its last checkpoint."""
-    last = folder / "checkpoints" / "last.safetensors"
-    return int(load_state(last)["global_step"]) if last.exists() else 0
+    last = find_checkpoint(folder)
+    return 0 if last is None else int(load_state(last)["global_step"])
 
 
 def lengthen(prepared: P, step: int, *, epochs: int | None, seconds: float | None) -> P:

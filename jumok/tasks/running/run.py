@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -18,12 +18,14 @@ from jumok import systems
 from jumok.errors import JumokError, suggest
 from jumok.files import write_atomically
 from jumok.tasks import TASKS, Task, task_named
-from jumok.tasks.running.checkpoint import read_tensors, write_tensors
+from jumok.tasks.running.checkpoint import RESTORE, read_tensors, write_tensors
 from jumok.tasks.running.config import Recorded, plain_errors, read_run_config
 
 FOREIGN_CONFIG = "config.json"
 """Of a model of `transformers` or timm."""
 CONFIG, WEIGHTS, CARD = "config.yaml", "weights.safetensors", "card.md"
+MARK = ".training"
+"""Lies in a run's folder from before its first file until its training has ended; see `claim`."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,16 +124,30 @@ def task_of_model(name: str) -> Task:
     return next(elsewhere, None) or task_of(Path(name))
 
 
-def load_weights_into(model: nn.Module, folder: Path) -> nn.Module:
-    """Give a model, built as the run says, the run's weights, and put it in eval mode.
+def read_model(build: Callable[[], nn.Module], folder: Path) -> nn.Module:
+    """Build a run's model and give it the run's weights, in eval mode.
 
+    Names and sizes are compared before the model is built: a configuration can ask for more memory than there is.
+
+    Args:
+        build: makes the model as the run's configuration says.
+        folder: of the run.
     Raises:
-        JumokError: there are none, or they do not fit.
+        JumokError: there are no weights, they do not fit, or are no finite numbers.
     """
     if not (folder / WEIGHTS).exists():
         raise JumokError(f"{folder} has no weights yet: resume its training with jumok train --resume {folder}")
-    shapes = {name: value.shape for name, value in model.state_dict().items()}
-    _, tensors = read_tensors(folder / WEIGHTS, wanted=shapes)
+    with torch.device("meta"):
+        wanted = build().state_dict()
+    _, tensors = read_tensors(folder / WEIGHTS, wanted={name: value.shape for name, value in wanted.items()})
+    for name, value in tensors.items():
+        if value.dtype != wanted[name].dtype:
+            raise JumokError(
+                f"{folder / WEIGHTS} has {name!r} as {value.dtype}, wanted {wanted[name].dtype}: {RESTORE}"
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise JumokError(f"{folder / WEIGHTS} has NaN or infinity in {name!r}: {RESTORE}")
+    model = build()
     model.load_state_dict(tensors)
     return model.eval()
 
@@ -149,6 +165,10 @@ def check_is_run(folder: Path) -> None:
         hint = suggest(folder.name, others) if others else ""
         hint = hint if hint.startswith("did") else _guess_elsewhere(folder)
         raise JumokError(f"no run at {folder}{': ' + hint if hint else ''}")
+    if (folder / MARK).exists():
+        raise JumokError(
+            f"the start of {folder} was cut off before its training began: give the same command once more"
+        )
     hint = _guess_elsewhere(folder)
     raise JumokError(f"{folder} is not a run: {hint or f'it has no {CONFIG}'}")
 

@@ -21,6 +21,13 @@ __all__ = ["Hypothesis", "Writer", "search", "translate_ids"]
 
 NEVER = [PAD, SOS]  # never written
 NOTHING = -math.inf
+MOST_BEAMS = 1024
+MOST_TOKENS = 16384
+MOST_CELLS = 1 << 20
+MOST_PENALTY = 10.0
+"""Bounds of what a search may be asked for: beyond lie only mistyped numbers, which would take hours or all memory.
+
+Cells are beams times tokens."""
 SPARE = 8  # so many more than wanted are looked at, since several may have one value, most of all in bf16
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
 """In which the products with weights are computed."""
@@ -68,8 +75,10 @@ class Options:
             raise JumokError(f"beam and n_best are 1 or more, got {self.beam} and {self.n_best} (enough {self.enough})")
         if self.n_best > self.beam:
             raise JumokError(f"n_best {self.n_best} is more than beam {self.beam}: a larger beam finds more")
-        if not (math.isfinite(self.length_penalty) and self.length_penalty >= 0):
-            raise JumokError(f"length_penalty is 0 or more, got {self.length_penalty}")
+        if self.beam > MOST_BEAMS:
+            raise JumokError(f"beam is {MOST_BEAMS:,} at most, got {self.beam:,}")
+        if not 0 <= self.length_penalty <= MOST_PENALTY:
+            raise JumokError(f"length_penalty is 0 to {MOST_PENALTY:g}, got {self.length_penalty:g}")
         if self.precision not in PRECISIONS:
             raise JumokError(f"no precision {self.precision!r}: {suggest(self.precision, PRECISIONS)}")
 
@@ -112,8 +121,7 @@ def search(
     """
     options = Options(beam, n_best, length_penalty, enough, precision)
     options.check()
-    if max_length is not None and max_length < 0:
-        raise JumokError(f"max_length is 0 or more, got {max_length}")
+    _check_length(max_length, beam)
     if source.dim() == 2 and not len(source):
         return []
     with torch.inference_mode(), _in_eval(model), _in_precision(source.device, precision):
@@ -149,6 +157,7 @@ def translate_ids(
     """
     options = Options(beam, n_best, length_penalty, enough, precision)
     options.check()
+    _check_length(max_length, beam)
     device = next(model.parameters()).device if isinstance(model, nn.Module) else torch.device("cpu")
     found = [[Hypothesis([], 0.0)] for _ in sources]
     lengths = [len(source) if len(source) <= longest else 0 for source in sources]
@@ -219,6 +228,10 @@ def _advance(model: Writer, live: Live, found: list[list[Hypothesis]], options: 
 def _choose(logits: Tensor, live: Live, beam: int) -> tuple[Tensor, Tensor, Tensor]:
     """The `beam` likeliest continuations of each sentence: scores, parents and tokens, (sentences, beam) each."""
     total = logits.logsumexp(-1, keepdim=True)  # log p = logits - total, of which only the few best are wanted
+    if not bool(total.isfinite().all()):
+        raise JumokError(
+            "the model's scores are NaN or infinite: its weights are damaged, or too large for this precision"
+        )
     logits[..., NEVER] = NOTHING
     values, ids = _top(logits, beam)
     forced = live.limits <= live.length
@@ -274,6 +287,20 @@ def _open(scores: Tensor, live: Live, found: list[list[Hypothesis]], options: Op
         else:
             goes_on.append(at)
     return goes_on
+
+
+def _check_length(max_length: int | None, beam: int) -> None:
+    """Refuse a length that makes no sense.
+
+    Raises:
+        JumokError: it is negative, or far beyond any sentence, by itself or for so many beams.
+    """
+    if max_length is None:
+        return
+    if not 0 <= max_length <= MOST_TOKENS:
+        raise JumokError(f"max_length is 0 to {MOST_TOKENS:,}, got {max_length:,}")
+    if max_length * beam > MOST_CELLS:
+        raise JumokError(f"max_length x beam is {MOST_CELLS:,} at most, got {max_length:,} x {beam:,}")
 
 
 # -- around it -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from jumok import systems
 from jumok.data.texts.vocabulary import Split
 from jumok.data.texts.vocabulary_builder import Vocabulary, load_vocabulary
 from jumok.errors import JumokError
-from jumok.tasks.running.run import CONFIG, Run, configure_system, load_weights_into
+from jumok.tasks.running.run import CONFIG, Run, configure_system, read_model
 from jumok.tasks.translate.decoding import Hypothesis, Writer, translate_ids
 from jumok.tasks.translate.settings import RunConfig
 
@@ -194,7 +194,7 @@ class PairRun(Run):
     def read(cls, folder: Path) -> PairRun:
         config = RunConfig.load(folder / CONFIG)
         source, target = read_vocabularies(folder, config)
-        return cls(config, load_weights_into(build_model(config), folder), folder, source, target)
+        return cls(config, read_model(lambda: build_model(config), folder), folder, source, target)
 
     def cased(self, text: str) -> str:
         """A text in the case that the model was trained on."""

@@ -127,7 +127,7 @@ def test_other_files_are_refused(tmp_path):
         load_state(tmp_path / "pickled.safetensors")
     with pytest.raises(JumokError, match="no such file"):
         load_state(tmp_path / "missing.safetensors")
-    with pytest.raises(JumokError, match="damaged or something else"):
+    with pytest.raises(JumokError, match="is a folder: wanted a file"):
         load_state(tmp_path)
 
 
@@ -179,3 +179,43 @@ def test_the_header_is_json_and_holds_no_code(tmp_path):
     save_state({"a": torch.zeros(2), "b": {"c": 1}}, tmp_path / "s.safetensors")
     metadata, _ = read_tensors(tmp_path / "s.safetensors")
     assert json.loads(metadata["state"]) == {"dict": [["a", {"tensor": "/a"}], ["b", {"dict": [["c", 1]]}]]}
+
+
+def test_one_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "s.safetensors"
+    save_state({"a": torch.zeros(20), "b": [1, {"x": 2.5}]}, path)
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    places = [*range(end, len(content), 7), content.index(b"2.5"), content.index(b"sha256")]
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 0x01
+        path.write_bytes(bytes(changed))
+        with pytest.raises(JumokError, match="is damaged"):
+            load_state(path)
+
+
+def test_equal_tensors_make_equal_files(tmp_path):
+    contents = set()
+    for number in range(6):
+        path = tmp_path / f"{number}.safetensors"
+        write_tensors({"b": torch.ones(2), "a": torch.zeros(3)}, path, {"z": "1", "y": "한글 \x01\u2028", "x": '"'})
+        contents.add(path.read_bytes())
+        assert read_tensors(path)[0]["y"] == "한글 \x01\u2028"
+    assert len(contents) == 1
+
+
+def test_the_checkpoint_before_the_last_takes_its_place(tmp_path):
+    last = tmp_path / checkpoint.CHECKPOINTS / checkpoint.LAST
+    assert checkpoint.find_checkpoint(tmp_path) is None
+    for step in (1, 2, 3):
+        checkpoint.keep_earlier(last)
+        save_state({"global_step": step}, last)
+    assert checkpoint.find_checkpoint(tmp_path) == last
+    last.write_bytes(last.read_bytes()[:-4])
+    with pytest.raises(JumokError, match=r"checkpoint before it: jumok train --resume .* --earlier"):
+        checkpoint.find_checkpoint(tmp_path)
+    assert checkpoint.go_back(last) == 2
+    assert load_state(last) == {"global_step": 2}
+    with pytest.raises(JumokError, match="no earlier checkpoint"):
+        checkpoint.go_back(last)

@@ -41,7 +41,11 @@ def test_the_run_folder_is_whole(job):
     assert {path.name for path in run.folder.iterdir()} == {
         "config.yaml", "weights.safetensors", "metrics.csv", "checkpoints", "logs", "kernels.json",
     }  # fmt: skip
-    assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {"last.safetensors", "best.safetensors"}
+    assert {path.name for path in (run.folder / "checkpoints").iterdir()} == {
+        "earlier.safetensors",
+        "last.safetensors",
+        "best.safetensors",
+    }
     rows = list(csv.DictReader((run.folder / "metrics.csv").open()))
     assert [{name: float(value) for name, value in row.items()} for row in rows] == outcome.rows
     metadata, weights = read_tensors(run.folder / "weights.safetensors")

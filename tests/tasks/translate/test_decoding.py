@@ -270,15 +270,29 @@ def test_a_model_in_training_searches_in_eval_and_trains_on():
         ({"beam": 2, "n_best": 3}, "n_best 3 is more than beam 2"),
         ({"beam": 0}, "beam and n_best are 1 or more"),
         ({"n_best": 0}, "beam and n_best are 1 or more"),
-        ({"length_penalty": -1.0}, "length_penalty is 0 or more"),
-        ({"length_penalty": float("nan")}, "length_penalty is 0 or more"),
-        ({"max_length": -1}, "max_length is 0 or more"),
+        ({"length_penalty": -1.0}, "length_penalty is 0 to 10"),
+        ({"length_penalty": float("nan")}, "length_penalty is 0 to 10"),
+        ({"length_penalty": 1e308}, "length_penalty is 0 to 10"),
+        ({"max_length": -1}, "max_length is 0 to 16,384"),
+        ({"max_length": 10**8}, "max_length is 0 to 16,384"),
+        ({"beam": 10**6}, "beam is 1,024 at most"),
+        ({"beam": 1000, "max_length": 10_000}, "max_length x beam"),
         ({"enough": 0}, "are 1 or more"),
     ],
 )
 def test_wrong_options_raise(options, words):
     with pytest.raises(JumokError, match=words):
         search(model_of("gru alone"), alone([5]), **options)
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_end_the_search(beam, bad):
+    model = model_of("gru alone")
+    with torch.no_grad():
+        model.output.bias[5:].fill_(bad)
+    with pytest.raises(JumokError, match="NaN or infinite"):
+        search(model, alone([5, 6]), beam=beam, max_length=10)
 
 
 @EVERY
