@@ -555,7 +555,7 @@ def _count_eyes(change: int) -> None:
         elif _open_eyes == 0:
             for patched, (original, ours) in _stood_before.items():
                 if patched.forward is ours:
-                    patched.forward = original  # type: ignore[method-assign]
+                    patched.forward = original
             _stood_before.clear()
 
 
