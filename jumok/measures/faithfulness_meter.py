@@ -52,8 +52,8 @@ class FaithfulnessMeter:
         seed: of the random baseline, of ties and of the bootstrap.
         most: the greatest number of inputs, if you stop as soon as `decided()` says that the verdicts are certain. It
             may be so at 32 inputs, at 64, and so on to `most`, and all intervals are widened so that they hold over all
-            these looks together (Bonferroni). Inputs of one group count once. None: the number of inputs is fixed
-            beforehand.
+            these looks together (Bonferroni). Inputs of one group count once, when the next group has
+            begun. None: the number of inputs is fixed beforehand.
 
     >>> import torch
     >>> weight = torch.tensor([0.4, 0.3, 0.2, 0.1])
@@ -94,6 +94,12 @@ class FaithfulnessMeter:
     def groups(self) -> int:
         """How many inputs there are so far, those of one group counted once."""
         return len({each.group for each in self._inputs})
+
+    @property
+    def _complete(self) -> int:
+        """How many groups there are so far to which nothing more can come: the last that was named may go on."""
+        alone = not self._inputs or self._inputs[-1].group == _name_alone(len(self))
+        return self.groups if alone else self.groups - 1
 
     def add(
         self,
@@ -143,7 +149,7 @@ class FaithfulnessMeter:
     ) -> _Measured:
         order, every = (*maps, "random", *further), (*maps.values(), *further.values())
         return _Measured(
-            group or f"{len(self) + 1}th alone",
+            group or _name_alone(len(self) + 1),
             np.array([[flips.scores[name] for name in order] for flips in found]),
             np.array([[(flips.most_first[name], flips.least_first[name]) for name in order] for flips in found]),
             sum(flips.passes for flips in found),
@@ -188,7 +194,7 @@ class FaithfulnessMeter:
         groups, scores, curves, passes, constant = columns
         rows = zip(groups.tolist(), scores, curves, passes.tolist(), constant, strict=True)
         self._names, self._inputs = names, [_Measured(*row) for row in rows]
-        self._looked, self._decided_at = sum(look < self.groups for look in self._looks), NEVER
+        self._looked, self._decided_at = sum(look < self._complete for look in self._looks), NEVER
 
     def _rules(self) -> NDArray[np.int64]:
         """What every input is measured by. Of looks there are none where the number of inputs is fixed."""
@@ -206,10 +212,10 @@ class FaithfulnessMeter:
         """
         if not self._looks:
             raise JumokError("stopping early needs to be planned: give the meter most=, the greatest number of inputs")
-        groups = self.groups
-        if groups >= self._looks[-1]:
+        complete = self._complete
+        if complete >= self._looks[-1]:
             return True
-        due = sum(look <= groups for look in self._looks)
+        due = sum(look <= complete for look in self._looks)
         if due > self._looked:
             self._looked, self._decided_at = due, len(self) if self.report().is_decided() else NEVER
         return self._decided_at == len(self)
@@ -300,6 +306,11 @@ def _check_shapes(names: Sequence[Sequence[str]], columns: Sequence[NDArray[Any]
     got = [values.shape for values in columns]
     if got != wanted:
         raise JumokError(f"a state whose arrays do not fit each other: wanted shapes {wanted}, got {got}")
+
+
+def _name_alone(number: int) -> str:
+    """The group of an input that belongs to none."""
+    return f"{number}th alone"
 
 
 def plan_looks(most: int | None) -> tuple[int, ...]:

@@ -272,13 +272,24 @@ def test_a_state_of_other_options_or_of_arrays_that_do_not_fit_is_refused():
 
 
 def test_looks_are_counted_by_groups():
-    """Three words of each sentence: the first look is at 32 sentences, whether or not it falls on a sentence's end."""
+    """Three words of each sentence: the first look is at 32 whole ones, so when the next has begun."""
     weight = torch.tensor([0.4, 0.3, 0.2, 0.1])
     meter = FaithfulnessMeter(most=64, steps=4)
     for sentence in range(1, 65):
         for _ in range(3):
             answers = {"zeros": lambda kept: kept.float() @ weight}
             meter.add(answers, {"true": weight}, baselines={"reverse": -weight}, group=f"sentence {sentence}")
-        if meter.decided():
-            break
-    assert (meter.groups, len(meter), meter.decided()) == (32, 96, True)
+            if meter.decided():
+                assert (sentence, len(meter), meter.decided()) == (33, 97, True)
+                return
+    pytest.fail("never decided")
+
+
+def test_the_last_group_is_measured_to_its_end():
+    weight = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    meter = FaithfulnessMeter(most=2, steps=4)
+    for image in ("first", "second"):
+        for _ in range(3):
+            answers = {"zeros": lambda kept: kept.float() @ weight}
+            meter.add(answers, {"true": weight}, baselines={"reverse": -weight}, group=image)
+            assert not meter.decided()
