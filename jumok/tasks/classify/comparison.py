@@ -103,6 +103,11 @@ def begin(
     if settings.system.startswith(CLASSIFY.opens):  # the images of the others are read as for one of ours
         settings = settings.model_copy(update={"system": CLASSIFY.default_system})
     test = prepare.find_parts(settings.data, settings.training.seed)["test"]
+    if test.kind != "class":
+        raise JumokError(
+            f"compare takes images of one class each, and these have {test.noun}: train each system by itself, and "
+            "hold what jumok eval says of them side by side"
+        )
     return ImageComparison(
         prepare.prepare(settings, progress), budget, frozenset(settings.training.model_fields_set), folder, device, test
     )

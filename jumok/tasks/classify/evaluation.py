@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,13 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from jumok.data.images.batches import Batches, PixelStore
 from jumok.data.images.folders import ImageSet
 from jumok.intervals import wilson
-from jumok.tasks.classify.run import ImageRun
+from jumok.tasks.classify.kinds.kind import Table
+
+if TYPE_CHECKING:
+    from jumok.tasks.classify.run import ImageRun
+
+MOST_COLUMNS = 8
+"""Classes whose confusion stands in the table."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,39 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
         }
 
+    def lines(self) -> Iterator[str]:
+        """For the terminal."""
+        low, high = self.interval
+        yield f"accuracy {self.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        yield f"balanced accuracy {self.balanced_accuracy:.1%}, macro F1 {self.macro_f1:.1%}"
+        largest, share = self.largest_class
+        yield f"baseline: always saying {largest!r} gives {share:.1%}"
+
+    def table(self) -> Table:
+        """Precision, recall and confusion of each class."""
+        wide = len(self.classes) <= MOST_COLUMNS
+        rows = []
+        for row, counts in zip(self.per_class(), self.confusion.tolist(), strict=True):
+            shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
+            rows.append([row["class"], str(row["images"]), *shares, *(map(str, counts) if wide else ())])
+        header = ("class", "images", "precision", "recall", *(self.classes if wide else ()))
+        return Table(header, rows, "rows: true class; columns on the right: predicted class" if wide else None)
+
+    def warning(self) -> str:
+        """Of a model that is not better than always naming the largest class."""
+        if self.beats_largest_class:
+            return ""
+        return (
+            f"this model is not surely better than always saying {self.largest_class[0]!r}: it may have learnt "
+            "nothing; more images, more --time, or a pretrained --system may help"
+        )
+
+    def brief(self) -> dict[str, Any]:
+        """The accuracy."""
+        low, high = self.interval
+        text = f"{self.accuracy:.1%} ({low:.1%} to {high:.1%})"
+        return {"accuracy": self.accuracy, "accuracy_95": [low, high], "loss": self.loss, "text": text}
+
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
@@ -119,9 +158,10 @@ class Controlled(Protocol):
 
 
 def read_batches(run: ImageRun, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches that a run is judged on: normalised pixels and labels, on its device; each image is read once."""
+    """The batches that a run is judged on: normalised pixels and encoded labels, on its device; all are read once."""
     store = PixelStore(images.paths, *run.size, bits=run.config.data.bits, memory_limit=0)
-    for batch in Batches(store, torch.tensor(images.labels), batch_size=size, shuffle=False, drop_last=False):
+    labels = run.kind.encode(images.labels)
+    for batch in Batches(store, labels, batch_size=size, shuffle=False, drop_last=False):
         pixels = run.normalise(batch.images)
         yield pixels, batch.labels.to(pixels.device)
 

@@ -1,4 +1,4 @@
-"""A classifier as a graph: pixels to logits and, if wanted, the attention map."""
+"""A classifier as a graph: pixels to logits, probabilities of labels or a number and, if wanted, the attention map."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def make_graph(run: ImageRun, *, with_map: bool = False) -> Graph:
         if not isinstance(module, ViT):
             raise JumokError(f"--with-map gives the attention rollout, which {run.config.system} has not: leave it out")
         module = WithRollout(module)
-    outputs = ("logits", "map") if with_map else ("logits",)
+    module, answer = run.kind.make_answering(module)
+    outputs = (answer, "map") if with_map else (answer,)
     return Graph("model", module, {"pixels": torch.zeros(2, 3, *run.size)}, outputs, {"pixels": {0: "batch"}})
 
 

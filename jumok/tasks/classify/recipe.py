@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,8 +11,9 @@ from torch import Tensor
 from jumok.data.images.batches import PixelStore, Source
 from jumok.data.images.folders import ImageSet
 from jumok.machine import World
+from jumok.tasks.classify.kinds import KINDS, Choice
 from jumok.tasks.classify.mirroring import choose_flips
-from jumok.tasks.classify.settings import EVEN_RATIO, ImageTraining
+from jumok.tasks.classify.settings import ImageTraining
 
 __all__ = [
     "Repeated",
@@ -21,7 +21,6 @@ __all__ = [
     "choose_batch_size",
     "choose_from_images",
     "choose_variation",
-    "count_per_pass",
 ]
 
 BATCH_SIZES = (64, 32, 16)
@@ -33,13 +32,6 @@ UNMIXED_PASSES, MIXED_PASSES = 40, 100
 """Up to so many passes images are not mixed, which slows learning, and from so many on as much as is usual."""
 LEAST_STRENGTH = 0.3
 USUAL_MIXUP, USUAL_SMOOTHING = 0.2, 0.1
-
-
-class Choice(NamedTuple):
-    """Settings of the training, and what to say of them."""
-
-    settings: dict[str, Any]
-    remarks: list[str]
 
 
 class Repeated:
@@ -77,14 +69,6 @@ def balance_order(labels: Tensor) -> Tensor:
     return torch.cat([each.repeat(-(-most // len(each)))[:most] for each in members])
 
 
-def count_per_pass(images: ImageSet, balance: str) -> int:
-    """Images that a pass shows: where classes are balanced by showing rare ones more often, more than there are."""
-    counts = Counter(images.labels)
-    uneven = max(counts.values()) > EVEN_RATIO * min(counts.values())
-    shown_often = balance == "sampler" or (balance == "auto" and uneven)
-    return len(counts) * max(counts.values()) if shown_often else len(images)
-
-
 def choose_batch_size(images: int, seen: float) -> int:
     """The largest usual batch that leaves enough steps in a pass and in the whole training.
 
@@ -112,29 +96,17 @@ def choose_from_images(
         images, store: of the training.
         seen: images that the time allows to be seen, each counted as often as it is.
     """
-    settings: dict[str, Any] = {}
+    kind = KINDS[images.kind]
+    settled = kind.settle(training, images, asked)
+    settings = dict(settled.settings)
     remarks: list[str] = []
     if "batch_size" not in asked:
         processes = World.found().size
         settings["batch_size"] = max(choose_batch_size(len(images), seen) // processes, 1) * processes
     if "flips" not in asked:
-        settings["flips"], why = choose_flips(store, images.labels, images.classes)
+        settings["flips"], why = choose_flips(store, kind.sort_out(images), images.classes)
         remarks.append(f"flips: {settings['flips']} ({why}; --flips changes it)")
-    if training.balance == "auto":
-        settings["balance"], told = _choose_balance(images)
-        remarks += told
-    return Choice(settings, remarks)
-
-
-def _choose_balance(images: ImageSet) -> tuple[str, list[str]]:
-    counts = Counter(images.labels)
-    (most, largest), (least, smallest) = counts.most_common()[0], counts.most_common()[-1]
-    if largest <= EVEN_RATIO * smallest:
-        return "none", []
-    return "sampler", [
-        f"uneven classes: {images.classes[most]!r} has {largest:,} training images, {images.classes[least]!r} "
-        f"{smallest:,}; rare ones are shown more often, and the epoch to keep is chosen by balanced accuracy"
-    ]
+    return Choice(settings, [*remarks, *settled.remarks])
 
 
 def choose_variation(asked: Collection[str], passes: float) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""A classifier's run, ready to use: from pictures to probabilities."""
+"""A classifier's run, ready to use: from pictures to probabilities, or to numbers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from jumok import systems
 from jumok.errors import JumokError
+from jumok.tasks.classify.kinds import AnswerKind, kind_of
 from jumok.tasks.classify.settings import RunConfig
 from jumok.tasks.image_run import SeeingRun
 from jumok.tasks.preprocessing import Preprocessing
@@ -22,7 +24,8 @@ class ImageRun(SeeingRun):
 
     Args:
         config: how it was made.
-        model: in eval mode: (batch, 3, height, width) float, normalised -> (batch, classes) logits.
+        model: in eval mode: (batch, 3, height, width) float, normalised -> (batch, classes) logits, or (batch, 1)
+            standardised numbers.
         folder: where it lies.
     """
 
@@ -30,20 +33,24 @@ class ImageRun(SeeingRun):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the model's outputs."""
+        """Names of the classes or labels, in the order of the model's outputs."""
         return self.config.found.classes
+
+    @cached_property
+    def kind(self) -> AnswerKind:
+        """What its model answers."""
+        return kind_of(self.config, self.folder)
 
     @torch.no_grad()
     def predict(self, pixels: Tensor) -> Tensor:
-        """Give each class's probability.
+        """Give each class's or label's probability, or the number.
 
         Args:
             pixels: (n, 3, height, width) float32, as `prepare` gives.
         Returns:
-            (n, classes), each row summing to 1.
+            (n, classes), of classes each row summing to 1; of numbers (n, 1), in the unit of the table.
         """
-        logits: Tensor = self.model(pixels)
-        return logits.float().softmax(-1)
+        return self.kind.read(self.model(pixels))
 
     @classmethod
     def read(cls, folder: Path) -> ImageRun:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from jumok.data.images.label_cells import Kind
 from jumok.data.images.recognition import TABLE_SUFFIXES
 from jumok.tasks.image_settings import ImageSettings
 from jumok.tasks.running.config import Begun, Recorded, Strict, Training
@@ -30,6 +31,11 @@ class ImageData(ImageSettings):
         default="auto",
         description="Which folders the classes are where a name such as train could be both: those directly in the "
         "data, or those inside train/.",
+    )
+    labels_are: Literal["auto", "class", "multi", "number"] = Field(
+        default="auto",
+        description="What a table says of each image: one class, any number of labels with | between, or a number.",
+        json_schema_extra={"usual": "as its labels look"},
     )
     split_by: str | None = Field(
         default=None,
@@ -107,15 +113,30 @@ class ImageTraining(Training):
     )
 
 
+class Scale(Strict):
+    """The numbers of the training images: what a model gives is in standard deviations from their mean."""
+
+    mean: float
+    std: float = Field(gt=0)
+    median: float
+    low: float
+    high: float
+
+
 class Found(Strict):
     """What the data said when the run began."""
 
-    classes: tuple[str, ...] = Field(min_length=2, max_length=100_000)
+    kind: Kind = "class"
+    """What images are labelled with: one class, several labels, or a number."""
+    classes: tuple[str, ...] = Field(min_length=1, max_length=100_000)
+    """Names of the classes or labels; of numbers one name."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     counts: dict[str, int]
     per_class: dict[str, tuple[int, ...]] = Field(default={})
-    """Images of each part in each class."""
+    """Images of each part in each class, or with each label."""
+    target: Scale | None = None
+    """Of numbers."""
     fingerprint: str
     """Of the names and classes of the training and validation images."""
     begun: Begun | None = None
@@ -148,5 +169,5 @@ class RunConfig(Settings, Recorded):
     @property
     def uneven(self) -> bool:
         """Whether the largest class has clearly more training images than the smallest."""
-        counts = self.found.per_class.get("train", ())
+        counts = self.found.per_class.get("train", ()) if self.found.kind == "class" else ()
         return bool(counts) and max(counts) > EVEN_RATIO * min(counts)

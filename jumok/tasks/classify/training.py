@@ -1,18 +1,18 @@
-"""A classifier in training: its loss and the figures of its validation."""
+"""A model of images in training: its loss and the figures of its validation, which its kind of answer gives."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torchmetrics import Metric
 
 from jumok.data.images.batches import Batch
 from jumok.machine import World
 from jumok.tasks.classify.augment import Augmentation, Draw
+from jumok.tasks.classify.kinds import AnswerKind, kind_of
 from jumok.tasks.classify.layers import number_layers
 from jumok.tasks.classify.own_training import OwnFigures, OwnLoss
 from jumok.tasks.classify.run import build_model
@@ -22,17 +22,13 @@ from jumok.tasks.preprocessing import normalise, to_unit
 from jumok.tasks.running.optimiser import group_parameters
 from jumok.tasks.running.training_module import seed_everything
 
-BALANCED = "val_balanced_accuracy"
-"""The mean over classes of the share of their images that is named rightly."""
-
 
 class Classifier(ImageTrainingModule):
-    """A model that gives class scores, in training.
+    """A model of images, in training.
 
     Args:
-        model: (batch, 3, height, width) float, normalised -> (batch, classes) logits.
-        classes: how many there are.
-        counts: images of each class, by part; empty: classes count as even.
+        model: (batch, 3, height, width) float, normalised -> (batch, outputs): logits, or a standardised number.
+        kind: what it answers.
         mean, std: (3,) each, of the training images' channels, for pixels in [0, 1].
         training: the settings.
         steps: of the whole training, for the learning rate's schedule.
@@ -41,26 +37,19 @@ class Classifier(ImageTrainingModule):
     training_config: ImageTraining
 
     def __init__(
-        self,
-        model: nn.Module,
-        *,
-        classes: int,
-        counts: Mapping[str, Sequence[int]] | None = None,
-        mean: Tensor,
-        std: Tensor,
-        training: ImageTraining,
-        steps: int,
+        self, model: nn.Module, *, kind: AnswerKind, mean: Tensor, std: Tensor, training: ImageTraining, steps: int
     ) -> None:
         own = model.own_figures if isinstance(model, OwnFigures) else ()
-        balanced = (BALANCED,) if counts else ()
-        self.figure_names = (*Classifier.figure_names, *balanced, *(f"val_{name}" for name in own))
+        self.figure_names = (*kind.figure_names, *(f"val_{name}" for name in own))
+        self.kind = kind
         super().__init__(model, mean=mean, std=std, training=training, steps=steps)
-        self.classes = classes
         self.frozen: list[nn.Module] = []
         self.augmentation = Augmentation(
             training.augment, training.flips, training.mixup, strength=training.augment_strength
         )
-        self.weights, self.shares = _weigh_classes(counts, training.balance)
+
+    def make_meter(self, name: str) -> Metric:
+        return self.kind.make_meter(name)
 
     def count(self, batch: Batch) -> int:
         return len(batch.labels)
@@ -70,19 +59,17 @@ class Classifier(ImageTrainingModule):
         return logits
 
     def loss(self, batch: Batch) -> Tensor:
-        """The smoothed cross-entropy of augmented, mixed images."""
+        """The loss of augmented, mixed images, their targets smoothed."""
         pixels, targets = self.vary(batch)
         smoothing = self.training_config.label_smoothing
         if isinstance(self.model, OwnLoss):
-            return self.model.loss(pixels, targets + smoothing * (1 / self.classes - targets))
-        weights = None if self.weights is None else self.weights.to(pixels)
-        return F.cross_entropy(self(pixels).float(), targets, weights, label_smoothing=smoothing)
+            return self.model.loss(pixels, targets + smoothing * (1 / targets.shape[1] - targets))
+        return self.kind.loss(self(pixels).float(), targets, smoothing)
 
     def vary(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the model is given in training, and (batch, classes) targets."""
-        images, targets = self.augmentation(
-            to_unit(batch.images), batch.labels, self.classes, self._draw(len(batch.labels))
-        )
+        """What the model is given in training, and (batch, outputs) targets."""
+        targets = self.kind.to_targets(batch.labels)
+        images, targets = self.augmentation(to_unit(batch.images), targets, self._draw(len(batch.labels)))
         return normalise(images, self.mean, self.std), targets
 
     def learning_groups(self) -> list[dict[str, Any]]:
@@ -102,11 +89,13 @@ class Classifier(ImageTrainingModule):
         return self
 
     def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
-        """The more right answers the better, each class counting alike; of the same number, the surer."""
-        return figures.get(BALANCED, figures["val_accuracy"]), -figures["val_loss"]
+        return self.kind.goodness(figures)
+
+    def has_no_error(self, figures: Mapping[str, float]) -> bool:
+        return self.kind.is_perfect(figures)
 
     def keeps(self, figures: dict[str, float], before: Sequence[dict[str, float]]) -> bool:
-        """Later weights are kept unless they are clearly worse.
+        """Later weights are kept unless they are clearly worse, where the kind of answer tells what that is.
 
         While the learning rate falls, weights get better by more than a validation of a few images can tell. So the
         best validation is often a lucky one, and later weights replace earlier ones unless they lie more than a
@@ -115,35 +104,22 @@ class Classifier(ImageTrainingModule):
         if not before or not self.judged_on:
             return super().keeps(figures, before)
         best, own = (max(self.goodness(row)[0] for row in rows) for rows in (before, [figures]))
-        return own >= best - math.sqrt(best * (1 - best) / self.judged_on)
+        slack = self.kind.slack(best, self.judged_on)
+        return super().keeps(figures, before) if slack is None else own >= best - slack
 
     def validation_step(self, batch: Batch, _: int) -> None:
         pixels = self.normalise(batch.images)
-        logits = self(pixels).float()
-        self.note("val_loss", F.cross_entropy(logits, batch.labels, reduction="none"))
-        right = (logits.argmax(-1) == batch.labels).float()
-        self.note("val_accuracy", right)
-        if self.shares is not None:
-            self.note(BALANCED, right * self.shares.to(right)[batch.labels])
+        for name, values in self.kind.judge(self(pixels).float(), batch.labels).items():
+            self.note(name, *values)
         if isinstance(self.model, OwnFigures):
-            for name, values in self.model.figures(pixels).items():
-                self.note(f"val_{name}", values)
+            for name, value in self.model.figures(pixels).items():
+                self.note(f"val_{name}", value)
 
     def _draw(self, mine: int) -> Draw:
         """Random numbers of the step for the images of this process, an equal share of the whole batch."""
         world, rank = World.found().size, self.global_rank
         seed, step = self.training_config.seed, self.global_step
         return Draw(seed, step, mine * world, mine * rank, mine * (rank + 1), self.device)
-
-
-def _weigh_classes(counts: Mapping[str, Sequence[int]] | None, balance: str) -> tuple[Tensor | None, Tensor | None]:
-    """How much an image of each class counts in the loss, and in the balanced accuracy; None: all alike."""
-    if not counts:
-        return None, None
-    train, val = (torch.tensor(counts[part], dtype=torch.float32) for part in ("train", "val"))
-    present = (val > 0).sum()
-    shares = torch.where(val > 0, val.sum() / (present * val.clamp_min(1)), 0.0)
-    return (train.sum() / (len(train) * train) if balance == "weights" else None), shares
 
 
 def make_classifier(config: RunConfig, *, steps: int) -> Classifier:
@@ -159,8 +135,7 @@ def make_classifier(config: RunConfig, *, steps: int) -> Classifier:
 def classifier_options(config: RunConfig, *, steps: int) -> dict[str, Any]:
     """What a `Classifier` is made with, beside its model."""
     return {
-        "classes": len(config.found.classes),
-        "counts": config.found.per_class if config.uneven else None,
+        "kind": kind_of(config),
         "mean": torch.tensor(config.found.mean),
         "std": torch.tensor(config.found.std),
         "training": config.training,

@@ -1,0 +1,51 @@
+"""The picture that `jumok eval` draws of each kind of answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from jumok.tasks.classify.evaluation import Evaluation
+    from jumok.tasks.classify.kinds.label_scores import LabelReport
+    from jumok.tasks.classify.kinds.number_scores import NumberReport
+
+__all__ = ["PICTURES", "Picture"]
+
+
+class Picture(NamedTuple):
+    """What it is called, and how a report is drawn to a path."""
+
+    name: str
+    draw: Callable[[Any, Path], None]
+
+
+def _draw_confusion(report: Evaluation, path: Path) -> None:
+    from jumok.views.pictures.charts import draw_confusion
+
+    draw_confusion(report.confusion.numpy(), report.classes, path)
+
+
+def _draw_labels(report: LabelReport, path: Path) -> None:
+    from jumok.views.pictures.answer_charts import draw_labels
+
+    rows, mean = report.per_label, report.mean_average_precision
+    title = "no image has a label" if mean is None else f"mean average precision {mean:.0%} on {report.images:,} images"
+    scores = [row["average_precision"] for row in rows]
+    draw_labels(report.names, scores, [row["images"] / report.images for row in rows], path, title=title)
+
+
+def _draw_numbers(report: NumberReport, path: Path) -> None:
+    from jumok.views.pictures.answer_charts import draw_numbers
+
+    title = f"mean absolute error {report.mean_absolute_error.value:.3g} on {report.images:,} images"
+    draw_numbers(report.true, report.said, report.median, path, title=title)
+
+
+PICTURES = {
+    "class": Picture("confusion", _draw_confusion),
+    "multi": Picture("labels", _draw_labels),
+    "number": Picture("numbers", _draw_numbers),
+}
+"""By the name of the kind."""
