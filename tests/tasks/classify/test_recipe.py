@@ -5,9 +5,9 @@ from small_runs import write_photos
 
 from jumok.data.images.batches import PixelStore
 from jumok.tasks.classify import prepare
-from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation, count_per_pass
+from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
-from jumok.tasks.classify.training import BALANCED
+from jumok.tasks.classify.kinds.one_class import BALANCED, OneClass
 
 
 def uneven(folder, few=6, many=40):
@@ -64,7 +64,7 @@ def test_the_balanced_accuracy_of_a_validation_is_the_mean_of_the_recalls(tmp_pa
     right = torch.zeros(len(labels))
     right[: counts[0] // 2] = 1  # half of the first class, none of the second
     for name in module.figure_names:
-        module.note(name, right * module.shares[labels] if name == BALANCED else right)
+        module.note(name, right * module.kind.shares[labels] if name == BALANCED else right)
     module.on_validation_epoch_end()
     assert abs(module.figures[BALANCED] - counts[0] // 2 / counts[0] / 2) < 1e-6
 
@@ -72,7 +72,7 @@ def test_the_balanced_accuracy_of_a_validation_is_the_mean_of_the_recalls(tmp_pa
 def test_weights_make_each_class_count_alike_in_the_loss(tmp_path):
     module = prepared(uneven(tmp_path / "parts"), balance="weights").module()
     train = torch.tensor(prepared(tmp_path / "parts").config.found.per_class["train"]).float()
-    torch.testing.assert_close(module.weights * train, torch.full((2,), float(train.sum()) / 2))
+    torch.testing.assert_close(module.kind.weights * train, torch.full((2,), float(train.sum()) / 2))
 
 
 def test_even_classes_are_left_as_they_are(tmp_path):
@@ -101,8 +101,8 @@ def test_images_are_varied_the_more_the_more_often_they_are_seen():
 def test_a_balanced_pass_counts_its_repeats_for_the_size_and_for_how_often_images_are_seen(tmp_path):
     made = prepared(uneven(tmp_path / "parts"))
     sets = prepare.find_parts(ImageData(images=str(tmp_path / "parts")), 0)
-    assert count_per_pass(sets["train"], "auto") == count_per_pass(sets["train"], "sampler") == 2 * 28
-    assert count_per_pass(sets["train"], "none") == count_per_pass(sets["train"], "weights") == 28 + 4
+    assert OneClass.count_shown(sets["train"], "auto") == OneClass.count_shown(sets["train"], "sampler") == 2 * 28
+    assert OneClass.count_shown(sets["train"], "none") == OneClass.count_shown(sets["train"], "weights") == 28 + 4
     assert made.train.deal.total == 2 * 28
     suited = made.suit((), passes=20).config.training
     often, seldom = choose_variation((), 20 * 56 / 32), choose_variation((), 20)
