@@ -52,6 +52,7 @@ class FaithfulnessMeter:
         most: the greatest number of inputs, if you stop as soon as `decided()` says that the verdicts are certain. It
             may be so at 32 inputs, at 64, and so on to `most`, and all intervals are widened so that they hold over all
             these looks together (Bonferroni). None: the number of inputs is fixed beforehand.
+        answer: what the answer is, where it is no probability.
 
     >>> import torch
     >>> weight = torch.tensor([0.4, 0.3, 0.2, 0.1])
@@ -64,12 +65,19 @@ class FaithfulnessMeter:
     """
 
     def __init__(
-        self, *, steps: int = STEPS, saco: bool = False, batch: int = BATCH, seed: int = 0, most: int | None = None
+        self,
+        *,
+        steps: int = STEPS,
+        saco: bool = False,
+        batch: int = BATCH,
+        seed: int = 0,
+        most: int | None = None,
+        answer: str = "",
     ) -> None:
         if steps < 2 or batch < 1 or (most is not None and most < 2):
             raise JumokError(f"wanted 2 steps or more, a batch and a most, got {steps}, {batch} and {most}")
         self._steps, self._saco, self._batch, self._seed = steps, saco, batch, seed
-        self._looks = plan_looks(most)
+        self._looks, self._answer = plan_looks(most), answer
         self._names: tuple[tuple[str, ...], ...] = ()
         self._inputs: list[_Measured] = []
 
@@ -239,6 +247,7 @@ class FaithfulnessMeter:
             looks=tuple(look for look in self._looks if look <= len(self)),
             saco=self._saco,
             noun=noun,
+            answer=self._answer,
             level=level,
             resamples=resamples,
             seed=self._seed,

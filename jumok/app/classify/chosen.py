@@ -280,9 +280,8 @@ def match_classes(images: ImageSet, classes: tuple[str, ...], data: Path) -> Ima
         JumokError: a class or label that the run does not have.
     """
     if not set(images.classes) <= set(classes):
-        noun = "labels" if images.kind == "multi" else "classes"
         raise JumokError(
-            f"{data} has the {noun} {', '.join(images.classes)}, but the run has {', '.join(classes)}: "
-            f"give images of the same {noun}"
+            f"{data} has the {images.noun} {', '.join(images.classes)}, but the run has {', '.join(classes)}: "
+            f"give images of the same {images.noun}"
         )
     return images.with_classes(classes)

@@ -84,7 +84,8 @@ def measure_faithfulness(
 
     chosen = draw_some(paths, plan.most, seed)
     most = len(chosen) if plan.early and len(chosen) > 1 else None
-    meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
+    answer = "" if maps.model is None else maps.model.kind.measured
+    meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most, answer=answer)
     if kept is not None:
         kept.restore(meter)
     units: ImageUnits | None = None

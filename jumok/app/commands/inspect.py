@@ -11,7 +11,7 @@ import typer
 
 from jumok.app.naming import readable
 from jumok.app.session import Session, in_session, write_report
-from jumok.errors import JumokError
+from jumok.errors import JumokError, suggest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,6 +28,8 @@ PER_CLASS, PER_GROUP, MOST_GROUPS, MOST_CLASSES = 12, 6, 12, 40
 """Images of a class and of a group on the page, and how many of these it shows."""
 THUMB_SIDE = 320
 """Pixels that are kept of an image's longer side; the page scales further."""
+RARE = 0.02
+"""Labels that a smaller share of the images has are worth a remark."""
 UNEVEN = 3.0
 """The largest class has so many times the images of the smallest: that is worth a remark."""
 
@@ -52,7 +54,9 @@ class Inspection:
         return {
             "data": str(self.data),
             "images": len(found.facts),
+            "labels_are": found.main.kind,
             "classes": list(found.classes),
+            **({"numbers": found.numbers} if found.numbers else {}),
             "counts": found.counts,
             "sizes": _describe_sizes(found),
             "formats": _count(facts.format for facts in found.sound),
@@ -72,7 +76,7 @@ class Inspection:
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         found = self.survey
-        yield f"{len(found.facts):,} images of {len(found.classes)} classes in {self.data}"
+        yield f"{len(found.facts):,} images {_describe_labels(found)} in {self.data}"
         yield _table(found)
         sizes = _describe_sizes(found)
         if sizes is not None:
@@ -100,6 +104,10 @@ def command(
         str,
         typer.Option("--classes-are", help="auto | top | inside: which folders the classes are, as for training."),
     ] = "auto",
+    labels_are: Annotated[
+        str,
+        typer.Option("--labels-are", help="auto | class | multi | number: what a table says of each image."),
+    ] = "auto",
     split_by: Annotated[
         str | None,
         typer.Option("--split-by", help="Column of groups that should stay in one part, or folder."),
@@ -112,9 +120,14 @@ def command(
     """Look at a data set of images: classes, sizes, copies, and files that are broken or left out."""
     from jumok.app.progress import show_progress
     from jumok.data.images.folders import scan_ready
+    from jumok.data.images.label_cells import KINDS
     from jumok.data.images.survey import survey
 
-    parts = scan_ready(data, classes_are=classes_are, split_by=split_by, images=images, need_train=False)
+    if labels_are not in (known := ("auto", *KINDS)):
+        raise JumokError(f"--labels-are {labels_are}: {suggest(labels_are, known)}")
+    parts = scan_ready(
+        data, classes_are=classes_are, split_by=split_by, images=images, need_train=False, labels_are=labels_are
+    )
     with show_progress(session.console, "looking at images") as progress:
         found = survey(parts, progress)
     if not found.sound:
@@ -138,7 +151,8 @@ def remarks(found: Survey) -> Iterator[str]:
         yield f"{_plural(len(found.broken), 'image')} cannot be read: {named}"
     yield from _describe_alike(found.copies, "duplicate", "the same file as another image", "flatters all figures")
     if found.contradictions:
-        yield f"copies of {_plural(found.contradictions, 'file')} have different classes: only one can be right"
+        files = _plural(found.contradictions, "file")
+        yield f"copies of {files} have different {found.main.noun}: only one can be right"
     if found.compared:
         pairs = "; ".join(f"{_name(first)} and {_name(second)}" for first, second, *_ in found.look_alikes[:MOST_PAIRS])
         what = f"nearly the same to look at as another image ({pairs})"
@@ -165,9 +179,22 @@ def _describe_alike(groups: Sequence[Sequence[Facts]], noun: str, what: str, har
     yield f"{_plural(sum(len(group) - 1 for group in groups), noun)}: {what}{spread}"
 
 
+def _describe_labels(found: Survey) -> str:
+    """What images are labelled with, after how many there are."""
+    if found.numbers:
+        return f"with numbers from {found.numbers['least']:.4g} to {found.numbers['largest']:.4g}"
+    several = found.main.kind == "multi"
+    return f"with any of {_plural(len(found.classes), 'label')}" if several else f"of {len(found.classes)} classes"
+
+
 def _describe_imbalance(found: Survey) -> Iterator[str]:
-    """Whether one class outweighs the others."""
+    """Whether one class outweighs the others, or a label is rare."""
     main = next(iter(found.counts.values()))
+    if found.main.kind != "class":
+        for name in found.classes:
+            if main[name] < RARE * len(found.main):
+                yield f"only {main[name]:,} of {len(found.main):,} images have the label {name!r}"
+        return
     filled = {name: count for name, count in main.items() if count}
     most, least = max(filled, key=filled.__getitem__), min(filled, key=filled.__getitem__)
     if filled[most] >= UNEVEN * filled[least]:
@@ -232,10 +259,10 @@ def _table(found: Survey) -> Table:
     from rich.text import Text
 
     shown = Table()
-    shown.add_column("class")
+    shown.add_column(found.main.noun_of_one)
     for part in found.counts:
         shown.add_column(part if len(found.counts) > 1 else "images", justify="right")
-    for name in found.classes:
+    for name in found.heaps:
         shown.add_row(Text(name), *(f"{counts[name]:,}" for counts in found.counts.values()))
     return shown
 
@@ -251,7 +278,7 @@ def _write_page(path: Path, inspection: Inspection) -> None:
     sizes = _describe_sizes(found)
     figures = [
         (f"{len(found.facts):,}", "images"),
-        (str(len(found.classes)), "classes"),
+        *([(str(len(found.classes)), found.main.noun)] if found.classes else []),
         *((f"{len(images):,}", part) for part, images in found.parts.items() if len(found.parts) > 1),
         *([(_times(sizes["median"]), "pixels (median)")] if sizes else []),
         (f"{len(found.broken):,}", "broken"),
@@ -261,10 +288,11 @@ def _write_page(path: Path, inspection: Inspection) -> None:
 
 
 def _make_sheets(found: Survey) -> Iterator[Sheet]:
+    from jumok.data.images.label_heaps import NO_LABEL
     from jumok.views.pages.inspect_page import Sheet
 
-    for label, name in list(enumerate(found.classes))[:MOST_CLASSES]:
-        own = [facts for facts in found.sound if facts.label == label]
+    for name, belongs in list(found.heaps.items())[:MOST_CLASSES]:
+        own = [facts for facts in found.sound if belongs(facts.label)]
         step = max(len(own) / PER_CLASS, 1)
         some = [own[int(number * step)] for number in range(min(PER_CLASS, len(own)))]
         total = sum(counts[name] for counts in found.counts.values())
@@ -273,7 +301,8 @@ def _make_sheets(found: Survey) -> Iterator[Sheet]:
     for groups, heading in ((found.copies, "Duplicates"), (found.look_alikes, "Near duplicates")):
         shown = [(number, facts) for number, group in enumerate(groups[:MOST_GROUPS], 1) for facts in group[:PER_GROUP]]
         thumbs = [
-            _thumb(facts, found, f"{number}: {facts.part}, {found.classes[facts.label]}") for number, facts in shown
+            _thumb(facts, found, f"{number}: {facts.part}, {found.main.say(facts.label) or NO_LABEL}")
+            for number, facts in shown
         ]
         if thumbs:
             yield Sheet(heading, f"{_plural(len(groups), 'group')}, numbered", thumbs)

@@ -44,11 +44,16 @@ class ImageSet:
     @property
     def noun(self) -> str:
         """What images have, in words."""
-        return {"class": "classes", "multi": "several labels", "number": "numbers"}[self.kind]
+        return {"class": "classes", "multi": "labels", "number": "numbers"}[self.kind]
+
+    @property
+    def each_has(self) -> str:
+        """What each image has, in words."""
+        return {"class": "one class", "multi": "any number of labels", "number": "a number"}[self.kind]
 
     @property
     def noun_of_one(self) -> str:
-        """What an image has, in words."""
+        """The same of one image."""
         return {"class": "class", "multi": "labels", "number": "number"}[self.kind]
 
     @property

@@ -105,8 +105,8 @@ def begin(
     test = prepare.find_parts(settings.data, settings.training.seed)["test"]
     if test.kind != "class":
         raise JumokError(
-            f"compare takes images of one class each, and these have {test.noun}: train each system by itself, and "
-            "hold what jumok eval says of them side by side"
+            f"compare takes images of one class each, and each of these has {test.each_has}: train each system by "
+            "itself, and hold what jumok eval says of them side by side"
         )
     return ImageComparison(
         prepare.prepare(settings, progress), budget, frozenset(settings.training.model_fields_set), folder, device, test

@@ -181,8 +181,8 @@ def _check_learns(settings: Settings, images: ImageSet, size: tuple[int, int]) -
         return
     if isinstance(systems.build(settings.system, configure_system(settings.system, options)), OwnLoss):
         raise JumokError(
-            f"{settings.system} is trained in a way of its own, for one class for each image, and these have "
-            f"{images.noun}: choose another --system"
+            f"{settings.system} is trained in a way of its own, to tell the one class of each image, and each of these "
+            f"has {images.each_has}: choose another --system"
         )
 
 

@@ -38,7 +38,8 @@ def test_two_processes_see_what_one_sees(augmentation):
 def test_a_step_is_the_same_again_and_another_is_not():
     augmentation, images, labels = Augmentation(), pictures(), torch.arange(64) % 3
     once, again, next_step, other_seed = (
-        augmentation(images, one_hot(labels, 3), draw(step, seed=seed))[0] for step, seed in ((5, 0), (5, 0), (6, 0), (5, 1))
+        augmentation(images, one_hot(labels, 3), draw(step, seed=seed))[0]
+        for step, seed in ((5, 0), (5, 0), (6, 0), (5, 1))
     )
     assert torch.equal(once, again)
     assert not torch.equal(once, next_step)
@@ -114,7 +115,7 @@ def test_turns_keep_angles_in_images_that_are_not_square():
 def test_light_changes_stay_in_bounds():
     images = torch.full((256, 3, 8, 8), 0.5)
     images[..., :4] = 0.6
-    lit, _ = Augmentation(True, "none", 0)(images, one_hot(torch.zeros(256, dtype=torch.int64), 2), draw(count=256, last=256))
+    lit, _ = Augmentation(True, "none", 0)(images, torch.zeros(256, 2), draw(count=256, last=256))
     change = lit.mean((1, 2, 3)) - images.mean((1, 2, 3))
     assert change.abs().max() <= MOST_LIGHT / 2 + 0.03
     assert change.std() > MOST_LIGHT / 10

@@ -5,9 +5,9 @@ from small_runs import write_photos
 
 from jumok.data.images.batches import PixelStore
 from jumok.tasks.classify import prepare
+from jumok.tasks.classify.kinds.one_class import BALANCED, OneClass
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
-from jumok.tasks.classify.kinds.one_class import BALANCED, OneClass
 
 
 def uneven(folder, few=6, many=40):

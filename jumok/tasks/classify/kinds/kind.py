@@ -215,6 +215,9 @@ class AnswerKind(ABC):
         """What is watched while parts of an image are taken away, (n, outputs): probabilities."""
         return self.read(outputs)
 
+    measured: ClassVar[str] = ""
+    """What `measure_by` gives, in words, where it is no probability."""
+
     def make_answering(self, model: nn.Module) -> tuple[nn.Module, str]:
         """A module that gives what an exported graph gives in place of outputs, and what that is called."""
         return model, "logits"

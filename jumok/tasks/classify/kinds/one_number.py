@@ -40,6 +40,7 @@ class OneNumber(AnswerKind):
     name = "number"
     are_shares = False
     answer_type = float
+    measured = "the number, in standard deviations"
     usual: ClassVar[Mapping[str, Any]] = {"augment": False, "mixup": 0.0, "label_smoothing": 0.0}
     figure_names = ("val_loss", "val_mae")
 
