@@ -37,7 +37,8 @@ def make_graph(run: ImageRun, *, with_map: bool = False) -> Graph:
         module = WithRollout(module)
     module, answer = run.kind.make_answering(module)
     outputs = (answer, "map") if with_map else (answer,)
-    return Graph("model", module, {"pixels": torch.zeros(2, 3, *run.size)}, outputs, {"pixels": {0: "batch"}})
+    example, units = {"pixels": torch.zeros(2, 3, *run.size)}, {answer: run.kind.unit}
+    return Graph("model", module, example, outputs, {"pixels": {0: "batch"}}, units=units)
 
 
 class WithRollout(nn.Module):

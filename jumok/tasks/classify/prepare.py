@@ -204,6 +204,8 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     Raises:
         JumokError: the images are not those that it began with.
     """
+    data = config.data.model_copy(update={"labels_are": config.found.kind})  # runs of earlier versions lack it
+    config = config.model_copy(update={"data": data})
     sets = find_parts(config.data, config.training.seed)
     trained_on = check_unchanged(config, sets, folder)
     if not config.found.per_class and config.found.target is None:  # runs of earlier versions do not have it

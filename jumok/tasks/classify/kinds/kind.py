@@ -222,6 +222,11 @@ class AnswerKind(ABC):
         """A module that gives what an exported graph gives in place of outputs, and what that is called."""
         return model, "logits"
 
+    @property
+    def unit(self) -> float:
+        """What counts as 1 when an exported graph's answers are compared with the model's."""
+        return 1.0
+
     def facts(self) -> dict[str, Any]:
         """What whoever calls an exported graph must know of its answers."""
         return {"answer": self.name, "classes": list(self.names)}

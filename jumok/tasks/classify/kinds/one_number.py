@@ -25,6 +25,8 @@ __all__ = ["OneNumber"]
 
 RANGES = 4
 """In so many ranges of their numbers, images count as alike."""
+LAST_PLACES = 4e-3
+"""By a tolerance of 1e-4, so many times the number allow for about 7 units in its last place."""
 LARGEST = 1e30
 """Numbers beyond are none that single precision can hold beside others."""
 
@@ -127,6 +129,11 @@ class OneNumber(AnswerKind):
 
     def make_answering(self, model: nn.Module) -> tuple[nn.Module, str]:
         return _Answering(model, self.scale), "number"
+
+    @property
+    def unit(self) -> float:
+        """A standard deviation, and some units in the last place of numbers far from 0."""
+        return self.scale.std + LAST_PLACES * abs(self.scale.mean)
 
     def facts(self) -> dict[str, Any]:
         return {"answer": self.name, "trained_on": self.scale.model_dump()}
