@@ -178,8 +178,11 @@ def test_maps_are_measured_against_what_the_model_answers(jumok, kind, request, 
     found = json.loads((tmp_path / "measure.json").read_text())["faithfulness"]
     assert set(found["methods"]) == {"chefer", "raw"}
     assert ("other class" in found["baselines"]) == (kind == "several")
-    assert "true labels: " in (tmp_path / "index.html").read_text() or kind == "number"
+    page = tmp_path / "index.html"
+    assert "true labels: " in page.read_text() if kind == "several" else not page.exists()
     if kind == "number":
+        assert found["answer"] == "the number, in standard deviations"
+        assert "no page of images is written of a model that gives numbers" in said.out
         err = refused(jumok, "measure", run, table, "--out", tmp_path / "s", "--sanity", "--no-faithful")
         assert "sanity checks hold maps of two classes or labels side by side" in err
 
