@@ -90,7 +90,7 @@ class ImageTraining(Training):
     balance: Literal["auto", "none", "weights", "sampler"] = Field(
         default="auto",
         description="Uneven classes: weigh their images, or show the rare ones more often; auto: sampler where the "
-        "largest class has over 1.5 times the images of the smallest.",
+        "largest class has over 1.5 times the images of the smallest; several labels: weights where one is rare.",
     )
 
     freeze: str = Field(
