@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from jumok.tasks.classify.evaluation import Evaluation
+    from jumok.tasks.classify.kinds.class_scores import Evaluation
     from jumok.tasks.classify.kinds.label_scores import LabelReport
     from jumok.tasks.classify.kinds.number_scores import NumberReport
 

@@ -12,7 +12,8 @@ import torch
 from jumok.data.images.folders import ImageSet
 from jumok.errors import JumokError
 from jumok.tasks.classify import prepare
-from jumok.tasks.classify.evaluation import evaluate, read_batches
+from jumok.tasks.classify.evaluation import read_batches
+from jumok.tasks.classify.kinds.class_scores import evaluate
 from jumok.tasks.classify.prepare import PreparedImages
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import RunConfig, Settings

@@ -134,7 +134,7 @@ class OneClass(AnswerKind):
     def evaluate(
         self, models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]]
     ) -> Mapping[str, Report]:
-        from jumok.tasks.classify.evaluation import evaluate_each
+        from jumok.tasks.classify.kinds.class_scores import evaluate_each
 
         return evaluate_each(models, batches, self.names)
 
