@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from jumok.data.images.label_cells import Kind
 from jumok.data.images.recognition import TABLE_SUFFIXES
@@ -143,6 +143,14 @@ class Found(Strict):
     """With which weights training began; None: with random ones."""
     head: str | None = None
     """The linear layer that the logits come out of, where a part of the model is frozen."""
+
+    @field_validator("classes")
+    @classmethod
+    def _two_classes(cls, classes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """A single label can be learnt, and a number has one name; a single class cannot."""
+        if info.data.get("kind") == "class" and len(classes) < 2:
+            raise ValueError("it should have at least 2 items")
+        return classes
 
 
 class Settings(AnySettings):
