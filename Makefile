@@ -7,9 +7,9 @@ KERNEL_TESTS := tests/mechanisms tests/systems tests/tasks/translate/test_decodi
 	tests/tasks/test_every_system_trains.py
 export JUMOK_PYTHON := $(BIN)/python
 
-.PHONY: help setup demo test test-avx2 check format bench bench-peers clean
+.PHONY: help setup tools demo test test-avx2 check format bench bench-peers clean
 help:
-	@echo "make demo         train on a generated sample, look, measure; prints where the report is"
+	@echo "make demo         train on a generated sample, look, measure; prints where its page is"
 	@echo "make test         run every test"
 	@echo "make test-avx2    run what touches kernels as a processor with AVX2 alone would; under 3 minutes"
 	@echo "make check        formatting, lint, strict typing"
@@ -20,28 +20,35 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: call make with PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[hf,lora,dev]"
+	@echo "Installing PyTorch and what else jumok needs into $(VENV): about 400 MB to download, 1.5 GB on disk (CPU build)"
+	$(BIN)/pip install --no-compile --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+tools: $(VENV)/.tools
+$(VENV)/.tools: $(VENV)/.ready
+	@echo "Installing what the tests need beside it: about 300 MB to download, 0.9 GB on disk"
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[hf,lora,dev]"
 	@touch $@
 
 demo: setup
-	$(BIN)/jumok demo demo
+	$(BIN)/jumok demo
 
-test: setup
+test: tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 # Comes close to a processor without AVX-512 and bf16 on a newer one; it bounds, and never widens, what there is.
 test-avx2: export ONEDNN_MAX_CPU_ISA := AVX2
 test-avx2: export ATEN_CPU_CAPABILITY := avx2
 test-avx2: export MKL_ENABLE_INSTRUCTIONS := AVX2
-test-avx2: setup
+test-avx2: tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(KERNEL_TESTS)
 
-check: setup
+check: tools
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: setup
+format: tools
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

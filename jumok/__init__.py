@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jumok.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from jumok.app.drawing import draw, show
     from jumok.attention import (
         AttentionMap,
         Axis,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from jumok.mechanisms.saliency import saliency
     from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
     from jumok.tasks.running.run import Run, load
-    from jumok.views.draw import draw
     from jumok.watching.seen import Seen, watch
 
 __all__ = [
@@ -65,10 +65,12 @@ __all__ = [
     "faithfulness",
     "load",
     "saliency",
+    "show",
     "watch",
 ]
 
 _HOMES = {
+    "jumok.app.drawing": "draw show",
     "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Regions Sampled Scale Steps "
     "Tokens",
     "jumok.errors": "JumokError",
@@ -80,7 +82,6 @@ _HOMES = {
     "jumok.mechanisms.saliency": "saliency",
     "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",
     "jumok.tasks.running.run": "Run load",
-    "jumok.views.draw": "draw",
     "jumok.watching.seen": "Seen watch",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -94,4 +95,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """What is meant to be used; `from jumok import ...` of anything else is of the inside."""
+    return sorted([*__all__, "__version__"])

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from app_helpers import QUICK, write_coloured
@@ -14,6 +15,14 @@ settings.register_profile(
     "jumok", settings(), deadline=None
 )  # machines are shared: how long a test takes tells nothing
 settings.load_profile("jumok")
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    """Weights and pixels of a test are the same in every run, whatever ran before it."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+
 
 # -- training ----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from jumok.systems import SYSTEMS
 PACKAGE = Path(jumok.__file__).parent
 
 # Each part of the package, and the parts that it may import, itself and those in `COMMON` understood.
-GROUND = ("errors", "files", "version", "durations", "wording", "machine", "intervals", "special_tokens")
+GROUND = ("errors", "files", "version", "durations", "wording", "extras", "machine", "intervals", "special_tokens")
 MAY_IMPORT: dict[str, set[str]] = {
     **{part: set() for part in GROUND},
     "attention": set(),
@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": {"attention", "attribution", "mechanisms", "systems", "data", "measures", "views", "tasks", "machine"},
     "__main__": {"app"},
 }
-COMMON = {"errors", "files", "version", "durations", "wording"}
+COMMON = {"errors", "files", "version", "durations", "wording", "extras"}
 HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
 
 

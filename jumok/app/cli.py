@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from jumok.errors import Interrupted, JumokError
+from jumok.extras import install_extra
 
 COMMANDS = {
     "train": "Train a model on images, sentence pairs or questions; resume an interrupted run with --resume RUN.",
@@ -27,8 +28,10 @@ COMMANDS = {
     "export": "Write a trained model as ONNX, a torch.export program or a CTranslate2 model, and check it.",
     "saliency": "Saliency maps and object boxes, without a model.",
     "select": "Select the columns that best predict a target.",
+    "systems": "List the models that can be trained, or describe one, also one of hf: or timm:.",
+    "runs": "List the runs in a folder: system, data, best figure, date, size and state.",
     "sample": "Write generated images, questions or sentence pairs, with ground truth.",
-    "demo": "Run the whole tour on generated data, and write a report.",
+    "demo": "Take a tour on generated data: train, look, measure, and one page that shows it.",
 }
 """Each is a module of `jumok.app.commands` that has `command`, a function, or `app`, a group of them."""
 MODULES = {"eval": "evaluate"}
@@ -131,7 +134,7 @@ def _explain(error: Exception) -> int:
         return _usage(error)
     package = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if package in EXTRAS:
-        return _say(f"this needs {package}, which is not installed: pip install 'jumok[{EXTRAS[package]}]'", 2)
+        return _say(f"this needs {package}, which is not installed: {install_extra(EXTRAS[package])}", 2)
     return _say(f"a fault in jumok: {type(error).__name__}: {error}; please report it with what --verbose shows", 1)
 
 

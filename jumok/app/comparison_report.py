@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from jumok.app.session import Session, write_report
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -192,7 +193,7 @@ class ComparisonReport(ABC, Generic[T]):
                 meter.add(each.picture, each.mask, heats, baselines=others, name=each.name, group=each.name)
                 count(done, len(marked))
         for name, blank in meter.blank.items():
-            session.remark(f"{name}: {blank} maps are empty, which counts as chance")
+            session.remark(f"{name}: {write_count(blank, 'map is', 'maps are')} empty, which counts as chance")
         return meter.report(noun=self.results[0].unit)
 
     def _build_columns(self, report: Report | None, faithful: Mapping[str, FaithfulnessReport]) -> list[Column]:

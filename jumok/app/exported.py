@@ -27,6 +27,7 @@ class ToExport:
         checked_on: what these are.
         facts: what whoever calls the graphs must know.
         remarks: what the user should know.
+        beside: further files that whoever calls the graphs needs: their text, by name.
     """
 
     system: str
@@ -35,6 +36,7 @@ class ToExport:
     checked_on: str
     facts: Mapping[str, Any]
     remarks: Sequence[str] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -71,4 +73,4 @@ class Exported:
         """For the terminal."""
         yield from self.said
         yield from (f"remark: {remark}" for remark in self.remarks)
-        yield f"written to {self.folder}: {', '.join(self.files)}"
+        yield f"written: {', '.join(str(self.folder / name) for name in self.files)}"

@@ -51,7 +51,7 @@ def read_each(
     Args:
         paths: of the images.
         size: (height, width) to bring them to; None keeps their own.
-        bits: that 16-bit grey images use, as for `read_image`.
+        bits: that 16-bit images use, as for `read_image`.
     """
     from jumok.data.images.reading import read_image
 

@@ -13,6 +13,7 @@ from jumok.app.naming import readable
 from jumok.app.session import Session
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +68,7 @@ class Looker(Protocol):
 
     @property
     def bits(self) -> int | None:
-        """That 16-bit grey images use; None: what each image's values need."""
+        """That 16-bit images use; None: what each image's values need."""
 
     def look(self, images: Sequence[Tensor]) -> list[Finding]:
         """What is found in each of (3, any, any) uint8."""
@@ -85,12 +86,14 @@ class ImageResults:
         title: of the page.
         columns: of results.csv between "image" and "picture".
         page: for all images; None: no page.
+        pictures: whether each map is drawn; else its values alone are written.
     """
 
     folder: Path
     title: str
     columns: Sequence[str]
     page: Page | None = None
+    pictures: bool = True
     rows: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -113,19 +116,18 @@ class ImageResults:
         """For the terminal."""
         yield from (f"remark: {note}" for note in self.notes)
         count = len(self.rows) - self.failed
-        yield f"written: {self.folder / 'results.csv'} and {count} picture{'' if count == 1 else 's'} with maps"
+        what = write_count(count, "picture with its map", "pictures with maps") if self.pictures else ""
+        yield f"written: {self.folder / 'results.csv'} and {what or write_count(count, 'map')}"
         if self.page is not None:
             yield f"page: {self.folder / 'index.html'}"
 
     def add(self, name: Path, image: Tensor, finding: Finding) -> None:
         """Write what belongs to one image, and put it on the page."""
         from jumok.views.pages.look_page import Entry
-        from jumok.views.pictures.heatmap import draw
 
-        picture, stored = (self._place_file(name, f"{finding.method}.{end}") for end in ("png", "safetensors"))
-        draw(finding.heat, image, picture, title=f"{readable(name.name)}{finding.title}")
+        stored = self._place_file(name, f"{finding.method}.safetensors")
         finding.heat.save(stored)
-        files = {"picture": readable(picture.name), "map": readable(stored.name)}
+        files = {**self._draw(name, image, finding), "map": readable(stored.name)}
         row = {"image": readable(str(name)), **finding.figures, **files}
         if finding.objects is not None:
             row["mask"] = self._write_objects(name, image, finding.method, finding.objects)
@@ -142,6 +144,16 @@ class ImageResults:
                 )
             )
 
+    def _draw(self, name: Path, image: Tensor, finding: Finding) -> dict[str, str]:
+        """Draw a map, where pictures are wanted. Returns the picture's name by its column."""
+        from jumok.views.pictures.heatmap import draw
+
+        if not self.pictures:
+            return {}
+        picture = self._place_file(name, f"{finding.method}.png")
+        draw(finding.heat, image, picture, title=f"{readable(name.name)}{finding.title}")
+        return {"picture": readable(picture.name)}
+
     def fail(self, path: Path, error: JumokError) -> None:
         """Note an image that cannot be read."""
         self.rows.append({"image": readable(str(path)), "error": readable(str(error))})
@@ -155,7 +167,14 @@ class ImageResults:
         if self.failed == len(self.rows):
             raise JumokError(f"none of the {self.failed} images could be read: {self.rows[0]['error']}")
         table = io.StringIO()
-        columns = ("image", *self.columns, "picture", "map", *(["mask"] if "mask" in self.rows[-1] else []), "error")
+        columns = (
+            "image",
+            *self.columns,
+            *(["picture"] if self.pictures else []),
+            "map",
+            *(["mask"] if "mask" in self.rows[-1] else []),
+            "error",
+        )
         writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         writer.writerows({name: _format_cell(value) for name, value in row.items()} for row in self.rows)
@@ -173,13 +192,9 @@ class ImageResults:
 
         mask = self._place_file(name, f"{method}.mask.png")
         save_mask(objects.mask, mask)
-        draw_objects(
-            objects.mask,
-            image,
-            objects.boxes,
-            self._place_file(name, f"{method}.objects.png"),
-            title=readable(name.name),
-        )
+        if self.pictures:
+            picture = self._place_file(name, f"{method}.objects.png")
+            draw_objects(objects.mask, image, objects.boxes, picture, title=readable(name.name))
         return readable(mask.name)
 
 

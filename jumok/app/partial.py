@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +70,8 @@ class PartialFile:
         except (JumokError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             self._say(f"{self.path} cannot be read: measuring starts anew")
             return
-        self._say(f"going on after {len(meter):,} inputs that were measured before ({self.path})")
+        count = write_count(len(meter), "input that was", "inputs that were")
+        self._say(f"going on after {count} measured before ({self.path})")
 
     def keep(self, meter: Meter) -> None:
         """Write the file, unless it was written a moment ago."""
@@ -97,7 +99,9 @@ class PartialFile:
         """Write the file and say how to go on: nothing else will tell of what was measured."""
         self.write(meter)
         if len(meter):
-            self._say(f"{len(meter):,} inputs were measured; the same command goes on from there")
+            self._say(
+                f"{write_count(len(meter), 'input was', 'inputs were')} measured; the same command goes on from there"
+            )
 
     def remove(self) -> None:
         """Remove the file: what it was kept for has ended."""

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from jumok.errors import JumokError, suggest
+from jumok.extras import install_extra
 from jumok.files import replacing
+from jumok.wording import write_count
 
 __all__ = ["Predicted", "Predictions", "Predictor", "predict_all"]
 
@@ -110,7 +112,7 @@ class Predictions:
         if self.failed > len(self.errors):
             yield f"not predicted: {self.failed - len(self.errors):,} more, see the column error"
         written = f"; written: {', '.join(map(str, self.files))}" if self.files else ""
-        yield f"{self.count - self.failed:,} of {self.count:,} inputs predicted{written}"
+        yield f"{self.count - self.failed:,} of {write_count(self.count, 'input')} predicted{written}"
 
     def note(self, one: Predicted) -> None:
         """Count an input."""
@@ -225,7 +227,7 @@ class _ParquetWriter:
             from pyarrow import parquet
         except ModuleNotFoundError:
             raise JumokError(
-                f"{path}: Parquet needs pyarrow, which is not installed: pip install 'jumok[parquet]'"
+                f"{path}: Parquet needs pyarrow, which is not installed: {install_extra('parquet')}"
             ) from None
         kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
         self._schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])

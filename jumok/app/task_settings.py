@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.options import Panels, to_flag
+from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
 from jumok.errors import JumokError
-from jumok.tasks import Task, recognise
+from jumok.tasks import TASKS, Task, recognise, tasks_of_system
 from jumok.tasks.running.config import Training
 
 if TYPE_CHECKING:
@@ -52,7 +53,10 @@ def find_task_asked_for(arguments: Sequence[str], tasks: Collection[Task]) -> Ta
     if len(arguments) > 1 and arguments[1] in words:
         return words[arguments[1]]
     paths = [Path(word) for word in arguments[1:] if not word.startswith("-") and Path(word).exists()]
-    found = recognise(paths) if paths else None
+    try:
+        found = recognise(paths) if paths else None
+    except JumokError:  # the command itself says so
+        return None
     return found if found in tasks else None
 
 
@@ -69,9 +73,49 @@ def split_off_word(data: Sequence[Path], tasks: Iterable[Task]) -> tuple[Task | 
     return named, paths[1:]
 
 
-def choose_task(named: Task | None, paths: Sequence[Path], given: Iterable[str]) -> Task:
-    """The task that was named, or the one that data and flags look made for."""
-    return named or recognise(paths, given)
+def choose_task(
+    named: Task | None,
+    paths: Sequence[Path],
+    given: Iterable[str],
+    *,
+    system: str | None = None,
+    earlier: str | None = None,
+) -> Task:
+    """The task that was named, that the system is trained for, or that data and flags look made for.
+
+    Args:
+        named: by its word.
+        paths: what DATA was.
+        given: names of the flags.
+        system: that was named.
+        earlier: the task of the run whose settings or weights are taken over.
+    Raises:
+        JumokError: no such system, one that is not trained for the task, or data that does not tell its task.
+    """
+    able = list(TASKS.values()) if system is None else tasks_of_system(system)
+    if named is not None:
+        if named not in able:
+            raise JumokError(f"{system} is trained on {able[0].word}, not on {named.word}")
+        return named
+    if system is None or len(able) == 1:
+        return able[0] if len(able) == 1 else recognise(paths, given)
+    before = next((task for task in able if task.name == earlier), None)
+    if before is not None:
+        return before
+    _check_told(paths, given, able)
+    return recognise(paths, given, able)
+
+
+def _check_told(paths: Sequence[Path], given: Iterable[str], able: Sequence[Task]) -> None:
+    """Refuse a table whose columns do not tell which task it is for."""
+    flags = set(given)
+    names = read_column_names(paths[0]) if len(paths) == 1 and paths[0].suffix.lower() in TABLE_SUFFIXES else []
+    if names and not any(task.claims(paths) or flags & set(task.told_by) for task in able):
+        kinds = ", or ".join(f"{task.example} ({task.word})" for task in able)
+        raise JumokError(
+            f"{paths[0]} has the columns {', '.join(names)}: wanted {kinds}; columns of texts with other names are "
+            "told by --text-column and --label-column"
+        )
 
 
 def read_settings(

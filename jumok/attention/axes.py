@@ -39,6 +39,14 @@ class Axis:
         """The name of one entry, as views write it."""
         return str(index)
 
+    def describe(self) -> str:
+        """What the entries are, in a few words.
+
+        >>> Tokens(("the", "cat")).describe(), Patches(14, 14, ("cls",)).describe(), One("image").describe()
+        ('2 tokens', '14 x 14 patches and cls', 'image')
+        """
+        return f"{len(self)} {type(self).__name__.lower()}"
+
     def labels(self) -> list[str]:
         """The names of all entries, in order."""
         return [self.label(index) for index in range(len(self))]
@@ -144,6 +152,9 @@ class One(Axis):
     def label(self, index: int) -> str:
         return self.name
 
+    def describe(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True)
 class Steps(Axis):
@@ -227,6 +238,9 @@ class Pixels(Axis):
     def __len__(self) -> int:
         return self.height * self.width
 
+    def describe(self) -> str:
+        return f"{self.height} x {self.width} pixels"
+
     def label(self, index: int) -> str:
         return f"{index // self.width},{index % self.width}"
 
@@ -263,6 +277,9 @@ class Patches(Axis):
 
     def __len__(self) -> int:
         return len(self.special) + self.rows * self.columns
+
+    def describe(self) -> str:
+        return " and ".join([f"{self.rows} x {self.columns} patches", *self.special])
 
     def label(self, index: int) -> str:
         if index < len(self.special):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +17,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from jumok.attention.axes import Axis, One, Patches, Pixels, Place
+from jumok.attention.notebook import MOST_CELLS, build_picture
 from jumok.errors import JumokError, suggest
 from jumok.files import write_atomically
 
@@ -25,7 +25,6 @@ __all__ = ["AttentionMap", "Scale"]
 
 FORMAT = "jumok-attention-map/1"
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".svg", ".pdf", ".webp", ".gif"})
-MOST_SHOWN_CELLS = 48  # a notebook cell shows at most so many rows and columns
 
 
 class Scale(StrEnum):
@@ -54,6 +53,7 @@ class AttentionMap:
         lead: names of the axes in front, such as ("batch", "layer", "head").
         scale: what the numbers mean.
         source: where the map comes from, such as "blocks.3.attn" or "rollout(cls)".
+        unit: of the weights, such as "nats"; empty where they have none.
     Raises:
         JumokError: the shape does not fit the axes, or a weight is not a finite float32.
 
@@ -69,6 +69,7 @@ class AttentionMap:
     lead: tuple[str, ...] = ()
     scale: Scale = Scale.DISTRIBUTION
     source: str = ""
+    unit: str = ""
 
     def __post_init__(self) -> None:
         wanted = (
@@ -177,7 +178,7 @@ class AttentionMap:
     # -- on disk --------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the map with its axes to a safetensors file, whole or not at all.
+        """Write the map with its axes to a safetensors file, whole or not at all; `draw` writes a picture.
 
         Raises:
             JumokError: a name that ends as a picture's does, or a file that cannot be written.
@@ -185,7 +186,7 @@ class AttentionMap:
         if Path(path).suffix.lower() in PICTURES:
             raise JumokError(
                 f"save writes the map's values as safetensors, and {path} is named as a picture: draw it with "
-                "jumok.draw(map, image, path), or name the file .safetensors"
+                f"map.draw({'image, ' if self.keys.in_image else ''}{str(path)!r}), or name the file .safetensors"
             )
         about = {
             "queries": self.queries.to_dict(),
@@ -193,6 +194,7 @@ class AttentionMap:
             "lead": list(self.lead),
             "scale": str(self.scale),
             "source": self.source,
+            **({"unit": self.unit} if self.unit else {}),
         }
         metadata = {"format": FORMAT, "axes": json.dumps(about, ensure_ascii=False)}
         write_atomically(Path(path), to_safetensors({"weights": self.weights.detach().cpu().contiguous()}, metadata))
@@ -216,37 +218,82 @@ class AttentionMap:
         except (SafetensorError, OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise JumokError(f"{path} is damaged or not an attention map ({error}): save it again") from error
 
-    # -- in a notebook --------------------------------------------------------------------------
+    # -- as a picture ---------------------------------------------------------------------------
+
+    @overload
+    def draw(self, image: Any, path: str | os.PathLike[str], **look: Any) -> None: ...
+    @overload
+    def draw(self, image: str | os.PathLike[str], **look: Any) -> None: ...
+    def draw(self, image: Any, path: str | os.PathLike[str] | None = None, **look: Any) -> None:
+        """Draw the map to a file: over its image, as text, as a matrix, as bars or as a path, by what its keys are.
+
+        Args:
+            image: that the keys lie in: a path, a Pillow image, an array or a tensor. Maps whose keys lie in no image
+                take the path alone: `map.draw("words.png")`.
+            path: of a .png, .svg or .pdf file.
+            look: title, vmin, vmax and cmap, as for `jumok.draw`.
+        Raises:
+            JumokError: as `jumok.draw`.
+        """
+        from jumok import draw
+
+        draw(self, image, path, **look)
+
+    def show(self, image: Any = None, **look: Any) -> None:
+        """Show what `draw` writes: in the notebook, or in a window of the system's viewer.
+
+        Args:
+            image: that the keys lie in, as for `draw`; None where they lie in none.
+            look: title, vmin, vmax and cmap, as for `jumok.draw`.
+        Raises:
+            JumokError: as `jumok.draw`, or there is nothing to show pictures with.
+        """
+        from jumok import show
+
+        show(self, image, **look)
 
     def _repr_html_(self) -> str:
-        """The mean over the leading axes as a small table of shades."""
+        """The mean over the leading axes as a small picture."""
         grid = self.weights.detach().cpu().flatten(0, -3).mean(0) if self.lead else self.weights.detach().cpu()
+        signed = self.scale is Scale.SCORE or bool((grid < 0).any())
         if len(self.queries) == 1 and isinstance(self.keys, Patches | Pixels):
             rows, columns = _grid_size(self.keys)
-            grid = self.keys.spread(grid[0], rows, columns)
-        grid = grid[:MOST_SHOWN_CELLS, :MOST_SHOWN_CELLS]
-        low, high = float(grid.min()), float(grid.max())
-        shades = (grid - low) / (high - low) if high > low else torch.zeros_like(grid)
-        cells = "".join(
-            "<tr>" + "".join(_shade_cell(shade, value) for shade, value in zip(*pair, strict=True)) + "</tr>"
-            for pair in zip(shades.tolist(), grid.tolist(), strict=True)
-        )
-        caption = html.escape(f"{self!r}; white {low:.3g}, dark {high:.3g}")
-        return f'<table style="border-collapse:collapse;line-height:0"><caption>{caption}</caption>{cells}</table>'
+            return build_picture(self.keys.spread(grid[0], rows, columns), self._describe(), signed=signed)
+        return build_picture(grid, self._describe(), self.queries.labels(), self.keys.labels(), signed=signed)
+
+    def _describe(self) -> str:
+        """What the map is, in words."""
+        unit = f" in {self.unit}" if self.unit else ""
+        over = f", mean over {' and '.join(self.lead)}" if self.lead else ""
+        source = f" {self.source}." if self.source else ""
+        who = f"{self.queries.describe()} \N{RIGHTWARDS ARROW} {self.keys.describe()}"
+        return f"{who}: {MEANINGS[self.scale]}{unit}{over}.{source}"
+
+
+MEANINGS = {
+    Scale.DISTRIBUTION: "weights, the sum over each row is 1",
+    Scale.GATE: "gates from 0 to 1",
+    Scale.MASK: "mask of 0 and 1",
+    Scale.SCORE: "scores of any sign",
+    Scale.RELEVANCE: "relevance",
+}
 
 
 def _restore_axes(weights: Tensor, about: Mapping[str, Any]) -> AttentionMap:
     queries, keys = Axis.from_dict(about["queries"]), Axis.from_dict(about["keys"])
     if about["scale"] not in set(Scale):
         raise JumokError(f"unknown scale {about['scale']!r}: {suggest(str(about['scale']), Scale)}")
-    return AttentionMap(weights, queries, keys, tuple(about["lead"]), Scale(about["scale"]), str(about["source"]))
+    return AttentionMap(
+        weights,
+        queries,
+        keys,
+        tuple(about["lead"]),
+        Scale(about["scale"]),
+        str(about["source"]),
+        str(about.get("unit", "")),
+    )
 
 
 def _grid_size(keys: Patches | Pixels) -> tuple[int, int]:
     rows, columns = (keys.rows, keys.columns) if isinstance(keys, Patches) else (keys.height, keys.width)
-    return min(rows, MOST_SHOWN_CELLS), min(columns, MOST_SHOWN_CELLS)
-
-
-def _shade_cell(shade: float, value: float) -> str:
-    grey = round(255 - 215 * shade)
-    return f'<td title="{value:.4g}" style="width:9px;height:9px;padding:0;background:rgb({grey},{grey},255)"></td>'
+    return min(rows, MOST_CELLS), min(columns, MOST_CELLS)

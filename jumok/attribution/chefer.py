@@ -11,17 +11,13 @@ import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Place, Scale
-from jumok.attention.attended import Sloped
-from jumok.attribution.rows import make_row, tell
+from jumok.attribution.rows import make_row, share_read, tell
 from jumok.errors import JumokError
 from jumok.watching.chain import start_row, take_gradients
 from jumok.watching.seen import Seen
 from jumok.watching.token_flow import Flow
 
 __all__ = ["chefer"]
-
-READ = "what was read"
-"""Several tokens, or others in each input."""
 
 
 def chefer(
@@ -47,25 +43,12 @@ def chefer(
     """
     flow = seen.flow(end, partial=partial)
     gradients = take_gradients(target, flow.layers, flow.batch)
-    read = None if query is not None else _find_read(flow, gradients[-1])
+    read = None if query is not None else share_read(flow.layers[-1], flow.queries, gradients[-1])
     start, label = read or start_row("cls" if query is None else query, flow.queries, flow.batch, flow.layers[0].device)
     row, added, unseen = _carry(flow, gradients, start)
     if not added:
         raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
     return make_row(row, flow.keys, label, tell("chefer", unseen, flow), Scale.RELEVANCE)
-
-
-def _find_read(flow: Flow, gradient: Tensor | None) -> tuple[Tensor, str] | None:
-    """Even shares over the tokens that the target was read off, and their name; None where that cannot be told."""
-    last = flow.layers[-1]
-    if gradient is None or not isinstance(last, Sloped) or last.shape[2] != len(flow.queries):
-        return None
-    read = last.find_read(gradient).float()
-    counts = read.sum(1, keepdim=True)
-    if not bool(counts.all()):
-        return None
-    same = int(read.any(0).sum()) == 1
-    return read / counts, flow.queries.label(int(read[0].argmax())) if same else READ
 
 
 def _carry(flow: Flow, gradients: Sequence[Tensor | None], start: Tensor) -> tuple[Tensor, bool, float]:

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Place, Scale
-from jumok.attribution.rows import make_row, tell
+from jumok.attribution.rows import find_start, make_row, tell
 from jumok.errors import JumokError
-from jumok.watching.chain import start_row
 from jumok.watching.seen import Seen
 
 __all__ = ["rollout"]
@@ -24,7 +23,7 @@ ROUNDING = 1e-3
 def rollout(
     seen: Seen,
     target: Tensor,
-    query: Place = "cls",
+    query: Place | None = None,
     *,
     residual: float = 0.5,
     end: str | int | None = None,
@@ -38,8 +37,9 @@ def rollout(
 
     Args:
         seen: of the pass.
-        target: any; it makes no difference.
-        query: the token that it starts from.
+        target: any; its value makes no difference.
+        query: the token that it starts from; None: `cls` where one is known by name, else those of the last call that
+            the target was read off.
         residual: the share of a token that passes each layer unmixed.
         end: the name of the call that the query belongs to, and which calls are followed to; None: the last one.
         partial: follow attention alone where tokens are also mixed by something that is not seen; the map's source
@@ -52,7 +52,7 @@ def rollout(
     """
     flow = seen.flow(end, partial=partial)
     layers = flow.layers
-    start, label = start_row(query, flow.queries, flow.batch, layers[0].device)
+    start, label = find_start(flow, target, query)
     row, unseen = flow.carry(
         start, lambda number, row: layers[number].pull(row), passed=residual, attended=1 - residual, shared=True
     )

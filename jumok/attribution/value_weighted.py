@@ -16,13 +16,13 @@ from jumok.watching.seen import Seen
 __all__ = ["value_weighted"]
 
 
-def value_weighted(seen: Seen, target: Tensor, query: Place = "cls", *, layer: str | int = -1) -> AttentionMap:
+def value_weighted(seen: Seen, target: Tensor, query: Place | None = None, *, layer: str | int = -1) -> AttentionMap:
     """How far each key moved one query in one layer: the mean over heads of A ||v||.
 
     Args:
         seen: of a pass with gradients, which keeps the values.
-        target: any; it makes no difference.
-        query: the token that looks, or "mean".
+        target: any; its value makes no difference.
+        query: the token that looks, or "mean"; None: as for raw.
         layer: the name or the number of the call; negative from the end.
     Returns:
         (batch, 1, tokens), 0 or more.

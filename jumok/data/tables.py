@@ -21,6 +21,7 @@ from pandas.api import types  # type: ignore[import-untyped]
 
 from jumok.data.column_types import KINDS, Column, Corrections, describe_cells, recognise_columns
 from jumok.errors import JumokError, suggest
+from jumok.extras import install_extra
 from jumok.files import replacing
 
 __all__ = ["MISSING", "ReadyTable", "describe_types", "make_ready", "read_table", "separator_of", "write_table"]
@@ -148,9 +149,7 @@ def _read_parquet(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
     try:
         from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]
     except ModuleNotFoundError:
-        raise JumokError(
-            f"{path}: Parquet needs pyarrow, which is not installed: pip install 'jumok[parquet]'"
-        ) from None
+        raise JumokError(f"{path}: Parquet needs pyarrow, which is not installed: {install_extra('parquet')}") from None
     try:
         with parquet.ParquetFile(path) as file:
             about = file.metadata

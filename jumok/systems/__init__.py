@@ -68,10 +68,23 @@ ATTENDS = {
 }
 """One system for each mechanism and task, in the order in which they came, and what it attends to."""
 
+ALSO = {
+    "resnet": "nothing; a baseline",
+    "eca": "channels (2020)",
+    "seq2seq": "source words, from each target word (2015)",
+    "transformer": "words, in every layer (2017)",
+}
+"""What the others attend to, but for further sizes of the same."""
+
 
 def attends(name: str) -> str:
     """What a system attends to, for those that stand for a mechanism; empty for others."""
     return ATTENDS.get(name, "")
+
+
+def looks_at(name: str) -> str:
+    """What any system attends to."""
+    return attends(name) or ALSO.get(name) or attends("vit-nano" if name in SIZES else "")
 
 
 def names() -> list[str]:

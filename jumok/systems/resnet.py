@@ -65,8 +65,9 @@ class ResNetConfig(BaseModel):
         blocks: how many in each stage. None: (3, 3, 3), the network of 20 layers, or (2, 2, 2, 2), the one of 18, for
             large images.
         width: channels of the first stage. None: 16, or 32 for large images (64 is the usual width there).
-        stem: 3x3, for small images; 3x3/2, which halves them; 7x7/4, with pooling, for large ones. None: by the
-            shorter side, from 48 and from 160 pixels on.
+        stem: 3x3, for small images; 3x3/2, which halves them; 3x3/4, two such convolutions, which quarter them at
+            little cost; 7x7/4, with pooling, for large ones. None: 3x3, 3x3/2 or 7x7/4, by the shorter side, from 48
+            and from 160 pixels on.
         reduction: how many times fewer units than channels the middle layer of se and cbam has.
         dropout: probability, on what the class is read off, in training.
     """
@@ -78,7 +79,7 @@ class ResNetConfig(BaseModel):
     gate: Literal["none", "se", "cbam", "eca"] = "none"
     blocks: tuple[Blocks, ...] | None = None
     width: int | None = Field(default=None, ge=1, le=4096)
-    stem: Literal["3x3", "3x3/2", "7x7/4"] | None = None
+    stem: Literal["3x3", "3x3/2", "3x3/4", "7x7/4"] | None = None
     reduction: int = Field(default=16, ge=1, le=1024)
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
@@ -242,6 +243,13 @@ def small_stem(channels: int, stride: int) -> nn.Sequential:
     return nn.Sequential(convolution(3, channels, 3, stride), nn.BatchNorm2d(channels), nn.ReLU())
 
 
+def quartering_stem(channels: int) -> nn.Sequential:
+    """Two 3 x 3 convolutions, each of which halves the image."""
+    first = max(channels // 2, 1)
+    second = (convolution(first, channels, 3, 2), nn.BatchNorm2d(channels), nn.ReLU())
+    return nn.Sequential(convolution(3, first, 3, 2), nn.BatchNorm2d(first), nn.ReLU(), *second)
+
+
 def large_stem(channels: int) -> nn.Sequential:
     """A 7 x 7 convolution and pooling, each of which halves the image."""
     layers = [convolution(3, channels, 7, 2), nn.BatchNorm2d(channels), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
@@ -251,6 +259,7 @@ def large_stem(channels: int) -> nn.Sequential:
 STEMS: Mapping[str, Callable[[int], nn.Module]] = {
     "3x3": lambda channels: small_stem(channels, 1),
     "3x3/2": lambda channels: small_stem(channels, 2),
+    "3x3/4": lambda channels: quartering_stem(channels),
     "7x7/4": large_stem,
 }
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
+from jumok.extras import install_extra
 from jumok.files import replacing
 
 __all__ = [
@@ -81,7 +82,7 @@ def require(*packages: str) -> None:
     """
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise JumokError(f"this needs {', '.join(missing)}, which is not installed: pip install 'jumok[export]'")
+        raise JumokError(f"this needs {', '.join(missing)}, which is not installed: {install_extra('export')}")
 
 
 @torch.no_grad()

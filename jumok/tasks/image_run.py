@@ -14,7 +14,7 @@ from jumok.tasks.running.run import Run
 __all__ = ["SeeingRun"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SeeingRun(Run):
     """A trained model that sees images; each task has its own kind."""
 

@@ -46,7 +46,7 @@ class ImageSettings(Strict):
         default=None,
         ge=8,
         le=16,
-        description="Bits that 16-bit grey images use: of 12, 4095 is white; default: what the images' values need.",
+        description="Bits that 16-bit images use: of 12, 4095 is white; default: what the images' values need.",
     )
 
     @property

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from jumok.data.images.batches import PixelStore
-from jumok.data.images.reading import ImageLike as ReadableImage
+from jumok.data.images.given import GivenImage as ImageLike
+from jumok.data.images.given import open_given
 from jumok.data.images.reading import find_bits, image_size, read_image, resize
 from jumok.errors import JumokError
 from jumok.tasks.image_settings import ImageSettings
@@ -44,7 +44,6 @@ MOST_PATCHES = 1024
 STATISTICS_IMAGES = 2048
 """So many images give the channels' mean and spread."""
 
-ImageLike: TypeAlias = "Tensor | ReadableImage"
 Three = tuple[float, float, float]
 
 
@@ -55,7 +54,7 @@ class Preprocessing:
     Args:
         size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
         mean, std: per channel, for values in [0, 1].
-        bits: that 16-bit grey images use; None: what each image's values need.
+        bits: that 16-bit images use; None: what each image's values need.
     """
 
     size: tuple[int, int]
@@ -67,7 +66,8 @@ class Preprocessing:
         """Bring pictures to the model's size and range.
 
         Args:
-            images: paths, files' bytes, Pillow images, arrays, or (3, any, any) uint8 tensors.
+            images: paths, files' bytes, Pillow images, arrays (height, width, 3) or tensors (3, height, width), of
+                uint8 or fractions from 0 to 1.
             device: to put them on.
         Returns:
             (n, 3, height, width) float32.
@@ -91,7 +91,10 @@ class Preprocessing:
         return ((pixels.detach().float().cpu() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
     def _resize(self, image: ImageLike) -> Tensor:
-        return resize(image, *self.size) if isinstance(image, Tensor) else read_image(image, self.size, bits=self.bits)
+        if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] == 3:
+            return resize(image, *self.size)
+        opened = open_given(image, bits=self.bits) if isinstance(image, Tensor | np.ndarray) else image
+        return read_image(opened, self.size, bits=self.bits)
 
 
 def to_unit(images: Tensor) -> Tensor:

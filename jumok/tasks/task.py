@@ -35,7 +35,8 @@ class Task:
         does: what its systems do: "classify images".
         word: what follows `jumok train` to choose it, such as "images"; also the setting that DATA stands for.
         example: data to give for it: "a folder of class folders".
-        systems: names of the systems that are trained for it; the first is the one where none was named.
+        systems: names of the systems that are trained for it; the first is the one where none was named. None: it
+            is trained with models from elsewhere alone.
         recognises: whether paths look like its data, by their names and what lies in a folder.
         claims: whether what a file holds shows that paths are its data, whatever flags are given.
         renames: flags of other kinds of data that mean one of its settings, by that setting.
@@ -64,7 +65,16 @@ class Task:
 
     @property
     def default_system(self) -> str:
-        """The system where none was named."""
+        """The system where none was named.
+
+        Raises:
+            JumokError: one must be named.
+        """
+        if not self.systems:
+            raise JumokError(
+                f"systems that {self.does} begin with a pretrained model: name one with --system "
+                f"{self.opens[0]}NAME-OR-FOLDER"
+            )
         return self.systems[0]
 
     def part(self, name: str) -> Any:

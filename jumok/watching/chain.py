@@ -11,10 +11,19 @@ from jumok.attention import Axis, Patches, Place, Regions
 from jumok.attention.attended import Attended
 from jumok.errors import JumokError
 
-__all__ = ["MEAN", "start_row", "take_gradients"]
+__all__ = ["CHOOSE_QUERY", "MEAN", "find_query", "start_row", "take_gradients"]
 
 MEAN = "mean"
 """The query that stands for the average over all tokens that cover pixels (or, in a text, all words)."""
+
+
+CHOOSE_QUERY = (
+    "name the token to start from with query=: an index (0 for the first, such as [CLS] or <s>; -1 for the last), "
+    'a patch as (row, column), or "mean"'
+)
+"""What to do where the token meant is not there."""
+CLASS_TOKENS = ("[CLS]", "<s>")
+"""What the class token is called among words."""
 
 
 def start_row(query: Place, axis: Axis, batch: int, device: torch.device) -> tuple[Tensor, str]:
@@ -36,19 +45,33 @@ def start_row(query: Place, axis: Axis, batch: int, device: torch.device) -> tup
         covered = [number for number in range(count) if not _covers_nothing(axis, number)]
         start[:, covered] = 1 / len(covered)
         return start, MEAN
-    try:
-        index = axis.index(_find_class_token(query, axis))
-    except JumokError as error:
-        raise JumokError(f'{error}; a query is also an index, a patch as (row, column), or "mean"') from error
+    index = find_query(query, axis)
     start[:, index] = 1
     return start, axis.label(index)
 
 
+def find_query(query: Place, axis: Axis) -> int:
+    """The number of the token that a query names.
+
+    Raises:
+        JumokError: no such token; the message says how to name one.
+    """
+    try:
+        return axis.index(_find_class_token(query, axis))
+    except JumokError as error:
+        raise JumokError(f"{error}; {CHOOSE_QUERY}") from error
+
+
 def _find_class_token(query: Place, axis: Axis) -> Place:
-    """The token meant by "cls": of a model with several, each in a stream of its own, the one that is here."""
-    labels = axis.labels() if query == "cls" else ()
+    """The token meant by "cls": that of an image, [CLS] or <s> of a text.
+
+    Of a model with several, each in a stream of its own, it is the one that is here.
+    """
+    labels = axis.labels() if query == "cls" else []
+    if "cls" in labels or not labels:
+        return query
     named = [number for number, label in enumerate(labels) if label.startswith("cls_token_")]
-    return named[0] if "cls" not in labels and len(named) == 1 else query
+    return named[0] if len(named) == 1 else 0 if labels[0] in CLASS_TOKENS else query
 
 
 def _covers_nothing(axis: Axis, number: int) -> bool:

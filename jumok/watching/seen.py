@@ -406,11 +406,12 @@ class Seen:
         found: AttentionMap = find_method(method).run(self, target, **chosen)
         return found
 
-    def rollout(self, query: Place = "cls", **options: Any) -> AttentionMap:
+    def rollout(self, query: Place | None = None, **options: Any) -> AttentionMap:
         """Where one query looked in the input, through all layers; see `attribution.rollout`.
 
         Args:
-            query: "cls", a patch as (row, column), a word, an index, or "mean" for the average over places.
+            query: "cls", a patch as (row, column), a word, an index, or "mean" for the average over places; None: the
+                class token, where one is known by name.
             options: `residual`, `end` and `partial`, as there.
         Returns:
             (batch, 1, tokens), a distribution; less than that where a sink took a part of it.

@@ -12,6 +12,7 @@ from app_helpers import start
 import jumok as package
 from jumok.app import cli
 from jumok.errors import Interrupted, JumokError
+from jumok.extras import install_extra
 
 COMMANDS = ("train", "look", "measure", "eval", "sample")
 
@@ -103,9 +104,9 @@ def test_no_command_shows_the_help(jumok):
         (Interrupted(2, "stopped"), 130, "jumok: stopped\n"),
         (Interrupted(15, "stopped"), 143, "jumok: stopped\n"),
         (KeyboardInterrupt(), 130, ""),
-        (ModuleNotFoundError("x", name="transformers.models"), 2, "pip install 'jumok[hf]'"),
-        (ModuleNotFoundError("x", name="peft"), 2, "pip install 'jumok[lora]'"),
-        (ModuleNotFoundError("x", name="timm"), 2, "pip install 'jumok[timm]'"),
+        (ModuleNotFoundError("x", name="transformers.models"), 2, install_extra("hf")),
+        (ModuleNotFoundError("x", name="peft"), 2, install_extra("lora")),
+        (ModuleNotFoundError("x", name="timm"), 2, install_extra("timm")),
     ],
 )
 def test_errors_become_one_line_and_a_status(jumok, monkeypatch, error, status, message):

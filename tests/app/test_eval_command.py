@@ -30,7 +30,7 @@ def test_it_agrees_with_the_model_asked_by_hand(jumok, trained, coloured, tmp_pa
     report = json.loads((copy / "eval" / "eval.json").read_text())
     run = Run.load(copy)
     paths = sorted(coloured.rglob("*.png"))
-    guess = run.predict(run.prepare(paths)).argmax(1)
+    guess = run.probabilities(run.prepare(paths)).argmax(1)
     true = torch.tensor([run.classes.index(path.parent.name) for path in paths])
     confusion = [[int(((true == i) & (guess == j)).sum()) for j in range(3)] for i in range(3)]
     assert report["confusion"] == confusion
@@ -60,7 +60,7 @@ def test_what_is_wrong_is_one_line(jumok, trained, coloured, tmp_path):
     for words, message in (
         (["nowhere", coloured], "no run at nowhere"),
         ([trained, "nowhere"], "no such folder: nowhere"),
-        ([trained, other], "has the classes blue, green, rot, but the run has blue, green, red"),
+        ([trained, other], "has 3 classes: blue, green, rot, but the model has 3 classes: blue, green, red and no 'rot'"),
         ([trained, coloured, "--split", "tset"], "no split 'tset': did you mean 'test'?"),
         ([trained, coloured, "--device", "tpu"], "no device 'tpu'"),
         ([spoilt, coloured], "weights.safetensors is damaged"),

@@ -68,7 +68,7 @@ def test_everything_that_matters_is_told(jumok, parts, tmp_path):
         "1 near duplicate: nearly the same to look at as another image (fine/2.png and fine/large.jpg); 1 group "
         "of them in several parts, which may flatter the figures",
         "fine has 3.5 times the images of dent; always saying 'fine' would be right for 77.8%",
-        "16-bit grey images use 12 bits: 4,095 is taken for white",
+        "16-bit images use 12 bits: 4,095 is taken for white",
     ):
         assert words in said.out
 

@@ -23,6 +23,8 @@ REPORTING = (
     "ask",
     "compare",
     "export",
+    "systems",
+    "runs",
     "sample",
 )
 

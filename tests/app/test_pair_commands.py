@@ -267,7 +267,7 @@ def test_eval_prints_and_writes_figures_and_translations(jumok, reverser, revers
     assert (said.status, said.err) == (0, "")
     report = json.loads((tmp_path / "eval" / "eval.json").read_text())
     pairs = read_pairs([reversals / "test.tsv"])
-    found = [best.text for best, *_ in PairRun.load(reverser).translate(pairs.sources, beam=3)]
+    found = [best.text for best in PairRun.load(reverser).translate(pairs.sources, beam=3)]
     assert report["bleu"] == pytest.approx(sacrebleu.corpus_bleu(found, [pairs.targets]).score)
     assert report["chrf"] == pytest.approx(sacrebleu.corpus_chrf(found, [pairs.targets]).score)
     assert (report["split"], report["sentences"], report["beam"]) == ("test", 60, 3)

@@ -98,7 +98,7 @@ def test_a_look_explains_the_most_probable_label_or_the_one_asked_for(jumok, sev
         said = jumok("look", image, "--model", several, "--method", "chefer", "--out", tmp_path / "look", *words)
         assert said.status == 0, said.err
         (row,) = rows_of(tmp_path / "look" / "results.csv")
-        shares = ImageRun.load(several).predict(ImageRun.load(several).prepare([image]))[0]
+        shares = ImageRun.load(several).probabilities(ImageRun.load(several).prepare([image]))[0]
         best = ("blue", "green", "red")[int(shares.argmax())]
         assert row["target"] == (wanted or best)
         assert float(row["probability"]) == pytest.approx(float(shares.max()), abs=1e-5)
@@ -108,7 +108,7 @@ def test_a_look_explains_the_most_probable_label_or_the_one_asked_for(jumok, sev
 
 def test_other_labels_and_other_tables_are_refused(jumok, several, number, labelled, numbered, trained, tmp_path):
     other = write_table(tmp_path, ["im/000.png,blue|pink"])
-    assert "has the labels blue, pink, but the run has blue, green, red" in refused(
+    assert "has 2 labels: blue, pink, but the model has 3 labels: blue, green, red and no 'pink'" in refused(
         jumok, "eval", several, other, "--images", labelled.parent
     )
     assert "line 3: the label 'blue' is not a finite number" in refused(
@@ -119,7 +119,7 @@ def test_other_labels_and_other_tables_are_refused(jumok, several, number, label
         "--images",
         numbered.parent,
     )
-    assert "has the classes" in refused(jumok, "eval", trained, labelled)
+    assert "give images of the same classes" in refused(jumok, "eval", trained, labelled)
     (tmp_path / "photos").mkdir()
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir()
@@ -165,6 +165,24 @@ def test_a_number_is_predicted_and_looked_at(jumok, number, numbered, tmp_path):
         assert why in refused(jumok, "look", image, "--model", number, "--out", tmp_path / "other", *words)
 
 
+def test_python_is_told_labels_and_numbers(several, number, labelled, numbered):
+    image = labelled.parent / "im" / "000.png"
+    run = ImageRun.load(several)
+    found, (again,) = run.predict(image), run.predict([image])
+    assert found == again
+    assert found.label == "|".join(found.labels)
+    shares = run.probabilities(run.prepare([image]))[0].tolist()
+    assert found.probabilities == dict(zip(("blue", "green", "red"), shares, strict=True))
+    assert found.probability == max(shares)
+    assert "3 labels: blue, green, red" in repr(run)
+    run = ImageRun.load(number)
+    image = numbered.parent / "im" / "000.png"
+    found, true = run.predict(image), float(run.probabilities(run.prepare([image])))
+    assert found.number == float(found.label) == pytest.approx(true, rel=1e-6)
+    assert (found.probability, dict(found.probabilities), found.labels) == (None, {}, ())
+    assert "a number, from 10" in repr(run)
+
+
 # -- both ---------------------------------------------------------------------------------------
 
 
@@ -200,7 +218,7 @@ def test_an_exported_graph_gives_what_predict_gives(jumok, kind, output, request
     table = request.getfixturevalue({"several": "labelled", "number": "numbered"}[kind])
     pixels = opened.prepare(sorted((table.parent / "im").iterdir())[:3])
     answers, _ = runtime.InferenceSession(tmp_path / "model.onnx").run(None, {"pixels": pixels.numpy()})
-    np.testing.assert_allclose(answers, opened.predict(pixels).numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(answers, opened.probabilities(pixels).numpy(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("write", [write_labelled, write_numbered])

@@ -1,6 +1,7 @@
 """The value: choosing, reading, saving."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
+from jumok.attention import AttentionMap, Features, One, Patches, Scale, Tokens
 from jumok.errors import JumokError
 
 
@@ -65,7 +66,7 @@ def test_a_part_of_a_map_can_be_saved(tmp_path):
 
 
 def test_a_map_is_not_saved_under_a_pictures_name(tmp_path):
-    with pytest.raises(JumokError, match=r"draw it with jumok\.draw"):
+    with pytest.raises(JumokError, match=r"draw it with map\.draw"):
         a_map(2).save(tmp_path / "map.png")
     assert not list(tmp_path.iterdir())
 
@@ -112,7 +113,27 @@ def test_what_a_map_refuses(make, message):
 def test_a_notebook_shows_every_shape_without_scripts():
     for attention in (a_map(), a_map(2, 3), a_map(queries=1), a_map(grid=(90, 90), queries=1)):
         shown = attention._repr_html_()
-        assert shown.startswith("<table")
-        assert shown.count("<td") <= 48 * 48
+        assert "<svg" in shown
+        assert 0 < shown.count("<rect") <= 48 * 48
+        assert "<rect " in shown
+        assert set(re.findall(r'width="14" height="(\d+)"', shown)) == {"14"}, "cells are squares"
     named = AttentionMap(torch.ones(1, 1), One("<script>"), Tokens(("x",)), source="<script>")
     assert "<script>" not in named._repr_html_()
+
+
+def test_a_notebook_says_in_words_what_it_shows():
+    even = AttentionMap(torch.full((1, 17), 1 / 17), One("cls"), Patches(4, 4, ("cls",)), source="rollout(cls)")
+    shown = even._repr_html_()
+    assert "cls → 4 x 4 patches and cls: weights, the sum over each row is 1. rollout(cls)." in shown
+    assert "white 0, blue 0.118" in shown, "twice the mean: nothing stands out"
+    scores = AttentionMap(torch.tensor([[-1.0, 2.0]]), One("y"), Features(("a", " ")), (), Scale.SCORE, "mi", "nats")
+    assert "2 features: scores of any sign in nats" in scores._repr_html_()
+    assert "blue −2, white 0, brown 2" in scores._repr_html_()
+    assert ">␣<" in scores._repr_html_()
+
+
+def test_a_unit_is_kept_on_disk(tmp_path):
+    scores = AttentionMap(torch.ones(1, 2), One("y"), Features(("a", "b")), (), Scale.SCORE, "mi", "nats")
+    scores.save(tmp_path / "a.safetensors")
+    assert AttentionMap.load(tmp_path / "a.safetensors").unit == "nats"
+    assert scores.row(0).unit == "nats"

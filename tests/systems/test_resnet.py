@@ -127,6 +127,16 @@ def test_the_stem_is_chosen_by_the_shorter_side(size, stem, first):
     assert ResNetConfig(classes=2, image_size=size, stem="3x3").chosen_stem == "3x3"
 
 
+@pytest.mark.parametrize(("width", "inner"), [(16, 8), (1, 1)])
+def test_two_convolutions_quarter_an_image(width, inner):
+    stem = ResNet(ResNetConfig(classes=2, image_size=128, stem="3x3/4", width=width, blocks=(1,))).eval().stem
+    assert stem(pixels(1, 128, 96)).shape[1:] == (width, 32, 24)
+    assert [tuple(layer.weight.shape) for layer in stem if isinstance(layer, nn.Conv2d)] == [
+        (inner, 3, 3, 3),
+        (width, inner, 3, 3),
+    ]
+
+
 def test_a_block_begins_as_the_identity():
     block = Residual(8, 8, gate=SqueezeExcitation).eval()
     features = torch.rand(2, 8, 5, 5)

@@ -96,7 +96,11 @@ def test_two_tasks_of_one_name_are_refused():
 
 @pytest.mark.parametrize("task", tasks.TASKS.values(), ids=lambda task: task.name)
 def test_every_task_has_what_its_record_says(task):
-    assert task.settings.model_fields["system"].default == task.default_system
+    if task.systems:
+        assert task.settings.model_fields["system"].default == task.default_system
+    else:
+        with pytest.raises(JumokError, match=f"name one with --system {task.opens[0]}NAME-OR-FOLDER"):
+            _ = task.default_system
     assert task.word in type(task.settings.model_fields["data"].default).model_fields
     assert set(task.systems) <= set(systems.names())
     assert task.run.__name__.endswith("Run")

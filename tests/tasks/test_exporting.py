@@ -91,7 +91,7 @@ def test_what_cannot_be_traced_is_one_line():
 @pytest.mark.parametrize("name", ["vit-nano", "vit-tiny", "vit-small"])
 def test_the_map_beside_the_logits_is_the_rollout_that_watch_gives(name):
     import jumok
-    from jumok.tasks.classify.export import WithRollout
+    from jumok.tasks.classify.rollout_graphs import WithRollout
 
     model = build(name, classes=3, image_size=(32, 48), **SMALL[name])
     with torch.no_grad():

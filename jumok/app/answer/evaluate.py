@@ -76,7 +76,8 @@ class EvaluatedQuestions:
         """For the terminal."""
         report, (low, high) = self.report, self.report.interval
         part = self.about["split"]
-        yield f"{len(self.questions):,} questions about {len(self.questions.images):,} images ({part})"
+        images = write_count(len(self.questions.images), "image")
+        yield f"{write_count(len(self.questions), 'question')} about {images} ({part})"
         yield f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
         if report.unanswerable:
             lacking = write_count(report.unanswerable, "question has an answer", "questions have answers")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jumok.app.exported import CHECKED_INPUTS, ToExport
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -46,7 +47,7 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
         "words": trained.words.pieces(range(len(trained.words))),
     }
     batches = {graph.name: prepare_batches(trained, asked)}
-    return ToExport(trained.config.system, [graph], batches, f"{len(asked)} questions", facts)
+    return ToExport(trained.config.system, [graph], batches, write_count(len(asked), "question"), facts)
 
 
 def _read_questions(run: QuestionRun, data: Sequence[Path]) -> list[tuple[Path, str]]:

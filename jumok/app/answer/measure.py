@@ -15,6 +15,7 @@ from jumok.app.faithful import FAITHFUL, FaithfulOptions, choose_fillings, expla
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.data.questions.masks import QuestionMasks
@@ -115,7 +116,7 @@ def _measure_faithfulness(
     with show_progress(session.console, "taking parts away") as tell:
         found = measure_faithfulness(looks, options.plan(()), seed=session.seed, tell=tell)
     reports = {FAITHFUL: found.places, FAITHFUL_WORDS: found.words}
-    count = f"{found.images} images (intervals count each once)"
+    count = f"{write_count(found.images, 'image')} (intervals count each once)"
     parts = [
         show_faithfulness(report, key, f"{TITLES[key]}, {count}")
         for key, report in reports.items()
@@ -123,8 +124,12 @@ def _measure_faithfulness(
     ]
     if not parts:
         return [], [f"remark: {explain_too_few(found.why, 'images', alone=alone)}"]
-    notes = [f"remark: faithfulness: {found.why} after {found.images} images"] if found.why else []
-    notes += [f"remark: words: {found.short} questions of one word are left out"] if found.short else []
+    notes = [f"remark: faithfulness: {found.why} after {write_count(found.images, 'image')}"] if found.why else []
+    notes += (
+        [f"remark: words: {write_count(found.short, 'question of one word is', 'questions of one word are')} left out"]
+        if found.short
+        else []
+    )
     return parts, notes
 
 
@@ -164,7 +169,9 @@ class Measuring:
                 self._measure(image, numbers)
                 count(done, len(by_image))
         for method, blank in self.meter.blank.items():
-            session.remark(f"{method}: {blank} questions have an empty map, which counts as chance")
+            session.remark(
+                f"{method}: {write_count(blank, 'question has', 'questions have')} an empty map, which counts as chance"
+            )
 
     def _measure(self, image: int, numbers: Sequence[int]) -> None:
         """Score all questions about one image."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jumok.errors import JumokError, suggest
+from jumok.wording import describe_names, write_count
 
 if TYPE_CHECKING:
     from jumok.data.images.image_set import ImageSet
@@ -28,16 +29,18 @@ class Judge:
         record: what the run was trained on; None where that is not known.
         data: the settings of the run's data; None of a model from elsewhere.
         seed: of the run's split.
+        answers: what labels mean where there is no run to tell.
     """
 
     record: TrainedOn | None = None
     data: ImageData | None = None
     seed: int = 0
+    answers: str = "auto"
 
     @property
     def labels_are(self) -> str:
         """What labels mean, as the run read them."""
-        return "auto" if self.data is None else self.data.labels_are
+        return self.answers if self.data is None else self.data.labels_are
 
     @classmethod
     def of_run(cls, folder: Path) -> Judge:
@@ -211,7 +214,7 @@ def _describe_own(record: TrainedOn, hashes: dict[Path, str], split: str) -> lis
     every = set().union(*record.hashes.values())
     if new := sum(each not in every for each in hashes.values()):
         lines.append(
-            f"{new:,} images have come since the run was trained: not judged; "
+            f"{write_count(new, 'image has', 'images have')} come since the run was trained: not judged; "
             "--split all --unseen judges all that it was not trained on"
         )
     return lines
@@ -274,14 +277,21 @@ def _check(images: ImageSet, data: Path, split: str) -> ImageSet:
 
 
 def match_classes(images: ImageSet, classes: tuple[str, ...], data: Path) -> ImageSet:
-    """The same images, their labels as a run numbers its classes or labels; some of these may have no image.
+    """The same images, their labels as a model numbers its classes or labels; some of these may have no image.
 
     Raises:
-        JumokError: a class or label that the run does not have.
+        JumokError: a class or label that the model does not have, or has twice.
     """
-    if not set(images.classes) <= set(classes):
+    nouns = ("label",) if images.kind == "multi" else ("class", "classes")
+    strange = [name for name in images.classes if name not in classes]
+    if strange:
         raise JumokError(
-            f"{data} has the {images.noun} {', '.join(images.classes)}, but the run has {', '.join(classes)}: "
-            f"give images of the same {images.noun}"
+            f"{data} has {describe_names(images.classes, *nouns)}, but the model has {describe_names(classes, *nouns)} "
+            f"and no {strange[0]!r}: give images of the same {images.noun}"
+        )
+    twice = [name for name in images.classes if classes.count(name) > 1]
+    if twice:
+        raise JumokError(
+            f"the model has {classes.count(twice[0])} {images.noun} called {twice[0]!r}: which is meant is unknown"
         )
     return images.with_classes(classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,17 @@ from pydantic import Field
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from torch import Tensor
 
-    from jumok.app.classify.chosen import Chosen
+    from jumok.app.classify.chosen import Chosen, Judge
+    from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.kinds import Report
     from jumok.tasks.classify.kinds.kind import Table as Figures
-    from jumok.tasks.classify.run import ImageRun
 
 RUN = "run"
 
@@ -60,7 +62,7 @@ class EvaluatedImages:
         """For the terminal."""
         from rich.text import Text
 
-        yield f"{self.report.images} images of {self.about['data'][0]} ({self.about['split']})"
+        yield f"{write_count(self.report.total, 'image')} of {self.about['data'][0]} ({self.about['split']})"
         yield from map(Text, self.report.lines())
         yield from (f"  same weights, {name}: {control.brief()['text']}" for name, control in self.controls.items())
         if (found := self.report.table()) is not None:
@@ -77,7 +79,7 @@ def evaluate(
     """Judge a model of images by the figures of its kind of answer; write JSON and a picture.
 
     Args:
-        run: folder of the run.
+        run: folder of a run, or the name of a model from elsewhere, "hf:..." or "timm:...".
         data: one folder or table of images; none: that of the run.
         options: of images.
         split: the part of the folder, or "auto" or "all".
@@ -86,20 +88,22 @@ def evaluate(
     Raises:
         JumokError: images that cannot be read, or of classes other than the run's.
     """
+    from jumok.app.classify.chosen import Judge
     from jumok.app.classify.report_pictures import PICTURES
+    from jumok.tasks.classify.any_classifier import open_model
     from jumok.tasks.classify.evaluation import controls_of, read_batches
     from jumok.tasks.classify.regions import Regions
-    from jumok.tasks.classify.run import ImageRun
 
-    trained = ImageRun.load(run, session.device)
-    data = data or [Path(place) for place in (trained.config.data.images,) if place is not None]
+    trained = open_model(str(run), session.device)
+    judge = Judge.of_run(run) if run.is_dir() else Judge(answers=trained.kind.name)
+    data = data or [Path(place) for place in (judge.data and judge.data.images,) if place]
     if len(data) != 1:
         raise JumokError(
             f"{run} is an image classifier: give the folder of test images, as in jumok eval {run} photos/test; "
             f"got {len(data)} paths"
         )
-    chosen = select(trained, data[0], split, options)
-    models = {RUN: trained.model, **controls_of(trained.model)}
+    chosen = _select(judge, trained, data[0], split, options)
+    models: dict[str, Callable[[Tensor], Tensor]] = {RUN: trained, **controls_of(trained.model)}
     regions = Regions()
     batches = regions.counting(trained.model, read_batches(trained, chosen.images, options.batch_size))
     reports = dict(trained.kind.evaluate(models, batches))
@@ -118,18 +122,17 @@ def _summarise(report: Report) -> dict[str, Any]:
     return {name: value for name, value in report.brief().items() if name != "text"}
 
 
-def select(run: ImageRun, images: Path, split: str, options: Options | None = None) -> Chosen:
+def _select(judge: Judge, model: AnyClassifier, images: Path, split: str, options: Options) -> Chosen:
     """Choose the images to judge; see `choose_images`.
 
     Raises:
-        JumokError: no images there, or of a class that the run does not have.
+        JumokError: no images there, or of a class that the model does not have.
     """
-    from jumok.app.classify.chosen import Judge, choose_images, match_classes
+    from jumok.app.classify.chosen import choose_images, match_classes
 
-    options = options or Options()
     folder = None if options.images is None else Path(options.images)
-    chosen = choose_images(Judge.of_run(run.folder), images, split, unseen=options.unseen, images=folder)
-    return chosen._replace(images=match_classes(chosen.images, run.classes, images))
+    chosen = choose_images(judge, images, split, unseen=options.unseen, images=folder)
+    return chosen._replace(images=match_classes(chosen.images, model.classes, images))
 
 
 def draw_table(found: Figures) -> Table:

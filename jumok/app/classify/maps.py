@@ -36,7 +36,7 @@ class MapMaker:
 
     @property
     def bits(self) -> int | None:
-        """That 16-bit grey images use, as the model was trained; None: what each image's values need."""
+        """That 16-bit images use, as the model was trained; None: what each image's values need."""
         return None if self.model is None else self.model.bits
 
     def make(self, images: Sequence[Tensor]) -> list[dict[str, AttentionMap]]:

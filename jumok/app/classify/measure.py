@@ -13,6 +13,7 @@ from jumok.app.faithful import FAITHFUL, OF_PLACES, FaithfulOptions, draw_some, 
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.app.classify.chosen import Chosen
@@ -158,7 +159,7 @@ class _Measuring:
             return
         later = "; the same command goes on from there" if kept.path.exists() else ""
         if why:
-            self.notes.append(f"remark: faithfulness of {report.inputs} images: {why}{later}")
+            self.notes.append(f"remark: faithfulness of {write_count(report.inputs, 'image')}: {why}{later}")
         self.parts.append(show_faithfulness(report))
         self.written[FAITHFUL] = self.out / "faithfulness.png"
         draw_curves(report, self.written[FAITHFUL])
@@ -265,5 +266,7 @@ def _score_images(maps: MapMaker, images: ImageSet, truth: ImageMasks, options: 
             done += len(every)
             count(done, len(images))
     for method, blank in meter.blank.items():
-        session.remark(f"{method}: {blank} images have an empty map, which counts as chance")
+        session.remark(
+            f"{method}: {write_count(blank, 'image has', 'images have')} an empty map, which counts as chance"
+        )
     return meter.report()

@@ -32,6 +32,8 @@ class ImagePredictor:
     model: AnyClassifier
     paths: Sequence[Path]
     batch_size: int
+    root: Path | None = None
+    """The folder that names are relative to; None: names as they were given."""
     about: Mapping[str, type] = field(default_factory=lambda: {"image": str})
 
     @property
@@ -64,7 +66,7 @@ class ImagePredictor:
         pixels = [image for _, image in read if not isinstance(image, JumokError)]
         every = iter(self.model.predict(pixels).tolist() if pixels else ())
         for path, image in read:
-            about = {"image": str(path)}
+            about = {"image": str(path if self.root is None else path.relative_to(self.root))}
             if isinstance(image, JumokError):
                 yield Predicted(about, error=str(image))
             else:
@@ -87,4 +89,5 @@ def open_predictor(model: str, inputs: Sequence[Path], options: Options, session
     from jumok.tasks.classify.any_classifier import open_model
 
     paths = find_inputs(inputs, may_be_missing=len(inputs) > 1)
-    return ImagePredictor(open_model(model, session.device), paths, options.batch_size)
+    root = inputs[0] if len(inputs) == 1 and inputs[0].is_dir() else None
+    return ImagePredictor(open_model(model, session.device), paths, options.batch_size, root)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jumok.wording import write_count
+
 if TYPE_CHECKING:
     from jumok.tasks.classify.kinds.class_scores import Evaluation
     from jumok.tasks.classify.kinds.label_scores import LabelReport
@@ -31,15 +33,16 @@ def _draw_labels(report: LabelReport, path: Path) -> None:
     from jumok.views.pictures.answer_charts import draw_labels
 
     rows, mean = report.per_label, report.mean_average_precision
-    title = "no image has a label" if mean is None else f"mean average precision {mean:.0%} on {report.images:,} images"
+    judged = write_count(report.total, "image")
+    title = "no image has a label" if mean is None else f"mean average precision {mean:.0%} on {judged}"
     scores = [row["average_precision"] for row in rows]
-    draw_labels(report.names, scores, [row["images"] / report.images for row in rows], path, title=title)
+    draw_labels(report.names, scores, [row["images"] / report.total for row in rows], path, title=title)
 
 
 def _draw_numbers(report: NumberReport, path: Path) -> None:
     from jumok.views.pictures.answer_charts import draw_numbers
 
-    title = f"mean absolute error {report.mean_absolute_error.value:.3g} on {report.images:,} images"
+    title = f"mean absolute error {report.mean_absolute_error.value:.3g} on {write_count(report.total, 'image')}"
     draw_numbers(report.true, report.said, report.median, path, title=title)
 
 

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jumok.app.naming import name_some
+from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from jumok.views.pictures.question_picture import Asked
 
 MOST_QUESTIONS = 200
+MOST_LINES, MOST_NAMED = 100_000, 5
 NOTES = {
     "question": "this model sees no image: it answers by the question alone",
     "image": "this model reads no question: it answers by the image alone",
@@ -112,7 +115,8 @@ def command(
     from jumok.tasks.answer.run import QuestionRun
     from jumok.tasks.running.trust import read_trust
 
-    questions = _read_questions(question)
+    check_outside_runs(out)
+    questions = _read_questions(question, session)
     trained = QuestionRun.load(run, session.device)
     pixels = read_image(image, bits=trained.config.data.bits)
     found = look(trained, [pixels] * len(questions), questions)
@@ -128,7 +132,7 @@ def command(
     return AnsweredImage(str(run), str(image), found, unknown, note, top, drawn, page)
 
 
-def _read_questions(given: Sequence[str]) -> list[str]:
+def _read_questions(given: Sequence[str], session: Session) -> list[str]:
     """The questions, from the command line or from standard input.
 
     Raises:
@@ -138,7 +142,11 @@ def _read_questions(given: Sequence[str]) -> list[str]:
     from jumok.data.texts.normal_form import LONE
 
     lines = stream_lines(sys.stdin.buffer, "standard input") if list(given) == ["-"] else iter(given)
-    questions = list(islice((text for line in lines if (text := LONE.sub("?", line).strip())), MOST_QUESTIONS + 1))
+    every = [LONE.sub("?", line).strip() for line in islice(lines, MOST_LINES)]
+    questions = [text for text in every if text][: MOST_QUESTIONS + 1]
+    if empty := [str(number) for number, text in enumerate(every, 1) if not text]:
+        some = f"{', '.join(empty[:MOST_NAMED])}{', ...' if len(empty) > MOST_NAMED else ''}"
+        session.remark(f"skipped {write_count(len(empty), 'empty question')}: number {some}")
     if named := [question for question in questions if question.lower().endswith(".html")]:
         raise JumokError(
             f"{named[0]!r} is not a question: --html takes no file name, the page is written to the folder of --out"

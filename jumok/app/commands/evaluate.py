@@ -24,11 +24,12 @@ def build(_: Sequence[str]) -> Callable[..., int]:
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME.", show_default=False)],
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folder of images, as for training; sentence pairs or questions: files (default: the run's own).",
+            help="Folder of images, as for training; sentence pairs, questions or texts: files (default: the "
+            "run's own).",
             show_default=False,
         ),
     ] = None,
@@ -37,7 +38,10 @@ def command(
         typer.Option(help="auto | train | val | test | all; auto: test/, the run's own test part, or else all."),
     ] = "auto",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the figures (default RUN/eval).", show_default=False)
+        Path | None,
+        typer.Option(
+            "--out", help="Folder for the figures (default RUN/eval; eval for hf: and timm:).", show_default=False
+        ),
     ] = None,
     *,
     session: Session,
@@ -45,14 +49,15 @@ def command(
 ) -> Report:
     """Evaluate a trained model on held-out data.
 
-    Classifiers: accuracy and confusion; translators: BLEU and chrF; question answering: accuracy.
+    Classifiers of images and texts: accuracy and confusion; translators: BLEU and chrF; question answering: accuracy.
     """
-    from jumok.tasks.running.run import task_of
+    from jumok.tasks.running.run import task_of_model
 
     if split not in PARTS:
         raise JumokError(f"no split {split!r}: {suggest(split, PARTS)}")
-    task = task_of(run)
+    task = task_of_model(str(run))
     verb = task.verb("evaluate")
     options = options_of(verb.Options, settings, f"{run} is trained to {task.does}")
-    report: Report = verb.evaluate(run, data or [], options, split=split, out=out or run / "eval", session=session)
+    place = out or (run / "eval" if run.is_dir() else Path("eval"))
+    report: Report = verb.evaluate(run, data or [], options, split=split, out=place, session=session)
     return report

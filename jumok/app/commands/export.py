@@ -22,7 +22,7 @@ def command(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Images, questions or sentence pairs to check the files on (default: the run's own).",
+            help="Images, questions, sentence pairs or texts to check the files on (default: the run's own).",
             show_default=False,
         ),
     ] = None,
@@ -32,7 +32,11 @@ def command(
         bool, typer.Option("--ctranslate2", help="Write a CTranslate2 model (of the system transformer).")
     ] = False,
     with_map: Annotated[
-        bool, typer.Option("--with-map", help="The graph also gives the attention rollout (vit systems).")
+        bool,
+        typer.Option(
+            "--with-map",
+            help="The graph also gives the attention rollout (vit systems, and hf: models whose rollout is checked).",
+        ),
     ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the files (default RUN/export).", show_default=False)
@@ -101,6 +105,9 @@ def _write_graphs(model: ToExport, formats: Sequence[str], found: Exported, sess
             save_program(program, found.folder / f"{graph.name}.pt2")
         write_atomically(found.folder / f"{graph.name}.json", as_json(about, indent=2) + "\n")
         found.files += [f"{graph.name}.{kind}" for kind in (*formats, "json")]
+    for name, text in model.beside.items():
+        write_atomically(found.folder / name, text)
+        found.files.append(name)
 
 
 def _describe(model: ToExport, graph: Graph) -> dict[str, Any]:

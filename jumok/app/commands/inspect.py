@@ -12,6 +12,7 @@ import typer
 from jumok.app.naming import readable
 from jumok.app.session import Session, in_session, write_report
 from jumok.errors import JumokError, suggest
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -76,7 +77,7 @@ class Inspection:
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         found = self.survey
-        yield f"{len(found.facts):,} images {_describe_labels(found)} in {self.data}"
+        yield f"{write_count(len(found.facts), 'image')} {_describe_labels(found)} in {self.data}"
         yield _table(found)
         sizes = _describe_sizes(found)
         if sizes is not None:
@@ -148,10 +149,10 @@ def remarks(found: Survey) -> Iterator[str]:
     yield from found.notes
     if found.broken:
         named = "; ".join(f"{_name(facts)}: {facts.problem}" for facts in found.broken[:MOST_NAMED])
-        yield f"{_plural(len(found.broken), 'image')} cannot be read: {named}"
+        yield f"{write_count(len(found.broken), 'image')} cannot be read: {named}"
     yield from _describe_alike(found.copies, "duplicate", "the same file as another image", "flatters all figures")
     if found.contradictions:
-        files = _plural(found.contradictions, "file")
+        files = write_count(found.contradictions, "file")
         yield f"copies of {files} have different {found.main.noun}: only one can be right"
     if found.compared:
         pairs = "; ".join(f"{_name(first)} and {_name(second)}" for first, second, *_ in found.look_alikes[:MOST_PAIRS])
@@ -161,7 +162,7 @@ def remarks(found: Survey) -> Iterator[str]:
         yield f"near duplicates were not looked for among so many images ({len(found.sound):,})"
     yield from _describe_imbalance(found)
     if found.bits is not None:
-        yield f"16-bit grey images use {found.bits} bits: {(1 << found.bits) - 1:,} is taken for white"
+        yield f"16-bit images use {found.bits} bits: {(1 << found.bits) - 1:,} is taken for white"
     groups, across = found.split_groups
     if groups:
         where = f"; {across:,} of them lie in several parts" if across else ""
@@ -175,16 +176,17 @@ def _describe_alike(groups: Sequence[Sequence[Facts]], noun: str, what: str, har
     if not groups:
         return
     across = count_across(groups)
-    spread = f"; {_plural(across, 'group')} of them in several parts, which {harm}" if across else ""
-    yield f"{_plural(sum(len(group) - 1 for group in groups), noun)}: {what}{spread}"
+    spread = f"; {write_count(across, 'group')} of them in several parts, which {harm}" if across else ""
+    yield f"{write_count(sum(len(group) - 1 for group in groups), noun)}: {what}{spread}"
 
 
 def _describe_labels(found: Survey) -> str:
     """What images are labelled with, after how many there are."""
     if found.numbers:
         return f"with numbers from {found.numbers['least']:.4g} to {found.numbers['largest']:.4g}"
-    several = found.main.kind == "multi"
-    return f"with any of {_plural(len(found.classes), 'label')}" if several else f"of {len(found.classes)} classes"
+    if found.main.kind == "multi":
+        return f"with any of {write_count(len(found.classes), 'label')}"
+    return f"of {write_count(len(found.classes), 'class', 'classes')}"
 
 
 def _describe_imbalance(found: Survey) -> Iterator[str]:
@@ -245,10 +247,6 @@ def _times(size: Sequence[int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _name(facts: Facts) -> str:
     return readable(f"{facts.path.parent.name}/{facts.path.name}")
 
@@ -297,7 +295,7 @@ def _make_sheets(found: Survey) -> Iterator[Sheet]:
         some = [own[int(number * step)] for number in range(min(PER_CLASS, len(own)))]
         total = sum(counts[name] for counts in found.counts.values())
         thumbs = [_thumb(facts, found, "" if facts.size is None else _times(facts.size)) for facts in some]
-        yield Sheet(name, _plural(total, "image"), thumbs, total / len(found.facts))
+        yield Sheet(name, write_count(total, "image"), thumbs, total / len(found.facts))
     for groups, heading in ((found.copies, "Duplicates"), (found.look_alikes, "Near duplicates")):
         shown = [(number, facts) for number, group in enumerate(groups[:MOST_GROUPS], 1) for facts in group[:PER_GROUP]]
         thumbs = [
@@ -305,7 +303,7 @@ def _make_sheets(found: Survey) -> Iterator[Sheet]:
             for number, facts in shown
         ]
         if thumbs:
-            yield Sheet(heading, f"{_plural(len(groups), 'group')}, numbered", thumbs)
+            yield Sheet(heading, f"{write_count(len(groups), 'group')}, numbered", thumbs)
 
 
 def _thumb(facts: Facts, found: Survey, note: str) -> Thumb:

@@ -1,4 +1,4 @@
-"""`jumok look`: what a model sees in images, and where it looks for it."""
+"""`jumok look`: what a model sees in images or reads in texts, and where it looks for it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import typer
 from jumok.app.image_results import Finding, ImageResults, look_at_images
 from jumok.app.map_methods import HELP, OF_MODELS
 from jumok.app.options import refuse
-from jumok.app.session import Session, in_session
+from jumok.app.outputs import check_outside_runs
+from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
+from jumok.tasks.label.task import LABEL
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +33,13 @@ MOST_CLASSES = 5
 
 @in_session("look", "device", "threads")
 def command(
-    path: Annotated[Path, typer.Argument(help="An image, or a folder of images.", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="An image, or a folder of images; for a text classifier a table or file of texts.",
+            show_default=False,
+        ),
+    ],
     model: Annotated[
         str | None,
         typer.Option(
@@ -68,18 +77,27 @@ def command(
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the pictures, maps, page and results.csv.")] = Path("look"),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write one page for the whole call.")] = True,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Write a picture of each map, which takes the most time.")
+    ] = True,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
     *,
     session: Session,
-) -> ImageResults:
-    """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all."""
+) -> Report:
+    """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all.
+
+    For a text classifier: each text's prediction, and how much each word spoke for it.
+    """
+    check_outside_runs(out)
     flags = LookFlags(method, target, layer, head, without_sinks)
     if model is None:
-        return _look_without_model(path, flags, out, session, html=html)
+        return _look_without_model(path, flags, out, session, html=html, pictures=pictures)
     flags.check()
+    if _reads_texts(model):
+        return _look_at_texts(path, model, flags, out, session, html=html)
     looker = _open(model, flags, batch_size, session, layers=html or without_sinks)
     columns = COLUMNS if looker.model.kind.are_shares else tuple(name for name in COLUMNS if name != "probability")
-    results = ImageResults(out, f"Where {looker.model.name} looks", columns)
+    results = ImageResults(out, f"Where {looker.model.name} looks", columns, pictures=pictures)
     look_at_images(path, looker, results, session, html=html)
     return results
 
@@ -120,7 +138,9 @@ class LookFlags:
         return LookOptions(methods, 1, target, -1 if self.layer is None else self.layer, self.head, layers=layers)
 
 
-def _look_without_model(path: Path, flags: LookFlags, out: Path, session: Session, *, html: bool) -> ImageResults:
+def _look_without_model(
+    path: Path, flags: LookFlags, out: Path, session: Session, *, html: bool, pictures: bool
+) -> ImageResults:
     """Show what is salient; flags that only a model has a use for are refused."""
     from jumok.app.commands.saliency import show_saliency
 
@@ -129,7 +149,25 @@ def _look_without_model(path: Path, flags: LookFlags, out: Path, session: Sessio
     of_models = {"--target": flags.target, "--layer": flags.layer, "--head": flags.head}
     of_models |= {"--without-sinks": flags.without_sinks or None}
     refuse(of_models, "they need a model, and no --model was named")
-    return show_saliency(path, flags.method, "otsu", out, session, html=html)
+    return show_saliency(path, flags.method, "otsu", out, session, html=html, pictures=pictures)
+
+
+def _reads_texts(model: str) -> bool:
+    """Whether a model is a run that classifies texts."""
+    from jumok.tasks import task_named
+    from jumok.tasks.running.config import read_run_config
+
+    config = Path(model) / "config.yaml"
+    return config.is_file() and task_named(str(read_run_config(config).get("task"))) is LABEL
+
+
+def _look_at_texts(path: Path, model: str, flags: LookFlags, out: Path, session: Session, *, html: bool) -> Report:
+    """Show which words spoke for a class; flags that only images have a use for are refused."""
+    from jumok.app.label.look import look
+
+    of_images = {"--layer": flags.layer, "--head": flags.head, "--without-sinks": flags.without_sinks or None}
+    refuse(of_images, "they are of images, and the model classifies texts")
+    return look(path, model, flags.method, flags.target, out, session, html=html)
 
 
 def _open(name: str, flags: LookFlags, batch_size: int, session: Session, *, layers: bool) -> ModelLooker:
@@ -169,7 +207,8 @@ class ModelLooker:
 
     def remarks(self) -> list[str]:
         """Whether regions have left the image, and in how many images there were sinks."""
-        told = f"{self.with_sinks} of {self.asked} images have sinks; theirs are shown with and without them"
+        asked = write_count(self.asked, "image")
+        told = f"{self.with_sinks} of {asked} have sinks; theirs are shown with and without them"
         return [*self.regions.remarks(), *([told] if self.without_sinks else [])]
 
     def _finding(self, answer: LookResult) -> Finding:

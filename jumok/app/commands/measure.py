@@ -33,8 +33,8 @@ def command(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folder of images, as for training; sentence pairs or questions: files (default for questions: the "
-            "run's own).",
+            help="Folder of images, as for training; sentence pairs, questions or texts: files (default for questions "
+            "and texts: the run's own).",
             show_default=False,
         ),
     ] = None,

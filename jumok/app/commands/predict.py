@@ -31,8 +31,8 @@ def command(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Images and folders of images; text files with a sentence per line; tables of questions. -: names of "
-            "them on standard input.",
+            help="Images and folders of images; text files with a sentence or a text per line; tables of questions or "
+            "texts. -: names of them on standard input.",
             show_default=False,
         ),
     ],

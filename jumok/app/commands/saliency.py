@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jumok.app.image_results import Finding, ImageResults, look_at_images
+from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
 
@@ -42,11 +43,15 @@ def command(
         "saliency"
     ),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write one page for the whole call.")] = True,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Write a picture of each map, which takes the most time.")
+    ] = True,
     *,
     session: Session,
 ) -> ImageResults:
     """Write each image's saliency map, a mask of its objects and their boxes; without a model."""
-    return show_saliency(path, method, separate, out, session, smallest=smallest, html=html)
+    check_outside_runs(out)
+    return show_saliency(path, method, separate, out, session, smallest=smallest, html=html, pictures=pictures)
 
 
 def show_saliency(
@@ -58,6 +63,7 @@ def show_saliency(
     *,
     smallest: float = 0.001,
     html: bool = True,
+    pictures: bool = True,
 ) -> ImageResults:
     """Write what is salient in an image, or in all images of a folder.
 
@@ -69,6 +75,7 @@ def show_saliency(
         session: of the command.
         smallest: objects below this share of the image are left out.
         html: write a page too.
+        pictures: draw each map and the boxes of its objects.
     Raises:
         JumokError: no such method or separation, no image there, or none that can be read.
     """
@@ -80,7 +87,7 @@ def show_saliency(
         raise JumokError(f"no saliency method {method!r}: {suggest(method, METHODS)}")
     if separation not in THRESHOLDS:
         raise JumokError(f"no separation {separation!r}: {suggest(separation, THRESHOLDS)}")
-    results = ImageResults(out, f"What stands out: {method}", COLUMNS)
+    results = ImageResults(out, f"What stands out: {method}", COLUMNS, pictures=pictures)
     look_at_images(path, SaliencyLooker(method, separation, smallest), results, session, html=html)
     return results
 

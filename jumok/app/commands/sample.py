@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from jumok.app.session import Session, in_session
+from jumok.wording import write_count
 
 app = typer.Typer(help="Write generated images, sentence pairs or questions, with ground truth.", no_args_is_help=True)
 
@@ -71,7 +72,7 @@ def inspection(
     from jumok.data.samples.image_folder import write_inspection
 
     write_inspection(folder, seed=seed, size=size, train=train, val=val, test=test)
-    text = f"{train + val + test} images in {folder / 'images'}, masks in {folder / 'masks'}"
+    text = f"{write_count(train + val + test, 'image')} in {folder / 'images'}, masks in {folder / 'masks'}"
     return Written(
         "inspection", str(folder), train, val, test, text, f"jumok train {folder / 'images'} --out runs/inspection"
     )
@@ -108,7 +109,9 @@ def shapes(
 
     chosen = KINDS if kinds == "all" else [kind.strip() for kind in kinds.split(",") if kind.strip()]
     write_shapes(folder, seed=seed, size=size, train=train, val=val, test=test, questions=questions, kinds=chosen)
-    text = f"{train + val + test} images in {folder / 'images'}, questions in {folder}, masks beside them"
+    text = (
+        f"{write_count(train + val + test, 'image')} in {folder / 'images'}, questions in {folder}, masks beside them"
+    )
     out = f"runs/{folder.resolve().name}"
     following = f"jumok train {folder} --out {out}"
     return Written("shapes", str(folder), train, val, test, text, following)
@@ -172,6 +175,6 @@ def substitution(
 
 
 def _report_pairs(sample: str, folder: Path, train: int, val: int, test: int) -> Written:
-    text = f"{train + val + test} pairs in {folder}, their alignments beside them"
+    text = f"{write_count(train + val + test, 'pair')} in {folder}, their alignments beside them"
     following = f"jumok train {folder} --out runs/{folder.resolve().name}"
     return Written(sample, str(folder), train, val, test, text, following)

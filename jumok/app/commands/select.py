@@ -13,6 +13,7 @@ import typer
 
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -90,6 +91,7 @@ class Selection:
             "target": self.target,
             "kind": self.selector.target_kind_,
             "method": self.method,
+            "unit": self.selector.unit,
             "rows": len(self.ready.target),
             "kept": [self.names[column] for column in ranked[:kept]],
             "columns": [
@@ -119,7 +121,7 @@ class Selection:
         import numpy as np
 
         values, kind = len(np.unique(self.ready.target)), self.selector.target_kind_
-        what = f"{len(self.ready.target):,} rows; target {self.target}: {kind}, {values:,} different"
+        what = f"{write_count(len(self.ready.target), 'row')}; target {self.target}: {kind}, {values:,} different"
         yield f"{what}; method {self.method}"
         ranked = self.ranked()
         shown = ranked[: max(MOST_SHOWN, self.selector.k)]
@@ -129,7 +131,7 @@ class Selection:
         yield self._summarise_noise()
         if len(ranked) > len(shown):
             yield f"and {len(ranked) - len(shown):,} more, in scores.csv"
-        yield f"written to {self.out}: {', '.join([self.reduced.name, *self.files])}"
+        yield f"written: {', '.join(map(str, [self.reduced, *(self.out / name for name in self.files)]))}"
 
     @property
     def method(self) -> str:
@@ -154,8 +156,9 @@ class Selection:
         from rich.text import Text
 
         table = Table(title=Text(self.title), title_justify="left")
-        for heading in ("rank", "column", "type", "score", "alone, 95 %", "sure", ""):
-            side: Literal["right", "left"] = "right" if heading in ("rank", "score") else "left"
+        unit = f", {self.selector.unit}" if self.selector.unit else ""
+        for heading in ("rank", "column", "type", f"score{unit}", "alone, 95 %", "sure", ""):
+            side: Literal["right", "left"] = "right" if heading.startswith(("rank", "score")) else "left"
             table.add_column(heading, justify=side, no_wrap=heading != "column")
         for rank, column in enumerate(columns, 1):
             mark = Text("kept", style="green") if rank <= self.selector.k else Text("")

@@ -1,4 +1,4 @@
-"""`jumok train`: from images, sentence pairs or questions to a run."""
+"""`jumok train`: from images, sentence pairs, questions or texts to a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jumok.durations import parse_duration
 from jumok.errors import Interrupted, JumokError
 from jumok.files import write_atomically
 from jumok.machine import World, keep_freed, set_threads
-from jumok.tasks import TASKS, Task, task_of_system
+from jumok.tasks import TASKS, Task, task_of_settings
 from jumok.tasks.running.config import read_yaml
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ Data = Annotated[
     typer.Argument(
         help="Images: a folder of class folders, or of train/ val/ test/ with class folders. Sentence pairs: a "
         "TSV, two line-aligned files, or a folder of train, val and test. Questions: CSV, JSONL, the two JSON "
-        "files of VQA, or a folder of train, val and test.",
+        "files of VQA, or a folder of train, val and test. Texts: a table of text,label.",
         show_default=False,
     ),
 ]
@@ -117,6 +117,14 @@ Trusted = Annotated[
 ]
 
 
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Say what would be trained, and what it would take in time and memory; write nothing."
+    ),
+]
+
+
 def command(
     data: Data = None,
     out: Out = None,
@@ -126,13 +134,16 @@ def command(
     resume: Resumed = None,
     moved: Moved = None,
     trust: Trusted = True,
+    dry_run: DryRun = False,
     *,
     session: Session,
     settings: Mapping[str, Any],
 ) -> Report:
-    """Train a model on images, sentence pairs or questions; resume an interrupted run with --resume RUN."""
+    """Train a model on images, sentence pairs, questions or texts; resume an interrupted run with --resume RUN."""
     keep_freed()
     if resume is not None:
+        if dry_run:
+            raise JumokError("--dry-run is for new runs: a run that is resumed has its settings in config.yaml")
         given: dict[str, object] = {"DATA": data, "--out": out, "--system": system}
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
@@ -143,10 +154,16 @@ def command(
         )
     named, paths = split_off_word(data or [], TASKS.values())
     first = _find_config_of(settings.get("init"))
-    name = system or _read_system_name(config) or _read_system_name(first)
-    name = name or choose_task(named, paths, settings).default_system
-    wanted = _read(name, config, option or (), paths, settings)
-    return _begin(wanted, out or Path("runs") / _name_run(wanted), session, trust=trust)
+    name = system or _read_name("system", config) or _read_name("system", first)
+    earlier = _read_name("task", config) or _read_name("task", first)
+    task = choose_task(named, paths, settings, system=name, earlier=earlier)
+    wanted = _read(task, name or task.default_system, config, option or (), paths, settings)
+    out = out or Path("runs") / _name_run(wanted)
+    if dry_run:
+        from jumok.app.dry_run import foresee
+
+        return foresee(_prepare(wanted, session), out)
+    return _begin(wanted, out, session, trust=trust)
 
 
 @dataclass(frozen=True)
@@ -210,9 +227,9 @@ class TrainedRun:
         yield f"saved in {self.folder}; next: {self.prepared.evaluate_with(self.folder)}"
 
 
-def _read_system_name(config: Path | None) -> str | None:
-    """The system that a file of settings names."""
-    name = read_yaml(config).get("system") if config else None
+def _read_name(key: str, config: Path | None) -> str | None:
+    """The system or the task that a file of settings names."""
+    name = read_yaml(config).get(key) if config else None
     return name if isinstance(name, str) else None
 
 
@@ -231,21 +248,25 @@ def _find_config_of(run: str | None) -> Path | None:
 
 
 def _read(
-    system: str, config: Path | None, options: Sequence[str], paths: Sequence[Path], given: Mapping[str, Any]
+    task: Task,
+    system: str,
+    config: Path | None,
+    options: Sequence[str],
+    paths: Sequence[Path],
+    given: Mapping[str, Any],
 ) -> Settings:
-    """The settings of the system's task.
+    """The settings of the task.
 
     Raises:
-        JumokError: no such system, a flag that its task has no use for, or a value out of range.
+        JumokError: a flag that the task has no use for, or a value out of range.
     """
-    task = task_of_system(system)
     more = {"system": system, **({"options": parse_options(options)} if options else {})}
     return read_settings(task, paths, given, who=system, config=config, more=more)
 
 
 def _name_run(settings: Settings) -> str:
     """A name for the run, after its data."""
-    given = getattr(settings.data, task_of_system(settings.system).word, None)
+    given = getattr(settings.data, task_of_settings(settings).word, None)
     first = given[0] if isinstance(given, tuple) and given else given
     return Path(first or "run").resolve().name.partition(".")[0] or "run"
 
@@ -277,6 +298,18 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> TrainedRun:
     """Start a new run."""
+    if session.first:
+        _check_free(out)
+    prepared = _prepare(settings, session)
+    for line in prepared.remarks:
+        session.say(line)
+    if session.first:
+        prepared.write(out)
+    return _train(prepared, out, session, trust=trust)
+
+
+def _prepare(settings: Settings, session: Session) -> Prepared:
+    """Read the data, and settle what was left open."""
     began = time.monotonic()
     seconds = _read_time(settings.training.model_dump(exclude_unset=True))
     from jumok.app.lean_imports import import_training_loop
@@ -285,23 +318,17 @@ def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> T
     import_training_loop()
     from jumok.tasks.running import fit, planning
 
-    if session.first:
-        _check_free(out)
     training = settings.training.model_copy(update={"threads": set_threads(settings.training.threads)})
     settings = settings.model_copy(update={"training": training})
     fit.check_machine(training)
-    task = task_of_system(settings.system)
+    task = task_of_settings(settings)
     with show_progress(session.console, "reading") as progress:
         prepared = task.part("prepare").prepare(settings, progress)
     if training.init and not prepared.initial:
         raise JumokError(f"systems that {task.does} do not begin with the weights of a run: leave --init out")
     with session.console.status("measuring speed, trying learning rates"):
-        prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
-    for line in prepared.remarks:
-        session.say(line)
-    if session.first:
-        prepared.write(out)
-    return _train(prepared, out, session, trust=trust)
+        planned: Prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
+    return planned
 
 
 def _go_on(
@@ -371,7 +398,7 @@ def _judge_maps(prepared: Prepared, outcome: Outcome, folder: Path, session: Ses
     """Find the most faithful map, and keep what was found in the run; None where the task has no maps to judge."""
     from jumok.tasks.running.trust import write_trust
 
-    task = task_of_system(prepared.config.system)
+    task = task_of_settings(prepared.config)
     if "trust" not in task.verbs:
         return None
     seconds = outcome.clock.wall * SHARE_FOR_TRUST

@@ -85,7 +85,7 @@ class EvaluatedPairs:
         """For the terminal."""
         scores, count = self.scores, len(self.pairs)
         rate = f"{count / self.seconds:,.0f} sentences/s"
-        yield f"{count:,} pairs ({self.about['split']}), {_describe_search(self.options)}, {rate}"
+        yield f"{write_count(count, 'pair')} ({self.about['split']}), {_describe_search(self.options)}, {rate}"
         yield _format_score("BLEU", scores.bleu, scores.bleu_95, scores.bleu_signature)
         yield _format_score("chrF", scores.chrf, scores.chrf_95, scores.chrf_signature)
         low, high = scores.exact_95
@@ -122,7 +122,7 @@ def evaluate(
     judge = Judge(pairs.targets, lowercase=trained.config.data.lowercase, tokenize=options.tokenize)
     began = time.perf_counter()
     search = options.model_dump(include={"beam", "length_penalty"})
-    found = [best.text for best, *_ in trained.translate(pairs.sources, **search)]
+    found = [best.text for best in trained.translate(pairs.sources, **search)]
     seconds = time.perf_counter() - began
     judged = judge.judge(found)
     train, lacking = find_training_pairs(trained.config)

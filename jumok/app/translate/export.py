@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jumok.app.exported import CHECKED_INPUTS, ToExport
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -51,7 +52,7 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
         trained.config.system,
         graphs,
         prepare_batches(trained, graphs, sentences),
-        f"{len(sentences)} sentences",
+        write_count(len(sentences), "sentence"),
         _describe(trained),
     )
 
@@ -102,7 +103,9 @@ def check_decoding(run: Path, data: Sequence[Path], folder: Path) -> Check:
         for graph in graphs:
             (folder / f"{graph.name}.onnx").unlink()
         raise JumokError(f"the graphs translate {total - alike} of {total} sentences otherwise than the run: removed")
-    return {"sentences": total, "alike": alike}, [f"{alike} of {total} sentences translated as by the run, greedily"]
+    return {"sentences": total, "alike": alike}, [
+        f"{alike} of {write_count(total, 'sentence')} translated as by the run, greedily"
+    ]
 
 
 def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int) -> Check:
@@ -121,7 +124,7 @@ def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int
     save_ctranslate(trained, folder)
     written = CTranslated(trained, folder, threads)
     ways: dict[str, Way] = {
-        "run": lambda texts, beam: [best[0].text for best in trained.translate(texts, beam=beam)],
+        "run": lambda texts, beam: [best.text for best in trained.translate(texts, beam=beam)],
         "ctranslate2": written.translate,
     }
     found: dict[str, Any] = {"sentences": min(len(pairs), MOST_JUDGED)}

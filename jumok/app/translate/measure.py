@@ -12,6 +12,7 @@ from jumok.app.faithful import FAITHFUL, OF_WORDS, FaithfulOptions, explain_too_
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.attention.word_alignment import Aligned
@@ -118,10 +119,11 @@ def _measure_faithfulness(
         found = measure_faithfulness(run, pairs.sources, methods, plan, seed=session.seed, tell=tell)
     if found.report is None:
         return [], [explain_too_few(found.why, "sentences", alone=alone)]
-    remarks = [f"faithfulness: {found.why} after {found.sentences:,} sentences"] if found.why else []
+    remarks = [f"faithfulness: {found.why} after {write_count(found.sentences, 'sentence')}"] if found.why else []
     if found.left_out:
-        remarks.append(f"faithfulness: {found.left_out:,} sentences are left out: of one word, or translated by one")
-    title = f"source words, {found.sentences:,} sentences (intervals count each once)"
+        left = write_count(found.left_out, "sentence is", "sentences are")
+        remarks.append(f"faithfulness: {left} left out: of one word, or translated by one")
+    title = f"source words, {write_count(found.sentences, 'sentence')} (intervals count each once)"
     return [show_faithfulness(found.report, title=title)], remarks
 
 

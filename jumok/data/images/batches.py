@@ -52,7 +52,7 @@ class PixelStore:
     Args:
         paths: of the images.
         height, width: in pixels, to which every image is stretched.
-        bits: that 16-bit grey images use, as for `read_image`.
+        bits: that 16-bit images use, as for `read_image`.
         memory_limit: in bytes; None: a quarter of the memory that is free, at most 4 GiB (see `memory_to_use`).
         progress: called with (images decoded, images in all) while they are decoded into memory.
         threads: that decode; None: one per core that this process may use.

@@ -6,6 +6,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import PurePath
 
+from jumok.extras import install_extra
+
 FORMAT_NAMES = "PNG, JPEG, WebP, BMP, TIFF, GIF, PPM, AVIF or HEIC"
 ALWAYS_READ = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """As Pillow calls them."""
@@ -22,8 +24,12 @@ UNREAD_SUFFIXES = frozenset(
     | {".exr", ".hdr", ".dcm", ".ico", ".tga", ".eps", ".czi", ".nd2", ".svs", ".ndpi"}
 )
 """Images of formats that are not read: named when they are left out."""
-HEIC_HINT = "HEIC needs pi-heif: pip install 'jumok[heic]'"
 AVIF_HINT = "AVIF needs Pillow 11.3 or newer: pip install --upgrade pillow"
+
+
+def hint_at_heic() -> str:
+    """What to install."""
+    return f"HEIC needs pi-heif: {install_extra('heic')}"
 
 
 @cache
@@ -77,7 +83,7 @@ def suffix_of(name: str) -> str:
 def explain_unread(suffix: str) -> str:
     """Why files of this ending are not read as images; empty where they are no images."""
     if suffix in HEIC_SUFFIXES:
-        return HEIC_HINT
+        return hint_at_heic()
     if suffix in AVIF_SUFFIXES:
         return AVIF_HINT
     return f"convert them to {FORMAT_NAMES}" if suffix in UNREAD_SUFFIXES else ""
@@ -93,4 +99,4 @@ def explain_unread_bytes(head: bytes) -> str:
         return ""
     if head[8:12] in (b"avif", b"avis"):
         return "" if reads_avif() else AVIF_HINT
-    return "" if reads_heic() else HEIC_HINT
+    return "" if reads_heic() else hint_at_heic()

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jumok.data.images.label_cells import BETWEEN, Kind
+from jumok.data.images.label_cells import Kind
 from jumok.data.images.listing import name_below
+from jumok.data.table_rows import BETWEEN
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+from jumok.data.labels import is_finite, order_classes
+from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
 
-__all__ = ["BETWEEN", "KINDS", "Cell", "Kind", "Labelled", "read_cells"]
+__all__ = ["KINDS", "Cell", "Kind", "Labelled", "read_cells"]
 
 Kind: TypeAlias = Literal["class", "multi", "number"]
 """What an image is labelled with: one class, any number of labels, or a number."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
-BETWEEN = "|"
-"""Parts several labels in one cell."""
 MOST_CLASSES, LEAST_IMAGES = 20, 5
 """More different whole numbers, with fewer images for each on average, are numbers and no classes."""
 NUMBER = "number"
@@ -75,10 +74,10 @@ def _choose_kind(cells: Sequence[Cell]) -> Kind:
     if any(BETWEEN in cell.text for cell in cells):
         return "multi"
     filled = [cell for cell in cells if cell.text]
-    numbers = [cell.text for cell in filled if _is_finite(cell.text)]
+    numbers = [cell.text for cell in filled if is_finite(cell.text)]
     if 2 * len(numbers) <= len(filled) or not _are_measured(numbers):
         return "class"
-    odd = next((cell for cell in filled if not _is_finite(cell.text)), None)
+    odd = next((cell for cell in filled if not is_finite(cell.text)), None)
     if odd is not None:
         raise JumokError(
             f"{odd.where}: the label {odd.text!r} is not a finite number, and {len(numbers):,} of {len(filled):,} "
@@ -95,17 +94,10 @@ def _are_measured(numbers: Sequence[str]) -> bool:
     return different > MOST_CLASSES and len(numbers) < LEAST_IMAGES * different
 
 
-def _is_finite(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def _describe_choice(cells: Sequence[Cell], kind: Kind, *, told: bool) -> list[str]:
     """What to say where numbers could be meant in two ways."""
     filled = {cell.text for cell in cells if cell.text}
-    if told or not filled or not all(map(_is_finite, filled)):
+    if told or not filled or not all(map(is_finite, filled)):
         return []
     if kind == "number":
         return [f"the labels are numbers: the model learns to give a number; {CLASS_FLAG} takes each for a class"]
@@ -116,14 +108,14 @@ def _describe_choice(cells: Sequence[Cell], kind: Kind, *, told: bool) -> list[s
 
 
 def _read_classes(cells: Sequence[Cell]) -> Labelled:
-    classes = _order({cell.text for cell in cells if cell.text})
+    classes = tuple(order_classes({cell.text for cell in cells if cell.text}))
     numbers = {name: number for number, name in enumerate(classes)}
     return Labelled("class", classes, [numbers.get(cell.text) for cell in cells], _describe_empty(cells))
 
 
 def _read_several(cells: Sequence[Cell]) -> Labelled:
     split = [_split(cell) for cell in cells]
-    classes = _order({name for names in split for name in names})
+    classes = tuple(order_classes({name for names in split for name in names}))
     numbers = {name: number for number, name in enumerate(classes)}
     labels = [tuple(sorted({numbers[name] for name in names})) for names in split]
     each = sum(map(len, labels)) / max(len(labels), 1)
@@ -147,7 +139,7 @@ def _split(cell: Cell) -> list[str]:
 
 
 def _read_numbers(cells: Sequence[Cell]) -> Labelled:
-    odd = next((cell for cell in cells if cell.text and not _is_finite(cell.text)), None)
+    odd = next((cell for cell in cells if cell.text and not is_finite(cell.text)), None)
     if odd is not None:
         raise JumokError(
             f"{odd.where}: the label {odd.text!r} is not a finite number: correct it, such as 12.5, or leave it empty"
@@ -159,11 +151,6 @@ def _read_numbers(cells: Sequence[Cell]) -> Labelled:
 def _describe_empty(cells: Sequence[Cell]) -> tuple[str, ...]:
     empty = sum(not cell.text for cell in cells)
     return (f"left out: {empty:,} line{'s' if empty > 1 else ''} without a label",) if empty else ()
-
-
-def _order(names: set[str]) -> tuple[str, ...]:
-    """Alphabetical, or by size where all are whole numbers."""
-    return tuple(sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names))
 
 
 READERS: dict[str, Callable[[Sequence[Cell]], Labelled]] = {

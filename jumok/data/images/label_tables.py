@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
 from jumok.data.images.beside import is_mask_folder
 from jumok.data.images.image_set import ImageSet, sort_set
-from jumok.data.images.label_cells import BETWEEN, Cell, Labelled, read_cells
+from jumok.data.images.label_cells import Cell, Labelled, read_cells
 from jumok.data.images.listing import compose, has_image_inside, list_entries, list_files, list_subfolders
-from jumok.data.images.recognition import COLUMNS, TABLE_SUFFIXES, column_for, is_label_table, separator_for
+from jumok.data.images.recognition import COLUMNS, column_for, is_label_table
 from jumok.data.splits import SPLITS, split_named
+from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
+from jumok.data.table_rows import read_rows
 from jumok.errors import JumokError, suggest
 
-LONGEST_CELL_CHARACTERS = 1 << 20
 GROUP = "group"
 WHOLE = ""
 """The part of a table that is not one part alone."""
@@ -194,8 +191,6 @@ def _describe_unnamed(every: Sequence[Row], parts: Mapping[str, ImageSet], root:
 
 
 def _has_group(tables: Mapping[str, Path]) -> bool:
-    from jumok.data.images.recognition import read_column_names
-
     return any(GROUP in read_column_names(path) for path in tables.values())
 
 
@@ -203,12 +198,8 @@ def _has_group(tables: Mapping[str, Path]) -> bool:
 
 
 def _read_rows(path: Path, split_by: str | None) -> Iterator[Row]:
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
-        wanted = ", ".join(READERS)
-        raise JumokError(f"tables of labels are {wanted} files, got {path.name}: {suggest(path.suffix, READERS)}")
     group = split_by.strip().lower() if split_by else None
-    for where, cells in reader(path):
+    for where, cells in read_rows(path, "tables of labels"):
         columns = {role: column_for(role, list(cells)) for role in COLUMNS}
         for role in ("image", "label"):
             if columns[role] is None:
@@ -218,77 +209,6 @@ def _read_rows(path: Path, split_by: str | None) -> Iterator[Row]:
         values = {role: cells[name].strip() if name else "" for role, name in columns.items()}
         values["label"] = compose(values["label"])
         yield Row(where, **values, group=cells[group].strip() if group else "")
-
-
-def _read_delimited(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    csv.field_size_limit(LONGEST_CELL_CHARACTERS)
-    lines = _read_lines(path)
-    first = lines[0] if lines else ""
-    reader = csv.reader(lines, delimiter=separator_for(first), strict=True)
-    try:
-        names = [name.strip().lower() for name in next(reader, [])]
-        if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise JumokError(f"{path} has two columns {twice[0]!r}: give each its own name")
-        for cells in (cells for cells in reader if cells):
-            where = f"{path}, line {reader.line_num}"
-            if len(cells) != len(names):
-                raise JumokError(f"{where}: {len(cells)} cells for {len(names)} columns; quote text with separators")
-            yield where, dict(zip(names, cells, strict=True))
-    except csv.Error as error:
-        raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
-
-
-def _read_jsonl(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    for number, line in enumerate(_read_lines(path), 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise JumokError(f"{where}: not JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise JumokError(f"{where}: wanted keys and values, such as {{'image': 'a.png', 'label': 'dent'}}")
-        yield where, {str(key).strip().lower(): _to_text(value) for key, value in row.items()}
-
-
-def _read_parquet(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    from jumok.data.tables import read_table
-
-    table = read_table(path)
-    names = [str(name).strip().lower() for name in table.columns]
-    for number, values in enumerate(table.itertuples(index=False), 1):
-        cells = {name: _to_text(value) for name, value in zip(names, values, strict=True)}
-        yield f"{path}, row {number}", cells
-
-
-def _to_text(value: Any) -> str:
-    """A cell as text; several labels with bars between them."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(value, list | tuple):
-        return BETWEEN.join(map(str, value))
-    if isinstance(value, float):
-        return "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
-    return "" if value is None else str(value)
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("utf-8-sig").splitlines(keepends=True)
-    except FileNotFoundError:
-        raise JumokError(f"no such file: {path}") from None
-    except OSError as error:
-        raise JumokError(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeError as error:
-        raise JumokError(f"{path} is not UTF-8 ({error}): save it as UTF-8") from None
-
-
-READERS: dict[str, Callable[[Path], Iterator[tuple[str, dict[str, str]]]]] = {
-    ".csv": _read_delimited,
-    ".tsv": _read_delimited,
-    ".jsonl": _read_jsonl,
-    ".parquet": _read_parquet,
-}
 
 
 def attach_notes(parts: dict[str, ImageSet], notes: tuple[str, ...]) -> dict[str, ImageSet]:

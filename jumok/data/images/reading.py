@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
+from jumok.data.images.deep_colours import holds_deep_colours, read_deep_colours
 from jumok.data.images.formats import FORMAT_NAMES, explain_unread_bytes, read_formats
 from jumok.errors import JumokError
 
@@ -62,8 +63,9 @@ def open_image(source: ImageLike, *, bits: int | None = None, max_pixels: int = 
 
     A path, the bytes of its file, what `PIL.Image.open` makes of it and the array of its pixels give the same. The
     content decides the format, not the suffix. The EXIF orientation is applied; transparent parts are laid over
-    white; of several frames or pages the first is taken. Values of 16 bits are brought to 8 by the bits that are in
-    use. Colour profiles are not applied.
+    white; of several frames or pages the first is taken. Values of 16 bits, grey or colours, are brought to 8 by the
+    bits that are in use; of colours that Pillow has decoded before, only the upper 8 are left. Colour profiles are not
+    applied.
 
     Args:
         source: a file in a format of `formats.read_formats`, its bytes, a Pillow image, or an array (height, width)
@@ -143,7 +145,7 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def find_bits(paths: Sequence[Path]) -> int | None:
-    """The bits that the 16-bit grey images of a set use, so that one brightness means the same in all of them.
+    """The bits that the 16-bit images of a set use, so that one brightness means the same in all of them.
 
     Only where one of some evenly spaced files has 16 bits are all of them looked at.
 
@@ -159,7 +161,12 @@ def find_bits(paths: Sequence[Path]) -> int | None:
 
 def turn_upright(image: Image.Image) -> Image.Image:
     """The image as its EXIF orientation says that it is seen; the same image where it says nothing."""
-    turn = _find_turn(image)
+    return _turn_upright_as(image, image)
+
+
+def _turn_upright_as(image: Image.Image, told: Image.Image) -> Image.Image:
+    """An image as the EXIF orientation of another one says."""
+    turn = _find_turn(told)
     return image if turn is None else image.transpose(turn)
 
 
@@ -210,6 +217,9 @@ def _find_turn(image: Image.Image) -> Image.Transpose | None:
 def _finish(image: Image.Image, bits: int | None, max_pixels: int) -> Image.Image:
     """Decode, turn upright and bring to RGB; what the image was read from stays as it was."""
     _check_size(image, max_pixels)
+    if holds_deep_colours(image):
+        values, decoded = read_deep_colours(image)
+        return _turn_upright_as(_array_to_rgb(values, bits), decoded)
     image.load()
     grey16 = _has_sixteen_bits(image)
     upright = turn_upright(image)
@@ -254,7 +264,15 @@ def _grey_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
 
 
 def _to_eight_bits(values: NDArray[Any], bits: int | None) -> NDArray[np.uint8]:
-    """Bring values of 16 bits, of which so many are in use, to 0..255, rounded; larger ones become white."""
+    """Bring values of 16 bits, of which so many are in use, to 0..255, rounded; larger ones become white.
+
+    Alpha, behind the colours, may use more bits than they do.
+    """
+    if values.ndim == 3 and values.shape[-1] in (2, 4):
+        colours, alpha = values[..., :-1], values[..., -1:]
+        used = bits or _bits_for(int(colours.max()))
+        parts = [_to_eight_bits(colours, used), _to_eight_bits(alpha, max(used, _bits_for(int(alpha.max()))))]
+        return np.concatenate(parts, -1)
     white = (1 << (bits or _bits_for(int(values.max())))) - 1
     scaled = (values.astype(np.uint32) * 255 + white // 2) // white
     return scaled.clip(max=255).astype(np.uint8)
@@ -266,10 +284,10 @@ def _bits_for(largest: int) -> int:
 
 
 def _is_deep(path: Path) -> bool:
-    """Whether a file has grey values of 16 bits, from its head; not where it cannot be read."""
+    """Whether a file has values of 16 bits, from its head; not where it cannot be read."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(_open_file(path), formats=read_formats()) as image:
-            return _has_sixteen_bits(image)
+            return _has_sixteen_bits(image) or holds_deep_colours(image)
     except Exception:  # on damaged files Pillow raises nearly anything; whoever reads the image says so
         return False
 
@@ -278,7 +296,8 @@ def _largest_value(path: Path) -> int:
     try:
         with Image.open(path, formats=read_formats()) as image:
             _check_size(image, MAX_PIXELS)
-            return int(np.asarray(image).max())
+            values = read_deep_colours(image)[0] if holds_deep_colours(image) else np.asarray(image)
+            return int((values[..., :-1] if values.ndim == 3 and values.shape[-1] in (2, 4) else values).max())
     except Exception:  # as above
         return 0
 

@@ -140,7 +140,7 @@ class Survey:
 
     @cached_property
     def bits(self) -> int | None:
-        """The bits that 16-bit grey images use; None where there are none."""
+        """The bits that 16-bit images use; None where there are none."""
         return find_bits([facts.path for facts in self.sound])
 
     @cached_property

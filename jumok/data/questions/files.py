@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jumok.data.table_rows import BETWEEN, QUOTE, AsTheyStand, unquote
 from jumok.data.texts.normal_form import LONE, read_lines
 from jumok.errors import JumokError, suggest
 
@@ -17,9 +18,6 @@ MOST_JSON = 512 * 1024**2
 """Bytes of a JSON file that is read as a whole."""
 LONGEST_CELL = 1 << 20
 COLUMNS = ("image", "question")
-QUOTE = '"'
-BETWEEN = "|"
-"""Parts several answers in one cell."""
 
 
 class QuestionRow(NamedTuple):
@@ -70,15 +68,11 @@ def _read_tsv(path: Path, answered: bool) -> Iterator[QuestionRow]:
     return _read_delimited(path, "\t", answered, quoted=quoted)
 
 
-class _AsTheyStand(csv.excel):
-    quoting = csv.QUOTE_NONE
-
-
 def _read_delimited(path: Path, separator: str, answered: bool, *, quoted: bool = True) -> Iterator[QuestionRow]:
     """The rows of a table; unless it is `quoted`, its cells are read as they stand."""
     csv.field_size_limit(LONGEST_CELL)
     lines = (line + "\n" for line in read_lines(path))
-    kind: type[csv.Dialect] = csv.excel if quoted else _AsTheyStand
+    kind: type[csv.Dialect] = csv.excel if quoted else AsTheyStand
     reader = csv.reader(lines, kind, delimiter=separator, strict=True)
     try:
         names = [name.strip().lower() for name in next(reader, [])]
@@ -89,20 +83,9 @@ def _read_delimited(path: Path, separator: str, answered: bool, *, quoted: bool 
             if len(cells) != len(names):
                 hint = f"put quotes around text that holds {separator!r}" if quoted else "no cell can hold a tab"
                 raise JumokError(f"{path}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns; {hint}")
-            yield _make_row(dict(zip(names, cells if quoted else map(_unquote, cells), strict=True)))
+            yield _make_row(dict(zip(names, cells if quoted else map(unquote, cells), strict=True)))
     except csv.Error as error:
         raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
-
-
-def _unquote(cell: str) -> str:
-    """A cell without the quotes that a program put around it: then those inside are doubled, and there is one at least.
-
-    >>> [_unquote(cell) for cell in ('"is 5"" tall?"', '"STOP" is where?', '"STOP"')]
-    ['is 5" tall?', '"STOP" is where?', '"STOP"']
-    """
-    inner = cell[1:-1]
-    written = len(cell) > 1 and cell[0] == cell[-1] == QUOTE and QUOTE in inner
-    return inner.replace(QUOTE * 2, QUOTE) if written and QUOTE not in inner.replace(QUOTE * 2, "") else cell
 
 
 def _check_columns(path: Path, names: Sequence[str], answered: bool) -> None:

@@ -74,6 +74,8 @@ class Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
     """Which targets it can judge by."""
     steps: ClassVar[bool] = False
     """Whether it chooses one column after another, each beside those before it."""
+    unit: str = ""
+    """Of the scores; empty where they are plain numbers."""
     k: int
     target: str = "auto"
 
@@ -130,8 +132,8 @@ class Selector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         values = self.scores_ if scores else self._get_support_mask()
         weights = torch.from_numpy(np.asarray(values, dtype=np.float32))[None]
-        scale = Scale.SCORE if scores else Scale.MASK
-        return AttentionMap(weights, One("target"), self._axis(image), scale=scale, source=self.source)
+        scale, unit = (Scale.SCORE, self.unit) if scores else (Scale.MASK, "")
+        return AttentionMap(weights, One("target"), self._axis(image), (), scale, self.source, unit)
 
     def _axis(self, image: tuple[int, int] | None) -> Axis:
         if image is None:
@@ -260,6 +262,7 @@ class MutualInformation(Selector):
     """
 
     _name = "mutual-information"
+    unit = "nats"
 
     def __init__(
         self,
@@ -324,6 +327,11 @@ class MRMR(Selector):
         """Where its maps come from."""
         return f"{super().source}-{self.criterion.lower()}"
 
+    @property
+    def unit(self) -> str:  # type: ignore[override]
+        """Of the scores: those of MID are differences of information, the others quotients or of F."""
+        return "nats" if self.criterion == "MID" else ""
+
     def score_alone(self, table: Numbers, target: Array, classes: bool) -> Numbers:
         if not self._find_criterion()[0]:
             return _f(redundancy.centre_columns(table), target, classes)
@@ -376,6 +384,7 @@ class JMI(Selector):
     """
 
     _name = "jmi"
+    unit = "nats"
     steps = True
 
     def __init__(

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from jumok.tasks.answer.settings import RunConfig
 from jumok.tasks.image_run import SeeingRun
 from jumok.tasks.preprocessing import ImageLike, Preprocessing
 from jumok.tasks.running.run import CONFIG, configure_system, load_weights_into
+from jumok.wording import describe_names
 
 WORDS = "questions.vocabulary"
 
@@ -40,6 +42,21 @@ class Reply:
         """The most probable answer."""
         return self.answers[0][0]
 
+    @property
+    def label(self) -> str:
+        """The most probable answer: what an answer, a class and a translation have in common."""
+        return self.best
+
+    @property
+    def probability(self) -> float:
+        """That of the most probable answer."""
+        return self.answers[0][1]
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Of all answers that were asked for, best first."""
+        return dict(self.answers)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -52,14 +69,14 @@ class Scene:
     places: Places | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class QuestionRun(SeeingRun):
     """A trained model that answers questions, with what is needed to use it.
 
     Args:
         words: the vocabulary that questions are written in.
 
-    After `run = jumok.load("runs/shapes")`, `run.ask("photo.png", ["what colour is the circle?"])` answers.
+    After `run = jumok.load("runs/shapes")`, `run.ask("photo.png", "what colour is the circle?")` answers.
     """
 
     config: RunConfig
@@ -102,18 +119,35 @@ class QuestionRun(SeeingRun):
         """
         return Scene(self._vqa.see(self.prepare([image])))
 
+    @overload
+    def ask(  # type: ignore[overload-overlap]  # a string is a sequence of strings, too
+        self, image: ImageLike | Scene, questions: str, *, top: int = ...
+    ) -> Reply: ...
+    @overload
+    def ask(self, image: ImageLike | Scene, questions: Sequence[str], *, top: int = ...) -> list[Reply]: ...
     @torch.inference_mode()
-    def ask(self, image: ImageLike | Scene, questions: Sequence[str], *, top: int = 5) -> list[Reply]:
-        """Answer questions about one image.
+    def ask(self, image: ImageLike | Scene, questions: str | Sequence[str], *, top: int = 5) -> Reply | list[Reply]:
+        """Answer a question about an image, or several.
 
         Args:
-            image: a path, a Pillow image, a (3, any, any) uint8 tensor, or what `see` gave.
-            questions: any number of them; words that the model does not know are read as unknown.
+            image: a path, a Pillow image, an array (height, width, 3), a tensor (3, height, width), or what `see` gave.
+            questions: one, or a list of them; words that the model does not know are read as unknown.
             top: how many answers to give, the best first.
+        Returns:
+            one reply for one question, a list for several.
         Raises:
             JumokError: an image that cannot be read, a question that cannot, or a `top` below 1.
         """
-        return self.replies(self._answer(image if isinstance(image, Scene) else self.see(image), questions), top)
+        scene = image if isinstance(image, Scene) else self.see(image)
+        if isinstance(questions, str):
+            return self.replies(self._answer(scene, [questions]), top)[0]
+        return self.replies(self._answer(scene, questions), top)
+
+    predict = ask
+    """The verb that every run has."""
+
+    def _describe(self) -> str:
+        return describe_names(self.answers, "answer")
 
     def answer_shares(self, scene: Scene, questions: Sequence[str]) -> Tensor:
         """The probability of every answer to questions about one image, (questions, answers).

@@ -30,9 +30,10 @@ class AnyClassifier:
         size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
         mean, std: of the normalisation, per channel, for values in [0, 1].
         logits: gets them out of what the model returns.
-        bits: that 16-bit grey images use, as it was trained; None: what each image's values need.
+        bits: that 16-bit images use, as it was trained; None: what each image's values need.
         trust: which of its maps is the most faithful; None where that was not measured.
         answers: what it answers; None: one of the classes.
+        own: what the preprocessing that a model from elsewhere came with does otherwise.
     """
 
     name: str
@@ -45,6 +46,7 @@ class AnyClassifier:
     bits: int | None = None
     trust: Trust | None = None
     answers: AnswerKind | None = None
+    own: str = ""
 
     @cached_property
     def kind(self) -> AnswerKind:
@@ -55,6 +57,10 @@ class AnyClassifier:
         """Bring images, (3, any, any) uint8 each, to (n, 3, height, width) float32 on the model's device."""
         device = next(self.model.parameters()).device
         return self._preprocessing(images, device)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(n, 3, height, width) uint8 to float32, as the model takes it, on its device."""
+        return self._preprocessing.normalise(images, next(self.model.parameters()).device)
 
     def show(self, pixels: Tensor) -> Tensor:
         """Prepared pixels, (3, height, width), as uint8 again."""
@@ -125,13 +131,21 @@ def _open_hf(name: str) -> AnyClassifier:
         found.mean,
         found.std,
         lambda result: result.logits,
+        own=found.own,
     )
 
 
 def _open_timm(name: str) -> AnyClassifier:
     found = load_timm(name)
     return AnyClassifier(
-        f"timm:{name}", found.network, found.classes, found.size, found.mean, found.std, lambda logits: logits
+        f"timm:{name}",
+        found.network,
+        found.classes,
+        found.size,
+        found.mean,
+        found.std,
+        lambda logits: logits,
+        own=found.own,
     )
 
 

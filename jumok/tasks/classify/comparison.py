@@ -74,7 +74,7 @@ class ImageComparison(Comparison[PreparedImages]):
         judged = evaluate(run.model, read_batches(run, self.test, USE_BATCH), run.classes)
         low, high = judged.interval
         rate = round(_use_rate(run), 1)
-        return {"use_rate": rate, "accuracy": judged.accuracy, "low": low, "high": high, "images": judged.images}
+        return {"use_rate": rate, "accuracy": judged.accuracy, "low": low, "high": high, "images": judged.total}
 
 
 def _use_rate(run: ImageRun) -> float:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from jumok.data.images.batches import Batch, PixelStore
 from jumok.errors import JumokError
-from jumok.tasks.classify.layers import still
 from jumok.tasks.classify.training import Classifier
 from jumok.tasks.preprocessing import normalise, to_unit
 from jumok.tasks.running.checkpoint import read_tensors, write_tensors
+from jumok.tasks.running.layers import still
 
 __all__ = ["FEATURES", "Features", "HeadClassifier", "compute_features", "read_features", "write_features"]
 

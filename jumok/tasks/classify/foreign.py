@@ -15,7 +15,7 @@ from jumok.errors import JumokError, first_line
 from jumok.systems.pretrained import describe_hf
 from jumok.wording import write_count
 
-__all__ = ["Foreign", "load_hf", "load_timm"]
+__all__ = ["FAULTS", "Foreign", "load_hf", "load_timm", "without_remarks"]
 
 HALF = (0.5, 0.5, 0.5)
 USUAL_SIDE = 224
@@ -38,6 +38,7 @@ class Foreign:
         mean, std: of the normalisation, per channel, for values in [0, 1].
         fresh: names of weights that were not in its files.
         problem: what its logits are for, where it says so: "multi_label_classification", "regression"; else "".
+        own: what its own preprocessing does to an image's size, where that is known.
     """
 
     network: nn.Module
@@ -48,6 +49,7 @@ class Foreign:
     std: tuple[float, ...]
     fresh: frozenset[str] = frozenset()
     problem: str = ""
+    own: str = ""
 
     def check_answers(self, name: str) -> None:
         """Refuse a model whose logits are not those of one class among several.
@@ -88,19 +90,19 @@ def load_hf(name: str) -> Foreign:
     if not local and (Path(name).is_absolute() or name.startswith(".")):
         raise JumokError(f"no model folder at {name}")
     try:
-        with _without_remarks():
+        with without_remarks():
             config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
             model, found = AutoModelForImageClassification.from_pretrained(
                 name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
             )
     except FAULTS as error:
         raise JumokError(f"cannot open hf:{name}: {first_line(error)}") from error
-    mean, std, size = _read_preprocessing(name, local)
+    mean, std, size, own = _read_preprocessing(name, local)
     classes = tuple(config.id2label[number] for number in range(config.num_labels))
     side = getattr(config, "image_size", None) or size
     options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
     fresh, problem = frozenset(found["missing_keys"]), config.problem_type or ""
-    return Foreign(model.float(), options, classes, _pair(side), mean, std, fresh, problem)
+    return Foreign(model.float(), options, classes, _pair(side), mean, std, fresh, problem, own)
 
 
 def load_timm(name: str) -> Foreign:
@@ -122,7 +124,8 @@ def load_timm(name: str) -> Foreign:
     data = resolve_model_data_config(model)
     options = {"architecture": model.pretrained_cfg["architecture"], "arguments": _find_timm_arguments(name)}
     size = _pair(tuple(data["input_size"][1:]))
-    return Foreign(model, options, _name_timm_classes(model), size, tuple(data["mean"]), tuple(data["std"]))
+    own = f"centre crop of {data['crop_pct']:.1%} of the image, {data['interpolation']}"
+    return Foreign(model, options, _name_timm_classes(model), size, tuple(data["mean"]), tuple(data["std"]), own=own)
 
 
 def _name_timm_classes(model: Any) -> tuple[str, ...]:
@@ -146,7 +149,7 @@ def _find_timm_arguments(name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _without_remarks() -> Iterator[None]:
+def without_remarks() -> Iterator[None]:
     """Let `transformers` load without its progress bar and its remarks on standard error."""
     from transformers.utils import logging
 
@@ -161,8 +164,8 @@ def _without_remarks() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _read_preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tuple[float, ...], Any]:
-    """Mean, standard deviation and size from the model's preprocessor_config.json, where it has one."""
+def _read_preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tuple[float, ...], Any, str]:
+    """Mean, standard deviation, size and what else is done, from the model's preprocessor_config.json."""
     from transformers.utils import cached_file
 
     path = cached_file(
@@ -179,7 +182,22 @@ def _read_preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tupl
             "wrong, so it is not opened; in Python, use jumok.watch around your own preprocessing"
         )
     size = values.get("crop_size") or values.get("size") or USUAL_SIDE
-    return *_read_normalisation(values), size
+    return *_read_normalisation(values), size, _describe_sizing(values)
+
+
+def _describe_sizing(values: Mapping[str, Any]) -> str:
+    """What a processor does to an image's size; empty where nothing is said of it."""
+    size, crop = values.get("size"), values.get("crop_size")
+    resized = [f"resized to {_write_size(size)}"] if size and values.get("do_resize", True) else []
+    cropped = crop and values.get("do_center_crop", False)
+    return ", ".join([*resized, *([f"centre crop of {_write_size(crop)}"] if cropped else [])])
+
+
+def _write_size(size: Any) -> str:
+    if isinstance(size, Mapping) and "shortest_edge" in size:
+        return f"{size['shortest_edge']} on its shorter side"
+    height, width = _pair(size)
+    return f"{height} x {width}"
 
 
 def _read_normalisation(values: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -34,7 +34,7 @@ from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
-from jumok.tasks.classify.system_options import system_options
+from jumok.tasks.classify.system_options import find_trusted_rate, system_options
 from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
 from jumok.tasks.classify.training import Classifier
 from jumok.tasks.classify.tuning import (
@@ -49,7 +49,8 @@ from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.beginning import describe_begun, read_initial
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.planning import MOST_SECONDS
-from jumok.tasks.running.prepared import RATES, Prepared, Progress
+from jumok.tasks.running.prepared import Progress
+from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
@@ -58,7 +59,7 @@ SETTLED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class PreparedImages(Prepared):
+class PreparedImages(PreparedClasses):
     """Everything that the training of a classifier needs.
 
     Args:
@@ -74,9 +75,12 @@ class PreparedImages(Prepared):
     unit = "images"
 
     @property
-    def rates(self) -> tuple[float, ...]:
-        part = self.features is not None or self.config.training.lora is not None
-        return RATES if part else super().rates
+    def keeps_features(self) -> bool:
+        return self.features is not None
+
+    @property
+    def trusted_rate(self) -> float | None:
+        return None if self.initial else find_trusted_rate(self.config.system)
 
     def module(self) -> Classifier:
         module = make_module(self.config, self.steps, self.initial, self.features)
@@ -194,7 +198,7 @@ def _remark_begun(config: RunConfig) -> list[str]:
 def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, trained_on: TrainedOn) -> list[str]:
     """What the user should know of the images: files left out, masks, duplicates, bits."""
     bits = config.data.bits
-    deep = [f"16-bit grey images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
+    deep = [f"16-bit images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
     return [*sets["train"].notes, *describe_duplicates(trained_on.hashes), *deep]
 
 
@@ -243,14 +247,9 @@ def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> t
     elif start is not None:
         size, why = start.size, f"that of {start.origin}"
     else:
-        size, why = choose_size(images.paths, cost, seconds, _count_shown(images, settings))
+        size, why = choose_size(images.paths, cost, seconds)
     probed = size if start is None else start.size  # a model from elsewhere may take no other
     return size, why, seconds / (cost(probed) * math.prod(size) / math.prod(probed))
-
-
-def _count_shown(images: ImageSet, settings: Settings) -> int:
-    """Images that a pass over the training data shows."""
-    return KINDS[images.kind].count_shown(images, settings.training.balance)
 
 
 def _measure_cost(settings: Settings, classes: int, size: tuple[int, int]) -> float:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import overload
 
 import torch
 from torch import Tensor, nn
 
 from jumok import systems
+from jumok.data.images.given import GivenImage, GivenImages, split_given
 from jumok.errors import JumokError
 from jumok.tasks.classify.kinds import AnswerKind, kind_of
 from jumok.tasks.classify.settings import RunConfig
 from jumok.tasks.image_run import SeeingRun
+from jumok.tasks.prediction import Prediction
 from jumok.tasks.preprocessing import Preprocessing
 from jumok.tasks.running.run import CONFIG, configure_system, load_weights_into
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ImageRun(SeeingRun):
     """A trained classifier with what is needed to use it.
 
@@ -41,8 +45,40 @@ class ImageRun(SeeingRun):
         """What its model answers."""
         return kind_of(self.config, self.folder)
 
+    @property
+    def bits(self) -> int | None:
+        """That 16-bit images use, as it was trained; None: what each image's values need."""
+        return self.config.data.bits
+
+    @overload
+    def predict(self, images: GivenImage, *, batch_size: int = ...) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, images: Iterable[GivenImage], *, batch_size: int = ...) -> list[Prediction]: ...
+    def predict(self, images: GivenImages, *, batch_size: int = 64) -> Prediction | list[Prediction]:
+        """Say what an image is, or each of several: its class, labels or number, with the probability of every class.
+
+        Args:
+            images: a path, a Pillow image, an array (height, width, 3), a tensor (3, height, width), or a list of
+                these. Numbers are uint8, or fractions from 0 to 1. An axis in front of an array or tensor makes it
+                several images.
+            batch_size: images at a time.
+        Returns:
+            one prediction for one image, a list for several.
+        Raises:
+            JumokError: an image that cannot be read.
+        """
+        given, alone = split_given(images)
+        if batch_size < 1:
+            raise JumokError(f"batch_size is how many images are taken at a time, wanted 1 or more, got {batch_size}")
+        found = [
+            self.kind.predict(values)
+            for start in range(0, len(given), batch_size)
+            for values in self.probabilities(self.prepare(given[start : start + batch_size])).tolist()
+        ]
+        return found[0] if alone else found
+
     @torch.no_grad()
-    def predict(self, pixels: Tensor) -> Tensor:
+    def probabilities(self, pixels: Tensor) -> Tensor:
         """Give each class's or label's probability, or the number.
 
         Args:
@@ -51,6 +87,9 @@ class ImageRun(SeeingRun):
             (n, classes), of classes each row summing to 1; of numbers (n, 1), in the unit of the table.
         """
         return self.kind.read(self.model(pixels))
+
+    def _describe(self) -> str:
+        return kind_of(self.config).summary()
 
     @classmethod
     def read(cls, folder: Path) -> ImageRun:

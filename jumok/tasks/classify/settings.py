@@ -8,13 +8,11 @@ from typing import ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from jumok.data.images.label_cells import Kind
-from jumok.data.images.recognition import TABLE_SUFFIXES
+from jumok.data.table_heads import TABLE_SUFFIXES
 from jumok.tasks.image_settings import ImageSettings
-from jumok.tasks.running.config import Begun, Recorded, Strict, Training
+from jumok.tasks.running.config import Begun, Recorded, Strict
 from jumok.tasks.running.config import Settings as AnySettings
-
-EVEN_RATIO = 1.5
-"""Classes count as even where the largest has at most so many times the images of the smallest."""
+from jumok.tasks.running.tuning_settings import TuningTraining, is_uneven
 
 
 class ImageData(ImageSettings):
@@ -56,7 +54,7 @@ class ImageData(ImageSettings):
         return self.image_folder or str(Path(self.images).parent)
 
 
-class ImageTraining(Training):
+class ImageTraining(TuningTraining):
     """How a classifier is trained."""
 
     batch_size: int = Field(
@@ -86,30 +84,6 @@ class ImageTraining(Training):
         default="horizontal",
         description="Random flips; all: also rotations by 90 degrees, for square images.",
         json_schema_extra={"usual": "those that a test of the images finds safe"},
-    )
-    balance: Literal["auto", "none", "weights", "sampler"] = Field(
-        default="auto",
-        description="Uneven classes: weigh their images, or show the rare ones more often; auto: sampler where the "
-        "largest class has over 1.5 times the images of the smallest; several labels: weights where one is rare.",
-    )
-
-    freeze: str = Field(
-        default="none",
-        pattern="^(none|backbone|0*[1-9][0-9]{0,4})$",
-        description="Weights to keep as they are: none, backbone (only the head learns; each image's features are "
-        "computed once), or the first N layers.",
-    )
-    layer_decay: float = Field(
-        default=1.0,
-        gt=0,
-        le=1,
-        description="Factor on the learning rate from each layer to the one before it; 1 = the same for all.",
-    )
-    lora: int | None = Field(
-        default=None,
-        ge=1,
-        le=1024,
-        description="Rank of LoRA adapters; all other weights but the head's are kept as they are (needs peft).",
     )
 
 
@@ -177,5 +151,4 @@ class RunConfig(Settings, Recorded):
     @property
     def uneven(self) -> bool:
         """Whether the largest class has clearly more training images than the smallest."""
-        counts = self.found.per_class.get("train", ()) if self.found.kind == "class" else ()
-        return bool(counts) and max(counts) > EVEN_RATIO * min(counts)
+        return self.found.kind == "class" and is_uneven(self.found.per_class.get("train", ()))

@@ -26,8 +26,8 @@ SIDES = (224, 192, 160, 128, 96, 64)
 """Pixels of the shorter side that larger images may be brought to, beside their own."""
 UNKNOWN_SIZE = (224, 224)
 """Taken for the size of images none of which tells its own."""
-WANTED_PASSES = 25
-"""The size is chosen so that the time allows so many passes over the training images."""
+WANTED_PASSES = 40
+"""The size is chosen so that the time allows so many images to be seen for each there is, whichever these are."""
 SAME_COST = 1.1
 """Sizes that take up to so many times as long as the quickest one take no longer."""
 PROBE_PIXELS, PROBE_STEPS = 8 * 96**2, 3
@@ -36,7 +36,7 @@ WIDEST_SHAPE = 2.0
 """Images longer than this, for their width, are stretched to it."""
 
 
-def choose_size(paths: Sequence[Path], cost: Cost, seconds: float, per_pass: int | None = None) -> tuple[Size, str]:
+def choose_size(paths: Sequence[Path], cost: Cost, seconds: float) -> tuple[Size, str]:
     """Decide the size that images are brought to.
 
     Larger images do not always take longer: networks have other stems, and other patches, for other sizes. So each
@@ -46,7 +46,6 @@ def choose_size(paths: Sequence[Path], cost: Cost, seconds: float, per_pass: int
         paths: of the training images.
         cost: times an image of a size.
         seconds: that training may take.
-        per_pass: images that a pass shows, where rare ones come several times; None: each once.
     Returns:
         (height, width), and why.
     """
@@ -60,7 +59,7 @@ def choose_size(paths: Sequence[Path], cost: Cost, seconds: float, per_pass: int
     sizes = [_shape_size(side, height / width) for side in (largest, *(side for side in SIDES if side < largest))]
     if alike and largest == min(height, width) and has_few_patches(height, width):
         sizes[0] = (height, width)
-    size = _choose_affordable(sizes, cost, seconds / (WANTED_PASSES * (per_pass or len(paths))))
+    size = _choose_affordable(sizes, cost, seconds / (WANTED_PASSES * len(paths)))
     return size, _explain(size, found, (height, width), limited=size != sizes[0])
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
-from jumok.tasks.classify.layers import find_head
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import Settings
 from jumok.tasks.running.beginning import check_system
+from jumok.tasks.running.layers import find_head
 
 __all__ = ["Start", "find_start"]
 

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from jumok.data.images.batches import PixelStore
 from jumok.errors import JumokError, first_line
 from jumok.machine import device_name
-from jumok.tasks.classify.adapters import AdaptedClassifier
+from jumok.tasks.classify.adapted import AdaptedClassifier
 from jumok.tasks.classify.features import Features, HeadClassifier, compute_features
-from jumok.tasks.classify.layers import find_head, freeze
 from jumok.tasks.classify.own_training import OwnLoss
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
@@ -20,6 +19,8 @@ from jumok.tasks.classify.starting import Start
 from jumok.tasks.classify.training import Classifier, classifier_options
 from jumok.tasks.preprocessing import to_three
 from jumok.tasks.running.beginning import begin_with
+from jumok.tasks.running.class_training import ClassTraining
+from jumok.tasks.running.layers import find_head, freeze
 from jumok.tasks.running.prepared import Progress
 from jumok.tasks.running.training_module import seed_everything
 
@@ -39,13 +40,7 @@ def settle_training(training: ImageTraining, start: Start | None) -> ImageTraini
     Raises:
         JumokError: weights are to stay as they are that were never trained, or in two ways.
     """
-    if start is None and (training.lora or training.freeze != "none"):
-        raise JumokError(
-            "--freeze and --lora keep weights that were trained before: name a model with --system hf:NAME or "
-            "timm:NAME, or a run with --init"
-        )
-    if training.lora and training.freeze != "none":
-        raise JumokError("--lora keeps all weights but its own and the head's as they are: leave --freeze out")
+    training.check_tuning(begun=start is not None)
     usual = {} if start is None or training.freeze == "backbone" else {"lr": TUNING_RATE}
     usual |= UNVARIED if training.freeze == "backbone" else {}
     left = {name: value for name, value in usual.items() if name not in training.model_fields_set}
@@ -81,12 +76,12 @@ def _find_head(model: nn.Module, config: RunConfig) -> str | None:
         raise JumokError(f"{config.system} does not take images of {size} pixels: {first_line(error)}") from error
 
 
-def describe_learning(module: Classifier, *, kept: bool) -> list[str]:
+def describe_learning(module: ClassTraining, *, kept: bool, noun: str = "image") -> list[str]:
     """What to say of a model of which only a part learns; nothing of others."""
     learnt = sum(value.numel() for value in module.model.parameters() if value.requires_grad)
     if learnt == module.size:
         return []
-    once = "; what the others make of each image is computed once and kept" if kept else ""
+    once = f"; what the others make of each {noun} is computed once and kept" if kept else ""
     return [f"learning: {learnt:,} of {module.size:,} weights{once}"]
 
 

@@ -29,8 +29,10 @@ from jumok.tasks.running.stopwatch import Stopwatch
 
 __all__ = ["Speed", "Trial", "fit_into", "learn_by_heart", "measure_speed", "plan", "try_rates"]
 
-FEW_RATES = slice(1, 3)
-"""Those of the rates that are tried where there is no time for all."""
+FEW_RATES = 2
+"""So many rates are tried where there is no time for all: the usual one or the highest that may tie, and the next."""
+CLEARLY_WORSE = 1.1
+"""A rate that long trainings are known to like is taken unless its loss in the trial is so many times the lowest."""
 TRIAL_STEPS, LEAST_TRIAL_STEPS = 48, 12
 """Steps for which each rate is tried; with fewer, a trial says nothing and is left out."""
 TRIAL_SHARE = 0.08
@@ -222,25 +224,37 @@ def _try_rate(prepared: Prepared, steps: int) -> Trial:
 def _choose_rate(prepared: P, speed: Speed, total: float) -> P:
     """Take the learning rate of the trial with the lowest loss; of those that tie with it the highest.
 
-    Short trials favour low rates, which long trainings do not (Wu et al. 2018, arXiv 1803.02021).
+    Short trials favour low rates, which long trainings do not (Wu et al. 2018, arXiv 1803.02021). So a rate that the
+    system is known to like needs only not to be clearly worse.
     """
+    trusted = prepared.trusted_rate
+    usual = trusted or prepared.training.lr
     affordable = int(TRIAL_SHARE * total / speed.step)
     every = prepared.rates
-    rates = every if affordable >= LEAST_TRIAL_STEPS * len(every) else every[FEW_RATES]
+    few = [rate for rate in every if rate <= (trusted or HIGHEST_TIED_RATE)][-FEW_RATES:]
+    rates = every if affordable >= LEAST_TRIAL_STEPS * len(every) else few
     steps = min(TRIAL_STEPS, affordable // len(rates))
-    usual = prepared.training.lr
     if steps < LEAST_TRIAL_STEPS:
-        return prepared.remark(f"learning rate: {usual:g}, the usual one; there is no time to try others")
+        return prepared.with_training(lr=usual).remark(
+            f"learning rate: {usual:g}, the usual one; there is no time to try others"
+        )
     trials = try_rates(prepared, rates, steps)
-    best = min(trials, key=lambda trial: trial.reached)
-    if not math.isfinite(best.reached):
+    if not any(math.isfinite(trial.reached) for trial in trials):
         return prepared.remark(f"learning rate: {usual:g}, the usual one; the loss of every trial was NaN or infinite")
-    tied = (trial.rate for trial in trials if trial.rate <= HIGHEST_TIED_RATE and trial.ties(best))
-    chosen = max((best.rate, *tied))
+    chosen = _choose_trial(trials, trusted)
     told = ", ".join(f"{trial.rate:g}: {trial.reached:.3g}" for trial in trials)
+    known = "usual for this system; " if chosen == trusted else ""
     return prepared.with_training(lr=chosen).remark(
-        f"learning rate: {chosen:g} (loss after {steps} steps by rate: {told})"
+        f"learning rate: {chosen:g} ({known}loss after {steps} steps by rate: {told})"
     )
+
+
+def _choose_trial(trials: Collection[Trial], trusted: float | None) -> float:
+    best = min(trials, key=lambda trial: trial.reached)
+    if any(trial.rate == trusted and trial.reached <= CLEARLY_WORSE * best.reached for trial in trials):
+        return trusted or best.rate
+    tied = (trial.rate for trial in trials if trial.rate <= HIGHEST_TIED_RATE and trial.ties(best))
+    return max((best.rate, *tied))
 
 
 def _check_by_heart(prepared: P, speed: Speed, total: float) -> P:

@@ -82,6 +82,11 @@ class Prepared(ABC):
         return TUNING_RATES if self.initial else RATES
 
     @property
+    def trusted_rate(self) -> float | None:
+        """A peak learning rate, one of those, that long trainings of this model are known to like; None: not known."""
+        return None
+
+    @property
     def changes(self) -> tuple[Change, ...]:
         """What was changed in the run after it had begun."""
         return self.config.changes if isinstance(self.config, Recorded) else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -20,10 +21,12 @@ from jumok.tasks import TASKS, Task, task_named
 from jumok.tasks.running.checkpoint import read_tensors, write_tensors
 from jumok.tasks.running.config import Recorded, plain_errors, read_run_config
 
+FOREIGN_CONFIG = "config.json"
+"""Of a model of `transformers` or timm."""
 CONFIG, WEIGHTS, CARD = "config.yaml", "weights.safetensors", "card.md"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run(ABC):
     """A trained model with what is needed to use it; each task has its own kind.
 
@@ -37,10 +40,26 @@ class Run(ABC):
     model: nn.Module
     folder: Path
 
+    def __repr__(self) -> str:
+        system = getattr(self.config, "system", "")
+        parts = [repr(str(self.folder)), *filter(None, [system and f"system {system}", self._describe()])]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _describe(self) -> str:
+        """What it gives, in a few words."""
+        return ""
+
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
+
+    def predict(self, *inputs: Any, **options: Any) -> Any:
+        """What the model says: of one input one answer, of a list a list; each has a `label`.
+
+        Images: `predict(image)`; sentences: `predict(text)`; questions: `predict(image, question)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no way to predict")
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the configuration and the weights, each whole or not at all.
@@ -128,8 +147,30 @@ def check_is_run(folder: Path) -> None:
     if not folder.exists():
         others = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
         hint = suggest(folder.name, others) if others else ""
-        raise JumokError(f"no run at {folder}{': ' + hint if hint.startswith('did') else ''}")
-    raise JumokError(f"{folder} is not a run: it has no {CONFIG}")
+        hint = hint if hint.startswith("did") else _guess_elsewhere(folder)
+        raise JumokError(f"no run at {folder}{': ' + hint if hint else ''}")
+    hint = _guess_elsewhere(folder)
+    raise JumokError(f"{folder} is not a run: {hint or f'it has no {CONFIG}'}")
+
+
+def _guess_elsewhere(folder: Path) -> str:
+    """What was probably meant, if it is a model of a library or of a hub."""
+    if (folder / FOREIGN_CONFIG).is_file():
+        name = f"timm:local-dir:{folder}" if _is_timm(folder) else f"hf:{folder}"
+        return f"did you mean {name}?"
+    owner, *rest = folder.parts if not folder.is_absolute() else ("",)
+    if len(rest) != 1 or owner in (".", "..") or Path(owner).exists():
+        return ""
+    return f"did you mean timm:{rest[0]}?" if owner == "timm" else f"did you mean hf:{owner}/{rest[0]}?"
+
+
+def _is_timm(folder: Path) -> bool:
+    """Whether a folder's config.json is one of timm, which names an architecture in the singular."""
+    try:
+        values = json.loads((folder / FOREIGN_CONFIG).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and "architecture" in values and "model_type" not in values
 
 
 def configure_system(name: str, options: Mapping[str, Any]) -> BaseModel:
@@ -150,7 +191,7 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> Run:
         folder: of the run, such as "runs/first".
         device: to put the model on.
     Returns:
-        an `ImageRun`, which predicts, or a `PairRun`, which translates.
+        an `ImageRun`, a `PairRun` or a `QuestionRun`. Each has `predict`: one input gives one answer, a list a list.
     Raises:
         JumokError: as `Run.load`.
     """

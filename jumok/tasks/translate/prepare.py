@@ -26,6 +26,7 @@ from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings,
 from jumok.tasks.translate.training import Translator, make_translator
 from jumok.tasks.translate.units import choose_units
 from jumok.version import __version__
+from jumok.wording import write_count
 
 HELD_OUT_SHARE = 0.05
 """Kept for validation, or for testing, where only the other's share was told."""
@@ -366,7 +367,7 @@ def _make_remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], foun
     """What a person should know of the data."""
     names = ("source", "target") if len(reports) > 1 else ("both languages",)
     lines = [note for pairs in parts.values() for note in pairs.notes]
-    lines += [f"{count:,} pairs skipped: {why}" for why, count in _count_skipped(found).items() if count]
+    lines += [f"{write_count(count, 'pair')} skipped: {why}" for why, count in _count_skipped(found).items() if count]
     for name, report in zip(names, reports, strict=True):
         lines += report.notes
         lines.append(

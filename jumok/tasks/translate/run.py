@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack, cast, overload
 
 from torch import nn
 
@@ -21,9 +21,30 @@ from jumok.tasks.translate.settings import RunConfig
 
 VOCABULARIES = ("source.vocabulary", "target.vocabulary")
 SHARED = "shared.vocabulary"
+DEFAULT_BEAM, DEFAULT_BATCH_TOKENS = 5, 4000
 
 SplitPair: TypeAlias = tuple[Split, Split]
 """A sentence and its translation in pieces, source first; what `aligning.align` takes."""
+
+
+class Search(TypedDict, total=False):
+    """How a translation is looked for.
+
+    Args:
+        beam: hypotheses that are followed (default 5); 1: greedy.
+        n_best: translations of each sentence (default 1), at most `beam`; those after the best are its `others`.
+        length_penalty: alpha (default 1): scores are divided by length ** alpha, so the larger, the longer.
+        max_length: target tokens at most; None: twice the source's and 20.
+        precision: of the arithmetic, "32", "bf16" or "16"; None: as in training.
+        batch_tokens: source tokens per batch, with padding (default 4000).
+    """
+
+    beam: int
+    n_best: int
+    length_penalty: float
+    max_length: int | None
+    precision: str | None
+    batch_tokens: int
 
 
 @dataclass(frozen=True)
@@ -34,11 +55,18 @@ class Translation:
         text: as plain text.
         score: its log probability, in nats, divided by what the length penalty says.
         ids: in the target's vocabulary, without symbols.
+        others: the next best translations, best first, where more than one was asked for.
     """
 
     text: str
     score: float
     ids: tuple[int, ...]
+    others: tuple[Translation, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The text: what a translation, a class and an answer have in common."""
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -68,7 +96,7 @@ class _Read(NamedTuple):
     split: Split | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairRun(Run):
     """A trained translator with what is needed to use it.
 
@@ -80,35 +108,34 @@ class PairRun(Run):
     source: Vocabulary
     target: Vocabulary
 
-    def translate(
-        self,
-        texts: Sequence[str],
-        *,
-        beam: int = 5,
-        n_best: int = 1,
-        length_penalty: float = 1.0,
-        max_length: int | None = None,
-        precision: str | None = None,
-        batch_tokens: int = 4000,
-    ) -> list[list[Translation]]:
-        """Translate sentences, many at a time.
+    @overload
+    def translate(self, texts: str, **search: Unpack[Search]) -> Translation: ...  # type: ignore[overload-overlap]
+    @overload
+    def translate(self, texts: Iterable[str], **search: Unpack[Search]) -> list[Translation]: ...
+    def translate(self, texts: str | Iterable[str], **search: Unpack[Search]) -> Translation | list[Translation]:
+        """Translate a sentence, or many at a time.
 
         Args:
-            texts: one sentence each; an empty one gets an empty translation.
-            beam: hypotheses that are followed; 1: greedy.
-            n_best: translations of each sentence, best first; at most `beam`.
-            length_penalty: alpha: scores are divided by length ** alpha, so the larger, the longer.
-            max_length: target tokens at most; None: twice the source's and 20.
-            precision: of the arithmetic, "32", "bf16" or "16"; None: as in training.
-            batch_tokens: source tokens per batch, with padding.
+            texts: a sentence, or a list of them; an empty one gets an empty translation.
+            search: as in `Search`.
         Returns:
-            for each text, its translations.
+            one translation for one sentence, a list for several.
         Raises:
             JumokError: settings out of range.
         """
-        search: dict[str, Any] = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty}
-        search |= {"max_length": max_length, "precision": precision, "batch_tokens": batch_tokens}
-        return [one.best for one in self.translate_each(texts, math.inf, **search)]
+        options: dict[str, Any] = {"beam": DEFAULT_BEAM, "batch_tokens": DEFAULT_BATCH_TOKENS, **search}
+        given = [texts] if isinstance(texts, str) else list(texts)
+        found = [
+            replace(best, others=tuple(others))
+            for best, *others in (one.best for one in self.translate_each(given, math.inf, **options))
+        ]
+        return found[0] if isinstance(texts, str) else found
+
+    predict = translate
+    """The verb that every run has."""
+
+    def _describe(self) -> str:
+        return f"{len(self.source):,} source and {len(self.target):,} target tokens"
 
     def translate_each(
         self,
@@ -129,7 +156,7 @@ class PairRun(Run):
             JumokError: settings out of range.
         """
         if isinstance(texts, str):
-            raise JumokError("translate takes a list of sentences, got one string: put it in a list")
+            raise JumokError("translate_each takes a list of sentences, got one string: put it in a list")
         most = self.longest if longest is None else longest
         read = [self._read(text, in_pieces) for text in texts]
         search |= {"precision": precision or self._precision, "longest": most}

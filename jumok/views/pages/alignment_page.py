@@ -20,6 +20,7 @@ from jumok.views.pages.html_file import (
     clean_text,
     make_encodable,
     make_text_block,
+    show_blanks,
 )
 from jumok.views.pages.packed_maps import PackedMap, pack
 from jumok.views.raster import is_signed
@@ -150,7 +151,7 @@ def _clean_words(words: Sequence[str], side: str) -> list[str]:
         raise JumokError(f"the {side} is a sequence of words, got the one string {words!r}: split it first")
     if not 1 <= len(words) <= MOST_WORDS:
         raise JumokError(f"the page shows 1 to {MOST_WORDS} {side} words a sentence, got {len(words)}")
-    return [clean_text(word) for word in words]
+    return [show_blanks(clean_text(word)) for word in words]
 
 
 def _check_alignment(name: str, attention: AttentionMap, target: int, source: int) -> None:

@@ -38,6 +38,15 @@ def clean_text(text: str) -> str:
     return unicodedata.normalize("NFC", make_encodable(text))
 
 
+def show_blanks(word: str) -> str:
+    """A word that can be seen: blanks alone become open boxes, as in pictures.
+
+    >>> show_blanks(" "), show_blanks("a b")
+    ('␣', 'a b')
+    """
+    return word if word.strip() else "\N{OPEN BOX}" * max(len(word), 1)
+
+
 def as_json(value: Any) -> str:
     """JSON in which nothing can end the script element around it."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -60,15 +69,24 @@ def read_asset(name: str) -> str:
     return resources.files("jumok.views.pages").joinpath(name).read_text("utf-8")
 
 
-def fill_page(templates: Iterable[str], styles: Iterable[str], scripts: Iterable[str], title: str, **parts: str) -> str:
+def fill_page(
+    templates: Iterable[str],
+    styles: Iterable[str],
+    scripts: Iterable[str],
+    title: str,
+    *,
+    own_style: str = "",
+    **parts: str,
+) -> str:
     """A page from the names of its files in this package; its policy lets nothing but them run.
 
     Args:
         templates, styles, scripts: names of files in this package; the page has them one after the other.
         title: any text.
+        own_style: further rules of this page.
         parts: what else the templates name, as HTML.
     """
-    style = "\n".join([palette_style(), *map(read_asset, styles)])
+    style = "\n".join([palette_style(), *map(read_asset, styles), own_style]).rstrip()
     script = "\n".join(map(read_asset, scripts))
     parts |= {"title": html.escape(title), "script": script, "mark": read_asset("page_mark.svg").strip()}
     hashes = {"style_hash": hash_script(style), "script_hash": hash_script(script)}

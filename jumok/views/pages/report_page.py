@@ -14,6 +14,9 @@ from urllib.parse import quote
 from jumok.errors import JumokError
 from jumok.files import inside, write_atomically
 
+REFRESH_SECONDS = 5
+"""After which a page that is not complete loads itself again."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -35,6 +38,7 @@ class Section:
         figures: numbers, shown large.
         pictures: (file in the report's folder, caption) pairs.
         links: (file in the report's folder, text) pairs.
+        small: as pictures, shown as small as they are.
     """
 
     heading: str
@@ -43,9 +47,12 @@ class Section:
     figures: Sequence[Figure] = ()
     pictures: Sequence[tuple[Path, str]] = ()
     links: Sequence[tuple[Path, str]] = ()
+    small: Sequence[tuple[Path, str]] = ()
 
 
-def write_report(path: str | os.PathLike[str], title: str, lead: str, sections: Sequence[Section]) -> None:
+def write_report(
+    path: str | os.PathLike[str], title: str, lead: str, sections: Sequence[Section], waiting: Sequence[str] = ()
+) -> None:
     """Write the report.
 
     Args:
@@ -53,14 +60,28 @@ def write_report(path: str | os.PathLike[str], title: str, lead: str, sections: 
         title: the heading.
         lead: a paragraph under it.
         sections: the steps, in order.
+        waiting: names of steps that are still to come: the page says so, and looks again every few seconds.
     Raises:
         JumokError: a picture that is not there or lies outside the report's folder, or the file cannot be written.
     """
     place = Path(path)
     body = "\n".join(_section(place.parent, section) for section in sections)
     page = resources.files("jumok.views.pages").joinpath("report.html").read_text("utf-8")
-    texts = {"title": html.escape(title), "lead": html.escape(lead), "body": body}
+    texts = {
+        "title": html.escape(title),
+        "lead": html.escape(lead),
+        "body": f"{body}\n{_say_waiting(waiting)}",
+        "refresh": f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if waiting else "",
+    }
     write_atomically(place, Template(page).substitute(texts))
+
+
+def _say_waiting(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    now, *later = map(html.escape, names)
+    then = f" Then: {', '.join(later)}." if later else ""
+    return f'<p class="waiting" role="status">Being made: {now}.{then} This page looks again by itself.</p>'
 
 
 def _section(folder: Path, section: Section) -> str:
@@ -74,6 +95,9 @@ def _section(folder: Path, section: Section) -> str:
     if section.pictures:
         pictures = "".join(_picture(_link(folder, file), caption) for file, caption in section.pictures)
         parts.append(f'<div class="pictures{" many" if len(section.pictures) > 2 else ""}">{pictures}</div>')
+    if section.small:
+        pictures = "".join(_picture(_link(folder, file), caption) for file, caption in section.small)
+        parts.append(f'<div class="small">{pictures}</div>')
     if section.links:
         links = " &middot; ".join(
             f'<a href="{_link(folder, file)}">{html.escape(text)}</a>' for file, text in section.links

@@ -11,19 +11,21 @@ import os
 import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jumok.attention import AttentionMap, Axis, Scale
+from jumok.attention.colour_range import EVEN, find_colour_end
 from jumok.attention.word_alignment import Gold
 from jumok.errors import JumokError
-from jumok.views.palette import DIVERGING, FAINT_LINE, GOLD_LINK, INK, PALE, QUIET, SHADES
+from jumok.views.palette import DIVERGING, FAINT_LINE, GOLD_LINK, INK, PALE, QUIET
+from jumok.views.pictures.colour_scale import ALIGNMENT, PLAIN, Look, Scaling
 from jumok.views.pictures.figures import (
     CENTRED,
     check_picture_path,
+    make_visible,
     new_figure,
     place_axes,
     save_figure,
@@ -34,7 +36,6 @@ from jumok.views.raster import Numbers, is_signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 MOST_WORDS, MOST_MAPS = 300, 64
@@ -54,22 +55,24 @@ def draw_alignment(
     title: str = "",
     subtitle: str = "",
     gold: Gold | None = None,
+    look: Look = PLAIN,
 ) -> None:
     """Draw one alignment with its words; up to 14 words a side, the weights stand in the cells.
 
     Args:
         attention: (target words, source words), no leading axes; at most 300 words a side.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         title, subtitle: lines above the picture; any text.
         gold: links to outline: sure ones solid, possible ones dashed.
+        look: bounds and colours.
     Raises:
-        JumokError: another kind of file, leading axes, too many words, a gold link outside the map, or a file that
-            cannot be written.
+        JumokError: another kind of file, leading axes, a look that cannot be had, too many words, a gold link outside
+            the map, or a file that cannot be written.
     """
     _check({"the map": attention}, path, gold)
     targets, sources = attention.weights.shape
     cell = min(max(LONGER_SIDE_INCHES / max(targets, sources), SMALLEST_CELL), LARGEST_CELL)
-    shades = _Shades.of([attention])
+    shades = _choose_shades([attention], look)
     figure = new_figure(cell * sources, cell * targets)
     axes = place_axes(figure, 0, 0, cell * sources, cell * targets)
     _draw_cells(axes, attention, shades, cell, gold)
@@ -102,7 +105,7 @@ def draw_alignments(
     cell = min(WIDTH_INCHES / (columns * sources), SMALL_CELL)
     across, down = max(cell * sources, 1.1) + 0.18, max(cell * targets, 0.3) + 0.42
     rows = math.ceil(len(maps) / columns)
-    figure, shades = new_figure(columns * across - 0.18, rows * down), _Shades.of(list(maps.values()))
+    figure, shades = new_figure(columns * across - 0.18, rows * down), _choose_shades(list(maps.values()))
     for place, (name, each) in enumerate(maps.items()):
         row, column = divmod(place, columns)
         axes = place_axes(figure, column * across, row * down, cell * sources, cell * targets)
@@ -144,45 +147,25 @@ def _list_words(attention: AttentionMap) -> tuple[list[str], list[str]]:
 # -- colours --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Shades:
-    """From where to where the colours go, and how the picture says it."""
-
-    low: float
-    high: float
-    both_signs: bool
-
-    @staticmethod
-    def of(maps: Sequence[AttentionMap]) -> _Shades:
-        """The one scaling for all of the maps: from 0 to 1 for weights that may be no larger."""
-        top = max(float(each.weights.abs().max()) for each in maps) or 1.0
-        if any(is_signed(each) for each in maps):
-            return _Shades(-top, top, both_signs=True)
-        bounded = all(each.scale in (Scale.DISTRIBUTION, Scale.GATE, Scale.MASK) for each in maps)
-        return _Shades(0, 1 if bounded and top <= 1.001 else top, both_signs=False)
-
-    def words(self) -> str:
-        if self.both_signs:
-            return (
-                f"raw scores, linear around 0, from \N{MINUS SIGN}{self.high:.3g} to {self.high:.3g}; nothing clipped"
-            )
-        end = "1" if self.high == 1 else f"the largest, {self.high:.3g}"
-        return f"raw weights, linear from 0 to {end}; nothing clipped"
-
-    def mappable(self) -> ScalarMappable:
-        from matplotlib import colormaps
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import LinearSegmentedColormap, Normalize
-
-        sequential = LinearSegmentedColormap.from_list("alignment", SHADES)
-        colours = colormaps[DIVERGING] if self.both_signs else sequential
-        return ScalarMappable(Normalize(self.low, self.high), colours)
+def _choose_shades(maps: Sequence[AttentionMap], look: Look = PLAIN) -> Scaling:
+    """The one scaling for all of the maps: from 0 to 1 for weights that may be no larger."""
+    drawn = np.concatenate([each.weights.numpy(force=True).ravel() for each in maps])
+    top = float(np.abs(drawn).max()) or 1.0
+    unit = f" in {maps[0].unit}" if maps[0].unit else ""
+    if any(is_signed(each) for each in maps):
+        how = f", linear around 0, from \N{MINUS SIGN}{top:.3g} to {top:.3g}; nothing clipped"
+        return Scaling(-top, top, DIVERGING, f"raw scores{unit}", how).adapt(look, drawn)
+    bounded = all(each.scale in (Scale.DISTRIBUTION, Scale.GATE, Scale.MASK) for each in maps) and top <= 1.001
+    end, even = (1.0, False) if bounded else find_colour_end(top, float(drawn.mean()), drawn.size)
+    said = "1" if end == 1 else f"{EVEN:g} times the mean, {end:.3g}" if even else f"the largest, {end:.3g}"
+    scaling = Scaling(0, end, ALIGNMENT, f"raw weights{unit}", f", linear from 0 to {said}; nothing clipped")
+    return scaling.adapt(look, drawn)
 
 
 # -- one map --------------------------------------------------------------------------------------
 
 
-def _draw_cells(axes: Axes, attention: AttentionMap, shades: _Shades, cell: float, gold: Gold | None) -> None:
+def _draw_cells(axes: Axes, attention: AttentionMap, shades: Scaling, cell: float, gold: Gold | None) -> None:
     mappable = shades.mappable()
     targets, sources = attention.weights.shape
     colours = mappable.to_rgba(attention.weights.numpy(force=True))
@@ -242,7 +225,7 @@ def _write_labels(axis: Axis) -> list[str]:
 
 def _clip_word(word: str) -> str:
     """A word as one line, cut to the room there is by the width of its letters."""
-    word = shorten(word, 4 * LONGEST_WORD)
+    word = make_visible(word, 4 * LONGEST_WORD)
     if _measure_width(word) <= LONGEST_WORD:
         return word
     kept = ""
@@ -258,7 +241,7 @@ def _measure_width(word: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in word)
 
 
-def _write_weights(axes: Axes, weights: Numbers, shades: _Shades) -> None:
+def _write_weights(axes: Axes, weights: Numbers, shades: Scaling) -> None:
     """The weights in their cells, but for those that would read 0.00."""
     colours = shades.mappable().to_rgba(weights)[..., :3]
     brightness = colours @ np.array([0.299, 0.587, 0.114])
@@ -273,7 +256,7 @@ def _write_weights(axes: Axes, weights: Numbers, shades: _Shades) -> None:
 
 
 def _finish(
-    figure: Figure, shades: _Shades, gold: Gold | None, path: Path, title: str, subtitle: str, note: str = ""
+    figure: Figure, shades: Scaling, gold: Gold | None, path: Path, title: str, subtitle: str, note: str = ""
 ) -> None:
     width, height = figure.get_size_inches()
     _draw_colour_bar(figure, shades, note)
@@ -288,7 +271,7 @@ def _finish(
     save_figure(figure, path, title)
 
 
-def _draw_colour_bar(figure: Figure, shades: _Shades, note: str) -> None:
+def _draw_colour_bar(figure: Figure, shades: Scaling, note: str) -> None:
     width, height = figure.get_size_inches()
     axes = place_axes(figure, 0, height + 0.22, min(max(width, 2.4), 4.6), 0.1)
     bar = figure.colorbar(shades.mappable(), cax=axes, orientation="horizontal")
@@ -296,7 +279,7 @@ def _draw_colour_bar(figure: Figure, shades: _Shades, note: str) -> None:
     bar.set_ticks(ends.tolist(), labels=[f"{value:.3g}" for value in ends])
     bar.outline.set(edgecolor=PALE, linewidth=0.8)
     axes.tick_params(labelsize=8, color=PALE, labelcolor=QUIET, length=3)
-    said = "\n".join(filter(None, [shades.words(), "target words down, source words across", note]))
+    said = "\n".join(filter(None, [shades.words, "target words down, source words across", note]))
     axes.annotate(said, (0, 0), (0, -18), **UNDER_AXES, size=8, color=QUIET, linespacing=1.4)
 
 

@@ -40,7 +40,7 @@ def draw_gates(
     Args:
         gates: (batch, 1, channels) of each block by its name, as `Seen.gates()` gives them; the batch is the same in
             all.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         classes: the name of each image's class; None: the mean over all images alone.
         title: a line above the picture; any text.
     Raises:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jumok.attention import AttentionMap, Scale
-from jumok.views.palette import DIVERGING, INK, PALE, QUIET, SEQUENTIAL
+from jumok.attention.colour_range import EVEN, find_colour_end
+from jumok.errors import JumokError, suggest
+from jumok.views.palette import DIVERGING, INK, PALE, QUIET, SEQUENTIAL, SHADES
 from jumok.views.pictures.figures import place_axes
 from jumok.views.raster import Numbers, is_signed
 
@@ -17,43 +19,119 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
+ALIGNMENT = "alignment"
+"""The name of our own colours for alignments, from white at 0."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """How much red, green and blue add to the brightness."""
 
 
 @dataclass(frozen=True)
+class Look:
+    """What a caller wants of the colours; None: as the map asks for.
+
+    Args:
+        vmin, vmax: the weights at which the colours begin and end.
+        cmap: one of matplotlib's colour maps, by name.
+    """
+
+    vmin: float | None = None
+    vmax: float | None = None
+    cmap: str | None = None
+
+
+PLAIN = Look()
+"""As the map asks for."""
+
+
+@dataclass(frozen=True)
 class Scaling:
-    """From where to where the colours go, and how the picture says it."""
+    """From where to where the colours go, and how the picture says it: what was drawn, and how it was scaled."""
 
     low: float
     high: float
     colours: str
-    words: str
+    what: str
+    how: str
+
+    @property
+    def words(self) -> str:
+        """For below the picture."""
+        return f"{self.what}{self.how}"
 
     @staticmethod
-    def of(attention: AttentionMap, drawn: Numbers) -> Scaling:
-        """The scaling for the weights that are drawn, which may be fewer than the map's."""
-        top = float(np.abs(drawn).max())
-        what = f"{attention.source}: {NOUNS[attention.scale]}" if attention.source else NOUNS[attention.scale]
-        if top == 0:
-            return Scaling(0, 1, SEQUENTIAL, f"{what}; all that is drawn is 0")
-        if is_signed(attention):
-            words = f"{what}, linear around 0, from \N{MINUS SIGN}{top:.3g} to {top:.3g}; nothing clipped"
-            return Scaling(-top, top, DIVERGING, words)
-        if attention.scale in (Scale.GATE, Scale.MASK) and top <= 1:
-            return Scaling(0, 1, SEQUENTIAL, f"{what}, linear from 0 to 1; nothing clipped")
-        return Scaling(0, top, SEQUENTIAL, f"{what}, linear from 0 to the largest, {top:.3g}; nothing clipped")
+    def of(attention: AttentionMap, drawn: Numbers, look: Look = PLAIN) -> Scaling:
+        """The scaling for the weights that are drawn, which may be fewer than the map's.
+
+        Raises:
+            JumokError: a look that cannot be had.
+        """
+        noun = NOUNS[attention.scale] + (f" in {attention.unit}" if attention.unit else "")
+        what = f"{attention.source}: {noun}" if attention.source else noun
+        return _scale(attention, drawn, what).adapt(look, drawn)
+
+    def adapt(self, look: Look, drawn: Numbers) -> Scaling:
+        """The same with the bounds and colours that are asked for.
+
+        Raises:
+            JumokError: colours that matplotlib does not know, or bounds the wrong way round.
+        """
+        if look == PLAIN:
+            return self
+        colours = self.colours if look.cmap is None else _check_colours(look.cmap)
+        if look.vmin is None and look.vmax is None:
+            return replace(self, colours=colours)
+        low = self.low if look.vmin is None else float(look.vmin)
+        high = self.high if look.vmax is None else float(look.vmax)
+        if not low < high:
+            raise JumokError(f"colours go from {low:g} to {high:g}: give a vmin below vmax")
+        beyond = float(((drawn < low) | (drawn > high)).mean())
+        cut = f"{beyond:.1%} of what is drawn lies beyond" if beyond else "nothing clipped"
+        return replace(self, low=low, high=high, colours=colours, how=f", linear from {low:.3g} to {high:.3g}; {cut}")
+
+    def share(self, weights: Numbers) -> Numbers:
+        """Weights as shares of the strongest that the colours tell, from -1 to 1."""
+        if self.low < 0 < self.high:
+            return weights / np.float32(max(-self.low, self.high))
+        return np.asarray(((weights - np.float32(self.low)) / np.float32(self.high - self.low)).clip(0, 1))
 
     def mappable(self) -> ScalarMappable:
         from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Normalize
+        from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-        return ScalarMappable(Normalize(self.low, self.high), self.colours)
+        shades = LinearSegmentedColormap.from_list(ALIGNMENT, SHADES) if self.colours == ALIGNMENT else self.colours
+        return ScalarMappable(Normalize(self.low, self.high), shades)
 
     def rgb(self, weights: Numbers) -> Numbers:
         """(...) to (..., 3), from 0 to 1."""
         return np.asarray(self.mappable().to_rgba(weights), dtype=np.float32)[..., :3]
 
+
+def _scale(attention: AttentionMap, drawn: Numbers, what: str) -> Scaling:
+    """As the map itself asks for."""
+    top = float(np.abs(drawn).max())
+    if top == 0:
+        return Scaling(0, 1, SEQUENTIAL, what, "; all that is drawn is 0")
+    if is_signed(attention):
+        how = f", linear around 0, from \N{MINUS SIGN}{top:.3g} to {top:.3g}; nothing clipped"
+        return Scaling(-top, top, DIVERGING, what, how)
+    if attention.scale in (Scale.GATE, Scale.MASK) and top <= 1:
+        return Scaling(0, 1, SEQUENTIAL, what, ", linear from 0 to 1; nothing clipped")
+    end, even = find_colour_end(top, float(drawn.mean()), attention.weights.numel())
+    if even:
+        how = f", linear from 0 to {EVEN:g} times the mean, {end:.3g}; the map is nearly even, its largest is {top:.3g}"
+        return Scaling(0, end, SEQUENTIAL, what, how)
+    return Scaling(0, top, SEQUENTIAL, what, f", linear from 0 to the largest, {top:.3g}; nothing clipped")
+
+
+def _check_colours(name: str) -> str:
+    from matplotlib import colormaps
+
+    if name not in colormaps:
+        raise JumokError(f"matplotlib has no colour map {name!r}: {suggest(str(name), COMMON_COLOURS)}")
+    return name
+
+
+COMMON_COLOURS = ("inferno", "viridis", "magma", "plasma", "cividis", "turbo", "jet", "gray", "Greys", "Reds", "RdBu_r")
 
 NOUNS = {
     Scale.DISTRIBUTION: "weight",

@@ -43,7 +43,7 @@ def draw_curves(
 
     Args:
         report: of a `FaithfulnessMeter`, or of `jumok.faithfulness`.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         title: the heading.
     Raises:
         JumokError: a report without curves, or a file that cannot be written.

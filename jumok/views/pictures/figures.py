@@ -14,9 +14,15 @@ from jumok.views.palette import INK
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
-DPI = 150
+DPI, PAD_INCHES = 150, 0.18
 LONGEST_LABEL, LONGEST_TITLE = 28, 90  # letters
+ENDINGS = (".png", ".svg", ".pdf")
+DATELESS = {".svg": {"metadata": {"Date": None}}, ".pdf": {"metadata": {"CreationDate": None}}}
+"""The same picture is the same file, whenever it is written."""
+BLANK = "\N{OPEN BOX}"
+"""Stands for a blank where that is all there is."""
 CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 """Text in the middle of its place."""
 
@@ -26,7 +32,7 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), facecolor="white")
+    figure = Figure(figsize=(width, height), facecolor="white", dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
 
@@ -38,10 +44,8 @@ def check_picture_path(path: str | os.PathLike[str]) -> Path:
         JumokError: its ending names another kind of file.
     """
     path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg"):
-        raise JumokError(
-            f"pictures are .png or .svg files, got {path.name!r}: {suggest(path.suffix, ['.png', '.svg'])}"
-        )
+    if path.suffix.lower() not in ENDINGS:
+        raise JumokError(f"pictures are .png, .svg or .pdf files, got {path.name!r}: {suggest(path.suffix, ENDINGS)}")
     return path
 
 
@@ -59,38 +63,61 @@ def shorten(text: str, longest: int = LONGEST_LABEL) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
+def make_visible(word: str, longest: int = LONGEST_LABEL) -> str:
+    """A word as one line that can be seen: blanks alone are drawn as open boxes.
+
+    >>> make_visible("  "), make_visible("two  words")
+    ('␣␣', 'two words')
+    """
+    return shorten(word, longest) or BLANK * max(1, min(len(word), longest))
+
+
 def save_figure(figure: Figure, path: str | os.PathLike[str], title: str) -> None:
-    """Write a figure, as PNG or SVG, whole or not at all, with a title above all that is drawn.
+    """Write a figure, as PNG, SVG or PDF, whole or not at all, with a title above all that is drawn.
 
     Raises:
         JumokError: a path that names another kind of file, or one that cannot be written.
     """
     path = check_picture_path(path)
-    options: dict[str, Any] = {"metadata": {"Date": None}} if path.suffix.lower() == ".svg" else {}
+    options: dict[str, Any] = DATELESS.get(path.suffix.lower(), {})
+    title = shorten(title, LONGEST_TITLE)
     with replacing(path) as fresh, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # said by families_for, in one line, with what to do
-        set_fonts(figure)
-        if title.strip():
-            _set_title(figure, shorten(title, LONGEST_TITLE))
-        figure.savefig(fresh, dpi=DPI, bbox_inches="tight", pad_inches=0.18, **options)
+        families = set_fonts(figure, title)
+        box = figure.get_tightbbox()  # asked for once: it takes as long as the drawing itself
+        if title:
+            box = _set_title(figure, title, families, box)
+        figure.savefig(fresh, dpi=DPI, bbox_inches=box.padded(PAD_INCHES), **options)
 
 
-def _set_title(figure: Figure, title: str) -> None:
-    """Write it above all that is drawn, however far that reaches."""
-    drawn = figure.get_tightbbox()
+def _set_title(figure: Figure, title: str, families: list[str], drawn: Bbox) -> Bbox:
+    """Write it above all that is drawn, however far that reaches. Returns what is drawn then, in inches."""
+    from matplotlib.transforms import Bbox
+
     width, height = figure.get_size_inches()
-    figure.text(drawn.x0 / width, (drawn.y1 + 0.12) / height, title, ha="left", va="bottom", size=12.5, color=INK)
-    set_fonts(figure)
+    style: dict[str, Any] = {"ha": "left", "va": "bottom", "size": 12.5, "color": INK, "parse_math": False}
+    text = figure.text(drawn.x0 / width, (drawn.y1 + 0.12) / height, title, family=families, **style)
+    own = text.get_window_extent()
+    inches = Bbox.from_extents(*(edge / figure.dpi for edge in own.extents))
+    return Bbox.union([drawn, inches])
 
 
-def set_fonts(figure: Figure) -> None:
-    """Names as their owners wrote them: no mathematics between dollar signs, Korean in a font that has it."""
+def set_fonts(figure: Figure, *more: str) -> list[str]:
+    """Names as their owners wrote them: no mathematics between dollar signs, Korean in a font that has it.
+
+    Args:
+        figure: whose texts are set.
+        more: texts that are still to come.
+    Returns:
+        the families, best first.
+    """
     from matplotlib.text import Text
 
     from jumok.views.pictures.fonts import choose_families
 
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
-    families = choose_families(text.get_text() for text in texts)
+    families = choose_families([*(text.get_text() for text in texts), *more])
     for text in texts:
         text.set_parse_math(False)
         text.set_fontfamily(families)
+    return families

@@ -15,8 +15,16 @@ from PIL import Image
 from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled
 from jumok.errors import JumokError
 from jumok.views.palette import INK, MINUS, PLUS, QUIET
-from jumok.views.pictures.colour_scale import LUMINANCE, Scaling, draw_colour_bar, wrap_lines
-from jumok.views.pictures.figures import CENTRED, new_figure, place_axes, save_figure, shorten
+from jumok.views.pictures.colour_scale import LUMINANCE, PLAIN, Look, Scaling, draw_colour_bar, wrap_lines
+from jumok.views.pictures.figures import (
+    CENTRED,
+    check_picture_path,
+    make_visible,
+    new_figure,
+    place_axes,
+    save_figure,
+    shorten,
+)
 from jumok.views.pictures.overlay import fit_to_panel, lay_weights, note_unseen, overlay, place_side_by_side
 from jumok.views.pictures.scanpath import draw_scanpath
 from jumok.views.pictures.window import draw_window
@@ -29,27 +37,37 @@ if TYPE_CHECKING:
 MOST_BARS, MOST_LABELS, MOST_NUMBERS = 40, 48, 12
 
 
-def draw(attention: AttentionMap, image: ImageLike | None, path: str | os.PathLike[str], *, title: str = "") -> None:
+def draw(
+    attention: AttentionMap,
+    image: ImageLike | None,
+    path: str | os.PathLike[str],
+    *,
+    title: str = "",
+    look: Look = PLAIN,
+) -> None:
     """Draw a map as its keys ask for: over the image they lie in, as a matrix, or as bars.
 
     Args:
         attention: (queries, keys), no leading axes; keys in an image: one row.
         image: uint8 (3, height, width) or a Pillow image; None where the keys lie in no image.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         title: a line above the picture; any text.
+        look: bounds and colours.
     Raises:
         JumokError: another kind of file, a map of more than that, no image for keys that lie in one,
-            or a file that cannot be written.
+            a look that cannot be had, or a file that cannot be written.
     """
     if attention.lead:
         raise JumokError(
             f"a picture shows (queries, keys), but this map also has {attention.lead}: choose with .at or .mean"
         )
-    figure = _find_drawer(attention.keys)(attention, None if image is None else as_pillow(image))
+    check_picture_path(path)
+    photo = None if image is None else as_pillow(image)
+    figure = _find_drawer(attention.keys)(attention, photo, look)
     save_figure(figure, path, title)
 
 
-Drawer: TypeAlias = "Callable[[AttentionMap, Image.Image | None], Figure]"
+Drawer: TypeAlias = "Callable[[AttentionMap, Image.Image | None, Look], Figure]"
 
 
 def _find_drawer(keys: Axis) -> Drawer:
@@ -63,12 +81,12 @@ def _find_drawer(keys: Axis) -> Drawer:
 # -- keys in an image -----------------------------------------------------------------------------
 
 
-def draw_heat(attention: AttentionMap, image: Image.Image | None) -> Figure:
+def draw_heat(attention: AttentionMap, image: Image.Image | None, look: Look = PLAIN) -> Figure:
     """The image, the heat alone with each entry's own value, and the heat over the image, smoothed."""
     image = fit_to_panel(attention, image)
     width, height = image.size
     raw = lay_weights(attention, height, width, smooth=False)
-    scaling = Scaling.of(attention, raw)
+    scaling = Scaling.of(attention, raw, look)
     photo = np.asarray(image, dtype=np.float32) / 255
     over = overlay(photo, lay_weights(attention, height, width, smooth=True), scaling)
     panels = {"image": photo, "heat": scaling.rgb(raw), "heat over image, smoothed": over}
@@ -80,12 +98,12 @@ def draw_heat(attention: AttentionMap, image: Image.Image | None) -> Figure:
 # -- keys with names ------------------------------------------------------------------------------
 
 
-def draw_table(attention: AttentionMap, image: Image.Image | None) -> Figure:
+def draw_table(attention: AttentionMap, image: Image.Image | None, look: Look = PLAIN) -> Figure:
     """Bars for one row, else a matrix; an image has no part in it."""
-    return draw_bars(attention) if len(attention.queries) == 1 else draw_matrix(attention)
+    return draw_bars(attention, look) if len(attention.queries) == 1 else draw_matrix(attention, look)
 
 
-def draw_bars(attention: AttentionMap) -> Figure:
+def draw_bars(attention: AttentionMap, look: Look = PLAIN) -> Figure:
     """One bar for each key in order, or for the largest ones, largest first."""
     weights = attention.weights[0].numpy(force=True)
     chosen: Sequence[int] = range(len(weights))
@@ -93,10 +111,10 @@ def draw_bars(attention: AttentionMap) -> Figure:
     if len(weights) > MOST_BARS:
         chosen = np.argsort(-np.abs(weights), kind="stable")[:MOST_BARS].tolist()
         note = f"The {MOST_BARS} largest of {len(weights)} keys, largest first"
-    scaling, values = Scaling.of(attention, weights), weights[chosen]
+    scaling, values = Scaling.of(attention, weights, look), weights[chosen]
     figure = new_figure(4.6, 0.24 * len(values) + 0.1)
     axes = place_axes(figure, 0, 0, *figure.get_size_inches())
-    axes.barh(range(len(values)), values, height=0.7, color=[PLUS if value >= 0 else MINUS for value in values])
+    axes.barh(range(len(values)), values, height=0.7, color=_colour_bars(values, scaling, look))
     for place, value in enumerate(values):
         side = 4 if value >= 0 else -4
         axes.annotate(f"{value:.3g}", (value, place), (side, 0), ha="left" if value >= 0 else "right", **BESIDE_BAR)
@@ -112,10 +130,15 @@ def draw_bars(attention: AttentionMap) -> Figure:
     return figure
 
 
-def draw_matrix(attention: AttentionMap) -> Figure:
+def _colour_bars(values: Numbers, scaling: Scaling, look: Look) -> Any:
+    """One colour for each sign, or those of the colour map that was asked for."""
+    return [PLUS if value >= 0 else MINUS for value in values] if look.cmap is None else scaling.rgb(values)
+
+
+def draw_matrix(attention: AttentionMap, look: Look = PLAIN) -> Figure:
     """Queries down, keys across; the numbers stand in the cells where there are few."""
     weights = attention.weights.numpy(force=True)
-    scaling = Scaling.of(attention, weights)
+    scaling = Scaling.of(attention, weights, look)
     height, width = (_choose_extent(count, max(weights.shape)) for count in weights.shape)
     figure = new_figure(width, height)
     axes = place_axes(figure, 0, 0, width, height)
@@ -165,4 +188,4 @@ def _quieten_ticks(axes: Axes) -> None:
 
 
 def _write_labels(axis: Axis, indices: Iterable[int]) -> list[str]:
-    return [shorten(axis.label(index)) for index in indices]
+    return [make_visible(axis.label(index)) for index in indices]

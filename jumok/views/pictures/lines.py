@@ -59,7 +59,7 @@ def draw_lines(
         attention: (queries, keys), no leading axes; queries and keys are `Patches` or `Pixels`, of grids that may
             differ.
         image: uint8 (3, height, width) or a Pillow image.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         places: one to six queries, such as (row, column).
         lines: how many from each place; None: those that hold half of its weight, 3 to 16.
         title: a line above the picture; any text.

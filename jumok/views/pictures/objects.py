@@ -41,7 +41,7 @@ def draw_objects(
         mask: 0/1, one row over `Pixels` of the image's size.
         image: uint8 (3, height, width) or a Pillow image.
         boxes: (top, left, bottom, right) in pixels, the last two just outside.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         title: a line above the picture; any text.
     Raises:
         JumokError: not a mask over this image's pixels, another kind of file, or one that cannot be written.

@@ -49,7 +49,7 @@ def lay_weights(attention: AttentionMap, height: int, width: int, *, smooth: boo
 
 def overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
     """The heat over the image, which keeps its colours where the weights are small."""
-    share = find_opacity(heat / np.float32(scaling.high))[..., None]
+    share = find_opacity(scaling.share(heat))[..., None]
     return photo * (1 - share) + scaling.rgb(heat) * share
 
 
@@ -86,6 +86,7 @@ def place_side_by_side(panels: dict[str, Numbers], *, most: int = 3, below: floa
         indent = column * across + (across - gap - width / DPI) / 2
         axes.append(place_axes(figure, indent, row * down + head, width / DPI, height / DPI))
         axes[-1].imshow(picture, interpolation="nearest")
+        axes[-1].set(xticks=(), yticks=())
         axes[-1].set_axis_off()
-        axes[-1].set_title(name, size=9, color=QUIET, pad=5)
+        axes[-1].set_title(name, size=9, color=QUIET, pad=5, y=1.0)  # at a height of its own, none is looked for
     return figure, axes

@@ -5,7 +5,6 @@ Colours and shades are linear in the raw weights, reach the largest of their own
 
 from __future__ import annotations
 
-import math
 import os
 import textwrap
 import unicodedata
@@ -20,7 +19,7 @@ from jumok.attention import AttentionMap
 from jumok.errors import JumokError, suggest
 from jumok.views.palette import INK, PALE, PLUS, QUIET, RIGHT_ANSWER
 from jumok.views.pictures.colour_scale import Scaling
-from jumok.views.pictures.figures import CENTRED, place_axes, save_figure, set_fonts, shorten
+from jumok.views.pictures.figures import make_visible, place_axes, save_figure, set_fonts, shorten
 from jumok.views.pictures.overlay import (
     LARGEST_PANEL,
     SMALLEST_PANEL,
@@ -29,19 +28,18 @@ from jumok.views.pictures.overlay import (
     overlay,
     place_side_by_side,
 )
+from jumok.views.pictures.words import format_weights, make_sheet, measure_text, write_words
 from jumok.views.raster import ImageLike, Numbers, as_pillow, fit, is_signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
 MOST_WORDS, MOST_LOOKS, MOST_ANSWERS = 100, 64, 100
 DRAWN_LOOKS, DRAWN_ANSWERS = 11, 5  # of a picture
 LARGEST_OF_MANY = 430  # longer side of a panel, in pixels, where there are several looks
 NARROWEST_INCHES = 5.0  # inches for lines of words
 BAR_INCHES = 2.2  # inches from 0 to 1
-EMPTY_WORD = "\N{OPEN BOX}"  # stands for a word that leaves no ink
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,7 @@ class Asked:
 
     def weight_labels(self) -> list[str]:
         """The words' weights as text, with as many digits as the largest needs; empty where they are not known."""
-        weights = [] if self.weights is None else self.weights.weights[0].tolist()
-        top = max(weights, default=0) or 1
-        digits = max(2 if top <= 1 else 0, min(1 - math.floor(math.log10(top)), 6))
-        return [f"{weight:.{digits}f}" for weight in weights]
+        return [] if self.weights is None else format_weights(self.weights.weights[0].tolist())
 
     def is_right(self, answer: str) -> bool | None:
         """Whether an answer is right, by its letters and not their case; None where the right one is not known."""
@@ -157,7 +152,7 @@ def draw_asked(image: ImageLike, asked: Asked, path: str | os.PathLike[str], *, 
     Args:
         image: uint8 (3, height, width) or a Pillow image.
         asked: the question; the first 11 looks and 5 answers are drawn.
-        path: of a .png or .svg file; its folder is made if it is missing.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
         title: a line above the picture; any text.
     Raises:
         JumokError: another kind of file, no image, or a file that cannot be written.
@@ -218,72 +213,16 @@ def _draw_small_bar(figure: Figure, above: Axes, scaling: Scaling) -> None:
     high.set_horizontalalignment("right")
 
 
-def _make_sheet(figure: Figure, top: float, height: float, width: float) -> Axes:
-    """Empty axes whose units are inches, from their upper left corner."""
-    axes = place_axes(figure, 0, top, width, height)
-    axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.set_axis_off()
-    return axes
-
-
 # -- the question ---------------------------------------------------------------------------------
 
 
 def _write_question(figure: Figure, asked: Asked) -> None:
     """The words in lines above all else, each on a shade for its weight and with its weight beneath."""
-    weights = asked.weight_labels()
-    width, size = _choose_width(figure), 16.0 if len(asked.words) <= 14 else 13.0 if len(asked.words) <= 30 else 11.0
-    letter = size / 72
-    line = letter * (2.45 if weights else 1.7)
-    axes = _make_sheet(figure, 0, 1, width)
-    texts = [axes.text(0, 0, make_visible(word), size=size, color=INK, **CENTRED) for word in asked.words]
-    set_fonts(figure)
-    places = _place_words([_measure_text(figure, text) for text in texts], width, pad=0.09 if weights else 0.0)
-    _resize(axes, figure, -line * (places[-1][0] + 1) - 0.02, width)
-    for text, (row, left, wide), share in zip(texts, places, asked.shares(), strict=True):
-        text.set_position((left + wide / 2, row * line + 0.64 * letter))
-        _draw_shade(axes, (left, row * line - 0.14 * letter, wide, 1.56 * letter), share)
-    for weight, (row, left, wide) in zip(weights, places[: len(weights)], strict=True):
-        axes.text(left + wide / 2, row * line + 1.76 * letter, weight, size=7.5, color=QUIET, **CENTRED)
-
-
-def make_visible(word: str) -> str:
-    """A word as one line that can be seen."""
-    return shorten(word) or EMPTY_WORD
+    write_words(figure, asked.words, asked.shares(), asked.weight_labels(), width=_choose_width(figure))
 
 
 def _choose_width(figure: Figure) -> float:
     return max(float(figure.get_size_inches()[0]), NARROWEST_INCHES)
-
-
-def _measure_text(figure: Figure, text: Text) -> float:
-    return float(text.get_window_extent().width / figure.dpi)
-
-
-def _resize(axes: Axes, figure: Figure, top: float, width: float) -> None:
-    """Let a sheet reach from `top` to the figure's upper edge."""
-    across, down = figure.get_size_inches()
-    axes.set_position((0, 1, width / across, -top / down))
-    axes.set(ylim=(-top, 0))
-
-
-def _place_words(widths: Sequence[float], room: float, pad: float) -> list[tuple[int, float, float]]:
-    """(line, left, width) of each word's box, in lines no longer than the room."""
-    places, row, left = [], 0, 0.0
-    for width in (each + 2 * pad for each in widths):
-        if left and left + width > room:
-            row, left = row + 1, 0.0
-        places.append((row, left, width))
-        left += width + (0.03 if pad else 0.08)
-    return places
-
-
-def _draw_shade(axes: Axes, box: tuple[float, float, float, float], share: float) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    left, top, width, height = box
-    style: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.05", "facecolor": PLUS, "linewidth": 0}
-    axes.add_patch(FancyBboxPatch((left, top), width, height, alpha=0.5 * share, clip_on=False, zorder=0, **style))
 
 
 # -- answers and notes ----------------------------------------------------------------------------
@@ -293,14 +232,14 @@ def _draw_answers(figure: Figure, asked: Asked, top: float) -> float:
     """Small bars for the best answers, from 0 to 1, the right one marked. Returns where they end, in inches."""
     answers, line = asked.answers[:DRAWN_ANSWERS], 0.24
     height, width = line * len(answers), _choose_width(figure)
-    axes = _make_sheet(figure, top, height, width)
+    axes = make_sheet(figure, top, height, width)
     looks = [_style_answer(asked, row) for row in range(len(answers))]
     names = [
         axes.text(0, line * (row + 0.5), make_visible(answer), size=9.5, color=ink, va="center")
         for row, ((answer, _), (ink, _, _)) in enumerate(zip(answers, looks, strict=True))
     ]
     set_fonts(figure)
-    left = max(_measure_text(figure, name) for name in names) + 0.12
+    left = max(measure_text(figure, name) for name in names) + 0.12
     for row, ((_, share), (ink, colour, mark)) in enumerate(zip(answers, looks, strict=True)):
         middle = line * (row + 0.5)
         axes.barh([middle, middle], [BAR_INCHES, BAR_INCHES * share], left=left, height=0.12, color=[PALE, colour])
@@ -319,7 +258,7 @@ def _style_answer(asked: Asked, row: int) -> tuple[str, str, str]:
 
 def _write_notes(figure: Figure, lines: Sequence[str], top: float) -> None:
     width = _choose_width(figure)
-    axes = _make_sheet(figure, top + 0.12, 0.01, width)
+    axes = make_sheet(figure, top + 0.12, 0.01, width)
     text = "\n".join(textwrap.fill(line, round(width * 15)) for line in lines)
     axes.text(0, 0, text, size=8.5, color=QUIET, va="top", linespacing=1.5)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Glimpses
 from jumok.errors import JumokError
-from jumok.views.pictures.colour_scale import Scaling, draw_colour_bar
+from jumok.views.pictures.colour_scale import PLAIN, Look, Scaling, draw_colour_bar
 from jumok.views.pictures.figures import CENTRED
 from jumok.views.pictures.overlay import fit_to_panel, place_side_by_side
 from jumok.views.raster import Numbers
@@ -27,7 +27,7 @@ SHORTEST_ARROW = 9  # pixels of a panel; between nearer glimpses an arrow would 
 Box = tuple[int, int, int, int]
 
 
-def draw_scanpath(attention: AttentionMap, image: Image.Image | None) -> Figure:
+def draw_scanpath(attention: AttentionMap, image: Image.Image | None, look: Look = PLAIN) -> Figure:
     """The image, the glimpses on it at their true places and sizes with the path between them, and the pixels seen.
 
     Entries of one centre that follow each other, each wider than the one before, are one glimpse at several scales: the
@@ -38,7 +38,7 @@ def draw_scanpath(attention: AttentionMap, image: Image.Image | None) -> Figure:
         raise JumokError(f"a scanpath is drawn of Glimpses, got {type(keys).__name__}")
     image = fit_to_panel(attention, image)
     width, height = image.size
-    scaling = Scaling.of(attention, attention.weights[0].numpy(force=True))
+    scaling = Scaling.of(attention, attention.weights[0].numpy(force=True), look)
     photo = np.asarray(image, dtype=np.float32) / 255
     boxes = [keys.box(number, height, width) for number in range(len(keys))]
     groups = group_nested(keys)

@@ -32,7 +32,7 @@ def draw_selection(
         scores: one row, no leading axes.
         order: of the keys, as they rank; those that were kept stand first.
         kept: how many were kept.
-        path: of a .png or .svg file.
+        path: of a .png, .svg or .pdf file.
         title: a line above the picture.
     Raises:
         JumokError: not one row, an order that does not name each key once, or a file that cannot be written.
@@ -76,4 +76,5 @@ def _write_values(axes: Axes, values: NDArray[Any], kept: int) -> None:
 def _describe_selection(scores: AttentionMap, values: NDArray[Any], kept: int) -> str:
     few = len(values) < len(scores.keys)
     what = f"the {len(values)} best of {len(scores.keys)}" if few else f"all {len(values)}"
-    return f"{scores.source}: score\n{what}, best first; dark: the {kept} kept; linear, nothing clipped"
+    unit = f" in {scores.unit}" if scores.unit else ""
+    return f"{scores.source}: score{unit}\n{what}, best first; dark: the {kept} kept; linear, nothing clipped"

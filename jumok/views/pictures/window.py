@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from jumok.attention import AttentionMap, Sampled
 from jumok.errors import JumokError
 from jumok.views.palette import SEQUENTIAL, WINDOW_LINE
-from jumok.views.pictures.colour_scale import Scaling, draw_colour_bar
+from jumok.views.pictures.colour_scale import PLAIN, Look, Scaling, draw_colour_bar
 from jumok.views.pictures.overlay import fit_to_panel, place_side_by_side
 from jumok.views.raster import Numbers
 
@@ -30,7 +30,7 @@ MOST_MARGIN, LEAST_MARGIN = 0.4, 0.02
 """So much of the image's side, at most and at least, is shown around it where a region leaves it."""
 
 
-def draw_window(attention: AttentionMap, image: Image.Image | None) -> Figure:
+def draw_window(attention: AttentionMap, image: Image.Image | None, look: Look = PLAIN) -> Figure:
     """The region on the image, as lines of its grid; the crop; and how densely each place of the image was sampled."""
     image = fit_to_panel(attention, image)
     region = attention.keys
@@ -39,7 +39,7 @@ def draw_window(attention: AttentionMap, image: Image.Image | None) -> Figure:
     width, height = image.size
     photo = np.asarray(image, dtype=np.float32) / 255
     density = attention.image(height, width)[0].numpy(force=True) * (height * width)
-    scaling = scale_density(attention, density)
+    scaling = scale_density(attention, density).adapt(look, density)
     crop = frame_crop(take_crop(photo, region), height, width)
     names = ("region, its first corner marked", f"crop, {region.rows} x {region.columns} samples", "sampling density")
     figure, axes = place_side_by_side(dict(zip(names, (0.75 * photo, crop, scaling.rgb(density)), strict=True)))
@@ -53,9 +53,9 @@ def scale_density(attention: AttentionMap, density: Numbers) -> Scaling:
     """Colours for a density that is 1 everywhere if the whole image is sampled evenly."""
     top, what = float(density.max()), f"{attention.source}: " if attention.source else ""
     if top == 0:
-        return Scaling(0, 1, SEQUENTIAL, f"{what}no sample lies in the image")
-    words = f"{what}samples per pixel, as a multiple of the whole image sampled evenly; linear from 0 to {top:.3g}"
-    return Scaling(0, top, SEQUENTIAL, words)
+        return Scaling(0, 1, SEQUENTIAL, f"{what}no sample lies in the image", "")
+    what = f"{what}samples per pixel, as a multiple of the whole image sampled evenly"
+    return Scaling(0, top, SEQUENTIAL, what, f", linear from 0 to {top:.3g}")
 
 
 def take_crop(photo: Numbers, region: Sampled) -> Numbers:

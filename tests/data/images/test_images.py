@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 from jumok.data.images import formats
 from jumok.data.images.reading import MAX_PIXELS, find_bits, image_size, open_image, read_image, resize
 from jumok.errors import JumokError
+from jumok.extras import install_extra
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 QUARTERS = np.array([[RED, GREEN, GREEN], [BLUE, WHITE, RED]], np.uint8)  # 2 rows of 3, no symmetry
@@ -465,7 +466,7 @@ def test_heic_is_read_where_its_plug_in_is_there(tmp_path):
 
 def test_an_image_of_a_format_that_needs_a_plug_in_says_which(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "reads_heic", lambda: False)
-    assert "HEIC needs pi-heif: pip install 'jumok[heic]'" in refused(tmp_path, b"\0\0\0\x18ftypheic" + bytes(20))
+    assert f"HEIC needs pi-heif: {install_extra('heic')}" in refused(tmp_path, b"\0\0\0\x18ftypheic" + bytes(20))
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path):

@@ -82,6 +82,15 @@ def test_answers_come_with_probabilities_the_best_first(run, image):
     assert [answer for answer, _ in run.ask(image, [LEFT], top=2)[0].answers] == [*dict(reply.answers)][:2]
 
 
+def test_one_question_gets_one_reply_in_the_form_of_every_task(run, image):
+    alone, (listed,) = run.ask(image, LEFT, top=99), run.predict(image, [LEFT], top=99)
+    same([alone], [listed])
+    assert alone.label == alone.best == max(alone.probabilities, key=alone.probabilities.get)
+    assert alone.probability == alone.probabilities[alone.label]
+    assert repr(run).startswith(f"QuestionRun({str(run.folder)!r}, system vqa")
+    assert len(repr(run)) < 200 + len(str(run.folder))
+
+
 def test_how_a_question_is_written_does_not_matter(stacked, image):
     for other in (LEFT.upper(), f"  {LEFT.replace(' ', '  ')}\t", LEFT.replace(" ", "\u00a0")):
         same(stacked.ask(image, [other]), stacked.ask(image, [LEFT]))
@@ -116,7 +125,7 @@ def test_several_images_of_any_size(run, squares, tmp_path):
         ([""], "a question has no words: ask something"),
         ([LEFT, " \t\u3000"], "a question has no words"),
         ([], "at least one question"),
-        ("what?", "takes a list of at least one question"),
+        ("", "a question has no words"),
         ([LEFT + "\nsquare" * 200], "a question of 207 tokens is too long, wanted at most 127: what colour"),
     ],
 )

@@ -64,7 +64,7 @@ def test_figures_agree_with_scikit_learn():
     batches = zip(logits.split(33), labels.split(33), strict=True)
     report = evaluate(nn.Identity(), batches, ("a", "b", "c", "d"))
     guess, true = logits.argmax(1).numpy(), labels.numpy()
-    assert report.images == 200
+    assert report.total == 200
     assert report.accuracy == pytest.approx(accuracy_score(true, guess))
     assert (report.confusion.numpy() == confusion_matrix(true, guess)).all()
     assert report.loss == pytest.approx(log_loss(true, logits.double().softmax(1).numpy()), rel=1e-5)

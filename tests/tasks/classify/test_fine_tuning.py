@@ -10,16 +10,16 @@ from pretrained_models import save_hf
 
 from jumok.errors import JumokError
 from jumok.tasks.classify import prepare, tuning
-from jumok.tasks.classify.adapters import add_adapters, merge_adapters
 from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.classify.features import FEATURES
 from jumok.tasks.classify.foreign import load_hf
-from jumok.tasks.classify.layers import still
 from jumok.tasks.classify.looking import LookOptions, look
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import ImageData, ImageTraining, RunConfig, Settings
 from jumok.tasks.running import fit
+from jumok.tasks.running.adapters import add_adapters, merge_adapters
 from jumok.tasks.running.checkpoint import read_tensors
+from jumok.tasks.running.layers import still
 from jumok.tasks.running.optimiser import FACTOR
 
 pytest.importorskip("transformers", reason="networks of transformers need it (the hf extra)")

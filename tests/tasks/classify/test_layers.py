@@ -5,7 +5,7 @@ from torch import nn
 
 from jumok import systems
 from jumok.errors import JumokError
-from jumok.tasks.classify.layers import find_head, freeze, number_layers, still
+from jumok.tasks.running.layers import find_head, freeze, number_layers, still
 
 
 def own_vit(**options):

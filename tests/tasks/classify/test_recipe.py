@@ -5,9 +5,9 @@ from small_runs import write_photos
 
 from jumok.data.images.batches import PixelStore
 from jumok.tasks.classify import prepare
-from jumok.tasks.classify.kinds.one_class import BALANCED, OneClass
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
+from jumok.tasks.running.class_figures import BALANCED
 
 
 def uneven(folder, few=6, many=40):
@@ -20,9 +20,9 @@ def uneven(folder, few=6, many=40):
     return folder
 
 
-def prepared(folder, **training):
+def prepared(folder, system="mlp", **training):
     given = {"device": "cpu", "epochs": 1, "flips": "none", **training}
-    settings = Settings(system="mlp", data=ImageData(images=str(folder)), training=ImageTraining(**given))
+    settings = Settings(system=system, data=ImageData(images=str(folder)), training=ImageTraining(**given))
     return prepare.prepare(settings)
 
 
@@ -98,11 +98,23 @@ def test_images_are_varied_the_more_the_more_often_they_are_seen():
     assert many == {"augment_strength": 1.0, "mixup": 0.2, "label_smoothing": 0.1}
 
 
-def test_a_balanced_pass_counts_its_repeats_for_the_size_and_for_how_often_images_are_seen(tmp_path):
+def test_somewhat_uneven_classes_are_judged_alike_but_not_shown_more_often(tmp_path):
+    made = prepared(uneven(tmp_path / "parts", few=20))
+    assert made.config.training.balance == "none"
+    assert BALANCED in made.module().figure_names
+    (told,) = [line for line in made.remarks if "uneven classes" in line]
+    assert "balanced accuracy" in told
+    assert "more often" not in told
+
+
+def test_a_residual_network_keeps_the_rate_it_is_known_to_like(tmp_path):
+    images = uneven(tmp_path / "parts")
+    assert prepared(images, system="senet").trusted_rate == 0.01
+    assert prepared(images, system="vit-nano").trusted_rate is None
+
+
+def test_a_balanced_pass_counts_its_repeats_for_how_often_images_are_seen(tmp_path):
     made = prepared(uneven(tmp_path / "parts"))
-    sets = prepare.find_parts(ImageData(images=str(tmp_path / "parts")), 0)
-    assert OneClass.count_shown(sets["train"], "auto") == OneClass.count_shown(sets["train"], "sampler") == 2 * 28
-    assert OneClass.count_shown(sets["train"], "none") == OneClass.count_shown(sets["train"], "weights") == 28 + 4
     assert made.train.deal.total == 2 * 28
     suited = made.suit((), passes=20).config.training
     often, seldom = choose_variation((), 20 * 56 / 32), choose_variation((), 20)

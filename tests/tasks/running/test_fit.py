@@ -31,7 +31,7 @@ def test_it_learns_and_keeps_the_best_weights(job):
     assert 0 <= outcome.clock.share_waiting < 1
     trained = Run.load(run.folder)
     val = run.sets["val"]
-    right = trained.predict(trained.prepare(val.paths)).argmax(1) == torch.tensor(val.labels)
+    right = trained.probabilities(trained.prepare(val.paths)).argmax(1) == torch.tensor(val.labels)
     assert right.float().mean().item() == pytest.approx(outcome.best["val_accuracy"], abs=1e-6)
 
 

@@ -58,7 +58,7 @@ def test_the_number_of_steps_is_told_and_kept_in_the_configuration(photos):
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_every_task_says_the_same_of_an_epoch(task):
-    fields = type(task.part("settings").Settings(system=task.default_system).training).model_fields
+    fields = type(task.part("settings").Settings(system=next(iter(task.systems), "hf:x")).training).model_fields
     assert fields["epochs"].description == EPOCHS
 
 
@@ -120,6 +120,35 @@ def test_the_rate_of_the_lowest_loss_is_taken_and_of_those_that_tie_the_highest(
     made = planning._choose_rate(prepared(photos, lr=7e-4), Speed(0.01, 0.1), 600)
     assert made.config.training.lr == chosen
     assert made.remarks[-1].startswith(f"learning rate: {chosen:g}")
+
+
+@pytest.mark.parametrize(
+    ("losses", "chosen"),
+    [
+        ({3e-4: 1.78, 1e-3: 1.77, 3e-3: 1.77, 1e-2: 1.88}, 1e-2),  # a little worse in a short trial
+        ({3e-4: 1.78, 1e-3: 1.77, 3e-3: 1.77, 1e-2: 2.40}, 3e-3),
+        ({3e-4: 1.78, 1e-3: 1.77, 3e-3: 1.77, 1e-2: float("nan")}, 3e-3),
+    ],
+)
+def test_a_rate_that_the_system_is_known_to_like_is_taken_unless_clearly_worse(photos, monkeypatch, losses, chosen):
+    trials = [Trial(rate, (loss,) * 10) for rate, loss in losses.items()]
+    monkeypatch.setattr(planning, "try_rates", lambda *_: trials)
+    made = planning._choose_rate(prepared(photos, system="senet"), Speed(0.01, 0.1), 600)
+    assert made.config.training.lr == chosen
+    assert made.remarks[-1].startswith(f"learning rate: {chosen:g} ({'usual for' if chosen == 1e-2 else 'loss'}")
+
+
+@pytest.mark.parametrize(("system", "rates"), [("mlp", (1e-3, 3e-3)), ("senet", (3e-3, 1e-2))])
+def test_with_little_time_two_rates_are_tried(photos, monkeypatch, system, rates):
+    tried = []
+    monkeypatch.setattr(planning, "try_rates", lambda _, few, __: tried.extend(few) or [Trial(few[0], (1.0,) * 10)])
+    planning._choose_rate(prepared(photos, system=system), Speed(0.01, 0.1), 0.01 * 12 * 2 / planning.TRIAL_SHARE)
+    assert tuple(tried) == rates
+
+
+def test_a_residual_network_without_time_for_trials_has_its_own_rate(photos):
+    made = planning._choose_rate(prepared(photos, system="senet"), Speed(0.5, 0.1), 10)
+    assert made.config.training.lr == 1e-2
 
 
 def test_without_time_for_trials_the_usual_rate_is_kept_and_that_is_said(photos):

@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -32,10 +33,35 @@ def test_load_gives_something_ready_to_use(folder, photos):
     assert pixels.shape == (3, 3, 16, 16)
     assert torch.equal(pixels[0], pixels[1])
     assert torch.equal(pixels[0], pixels[2])
-    probabilities = run.predict(pixels)
+    probabilities = run.probabilities(pixels)
     assert probabilities.shape == (3, 2)
     torch.testing.assert_close(probabilities.sum(1), torch.ones(3))
     assert not probabilities.requires_grad
+
+
+def test_one_image_gets_one_prediction_and_a_list_gets_a_list(folder, photos):
+    run = jumok.load(folder)
+    path = next(photos.rglob("*.png"))
+    array = np.asarray(Image.open(path).convert("RGB"))
+    forms = [path, str(path), Image.open(path), array, array / 255, torch.from_numpy(array.copy()).permute(2, 0, 1)]
+    predictions = [run.predict(form) for form in forms]
+    assert all(each == predictions[0] for each in predictions)
+    one = predictions[0]
+    assert one.label == max(one.probabilities, key=one.probabilities.get)
+    assert one.probability == one.probabilities[one.label]
+    assert sum(one.probabilities.values()) == pytest.approx(1)
+    listed = run.predict(forms, batch_size=4)
+    assert [each.label for each in listed] == [one.label] * len(forms)
+    assert len(run.predict(np.stack([array, array]))) == 2
+    assert run.predict([]) == []
+    with pytest.raises(JumokError, match="fractions from 0 to 1"):
+        run.predict(run.prepare([path]))
+    with pytest.raises(JumokError, match="cannot read"):
+        run.predict(path.with_name("none.png"))
+
+
+def test_a_run_is_shown_in_a_line(folder):
+    assert repr(jumok.load(folder)) == f"ImageRun({str(folder)!r}, system vit-nano, 2 classes: blue, red)"
 
 
 def test_preparing_normalises_and_resizes(folder):
@@ -59,7 +85,7 @@ def test_saved_elsewhere_it_is_the_same(folder, tmp_path, photos):
     run.save(tmp_path / "elsewhere")
     again = Run.load(tmp_path / "elsewhere")
     pixels = run.prepare(sorted(photos.rglob("*.png"))[:4])
-    assert torch.equal(run.predict(pixels), again.predict(pixels))
+    assert torch.equal(run.probabilities(pixels), again.probabilities(pixels))
     assert again.config == run.config
 
 

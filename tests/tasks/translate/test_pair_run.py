@@ -48,11 +48,11 @@ def korean(tmp_path_factory):
 def test_a_trained_reverser_reverses(run, sentences):
     assert isinstance(run, PairRun)
     assert not run.model.training
-    found = [best.text for best, *_ in run.translate(sentences)]
+    found = [best.text for best in run.translate(sentences)]
     right = [got == " ".join(text.split()[::-1]) for got, text in zip(found, sentences, strict=True)]
     assert sum(right) >= 0.9 * len(right)
     word, other = sentences[0].split()[:2]
-    assert run.translate([f"  {word}\t{other}\u00a0"])[0][0].text == f"{other} {word}"
+    assert run.translate(f"  {word}\t{other}\u00a0").text == f"{other} {word}"
 
 
 @pytest.mark.parametrize("beam", [1, 5])
@@ -60,8 +60,9 @@ def test_a_batch_gives_what_one_by_one_does(run, transformer, sentences, beam):
     for translator in (run, jumok.load(transformer)):
         together = translator.translate(sentences, beam=beam, n_best=beam)
         small = translator.translate(sentences, beam=beam, n_best=beam, batch_tokens=20)
-        for text, one, other in zip(sentences, together, small, strict=True):
-            alone = translator.translate([text], beam=beam, n_best=beam)[0]
+        for text, *all_three in zip(sentences, together, small, strict=True):
+            alone = ranked(translator.translate(text, beam=beam, n_best=beam))
+            one, other = map(ranked, all_three)
             assert [best.ids for best in one] == [best.ids for best in alone] == [best.ids for best in other]
             assert [best.score for best in one] == pytest.approx([best.score for best in alone], abs=1e-5)
 
@@ -74,29 +75,34 @@ def test_a_beam_of_one_takes_the_likeliest_word_each_time(run, sentences):
             step = run.model(source, torch.tensor([written]))[0, -1].log_softmax(-1)
             written.append(int(step[3:].argmax()) + 3)
             log_p += float(step[written[-1]].detach())
-        best = run.translate([text], beam=1)[0][0]
+        best = run.translate(text, beam=1)
         assert best.ids == tuple(written[1:-1])
         assert best.text == run.target.decode(written)
         assert best.score == pytest.approx(log_p / (len(written) - 1), abs=1e-5)
 
 
+def ranked(best):
+    """A translation and those after it."""
+    return [best, *best.others]
+
+
 def test_several_are_given_the_best_first(run, sentences):
-    for best in run.translate(sentences[:4], beam=6, n_best=3):
+    for best in map(ranked, run.translate(sentences[:4], beam=6, n_best=3)):
         assert len({one.text for one in best}) == 3
         assert best == sorted(best, key=lambda one: -one.score)
 
 
 def test_empty_sentences_get_empty_translations_in_their_place(run, sentences):
     found = run.translate(["", sentences[0], " \t\u3000", sentences[1]])
-    assert [best[0].text != "" for best in found] == [False, True, False, True]
+    assert [best.text != "" for best in found] == [False, True, False, True]
     assert run.translate([]) == []
-    assert run.translate(["", " "])[1][0].ids == ()
+    assert run.translate(["", " "])[1].ids == ()
 
 
 def test_the_length_is_bounded(run):
     word = run.source.pieces([4])[0]
-    assert len(run.translate([" ".join([word] * 5)], max_length=2)[0][0].ids) <= 2
-    for best, *_ in run.translate([" ".join([word] * 40)], beam=1):
+    assert len(run.translate([" ".join([word] * 5)], max_length=2)[0].ids) <= 2
+    for best in run.translate([" ".join([word] * 40)], beam=1):
         assert len(best.ids) <= 2 * 40 + 20
     assert run.longest == 10 * 256
 
@@ -106,14 +112,14 @@ def test_learned_positions_bound_the_source(tmp_path, reversals):
     run = untrained(tmp_path, settings_of(reversals, system="transformer", options=options, longest=12))
     word = run.source.pieces([4])[0]
     assert run.longest == 19
-    assert len(run.translate([" ".join([word] * run.longest)])[0][0].ids) <= 19
+    assert len(run.translate([" ".join([word] * run.longest)])[0].ids) <= 19
 
 
 def test_each_sentence_says_what_is_unknown_and_what_is_too_long(run, sentences):
     texts = [sentences[0], "zebra " + sentences[1], " ".join([sentences[0]] * 30), ""]
     found = run.translate_each(texts, longest=40, beam=2)
     assert [one.source for one in found] == texts
-    assert [one.best for one in found[:2]] == run.translate(texts[:2], beam=2)
+    assert [one.best[0] for one in found[:2]] == run.translate(texts[:2], beam=2)
     assert [one.unknown for one in found] == [(), run.source.unknown(texts[1]), (), ()]
     assert found[1].unknown
     assert [one.too_long for one in found] == [False, False, True, False]
@@ -138,8 +144,8 @@ def test_hangul_typed_as_letters_is_translated_alike(korean, kind):
     assert apart != texts
     one, other = run.translate(texts, beam=3), run.translate(apart, beam=3)
     assert one == other
-    assert any(best.text for best, *_ in one)
-    assert all(best.text == unicodedata.normalize("NFC", best.text) for best, *_ in one)
+    assert any(best.text for best in one)
+    assert all(best.text == unicodedata.normalize("NFC", best.text) for best in one)
     assert run.source.unknown(apart[0]) == ()
 
 
@@ -164,9 +170,13 @@ def test_wishes_out_of_range_are_refused_even_where_there_is_nothing_to_do(run, 
         run.translate([], **wish)
 
 
-def test_one_string_is_no_list(run):
+def test_one_sentence_gets_one_translation_and_a_list_gets_a_list(run, sentences):
+    alone, (listed,) = run.translate(sentences[0]), run.translate([sentences[0]])
+    assert alone == listed == run.predict(sentences[0])
+    assert alone.label == alone.text
+    assert run.translate(iter(sentences[:2])) == run.translate(sentences[:2])
     with pytest.raises(JumokError, match="got one string: put it in a list"):
-        run.translate("hello")
+        run.translate_each("hello")
 
 
 # -- on disk -----------------------------------------------------------------------------------

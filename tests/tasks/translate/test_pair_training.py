@@ -144,7 +144,7 @@ def test_figures_of_the_validation_are_those_worked_out_by_hand(reverser):
     best = max(rows, key=lambda row: (float(row["val_chrf"]), -float(row["val_loss"])))
     run = PairRun.load(reverser)
     val = prepare.find_parts(run.config.data, run.config.training.seed)["val"]
-    found = [best.text for best, *_ in run.translate(val.sources, beam=1)]
+    found = [best.text for best in run.translate(val.sources, beam=1)]
     chrf = [sentence_chrf(got, text) for got, text in zip(found, val.targets, strict=True)]
     assert sum(chrf) / len(chrf) == pytest.approx(float(best["val_chrf"]), abs=1e-4)
     exact = sum(got == text for got, text in zip(found, val.targets, strict=True)) / len(val)

@@ -199,7 +199,7 @@ LEAD = AttentionMap(torch.ones(2, 1, 1), Tokens(("t",)), Tokens(("s",)), ("head"
         (LEAD, {}, "choose with .at"),
         (an_alignment(2, 301), {}, "up to 300 words a side, got 2 x 301"),
         (an_alignment(2, 2), {"gold": Drawn(frozenset({(2, 0)}))}, "source word 2 and target word 0, outside the 2"),
-        (an_alignment(2, 2), {"name": "a.jpg"}, "png or .svg"),
+        (an_alignment(2, 2), {"name": "a.jpg"}, "svg or .pdf"),
         ({}, {}, "1 to 64 maps, got 0"),
         ({"a": an_alignment(2, 2), "b": an_alignment(2, 3)}, {}, "b has other words"),
     ],

@@ -119,7 +119,7 @@ def test_pixels_finer_than_the_panel_are_averaged_and_the_picture_says_so():
     weights[:, ::2, ::2] = 4.0
     heat = AttentionMap(weights.flatten(1), One("image"), Pixels(side, side), (), Scale.RELEVANCE)
     figure = heatmap.draw_heat(heat, Image.new("RGB", (side, side)))
-    assert "linear from 0 to the largest, 1;" in words(figure), "the mean of each 2 x 2"
+    assert "linear from 0 to 2 times the mean, 2; the map is nearly even, its largest is 1" in words(figure)
     assert "Averaged down from 1240 x 1240" in words(figure)
 
 
@@ -144,7 +144,9 @@ def test_several_rows_of_tokens_are_a_matrix_of_raw_weights(tmp_path):
     figure = heatmap.draw_table(alignment, None)
     axes = figure.axes[0]
     assert np.array_equal(axes.images[0].get_array(), weights.numpy())
-    assert axes.images[0].get_clim() == (0, pytest.approx(float(weights.max())))
+    assert axes.images[0].get_clim() == (0, pytest.approx(max(float(weights.max()), 2 / 7))), (
+        "nearly even: twice the mean"
+    )
     assert [label.get_text() for label in axes.get_yticklabels()] == list(source.names)
     draw(alignment, None, tmp_path / "a.png")
     assert min(drawn(tmp_path / "a.png").shape[:2]) > 200
@@ -205,6 +207,16 @@ def test_every_scale_reaches_its_largest_weight_and_says_so(scale, values, low, 
     scaling = Scaling.of(heat, heat.weights.numpy())
     assert (scaling.low, scaling.high) == (low, high)
     assert scaling.words.startswith(text)
+
+
+def test_a_map_that_prefers_nothing_has_no_strong_colour_anywhere():
+    even = AttentionMap(torch.full((1, 36), 1 / 36), One("cls"), Patches(6, 6), source="rollout")
+    figure = heatmap.draw_heat(even, Image.new("RGB", (400, 400), "white"))
+    heat, over = (np.asarray(figure.axes[place].images[0].get_array()) for place in (1, 2))
+    assert heat[200, 200] * 255 == pytest.approx(colour_of(0.5), abs=1)
+    assert np.ptp(over, axis=(0, 1)).max() == 0
+    assert over.mean() > 0.75, "the image shines through"
+    assert "the map is nearly even, its largest is 0.0278" in words(figure)
 
 
 @pytest.mark.parametrize("title", ["a$_{$b", "연꽃 \u1112\u1161\u11ab.jpg", "two\nlines", "x" * 500, " ", "<b>&amp;"])
@@ -282,8 +294,8 @@ def test_pyplot_is_not_touched(tmp_path):
         (patches([0.1, 0.2, 0.3, 0.4]), None, "a.png", "pass the image"),
         (patches([0.1, 0.2, 0.3, 0.4]), plain(8, 8).float(), "a.png", "uint8"),
         (patches([0.1, 0.2, 0.3, 0.4]), plain(8, 8)[0], "a.png", "shape"),
-        (patches([0.1, 0.2, 0.3, 0.4]), plain(8, 8), "a.jpg", ".png or .svg"),
-        (patches([0.1, 0.2, 0.3, 0.4]), plain(8, 8), "a", ".png or .svg"),
+        (patches([0.1, 0.2, 0.3, 0.4]), plain(8, 8), "a.jpg", ".png, .svg or .pdf"),
+        (patches([0.1, 0.2, 0.3, 0.4]), plain(8, 8), "a", ".png, .svg or .pdf"),
         (AttentionMap(torch.ones(2, 4), Steps(2), Patches(2, 2)), plain(8, 8), "a.png", "one row"),
         (AttentionMap(torch.ones(3, 1, 4), One("x"), Patches(2, 2), ("head",)), plain(8, 8), "a.png", "head"),
     ],

@@ -105,7 +105,7 @@ def test_a_photograph_with_three_places(tmp_path):
         ({"places": [(0, 0)] * 7}, "1 to 6 places"),
         ({"lines": 0}, "1 or more"),
         ({"places": [(9, 9)]}, "outside the grid"),
-        ({"path": "a.jpg"}, "png or .svg"),
+        ({"path": "a.jpg"}, "svg or .pdf"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path, changes, message):

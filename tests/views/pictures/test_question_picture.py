@@ -15,7 +15,8 @@ from synthetic_questions import GRID, KOREAN, a_question, look_at, relevance, sh
 from jumok.attention import AttentionMap, Features, Glimpses, One, Patches, Pixels, Scale, Tokens
 from jumok.errors import JumokError
 from jumok.views.pictures import question_picture as module
-from jumok.views.pictures.question_picture import DRAWN_LOOKS, EMPTY_WORD, Asked, draw_asked
+from jumok.views.pictures.figures import BLANK
+from jumok.views.pictures.question_picture import DRAWN_LOOKS, Asked, draw_asked
 
 WORDS = ("is", "it", "red")
 
@@ -202,7 +203,7 @@ def test_korean_hostile_and_empty_words_are_drawn(figure_of):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure = figure_of(a_question(words, (None,) * 10, answers=[("삼각형", 1.0)]))
-    assert {"빨간", "도형은", "</script>", "$x^2$", EMPTY_WORD, "삼각형"} <= set(texts(figure))
+    assert {"빨간", "도형은", "</script>", "$x^2$", BLANK, "삼각형"} <= set(texts(figure))
 
 
 def test_signed_scores_glimpses_and_fine_pixels_are_drawn_too(figure_of):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jumok.intervals import wilson
-from jumok.tasks.classify.kinds.kind import Table
+from jumok.tasks.classify.kinds.kind import Model, Table
 
 __all__ = ["Evaluation", "evaluate", "evaluate_each"]
 
@@ -28,14 +28,18 @@ class Evaluation:
         classes: their names.
         confusion: (classes, classes), images of each true class (row) by predicted class (column).
         loss: mean cross-entropy, in nats.
+        noun: what was judged, as figures call them.
+        other: what may help a model that has learnt nothing, beside more data and time.
     """
 
     classes: tuple[str, ...]
     confusion: Tensor
     loss: float
+    noun: str = "images"
+    other: str = "a pretrained --system"
 
     @property
-    def images(self) -> int:
+    def total(self) -> int:
         """How many were judged."""
         return int(self.confusion.sum())
 
@@ -47,12 +51,12 @@ class Evaluation:
     @property
     def accuracy(self) -> float:
         """The share that was right."""
-        return self.correct / self.images
+        return self.correct / self.total
 
     @property
     def interval(self) -> tuple[float, float]:
         """Between which the accuracy lies with 95 % confidence."""
-        return wilson(self.correct, self.images)
+        return wilson(self.correct, self.total)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -70,7 +74,7 @@ class Evaluation:
     def largest_class(self) -> tuple[str, float]:
         """The class with the most images, and how often always naming it would be right."""
         counts = self.confusion.sum(1)
-        return self.classes[int(counts.argmax())], int(counts.max()) / self.images
+        return self.classes[int(counts.argmax())], int(counts.max()) / self.total
 
     @property
     def beats_largest_class(self) -> bool:
@@ -84,7 +88,7 @@ class Evaluation:
         return [
             {
                 "class": name,
-                "images": true[index],
+                self.noun: true[index],
                 "precision": right[index] / said[index] if said[index] else None,
                 "recall": right[index] / true[index] if true[index] else None,
             }
@@ -95,7 +99,7 @@ class Evaluation:
         """Plain values for JSON."""
         low, high = self.interval
         return {
-            "images": self.images,
+            self.noun: self.total,
             "accuracy": self.accuracy,
             "accuracy_95": [low, high],
             "balanced_accuracy": self.balanced_accuracy,
@@ -122,8 +126,8 @@ class Evaluation:
         rows = []
         for row, counts in zip(self.per_class(), self.confusion.tolist(), strict=True):
             shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
-            rows.append([row["class"], str(row["images"]), *shares, *(map(str, counts) if wide else ())])
-        header = ("class", "images", "precision", "recall", *(self.classes if wide else ()))
+            rows.append([row["class"], str(row[self.noun]), *shares, *(map(str, counts) if wide else ())])
+        header = ("class", self.noun, "precision", "recall", *(self.classes if wide else ()))
         return Table(header, rows, "rows: true class; columns on the right: predicted class" if wide else None)
 
     def warning(self) -> str:
@@ -132,7 +136,7 @@ class Evaluation:
             return ""
         return (
             f"this model is not surely better than always saying {self.largest_class[0]!r}: it may have learnt "
-            "nothing; more images, more --time, or a pretrained --system may help"
+            f"nothing; more {self.noun}, more --time, or {self.other} may help"
         )
 
     def brief(self) -> dict[str, Any]:
@@ -146,7 +150,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]) -> Evaluation:
+def evaluate(model: Model, batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]) -> Evaluation:
     """Judge a model on images that it has not learned from.
 
     Args:
@@ -159,7 +163,7 @@ def evaluate(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], classes
 
 @torch.inference_mode()
 def evaluate_each(
-    models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]
+    models: Mapping[str, Model], batches: Iterable[tuple[Tensor, Tensor]], classes: tuple[str, ...]
 ) -> dict[str, Evaluation]:
     """Judge several models on the same images, which are gone through once.
 

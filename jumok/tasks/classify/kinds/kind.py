@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from jumok.data.images.label_cells import Kind
+from jumok.tasks.prediction import Prediction
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["AnswerKind", "Choice", "Report", "Said", "Table"]
 
 Figures = Mapping[str, float]
+Model = Callable[[Tensor], Tensor]
+"""In eval mode, pixels -> (batch, outputs)."""
 
 
 class Choice(NamedTuple):
@@ -60,7 +63,7 @@ class Report(Protocol):
     """How good a model's answers are."""
 
     @property
-    def images(self) -> int:
+    def total(self) -> int:
         """How many were judged."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,11 +134,6 @@ class AnswerKind(ABC):
             JumokError: a setting that this kind has no use for.
         """
         return Choice({}, [])
-
-    @classmethod
-    def count_shown(cls, images: ImageSet, balance: str) -> int:
-        """Images that a pass shows: where classes are balanced by showing rare ones more often, more than there are."""
-        return len(images)
 
     @classmethod
     @abstractmethod
@@ -211,6 +209,11 @@ class AnswerKind(ABC):
     def say(self, values: Sequence[float]) -> Said:
         """What the values (outputs,) of one image come to."""
 
+    def predict(self, values: Sequence[float]) -> Prediction:
+        """The same for Python."""
+        said = self.say(values)
+        return Prediction(str(said.answer), said.share, dict(said.best))
+
     def measure_by(self, outputs: Tensor) -> Tensor:
         """What is watched while parts of an image are taken away, (n, outputs): probabilities."""
         return self.read(outputs)
@@ -234,9 +237,7 @@ class AnswerKind(ABC):
     # -- judging ----------------------------------------------------------------------------------
 
     @abstractmethod
-    def evaluate(
-        self, models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]]
-    ) -> Mapping[str, Report]:
+    def evaluate(self, models: Mapping[str, Model], batches: Iterable[tuple[Tensor, Tensor]]) -> Mapping[str, Report]:
         """Judge several models on the same images, which are gone through once.
 
         Args:
@@ -245,6 +246,10 @@ class AnswerKind(ABC):
         """
 
     # -- words ------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def summary(self) -> str:
+        """What it answers, in a few words."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -268,7 +273,7 @@ class AnswerKind(ABC):
 
 
 def read_all(
-    kind: AnswerKind, models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]]
+    kind: AnswerKind, models: Mapping[str, Model], batches: Iterable[tuple[Tensor, Tensor]]
 ) -> tuple[dict[str, Tensor], Tensor]:
     """What several models say of the same images, (images, outputs) by model, and the labels of these.
 
@@ -284,13 +289,3 @@ def read_all(
             for name, model in models.items():
                 values[name].append(kind.read(model(pixels)).cpu())
     return {name: torch.cat(found) for name, found in values.items()}, torch.cat(every)
-
-
-def join_names(names: Sequence[str], last: str, most: int = 20) -> str:
-    """Names in a sentence, the first so many.
-
-    >>> join_names(["a", "b", "c"], "or")
-    'a, b or c'
-    """
-    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
-    return f" {last} ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

@@ -14,7 +14,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from jumok.intervals import Interval, resample_means
-from jumok.tasks.classify.kinds.kind import Table, join_names
+from jumok.tasks.classify.kinds.kind import Table
+from jumok.wording import join_names
 
 __all__ = ["LabelReport", "MeanAveragePrecision", "choose_constant", "score_average_precision"]
 
@@ -100,7 +101,7 @@ class LabelReport:
     constant: tuple[int, ...]
 
     @property
-    def images(self) -> int:
+    def total(self) -> int:
         """How many were judged."""
         return len(self.held)
 
@@ -121,7 +122,7 @@ class LabelReport:
     def _draws(self) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The figures of the model and of the baseline, first as they are, then on images drawn anew."""
         counts = [np.stack([self.held & said, self.held, said]) for said in (self.said, self._always)]
-        table = np.stack(counts).astype(np.float64).transpose(2, 0, 1, 3).reshape(self.images, -1)
+        table = np.stack(counts).astype(np.float64).transpose(2, 0, 1, 3).reshape(self.total, -1)
         drawn = resample_means(table, RESAMPLES, np.random.default_rng(0))
         both = np.concatenate([table.mean(0)[None], drawn]).reshape(-1, 2, 3, len(self.names))
         own, other = (_score(both[:, number]) for number in (0, 1))
@@ -136,7 +137,7 @@ class LabelReport:
         """
         own, other = self._draws
         values = own[figure] - other[figure] if gain else own[figure]
-        low, high = np.quantile(values[1:], TAILS) if self.images > 1 else (-1.0 if gain else 0.0, 1.0)
+        low, high = np.quantile(values[1:], TAILS) if self.total > 1 else (-1.0 if gain else 0.0, 1.0)
         return Interval(float(values[0]), float(low), float(high))
 
     @property
@@ -178,7 +179,7 @@ class LabelReport:
         micro, macro, gain = self.interval("micro_f1"), self.interval("macro_f1"), self.interval("micro_f1", gain=True)
         other = self._draws[1]
         return {
-            "images": self.images,
+            "images": self.total,
             "micro_f1": micro.value,
             "micro_f1_95": [micro.low, micro.high],
             "macro_f1": macro.value,

@@ -32,7 +32,7 @@ class NumberReport:
     median: float
 
     @property
-    def images(self) -> int:
+    def total(self) -> int:
         """How many were judged."""
         return len(self.true)
 
@@ -73,13 +73,13 @@ class NumberReport:
         own = self.mean_absolute_error
         gain = self._errors.difference(1, 0)
         return {
-            "images": self.images,
+            "images": self.total,
             "mean_absolute_error": own.value,
-            "mean_absolute_error_95": None if self.images < 2 else [own.low, own.high],
+            "mean_absolute_error_95": None if self.total < 2 else [own.low, own.high],
             "root_mean_square_error": self.root_mean_square_error,
             "r2": self.r2,
             "median": {"number": self.median, "mean_absolute_error": self.median_error.value},
-            "gain_95": None if self.images < 2 else [gain.low, gain.high],
+            "gain_95": None if self.total < 2 else [gain.low, gain.high],
             "beats_median": self.beats_median,
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,8 +15,9 @@ from torch.nn import functional as F
 
 from jumok.errors import JumokError
 from jumok.intervals import NORMAL_95
-from jumok.tasks.classify.kinds.kind import AnswerKind, Choice, Figures, Report, Said, read_all
+from jumok.tasks.classify.kinds.kind import AnswerKind, Choice, Figures, Model, Report, Said, read_all
 from jumok.tasks.classify.settings import ImageTraining, RunConfig, Scale
+from jumok.tasks.prediction import Prediction
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -123,6 +125,10 @@ class OneNumber(AnswerKind):
         text = f"{number:.4g}"
         return Said(number, text, None, (), text)
 
+    def predict(self, values: Sequence[float]) -> Prediction:
+        answer = super().predict(values)
+        return replace(answer, number=float(answer.label))
+
     def measure_by(self, outputs: Tensor) -> Tensor:
         """The number, in standard deviations of the training images' numbers."""
         return outputs.float()
@@ -140,9 +146,7 @@ class OneNumber(AnswerKind):
 
     # -- judging ----------------------------------------------------------------------------------
 
-    def evaluate(
-        self, models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]]
-    ) -> Mapping[str, Report]:
+    def evaluate(self, models: Mapping[str, Model], batches: Iterable[tuple[Tensor, Tensor]]) -> Mapping[str, Report]:
         from jumok.tasks.classify.kinds.number_scores import NumberReport
 
         values, labels = read_all(self, models, batches)
@@ -150,6 +154,9 @@ class OneNumber(AnswerKind):
         return {name: NumberReport(found[:, 0].numpy(), true, self.scale.median) for name, found in values.items()}
 
     # -- words ------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        return f"a number, from {self.scale.low:.4g} to {self.scale.high:.4g} in training"
 
     def describe(self) -> str:
         return f"with numbers from {self.scale.low:.4g} to {self.scale.high:.4g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jumok.data.images.label_cells import BETWEEN
+from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
 from jumok.intervals import NORMAL_95
-from jumok.tasks.classify.kinds.kind import AnswerKind, Choice, Figures, Report, Said, join_names, read_all
+from jumok.tasks.classify.kinds.kind import AnswerKind, Choice, Figures, Model, Report, Said, read_all
 from jumok.tasks.classify.kinds.thresholds import HALF, choose_threshold, read_thresholds, write_thresholds
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
-from jumok.wording import write_count
+from jumok.tasks.prediction import Prediction
+from jumok.wording import describe_names, join_names, write_count
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -156,6 +158,10 @@ class SeveralLabels(AnswerKind):
         text = ", ".join([*told[:MOST_SAID], *more]) or NO_LABEL
         return Said(answer, text, best[0][1], best, answer or NO_LABEL)
 
+    def predict(self, values: Sequence[float]) -> Prediction:
+        answer = super().predict(values)
+        return replace(answer, labels=tuple(answer.label.split(BETWEEN)) if answer.label else ())
+
     def make_answering(self, model: nn.Module) -> tuple[nn.Module, str]:
         return _Answering(model, self.weights.log()), "probabilities"
 
@@ -164,9 +170,7 @@ class SeveralLabels(AnswerKind):
 
     # -- judging ----------------------------------------------------------------------------------
 
-    def evaluate(
-        self, models: Mapping[str, nn.Module], batches: Iterable[tuple[Tensor, Tensor]]
-    ) -> Mapping[str, Report]:
+    def evaluate(self, models: Mapping[str, Model], batches: Iterable[tuple[Tensor, Tensor]]) -> Mapping[str, Report]:
         from jumok.tasks.classify.kinds.label_scores import LabelReport, choose_constant
 
         values, labels = read_all(self, models, batches)
@@ -178,6 +182,9 @@ class SeveralLabels(AnswerKind):
         }
 
     # -- words ------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        return describe_names(self.names, "label")
 
     def describe(self) -> str:
         return f"with any of {write_count(len(self.names), 'label')}"

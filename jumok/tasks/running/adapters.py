@@ -6,38 +6,18 @@ Source: Hu et al. 2022, arXiv 2106.09685, section 4.1; the adapters are those of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
-from jumok.tasks.classify.layers import number_layers
-from jumok.tasks.classify.training import Classifier
+from jumok.tasks.running.layers import number_layers
 
-__all__ = ["AdaptedClassifier", "add_adapters", "merge_adapters"]
+__all__ = ["add_adapters", "merge_adapters"]
 
 SCALE = 2.0
 """Alpha over rank: the factor on what the adapters add."""
 NAME = "default"
 BASE, DOWN, UP = ".base_layer.", f".lora_A.{NAME}.weight", f".lora_B.{NAME}.weight"
-
-
-class AdaptedClassifier(Classifier):
-    """A model in training of which adapters and the head alone learn.
-
-    Args:
-        model: whose other weights stay as they are.
-        head: the name of its head; None: only adapters learn.
-        rank: of the adapters.
-        options: as for `Classifier`.
-    """
-
-    def __init__(self, model: nn.Module, head: str | None, rank: int, **options: Any) -> None:
-        add_adapters(model, head, rank)
-        super().__init__(model, **options)
-
-    def complete(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return merge_adapters(weights)
 
 
 def add_adapters(model: nn.Module, head: str | None, rank: int) -> None:

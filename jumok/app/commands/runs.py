@@ -1,0 +1,164 @@
+"""`jumok runs`: the runs in a folder, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jumok.app.session import Report, Session, in_session
+from jumok.errors import JumokError
+from jumok.wording import write_count
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+BEST = ("val_accuracy", "val_bleu", "val_chrf", "val_loss")
+"""The figure of a run that is shown: the first of these that it has."""
+FINISHED, STOPPED, UNSTARTED, DAMAGED = "finished", "stopped", "no weights", "damaged"
+
+
+@in_session("runs")
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of runs, or one run.")] = Path("runs"),
+    *,
+    session: Session,
+) -> Report:
+    """List the runs in a folder: system, data, best figure, date, size and state. Damaged runs are named."""
+    if not folder.is_dir():
+        raise JumokError(f"no folder at {folder}: runs are written by jumok train, to runs/ where no --out is given")
+    found = [folder] if _is_run(folder) else sorted(path for path in folder.iterdir() if _is_run(path))
+    return RunList(folder, [RunLine.of(path) for path in found])
+
+
+@dataclass(frozen=True)
+class RunLine:
+    """One run.
+
+    Args:
+        run: its folder.
+        system, data: what was trained, and on what.
+        best: a figure of the kept weights, with its name.
+        date: of its last change, UTC.
+        megabytes: of all its files.
+        state: finished, stopped, no weights, or damaged.
+        why: what is wrong with a damaged one, and what to do about one that stopped.
+    """
+
+    run: str
+    system: str
+    data: str
+    best: str
+    date: str
+    megabytes: float
+    state: str
+    why: str = ""
+
+    @classmethod
+    def of(cls, folder: Path) -> RunLine:
+        """Read what a run says of itself; nothing in it is executed, and its weights are not read."""
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        size = sum({path.stat().st_ino: path.stat().st_size for path in files}.values()) / 1e6
+        when = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
+        date = f"{datetime.fromtimestamp(when, UTC):%Y-%m-%d %H:%M}"
+        try:
+            system, data = _read_config(folder)
+            best, state, why = _read_state(folder)
+        except JumokError as error:
+            return cls(str(folder), "", "", "", date, size, DAMAGED, str(error))
+        return cls(str(folder), system, data, best, date, size, state, why)
+
+
+@dataclass(frozen=True)
+class RunList:
+    """The runs of a folder.
+
+    Args:
+        folder: that was looked through.
+        runs: in the order of their names.
+    """
+
+    folder: Path
+    runs: Sequence[RunLine]
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 if a run is damaged."""
+        return int(any(run.state == DAMAGED for run in self.runs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"folder": str(self.folder), "runs": [asdict(run) for run in self.runs]}
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        from rich.table import Table
+        from rich.text import Text
+
+        if not self.runs:
+            yield f"no runs in {self.folder}"
+            return
+        table = Table(title=write_count(len(self.runs), "run"), title_justify="left")
+        for heading in ("run", "system", "data", "best", "date, UTC", "MB", "state"):
+            table.add_column(heading, justify="right" if heading == "MB" else "left", overflow="fold")
+        for run in self.runs:
+            size = f"{run.megabytes:,.1f}"
+            table.add_row(*map(Text, (run.run, run.system, run.data, run.best, run.date, size, run.state)))
+        yield table
+        yield from (f"{run.state}: {run.why}" for run in self.runs if run.why)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.yaml").is_file() or (path / "weights.safetensors").is_file()
+
+
+def _read_config(folder: Path) -> tuple[str, str]:
+    """System and data.
+
+    Raises:
+        JumokError: a configuration that is missing, damaged or of another version.
+    """
+    from jumok.tasks.running.run import CONFIG, task_of
+
+    task = task_of(folder)
+    config = task.part("settings").RunConfig.load(folder / CONFIG)
+    data = getattr(config.data, task.word, None)
+    some = [data] if isinstance(data, str) else list(data or ())
+    return config.system, ", ".join(map(str, some))
+
+
+def _read_state(folder: Path) -> tuple[str, str, str]:
+    """Best figure, state, and what to do.
+
+    Raises:
+        JumokError: damaged weights.
+    """
+    from jumok.tasks.running.run import CARD, WEIGHTS
+
+    resume = f"resume with: jumok train --resume {folder}"
+    if not (folder / WEIGHTS).is_file():
+        return "", UNSTARTED, resume
+    figures = _read_header(folder / WEIGHTS)
+    name = next((name for name in BEST if name in figures), None)
+    best = "" if name is None else f"{name} {float(figures[name]):.4g}"
+    finished = (folder / CARD).is_file()
+    return best, FINISHED if finished else STOPPED, "" if finished else resume
+
+
+def _read_header(path: Path) -> dict[str, str]:
+    """The figures that the weights reached.
+
+    Raises:
+        JumokError: a file that is cut short or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise JumokError(f"{path} is damaged ({error}): train the run again, or copy the file anew") from error

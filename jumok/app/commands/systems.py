@@ -1,0 +1,220 @@
+"""`jumok systems`: which models there are, and what one of them is made of."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jumok.app.session import Report, Session, in_session
+from jumok.tasks import TASKS, task_of_system
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from rich.console import RenderableType
+
+ELSEWHERE = ("hf:", "timm:")
+FOUND_IN_DATA = frozenset({"classes", "image_size", "answers", "words", "source_vocabulary", "target_vocabulary"})
+"""Options that follow from the data, and cannot be given."""
+GATES = {
+    "se": ("squeeze_excitation", "SqueezeExcitation"),
+    "cbam": ("cbam", "CBAM"),
+    "eca": ("efficient_channel", "EfficientChannel"),
+}
+"""The mechanism behind each gate of a residual network: its file, and its class."""
+ARGUMENT = re.compile(r"^ {4}(\w[\w, ]*): ")
+PAPER = re.compile(
+    r"[A-Z][^\s,;:(]*(?:(?:, | & | and | et al\.)[^\s,;:(]*)* \d{4}(?: \(\w+\))?, (?:NIPS \d+ and )?"
+    r"arXiv \d{4}\.\d{4,5}"
+)
+
+
+@in_session("systems", "device", "threads")
+def command(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="A system, hf:NAME-OR-FOLDER or timm:NAME; left out: a list of all.", show_default=False),
+    ] = None,
+    *,
+    session: Session,
+) -> Report:
+    """List the models that can be trained, or describe one: its options, mechanism and paper.
+
+    Of a model from elsewhere: the size, mean and deviation of its images, its classes, and which methods can tell where
+    it looks.
+    """
+    if name is None:
+        return SystemList.of_all()
+    if name.startswith(ELSEWHERE):
+        from jumok.app.classify.described import describe
+
+        return describe(name, session)
+    return SystemAbout.of(name)
+
+
+@dataclass(frozen=True)
+class SystemList:
+    """All systems.
+
+    Args:
+        rows: name, kind of data, what it attends to, what it is.
+    """
+
+    rows: Sequence[Mapping[str, str]]
+
+    @classmethod
+    def of_all(cls) -> SystemList:
+        """In the order of the tasks."""
+        from jumok.systems import SYSTEMS, looks_at
+
+        names = [name for task in TASKS.values() for name in task.systems]
+        return cls(
+            [
+                {
+                    "system": name,
+                    "data": task_of_system(name).word,
+                    "attends_to": looks_at(name),
+                    "model": _read_first_line(SYSTEMS[name].model),
+                }
+                for name in names
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"systems": list(self.rows)}
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title="Systems", title_justify="left")
+        for heading in ("system", "data", "attends to", "model"):
+            table.add_column(heading, no_wrap=heading in ("system", "data"))
+        for row in self.rows:
+            table.add_row(*(Text(value) for value in row.values()))
+        yield table
+        yield "images also: hf:NAME-OR-FOLDER (transformers) and timm:NAME; jumok systems NAME describes one"
+
+
+@dataclass(frozen=True)
+class SystemAbout:
+    """One system.
+
+    Args:
+        name: of it.
+        task: what it is trained for.
+        word: the kind of data.
+        attends: to what.
+        about: what it is, in the words of its file.
+        papers: where it comes from.
+        options: each with its type, its default and its meaning.
+    """
+
+    name: str
+    task: str
+    word: str
+    attends: str
+    about: str
+    papers: Sequence[str]
+    options: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, name: str) -> SystemAbout:
+        """Read from its configuration and its file.
+
+        Raises:
+            JumokError: no such system.
+        """
+        from jumok.systems import SYSTEMS, config_of, looks_at
+
+        config, task = config_of(name), task_of_system(name)
+        system = SYSTEMS[name]
+        meanings = _read_meanings(config)
+        options = [
+            {"option": key, "default": _write_default(field, system.options.get(key)), "meaning": meanings.get(key, "")}
+            for key, field in config.model_fields.items()
+            if key not in FOUND_IN_DATA
+        ]
+        text = f"{_read_gate(system.options.get('gate'))}\n{sys.modules[config.__module__].__doc__}"
+        about = inspect.getdoc(system.model) or ""
+        return cls(name, task.does, task.word, looks_at(name), about.partition("\n")[0], find_papers(text), options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "system": self.name,
+            "data": self.word,
+            "attends_to": self.attends,
+            "model": self.about,
+            "papers": list(self.papers),
+            "options": list(self.options),
+        }
+
+    def lines(self) -> Iterator[RenderableType]:
+        """For the terminal."""
+        from rich.table import Table
+        from rich.text import Text
+
+        yield f"{self.name}: {self.about} Trained to {self.task}."
+        if self.attends:
+            yield f"attends to: {self.attends}"
+        yield from (f"paper: {paper}" for paper in self.papers)
+        table = Table(title="Options, given as --option key=value", title_justify="left")
+        for heading in ("option", "default", "meaning"):
+            table.add_column(heading, no_wrap=heading == "option")
+        for row in self.options:
+            table.add_row(*(Text(str(value)) for value in row.values()))
+        yield table
+        yield f"train it: jumok train {self.word.upper()} --system {self.name}"
+
+
+def find_papers(text: str) -> list[str]:
+    """The papers that a docstring names, each once.
+
+    >>> find_papers("Source: Vaswani et al. 2017, arXiv 1706.03762, 3. Differs: norms (Xiong 2020, arXiv 2002.04745).")
+    ['Vaswani et al. 2017, arXiv 1706.03762', 'Xiong 2020, arXiv 2002.04745']
+    """
+    return list(dict.fromkeys(PAPER.findall(" ".join(text.split()))))
+
+
+def _read_gate(gate: str | None) -> str:
+    """What is said of the gate that a residual network is named for."""
+    if gate not in GATES:
+        return ""
+    file, name = GATES[gate]
+    return inspect.getdoc(getattr(import_module(f"jumok.mechanisms.{file}"), name)) or ""
+
+
+def _read_meanings(config: type) -> dict[str, str]:
+    """What each option means, from the docstrings of a configuration and of those that it extends."""
+    meanings: dict[str, str] = {}
+    for kind in reversed(config.__mro__):
+        doc = inspect.cleandoc(vars(kind).get("__doc__") or "")
+        names: list[str] = []
+        for line in doc.partition("Args:\n")[2].splitlines():
+            begun = ARGUMENT.match(line)
+            if begun:
+                names = begun[1].split(", ")
+                meanings |= dict.fromkeys(names, line[begun.end() :].strip())
+            elif line.startswith(" " * 8):
+                meanings |= {name: f"{meanings[name]} {line.strip()}" for name in names}
+    return meanings
+
+
+def _write_default(field: FieldInfo, named: Any) -> str:
+    """What an option is if it is not given."""
+    value = field.default if named is None else named
+    return "chosen by size" if value is None else str(value)
+
+
+def _read_first_line(model: Any) -> str:
+    doc = inspect.getdoc(model) or ""
+    return doc.partition("\n")[0].rstrip(".")

@@ -1,0 +1,1 @@
+"""Texts that have a class each."""
