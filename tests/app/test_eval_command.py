@@ -60,7 +60,7 @@ def test_what_is_wrong_is_one_line(jumok, trained, coloured, tmp_path):
     for words, message in (
         (["nowhere", coloured], "no run at nowhere"),
         ([trained, "nowhere"], "no such folder: nowhere"),
-        ([trained, other], "has 3 classes: blue, green, rot, but the model has 3 classes: blue, green, red and no 'rot'"),
+        ([trained, other], "blue, green, rot, but the model has 3 classes: blue, green, red and no 'rot'"),
         ([trained, coloured, "--split", "tset"], "no split 'tset': did you mean 'test'?"),
         ([trained, coloured, "--device", "tpu"], "no device 'tpu'"),
         ([spoilt, coloured], "weights.safetensors is damaged"),
