@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["defuse", "describe_names", "printable", "readable", "write_count"]
+__all__ = ["defuse", "describe_names", "join_names", "printable", "readable", "write_count"]
 
 MOST_NAMES = 4
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -78,3 +78,18 @@ def describe_names(names: Sequence[str], noun: str, plural: str = "") -> str:
     """
     more = ", ..." if len(names) > MOST_NAMES else ""
     return f"{write_count(len(names), noun, plural)}: {', '.join(names[:MOST_NAMES])}{more}"
+
+
+def join_names(names: Sequence[str], last: str, most: int = 20) -> str:
+    """Names in a sentence, the first so many.
+
+    Args:
+        names: one at least.
+        last: the word before the last of them.
+        most: names that are written out.
+
+    >>> join_names(["a", "b", "c"], "or"), join_names(["a", "b", "c"], "and", most=1)
+    ('a, b or c', 'a and 2 more')
+    """
+    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
+    return f" {last} ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

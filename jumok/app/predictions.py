@@ -21,6 +21,8 @@ __all__ = ["Predicted", "Predictions", "Predictor", "predict_all"]
 ROWS_PER_GROUP = 4096
 """Rows that are kept in memory before they are written to Parquet."""
 MOST_NAMED_ERRORS = 5
+PREDICTED = "predicted"
+"""The column of what a model says."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,14 @@ class Predicted:
 
     Args:
         about: the input, by the names of `Predictor.about`.
-        predicted: the class, answer or translation; None: the input could not be used.
-        figure: its probability or score.
+        predicted: the class, labels, number, answer or translation; None: the input could not be used.
+        figure: its probability or score; None where there is none.
         probabilities: of all classes.
         error: why the input could not be used.
     """
 
     about: Mapping[str, Any]
-    predicted: str | None = None
+    predicted: str | float | None = None
     figure: float | None = None
     probabilities: Sequence[float] = ()
     error: str | None = None
@@ -53,13 +55,15 @@ class Predictor(Protocol):
 
     Attributes:
         about: names of the columns that tell what an input is, and their types.
-        figure: what the figure beside a prediction is called.
+        predicts: the type of a prediction, str or float.
+        figure: what the figure beside a prediction is called; None: there is none.
         classes: that probabilities are given for; none where there are none.
         total: inputs there are; None: not known.
     """
 
     about: Mapping[str, type]
-    figure: str
+    predicts: type
+    figure: str | None
     classes: Sequence[str]
     total: int | None
 
@@ -165,19 +169,21 @@ def _name_classes(classes: Sequence[str]) -> list[str]:
 def _name_columns(predictor: Predictor) -> dict[str, type]:
     """All columns and what they hold."""
     shares = dict.fromkeys((f"p({name})" for name in _name_classes(predictor.classes)), float)
-    return {**predictor.about, "predicted": str, predictor.figure: float, **shares, "error": str}
+    figure = {predictor.figure: float} if predictor.figure else {}
+    return {**predictor.about, PREDICTED: predictor.predicts, **figure, **shares, "error": str}
 
 
 def _make_row(one: Predicted, predictor: Predictor, columns: Mapping[str, type]) -> dict[str, Any]:
     """A flat row, for a table."""
     shares: Sequence[float | None] = one.probabilities or [None] * len(predictor.classes)
-    values = [*(one.about.get(name) for name in predictor.about), one.predicted, one.figure, *shares, one.error]
+    figure = [one.figure] if predictor.figure else []
+    values = [*(one.about.get(name) for name in predictor.about), one.predicted, *figure, *shares, one.error]
     return dict(zip(columns, values, strict=True))
 
 
 def _make_object(one: Predicted, predictor: Predictor) -> dict[str, Any]:
     """The same for JSON, probabilities together."""
-    found = {**one.about, "predicted": one.predicted, predictor.figure: one.figure}
+    found = {**one.about, PREDICTED: one.predicted, **({predictor.figure: one.figure} if predictor.figure else {})}
     if one.probabilities:
         names = _name_classes(predictor.classes)
         found["probabilities"] = dict(zip(names, one.probabilities, strict=True))
@@ -198,8 +204,11 @@ class _CsvWriter:
         self._writer.writerow(map(defuse, self._columns))
 
     def write(self, row: Mapping[str, Any]) -> None:
-        values = (row[name] for name in self._columns)
-        self._writer.writerow(f"{v:.6g}" if isinstance(v, float) else defuse(v) for v in values)
+        self._writer.writerow(self._format(name, row[name]) for name in self._columns)
+
+    def _format(self, name: str, value: Any) -> Any:
+        """Figures in 6 digits; what is predicted in as many as it has."""
+        return f"{value:.6g}" if isinstance(value, float) and name != PREDICTED else defuse(value)
 
 
 class _LinesWriter:

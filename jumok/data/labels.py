@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
 
-__all__ = ["check_classes", "order_classes"]
+__all__ = ["check_classes", "is_finite", "order_classes"]
 
 
 def check_classes(labels: Sequence[tuple[str, str]], noun: str) -> None:
@@ -29,7 +29,7 @@ def check_classes(labels: Sequence[tuple[str, str]], noun: str) -> None:
         )
     values = {label for _, label in labels}
     measured = next((value for value in sorted(values) if _is_fraction(value)), None)
-    if measured is not None and all(_is_number(value) for value in values):
+    if measured is not None and all(map(is_finite, values)):
         raise JumokError(
             f"the labels are measurements such as {measured}, and a classifier learns classes: give each {noun} a "
             "class, such as a range of values"
@@ -45,7 +45,8 @@ def order_classes(names: Collection[str]) -> list[str]:
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
 
 
-def _is_number(text: str) -> bool:
+def is_finite(text: str) -> bool:
+    """Whether a text is a number, neither NaN nor infinite."""
     try:
         return math.isfinite(float(text))
     except ValueError:
@@ -54,4 +55,4 @@ def _is_number(text: str) -> bool:
 
 def _is_fraction(text: str) -> bool:
     """Whether a text is a number that is not whole."""
-    return _is_number(text) and not float(text).is_integer()
+    return is_finite(text) and not float(text).is_integer()

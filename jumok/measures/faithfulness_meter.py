@@ -54,6 +54,7 @@ class FaithfulnessMeter:
             may be so at 32 inputs, at 64, and so on to `most`, and all intervals are widened so that they hold over all
             these looks together (Bonferroni). Inputs of one group count once, when the next group has
             begun. None: the number of inputs is fixed beforehand.
+        answer: what the answer is, where it is no probability.
 
     >>> import torch
     >>> weight = torch.tensor([0.4, 0.3, 0.2, 0.1])
@@ -66,12 +67,19 @@ class FaithfulnessMeter:
     """
 
     def __init__(
-        self, *, steps: int = STEPS, saco: bool = False, batch: int = BATCH, seed: int = 0, most: int | None = None
+        self,
+        *,
+        steps: int = STEPS,
+        saco: bool = False,
+        batch: int = BATCH,
+        seed: int = 0,
+        most: int | None = None,
+        answer: str = "",
     ) -> None:
         if steps < 2 or batch < 1 or (most is not None and most < 2):
             raise JumokError(f"wanted 2 steps or more, a batch and a most, got {steps}, {batch} and {most}")
         self._steps, self._saco, self._batch, self._seed = steps, saco, batch, seed
-        self._looks = plan_looks(most)
+        self._looks, self._answer = plan_looks(most), answer
         self._names: tuple[tuple[str, ...], ...] = ()
         self._inputs: list[_Measured] = []
         self._looked, self._decided_at = 0, NEVER
@@ -254,6 +262,7 @@ class FaithfulnessMeter:
             looks=tuple(look for look in self._looks if look <= len(self)),
             saco=self._saco,
             noun=noun,
+            answer=self._answer,
             level=level,
             resamples=resamples,
             seed=self._seed,

@@ -70,6 +70,7 @@ class FaithfulnessReport:
         looks: at how many inputs it was checked whether the verdicts are decided; empty: the number was fixed.
         saco: whether it was taken.
         noun: what was measured.
+        answer: what the answer is, where it is no probability: it may rise as well as fall, and be below 0.
     """
 
     methods: tuple[MethodScores, ...]
@@ -87,6 +88,7 @@ class FaithfulnessReport:
     looks: tuple[int, ...] = ()
     saco: bool = False
     noun: str = "images"
+    answer: str = ""
 
     # -- which map to believe -----------------------------------------------------------------------
 
@@ -214,6 +216,8 @@ class FaithfulnessReport:
         return [f"{line}: {so}, choose another" for line in found]
 
     def _note(self, filling: str) -> str:
+        if self.answer:  # its mean over inputs may stay the same where it changes in each of them
+            return ""
         curve = self.curves[filling]["random"].most_first
         whole, none = curve[0].value, curve[-1].value
         if none < (1 - HARDLY) * whole:
@@ -250,6 +254,7 @@ class FaithfulnessReport:
         parts = [
             f"{self.inputs:,} {self.noun}",
             f"SRG 0 is chance; parts replaced by {', '.join(self.fillings)} in {self.steps} steps",
+            *([f"the answer is {self.answer}"] if self.answer else []),
             self._say_level(),
             *([f"{', '.join(constant)} and count as chance"] if constant else []),
         ]
@@ -271,6 +276,7 @@ class FaithfulnessReport:
             "ranking": self.ranking(),
             "best": self.best(),
             "inputs": self.inputs,
+            **({"answer": self.answer} if self.answer else {}),
             "fillings": list(self.fillings),
             "steps": self.steps,
             "passes": self.passes,

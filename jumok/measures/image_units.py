@@ -15,7 +15,7 @@ from jumok.measures.baselines import DEFAULT_GRID, centre_heat, edge_heat, numbe
 from jumok.measures.fillings import Filling, find_fillings, is_patchwork
 from jumok.measures.localisation_scores import Heat
 
-__all__ = ["ClassAnswer", "ImageUnits", "average_on_grid", "read_probabilities"]
+__all__ = ["ClassAnswer", "ImageUnits", "average_on_grid", "check_outputs", "read_probabilities"]
 
 
 class ImageUnits:
@@ -27,6 +27,8 @@ class ImageUnits:
         grid: rows and columns of the patches.
         fillings: names of what is put in the place of a patch, see `jumok.measures.fillings.FILLINGS`.
         mean: (channels,), of the data, prepared as images are, for the filling "mean"; None: of each image.
+        read: from what the model gives for so many inputs to (inputs, classes), one of which is watched; None:
+            probabilities of classes, by the softmax of logits.
     Raises:
         JumokError: an unknown filling.
 
@@ -43,9 +45,10 @@ class ImageUnits:
         grid: tuple[int, int] = DEFAULT_GRID,
         fillings: Sequence[str] = ("mean", "blur"),
         mean: Tensor | None = None,
+        read: Callable[[Any, int], Tensor] | None = None,
     ) -> None:
         self.grid = grid
-        self._forward = forward
+        self._forward, self._read = forward, read or read_probabilities
         self._fillings = find_fillings(fillings, mean=mean)
 
     def answers(self, pixels: Tensor, *, target: int | None = None) -> dict[str, ClassAnswer]:
@@ -107,7 +110,7 @@ class ImageUnits:
 
     @torch.no_grad()
     def _probabilities(self, images: Tensor) -> Tensor:
-        return read_probabilities(self._forward(images), len(images))
+        return self._read(self._forward(images), len(images))
 
 
 class ClassAnswer:
@@ -153,15 +156,28 @@ def read_probabilities(output: Any, inputs: int) -> Tensor:
     Raises:
         JumokError: it is no such output, or holds NaN.
     """
+    logits = check_outputs(output, inputs)
+    if logits.shape[1] < 2:
+        raise JumokError("the model has one output per input: faithfulness needs a classifier of 2 classes or more")
+    return logits.float().softmax(1)
+
+
+def check_outputs(output: Any, inputs: int) -> Tensor:
+    """The outputs of a model, (inputs, outputs).
+
+    Args:
+        output: those, or an object that holds them as `.logits`.
+        inputs: how many were asked for.
+    Raises:
+        JumokError: they are of another shape, or hold NaN.
+    """
     logits = output if isinstance(output, Tensor) else getattr(output, "logits", None)
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != inputs:
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(output).__name__
         raise JumokError(f"wanted logits of shape ({inputs}, classes) from the model, got {got}")
-    if logits.shape[1] < 2:
-        raise JumokError("the model has one output per input: faithfulness needs a classifier of 2 classes or more")
     if not bool(torch.isfinite(logits).all()):
         raise JumokError("the model's outputs hold NaN or infinity: check its weights and how inputs are prepared")
-    return logits.float().softmax(1)
+    return logits
 
 
 # -- maps on the grid -----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ class PretrainedConfig(BaseModel):
     """What every such network has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    classes: int = Field(default=1000, ge=2)
+    classes: int = Field(default=1000, ge=1)
     image_size: Side = 224
 
 

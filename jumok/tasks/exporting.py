@@ -27,7 +27,7 @@ __all__ = [
 OPSET = 18
 """Of ONNX: the oldest that PyTorch writes, so that most runtimes read it."""
 TOLERANCE = 1e-4
-"""Most that a number of the graph may differ from the model's."""
+"""Most that a number of the graph may differ from the model's, in the unit of its output."""
 LEAST, MOST = 1, 1 << 16
 """Between which the size of an open axis lies, where nothing else is said."""
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -46,6 +46,7 @@ class Graph:
         outputs: names.
         axes: names of the open axes, by input: those of one name have one size.
         limits: the least and the greatest size of open axes, by name.
+        units: what counts as 1 when an output is compared with the model's, by output; 1 where nothing is said.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Graph:
     outputs: tuple[str, ...]
     axes: Mapping[str, Mapping[int, str]]
     limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    units: Mapping[str, float] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """Inputs with their shapes, for whoever calls it."""
@@ -161,10 +163,11 @@ def compare_with_model(path: Path, graph: Graph, batches: Sequence[Inputs]) -> d
             apart = (torch.from_numpy(value).double() - wanted.double()).abs()
             worst[name] = max(worst[name], float(apart.max()))
     for name, difference in worst.items():
-        if difference > TOLERANCE:
+        most = TOLERANCE * graph.units.get(name, 1.0)
+        if difference > most:
             raise JumokError(
                 f"the ONNX graph of {graph.name} gives another {name} than the model, by {difference:.2g} (wanted at "
-                f"most {TOLERANCE:g}): nothing was written"
+                f"most {most:g}): nothing was written"
             )
     return worst
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Prediction"]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A class, with the probability of every class.
+    """A class, several labels or a number, with the probability of every class or label.
 
     Args:
-        label: the most probable class.
-        probability: its probability.
-        probabilities: of all classes, the most probable first; they sum to 1.
+        label: the most probable class; of several labels those above their thresholds, with `|` between them; of a
+            number its digits.
+        probability: of the class, or of the most probable label; None of a number.
+        probabilities: of all classes, the most probable first, summing to 1; of labels each by itself; of a number
+            none.
+        labels: those above their thresholds, where an input may have several.
+        number: in the unit of the table, where the model gives one.
 
-    >>> Prediction.of(("cat", "dog"), (0.25, 0.75))
+    >>> Prediction("dog", 0.75, {"dog": 0.75, "cat": 0.25})
     Prediction(label='dog', probability=0.75, probabilities={'dog': 0.75, 'cat': 0.25})
     """
 
     label: str
-    probability: float
+    probability: float | None
     probabilities: Mapping[str, float]
-
-    @classmethod
-    def of(cls, classes: Sequence[str], probabilities: Sequence[float]) -> Prediction:
-        """From the probabilities in the order of the classes."""
-        ranked = sorted(zip(classes, probabilities, strict=True), key=lambda each: -each[1])
-        return cls(*ranked[0], dict(ranked))
+    labels: tuple[str, ...] = field(default=(), repr=False)
+    number: float | None = field(default=None, repr=False)

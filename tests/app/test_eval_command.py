@@ -6,7 +6,6 @@ import torch
 from app_helpers import write_coloured
 from PIL import Image
 
-from jumok.app.classify.evaluate import choose_shown, table
 from jumok.tasks.classify.evaluation import Evaluation
 from jumok.tasks.running.run import Run
 
@@ -85,7 +84,7 @@ def test_of_very_many_classes_only_those_that_occur_are_shown():
     confusion = torch.zeros(1000, 1000, dtype=torch.int64)
     confusion[3, 3], confusion[3, 700] = 2, 1
     report = Evaluation(tuple(f"c{number}" for number in range(1000)), confusion, 0.5)
-    assert choose_shown(report) == [3, 700]
-    assert table(report).row_count == 2
+    assert report.shown == [3, 700]
+    assert len(report.table().rows) == 2
     few = Evaluation(("a", "b"), torch.tensor([[1, 0], [0, 0]]), 0.5)
-    assert choose_shown(few) == [0, 1]
+    assert few.shown == [0, 1]

@@ -36,7 +36,8 @@ class QuestionPredictor:
     images: Path
     batch_size: int
     about: Mapping[str, type] = field(default_factory=lambda: {"image": str, "question": str})
-    figure: str = "probability"
+    predicts: type = str
+    figure: str | None = "probability"
     total: int | None = None
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,11 +29,18 @@ class Judge:
         record: what the run was trained on; None where that is not known.
         data: the settings of the run's data; None of a model from elsewhere.
         seed: of the run's split.
+        answers: what labels mean where there is no run to tell.
     """
 
     record: TrainedOn | None = None
     data: ImageData | None = None
     seed: int = 0
+    answers: str = "auto"
+
+    @property
+    def labels_are(self) -> str:
+        """What labels mean, as the run read them."""
+        return self.answers if self.data is None else self.data.labels_are
 
     @classmethod
     def of_run(cls, folder: Path) -> Judge:
@@ -47,7 +54,8 @@ class Judge:
         from jumok.tasks.running.run import CONFIG
 
         config = RunConfig.load(folder / CONFIG)
-        return cls(read_trained_on(folder), config.data, config.training.seed)
+        data = config.data.model_copy(update={"labels_are": config.found.kind})  # runs of earlier versions lack it
+        return cls(read_trained_on(folder), data, config.training.seed)
 
 
 class Chosen(NamedTuple):
@@ -105,7 +113,7 @@ def choose_images(
     if unseen and judge.record is None:
         raise JumokError("--unseen needs a run that records what it was trained on: leave it out")
     plain = None if labelled else _scan_unlabelled(data)
-    parts = _scan(judge, data, images) if plain is None else {"train": plain}
+    parts = _scan(judge, data, images, labelled=labelled) if plain is None else {"train": plain}
     split = split if plain is None else "all"
     whole = join_sets(list(parts.values())) if len(parts) > 1 else next(iter(parts.values()))
     if judge.record is None:
@@ -115,12 +123,18 @@ def choose_images(
     return _describe(judge.record, chosen, part, hashes, notes, unseen=unseen)
 
 
-def _scan(judge: Judge, data: Path, images: Path | None) -> dict[str, ImageSet]:
+def _scan(judge: Judge, data: Path, images: Path | None, *, labelled: bool) -> dict[str, ImageSet]:
     """The parts that the data comes in; "train" alone where it comes in none."""
     from jumok.data.images.folders import scan_ready
 
     classes_are = "auto" if judge.data is None else judge.data.classes_are
-    return scan_ready(data, classes_are=classes_are, images=_folder_of(judge, data, images), need_train=False)
+    return scan_ready(
+        data,
+        classes_are=classes_are,
+        images=_folder_of(judge, data, images),
+        need_train=False,
+        labels_are=judge.labels_are if labelled else "auto",
+    )
 
 
 def _scan_unlabelled(data: Path) -> ImageSet | None:
@@ -246,7 +260,8 @@ def _deal(judge: Judge, data: Path, images: Path | None) -> dict[str, ImageSet]:
         from jumok.tasks.classify.prepare import find_parts
 
         return find_parts(own, judge.seed)
-    return scan(data, images=images, classes_are="auto" if own is None else own.classes_are)
+    classes_are = "auto" if own is None else own.classes_are
+    return scan(data, images=images, classes_are=classes_are, labels_are=judge.labels_are)
 
 
 def _has_parts(data: Path) -> bool:
@@ -262,21 +277,21 @@ def _check(images: ImageSet, data: Path, split: str) -> ImageSet:
 
 
 def match_classes(images: ImageSet, classes: tuple[str, ...], data: Path) -> ImageSet:
-    """The same images, their labels as a model numbers its classes; some of these may have no image.
+    """The same images, their labels as a model numbers its classes or labels; some of these may have no image.
 
     Raises:
-        JumokError: a class that the model does not have, or has twice.
+        JumokError: a class or label that the model does not have, or has twice.
     """
+    nouns = ("label",) if images.kind == "multi" else ("class", "classes")
     strange = [name for name in images.classes if name not in classes]
     if strange:
         raise JumokError(
-            f"{data} has {describe_names(images.classes, 'class', 'classes')}, but the model has "
-            f"{describe_names(classes, 'class', 'classes')} and no {strange[0]!r}: give images of the same classes"
+            f"{data} has {describe_names(images.classes, *nouns)}, but the model has {describe_names(classes, *nouns)} "
+            f"and no {strange[0]!r}: give images of the same {images.noun}"
         )
     twice = [name for name in images.classes if classes.count(name) > 1]
     if twice:
         raise JumokError(
-            f"the model has {classes.count(twice[0])} classes called {twice[0]!r}: which is meant is unknown"
+            f"the model has {classes.count(twice[0])} {images.noun} called {twice[0]!r}: which is meant is unknown"
         )
-    numbers = [classes.index(name) for name in images.classes]
-    return replace(images, classes=classes, labels=tuple(numbers[label] for label in images.labels))
+    return images.with_classes(classes)

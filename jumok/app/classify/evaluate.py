@@ -1,4 +1,4 @@
-"""How well a trained classifier tells its classes apart, on images that it has not learned from."""
+"""How good a trained model's answers are on images that it has not learned from."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
     from jumok.app.classify.chosen import Chosen, Judge
     from jumok.tasks.classify.any_classifier import AnyClassifier
-    from jumok.tasks.classify.evaluation import Evaluation
+    from jumok.tasks.classify.kinds import Report
+    from jumok.tasks.classify.kinds.kind import Table as Figures
 
 RUN = "run"
-MOST_CLASSES = 50
-"""Of more classes, those that do not occur are left out of tables and pictures."""
 
 
 class Options(Strict):
@@ -38,7 +37,7 @@ class Options(Strict):
 
 @dataclass(frozen=True)
 class EvaluatedImages:
-    """How well a classifier did.
+    """How well a model of images did.
 
     Args:
         about: run, images and part.
@@ -49,43 +48,35 @@ class EvaluatedImages:
     """
 
     about: Mapping[str, Any]
-    report: Evaluation
-    controls: Mapping[str, Evaluation]
+    report: Report
+    controls: Mapping[str, Report]
     remarks: Sequence[str]
     written: Mapping[str, Path]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        controls = {"controls": {name: _summarise(control) for name, control in self.controls.items()}}
-        return {**self.about, **self.report.to_dict(), **(controls if self.controls else {})}
+        controls = {name: _summarise(control) for name, control in self.controls.items()}
+        return {**self.about, **self.report.to_dict(), **({"controls": controls} if controls else {})}
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         from rich.text import Text
 
-        low, high = self.report.interval
         yield f"{write_count(self.report.total, 'image')} of {self.about['data'][0]} ({self.about['split']})"
-        yield f"accuracy {self.report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
-        yield f"balanced accuracy {self.report.balanced_accuracy:.1%}, macro F1 {self.report.macro_f1:.1%}"
-        largest, share = self.report.largest_class
-        yield Text(f"baseline: always saying {largest!r} gives {share:.1%}")
-        for name, control in self.controls.items():
-            low, high = control.interval
-            yield f"  same weights, {name}: {control.accuracy:.1%} ({low:.1%} to {high:.1%})"
-        yield table(self.report)
+        yield from map(Text, self.report.lines())
+        yield from (f"  same weights, {name}: {control.brief()['text']}" for name, control in self.controls.items())
+        if (found := self.report.table()) is not None:
+            yield draw_table(found)
         yield from (f"remark: {remark}" for remark in self.remarks)
-        if not self.report.beats_largest_class:
-            yield Text(
-                f"warning: this model is not surely better than always saying {largest!r}: it may have learnt nothing; "
-                "more images, more --time, or a pretrained --system may help"
-            )
+        if warning := self.report.warning():
+            yield Text(f"warning: {warning}")
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 
 def evaluate(
     run: Path, data: Sequence[Path], options: Options, *, split: str, out: Path, session: Session
 ) -> EvaluatedImages:
-    """Judge a classifier by accuracy, precision, recall and confusion; write JSON and a picture.
+    """Judge a model of images by the figures of its kind of answer; write JSON and a picture.
 
     Args:
         run: folder of a run, or the name of a model from elsewhere, "hf:..." or "timm:...".
@@ -98,13 +89,13 @@ def evaluate(
         JumokError: images that cannot be read, or of classes other than the run's.
     """
     from jumok.app.classify.chosen import Judge
+    from jumok.app.classify.report_pictures import PICTURES
     from jumok.tasks.classify.any_classifier import open_model
-    from jumok.tasks.classify.evaluation import controls_of, evaluate_each, read_batches
+    from jumok.tasks.classify.evaluation import controls_of, read_batches
     from jumok.tasks.classify.regions import Regions
-    from jumok.views.pictures.charts import draw_confusion
 
     trained = open_model(str(run), session.device)
-    judge = Judge.of_run(run) if run.is_dir() else Judge()
+    judge = Judge.of_run(run) if run.is_dir() else Judge(answers=trained.kind.name)
     data = data or [Path(place) for place in (judge.data and judge.data.images,) if place]
     if len(data) != 1:
         raise JumokError(
@@ -115,30 +106,20 @@ def evaluate(
     models: dict[str, Callable[[Tensor], Tensor]] = {RUN: trained, **controls_of(trained.model)}
     regions = Regions()
     batches = regions.counting(trained.model, read_batches(trained, chosen.images, options.batch_size))
-    reports = evaluate_each(models, batches, trained.classes)
+    reports = dict(trained.kind.evaluate(models, batches))
     report = reports.pop(RUN)
+    picture = PICTURES[trained.kind.name]
     about = {"run": str(run), "data": [str(data[0])], **chosen.to_dict()}
-    written = {"figures": out / "eval.json", "confusion": out / "confusion.png"}
+    written = {"figures": out / "eval.json", picture.name: out / f"{picture.name}.png"}
     found = EvaluatedImages(about, report, reports, [*chosen.remarks, *regions.remarks()], written)
     write_report(written["figures"], found)
-    shown = choose_shown(report)
-    names = [report.classes[number] for number in shown]
-    draw_confusion(report.confusion[shown][:, shown].numpy(), names, written["confusion"])
+    picture.draw(report, written[picture.name])
     return found
 
 
-def choose_shown(report: Evaluation) -> list[int]:
-    """The classes that tables and pictures show: all, or of very many those with an image or a prediction."""
-    every = list(range(len(report.classes)))
-    if len(every) <= MOST_CLASSES:
-        return every
-    told = report.confusion.sum(0) + report.confusion.sum(1)
-    return [number for number in every if told[number]]
-
-
-def _summarise(report: Evaluation) -> dict[str, float | list[float]]:
+def _summarise(report: Report) -> dict[str, Any]:
     """What is kept of a control."""
-    return {"accuracy": report.accuracy, "accuracy_95": list(report.interval), "loss": report.loss}
+    return {name: value for name, value in report.brief().items() if name != "text"}
 
 
 def _select(judge: Judge, model: AnyClassifier, images: Path, split: str, options: Options) -> Chosen:
@@ -154,18 +135,16 @@ def _select(judge: Judge, model: AnyClassifier, images: Path, split: str, option
     return chosen._replace(images=match_classes(chosen.images, model.classes, images))
 
 
-def table(report: Evaluation) -> Table:
-    """Precision, recall and confusion of each class."""
+def draw_table(found: Figures) -> Table:
+    """Figures of each class or label, for the terminal."""
     from rich.table import Table
     from rich.text import Text
 
-    wide, shown_rows = len(report.classes) <= 8, frozenset(choose_shown(report))
-    shown = Table(caption="rows: true class; columns on the right: predicted class" if wide else None)
-    shown.add_column("class")
-    for name in (report.noun, "precision", "recall", *(report.classes if wide else ())):
+    shown = Table(caption=found.caption)
+    first, *others = found.header
+    shown.add_column(Text(first))
+    for name in others:
         shown.add_column(Text(name), justify="right")
-    rows = zip(report.per_class(), report.confusion.tolist(), strict=True)
-    for row, counts in (each for number, each in enumerate(rows) if number in shown_rows):
-        shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
-        shown.add_row(Text(row["class"]), str(row[report.noun]), *shares, *(map(str, counts) if wide else ()))
+    for row in found.rows:
+        shown.add_row(*map(Text, row))
     return shown

@@ -35,7 +35,7 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
     graph = make_graph(trained, with_map=with_map)
     paths, remarks = choose_images(data, trained.config.data.folder)
     batches = prepare_batches(trained, paths or _make_noise(trained.size))
-    facts = {"task": "classify", "classes": list(trained.classes), **describe_images(trained)}
+    facts = {"task": "classify", **trained.kind.facts(), **describe_images(trained)}
     if with_map:
         facts["map"] = "attention rollout (Abnar & Zuidema 2020): weight of each patch, rows x columns over the image"
     checked_on = write_count(len(paths), "image") if paths else "noise"

@@ -84,7 +84,8 @@ def measure_faithfulness(
 
     chosen = draw_some(paths, plan.most, seed)
     most = len(chosen) if plan.early and len(chosen) > 1 else None
-    meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
+    answer = "" if maps.model is None else maps.model.kind.measured
+    meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most, answer=answer)
     if kept is not None:
         kept.restore(meter)
     units: ImageUnits | None = None
@@ -180,15 +181,22 @@ def _look_for_another_class(
 
 
 def _make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Sequence[str]) -> ImageUnits:
-    """Images of patches; the filling "mean" is what the model's own preprocessing makes 0."""
+    """Images of patches, and what the model answers; the filling "mean" is what its own preprocessing makes 0."""
     import torch
 
-    from jumok.measures.image_units import ImageUnits
+    from jumok.measures.image_units import ImageUnits, check_outputs
 
     assert maps.model is not None
-    if len(maps.model.classes) < 2:
+    kind = maps.model.kind
+    if len(kind.names) < kind.least_outputs:
         raise JumokError(f"{maps.model.name} knows one class: faithfulness needs a classifier of 2 classes or more")
-    return ImageUnits(maps.model, grid=choose_grid(heats), fillings=fillings, mean=torch.zeros(3))
+    return ImageUnits(
+        maps.model,
+        grid=choose_grid(heats),
+        fillings=fillings,
+        mean=torch.zeros(3),
+        read=lambda output, inputs: kind.measure_by(check_outputs(output, inputs)),
+    )
 
 
 def _add(meter: FaithfulnessMeter, units: ImageUnits, looked: _Looked) -> MeasuredImage:

@@ -94,10 +94,11 @@ class Showing:
         return str(measured.path.relative_to(root) if measured.path.is_relative_to(root) else measured.path)
 
     def _note(self, measured: MeasuredImage) -> str:
-        """The true class, where images have classes."""
-        if len(self.images.classes) < 2 or measured.path not in self.images.paths:
+        """The true class, labels or number, where images have any."""
+        if measured.path not in self.images.paths or (self.images.kind == "class" and len(self.images.classes) < 2):
             return ""
-        return f"true class: {self.images.classes[self.images.labels[self.images.paths.index(measured.path)]]}"
+        label = self.images.labels[self.images.paths.index(measured.path)]
+        return f"true {self.images.noun_of_one}: {self.images.say(label) or 'none'}"
 
 
 def _as_lists(maps: Iterable[tuple[str, Tensor]]) -> dict[str, Sequence[float]]:

@@ -129,8 +129,10 @@ class _Measuring:
     def ask(self, model: AnyClassifier) -> None:
         """Whether the maps are faithful to the model, and fit to be read at all."""
         checked = self._check_sanity() if self.options.sanity else []
+        if self.options.faithful and not model.kind.are_shares and self.options.shown:
+            self.notes.append("remark: no page of images is written of a model that gives numbers")
         if self.options.faithful:
-            self.showing = _begin_page(model, self.images, self.options.shown)
+            self.showing = _begin_page(model, self.images, self.options.shown) if model.kind.are_shares else None
             self._take_away()
         if self.options.health:
             self.parts += self._read_health(model)

@@ -1,4 +1,4 @@
-"""What a classifier says of many images."""
+"""What a model of images says of many."""
 
 from __future__ import annotations
 
@@ -35,12 +35,21 @@ class ImagePredictor:
     root: Path | None = None
     """The folder that names are relative to; None: names as they were given."""
     about: Mapping[str, type] = field(default_factory=lambda: {"image": str})
-    figure: str = "probability"
+
+    @property
+    def predicts(self) -> type:
+        """Classes and labels are text, numbers are not."""
+        return self.model.kind.answer_type
+
+    @property
+    def figure(self) -> str | None:
+        """Of one class its probability; labels have one each, and a number has none."""
+        return self.model.kind.figure
 
     @property
     def classes(self) -> Sequence[str]:
-        """Names, in the order of the logits."""
-        return self.model.classes
+        """Names that have probabilities, in the order of the logits."""
+        return self.model.classes if self.model.kind.are_shares else ()
 
     @property
     def total(self) -> int:
@@ -55,13 +64,15 @@ class ImagePredictor:
     def _predict(self, paths: Sequence[Path]) -> Iterator[Predicted]:
         read = list(read_each(paths, self.model.size, bits=self.model.bits))
         pixels = [image for _, image in read if not isinstance(image, JumokError)]
-        shares = iter(self.model.predict(pixels).tolist() if pixels else ())
+        every = iter(self.model.predict(pixels).tolist() if pixels else ())
         for path, image in read:
             about = {"image": str(path if self.root is None else path.relative_to(self.root))}
             if isinstance(image, JumokError):
                 yield Predicted(about, error=str(image))
             else:
-                yield Predicted.best_of(about, self.classes, next(shares))
+                values = next(every)
+                said = self.model.kind.say(values)
+                yield Predicted(about, said.answer, said.share, values if self.model.kind.are_shares else ())
 
 
 def open_predictor(model: str, inputs: Sequence[Path], options: Options, session: Session) -> ImagePredictor:

@@ -98,13 +98,18 @@ def _prepare(model: AnyClassifier, paths: Sequence[Path], most: int, seed: int) 
 
     from jumok.app.faithful import draw_some
     from jumok.data.images.reading import read_image
-    from jumok.measures.image_units import read_probabilities
+    from jumok.measures.image_units import check_outputs
 
+    if len(model.classes) < 2:
+        raise JumokError(
+            f"sanity checks hold maps of two classes or labels side by side, and {model.name} has one output: leave "
+            "out --sanity"
+        )
     if len(paths) < 2:
         raise JumokError(f"sanity checks need 2 images or more, got {len(paths)}")
     pixels = model.prepare([read_image(path, bits=model.bits) for path in draw_some(paths, most, seed)])
     with torch.no_grad():
-        return _Images(pixels, read_probabilities(model(pixels), len(pixels)).argmax(1))
+        return _Images(pixels, model.kind.read(check_outputs(model(pixels), len(pixels))).argmax(1))
 
 
 def _find_methods(maps: MapMaker, images: _Images) -> Sequence[str]:

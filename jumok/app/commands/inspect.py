@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jumok.app.session import Session, in_session, write_report
-from jumok.errors import JumokError
+from jumok.errors import JumokError, suggest
 from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ PER_CLASS, PER_GROUP, MOST_GROUPS, MOST_CLASSES = 12, 6, 12, 40
 """Images of a class and of a group on the page, and how many of these it shows."""
 THUMB_SIDE = 320
 """Pixels that are kept of an image's longer side; the page scales further."""
+RARE = 0.02
+"""Labels that a smaller share of the images has are worth a remark."""
 UNEVEN = 3.0
 """The largest class has so many times the images of the smallest: that is worth a remark."""
 
@@ -52,7 +54,9 @@ class Inspection:
         return {
             "data": str(self.data),
             "images": len(found.facts),
+            "labels_are": found.main.kind,
             "classes": list(found.classes),
+            **({"numbers": found.numbers} if found.numbers else {}),
             "counts": found.counts,
             "sizes": _describe_sizes(found),
             "formats": _count(facts.format for facts in found.sound),
@@ -72,8 +76,7 @@ class Inspection:
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         found = self.survey
-        classes = write_count(len(found.classes), "class", "classes")
-        yield f"{write_count(len(found.facts), 'image')} of {classes} in {self.data}"
+        yield f"{write_count(len(found.facts), 'image')} {_describe_labels(found)} in {self.data}"
         yield _table(found)
         sizes = _describe_sizes(found)
         if sizes is not None:
@@ -101,6 +104,10 @@ def command(
         str,
         typer.Option("--classes-are", help="auto | top | inside: which folders the classes are, as for training."),
     ] = "auto",
+    labels_are: Annotated[
+        str,
+        typer.Option("--labels-are", help="auto | class | multi | number: what a table says of each image."),
+    ] = "auto",
     split_by: Annotated[
         str | None,
         typer.Option("--split-by", help="Column of groups that should stay in one part, or folder."),
@@ -113,9 +120,14 @@ def command(
     """Look at a data set of images: classes, sizes, copies, and files that are broken or left out."""
     from jumok.app.progress import show_progress
     from jumok.data.images.folders import scan_ready
+    from jumok.data.images.label_cells import KINDS
     from jumok.data.images.survey import survey
 
-    parts = scan_ready(data, classes_are=classes_are, split_by=split_by, images=images, need_train=False)
+    if labels_are not in (known := ("auto", *KINDS)):
+        raise JumokError(f"--labels-are {labels_are}: {suggest(labels_are, known)}")
+    parts = scan_ready(
+        data, classes_are=classes_are, split_by=split_by, images=images, need_train=False, labels_are=labels_are
+    )
     with show_progress(session.console, "looking at images") as progress:
         found = survey(parts, progress)
     if not found.sound:
@@ -136,10 +148,11 @@ def remarks(found: Survey) -> Iterator[str]:
     yield from found.notes
     if found.broken:
         named = "; ".join(f"{_name(facts)}: {facts.problem}" for facts in found.broken[:MOST_NAMED])
-        yield f"{_plural(len(found.broken), 'image')} cannot be read: {named}"
+        yield f"{write_count(len(found.broken), 'image')} cannot be read: {named}"
     yield from _describe_alike(found.copies, "duplicate", "the same file as another image", "flatters all figures")
     if found.contradictions:
-        yield f"copies of {_plural(found.contradictions, 'file')} have different classes: only one can be right"
+        files = write_count(found.contradictions, "file")
+        yield f"copies of {files} have different {found.main.noun}: only one can be right"
     if found.compared:
         pairs = "; ".join(f"{_name(first)} and {_name(second)}" for first, second, *_ in found.look_alikes[:MOST_PAIRS])
         what = f"nearly the same to look at as another image ({pairs})"
@@ -162,13 +175,27 @@ def _describe_alike(groups: Sequence[Sequence[Facts]], noun: str, what: str, har
     if not groups:
         return
     across = count_across(groups)
-    spread = f"; {_plural(across, 'group')} of them in several parts, which {harm}" if across else ""
-    yield f"{_plural(sum(len(group) - 1 for group in groups), noun)}: {what}{spread}"
+    spread = f"; {write_count(across, 'group')} of them in several parts, which {harm}" if across else ""
+    yield f"{write_count(sum(len(group) - 1 for group in groups), noun)}: {what}{spread}"
+
+
+def _describe_labels(found: Survey) -> str:
+    """What images are labelled with, after how many there are."""
+    if found.numbers:
+        return f"with numbers from {found.numbers['least']:.4g} to {found.numbers['largest']:.4g}"
+    if found.main.kind == "multi":
+        return f"with any of {write_count(len(found.classes), 'label')}"
+    return f"of {write_count(len(found.classes), 'class', 'classes')}"
 
 
 def _describe_imbalance(found: Survey) -> Iterator[str]:
-    """Whether one class outweighs the others."""
+    """Whether one class outweighs the others, or a label is rare."""
     main = next(iter(found.counts.values()))
+    if found.main.kind != "class":
+        for name in found.classes:
+            if main[name] < RARE * len(found.main):
+                yield f"only {main[name]:,} of {len(found.main):,} images have the label {name!r}"
+        return
     filled = {name: count for name, count in main.items() if count}
     most, least = max(filled, key=filled.__getitem__), min(filled, key=filled.__getitem__)
     if filled[most] >= UNEVEN * filled[least]:
@@ -219,10 +246,6 @@ def _times(size: Sequence[int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _name(facts: Facts) -> str:
     return readable(f"{facts.path.parent.name}/{facts.path.name}")
 
@@ -233,10 +256,10 @@ def _table(found: Survey) -> Table:
     from rich.text import Text
 
     shown = Table()
-    shown.add_column("class")
+    shown.add_column(found.main.noun_of_one)
     for part in found.counts:
         shown.add_column(part if len(found.counts) > 1 else "images", justify="right")
-    for name in found.classes:
+    for name in found.heaps:
         shown.add_row(Text(name), *(f"{counts[name]:,}" for counts in found.counts.values()))
     return shown
 
@@ -252,7 +275,7 @@ def _write_page(path: Path, inspection: Inspection) -> None:
     sizes = _describe_sizes(found)
     figures = [
         (f"{len(found.facts):,}", "images"),
-        (str(len(found.classes)), "classes"),
+        *([(str(len(found.classes)), found.main.noun)] if found.classes else []),
         *((f"{len(images):,}", part) for part, images in found.parts.items() if len(found.parts) > 1),
         *([(_times(sizes["median"]), "pixels (median)")] if sizes else []),
         (f"{len(found.broken):,}", "broken"),
@@ -262,22 +285,24 @@ def _write_page(path: Path, inspection: Inspection) -> None:
 
 
 def _make_sheets(found: Survey) -> Iterator[Sheet]:
+    from jumok.data.images.label_heaps import NO_LABEL
     from jumok.views.pages.inspect_page import Sheet
 
-    for label, name in list(enumerate(found.classes))[:MOST_CLASSES]:
-        own = [facts for facts in found.sound if facts.label == label]
+    for name, belongs in list(found.heaps.items())[:MOST_CLASSES]:
+        own = [facts for facts in found.sound if belongs(facts.label)]
         step = max(len(own) / PER_CLASS, 1)
         some = [own[int(number * step)] for number in range(min(PER_CLASS, len(own)))]
         total = sum(counts[name] for counts in found.counts.values())
         thumbs = [_thumb(facts, found, "" if facts.size is None else _times(facts.size)) for facts in some]
-        yield Sheet(name, _plural(total, "image"), thumbs, total / len(found.facts))
+        yield Sheet(name, write_count(total, "image"), thumbs, total / len(found.facts))
     for groups, heading in ((found.copies, "Duplicates"), (found.look_alikes, "Near duplicates")):
         shown = [(number, facts) for number, group in enumerate(groups[:MOST_GROUPS], 1) for facts in group[:PER_GROUP]]
         thumbs = [
-            _thumb(facts, found, f"{number}: {facts.part}, {found.classes[facts.label]}") for number, facts in shown
+            _thumb(facts, found, f"{number}: {facts.part}, {found.main.say(facts.label) or NO_LABEL}")
+            for number, facts in shown
         ]
         if thumbs:
-            yield Sheet(heading, f"{_plural(len(groups), 'group')}, numbered", thumbs)
+            yield Sheet(heading, f"{write_count(len(groups), 'group')}, numbered", thumbs)
 
 
 def _thumb(facts: Facts, found: Survey, note: str) -> Thumb:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.tasks.classify.any_classifier import AnyClassifier
+    from jumok.tasks.classify.kinds import Said
     from jumok.tasks.classify.looking import LookOptions, LookResult
     from jumok.tasks.classify.regions import Regions
 
@@ -58,7 +59,8 @@ def command(
     target: Annotated[
         str | None,
         typer.Option(
-            help="Class to explain, by methods that explain one (default: the predicted one).", show_default=False
+            help="Class or label to explain, by methods that explain one (default: the most probable one).",
+            show_default=False,
         ),
     ] = None,
     layer: Annotated[
@@ -96,7 +98,8 @@ def command(
     if _reads_texts(model):
         return _look_at_texts(path, model, flags, out, session, html=html)
     looker = _open(model, flags, batch_size, session, layers=html or without_sinks)
-    results = ImageResults(out, f"Where {looker.model.name} looks", COLUMNS, pictures=pictures)
+    columns = COLUMNS if looker.model.kind.are_shares else tuple(name for name in COLUMNS if name != "probability")
+    results = ImageResults(out, f"Where {looker.model.name} looks", columns, pictures=pictures)
     look_at_images(path, looker, results, session, html=html)
     return results
 
@@ -226,17 +229,18 @@ class ModelLooker:
 
         (method, heat) = next(iter(answer.heats.items()))
         self.regions.add(answer.heats.values())
-        best, target = self._best(answer), self.model.classes[answer.target]
-        (predicted, probability), *_ = best
+        said = self.model.kind.say(answer.probabilities.tolist())
+        best, target = said.best[:MOST_CLASSES], self.model.classes[answer.target]
+        share = {} if said.share is None else {"probability": said.share}
         found = Finding(
             heat,
             method,
-            title=f": {predicted} {probability:.1%}",
-            text=", ".join(f"{name} {value:.1%}" for name, value in best),
-            figures={"predicted": predicted, "probability": probability, "target": target, "method": heat.source},
+            title=f": {said.text}",
+            text=self._tell(said),
+            figures={"predicted": said.answer, **share, "target": target, "method": heat.source},
             best=best,
             layers=answer.layers,
-            note=self._note(method, target),
+            note=self._note(method, target, said),
         )
         if not self.without_sinks:
             return found
@@ -260,15 +264,16 @@ class ModelLooker:
         )
         return [without] if sinks else []
 
-    def _note(self, method: str, target: str) -> str:
+    def _tell(self, said: Said) -> str:
+        """A line for the terminal: the most probable classes, or the answer and the most probable labels."""
+        best = ", ".join(f"{name} {value:.1%}" for name, value in said.best[:MOST_CLASSES])
+        return f"{said.note} ({best})" if said.note and best else said.note or best
+
+    def _note(self, method: str, target: str, said: Said) -> str:
         """What the map shows, and how far it can be trusted, where that was measured."""
         from jumok.tasks.classify.looking import OF_TARGET
 
         trust = self.model.trust
         why = f"; {trust.why()}" if trust is not None and trust.method in (None, method) else ""
-        return (f"{method} for {target}" if method in OF_TARGET else method) + why
-
-    def _best(self, answer: LookResult) -> list[tuple[str, float]]:
-        best = answer.probabilities.topk(min(MOST_CLASSES, len(self.model.classes)))
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [(self.model.classes[number], value) for number, value in pairs]
+        answer = f"{said.note}; " if said.note else ""
+        return answer + (f"{method} for {target}" if method in OF_TARGET else method) + why

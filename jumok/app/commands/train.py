@@ -420,6 +420,8 @@ def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -
         if isinstance(stop, Interrupted):
             raise
         raise KeyboardInterrupt from stop
+    for line in prepared.settle(folder, outcome.device) if world.first else ():
+        session.say(line)
     found = _judge_maps(prepared, outcome, folder, session) if trust and world.first else None
     if world.first:
         write_card(folder / CARD, prepared, outcome, module.size, found)

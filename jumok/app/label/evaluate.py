@@ -12,12 +12,13 @@ from pydantic import Field
 from jumok.app.label.chosen import TextOptions, choose_texts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from jumok.app.label.chosen import ChosenTexts
-    from jumok.tasks.classify.evaluation import Evaluation
+    from jumok.tasks.classify.kinds.class_scores import Evaluation
     from jumok.tasks.label.run import TextRun
 
 
@@ -54,27 +55,20 @@ class EvaluatedTexts:
         """For the terminal."""
         from rich.text import Text
 
-        from jumok.app.classify.evaluate import table
+        from jumok.app.classify.evaluate import draw_table
 
-        low, high = self.report.interval
-        yield f"{self.report.total:,} texts of {', '.join(self.about['data'])} ({self.about['split']})"
-        yield f"accuracy {self.report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
-        yield f"balanced accuracy {self.report.balanced_accuracy:.1%}, macro F1 {self.report.macro_f1:.1%}"
-        largest, share = self.report.largest_class
-        yield Text(f"baseline: always saying {largest!r} gives {share:.1%}")
+        yield f"{write_count(self.report.total, 'text')} of {', '.join(self.about['data'])} ({self.about['split']})"
+        yield from map(Text, self.report.lines())
         if self.words is not None:
             low, high = self.words.interval
             yield (
                 f"baseline: a bag of words (logistic regression) gives {self.words.accuracy:.1%} ({low:.1%} to "
                 f"{high:.1%}), macro F1 {self.words.macro_f1:.1%}"
             )
-        yield table(self.report)
+        yield draw_table(self.report.table())
         yield from (Text(f"remark: {remark}") for remark in self.remarks)
-        if not self.report.beats_largest_class:
-            yield Text(
-                f"warning: this model is not surely better than always saying {largest!r}: it may have learnt nothing; "
-                "more texts, more --time, or --freeze none may help"
-            )
+        if warning := self.report.warning():
+            yield Text(f"warning: {warning}")
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 

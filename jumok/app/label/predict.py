@@ -33,7 +33,8 @@ class TextPredictor:
     files: Sequence[Path]
     options: Options
     about: Mapping[str, type] = field(default_factory=lambda: {"file": str, "number": int, "text": str})
-    figure: str = "probability"
+    predicts: type = str
+    figure: str | None = "probability"
     total: int | None = None
 
     @property

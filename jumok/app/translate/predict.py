@@ -35,7 +35,8 @@ class SentencePredictor:
     files: Sequence[Path]
     search: Mapping[str, Any]
     about: Mapping[str, type] = field(default_factory=lambda: {"file": str, "line": int, "source": str})
-    figure: str = "score"
+    predicts: type = str
+    figure: str | None = "score"
     classes: Sequence[str] = ()
     total: int | None = None
 

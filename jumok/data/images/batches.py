@@ -26,7 +26,7 @@ MOST_MEMORY = 4 * 1024**3
 
 
 class Batch(NamedTuple):
-    """Some images: pixels (n, 3, height, width) uint8, labels (n,) int64, and which of the set they are (n,) int64."""
+    """Some images: pixels (n, 3, height, width) uint8, labels (n, ...), and which of the set they are (n,) int64."""
 
     images: Tensor
     labels: Tensor
@@ -158,7 +158,7 @@ class Batches(ShardedBatches[Batch]):
 
     Args:
         source: the images, such as a `PixelStore`.
-        labels: (n,) int64, one per image.
+        labels: (n,) or (n, classes), one row per image.
         batch_size, seed, shuffle, drop_last, rank, world_size: as for `ShardedBatches`.
     Raises:
         JumokError: arguments that do not fit together.
@@ -176,9 +176,9 @@ class Batches(ShardedBatches[Batch]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if labels.ndim != 1 or len(labels) != len(source):
+        if not labels.ndim or len(labels) != len(source):
             raise JumokError(f"wanted one label for each of the {len(source)} images, got shape {tuple(labels.shape)}")
-        self.source, self.labels = source, labels.to(torch.int64)
+        self.source, self.labels = source, labels
         super().__init__(BatchPlan(len(source), batch_size, seed, shuffle, drop_last, rank, world_size), noun="images")
 
     def _read(self, indices: Tensor) -> Batch:

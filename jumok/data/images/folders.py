@@ -40,6 +40,7 @@ def scan(
     classes_are: str = "auto",
     split_by: str | None = None,
     images: str | os.PathLike[str] | None = None,
+    labels_are: str = "auto",
 ) -> dict[str, ImageSet]:
     """Find the images of a data set, in three parts.
 
@@ -58,6 +59,8 @@ def scan(
         split_by: what keeps images together in one part: a column of the table, or "folder", the folder that an image
             lies in.
         images: the folder that names in a table refer to; None: that of the table.
+        labels_are: what a table says of each image: "class", "multi" (any number of labels), "number", or "auto" to
+            find out (see `label_cells`).
     Returns:
         {"train", "val", "test"}, all three with the same classes; what was left out and noted stands in train.
     Raises:
@@ -67,8 +70,8 @@ def scan(
     """
     root = Path(root)
     check_shares(shares, IMAGE_SHARES)
-    parts = scan_ready(root, classes_are=classes_are, split_by=split_by, images=images)
-    _check_two_classes(parts["train"], root)
+    parts = scan_ready(root, classes_are=classes_are, split_by=split_by, images=images, labels_are=labels_are)
+    _check_differ(parts["train"], root)
     missing = {split: share for split, share in zip(SPLITS, shares, strict=True) if split not in parts}
     parts |= split_set(parts["train"], {"train": shares[0], **missing}, seed) if missing else {}
     return {split: parts[split] for split in SPLITS}
@@ -93,18 +96,24 @@ def scan_ready(
     split_by: str | None = None,
     images: str | os.PathLike[str] | None = None,
     need_train: bool = True,
+    labels_are: str = "auto",
 ) -> dict[str, ImageSet]:
     """Find the images of a data set in the parts that it comes in; "train" alone where it comes in none.
 
     Args:
-        root, classes_are, split_by, images: as for `scan`.
+        root, classes_are, split_by, images, labels_are: as for `scan`.
         need_train: refuse parts without train.
     Raises:
         JumokError: as `scan`.
     """
     root = Path(root)
     if tables := _find_tables(root):
-        return _read_tables(tables, images, split_by)
+        return _read_tables(tables, images, split_by, labels_are)
+    if labels_are not in ("auto", "class"):
+        raise JumokError(
+            f"{root} is a folder of classes, which gives each image one class: wanted a table of image,label with "
+            f"{'numbers' if labels_are == 'number' else 'any number of labels for each image'}"
+        )
     if images is not None:
         raise JumokError(
             f"{root} is a folder of classes, which has its images inside: leave out the folder {images}, or give a "
@@ -157,10 +166,10 @@ def _find_tables(root: Path) -> dict[str, Path]:
 
 
 def _read_tables(
-    tables: dict[str, Path], images: str | os.PathLike[str] | None, split_by: str | None
+    tables: dict[str, Path], images: str | os.PathLike[str] | None, split_by: str | None, labels_are: str
 ) -> dict[str, ImageSet]:
     folder = next(iter(tables.values())).parent if images is None else Path(images)
-    return attach_notes(*read_labels(tables, folder, split_by))
+    return attach_notes(*read_labels(tables, folder, split_by, labels_are))
 
 
 # -- class folders ------------------------------------------------------------------------------
@@ -246,6 +255,16 @@ def _explain_no_class_folders(root: Path, strays: list[str]) -> str:
         )
     state = f"holds {len(strays)} files but no folders" if strays else "is an empty folder"
     return f"{root} {state}: wanted a folder for each class with {FORMAT_NAMES} files inside"
+
+
+def _check_differ(found: ImageSet, root: Path) -> None:
+    """Refuse images that all have the same label: there is nothing to learn."""
+    if found.kind == "class":
+        _check_two_classes(found, root)
+    elif len(set(found.labels)) < 2:
+        what = "number" if found.kind == "number" else "labels"
+        said = found.say(found.labels[0]) or "none"
+        raise JumokError(f"all training images in {root} have the same {what}, {said}: wanted at least two different")
 
 
 def _check_two_classes(found: ImageSet, root: Path) -> None:

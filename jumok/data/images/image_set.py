@@ -1,4 +1,4 @@
-"""A set of images with the class of each: what is trained on, judged and measured."""
+"""A set of images with the class, the labels or the number of each: what is trained on, judged and measured."""
 
 from __future__ import annotations
 
@@ -6,36 +6,56 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from jumok.data.images.label_cells import Kind
 from jumok.data.images.listing import name_below
+from jumok.data.table_rows import BETWEEN
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images and their classes.
+    """Images and their labels.
 
     Args:
         root: the folder that they lie in; every path begins with it.
-        classes: names of the classes in order, in Unicode's composed form (NFC).
-        paths: of the images, sorted by class and then by path.
-        labels: for each path, the index of its class.
+        classes: names of the classes or labels in order, in Unicode's composed form (NFC).
+        paths: of the images, sorted by label and then by path.
+        labels: for each path, by `kind`: the index of its class, a tuple with those of its labels, or its number.
         left_out: how many other files were passed over, by ending (hidden files and system litter not counted).
         masks: the masks that belong to an image, where some do; such files are no images of the set.
         groups: for each path, what it belongs together with; empty where nothing is known of that.
         notes: what the user should know of how the files were read, a line each.
+        kind: of the labels: "class", "multi" or "number".
     """
 
     root: Path
     classes: tuple[str, ...]
     paths: tuple[Path, ...]
-    labels: tuple[int, ...]
+    labels: tuple[Any, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     masks: Mapping[Path, Sequence[Path]] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    kind: Kind = "class"
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def noun(self) -> str:
+        """What images have, in words."""
+        return {"class": "classes", "multi": "labels", "number": "numbers"}[self.kind]
+
+    @property
+    def each_has(self) -> str:
+        """What each image has, in words."""
+        return {"class": "one class", "multi": "any number of labels", "number": "a number"}[self.kind]
+
+    @property
+    def noun_of_one(self) -> str:
+        """The same of one image."""
+        return {"class": "class", "multi": "labels", "number": "number"}[self.kind]
 
     @property
     def skipped(self) -> int:
@@ -48,9 +68,26 @@ class ImageSet:
         return tuple(name_below(path, self.root) for path in self.paths)
 
     def counts(self) -> dict[str, int]:
-        """How many images each class has."""
-        found = Counter(self.labels)
+        """How many images each class or label has; of numbers, all of them."""
+        if self.kind == "number":
+            return dict.fromkeys(self.classes, len(self))
+        held = (label for labels in self.labels for label in labels) if self.kind == "multi" else iter(self.labels)
+        found = Counter(held)
         return {name: found[label] for label, name in enumerate(self.classes)}
+
+    def say(self, label: Any) -> str:
+        """A label as a table has it."""
+        if self.kind == "number":
+            return f"{label:.7g}"
+        return BETWEEN.join(self.classes[each] for each in (label if self.kind == "multi" else (label,)))
+
+    def with_classes(self, classes: tuple[str, ...]) -> ImageSet:
+        """The same images, their labels numbered by other classes, which hold these and perhaps more."""
+        if self.kind == "number":
+            return replace(self, classes=classes)
+        at = [classes.index(name) for name in self.classes]
+        labels = (tuple(sorted(at[each] for each in held)) for held in self.labels) if self.kind == "multi" else None
+        return replace(self, classes=classes, labels=tuple(labels or (at[label] for label in self.labels)))
 
     def choose(self, indices: Iterable[int]) -> ImageSet:
         """Some of the images, in the set's order, with their masks."""
@@ -66,7 +103,7 @@ class ImageSet:
 
 
 def join_sets(sets: Sequence[ImageSet]) -> ImageSet:
-    """All images of several sets of the same classes, sorted by class and then by path."""
+    """All images of several sets of the same classes and kind, sorted by label and then by path."""
     first = sets[0]
     paths = [path for images in sets for path in images.paths]
     labels = [label for images in sets for label in images.labels]
@@ -84,7 +121,7 @@ def join_sets(sets: Sequence[ImageSet]) -> ImageSet:
 
 
 def sort_set(images: ImageSet) -> ImageSet:
-    """The same images sorted by class and then by path."""
+    """The same images sorted by label and then by path."""
     names = images.names
     order = sorted(range(len(images)), key=lambda index: (images.labels[index], names[index]))
     return replace(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import Any
 
 from jumok.data.images.beside import is_mask_folder
 from jumok.data.images.image_set import ImageSet, sort_set
+from jumok.data.images.label_cells import Cell, Labelled, read_cells
 from jumok.data.images.listing import compose, has_image_inside, list_entries, list_files, list_subfolders
 from jumok.data.images.recognition import COLUMNS, column_for, is_label_table
-from jumok.data.labels import check_classes, order_classes
 from jumok.data.splits import SPLITS, split_named
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
 from jumok.data.table_rows import read_rows
@@ -60,66 +61,66 @@ def find_tables(folder: Path) -> dict[str, Path]:
 
 
 def read_labels(
-    tables: Mapping[str, Path], images: Path, split_by: str | None = None
+    tables: Mapping[str, Path], images: Path, split_by: str | None = None, labels_are: str = "auto"
 ) -> tuple[dict[str, ImageSet], tuple[str, ...]]:
     """Read tables of images and labels.
 
     The columns are `image` (a path below the folder of images) and `label`; `split` (train, val or test), `mask` (a
     path likewise) and the column that `split_by` names are read if present. Classes are in alphabetical order, numbers
-    by size. Images without a label are left out, and so are images that the table does not name.
+    by size. Images without a label are left out, and so are images that the table does not name. What labels mean:
+    see `label_cells`.
 
     Args:
         tables: by part, as `find_tables` gives them.
         images: the folder that names refer to, or the folder above it if it holds one folder of images alone.
         split_by: the column that keeps images together in one part.
+        labels_are: "class", "multi", "number", or "auto" to find out.
     Returns:
         the parts that the tables name, "train" alone where they name none; and what the user should know.
     Raises:
         JumokError: a damaged table, a column that lacks, an image or mask that is not there or outside the folder,
-            a part of another name, an image that is named twice, or labels that are not one class for each image.
+            a part of another name, an image that is named twice, or labels that cannot be read.
     """
     rows = {part: list(_read_rows(path, split_by)) for part, path in tables.items()}
     every = [row for part in rows.values() for row in part]
     if not every:
         raise JumokError(f"{next(iter(tables.values()))} has no rows: wanted a line for each image")
     root = _find_root(images, every[0])
-    kept = [(part, row) for part, some in rows.items() for row in some if row.label.strip()]
-    check_classes([(row.where, row.label) for _, row in kept], "image")
-    classes = order_classes({row.label for _, row in kept})
-    parts = _make_parts(kept, classes, root)
-    notes = [*_describe(tables, parts, len(every) - len(kept), split_by), *_describe_unnamed(every, parts, root)]
+    labelled = read_cells([Cell(row.where, row.label) for row in every], labels_are)
+    parted = [(part, row) for part, some in rows.items() for row in some]
+    kept = [(*pair, label) for pair, label in zip(parted, labelled.labels, strict=True) if label is not None]
+    parts = _make_parts(kept, labelled, root)
+    notes = [*_describe(tables, parts, labelled, split_by), *_describe_unnamed(every, parts, root)]
     return parts, tuple(notes)
 
 
 # -- sets ---------------------------------------------------------------------------------------
 
 
-def _make_parts(kept: Sequence[tuple[str, Row]], classes: Sequence[str], root: Path) -> dict[str, ImageSet]:
-    numbers = {name: number for number, name in enumerate(classes)}
-    found: dict[str, list[tuple[Row, Path]]] = {}
+def _make_parts(kept: Sequence[tuple[str, Row, Any]], labelled: Labelled, root: Path) -> dict[str, ImageSet]:
+    found: dict[str, list[tuple[Row, Any, Path]]] = {}
     seen: dict[Path, str] = {}
-    for part, row in kept:
+    for part, row, label in kept:
         path = _find_file(root, row.image, row.where, "image")
         if path in seen:
             raise JumokError(f"{row.where}: {row.image} is named before, in {seen[path]}: keep one of the lines")
         seen[path] = row.where
-        found.setdefault(_part_of(part, row), []).append((row, path))
+        found.setdefault(_part_of(part, row), []).append((row, label, path))
     if not {"train", WHOLE} & set(found):
         raise JumokError(f"the table has no image of the part train, only of {', '.join(sorted(found))}: add some")
     if WHOLE in found and len(found) > 1:
         raise JumokError(f"{found[WHOLE][0][0].where}: no split, and other lines have one: say train, val or test")
-    sets = {part or "train": _make_set(rows, numbers, tuple(classes), root) for part, rows in found.items()}
+    sets = {part or "train": _make_set(rows, labelled, root) for part, rows in found.items()}
     return {part: sets[part] for part in SPLITS if part in sets}
 
 
-def _make_set(
-    rows: Sequence[tuple[Row, Path]], numbers: Mapping[str, int], classes: tuple[str, ...], root: Path
-) -> ImageSet:
-    labels = tuple(numbers[row.label] for row, _ in rows)
-    masks = {path: (_find_file(root, row.mask, row.where, "mask"),) for row, path in rows if row.mask}
-    groups = tuple(row.group for row, _ in rows) if any(row.group for row, _ in rows) else ()
-    paths = tuple(path for _, path in rows)
-    return sort_set(ImageSet(root, classes, paths, labels, masks=masks, groups=groups))
+def _make_set(rows: Sequence[tuple[Row, Any, Path]], labelled: Labelled, root: Path) -> ImageSet:
+    labels = tuple(label for _, label, _ in rows)
+    masks = {path: (_find_file(root, row.mask, row.where, "mask"),) for row, _, path in rows if row.mask}
+    groups = tuple(row.group for row, *_ in rows) if any(row.group for row, *_ in rows) else ()
+    paths = tuple(path for *_, path in rows)
+    kind, classes = labelled.kind, labelled.classes
+    return sort_set(ImageSet(root, classes, paths, labels, masks=masks, groups=groups, kind=kind))
 
 
 def _part_of(part: str, row: Row) -> str:
@@ -163,14 +164,13 @@ def _is_file(path: Path) -> bool:
 
 
 def _describe(
-    tables: Mapping[str, Path], parts: Mapping[str, ImageSet], unlabelled: int, split_by: str | None
+    tables: Mapping[str, Path], parts: Mapping[str, ImageSet], labelled: Labelled, split_by: str | None
 ) -> Iterator[str]:
     """What the user should know."""
     total = sum(map(len, parts.values()))
     names = ", ".join(path.name for path in tables.values())
     yield f"{total:,} images are labelled in {names}"
-    if unlabelled:
-        yield f"left out: {unlabelled:,} line{'s' if unlabelled > 1 else ''} without a label"
+    yield from labelled.notes
     masks = sum(len(images.masks) for images in parts.values())
     if masks:
         yield f"{masks:,} image{'s have masks' if masks > 1 else ' has a mask'}: measure uses them, training does not"

@@ -62,6 +62,13 @@ def _find_marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:
     return visible
 
 
+def _name_classes(images: ImageSet, found: Mapping[Path, Sequence[Path]]) -> list[str]:
+    """What images have in common that all have masks, or none: their class or labels; numbers say nothing of it."""
+    if images.kind == "number":
+        return ["with a mask" if found[path] else "without a mask" for path in images.paths]
+    return [images.say(label) or "without labels" for label in images.labels]
+
+
 class ImageMasks:
     """The masks of a set of images, however they were found.
 
@@ -88,7 +95,7 @@ class ImageMasks:
         self._place = place
         self._found = {path: list(found.get(path, ())) for path in images.paths}
         self._owners = Counter(mask for masks in self._found.values() for mask in masks)
-        self._class = {path: images.classes[label] for path, label in zip(images.paths, images.labels, strict=True)}
+        self._class = dict(zip(images.paths, _name_classes(images, self._found), strict=True))
         marked = {self._class[path] for path, masks in self._found.items() if masks}
         for name in sorted(set(required or ()) - set(images.classes)):
             raise JumokError(f"no class {name!r} among the images: {suggest(name, images.classes)}")

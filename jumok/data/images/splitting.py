@@ -1,4 +1,4 @@
-"""Dealing images out to train, val and test: each class by itself, or whole groups."""
+"""Dealing images out to train, val and test: each class or range of numbers by itself, label by label, or in groups."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from dataclasses import replace
 from jumok.data.images.image_set import ImageSet
 from jumok.errors import JumokError
 
+IMAGES_PER_RANGE = 20
+"""Numbers are dealt in ranges of so many images, from the least on."""
+NONE = -1
+"""Stands for a label that an image without any has."""
+
 
 def split_set(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[str, ImageSet]:
     """Deal the images out to the parts named, in proportion to their shares.
 
     Each class is dealt by itself, by a hash of the seed and each image's name: the outcome does not depend on the order
-    of the files, and hardly changes when images are added. Where the set has groups, each goes to one part as a whole.
+    of the files, and hardly changes when images are added. So is each range of numbers; of several labels, each in
+    turn, the rarest first. Where the set has groups, each goes to one part as a whole.
 
     Args:
         whole: all images.
@@ -27,7 +33,7 @@ def split_set(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[s
     """
     total = sum(shares.values())
     shares = {part: share / total for part, share in shares.items()}
-    deal = _deal_groups if whole.groups else _deal_images
+    deal = _deal_groups if whole.groups else _deal_labels if whole.kind == "multi" else _deal_images
     chosen = deal(whole, shares, seed)
     for part, share in shares.items():
         if share > 0 and not chosen[part]:
@@ -45,8 +51,8 @@ def split_set(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[s
 def _deal_images(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
     """The indices that each part gets."""
     chosen: dict[str, list[int]] = {part: [] for part in shares}
-    names = whole.names
-    for _, group in itertools.groupby(range(len(whole)), key=lambda index: whole.labels[index]):
+    names, strata = whole.names, _find_strata(whole)
+    for _, group in itertools.groupby(range(len(whole)), key=strata.__getitem__):
         members = sorted(group, key=lambda index: _draw(seed, names[index]))
         for part, count in deal(len(members), shares).items():
             chosen[part] += members[:count]
@@ -54,19 +60,56 @@ def _deal_images(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dic
     return chosen
 
 
+def _find_strata(whole: ImageSet) -> list[tuple[int, ...]]:
+    """Of each image, the classes, labels or range of numbers whose share should be the same in all parts."""
+    if whole.kind == "multi":
+        return [label or (NONE,) for label in whole.labels]
+    if whole.kind == "class":
+        return [(label,) for label in whole.labels]
+    ranges = max(len(whole) // IMAGES_PER_RANGE, 1)
+    return [(index * ranges // len(whole),) for index in range(len(whole))]  # they lie by the size of their numbers
+
+
+def _deal_labels(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
+    """The same for images with several labels: those of the rarest label first, each to the part that wants it most.
+
+    Source: Sechidis, Tsoumakas & Vlahavas 2011, ECML PKDD, LNCS 6913, section 4 (iterative stratification). Differs:
+        what parts want is rounded as for classes, and ties are settled by a hash.
+    """
+    strata, names = _find_strata(whole), whole.names
+    left = sorted(range(len(whole)), key=lambda index: _draw(seed, names[index]))
+    room = deal(len(whole), shares)
+    counts = Counter(label for labels in strata for label in labels)
+    want = {label: deal(count, shares) for label, count in counts.items()}
+    chosen: dict[str, list[int]] = {part: [] for part in shares}
+    while left:
+        counts = Counter(label for index in left for label in strata[index])
+        rarest = min(counts, key=lambda label: (counts[label], label))
+        for index in (index for index in left if rarest in strata[index]):
+            best = max((part for part in shares if shares[part]), key=lambda part: (want[rarest][part], room[part]))
+            chosen[best].append(index)
+            room[best] -= 1
+            for label in strata[index]:
+                want[label][best] -= 1
+        left = [index for index in left if rarest not in strata[index]]
+    return chosen
+
+
 def _deal_groups(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
     """The same for whole groups: each, by its hash, goes where its classes are most wanted."""
     members: dict[str, list[int]] = {}
+    strata = _find_strata(whole)
     for index, group in enumerate(whole.groups):
         members.setdefault(group, []).append(index)
-    wanted = {part: Counter(whole.labels) for part, share in shares.items() if share > 0}
+    every = Counter(itertools.chain.from_iterable(strata))
+    wanted = {part: every for part, share in shares.items() if share > 0}
     want = {part: {label: count * shares[part] for label, count in counts.items()} for part, counts in wanted.items()}
     chosen: dict[str, list[int]] = {part: [] for part in shares}
     order = sorted(members, key=lambda group: (-len(members[group]), _draw(seed, group)))
     for number, group in enumerate(order):
         empty = [part for part in want if not chosen[part]]
         parts = empty if len(order) - number <= len(empty) else list(want)  # the last groups go where nothing is
-        counts = Counter(whole.labels[index] for index in members[group])
+        counts = Counter(label for index in members[group] for label in strata[index])
         best = max(parts, key=lambda part: (_relief(want[part], counts), _draw(seed, group + part)))
         for label, count in counts.items():
             want[best][label] -= count

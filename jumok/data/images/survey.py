@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from PIL import Image
 from jumok.data.images.contents import hash_file
 from jumok.data.images.formats import read_formats
 from jumok.data.images.image_set import ImageSet
+from jumok.data.images.label_heaps import Heaps, make_heaps
 from jumok.data.images.near_duplicates import MOST_COMPARED, THUMB_SIDE, find_near_pairs, group_pairs
 from jumok.data.images.reading import find_bits, open_image
 from jumok.data.sharded_batches import open_pool
@@ -32,7 +35,7 @@ class Facts:
     """What was found in one image.
 
     Args:
-        path, part, label: which.
+        path, part, label: which; the label is that of the `ImageSet`.
         size: (height, width) in pixels, upright; None where it cannot be read.
         format: as Pillow calls it.
         kind: of its pixels, such as "grey, 16 bits".
@@ -43,7 +46,7 @@ class Facts:
 
     path: Path
     part: str
-    label: int
+    label: Any
     size: tuple[int, int] | None = None
     format: str = ""
     kind: str = ""
@@ -65,9 +68,27 @@ class Survey:
     facts: Sequence[Facts]
 
     @property
+    def main(self) -> ImageSet:
+        """The first part: train, where there is one."""
+        return next(iter(self.parts.values()))
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return next(iter(self.parts.values())).classes
+        """Names of the classes or labels; none of numbers."""
+        return () if self.main.kind == "number" else self.main.classes
+
+    @cached_property
+    def heaps(self) -> Heaps:
+        """What images are counted and shown by: classes, labels, or ranges of numbers."""
+        return make_heaps(list(self.parts.values()))
+
+    @cached_property
+    def numbers(self) -> dict[str, float] | None:
+        """The least, the middle and the largest number; None where images have none."""
+        if self.main.kind != "number":
+            return None
+        every = [label for images in self.parts.values() for label in images.labels]
+        return {"least": min(every), "median": statistics.median(every), "largest": max(every)}
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -76,8 +97,11 @@ class Survey:
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images of each class, by part."""
-        return {part: images.counts() for part, images in self.parts.items()}
+        """Images of each class, with each label, or in each range of numbers, by part."""
+        return {
+            part: {name: sum(map(belongs, images.labels)) for name, belongs in self.heaps.items()}
+            for part, images in self.parts.items()
+        }
 
     @cached_property
     def broken(self) -> list[Facts]:
@@ -121,7 +145,7 @@ class Survey:
 
     @cached_property
     def contradictions(self) -> int:
-        """How many groups of copies have different classes."""
+        """How many groups of copies have different labels."""
         return sum(len({facts.label for facts in group}) > 1 for group in self.copies)
 
     @cached_property
@@ -160,7 +184,7 @@ def survey(parts: Mapping[str, ImageSet], progress: Callable[[int, int], None] |
     return Survey(parts, facts)
 
 
-def _look(path: Path, part: str, label: int) -> Facts:
+def _look(path: Path, part: str, label: Any) -> Facts:
     """One image."""
     try:
         digest = hash_file(path)

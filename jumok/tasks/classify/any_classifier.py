@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.foreign import load_hf, load_timm
+from jumok.tasks.classify.kinds import AnswerKind, OneClass
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.preprocessing import Preprocessing
 from jumok.tasks.running.trust import Trust, read_trust
@@ -24,12 +26,13 @@ class AnyClassifier:
     Args:
         name: as the user gave it.
         model: in eval mode, its parameters without gradients.
-        classes: names, in the order of the logits.
+        classes: names of classes or labels, in the order of the logits; of a number one name.
         size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
         mean, std: of the normalisation, per channel, for values in [0, 1].
         logits: gets them out of what the model returns.
         bits: that 16-bit images use, as it was trained; None: what each image's values need.
         trust: which of its maps is the most faithful; None where that was not measured.
+        answers: what it answers; None: one of the classes.
         own: what the preprocessing that a model from elsewhere came with does otherwise.
     """
 
@@ -42,7 +45,13 @@ class AnyClassifier:
     logits: Callable[[Any], Tensor]
     bits: int | None = None
     trust: Trust | None = None
+    answers: AnswerKind | None = None
     own: str = ""
+
+    @cached_property
+    def kind(self) -> AnswerKind:
+        """What it answers: one class for each image, where nothing else is known."""
+        return self.answers or OneClass(self.classes)
 
     def prepare(self, images: Sequence[Tensor]) -> Tensor:
         """Bring images, (3, any, any) uint8 each, to (n, 3, height, width) float32 on the model's device."""
@@ -67,15 +76,17 @@ class AnyClassifier:
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Tensor]) -> Tensor:
-        """The probability of every class, (n, classes), for images of (3, any, any) uint8 each."""
-        return self(self.prepare(images)).float().softmax(-1)
+        """The probability of every class or label, or the number, (n, classes), for (3, any, any) uint8 each."""
+        return self.kind.read(self(self.prepare(images)))
 
     def index(self, target: str) -> int:
-        """The number of a class, by its name or its number.
+        """The number of a class or label, by its name or its number.
 
         Raises:
             JumokError: no such class.
         """
+        if not self.kind.are_shares:
+            raise JumokError(f"{self.name} gives a number, which alone can be explained: leave {target!r} out")
         if target in self.classes:
             return self.classes.index(target)
         if target.isdecimal() and int(target) < len(self.classes):
@@ -105,7 +116,7 @@ def _open_run(name: str) -> AnyClassifier:
     bits = run.config.data.bits
     trust = read_trust(Path(name))
     return AnyClassifier(
-        name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits, bits, trust
+        name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits, bits, trust, run.kind
     )
 
 

@@ -38,16 +38,15 @@ class Augmentation:
     mixup: float = 0.2
     strength: float = 1.0
 
-    def __call__(self, images: Tensor, labels: Tensor, classes: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, targets: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """Change a process's part of a batch.
 
         Args:
             images: (batch, 3, height, width) float in [0, 1].
-            labels: (batch,) int64.
-            classes: how many there are.
+            targets: (batch, outputs) float: of classes, each row sums to 1.
             draw: the random numbers of this step.
         Returns:
-            images as before, and targets (batch, classes) float, each row summing to 1.
+            images and targets, which are blended as their images are.
         """
         images = self._move(images, draw)
         if self.warp:
@@ -57,7 +56,6 @@ class Augmentation:
                 draw.uniform(-light / 2, light / 2),
                 draw.uniform(1 - light, 1 + light),
             )
-        targets = F.one_hot(labels, classes).to(images.dtype)
         return mixed(images, targets, draw.beta(self.mixup)) if self.mixup else (images, targets)
 
     def _move(self, images: Tensor, draw: Draw) -> Tensor:

@@ -12,7 +12,8 @@ import torch
 from jumok.data.images.folders import ImageSet
 from jumok.errors import JumokError
 from jumok.tasks.classify import prepare
-from jumok.tasks.classify.evaluation import evaluate, read_batches
+from jumok.tasks.classify.evaluation import read_batches
+from jumok.tasks.classify.kinds.class_scores import evaluate
 from jumok.tasks.classify.prepare import PreparedImages
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import RunConfig, Settings
@@ -103,6 +104,11 @@ def begin(
     if settings.system.startswith(CLASSIFY.opens):  # the images of the others are read as for one of ours
         settings = settings.model_copy(update={"system": CLASSIFY.default_system})
     test = prepare.find_parts(settings.data, settings.training.seed)["test"]
+    if test.kind != "class":
+        raise JumokError(
+            f"compare takes images of one class each, and each of these has {test.each_has}: train each system by "
+            "itself, and hold what jumok eval says of them side by side"
+        )
     return ImageComparison(
         prepare.prepare(settings, progress), budget, frozenset(settings.training.model_fields_set), folder, device, test
     )

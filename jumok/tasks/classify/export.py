@@ -1,4 +1,4 @@
-"""A classifier as a graph: pixels to logits and, if wanted, the attention map."""
+"""A classifier as a graph: pixels to logits, probabilities of labels or a number and, if wanted, the attention map."""
 
 from __future__ import annotations
 
@@ -29,8 +29,10 @@ def make_graph(run: ImageRun, *, with_map: bool = False) -> Graph:
         JumokError: a map of a model that has none.
     """
     module = add_rollout(run.model, run.config.system, run.size) if with_map else run.model
-    outputs = ("logits", "map") if with_map else ("logits",)
-    return Graph("model", module, {"pixels": torch.zeros(2, 3, *run.size)}, outputs, {"pixels": {0: "batch"}})
+    module, answer = run.kind.make_answering(module)
+    outputs = (answer, "map") if with_map else (answer,)
+    example, units = {"pixels": torch.zeros(2, 3, *run.size)}, {answer: run.kind.unit}
+    return Graph("model", module, example, outputs, {"pixels": {0: "batch"}}, units=units)
 
 
 def prepare_batches(run: ImageRun, images: Sequence[Path]) -> list[dict[str, Tensor]]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from jumok.data.images.batches import Batch, PixelStore
 from jumok.errors import JumokError
@@ -123,4 +122,4 @@ class HeadClassifier(Classifier):
         return images
 
     def vary(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return batch.images, F.one_hot(batch.labels, self.classes).to(batch.images.dtype)
+        return batch.images, self.kind.to_targets(batch.labels)

@@ -62,7 +62,7 @@ class LookResult:
     """What a model says of one image, and where it looked.
 
     Args:
-        probabilities: (classes,).
+        probabilities: (classes,), of classes or labels; of a model that gives a number (1,), that number.
         target: the class that was explained.
         heats: by method, one row over the model's tokens.
         layers: (head, queries, keys) of each layer, where they were asked for.
@@ -78,7 +78,7 @@ class LookResult:
 
     @property
     def predicted(self) -> int:
-        """The most probable class."""
+        """The most probable class or label."""
         return int(self.probabilities.argmax())
 
 
@@ -96,7 +96,7 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
     """
     pixels = model.prepare(images)
     seen, logits = _run(model, pixels, options)
-    probabilities = logits.detach().float().softmax(-1)
+    probabilities = model.kind.read(logits.detach())
     targets = _choose_targets(probabilities, options)
     asked = Asked(seen, model, pixels, logits, targets[:, None].to(logits.device), options)
     heats = _read(asked)
@@ -281,9 +281,9 @@ class Asked:
         """The same numbers for other pixels, (batch,)."""
         return self.model(pixels).gather(1, self.targets)[:, 0]
 
-    def run_softmax(self, pixels: Tensor) -> Tensor:
+    def run_shares(self, pixels: Tensor) -> Tensor:
         """The probabilities of the same classes, (batch,)."""
-        return self.model(pixels).float().softmax(-1).gather(1, self.targets)[:, 0]
+        return self.model.kind.read(self.model(pixels)).gather(1, self.targets)[:, 0]
 
 
 def _split_batch(maps: AttentionMap) -> list[AttentionMap]:
@@ -308,8 +308,10 @@ def _explain(method: Method) -> Read:
 
 def _rise(asked: Asked) -> list[AttentionMap]:
     """RISE weighs masks by probabilities, which are never below 0."""
-    target = asked.logits.float().softmax(-1).gather(1, asked.targets)
-    found = ATTRIBUTION["rise"].run(asked.seen, target, inputs=asked.pixels, forward=asked.run_softmax)
+    if not asked.model.kind.are_shares:
+        raise JumokError("it weighs masks by probabilities, and this model gives a number: use another method")
+    target = asked.model.kind.read(asked.logits).gather(1, asked.targets)
+    found = ATTRIBUTION["rise"].run(asked.seen, target, inputs=asked.pixels, forward=asked.run_shares)
     return _split_batch(found)
 
 

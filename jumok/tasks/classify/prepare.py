@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from jumok import systems
@@ -19,14 +18,19 @@ from jumok.data.images.folders import ImageSet, scan
 from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.machine import World
+from jumok.tasks.classify.evaluation import read_batches
 from jumok.tasks.classify.features import Features, read_features, write_features
+from jumok.tasks.classify.kinds import KINDS, AnswerKind, kind_of
+from jumok.tasks.classify.kinds.kind import read_all
 from jumok.tasks.classify.look_alikes import describe_look_alikes
+from jumok.tasks.classify.own_training import OwnLoss
 from jumok.tasks.classify.recipe import (
     Repeated,
     balance_order,
     choose_from_images,
     choose_variation,
 )
+from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
@@ -46,9 +50,12 @@ from jumok.tasks.running.beginning import describe_begun, read_initial
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared import Progress
-from jumok.tasks.running.prepared_classes import PreparedClasses, join_names
+from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
+
+SETTLED_AT_ONCE = 64
+"""Images that are looked at together once a model is trained."""
 
 
 @dataclass(frozen=True)
@@ -86,48 +93,57 @@ class PreparedImages(PreparedClasses):
             write_features(folder, self.features)
         super().write(folder)  # the configuration last: with it the run is whole
 
+    @property
+    def kind(self) -> AnswerKind:
+        """What the model is trained to answer."""
+        return kind_of(self.config)
+
+    @property
+    def _judged(self) -> Tensor:
+        """The labels of the validation images."""
+        assert isinstance(self.val, Batches)
+        return self.val.labels
+
     def suit(self, asked: Collection[str], *, passes: float) -> PreparedImages:
-        counts = self.config.found.per_class["train"]
-        shown = len(counts) * max(counts) if self.config.training.balance == "sampler" else sum(counts)
-        chosen = choose_variation(asked, passes * shown / sum(counts))
-        kept = {} if self.features is None else UNVARIED
+        assert isinstance(self.train, Batches)
+        chosen = choose_variation(asked, passes * len(self.train.source) / self.config.found.counts["train"])
+        kept = {*self.kind.usual, *(() if self.features is None else UNVARIED)}
         return self.with_training(**{name: value for name, value in chosen.items() if name not in kept})
 
     def plain(self) -> PreparedImages:
         return self.with_training(label_smoothing=0.0, mixup=0.0, augment=False, flips="none")
 
+    def settle(self, folder: Path, device: str) -> list[str]:
+        if not self.kind.settles_answers:
+            return []
+        run = ImageRun.load(folder, device)
+        images = find_parts(self.config.data, self.config.training.seed)["val"]
+        values, labels = read_all(self.kind, {"run": run.model}, read_batches(run, images, SETTLED_AT_ONCE))
+        return self.kind.settle_answers(values["run"], labels, folder)
+
     def about(self, parameters: int) -> str:
         found, training = self.config.found, self.config.training
         return (
-            f"{found.counts['train']:,} training and {found.counts['val']:,} validation images of "
-            f"{len(found.classes)} classes; {self.config.system} with {parameters / 1e6:.2f} million weights; "
+            f"{found.counts['train']:,} training and {found.counts['val']:,} validation images "
+            f"{self.kind.describe()}; {self.config.system} with {parameters / 1e6:.2f} million weights; "
             f"{self.length()} of {training.batch_size}"
         )
 
-    @property
-    def _per_class(self) -> Mapping[str, Sequence[int]]:
-        return self.config.found.per_class
+    def reached(self, best: Row) -> str:
+        return self.kind.reached(best, self._judged)
 
-    @property
-    def _classes(self) -> Sequence[str]:
-        return self.config.found.classes
-
-    def _help(self) -> str:
-        return "a larger --image-size, or a pretrained model"
+    def shortfall(self, best: Row) -> str:
+        return self.kind.shortfall(best, self._judged)
 
     def purpose(self, parameters: int) -> str:
         size = " x ".join(str(side) for side in self.config.size)
-        return (
-            f"A {self.config.system} of {parameters:,} weights that classifies images of {size} pixels as "
-            f"{join_names(self.config.found.classes)}."
-        )
+        return f"A {self.config.system} of {parameters:,} weights that {self.kind.purpose(size)}."
 
     def facts(self, best: Row) -> dict[str, str]:
         counts = ", ".join(f"{count:,} {part}" for part, count in self.config.found.counts.items())
         return {
             "images": f"{self.config.data.images}: {counts}",
-            "validation accuracy": f"{best['val_accuracy']:.4f}",
-            "validation loss": f"{best['val_loss']:.4f}",
+            **self.kind.card_figures(best),
             "batch": str(self.config.training.batch_size),
         }
 
@@ -147,7 +163,7 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     if start is not None:
         settings = settings.model_copy(update={"options": start.options_with(settings.options)})
     size, why, seen = _settle_size(settings, sets["train"], start)
-    system_options(settings.system, settings.options, len(sets["train"].classes), size)  # before the long part
+    _check_learns(settings, sets["train"], size)  # before the long part
     train, val = stores(settings.data, sets["train"].paths, sets["val"].paths, size, progress)
     asked = settings.training.model_fields_set
     chosen = choose_from_images(settings.training, asked, sets["train"], train, seen=seen)
@@ -160,6 +176,18 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     remarks = (sized, *_remark_begun(config), *about, *chosen.remarks)
     ready = _ready(config, sets, (train, val), trained_on, initial, remarks, None, progress)
     return replace(ready, remarks=(*remarks, *describe_learning(ready.module(), kept=ready.features is not None)))
+
+
+def _check_learns(settings: Settings, images: ImageSet, size: tuple[int, int]) -> None:
+    """Refuse options that a system does not take, and labels that it cannot learn."""
+    options = system_options(settings.system, settings.options, len(images.classes), size)
+    if KINDS[images.kind].of_systems_with_own_loss:
+        return
+    if isinstance(systems.build(settings.system, configure_system(settings.system, options)), OwnLoss):
+        raise JumokError(
+            f"{settings.system} is trained in a way of its own, to tell the one class of each image, and each of these "
+            f"has {images.each_has}: choose another --system"
+        )
 
 
 def _remark_begun(config: RunConfig) -> list[str]:
@@ -180,10 +208,12 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     Raises:
         JumokError: the images are not those that it began with.
     """
+    data = config.data.model_copy(update={"labels_are": config.found.kind})  # runs of earlier versions lack it
+    config = config.model_copy(update={"data": data})
     sets = find_parts(config.data, config.training.seed)
     trained_on = check_unchanged(config, sets, folder)
-    if not config.found.per_class:  # runs of earlier versions do not have it
-        found = config.found.model_copy(update={"per_class": _count_classes(sets)})
+    if not config.found.per_class and config.found.target is None:  # runs of earlier versions do not have it
+        found = config.found.model_copy(update=KINDS[config.found.kind].find(sets))
         config = config.model_copy(update={"found": found})
     train, val = stores(config.data, sets["train"].paths, sets["val"].paths, config.size, progress)
     initial = read_initial(folder, config.found.begun)
@@ -250,6 +280,7 @@ def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:
         classes_are=data.classes_are,
         split_by=data.split_by,
         images=data.image_folder,
+        labels_are=data.labels_are,
     )
 
 
@@ -267,15 +298,21 @@ def configure(settings: Settings, sets: Mapping[str, ImageSet], size: tuple[int,
     mean, std = channel_statistics(store)
     train = sets["train"]
     found = Found(
+        kind=train.kind,
         classes=train.classes,
         mean=mean,
         std=std,
         counts={part: len(images) for part, images in sets.items()},
-        per_class=_count_classes(sets),
         fingerprint=fingerprint(sets),
+        **KINDS[train.kind].find(sets),
     )
     data = settings.data.model_copy(
-        update={**_resolve_places(settings.data), "image_size": one_or_two(size), "bits": store.bits}
+        update={
+            **_resolve_places(settings.data),
+            "image_size": one_or_two(size),
+            "bits": store.bits,
+            "labels_are": train.kind,
+        }
     )
     if settings.training.flips == "all" and size[0] != size[1]:
         raise JumokError(f"flips all needs square images, and these are {size[0]} x {size[1]}: use --flips both")
@@ -312,7 +349,7 @@ def loaders(config: RunConfig, sets: Mapping[str, ImageSet], train: Source, val:
     """
     world = World.found()
     share = {"batch_size": config.training.batch_size, "rank": world.rank, "world_size": world.size}
-    labels = {part: torch.tensor(sets[part].labels) for part in ("train", "val")}
+    labels = {part: kind_of(config).encode(sets[part].labels) for part in ("train", "val")}
     source = train
     if config.training.balance == "sampler":
         order = balance_order(labels["train"])
@@ -330,11 +367,6 @@ def fingerprint(sets: Mapping[str, ImageSet]) -> str:
         for name, label in zip(sets[part].names, sets[part].labels, strict=True):
             digest.update(f"{part}/{label}/{name}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:32]
-
-
-def _count_classes(sets: Mapping[str, ImageSet]) -> dict[str, tuple[int, ...]]:
-    """Images of each part in each class."""
-    return {part: tuple(images.counts().values()) for part, images in sets.items()}
 
 
 def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Path) -> TrainedOn:

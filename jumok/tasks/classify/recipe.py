@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,9 +11,9 @@ from torch import Tensor
 from jumok.data.images.batches import PixelStore, Source
 from jumok.data.images.folders import ImageSet
 from jumok.machine import World
+from jumok.tasks.classify.kinds import KINDS, Choice
 from jumok.tasks.classify.mirroring import choose_flips
 from jumok.tasks.classify.settings import ImageTraining
-from jumok.tasks.running.tuning_settings import settle_balance
 
 __all__ = [
     "Repeated",
@@ -32,13 +32,6 @@ UNMIXED_PASSES, MIXED_PASSES = 40, 100
 """Up to so many passes images are not mixed, which slows learning, and from so many on as much as is usual."""
 LEAST_STRENGTH = 0.3
 USUAL_MIXUP, USUAL_SMOOTHING = 0.2, 0.1
-
-
-class Choice(NamedTuple):
-    """Settings of the training, and what to say of them."""
-
-    settings: dict[str, Any]
-    remarks: list[str]
 
 
 class Repeated:
@@ -103,18 +96,17 @@ def choose_from_images(
         images, store: of the training.
         seen: images that the time allows to be seen, each counted as often as it is.
     """
-    settings: dict[str, Any] = {}
+    kind = KINDS[images.kind]
+    settled = kind.settle(training, images, asked)
+    settings = dict(settled.settings)
     remarks: list[str] = []
     if "batch_size" not in asked:
         processes = World.found().size
         settings["batch_size"] = max(choose_batch_size(len(images), seen) // processes, 1) * processes
     if "flips" not in asked:
-        settings["flips"], why = choose_flips(store, images.labels, images.classes)
+        settings["flips"], why = choose_flips(store, kind.sort_out(images), images.classes)
         remarks.append(f"flips: {settings['flips']} ({why}; --flips changes it)")
-    if training.balance == "auto":
-        settings["balance"], told = settle_balance(images.classes, [*images.counts().values()], "images")
-        remarks += told
-    return Choice(settings, remarks)
+    return Choice(settings, [*remarks, *settled.remarks])
 
 
 def choose_variation(asked: Collection[str], passes: float) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""A classifier's run, ready to use: from pictures to probabilities."""
+"""A classifier's run, ready to use: from pictures to probabilities, or to numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -13,12 +14,12 @@ from torch import Tensor, nn
 from jumok import systems
 from jumok.data.images.given import GivenImage, GivenImages, split_given
 from jumok.errors import JumokError
+from jumok.tasks.classify.kinds import AnswerKind, kind_of
 from jumok.tasks.classify.settings import RunConfig
 from jumok.tasks.image_run import SeeingRun
 from jumok.tasks.prediction import Prediction
 from jumok.tasks.preprocessing import Preprocessing
 from jumok.tasks.running.run import CONFIG, configure_system, read_model
-from jumok.wording import describe_names
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,7 +28,8 @@ class ImageRun(SeeingRun):
 
     Args:
         config: how it was made.
-        model: in eval mode: (batch, 3, height, width) float, normalised -> (batch, classes) logits.
+        model: in eval mode: (batch, 3, height, width) float, normalised -> (batch, classes) logits, or (batch, 1)
+            standardised numbers.
         folder: where it lies.
     """
 
@@ -35,12 +37,17 @@ class ImageRun(SeeingRun):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of the model's outputs."""
+        """Names of the classes or labels, in the order of the model's outputs."""
         return self.config.found.classes
+
+    @cached_property
+    def kind(self) -> AnswerKind:
+        """What its model answers."""
+        return kind_of(self.config, self.folder)
 
     @property
     def bits(self) -> int | None:
-        """That 16-bit grey images use, as it was trained; None: what each image's values need."""
+        """That 16-bit images use, as it was trained; None: what each image's values need."""
         return self.config.data.bits
 
     @overload
@@ -48,7 +55,7 @@ class ImageRun(SeeingRun):
     @overload
     def predict(self, images: Iterable[GivenImage], *, batch_size: int = ...) -> list[Prediction]: ...
     def predict(self, images: GivenImages, *, batch_size: int = 64) -> Prediction | list[Prediction]:
-        """Name the class of an image, or of each of several, with the probability of every class.
+        """Say what an image is, or each of several: its class, labels or number, with the probability of every class.
 
         Args:
             images: a path, a Pillow image, an array (height, width, 3), a tensor (3, height, width), or a list of
@@ -64,26 +71,25 @@ class ImageRun(SeeingRun):
         if batch_size < 1:
             raise JumokError(f"batch_size is how many images are taken at a time, wanted 1 or more, got {batch_size}")
         found = [
-            Prediction.of(self.classes, shares)
+            self.kind.predict(values)
             for start in range(0, len(given), batch_size)
-            for shares in self.probabilities(self.prepare(given[start : start + batch_size])).tolist()
+            for values in self.probabilities(self.prepare(given[start : start + batch_size])).tolist()
         ]
         return found[0] if alone else found
 
     @torch.no_grad()
     def probabilities(self, pixels: Tensor) -> Tensor:
-        """Give each class's probability.
+        """Give each class's or label's probability, or the number.
 
         Args:
             pixels: (n, 3, height, width) float32, as `prepare` gives.
         Returns:
-            (n, classes), each row summing to 1.
+            (n, classes), of classes each row summing to 1; of numbers (n, 1), in the unit of the table.
         """
-        logits: Tensor = self.model(pixels)
-        return logits.float().softmax(-1)
+        return self.kind.read(self.model(pixels))
 
     def _describe(self) -> str:
-        return describe_names(self.classes, "class", "classes")
+        return kind_of(self.config).summary()
 
     @classmethod
     def read(cls, folder: Path) -> ImageRun:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from jumok.data.images.label_cells import Kind
 from jumok.data.table_heads import TABLE_SUFFIXES
 from jumok.tasks.image_settings import ImageSettings
 from jumok.tasks.running.config import Begun, Recorded, Strict
@@ -28,6 +29,11 @@ class ImageData(ImageSettings):
         default="auto",
         description="Which folders the classes are where a name such as train could be both: those directly in the "
         "data, or those inside train/.",
+    )
+    labels_are: Literal["auto", "class", "multi", "number"] = Field(
+        default="auto",
+        description="What a table says of each image: one class, any number of labels with | between, or a number.",
+        json_schema_extra={"usual": "as its labels look"},
     )
     split_by: str | None = Field(
         default=None,
@@ -81,21 +87,44 @@ class ImageTraining(TuningTraining):
     )
 
 
+class Scale(Strict):
+    """The numbers of the training images: what a model gives is in standard deviations from their mean."""
+
+    mean: float
+    std: float = Field(gt=0)
+    median: float
+    low: float
+    high: float
+
+
 class Found(Strict):
     """What the data said when the run began."""
 
-    classes: tuple[str, ...] = Field(min_length=2, max_length=100_000)
+    kind: Kind = "class"
+    """What images are labelled with: one class, several labels, or a number."""
+    classes: tuple[str, ...] = Field(min_length=1, max_length=100_000)
+    """Names of the classes or labels; of numbers one name."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     counts: dict[str, int]
     per_class: dict[str, tuple[int, ...]] = Field(default={})
-    """Images of each part in each class."""
+    """Images of each part in each class, or with each label."""
+    target: Scale | None = None
+    """Of numbers."""
     fingerprint: str
     """Of the names and classes of the training and validation images."""
     begun: Begun | None = None
     """With which weights training began; None: with random ones."""
     head: str | None = None
     """The linear layer that the logits come out of, where a part of the model is frozen."""
+
+    @field_validator("classes")
+    @classmethod
+    def _two_classes(cls, classes: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """A single label can be learnt, and a number has one name; a single class cannot."""
+        if info.data.get("kind") == "class" and len(classes) < 2:
+            raise ValueError("it should have at least 2 items")
+        return classes
 
 
 class Settings(AnySettings):
@@ -122,4 +151,4 @@ class RunConfig(Settings, Recorded):
     @property
     def uneven(self) -> bool:
         """Whether the largest class has clearly more training images than the smallest."""
-        return is_uneven(self.found.per_class.get("train", ()))
+        return self.found.kind == "class" and is_uneven(self.found.per_class.get("train", ()))

@@ -1,8 +1,7 @@
-"""A classifier in training: its loss and the figures of its validation."""
+"""A model of images in training: its loss and the figures of its validation, which its kind of answer gives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from jumok.data.images.batches import Batch
 from jumok.machine import World
 from jumok.tasks.classify.augment import Augmentation, Draw
+from jumok.tasks.classify.kinds import AnswerKind, kind_of
 from jumok.tasks.classify.own_training import OwnFigures, OwnLoss
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
@@ -21,35 +21,25 @@ from jumok.tasks.running.training_module import seed_everything
 
 
 class Classifier(ClassTraining, ImageTrainingModule):
-    """A model that gives class scores, in training.
+    """A model of images, in training.
 
     Args:
-        model: (batch, 3, height, width) float, normalised -> (batch, classes) logits.
-        classes: how many there are.
-        counts: images of each class, by part; empty: classes count as even.
+        model: (batch, 3, height, width) float, normalised -> (batch, outputs): logits, or a standardised number.
+        kind: what it answers.
         mean, std: (3,) each, of the training images' channels, for pixels in [0, 1].
         training: the settings.
         steps: of the whole training, for the learning rate's schedule.
     """
 
     training_config: ImageTraining
+    kind: AnswerKind
 
     def __init__(
-        self,
-        model: nn.Module,
-        *,
-        classes: int,
-        counts: Mapping[str, Sequence[int]] | None = None,
-        mean: Tensor,
-        std: Tensor,
-        training: ImageTraining,
-        steps: int,
+        self, model: nn.Module, *, kind: AnswerKind, mean: Tensor, std: Tensor, training: ImageTraining, steps: int
     ) -> None:
         own = model.own_figures if isinstance(model, OwnFigures) else ()
         figures = tuple(f"val_{name}" for name in own)
-        super().__init__(
-            model, classes=classes, counts=counts, figures=figures, mean=mean, std=std, training=training, steps=steps
-        )
+        super().__init__(model, kind=kind, figures=figures, mean=mean, std=std, training=training, steps=steps)
         self.augmentation = Augmentation(
             training.augment, training.flips, training.mixup, strength=training.augment_strength
         )
@@ -62,26 +52,25 @@ class Classifier(ClassTraining, ImageTrainingModule):
         return logits
 
     def loss(self, batch: Batch) -> Tensor:
-        """The smoothed cross-entropy of augmented, mixed images."""
+        """The loss of augmented, mixed images, their targets smoothed."""
         pixels, targets = self.vary(batch)
         if isinstance(self.model, OwnLoss):
             smoothing = self.training_config.label_smoothing
-            return self.model.loss(pixels, targets + smoothing * (1 / self.classes - targets))
-        return self.smoothed_loss(self(pixels), targets)
+            return self.model.loss(pixels, targets + smoothing * (1 / targets.shape[1] - targets))
+        return self.answer_loss(self(pixels), targets)
 
     def vary(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the model is given in training, and (batch, classes) targets."""
-        images, targets = self.augmentation(
-            to_unit(batch.images), batch.labels, self.classes, self._draw(len(batch.labels))
-        )
+        """What the model is given in training, and (batch, outputs) targets."""
+        targets = self.kind.to_targets(batch.labels)
+        images, targets = self.augmentation(to_unit(batch.images), targets, self._draw(len(batch.labels)))
         return normalise(images, self.mean, self.std), targets
 
     def validation_step(self, batch: Batch, _: int) -> None:
         pixels = self.normalise(batch.images)
         self.note_answers(self(pixels), batch.labels)
         if isinstance(self.model, OwnFigures):
-            for name, values in self.model.figures(pixels).items():
-                self.note(f"val_{name}", values)
+            for name, value in self.model.figures(pixels).items():
+                self.note(f"val_{name}", value)
 
     def _draw(self, mine: int) -> Draw:
         """Random numbers of the step for the images of this process, an equal share of the whole batch."""
@@ -103,8 +92,7 @@ def make_classifier(config: RunConfig, *, steps: int) -> Classifier:
 def classifier_options(config: RunConfig, *, steps: int) -> dict[str, Any]:
     """What a `Classifier` is made with, beside its model."""
     return {
-        "classes": len(config.found.classes),
-        "counts": config.found.per_class if config.uneven else None,
+        "kind": kind_of(config),
         "mean": torch.tensor(config.found.mean),
         "std": torch.tensor(config.found.std),
         "training": config.training,

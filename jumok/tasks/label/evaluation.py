@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jumok.data.labelled.text_set import TextSet
-from jumok.tasks.classify.evaluation import Evaluation
+from jumok.tasks.classify.kinds.class_scores import Evaluation
 from jumok.tasks.label.run import TextRun
 from jumok.tasks.running.prepared import Progress
 
@@ -38,7 +38,7 @@ def evaluate(run: TextRun, texts: TextSet, size: int, progress: Progress | None 
         confusion += multiclass_confusion_matrix(logits.argmax(-1), labels, num_classes=count)
         if progress:
             progress(min(start + size, len(texts)), len(texts))
-    return Evaluation(run.classes, confusion, loss / len(texts), noun="texts")
+    return Evaluation(run.classes, confusion, loss / len(texts), noun="texts", other="--freeze none")
 
 
 def evaluate_bag_of_words(train: TextSet, texts: TextSet) -> Evaluation:
@@ -60,4 +60,4 @@ def evaluate_bag_of_words(train: TextSet, texts: TextSet) -> Evaluation:
     labels = torch.tensor(texts.labels)
     loss = F.nll_loss(shares.clamp_min(1e-12).log(), labels)
     confusion = multiclass_confusion_matrix(shares.argmax(-1), labels, num_classes=len(texts.classes))
-    return Evaluation(texts.classes, confusion, float(loss), noun="texts")
+    return Evaluation(texts.classes, confusion, float(loss), noun="texts", other="--freeze none")

@@ -26,16 +26,16 @@ from jumok.tasks.label.run import build_model, longest_read, read_own_tokens
 from jumok.tasks.label.settings import Found, RunConfig, Settings, TextData, TextTraining
 from jumok.tasks.label.starting import Start, find_start
 from jumok.tasks.label.tokens import TOKENIZER, Tokens
-from jumok.tasks.label.training import TextClassifier, compute_features, make_module
+from jumok.tasks.label.training import TextClassifier, compute_features, make_module, text_classes
 from jumok.tasks.running.beginning import begin_with, describe_begun, read_initial
 from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.config import Begun
 from jumok.tasks.running.layers import freeze
 from jumok.tasks.running.prepared import Progress
-from jumok.tasks.running.prepared_classes import PreparedClasses, join_names
+from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.tuning_settings import settle_balance
 from jumok.version import __version__
-from jumok.wording import write_count
+from jumok.wording import join_names, write_count
 
 PARTS = ("train", "val")
 BATCH_SIZES = (32, 16)
@@ -96,7 +96,7 @@ class PreparedTexts(PreparedClasses):
     def purpose(self, parameters: int) -> str:
         return (
             f"A {self.config.system} of {parameters:,} weights that classifies texts as "
-            f"{join_names(self.config.found.classes)}."
+            f"{join_names(self.config.found.classes, 'or')}."
         )
 
     def facts(self, best: Row) -> dict[str, str]:
@@ -111,16 +111,11 @@ class PreparedTexts(PreparedClasses):
     def evaluate_with(self, folder: Path) -> str:
         return f"jumok eval {folder}"
 
-    @property
-    def _per_class(self) -> Mapping[str, Sequence[int]]:
-        return self.config.found.per_class
+    def reached(self, best: Row) -> str:
+        return text_classes(self.config).describe_reached(best)
 
-    @property
-    def _classes(self) -> Sequence[str]:
-        return self.config.found.classes
-
-    def _help(self) -> str:
-        return "--freeze none (all weights learn), or another encoder"
+    def shortfall(self, best: Row) -> str:
+        return text_classes(self.config).describe_shortfall(best)
 
 
 def prepare(settings: Settings, progress: Progress | None = None) -> PreparedTexts:

@@ -16,11 +16,19 @@ from jumok.tasks.label.run import build_model
 from jumok.tasks.label.settings import RunConfig, TextTraining
 from jumok.tasks.running.adapters import add_adapters, merge_adapters
 from jumok.tasks.running.beginning import begin_with
+from jumok.tasks.running.class_figures import ClassFigures
 from jumok.tasks.running.class_training import ClassTraining
 from jumok.tasks.running.layers import freeze
 from jumok.tasks.running.training_module import seed_everything
 
-__all__ = ["AdaptedTextClassifier", "TextClassifier", "TextHeadClassifier", "make_module"]
+__all__ = ["AdaptedTextClassifier", "TextClassifier", "TextHeadClassifier", "make_module", "text_classes"]
+
+
+class TextClasses(ClassFigures):
+    """One class for each text."""
+
+    noun = "texts"
+    may_help = "--freeze none (all weights learn), or another encoder"
 
 
 class TextClassifier(ClassTraining):
@@ -37,7 +45,7 @@ class TextClassifier(ClassTraining):
 
     def loss(self, batch: TextBatch) -> Tensor:
         """The smoothed cross-entropy."""
-        return self.smoothed_loss(self(batch), batch.labels)
+        return self.answer_loss(self(batch), batch.labels)
 
     def validation_step(self, batch: TextBatch, _: int) -> None:
         self.note_answers(self(batch), batch.labels)
@@ -85,6 +93,12 @@ class TextHeadClassifier(TextClassifier):
         return logits
 
 
+def text_classes(config: RunConfig) -> TextClasses:
+    """What the model of a run answers."""
+    found = config.found
+    return TextClasses(found.classes, found.per_class, uneven=config.uneven, balance=config.training.balance)
+
+
 def make_module(
     config: RunConfig, steps: int, initial: Mapping[str, Tensor], features: Mapping[str, Features] | None
 ) -> TextClassifier:
@@ -101,9 +115,7 @@ def make_module(
     model = build_model(config)
     if initial and config.found.begun:
         begin_with(model, initial, config.found.begun.origin)
-    counts = config.found.per_class if config.uneven else None
-    options: dict[str, Any] = {"classes": len(config.found.classes), "counts": counts}
-    options |= {"training": training, "steps": steps}
+    options: dict[str, Any] = {"kind": text_classes(config), "training": training, "steps": steps}
     if features is not None:
         return TextHeadClassifier(model, **options)
     if training.lora is not None:

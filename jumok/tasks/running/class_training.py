@@ -1,33 +1,53 @@
-"""What classifiers in training share, whatever they classify: loss, figures, balance of classes, frozen parts."""
+"""What classifiers in training share, whatever they classify: how they are judged, and which parts are frozen."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torchmetrics import Metric
 
 from jumok.tasks.running.layers import number_layers
 from jumok.tasks.running.optimiser import group_parameters
 from jumok.tasks.running.training_module import TrainingModule
 from jumok.tasks.running.tuning_settings import TuningTraining
 
-__all__ = ["BALANCED", "ClassTraining"]
+__all__ = ["Answers", "ClassTraining"]
 
-BALANCED = "val_balanced_accuracy"
-"""The mean over classes of the share of their examples that is named rightly."""
+
+class Answers(Protocol):
+    """What a model answers, and how that is judged."""
+
+    @property
+    def figure_names(self) -> tuple[str, ...]:
+        """Of a validation, the loss first."""
+
+    def make_meter(self, name: str) -> Metric:
+        """What adds up a figure of a validation."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+        """What is minimised, a scalar."""
+
+    def judge(self, outputs: Tensor, labels: Tensor) -> dict[str, tuple[Tensor, ...]]:
+        """What each figure's meter is given for a batch of a validation."""
+
+    def goodness(self, figures: Mapping[str, float]) -> tuple[float, ...]:
+        """How good a validation was: the larger, the better."""
+
+    def slack(self, best: float, judged: int, /) -> float | None:
+        """By how much later weights may be worse than the best and still be kept; None: they must be better."""
+
+    def is_perfect(self, figures: Mapping[str, float]) -> bool:
+        """Whether a validation found no error."""
 
 
 class ClassTraining(TrainingModule):
-    """A model that gives class scores, in training.
+    """A model in training of which parts may be frozen, judged by the kind of its answers.
 
     Args:
         model: what is trained.
-        classes: how many there are.
-        counts: examples of each class, by part; empty: classes count as even.
+        kind: what it answers.
         figures: further figures of a validation.
         training: the settings.
         steps: of the whole training, for the learning rate's schedule.
@@ -35,43 +55,34 @@ class ClassTraining(TrainingModule):
     """
 
     training_config: TuningTraining
+    kind: Answers
 
     def __init__(
         self,
         model: nn.Module,
         *,
-        classes: int,
-        counts: Mapping[str, Sequence[int]] | None = None,
+        kind: Answers,
         figures: tuple[str, ...] = (),
         training: TuningTraining,
         steps: int,
         **options: Any,
     ) -> None:
-        self.figure_names = ("val_loss", "val_accuracy", *((BALANCED,) if counts else ()), *figures)
+        self.figure_names = (*kind.figure_names, *figures)
+        self.kind = kind
         super().__init__(model, training=training, steps=steps, **options)
-        self.classes = classes
         self.frozen: list[nn.Module] = []
-        self.weights, self.shares = _weigh_classes(counts, training.balance)
 
-    def smoothed_loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The smoothed cross-entropy.
+    def make_meter(self, name: str) -> Metric:
+        return self.kind.make_meter(name)
 
-        Args:
-            logits: (batch, classes).
-            targets: (batch, classes) shares, or (batch,) labels.
-        """
-        weights = None if self.weights is None else self.weights.to(logits.device)
-        smoothing = self.training_config.label_smoothing
-        return F.cross_entropy(logits.float(), targets, weights, label_smoothing=smoothing)
+    def answer_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch, its targets smoothed."""
+        return self.kind.loss(outputs.float(), targets, self.training_config.label_smoothing)
 
-    def note_answers(self, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch to the figures of a validation: (batch, classes) logits and (batch,) labels."""
-        logits = logits.float()
-        self.note("val_loss", F.cross_entropy(logits, labels, reduction="none"))
-        right = (logits.argmax(-1) == labels).float()
-        self.note("val_accuracy", right)
-        if self.shares is not None:
-            self.note(BALANCED, right * self.shares.to(right)[labels])
+    def note_answers(self, outputs: Tensor, labels: Tensor) -> None:
+        """Add a batch to the figures of a validation."""
+        for name, values in self.kind.judge(outputs.float(), labels).items():
+            self.note(name, *values)
 
     def learning_groups(self) -> list[dict[str, Any]]:
         """As for all models; by `layer_decay` each layer learns more slowly than the one behind it."""
@@ -90,11 +101,13 @@ class ClassTraining(TrainingModule):
         return self
 
     def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
-        """The more right answers the better, each class counting alike; of the same number, the surer."""
-        return figures.get(BALANCED, figures["val_accuracy"]), -figures["val_loss"]
+        return self.kind.goodness(figures)
+
+    def has_no_error(self, figures: Mapping[str, float]) -> bool:
+        return self.kind.is_perfect(figures)
 
     def keeps(self, figures: dict[str, float], before: Sequence[dict[str, float]]) -> bool:
-        """Later weights are kept unless they are clearly worse.
+        """Later weights are kept unless they are clearly worse, where the kind of answer tells what that is.
 
         While the learning rate falls, weights get better by more than a validation of a few examples can tell. So the
         best validation is often a lucky one, and later weights replace earlier ones unless they lie more than a
@@ -103,14 +116,5 @@ class ClassTraining(TrainingModule):
         if not before or not self.judged_on:
             return super().keeps(figures, before)
         best, own = (max(self.goodness(row)[0] for row in rows) for rows in (before, [figures]))
-        return own >= best - math.sqrt(best * (1 - best) / self.judged_on)
-
-
-def _weigh_classes(counts: Mapping[str, Sequence[int]] | None, balance: str) -> tuple[Tensor | None, Tensor | None]:
-    """How much an example of each class counts in the loss, and in the balanced accuracy; None: all alike."""
-    if not counts:
-        return None, None
-    train, val = (torch.tensor(counts[part], dtype=torch.float32) for part in ("train", "val"))
-    present = (val > 0).sum()
-    shares = torch.where(val > 0, val.sum() / (present * val.clamp_min(1)), 0.0)
-    return (train.sum() / (len(train) * train) if balance == "weights" else None), shares
+        slack = self.kind.slack(best, self.judged_on)
+        return super().keeps(figures, before) if slack is None else own >= best - slack

@@ -154,6 +154,19 @@ class Prepared(ABC):
             write_initial(folder, self.initial)
         write_atomically(folder / CONFIG, self.config.to_yaml())
 
+    def settle(self, folder: Path, device: str) -> list[str]:
+        """Settle what a trained model needs beside its weights, and keep it in the run.
+
+        Args:
+            folder: of the run, its weights written.
+            device: for the model.
+        Returns:
+            what to say of it.
+        Raises:
+            JumokError: the folder cannot be written.
+        """
+        return []
+
     @abstractmethod
     def about(self, parameters: int) -> str:
         """One line: data, model, and length of the training."""

@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 
 from jumok.tasks.running.config import Training
 from jumok.tasks.running.optimiser import group_parameters, make_optimiser
@@ -43,7 +43,7 @@ class TrainingModule(LightningModule):
         self.schedule_start = 0  # the step at which a lengthened run began its learning-rate schedule anew
         self.judged_on = 0  # how many examples a validation judges, where one may be free of errors
         self.figures: dict[str, float] = {}
-        self.means = nn.ModuleDict({name: MeanMetric() for name in self.figure_names})
+        self.meters = nn.ModuleDict({name: self.make_meter(name) for name in self.figure_names})
 
     @property
     def size(self) -> int:
@@ -52,7 +52,15 @@ class TrainingModule(LightningModule):
 
     def is_perfect(self, figures: Mapping[str, float]) -> bool:
         """Whether a validation of enough examples to trust it found no error."""
-        return self.judged_on >= ENOUGH_JUDGED and figures["val_accuracy"] == 1
+        return self.judged_on >= ENOUGH_JUDGED and self.has_no_error(figures)
+
+    def has_no_error(self, figures: Mapping[str, float]) -> bool:
+        """Whether a validation found no error."""
+        return figures["val_accuracy"] == 1
+
+    def make_meter(self, name: str) -> Metric:
+        """What adds up a figure of a validation: its mean."""
+        return MeanMetric()
 
     @abstractmethod
     def goodness(self, figures: dict[str, float]) -> tuple[float, ...]:
@@ -88,21 +96,21 @@ class TrainingModule(LightningModule):
         seed_everything(self.training_config.seed, self.global_step, self.global_rank)
         return self.loss(batch)
 
-    def note(self, name: str, value: Tensor) -> None:
-        """Add a batch's values, or what they come to, to a figure's mean."""
-        self._mean(name).update(value)
+    def note(self, name: str, *values: Tensor) -> None:
+        """Add a batch's values, or what they come to, to a figure."""
+        self._meter(name).update(*values)
 
-    def _mean(self, name: str) -> MeanMetric:
-        mean = self.means[name]
-        assert isinstance(mean, MeanMetric)
-        return mean
+    def _meter(self, name: str) -> Metric:
+        meter = self.meters[name]
+        assert isinstance(meter, Metric)
+        return meter
 
     def on_validation_epoch_end(self) -> None:
         """Take the figures over all processes."""
         for name in self.figure_names:
-            mean = self._mean(name)
-            self.figures[name] = round(float(mean.compute()), 7)
-            mean.reset()
+            meter = self._meter(name)
+            self.figures[name] = round(float(meter.compute()), 7)
+            meter.reset()
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule; see `running.optimiser`."""

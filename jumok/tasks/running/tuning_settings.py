@@ -23,7 +23,7 @@ class TuningTraining(Training):
     balance: Literal["auto", "none", "weights", "sampler"] = Field(
         default="auto",
         description="Uneven classes: weigh their examples, or show the rare ones more often; auto: sampler where the "
-        "largest class has over 3 times the examples of the smallest.",
+        "largest class has over 3 times the examples of the smallest; several labels: weights where one is rare.",
     )
     freeze: str = Field(
         default="none",

@@ -61,7 +61,8 @@ def draw_curves(
             axes = place_axes(figure, column * (WIDTH + GAP), top, WIDTH, HEIGHT)
             for name in reversed(names):
                 _draw_curve(axes, curves[name]["shares"], curves[name][side], styles[name])
-            _finish(axes, caption, bottom=row == rows - 1, left=column == 0)
+            answer = values.get("answer", "probability of the class") if column == 0 else ""
+            _finish(axes, caption, bottom=row == rows - 1, answer=answer)
         _write_legend(axes, values, filling, styles)
     _write_note(axes, values["summary"])
     save_figure(figure, path, title)
@@ -88,7 +89,7 @@ def _draw_curve(axes: Axes, shares: Sequence[float], points: Sequence[Mapping[st
     axes.plot(shares, value, **style)
 
 
-def _finish(axes: Axes, caption: str, *, bottom: bool, left: bool) -> None:
+def _finish(axes: Axes, caption: str, *, bottom: bool, answer: str) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.set_title(caption, size=9.5, color=INK, loc="left", pad=6)
@@ -100,8 +101,8 @@ def _finish(axes: Axes, caption: str, *, bottom: bool, left: bool) -> None:
     axes.spines[["left", "bottom"]].set_color(QUIET)
     if bottom:
         axes.set_xlabel("taken away", size=8.5, color=QUIET)
-    if left:
-        axes.set_ylabel("answer (probability of the class)", size=8.5, color=QUIET)
+    if answer:
+        axes.set_ylabel(f"answer ({answer})", size=8.5, color=QUIET)
 
 
 def _write_legend(axes: Axes, values: Mapping[str, Any], filling: str, styles: Mapping[str, Any]) -> None:

@@ -193,12 +193,63 @@ def test_tables_of_labels_are_told_from_files_of_questions(tmp_path):
     assert recognise([asked], ["images"]).name == "answer"
 
 
-def test_several_labels_and_measurements_are_refused_and_never_taken_for_classes(tmp_path):
+def several(count=60):
+    """Labels of images: a in every 2nd, b in every 3rd, c in every 20th."""
+    return ["|".join(name for name, step in (("a", 2), ("b", 3), ("c", 20)) if n % step == 0) for n in range(count)]
+
+
+def test_several_labels_are_dealt_out_in_their_shares(tmp_path):
+    fill(tmp_path, 60)
+    table = write(tmp_path / "labels.csv", "image,label", *rows(60, label=several().__getitem__))
+    sets = scan(table)
+    assert {images.kind for images in sets.values()} == {"multi"}
+    assert sum(map(len, sets.values())) == 60
+    assert {part: images.counts() for part, images in sets.items()} == {
+        "train": {"a": 20, "b": 14, "c": 1},
+        "val": {"a": 5, "b": 3, "c": 1},
+        "test": {"a": 5, "b": 3, "c": 1},
+    }
+    assert sets["train"].paths == scan(table)["train"].paths
+    assert sets["train"].paths != scan(table, seed=1)["train"].paths
+    grouped = write(tmp_path / "g.csv", "image,label,group", *rows(60, several().__getitem__, lambda n: f",{n // 3}"))
+    homes = [set(images.groups) for images in scan(grouped, split_by="group").values()]
+    assert sum(map(len, homes)) == 20 == len(set.union(*homes))
+
+
+def test_numbers_are_dealt_out_over_their_whole_range(tmp_path):
+    fill(tmp_path, 60)
+    sets = scan(write(tmp_path / "labels.csv", "image,label", *rows(60, label=lambda n: f"{n / 7:.3f}")))
+    assert {part: len(images) for part, images in sets.items()} == {"train": 42, "val": 9, "test": 9}
+    for images in sets.values():
+        assert images.kind == "number"
+        assert min(images.labels) < 3 < 6 < max(images.labels)
+        assert images.labels == tuple(sorted(images.labels))
+
+
+@pytest.mark.parametrize("labels", [several(20), [n / 8 for n in range(20)]], ids=["several", "numbers"])
+def test_json_and_parquet_say_several_labels_and_numbers_as_csv_does(tmp_path, labels):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     fill(tmp_path)
-    several = write(tmp_path / "a.csv", "image,label", "0.png,dent", "1.png,dent|scratch")
-    assert "line 3: 'dent|scratch' names several classes, and a classifier learns one" in refused(several)
-    (tmp_path / "b.jsonl").write_text('{"image": "0.png", "label": ["dent", "scratch"]}\n')
-    assert "line 1: 'dent|scratch' names several classes" in refused(tmp_path / "b.jsonl")
-    measured = write(tmp_path / "c.csv", "image,label", "0.png,0.25", "1.png,3")
-    assert "the labels are measurements such as 0.25" in refused(measured)
-    assert scan_folder(write(tmp_path / "d.csv", "image,label", "0.png,v1.5", "1.png,2.5")).classes == ("2.5", "v1.5")
+    csv = write(tmp_path / "a.csv", "image,label", *rows(label=lambda n: str(labels[n])))
+    cells = [[each for each in label.split("|") if each] if isinstance(label, str) else label for label in labels]
+    lines = [{"image": f"{n}.png", "label": cell} for n, cell in enumerate(cells)]
+    jsonl = write(tmp_path / "a.jsonl", *map(json.dumps, lines))
+    pandas.DataFrame(lines).to_parquet(tmp_path / "a.parquet")
+    found = [scan_folder(table) for table in (csv, jsonl, tmp_path / "a.parquet")]
+    assert found[0].paths == found[1].paths == found[2].paths
+    assert found[0].labels == found[1].labels == found[2].labels
+
+
+def test_labels_that_teach_nothing_are_refused(tmp_path):
+    fill(tmp_path)
+    same = write(tmp_path / "a.csv", "image,label", *rows(label=lambda n: "0.25"))
+    assert "have the same number, 0.25: wanted at least two different" in refused(same)
+    assert "have the same labels, a|b" in refused(
+        write(tmp_path / "b.csv", "image,label", *rows(label=lambda n: "a|b"))
+    )
+    assert scan_folder(same).labels == (0.25,) * 20
+    (tmp_path / "a.csv").unlink()
+    (tmp_path / "b.csv").unlink()
+    for kind in ("multi", "number"):
+        assert "gives each image one class: wanted a table of image,label" in refused(tmp_path, labels_are=kind)

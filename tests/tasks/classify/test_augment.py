@@ -9,6 +9,10 @@ from jumok.tasks.running.training_module import mix_seed
 CPU = torch.device("cpu")
 
 
+def one_hot(labels, classes):
+    return torch.nn.functional.one_hot(labels, classes).float()
+
+
 def draw(step=0, count=64, first=0, last=64, seed=0):
     return Draw(seed, step, count, first, last, CPU)
 
@@ -22,9 +26,9 @@ def pictures(count=64, side=16):
 )
 def test_two_processes_see_what_one_sees(augmentation):
     images, labels = pictures(), torch.arange(64) % 3
-    whole = augmentation(images, labels, 3, draw())
+    whole = augmentation(images, one_hot(labels, 3), draw())
     halves = [
-        augmentation(images[at], labels[at], 3, draw(first=at.start, last=at.stop))
+        augmentation(images[at], one_hot(labels[at], 3), draw(first=at.start, last=at.stop))
         for at in (slice(0, 32), slice(32, 64))
     ]
     for part in (0, 1):
@@ -34,7 +38,8 @@ def test_two_processes_see_what_one_sees(augmentation):
 def test_a_step_is_the_same_again_and_another_is_not():
     augmentation, images, labels = Augmentation(), pictures(), torch.arange(64) % 3
     once, again, next_step, other_seed = (
-        augmentation(images, labels, 3, draw(step, seed=seed))[0] for step, seed in ((5, 0), (5, 0), (6, 0), (5, 1))
+        augmentation(images, one_hot(labels, 3), draw(step, seed=seed))[0]
+        for step, seed in ((5, 0), (5, 0), (6, 0), (5, 1))
     )
     assert torch.equal(once, again)
     assert not torch.equal(once, next_step)
@@ -43,15 +48,15 @@ def test_a_step_is_the_same_again_and_another_is_not():
 
 def test_the_global_generators_are_neither_used_nor_moved():
     state = torch.get_rng_state()
-    first = Augmentation()(pictures(), torch.zeros(64, dtype=torch.int64), 2, draw())[0]
+    first = Augmentation()(pictures(), one_hot(torch.zeros(64, dtype=torch.int64), 2), draw())[0]
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(9)
-    assert torch.equal(Augmentation()(pictures(), torch.zeros(64, dtype=torch.int64), 2, draw())[0], first)
+    assert torch.equal(Augmentation()(pictures(), one_hot(torch.zeros(64, dtype=torch.int64), 2), draw())[0], first)
 
 
 def test_nothing_asked_for_changes_nothing():
     images, labels = pictures(), torch.arange(64) % 3
-    same, targets = Augmentation(False, "none", 0)(images, labels, 3, draw())
+    same, targets = Augmentation(False, "none", 0)(images, one_hot(labels, 3), draw())
     assert torch.equal(same, images)
     assert torch.equal(targets.argmax(1), labels)
     assert torch.equal(targets.sum(1), torch.ones(64))
@@ -59,7 +64,7 @@ def test_nothing_asked_for_changes_nothing():
 
 def test_flips_alone_are_exact_mirror_images():
     images = pictures()
-    flipped, _ = Augmentation(False, "both", 0)(images, torch.zeros(64, dtype=torch.int64), 2, draw())
+    flipped, _ = Augmentation(False, "both", 0)(images, one_hot(torch.zeros(64, dtype=torch.int64), 2), draw())
     kinds = [
         torch.equal(flipped[i], variant)
         for i in range(64)
@@ -68,7 +73,7 @@ def test_flips_alone_are_exact_mirror_images():
     counts = torch.tensor(kinds).reshape(64, 4).sum(0)
     assert counts.sum() == 64
     assert counts.min() >= 5
-    across, _ = Augmentation(False, "horizontal", 0)(images, torch.zeros(64, dtype=torch.int64), 2, draw())
+    across, _ = Augmentation(False, "horizontal", 0)(images, one_hot(torch.zeros(64, dtype=torch.int64), 2), draw())
     assert all(torch.equal(across[i], images[i]) or torch.equal(across[i], images[i].flip(-1)) for i in range(64))
 
 
@@ -110,7 +115,7 @@ def test_turns_keep_angles_in_images_that_are_not_square():
 def test_light_changes_stay_in_bounds():
     images = torch.full((256, 3, 8, 8), 0.5)
     images[..., :4] = 0.6
-    lit, _ = Augmentation(True, "none", 0)(images, torch.zeros(256, dtype=torch.int64), 2, draw(count=256, last=256))
+    lit, _ = Augmentation(True, "none", 0)(images, torch.zeros(256, 2), draw(count=256, last=256))
     change = lit.mean((1, 2, 3)) - images.mean((1, 2, 3))
     assert change.abs().max() <= MOST_LIGHT / 2 + 0.03
     assert change.std() > MOST_LIGHT / 10
@@ -149,7 +154,7 @@ def test_all_flips_give_the_eight_symmetries_of_a_square():
     seen = set()
     for step in range(100):
         changed, _ = Augmentation(warp=False, mirror="all", mixup=0)(
-            image, torch.zeros(1, dtype=torch.long), 2, Draw(0, step, 1, 0, 1, torch.device("cpu"))
+            image, torch.zeros(1, 2), Draw(0, step, 1, 0, 1, torch.device("cpu"))
         )
         seen.add(tuple(changed[0, 0].flatten().tolist()))
     turned = [torch.rot90(side, k) for side in (image[0, 0], image[0, 0].flip(0)) for k in range(4)]

@@ -8,7 +8,7 @@ from torch import nn
 
 from jumok import systems
 from jumok.intervals import wilson
-from jumok.tasks.classify.evaluation import Evaluation, evaluate
+from jumok.tasks.classify.kinds.class_scores import Evaluation, evaluate
 from jumok.tasks.running.optimiser import group_parameters, rate
 from jumok.tasks.running.training_module import seed_everything
 

@@ -8,7 +8,8 @@ from breaking import At, Stop, same_end, stop
 from small_runs import Job
 from torch import nn
 
-from jumok.tasks.classify.evaluation import controls_of, evaluate, evaluate_each
+from jumok.tasks.classify.evaluation import controls_of
+from jumok.tasks.classify.kinds.class_scores import evaluate, evaluate_each
 
 
 class Says(nn.Module):

@@ -7,7 +7,7 @@ from jumok.data.images.batches import PixelStore
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
-from jumok.tasks.running.class_training import BALANCED
+from jumok.tasks.running.class_figures import BALANCED
 
 
 def uneven(folder, few=6, many=40):
@@ -64,7 +64,7 @@ def test_the_balanced_accuracy_of_a_validation_is_the_mean_of_the_recalls(tmp_pa
     right = torch.zeros(len(labels))
     right[: counts[0] // 2] = 1  # half of the first class, none of the second
     for name in module.figure_names:
-        module.note(name, right * module.shares[labels] if name == BALANCED else right)
+        module.note(name, right * module.kind.shares[labels] if name == BALANCED else right)
     module.on_validation_epoch_end()
     assert abs(module.figures[BALANCED] - counts[0] // 2 / counts[0] / 2) < 1e-6
 
@@ -72,7 +72,7 @@ def test_the_balanced_accuracy_of_a_validation_is_the_mean_of_the_recalls(tmp_pa
 def test_weights_make_each_class_count_alike_in_the_loss(tmp_path):
     module = prepared(uneven(tmp_path / "parts"), balance="weights").module()
     train = torch.tensor(prepared(tmp_path / "parts").config.found.per_class["train"]).float()
-    torch.testing.assert_close(module.weights * train, torch.full((2,), float(train.sum()) / 2))
+    torch.testing.assert_close(module.kind.weights * train, torch.full((2,), float(train.sum()) / 2))
 
 
 def test_even_classes_are_left_as_they_are(tmp_path):

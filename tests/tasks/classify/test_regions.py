@@ -8,6 +8,7 @@ from jumok.attention import AttentionMap, One, Pixels
 from jumok.data.images.batches import Batch
 from jumok.mechanisms.spatial_transformer import SpatialTransformer
 from jumok.systems.stn import STN, STNConfig
+from jumok.tasks.classify.kinds import OneClass
 from jumok.tasks.classify.regions import Regions
 from jumok.tasks.classify.settings import ImageTraining
 from jumok.tasks.classify.training import Classifier
@@ -67,7 +68,13 @@ def test_models_and_maps_without_regions_are_passed_over():
 
 def test_the_validation_shows_the_systems_own_figures():
     training = ImageTraining(epochs=1)
-    given = {"classes": 2, "mean": torch.zeros(3), "std": torch.ones(3), "training": training, "steps": 1}
+    given = {
+        "kind": OneClass(("a", "b")),
+        "mean": torch.zeros(3),
+        "std": torch.ones(3),
+        "training": training,
+        "steps": 1,
+    }
     module = Classifier(stn(OUT), **given)
     assert module.figure_names == ("val_loss", "val_accuracy", "val_outside", "val_scale")
     assert Classifier(nn.Flatten(), **given).figure_names == ("val_loss", "val_accuracy")
