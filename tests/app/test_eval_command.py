@@ -6,7 +6,7 @@ import torch
 from app_helpers import write_coloured
 from PIL import Image
 
-from jumok.tasks.classify.evaluation import Evaluation
+from jumok.tasks.classify.kinds.class_scores import Evaluation
 from jumok.tasks.running.run import Run
 
 
