@@ -545,9 +545,9 @@ def _count_eyes(change: int) -> None:
                 _stood_before[cls] = cls.forward, _make_watched_forward(cls.forward)
                 cls.forward = _stood_before[cls][1]  # type: ignore[method-assign]
         elif _open_eyes == 0:
-            for cls, (original, ours) in _stood_before.items():
-                if cls.forward is ours:
-                    cls.forward = original  # type: ignore[method-assign]
+            for each, (original, ours) in _stood_before.items():
+                if each.forward is ours:
+                    each.forward = original  # type: ignore[method-assign]
             _stood_before.clear()
 
 
