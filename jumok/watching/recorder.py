@@ -547,7 +547,7 @@ def _count_eyes(change: int) -> None:
         elif _open_eyes == 0:
             for each, (original, ours) in _stood_before.items():
                 if each.forward is ours:
-                    each.forward = original  # type: ignore[method-assign]
+                    each.forward = original
             _stood_before.clear()
 
 
