@@ -393,7 +393,7 @@ def test_eval_refuses_in_one_line(jumok, reverser, trained, coloured, few, tmp_p
         ([reverser, few / "train.tsv", "--split", "val"], "are evaluated whole: leave out --split"),
         ([reverser, "missing.tsv"], "no such file: missing.tsv"),
         ([reverser, "--batch-size", 3], "no use for --batch-size"),
-        ([reverser, "--length-penalty", -1], "length_penalty is 0 or more"),
+        ([reverser, "--length-penalty", -1], "length_penalty is 0 to 10"),
         ([reverser, "--tokenize", "words"], "tokenize is 'words'"),
         ([trained, coloured, "--beam", 3], "no use for --beam"),
         ([trained, "a", "b"], "is an image classifier: give the folder of test images"),

@@ -259,7 +259,7 @@ def test_sentences_that_are_not_shown_are_counted(jumok, reverser, sentences, ty
     ("words", "message"),
     [
         (["{run}", "a", "--n-best", "6"], "n_best 6 is more than beam 5"),
-        (["{run}", "a", "--length-penalty", "-1"], "length_penalty is 0 or more"),
+        (["{run}", "a", "--length-penalty", "-1"], "length_penalty is 0 to 10"),
         (["{run}", "a", "--beam", "0"], "Invalid value for '--beam'"),
         (["{run}", "a", "--show", "out/seen.pdf"], "--show writes .png, .svg or .html, got seen.pdf"),
         (

@@ -344,7 +344,7 @@ def _prepare(settings: Settings, session: Session, began: float) -> Prepared:
     fit.check_machine(training)
     task = task_of_settings(settings)
     with show_progress(session.console, "reading") as progress:
-        prepared = task.part("prepare").prepare(settings, progress)
+        prepared: Prepared = task.part("prepare").prepare(settings, progress)
     if training.init and not prepared.initial:
         raise JumokError(f"systems that {task.does} do not begin with the weights of a run: leave --init out")
     with session.console.status("measuring speed, trying learning rates"):

@@ -161,8 +161,8 @@ def test_case_is_lost_where_it_was_in_training(tmp_path):
     [
         ({"beam": 2, "n_best": 3}, "n_best 3 is more than beam 2"),
         ({"beam": 0}, "1 or more"),
-        ({"length_penalty": -1.0}, "length_penalty is 0 or more"),
-        ({"length_penalty": float("nan")}, "length_penalty is 0 or more"),
+        ({"length_penalty": -1.0}, "length_penalty is 0 to 10"),
+        ({"length_penalty": float("nan")}, "length_penalty is 0 to 10"),
     ],
 )
 def test_wishes_out_of_range_are_refused_even_where_there_is_nothing_to_do(run, wish, message):
