@@ -44,7 +44,7 @@ def test_a_block_that_raises_leaves_the_old_file(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(JumokError, match="cannot write"):
+    with pytest.raises(JumokError, match="cannot make the folder"):
         write_atomically(tmp_path / "file" / "below", "x")
 
 

@@ -211,7 +211,7 @@ def test_help_shows_the_options_of_one_kind_of_data_at_a_time(jumok, monkeypatch
     common = jumok("train", "--help").out
     assert all(f" --{name} " in common for name in ("epochs", "lr", "out", "system"))
     assert not any(f" --{name} " in common for name in ("flips", "batch-tokens", "vocabulary-size", "answers"))
-    assert "jumok train images | pairs | questions --help" in common
+    assert "jumok train images | pairs | questions | texts --help" in common
     images = jumok("train", "images", "--help").out
     assert " --flips " in images
     assert not any(f" --{name} " in images for name in ("batch-tokens", "vocabulary-size", "answers", "images"))

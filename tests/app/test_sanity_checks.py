@@ -132,9 +132,9 @@ def write_flat(folder, side, count=9):
 
 
 @pytest.mark.parametrize("side", [1, 2])
-def test_images_smaller_than_a_patch_are_stretched(measured, tmp_path, side):
-    said, _ = measured("--method", "rollout", "--steps", 2, images=write_flat(tmp_path / "tiny", side))
-    assert said.status == 0, said.err
+def test_images_smaller_than_a_patch_are_refused(measured, tmp_path, side):
+    said, out = measured("--method", "rollout", "--steps", 2, images=write_flat(tmp_path / "tiny", side))
+    refused(said, out, f"has {side} x {side} pixels (height x width), less than one patch of the model")
 
 
 def test_maps_that_are_all_constant_are_refused(measured, monkeypatch):

@@ -138,7 +138,7 @@ def test_an_output_that_cannot_be_written(jumok, tmp_path, parts):
     (tmp_path / "o").write_text("a file")
     said = jumok("select", parts, "--target", "part", "--k", 2, "--out", tmp_path / "o")
     assert said.status == 2
-    assert "cannot write" in said.err
+    assert "cannot make the folder" in said.err
 
 
 # -- types --------------------------------------------------------------------------------------

@@ -6,11 +6,10 @@ import shutil
 import pytest
 import torch
 from app_helpers import write_coloured
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from jumok.app.cli import main
 from jumok.attention import AttentionMap, Sampled
+from jumok.tasks.classify.run import ImageRun
 
 SMALL = "--system stn --option crop=8 --option localisation=8 --option widths=[8,16] --option transform=attention"
 
@@ -40,12 +39,9 @@ def test_the_validation_shows_how_the_regions_lie(run):
 def zoomed_out(run, folder):
     """The same run with regions of three times the image's side."""
     copy = shutil.copytree(run, folder)
-    path = copy / "weights.safetensors"
-    with safe_open(path, "pt") as file:
-        about = file.metadata()
-    weights = load_file(path)
-    weights["look.regression.bias"] = torch.tensor([3.0, 0.0, 0.0])
-    save_file(weights, path, about)
+    spoilt = ImageRun.load(copy)
+    spoilt.model.look.regression.bias.data = torch.tensor([3.0, 0.0, 0.0])
+    spoilt.save(copy)
     return copy
 
 

@@ -110,7 +110,7 @@ def test_looking_shows_both_maps(jumok, trained, coloured, tmp_path, monkeypatch
     words = ("look", coloured / "red" / "000.png", "--model", trained, "--out", tmp_path)
     said = jumok(*words, "--method", "rollout", "--without-sinks")
     assert said.status == 0, said.err
-    assert "1 of 1 images have sinks" in said.out
+    assert "sinks in 1 of 1 image, shown" in said.out
     rows = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
     assert [row["method"] for row in rows] == ["rollout(cls)", "rollout(cls) without sinks"]
     plain, corrected = (AttentionMap.load(tmp_path / row["map"]) for row in rows)

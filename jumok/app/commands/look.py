@@ -222,7 +222,7 @@ class ModelLooker:
     def remarks(self) -> list[str]:
         """Whether regions have left the image, and in how many images there were sinks."""
         asked = write_count(self.asked, "image")
-        told = f"{self.with_sinks} of {asked} have sinks; theirs are shown with and without them"
+        told = f"sinks in {self.with_sinks} of {asked}, shown with and without them"
         return [*self.regions.remarks(), *([told] if self.without_sinks else [])]
 
     def _finding(self, answer: LookResult) -> Finding:

@@ -76,7 +76,7 @@ def test_words_note_gold_and_score_are_held_as_given(tmp_path):
     entry = an_entry(source=["한국어를", "\u1112\u1161\u11ab", "a", ""], note="a note", gold=gold, score=0.25)
     data = data_of(text_of(tmp_path, entry, an_entry(), score="AER"))
     first, second = data["entries"]
-    assert first["source"] == ["한국어를", "한", "a", ""], "Korean in whole syllables"
+    assert first["source"] == ["한국어를", "한", "a", "\N{OPEN BOX}"], "Korean in whole syllables"
     assert (first["note"], first["score"], second["score"], data["score"]) == ("a note", 0.25, None, "AER")
     assert first["gold"] == {"sure": [[0, 0], [3, 2]], "possible": [[1, 2]]}
     assert second["gold"] is None

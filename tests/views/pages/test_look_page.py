@@ -238,7 +238,7 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(JumokError, match="at least one entry"):
         page.write(tmp_path / "page.html")
     page.add(small_entry())
-    with pytest.raises(JumokError, match="cannot write"):
+    with pytest.raises(JumokError, match="cannot make the folder"):
         page.write(tmp_path / "page.html" / "inner.html")
     assert (tmp_path / "page.html").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]

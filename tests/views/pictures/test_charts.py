@@ -191,7 +191,7 @@ def test_no_classes_are_an_error(tmp_path):
 
 def test_where_it_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(JumokError, match="cannot write"):
+    with pytest.raises(JumokError, match="cannot make the folder"):
         draw_confusion(COUNTS, NAMES, tmp_path / "file" / "a.png")
 
 
