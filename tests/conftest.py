@@ -1,5 +1,7 @@
 """Images, training runs and a program inside the test's own process, for whoever wants them."""
 
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,9 @@ settings.register_profile(
     "jumok", settings(), deadline=None
 )  # machines are shared: how long a test takes tells nothing
 settings.load_profile("jumok")
+
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
 
 
 @pytest.fixture(autouse=True)
