@@ -14,7 +14,7 @@ __all__ = ["ImagesTour"]
 
 COUNTS = {"train": 3000, "val": 200, "test": 400}
 TRAINING = (
-    "--system vit-nano --epochs 10 --batch-size 32 --lr 0.002 "
+    "--system vit-nano --epochs 7 --batch-size 32 --lr 0.002 "
     "--flips all --no-augment --mixup 0 --label-smoothing 0.05 --ema 0.99"
 )
 MEASURING = "--time 30s"
