@@ -88,7 +88,9 @@ def command(
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
     generate: Annotated[
         int | None,
-        typer.Option(help="Of text models that write: tokens to write, and to show what each read.", show_default=False),
+        typer.Option(
+            help="Of text models that write: tokens to write, and to show what each read.", show_default=False
+        ),
     ] = None,
     chat: Annotated[
         bool, typer.Option("--chat", help="Of text models: put the text into the model's chat template.")

@@ -1,4 +1,4 @@
-"""What text models from elsewhere answer about texts, and which words they read for it: `jumok look TEXT --model hf:...`."""
+"""`jumok look TEXT --model hf:...`: what text models from elsewhere answer, and which words they read for it."""
 
 from __future__ import annotations
 
@@ -135,7 +135,9 @@ def _list_texts(words: Sequence[str]) -> Iterator[str]:
                 raise JumokError(f"{word} is a file: give one file alone, or texts alone")
         return iter(words)
     if not places[0].is_file():
-        raise JumokError(f"{words[0]} is a folder, and the model reads texts: give a text, or a file with a text per line")
+        raise JumokError(
+            f"{words[0]} is a folder, and the model reads texts: give a text, or a file with a text per line"
+        )
     return _read_file(places[0])
 
 
@@ -162,14 +164,16 @@ def _check(model: TextModel, asked: Asked) -> int:
 
     if asked.generate is not None and not model.kind.writes:
         raise JumokError(
-            f"hf:{model.name} is a model of the kind {model.kind}, which writes no text: leave out --generate, or give a "
-            "decoder or an encoder-decoder"
+            f"hf:{model.name} is a model of the kind {model.kind}, which writes no text: leave out --generate, or give "
+            "a decoder or an encoder-decoder"
         )
     if asked.target is not None and model.kind is not Kind.CLASSES:
         raise JumokError(f"no use for --target: hf:{model.name} is a model of the kind {model.kind}, without classes")
     if asked.generate is None:
-        return USUAL_COUNT if model.kind is Kind.PAIRS else 0
-    return check_count(asked.generate)
+        return min(USUAL_COUNT, model.longest - 1) if model.kind is Kind.PAIRS else 0
+    if check_count(asked.generate) >= model.longest:
+        raise JumokError(f"--generate {asked.generate}, and hf:{model.name} takes {model.longest} tokens: write fewer")
+    return asked.generate
 
 
 def _read_all(
@@ -227,5 +231,7 @@ def _meet_all(model: TextModel, sentences: Sequence[Given], found: ReadTexts, se
     found.pairs += [make_pair(meeting) for meeting in meetings]
     if len(meetings) <= MOST_LINES:
         for pair in found.pairs:
-            session.say(f"similarity {pair['similarity']:.3f}: {pair['first']!r} and {pair['second']!r}; {pair['words']}")
+            session.say(
+                f"similarity {pair['similarity']:.3f}: {pair['first']!r} and {pair['second']!r}; {pair['words']}"
+            )
     return meetings

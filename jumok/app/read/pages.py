@@ -64,12 +64,19 @@ def _make_entry(reading: Reading) -> ReadingEntry:
         _shorten(reading.given.text),
         _show(reading.given.pieces),
         [_make_sheet(sheet) for sheet in reading.sheets],
-        ASKED.get(reading.asked, ""),
+        _name_asked(reading),
         answers,
         _show(reading.output),
         reading.method,
         " ".join(f"{remark[:1].upper()}{remark[1:]}." for remark in reading.remarks),
     )
+
+
+def _name_asked(reading: Reading) -> str:
+    """What the page calls the answer; a class that is not the most probable one was asked for by name."""
+    first = next(iter(reading.answers), None)
+    chosen = first is not None and reading.asked == "class" and first.name != first.best[0][0]
+    return "Class that was asked for" if chosen else ASKED.get(reading.asked, "")
 
 
 def _make_sheet(sheet: Sheet) -> ReadingSheet:
@@ -99,10 +106,10 @@ def _make_pair(meeting: Meeting) -> ReadingEntry:
 
 def _tell_similarity(meeting: Meeting) -> str:
     return (
-        f"Cosine similarity {meeting.similarity:.3f}. “{MET}” shares it out over pairs of words by {meeting.relevance.source} "
-        f"(LibraGrad for each value of the vectors, combined as in BiLRP); the pairs sum to {meeting.explained:.3f}, and what "
-        f"is missing lies with places and biases. “{LATE}” sums to the similarity exactly, but each state has already read "
-        "its whole sentence."
+        f"Cosine similarity {meeting.similarity:.3f}. “{MET}” shares it out over pairs of words by "
+        f"{meeting.relevance.source} (LibraGrad for each value of the vectors, combined as in BiLRP); the pairs sum to "
+        f"{meeting.explained:.3f}, and the difference lies with positions and biases. “{LATE}” sums to the similarity "
+        "exactly, but each state has already read its whole sentence."
     )
 
 

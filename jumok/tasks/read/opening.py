@@ -1,4 +1,4 @@
-"""Text models of `transformers` with their weights and their tokenizer: what kind a folder holds, and how it is opened."""
+"""Text models of `transformers` with their weights and their tokenizer: what kind one is, and how it is opened."""
 
 from __future__ import annotations
 
@@ -158,8 +158,8 @@ def _check_code(name: str, values: Mapping[str, Any]) -> None:
 
     if "auto_map" in values and values.get("model_type") not in CONFIG_MAPPING_NAMES:
         raise JumokError(
-            f"hf:{name} is built by code of its own (auto_map in its {CONFIG}), which jumok never runs: give a model of "
-            "an architecture that transformers itself has"
+            f"hf:{name} is built by code of its own (auto_map in its {CONFIG}), which jumok never runs: give a model "
+            "of an architecture that transformers itself has"
         )
 
 
@@ -180,7 +180,9 @@ def _choose_kind(name: str, config: Any) -> Kind:
         JumokError: it reads no texts, or classifies by an encoder and a decoder.
     """
     if not _is_of_texts(config.to_dict()):
-        raise JumokError(f"hf:{name} ({config.model_type}) is no model of texts alone: wanted one such as a BERT or GPT-2")
+        raise JumokError(
+            f"hf:{name} ({config.model_type}) is no model of texts alone: wanted one such as a BERT or GPT-2"
+        )
     head = next(iter(config.architectures or ()), "")
     if head.endswith(CLASSIFIER):
         if config.is_encoder_decoder:

@@ -96,7 +96,7 @@
   }
 
   function listed(word) {
-    if (word) return partners(sheet, word).filter(({ side, index }) => !isAside(sheet, side, index)).map((each) => ({ label: textOf(each), weight: each.weight }));
+    if (word) return partners(sheet, word).filter(({ side, index, weight }) => weight && !isAside(sheet, side, index)).map((each) => ({ label: textOf(each), weight: each.weight }));
     return sheet.queries.map((_, index) => ({ side: "query", index })).map((query) => {
       const best = strongest(sheet, query);
       return { label: `${textOf(query)} → ${best ? textOf(best) : "–"}`, weight: best?.weight ?? 0 };
@@ -106,6 +106,7 @@
   function bar({ label, weight }, top) {
     const fill = make("i");
     fill.style.width = `${Math.min(100, (100 * Math.abs(weight)) / top)}%`;
+    fill.classList.toggle("minus", weight < 0);
     return make("li", [tongue(make("b", label, { title: label, dir: "auto" })), make("output", number(weight)), make("div", fill, { className: "bar" })]);
   }
 
@@ -131,7 +132,9 @@
     const what = wanted() === "lines" ? "A line's thickness and opacity grow" : wanted() === "text" ? "Shades grow" : "Opacity grows with the square root of the weight,";
     const whole = wanted() === "matrix" ? "Who reads stands on the left, what is read above. " : "";
     const signs = scores() ? " Blue: below 0, which made the two less alike." : "";
-    return `${whole}${what}${wanted() === "matrix" ? "" : " linearly"} from 0 to the largest, ${number(top)}.${signs}`;
+    const end = view.byRow ? "the largest of each row" : `the largest, ${number(top)}`;
+    const joined = view.joined > 1 ? ` A pixel stands for ${view.joined} × ${view.joined} weights and shows the largest.` : "";
+    return `${whole}${what}${wanted() === "matrix" ? "" : " linearly"} from 0 to ${end}.${joined}${signs}`;
   }
 
   // -- choosing what is shown -------------------------------------------------------------------
