@@ -222,7 +222,7 @@
     document.querySelector("main").classList.toggle("alone", entries.length < 2);
     at("choose").hidden = entries.length < 2;
     const rows = entries.map(({ name, told }, index) => {
-      const parts = [tongue(make("bdi", name)), ...(told.length === 1 && told[0].best.length ? [make("output", told[0].name)] : [])];
+      const parts = [tongue(make("bdi", name)), ...(told.length === 1 && told[0].best.length ? [tongue(make("output", told[0].name))] : [])];
       const button = make("button", parts, { type: "button" });
       button.dataset.entry = index;
       button.addEventListener("click", () => open(index).catch(alarm));
