@@ -11,6 +11,7 @@ EXTRAS = {
     "numba": "measure",
     "scipy": "measure",
     "lightning_fabric": "train",
+    "lightning_utilities": "train",
     "pytorch_lightning": "train",
     "tensorboard": "train",
     "torchmetrics": "train",
