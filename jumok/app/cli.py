@@ -15,7 +15,7 @@ import typer
 
 from jumok.app.signals import stopping_in_order
 from jumok.errors import Interrupted, JumokError, Stopped, first_line
-from jumok.extras import install_extra
+from jumok.extras import explain_missing
 from jumok.wording import printable
 
 COMMANDS = {
@@ -39,9 +39,6 @@ COMMANDS = {
 """Each is a module of `jumok.app.commands` that has `command`, a function, or `app`, a group of them."""
 MODULES = {"eval": "evaluate"}
 """Where the module is named otherwise than the command."""
-EXTRAS = {"transformers": "hf", "timm": "timm", "peft": "lora"}
-"""Packages that are optional, and the extra that brings each."""
-
 OUTSIDE: dict[type[Exception], tuple[str, str]] = {
     UnicodeError: ("a name or text cannot be read or written as such", "use names and texts in UTF-8"),
     RecursionError: ("something given is nested too deeply", "make it flatter"),
@@ -157,9 +154,9 @@ def _explain(error: Exception) -> int:
         return _usage(error)
     if isinstance(error, FROM_OUTSIDE):
         return _say(_explain_outside(error), 2)
-    package = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if package in EXTRAS:
-        return _say(f"this needs {package}, which is not installed: {install_extra(EXTRAS[package])}", 2)
+    missing = explain_missing(error) if isinstance(error, ModuleNotFoundError) else None
+    if missing:
+        return _say(missing, 2)
     return _say(f"a fault in jumok: {type(error).__name__}: {error}; please report it with what --verbose shows", 1)
 
 
