@@ -202,13 +202,12 @@
     listLayers();
     say("kept", [KEPT[about().form](about()), about().note].filter(Boolean).join(" "));
     const bound = Number((1.005 * about().error).toPrecision(3)); // never rounded down
-    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most. They take ${(page.bytes / 1e6).toFixed(1)} MB of this file.`;
+    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most. They take ${page.bytes < 1e6 ? `${Math.ceil(page.bytes / 1e3)} kB` : `${(page.bytes / 1e6).toFixed(1)} MB`} of this file.`;
     return read();
   }
 
   function open(index) {
-    Object.assign(state, { entry: index, answer: 0, layer: entry().sheets[0].layers.length - 1 });
-    state.layer = page.entries[index].sheets[0].layers.length - 1;
+    Object.assign(state, { entry: index, answer: 0, layer: page.entries[index].sheets[0].layers.length - 1 });
     at("sheet").replaceChildren(...entry().sheets.map(({ name }, number_) => make("option", name, { value: String(number_) })));
     at("sheets").hidden = entry().sheets.length < 2;
     say("note", entry().note);
@@ -356,8 +355,8 @@
     at("count").textContent = page.entries.length > 1 ? `${page.entries.length} texts` : "";
     at("made").textContent = `Made with ${page.made}. One file, no network.`;
     at("how").textContent = matchMedia("(pointer: coarse)").matches
-      ? "Tap a word to see what it reads; tap it again to let go."
-      : "Hover a word to see what it reads. A click pins it, a second click or Esc lets go. With the keyboard: Tab to a word, arrow keys move along the text (in lines: up and down) and to the strongest word opposite, Enter pins.";
+      ? "Tap a word to see its weights; tap it again to let go."
+      : "Hover a word to see its weights. A click pins it, a second click or Esc lets go. With the keyboard: Tab to a word, arrow keys move along the text (in lines: up and down) and to the strongest word opposite, Enter pins.";
     listTexts();
     listen();
     open(0).catch(alarm);
