@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention import Patches
-from jumok.errors import JumokError, suggest
+from jumok.errors import JumokError, suggest_some
 from jumok.watching.calls import Call
 
 CONVOLUTION_CALLS: frozenset[Callable[..., Any]] = frozenset({torch.conv2d, F.conv2d})
@@ -157,7 +157,7 @@ def choose_feature_map(maps: Mapping[str, Mapped], calls: Sequence[Call], layer:
         inside = [path for path in maps if path == layer or path.startswith(f"{layer.rstrip('.')}.")]
         if not inside:
             raise JumokError(
-                f"no feature map of a module {layer!r} was seen: {suggest(layer, _list_latest_first(maps))}"
+                f"no feature map of a module {layer!r} was seen: {suggest_some(layer, maps)}"
             )
         return layer, maps[inside[-1]]
     placed = [path for path, found in maps.items() if found.places > 1]
@@ -184,11 +184,6 @@ def take_channel(found: Mapped, path: str, number: int) -> tuple[Tensor, Patches
     if not -count <= number < count:
         raise JumokError(f"channel {number} is outside the {count} of the feature map of {path}")
     return features[:, number].float().flatten(1), Patches(*features.shape[2:])
-
-
-def _list_latest_first(maps: Mapping[str, Mapped]) -> list[str]:
-    """The paths, those that were made last first, as a suggestion."""
-    return list(reversed(list(maps)))
 
 
 def _explain_nothing(maps: Mapping[str, Mapped]) -> JumokError:
