@@ -23,7 +23,7 @@ def place_frame(inner: Frame | None, outer: Frame) -> Frame:
     """
     if inner is None:
         return outer
-    (top, left, bottom, right), (tall, wide) = outer, (outer[2] - outer[0], outer[3] - outer[1])
+    top, left, tall, wide = outer[0], outer[1], outer[2] - outer[0], outer[3] - outer[1]
     return top + inner[0] * tall, left + inner[1] * wide, top + inner[2] * tall, left + inner[3] * wide
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from jumok.attention.axes import Axis, One, Patches, Pixels, Place
 from jumok.attention.frames import Frame
-from jumok.attention.frames import Frame
 from jumok.attention.notebook import MOST_CELLS, build_picture
 from jumok.errors import JumokError, foreign, suggest
 from jumok.files import order_header, regular_file, write_atomically

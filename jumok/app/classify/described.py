@@ -130,9 +130,9 @@ def describe_seen(frame: Frame | None) -> str:
     margins = ", with margins around it" if (top, left, bottom, right) != frame else ""
     if (top, left, bottom, right) == (0, 0, 1, 1):
         return f"all{margins}"
-    (height, width) = EXAMPLE
-    rows, columns = f"rows {top * height:.0f} to {bottom * height:.0f}", f"columns {left * width:.0f} to {right * width:.0f}"
-    return f"{rows}, {columns}{margins}"
+    height, width = EXAMPLE
+    rows = f"rows {top * height:.0f} to {bottom * height:.0f}"
+    return f"{rows}, columns {left * width:.0f} to {right * width:.0f}{margins}"
 
 
 def try_methods(model: AnyClassifier) -> dict[str, str]:

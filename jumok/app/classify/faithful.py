@@ -202,7 +202,7 @@ def _make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Seq
 
 
 def _find_grey(model: AnyClassifier) -> Tensor | None:
-    """What the filling "mean" is: the colour that becomes 0, where that is one as images have it; None: each its own."""
+    """What the filling "mean" is: the colour that becomes 0, if images may have it on average; None: each its own."""
     import torch
 
     inside = all(DARKEST < value < 1 - DARKEST for value in model.preparation.mean)

@@ -54,9 +54,7 @@ class MapMaker:
             images: (3, any, any) uint8.
             shown: what the model was given of each, as a picture.
         """
-        return [
-            {**heats, **self._salient(picture)} for heats, picture in zip(self._look(images), shown, strict=True)
-        ]
+        return [{**heats, **self._salient(picture)} for heats, picture in zip(self._look(images), shown, strict=True)]
 
     def _salient(self, image: Tensor) -> dict[str, AttentionMap]:
         return salient_maps(image, self.saliency)

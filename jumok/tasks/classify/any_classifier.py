@@ -67,7 +67,7 @@ class AnyClassifier:
 
     @property
     def reading_size(self) -> tuple[int, int] | None:
-        """(height, width) that images may be stretched to when they are read; None: its preparation wants them whole."""
+        """(height, width) that images may be stretched to when they are read; None: they must be read whole."""
         return self.size if self.preparation.stretched else None
 
     @property
@@ -186,9 +186,7 @@ def _open_timm(name: str) -> AnyClassifier:
 
 
 def _open(name: str, found: Foreign, logits: Callable[[Any], Tensor]) -> AnyClassifier:
-    return AnyClassifier(
-        name, found.network, found.classes, found.preparation, logits, answers=found.answers(name)
-    )
+    return AnyClassifier(name, found.network, found.classes, found.preparation, logits, answers=found.answers(name))
 
 
 @torch.inference_mode()

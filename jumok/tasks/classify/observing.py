@@ -63,13 +63,13 @@ class Colours:
     @property
     def mean(self) -> tuple[float, ...]:
         """The colour that becomes 0."""
-        return tuple(round(value, 6) for value in self.undo(torch.zeros(len(self.offset), 1, 1)).flatten().tolist())
+        return _shorten(self.undo(torch.zeros(len(self.offset), 1, 1)).flatten())
 
     @property
     def std(self) -> tuple[float, ...]:
         """By how much each of red, green and blue must grow for the sum of what is given to grow by 1."""
         grown = self.mixed.sum(0) if len(self.mixed) > 1 else self.mixed.sum().expand(3)
-        return tuple(round(value, 6) for value in (1 / grown).tolist())
+        return _shorten(1 / grown)
 
     @property
     def order(self) -> tuple[int, ...] | None:
@@ -78,6 +78,11 @@ class Colours:
         alone = torch.zeros_like(self.mixed).scatter(1, chosen[:, None], self.mixed.gather(1, chosen[:, None]))
         kept = tuple(chosen.tolist())
         return kept if torch.equal(alone, self.mixed) and sorted(kept) == [0, 1, 2] else None
+
+
+def _shorten(values: Tensor) -> tuple[float, ...]:
+    """As many digits as were found."""
+    return tuple(0.0 if abs(value) < 1e-6 else float(f"{value:.6g}") for value in values.tolist())
 
 
 def observe_colours(run: Run, side: int, name: str) -> Colours:

@@ -185,7 +185,7 @@ class Processed(Preparation):
     def _run(self, image: Image.Image) -> Tensor:
         with foreign(f"the image processor of {self.name} cannot prepare an image", "mend its settings"):
             found = self.process(image.convert("L") if self.grey else image)
-        if not (isinstance(found, Tensor) and found.dim() == 3 and found.is_floating_point()):
+        if not (isinstance(found, Tensor) and found.dim() == 3):
             got = f"{tuple(found.shape)} of {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
             raise JumokError(
                 f"{self.name} is not given images but {got} by its own processor: wanted pixels (channels, height, "

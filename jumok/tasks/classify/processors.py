@@ -1,4 +1,4 @@
-"""How a model from elsewhere has its images prepared: the image processor of `transformers`, the data settings of timm."""
+"""How a model from elsewhere has its images prepared: by an image processor of `transformers`, by settings of timm."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from PIL import Image
 from torch import Tensor
 
 from jumok.errors import JumokError, first_line, foreign
-from jumok.tasks.classify.foreign_files import ADVICE, CODE, PROCESSOR, MOST_PIXELS, without_remarks
+from jumok.tasks.classify.foreign_files import ADVICE, CODE, MOST_PIXELS, PROCESSOR, without_remarks
 from jumok.tasks.classify.preparation import Preparation, Processed
 
 __all__ = ["open_hf_processor", "open_timm_transform"]
 
 MISSING = (
-    f"hf:{{name}} has no {PROCESSOR}, so how its images are prepared is not known: put the one of the model that it was "
-    "made from beside its config.json, or save one there with the save_pretrained of its image processor"
+    f"hf:{{name}} has no {PROCESSOR}, so how its images are prepared is not known: put the one of the model that it "
+    "was made from beside its config.json, or save one there with the save_pretrained of its image processor"
 )
 PIL = "pil"
 """The backend of `transformers` that gives the same wherever it runs, with torchvision and without."""
@@ -76,8 +76,16 @@ def _read_settings(name: str, local: bool) -> Mapping[str, Any]:
 
 def _check_settings(name: str, values: Mapping[str, Any]) -> None:
     """Refuse what would run code, take all memory, or make every pixel NaN."""
+    import transformers
+
     if values.get("auto_map"):
         raise JumokError(CODE.format(name=f"the image processor of hf:{name}"))
+    kind = str(values.get("image_processor_type") or "").removesuffix("Fast")
+    if kind and not hasattr(transformers, kind):
+        raise JumokError(
+            f"hf:{name} names an image processor {kind!r} that transformers {transformers.__version__} does not have: "
+            f"install another version, or mend its {PROCESSOR}"
+        )
     for key in ("size", "crop_size", "pad_size"):
         size = values.get(key)
         sides = list(size.values()) if isinstance(size, dict) else [size] if isinstance(size, int) else size or []
@@ -114,8 +122,8 @@ def _count_channels(name: str, config: Any) -> int:
 def describe_processor(values: Mapping[str, Any]) -> str:
     """What a processor of `transformers` does to an image's geometry and channels, in words.
 
-    >>> describe_processor({"do_resize": True, "size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": 224})
-    'resized to 256 on the shorter side, centre crop of 224'
+    >>> describe_processor({"do_resize": True, "size": {"shortest_edge": 256}, "do_pad": True})
+    'resized to 256 on the shorter side, margins added'
     """
     said = []
     if values.get("do_resize") and (size := values.get("size")):
@@ -142,7 +150,7 @@ def _write_size(size: Any) -> str:
 
 
 def _write_resampling(value: Any) -> str:
-    """"": it is not said."""
+    """Its name in brackets; empty where it is not said."""
     try:
         return f" ({Image.Resampling(int(value)).name.lower()})"
     except (TypeError, ValueError):

@@ -13,7 +13,7 @@ from jumok.errors import JumokError
 from jumok.views.palette import QUIET
 from jumok.views.pictures.colour_scale import Scaling
 from jumok.views.pictures.figures import DPI, new_figure, place_axes
-from jumok.views.raster import Numbers, find_whole_cells, find_opacity, fit
+from jumok.views.raster import Numbers, find_opacity, find_whole_cells, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
