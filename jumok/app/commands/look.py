@@ -11,7 +11,7 @@ from unicodedata import normalize
 
 import typer
 
-from jumok.app.image_results import Finding, ImageResults, look_at_images
+from jumok.app.image_results import Finding, ImageResults, look_at_images, place
 from jumok.app.map_methods import HELP, OF_MODELS
 from jumok.app.options import refuse
 from jumok.app.outputs import check_outside_runs
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from jumok.tasks.classify.regions import Regions
 
 COLUMNS = ("predicted", "probability", "target", "method")
+OF_A_LAYER = ("grad-cam", "raw")
+"""Methods that read a layer, which may be named."""
 MOST_CLASSES = 5
 """Classes on a page and in the terminal."""
 
@@ -64,8 +66,11 @@ def command(
         ),
     ] = None,
     layer: Annotated[
-        int | None,
-        typer.Option(help="With raw: layer, from 0; negative from the end (default -1).", show_default=False),
+        str | None,
+        typer.Option(
+            help="With raw: layer, from 0; negative from the end (default -1). With raw or grad-cam: name of a module.",
+            show_default=False,
+        ),
     ] = None,
     head: Annotated[
         int | None, typer.Option(help="With raw: head, from 0 (default: the mean over heads).", show_default=False)
@@ -98,7 +103,8 @@ def command(
     if _reads_texts(model):
         return _look_at_texts(path, model, flags, out, session, html=html)
     looker = _open(model, flags, batch_size, session, layers=html or without_sinks)
-    columns = COLUMNS if looker.model.kind.are_shares else tuple(name for name in COLUMNS if name != "probability")
+    shares = looker.model.kind.are_shares or looker.model.kind.figure
+    columns = COLUMNS if shares else tuple(name for name in COLUMNS if name != "probability")
     results = ImageResults(out, f"Where {looker.model.name} looks", columns, pictures=pictures)
     look_at_images(path, looker, results, session, html=html)
     return results
@@ -110,21 +116,33 @@ class LookFlags:
 
     method: str | None
     target: str | None
-    layer: int | None
+    layer: str | None
     head: int | None
     without_sinks: bool = False
 
     def check(self) -> None:
-        """Refuse the choice of a layer or a head where no raw weights are asked for.
+        """Refuse the choice of a layer or a head where the method reads none.
 
         Raises:
             JumokError: there is such a choice.
         """
-        if self.method != "raw" and (self.layer is not None or self.head is not None):
+        named = self.layer is not None and not isinstance(self._layer, int)
+        if named and self.method not in OF_A_LAYER:
             raise JumokError(
-                "--layer and --head choose among raw weights, and the method is "
+                f"--layer {self.layer} is read by {' and '.join(OF_A_LAYER)}, and the method is "
+                f"{self.method or 'not named'}: add --method {OF_A_LAYER[0]}"
+            )
+        if self.method != "raw" and (self.head is not None or (self.layer is not None and not named)):
+            raise JumokError(
+                "--layer N and --head choose among raw weights, and the method is "
                 f"{self.method or 'not raw'}: add --method raw"
             )
+
+    @property
+    def _layer(self) -> int | str:
+        """Its number, or its name."""
+        given = "-1" if self.layer is None else self.layer
+        return int(given) if given.removeprefix("-").isdecimal() else given
 
     def to_options(self, model: AnyClassifier, *, layers: bool) -> LookOptions:
         """The same as the options of a look by this model.
@@ -137,7 +155,7 @@ class LookFlags:
         target = None if self.target is None else model.index(self.target)
         method = self.method or (model.trust.method if model.trust else None)
         methods = () if method is None else (method,)
-        return LookOptions(methods, 1, target, -1 if self.layer is None else self.layer, self.head, layers=layers)
+        return LookOptions(methods, 1, target, self._layer, self.head, layers=layers)
 
 
 def _look_without_model(
@@ -212,7 +230,8 @@ class ModelLooker:
         """What the model predicts for each image, and where it looked."""
         from jumok.tasks.classify.looking import look
 
-        return [self._finding(answer) for answer in look(self.model, images, self.options)]
+        found = zip(images, look(self.model, images, self.options), strict=True)
+        return [place(self._finding(answer), self.model.frame(image)) for image, answer in found]
 
     def find_truth(self, path: Path) -> str:
         """The folder that an image lies in, where that is called as one of the model's classes is."""
