@@ -115,7 +115,7 @@ def _changed_typer() -> Iterator[None]:
     strip_end = Text.rstrip_end
     for name, text in TITLES.items():
         setattr(rich_utils, name, translate(text))
-    Text.rstrip_end = _strip_end  # type: ignore[method-assign]
+    Text.rstrip_end = _strip_end  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:

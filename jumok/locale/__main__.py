@@ -29,7 +29,7 @@ def update(code: str) -> list[tuple[Text, list[str]]]:
     for text, places in sorted(collect().items(), key=lambda found: (found[1][0], found[0])):
         before = old.get(text.one)
         string = before.string if before is not None and not before.fuzzy else ""
-        words = [string] if isinstance(string, str) else list(string)
+        words = [string] if isinstance(string, str) else list(string or [""])
         if not any(words):
             missing.append((text, places))
         entry = (text.one, text.many) if text.many else text.one
