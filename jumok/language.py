@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -17,6 +17,7 @@ from jumok.errors import JumokError
 __all__ = [
     "LANGUAGES",
     "find_language",
+    "join_later",
     "language",
     "later",
     "parts_of",
@@ -85,6 +86,16 @@ def later(text: str, **values: str) -> str:
     if made not in values.values():
         _made[made] = (text, values)
     return made
+
+
+def join_later(sign: str, texts: Sequence[str]) -> str:
+    """Texts with a sign between, each of which is translated where they are shown.
+
+    >>> join_later("; ", ["on", "auto"])
+    'on; auto'
+    """
+    names = [f"text{number}" for number in range(len(texts))]
+    return later(sign.join(f"{{{name}}}" for name in names), **dict(zip(names, texts, strict=True)))
 
 
 def parts_of(made: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Optional, TypeVar, Union, get_args, get_origin
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from jumok.errors import JumokError
-from jumok.language import later
+from jumok.language import join_later, later
 from jumok.tasks.running.config import format_limits, parse
 
 Chosen = TypeVar("Chosen", bound=BaseModel)
@@ -94,7 +94,7 @@ def _format_defaults(homes: Mapping[str, FieldInfo], common: str) -> str:
     if len(set(texts.values())) <= 1:
         return later("default {value}", value=next(iter(texts.values()))) if texts else ""
     each = [later("{value} for {kind}", value=text, kind=later(panel.lower())) for panel, text in texts.items()]
-    return later("default {value}", value=_join(", ", each))
+    return later("default {value}", value=join_later(", ", each))
 
 
 def _make_parameter(
@@ -126,13 +126,7 @@ def _describe(field: FieldInfo, default: str) -> str:
     choices = " | ".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else ""
     notes = [note for note in (choices, format_limits(field), default) if note]
     what = later(str(field.description))
-    return later("{what} ({notes})", what=what, notes=_join("; ", notes)) if notes else what
-
-
-def _join(sign: str, texts: Sequence[str]) -> str:
-    """Texts with a sign between, each of which can be translated."""
-    names = [f"text{number}" for number in range(len(texts))]
-    return later(sign.join(f"{{{name}}}" for name in names), **dict(zip(names, texts, strict=True)))
+    return later("{what} ({notes})", what=what, notes=join_later("; ", notes)) if notes else what
 
 
 def _format_default(field: FieldInfo) -> str:

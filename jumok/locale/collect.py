@@ -22,7 +22,7 @@ __all__ = ["Text", "collect"]
 PACKAGE = Path(jumok.__file__).parent
 CALLS = {"translate": 0, "later": 0, "translate_count": 1}
 """Functions that are given a text, and which of their arguments it is; the plural stands behind it."""
-NAMES = re.compile(r"\{\w*\}|\$\w+")
+NAMES = re.compile(r"\{\w*\}|\$[a-z_]+")
 
 
 class Text(NamedTuple):

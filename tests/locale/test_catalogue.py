@@ -9,7 +9,7 @@ from babel.messages.pofile import read_po
 from jumok.locale.__main__ import find_catalogue
 from jumok.locale.collect import collect
 
-NAMES = re.compile(r"\{\w*\}|\$\w+")
+NAMES = re.compile(r"\{\w*\}|\$[a-z_]+")
 
 
 @pytest.fixture(scope="module")

@@ -174,7 +174,8 @@ def _head(column: Column, methods: Sequence[str]) -> str:
     drawn = translate("map: {names}", names=", ".join(methods)) if methods else translate("no map")
     return (
         f'<th scope="col"><b{mark_language(column.name)}>{escape(column.name)}</b>'
-        f'<span class="about">{escape(column.about)}</span><span class="about method">{escape(drawn)}</span></th>'
+        f'<span class="about">{escape(translate(column.about))}</span>'
+        f'<span class="about method">{escape(drawn)}</span></th>'
     )
 
 

@@ -109,7 +109,7 @@ def fill_page(
         "title": html.escape(title),
         "title_lang": mark_language(title),
         "script": script,
-        "texts": _write_texts(script),
+        "script_texts": _write_texts(script),
         "mark": read_asset("page_mark.svg").strip(),
     }
     hashes = {"style_hash": hash_script(style), "script_hash": hash_script(script)}

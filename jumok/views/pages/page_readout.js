@@ -6,7 +6,10 @@ const Readout = (() => {
     patch: translate("Effective number of patches (exp of entropy)"),
     place: translate("Effective number of places (exp of entropy)"),
   };
-  const AND_TOKENS = { patch: translate("patches and tokens"), place: translate("places and tokens") };
+  const ALL = {
+    patch: (count) => translate("{count} patches and tokens", { count }),
+    place: (count) => translate("{count} places and tokens", { count }),
+  };
 
   /* Whether a finger points, and not a mouse. */
   const touched = () => matchMedia("(pointer: coarse)").matches;
@@ -16,7 +19,7 @@ const Readout = (() => {
   function spread({ about, row, entropy }) {
     if (entropy === null) return [];
     const { special, noun = "patch" } = about.keys;
-    const all = special.length ? `${row.length} ${AND_TOKENS[noun]}` : `${row.length}`;
+    const all = special.length ? ALL[noun](row.length) : `${row.length}`;
     return [
       [EFFECTIVE[noun], translate("{number} of {all}", { number: Math.exp(entropy).toFixed(1), all })],
       [translate("Spread (entropy)"), `${entropy.toFixed(2)} nats`],
