@@ -17,6 +17,7 @@ from jumok.app.options import refuse
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
+from jumok.language import translate, translate_count
 from jumok.tasks.label.task import LABEL
 from jumok.wording import write_count
 
@@ -105,7 +106,8 @@ def command(
     looker = _open(model, flags, batch_size, session, layers=html or without_sinks)
     shares = looker.model.kind.are_shares or looker.model.kind.figure
     columns = COLUMNS if shares else tuple(name for name in COLUMNS if name != "probability")
-    results = ImageResults(out, f"Where {looker.model.name} looks", columns, pictures=pictures)
+    title = translate("Where {model} looks", model=looker.model.name)
+    results = ImageResults(out, title, columns, pictures=pictures)
     look_at_images(path, looker, results, session, html=html)
     return results
 
@@ -264,7 +266,7 @@ class ModelLooker:
         if not self.without_sinks:
             return found
         others = self._correct(found, answer)
-        return replace(found, others=others, group="with sinks" if others else "no sinks")
+        return replace(found, others=others, group=translate("with sinks") if others else translate("no sinks"))
 
     def _correct(self, found: Finding, answer: LookResult) -> list[Finding]:
         """The same map without sinks; nothing where there is no sink."""
@@ -274,12 +276,12 @@ class ModelLooker:
         heat, sinks = drop_sinks(found.heat, answer.layers, answer.values)
         self.asked += 1
         self.with_sinks += bool(sinks)
-        told = f"{found.note}, without {sinks} {'sink' if sinks == 1 else 'sinks'}"
+        told = f"{found.note}, {translate_count(sinks, 'without {count} sink', 'without {count} sinks')}"
         method = f"{found.method}.{CORRECTED.replace(' ', '-')}"
         figures = {**found.figures, "method": heat.source}
         title = f"{found.title}, {CORRECTED}"
         without = replace(
-            found, heat=heat, method=method, figures=figures, title=title, note=told, group="without sinks"
+            found, heat=heat, method=method, figures=figures, title=title, note=told, group=translate("without sinks")
         )
         return [without] if sinks else []
 
@@ -293,6 +295,7 @@ class ModelLooker:
         from jumok.tasks.classify.looking import OF_TARGET
 
         trust = self.model.trust
-        why = f"; {trust.why()}" if trust is not None and trust.method in (None, method) else ""
+        why = f"; {translate(trust.why())}" if trust is not None and trust.method in (None, method) else ""
         answer = f"{said.note}; " if said.note else ""
-        return answer + (f"{method} for {target}" if method in OF_TARGET else method) + why
+        shown = translate("{method} for {target}", method=method, target=target) if method in OF_TARGET else method
+        return answer + shown + why
