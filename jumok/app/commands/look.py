@@ -15,6 +15,7 @@ from jumok.app.image_results import Finding, ImageResults, look_at_images, place
 from jumok.app.map_methods import HELP, OF_MODELS
 from jumok.app.options import refuse
 from jumok.app.outputs import check_outside_runs
+from jumok.app.sentences import find_path
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.language import translate, translate_count
@@ -38,10 +39,12 @@ MOST_CLASSES = 5
 
 @in_session("look", "device", "threads")
 def command(
-    path: Annotated[
-        Path,
+    inputs: Annotated[
+        list[str],
         typer.Argument(
-            help="An image, or a folder of images; for a text classifier a table or file of texts.",
+            metavar="PATH | TEXT ...",
+            help="An image, or a folder of images; for a text classifier a table or file of texts; for a text model of "
+            "hf: texts as they are, or a file of them.",
             show_default=False,
         ),
     ],
@@ -89,15 +92,27 @@ def command(
         bool, typer.Option("--pictures/--no-pictures", help="Write a picture of each map, which takes the most time.")
     ] = True,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
+    generate: Annotated[
+        int | None,
+        typer.Option(help="Of text models that write: tokens to write, and to show what each read.", show_default=False),
+    ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Of text models: put the text into the model's chat template.")
+    ] = False,
     *,
     session: Session,
 ) -> Report:
     """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all.
 
-    For a text classifier: each text's prediction, and how much each word spoke for it.
+    For a text classifier: each text's prediction, and how much each word spoke for it. For other text models: what they
+    answer or write, and which words they read for it, in every layer and head.
     """
     check_outside_runs(out)
     flags = LookFlags(method, target, layer, head, without_sinks)
+    if model is not None and _is_text_model(model):
+        return _read_texts(inputs, model, flags, generate, chat, out, session, html=html)
+    refuse({"--generate": generate, "--chat": chat or None}, "they are of text models: --model hf:FOLDER of one")
+    path = _take_path(inputs, model)
     if model is None:
         return _look_without_model(path, flags, out, session, html=html, pictures=pictures)
     flags.check()
@@ -183,12 +198,59 @@ def _reads_texts(model: str) -> bool:
     return config.is_file() and task_named(str(read_run_config(config).get("task"))) is LABEL
 
 
+def _is_text_model(model: str) -> bool:
+    """Whether a model from elsewhere reads texts alone."""
+    if not model.startswith("hf:"):
+        return False
+    from jumok.tasks.read.opening import reads_texts
+
+    return reads_texts(model)
+
+
+def _take_path(inputs: Sequence[str], model: str | None) -> Path:
+    """The one path of images, or of texts for a run.
+
+    Raises:
+        JumokError: several, or a text where the model takes none.
+    """
+    if len(inputs) > 1:
+        raise JumokError(f"wanted one image, folder or file, got {len(inputs)}: put them into one folder")
+    if " " in inputs[0].strip() and find_path(inputs[0]) is None:
+        taker = f"{model} takes no text" if model else "no --model was named"
+        raise JumokError(
+            f"no file or folder {inputs[0]!r}, and {taker}: give a path, or a text model with --model hf:FOLDER"
+        )
+    return Path(inputs[0])
+
+
+def _read_texts(
+    inputs: Sequence[str],
+    model: str,
+    flags: LookFlags,
+    generate: int | None,
+    chat: bool,
+    out: Path,
+    session: Session,
+    *,
+    html: bool,
+) -> Report:
+    """Show what a text model from elsewhere reads; flags that only images have a use for are refused."""
+    from jumok.app.read.look import Asked, look
+
+    _refuse_of_images(flags)
+    return look(inputs, model, Asked(flags.method, flags.target, generate, chat), out, session, html=html)
+
+
+def _refuse_of_images(flags: LookFlags) -> None:
+    of_images = {"--layer": flags.layer, "--head": flags.head, "--without-sinks": flags.without_sinks or None}
+    refuse(of_images, "they are of images, and the model reads texts")
+
+
 def _look_at_texts(path: Path, model: str, flags: LookFlags, out: Path, session: Session, *, html: bool) -> Report:
     """Show which words spoke for a class; flags that only images have a use for are refused."""
     from jumok.app.label.look import look
 
-    of_images = {"--layer": flags.layer, "--head": flags.head, "--without-sinks": flags.without_sinks or None}
-    refuse(of_images, "they are of images, and the model classifies texts")
+    _refuse_of_images(flags)
     return look(path, model, flags.method, flags.target, out, session, html=html)
 
 

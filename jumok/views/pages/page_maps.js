@@ -128,5 +128,5 @@ const Maps = (() => {
     return one.kind === "patch" ? indexIn(grid, one) === indexIn(grid, other) : one.name === other.name;
   }
 
-  return { MEAN, unpack, length, rowOf, entropyOf, largest, best, frameOf, cell, centre, indexIn, placeAt, labelOf, same };
+  return { MEAN, inflate, unpack, length, rowOf, entropyOf, largest, best, frameOf, cell, centre, indexIn, placeAt, labelOf, same };
 })();
