@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Channels,
         Features,
         Glimpses,
+        Interleaved,
         One,
         Patches,
         Pixels,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from jumok.mechanisms.saliency import saliency
     from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
     from jumok.tasks.running.run import Run, load
+    from jumok.watching.pixel_tracing import trace_pixels
     from jumok.watching.seen import Seen, watch
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Features",
     "FisherScore",
     "Glimpses",
+    "Interleaved",
     "JumokError",
     "LocalisationMeter",
     "MutualInformation",
@@ -66,12 +69,13 @@ __all__ = [
     "load",
     "saliency",
     "show",
+    "trace_pixels",
     "watch",
 ]
 
 _HOMES = {
     "jumok.app.drawing": "draw show",
-    "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Regions Sampled Scale Steps "
+    "jumok.attention": "AttentionMap Axis Channels Features Glimpses Interleaved One Patches Pixels Regions Sampled Scale Steps "
     "Tokens",
     "jumok.errors": "JumokError",
     "jumok.measures.agreement": "Agreement",
@@ -82,6 +86,7 @@ _HOMES = {
     "jumok.mechanisms.saliency": "saliency",
     "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",
     "jumok.tasks.running.run": "Run load",
+    "jumok.watching.pixel_tracing": "trace_pixels",
     "jumok.watching.seen": "Seen watch",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
