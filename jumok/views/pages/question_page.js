@@ -21,6 +21,7 @@
   const question = () => image().questions[state.question];
   const look = () => question().looks[state.look];
   const visible = (word) => (word.trim() ? word : "␣");
+  const whole = () => (question().generated ? "the whole answer" : "the whole question");
   const quoted = (index) => `“${visible(question().words[index])}”`;
 
   function unpacked(kind, index, about) {
@@ -91,18 +92,19 @@
     const { about, word, own, row, look: name, pinned } = shown;
     const kept = pinned ? " · pinned" : "";
     if (!row) return `This system attends to no part of the image.${word === null ? "" : ` ${mattered(word)}`}`;
-    if (word === null) return `Where the whole question looked · ${name}`;
+    if (word === null) return `Where ${whole()} looked · ${name}`;
     if (own) return `Where ${quoted(word)} looked · ${about.source || name}${kept}`;
-    return `Where the whole question looked · ${name} · that of ${quoted(word)} alone is not known here${kept}`;
+    return `Where ${whole()} looked · ${name} · that of ${quoted(word)} alone is not known here${kept}`;
   }
 
-  const mattered = (word) => (question().weights ? `${quoted(word)} mattered ${question().labels[word]}.` : "");
+  const mattered = (word) => (!question().weights ? ""
+    : `${quoted(word)} ${question().generated ? "has probability" : "mattered"} ${question().labels[word]}.`);
 
   function drawReadout() {
     const { about, row, word, own } = shown;
     at("reading").hidden = !row && word === null;
-    const lines = row ? [["Who looks", own ? quoted(word) : "the whole question"]] : [];
-    if (question().weights) lines.push(["The word mattered", word === null ? "–" : question().labels[word]]);
+    const lines = row ? [["Who looks", own ? quoted(word) : whole()]] : [];
+    if (question().weights) lines.push([question().generated ? "Probability" : "The word mattered", word === null ? "–" : question().labels[word]]);
     if (row) {
       const best = Maps.best(row, about.keys.special.length);
       lines.push(Readout.pointed(shown, state.cursor));
@@ -127,7 +129,8 @@
       button.style.setProperty("--w", String(top ? weights[index] / top : 0));
       return button;
     }));
-    at("mattered").textContent = !weights ? "How much each word mattered is not known."
+    at("mattered").textContent = question().generated ? "A word's shade: its probability, linear from 0 to the largest."
+      : !weights ? "How much each word mattered is not known."
       : `A word's shade: how much it mattered${source ? ` (${source})` : ""}, linear from 0 to the largest, ${number(top)}.`;
   }
 
