@@ -10,6 +10,7 @@ from jumok.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jumok.app.drawing import draw, show
+    from jumok.app.engine.looker import Looker
     from jumok.attention import (
         AttentionMap,
         Axis,
@@ -51,6 +52,7 @@ __all__ = [
     "Glimpses",
     "JumokError",
     "LocalisationMeter",
+    "Looker",
     "MutualInformation",
     "One",
     "Patches",
@@ -72,6 +74,7 @@ __all__ = [
 
 _HOMES = {
     "jumok.app.drawing": "draw show",
+    "jumok.app.engine.looker": "Looker",
     "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Regions Sampled Scale Steps "
     "Tokens",
     "jumok.errors": "JumokError",

@@ -23,6 +23,7 @@ from jumok.wording import write_count
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jumok.app.engine.many import ManyOptions
     from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.kinds import Said
     from jumok.tasks.classify.looking import LookOptions, LookResult
@@ -83,6 +84,26 @@ def command(
         bool, typer.Option("--pictures/--no-pictures", help="Write a picture of each map, which takes the most time.")
     ] = True,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="local: write a Parquet data set to --out, a row per input, instead of pictures and a page; PATH may "
+            "also be a pattern, a .txt file of paths, .parquet or .tar files. The same command goes on where it was "
+            "stopped.",
+            show_default=False,
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option(help="With --engine: processes, each with a model.", min=1)] = 1,
+    shard_size: Annotated[int, typer.Option(help="With --engine: rows of a file of the data set.", min=1)] = 1024,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            help="With --engine: column of Parquet files with bytes or paths of images (default: the first of image, "
+            "bytes and path).",
+            show_default=False,
+        ),
+    ] = None,
+    maps: Annotated[bool, typer.Option("--maps/--no-maps", help="With --engine: a column of maps.")] = True,
     *,
     session: Session,
 ) -> Report:
@@ -92,6 +113,11 @@ def command(
     """
     check_outside_runs(out)
     flags = LookFlags(method, target, layer, head, without_sinks)
+    if engine is not None:
+        from jumok.app.engine.many import ManyOptions
+
+        many = ManyOptions(engine, processes, shard_size, column, maps)
+        return _look_at_many(path, model, flags, out, many, batch_size, session)
     if model is None:
         return _look_without_model(path, flags, out, session, html=html, pictures=pictures)
     flags.check()
@@ -138,6 +164,21 @@ class LookFlags:
         method = self.method or (model.trust.method if model.trust else None)
         methods = () if method is None else (method,)
         return LookOptions(methods, 1, target, -1 if self.layer is None else self.layer, self.head, layers=layers)
+
+
+def _look_at_many(
+    path: Path, model: str | None, flags: LookFlags, out: Path, many: ManyOptions, batch_size: int, session: Session
+) -> Report:
+    """Write a data set of looks; flags of single pictures are refused."""
+    from jumok.app.engine.looker import Looker
+    from jumok.app.engine.many import look_at_many
+
+    if model is None:
+        raise JumokError("--engine needs a model: name it with --model")
+    of_pictures = {"--layer": flags.layer, "--head": flags.head, "--without-sinks": flags.without_sinks or None}
+    refuse(of_pictures, "they are of pictures and pages, and --engine writes a data set")
+    looker = Looker(model, method=flags.method, maps=many.maps, target=flags.target, batch_size=batch_size)
+    return look_at_many(path, looker, out, many, session)
 
 
 def _look_without_model(
