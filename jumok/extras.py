@@ -22,6 +22,8 @@ EXTRAS = {
     "transformers": "hf",
     "timm": "timm",
     "peft": "lora",
+    "pyarrow": "parquet",
+    "fsspec": "datasets",
 }
 """Packages that are optional, as they are imported, and an extra that brings each."""
 EVERYTHING = "all"

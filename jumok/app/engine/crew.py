@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 from collections import Counter, deque
@@ -41,10 +42,8 @@ class Worker:
 
     def give(self, order: Order | None) -> None:
         """Tell it what to do; of one that is dead this is found out when it is listened to."""
-        try:
+        with contextlib.suppress(OSError):
             self.line.send(order)
-        except OSError:
-            pass
 
     def explain_death(self) -> str:
         """How it ended."""
@@ -108,10 +107,10 @@ class Job:
     def _note_death_of_all(self, how: str) -> None:
         self.deaths += 1
         if self.deaths == MOST_DEATHS:
-            first = self.order.shard.begin
+            first, last = self.order.shard.begin, self.order.shard.begin + self.order.shard.count - 1
             raise JumokError(
-                f"a process ended {MOST_DEATHS} times ({how}) at inputs {first} to {first + self.order.shard.count - 1}, "
-                "each of which passes alone: memory may run out, so give a smaller --batch-size or fewer --processes"
+                f"a process ended {MOST_DEATHS} times ({how}) at inputs {first} to {last}, each of which passes alone: "
+                "memory may run out, so give a smaller --batch-size or fewer --processes"
             )
         if self.deaths == DEATHS_TO_SEARCH:
             self.trying = 0

@@ -31,7 +31,7 @@ __all__ = ["IMAGE_COLUMNS", "Looker", "Row"]
 
 IMAGE_COLUMNS = ("image", "bytes", "path")
 """Where images are looked for in a batch, in this order."""
-IMAGES = (str, bytes, bytearray, memoryview, Path, Image.Image, np.ndarray, Tensor)
+IMAGES = (str, bytes, Path, Image.Image, np.ndarray, Tensor)
 SMALLEST_PEAK, LARGEST_PEAK = 2.0**-16, 65504.0
 """Of a map in float16: below, its steps are more than 0.2 % of the peak; above, there is infinity alone."""
 BROKEN: tuple[type[BaseException], ...] = (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
@@ -106,6 +106,10 @@ class Looker:
             raise JumokError(f"batch_size is at least 1, got {batch_size}")
         self.recipe = Recipe(str(model), method, maps, target, map_type, device)
         self.batch_size, self.column = batch_size, column
+        self._held: Opened | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_held": None}
 
     def __repr__(self) -> str:
         method = f", method={self.recipe.method!r}" if self.recipe.method else ""
@@ -114,7 +118,7 @@ class Looker:
     def on(self, device: str) -> Looker:
         """The same on another device."""
         other = copy(self)
-        other.recipe = replace(self.recipe, device=device)
+        other.recipe, other._held = replace(self.recipe, device=device), None
         return other
 
     @property
@@ -160,8 +164,11 @@ class Looker:
         return rows
 
     def _opened(self) -> Opened:
-        device = device_name(self.recipe.device)
-        return open_recipe(replace(self.recipe, device=device), stamp(self.recipe.model))
+        """The model; it stays the same from here on, whatever becomes of its files."""
+        if self._held is None:
+            recipe = replace(self.recipe, device=device_name(self.recipe.device))
+            self._held = open_recipe(recipe, stamp(recipe.model))
+        return self._held
 
     def _find_column(self, batch: Mapping[str, Any]) -> str:
         """Where the images are.
@@ -216,15 +223,15 @@ def _unwrap(image: Any) -> GivenImage:
     """
     if isinstance(image, Mapping):  # as data sets of Hugging Face keep what they have not decoded
         image = image.get("path") if image.get("bytes") is None else image["bytes"]
-    if isinstance(image, bytearray | memoryview):
-        return bytes(image)
+    image = bytes(image) if isinstance(image, bytearray | memoryview) else image
     if not isinstance(image, IMAGES):
         raise JumokError(f"wanted a file's bytes, a path, an array or a Pillow image, got {type(image).__name__}")
-    return image
+    given: GivenImage = image
+    return given
 
 
 def _look_together(opened: Opened, images: list[Tensor]) -> list[Row]:
-    """The rows of images that can be read; where they fail together each is looked at alone, and tells its own fault."""
+    """The rows of images that can be read; where they fail together each is looked at alone, and tells why."""
     if not images:
         return []
     try:
@@ -256,8 +263,8 @@ def _add_map(row: Row, opened: Opened, result: LookResult) -> Row:
         wrong = f"{about.method} found no evidence for {target} in the image: its map is zero everywhere"
     elif not fits:
         wrong = f"the map's largest value is {peak:.3g}, which float16 cannot hold: ask for maps of float32"
-    values = values.astype(about.map_type) if wrong is None else None
-    return replace(row, target=target, method=heat.source, map=values, error=wrong)
+    kept = values.astype(about.map_type) if wrong is None else None
+    return replace(row, target=target, method=heat.source, map=kept, error=wrong)
 
 
 def _tell(error: BaseException) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ class DataSet:
         before: inputs that an earlier command had looked at.
         left: inputs that other processes of the same world have not looked at yet.
         errors: some, by the names of their inputs.
+        seconds: that this command looked.
     """
 
     folder: Path
@@ -71,6 +72,12 @@ class DataSet:
     before: int
     left: int
     errors: Sequence[str] = ()
+    seconds: float = 0.0
+
+    @property
+    def looked(self) -> int:
+        """Inputs that this command, or another of its world meanwhile, has looked at."""
+        return self.inputs - self.before - self.left
 
     @property
     def status(self) -> int:
@@ -88,6 +95,7 @@ class DataSet:
             "done_before": self.before,
             "left_to_others": self.left,
             "complete": not self.left,
+            "seconds": self.seconds,
         }
 
     def lines(self) -> Iterator[str]:
@@ -99,7 +107,8 @@ class DataSet:
             yield f"{write_count(self.before, 'input was', 'inputs were')} done before"
         if self.left:
             yield f"{write_count(self.left, 'input is', 'inputs are')} left to the other processes"
-        yield f"data set of {write_count(self.inputs, 'row')}: {self.folder}"
+        rate = f" ({self.looked / self.seconds:,.1f} inputs per second)" if self.looked and self.seconds else ""
+        yield f"data set of {write_count(self.inputs, 'row')}: {self.folder}{rate}"
 
 
 def look_at_many(name: Path, looker: Looker, out: Path, options: ManyOptions, session: Session) -> DataSet:
@@ -204,13 +213,14 @@ class _Job:
         errors: list[str] = []
         if before:
             session.say(f"going on after {write_count(before, 'input')} looked at before")
+        began = time.monotonic()
         with show_progress(session.console, "looking") as progress:
             seen = before
             for job, result in crew.work(jobs):
                 seen += counts[job.number]
                 errors += [result.first] if result.first and len(errors) < MOST_NAMED_ERRORS else []
                 progress(seen, self.source.total)
-        return self._finish(counts, before, errors)
+        return replace(self._finish(counts, before, errors), seconds=time.monotonic() - began)
 
     def _finish(self, counts: Sequence[int], before: int, errors: Sequence[str]) -> DataSet:
         """Note that the data set is whole, if it is."""

@@ -30,31 +30,34 @@ class ParquetShard:
     count: int
 
     def items(self) -> Iterator[Item]:
-        """Each of them; where the file cannot be read, each of the rest with the reason."""
-        done = 0
-        try:
-            for row in self._rows():
-                yield self._to_item(row, self.inside + done)
-                done += 1
-        except Exception as error:  # a damaged file makes the library raise nearly anything
-            wrong = JumokError(f"cannot read {self.file} from row {self.inside + done} ({first_line(error)})")
-            yield from ((f"{self.file}#{self.inside + number}", wrong) for number in range(done, self.count))
-
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        """The rows as plain values, out of the row groups that hold them."""
+        """Each of them; of a row group that cannot be read, each of its rows with the reason."""
         from pyarrow import parquet  # type: ignore[import-untyped]
 
+        number = self.inside
         with open_bytes(self.file) as file, parquet.ParquetFile(file) as table:
-            names = {name for name in (self.column, NAME) if name in table.schema_arrow.names}
-            groups, skipped = _find_groups(table.metadata, self.inside, self.count)
-            left = self.count
-            for batch in table.iter_batches(ROWS_AT_A_TIME, groups, sorted(names), use_threads=False):
-                rows = batch.slice(min(skipped, batch.num_rows), left).to_pylist()
-                skipped = max(skipped - batch.num_rows, 0)
-                left -= len(rows)
-                yield from rows
-                if not left:
-                    return
+            for group, skipped, count in _find_groups(table.metadata, self.inside, self.count):
+                yield from self._read_group(table, group, skipped, number, count)
+                number += count
+
+    def _read_group(self, table: Any, group: int, skipped: int, first: int, count: int) -> Iterator[Item]:
+        """Some rows of a row group; what cannot be read of them has the reason."""
+        done = 0
+        try:
+            for row in self._read_rows(table, group, skipped, count):
+                yield self._to_item(row, first + done)
+                done += 1
+        except Exception as error:  # a damaged file makes the library raise nearly anything
+            wrong = JumokError(f"cannot read {self.file} from row {first + done} ({first_line(error)}): replace it")
+            yield from ((f"{self.file}#{first + place}", wrong) for place in range(done, count))
+
+    def _read_rows(self, table: Any, group: int, skipped: int, count: int) -> Iterator[dict[str, Any]]:
+        """The rows as plain values, a few at a time."""
+        names = sorted({name for name in (self.column, NAME) if name in table.schema_arrow.names})
+        for batch in table.iter_batches(ROWS_AT_A_TIME, [group], names, use_threads=False):
+            rows = batch.slice(min(skipped, batch.num_rows), count).to_pylist()
+            skipped = max(skipped - batch.num_rows, 0)
+            count -= len(rows)
+            yield from rows
 
     def _to_item(self, row: Mapping[str, Any], number: int) -> Item:
         image = row[self.column]
@@ -69,16 +72,15 @@ class ParquetShard:
         return name, JumokError("no image in this row") if image is None else image
 
 
-def _find_groups(about: Any, inside: int, count: int) -> tuple[list[int], int]:
-    """The row groups that rows lie in, and how many rows of these come before them."""
-    groups, first, skipped = [], 0, 0
+def _find_groups(about: Any, inside: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """The row groups that rows lie in: which, how many of its rows come before them, and how many of them it has."""
+    first = 0
     for number in range(about.num_row_groups):
-        rows = about.row_group(number).num_rows
-        if first < inside + count and first + rows > inside:
-            skipped = skipped if groups else inside - first
-            groups.append(number)
-        first += rows
-    return groups, skipped
+        end = first + about.row_group(number).num_rows
+        begin, last = max(first, inside), min(end, inside + count)
+        if begin < last:
+            yield number, begin - first, last - begin
+        first = end
 
 
 def find_parquet_inputs(files: Sequence[str], column: str | None, size: int) -> WholeFiles:
@@ -123,7 +125,7 @@ def _choose_column(file: str, schema: Any, wanted: str | None) -> str:
 
 def _check_column(file: str, schema: Any, column: str) -> None:
     """Refuse a column that is not there, or holds neither bytes nor paths."""
-    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow as pa
 
     if column not in schema.names:
         raise JumokError(f"{file} has no column {column!r}: it has {', '.join(schema.names)}")

@@ -1,4 +1,4 @@
-"""What a person names as a source of inputs: a folder, a pattern, a list of paths, Parquet files, tar files, elsewhere."""
+"""What a person names as a source of inputs: a folder, a pattern, a list of paths, Parquet files, tar files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of looks as Parquet files that any reader of such files opens: plain types, the rest in the schema's metadata."""
+"""Rows of looks as Parquet files of plain types, which any reader opens; the rest is in the schema's metadata."""
 
 from __future__ import annotations
 

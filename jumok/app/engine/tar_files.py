@@ -27,8 +27,7 @@ class TarShard:
 
     def items(self) -> Iterator[Item]:
         """Each of them; where the file is cut off, an error stands for the rest."""
-        found = islice(_read_members(self.file, self.inside), self.count)
-        yield from found
+        return islice(_read_members(self.file, self.inside), self.count)
 
 
 def find_tar_inputs(files: Sequence[str], size: int) -> WholeFiles:
@@ -62,17 +61,32 @@ def _read_members(file: str, begin: int | None) -> Iterator[Item]:
             members = tarfile.open(fileobj=bytes_)  # noqa: SIM115 (its own file is closed by the block above)
         except tarfile.TarError as error:
             raise JumokError(f"{file} is damaged or not a tar file ({first_line(error)}): replace it") from error
-        number = 0
         try:
-            for member in members:
-                members.members = []  # else it keeps all that it has passed
-                if not member.isfile() or not is_image_name(member.name):
-                    continue
+            for number, member in enumerate(_find_images(members)):
                 if begin is None or number >= begin:
                     yield f"{file}/{member.name}", b"" if begin is None else _read_member(members, member)
-                number += 1
+            _check_end(members)
         except (tarfile.TarError, OSError, EOFError) as error:
             yield file, JumokError(f"{file} ends too early ({first_line(error)}): replace it")
+
+
+def _find_images(members: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for member in members:
+        members.members = []  # type: ignore[attr-defined]  # else it keeps all that it has passed
+        if member.isfile() and is_image_name(member.name):
+            yield member
+
+
+def _check_end(members: tarfile.TarFile) -> None:
+    """Refuse a file that ends between two members: `tarfile` takes that for its end, which is a block of zeros.
+
+    Raises:
+        EOFError: it does.
+    """
+    assert members.fileobj is not None
+    members.fileobj.seek(members.offset)
+    if len(members.fileobj.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
+        raise EOFError("the mark of its end is missing")
 
 
 def _read_member(members: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | JumokError:

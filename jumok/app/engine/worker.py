@@ -57,7 +57,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Trying:
-    """This input, by its place in the shard, is looked at alone."""
+    """An input, by its place in the shard, is looked at alone."""
 
     place: int
 
