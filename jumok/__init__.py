@@ -10,6 +10,7 @@ from jumok.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jumok.app.drawing import draw, show
+    from jumok.app.engine.looker import Looker
     from jumok.attention import (
         AttentionMap,
         Axis,
@@ -54,6 +55,7 @@ __all__ = [
     "Interleaved",
     "JumokError",
     "LocalisationMeter",
+    "Looker",
     "MutualInformation",
     "One",
     "Patches",
@@ -76,6 +78,7 @@ __all__ = [
 
 _HOMES = {
     "jumok.app.drawing": "draw show",
+    "jumok.app.engine.looker": "Looker",
     "jumok.attention": "AttentionMap Axis Channels Features Glimpses Interleaved One Patches Pixels Regions Sampled Scale Steps "
     "Tokens",
     "jumok.errors": "JumokError",

@@ -25,6 +25,8 @@ EXTRAS = {
     "transformers": "hf",
     "timm": "timm",
     "peft": "lora",
+    "pyarrow": "parquet",
+    "fsspec": "datasets",
 }
 """Packages that are optional, as they are imported, and an extra that brings each."""
 EVERYTHING = "all"

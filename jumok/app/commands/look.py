@@ -25,6 +25,7 @@ from jumok.wording import write_count
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jumok.app.engine.many import ManyOptions
     from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.kinds import Said
     from jumok.tasks.classify.looking import LookOptions, LookResult
@@ -94,11 +95,33 @@ def command(
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
     generate: Annotated[
         int | None,
-        typer.Option(help="Of text models that write: tokens to write, and to show what each read.", show_default=False),
+        typer.Option(
+            help="Of text models that write: tokens to write, and to show what each read.", show_default=False
+        ),
     ] = None,
     chat: Annotated[
         bool, typer.Option("--chat", help="Of text models: put the text into the model's chat template.")
     ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="local: write a Parquet data set to --out, a row per input, instead of pictures and a page; PATH may "
+            "also be a pattern, a .txt file of paths, .parquet or .tar files. The same command goes on where it was "
+            "stopped.",
+            show_default=False,
+        ),
+    ] = None,
+    processes: Annotated[int, typer.Option(help="With --engine: processes, each with a model.", min=1)] = 1,
+    shard_size: Annotated[int, typer.Option(help="With --engine: rows of a file of the data set.", min=1)] = 1024,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            help="With --engine: column of Parquet files with bytes or paths of images (default: the first of image, "
+            "bytes and path).",
+            show_default=False,
+        ),
+    ] = None,
+    maps: Annotated[bool, typer.Option("--maps/--no-maps", help="With --engine: a column of maps.")] = True,
     *,
     session: Session,
 ) -> Report:
@@ -109,6 +132,11 @@ def command(
     """
     check_outside_runs(out)
     flags = LookFlags(method, target, layer, head, without_sinks)
+    if engine is not None:
+        from jumok.app.engine.many import ManyOptions
+
+        many = ManyOptions(engine, processes, shard_size, column, maps)
+        return _look_at_many(_take_path(inputs, model), model, flags, out, many, batch_size, session)
     if model is not None and _is_text_model(model):
         return _read_texts(inputs, model, flags, generate, chat, out, session, html=html)
     refuse({"--generate": generate, "--chat": chat or None}, "they are of text models: --model hf:FOLDER of one")
@@ -173,6 +201,21 @@ class LookFlags:
         method = self.method or (model.trust.method if model.trust else None)
         methods = () if method is None else (method,)
         return LookOptions(methods, 1, target, self._layer, self.head, layers=layers)
+
+
+def _look_at_many(
+    path: Path, model: str | None, flags: LookFlags, out: Path, many: ManyOptions, batch_size: int, session: Session
+) -> Report:
+    """Write a data set of looks; flags of single pictures are refused."""
+    from jumok.app.engine.looker import Looker
+    from jumok.app.engine.many import look_at_many
+
+    if model is None:
+        raise JumokError("--engine needs a model: name it with --model")
+    of_pictures = {"--layer": flags.layer, "--head": flags.head, "--without-sinks": flags.without_sinks or None}
+    refuse(of_pictures, "they are of pictures and pages, and --engine writes a data set")
+    looker = Looker(model, method=flags.method, maps=many.maps, target=flags.target, batch_size=batch_size)
+    return look_at_many(path, looker, out, many, session)
 
 
 def _look_without_model(

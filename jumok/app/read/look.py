@@ -135,7 +135,9 @@ def _list_texts(words: Sequence[str]) -> Iterator[str]:
                 raise JumokError(f"{word} is a file: give one file alone, or texts alone")
         return iter(words)
     if not places[0].is_file():
-        raise JumokError(f"{words[0]} is a folder, and the model reads texts: give a text, or a file with a text per line")
+        raise JumokError(
+            f"{words[0]} is a folder, and the model reads texts: give a text, or a file with a text per line"
+        )
     return _read_file(places[0])
 
 
@@ -227,5 +229,7 @@ def _meet_all(model: TextModel, sentences: Sequence[Given], found: ReadTexts, se
     found.pairs += [make_pair(meeting) for meeting in meetings]
     if len(meetings) <= MOST_LINES:
         for pair in found.pairs:
-            session.say(f"similarity {pair['similarity']:.3f}: {pair['first']!r} and {pair['second']!r}; {pair['words']}")
+            session.say(
+                f"similarity {pair['similarity']:.3f}: {pair['first']!r} and {pair['second']!r}; {pair['words']}"
+            )
     return meetings

@@ -26,7 +26,9 @@ def make_row(reading: Reading) -> dict[str, Any]:
         "tokens": [piece.text for piece in reading.given.pieces],
         "asked": reading.asked or None,
         "method": reading.method or None,
-        "output": "".join(f"{' ' * (piece.gap and number > 0)}{piece.text}" for number, piece in enumerate(reading.output))
+        "output": "".join(
+            f"{' ' * (piece.gap and number > 0)}{piece.text}" for number, piece in enumerate(reading.output)
+        )
         if reading.output
         else None,
         "answers": [_describe(answer, reading) for answer in reading.answers],
@@ -50,7 +52,9 @@ def make_pair(meeting: Meeting) -> dict[str, Any]:
 def tell(reading: Reading) -> Iterator[str]:
     """A line a thing that the model said."""
     for answer in reading.answers[:MOST_TOLD]:
-        best = ", ".join(f"{name} {share:.1%}" for name, share in answer.best[:3]) or f"{answer.name} {answer.share:.4g}"
+        best = (
+            ", ".join(f"{name} {share:.1%}" for name, share in answer.best[:3]) or f"{answer.name} {answer.share:.4g}"
+        )
         words = _list_words(answer, reading)
         yield f"{reading.asked}: {answer.name.strip() or repr(answer.name)} ({best}){f'; {words}' if words else ''}"
     if len(reading.answers) > MOST_TOLD:
@@ -90,7 +94,9 @@ def _list_met(meeting: Meeting) -> list[tuple[str, str, float]]:
     from jumok.tasks.read.pieces import join_pieces
 
     first, second = (join_pieces(each.given.pieces) for each in (meeting.first, meeting.second))
-    values = torch.stack([torch.stack([_add(meeting.relevance.weights, one, other) for _, other in second]) for _, one in first])
+    values = torch.stack(
+        [torch.stack([_add(meeting.relevance.weights, one, other) for _, other in second]) for _, one in first]
+    )
     best = values.flatten().topk(min(TOP_WORDS, values.numel()))
     places = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return [(first[at // len(second)][0], second[at % len(second)][0], value) for at, value in places if value > 0]

@@ -88,7 +88,9 @@ def load_encoder(name: str) -> ForeignEncoder:
     drop_pooler(encoder)
     weights = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
     architecture = describe_hf(json.loads(config.to_json_string(use_diff=False)))
-    return ForeignEncoder(architecture, "first" if read_pooling(name) == "first" else "mean", weights, _load_tokens(name, encoder, config))
+    return ForeignEncoder(
+        architecture, "first" if read_pooling(name) == "first" else "mean", weights, _load_tokens(name, encoder, config)
+    )
 
 
 def is_folder(name: str) -> bool:
@@ -172,7 +174,9 @@ def read_pooling(name: str) -> str:
     if not isinstance(values, dict) or not values:
         return ""
     said = values.get("pooling_mode")
-    modes = [said] if isinstance(said, str) else [key for key, wanted in values.items() if wanted is True and key in MODES]
+    modes = (
+        [said] if isinstance(said, str) else [key for key, wanted in values.items() if wanted is True and key in MODES]
+    )
     return MODES.get(modes[0], modes[0]) if len(modes) == 1 else " and ".join(map(str, modes)) or "mean"
 
 

@@ -58,7 +58,9 @@ def _ask(
     model: TextModel, logits: Tensor, seen: Seen, method: str, target: str | None, masks: list[int]
 ) -> tuple[str, Iterator[Answer]]:
     if model.kind is Kind.CLASSES:
-        return ("score" if model.problem == REGRESSION else "class"), iter([_classify(model, logits, seen, method, target)])
+        return ("score" if model.problem == REGRESSION else "class"), iter(
+            [_classify(model, logits, seen, method, target)]
+        )
     if model.kind is Kind.NEXT:
         return "next word", iter([_guess(model, logits[-1], seen, method)])
     return "masked word", (_guess(model, logits[place], seen, method, place) for place in masks)
@@ -68,14 +70,18 @@ def _classify(model: TextModel, logits: Tensor, seen: Seen, method: str, target:
     shares = _read_shares(model, logits)
     number = int(logits.argmax()) if target is None else _find_class(model, target)
     best = shares.topk(min(MOST_BEST, len(shares)))
-    ranked = tuple((model.classes[at], value) for at, value in zip(best.indices.tolist(), best.values.tolist(), strict=True))
+    ranked = tuple(
+        (model.classes[at], value) for at, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    )
     ranked = () if model.problem == REGRESSION else ranked
     return Answer(model.classes[number], float(shares[number]), ranked, relate(seen, logits[number], method))
 
 
 def _read_shares(model: TextModel, logits: Tensor) -> Tensor:
     values = logits.detach().float().cpu()
-    return values if model.problem == REGRESSION else values.sigmoid() if model.problem == SEVERAL else values.softmax(-1)
+    return (
+        values if model.problem == REGRESSION else values.sigmoid() if model.problem == SEVERAL else values.softmax(-1)
+    )
 
 
 def _find_class(model: TextModel, name: str) -> int:

@@ -117,7 +117,9 @@ def meet(first: Vector, second: Vector) -> Meeting:
     """
     cosine = float(first.values @ second.values)
     relevance = _make_map(first, second, first.parts @ second.parts.T, MEETING)
-    return Meeting(first, second, cosine, relevance, _make_map(first, second, first.states @ second.states.T, "last states"))
+    return Meeting(
+        first, second, cosine, relevance, _make_map(first, second, first.states @ second.states.T, "last states")
+    )
 
 
 def _make_map(first: Vector, second: Vector, weights: Tensor, source: str) -> AttentionMap:

@@ -180,7 +180,9 @@ def _choose_kind(name: str, config: Any) -> Kind:
         JumokError: it reads no texts, or classifies by an encoder and a decoder.
     """
     if not _is_of_texts(config.to_dict()):
-        raise JumokError(f"hf:{name} ({config.model_type}) is no model of texts alone: wanted one such as a BERT or GPT-2")
+        raise JumokError(
+            f"hf:{name} ({config.model_type}) is no model of texts alone: wanted one such as a BERT or GPT-2"
+        )
     head = next(iter(config.architectures or ()), "")
     if head.endswith(CLASSIFIER):
         if config.is_encoder_decoder:

@@ -33,7 +33,9 @@ class Piece:
     special: bool = False
 
 
-def name_pieces(tokenizer: Any, ids: Sequence[int], spans: Sequence[tuple[int, int]] | None = None) -> tuple[Piece, ...]:
+def name_pieces(
+    tokenizer: Any, ids: Sequence[int], spans: Sequence[tuple[int, int]] | None = None
+) -> tuple[Piece, ...]:
     """The tokens of a text.
 
     A character that several tokens share bytes of is written at each of them with its part: "한 1/3".

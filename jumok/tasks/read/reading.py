@@ -177,7 +177,9 @@ def encode(model: Any, text: str, *, chat: bool = False, room: int = 0) -> Given
     pieces = name_pieces(tokenizer, ids, spans)
     _check_length(model, text, len(ids), room)
     if all(piece.special for piece in pieces):
-        raise JumokError(f"the tokenizer of hf:{model.name} finds no token in {_shorten(text)!r}: give a text with words")
+        raise JumokError(
+            f"the tokenizer of hf:{model.name} finds no token in {_shorten(text)!r}: give a text with words"
+        )
     given = torch.tensor([ids], device=model.device)
     return Given(text, {"input_ids": given, "attention_mask": torch.ones_like(given)}, pieces)
 

@@ -205,9 +205,7 @@ def _describe_told(told: Told, count: int) -> dict[str, Any]:
     return {"name": show_blanks(clean_text(told.name)), "share": told.share, "best": best, "relevance": rounded}
 
 
-def _pack_sheet(
-    sheet: ReadingSheet, number: int, lists: dict[tuple[Shown, ...], int], item: _Item
-) -> dict[str, Any]:
+def _pack_sheet(sheet: ReadingSheet, number: int, lists: dict[tuple[Shown, ...], int], item: _Item) -> dict[str, Any]:
     queries, keys = _number(lists, sheet.queries), _number(lists, sheet.keys)
     abouts, held, error, form = [], [], 0.0, ""
     for layer, (chosen, packed) in enumerate(pack_layers(_checked(sheet), len(sheet.layers))):
@@ -237,7 +235,9 @@ def _checked(sheet: ReadingSheet) -> Iterable[AttentionMap]:
     wanted = len(sheet.queries), len(sheet.keys)
     for each in sheet.maps:
         if tuple(each.weights.shape[-2:]) != wanted or each.lead not in ((), ("head",)):
-            raise JumokError(f"a map of {sheet.name} is {tuple(each.weights.shape)} for {wanted[0]} x {wanted[1]} tokens")
+            raise JumokError(
+                f"a map of {sheet.name} is {tuple(each.weights.shape)} for {wanted[0]} x {wanted[1]} tokens"
+            )
         yield each
 
 
@@ -253,4 +253,3 @@ def _pack_rollout(sheet: ReadingSheet, number: int, item: _Item) -> dict[str, An
 def _tell_held(held: Tensor) -> dict[str, float]:
     """How much of a row the kept weights hold: on the average, and at least."""
     return {"held": round(float(held.mean()), 4), "least": round(float(held.min()), 4)}
-
