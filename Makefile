@@ -7,14 +7,15 @@ KERNEL_TESTS := tests/mechanisms tests/systems tests/tasks/translate/test_decodi
 	tests/tasks/test_every_system_trains.py
 export JUMOK_PYTHON := $(BIN)/python
 
-.PHONY: help setup tools demo test test-avx2 soak check format bench bench-peers clean
+.PHONY: help setup tools demo test test-avx2 soak check format texts bench bench-peers clean
 help:
 	@echo "make demo         train on a generated sample, look, measure; prints where its page is"
 	@echo "make test         run every test"
 	@echo "make test-avx2    run what touches kernels as a processor with AVX2 alone would; under 3 minutes"
-	@echo "make soak         thousands of damaged files for each reader"
+	@echo "make soak         thousands of damaged files for each reader, 30 kills of a data set"
 	@echo "make check        formatting, lint, strict typing"
 	@echo "make format       put the formatting right"
+	@echo "make texts        bring the Korean catalogue up to date, and name the texts without Korean"
 	@echo "make bench        measure speed and memory beside the peers (make bench-peers installs those)"
 
 setup: $(VENV)/.ready
@@ -44,10 +45,12 @@ test-avx2: export MKL_ENABLE_INSTRUCTIONS := AVX2
 test-avx2: tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(KERNEL_TESTS)
 
-# Thousands of damaged files for each reader; FUZZ says how many.
+# Thousands of damaged files for each reader, FUZZ says how many; and KILLS of a command that writes a data set.
 FUZZ ?= 5000
+KILLS ?= 30
 soak: tools
 	JUMOK_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hostile_files.py
+	JUMOK_KILLS=$(KILLS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/app/engine/test_look_at_many.py -k killed
 
 check: tools
 	$(BIN)/ruff format --check .
@@ -57,6 +60,9 @@ check: tools
 format: tools
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+texts: tools
+	$(BIN)/python -m jumok.locale
 
 bench-peers: .venv-peers/.ready
 .venv-peers/.ready: bench/peers.txt constraints.txt pyproject.toml

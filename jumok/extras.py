@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jumok.language import translate
+
 __all__ = ["EXTRAS", "explain_missing", "install_extra"]
 
 EXTRAS = {
@@ -23,6 +25,8 @@ EXTRAS = {
     "transformers": "hf",
     "timm": "timm",
     "peft": "lora",
+    "pyarrow": "parquet",
+    "fsspec": "datasets",
 }
 """Packages that are optional, as they are imported, and an extra that brings each."""
 EVERYTHING = "all"
@@ -40,7 +44,7 @@ def explain_missing(error: ModuleNotFoundError) -> str | None:
     if package not in EXTRAS:
         return None
     extra = EVERYTHING if EXTRAS[package] in OF_EVERYTHING else EXTRAS[package]
-    return f"this needs {package}, which is not installed: {install_extra(extra)}"
+    return translate("this needs {package}, which is not installed: {how}", package=package, how=install_extra(extra))
 
 
 def install_extra(extra: str) -> str:

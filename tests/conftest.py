@@ -19,6 +19,8 @@ settings.register_profile(
 )  # machines are shared: how long a test takes tells nothing
 settings.load_profile("jumok")
 
+os.environ["LC_ALL"] = "C.UTF-8"  # texts are English, whatever language the developer's machine speaks
+
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
 

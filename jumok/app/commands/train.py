@@ -22,6 +22,7 @@ from jumok.app.task_settings import (
 )
 from jumok.app.training import MACHINE_SETTINGS, begin, go_on, prepare
 from jumok.errors import JumokError
+from jumok.language import later
 from jumok.machine import keep_freed
 from jumok.tasks import TASKS, Task, task_of_settings
 from jumok.tasks.running.config import read_yaml
@@ -45,11 +46,8 @@ def build(arguments: Sequence[str]) -> Callable[..., int]:
 
 def _list_systems() -> str:
     """What to say of --system."""
-    return (
-        "The model to train: "
-        + "; ".join(f"{', '.join(_name_systems(task))} ({task.word})" for task in TASKS.values())
-        + "."
-    )
+    systems = "; ".join(f"{', '.join(_name_systems(task))} ({task.word})" for task in TASKS.values())
+    return later("The model to train: {systems}.", systems=systems)
 
 
 def _name_systems(task: Task) -> tuple[str, ...]:
@@ -61,7 +59,7 @@ def _name_systems(task: Task) -> tuple[str, ...]:
 
 def _describe_more_help(tasks: Sequence[Task]) -> str:
     words = " | ".join(task.word for task in tasks)
-    return f"Options of one kind of data: jumok train {words} --help, or jumok train DATA --help."
+    return later("Options of one kind of data: jumok train {words} --help, or jumok train DATA --help.", words=words)
 
 
 Data = Annotated[
