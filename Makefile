@@ -23,13 +23,13 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: call make with PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing PyTorch and what else jumok needs into $(VENV): about 400 MB to download, 1.5 GB on disk (CPU build)"
-	$(BIN)/pip install --no-compile --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/pip install --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[all]"
 	@touch $@
 
 tools: $(VENV)/.tools
 $(VENV)/.tools: $(VENV)/.ready
 	@echo "Installing what the tests need beside it: about 300 MB to download, 0.9 GB on disk"
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[hf,lora,dev]"
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[all,hf,lora,dev]"
 	@touch $@
 
 demo: setup
@@ -65,7 +65,7 @@ texts: tools
 bench-peers: .venv-peers/.ready
 .venv-peers/.ready: bench/peers.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[hf]"
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,hf]"
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement bench/peers.txt
 	@touch $@
 

@@ -16,7 +16,7 @@ import typer
 from jumok.app.help_texts import translate_help, translate_usage
 from jumok.app.signals import stopping_in_order
 from jumok.errors import Interrupted, JumokError, Stopped, first_line
-from jumok.extras import install_extra
+from jumok.extras import explain_missing
 from jumok.language import language, later, speaking, translate
 from jumok.wording import printable
 
@@ -41,9 +41,6 @@ COMMANDS = {
 """Each is a module of `jumok.app.commands` that has `command`, a function, or `app`, a group of them."""
 MODULES = {"eval": "evaluate"}
 """Where the module is named otherwise than the command."""
-EXTRAS = {"transformers": "hf", "timm": "timm", "peft": "lora"}
-"""Packages that are optional, and the extra that brings each."""
-
 OUTSIDE: dict[type[Exception], tuple[str, str]] = {
     UnicodeError: (later("a name or text cannot be read or written as such"), later("use names and texts in UTF-8")),
     RecursionError: (later("something given is nested too deeply"), later("make it flatter")),
@@ -194,10 +191,9 @@ def _explain(error: Exception) -> int:
         return _usage(error)
     if isinstance(error, FROM_OUTSIDE):
         return _say(_explain_outside(error), 2)
-    package = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if package in EXTRAS:
-        how = install_extra(EXTRAS[package])
-        return _say(translate("this needs {package}, which is not installed: {how}", package=package, how=how), 2)
+    missing = explain_missing(error) if isinstance(error, ModuleNotFoundError) else None
+    if missing:
+        return _say(missing, 2)
     what = f"{type(error).__name__}: {error}"
     return _say(translate("a fault in jumok: {what}; please report it with what --verbose shows", what=what), 1)
 
