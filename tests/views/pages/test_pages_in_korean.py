@@ -7,6 +7,7 @@ from browser_visit import HOSTILE, needs_browser
 from test_pages_accessible import WRITERS
 
 from jumok.language import speaking, translate
+from jumok.views.pages.comparison_page import QUESTIONS, Column, ComparisonPage, Measure
 from jumok.views.pages.page_texts import find_html_texts, find_script_texts, translate_html, translate_script
 
 pytestmark = needs_browser
@@ -107,6 +108,21 @@ def test_nothing_sticks_out_on_a_phone(contexts, written):
         widths[language] = opened.evaluate("document.documentElement.scrollWidth")
         opened.close()
     assert widths["ko"] <= max(390, widths["en"])
+
+
+def test_names_that_users_give_stay_as_they_are(tmp_path):
+    """A kind of question, a class or a file may be called as a text of the catalogue is."""
+    figures = {"accuracy": Measure("80%", 0.8)}
+    columns = [Column("Options", "patches", figures, parts={"image": Measure("80%", 0.8)}) for _ in range(2)]
+    with speaking("ko"):
+        page = ComparisonPage("Images", "Train", {"accuracy": "most"}, columns, QUESTIONS)
+        page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "<h1>Images</h1>" in text
+    assert '<p class="lead">Train</p>' in text
+    assert '<th scope="col">image</th>' in text
+    assert '<th scope="col">정확도' in text
+    assert text.count("<b>Options</b>") == 6
 
 
 def test_english_that_is_left_is_found():
