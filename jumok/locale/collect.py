@@ -20,7 +20,7 @@ from jumok.views.pages.page_texts import find_html_texts, find_script_texts
 __all__ = ["Text", "collect"]
 
 PACKAGE = Path(jumok.__file__).parent
-CALLS = {"translate": 0, "later": 0, "translate_count": 1}
+CALLS = {"translate": 0, "later": 0, "translate_count": 1, "later_count": 1}
 """Functions that are given a text, and which of their arguments it is; the plural stands behind it."""
 NAMES = re.compile(r"\{\w*\}|\$[a-z_]+")
 
