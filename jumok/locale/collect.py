@@ -36,10 +36,15 @@ def collect() -> dict[Text, list[str]]:
     """Every text that is to be translated, with the files and commands that it stands in."""
     found: dict[Text, set[str]] = {}
     for text, place in [*_find_in_files(), *_find_in_help()]:
-        if re.search("[A-Za-z]{2}", NAMES.sub("", text.one)):
+        if _is_said(text.one) or place.endswith((".py", ".js")):
             found.setdefault(text, set()).add(place)
     plural = {text.one for text in found if text.many}
     return {text: sorted(places) for text, places in found.items() if text.many or text.one not in plural}
+
+
+def _is_said(text: str) -> bool:
+    """Whether a text has words of its own beside the names; of code, also "{count} {noun}" has an order to translate."""
+    return re.search("[A-Za-z]{2}", NAMES.sub("", text)) is not None
 
 
 def _find_in_files() -> Iterator[tuple[Text, str]]:
