@@ -43,7 +43,7 @@ def collect() -> dict[Text, list[str]]:
 
 
 def _is_said(text: str) -> bool:
-    """Whether a text has words of its own beside the names; of code, also "{count} {noun}" has an order to translate."""
+    """Whether a text has words beside the names; in code, "{count} {noun}" is a text, too, for its order."""
     return re.search("[A-Za-z]{2}", NAMES.sub("", text)) is not None
 
 
