@@ -25,6 +25,8 @@ EXTRAS = {
     "transformers": "hf",
     "timm": "timm",
     "peft": "lora",
+    "pyarrow": "parquet",
+    "fsspec": "datasets",
 }
 """Packages that are optional, as they are imported, and an extra that brings each."""
 EVERYTHING = "all"
@@ -42,8 +44,7 @@ def explain_missing(error: ModuleNotFoundError) -> str | None:
     if package not in EXTRAS:
         return None
     extra = EVERYTHING if EXTRAS[package] in OF_EVERYTHING else EXTRAS[package]
-    how = install_extra(extra)
-    return translate("this needs {package}, which is not installed: {how}", package=package, how=how)
+    return translate("this needs {package}, which is not installed: {how}", package=package, how=install_extra(extra))
 
 
 def install_extra(extra: str) -> str:

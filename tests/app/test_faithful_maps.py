@@ -6,6 +6,7 @@ import shutil
 import pytest
 from app_helpers import QUICK, write_coloured
 from PIL import Image
+from pretrained_models import save_processor
 
 from jumok.app import training
 from jumok.errors import JumokError
@@ -91,17 +92,19 @@ def test_what_cannot_be_measured_is_said_in_one_line(measured, words, message):
     assert not out.exists()
 
 
-def test_a_model_that_knows_one_class_is_refused(jumok, coloured, tmp_path):
+def test_a_model_of_one_logit_is_measured_by_that_number(jumok, coloured, tmp_path):
     transformers = pytest.importorskip("transformers")
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     config = transformers.ViTConfig(**small, image_size=16, patch_size=8, num_labels=1)
     transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
+    save_processor(tmp_path / "vit", 16)
     model = f"hf:{tmp_path / 'vit'}"
     said = jumok(
         "measure", model, coloured / "blue", "--split", "all", "--method", "rollout", "--out", tmp_path / "out"
     )
-    assert said.status == 2
-    assert "one class" in said.err or "2 classes" in said.err
+    assert said.status == 0, said.err
+    report = json.loads((tmp_path / "out" / "measure.json").read_text())
+    assert report["faithfulness"]["answer"] == "the number"
 
 
 def test_what_was_measured_before_an_interruption_is_kept(measured, monkeypatch):

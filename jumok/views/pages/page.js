@@ -76,6 +76,7 @@
     const place = asked();
     shown = { ...looked(place.kind === "summary" ? summary : map, place), entry: state.entry, layer: state.layer };
     painter.heat(at("heat"), shown.about, shown.row, shown.limit, state.strength);
+    Parts.lay(at("heat"), Maps.frameOf(shown.about.keys));
     drawOver();
     drawLegend();
     drawFrames();

@@ -80,20 +80,33 @@ const Maps = (() => {
   // Who looks, or what the cursor is on: the summary, a special token by name, or a patch by the centre of its cell
   // in [0, 1], so that it stays where it is when layers differ in their grids.
 
+  /* The part of the image that a grid covers. */
+  function frameOf({ frame: [top, left, bottom, right] = [0, 0, 1, 1] }) {
+    return { top, left, height: bottom - top, width: right - left };
+  }
+
   function cell(grid, place) {
+    const { top, left, height, width } = frameOf(grid);
     const clamp = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
-    return { row: clamp(place.y, grid.rows), column: clamp(place.x, grid.columns) };
+    return { row: clamp((place.y - top) / height, grid.rows), column: clamp((place.x - left) / width, grid.columns) };
   }
 
   function centre(grid, row, column) {
-    return { kind: "patch", y: (row + 0.5) / grid.rows, x: (column + 0.5) / grid.columns };
+    const { top, left, height, width } = frameOf(grid);
+    return { kind: "patch", y: top + ((row + 0.5) / grid.rows) * height, x: left + ((column + 0.5) / grid.columns) * width };
+  }
+
+  /* Whether a place of the image is one that a grid covers. */
+  function covers(grid, { y, x }) {
+    const { top, left, height, width } = frameOf(grid);
+    return y >= top && y < top + height && x >= left && x < left + width;
   }
 
   /* The index of a place on an axis, or -1 if the axis hasn't got it. */
   function indexIn(grid, place) {
     if (!place || place.kind === "summary") return -1;
     if (place.kind === "special") return grid.special.indexOf(place.name);
-    if (!grid.rows) return -1;
+    if (!grid.rows || (grid.frame && !covers(grid, place))) return -1;
     const { row, column } = cell(grid, place);
     return grid.special.length + row * grid.columns + column;
   }
@@ -115,5 +128,5 @@ const Maps = (() => {
     return one.kind === "patch" ? indexIn(grid, one) === indexIn(grid, other) : one.name === other.name;
   }
 
-  return { MEAN, unpack, length, rowOf, entropyOf, largest, best, cell, centre, indexIn, placeAt, labelOf, same };
+  return { MEAN, inflate, unpack, length, rowOf, entropyOf, largest, best, frameOf, cell, centre, indexIn, placeAt, labelOf, same };
 })();

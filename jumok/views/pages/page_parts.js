@@ -37,14 +37,20 @@ const Parts = (() => {
 
   const alarm = (error) => say("alarm", translate("This page cannot be drawn: {reason}", { reason: error.message ?? error }));
 
+  /* Puts an element over a part of the image. */
+  function lay(element, part) {
+    for (const [side, share] of Object.entries(part)) element.style[side] = `${100 * share}%`;
+  }
+
   /* Lays a frame over one cell of a grid, or hides it. */
   function frame(element, cells, place) {
-    element.hidden = !(place?.kind === "patch" && cells.rows);
+    element.hidden = !(place?.kind === "patch" && cells.rows && Maps.indexIn(cells, place) >= 0);
     if (element.hidden) return;
     const { row, column } = Maps.cell(cells, place);
-    Object.assign(element.style, {
-      top: `${(100 * row) / cells.rows}%`, height: `${100 / cells.rows}%`,
-      left: `${(100 * column) / cells.columns}%`, width: `${100 / cells.columns}%`,
+    const { top, left, height, width } = Maps.frameOf(cells);
+    lay(element, {
+      top: top + (row / cells.rows) * height, height: height / cells.rows,
+      left: left + (column / cells.columns) * width, width: width / cells.columns,
     });
   }
 
@@ -106,5 +112,5 @@ const Parts = (() => {
     };
   }
 
-  return { at, translate, translateCount, make, number, percent, say, alarm, frame, bar, aboutCall, outcome, tongue, imageOnly, oncePerFrame };
+  return { at, translate, translateCount, make, number, percent, say, alarm, lay, frame, bar, aboutCall, outcome, tongue, imageOnly, oncePerFrame };
 })();

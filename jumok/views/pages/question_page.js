@@ -21,6 +21,7 @@
   const question = () => image().questions[state.question];
   const look = () => question().looks[state.look];
   const visible = (word) => (word.trim() ? word : "␣");
+  const whole = () => (question().generated ? translate("the whole answer") : translate("the whole question"));
   const quoted = (index) => `“${visible(question().words[index])}”`;
 
   function unpacked(kind, index, about) {
@@ -92,17 +93,22 @@
     const kept = pinned ? translate(" · pinned") : "";
     if (!row) return `${translate("This system attends to no part of the image.")} ${word === null ? "" : mattered(word)}`.trim();
     if (own) return `${translate("Where {word} looked", { word: quoted(word) })} · ${about.source || name}${kept}`;
-    const whole = `${translate("Where the whole question looked")} · ${name}`;
-    return word === null ? whole : `${whole} · ${translate("that of {word} alone is not known here", { word: quoted(word) })}${kept}`;
+    const all = `${question().generated ? translate("Where the whole answer looked") : translate("Where the whole question looked")} · ${name}`;
+    return word === null ? all : `${all} · ${translate("that of {word} alone is not known here", { word: quoted(word) })}${kept}`;
   }
 
-  const mattered = (word) => (question().weights ? translate("{word} mattered {weight}.", { word: quoted(word), weight: question().labels[word] }) : "");
+  function mattered(word) {
+    const { weights, labels, generated } = question();
+    if (!weights) return "";
+    const values = { word: quoted(word), weight: labels[word] };
+    return generated ? translate("{word} has probability {weight}.", values) : translate("{word} mattered {weight}.", values);
+  }
 
   function drawReadout() {
     const { about, row, word, own } = shown;
     at("reading").hidden = !row && word === null;
-    const lines = row ? [[translate("Who looks"), own ? quoted(word) : translate("the whole question")]] : [];
-    if (question().weights) lines.push([translate("The word mattered"), word === null ? "–" : question().labels[word]]);
+    const lines = row ? [[translate("Who looks"), own ? quoted(word) : whole()]] : [];
+    if (question().weights) lines.push([question().generated ? translate("Probability") : translate("The word mattered"), word === null ? "–" : question().labels[word]]);
     if (row) {
       const best = Maps.best(row, about.keys.special.length);
       lines.push(Readout.pointed(shown, state.cursor));
@@ -127,7 +133,8 @@
       button.style.setProperty("--w", String(top ? weights[index] / top : 0));
       return button;
     }));
-    at("mattered").textContent = !weights ? translate("How much each word mattered is not known.")
+    at("mattered").textContent = question().generated ? translate("A word's shade: its probability, linear from 0 to the largest.")
+      : !weights ? translate("How much each word mattered is not known.")
       : translate("A word's shade: how much it mattered{source}, linear from 0 to the largest, {weight}.", { source: source ? ` (${source})` : "", weight: number(top) });
   }
 

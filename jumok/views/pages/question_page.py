@@ -171,6 +171,7 @@ def _pack_question(asked: Asked) -> _Question:
         "mattered": "" if asked.weights is None else clean_text(asked.weights.source),
         "names": [clean_text(name) for name in names],
         "given": len(words),
+        "generated": asked.generated,
     }
     return _Question(about, looks[0] if looks else None, looks[1:], words)
 
