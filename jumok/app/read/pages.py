@@ -102,7 +102,8 @@ def _tell_similarity(meeting: Meeting) -> str:
     return translate(
         "Cosine similarity {similarity}. “{met}” shares it out over pairs of words by {method} (LibraGrad for each "
         "value of the vectors, combined as in BiLRP); the pairs sum to {explained}, and what is missing lies with "
-        "places and biases. “{late}” sums to the similarity exactly, but each state has already read its whole sentence.",
+        "places and biases. “{late}” sums to the similarity exactly, but each state has already read its "
+        "whole sentence.",
         similarity=f"{meeting.similarity:.3f}",
         met=translate(MET),
         method=meeting.relevance.source,
