@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Frame", "find_box", "lay_in_frame", "move_points", "place_frame"]
+__all__ = ["Frame", "find_box", "lay_in_frame", "move_points", "place_frame", "tell_seen"]
 
 Frame = tuple[float, float, float, float]
 """(top, left, bottom, right) of a part of an image, in shares of it; a part with margins around it goes beyond."""
@@ -85,3 +85,16 @@ def _interpolate(grid: Tensor, down: Tensor, across: Tensor) -> Tensor:
         flat, places.expand(len(flat), -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=False
     )
     return found.reshape(*grid.shape[:-2], len(down), len(across))
+
+
+def tell_seen(frame: Frame | None) -> str:
+    """How much of an image a model was given, in words; empty where it was all of it.
+
+    >>> tell_seen((0.0, 0.25, 1.0, 0.75)), tell_seen((-0.5, 0.0, 1.5, 1.0))
+    ('the model saw 50% of the image; there is no heat where it saw nothing', '')
+    """
+    if frame is None:
+        return ""
+    top, left, bottom, right = (min(max(edge, 0.0), 1.0) for edge in frame)
+    share = (bottom - top) * (right - left)
+    return f"the model saw {share:.0%} of the image; there is no heat where it saw nothing" if share < 1 else ""
