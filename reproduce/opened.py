@@ -153,9 +153,11 @@ def write_page(path: Path, results: list[Opened]) -> None:
              f" of {len(results)} could be built and opened.", ""]  # fmt: skip
     lines += ["| architecture | image processor | input | probabilities | part (top, left, bottom, right) |",
               "|---|---|---:|---:|---|"]  # fmt: skip
-    lines += [
-        f"| {each.name} | {each.processor} | {each.inputs:.0e} | {each.shares:.0e} | {each.part} |" for each in done
-    ]
+    lines += list(map(_write_row, done))
     lines += ["", "| not opened | why |", "|---|---|"]
     lines += [f"| {each.name} | {each.why[:200].replace('|', '/')} |" for each in results if each.why]
     write_atomically(path, "\n".join(lines) + "\n")
+
+
+def _write_row(each: Opened) -> str:
+    return f"| {each.name} | {each.processor} | {each.inputs:.0e} | {each.shares:.0e} | {each.part} |"
