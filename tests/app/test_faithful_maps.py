@@ -8,7 +8,7 @@ from app_helpers import QUICK, write_coloured
 from PIL import Image
 from pretrained_models import save_processor
 
-from jumok.app.commands import train
+from jumok.app import training
 from jumok.errors import JumokError
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
 from jumok.tasks.classify.run import ImageRun
@@ -123,7 +123,7 @@ def test_what_was_measured_before_an_interruption_is_kept(measured, monkeypatch)
 
 
 def test_a_training_ends_with_the_most_faithful_map(jumok, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "SHARE_FOR_TRUST", 50.0)
+    monkeypatch.setattr(training, "SHARE_FOR_TRUST", 50.0)
     coloured, run = write_coloured(tmp_path / "images", each=40), tmp_path / "run"
     said = jumok("train", coloured, "--out", run, *QUICK, "--epochs", 1, "--lr", "0.001")
     assert said.status == 0, said.err

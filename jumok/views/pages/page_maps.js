@@ -2,12 +2,13 @@
 /* Unpacks the maps that packed_maps.py packed, and finds places on their axes. Knows nothing of the page. */
 const Maps = (() => {
   const MEAN = -1; // instead of a head: the mean over them
+  const NOUNS = { patch: Parts.translate("patch"), place: Parts.translate("place") };
 
   // -- unpacking --------------------------------------------------------------------------------
 
   async function inflate(text) {
     if (typeof DecompressionStream === "undefined") {
-      throw new Error("this browser is too old (Chrome 103, Firefox 113 and Safari 16.4 are new enough)");
+      throw new Error(Parts.translate("this browser is too old (Chrome 103, Firefox 113 and Safari 16.4 are new enough)"));
     }
     const packed = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
@@ -118,7 +119,7 @@ const Maps = (() => {
 
   function labelOf(grid, index) {
     const patch = index - grid.special.length;
-    return patch < 0 ? grid.special[index] : `${grid.noun ?? "patch"} ${Math.floor(patch / grid.columns)},${patch % grid.columns}`;
+    return patch < 0 ? grid.special[index] : `${NOUNS[grid.noun ?? "patch"]} ${Math.floor(patch / grid.columns)},${patch % grid.columns}`;
   }
 
   /* Whether two places are one on this grid. */
@@ -127,5 +128,5 @@ const Maps = (() => {
     return one.kind === "patch" ? indexIn(grid, one) === indexIn(grid, other) : one.name === other.name;
   }
 
-  return { MEAN, unpack, length, rowOf, entropyOf, largest, best, frameOf, cell, centre, indexIn, placeAt, labelOf, same };
+  return { MEAN, inflate, unpack, length, rowOf, entropyOf, largest, best, frameOf, cell, centre, indexIn, placeAt, labelOf, same };
 })();
