@@ -11,28 +11,7 @@ from watched_models import peaked
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
 IMAGE_WORDS = ["<image>", "<|video_pad|>", "<vis>", "</vis>", "<fake>", "<global-img>", "<end_of_utterance>"]
 GRID_WORDS = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
-WORDS = [
-    "USER",
-    ":",
-    "ASSISTANT",
-    "user",
-    "assistant",
-    "what",
-    "is",
-    "in",
-    "this",
-    "picture",
-    "?",
-    "a",
-    "red",
-    "blue",
-    "green",
-    "circle",
-    "square",
-    "on",
-    "the",
-    "left",
-]
+WORDS = "USER : ASSISTANT user assistant what is in this picture ? a red blue green circle square on the left".split()
 VOCABULARY = [*SPECIAL, *IMAGE_WORDS, *GRID_WORDS, *WORDS]
 ID = {word: number for number, word in enumerate(VOCABULARY)}
 TEXT = {
