@@ -60,7 +60,8 @@ def lay_in_frame(grid: Tensor, frame: Frame, height: int, width: int, *, smooth:
     >>> lay_in_frame(torch.ones(1, 1), (0.0, 0.5, 1.0, 1.0), 1, 4, smooth=False)
     tensor([[0., 0., 1., 1.]])
     """
-    down, across = (_place_pixels(*frame[axis::2], count, grid) for axis, count in enumerate((height, width)))
+    top, left, bottom, right = frame
+    down, across = _place_pixels(top, bottom, height, grid), _place_pixels(left, right, width, grid)
     inside = (((down >= 0) & (down < 1))[:, None] & ((across >= 0) & (across < 1))).to(grid.dtype)
     if smooth:
         return _interpolate(grid, down, across) * inside
