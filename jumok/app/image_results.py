@@ -70,6 +70,8 @@ def place(finding: Finding, frame: Frame | None) -> Finding:
         finding: over what the model was given.
         frame: where that lies in the image, see `jumok.tasks.classify.preparation`; None: it is the image.
     """
+    from jumok.attention.frames import tell_seen
+
     if frame is None:
         return finding
     return replace(
@@ -79,17 +81,6 @@ def place(finding: Finding, frame: Frame | None) -> Finding:
         note="; ".join(filter(None, [finding.note, tell_seen(frame)])),
         others=[place(other, frame) for other in finding.others],
     )
-
-
-def tell_seen(frame: Frame) -> str:
-    """How much of an image a model was given, in words; empty where it was all of it.
-
-    >>> tell_seen((0.0, 0.25, 1.0, 0.75)), tell_seen((-0.5, 0.0, 1.5, 1.0))
-    ('the model saw 50% of the image; there is no heat where it saw nothing', '')
-    """
-    top, left, bottom, right = (min(max(edge, 0.0), 1.0) for edge in frame)
-    share = (bottom - top) * (right - left)
-    return f"the model saw {share:.0%} of the image; there is no heat where it saw nothing" if share < 1 else ""
 
 
 class Looker(Protocol):

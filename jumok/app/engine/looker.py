@@ -202,7 +202,7 @@ def _look_at_turn(opened: Opened, images: Sequence[GivenImage | JumokError]) -> 
 
 
 def _read(image: GivenImage | JumokError, opened: Opened) -> Tensor | JumokError:
-    """An image in the model's size, (3, height, width) uint8, or what is wrong with it."""
+    """An image in the model's size, or whole where the model has it so, (3, height, width) uint8, or what is wrong."""
     try:
         if isinstance(image, JumokError):
             return image
@@ -210,7 +210,7 @@ def _read(image: GivenImage | JumokError, opened: Opened) -> Tensor | JumokError
         found = open_given(given, bits=opened.model.bits)
         name = Path(given) if isinstance(given, str | Path) else Path("the image")
         wrong = check_size(name, (found.height, found.width), opened.least)
-        return wrong or read_image(found, opened.model.size)
+        return wrong or read_image(found, opened.model.reading_size)
     except JumokError as error:
         return error
 

@@ -50,6 +50,8 @@ class About:
         source, scale, keys: of every map; see `AttentionMap` and `Axis.to_dict`.
         map_type: float16 or float32.
         trust: how far its maps can be trusted, where that was measured.
+        prepared: how the model's own image processor prepares images, of which the maps are; empty: images are
+            stretched, and the maps lie over all of them.
     """
 
     model: str
@@ -61,6 +63,7 @@ class About:
     keys: dict[str, Any] | None = None
     map_type: str = "float16"
     trust: str = ""
+    prepared: str = ""
 
     @property
     def places(self) -> int:
@@ -98,7 +101,9 @@ class Opened:
     @cached_property
     def fingerprint(self) -> str:
         """Of the weights, and of what is done to an image before and after them."""
-        found = hashlib.sha256(repr([self.model.size, self.model.mean, self.model.std, self.model.bits]).encode())
+        given = self.model.preparation
+        about = [given.size, given.mean, given.std, given.bits, *([] if given.stretched else [given.described])]
+        found = hashlib.sha256(repr(about).encode())
         found.update(repr((self.model.classes, self.model.kind.facts())).encode())
         for name, values in sorted(self.model.model.state_dict().items()):
             found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
@@ -135,6 +140,7 @@ def open_recipe(recipe: Recipe, _stamp: str) -> Opened:
         heat.keys.to_dict(),
         _choose_type(recipe.map_type, find_peak(heat)),
         model.trust.why() if model.trust and model.trust.method in (None, method) else "",
+        "" if model.preparation.stretched else model.preparation.described,
     )
     return Opened(model, LookOptions((method,), 1, target, empty=True), about, find_patch_size(model))
 
