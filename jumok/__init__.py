@@ -75,8 +75,8 @@ __all__ = [
 
 _HOMES = {
     "jumok.app.drawing": "draw show",
-    "jumok.attention": "AttentionMap Axis Channels Features Glimpses Interleaved One Patches Pixels Regions Sampled Scale Steps "
-    "Tokens",
+    "jumok.attention": "AttentionMap Axis Channels Features Glimpses Interleaved One Patches Pixels Regions Sampled "
+    "Scale Steps Tokens",
     "jumok.errors": "JumokError",
     "jumok.measures.agreement": "Agreement",
     "jumok.measures.alignment_error": "AlignmentMeter",
