@@ -6,7 +6,7 @@ import pytest
 import torch
 from vision_language import make
 
-from jumok.app.cli import run
+from jumok.app.cli import main
 from jumok.attention import AttentionMap, Patches
 
 pytest.importorskip("transformers")
@@ -24,6 +24,12 @@ def models(tmp_path_factory):
         family.photos()[-1].save(folder / "photo.png")
         found[name] = folder
     return found
+
+
+def run(words):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    return end.value.code
 
 
 def ask(folder, *words):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from vision_language import FAMILIES, make
-from watched_models import eager
+from watched_models import eager, peaked
 
 from jumok.attention import Interleaved, Patches, Regions
 from jumok.errors import JumokError
@@ -165,3 +165,22 @@ def test_several_images_of_one_input_are_told_apart_without_the_processor():
     found = seen.generated(output)
     assert found.keys.images == (Patches(4, 4), Patches(4, 4))
     assert found.on("image", 1).keys == Patches(4, 4, special=found.on("image", 1).keys.special)
+
+
+def test_learnt_queries_that_stand_for_an_image_are_no_places():
+    eye = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.Blip2Config(
+        vision_config={**eye, "image_size": 16, "patch_size": 4},
+        qformer_config={**eye, "encoder_hidden_size": 32, "vocab_size": 50, "cross_attention_frequency": 1},
+        text_config=transformers.OPTConfig(
+            **{**eye, "ffn_dim": 48}, vocab_size=60, word_embed_proj_dim=32, max_position_embeddings=64
+        ),
+        num_query_tokens=4,
+        image_token_index=50,
+    )
+    model = peaked(transformers.Blip2ForConditionalGeneration(config))
+    ids = torch.tensor([[50] * 4 + [1, 7, 8]])
+    with torch.no_grad(), watch(model) as seen:
+        output = model.generate(input_ids=ids, pixel_values=torch.randn(1, 3, 16, 16), **GREEDY)
+    with pytest.raises(JumokError, match="no places of an image are known here"):
+        seen.generated(output).on("image")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, Patches, Regions, Tokens
-from jumok.errors import JumokError, foreign, suggest
+from jumok.errors import JumokError, foreign
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.pixel_tracing import trace_pixels
@@ -245,6 +245,6 @@ def _check_kind(name: str, config: Any) -> None:
 
     if config.model_type not in KNOWN:
         raise JumokError(
-            f"{name} is of type {config.model_type}, which answers no questions about images: "
-            f"{suggest(config.model_type, KNOWN) if config.model_type else 'give another'}"
+            f"{name} is of type {config.model_type}, which answers no questions about images: give a vision-language "
+            "model such as LLaVA, Qwen2-VL or SmolVLM"
         )
