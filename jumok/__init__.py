@@ -5,10 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jumok.extras import explain_missing as _explain_missing
 from jumok.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jumok.app.drawing import draw, show
+    from jumok.app.engine.looker import Looker
     from jumok.attention import (
         AttentionMap,
         Axis,
@@ -53,6 +55,7 @@ __all__ = [
     "Interleaved",
     "JumokError",
     "LocalisationMeter",
+    "Looker",
     "MutualInformation",
     "One",
     "Patches",
@@ -75,6 +78,7 @@ __all__ = [
 
 _HOMES = {
     "jumok.app.drawing": "draw show",
+    "jumok.app.engine.looker": "Looker",
     "jumok.attention": "AttentionMap Axis Channels Features Glimpses Interleaved One Patches Pixels Regions Sampled "
     "Scale Steps Tokens",
     "jumok.errors": "JumokError",
@@ -96,7 +100,12 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `import jumok` stays quick."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'jumok' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    try:
+        return getattr(import_module(_HOME_OF[name]), name)
+    except ModuleNotFoundError as error:
+        if missing := _explain_missing(error):
+            raise ModuleNotFoundError(f"jumok.{name}: {missing}", name=error.name) from error
+        raise
 
 
 def __dir__() -> list[str]:

@@ -17,6 +17,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from jumok.attention.axes import Axis, One, Patches, Pixels, Place
+from jumok.attention.frames import Frame
 from jumok.attention.interleaved import Interleaved as Interleaved
 from jumok.attention.interleaved import choose_image
 from jumok.attention.notebook import MOST_CELLS, build_picture
@@ -132,6 +133,16 @@ class AttentionMap:
         return dataclasses.replace(
             self, weights=self.weights[..., index : index + 1, :], queries=One(self.queries.label(index))
         )
+
+    def within(self, frame: Frame | None) -> AttentionMap:
+        """The same map over a larger image, of which the one that it is of is a part.
+
+        Args:
+            frame: (top, left, bottom, right) of that part, in shares of the larger image; None: it is the whole.
+        """
+        if frame is None:
+            return self
+        return dataclasses.replace(self, queries=self.queries.within(frame), keys=self.keys.within(frame))
 
     def on(self, what: str, number: int | None = None) -> AttentionMap:
         """The same weights with the keys laid over one image, of a model that reads images inside a text.

@@ -16,6 +16,7 @@ from jumok.app.options import refuse
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
+from jumok.language import translate
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _ask_run(
     shown = [_build_asked(each, top, note) for each in found]
     unknown = [trained.unknown(text) for text in questions]
     drawn = _draw(pixels, image.name, found, shown, out) if pictures else ()
-    title = f"{run.resolve().name}: asked about {image.name}"
+    title = translate("{name}: asked about {image}", name=run.resolve().name, image=image.name)
     page = _write_page(pixels, image.name, shown, title, out) if html else None
     return AnsweredImage(str(run), str(image), found, unknown, note, top, drawn, page)
 

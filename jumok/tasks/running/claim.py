@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jumok.errors import JumokError
 from jumok.files import make_folder
 from jumok.tasks.running.run import CONFIG, MARK
 
-__all__ = ["claim", "claim_new"]
+__all__ = ["claim", "claim_new", "lock"]
 
 BEGUN = "begun by process {pid} on {host}\n"
 
@@ -42,7 +42,7 @@ def claim_new(folder: Path) -> Iterator[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise JumokError(f"{folder} is a file: choose another --out")
-    made = not folder.exists()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     make_folder(folder)
     with _hold(folder) as begun:
         if (folder / CONFIG).exists():
@@ -55,7 +55,14 @@ def claim_new(folder: Path) -> Iterator[None]:
         finally:
             if made and not any(path.name != MARK for path in folder.iterdir()):
                 (folder / MARK).unlink(missing_ok=True)
-                folder.rmdir()
+                _remove_empty(made)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders that were made for nothing, the innermost first; one that is in use by now stays."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager
@@ -90,7 +97,7 @@ def _open_locked(mark: Path) -> int:
             raise JumokError(
                 f"cannot write in {mark.parent}: {error.strerror or error}; choose another folder"
             ) from error
-        if not _lock(handle):
+        if not lock(handle):
             owner = os.read(handle, 200).decode("utf-8", "replace").strip()
             os.close(handle)
             who = f" ({owner})" if owner else ""
@@ -102,7 +109,7 @@ def _open_locked(mark: Path) -> int:
         os.close(handle)
 
 
-def _lock(handle: int) -> bool:
+def lock(handle: int) -> bool:
     """Lock an open file; False where another process has. A system without locks is taken at its word."""
     try:
         import fcntl
