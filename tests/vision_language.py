@@ -9,7 +9,15 @@ from PIL import Image
 from watched_models import peaked
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
-IMAGE_WORDS = ["<image>", "<|video_pad|>", "<vis>", "</vis>", "<fake>", "<global-img>", "<end_of_utterance>"]
+IMAGE_WORDS = [
+    "<image>",
+    "<|video_pad|>",
+    "<vis>",
+    "</vis>",
+    "<fake_token_around_image>",
+    "<global-img>",
+    "<end_of_utterance>",
+]
 GRID_WORDS = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
 WORDS = ["USER", ":", "ASSISTANT", "user", "assistant", "what", "is", "in", "this", "picture", "?", "a", "red", "blue"]
 WORDS += ["green", "circle", "square", "on", "the", "left"]

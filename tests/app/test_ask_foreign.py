@@ -8,6 +8,7 @@ from vision_language import make
 
 from jumok.app.cli import main
 from jumok.attention import AttentionMap, Patches
+from jumok.tasks.answer.foreign.asking import open_asker
 
 pytest.importorskip("transformers")
 
@@ -125,3 +126,13 @@ def test_what_is_no_model_from_elsewhere(models, tmp_path, capsys):
     for name, said in (("nothing", "wanted hf: and a folder"), (f"hf:{tmp_path}/none", "no model folder at")):
         assert run(["ask", photo, "what ?", "--model", name]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["llava-next", "internvl", "idefics3", "paligemma"])
+def test_other_families_answer_with_tiles_and_merged_places(name, tmp_path):
+    family = make(name)
+    family.save(tmp_path)
+    answered = open_asker(f"hf:{tmp_path}", "cpu").ask(family.photos(1)[0], QUESTIONS[0], 4)
+    assert len(answered.probabilities) == len(answered.words) > 0
+    assert len(answered.looks.keys) == 1 + (family.places or family.counts)[0]
+    torch.testing.assert_close(answered.looks.weights.sum(-1), torch.ones(len(answered.words)))
