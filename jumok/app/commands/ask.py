@@ -15,7 +15,7 @@ from jumok.app.naming import name_some
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError
-from jumok.wording import write_count
+from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,9 +126,10 @@ def command(
     note = NOTES.get(trained.fusion, "")
     shown = [_build_asked(each, top, note) for each in found]
     unknown = [trained.unknown(text) for text in questions]
-    drawn = _draw(pixels, image.name, found, shown, out) if pictures else ()
-    title = f"{run.resolve().name}: asked about {image.name}"
-    page = _write_page(pixels, image.name, shown, title, out) if html else None
+    name = readable(image.name)
+    drawn = _draw(pixels, name, found, shown, out) if pictures else ()
+    title = f"{readable(run.resolve().name)}: asked about {name}"
+    page = _write_page(pixels, name, shown, title, out) if html else None
     return AnsweredImage(str(run), str(image), found, unknown, note, top, drawn, page)
 
 
