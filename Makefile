@@ -12,7 +12,7 @@ help:
 	@echo "make demo         train on a generated sample, look, measure; prints where its page is"
 	@echo "make test         run every test"
 	@echo "make test-avx2    run what touches kernels as a processor with AVX2 alone would; under 3 minutes"
-	@echo "make soak         thousands of damaged files for each reader"
+	@echo "make soak         thousands of damaged files for each reader, and every call at which a disk may fail"
 	@echo "make check        formatting, lint, strict typing"
 	@echo "make format       put the formatting right"
 	@echo "make bench        measure speed and memory beside the peers (make bench-peers installs those)"
@@ -44,10 +44,10 @@ test-avx2: export MKL_ENABLE_INSTRUCTIONS := AVX2
 test-avx2: tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(KERNEL_TESTS)
 
-# Thousands of damaged files for each reader; FUZZ says how many.
+# Thousands of damaged files for each reader, and every call at which a disk may fail; FUZZ says how many files.
 FUZZ ?= 5000
 soak: tools
-	JUMOK_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hostile_files.py
+	JUMOK_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hostile_files.py tests/tasks/running/test_failing_disk.py
 
 check: tools
 	$(BIN)/ruff format --check .

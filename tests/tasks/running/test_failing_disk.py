@@ -60,9 +60,14 @@ def test_a_disk_that_fails_ends_a_training_in_one_line_and_it_goes_on(jumok, pho
         out = tmp_path / "run"
         shutil.rmtree(out, ignore_errors=True)
         code = CODES[number % len(CODES)]
-        with Disk(tmp_path, number, code).used():
+        with Disk(tmp_path, number, code).used() as disk:
             said = jumok(*train(photos, out))
-        where = f"{os.strerror(code)} at call {number}, {calls[number]}: {said.err}"
+        failed = disk.calls[number]
+        where = f"{os.strerror(code)} at call {number}, {failed}: {said.err}"
+        if failed[0] == "link":  # a file system without links: what would be linked is copied
+            assert said.status == 0, where
+            same_end(out, unbroken)
+            continue
         assert (said.status, said.err.count("\n")) == (2, 1), where
         assert left_over(out) == [], where
         assert jumok(*go_on(photos, out)).status == 0, where
