@@ -7,14 +7,15 @@ KERNEL_TESTS := tests/mechanisms tests/systems tests/tasks/translate/test_decodi
 	tests/tasks/test_every_system_trains.py
 export JUMOK_PYTHON := $(BIN)/python
 
-.PHONY: help setup tools demo test test-avx2 soak check format bench bench-peers clean
+.PHONY: help setup tools demo test test-avx2 soak check format texts bench bench-peers clean
 help:
 	@echo "make demo         train on a generated sample, look, measure; prints where its page is"
 	@echo "make test         run every test"
 	@echo "make test-avx2    run what touches kernels as a processor with AVX2 alone would; under 3 minutes"
-	@echo "make soak         thousands of damaged files for each reader, and every call at which a disk may fail"
+	@echo "make soak         thousands of damaged files for each reader, every call at which a disk may fail, 30 kills of a data set"
 	@echo "make check        formatting, lint, strict typing"
 	@echo "make format       put the formatting right"
+	@echo "make texts        bring the Korean catalogue up to date, and name the texts without Korean"
 	@echo "make bench        measure speed and memory beside the peers (make bench-peers installs those)"
 
 setup: $(VENV)/.ready
@@ -22,13 +23,13 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: call make with PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing PyTorch and what else jumok needs into $(VENV): about 400 MB to download, 1.5 GB on disk (CPU build)"
-	$(BIN)/pip install --no-compile --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/pip install --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[all]"
 	@touch $@
 
 tools: $(VENV)/.tools
 $(VENV)/.tools: $(VENV)/.ready
 	@echo "Installing what the tests need beside it: about 300 MB to download, 0.9 GB on disk"
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[hf,lora,dev]"
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[all,hf,lora,dev]"
 	@touch $@
 
 demo: setup
@@ -44,10 +45,13 @@ test-avx2: export MKL_ENABLE_INSTRUCTIONS := AVX2
 test-avx2: tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(KERNEL_TESTS)
 
-# Thousands of damaged files for each reader, and every call at which a disk may fail; FUZZ says how many files.
+# Thousands of damaged files for each reader, FUZZ says how many; every call at which a disk may fail in a training; and
+# KILLS of a command that writes a data set.
 FUZZ ?= 5000
+KILLS ?= 30
 soak: tools
 	JUMOK_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hostile_files.py tests/tasks/running/test_failing_disk.py
+	JUMOK_KILLS=$(KILLS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/app/engine/test_look_at_many.py -k killed
 
 check: tools
 	$(BIN)/ruff format --check .
@@ -58,10 +62,13 @@ format: tools
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+texts: tools
+	$(BIN)/python -m jumok.locale
+
 bench-peers: .venv-peers/.ready
 .venv-peers/.ready: bench/peers.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[hf]"
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,hf]"
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement bench/peers.txt
 	@touch $@
 

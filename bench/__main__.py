@@ -22,6 +22,7 @@ BENCHES = (
     "feature_selection",
     "questions",
     "frozen_features",
+    "look_throughput",
 )
 CORES = 2
 

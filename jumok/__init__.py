@@ -5,16 +5,19 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jumok.extras import explain_missing as _explain_missing
 from jumok.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jumok.app.drawing import draw, show
+    from jumok.app.engine.looker import Looker
     from jumok.attention import (
         AttentionMap,
         Axis,
         Channels,
         Features,
         Glimpses,
+        Interleaved,
         One,
         Patches,
         Pixels,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from jumok.mechanisms.saliency import saliency
     from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
     from jumok.tasks.running.run import Run, load
+    from jumok.watching.pixel_tracing import trace_pixels
     from jumok.watching.seen import Seen, watch
 
 __all__ = [
@@ -48,8 +52,10 @@ __all__ = [
     "Features",
     "FisherScore",
     "Glimpses",
+    "Interleaved",
     "JumokError",
     "LocalisationMeter",
+    "Looker",
     "MutualInformation",
     "One",
     "Patches",
@@ -66,13 +72,15 @@ __all__ = [
     "load",
     "saliency",
     "show",
+    "trace_pixels",
     "watch",
 ]
 
 _HOMES = {
     "jumok.app.drawing": "draw show",
-    "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Regions Sampled Scale Steps "
-    "Tokens",
+    "jumok.app.engine.looker": "Looker",
+    "jumok.attention": "AttentionMap Axis Channels Features Glimpses Interleaved One Patches Pixels Regions Sampled "
+    "Scale Steps Tokens",
     "jumok.errors": "JumokError",
     "jumok.measures.agreement": "Agreement",
     "jumok.measures.alignment_error": "AlignmentMeter",
@@ -82,6 +90,7 @@ _HOMES = {
     "jumok.mechanisms.saliency": "saliency",
     "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",
     "jumok.tasks.running.run": "Run load",
+    "jumok.watching.pixel_tracing": "trace_pixels",
     "jumok.watching.seen": "Seen watch",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -91,7 +100,12 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `import jumok` stays quick."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'jumok' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    try:
+        return getattr(import_module(_HOME_OF[name]), name)
+    except ModuleNotFoundError as error:
+        if missing := _explain_missing(error):
+            raise ModuleNotFoundError(f"jumok.{name}: {missing}", name=error.name) from error
+        raise
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,7 @@ from jumok.errors import JumokError
 from jumok.files import make_folder
 from jumok.tasks.running.run import CONFIG, MARK
 
-__all__ = ["claim", "claim_new", "hold"]
+__all__ = ["claim", "claim_new", "hold", "lock"]
 
 BEGUN = "begun by process {pid} on {host}\n"
 
@@ -101,7 +101,7 @@ def _open_locked(mark: Path) -> int:
             raise JumokError(
                 f"cannot write in {mark.parent}: {error.strerror or error}; choose another folder"
             ) from error
-        if not _lock(handle):
+        if not lock(handle):
             owner = os.read(handle, 200).decode("utf-8", "replace").strip()
             os.close(handle)
             who = f" ({owner})" if owner else ""
@@ -113,7 +113,7 @@ def _open_locked(mark: Path) -> int:
         os.close(handle)
 
 
-def _lock(handle: int) -> bool:
+def lock(handle: int) -> bool:
     """Lock an open file; False where another process has. A system without locks is taken at its word."""
     try:
         import fcntl

@@ -1,0 +1,235 @@
+"""`jumok look --engine`: the looks of any number of inputs as a Parquet data set, by several processes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jumok.app.engine.addresses import restore_address
+from jumok.app.engine.out_folder import OutFolder
+from jumok.app.engine.shards import Source
+from jumok.app.engine.tables import check_arrow
+from jumok.app.progress import show_progress
+from jumok.app.session import Session
+from jumok.errors import JumokError, suggest
+from jumok.machine import World
+from jumok.wording import readable, write_count
+
+if TYPE_CHECKING:
+    from jumok.app.engine.looker import Looker
+    from jumok.app.engine.opened import About
+    from jumok.app.engine.worker import Ready
+
+__all__ = ["ENGINES", "DataSet", "ManyOptions", "look_at_many"]
+
+ENGINES = ("local",)
+SHARD_SIZE = 1024
+MOST_NAMED_ERRORS = 5
+
+
+@dataclass(frozen=True)
+class ManyOptions:
+    """How a data set is made.
+
+    Args:
+        engine: of `ENGINES`.
+        processes: that look, each with a model of its own.
+        shard_size: inputs of a file of the data set, which is what a process does at a time.
+        column: of Parquet files, that holds images.
+        maps: whether the data set has maps.
+    """
+
+    engine: str
+    processes: int = 1
+    shard_size: int = SHARD_SIZE
+    column: str | None = None
+    maps: bool = True
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What was written.
+
+    Args:
+        folder: that it lies in.
+        about: what its rows have in common.
+        inputs: in all, and those of them whose rows have an error.
+        failed: rows with an error.
+        before: inputs that an earlier command had looked at.
+        left: inputs that other processes of the same world have not looked at yet.
+        errors: some, by the names of their inputs.
+        seconds: that this command looked.
+    """
+
+    folder: Path
+    about: About
+    inputs: int
+    failed: int
+    before: int
+    left: int
+    errors: Sequence[str] = ()
+    seconds: float = 0.0
+
+    @property
+    def looked(self) -> int:
+        """Inputs that this command, or another of its world meanwhile, has looked at."""
+        return self.inputs - self.before - self.left
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 if an input could not be used."""
+        return 1 if self.failed else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "folder": self.folder,
+            "model": self.about.model,
+            "method": self.about.method or None,
+            "inputs": self.inputs,
+            "failed": self.failed,
+            "done_before": self.before,
+            "left_to_others": self.left,
+            "complete": not self.left,
+            "seconds": self.seconds,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For the terminal."""
+        yield from (f"not looked at: {error}" for error in self.errors)
+        if self.failed:
+            yield f"rows with an error: {self.failed:,} of {self.inputs:,}, see the column error"
+        if self.before:
+            yield f"{write_count(self.before, 'input was', 'inputs were')} done before"
+        if self.left:
+            yield f"{write_count(self.left, 'input is', 'inputs are')} left to the other processes"
+        rate = f" ({self.looked / self.seconds:,.1f} inputs per second)" if self.looked and self.seconds else ""
+        yield f"data set of {write_count(self.inputs, 'row')}: {self.folder}{rate}"
+
+
+def look_at_many(name: Path, looker: Looker, out: Path, options: ManyOptions, session: Session) -> DataSet:
+    """Look at all inputs of a source, and write a row for each.
+
+    A command that was stopped, however it was, goes on where it was.
+
+    Args:
+        name: of the source.
+        looker: that looks.
+        out: the folder of the data set.
+        options: how.
+        session: of the command.
+    Raises:
+        JumokError: a source, model or folder that will not do; the message tells why.
+    """
+    from jumok.app.engine.sources import open_source
+
+    if options.engine not in ENGINES:
+        raise JumokError(f"no engine {options.engine!r}: {suggest(options.engine, ENGINES)}")
+    check_arrow()
+    given = restore_address(name)
+    source = open_source(given, options.shard_size, options.column, session.remark)
+    world = World.found()
+    folder = OutFolder(out, world.rank)
+    key = _describe_command(given, source, looker, options)
+    folder.check(key)
+    with _open_crew(looker, options, session, world) as crew:
+        ready = crew.wait_until_open()
+        key |= _describe_model(ready)
+        folder.check(key)
+        with folder.claimed():
+            folder.begin(key)
+            return _Job(source, folder, world, key, ready.about).run(crew, session)
+
+
+def _describe_command(name: str, source: Source, looker: Looker, options: ManyOptions) -> dict[str, Any]:
+    """What a data set depends on and the command says, by what people call it."""
+    return {
+        "source": readable(name),
+        "column": options.column,
+        "inputs": source.total,
+        "names of the inputs": source.digest,
+        "--model": looker.recipe.model,
+        "--method": looker.recipe.method,
+        "--target": looker.recipe.target,
+        "--maps": options.maps,
+        "--batch-size": looker.batch_size,
+        "--shard-size": options.shard_size,
+    }
+
+
+def _describe_model(ready: Ready) -> dict[str, Any]:
+    """What a data set depends on and the model tells."""
+    return {"method": ready.about.method, "the model's weights": ready.fingerprint}
+
+
+def _open_crew(looker: Looker, options: ManyOptions, session: Session, world: World) -> Any:
+    import torch
+
+    from jumok.app.engine.crew import Crew, hire
+
+    threads = max(torch.get_num_threads() // options.processes, 1)
+    devices = _share_devices(session.device, options.processes, int(os.environ.get("LOCAL_RANK", "0")))
+    lookers = [looker.on(device) for device in devices]
+    return Crew(lambda number: hire(lookers[number], threads), options.processes)
+
+
+def _share_devices(device: str, processes: int, rank: int) -> list[str]:
+    """The device of each process: of several GPUs, where none was chosen, each its own as far as they go."""
+    import torch
+
+    if device != "cuda":
+        return [device] * processes
+    return [f"cuda:{(rank * processes + number) % torch.cuda.device_count()}" for number in range(processes)]
+
+
+@dataclass
+class _Job:
+    """A source on its way to a data set."""
+
+    source: Source
+    folder: OutFolder
+    world: World
+    key: Mapping[str, Any]
+    about: About
+
+    def run(self, crew: Any, session: Session) -> DataSet:
+        """Have what is missing done."""
+        from jumok.app.engine.crew import Job
+        from jumok.app.engine.worker import Order
+
+        counts = [self.source.shard(number).count for number in range(len(self.source))]
+        done = self.folder.find_done(counts)
+        before = sum(counts[number] for number in done)
+        missing = [number for number in range(len(counts)) if number not in done]
+        own = missing[self.world.rank :: self.world.size]
+        jobs = (
+            Job(number, Order(self.source.shard(number), self.folder.part(number), self.folder.workshop))
+            for number in own
+        )
+        errors: list[str] = []
+        if before:
+            session.say(f"going on after {write_count(before, 'input')} looked at before")
+        began = time.monotonic()
+        with show_progress(session.console, "looking") as progress:
+            seen = before
+            for job, result in crew.work(jobs):
+                seen += counts[job.number]
+                errors += [result.first] if result.first and len(errors) < MOST_NAMED_ERRORS else []
+                progress(seen, self.source.total)
+        return replace(self._finish(counts, before, errors), seconds=time.monotonic() - began)
+
+    def _finish(self, counts: Sequence[int], before: int, errors: Sequence[str]) -> DataSet:
+        """Note that the data set is whole, if it is."""
+        done = self.folder.find_done(counts)
+        left = sum(count for number, count in enumerate(counts) if number not in done)
+        if not left:
+            self.folder.finish(self.key, counts, done)
+        elif self.world.size == 1:
+            raise JumokError(f"{self.folder.folder} was changed meanwhile: run the command again")
+        return DataSet(
+            self.folder.folder, self.about, self.source.total, sum(done.values()), before, left, tuple(errors)
+        )

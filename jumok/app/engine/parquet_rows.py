@@ -1,0 +1,136 @@
+"""Images in the rows of Parquet files: bytes, paths, or both as data sets of Hugging Face keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from jumok.app.engine.addresses import is_address, open_bytes, read_address
+from jumok.app.engine.looker import IMAGE_COLUMNS
+from jumok.app.engine.shards import Item, WholeFiles
+from jumok.errors import JumokError, first_line, foreign
+
+__all__ = ["ParquetShard", "find_parquet_inputs"]
+
+NAME = "path"
+"""The column that names a row, where it holds text."""
+ROWS_AT_A_TIME = 64
+
+
+@dataclass(frozen=True)
+class ParquetShard:
+    """Some rows of a file."""
+
+    column: str
+    file: str
+    inside: int
+    begin: int
+    count: int
+
+    def items(self) -> Iterator[Item]:
+        """Each of them; of a row group that cannot be read, each of its rows with the reason."""
+        from pyarrow import parquet  # type: ignore[import-untyped]
+
+        number = self.inside
+        with open_bytes(self.file) as file, parquet.ParquetFile(file) as table:
+            for group, skipped, count in _find_groups(table.metadata, self.inside, self.count):
+                yield from self._read_group(table, group, skipped, number, count)
+                number += count
+
+    def _read_group(self, table: Any, group: int, skipped: int, first: int, count: int) -> Iterator[Item]:
+        """Some rows of a row group; what cannot be read of them has the reason."""
+        done = 0
+        try:
+            for row in self._read_rows(table, group, skipped, count):
+                yield self._to_item(row, first + done)
+                done += 1
+        except Exception as error:  # a damaged file makes the library raise nearly anything
+            wrong = JumokError(f"cannot read {self.file} from row {first + done} ({first_line(error)}): replace it")
+            yield from ((f"{self.file}#{first + place}", wrong) for place in range(done, count))
+
+    def _read_rows(self, table: Any, group: int, skipped: int, count: int) -> Iterator[dict[str, Any]]:
+        """The rows as plain values, a few at a time."""
+        names = sorted({name for name in (self.column, NAME) if name in table.schema_arrow.names})
+        for batch in table.iter_batches(ROWS_AT_A_TIME, [group], names, use_threads=False):
+            rows = batch.slice(min(skipped, batch.num_rows), count).to_pylist()
+            skipped = max(skipped - batch.num_rows, 0)
+            count -= len(rows)
+            yield from rows
+
+    def _to_item(self, row: Mapping[str, Any], number: int) -> Item:
+        image = row[self.column]
+        wrapped = image.get("path") if isinstance(image, Mapping) else image
+        named = [name for name in (row.get(NAME), wrapped) if isinstance(name, str) and name]
+        name = named[0] if named else f"{self.file}#{number}"
+        if isinstance(image, str) and is_address(image):
+            try:
+                return name, read_address(image)
+            except JumokError as error:
+                return name, error
+        return name, JumokError("no image in this row") if image is None else image
+
+
+def _find_groups(about: Any, inside: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """The row groups that rows lie in: which, how many of its rows come before them, and how many of them it has."""
+    first = 0
+    for number in range(about.num_row_groups):
+        end = first + about.row_group(number).num_rows
+        begin, last = max(first, inside), min(end, inside + count)
+        if begin < last:
+            yield number, begin - first, last - begin
+        first = end
+
+
+def find_parquet_inputs(files: Sequence[str], column: str | None, size: int) -> WholeFiles:
+    """The rows of Parquet files, counted from the files' ends.
+
+    Args:
+        files: in order.
+        column: that holds images; None: the first of image, bytes and path.
+        size: of a shard.
+    Raises:
+        JumokError: a file that is no Parquet file, or without such a column; or no row in any.
+    """
+    from pyarrow import parquet
+
+    counts, chosen = [], None
+    for name in files:
+        with (
+            foreign(f"{name} is damaged or not a Parquet file", "replace it"),
+            open_bytes(name) as file,
+            parquet.ParquetFile(file) as table,
+        ):
+            counts.append(table.metadata.num_rows)
+            schema = table.schema_arrow
+        chosen = chosen or _choose_column(name, schema, column)
+        _check_column(name, schema, chosen)
+    if chosen is None or not sum(counts):
+        raise JumokError(f"no row in {files[0]}{' and the other Parquet files' if len(files) > 1 else ''}")
+    return WholeFiles(files, counts, size, partial(ParquetShard, chosen))
+
+
+def _choose_column(file: str, schema: Any, wanted: str | None) -> str:
+    if wanted is not None:
+        return wanted
+    found = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
+    if found is None:
+        raise JumokError(
+            f"{file} has the columns {', '.join(schema.names)}, and none is called {', '.join(IMAGE_COLUMNS)}: name "
+            "the one of bytes or paths with --column"
+        )
+    return found
+
+
+def _check_column(file: str, schema: Any, column: str) -> None:
+    """Refuse a column that is not there, or holds neither bytes nor paths."""
+    import pyarrow as pa
+
+    if column not in schema.names:
+        raise JumokError(f"{file} has no column {column!r}: it has {', '.join(schema.names)}")
+    kind, types = schema.field(column).type, pa.types
+    wrapped = types.is_struct(kind) and {"bytes", "path"} & {kind.field(place).name for place in range(len(kind))}
+    texts = types.is_string(kind) or types.is_large_string(kind)
+    if not (texts or wrapped or types.is_binary(kind) or types.is_large_binary(kind)):
+        raise JumokError(f"{file}: column {column!r} holds {kind}, wanted bytes of image files or paths of them")

@@ -1,0 +1,156 @@
+"""What a source of inputs is: shards that never change, each read by itself, in order."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from jumok.errors import JumokError
+
+if TYPE_CHECKING:
+    from jumok.data.images.given import GivenImage
+
+__all__ = ["Item", "PathShard", "Paths", "Shard", "Source", "WholeFiles"]
+
+Item: TypeAlias = "tuple[str, GivenImage | JumokError]"
+"""An input by its name, and the image or what is wrong with it."""
+BETWEEN = b"\0"
+
+
+class Shard(Protocol):
+    """Inputs that are looked at together, in plain values: it is read where they are looked at."""
+
+    @property
+    def begin(self) -> int:
+        """The number of its first input among all."""
+
+    @property
+    def count(self) -> int:
+        """Its inputs."""
+
+    def items(self) -> Iterator[Item]:
+        """Each of them, in order."""
+
+
+class Source(Protocol):
+    """All inputs."""
+
+    @property
+    def total(self) -> int:
+        """Inputs there are."""
+
+    @property
+    def digest(self) -> str:
+        """Of their names and their order."""
+
+    def __len__(self) -> int:
+        """Shards there are."""
+
+    def shard(self, number: int) -> Shard:
+        """One of them."""
+
+
+# -- files of one image each --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PathShard:
+    """Some image files."""
+
+    begin: int
+    paths: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.paths)
+
+    def items(self) -> Iterator[Item]:
+        from jumok.app.engine.addresses import is_address, read_address
+
+        for path in self.paths:
+            try:
+                yield path, read_address(path) if is_address(path) else path
+            except JumokError as error:
+                yield path, error
+
+
+class Paths:
+    """The names of image files, held as one block of bytes: a million take about as much memory as their list on disk.
+
+    Args:
+        names: in their order.
+        size: of a shard.
+    """
+
+    def __init__(self, names: Iterable[str], size: int) -> None:
+        self._size, self.total = size, 0
+        self._names, self._begins = bytearray(), array("Q")
+        for name in names:
+            if self.total % size == 0:
+                self._begins.append(len(self._names))
+            self._names += name.encode("utf-8", "surrogateescape") + BETWEEN
+            self.total += 1
+
+    @property
+    def digest(self) -> str:
+        """Of the names."""
+        return hashlib.sha256(self._names).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._begins)
+
+    def shard(self, number: int) -> PathShard:
+        """Some of them."""
+        end = self._begins[number + 1] if number + 1 < len(self) else len(self._names)
+        names = bytes(self._names[self._begins[number] : end]).split(BETWEEN)[:-1]
+        return PathShard(number * self._size, tuple(name.decode("utf-8", "surrogateescape") for name in names))
+
+
+# -- files of many images each ------------------------------------------------------------------
+
+
+class WholeFiles:
+    """Files that hold many inputs each; no shard crosses from one to the next.
+
+    Args:
+        files: their names, in order.
+        counts: inputs in each.
+        size: of a shard.
+        make: a shard, of a file, the place of its first input there and among all, and how many there are.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[str],
+        counts: Sequence[int],
+        size: int,
+        make: Callable[[str, int, int, int], Shard],
+    ) -> None:
+        self._files, self._counts, self._size, self._make = files, counts, size, make
+        self._shards = list(accumulate((-(-count // size) for count in counts), initial=0))
+        self._inputs = list(accumulate(counts, initial=0))
+
+    @property
+    def total(self) -> int:
+        """Inputs there are."""
+        return self._inputs[-1]
+
+    @property
+    def digest(self) -> str:
+        """Of the names and sizes."""
+        return hashlib.sha256(repr([*zip(self._files, self._counts, strict=True)]).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return self._shards[-1]
+
+    def shard(self, number: int) -> Shard:
+        """Some of them."""
+        file = bisect_right(self._shards, number) - 1
+        inside = (number - self._shards[file]) * self._size
+        count = min(self._size, self._counts[file] - inside)
+        return self._make(self._files[file], inside, self._inputs[file] + inside, count)
