@@ -174,7 +174,7 @@ def find_longest(tokenizer: Any, encoder: Any, config: Any) -> int:
 
 
 def read_pooling(name: str) -> str:
-    """What the vector of a sentence encoder is read off: "first", "mean" or otherwise; empty where it does not say so."""
+    """What the vector of a sentence encoder is read off: "first", "mean" or otherwise; empty where it is not said."""
     values = _read_json(name, POOLING)
     if not isinstance(values, dict) or not values:
         return ""
