@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jumok.app.session import Session
 from jumok.errors import JumokError
-from jumok.files import write_atomically
+from jumok.files import fit_name, write_atomically
 from jumok.wording import defuse, readable, write_count
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class ImageResults:
 
     def _place_file(self, name: Path, ending: str) -> Path:
         """Where a file about an image goes."""
-        return self.folder / name.parent / f"{name.name}.{ending}"
+        return self.folder / name.parent / fit_name(name.name, f".{ending}")
 
     def _write_objects(self, name: Path, image: Tensor, method: str, objects: SalientObjects) -> str:
         """Write the mask of the objects, and a picture of their boxes. Returns the mask's name."""
@@ -248,6 +248,11 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     from jumok.app.progress import show_progress
     from jumok.data.images.batches import take_turns
 
+    if source.is_dir() and results.folder.resolve() == source.resolve():
+        raise JumokError(
+            f"--out {results.folder} holds the images themselves: give another folder, such as --out "
+            f"{results.folder / session.command}"
+        )
     paths = find_inputs([source], tell=session.remark)
     results.page = _make_page(results.title, len(paths)) if html else None
     done = 0

@@ -15,6 +15,7 @@ from pretrained_models import save_processor
 from jumok.app import cli
 from jumok.attention import AttentionMap
 from jumok.extras import install_extra
+from jumok.files import RESULTS_MARK
 
 transformers = pytest.importorskip("transformers")
 
@@ -110,7 +111,7 @@ def test_one_image_for_a_named_class(model, images, tmp_path):
     assert jumok("look", path, "--model", model, "--target", "good", "--out", out) == 0
     assert table(out)[0]["target"] == "good"
     assert {p.name for p in out.iterdir()} == {
-        "0.png.chefer.png", "0.png.chefer.safetensors", "results.csv", "index.html"
+        "0.png.chefer.png", "0.png.chefer.safetensors", "results.csv", "index.html", RESULTS_MARK
     }  # fmt: skip
 
 
