@@ -73,9 +73,7 @@ def _choose(asked: LookRequest, model: AnyClassifier) -> LookOptions:
     method = asked.method or (model.trust.method if model.trust else None)
     methods = () if method is None else (method,)
     layers = asked.html or asked.without_sinks
-    return LookOptions(
-        methods, 1, target, asked.layer_wanted, asked.head, layers=layers, values=asked.without_sinks
-    )
+    return LookOptions(methods, 1, target, asked.layer_wanted, asked.head, layers=layers, values=asked.without_sinks)
 
 
 @dataclass

@@ -156,9 +156,7 @@ def _look_at_many(asked: LookRequest, many: ManyOptions, session: Session) -> Re
         raise JumokError("--engine needs a model: name it with --model")
     asked.refuse_of_text_models()
     asked.refuse_of_images("they are of pictures and pages, and --engine writes a data set")
-    looker = Looker(
-        asked.model, method=asked.method, maps=many.maps, target=asked.target, batch_size=asked.batch_size
-    )
+    looker = Looker(asked.model, method=asked.method, maps=many.maps, target=asked.target, batch_size=asked.batch_size)
     return look_at_many(asked.take_path(), looker, asked.out, many, session)
 
 
@@ -171,9 +169,7 @@ def _look_without_model(asked: LookRequest, session: Session) -> Report:
     if asked.method in OF_MODELS:
         raise JumokError(f"the method {asked.method} needs a model: name it with --model")
     asked.refuse_of_models("they need a model, and no --model was named")
-    return show_saliency(
-        path, asked.method, "otsu", asked.out, session, html=asked.html, pictures=asked.pictures
-    )
+    return show_saliency(path, asked.method, "otsu", asked.out, session, html=asked.html, pictures=asked.pictures)
 
 
 def _reads_texts(model: str) -> bool:
