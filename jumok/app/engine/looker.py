@@ -213,6 +213,8 @@ def _read(image: GivenImage | JumokError, opened: Opened) -> Tensor | JumokError
         return wrong or read_image(found, opened.model.size)
     except JumokError as error:
         return error
+    except Exception as error:  # such as no memory for the pixels of one image
+        return JumokError(f"cannot read the image ({first_line(error)}): replace it, or make it smaller")
 
 
 def _unwrap(image: Any) -> GivenImage:

@@ -25,8 +25,7 @@ import jumok.data.images.reading as reading
 real = reading.open_image
 
 def open_image(source, **options):
-    content = source if isinstance(source, bytes) else open(source, "rb").read()
-    if content.endswith({DEADLY!r}):
+    if isinstance(source, str) and open(source, "rb").read().endswith({DEADLY!r}):
         os.kill(os.getpid(), 9)
     return real(source, **options)
 

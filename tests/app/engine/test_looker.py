@@ -84,6 +84,22 @@ def test_an_image_that_the_model_fails_on_costs_its_own_row_alone(vit, monkeypat
     assert list(found["error"]) == [None, "a kernel of elsewhere does not like black", None]
 
 
+def test_an_image_for_which_memory_runs_out_costs_its_own_row_alone(vit, monkeypatch):
+    from jumok.app.engine import looker as module
+
+    real = module.read_image
+
+    def run_out(image, size):
+        if image.getextrema()[0] == (0, 0):
+            raise MemoryError
+        return real(image, size)
+
+    monkeypatch.setattr(module, "read_image", run_out)
+    found = Looker(vit, device="cpu")({"image": [PIXELS[0], np.zeros_like(PIXELS[0]), PIXELS[1]]})
+    assert [error is None for error in found["error"]] == [True, False, True]
+    assert "MemoryError" in found["error"][1]
+
+
 def test_a_map_without_evidence_is_an_error_and_the_prediction_stays(vit, monkeypatch):
     looker = Looker(vit, method="chefer", device="cpu")
     real = opening.look
