@@ -140,7 +140,7 @@ class Looker:
         Returns:
             the same columns without images, and: prediction, probability and probabilities (n, classes) float32, or of
             a model that gives numbers prediction alone; with maps target, method and map (n, places) float16 or
-            float32; error. What is missing is None, or NaN.
+            float32; error. What is missing is NaN or an empty text.
         Raises:
             JumokError: no column of images, or a model that cannot be opened.
         """
@@ -280,20 +280,21 @@ def _to_columns(rows: Sequence[Row], about: About, *, maps: bool) -> dict[str, A
     """Arrays as long as the batch."""
     found: dict[str, Any] = {}
     if about.classes:
-        found["prediction"] = _to_objects(rows, "prediction")
+        found["prediction"] = _to_texts(rows, "prediction")
         found["probability"] = _to_numbers(rows, "probability", "float32")
         found["probabilities"] = _stack([row.probabilities for row in rows], len(about.classes), "float32")
     else:
         found["prediction"] = _to_numbers(rows, "prediction", "float64")
     if maps:
-        found |= {name: _to_objects(rows, name) for name in ("target", "method")}
+        found |= {name: _to_texts(rows, name) for name in ("target", "method")}
         found["map"] = _stack([row.map for row in rows], about.places, about.map_type)
-    return {**found, "error": _to_objects(rows, "error")}
+    return {**found, "error": _to_texts(rows, "error")}
 
 
-def _to_objects(rows: Sequence[Row], name: str) -> NDArray[Any]:
+def _to_texts(rows: Sequence[Row], name: str) -> NDArray[Any]:
+    """Texts; empty where there is none: engines settle a column's type by its first values, and None has no type."""
     values = np.empty(len(rows), object)
-    values[:] = [getattr(row, name) for row in rows]
+    values[:] = ["" if getattr(row, name) is None else getattr(row, name) for row in rows]
     return values
 
 

@@ -92,7 +92,7 @@ def test_rows_are_those_of_a_looker(photos, vit, unbroken):
         some = rows[begin : begin + 4]
         found = looker({"path": [row["path"] for row in some]})
         for row, prediction, map_ in zip(some, found["prediction"], found["map"], strict=True):
-            assert row["prediction"] == prediction
+            assert (row["prediction"] or "") == prediction
             if row["map"] is not None:
                 np.testing.assert_array_equal(np.array(row["map"], np.float16), map_)
 
