@@ -7,7 +7,7 @@ KERNEL_TESTS := tests/mechanisms tests/systems tests/tasks/translate/test_decodi
 	tests/tasks/test_every_system_trains.py
 export JUMOK_PYTHON := $(BIN)/python
 
-.PHONY: help setup tools demo test test-avx2 soak check format bench bench-peers clean
+.PHONY: help setup tools demo test test-avx2 soak check format texts bench bench-peers clean
 help:
 	@echo "make demo         train on a generated sample, look, measure; prints where its page is"
 	@echo "make test         run every test"
@@ -15,6 +15,7 @@ help:
 	@echo "make soak         thousands of damaged files for each reader, 30 kills of a data set"
 	@echo "make check        formatting, lint, strict typing"
 	@echo "make format       put the formatting right"
+	@echo "make texts        bring the Korean catalogue up to date, and name the texts without Korean"
 	@echo "make bench        measure speed and memory beside the peers (make bench-peers installs those)"
 
 setup: $(VENV)/.ready
@@ -59,6 +60,9 @@ check: tools
 format: tools
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+texts: tools
+	$(BIN)/python -m jumok.locale
 
 bench-peers: .venv-peers/.ready
 .venv-peers/.ready: bench/peers.txt constraints.txt pyproject.toml

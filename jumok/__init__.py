@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Channels,
         Features,
         Glimpses,
+        Interleaved,
         One,
         Patches,
         Pixels,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from jumok.mechanisms.saliency import saliency
     from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
     from jumok.tasks.running.run import Run, load
+    from jumok.watching.pixel_tracing import trace_pixels
     from jumok.watching.seen import Seen, watch
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "Features",
     "FisherScore",
     "Glimpses",
+    "Interleaved",
     "JumokError",
     "LocalisationMeter",
     "Looker",
@@ -69,14 +72,15 @@ __all__ = [
     "load",
     "saliency",
     "show",
+    "trace_pixels",
     "watch",
 ]
 
 _HOMES = {
     "jumok.app.drawing": "draw show",
     "jumok.app.engine.looker": "Looker",
-    "jumok.attention": "AttentionMap Axis Channels Features Glimpses One Patches Pixels Regions Sampled Scale Steps "
-    "Tokens",
+    "jumok.attention": "AttentionMap Axis Channels Features Glimpses Interleaved One Patches Pixels Regions Sampled "
+    "Scale Steps Tokens",
     "jumok.errors": "JumokError",
     "jumok.measures.agreement": "Agreement",
     "jumok.measures.alignment_error": "AlignmentMeter",
@@ -86,6 +90,7 @@ _HOMES = {
     "jumok.mechanisms.saliency": "saliency",
     "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",
     "jumok.tasks.running.run": "Run load",
+    "jumok.watching.pixel_tracing": "trace_pixels",
     "jumok.watching.seen": "Seen watch",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

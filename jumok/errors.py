@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 LONGEST_ERROR = 2000
 """Characters of a message."""
+MOST_NEAR, MOST_KNOWN = 5, 8
+"""Names that are suggested, of many that are alike, and of those that are known."""
 LONGEST_REASON = 300
 """Characters of a library's error that are shown."""
 
@@ -84,3 +86,18 @@ def suggest(name: str, known: Iterable[str]) -> str:
     options = [str(option) for option in known]
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(options)}"
+
+
+def suggest_some(name: str, known: Iterable[str]) -> str:
+    """As `suggest`, where many names are alike: the nearest ones, or else the last ones.
+
+    >>> suggest_some("layer9", ["stem", "layer1", "layer2"])
+    'near it: layer2, layer1'
+    >>> suggest_some("zzz", map(str, range(100)))
+    'known, the last first: 99, 98, 97, 96, 95, 94, 93, 92 and 92 more'
+    """
+    options = [str(option) for option in known]
+    if close := difflib.get_close_matches(name, options, n=MOST_NEAR, cutoff=0.5):
+        return f"near it: {', '.join(close)}"
+    more = f" and {len(options) - MOST_KNOWN} more" if len(options) > MOST_KNOWN else ""
+    return f"known, the last first: {', '.join(options[: -MOST_KNOWN - 1 : -1])}{more}"

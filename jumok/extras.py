@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jumok.language import translate
+
 __all__ = ["EXTRAS", "explain_missing", "install_extra"]
 
 EXTRAS = {
@@ -11,6 +13,7 @@ EXTRAS = {
     "numba": "measure",
     "scipy": "measure",
     "lightning_fabric": "train",
+    "lightning_utilities": "train",
     "pytorch_lightning": "train",
     "tensorboard": "train",
     "torchmetrics": "train",
@@ -41,7 +44,7 @@ def explain_missing(error: ModuleNotFoundError) -> str | None:
     if package not in EXTRAS:
         return None
     extra = EVERYTHING if EXTRAS[package] in OF_EVERYTHING else EXTRAS[package]
-    return f"this needs {package}, which is not installed: {install_extra(extra)}"
+    return translate("this needs {package}, which is not installed: {how}", package=package, how=install_extra(extra))
 
 
 def install_extra(extra: str) -> str:

@@ -10,6 +10,9 @@ needs_browser = pytest.mark.skipif(
     CHROME is None, reason="the browser tests need chromium or google-chrome on the PATH"
 )
 
+DRAWN = "() => !window.jumok || window.jumok.shown || !document.querySelector('#alarm')?.hidden"
+"""A page that draws itself from packed maps does so after it was loaded; on a busy machine, long after."""
+
 HOSTILE = "</script><img src=x onerror=alert(1)><script>alert(1)</script>"
 
 
@@ -25,6 +28,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", lambda dialog: self.complaints.append("a dialog") or dialog.dismiss())
         self.page.goto(path.as_uri())
+        self.page.wait_for_function(DRAWN, timeout=20_000)
 
     def until(self, condition="true"):
         """Wait for the drawn state, as the page tells it, and return it."""

@@ -1,5 +1,6 @@
 """Images, training runs and a program inside the test's own process, for whoever wants them."""
 
+import os
 import signal
 import threading
 from pathlib import Path
@@ -18,8 +19,18 @@ settings.register_profile(
 )  # machines are shared: how long a test takes tells nothing
 settings.load_profile("jumok")
 
+os.environ["LC_ALL"] = "C.UTF-8"  # texts are English, whatever language the developer's machine speaks
+
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
+
+
+def pytest_configure(config):
+    """Give each of several workers a core of its own: where each takes them all, their threads wait for each other."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,8 @@ from torch import nn
 
 from jumok.systems.vit import ViT, ViTConfig
 from jumok.tasks.classify.any_classifier import AnyClassifier
+from jumok.tasks.classify.preparation import Stretched
+from jumok.tasks.preprocessing import Preprocessing
 
 PATCH, GRID, CLASSES = 4, 6, 3
 SINK = 0
@@ -28,7 +30,9 @@ def train_classifier():
     model = ViT(ViTConfig(classes=CLASSES, image_size=PATCH * GRID, patch=PATCH, width=24, depth=2, heads=2))
     side = (PATCH * GRID, PATCH * GRID)
     names = ("red", "green", "blue")
-    asked = AnyClassifier("small", model, names, side, (0.2,) * 3, (0.25,) * 3, lambda logits: logits)
+    asked = AnyClassifier(
+        "small", model, names, Stretched(Preprocessing(side, (0.2,) * 3, (0.25,) * 3)), lambda logits: logits
+    )
     images, classes = draw_images(256, seed=1)
     pixels, adam = asked.prepare(list(images)), torch.optim.AdamW(model.parameters(), 3e-3)
     for step in range(160):

@@ -30,8 +30,13 @@ def make_hf(family, classes=5, **options):
     return getattr(transformers, f"{family}ForImageClassification")(config)
 
 
+def save_processor(folder, side, **settings):
+    """What says how images are prepared: stretched to a square, unless settings say otherwise."""
+    plain = {"image_processor_type": "ViTImageProcessor", "size": {"height": side, "width": side}}
+    (folder / "preprocessor_config.json").write_text(json.dumps({**plain, **settings}))
+    return folder
+
+
 def save_hf(folder, family="ViT", classes=5, **options):
     make_hf(family, classes, **options).save_pretrained(folder)
-    settings = {"do_normalize": True, "image_mean": MEAN, "image_std": STD, "size": {"height": 16, "width": 16}}
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
-    return folder
+    return save_processor(folder, 16, image_mean=MEAN, image_std=STD)

@@ -13,7 +13,18 @@ from jumok.systems import SYSTEMS
 PACKAGE = Path(jumok.__file__).parent
 
 # Each part of the package, and the parts that it may import, itself and those in `COMMON` understood.
-GROUND = ("errors", "files", "version", "durations", "wording", "extras", "machine", "intervals", "special_tokens")
+GROUND = (
+    "errors",
+    "files",
+    "version",
+    "durations",
+    "wording",
+    "extras",
+    "language",
+    "machine",
+    "intervals",
+    "special_tokens",
+)
 MAY_IMPORT: dict[str, set[str]] = {
     **{part: set() for part in GROUND},
     "attention": set(),
@@ -36,9 +47,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "intervals",
     },
     "app": {"attention", "attribution", "mechanisms", "systems", "data", "measures", "views", "tasks", "machine"},
+    "locale": {"app", "tasks", "views"},
     "__main__": {"app"},
 }
-COMMON = {"errors", "files", "version", "durations", "wording", "extras"}
+COMMON = {"errors", "files", "version", "durations", "wording", "extras", "language"}
 HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
 
 

@@ -13,9 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
+from jumok.app.help_texts import translate_help, translate_usage
 from jumok.app.signals import stopping_in_order
 from jumok.errors import Interrupted, JumokError, Stopped, first_line
 from jumok.extras import explain_missing
+from jumok.language import language, later, speaking, translate
 from jumok.wording import printable
 
 COMMANDS = {
@@ -40,10 +42,10 @@ COMMANDS = {
 MODULES = {"eval": "evaluate"}
 """Where the module is named otherwise than the command."""
 OUTSIDE: dict[type[Exception], tuple[str, str]] = {
-    UnicodeError: ("a name or text cannot be read or written as such", "use names and texts in UTF-8"),
-    RecursionError: ("something given is nested too deeply", "make it flatter"),
-    OverflowError: ("a number is too large", "give a smaller one"),
-    MemoryError: ("there is not enough memory", "give less at a time, or smaller sizes"),
+    UnicodeError: (later("a name or text cannot be read or written as such"), later("use names and texts in UTF-8")),
+    RecursionError: (later("something given is nested too deeply"), later("make it flatter")),
+    OverflowError: (later("a number is too large"), later("give a smaller one")),
+    MemoryError: (later("there is not enough memory"), later("give less at a time, or smaller sizes")),
 }
 """Errors that the world around causes more often than a fault in jumok: what they mean, and what to do."""
 FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
@@ -51,9 +53,13 @@ FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status: 0, 2 for what the user can mend, 128 + n for signal n."""
+    asked, words = split_off_language(sys.argv[1:] if arguments is None else arguments)
     try:
-        status = _status(list(sys.argv[1:] if arguments is None else arguments))
+        with speaking(asked):
+            status = _status(words)
         sys.stdout.flush()
+    except JumokError as error:
+        status = _say(error, 2)
     except BrokenPipeError:  # whoever read our output has had enough
         _print_nowhere()
         status = 1
@@ -77,9 +83,32 @@ def run(arguments: Sequence[str]) -> int:
         JumokError: what the user can mend.
         Interrupted: a signal stopped it in good order.
     """
-    command = typer.main.get_command(build(arguments))
-    status: Any = command.main(list(arguments), prog_name="jumok", standalone_mode=False)
+    asked, words = split_off_language(arguments)
+    with speaking(asked):
+        command = typer.main.get_command(build(words))
+        if language() != "en":
+            translate_help(command)
+        status: Any = command.main(words, prog_name="jumok", standalone_mode=False)
     return status if isinstance(status, int) else 0
+
+
+def split_off_language(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Take --language and what follows it from the words, wherever it stands; help is in that language, too.
+
+    Returns:
+        the language, None where it is not asked for; and the other words.
+
+    >>> split_off_language(["--language", "ko", "look", "a.png"])
+    ('ko', ['look', 'a.png'])
+    """
+    words = list(arguments)
+    options = words[: words.index("--")] if "--" in words else words
+    for place, word in enumerate(options):
+        if word.startswith("--language="):
+            return word.partition("=")[2], words[:place] + words[place + 1 :]
+        if word == "--language" and place + 1 < len(options):
+            return words[place + 1], words[:place] + words[place + 2 :]
+    return None, words
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
@@ -114,6 +143,14 @@ def _begin(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            "--language",
+            help="Of help and pages: en or ko (default: that of the locale). May stand anywhere in the line.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train attention models, see where they look, and measure whether those maps can be trusted."""
 
@@ -135,7 +172,7 @@ def _status(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except Stopped as stop:
-        return _say(f"stopped by {signal.Signals(stop.signum).name}", 128 + stop.signum)
+        return _say(translate("stopped by {name}", name=signal.Signals(stop.signum).name), 128 + stop.signum)
     except Exception as error:
         if "--verbose" in arguments:
             traceback.print_exception(error)
@@ -149,7 +186,7 @@ def _explain(error: Exception) -> int:
     if isinstance(error, Interrupted):
         return _say(error, 128 + error.signum)
     if isinstance(error, typer.Abort):
-        return _say("aborted", 1)
+        return _say(translate("aborted"), 1)
     if hasattr(error, "format_message"):
         return _usage(error)
     if isinstance(error, FROM_OUTSIDE):
@@ -157,16 +194,19 @@ def _explain(error: Exception) -> int:
     missing = explain_missing(error) if isinstance(error, ModuleNotFoundError) else None
     if missing:
         return _say(missing, 2)
-    return _say(f"a fault in jumok: {type(error).__name__}: {error}; please report it with what --verbose shows", 1)
+    what = f"{type(error).__name__}: {error}"
+    return _say(translate("a fault in jumok: {what}; please report it with what --verbose shows", what=what), 1)
 
 
 def _explain_outside(error: Exception) -> str:
     """What the machine, a name or a number from outside has made impossible, where no better place has told it."""
     if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename is not None else ""
-        return f"cannot read or write{where}: {error.strerror or first_line(error)}"
+        reason = error.strerror or first_line(error)
+        if error.filename is None:
+            return translate("cannot read or write: {reason}", reason=reason)
+        return translate("cannot read or write {file}: {reason}", file=error.filename, reason=reason)
     reason, advice = next(why for kind, why in OUTSIDE.items() if isinstance(error, kind))
-    return f"{reason} ({first_line(error)}): {advice}"
+    return f"{translate(reason)} ({first_line(error)}): {translate(advice)}"
 
 
 def _usage(error: Any) -> int:
@@ -175,8 +215,9 @@ def _usage(error: Any) -> int:
         error.show()
     else:
         context = getattr(error, "ctx", None)
-        hint = f" (see {context.command_path} --help)" if context else ""
-        _say(f"{error.format_message().rstrip('.')}{hint}", 2)
+        message = translate_usage(error.format_message().rstrip("."))
+        help_of = f"{context.command_path} --help" if context else ""
+        _say(translate("{message} (see {command})", message=message, command=help_of) if context else message, 2)
     return int(error.exit_code)
 
 

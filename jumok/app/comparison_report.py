@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from jumok.app.session import Session, write_report
+from jumok.language import later, translate
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -27,14 +28,20 @@ __all__ = ["IMAGES_AT_ONCE", "ComparedInput", "ComparisonReport"]
 
 IMAGES_AT_ONCE = 16
 """Images that are looked at together."""
-SCORE_COLUMNS = {"accuracy": "most", "SRG": "most", "over baselines": "most", "pointing game": "most", "AUPRC": "most"}
+SCORE_COLUMNS = {
+    later("accuracy"): "most",
+    "SRG": "most",
+    later("over baselines"): "most",
+    later("pointing game"): "most",
+    "AUPRC": "most",
+}
 """Columns on how well each did, and whether the most or the least is best."""
 COST_COLUMNS = {
-    "weights": "least",
-    "train, {unit}/s": "most",
-    "use, {unit}/s": "most",
-    "memory, MiB": "least",
-    "epochs": "",
+    later("weights"): "least",
+    later("train, {unit}/s"): "most",
+    later("use, {unit}/s"): "most",
+    later("memory, MiB"): "least",
+    later("epochs"): "",
 }
 """Columns on what that took."""
 MOST_PARTS = 8
@@ -212,14 +219,15 @@ class ComparisonReport(ABC, Generic[T]):
         ]
         failed = [Column(name, systems.attends(name), error=error) for name, error in self.errors.items()]
         baselines = [
-            Column(each.method, "a map without a model", _list_map_scores(each.scores), baseline=True)
+            Column(each.method, later("a map without a model"), _list_map_scores(each.scores), baseline=True)
             for each in (() if report is None else report.baselines)
         ]
         return [*found, *failed, *baselines]
 
     def _list_headings(self, columns: Sequence[Column], kept: Mapping[str, str]) -> dict[str, str]:
         """Those headings under which there are figures, and what the best is."""
-        headings = {name.format(unit=self.results[0].unit): way for name, way in kept.items()}
+        unit = later(self.results[0].unit)
+        headings = {later(name, unit=unit): way for name, way in kept.items()}
         return {name: way for name, way in headings.items() if any(name in column.figures for column in columns)}
 
     def _build_tables(self, columns: Sequence[Column]) -> Iterator[Table]:
@@ -242,13 +250,16 @@ class ComparisonReport(ABC, Generic[T]):
     def _build_page(self, columns: Sequence[Column], budget: str) -> ComparisonPage:
         from jumok.views.pages.comparison_page import IMAGES, QUESTIONS, ComparisonPage
 
-        lead = (
-            f"{self.lead()}; each system was trained for {budget} with the same settings, and judged on "
-            f"{self.results[0].tested:,} test {self.results[0].unit}."
+        lead = translate(
+            "{data}; each system was trained for {budget} with the same settings, and judged on {count} test {unit}.",
+            data=self.lead(),
+            budget=budget,
+            count=f"{self.results[0].tested:,}",
+            unit=translate(self.results[0].unit),
         )
         words = QUESTIONS if self.asking else IMAGES
         page = ComparisonPage(
-            f"Side by side: {self.title()}",
+            translate("Side by side: {name}", name=self.title()),
             lead,
             self._list_headings(columns, {**SCORE_COLUMNS, **COST_COLUMNS}),
             columns,

@@ -54,11 +54,12 @@ def draw(
     ...     draw(attention, f"{folder}/words.png")
     """
     from jumok.views.draw import draw as draw_opened
+    from jumok.views.pictures.colour_scale import Look
 
     if path is None:
         image, path = None, _take_path(attention, image)
     opened = _open(attention, image)
-    draw_opened(attention, opened, path, title=title, vmin=vmin, vmax=vmax, cmap=cmap)
+    draw_opened(attention, opened, path, title=title, look=Look(vmin, vmax, cmap))
 
 
 def show(attention: AttentionMap, image: GivenImage | None = None, **look: Any) -> None:

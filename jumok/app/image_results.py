@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.attention import AttentionMap
+    from jumok.attention.frames import Frame
     from jumok.mechanisms.saliency.separation import SalientObjects
     from jumok.views.pages.look_page import Page
 
-__all__ = ["Finding", "ImageResults", "Looker", "look_at_images"]
+__all__ = ["Finding", "ImageResults", "Looker", "look_at_images", "place"]
 
 SMALL_PAGE, LARGE_PAGE, LARGEST_PAGE = 8_000_000, 30_000_000, 58_000_000
 """Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all, many images the most."""
@@ -60,6 +61,35 @@ class Finding:
     group: str = ""
     objects: SalientObjects | None = None
     others: Sequence[Finding] = ()
+
+
+def place(finding: Finding, frame: Frame | None) -> Finding:
+    """Lay what was found in a part of an image over the whole, and say what was not seen of it.
+
+    Args:
+        finding: over what the model was given.
+        frame: where that lies in the image, see `jumok.tasks.classify.preparation`; None: it is the image.
+    """
+    if frame is None:
+        return finding
+    return replace(
+        finding,
+        heat=finding.heat.within(frame),
+        layers=[layer.within(frame) for layer in finding.layers],
+        note="; ".join(filter(None, [finding.note, tell_seen(frame)])),
+        others=[place(other, frame) for other in finding.others],
+    )
+
+
+def tell_seen(frame: Frame) -> str:
+    """How much of an image a model was given, in words; empty where it was all of it.
+
+    >>> tell_seen((0.0, 0.25, 1.0, 0.75)), tell_seen((-0.5, 0.0, 1.5, 1.0))
+    ('the model saw 50% of the image; there is no heat where it saw nothing', '')
+    """
+    top, left, bottom, right = (min(max(edge, 0.0), 1.0) for edge in frame)
+    share = (bottom - top) * (right - left)
+    return f"the model saw {share:.0%} of the image; there is no heat where it saw nothing" if share < 1 else ""
 
 
 class Looker(Protocol):

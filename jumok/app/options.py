@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from jumok.errors import JumokError
+from jumok.language import join_later, later
 from jumok.tasks.running.config import format_limits, parse
 
 Chosen = TypeVar("Chosen", bound=BaseModel)
@@ -91,8 +92,9 @@ def _format_defaults(homes: Mapping[str, FieldInfo], common: str) -> str:
     own = {panel: field for panel, field in homes.items() if panel != common} or homes
     texts = {panel: text for panel, field in own.items() if (text := _format_default(field))}
     if len(set(texts.values())) <= 1:
-        return f"default {next(iter(texts.values()))}" if texts else ""
-    return "default " + ", ".join(f"{text} for {panel.lower()}" for panel, text in texts.items())
+        return later("default {value}", value=next(iter(texts.values()))) if texts else ""
+    each = [later("{value} for {kind}", value=text, kind=later(panel.lower())) for panel, text in texts.items()]
+    return later("default {value}", value=join_later(", ", each))
 
 
 def _make_parameter(
@@ -123,14 +125,15 @@ def _describe(field: FieldInfo, default: str) -> str:
     """The description, the choices or limits, and the default."""
     choices = " | ".join(get_args(field.annotation)) if get_origin(field.annotation) is Literal else ""
     notes = [note for note in (choices, format_limits(field), default) if note]
-    return f"{field.description} ({'; '.join(notes)})" if notes else str(field.description)
+    what = later(str(field.description))
+    return later("{what} ({notes})", what=what, notes=join_later("; ", notes)) if notes else what
 
 
 def _format_default(field: FieldInfo) -> str:
     """What stands for a setting that is left out, in words of its own where it has some."""
     value, extra = field.default, field.json_schema_extra
     if isinstance(extra, Mapping):
-        return str(extra["usual"])
+        return later(str(extra["usual"]))
     if value is None or value == ():
         return ""
-    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+    return (later("on") if value else later("off")) if isinstance(value, bool) else str(value)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jumok.language import join_later, later
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
@@ -104,9 +106,10 @@ def verdicts(scores: MapScores) -> list[str]:
             gains = [gain for gain in scores.differences if gain.method == method.method]
             beaten = [gain.baseline for gain in gains if gain.scores[score].low > 0]
             rest = [gain.baseline for gain in gains if gain.baseline not in beaten]
-            better = f"better than {', '.join(beaten)}" if beaten else ""
-            not_so = f"not significantly better than {', '.join(rest)}" if rest else ""
-            lines.append(f"{method.method}, {TITLES[score]}: {'; '.join(filter(None, (better, not_so)))}")
+            better = [later("better than {names}", names=", ".join(beaten))] if beaten else []
+            not_so = [later("not significantly better than {names}", names=", ".join(rest))] if rest else []
+            what = join_later("; ", [*better, *not_so])
+            lines.append(join_later("", [f"{method.method}, ", TITLES[score], ": ", what]))
     return lines
 
 

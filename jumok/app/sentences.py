@@ -31,13 +31,13 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
         raise JumokError("nothing to translate: give a sentence, a file with one per line, or - for standard input")
     if not words or list(words) == ["-"]:
         return stream_lines(sys.stdin.buffer, "standard input")
-    places = [place for word in words if (place := _find_path(word))]
+    places = [place for word in words if (place := find_path(word))]
     if len(words) > 1 or not places:
         if len(places) == len(words) and all(place.is_file() for place in places) and places:
             raise JumokError(
                 f"{' and '.join(words)} are files: give one, or join them: cat ... | jumok translate RUN -"
             )
-        _check_is_text(words)
+        check_is_text(words, HINT)
         return iter([" ".join(words)])
     if places[0].is_dir():
         raise JumokError(f"{words[0]} is a folder: give a file with a sentence per line; {HINT}")
@@ -69,7 +69,7 @@ def _read_piped(path: Path) -> Iterator[str]:
         yield from stream_lines(file, str(path))
 
 
-def _find_path(word: str) -> Path | None:
+def find_path(word: str) -> Path | None:
     """What lies under that name, if anything does."""
     try:
         return Path(word) if word and Path(word).exists() else None
@@ -77,11 +77,14 @@ def _find_path(word: str) -> Path | None:
         return None
 
 
-def _check_is_text(words: Sequence[str]) -> None:
+def check_is_text(words: Sequence[str], hint: str) -> None:
     """Refuse what was surely meant to be a file.
 
+    Args:
+        words: that were typed.
+        hint: what to do if they are meant as they stand.
     Raises:
         JumokError: one word that looks like a file's name, and there is no such file.
     """
     if len(words) == 1 and FILE_NAME.fullmatch(words[0]):
-        raise JumokError(f"no such file: {words[0]}; {HINT}")
+        raise JumokError(f"no such file: {words[0]}; {hint}")

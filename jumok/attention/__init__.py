@@ -14,6 +14,7 @@ from jumok.attention.axes import (
     Steps,
     Tokens,
 )
+from jumok.attention.interleaved import Interleaved
 from jumok.attention.map import AttentionMap, Scale
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Channels",
     "Features",
     "Glimpses",
+    "Interleaved",
     "One",
     "Patches",
     "Pixels",

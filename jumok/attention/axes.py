@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
+from jumok.attention.frames import Frame, find_box, lay_in_frame, move_points, place_frame
 from jumok.attention.grid_density import corners, density
 from jumok.errors import JumokError, suggest
 
@@ -101,7 +102,17 @@ class Axis:
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` builds the axis from again."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {"kind": type(self).__name__, **fields}
+        return {"kind": type(self).__name__, **{name: value for name, value in fields.items() if value is not None}}
+
+    def within(self, frame: Frame) -> Axis:
+        """The same entries of a larger image, of which the image that they lie in is a part.
+
+        Args:
+            frame: (top, left, bottom, right) of that part, in shares of the larger image; beyond 0 and 1: margins.
+        """
+        if self.in_image:
+            raise JumokError(f"{type(self).__name__} cannot be laid over a part of an image")
+        return self
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Axis:
@@ -146,6 +157,14 @@ def _check_near(axis: str, places: Iterable[Sequence[float]]) -> None:
     for place in places:
         if not all(abs(value) <= MOST_ENTRIES for value in place):
             raise JumokError(f"{axis} lie within {MOST_ENTRIES} of the image, got {place}")
+
+
+def _check_frame(axis: str, frame: Frame | None) -> None:
+    if frame is not None:
+        _check_near(f"The frame of {axis} has edges that", [frame])
+        top, left, bottom, right = frame
+        if not (top < bottom and left < right):
+            raise JumokError(f"{axis} has a frame of (top, left, bottom, right) with top < bottom, got {frame}")
 
 
 def _resize(grid: Tensor, height: int, width: int, smooth: bool) -> Tensor:
@@ -251,16 +270,22 @@ class Channels(_Named):
 class Pixels(Axis):
     """Every pixel of an image, row by row.
 
+    Args:
+        height, width: of the image.
+        frame: the part of a larger image that this one shows; None: it is the whole.
+
     >>> Pixels(4, 6).index((1, 2))
     8
     """
 
     height: int
     width: int
+    frame: Frame | None = None
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_positive("Pixels", height=self.height, width=self.width)
+        _check_frame("Pixels", self.frame)
 
     def __len__(self) -> int:
         return self.height * self.width
@@ -278,12 +303,22 @@ class Pixels(Axis):
 
     def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
         grid = weights.unflatten(-1, (self.height, self.width))
+        if self.frame is not None:
+            return lay_in_frame(grid, self.frame, height, width, smooth=smooth)
         return grid if (height, width) == (self.height, self.width) else _resize(grid, height, width, smooth)
+
+    def within(self, frame: Frame) -> Axis:
+        return dataclasses.replace(self, frame=place_frame(self.frame, frame))
 
 
 @dataclass(frozen=True)
 class Patches(Axis):
     """A grid of equal image patches, row by row, after any special tokens that cover no pixels.
+
+    Args:
+        rows, columns: of the grid.
+        special: names of the tokens before it.
+        frame: the part of an image that the grid covers; None: the whole.
 
     >>> patches = Patches(14, 14, special=("cls",))
     >>> len(patches), patches.index("cls"), patches.index((0, 3))
@@ -295,10 +330,12 @@ class Patches(Axis):
     rows: int
     columns: int
     special: tuple[str, ...] = ()
+    frame: Frame | None = None
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check_positive("Patches", rows=self.rows, columns=self.columns)
+        _check_frame("Patches", self.frame)
         if isinstance(self.special, str):
             raise JumokError(f"special tokens are a sequence of names, got the one string {self.special!r}")
 
@@ -324,13 +361,20 @@ class Patches(Axis):
         if index < len(self.special):
             return None
         row, column = divmod(index - len(self.special), self.columns)
+        if self.frame is not None:
+            return find_box(self.frame, (row, column), (self.rows, self.columns), height, width)
         top, bottom = _find_edge(row, self.rows, height), _find_edge(row + 1, self.rows, height)
         left, right = _find_edge(column, self.columns, width), _find_edge(column + 1, self.columns, width)
         return top, left, bottom, right
 
     def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
         grid = weights[..., len(self.special) :].unflatten(-1, (self.rows, self.columns))
+        if self.frame is not None:
+            return lay_in_frame(grid, self.frame, height, width, smooth=smooth)
         return _resize(grid, height, width, smooth)
+
+    def within(self, frame: Frame) -> Axis:
+        return dataclasses.replace(self, frame=place_frame(self.frame, frame))
 
 
 @dataclass(frozen=True)
@@ -383,9 +427,17 @@ class Regions(Axis):
         for number in range(len(self)):
             box = self.box(number, height, width)
             if box is not None:
-                top, left, bottom, right = box
+                top, left, bottom, right = (max(edge, 0) for edge in box)
                 image[..., top:bottom, left:right] += weights[..., number, None, None]
         return image
+
+    def within(self, frame: Frame) -> Axis:
+        """The boxes in pixels of the larger image, at the scale that they have now."""
+        top, left, bottom, right = frame
+        scales = self.height / (bottom - top), self.width / (right - left)
+        down, along = round(top * scales[0]), round(left * scales[1])
+        moved = tuple(box and (box[0] + down, box[1] + along, box[2] + down, box[3] + along) for box in self.boxes)
+        return Regions(moved, self.names, *(max(round(scale), 1) for scale in scales))
 
 
 @dataclass(frozen=True)
@@ -421,6 +473,10 @@ class Glimpses(Axis):
             min(max(round(bottom), 0), height),
             min(max(round(right), 0), width),
         )
+
+    def within(self, frame: Frame) -> Axis:
+        tall, wide = frame[2] - frame[0], frame[3] - frame[1]
+        return Glimpses(move_points(self.centres, frame), tuple((y * tall, x * wide) for y, x in self.sizes))
 
     def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
         """As for every axis; where glimpses overlap, their weights add up. A rectangle has no smooth form."""
@@ -501,6 +557,9 @@ class Sampled(Axis):
         density has no other, smoother form.
         """
         return density(self._grid(), weights, height, width)
+
+    def within(self, frame: Frame) -> Axis:
+        return Sampled(self.rows, self.columns, move_points(self.points, frame))
 
     def _grid(self) -> Tensor:
         """(rows, columns, 2)."""

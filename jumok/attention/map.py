@@ -17,6 +17,9 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from jumok.attention.axes import Axis, One, Patches, Pixels, Place
+from jumok.attention.frames import Frame
+from jumok.attention.interleaved import Interleaved as Interleaved
+from jumok.attention.interleaved import choose_image
 from jumok.attention.notebook import MOST_CELLS, build_picture
 from jumok.errors import JumokError, foreign, suggest
 from jumok.files import order_header, regular_file, write_atomically
@@ -130,6 +133,36 @@ class AttentionMap:
         return dataclasses.replace(
             self, weights=self.weights[..., index : index + 1, :], queries=One(self.queries.label(index))
         )
+
+    def within(self, frame: Frame | None) -> AttentionMap:
+        """The same map over a larger image, of which the one that it is of is a part.
+
+        Args:
+            frame: (top, left, bottom, right) of that part, in shares of the larger image; None: it is the whole.
+        """
+        if frame is None:
+            return self
+        return dataclasses.replace(self, queries=self.queries.within(frame), keys=self.keys.within(frame))
+
+    def on(self, what: str, number: int | None = None) -> AttentionMap:
+        """The same weights with the keys laid over one image, of a model that reads images inside a text.
+
+        Args:
+            what: "image".
+            number: of the image, from 0; None: the only one.
+        Returns:
+            Keys are the image's `Patches` or `Regions`, behind all other tokens, which cover no pixels of it.
+        Raises:
+            JumokError: no places of an image are known, with the reason; or several images, of which none was chosen.
+
+        >>> axis = Interleaved(("look", "0,0", "0,1"), images=(Patches(1, 2),), entries=((1, 2),))
+        >>> AttentionMap(torch.tensor([[0.5, 0.1, 0.4]]), One("blue"), axis).on("image").keys
+        Patches(rows=1, columns=2, special=('look',))
+        """
+        if what != "image":
+            raise JumokError(f"on() lays keys over an image, got {what!r}: wanted .on('image') or .on('image', 1)")
+        keys, weights = choose_image(self.keys, self.weights, number)
+        return dataclasses.replace(self, keys=keys, weights=weights)
 
     @staticmethod
     def _lead_dim(name: str, lead: list[str]) -> int:

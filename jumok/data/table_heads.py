@@ -7,11 +7,14 @@ import io
 import json
 from pathlib import Path
 
-__all__ = ["TABLE_SUFFIXES", "read_column_names", "separator_for"]
+from jumok.data.texts.normal_form import RETURN
+
+__all__ = ["TABLE_SUFFIXES", "is_quoted", "read_column_names", "separator_for", "unquote"]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 HEAD_BYTES = 1 << 16
-SEPARATORS = (",", ";", "\t", "|")
+QUOTE, TAB = '"', "\t"
+SEPARATORS = (",", ";", TAB, "|")
 
 
 def read_column_names(path: Path) -> list[str]:
@@ -22,7 +25,7 @@ def read_column_names(path: Path) -> list[str]:
         if path.suffix.lower() == ".parquet":
             return _read_parquet_names(path)
         with path.open("rb") as file:
-            lines = io.StringIO(file.read(HEAD_BYTES).decode("utf-8-sig", "replace"), newline="")
+            lines = io.StringIO(RETURN.sub(" ", file.read(HEAD_BYTES).decode("utf-8-sig", "replace")), newline="")
         if path.suffix.lower() == ".jsonl":
             row = json.loads(lines.readline())
             return [str(name).strip().lower() for name in row] if isinstance(row, dict) else []
@@ -40,6 +43,22 @@ def separator_for(line: str) -> str:
     ';'
     """
     return max(SEPARATORS, key=line.count)
+
+
+def is_quoted(head: str, separator: str) -> bool:
+    """Whether quotes may hold a table's cells together: with tabs only if they do so in its head."""
+    return separator != TAB or head.startswith(QUOTE)
+
+
+def unquote(cell: str) -> str:
+    """A cell without the quotes that a program put around it: then those inside are doubled, and there is one at least.
+
+    >>> [unquote(cell) for cell in ('"is 5"" tall?"', '"STOP" is where?', '"STOP"')]
+    ['is 5" tall?', '"STOP" is where?', '"STOP"']
+    """
+    inner = cell[1:-1]
+    written = len(cell) > 1 and cell[0] == cell[-1] == QUOTE and QUOTE in inner
+    return inner.replace(QUOTE * 2, QUOTE) if written and QUOTE not in inner.replace(QUOTE * 2, "") else cell
 
 
 def _read_parquet_names(path: Path) -> list[str]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from jumok.data.table_heads import separator_for
+from jumok.data.table_heads import is_quoted, separator_for, unquote
+from jumok.data.texts.normal_form import RETURN, read_lines
 from jumok.errors import JumokError, suggest
 
-__all__ = ["BETWEEN", "AsTheyStand", "read_rows", "unquote"]
+__all__ = ["BETWEEN", "read_delimited", "read_rows"]
 
 BETWEEN = "|"
 """Parts several values in one cell."""
 LONGEST_CELL_CHARACTERS = 1 << 20
-QUOTE, TAB = '"', "\t"
 Rows = Iterator[tuple[str, dict[str, str]]]
 
 
@@ -42,43 +42,59 @@ def read_rows(path: Path, what: str = "tables") -> Rows:
     return reader(path)
 
 
-class AsTheyStand(csv.excel):
-    """Quotes are letters like others."""
+def read_delimited(path: Path, *, folded: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Give the names of a table's columns, in lower case, then the cells of each row; each with where it stands.
 
-    quoting = csv.QUOTE_NONE
+    A line ends with a line feed, also after a carriage return; a carriage return alone is a space. Lines without a cell
+    are passed over.
 
-
-def unquote(cell: str) -> str:
-    """A cell without the quotes that a program put around it: then those inside are doubled, and there is one at least.
-
-    >>> [unquote(cell) for cell in ('"is 5"" tall?"', '"STOP" is where?', '"STOP"')]
-    ['is 5" tall?', '"STOP" is where?', '"STOP"']
+    Args:
+        path: a table in UTF-8, plain or gzipped; its first line says what parts its cells.
+        folded: whether characters are composed (see `normal_form.fold`).
+    Raises:
+        JumokError: two columns of one name, a row with more or fewer cells, or a file that cannot be read.
     """
-    inner = cell[1:-1]
-    written = len(cell) > 1 and cell[0] == cell[-1] == QUOTE and QUOTE in inner
-    return inner.replace(QUOTE * 2, QUOTE) if written and QUOTE not in inner.replace(QUOTE * 2, "") else cell
+    lines = read_lines(path, folded=folded)
+    first = next(lines, "")
+    separator = separator_for(first)
+    quoted = is_quoted(first, separator)
+    whole = (RETURN.sub(" ", line + "\n") for line in chain((first,), lines))
+    rows = (_split_quoted if quoted else _split_plain)(path, whole, separator)
+    where, names = next(rows, (str(path), []))
+    names = [name.strip().lower() for name in names]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise JumokError(f"{path} has two columns {twice[0]!r}: give each its own name")
+    yield where, names
+    for where, cells in rows:
+        if len(cells) != len(names):
+            hint = f"put quotes around text that holds {separator!r}" if quoted else "no cell can hold a tab"
+            raise JumokError(f"{where}: {len(cells)} cells for {len(names)} columns; {hint}")
+        yield where, cells
+
+
+def _split_quoted(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:
+    csv.field_size_limit(LONGEST_CELL_CHARACTERS)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        for cells in reader:
+            if len(cells) > 1 or "".join(cells).strip():
+                yield f"{path}, line {reader.line_num}", cells
+    except csv.Error as error:
+        raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
+
+
+def _split_plain(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:
+    for number, line in enumerate(lines, 1):
+        cells = line.rstrip("\r\n").split(separator)
+        if len(cells) > 1 or line.strip():
+            yield f"{path}, line {number}", [unquote(cell) for cell in cells]
 
 
 def _read_delimited(path: Path) -> Rows:
-    csv.field_size_limit(LONGEST_CELL_CHARACTERS)
-    text = _read_text(path)
-    first = text.partition("\n")[0]
-    separator = separator_for(first)
-    quoted = separator != TAB or first.startswith(QUOTE)
-    kind: type[csv.Dialect] = csv.excel if quoted else AsTheyStand
-    reader = csv.reader(io.StringIO(text, newline=""), kind, delimiter=separator, strict=True)
-    try:
-        names = [name.strip().lower() for name in next(reader, [])]
-        if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise JumokError(f"{path} has two columns {twice[0]!r}: give each its own name")
-        for cells in (cells for cells in reader if cells):
-            where = f"{path}, line {reader.line_num}"
-            if len(cells) != len(names):
-                hint = "quote text with separators" if quoted else "no cell can hold a tab"
-                raise JumokError(f"{where}: {len(cells)} cells for {len(names)} columns; {hint}")
-            yield where, dict(zip(names, cells if quoted else map(unquote, cells), strict=True))
-    except csv.Error as error:
-        raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
+    rows = read_delimited(path)
+    _, names = next(rows)
+    for where, cells in rows:
+        yield where, dict(zip(names, cells, strict=True))
 
 
 def _read_jsonl(path: Path) -> Rows:

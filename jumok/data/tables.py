@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from pandas.api import types  # type: ignore[import-untyped]
 
 from jumok.data.column_types import KINDS, Column, Corrections, describe_cells, recognise_columns
+from jumok.data.table_heads import is_quoted, separator_for, unquote
+from jumok.data.texts.normal_form import RETURN, refuse_returns
 from jumok.errors import JumokError, suggest
 from jumok.extras import install_extra
 from jumok.files import replacing
@@ -31,7 +33,6 @@ MOST_BYTES = 8 * 1024**3
 MOST_CELLS = 1 << 29
 MOST_COLUMNS = 100_000
 HEAD = 1 << 16
-SEPARATORS = (",", ";", "\t", "|")
 MISSING = ("median", "rows", "stop")
 """What to do about missing values: fill them, leave out the rows, or say so and stop."""
 NO_TARGET_NAME = re.compile(r"__index_level_\d+__")
@@ -92,23 +93,70 @@ def _name_table(path: Path) -> Iterator[None]:
 
 def _read_csv(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
     encoding = _check_known(encoding)
+    wide = encoding.lower().startswith(("utf-16", "utf-32"))
     with path.open("rb") as file:
-        if b"\0" in file.read(HEAD) and not encoding.lower().startswith(("utf-16", "utf-32")):
+        head = file.read(HEAD)
+        if b"\0" in head and not wide:
             raise JumokError(f"{path} holds zero bytes, so this is not CSV text: save the table as CSV in UTF-8")
-    separator = separator_of(path, encoding)
+    if not wide:
+        refuse_returns(head, path)
+    separator, quoting = _judge_form(path, encoding)
     with path.open(encoding=encoding, newline="") as file:
-        names = next(csv.reader(file, delimiter=separator, skipinitialspace=True), [])
+        names = next(csv.reader(_Text(file), delimiter=separator, skipinitialspace=True, quoting=quoting), [])
     named = _name_ends(names)
     _check_names(path, named)
     most = MOST_CELLS // len(names)
-    table = pd.read_csv(
-        path, sep=separator, encoding=encoding, index_col=False, skipinitialspace=True, compression=None,
-        float_precision="round_trip", low_memory=False, nrows=most + 1, keep_default_na=False, na_values=[""],
-        dtype=str if as_text else None,
-    )  # fmt: skip
+    with path.open(encoding=encoding, newline="") as file:
+        table = pd.read_csv(
+            _Text(file), sep=separator, index_col=False, skipinitialspace=True, float_precision="round_trip",
+            low_memory=False, nrows=most + 1, keep_default_na=False, na_values=[""], quoting=quoting,
+            dtype=str if as_text else None,
+        )  # fmt: skip
     if len(table) > most:
         raise JumokError(f"{path} has more than {MOST_CELLS:,} cells: give a part of its rows or columns")
+    if quoting == csv.QUOTE_NONE:
+        table = _take_off_quotes(table)
     return _drop_empty_end(path, table.set_axis(named, axis=1), names)
+
+
+def _judge_form(path: Path, encoding: str) -> tuple[str, int]:
+    """What parts the cells of a CSV file, and how csv is told whether quotes may hold them together."""
+    first, separator = _read_first(path, encoding), separator_of(path, encoding)
+    return separator, csv.QUOTE_MINIMAL if is_quoted(first, separator) else csv.QUOTE_NONE
+
+
+def _read_first(path: Path, encoding: str) -> str:
+    """The beginning of the first line."""
+    with path.open(encoding=encoding, newline="") as file:
+        return next(iter(_Text(file)), "")[:HEAD]
+
+
+def _take_off_quotes(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the quotes that a program put around cells of a table with tabs."""
+    texts = [name for name in table.columns if not types.is_numeric_dtype(table[name])]
+    return table.assign(**{name: table[name].map(unquote, na_action="ignore") for name in texts}) if texts else table
+
+
+class _Text:
+    """The text of a file, in which a carriage return that ends no line is a space, as in `normal_form.read_lines`."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> str:
+        """So many characters, or a few more."""
+        text = self._file.read(size)
+        while text.endswith("\r") and (more := self._file.read(1)):
+            text += more
+        return RETURN.sub(" ", text)
+
+    def __iter__(self) -> Iterator[str]:
+        rest = ""
+        while piece := self.read(HEAD):
+            *lines, rest = (rest + piece).split("\n")
+            yield from (line + "\n" for line in lines)
+        if rest:
+            yield rest
 
 
 def _name_ends(names: Sequence[str]) -> list[str]:
@@ -140,9 +188,7 @@ def _check_known(encoding: str) -> str:
 
 def separator_of(path: Path, encoding: str = "utf-8") -> str:
     """What parts the cells of a CSV file, judged by its first line."""
-    with path.open(encoding=_check_known(encoding), newline="") as file:
-        line = re.sub(r'"[^"]*"', "", file.readline(HEAD))
-    return max(SEPARATORS, key=line.count)
+    return separator_for(re.sub(r'"[^"]*"', "", _read_first(path, _check_known(encoding))))
 
 
 def _read_parquet(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:

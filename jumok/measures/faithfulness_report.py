@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.intervals import Interval
+from jumok.language import join_later, later
 from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict
 
 __all__ = ["Curves", "FaithfulnessReport", "score_key", "score_titles"]
@@ -16,7 +17,10 @@ SAME = 0.01  # maps whose SRG differ by less, for certain, are equally faithful
 HARDLY = 0.2  # a filling that lowers the answer by a smaller share tells little
 
 USUAL = 0.95  # level of the intervals, where the number of inputs was fixed
-BEATS, WORSE, NOT_BETTER = "beats", "worse than", "not shown to be better than"
+BEATS = later("beats {baseline}")
+WORSE = later("worse than {baseline}")
+NOT_BETTER = later("not shown to be better than {baseline}")
+BY = later("{how} by {value} ({low} to {high})")
 SCORES = {"srg": "SRG", "deletion": "deletion", "insertion": "insertion", "saco": "SaCo"}
 
 
@@ -149,12 +153,18 @@ class FaithfulnessReport:
         won = [filling for filling in self.telling if self._beats_all(method, filling)]
         if len(won) == len(self.telling):
             hardest = min(won, key=lambda filling: self.closest(method, filling)[1].value)
-            return f"{method}: {self._say(method, hardest)} on {self.inputs:,} {self.noun}{self._with_all(hardest)}"
+            return self._conclude(method, self._say(method, hardest), self._with_all(hardest))
         alike: dict[tuple[str, str], list[str]] = {}
         for filling in self.telling:
             alike.setdefault(self._compare(method, filling), []).append(filling)
         parts = [self._say_together(method, *how, fillings) for how, fillings in alike.items()]
-        return f"{method}: {'; '.join(parts)} on {self.inputs:,} {self.noun}"
+        return self._conclude(method, join_later("; ", parts))
+
+    def _conclude(self, method: str, how: str, more: str = "") -> str:
+        count, noun = f"{self.inputs:,}", later(self.noun)
+        return later(
+            "{method}: {how} on {count} {noun}{more}", method=method, how=how, count=count, noun=noun, more=more
+        )
 
     def _compare(self, method: str, filling: str) -> tuple[str, str]:
         """How it does beside the hardest baseline, and which that is."""
@@ -166,27 +176,26 @@ class FaithfulnessReport:
     def _say_together(self, method: str, how: str, baseline: str, fillings: Sequence[str]) -> str:
         """The same of several fillings in one."""
         if len(fillings) == 1:
-            return f"{self._say(method, fillings[0])}{self._with(fillings[0])}"
+            return join_later("", [self._say(method, fillings[0]), self._with(fillings[0])])
         gains = {filling: self._gain(method, baseline, filling) for filling in fillings}
         told = "; ".join(f"{name} {gain.value:.2f}, {gain.low:.2f} to {gain.high:.2f}" for name, gain in gains.items())
-        return f"{how} {_name(baseline)} with any filling ({told})"
+        return later("{how} with any filling ({told})", how=later(how, baseline=_name(baseline)), told=told)
 
     def _say(self, method: str, filling: str) -> str:
         how, baseline = self._compare(method, filling)
         gain = self._gain(method, baseline, filling)
-        if how == BEATS:
-            return f"{how} {_name(baseline)} by {gain.value:.2f} ({gain.low:.2f} to {gain.high:.2f})"
-        if how == WORSE:
-            return f"{how} {_name(baseline)} by {-gain.value:.2f} ({-gain.high:.2f} to {-gain.low:.2f})"
-        span = f"{gain.value:.2f}, {gain.low:.2f} to {gain.high:.2f}"
-        return f"{how} {_name(baseline)} (difference {span})"
+        text = later("{how} (difference {value}, {low} to {high})") if how == NOT_BETTER else BY
+        found = [-gain.value, -gain.high, -gain.low] if how == WORSE else [gain.value, gain.low, gain.high]
+        value, low, high = (f"{each:.2f}" for each in found)
+        return later(text, how=later(how, baseline=_name(baseline)), value=value, low=low, high=high)
 
     def _with(self, filling: str) -> str:
-        return f" where filled with {filling}" if len(self.telling) > 1 else ""
+        return later(" where filled with {filling}", filling=filling) if len(self.telling) > 1 else ""
 
     def _with_all(self, hardest: str) -> str:
         others = [filling for filling in self.telling if filling != hardest]
-        return f" (filled with {hardest}; no less with {', '.join(others)})" if others else ""
+        names = ", ".join(others)
+        return later(" (filled with {filling}; no less with {names})", filling=hardest, names=names) if others else ""
 
     def closest(self, method: str, filling: str) -> tuple[str, Interval]:
         """The hardest baseline: of those not beaten, else of all, that of the greatest SRG."""
@@ -212,8 +221,9 @@ class FaithfulnessReport:
     def notes(self) -> list[str]:
         """One line for each filling that hardly changes the answer, so that little can be told by it."""
         found = [line for filling in self.fillings if (line := self._note(filling))]
-        so = "it is left out of verdicts" if len(found) < len(self.fillings) else "verdicts by it say little"
-        return [f"{line}: {so}, choose another" for line in found]
+        left_out = len(found) < len(self.fillings)
+        so = later("it is left out of verdicts") if left_out else later("verdicts by it say little")
+        return [later("{what}: {so}, choose another", what=line, so=so) for line in found]
 
     def _note(self, filling: str) -> str:
         if self.answer:  # its mean over inputs may stay the same where it changes in each of them
@@ -222,14 +232,19 @@ class FaithfulnessReport:
         whole, none = curve[0].value, curve[-1].value
         if none < (1 - HARDLY) * whole:
             return ""
-        answers = f"{whole:.2f} on the whole input and {none:.2f} with everything replaced"
-        return f"filling {filling} hardly changes the answer, {answers}"
+        return later(
+            "filling {filling} hardly changes the answer, "
+            "{whole} on the whole input and {none} with everything replaced",
+            filling=filling,
+            whole=f"{whole:.2f}",
+            none=f"{none:.2f}",
+        )
 
     # -- as plain values ----------------------------------------------------------------------------
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
-        return ("map", *(title for filling in self.fillings for title in self._titles(filling)))
+        return (later("map"), *(title for filling in self.fillings for title in self._titles(filling)))
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method, then for each baseline; deletion and insertion, whose difference it is, are
@@ -250,21 +265,26 @@ class FaithfulnessReport:
 
     def summary(self) -> str:
         """One line that says what the figures are means of."""
-        constant = [f"{count} maps of {name} are constant" for name, count in self.constant.items()]
-        parts = [
-            f"{self.inputs:,} {self.noun}",
-            f"SRG 0 is chance; parts replaced by {', '.join(self.fillings)} in {self.steps} steps",
-            *([f"the answer is {self.answer}"] if self.answer else []),
-            self._say_level(),
-            *([f"{', '.join(constant)} and count as chance"] if constant else []),
+        constant = [
+            later("{count} maps of {name} are constant", count=str(count), name=name)
+            for name, count in self.constant.items()
         ]
-        return "; ".join(parts)
+        fillings, steps = ", ".join(self.fillings), str(self.steps)
+        parts = [
+            later("{count} {noun}", count=f"{self.inputs:,}", noun=later(self.noun)),
+            later("SRG 0 is chance; parts replaced by {fillings} in {steps} steps", fillings=fillings, steps=steps),
+            *([later("the answer is {answer}", answer=self.answer)] if self.answer else []),
+            self._say_level(),
+            *([later("{what} and count as chance", what=join_later(", ", constant))] if constant else []),
+        ]
+        return join_later("; ", parts)
 
     def _say_level(self) -> str:
         if not self.looks or self.level < USUAL + 1e-9:  # nothing was widened
-            return f"{self.level:.0%} bootstrap intervals"
+            return later("{level} bootstrap intervals", level=f"{self.level:.0%}")
         looks = f"{', '.join(map(str, self.looks[:-1]))} and {self.looks[-1]}" if self.looks[1:] else self.looks[0]
-        return f"{self.level:.1%} bootstrap intervals, wide enough to look at {looks} {self.noun}"
+        text = later("{level} bootstrap intervals, wide enough to look at {looks} {noun}")
+        return later(text, level=f"{self.level:.1%}", looks=str(looks), noun=later(self.noun))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -299,21 +319,21 @@ def _is_gain(gain: Interval) -> bool:
 
 
 BASELINE_NAMES = {
-    "edges": "an edge map",
-    "centre": "a centre map",
-    "random": "a random map",
-    "other class": "another class's map",
-    "other answer": "another answer's map",
-    "other word": "another word's map",
-    "question-blind": "a question-blind map",
-    "diagonal": "the diagonal",
+    "edges": later("an edge map"),
+    "centre": later("a centre map"),
+    "random": later("a random map"),
+    "other class": later("another class's map"),
+    "other answer": later("another answer's map"),
+    "other word": later("another word's map"),
+    "question-blind": later("a question-blind map"),
+    "diagonal": later("the diagonal"),
 }
 
 
 def _show(interval: Interval, sign: str) -> str:
     """A score and its interval, short enough for several on a line."""
-    value, low, high = (f"{each:{sign}.2f}" for each in (interval.value, interval.low, interval.high))
-    return f"{value} ({low} to {high})".replace("-0.00", "0.00")
+    found = (f"{each:{sign}.2f}".replace("-0.00", "0.00") for each in (interval.value, interval.low, interval.high))
+    return later("{value} ({low} to {high})", **dict(zip(("value", "low", "high"), found, strict=True)))
 
 
 def _name(baseline: str) -> str:

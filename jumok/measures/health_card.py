@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jumok.language import later
 from jumok.measures.sinks import Limits
 
 __all__ = ["HealthCard", "LayerHealth"]
@@ -63,7 +64,8 @@ class HealthCard:
 
     def summary(self) -> str:
         """One line that says what was looked at."""
-        return f"attention of {len(self.layers)} layers on {max(layer.inputs for layer in self.layers)} images"
+        count = max(layer.inputs for layer in self.layers)
+        return later("attention of {layers} layers on {count} images", layers=str(len(self.layers)), count=str(count))
 
     def warnings(self) -> list[str]:
         """One line for each thing that speaks against reading attention as a map, with its limit."""
@@ -75,11 +77,16 @@ class HealthCard:
         if not some and not hidden:
             return ""
         worst = max(hidden or some, key=lambda layer: layer.cls_on_sinks)
-        who = "cls" if self.cls is not None else "the mean query"
-        rule = f"{self.limits.sink_queries:.0%} of queries weigh it {self.limits.sink_times:g} times the middle token"
-        return (
-            f"attention sinks in {len(some)} of {len(self.layers)} layers ({rule}); {worst.name}: "
-            f"{worst.cls_on_sinks:.0%} of the weight of {who} lies on them: compare maps with and without them"
+        return later(
+            "attention sinks in {some} of {all} layers ({queries} of queries weigh it {times} times the middle token); "
+            "{layer}: {share} of the weight of {who} lies on them: compare maps with and without them",
+            some=str(len(some)),
+            all=str(len(self.layers)),
+            queries=f"{self.limits.sink_queries:.0%}",
+            times=f"{self.limits.sink_times:g}",
+            layer=worst.name,
+            share=f"{worst.cls_on_sinks:.0%}",
+            who="cls" if self.cls is not None else later("the mean query"),
         )
 
     def _outliers(self) -> str:
@@ -87,9 +94,13 @@ class HealthCard:
         if not found:
             return ""
         worst = max(found, key=lambda layer: layer.outliers or 0)
-        return (
-            f"tokens of outlying norm (over {self.limits.outlier_times:g} times the median) in {len(found)} layers, "
-            f"{worst.outliers:.1f} per input in {worst.name}: they hold no local information"
+        return later(
+            "tokens of outlying norm (over {times} times the median) in {count} layers, {each} per input in {layer}: "
+            "they hold no local information",
+            times=f"{self.limits.outlier_times:g}",
+            count=str(len(found)),
+            each=f"{worst.outliers:.1f}",
+            layer=worst.name,
         )
 
     def _heads(self) -> list[str]:
@@ -98,15 +109,18 @@ class HealthCard:
         total = sum(len(layer.entropy) for layer in self.layers)
         lines = []
         if spread:
-            lines.append(f"{spread} of {total} heads look at everything alike (entropy over {self.limits.spread:.0%})")
+            text = later("{some} of {all} heads look at everything alike (entropy over {share})")
+            lines.append(later(text, some=str(spread), all=str(total), share=f"{self.limits.spread:.0%}"))
         if fixed > spread:
-            share = f"{self.limits.position:.0%} of the pattern is the same for all inputs"
-            lines.append(f"{fixed} of {total} heads look at positions, whatever the input ({share})")
+            text = later(
+                "{some} of {all} heads look at positions, whatever the input "
+                "({share} of the pattern is the same for all inputs)"
+            )
+            lines.append(later(text, some=str(fixed), all=str(total), share=f"{self.limits.position:.0%}"))
         same = sum(share >= self.limits.alike for layer in self.layers for share in layer.alike)
         if same > spread:
-            lines.append(
-                f"{same} of {total} heads have all queries look at the same tokens (over {self.limits.alike:.0%})"
-            )
+            text = later("{some} of {all} heads have all queries look at the same tokens (over {share})")
+            lines.append(later(text, some=str(same), all=str(total), share=f"{self.limits.alike:.0%}"))
         return lines
 
     def _disagreement(self) -> str:
@@ -115,13 +129,19 @@ class HealthCard:
         if not known or min(known)[0] >= self.limits.agreement:
             return ""
         value, i = min(known)
-        names = f"{self.layers[i].name} and {self.layers[i + 1].name}"
-        return f"neighbouring layers look elsewhere: rank correlation {value:.2f} between {names}: one layer is no map"
+        return later(
+            "neighbouring layers look elsewhere: rank correlation {value} between {one} and {other}: "
+            "one layer is no map",
+            value=f"{value:.2f}",
+            one=self.layers[i].name,
+            other=self.layers[i + 1].name,
+        )
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
-        titles = ("layer", "sinks per input", "weight on sinks", "outliers per input", "entropy", "fixed heads")
-        return (*titles, "queries alike", "agrees with next")
+        sinks = (later("sinks per input"), later("weight on sinks"), later("outliers per input"))
+        heads = (later("entropy"), later("fixed heads"), later("queries alike"), later("agrees with next"))
+        return (later("layer"), *sinks, *heads)
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each layer."""
@@ -136,7 +156,7 @@ class HealthCard:
             f"{layer.cls_on_sinks:.0%}",
             "-" if layer.outliers is None else f"{layer.outliers:.1f}",
             f"{np.mean(layer.entropy):.2f}",
-            f"{fixed} of {len(layer.same)}" if layer.same else "-",
+            later("{some} of {all}", some=str(fixed), all=str(len(layer.same))) if layer.same else "-",
             f"{np.mean(layer.alike):.2f}",
             "-" if np.isnan(following) else f"{following:.2f}",
         )

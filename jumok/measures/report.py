@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.intervals import Interval
+from jumok.language import join_later, later
 
 BASELINES = ("random", "centre", "edges")
 """Those that every report has; others may follow."""
 
 TITLES = {
-    "pointing": "pointing game",
-    "energy_inside": "energy inside",
-    "iou_best": "IoU, best threshold",
-    "iou_mean": "IoU, mean threshold",
+    "pointing": later("pointing game"),
+    "energy_inside": later("energy inside"),
+    "iou_best": later("IoU, best threshold"),
+    "iou_mean": later("IoU, mean threshold"),
     "auprc": "AUPRC",
 }
 """The scores in the order in which they are shown, and how they are called there."""
@@ -59,7 +60,8 @@ class ScoreDifference:
 
 def show_interval(interval: Interval, sign: str = "") -> str:
     """A score and its interval, with "+" as the sign also where they are above 0."""
-    return f"{interval.value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
+    value, low, high = (f"{each:{sign}.3f}" for each in (interval.value, interval.low, interval.high))
+    return later("{value} ({low} to {high})", value=value, low=low, high=high)
 
 
 def scores_to_dict(scores: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
@@ -100,7 +102,7 @@ class Report:
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
-        return ("map", *TITLES.values())
+        return (later("map"), *TITLES.values())
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method, then for each baseline: its name and scores with their intervals."""
@@ -117,19 +119,15 @@ class Report:
 
     def summary(self) -> str:
         """One line that says what the figures are means of."""
-        left_out = [
-            f"{count} {why} left out"
-            for count, why in ((self.empty, "without a mask"), (self.full, "fully masked"))
-            if count
-        ]
         parts = [
-            f"{self.images:,} {self.noun}",
-            f"masks cover {self.area:.1%} of an image",
-            f"pointing tolerance {self.tolerance} px",
-            f"{self.level:.0%} bootstrap intervals",
-            *left_out,
+            later("{count} {noun}", count=f"{self.images:,}", noun=later(self.noun)),
+            later("masks cover {share} of an image", share=f"{self.area:.1%}"),
+            later("pointing tolerance {count} px", count=str(self.tolerance)),
+            later("{level} bootstrap intervals", level=f"{self.level:.0%}"),
+            *([later("{count} without a mask left out", count=str(self.empty))] if self.empty else []),
+            *([later("{count} fully masked left out", count=str(self.full))] if self.full else []),
         ]
-        return "; ".join(parts)
+        return join_later("; ", parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from jumok.errors import JumokError, suggest
+from jumok.language import later
 from jumok.systems.cnn import CNN, CNNConfig
 from jumok.systems.mlp import MLP, MLPConfig
 from jumok.systems.pretrained import FAMILIES
@@ -52,27 +53,27 @@ SYSTEMS = {
 }
 
 ATTENDS = {
-    "mlp": "nothing; a baseline",
-    "cnn": "nothing; a baseline",
-    "ram": "places, one after the other (2014)",
-    "stn": "a region, by a learnt window (2015)",
-    "senet": "channels (2017)",
-    "cbam": "channels, then places (2018)",
-    "non-local": "all places, from each place (2018)",
-    "vit-nano": "patches, in every layer (2021)",
-    "vqa-question": "nothing; the question alone",
-    "vqa-image": "nothing; the image alone",
-    "vqa-concat": "nothing; image and question side by side (2015)",
-    "vqa-stacked": "places, in two looks (2016)",
-    "vqa-transformer": "words and places, in every layer (2019)",
+    "mlp": later("nothing; a baseline"),
+    "cnn": later("nothing; a baseline"),
+    "ram": later("places, one after the other (2014)"),
+    "stn": later("a region, by a learnt window (2015)"),
+    "senet": later("channels (2017)"),
+    "cbam": later("channels, then places (2018)"),
+    "non-local": later("all places, from each place (2018)"),
+    "vit-nano": later("patches, in every layer (2021)"),
+    "vqa-question": later("nothing; the question alone"),
+    "vqa-image": later("nothing; the image alone"),
+    "vqa-concat": later("nothing; image and question side by side (2015)"),
+    "vqa-stacked": later("places, in two looks (2016)"),
+    "vqa-transformer": later("words and places, in every layer (2019)"),
 }
 """One system for each mechanism and task, in the order in which they came, and what it attends to."""
 
 ALSO = {
-    "resnet": "nothing; a baseline",
-    "eca": "channels (2020)",
-    "seq2seq": "source words, from each target word (2015)",
-    "transformer": "words, in every layer (2017)",
+    "resnet": later("nothing; a baseline"),
+    "eca": later("channels (2020)"),
+    "seq2seq": later("source words, from each target word (2015)"),
+    "transformer": later("words, in every layer (2017)"),
 }
 """What the others attend to, but for further sizes of the same."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ LEFT_OUT = frozenset(
 )  # fmt: skip
 """Values of a configuration that say nothing of the architecture, or would have code or weights fetched."""
 Side = int | tuple[int, int]
+Colour = Literal[0, 1, 2]
 
 
 class PretrainedConfig(BaseModel):
@@ -26,6 +27,8 @@ class PretrainedConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     classes: int = Field(default=1000, ge=1)
     image_size: Side = 224
+    order: tuple[Colour, Colour, Colour] = (0, 1, 2)
+    """Which of red, green and blue (0, 1, 2) each of its channels reads."""
 
 
 class HFConfig(PretrainedConfig):
@@ -62,6 +65,7 @@ class HFNetwork(nn.Module):
         import torch
         from transformers import AutoConfig, AutoModelForImageClassification
 
+        self.order = config.order
         values = describe_hf(config.architecture)
         kind = values.pop("model_type", "")
         try:
@@ -76,7 +80,7 @@ class HFNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(batch, 3, height, width) normalised pixels to (batch, classes) logits."""
-        logits: Tensor = self.network(pixel_values=pixels).logits
+        logits: Tensor = self.network(pixel_values=_arrange(pixels, self.order)).logits
         return logits
 
 
@@ -91,6 +95,7 @@ class TimmNetwork(nn.Module):
         super().__init__()
         import timm
 
+        self.order = config.order
         name = config.architecture
         if not timm.is_model(name):  # names with a source would be loaded from there
             raise JumokError(f"timm {timm.__version__} has no architecture {name!r}")
@@ -103,8 +108,13 @@ class TimmNetwork(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(batch, 3, height, width) normalised pixels to (batch, classes) logits."""
-        logits: Tensor = self.network(pixels)
+        logits: Tensor = self.network(_arrange(pixels, self.order))
         return logits
+
+
+def _arrange(pixels: Tensor, order: tuple[int, ...]) -> Tensor:
+    """Channels as a network reads them."""
+    return pixels if order == (0, 1, 2) else pixels[:, list(order)]
 
 
 FAMILIES: dict[str, tuple[type[BaseModel], type[nn.Module]]] = {

@@ -52,6 +52,15 @@ def find_cells(keys: Axis) -> tuple[int, int] | None:
     return (keys.height, keys.width) if isinstance(keys, Pixels) else None
 
 
+def find_whole_cells(keys: Axis) -> tuple[int, int] | None:
+    """As `find_cells`, as many as there would be if the grid covered the whole image."""
+    cells, frame = find_cells(keys), getattr(keys, "frame", None)
+    if cells is None or frame is None:
+        return cells
+    top, left, bottom, right = frame
+    return max(round(cells[0] / (bottom - top)), 1), max(round(cells[1] / (right - left)), 1)
+
+
 def is_signed(attention: AttentionMap) -> bool:
     """Whether the map's weights lie on both sides of 0, so that its colours must, too."""
     return attention.scale is Scale.SCORE or bool((attention.weights < 0).any())

@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from jumok.attention import AttentionMap, Axis, Channels, Tokens
+from jumok.attention import AttentionMap, Axis, Channels, Interleaved, Regions, Tokens
 from jumok.attention.attended import Attended
+from jumok.attention.interleaved import as_interleaved
 from jumok.errors import JumokError
 from jumok.watching import token_axes
 from jumok.watching.calls import Call, Noted
@@ -19,6 +20,7 @@ from jumok.watching.records import DotProduct, Given
 from jumok.watching.routers import Routed, make_maps
 from jumok.watching.scattered import Sampled, Scattered
 
+UNPLACED = "the tokens that the decoder looked at could not be followed"
 NOT_ON_TAPE = "its weights were told by the mechanism itself"
 
 
@@ -133,6 +135,22 @@ class CallAxes:
         """The axis of so many tokens of a text: as the user said it, where that are as many, else numbered."""
         said = (axis for axis in self.said if len(axis) == count and not axis.in_image)
         return next(said, token_axes.number_tokens(count))
+
+    def name_output(self, rows: Tensor | None, count: int, words: Sequence[str] | None) -> Axis:
+        """The axis of all tokens of outputs, with the places of images that lie among them.
+
+        Args:
+            rows: (outputs, tokens) identities of all that some step looked at; None where they are not known.
+            count: of the tokens.
+            words: of all tokens; None: they are numbered.
+        """
+        found = token_axes.number_tokens(count, UNPLACED) if rows is None else self.name(rows[:, :count])
+        names = tuple(words or token_axes.number_tokens(count).labels())
+        if isinstance(found, Regions):
+            found = as_interleaved(found)
+        if isinstance(found, Interleaved):
+            return found.rename(names)
+        return Tokens(names, found.why if isinstance(found, Tokens) else "")
 
     def _number(self, call: Call, count: int) -> Axis:
         said = next((axis for axis in self.said if len(axis) == count), None)

@@ -117,7 +117,9 @@ def join(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Fil
     raise _explain_not_found(output, best) if found else _explain_no_decoder(len(output), bool(fed))
 
 
-def join_generated(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Filling) -> tuple[Tensor, int]:
+def join_generated(
+    calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Filling
+) -> tuple[Tensor, int, Tensor | None]:
     """Attention of a decoder to its own sequence, of the steps that produced each token.
 
     Args:
@@ -126,6 +128,7 @@ def join_generated(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, fi
     Returns:
         weights: (outputs, layers, heads, tokens after the prompt, tokens); zeros where an output has ended.
         prompt: how many tokens the prompt has.
+        keys: (outputs, tokens) identities of what the last step looked at; None where they are not known.
     Raises:
         JumokError: as `join`, or the steps did not keep all that came before.
     """
@@ -134,7 +137,9 @@ def join_generated(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, fi
         lengths = (filling if filling.padding is not None else replace(filling, padding=padding)).lengths(output)
         rows = _find_rows(generation, output, lengths, 1)
         if isinstance(rows, list) and rows:
-            return _join_own(generation[: len(rows)], rows, output, lengths), generation[0].prefix.shape[1]
+            steps = generation[: len(rows)]
+            keys = _find_keys(steps[-1], rows[-1])
+            return _join_own(steps, rows, output, lengths), steps[0].prefix.shape[1], keys
         found = True
         best = best if isinstance(rows, list) else max(best, rows, key=lambda missing: missing.shared)
     raise _explain_not_found(output, best) if found else _explain_no_decoder(len(output), bool(fed))
@@ -164,6 +169,13 @@ def _join_own(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, len
     weights = torch.nn.functional.pad(weights, (0, 0, 0, length - prompt - weights.shape[3]))
     ended = torch.arange(prompt, length, device=weights.device) >= lengths[:, None].to(weights.device)
     return weights.masked_fill_(ended[:, None, None, :, None], 0.0)
+
+
+def _find_keys(step: Step, chosen: Tensor) -> Tensor | None:
+    """What each output's row of a step looked at in its own sequence: (outputs, tokens) identities."""
+    found = [call.tokens.keys for call in step.calls if _looks_at_itself(call)]
+    keys = next((each for each in found if each is not None and each.shape[1] >= step.prefix.shape[1]), None)
+    return None if keys is None else keys[chosen.cpu(), : step.prefix.shape[1]]
 
 
 def _list_readings(step: Step, output: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:

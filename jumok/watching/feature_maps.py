@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention import Patches
-from jumok.errors import JumokError, suggest
+from jumok.errors import JumokError, suggest_some
 from jumok.watching.calls import Call
 
 CONVOLUTION_CALLS: frozenset[Callable[..., Any]] = frozenset({torch.conv2d, F.conv2d})
+HOOKED = "BackwardHookFunctionBackward"
+"""The node that modules with backward hooks put behind what goes in and out of them: other tensors, the same values."""
 SAMPLING_CALLS: frozenset[Callable[..., Any]] = frozenset({F.grid_sample, torch.grid_sampler, torch.grid_sampler_2d})
 # What puts other axes where the channels or the places were.
 TURNING_CALLS: frozenset[Callable[..., Any]] = frozenset({
@@ -127,7 +129,21 @@ class FeatureMaps(Mapping[str, Mapped]):
     def _find_moved(self, tensor: object) -> bool | None:
         """Whether a known map was moved; None for what is no map."""
         known = self._known.get(id(tensor))
-        return known[1] if known is not None and known[0]() is tensor else None
+        if known is not None and known[0]() is tensor:
+            return known[1]
+        if not isinstance(tensor, Tensor) or tensor.grad_fn is None or tensor.grad_fn.name() != HOOKED:
+            return None
+        return next((moved for kept, moved in reversed(self._known.values()) if _is_same(kept(), tensor)), None)
+
+
+def _is_same(one: Tensor | None, other: Tensor) -> bool:
+    """Whether two tensors are the same values at the same place in memory."""
+    return (
+        one is not None
+        and one.data_ptr() == other.data_ptr()
+        and one.shape == other.shape
+        and one.stride() == other.stride()
+    )
 
 
 def _find_operands(args: tuple[Any, ...]) -> Iterator[object]:
@@ -156,9 +172,7 @@ def choose_feature_map(maps: Mapping[str, Mapped], calls: Sequence[Call], layer:
     if layer is not None:
         inside = [path for path in maps if path == layer or path.startswith(f"{layer.rstrip('.')}.")]
         if not inside:
-            raise JumokError(
-                f"no feature map of a module {layer!r} was seen: {suggest(layer, _list_latest_first(maps))}"
-            )
+            raise JumokError(f"no feature map of a module {layer!r} was seen: {suggest_some(layer, maps)}")
         return layer, maps[inside[-1]]
     placed = [path for path, found in maps.items() if found.places > 1]
     if not placed:
@@ -184,11 +198,6 @@ def take_channel(found: Mapped, path: str, number: int) -> tuple[Tensor, Patches
     if not -count <= number < count:
         raise JumokError(f"channel {number} is outside the {count} of the feature map of {path}")
     return features[:, number].float().flatten(1), Patches(*features.shape[2:])
-
-
-def _list_latest_first(maps: Mapping[str, Mapped]) -> list[str]:
-    """The paths, those that were made last first, as a suggestion."""
-    return list(reversed(list(maps)))
 
 
 def _explain_nothing(maps: Mapping[str, Mapped]) -> JumokError:

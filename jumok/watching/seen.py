@@ -21,6 +21,7 @@ from jumok.watching.calls import Call, Fed
 from jumok.watching.chain import MEAN, start_row, take_gradients
 from jumok.watching.decoder_steps import Filling, join, join_generated
 from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
+from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.provenance.replay import Replay
 from jumok.watching.recorder import Recorder, record_modules
 from jumok.watching.token_axes import is_mixed, make_names, number_tokens
@@ -39,7 +40,9 @@ __all__ = ["MEAN", "Seen", "watch"]
 
 
 @contextmanager
-def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> Iterator[Seen]:
+def watch(
+    model: nn.Module, *, tokens: Axis | Sequence[str] | None = None, pixels: Sequence[TracedPixels] = ()
+) -> Iterator[Seen]:
     """Record the attention of a model while it runs in the `with` block.
 
     The model is not edited, runs its own kernels and gives bit for bit what it gives unwatched. Weights are computed
@@ -49,6 +52,8 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
         model: any torch module that attends by PyTorch's own functions or by a softmax and a product.
         tokens: what the tokens stand for, where it is to be said: the words of a text, or `Patches` for a grid that
             cannot be found from the input.
+        pixels: where the numbers of inputs lie in the images that they were made from, as `jumok.trace_pixels` gives
+            it: for images that are cut into patches or tiles before the model sees them.
     Yields:
         `Seen`, filled as the model runs; read it in the block or after it.
     Raises:
@@ -64,6 +69,7 @@ def watch(model: nn.Module, *, tokens: Axis | Sequence[str] | None = None) -> It
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
     recorder = Recorder(modules)
+    recorder.tape.traced = tuple(pixels)
     axes = CallAxes(Replay(recorder.tape, make_names(modules), model), find_said_axes(tokens))
     axes.routed = recorder.routed
     seen = Seen(_Pass(recorder, axes), recorder.fed, recorder.maps, axes, Filling.of(model))
@@ -380,12 +386,14 @@ class Seen:
             padding: as for `alignment`.
         Returns:
             (batch, layer, head, tokens after the prompt, all tokens): row i was computed by the step that produced that
-            token. Zeros where an output has ended.
+            token. Zeros where an output has ended. Where the prompt holds images, `.on("image")` lays the keys over
+            one of them.
         Raises:
             JumokError: no decoder was seen, an output is not among its hypotheses, or words that do not fit.
         """
-        weights, prompt = join_generated(self._calls, self._fed, output, self._check_output(output, padding))
-        keys = number_tokens(output.shape[1]) if tokens is None else words_axis(tokens, output.shape[1], "output")
+        weights, prompt, known = join_generated(self._calls, self._fed, output, self._check_output(output, padding))
+        said = None if tokens is None else words_axis(tokens, output.shape[1], "output").labels()
+        keys = self._axes.name_output(known, output.shape[1], said)
         queries = Tokens(tuple(keys.labels()[prompt:]))
         lead = ("batch", "layer", "head")
         return AttentionMap(weights, queries, keys, lead, Scale.DISTRIBUTION, "self-attention of all steps")

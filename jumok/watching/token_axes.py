@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from jumok.attention import Axis, Patches, Regions, Tokens
+from jumok.watching.image_axes import has_pictures, name_with_images
 from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Identities, Origin, Source
 
@@ -70,6 +71,9 @@ def _find_different(known: Identities, rows: Tensor) -> Tensor:
         return rows
     origin = known.origin(rows.reshape(-1))
     columns = [origin.source, *origin.low.T, *origin.high.T]
+    if has_pictures(known, origin):  # each item has places of its own
+        pictured = torch.isin(origin.source, torch.tensor(list(known.pictures)))
+        columns.append(torch.where(pictured, origin.item, 0))
     places = torch.stack(columns, -1).view(len(rows), -1)
     if bool((places == places[:1]).all()):
         return rows[:1]
@@ -96,6 +100,8 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
     names = _name_learnt(known, row, origin, learnt)
     if not bool(places.any()):
         return Tokens(tuple(names[n] or str(n) for n in range(count)))
+    if has_pictures(known, origin) and (pictured := name_with_images(known, origin, names, places)) is not None:
+        return pictured
     sources = origin.source[places].unique()
     if len(sources) > 1:
         kinds = {known.sources[int(source)].kind for source in sources}
@@ -104,10 +110,12 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
             return _name_places_between(origin, names, *picture)
         if kinds == {TEXT}:
             return Tokens(_numbers(count))
-        return Tokens(_label_inputs(known, origin, names, places), "tokens of several inputs")
+        labels = _label_inputs(known, origin, names, places)
+        why = "tokens of several inputs"
+        return name_with_images(known, origin, labels, places, why) or Tokens(labels, why)
     source = known.sources[int(sources[0])]
     if source.kind in (IMAGE, FOREIGN) and source.dims[2] * source.dims[3] > 1:
-        return _name_places(origin, names, places, source)
+        return _name_places(known, origin, names, places, source)
     if source.dims[3] > 1 and source.kind == SERIES:
         corners = zip(range(count), origin.low[:, 1].tolist(), origin.low[:, 2].tolist(), strict=True)
         return Tokens(tuple(names[n] or f"{top},{left}" for n, top, left in corners))
@@ -163,12 +171,12 @@ def name_parameter(path: str, number: int, count: int) -> str:
     return f"{name}{number + 1}" if name == "reg" else name
 
 
-def _name_places(origin: Origin, names: Sequence[str], places: Tensor, source: Source) -> Axis:
+def _name_places(known: Identities, origin: Origin, names: Sequence[str], places: Tensor, source: Source) -> Axis:
     """Patches where the places are a grid, row by row behind the rest; else regions, or moments of a video."""
     item = origin.item[places]
     count = len(places)
     if bool((item != item[0]).any()):
-        return _name_images(origin, names, places, source)
+        return _name_images(known, origin, names, places, source)
     low, high = origin.low[places], origin.high[places]
     if source.dims[1] > 1:
         return Tokens(tuple(_label_moment(names[n], origin, n) for n in range(count)))
@@ -200,14 +208,17 @@ def _label_inputs(known: Identities, origin: Origin, names: Sequence[str], place
     return tuple(labels)
 
 
-def _name_images(origin: Origin, names: Sequence[str], places: Tensor, source: Source) -> Tokens:
+def _name_images(known: Identities, origin: Origin, names: Sequence[str], places: Tensor, source: Source) -> Tokens:
     """Places of several images in one sequence: of each, the number of its image, its top and its left edge."""
     labels = []
     for number, (name, there) in enumerate(zip(names, places.tolist(), strict=True)):
         _, top, left = origin.low[number].tolist()
         labels.append(f"{int(origin.item[number])}:{top},{left}" if there else name or str(number))
     single = source.dims[1] == 1 and not bool((origin.item[places] < 0).any())
-    return Tokens(tuple(labels) if single else _numbers(len(names)), "tokens of several images")
+    if not single:
+        return Tokens(_numbers(len(names)), "tokens of several images")
+    found = name_with_images(known, origin, labels, places, "tokens of several images")
+    return found if isinstance(found, Tokens) else Tokens(tuple(labels), "tokens of several images")
 
 
 def _label_moment(name: str, origin: Origin, place: int) -> str:

@@ -6,8 +6,9 @@ import shutil
 import pytest
 from app_helpers import QUICK, write_coloured
 from PIL import Image
+from pretrained_models import save_processor
 
-from jumok.app.commands import train
+from jumok.app import training
 from jumok.errors import JumokError
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
 from jumok.tasks.classify.run import ImageRun
@@ -91,17 +92,19 @@ def test_what_cannot_be_measured_is_said_in_one_line(measured, words, message):
     assert not out.exists()
 
 
-def test_a_model_that_knows_one_class_is_refused(jumok, coloured, tmp_path):
+def test_a_model_of_one_logit_is_measured_by_that_number(jumok, coloured, tmp_path):
     transformers = pytest.importorskip("transformers")
     small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     config = transformers.ViTConfig(**small, image_size=16, patch_size=8, num_labels=1)
     transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
+    save_processor(tmp_path / "vit", 16)
     model = f"hf:{tmp_path / 'vit'}"
     said = jumok(
         "measure", model, coloured / "blue", "--split", "all", "--method", "rollout", "--out", tmp_path / "out"
     )
-    assert said.status == 2
-    assert "one class" in said.err or "2 classes" in said.err
+    assert said.status == 0, said.err
+    report = json.loads((tmp_path / "out" / "measure.json").read_text())
+    assert report["faithfulness"]["answer"] == "the number"
 
 
 def test_what_was_measured_before_an_interruption_is_kept(measured, monkeypatch):
@@ -120,7 +123,7 @@ def test_what_was_measured_before_an_interruption_is_kept(measured, monkeypatch)
 
 
 def test_a_training_ends_with_the_most_faithful_map(jumok, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "SHARE_FOR_TRUST", 50.0)
+    monkeypatch.setattr(training, "SHARE_FOR_TRUST", 50.0)
     coloured, run = write_coloured(tmp_path / "images", each=40), tmp_path / "run"
     said = jumok("train", coloured, "--out", run, *QUICK, "--epochs", 1, "--lr", "0.001")
     assert said.status == 0, said.err

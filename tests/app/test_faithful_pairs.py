@@ -7,7 +7,7 @@ import pytest
 import torch
 from pair_helpers import SMALL
 
-from jumok.app.commands import train
+from jumok.app import training
 from jumok.app.faithful import Plan
 from jumok.app.translate import faithful
 from jumok.app.translate.faithful import measure_faithfulness
@@ -110,7 +110,7 @@ def test_the_time_and_the_sentences_are_bounded(jumok, reverser, reversals, tmp_
 
 
 def test_a_training_ends_with_the_most_faithful_reading(jumok, reversals, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "SHARE_FOR_TRUST", 500.0)
+    monkeypatch.setattr(training, "SHARE_FOR_TRUST", 500.0)
     said = jumok("train", reversals, "--out", tmp_path / "run", *SMALL, "--epochs", 1)
     assert said.status == 0, said.err
     trust = read_trust(tmp_path / "run")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from question_helpers import settings_of, untrained, write_squares
 
+from jumok.app import training
 from jumok.app.answer.faithful import measure_faithfulness
 from jumok.app.answer.looks import QuestionLooks
-from jumok.app.commands import train
 from jumok.app.faithful import Plan
 from jumok.attention import AttentionMap, One, Patches, Tokens
 from jumok.data.questions.question_set import read_questions
@@ -188,7 +188,7 @@ def test_what_cannot_be_measured_is_said_in_one_line(measured, tmp_path, words, 
 
 
 def test_a_training_ends_with_the_most_faithful_look(jumok, squares, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "SHARE_FOR_TRUST", 500.0)
+    monkeypatch.setattr(training, "SHARE_FOR_TRUST", 500.0)
     words = ("--device", "cpu", "--threads", 1, "--batch-size", 16, "--epochs", 1, "--option", "width=16")
     words = (*words, "--option", "heads=2", "--option", "patch=4")
     said = jumok("train", squares, "--out", tmp_path / "run", *words)

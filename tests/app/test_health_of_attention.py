@@ -10,6 +10,8 @@ from planted_sinks import SINK, draw_images, plant_sink, train_classifier
 from jumok.app.classify.health import read_health, tell_health
 from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.tasks.classify.attended_layers import read_layers
+from jumok.tasks.classify.preparation import Stretched
+from jumok.tasks.preprocessing import Preprocessing
 from jumok.watching.seen import watch
 
 
@@ -58,7 +60,9 @@ def test_a_planted_sink_is_told_and_nothing_is_told_of_a_healthy_layer(paths):
 def test_a_model_without_attention_has_no_card(paths):
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.LazyLinear(2))
     model(torch.zeros(1, 3, 24, 24))
-    asked = AnyClassifier("cnn", model, ("a", "b"), (24, 24), (0.5,) * 3, (0.5,) * 3, lambda logits: logits)
+    asked = AnyClassifier(
+        "cnn", model, ("a", "b"), Stretched(Preprocessing((24, 24), (0.5,) * 3, (0.5,) * 3)), lambda logits: logits
+    )
     assert read_health(asked, paths) is None
 
 

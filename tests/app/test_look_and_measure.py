@@ -9,6 +9,7 @@ import pytest
 import torch
 from page_text import data_of
 from PIL import Image
+from pretrained_models import save_processor
 
 from jumok.app import cli
 from jumok.attention import AttentionMap
@@ -32,6 +33,7 @@ def model(tmp_path_factory):
     )  # fmt: skip
     folder = tmp_path_factory.mktemp("models") / "vit"
     transformers.ViTForImageClassification(config).save_pretrained(folder)
+    save_processor(folder, 32)
     return f"hf:{folder}"
 
 

@@ -357,10 +357,21 @@ def test_eval_counts_pairs_with_an_empty_side(jumok, reverser, tmp_path):
     said = jumok("eval", reverser, tmp_path / "t.tsv", "--out", tmp_path)
     assert said.status == 0
     assert "2 pairs (all)" in said.out
-    assert "remark: 3 pairs skipped: one side is empty" in said.out
+    assert "remark: 3 pairs skipped: one side is empty (lines 2, 3, 4)" in said.out
     report = json.loads((tmp_path / "eval.json").read_text())
-    assert report["skipped"] == {"empty": 3}
-    assert report["remarks"] == ["3 pairs skipped: one side is empty"]
+    assert (report["skipped"], report["skipped_lines"]) == ({"empty": 3}, [2, 3, 4])
+    assert report["remarks"] == ["3 pairs skipped: one side is empty (lines 2, 3, 4)"]
+
+
+def test_eval_of_translations_that_share_nothing_with_their_references(jumok, reverser, tmp_path):
+    for rows in (["a b\tЖЖЖ"], ["a b\tЖЖЖ", "b a\tЩЩ", "c a b\tЪ"]):
+        (tmp_path / "t.tsv").write_text("\n".join(rows))
+        said = jumok("eval", reverser, tmp_path / "t.tsv", "--out", tmp_path)
+        assert (said.status, said.err) == (0, "")
+        report = json.loads((tmp_path / "eval.json").read_text())
+        for figure in ("bleu", "chrf", "exact"):
+            low, high = report[f"{figure}_95"]
+            assert 0 == report[figure] == low <= high
 
 
 def test_eval_says_which_pairs_training_has_too(jumok, reverser, reversals, tmp_path):
@@ -453,6 +464,25 @@ def test_links_that_seem_to_count_from_one_are_warned_of(jumok, reverser, revers
     assert f"remark: {warning}" in said.out
     assert json.loads((tmp_path / "measure.json").read_text())["remarks"] == [warning]
     assert warning not in jumok(*words, "--one-based").out
+    gold.write_text("\n".join(" ".join(f"{s + 1}-{t + 1}" for s, t in own) for own in links))
+    said = jumok(*words)
+    assert (said.status, said.err.count("\n")) == (2, 1)
+    assert "line 1: the gold links source word" in said.err
+    assert "then give --one-based" in said.err
+    assert jumok(*words, "--one-based").status == 0
+
+
+def test_links_of_pairs_that_are_skipped_are_skipped_too(jumok, reverser, reversals, tmp_path):
+    pairs = (reversals / "test.tsv").read_text().splitlines()
+    links = (reversals / "test.align").read_text().splitlines()
+    (tmp_path / "t.tsv").write_text("\n".join([pairs[0], "only source\t", *pairs[1:]]))
+    for name, more in (("gold", [""]), ("short", [])):
+        (tmp_path / name).write_text("\n".join([links[0], *more, *links[1:], ""]))
+    words = ("measure", reverser, "--no-faithful", "--out")
+    whole = jumok(*words, tmp_path / "a", reversals / "test.tsv", "--alignments", reversals / "test.align")
+    for name in ("gold", "short"):
+        said = jumok(*words, tmp_path / "out" / name, tmp_path / "t.tsv", "--alignments", tmp_path / name)
+        assert said.status == whole.status == 0, said.err
 
 
 def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals, tmp_path, monkeypatch):

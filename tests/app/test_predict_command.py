@@ -9,6 +9,7 @@ import question_helpers
 import torch
 from app_helpers import write_coloured
 from PIL import Image
+from pretrained_models import save_processor
 from question_helpers import write_squares
 
 from jumok.tasks.classify.run import ImageRun
@@ -89,6 +90,7 @@ def test_models_from_elsewhere(jumok, images, tmp_path):
         id2label={0: "crane", 1: "dog", 2: "crane"}, label2id={"crane": 2, "dog": 1},
     )  # fmt: skip
     transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
+    save_processor(tmp_path / "vit", 16)
     said = jumok("predict", f"hf:{tmp_path / 'vit'}", images / "blue", "--csv", tmp_path / "p.csv")
     assert said.status == 0
     assert list(rows_of(tmp_path / "p.csv")[0])[3:6] == ["p(crane (0))", "p(dog)", "p(crane (2))"]

@@ -1,6 +1,7 @@
 """What can be trained, how a model from elsewhere is used, which runs there are, and what a training would take."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -48,7 +49,12 @@ def foreign(tmp_path):
         id2label={0: "blue", 1: "green", 2: "red"}, label2id={"blue": 0, "green": 1, "red": 2},
     )  # fmt: skip
     transformers.ViTForImageClassification(config).save_pretrained(tmp_path / "vit")
-    about = {"size": {"shortest_edge": 18}, "crop_size": {"height": 16, "width": 16}, "do_center_crop": True}
+    about = {
+        "size": {"shortest_edge": 18},
+        "crop_size": {"height": 16, "width": 16},
+        "do_center_crop": True,
+        "image_processor_type": "CLIPImageProcessor",
+    }
     about |= {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.2, 0.2, 0.2]}
     (tmp_path / "vit" / "preprocessor_config.json").write_text(json.dumps(about))
     return tmp_path / "vit"
@@ -58,7 +64,9 @@ def test_a_model_from_elsewhere_is_described(jumok, foreign):
     found = json.loads(jumok("systems", f"hf:{foreign}", "--json").out)
     assert found["image_size"] == [16, 16]
     assert found["mean"] == [0.5, 0.4, 0.3]
-    assert found["own_preprocessing"] == "resized to 18 on its shorter side, centre crop of 16 x 16"
+    assert found["preparation"] == "resized to 18 on the shorter side (bicubic), centre crop of 16 x 16"
+    assert [int(each) for each in re.findall("[0-9]+", found["seen"])] == pytest.approx([27, 453, 107, 533], abs=1)
+    assert found["answers"] == "3 classes: blue, green, red"
     assert found["classes"] == ["blue", "green", "red"]
     fits = {row["method"]: row["fits"] for row in found["methods"]}
     assert fits["chefer"]

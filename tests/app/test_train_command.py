@@ -8,7 +8,8 @@ import yaml
 from app_helpers import QUICK, start, write_coloured
 from PIL import Image
 
-from jumok.app.commands.train import TrainedRun, parse_options
+from jumok.app.commands.train import parse_options
+from jumok.app.trained_run import TrainedRun
 from jumok.errors import JumokError
 from jumok.tasks.running.checkpoint import load_state
 

@@ -280,3 +280,54 @@ def test_watching_changes_nothing_in_a_training_step():
         loss.backward()
         results.append([loss.detach(), *(value.grad for value in model.parameters()), *model.buffers()])
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
+
+
+class Pooled(nn.Module):
+    """Ends in a ReLU and a pooling within its own forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.head = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1), nn.Linear(8, 3)
+
+    def forward(self, pixels):
+        self.last = F.relu(self.two(F.relu(self.one(pixels))))
+        return self.head(F.adaptive_avg_pool2d(self.last, 1).flatten(1))
+
+
+class Joined(nn.Module):
+    """A dense block: each convolution is given all maps before it, joined, and so is the pooling."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.one, self.two = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 1, 1), nn.Conv2d(16, 8, 3, 1, 1)
+        self.norm, self.head = nn.BatchNorm2d(24), nn.Linear(24, 3)
+
+    def forward(self, pixels):
+        maps = [self.stem(pixels)]
+        maps.append(self.one(F.relu(maps[0])))
+        maps.append(self.two(F.relu(torch.cat(maps, 1))))
+        self.last = F.relu(self.norm(torch.cat(maps, 1)))
+        return self.head(self.last.mean((2, 3)))
+
+
+@pytest.mark.parametrize("hook", ["register_full_backward_hook", "register_full_backward_pre_hook", None])
+@pytest.mark.parametrize("kind", [Pooled, Joined])
+def test_the_map_that_is_pooled_is_read_whatever_hooks_hang_on_modules(kind, hook):
+    torch.manual_seed(3)
+    model = kind().eval()
+    for module in model.modules() if hook else ():
+        getattr(module, hook)(lambda *call: None)
+    with watch(model) as seen:
+        logits = model(torch.randn(2, 3, 32, 32).requires_grad_())
+    (slope,) = torch.autograd.grad(logits[:, 1].sum(), model.last, retain_graph=True)
+    wanted = (slope.mean((2, 3), keepdim=True) * model.last).sum(1).clamp(min=0).flatten(1).detach()
+    found = seen.grad_cam(logits[:, 1], allow_empty=True)
+    torch.testing.assert_close(found.weights[:, 0], wanted, atol=1e-6, rtol=1e-5)
+
+
+def test_a_wrong_name_of_a_layer_lists_those_near_it():
+    model = Joined().eval()
+    with watch(model) as seen:
+        logits = model(torch.randn(1, 3, 32, 32).requires_grad_())
+    with pytest.raises(JumokError, match="no feature map of a module 'twoo' was seen: near it: two"):
+        seen.grad_cam(logits[:, 1], "twoo")

@@ -8,6 +8,8 @@ from jumok.attention import Channels, Glimpses, One, Scale
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.tasks.classify.looking import LookOptions, look
+from jumok.tasks.classify.preparation import Stretched
+from jumok.tasks.preprocessing import Preprocessing
 from jumok.watching.recorder import is_watched, report, unseen
 from jumok.watching.seen import watch
 
@@ -64,7 +66,9 @@ def test_methods_that_fit_are_found_and_others_refused():
             report(pixels.new_full((len(pixels), 1, 2), 0.5), (One("image"), keys))
             return pixels.mean((2, 3))
 
-    opened = AnyClassifier("two", Two(), ("a", "b", "c"), (8, 8), (0.0,) * 3, (1.0,) * 3, lambda logits: logits)
+    opened = AnyClassifier(
+        "two", Two(), ("a", "b", "c"), Stretched(Preprocessing((8, 8), (0.0,) * 3, (1.0,) * 3)), lambda logits: logits
+    )
     opened.model.register_parameter("one", nn.Parameter(torch.zeros(1)))
     images = [torch.randint(0, 256, (3, 8, 8), dtype=torch.uint8) for _ in range(2)]
     answers = look(opened, images, LookOptions())

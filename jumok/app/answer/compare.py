@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.comparison_report import IMAGES_AT_ONCE, ComparedInput, ComparisonReport
+from jumok.language import translate
 
 if TYPE_CHECKING:
     from jumok.data.questions.masks import QuestionMasks
@@ -55,9 +56,12 @@ class QuestionReport(ComparisonReport[int]):
     def lead(self) -> str:
         config = self.comparison.base.config
         size, found = " x ".join(map(str, config.data.size)), config.found
-        return (
-            f"{found.counts['train']:,} training questions about {found.images['train']:,} images of {size} pixels, "
-            f"{len(found.answers):,} answers"
+        return translate(
+            "{count} training questions about {images} images of {size} pixels, {answers} answers",
+            count=f"{found.counts['train']:,}",
+            images=f"{found.images['train']:,}",
+            size=size,
+            answers=f"{len(found.answers):,}",
         )
 
     def parts(self, result: Result) -> dict[str, tuple[Measure, int]]:

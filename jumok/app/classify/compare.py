@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jumok.app.classify.maps import salient_maps
 from jumok.app.comparison_report import IMAGES_AT_ONCE, ComparedInput, ComparisonReport
 from jumok.errors import JumokError
+from jumok.language import translate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,12 @@ class ImageReport(ComparisonReport[Path]):
     def lead(self) -> str:
         config = self.comparison.base.config
         size = " x ".join(map(str, config.size))
-        return f"{config.found.counts['train']:,} training images of {len(config.found.classes)} classes, {size} pixels"
+        return translate(
+            "{count} training images of {classes} classes, {size} pixels",
+            count=f"{config.found.counts['train']:,}",
+            classes=len(config.found.classes),
+            size=size,
+        )
 
     def marked(self) -> list[Path]:
         return [path for path in self._test.paths if self.truth is not None and self.truth.find(path) is not None]

@@ -13,10 +13,13 @@ from jumok.wording import describe_names
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from jumok.attention.frames import Frame
     from jumok.tasks.classify.any_classifier import AnyClassifier
 
 __all__ = ["Described", "describe"]
 
+EXAMPLE = (480, 640)
+"""Height and width of an image by which it is said what a model sees of one."""
 UNLISTED = frozenset({"random", "relevance"})
 """A baseline, and chefer by another name."""
 
@@ -29,9 +32,11 @@ class Described:
         name: of it.
         kind: of network.
         weights: how many.
-        size: (height, width) that images are stretched to.
-        mean, std: of the normalisation.
-        own: what its own preprocessing does otherwise; empty where it is not known.
+        size: (height, width) of what it is given of a square image.
+        mean, std: of the normalisation, of red, green and blue.
+        preparation: what is done to an image before, in words.
+        seen: what it sees of an image of `EXAMPLE` pixels, in words.
+        answers: what it answers, in words.
         classes: names.
         methods: by name, why one does not fit; empty: it does.
     """
@@ -42,7 +47,9 @@ class Described:
     size: tuple[int, int]
     mean: Sequence[float]
     std: Sequence[float]
-    own: str
+    preparation: str
+    seen: str
+    answers: str
     classes: Sequence[str]
     methods: Mapping[str, str]
 
@@ -55,7 +62,9 @@ class Described:
             "image_size": list(self.size),
             "mean": list(self.mean),
             "std": list(self.std),
-            "own_preprocessing": self.own,
+            "preparation": self.preparation,
+            "seen": self.seen,
+            "answers": self.answers,
             "classes": list(self.classes),
             "methods": [{"method": name, "fits": not why, "why": why} for name, why in self.methods.items()],
         }
@@ -67,10 +76,10 @@ class Described:
 
         mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
         yield f"{self.name}: {self.kind}, {self.weights / 1e6:.2f} million weights"
-        yield f"images: stretched to {self.size[0]} x {self.size[1]} pixels, not cropped, so that maps cover them"
-        if self.own:
-            yield f"its own preprocessing: {self.own}; its answers may differ a little from those"
-        yield f"normalised by mean {mean} and standard deviation {std}"
+        yield f"images: {self.preparation}; the model is given {self.size[0]} x {self.size[1]} pixels"
+        yield f"of an image of {EXAMPLE[0]} x {EXAMPLE[1]} (height x width) it sees {self.seen}"
+        yield f"normalised by mean {mean} and standard deviation {std} (red, green, blue in [0, 1])"
+        yield f"answers: {self.answers}"
         yield describe_names(self.classes, "class", "classes")
         table = Table(title="Methods that tell where it looks", title_justify="left")
         for heading in ("method", "fits", "why"):
@@ -93,10 +102,37 @@ def describe(name: str, session: Session) -> Described:
 
     model = open_model(name, session.device)
     weights = sum(each.numel() for each in model.model.parameters())
-    kind = type(model.model).__name__
+    given = model.preparation
     return Described(
-        name, kind, weights, model.size, model.mean, model.std, model.own, model.classes, try_methods(model)
+        name,
+        type(model.model).__name__,
+        weights,
+        given.size,
+        given.mean,
+        given.std,
+        given.described,
+        describe_seen(given.frame(*EXAMPLE)),
+        model.kind.summary(),
+        model.classes,
+        try_methods(model),
     )
+
+
+def describe_seen(frame: Frame | None) -> str:
+    """What a model is given of an image of `EXAMPLE` pixels.
+
+    >>> describe_seen(None), describe_seen((0.0, 0.125, 1.0, 0.875)), describe_seen((-0.5, 0.0, 1.5, 1.0))
+    ('all', 'rows 0 to 480, columns 80 to 560', 'all, with margins around it')
+    """
+    if frame is None:
+        return "all"
+    top, left, bottom, right = (min(max(edge, 0.0), 1.0) for edge in frame)
+    margins = ", with margins around it" if (top, left, bottom, right) != frame else ""
+    if (top, left, bottom, right) == (0, 0, 1, 1):
+        return f"all{margins}"
+    height, width = EXAMPLE
+    rows = f"rows {top * height:.0f} to {bottom * height:.0f}"
+    return f"{rows}, columns {left * width:.0f} to {right * width:.0f}{margins}"
 
 
 def try_methods(model: AnyClassifier) -> dict[str, str]:

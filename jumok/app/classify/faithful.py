@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
     from jumok.measures.flipping import Flips
     from jumok.measures.image_units import ClassAnswer, ImageUnits
+    from jumok.tasks.classify.any_classifier import AnyClassifier
 
 __all__ = ["MeasuredImage", "measure_faithfulness"]
 
 AT_ONCE = 8
 """Images that are looked at together."""
+DARKEST = 0.1
+"""A mean beyond is no mean of images: one that scales them only has 0 for black."""
 OTHER_CLASS = "other class"
 """The map of the class that the model holds for the second most probable one."""
 
@@ -35,8 +38,8 @@ class MeasuredImage:
 
     Args:
         path: of the image.
-        picture: (3, any, any) uint8.
-        pixels: (3, height, width), as the model is given it.
+        picture: (3, any, any) uint8, of what the model sees of it.
+        pixels: (channels, height, width), as the model is given it.
         grid: rows and columns of the patches that are taken away.
         methods, baselines: by map, (patches,).
         answers: by filling; they know the most probable class of all that was asked.
@@ -133,8 +136,8 @@ class _Looked:
 
     Args:
         path: of the image.
-        picture: (3, any, any) uint8.
-        pixels: (3, height, width), as the model is given it.
+        picture: (3, any, any) uint8, of what the model sees of it.
+        pixels: (channels, height, width), as the model is given it.
         heats: by method.
         others: baselines of its own: the map of another class.
     """
@@ -159,10 +162,11 @@ def _look_at_all(maps: MapMaker, paths: Sequence[Path]) -> Iterator[_Looked]:
     assert maps.model is not None
     for some in take_turns(paths, AT_ONCE):
         pictures = [read_image(path, bits=maps.bits) for path in some]
-        found = maps.make(pictures)
+        pixels = maps.model.prepare_each(pictures)
+        shown = pictures if maps.model.preparation.stretched else list(map(maps.model.show, pixels))
+        found = maps.make_of_seen(pictures, shown)
         others = _look_for_another_class(maps, pictures, list(found[0]))
-        pixels = maps.model.prepare(pictures)
-        for path, *rest in zip(some, pictures, pixels, found, others, strict=True):
+        for path, *rest in zip(some, shown, pixels, found, others, strict=True):
             yield _Looked(path, *rest)
 
 
@@ -181,9 +185,7 @@ def _look_for_another_class(
 
 
 def _make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Sequence[str]) -> ImageUnits:
-    """Images of patches, and what the model answers; the filling "mean" is what its own preprocessing makes 0."""
-    import torch
-
+    """Images of patches, and what the model answers."""
     from jumok.measures.image_units import ImageUnits, check_outputs
 
     assert maps.model is not None
@@ -194,9 +196,17 @@ def _make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Seq
         maps.model,
         grid=choose_grid(heats),
         fillings=fillings,
-        mean=torch.zeros(3),
+        mean=_find_grey(maps.model),
         read=lambda output, inputs: kind.measure_by(check_outputs(output, inputs)),
     )
+
+
+def _find_grey(model: AnyClassifier) -> Tensor | None:
+    """What the filling "mean" is: the colour that becomes 0, if images may have it on average; None: each its own."""
+    import torch
+
+    inside = all(DARKEST < value < 1 - DARKEST for value in model.preparation.mean)
+    return torch.zeros(model.preparation.channels) if inside or model.preparation.stretched else None
 
 
 def _add(meter: FaithfulnessMeter, units: ImageUnits, looked: _Looked) -> MeasuredImage:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jumok.language import later, translate
 from jumok.wording import readable
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Showing"]
 
 HEADINGS = {
-    "": "Do the maps mark what the masks mark?",
-    "faithfulness": "Do the maps show what the model used?",
-    "health": "Is the attention fit to be read as a map?",
+    "": later("Do the maps mark what the masks mark?"),
+    "faithfulness": later("Do the maps show what the model used?"),
+    "health": later("Is the attention fit to be read as a map?"),
 }
 
 
@@ -52,7 +53,7 @@ class Showing:
     def report(self, parts: Sequence[ScoredMaps], notes: Sequence[str]) -> None:
         """Say what was measured, above the images."""
         first, *others = sorted(
-            map(_make_section, parts), key=lambda section: section.heading != HEADINGS["faithfulness"]
+            map(_make_section, parts), key=lambda section: section.heading != translate(HEADINGS["faithfulness"])
         )
         sections = [first._replace(notes=(*first.notes, *notes)), *others]
         ranked = [name for part in parts for name in part.to_dict().get("faithfulness", {}).get("ranking", ())]
@@ -98,7 +99,8 @@ class Showing:
         if measured.path not in self.images.paths or (self.images.kind == "class" and len(self.images.classes) < 2):
             return ""
         label = self.images.labels[self.images.paths.index(measured.path)]
-        return f"true {self.images.noun_of_one}: {self.images.say(label) or 'none'}"
+        name = self.images.say(label) or translate("none")
+        return translate("true {what}: {name}", what=translate(self.images.noun_of_one), name=name)
 
 
 def _as_lists(maps: Iterable[tuple[str, Tensor]]) -> dict[str, Sequence[float]]:
@@ -120,11 +122,11 @@ def _make_section(part: ScoredMaps) -> Section:
     scores = part.scores
     values = scores.to_dict()
     return Section(
-        HEADINGS[part.key],
-        scores.summary(),
-        scores.header(),
-        scores.rows(),
-        [line.removeprefix("health: ") for line in part.verdicts],
-        values.get("notes", ()),
+        translate(HEADINGS[part.key]),
+        translate(scores.summary()),
+        [*map(translate, scores.header())],
+        [[name, *map(translate, cells)] for name, *cells in scores.rows()],
+        [translate(line.removeprefix("health: ")) for line in part.verdicts],
+        [*map(translate, values.get("notes", ()))],
         [*values.get("baselines", ())],
     )

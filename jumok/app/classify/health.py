@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jumok.language import later
+
 if TYPE_CHECKING:
     from jumok.measures.health import Health
     from jumok.measures.health_card import HealthCard
@@ -55,5 +57,5 @@ def _begin(layer: Layer) -> Health:
 
 def tell_health(card: HealthCard) -> list[str]:
     """A line for each thing that speaks against reading attention as a map, or one that says that nothing does."""
-    nothing = f"nothing speaks against reading attention as a map ({card.summary()})"
+    nothing = later("nothing speaks against reading attention as a map ({what})", what=card.summary())
     return [f"health: {line}" for line in card.warnings() or [nothing]]

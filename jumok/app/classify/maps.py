@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.attention import AttentionMap
+    from jumok.attention.frames import Frame
     from jumok.tasks.classify.any_classifier import AnyClassifier
     from jumok.tasks.classify.looking import LookOptions, LookResult
 
@@ -41,12 +42,33 @@ class MapMaker:
 
     def make(self, images: Sequence[Tensor]) -> list[dict[str, AttentionMap]]:
         """The maps of each image, by method, those of the model first; images are (3, any, any) uint8."""
+        return [
+            {**{method: heat.within(self._frame(image)) for method, heat in heats.items()}, **self._salient(image)}
+            for heats, image in zip(self._look(images), images, strict=True)
+        ]
+
+    def make_of_seen(self, images: Sequence[Tensor], shown: Sequence[Tensor]) -> list[dict[str, AttentionMap]]:
+        """As `make`, over what the model was given of each image.
+
+        Args:
+            images: (3, any, any) uint8.
+            shown: what the model was given of each, as a picture.
+        """
+        return [{**heats, **self._salient(picture)} for heats, picture in zip(self._look(images), shown, strict=True)]
+
+    def _salient(self, image: Tensor) -> dict[str, AttentionMap]:
+        return salient_maps(image, self.saliency)
+
+    def _frame(self, image: Tensor) -> Frame | None:
+        return None if self.model is None else self.model.frame(image)
+
+    def _look(self, images: Sequence[Tensor]) -> list[Mapping[str, AttentionMap]]:
+        """The model's own maps of each image, over what it was given of that."""
         from jumok.tasks.classify.looking import look
 
         options = replace(self.options, layers=self.without_sinks, values=self.without_sinks, empty=True)
         looks = look(self.model, images, options) if self.model is not None and images else ()
-        own = [self._correct(each) if self.without_sinks else each.heats for each in looks] or [{} for _ in images]
-        return [{**heats, **salient_maps(image, self.saliency)} for heats, image in zip(own, images, strict=True)]
+        return [self._correct(each) if self.without_sinks else each.heats for each in looks] or [{} for _ in images]
 
     def _correct(self, found: LookResult) -> dict[str, AttentionMap]:
         """All maps, those that come from attention also without sinks; the same map where there is none."""

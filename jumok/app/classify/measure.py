@@ -13,6 +13,7 @@ from jumok.app.faithful import FAITHFUL, OF_PLACES, FaithfulOptions, draw_some, 
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.language import translate
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -204,7 +205,8 @@ def _begin_page(model: AnyClassifier, images: ImageSet, shown: int) -> Showing |
     from jumok.app.classify.faithful_page import Showing
     from jumok.views.pages.faithful_page import FaithfulPage
 
-    return Showing(FaithfulPage(f"Can the maps of {model.name} be believed?"), model, images, shown) if shown else None
+    title = translate("Can the maps of {name} be believed?", name=model.name)
+    return Showing(FaithfulPage(title), model, images, shown) if shown else None
 
 
 def choose(images: Path, split: str, *, model: str = "", options: Options | None = None) -> Chosen:

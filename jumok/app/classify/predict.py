@@ -62,7 +62,7 @@ class ImagePredictor:
             yield from self._predict(self.paths[start : start + self.batch_size])
 
     def _predict(self, paths: Sequence[Path]) -> Iterator[Predicted]:
-        read = list(read_each(paths, self.model.size, bits=self.model.bits))
+        read = list(read_each(paths, self.model.reading_size, bits=self.model.bits))
         pixels = [image for _, image in read if not isinstance(image, JumokError)]
         every = iter(self.model.predict(pixels).tolist() if pixels else ())
         for path, image in read:

@@ -48,7 +48,8 @@ def hash_model(model: AnyClassifier) -> str:
     """The hash of a model's weights, structure, and preparation of images."""
     import torch
 
-    about = (model.model, model.classes, model.size, model.mean, model.std, model.bits)
+    given = model.preparation
+    about = (model.model, model.classes, given.described, given.size, given.mean, given.std, given.bits)
     digest = hashlib.sha256(repr(about).encode(errors="surrogateescape"))
     for name, value in model.model.state_dict().items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jumok.app.naming import name_some
+from jumok.app.options import refuse
 from jumok.app.outputs import check_outside_runs
-from jumok.app.session import Session, in_session
+from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
+from jumok.language import translate
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from jumok.views.pictures.question_picture import Asked
 
 MOST_QUESTIONS = 200
+TOKENS = 30
+"""Of the answer of a model that writes it, at most."""
 MOST_LINES, MOST_NAMED = 100_000, 5
 NOTES = {
     "question": "this model sees no image: it answers by the question alone",
@@ -95,27 +99,74 @@ class AnsweredImage:
 
 @in_session("ask", "device", "threads")
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
-    image: Annotated[Path, typer.Argument(help="The image to ask about.", show_default=False)],
-    question: Annotated[
-        list[str], typer.Argument(help="One or several questions; -: one on each line of standard input.")
+    given: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[RUN] IMAGE QUESTION...",
+            help="Folder of the run (not with --model), the image to ask about, and one or several questions; "
+            "-: one on each line of standard input.",
+            show_default=False,
+        ),
     ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A vision-language model in place of a run: hf:NAME-OR-FOLDER.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures, maps and page.")] = Path("ask"),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write one page with all questions.")] = True,
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Write a picture and the maps of each question.")
     ] = True,
     top: Annotated[int, typer.Option(help="Answers to show for each question.", min=1, max=50)] = 5,
+    generate: Annotated[
+        int | None,
+        typer.Option(
+            help="With --model: tokens of each answer, at most (default 30).", min=1, max=100, show_default=False
+        ),
+    ] = None,
     *,
     session: Session,
+) -> Report:
+    """Answer questions about an image, and show where the model looked for each answer and which words mattered.
+
+    With a vision-language model: where each word of the answer looked.
+    """
+    check_outside_runs(out)
+    if model is not None:
+        from jumok.app.answer.foreign import ask_foreign
+
+        path, *rest = given
+        questions = _read_questions(rest, session)
+        return ask_foreign(model, Path(path), questions, generate or TOKENS, out, session, html=html, pictures=pictures)
+    refuse({"--generate": generate}, "it is of models that write their answers, and no --model was named")
+    if len(given) < 2:
+        raise JumokError(
+            f'ask takes a run, an image and a question, got {given[0]}: jumok ask RUN photo.png "what is it?"'
+        )
+    run, image, *question = given
+    return _ask_run(Path(run), Path(image), question, out, session, html=html, pictures=pictures, top=top)
+
+
+def _ask_run(
+    run: Path,
+    image: Path,
+    question: Sequence[str],
+    out: Path,
+    session: Session,
+    *,
+    html: bool,
+    pictures: bool,
+    top: int,
 ) -> AnsweredImage:
-    """Answer questions about an image, and show where the model looked for each answer and which words mattered."""
+    """Ask a run of our own."""
     from jumok.data.images.reading import read_image
     from jumok.tasks.answer.looking import look
     from jumok.tasks.answer.run import QuestionRun
     from jumok.tasks.running.trust import read_trust
 
-    check_outside_runs(out)
     questions = _read_questions(question, session)
     trained = QuestionRun.load(run, session.device)
     pixels = read_image(image, bits=trained.config.data.bits)
@@ -127,7 +178,7 @@ def command(
     shown = [_build_asked(each, top, note) for each in found]
     unknown = [trained.unknown(text) for text in questions]
     drawn = _draw(pixels, image.name, found, shown, out) if pictures else ()
-    title = f"{run.resolve().name}: asked about {image.name}"
+    title = translate("{name}: asked about {image}", name=run.resolve().name, image=image.name)
     page = _write_page(pixels, image.name, shown, title, out) if html else None
     return AnsweredImage(str(run), str(image), found, unknown, note, top, drawn, page)
 

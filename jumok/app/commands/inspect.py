@@ -11,6 +11,7 @@ import typer
 
 from jumok.app.session import Session, in_session, write_report
 from jumok.errors import JumokError, suggest
+from jumok.language import translate, translate_count
 from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
@@ -274,13 +275,13 @@ def _write_page(path: Path, inspection: Inspection) -> None:
     found = inspection.survey
     sizes = _describe_sizes(found)
     figures = [
-        (f"{len(found.facts):,}", "images"),
-        *([(str(len(found.classes)), found.main.noun)] if found.classes else []),
+        (f"{len(found.facts):,}", translate("images")),
+        *([(str(len(found.classes)), translate(found.main.noun))] if found.classes else []),
         *((f"{len(images):,}", part) for part, images in found.parts.items() if len(found.parts) > 1),
-        *([(_times(sizes["median"]), "pixels (median)")] if sizes else []),
-        (f"{len(found.broken):,}", "broken"),
+        *([(_times(sizes["median"]), translate("pixels (median)"))] if sizes else []),
+        (f"{len(found.broken):,}", translate("broken")),
     ]
-    title = f"{inspection.data.resolve().name}: what it holds"
+    title = translate("{name}: what it holds", name=inspection.data.resolve().name)
     write_inspect_page(path, title, figures, list(remarks(found)), list(_make_sheets(found)))
 
 
@@ -294,15 +295,20 @@ def _make_sheets(found: Survey) -> Iterator[Sheet]:
         some = [own[int(number * step)] for number in range(min(PER_CLASS, len(own)))]
         total = sum(counts[name] for counts in found.counts.values())
         thumbs = [_thumb(facts, found, "" if facts.size is None else _times(facts.size)) for facts in some]
-        yield Sheet(name, write_count(total, "image"), thumbs, total / len(found.facts))
-    for groups, heading in ((found.copies, "Duplicates"), (found.look_alikes, "Near duplicates")):
+        yield Sheet(name, translate_count(total, "{count} image", "{count} images"), thumbs, total / len(found.facts))
+    for groups, heading in (
+        (found.copies, translate("Duplicates")),
+        (found.look_alikes, translate("Near duplicates")),
+    ):
         shown = [(number, facts) for number, group in enumerate(groups[:MOST_GROUPS], 1) for facts in group[:PER_GROUP]]
         thumbs = [
             _thumb(facts, found, f"{number}: {facts.part}, {found.main.say(facts.label) or NO_LABEL}")
             for number, facts in shown
         ]
         if thumbs:
-            yield Sheet(heading, f"{write_count(len(groups), 'group')}, numbered", thumbs)
+            yield Sheet(
+                heading, translate_count(len(groups), "{count} group, numbered", "{count} groups, numbered"), thumbs
+            )
 
 
 def _thumb(facts: Facts, found: Survey, note: str) -> Thumb:

@@ -11,12 +11,14 @@ from unicodedata import normalize
 
 import typer
 
-from jumok.app.image_results import Finding, ImageResults, look_at_images
+from jumok.app.image_results import Finding, ImageResults, look_at_images, place
 from jumok.app.map_methods import HELP, OF_MODELS
 from jumok.app.options import refuse
 from jumok.app.outputs import check_outside_runs
+from jumok.app.sentences import find_path
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
+from jumok.language import translate, translate_count
 from jumok.tasks.label.task import LABEL
 from jumok.wording import write_count
 
@@ -30,16 +32,20 @@ if TYPE_CHECKING:
     from jumok.tasks.classify.regions import Regions
 
 COLUMNS = ("predicted", "probability", "target", "method")
+OF_A_LAYER = ("grad-cam", "raw")
+"""Methods that read a layer, which may be named."""
 MOST_CLASSES = 5
 """Classes on a page and in the terminal."""
 
 
 @in_session("look", "device", "threads")
 def command(
-    path: Annotated[
-        Path,
+    inputs: Annotated[
+        list[str],
         typer.Argument(
-            help="An image, or a folder of images; for a text classifier a table or file of texts.",
+            metavar="PATH | TEXT ...",
+            help="An image, or a folder of images; for a text classifier a table or file of texts; for a text model of "
+            "hf: texts as they are, or a file of them.",
             show_default=False,
         ),
     ],
@@ -65,8 +71,11 @@ def command(
         ),
     ] = None,
     layer: Annotated[
-        int | None,
-        typer.Option(help="With raw: layer, from 0; negative from the end (default -1).", show_default=False),
+        str | None,
+        typer.Option(
+            help="With raw: layer, from 0; negative from the end (default -1). With raw or grad-cam: name of a module.",
+            show_default=False,
+        ),
     ] = None,
     head: Annotated[
         int | None, typer.Option(help="With raw: head, from 0 (default: the mean over heads).", show_default=False)
@@ -84,6 +93,15 @@ def command(
         bool, typer.Option("--pictures/--no-pictures", help="Write a picture of each map, which takes the most time.")
     ] = True,
     batch_size: Annotated[int, typer.Option(help="Images at a time.", min=1)] = 16,
+    generate: Annotated[
+        int | None,
+        typer.Option(
+            help="Of text models that write: tokens to write, and to show what each read.", show_default=False
+        ),
+    ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Of text models: put the text into the model's chat template.")
+    ] = False,
     engine: Annotated[
         str | None,
         typer.Option(
@@ -109,7 +127,8 @@ def command(
 ) -> Report:
     """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all.
 
-    For a text classifier: each text's prediction, and how much each word spoke for it.
+    For a text classifier: each text's prediction, and how much each word spoke for it. For other text models: what they
+    answer or write, and which words they read for it, in every layer and head.
     """
     check_outside_runs(out)
     flags = LookFlags(method, target, layer, head, without_sinks)
@@ -117,15 +136,21 @@ def command(
         from jumok.app.engine.many import ManyOptions
 
         many = ManyOptions(engine, processes, shard_size, column, maps)
-        return _look_at_many(path, model, flags, out, many, batch_size, session)
+        return _look_at_many(_take_path(inputs, model), model, flags, out, many, batch_size, session)
+    if model is not None and _is_text_model(model):
+        return _read_texts(inputs, model, flags, generate, chat, out, session, html=html)
+    refuse({"--generate": generate, "--chat": chat or None}, "they are of text models: --model hf:FOLDER of one")
+    path = _take_path(inputs, model)
     if model is None:
         return _look_without_model(path, flags, out, session, html=html, pictures=pictures)
     flags.check()
     if _reads_texts(model):
         return _look_at_texts(path, model, flags, out, session, html=html)
     looker = _open(model, flags, batch_size, session, layers=html or without_sinks)
-    columns = COLUMNS if looker.model.kind.are_shares else tuple(name for name in COLUMNS if name != "probability")
-    results = ImageResults(out, f"Where {looker.model.name} looks", columns, pictures=pictures)
+    shares = looker.model.kind.are_shares or looker.model.kind.figure
+    columns = COLUMNS if shares else tuple(name for name in COLUMNS if name != "probability")
+    title = translate("Where {model} looks", model=looker.model.name)
+    results = ImageResults(out, title, columns, pictures=pictures)
     look_at_images(path, looker, results, session, html=html)
     return results
 
@@ -136,21 +161,33 @@ class LookFlags:
 
     method: str | None
     target: str | None
-    layer: int | None
+    layer: str | None
     head: int | None
     without_sinks: bool = False
 
     def check(self) -> None:
-        """Refuse the choice of a layer or a head where no raw weights are asked for.
+        """Refuse the choice of a layer or a head where the method reads none.
 
         Raises:
             JumokError: there is such a choice.
         """
-        if self.method != "raw" and (self.layer is not None or self.head is not None):
+        named = self.layer is not None and not isinstance(self._layer, int)
+        if named and self.method not in OF_A_LAYER:
             raise JumokError(
-                "--layer and --head choose among raw weights, and the method is "
+                f"--layer {self.layer} is read by {' and '.join(OF_A_LAYER)}, and the method is "
+                f"{self.method or 'not named'}: add --method {OF_A_LAYER[0]}"
+            )
+        if self.method != "raw" and (self.head is not None or (self.layer is not None and not named)):
+            raise JumokError(
+                "--layer N and --head choose among raw weights, and the method is "
                 f"{self.method or 'not raw'}: add --method raw"
             )
+
+    @property
+    def _layer(self) -> int | str:
+        """Its number, or its name."""
+        given = "-1" if self.layer is None else self.layer
+        return int(given) if given.removeprefix("-").isdecimal() else given
 
     def to_options(self, model: AnyClassifier, *, layers: bool) -> LookOptions:
         """The same as the options of a look by this model.
@@ -163,7 +200,7 @@ class LookFlags:
         target = None if self.target is None else model.index(self.target)
         method = self.method or (model.trust.method if model.trust else None)
         methods = () if method is None else (method,)
-        return LookOptions(methods, 1, target, -1 if self.layer is None else self.layer, self.head, layers=layers)
+        return LookOptions(methods, 1, target, self._layer, self.head, layers=layers)
 
 
 def _look_at_many(
@@ -204,12 +241,59 @@ def _reads_texts(model: str) -> bool:
     return config.is_file() and task_named(str(read_run_config(config).get("task"))) is LABEL
 
 
+def _is_text_model(model: str) -> bool:
+    """Whether a model from elsewhere reads texts alone."""
+    if not model.startswith("hf:"):
+        return False
+    from jumok.tasks.read.opening import reads_texts
+
+    return reads_texts(model)
+
+
+def _take_path(inputs: Sequence[str], model: str | None) -> Path:
+    """The one path of images, or of texts for a run.
+
+    Raises:
+        JumokError: several, or a text where the model takes none.
+    """
+    if len(inputs) > 1:
+        raise JumokError(f"wanted one image, folder or file, got {len(inputs)}: put them into one folder")
+    if " " in inputs[0].strip() and find_path(inputs[0]) is None:
+        taker = f"{model} takes no text" if model else "no --model was named"
+        raise JumokError(
+            f"no file or folder {inputs[0]!r}, and {taker}: give a path, or a text model with --model hf:FOLDER"
+        )
+    return Path(inputs[0])
+
+
+def _read_texts(
+    inputs: Sequence[str],
+    model: str,
+    flags: LookFlags,
+    generate: int | None,
+    chat: bool,
+    out: Path,
+    session: Session,
+    *,
+    html: bool,
+) -> Report:
+    """Show what a text model from elsewhere reads; flags that only images have a use for are refused."""
+    from jumok.app.read.look import Asked, look
+
+    _refuse_of_images(flags)
+    return look(inputs, model, Asked(flags.method, flags.target, generate, chat), out, session, html=html)
+
+
+def _refuse_of_images(flags: LookFlags) -> None:
+    of_images = {"--layer": flags.layer, "--head": flags.head, "--without-sinks": flags.without_sinks or None}
+    refuse(of_images, "they are of images, and the model reads texts")
+
+
 def _look_at_texts(path: Path, model: str, flags: LookFlags, out: Path, session: Session, *, html: bool) -> Report:
     """Show which words spoke for a class; flags that only images have a use for are refused."""
     from jumok.app.label.look import look
 
-    of_images = {"--layer": flags.layer, "--head": flags.head, "--without-sinks": flags.without_sinks or None}
-    refuse(of_images, "they are of images, and the model classifies texts")
+    _refuse_of_images(flags)
     return look(path, model, flags.method, flags.target, out, session, html=html)
 
 
@@ -253,7 +337,8 @@ class ModelLooker:
         """What the model predicts for each image, and where it looked."""
         from jumok.tasks.classify.looking import look
 
-        return [self._finding(answer) for answer in look(self.model, images, self.options)]
+        found = zip(images, look(self.model, images, self.options), strict=True)
+        return [place(self._finding(answer), self.model.frame(image)) for image, answer in found]
 
     def find_truth(self, path: Path) -> str:
         """The folder that an image lies in, where that is called as one of the model's classes is."""
@@ -286,7 +371,7 @@ class ModelLooker:
         if not self.without_sinks:
             return found
         others = self._correct(found, answer)
-        return replace(found, others=others, group="with sinks" if others else "no sinks")
+        return replace(found, others=others, group=translate("with sinks") if others else translate("no sinks"))
 
     def _correct(self, found: Finding, answer: LookResult) -> list[Finding]:
         """The same map without sinks; nothing where there is no sink."""
@@ -296,12 +381,12 @@ class ModelLooker:
         heat, sinks = drop_sinks(found.heat, answer.layers, answer.values)
         self.asked += 1
         self.with_sinks += bool(sinks)
-        told = f"{found.note}, without {sinks} {'sink' if sinks == 1 else 'sinks'}"
+        told = f"{found.note}, {translate_count(sinks, 'without {count} sink', 'without {count} sinks')}"
         method = f"{found.method}.{CORRECTED.replace(' ', '-')}"
         figures = {**found.figures, "method": heat.source}
         title = f"{found.title}, {CORRECTED}"
         without = replace(
-            found, heat=heat, method=method, figures=figures, title=title, note=told, group="without sinks"
+            found, heat=heat, method=method, figures=figures, title=title, note=told, group=translate("without sinks")
         )
         return [without] if sinks else []
 
@@ -315,6 +400,7 @@ class ModelLooker:
         from jumok.tasks.classify.looking import OF_TARGET
 
         trust = self.model.trust
-        why = f"; {trust.why()}" if trust is not None and trust.method in (None, method) else ""
+        why = f"; {translate(trust.why())}" if trust is not None and trust.method in (None, method) else ""
         answer = f"{said.note}; " if said.note else ""
-        return answer + (f"{method} for {target}" if method in OF_TARGET else method) + why
+        shown = translate("{method} for {target}", method=method, target=target) if method in OF_TARGET else method
+        return answer + shown + why

@@ -13,6 +13,7 @@ from jumok.app.image_results import Finding, ImageResults, look_at_images
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
+from jumok.language import translate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +88,7 @@ def show_saliency(
         raise JumokError(f"no saliency method {method!r}: {suggest(method, METHODS)}")
     if separation not in THRESHOLDS:
         raise JumokError(f"no separation {separation!r}: {suggest(separation, THRESHOLDS)}")
-    results = ImageResults(out, f"What stands out: {method}", COLUMNS, pictures=pictures)
+    results = ImageResults(out, translate("What stands out: {method}", method=method), COLUMNS, pictures=pictures)
     look_at_images(path, SaliencyLooker(method, separation, smallest), results, session, html=html)
     return results
 
@@ -130,7 +131,7 @@ class SaliencyLooker:
             "area": float(found.mask.weights.mean()),
             "boxes": [list(box) for box in found.boxes],
         }
-        group = ("no object", "1 object", "several objects")[min(len(found.boxes), 2)]
+        group = (translate("no object"), translate("1 object"), translate("several objects"))[min(len(found.boxes), 2)]
         return Finding(heat, self.method, "", text, figures, note=f"{self.method}; {text}", group=group, objects=found)
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,23 +20,16 @@ from jumok.app.task_settings import (
     settings_panels,
     split_off_word,
 )
-from jumok.durations import parse_duration
-from jumok.errors import Interrupted, JumokError
-from jumok.files import write_atomically
-from jumok.machine import World, keep_freed, set_threads
+from jumok.app.training import MACHINE_SETTINGS, begin, go_on, prepare
+from jumok.errors import JumokError
+from jumok.language import later
+from jumok.machine import keep_freed
 from jumok.tasks import TASKS, Task, task_of_settings
 from jumok.tasks.running.config import read_yaml
 
 if TYPE_CHECKING:
     from jumok.tasks.running.config import Settings
-    from jumok.tasks.running.fit import Outcome
-    from jumok.tasks.running.prepared import Prepared
-    from jumok.tasks.running.trust import Trust
 
-MACHINE_SETTINGS = ("device", "threads")
-"""What a resumed run may have otherwise than before, and still end as it would have."""
-SHARE_FOR_TRUST = 0.05
-"""Of the time of the training, for finding the most faithful map."""
 LENGTH_SETTINGS = ("epochs", "time")
 """What makes it another run from there on."""
 
@@ -55,11 +46,8 @@ def build(arguments: Sequence[str]) -> Callable[..., int]:
 
 def _list_systems() -> str:
     """What to say of --system."""
-    return (
-        "The model to train: "
-        + "; ".join(f"{', '.join(_name_systems(task))} ({task.word})" for task in TASKS.values())
-        + "."
-    )
+    systems = "; ".join(f"{', '.join(_name_systems(task))} ({task.word})" for task in TASKS.values())
+    return later("The model to train: {systems}.", systems=systems)
 
 
 def _name_systems(task: Task) -> tuple[str, ...]:
@@ -71,7 +59,7 @@ def _name_systems(task: Task) -> tuple[str, ...]:
 
 def _describe_more_help(tasks: Sequence[Task]) -> str:
     words = " | ".join(task.word for task in tasks)
-    return f"Options of one kind of data: jumok train {words} --help, or jumok train DATA --help."
+    return later("Options of one kind of data: jumok train {words} --help, or jumok train DATA --help.", words=words)
 
 
 Data = Annotated[
@@ -153,7 +141,7 @@ def command(
         given: dict[str, object] = {"DATA": data, "--out": out, "--system": system}
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
-        return _go_on(resume, moved or (), settings, session, trust=trust, earlier=earlier)
+        return go_on(resume, moved or (), settings, session, trust=trust, earlier=earlier)
     if earlier:
         raise JumokError("--earlier goes with --resume RUN: leave it out")
     if moved:
@@ -170,69 +158,8 @@ def command(
     if dry_run:
         from jumok.app.dry_run import foresee
 
-        return foresee(_prepare(wanted, session, time.monotonic()), out)
-    return _begin(wanted, out, session, trust=trust)
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A run whose training has ended.
-
-    Args:
-        prepared: what was trained.
-        outcome: how it went.
-        folder: of the run.
-        parameters: numbers that were learnt.
-        trust: which of its maps is the most faithful, where that was measured.
-    """
-
-    prepared: Prepared
-    outcome: Outcome
-    folder: Path
-    parameters: int
-    trust: Trust | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        settings, clock = self.prepared.config, self.outcome.clock
-        return {
-            "run": str(self.folder),
-            "system": settings.system,
-            "parameters": self.parameters,
-            "epochs": len(self.outcome.rows),
-            "best": self.outcome.best,
-            "seconds": clock.wall,
-            "rate": clock.rate,
-            "unit": self.prepared.unit,
-            "waiting": clock.share_waiting,
-            "device": self.outcome.device,
-            "threads": settings.training.threads,
-            "remarks": list(self.prepared.remarks),
-            "shortfall": self.prepared.shortfall(self.outcome.best),
-            "trust": None if self.trust is None else self.trust.model_dump(),
-        }
-
-    def lines(self) -> Iterator[str]:
-        """For the terminal."""
-        from jumok.tasks.running.callbacks import PERFECT_VALIDATIONS
-
-        best, clock = self.outcome.best, self.outcome.clock
-        epochs, planned = len(self.outcome.rows), self.prepared.training.epochs
-        yield f"kept epoch {best['epoch']:.0f} of {epochs}: {self.prepared.reached(best)}"
-        if epochs < planned and self.prepared.training.patience is None:
-            yield (
-                f"ended after {epochs} of {planned} epochs: the last {PERFECT_VALIDATIONS} validations found no error, "
-                "and their loss no longer fell"
-            )
-        if shortfall := self.prepared.shortfall(best):
-            yield f"warning: {shortfall}"
-        if self.trust is not None:
-            yield f"maps: {self.trust.why()}"
-        yield (
-            f"{clock.rate:,.0f} {self.prepared.unit}/s on {self.outcome.device}; "
-            f"{clock.share_waiting:.1%} of the time spent waiting for data"
-        )
-        yield f"saved in {self.folder}; next: {self.prepared.evaluate_with(self.folder)}"
+        return foresee(prepare(wanted, session, time.monotonic()), out)
+    return begin(wanted, out, session, trust=trust)
 
 
 def _read_name(key: str, config: Path | None) -> str | None:
@@ -302,158 +229,6 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise JumokError(f"--option {key}: cannot read {text!r}") from error
     return options
-
-
-def _begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> TrainedRun:
-    """Start a new run."""
-    began = time.monotonic()
-    _read_time(settings.training.model_dump(exclude_unset=True))  # before what takes long
-    _import_loop()
-    from jumok.tasks.running.claim import claim_new
-
-    with claim_new(out) if session.first else nullcontext():
-        prepared = _prepare(settings, session, began)
-        for line in prepared.remarks:
-            session.say(line)
-        if session.first:
-            prepared.write(out)
-        return _train(prepared, out, session, trust=trust)
-
-
-def _import_loop() -> None:
-    from jumok.app.lean_imports import import_training_loop
-
-    import_training_loop()
-
-
-def _prepare(settings: Settings, session: Session, began: float) -> Prepared:
-    """Read the data, and settle what was left open.
-
-    Args:
-        settings: as asked for.
-        session: of the command.
-        began: since when --time counts, by `time.monotonic`.
-    """
-    seconds = _read_time(settings.training.model_dump(exclude_unset=True))
-    _import_loop()
-    from jumok.app.progress import show_progress
-    from jumok.tasks.running import fit, planning
-
-    training = settings.training.model_copy(update={"threads": set_threads(settings.training.threads)})
-    settings = settings.model_copy(update={"training": training})
-    fit.check_machine(training)
-    task = task_of_settings(settings)
-    with show_progress(session.console, "reading") as progress:
-        prepared: Prepared = task.part("prepare").prepare(settings, progress)
-    if training.init and not prepared.initial:
-        raise JumokError(f"systems that {task.does} do not begin with the weights of a run: leave --init out")
-    with session.console.status("measuring speed, trying learning rates"):
-        planned: Prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
-    return planned
-
-
-def _go_on(
-    folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session, *, trust: bool, earlier: bool
-) -> TrainedRun:
-    """Resume a run, perhaps for longer or with its data in another place."""
-    from jumok.app.lean_imports import import_training_loop
-
-    import_training_loop()
-    from jumok.tasks.running.checkpoint import CHECKPOINTS, LAST, go_back
-    from jumok.tasks.running.claim import claim
-    from jumok.tasks.running.run import task_of
-
-    task = task_of(folder)
-    with claim(folder) if session.first else nullcontext():
-        if earlier and session.first:
-            session.say(f"going back to the checkpoint of step {go_back(folder / CHECKPOINTS / LAST):,}")
-        prepared = _reopen(task, folder, moved, given, session)
-        return _train(prepared, folder, session, trust=trust)
-
-
-def _reopen(task: Task, folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session) -> Prepared:
-    """A run as it was left, perhaps with another length or its data in another place."""
-    from jumok.app.progress import show_progress
-    from jumok.tasks.running import fit
-    from jumok.tasks.running.lengthening import find_step, lengthen, move_data
-    from jumok.tasks.running.run import CONFIG
-
-    config = task.part("settings").RunConfig.load(folder / CONFIG)
-    seconds = _read_time(given)
-    here = {name: value for name, value in given.items() if name in MACHINE_SETTINGS}
-    training = type(config.training).model_validate({**config.training.model_dump(), **here})
-    config, before = config.model_copy(update={"training": training}), config.changes
-    step = find_step(folder) if moved or not {*given} <= {*MACHINE_SETTINGS} else 0
-    if moved:
-        config = move_data(config, task.word, moved, step)
-    set_threads(training.threads)
-    fit.check_machine(training)
-    with show_progress(session.console, "reading") as progress:
-        opened: Prepared = task.part("prepare").resume(config, folder, progress)
-    prepared = lengthen(opened, step, epochs=given.get("epochs"), seconds=seconds)
-    for change in prepared.changes[len(before) :]:
-        session.say(change.told)
-    if session.first and prepared.changes != before:
-        write_atomically(folder / CONFIG, prepared.config.to_yaml())
-    return prepared
-
-
-def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -> TrainedRun:
-    """Train, find the most faithful map, and write the run's card."""
-    from jumok.app.run_card import write_card
-    from jumok.app.training_bar import Bar
-    from jumok.tasks.running import fit
-    from jumok.tasks.running.precision import precision_remarks
-    from jumok.tasks.running.run import CARD
-
-    module, world = prepared.module(), World.found()
-    module.schedule_start = prepared.schedule_start
-    shared = f" in {world.size} processes" if world.size > 1 else ""
-    session.say(f"{prepared.about(module.size)}; CPU threads: {prepared.training.threads}{shared}")
-    for line in precision_remarks(module.model, prepared.training.precision, prepared.training.device):
-        session.say(line)
-    bar = Bar(session.console, prepared.training.epochs, prepared.steps_per_epoch)
-    try:
-        outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, (bar,))
-    except (Interrupted, KeyboardInterrupt) as stop:
-        session.say(f"Resume with: jumok train --resume {folder}")
-        if isinstance(stop, Interrupted):
-            raise
-        raise KeyboardInterrupt from stop
-    for line in prepared.settle(folder, outcome.device) if world.first else ():
-        session.say(line)
-    found = _judge_maps(prepared, outcome, folder, session) if trust and world.first else None
-    if world.first:
-        write_card(folder / CARD, prepared, outcome, module.size, found)
-    return TrainedRun(prepared, outcome, folder, module.size, found)
-
-
-def _judge_maps(prepared: Prepared, outcome: Outcome, folder: Path, session: Session) -> Trust | None:
-    """Find the most faithful map, and keep what was found in the run; None where the task has no maps to judge."""
-    from jumok.tasks.running.trust import write_trust
-
-    task = task_of_settings(prepared.config)
-    if "trust" not in task.verbs:
-        return None
-    seconds = outcome.clock.wall * SHARE_FOR_TRUST
-    found: Trust | None = task.verb("trust").judge(folder, prepared.config, seconds, outcome.device, session)
-    if found is not None:
-        write_trust(folder, found)
-    return found
-
-
-def _read_time(given: Mapping[str, Any]) -> float | None:
-    """The seconds that the command may take; None where nobody said.
-
-    Raises:
-        JumokError: no time, or one beside a number of epochs.
-    """
-    asked = given.get("time")
-    if asked is None:
-        return None
-    if "epochs" in given:
-        raise JumokError("--time and --epochs both say how long to train: leave one out")
-    return parse_duration(asked, "--time")
 
 
 def _refuse(given: Sequence[str], settings: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jumok.app.demo import images_tour
 from jumok.app.demo.figures import read_json, show_best
 from jumok.app.demo.tour import Done, Step, Tour
+from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
 
 __all__ = ["ComparisonTour"]
@@ -19,7 +20,7 @@ class ComparisonTour(Tour):
     """The surfaces of the main job: all systems, side by side."""
 
     name = "compare"
-    lead = "The generated surfaces again: every mechanism for a short while, side by side."
+    lead = later("The generated surfaces again: every mechanism for a short while, side by side.")
 
     @property
     def _images(self) -> images_tour.ImagesTour:
@@ -43,11 +44,18 @@ class ComparisonTour(Tour):
         found = read_json(folder / "compare.json")
         return [
             Section(
-                "Compare",
-                f"{len(found['systems'])} systems, one for each mechanism, {found['budget']} of training each: what "
-                "each classified correctly, what it cost, and where each looked in the same images.",
+                translate("Compare"),
+                translate(
+                    "{count} systems, one for each mechanism, {budget} of training each: what each classified "
+                    "correctly, what it cost, and where each looked in the same images.",
+                    count=len(found["systems"]),
+                    budget=found["budget"],
+                ),
                 done.command,
                 [show_best(found["systems"])],
-                links=[(folder / "index.html", "open the comparison"), (folder / "compare.json", "all figures")],
+                links=[
+                    (folder / "index.html", translate("open the comparison")),
+                    (folder / "compare.json", translate("all figures")),
+                ],
             )
         ]

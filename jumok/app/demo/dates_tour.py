@@ -7,6 +7,7 @@ from pathlib import Path
 from jumok.app.demo.figures import read_json, show_alignment_error, show_exact
 from jumok.app.demo.tour import Done, Step, Tour
 from jumok.files import write_atomically
+from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
 
 __all__ = ["DatesTour"]
@@ -27,7 +28,7 @@ class DatesTour(Tour):
     """A recurrent network with additive attention, and the ground truth of its alignments."""
 
     name = "dates"
-    lead = (
+    lead = later(
         "Dates as people write them in Korean and English: a recurrent network with additive attention converts them "
         "to ISO 8601, and the characters it looked at are compared with the ground truth."
     )
@@ -90,10 +91,14 @@ class DatesTour(Tour):
     def _show_training(self, done: Done) -> list[Section]:
         run = self.folder / "run"
         found = read_json(run / "eval" / "eval.json")
-        links = [(run / "card.md", "the run's card"), (run / "metrics.csv", "metrics per epoch")]
+        links = [(run / "card.md", translate("the run's card")), (run / "metrics.csv", translate("metrics per epoch"))]
         return [
             Section(
-                "Train on dates", "Judged on dates that it never saw.", done.command, [show_exact(found)], links=links
+                translate("Train on dates"),
+                translate("Judged on dates that it never saw."),
+                done.command,
+                [show_exact(found)],
+                links=links,
             )
         ]
 
@@ -102,11 +107,11 @@ class DatesTour(Tour):
         shown = [(folder / f"{number}.png", text) for number, text in enumerate(EXAMPLES, 1)]
         return [
             Section(
-                "See the alignment",
-                "Target down, source across: which characters each character of the answer was read off.",
+                translate("See the alignment"),
+                translate("Target down, source across: which characters each character of the answer was read off."),
                 done.command,
                 pictures=shown,
-                links=[(folder / "index.html", "open the interactive page")],
+                links=[(folder / "index.html", translate("open the interactive page"))],
             )
         ]
 
@@ -115,11 +120,11 @@ class DatesTour(Tour):
         found = read_json(folder / "measure.json")
         return [
             Section(
-                "Measure the alignment",
-                found["summary"],
+                translate("Measure the alignment"),
+                translate(found["summary"]),
                 done.command,
                 show_alignment_error(found),
-                [(folder / "measure.png", "Beside the diagonal")],
-                [(folder / "measure.json", "all figures")],
+                [(folder / "measure.png", translate("Beside the diagonal"))],
+                [(folder / "measure.json", translate("all figures"))],
             )
         ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from jumok.app.demo.figures import read_json, show_faithfulness, show_pointing, show_share
 from jumok.app.demo.tour import Done, Step, Tour
+from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
 
 __all__ = ["ImagesTour"]
@@ -28,7 +29,7 @@ class ImagesTour(Tour):
     """Surfaces with defects: the masks judge the maps, and never train the model."""
 
     name = "images"
-    lead = (
+    lead = later(
         "Generated surfaces of five materials in changing light, some with a scratch, a dent or a stain, and with "
         "distractors: seams, screws, labels and marks. A small Vision Transformer is trained on class labels only; the "
         "masks evaluate it and never train it."
@@ -87,13 +88,14 @@ class ImagesTour(Tour):
     def _show_data(self, done: Done) -> list[Section]:
         one_each = {path.parent.name: path for path in self._pick()}
         pictures = [(path, kind) for kind, path in one_each.items()]
-        text = f"{COUNTS['train']:,} images to learn from; one of each class:"
-        return [Section("The data", text, done.command, small=pictures)]
+        text = translate("{count} images to learn from; one of each class:", count=f"{COUNTS['train']:,}")
+        return [Section(translate("The data"), text, done.command, small=pictures)]
 
     def _show_training(self, done: Done) -> list[Section]:
         run = self.folder / "run"
-        links = [(run / "card.md", "the run's card"), (run / "metrics.csv", "metrics per epoch")]
-        return [Section("Train", f"{COUNTS['train']:,} images, {done.seconds:.0f} s.", done.command, links=links)]
+        links = [(run / "card.md", translate("the run's card")), (run / "metrics.csv", translate("metrics per epoch"))]
+        text = translate("{count} images, {seconds} s.", count=f"{COUNTS['train']:,}", seconds=f"{done.seconds:.0f}")
+        return [Section(translate("Train"), text, done.command, links=links)]
 
     def _say_accuracy(self) -> str:
         found = read_json(self.folder / "eval" / "eval.json")
@@ -102,38 +104,43 @@ class ImagesTour(Tour):
 
     def _show_accuracy(self, done: Done) -> list[Section]:
         found = read_json(self.folder / "eval" / "eval.json")
-        figures = [show_share("test accuracy", found["accuracy"], found["accuracy_95"])]
-        confusion = [(self.folder / "eval" / "confusion.png", "True and predicted classes")]
-        return [Section("Evaluate", f"On {found['images']} test images.", done.command, figures, confusion)]
+        figures = [show_share(translate("test accuracy"), found["accuracy"], found["accuracy_95"])]
+        confusion = [(self.folder / "eval" / "confusion.png", translate("True and predicted classes"))]
+        text = translate("On {count} test images.", count=found["images"])
+        return [Section(translate("Evaluate"), text, done.command, figures, confusion)]
 
     def _show_look(self, done: Done) -> list[Section]:
         folder = self.folder / "look"
         return [
             Section(
-                "Look",
-                "Where the evidence for the predicted class lies. On the page, hover a patch to see where it looks.",
+                translate("Look"),
+                translate(
+                    "Where the evidence for the predicted class lies. On the page, hover a patch to see where it looks."
+                ),
                 done.command,
                 pictures=[(picture, picture.name.partition(".")[0]) for picture in sorted(folder.glob("*.png"))],
-                links=[(folder / "index.html", "open the interactive page")],
+                links=[(folder / "index.html", translate("open the interactive page"))],
             )
         ]
 
     def _show_measure(self, done: Done) -> list[Section]:
         folder = self.folder / "measure"
         found = read_json(folder / "measure.json")
-        chart = [(folder / "measure.png", "Every score with its 95 % interval, beside three baselines")]
-        links = [(folder / "measure.json", "all figures")]
-        with_masks = Section("Measure with masks", found["summary"], done.command, show_pointing(found), chart, links)
+        chart = [(folder / "measure.png", translate("Every score with its 95 % interval, beside three baselines"))]
+        links = [(folder / "measure.json", translate("all figures"))]
+        heading, summary = translate("Measure with masks"), translate(found["summary"])
+        with_masks = Section(heading, summary, done.command, show_pointing(found), chart, links)
         return [with_masks, self._show_faithfulness(found.get("faithfulness"))]
 
     def _show_faithfulness(self, found: dict[str, Any] | None) -> Section:
-        heading = "Measure without masks"
+        heading = translate("Measure without masks")
         if found is None:
-            return Section(heading, f"There was no time for it ({MEASURING}).")
-        verdicts = " ".join(f"{verdict}." for verdict in found["verdicts"][:MOST_VERDICTS])
-        text = (
+            return Section(heading, translate("There was no time for it ({options}).", options=MEASURING))
+        verdicts = " ".join(f"{translate(verdict)}." for verdict in found["verdicts"][:MOST_VERDICTS])
+        text = translate(
             "Does the answer depend on what each map marks? Parts of the images are taken away in the order of the "
-            f"map. {verdicts}"
+            "map. {verdicts}",
+            verdicts=verdicts,
         )
-        curves = [(self.folder / "measure" / "faithfulness.png", "The answer, as parts of the images go")]
+        curves = [(self.folder / "measure" / "faithfulness.png", translate("The answer, as parts of the images go"))]
         return Section(heading, text, figures=show_faithfulness(found), pictures=curves)

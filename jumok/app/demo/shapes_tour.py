@@ -7,6 +7,7 @@ from functools import cached_property
 
 from jumok.app.demo.figures import read_json, show_pointing, show_share
 from jumok.app.demo.tour import Done, Step, Tour
+from jumok.language import later, translate
 from jumok.views.pages.report_page import Section
 
 __all__ = ["ShapesTour"]
@@ -23,7 +24,7 @@ class ShapesTour(Tour):
     """A network that attends twice, and where it looked for each question about one image."""
 
     name = "shapes"
-    lead = "Questions about coloured shapes in English and Korean, where the question decides what is looked at."
+    lead = later("Questions about coloured shapes in English and Korean, where the question decides what is looked at.")
 
     def steps(self) -> list[Step]:
         run, images, asked = self.folder / "run", self.generated / "images", self.folder / "asked"
@@ -70,21 +71,30 @@ class ShapesTour(Tour):
     def _show_training(self, done: Done) -> list[Section]:
         run = self.folder / "run"
         found = read_json(run / "eval" / "eval.json")
-        links = [(run / "card.md", "the run's card"), (run / "metrics.csv", "metrics per epoch")]
-        figures = [show_share("questions answered correctly", found["accuracy"], found["accuracy_95"])]
-        return [Section("Train on questions", "In English and Korean.", done.command, figures, links=links)]
+        links = [(run / "card.md", translate("the run's card")), (run / "metrics.csv", translate("metrics per epoch"))]
+        figures = [show_share(translate("questions answered correctly"), found["accuracy"], found["accuracy_95"])]
+        return [
+            Section(
+                translate("Train on questions"), translate("In English and Korean."), done.command, figures, links=links
+            )
+        ]
 
     def _show_asked(self, done: Done) -> list[Section]:
         folder = self.folder / "asked"
-        told = [f"{row['question']} (the truth: {row['answer']})" for row in self.questions]
+        told = [
+            translate("{question} (the truth: {answer})", question=row["question"], answer=row["answer"])
+            for row in self.questions
+        ]
         return [
             Section(
-                "Ask",
-                "Questions about one image: what is looked at depends on what is asked. On the page, hover a word to "
-                "see where that word looked.",
+                translate("Ask"),
+                translate(
+                    "Questions about one image: what is looked at depends on what is asked. On the page, hover a word "
+                    "to see where that word looked."
+                ),
                 done.command,
                 pictures=[(folder / f"{number}.png", text) for number, text in enumerate(told, 1)],
-                links=[(folder / "index.html", "open the interactive page")],
+                links=[(folder / "index.html", translate("open the interactive page"))],
             )
         ]
 
@@ -93,11 +103,15 @@ class ShapesTour(Tour):
         found = read_json(folder / "measure.json")
         return [
             Section(
-                "Measure the looks",
-                f"{found['summary']}. Maps of two questions about one image: {found['agreement']['summary']}",
+                translate("Measure the looks"),
+                translate(
+                    "{summary}. Maps of two questions about one image: {agreement}",
+                    summary=translate(found["summary"]),
+                    agreement=found["agreement"]["summary"],
+                ),
                 done.command,
                 show_pointing(found),
-                [(folder / "measure.png", "Beside maps that know nothing of the question")],
-                [(folder / "measure.json", "all figures")],
+                [(folder / "measure.png", translate("Beside maps that know nothing of the question"))],
+                [(folder / "measure.json", translate("all figures"))],
             )
         ]

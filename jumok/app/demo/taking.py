@@ -15,12 +15,13 @@ from pathlib import Path
 from jumok.app.demo.tour import Done, Tour
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.language import later, translate
 from jumok.views.pages.report_page import Section, write_report
 
 __all__ = ["Demo"]
 
 PAGE, LOG, STEPS = "index.html", "demo.log", "steps.json"
-TITLE = "Does it look at what matters?"
+TITLE = later("Does it look at what matters?")
 
 
 @dataclass
@@ -103,11 +104,11 @@ class Demo:
 
     def _write_page(self, waiting: Sequence[str] = ()) -> None:
         taken = [tour for tour in self.tours if tour.name in self.done]
-        lead = " ".join(tour.lead for tour in taken)
+        lead = " ".join(translate(tour.lead) for tour in taken)
         seconds = sum(done.seconds for steps in self.done.values() for done in steps.values())
-        lead += f" The steps below took {seconds:.0f} s." if seconds else ""
+        lead += " " + translate("The steps below took {seconds} s.", seconds=f"{seconds:.0f}") if seconds else ""
         sections = [section for tour in taken for section in self._sections(tour)]
-        write_report(self.page, TITLE, lead, sections, waiting)
+        write_report(self.page, translate(TITLE), lead, sections, waiting)
 
     def _sections(self, tour: Tour) -> Iterator[Section]:
         done = self.done[tour.name]

@@ -14,6 +14,7 @@ from jumok.app.label.chosen import TextOptions, stream_inputs
 from jumok.app.session import Session
 from jumok.errors import JumokError, suggest
 from jumok.files import write_atomically
+from jumok.language import translate
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -105,15 +106,19 @@ def look(
             session.remark(f"text {place}: {error}")
             continue
         found.rows.append(_make_row(run, place, text, one, chosen))
-        shaded.append(ShadedText(" ".join(text.split()), one.maps[chosen], _best(run, one), name=f"text {place}"))
+        shaded.append(
+            ShadedText(
+                " ".join(text.split()), one.maps[chosen], _best(run, one), name=translate("text {number}", number=place)
+            )
+        )
         if len(rows) <= MOST_LINES:
             session.say(f"text {place}: {_best(run, one)[0][0]}; {found.rows[-1]['words']}")
     if not shaded:
         raise JumokError(f"none of the {write_count(len(rows), 'text')} could be read: {found.rows[0]['error']}")
     _write_table(out / "results.csv", found.rows)
     if html:
-        note = f"Relevance of each word by {chosen}; shades are scaled within each text."
-        write_text_page(out / "index.html", f"What {run.folder.name} reads", note, shaded)
+        note = translate("Relevance of each word by {method}; shades are scaled within each text.", method=chosen)
+        write_text_page(out / "index.html", translate("What {name} reads", name=run.folder.name), note, shaded)
     return found
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jumok.tasks.translate.run import PairRun
     from jumok.tasks.translate.scores import Scores
 
+SHOWN_LINES = 5
 EXAMPLES = 3
 """Translations of each kind, the best and the worst, in the terminal."""
 
@@ -33,7 +34,7 @@ class Options(Strict):
     length_penalty: float = Field(default=1.0, description="Length-penalty exponent; larger favours longer output.")
     tokenize: Literal["13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none"] | None = Field(
         default=None,
-        description="How BLEU splits text into words (sacrebleu); default: 13a, or zh or char for text without spaces.",
+        description="How BLEU splits text into words (sacrebleu); default: by the script of the references.",
     )
 
 
@@ -78,6 +79,7 @@ class EvaluatedPairs:
             "nearest": HOW,
             "learnt": self.learnt,
             "skipped": {"empty": self.pairs.empty},
+            "skipped_lines": list(self.pairs.lines),
             "remarks": list(self.remarks),
         }
 
@@ -115,11 +117,12 @@ def evaluate(
     """
     from jumok.tasks.translate.baselines import compare_with_baselines, find_training_pairs
     from jumok.tasks.translate.run import PairRun
-    from jumok.tasks.translate.scores import Judge, sentence_chrf
+    from jumok.tasks.translate.scores import Judge, describe_splitting, sentence_chrf
 
     trained = PairRun.load(run, session.device)
     pairs, part = select(trained, data, split)
     judge = Judge(pairs.targets, lowercase=trained.config.data.lowercase, tokenize=options.tokenize)
+    splitting = () if options.tokenize else filter(None, (describe_splitting(pairs.targets),))
     began = time.perf_counter()
     search = options.model_dump(include={"beam", "length_penalty"})
     found = [best.text for best in trained.translate(pairs.sources, **search)]
@@ -140,7 +143,7 @@ def evaluate(
         pairs,
         found,
         each,
-        _list_remarks(pairs, train, lacking, part),
+        (*_list_remarks(pairs, train, lacking, part), *splitting),
         written,
     )
     write_report(written["figures"], report)
@@ -180,8 +183,20 @@ def select(run: PairRun, files: Sequence[Path], split: str) -> tuple[PairSet, st
 
 def remarks_on(pairs: PairSet) -> tuple[str, ...]:
     """What whoever gave the pairs should know of them."""
-    skipped = (f"{write_count(pairs.empty, 'pair')} skipped: one side is empty",)
+    which = _name_lines(pairs.lines)
+    skipped = (f"{write_count(pairs.empty, 'pair')} skipped: one side is empty{which}",)
     return (*pairs.notes, *(skipped if pairs.empty else ()))
+
+
+def _name_lines(lines: Sequence[int]) -> str:
+    """Some of these lines in brackets.
+
+    >>> _name_lines([7]), _name_lines(range(1, 9)), _name_lines([])
+    (' (line 7)', ' (lines 1, 2, 3, 4, 5 and 3 more)', '')
+    """
+    shown = ", ".join(map(str, lines[:SHOWN_LINES]))
+    more = f" and {len(lines) - SHOWN_LINES} more" if len(lines) > SHOWN_LINES else ""
+    return f" ({'line' if len(lines) == 1 else 'lines'} {shown}{more})" if lines else ""
 
 
 def _list_remarks(pairs: PairSet, train: PairSet | None, lacking: str, part: str) -> tuple[str, ...]:

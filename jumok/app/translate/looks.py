@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jumok.errors import JumokError
+from jumok.language import translate
 
 if TYPE_CHECKING:
     from jumok.attention.word_alignment import Aligned
@@ -181,7 +182,7 @@ class Looks:
     def _write_page(self, path: Path) -> None:
         from jumok.views.pages.alignment_page import AlignmentEntry, AlignmentPage
 
-        page = AlignmentPage(f"What each word looked at: {self.run.folder}")
+        page = AlignmentPage(translate("What each word looked at: {name}", name=self.run.folder))
         for number, one in self._shown:
-            page.add(AlignmentEntry(one.source, one.target, one.maps, f"sentence {number}"))
+            page.add(AlignmentEntry(one.source, one.target, one.maps, translate("sentence {number}", number=number)))
         page.write(path)

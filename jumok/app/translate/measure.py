@@ -16,11 +16,12 @@ from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.attention.word_alignment import Aligned
+    from jumok.data.pairs.alignment_files import Links
     from jumok.data.pairs.pair_set import PairSet
     from jumok.measures.alignment_error import AlignmentReport
     from jumok.tasks.translate.run import PairRun
 
-FROM_ONE = "warning: no link of {} touches a first word, so it seems to be counted from 1: then give --one-based"
+FROM_ONE = "no link of {} touches a first word, so it seems to be counted from 1: then give --one-based"
 PAIRS_AT_ONCE = 256
 """Pairs whose maps are in memory at once."""
 
@@ -141,7 +142,7 @@ def _score_links(
     run: PairRun, pairs: PairSet, methods: Sequence[str], gold: Path, options: Options, session: Session
 ) -> tuple[ScoredMaps, list[str]]:
     """Align all pairs and compare the links. Returns the scores, and remarks."""
-    from jumok.data.pairs.alignment_files import read_links, seem_counted_from_one
+    from jumok.data.pairs.alignment_files import seem_counted_from_one
     from jumok.measures.alignment_error import AlignmentMeter
 
     if options.characters and run.target.kind != "characters":
@@ -149,19 +150,36 @@ def _score_links(
             f"{run.folder} cuts text into {run.target.kind}, so it has no links between characters: "
             "leave out --characters"
         )
-    truth = read_links(gold, one_based=options.one_based, turned=run.config.data.backwards)
+    truth, lines = _read_truth(gold, pairs, one_based=options.one_based, turned=run.config.data.backwards)
+    doubtful = not options.one_based and seem_counted_from_one(truth)
+    meter = AlignmentMeter(seed=session.seed)
+    for line, one, wanted in zip(lines, _align_all(run, pairs, options.characters), truth, strict=True):
+        found = {name: one.links(name) for name in methods}
+        try:
+            meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {line}")
+        except JumokError as error:
+            if not doubtful:
+                raise
+            raise JumokError(f"{error}; {FROM_ONE.format(gold)}") from None
+    report = meter.report()
+    return ScoredMaps(report, _compare_with_baseline(report)), [f"warning: {FROM_ONE.format(gold)}"] if doubtful else []
+
+
+def _read_truth(gold: Path, pairs: PairSet, *, one_based: bool, turned: bool) -> tuple[list[Links], list[int]]:
+    """The gold links of each pair, and the lines that they stand in; lines of pairs that were skipped may be there."""
+    from jumok.data.pairs.alignment_files import read_links
+
+    truth = read_links(gold, one_based=one_based, turned=turned)
+    if pairs.empty and len(truth) == len(pairs) + pairs.empty:
+        skipped = frozenset(pairs.lines)
+        lines = [line for line in range(1, len(truth) + 1) if line not in skipped]
+        return [truth[line - 1] for line in lines], lines
     if len(truth) != len(pairs):
         raise JumokError(
             f"{gold} has links for {len(truth)} sentences, but there are {len(pairs)} pairs "
             f"({pairs.empty} empty ones were skipped): wanted a line for each"
         )
-    meter = AlignmentMeter(seed=session.seed)
-    for number, (one, wanted) in enumerate(zip(_align_all(run, pairs, options.characters), truth, strict=True), 1):
-        found = {name: one.links(name) for name in methods}
-        meter.add(wanted, found, source=len(one.source), target=len(one.target), name=f"{gold}, line {number}")
-    report = meter.report()
-    doubtful = not options.one_based and seem_counted_from_one(truth)
-    return ScoredMaps(report, _compare_with_baseline(report)), [FROM_ONE.format(gold)] if doubtful else []
+    return truth, list(range(1, len(truth) + 1))
 
 
 def _align_all(run: PairRun, pairs: PairSet, characters: bool) -> Iterator[Aligned]:

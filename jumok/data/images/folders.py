@@ -102,7 +102,7 @@ def scan_ready(
 
     Args:
         root, classes_are, split_by, images, labels_are: as for `scan`.
-        need_train: refuse parts without train.
+        need_train: refuse parts without train, and parts or class folders without an image of some class.
     Raises:
         JumokError: as `scan`.
     """
@@ -182,11 +182,13 @@ def _scan_parts(root: Path, classes_are: str, *, need_train: bool = True) -> dic
     listed = {part: _list_classes(place) for part, place in places.items()}
     beside = _find_masks(root, layout, listed)
     parts = {
-        part: _make_set(root, place, listed[part], beside, strict=part == "train") for part, place in places.items()
+        part: _make_set(root, place, listed[part], beside, strict=need_train and part == "train")
+        for part, place in places.items()
     }
     main = next(part for part in SPLITS if part in parts)
     for part, found in parts.items():
-        _check_same_classes(parts[main].classes, found.classes, places[part])
+        _check_same_classes(parts[main].classes, found.classes, places[part], lacking_too=need_train)
+    parts = {part: found.with_classes(parts[main].classes) for part, found in parts.items()}
     left_out = sum((Counter(found.left_out) for found in parts.values()), Counter())
     notes = (*layout.notes, *beside.notes, *describe_left_out(left_out))
     parts = {part: replace(found, left_out={}) for part, found in parts.items()}
@@ -277,14 +279,14 @@ def _check_two_classes(found: ImageSet, root: Path) -> None:
     raise JumokError(f"only one class, {found.classes[0]!r}, in {root}: wanted at least two{hint}")
 
 
-def _check_same_classes(wanted: tuple[str, ...], got: tuple[str, ...], folder: Path) -> None:
+def _check_same_classes(wanted: tuple[str, ...], got: tuple[str, ...], folder: Path, *, lacking_too: bool) -> None:
     unknown = [name for name in got if name not in wanted]
     if unknown:
         raise JumokError(
             f"{folder} has the class {unknown[0]!r} that train does not have: {suggest(unknown[0], wanted)}"
         )
     lacking = [name for name in wanted if name not in got]
-    if lacking:
+    if lacking and lacking_too:
         raise JumokError(
             f"{folder} lacks the class {lacking[0]!r} that train has: add {folder / lacking[0]} (it may be empty)"
         )

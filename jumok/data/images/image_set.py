@@ -11,6 +11,7 @@ from typing import Any
 from jumok.data.images.label_cells import Kind
 from jumok.data.images.listing import name_below
 from jumok.data.table_rows import BETWEEN
+from jumok.language import later
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class ImageSet:
     @property
     def noun(self) -> str:
         """What images have, in words."""
-        return {"class": "classes", "multi": "labels", "number": "numbers"}[self.kind]
+        return {"class": later("classes"), "multi": later("labels"), "number": later("numbers")}[self.kind]
 
     @property
     def each_has(self) -> str:
@@ -55,7 +56,7 @@ class ImageSet:
     @property
     def noun_of_one(self) -> str:
         """The same of one image."""
-        return {"class": "class", "multi": "labels", "number": "number"}[self.kind]
+        return {"class": later("class"), "multi": later("labels"), "number": later("number")}[self.kind]
 
     @property
     def skipped(self) -> int:

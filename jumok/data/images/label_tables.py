@@ -87,6 +87,9 @@ def read_labels(
         raise JumokError(f"{next(iter(tables.values()))} has no rows: wanted a line for each image")
     root = _find_root(images, every[0])
     labelled = read_cells([Cell(row.where, row.label) for row in every], labels_are)
+    if not any(row.label for row in every):
+        names = ", ".join(str(path) for path in tables.values())
+        raise JumokError(f"no row of {names} has a label: fill in the label of at least two different images")
     parted = [(part, row) for part, some in rows.items() for row in some]
     kept = [(*pair, label) for pair, label in zip(parted, labelled.labels, strict=True) if label is not None]
     parts = _make_parts(kept, labelled, root)

@@ -23,7 +23,7 @@ class PairSet:
         sources, targets: as many of each, cleaned (see `jumok.data.texts.normal_form.clean`), none empty.
         names: of the two sides: the endings of line-aligned files ("de", "en"), else ("source", "target").
         files: that were read.
-        empty: pairs that were skipped because a side was empty.
+        empty: pairs that were skipped because a side was empty; `lines`: which lines they are, from 1.
         long: pairs that were skipped because a side had too many tokens.
         notes: remarks for whoever supplied the files, one line each.
     """
@@ -35,6 +35,7 @@ class PairSet:
     empty: int = 0
     long: int = 0
     notes: tuple[str, ...] = ()
+    lines: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.sources) != len(self.targets):
@@ -89,8 +90,8 @@ def read_pairs(paths: Sequence[Path], *, lowercase: bool = False, reverse: bool 
     rows = _read_columns(files[0], lowercase) if len(files) == 1 else _read_aligned(files[0], files[1], lowercase)
     sources: list[str] = []
     targets: list[str] = []
-    empty = 0
-    for one, other in rows:
+    empty: list[int] = []
+    for number, (one, other) in enumerate(rows, 1):
         source, target = " ".join(one.split()), " ".join(other.split())
         if source and target:
             sources.append(source)
@@ -98,10 +99,18 @@ def read_pairs(paths: Sequence[Path], *, lowercase: bool = False, reverse: bool 
             if len(sources) > MOST_PAIRS:
                 raise JumokError(f"more than {MOST_PAIRS:,} pairs in {_join_names(files)}: give a part of them")
         else:
-            empty += 1
+            empty.append(number)
     if not sources:
-        raise JumokError(f"no pair of sentences in {_join_names(files)} ({empty} lines with an empty side)")
-    found = PairSet(tuple(sources), tuple(targets), _name_sides(files), files, empty, notes=_warn_of_same_file(files))
+        raise JumokError(f"no pair of sentences in {_join_names(files)} ({len(empty)} lines with an empty side)")
+    found = PairSet(
+        tuple(sources),
+        tuple(targets),
+        _name_sides(files),
+        files,
+        len(empty),
+        notes=_warn_of_same_file(files),
+        lines=tuple(empty),
+    )
     return _swap_sides(found) if reverse else found
 
 

@@ -168,8 +168,10 @@ def split_pairs(
                 f"no pair for {part}: {len(pairs)} pairs are connected in groups too large to split; "
                 "give files for val and test, or more pairs"
             )
-    chosen = {part: replace(pairs.select(sorted(found)), notes=(), empty=0, long=0) for part, found in indices.items()}
-    chosen["train"] = replace(chosen["train"], notes=pairs.notes, empty=pairs.empty, long=pairs.long)
+    parted = replace(pairs, notes=(), empty=0, long=0, lines=())
+    chosen = {part: parted.select(sorted(found)) for part, found in indices.items()}
+    told = {"notes": pairs.notes, "empty": pairs.empty, "long": pairs.long, "lines": pairs.lines}
+    chosen["train"] = replace(chosen["train"], **told)
     return chosen
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jumok.data.table_rows import BETWEEN, QUOTE, AsTheyStand, unquote
+from jumok.data.table_rows import BETWEEN, read_delimited
 from jumok.data.texts.normal_form import LONE, read_lines
 from jumok.errors import JumokError, suggest
 
@@ -16,8 +16,9 @@ __all__ = ["QuestionRow", "read_files"]
 
 MOST_JSON = 512 * 1024**2
 """Bytes of a JSON file that is read as a whole."""
-LONGEST_CELL = 1 << 20
 COLUMNS = ("image", "question")
+ABSTRACT = "abstract_"
+"""How VQA names the kinds of its drawn scenes."""
 
 
 class QuestionRow(NamedTuple):
@@ -59,33 +60,12 @@ def read_files(paths: Sequence[Path], *, answered: bool = True) -> Iterator[Ques
 # -- tables -------------------------------------------------------------------------------------
 
 
-def _read_csv(path: Path, answered: bool) -> Iterator[QuestionRow]:
-    return _read_delimited(path, ",", answered)
-
-
-def _read_tsv(path: Path, answered: bool) -> Iterator[QuestionRow]:
-    quoted = next(read_lines(path), "").startswith(QUOTE)
-    return _read_delimited(path, "\t", answered, quoted=quoted)
-
-
-def _read_delimited(path: Path, separator: str, answered: bool, *, quoted: bool = True) -> Iterator[QuestionRow]:
-    """The rows of a table; unless it is `quoted`, its cells are read as they stand."""
-    csv.field_size_limit(LONGEST_CELL)
-    lines = (line + "\n" for line in read_lines(path))
-    kind: type[csv.Dialect] = csv.excel if quoted else AsTheyStand
-    reader = csv.reader(lines, kind, delimiter=separator, strict=True)
-    try:
-        names = [name.strip().lower() for name in next(reader, [])]
-        _check_columns(path, names, answered)
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(names):
-                hint = f"put quotes around text that holds {separator!r}" if quoted else "no cell can hold a tab"
-                raise JumokError(f"{path}, line {reader.line_num}: {len(cells)} cells for {len(names)} columns; {hint}")
-            yield _make_row(dict(zip(names, cells if quoted else map(unquote, cells), strict=True)))
-    except csv.Error as error:
-        raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
+def _read_delimited(path: Path, answered: bool) -> Iterator[QuestionRow]:
+    rows = read_delimited(path, folded=True)
+    _, names = next(rows)
+    _check_columns(path, names, answered)
+    for _, cells in rows:
+        yield _make_row(dict(zip(names, cells, strict=True)))
 
 
 def _check_columns(path: Path, names: Sequence[str], answered: bool) -> None:
@@ -147,8 +127,8 @@ def _list_answers(value: Any) -> tuple[str, ...]:
 
 
 READERS: dict[str, Callable[[Path, bool], Iterator[QuestionRow]]] = {
-    ".csv": _read_csv,
-    ".tsv": _read_tsv,
+    ".csv": _read_delimited,
+    ".tsv": _read_delimited,
     ".jsonl": _read_jsonl,
 }
 
@@ -168,15 +148,31 @@ def _read_vqa(paths: Sequence[Path]) -> Iterator[QuestionRow]:
     try:
         by_number = {_read_id(note): note for note in annotated["annotations"]}
         _check_ids(path, {_read_id(row) for row in asked["questions"]}, other, by_number)
-        subtype = str(asked.get("data_subtype", "")).strip()
-        prefix = f"COCO_{subtype}_" if subtype else ""
+        name_image = partial(_name_image, str(asked.get("data_type", "")), str(asked.get("data_subtype", "")).strip())
         for row in asked["questions"]:
             note = by_number.get(_read_id(row), {})
-            name = _take_text(row.get("image") or f"{prefix}{int(row['image_id']):012d}.jpg")
+            name = _take_text(row.get("image") or name_image(row["image_id"]))
             answers = _list_answers(note.get("answers") or note.get("multiple_choice_answer"))
             yield QuestionRow(name, _take_text(row["question"]), answers, _take_text(note.get("question_type")))
+    except JumokError:
+        raise
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise JumokError(f"{path} is not of VQA's form ({type(error).__name__}: {error})") from None
+
+
+def _name_image(kind: str, subtype: str, number: Any) -> str:
+    """The file of an image by its id, which is a number, a number in quotes, or its name already.
+
+    >>> _name_image("mscoco", "train2014", 9), _name_image("abstract_v002", "train2015", "9")
+    ('COCO_train2014_000000000009.jpg', 'abstract_v002_train2015_000000000009.png')
+    """
+    drawn = kind.startswith(ABSTRACT)
+    ending = ".png" if drawn else ".jpg"
+    if isinstance(number, str) and not number.strip().isdecimal():
+        name = number.strip()
+        return name if Path(name).suffix else name + ending
+    prefix = f"{kind if drawn else 'COCO'}_{subtype}_" if subtype else ""
+    return f"{prefix}{int(number):012d}{ending}"
 
 
 def _read_id(row: Mapping[str, Any]) -> str:

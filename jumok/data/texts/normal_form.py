@@ -20,6 +20,8 @@ LONGEST_LINE = 1024**2
 BLOCK = 1024**2
 GZIP = b"\x1f\x8b"
 LONE = re.compile("[\ud800-\udfff]")
+RETURN = re.compile("\r(?!\n)")
+"""A carriage return that ends no line; it is white space."""
 BOM = b"\xef\xbb\xbf"
 
 
@@ -44,18 +46,20 @@ def fold(text: str, *, lowercase: bool = False) -> str:
     return text
 
 
-def read_lines(path: Path, *, lowercase: bool = False) -> Iterator[str]:
-    r"""Give the lines of a file one by one, folded, without their ends.
+def read_lines(path: Path, *, lowercase: bool = False, folded: bool = True) -> Iterator[str]:
+    r"""Give the lines of a file one by one, folded unless said otherwise, without their ends.
 
     Only "\n" ends a line, so that files stay aligned whatever else they hold; a "\r" before it is white space. A byte
     order mark is passed over. Gzip is known by its first bytes, not by the file's name.
 
     Raises:
-        JumokError: no such file, not UTF-8, not text, damaged gzip, a line of more than 1 MiB, or more than 8 GiB.
+        JumokError: no such file, not UTF-8, not text, damaged gzip, a line of more than 1 MiB, more than 8 GiB, or
+            lines that end in "\r" alone.
     """
     number = 0  # lines given so far
     for block in _read_blocks(path):
-        lines = fold(_decode(block, path, number), lowercase=lowercase).split("\n")
+        text = _decode(block, path, number)
+        lines = (fold(text, lowercase=lowercase) if folded else text).split("\n")
         if not lines[-1]:
             lines.pop()
         yield from lines
@@ -69,6 +73,7 @@ def _read_blocks(path: Path) -> Iterator[bytes]:
         while block := file.read(BLOCK):
             if not total:
                 block = block.removeprefix(BOM)
+                refuse_returns(block, path)
             total += len(block)
             if total > MOST_BYTES:
                 raise JumokError(f"{path} holds more than {MOST_BYTES / (1 << 30):g} GiB of text: give a part of it")
@@ -81,12 +86,24 @@ def _read_blocks(path: Path) -> Iterator[bytes]:
         yield rest
 
 
+def refuse_returns(text: bytes, path: Path) -> None:
+    """Refuse a text without a line feed that has carriage returns between others: it would be one long line.
+
+    Raises:
+        JumokError: it is such a text.
+    """
+    if b"\n" not in text and b"\r" in text.strip():
+        raise JumokError(f"{path} ends its lines with CR alone, as old Macs did: save it with LF or CR LF line ends")
+
+
 def _check_lines(block: bytes, path: Path, before: int) -> None:
     """Refuse lines that are too long, and bytes that no text holds."""
     lengths = [len(line) for line in block.split(b"\n")]
     if max(lengths) > LONGEST_LINE:
         line = before + next(number for number, length in enumerate(lengths, 1) if length > LONGEST_LINE)
-        raise JumokError(f"{path}, line {line}: longer than {LONGEST_LINE >> 10} KiB; wanted one sentence per line")
+        raise JumokError(
+            f"{path}, line {line}: longer than {LONGEST_LINE >> 10} KiB; wanted a line for each sentence or row"
+        )
     if b"\0" in block:
         line = before + block[: block.index(b"\0")].count(b"\n") + 1
         raise JumokError(f"{path}, line {line}: holds a zero byte, so this is not UTF-8 text; save it as UTF-8")

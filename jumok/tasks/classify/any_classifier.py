@@ -6,17 +6,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from jumok.errors import JumokError, suggest
-from jumok.tasks.classify.foreign import load_hf, load_timm
+from jumok.attention.frames import Frame
+from jumok.errors import JumokError, foreign, suggest
+from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
 from jumok.tasks.classify.kinds import AnswerKind, OneClass
+from jumok.tasks.classify.preparation import Preparation, Stretched
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.preprocessing import Preprocessing
 from jumok.tasks.running.trust import Trust, read_trust
+
+
+class Group(NamedTuple):
+    """Prepared images of one size.
+
+    Args:
+        numbers: which of those that were given.
+        pixels: (n, channels, height, width).
+    """
+
+    numbers: list[int]
+    pixels: Tensor
 
 
 @dataclass(frozen=True)
@@ -27,57 +41,99 @@ class AnyClassifier:
         name: as the user gave it.
         model: in eval mode, its parameters without gradients.
         classes: names of classes or labels, in the order of the logits; of a number one name.
-        size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
-        mean, std: of the normalisation, per channel, for values in [0, 1].
+        preparation: what is done to images before.
         logits: gets them out of what the model returns.
-        bits: that 16-bit images use, as it was trained; None: what each image's values need.
         trust: which of its maps is the most faithful; None where that was not measured.
         answers: what it answers; None: one of the classes.
-        own: what the preprocessing that a model from elsewhere came with does otherwise.
     """
 
     name: str
     model: nn.Module
     classes: tuple[str, ...]
-    size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    preparation: Preparation
     logits: Callable[[Any], Tensor]
-    bits: int | None = None
     trust: Trust | None = None
     answers: AnswerKind | None = None
-    own: str = ""
 
     @cached_property
     def kind(self) -> AnswerKind:
         """What it answers: one class for each image, where nothing else is known."""
         return self.answers or OneClass(self.classes)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what it is given; of a model of any size, that of a square image."""
+        return self.preparation.size
+
+    @property
+    def reading_size(self) -> tuple[int, int] | None:
+        """(height, width) that images may be stretched to when they are read; None: they must be read whole."""
+        return self.size if self.preparation.stretched else None
+
+    @property
+    def bits(self) -> int | None:
+        """That 16-bit images use, as it was trained; None: what each image's values need."""
+        return self.preparation.bits
+
+    @property
+    def device(self) -> torch.device:
+        """That it is on."""
+        return next(self.model.parameters()).device
+
+    def prepare_each(self, images: Sequence[Tensor]) -> list[Tensor]:
+        """Bring images, (3, any, any) uint8 each, to (channels, height, width) float32 each on the model's device."""
+        return self.preparation.prepare(images, self.device)
+
     def prepare(self, images: Sequence[Tensor]) -> Tensor:
-        """Bring images, (3, any, any) uint8 each, to (n, 3, height, width) float32 on the model's device."""
-        device = next(self.model.parameters()).device
-        return self._preprocessing(images, device)
+        """As `prepare_each`, as one tensor (n, channels, height, width).
+
+        Raises:
+            JumokError: the model's own processor brings them to different sizes.
+        """
+        groups = self.prepare_groups(images)
+        if len(groups) > 1:
+            sizes = ", ".join(f"{pixels.shape[2]} x {pixels.shape[3]}" for pixels in (group.pixels for group in groups))
+            raise JumokError(
+                f"the image processor of {self.name} brings these images to different sizes ({sizes}), which cannot be "
+                "taken together here: give images of one shape"
+            )
+        return groups[0].pixels
+
+    def prepare_groups(self, images: Sequence[Tensor]) -> list[Group]:
+        """As `prepare_each`, those of one size together."""
+        found: dict[tuple[int, ...], list[int]] = {}
+        each = self.prepare_each(images)
+        for number, pixels in enumerate(each):
+            found.setdefault(tuple(pixels.shape), []).append(number)
+        return [Group(numbers, torch.stack([each[number] for number in numbers])) for numbers in found.values()]
 
     def normalise(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) uint8 to float32, as the model takes it, on its device."""
-        return self._preprocessing.normalise(images, next(self.model.parameters()).device)
+        return self.preparation.normalise(images, self.device)
 
     def show(self, pixels: Tensor) -> Tensor:
-        """Prepared pixels, (3, height, width), as uint8 again."""
-        return self._preprocessing.undo(pixels)
+        """Prepared pixels, (channels, height, width), as a picture again, (3, height, width) uint8."""
+        return self.preparation.undo(pixels)
 
-    @property
-    def _preprocessing(self) -> Preprocessing:
-        return Preprocessing(self.size, self.mean, self.std, self.bits)
+    def frame(self, image: Tensor) -> Frame | None:
+        """The part of an image, (3, any, any), that the model is given; None: the whole."""
+        return self.preparation.frame(image.shape[1], image.shape[2])
+
+    def blank(self, count: int = 1) -> Tensor:
+        """Images as the model takes them, of nothing."""
+        return torch.zeros(count, self.preparation.channels, *self.size, device=self.device)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """(n, 3, height, width) normalised pixels to (n, classes) logits."""
+        """(n, channels, height, width) normalised pixels to (n, classes) logits."""
         return self.logits(self.model(pixels))
 
     @torch.inference_mode()
     def predict(self, images: Sequence[Tensor]) -> Tensor:
         """The probability of every class or label, or the number, (n, classes), for (3, any, any) uint8 each."""
-        return self.kind.read(self(self.prepare(images)))
+        found: dict[int, Tensor] = {}
+        for numbers, pixels in self.prepare_groups(images):
+            found |= zip(numbers, self.kind.read(self(pixels)), strict=True)
+        return torch.stack([found[number] for number in range(len(images))])
 
     def index(self, target: str) -> int:
         """The number of a class or label, by its name or its number.
@@ -107,46 +163,48 @@ def open_model(name: str, device: str = "cpu") -> AnyClassifier:
     prefix, _, rest = name.partition(":")
     opened = _OPENERS[prefix](rest) if prefix in _OPENERS and rest else _open_run(name)
     opened.model.to(device).eval().requires_grad_(False)
+    if prefix in _OPENERS:
+        _check_fit(opened)
     return opened
 
 
 def _open_run(name: str) -> AnyClassifier:
     run = ImageRun.load(name)
     found = run.config.found
-    bits = run.config.data.bits
-    trust = read_trust(Path(name))
+    preparation = Stretched(Preprocessing(run.size, found.mean, found.std, run.config.data.bits))
     return AnyClassifier(
-        name, run.model, run.classes, run.size, found.mean, found.std, lambda logits: logits, bits, trust, run.kind
+        name, run.model, run.classes, preparation, lambda logits: logits, read_trust(Path(name)), run.kind
     )
 
 
 def _open_hf(name: str) -> AnyClassifier:
-    found = load_hf(name)
-    found.check_answers(f"hf:{name}")
-    return AnyClassifier(
-        f"hf:{name}",
-        found.network,
-        found.classes,
-        found.size,
-        found.mean,
-        found.std,
-        lambda result: result.logits,
-        own=found.own,
-    )
+    return _open(f"hf:{name}", load_hf(name), lambda result: result.logits)
 
 
 def _open_timm(name: str) -> AnyClassifier:
-    found = load_timm(name)
-    return AnyClassifier(
-        f"timm:{name}",
-        found.network,
-        found.classes,
-        found.size,
-        found.mean,
-        found.std,
-        lambda logits: logits,
-        own=found.own,
-    )
+    return _open(f"timm:{name}", load_timm(name), lambda logits: logits)
+
+
+def _open(name: str, found: Foreign, logits: Callable[[Any], Tensor]) -> AnyClassifier:
+    return AnyClassifier(name, found.network, found.classes, found.preparation, logits, answers=found.answers(name))
+
+
+@torch.inference_mode()
+def _check_fit(model: AnyClassifier) -> None:
+    """Refuse a model from elsewhere that does not take what its own processor gives.
+
+    Raises:
+        JumokError: it does not.
+    """
+    given = " x ".join(map(str, (model.preparation.channels, *model.size)))
+    with foreign(
+        f"{model.name} cannot read what its own image processor gives it, {given} (channels x height x width)",
+        "the two contradict each other: mend the size in the settings of the processor",
+    ):
+        logits = model(model.blank())
+    wanted = (1, len(model.classes))
+    if tuple(logits.shape) != wanted:
+        raise JumokError(f"{model.name} gives outputs of shape {tuple(logits.shape)} for an image: wanted {wanted}")
 
 
 _OPENERS: dict[str, Callable[[str], AnyClassifier]] = {"hf": _open_hf, "timm": _open_timm}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from jumok.data.images.batches import Batches, PixelStore
 from jumok.data.images.folders import ImageSet
+from jumok.data.images.reading import read_image
 from jumok.tasks.classify.kinds import AnswerKind
 
-__all__ = ["Controlled", "Judged", "controls_of", "read_batches"]
+if TYPE_CHECKING:
+    from jumok.tasks.classify.any_classifier import AnyClassifier
+
+__all__ = ["Controlled", "Judged", "controls_of", "read_batches", "read_whole"]
 
 
 @runtime_checkable
@@ -48,6 +52,15 @@ def read_batches(run: Judged, images: ImageSet, size: int) -> Iterator[tuple[Ten
     for batch in Batches(store, labels, batch_size=size, shuffle=False, drop_last=False):
         pixels = run.normalise(batch.images)
         yield pixels, batch.labels.to(pixels.device)
+
+
+def read_whole(model: AnyClassifier, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """As `read_batches`, for a model that has whole images prepared in its own way; those of one size together."""
+    labels = model.kind.encode(images.labels)
+    for start in range(0, len(images), size):
+        pictures = [read_image(path, bits=model.bits) for path in images.paths[start : start + size]]
+        for numbers, pixels in model.prepare_groups(pictures):
+            yield pixels, labels[[start + number for number in numbers]].to(pixels.device)
 
 
 def controls_of(model: nn.Module) -> dict[str, nn.Module]:

@@ -1,35 +1,39 @@
-"""Image classifiers of `transformers` and `timm` with their weights, and what is done to their images before."""
+"""Image classifiers of `transformers` and timm with their weights, and with what is done to their images before."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from jumok.errors import JumokError, foreign
-from jumok.files import regular_file
 from jumok.systems.pretrained import describe_hf
+from jumok.tasks.classify.foreign_files import (
+    ADVICE,
+    check_code,
+    check_hf_folder,
+    check_timm_folder,
+    read_config,
+    without_remarks,
+)
+from jumok.tasks.classify.preparation import Preparation
+from jumok.tasks.classify.processors import open_hf_processor, open_timm_transform
 from jumok.wording import write_count
+
+if TYPE_CHECKING:
+    from jumok.tasks.classify.kinds import AnswerKind
 
 __all__ = ["ADVICE", "Foreign", "load_hf", "load_timm", "without_remarks"]
 
-HALF = (0.5, 0.5, 0.5)
-USUAL_SIDE = 224
-USUAL_RESCALING = 1 / 255
 MOST_NAMED = 4
 """Weights that are named, of those that are not there."""
-ADVICE = "give another model, or mend its files"
-SETTINGS = ("config.json", "preprocessor_config.json")
-LARGEST_FILE = 4 << 20
-"""Bytes that a file of settings may have."""
-MOST_PIXELS = 1 << 26
-"""Of the images that a model may be made for."""
+OTHER_HEAD = re.compile(r"For(?!ImageClassification)[A-Z]\w*$")
+"""In the name of a class of `transformers`, what it is for, where that is no classification of images."""
 
 
 @dataclass(frozen=True)
@@ -40,44 +44,55 @@ class Foreign:
         network: as its library builds it.
         options: what it is built again from; see `jumok.systems.pretrained`.
         classes: names, in the order of its logits.
-        size: (height, width) of the images that it was made for.
-        mean, std: of the normalisation, per channel, for values in [0, 1].
+        preparation: what is done to its images.
         fresh: names of weights that were not in its files.
         problem: what its logits are for, where it says so: "multi_label_classification", "regression"; else "".
-        own: what its own preprocessing does to an image's size, where that is known.
+        kind: of network that its weights were saved from, where it says so.
     """
 
     network: nn.Module
     options: Mapping[str, Any]
     classes: tuple[str, ...]
-    size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    preparation: Preparation
     fresh: frozenset[str] = frozenset()
     problem: str = ""
-    own: str = ""
+    kind: str = ""
 
-    def check_answers(self, name: str) -> None:
-        """Refuse a model whose logits are not those of one class among several.
+    def answers(self, name: str) -> AnswerKind:
+        """What its logits mean.
 
         Args:
             name: of the model, for messages.
         Raises:
-            JumokError: some of its weights are random, or its logits mean something else.
+            JumokError: some of its weights are random, or its logits are of no kind that is known.
         """
+        from jumok.tasks.classify.kinds import OneClass
+        from jumok.tasks.classify.kinds.from_elsewhere import GivenLabels, GivenNumber, OneLogit
+
+        self._check_whole(name)
+        if self.problem == "multi_label_classification":
+            return GivenLabels(self.classes)
+        if self.problem == "regression" and len(self.classes) != 1:
+            raise JumokError(
+                f"{name} gives {write_count(len(self.classes), 'number')} for each image (regression): wanted classes, "
+                "labels or one number; in Python, use jumok.watch around it"
+            )
+        if self.problem == "regression":
+            return GivenNumber(self.classes)
+        return OneClass(self.classes) if len(self.classes) > 1 else OneLogit(self.classes)
+
+    def _check_whole(self, name: str) -> None:
+        """Refuse a network some of whose weights are not there."""
+        if OTHER_HEAD.search(self.kind):
+            raise JumokError(
+                f"{name} is a {self.kind}, which gives no classes of an image: wanted an image classifier; in Python, "
+                "use jumok.watch around it"
+            )
         if self.fresh:
             some = ", ".join(sorted(self.fresh)[:MOST_NAMED]) + (", ..." if len(self.fresh) > MOST_NAMED else "")
             raise JumokError(
                 f"{name} lacks the weights {some}, so its answers would be random: give a checkpoint with its "
                 f"classifier, or train one with jumok train IMAGES --system {name}"
-            )
-        if len(self.classes) < 2 or self.problem == "regression":
-            gives = write_count(len(self.classes), "number")
-            raise JumokError(f"{name} gives {gives} and no classes: wanted a classifier of 2 classes or more")
-        if self.problem == "multi_label_classification":
-            raise JumokError(
-                f"{name} gives each class a probability of its own (multi-label): wanted a classifier of one class "
-                "among several; in Python, use jumok.watch around it"
             )
 
 
@@ -87,30 +102,44 @@ def load_hf(name: str) -> Foreign:
     Args:
         name: a folder, or a name on the hub.
     Raises:
-        JumokError: there is no such model, or it is no image classifier.
+        JumokError: there is no such model, it is no image classifier, or its images cannot be prepared as it wants.
         ModuleNotFoundError: `transformers` is not installed.
     """
-    from transformers import AutoConfig, AutoModelForImageClassification
+    import transformers
 
     local = Path(name).is_dir()
     if not local and (Path(name).is_absolute() or name.startswith(".")):
         raise JumokError(f"no model folder at {name}")
-    with foreign(f"cannot open hf:{name}", ADVICE):
-        if local:
-            _check_files(Path(name))
-        with without_remarks():
-            config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
-            model, found = AutoModelForImageClassification.from_pretrained(
-                name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-            )
+    if local:
+        check_hf_folder(Path(name))
+    with foreign(f"cannot open hf:{name}", ADVICE), without_remarks():
+        values, _ = transformers.PretrainedConfig.get_config_dict(name, local_files_only=local)
+        check_code(f"hf:{name}", values)
+        config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+        _check_family(name, config)
+        model, found = transformers.AutoModelForImageClassification.from_pretrained(
+            name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
         classes = _name_hf_classes(config)
         options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
         fresh, problem = frozenset(found["missing_keys"]), str(config.problem_type or "")
-    with foreign(f"hf:{name} does not say how its images are prepared", ADVICE):
-        mean, std, size, own = _read_preprocessing(name, local)
-        side = _pair(getattr(config, "image_size", None) or size)
-        _check_normalisation(mean, std)
-    return Foreign(model.float(), options, classes, side, mean, std, fresh, problem, own)
+    preparation = open_hf_processor(name, config, local=local)
+    return Foreign(model.float(), options, classes, preparation, fresh, problem, _name_kind(config))
+
+
+def _name_kind(config: Any) -> str:
+    return str((getattr(config, "architectures", None) or [""])[0])
+
+
+def _check_family(name: str, config: Any) -> None:
+    """Refuse a family of models among which there is no image classifier."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as KNOWN
+
+    if config.model_type not in KNOWN:
+        raise JumokError(
+            f"hf:{name} is a {_name_kind(config) or config.model_type}, and transformers has no image classifier of "
+            f"the family {config.model_type}: wanted one; in Python, use jumok.watch around it"
+        )
 
 
 def _name_hf_classes(config: Any) -> tuple[str, ...]:
@@ -120,35 +149,34 @@ def _name_hf_classes(config: Any) -> tuple[str, ...]:
 
 
 def load_timm(name: str) -> Foreign:
-    """Load an image classifier of `timm`.
+    """Load an image classifier of timm.
 
     Args:
-        name: of a pretrained model, or "local-dir:" and a folder as `timm` saves it.
+        name: of a pretrained model, or "local-dir:" and a folder as timm saves it.
     Raises:
-        JumokError: there is no such model.
-        ModuleNotFoundError: `timm` is not installed.
+        JumokError: there is no such model, or its images cannot be prepared as it wants.
+        ModuleNotFoundError: timm is not installed.
     """
+    source, _, folder = name.partition(":")
+    if source == "local-dir":
+        check_timm_folder(Path(folder))
     import timm
     from timm.data import resolve_model_data_config
 
     with foreign(f"cannot open timm:{name}", ADVICE):
-        source, _, folder = name.partition(":")
-        if source == "local-dir":
-            _check_files(Path(folder))
         model = timm.create_model(name, pretrained=True)
         data = resolve_model_data_config(model)
         options = {"architecture": model.pretrained_cfg["architecture"], "arguments": _find_timm_arguments(name)}
-        size, mean, std = _pair(tuple(data["input_size"][1:])), tuple(data["mean"]), tuple(data["std"])
-        _check_normalisation(mean, std)
         classes = _name_timm_classes(model)
-        own = f"centre crop of {data['crop_pct']:.1%} of the image, {data['interpolation']}"
-    return Foreign(model, options, classes, size, mean, std, own=own)
+    return Foreign(model, options, classes, open_timm_transform(name, data))
 
 
 def _name_timm_classes(model: Any) -> tuple[str, ...]:
     from timm.data import ImageNetInfo
 
-    count = int(model.num_classes)
+    count, named = int(model.num_classes), model.pretrained_cfg.get("label_names") or ()
+    if len(named) == count > 0:
+        return tuple(map(str, named))
     if count == 1000:
         info = ImageNetInfo()
         return tuple(info.index_to_description(number) for number in range(count))
@@ -160,109 +188,5 @@ def _find_timm_arguments(name: str) -> dict[str, Any]:
     source, _, folder = name.partition(":")
     if source != "local-dir":
         return {}
-    values = json.loads((Path(folder) / "config.json").read_text("utf-8"))
-    arguments = values.get("model_args") or {}
+    arguments = read_config(Path(folder)).get("model_args") or {}
     return {key: value for key, value in arguments.items() if key not in ("num_classes", "pretrained")}
-
-
-def _check_files(folder: Path) -> None:
-    """Make sure that what a model's folder holds can be read to its end, and that its settings are of a usual size."""
-    for path in folder.iterdir():
-        if path.suffix in (".json", ".safetensors") and path.exists():
-            regular_file(path)
-        if path.suffix == ".json" and path.name in SETTINGS and path.stat().st_size > LARGEST_FILE:
-            raise JumokError(f"{path} is larger than {LARGEST_FILE >> 20} MiB: those are no settings")
-
-
-def _check_normalisation(mean: Sequence[Any], std: Sequence[Any]) -> None:
-    """Refuse what would make every pixel NaN."""
-    numbers = (*mean, *std)
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers) or not all(
-        value > 0 for value in std
-    ):
-        raise JumokError(
-            f"its mean is {list(mean)} and its standard deviation {list(std)}: wanted finite numbers, std > 0"
-        )
-    if not len(mean) == len(std) == 3:
-        raise JumokError(f"it has a mean of {len(mean)} and a standard deviation of {len(std)} channels: wanted 3")
-
-
-@contextmanager
-def without_remarks() -> Iterator[None]:
-    """Let `transformers` load without its progress bar and its remarks on standard error."""
-    from transformers.utils import logging
-
-    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
-
-
-def _read_preprocessing(name: str, local: bool) -> tuple[tuple[float, ...], tuple[float, ...], Any, str]:
-    """Mean, standard deviation, size and what else is done, from the model's preprocessor_config.json."""
-    from transformers.utils import cached_file
-
-    path = cached_file(
-        name,
-        "preprocessor_config.json",
-        local_files_only=local,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    values = json.loads(Path(path).read_text("utf-8")) if path else {}
-    if not isinstance(values, dict):
-        raise JumokError(f"{path} holds no settings: wanted keys and values")
-    if values.get("do_flip_channel_order"):
-        raise JumokError(
-            f"{name} reads its images as blue, green, red, and jumok gives red, green, blue: its answers would be "
-            "wrong, so it is not opened; in Python, use jumok.watch around your own preprocessing"
-        )
-    size = values.get("crop_size") or values.get("size") or USUAL_SIDE
-    return *_read_normalisation(values), size, _describe_sizing(values)
-
-
-def _describe_sizing(values: Mapping[str, Any]) -> str:
-    """What a processor does to an image's size; empty where nothing is said of it."""
-    size, crop = values.get("size"), values.get("crop_size")
-    resized = [f"resized to {_write_size(size)}"] if size and values.get("do_resize", True) else []
-    cropped = crop and values.get("do_center_crop", False)
-    return ", ".join([*resized, *([f"centre crop of {_write_size(crop)}"] if cropped else [])])
-
-
-def _write_size(size: Any) -> str:
-    if isinstance(size, Mapping) and "shortest_edge" in size:
-        return f"{size['shortest_edge']} on its shorter side"
-    height, width = _pair(size)
-    return f"{height} x {width}"
-
-
-def _read_normalisation(values: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation for pixels in [0, 1], whatever range the model's own processor brings them to."""
-    mean: tuple[float, ...] = (0.0,) * 3
-    std: tuple[float, ...] = (1.0,) * 3
-    if values.get("do_normalize", True):
-        mean, std = tuple(values.get("image_mean", HALF)), tuple(values.get("image_std", HALF))
-        if values.get("include_top", "EfficientNet" in str(values.get("image_processor_type"))):
-            std = tuple(value * value for value in std)  # EfficientNet's processor divides by it a second time
-    factor = values.get("rescale_factor", USUAL_RESCALING) if values.get("do_rescale", True) else 1.0
-    top, shift = 255 * factor, 1.0 if values.get("rescale_offset") else 0.0  # white becomes top - shift
-    if abs(top - 1) < 1e-6 and not shift:
-        return mean, std
-    return tuple((value + shift) / top for value in mean), tuple(value / top for value in std)
-
-
-def _pair(size: Any) -> tuple[int, int]:
-    """One side, (height, width), or a dictionary as preprocessors write it."""
-    if isinstance(size, dict):
-        size = size.get("shortest_edge") or (size["height"], size["width"])
-    if isinstance(size, int):
-        size = size, size
-    height, width = size
-    if not (type(height) is int and type(width) is int and min(height, width) > 0 and height * width <= MOST_PIXELS):
-        raise JumokError(f"its images are {height!r} x {width!r} pixels: wanted whole numbers from 1 on")
-    return height, width

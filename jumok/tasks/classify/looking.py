@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from jumok.attention import AttentionMap, Patches
 from jumok.attribution import METHODS as ATTRIBUTION
 from jumok.attribution import Method, Need
 from jumok.attribution.raw import average_queries
-from jumok.errors import JumokError, suggest
+from jumok.errors import JumokError, suggest, suggest_some
 from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.tasks.classify.attended_layers import find_lengths
 from jumok.watching.seen import MEAN, Seen, watch
@@ -33,7 +33,8 @@ class LookOptions:
         methods: how to read where the model looked; see `METHODS`. None: those that fit the model and are quick.
         most: of the methods that fit, take the first so many; 0: only ask what the model sees.
         target: the class that is explained; None: see `rank`.
-        layer: of the raw weights, from 0; negative from the end.
+        layer: of the raw weights, from 0; negative from the end; or the name of a module, for the methods that read
+            one.
         head: of the raw weights, from 0; None: the mean over heads.
         layers: also give all weights of every layer.
         values: also give the length of each value in every layer, for which gradients are traced.
@@ -44,7 +45,7 @@ class LookOptions:
     methods: tuple[str, ...] = ()
     most: int | None = None
     target: int | None = None
-    layer: int = -1
+    layer: int | str = -1
     head: int | None = None
     layers: bool = False
     values: bool = False
@@ -94,7 +95,15 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
     Raises:
         JumokError: the model's attention cannot be followed to the image; the message says why.
     """
-    pixels = model.prepare(images)
+    found: dict[int, LookResult] = {}
+    alone = replace(options, empty=options.empty or len(images) > 1)
+    for numbers, pixels in model.prepare_groups(images):
+        found |= zip(numbers, _look_at(model, pixels, alone), strict=True)
+    return [found[number] for number in range(len(images))]
+
+
+def _look_at(model: AnyClassifier, pixels: Tensor, options: LookOptions) -> list[LookResult]:
+    """As `look`, at prepared images of one size."""
     seen, logits = _run(model, pixels, options)
     probabilities = model.kind.read(logits.detach())
     targets = _choose_targets(probabilities, options)
@@ -111,7 +120,7 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
             [_move_to_cpu(layer.at(batch=number)) for layer in layers],
             [None if each is None else each[number].cpu() for each in values],
         )
-        for number in range(len(images))
+        for number in range(len(pixels))
     ]
 
 
@@ -299,11 +308,38 @@ def _explain(method: Method) -> Read:
         options = {name: known[name] for name in method.options if name in known}
         if "query" in method.options:
             options["query"] = find_main_query(asked.seen)
-        if method.name == "raw":
-            options |= {"layer": asked.options.layer, "head": asked.options.head}
+        options |= _choose_layer(asked, method)
         return _split_batch(method.run(asked.seen, asked.target, **options))
 
     return read
+
+
+def _choose_layer(asked: Asked, method: Method) -> dict[str, Any]:
+    """The layer and the head, for a method that reads one layer."""
+    layer = asked.options.layer
+    if method.name == "raw":
+        return {"layer": _find_call(asked.seen, layer), "head": asked.options.head}
+    if "layer" not in method.options or layer == LookOptions.layer:
+        return {}
+    if Need.ATTENTION in method.needs:
+        return {"layer": _find_call(asked.seen, layer)}
+    if isinstance(layer, int):
+        raise JumokError(f"it reads the feature map of a module: give its name in place of --layer {layer}")
+    return {"layer": layer}
+
+
+def _find_call(seen: Seen, layer: int | str) -> int | str:
+    """The attention call of a number or a name; of a module that holds several, the last one in it.
+
+    Raises:
+        JumokError: there is none.
+    """
+    if isinstance(layer, int) or layer in seen.names:
+        return layer
+    inside = [name for name in seen.names if name.startswith(f"{layer.rstrip('.')}.")]
+    if not inside:
+        raise JumokError(f"no attention of a layer {layer!r} was seen: {suggest_some(layer, seen.names)}")
+    return inside[-1]
 
 
 def _rise(asked: Asked) -> list[AttentionMap]:

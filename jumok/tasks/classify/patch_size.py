@@ -22,8 +22,7 @@ def find_patch_size(model: AnyClassifier) -> tuple[int, int]:
         height and width in pixels of the model's own size; 1 x 1 of a model that cuts its images into no patches.
     """
     height, width = model.size
-    device = next(model.model.parameters()).device
     with watch(model.model) as seen:
-        model(torch.zeros(1, 3, height, width, device=device))
+        model(model.blank())
     patches = seen.patches()
     return (1, 1) if patches is None else (math.ceil(height / patches.rows), math.ceil(width / patches.columns))

@@ -94,11 +94,24 @@ def _start_from_run(folder: Path, system: str) -> Start:
 
 
 def _start_from_elsewhere(name: str, found: Foreign) -> Start:
-    head = find_head(_Logits(found.network), len(found.classes), found.size)
+    head = find_head(_Logits(found.network), len(found.classes), found.preparation.size)
     fresh = {f"network.{key}" for key in found.fresh}
     named = {f"network.{key}": value for key, value in found.network.state_dict().items()}
     weights = {key: value for key, value in named.items() if key not in fresh}
-    return Start(name, name, found.options, weights, found.classes, found.size, found.mean, found.std, head)
+    options, given = {**found.options, **_find_order(name, found)}, found.preparation
+    return Start(name, name, options, weights, found.classes, given.size, given.mean, given.std, head)
+
+
+def _find_order(name: str, found: Foreign) -> dict[str, Any]:
+    """The option of a network that reads its colours in another order than red, green, blue.
+
+    Raises:
+        JumokError: it mixes them, or reads grey images.
+    """
+    order = found.preparation.order
+    if order is None:
+        raise JumokError(f"{name} does not read red, green and blue apart: training takes images of these three")
+    return {} if order == (0, 1, 2) else {"order": list(order)}
 
 
 class _Logits(nn.Module):

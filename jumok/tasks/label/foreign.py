@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,16 @@ from jumok.systems.pretrained_texts import drop_pooler
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
 from jumok.tasks.label.tokens import Tokens
 
-__all__ = ["ForeignEncoder", "load_encoder"]
+__all__ = [
+    "ForeignEncoder",
+    "find_longest",
+    "is_folder",
+    "list_fresh",
+    "load_encoder",
+    "load_tokenizer",
+    "read_parts",
+    "read_pooling",
+]
 
 MOST_TOKENS = 1 << 16
 USUAL_TOKENS = 512
@@ -25,6 +34,17 @@ MOST_NAMED = 4
 TRIED = "This is a text, with 3 words & more."
 POOLING = "1_Pooling/config.json"
 """Of sentence encoders: what their vector is read off."""
+PARTS = "modules.json"
+"""Of sentence encoders: what they are made of."""
+MODES = {
+    "pooling_mode_cls_token": "first",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean over the root of the length",
+    "pooling_mode_weightedmean_tokens": "weighted mean",
+    "pooling_mode_lasttoken": "last",
+    "cls": "first",
+}
 
 
 @dataclass(frozen=True)
@@ -55,24 +75,45 @@ def load_encoder(name: str) -> ForeignEncoder:
     """
     from transformers import AutoConfig, AutoModel
 
-    local = Path(name).is_dir()
-    if not local and (Path(name).is_absolute() or name.startswith(".")):
-        raise JumokError(f"no model folder at {name}")
+    local = is_folder(name)
     with foreign(f"cannot open hf:{name}", ADVICE), without_remarks():
         config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         _check_encoder(name, config)
         model, found = AutoModel.from_pretrained(
             name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-    fresh = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))
-    if fresh:
-        some = ", ".join(fresh[:MOST_NAMED]) + (", ..." if len(fresh) > MOST_NAMED else "")
-        raise JumokError(f"hf:{name} lacks the weights {some}: give a checkpoint that has them")
+    if fresh := list_fresh(found["missing_keys"]):
+        raise JumokError(f"hf:{name} lacks the weights {fresh}: give a checkpoint that has them")
     encoder = model.float()
     drop_pooler(encoder)
     weights = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
     architecture = describe_hf(json.loads(config.to_json_string(use_diff=False)))
-    return ForeignEncoder(architecture, _read_pooling(name, local), weights, _load_tokens(name, local, encoder, config))
+    return ForeignEncoder(
+        architecture, "first" if read_pooling(name) == "first" else "mean", weights, _load_tokens(name, encoder, config)
+    )
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model is a folder, and not a name on the hub.
+
+    Raises:
+        JumokError: a path at which there is none.
+    """
+    local = Path(name).is_dir()
+    if not local and (Path(name).is_absolute() or name.startswith(".")):
+        raise JumokError(f"no model folder at {name}")
+    return local
+
+
+def list_fresh(missing: Iterable[str], *, pooler: bool = False) -> str:
+    """The weights that a checkpoint lacks, the first few by name; empty where it has all that is read.
+
+    Args:
+        missing: names of weights.
+        pooler: whether those of the layer for the next-sentence task are read.
+    """
+    fresh = sorted(key for key in missing if pooler or ".pooler." not in f".{key}")
+    return ", ".join(fresh[:MOST_NAMED]) + (", ..." if len(fresh) > MOST_NAMED else "")
 
 
 def _check_encoder(name: str, config: Any) -> None:
@@ -82,30 +123,40 @@ def _check_encoder(name: str, config: Any) -> None:
         raise JumokError(f"hf:{name} is made for images, and the data are texts: wanted a text encoder, such as a BERT")
 
 
-def _load_tokens(name: str, local: bool, encoder: Any, config: Any) -> Tokens:
+def load_tokenizer(name: str) -> Any:
+    """The tokenizer of a model, without code of its own.
+
+    Raises:
+        JumokError: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    with foreign(f"hf:{name} has no tokenizer that can be opened", ADVICE), without_remarks():
+        found = AutoTokenizer.from_pretrained(name, local_files_only=is_folder(name), trust_remote_code=False)
+    if set(found.get_vocab()) <= set(found.all_special_tokens):  # made from the model's name alone, without a file
+        raise JumokError(f"hf:{name} has no tokenizer: wanted a tokenizer.json beside the weights")
+    return found
+
+
+def _load_tokens(name: str, encoder: Any, config: Any) -> Tokens:
     """The tokenizer, as plain values that give the same tokens.
 
     Raises:
         JumokError: there is none, or it cannot be had as plain values.
     """
-    from transformers import AutoTokenizer
-
-    with foreign(f"hf:{name} has no tokenizer that can be opened", ADVICE), without_remarks():
-        own = AutoTokenizer.from_pretrained(name, local_files_only=local, trust_remote_code=False)
-    if set(own.get_vocab()) <= set(own.all_special_tokens):  # made from the model's name alone, without a file
-        raise JumokError(f"hf:{name} has no tokenizer: wanted a tokenizer.json beside the weights")
+    own = load_tokenizer(name)
     if not getattr(own, "is_fast", False):
         raise JumokError(f"hf:{name} has no tokenizer.json, from which alone jumok builds a tokenizer")
     padding = own.pad_token_id if own.pad_token_id is not None else (own.eos_token_id or 0)
     mask = next((each for each in (own.mask_token_id, own.unk_token_id) if each is not None), padding)
-    longest = _find_longest(own, encoder, config)
+    longest = find_longest(own, encoder, config)
     made = Tokens(own.backend_tokenizer.to_str(), int(padding), int(mask), longest)
     if made.encode_all([TRIED], longest)[0][0] != own(TRIED, truncation=True, max_length=longest)["input_ids"]:
         raise JumokError(f"hf:{name}: its tokenizer adds tokens in code of its own, which jumok does not run")
     return made
 
 
-def _find_longest(tokenizer: Any, encoder: Any, config: Any) -> int:
+def find_longest(tokenizer: Any, encoder: Any, config: Any) -> int:
     """Tokens that an encoder takes: as many as its tokenizer says and as it has positions."""
     said = [int(tokenizer.model_max_length)]
     places = getattr(config, "max_position_embeddings", None)
@@ -117,16 +168,33 @@ def _find_longest(tokenizer: Any, encoder: Any, config: Any) -> int:
     return min(likely, default=USUAL_TOKENS)
 
 
-def _read_pooling(name: str, local: bool) -> str:
-    """What the vector of a sentence encoder is read off, where it says so."""
+def read_pooling(name: str) -> str:
+    """What the vector of a sentence encoder is read off: "first", "mean" or otherwise; empty where it does not say so."""
+    values = _read_json(name, POOLING)
+    if not isinstance(values, dict) or not values:
+        return ""
+    said = values.get("pooling_mode")
+    modes = (
+        [said] if isinstance(said, str) else [key for key, wanted in values.items() if wanted is True and key in MODES]
+    )
+    return MODES.get(modes[0], modes[0]) if len(modes) == 1 else " and ".join(map(str, modes)) or "mean"
+
+
+def read_parts(name: str) -> list[str]:
+    """The parts of a sentence encoder, by their classes; none where it does not say so."""
+    values = _read_json(name, PARTS)
+    return [str(part.get("type", "")) for part in values if isinstance(part, dict)] if isinstance(values, list) else []
+
+
+def _read_json(name: str, file: str) -> Any:
+    """What a file beside the weights holds; None where there is none."""
     from transformers.utils import cached_file
 
     path = cached_file(
         name,
-        POOLING,
-        local_files_only=local,
+        file,
+        local_files_only=is_folder(name),
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    values = json.loads(Path(path).read_text("utf-8")) if path else {}
-    return "first" if values.get("pooling_mode_cls_token") else "mean"
+    return json.loads(Path(path).read_text("utf-8")) if path else None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jumok.errors import JumokError
@@ -42,7 +42,7 @@ def claim_new(folder: Path) -> Iterator[None]:
     """
     if folder.exists() and not folder.is_dir():
         raise JumokError(f"{folder} is a file: choose another --out")
-    made = not folder.exists()
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     make_folder(folder)
     with _hold(folder) as begun:
         if (folder / CONFIG).exists():
@@ -55,7 +55,14 @@ def claim_new(folder: Path) -> Iterator[None]:
         finally:
             if made and not any(path.name != MARK for path in folder.iterdir()):
                 (folder / MARK).unlink(missing_ok=True)
-                folder.rmdir()
+                _remove_empty(made)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders that were made for nothing, the innermost first; one that is in use by now stays."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jumok.files import write_atomically
+from jumok.language import later
 from jumok.tasks.running.config import Strict, parse, read_yaml
 
 __all__ = ["TRUST", "Trust", "read_trust", "write_trust"]
@@ -30,10 +31,12 @@ class Trust(Strict):
 
     def why(self) -> str:
         """Why this method is shown, or why none is chosen."""
-        measured = f"on {self.inputs:,} validation {self.noun}"
+        count, noun = f"{self.inputs:,}", later(self.noun)
         if self.method is None:
-            return f"no map was shown to be more faithful than chance {measured} ({self.verdict})"
-        return f"{self.method} was the most faithful map {measured} ({self.verdict})"
+            text = later("no map was shown to be more faithful than chance on {count} validation {noun} ({verdict})")
+        else:
+            text = later("{method} was the most faithful map on {count} validation {noun} ({verdict})")
+        return later(text, method=self.method or "", count=count, noun=noun, verdict=self.verdict)
 
 
 def read_trust(folder: Path) -> Trust | None:

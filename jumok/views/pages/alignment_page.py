@@ -12,6 +12,7 @@ import torch
 from jumok.attention import AttentionMap, Patches, Scale
 from jumok.attention.word_alignment import Gold
 from jumok.errors import JumokError
+from jumok.language import later
 from jumok.views.pages.drawn_page import DrawnPage
 from jumok.views.pages.html_file import (
     BUDGET_BYTES,
@@ -79,7 +80,7 @@ class AlignmentPage(DrawnPage[_Item]):
     """
 
     template, styles, scripts = "alignment_page.html", STYLES, SCRIPTS
-    unit, drawn = "sentence pair", "alignments"
+    unit, drawn = "sentence pair", later("alignments")
 
     def __init__(self, title: str, *, score: str = "score", budget: int = BUDGET_BYTES) -> None:
         super().__init__(title, budget=budget)

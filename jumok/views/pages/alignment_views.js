@@ -1,11 +1,12 @@
 "use strict";
 /* The two ways to see one alignment: words with lines between them, and a heat map. Knows nothing of the page around. */
 const Views = (() => {
-  const { make, tongue } = Parts;
+  const { make, tongue, translate } = Parts;
   const SVG = "http://www.w3.org/2000/svg";
   const THICKEST = 9; // pixels of a line of weight 1
   const NUMBERED = 14; // a heat map with up to so many words a side has its weights in its cells
   const OTHER = { source: "target", target: "source" };
+  const WORD = { source: translate("source word"), target: translate("target word") };
 
   /* Two decimals, and never a 0 or a 1 that is none. */
   function number(weight) {
@@ -20,7 +21,7 @@ const Views = (() => {
     const button = make("button", [label, amount], { type: "button", className: "word", title: text, tabIndex: index ? -1 : 0 });
     Object.assign(button.dataset, { side, index });
     button.setAttribute("aria-pressed", "false");
-    button.setAttribute("aria-label", `${side} word ${index + 1}: ${text}`);
+    button.setAttribute("aria-label", `${WORD[side]} ${index + 1}: ${text}`);
     return Object.assign(button, { amount });
   }
 
@@ -53,8 +54,8 @@ const Views = (() => {
     };
     const side = (name, place) => make("div", name, { className: `side ${place}` });
     const plane = make("div", [
-      svg, side("Source", "from"), row("source", "from", "Source words"),
-      row("target", "to", "Target words"), side("Target", "to"),
+      svg, side(translate("Source"), "from"), row("source", "from", translate("Source words")),
+      row("target", "to", translate("Target words")), side(translate("Target"), "to"),
     ], { className: `plane ${way}` });
     return { element: plane, buttons, svg, way, draw: drawLines };
   }

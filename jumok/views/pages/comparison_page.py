@@ -19,6 +19,7 @@ from jumok.attention import AttentionMap, Glimpses, Sampled
 from jumok.attention.colour_range import find_colour_end
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.language import later, translate
 from jumok.views.pages.comparison_table import Column, Measure, escape, write_table
 from jumok.views.pages.html_file import fill_page, make_encodable, mark_language, name_program
 from jumok.views.palette import SEQUENTIAL
@@ -71,8 +72,12 @@ class PageWords(NamedTuple):
     parts: str
 
 
-IMAGES = PageWords("image", "classified correctly", "classified wrongly", "By kind of image")
-QUESTIONS = PageWords("question", "answered correctly", "answered wrongly", "By kind of question")
+IMAGES = PageWords(
+    later("image"), later("classified correctly"), later("classified wrongly"), later("By kind of image")
+)
+QUESTIONS = PageWords(
+    later("question"), later("answered correctly"), later("answered wrongly"), later("By kind of question")
+)
 
 
 class ComparisonPage:
@@ -139,9 +144,9 @@ class ComparisonPage:
             lead=escape(self.lead),
             table=write_table(self.columns, self.headings),
             parts=self._parts(),
-            rows_are=escape(self.words.rows),
-            right=escape(self.words.right),
-            wrong=escape(self.words.wrong),
+            rows_are=escape(translate(self.words.rows)),
+            right=escape(translate(self.words.right)),
+            wrong=escape(translate(self.words.wrong)),
             heads="".join(map(_head, self.models, self._methods)),
             rows="\n".join(self._rows),
             grid="" if self._rows else "hidden",
@@ -155,7 +160,7 @@ class ComparisonPage:
         if not kinds:
             return ""
         columns = [Column(column.name, figures=column.parts) for column in self.models]
-        heading = escape(self.words.parts)
+        heading = escape(translate(self.words.parts))
         return (
             f'<section class="parts" aria-label="{heading}"><h2>{heading}</h2>'
             f'<div class="board figures" tabindex="0"><table>{write_table(columns, kinds)}</table></div></section>'
@@ -166,10 +171,11 @@ class ComparisonPage:
 
 
 def _head(column: Column, methods: Sequence[str]) -> str:
-    drawn = f"map: {', '.join(methods)}" if methods else "no map"
+    drawn = translate("map: {names}", names=", ".join(methods)) if methods else translate("no map")
     return (
         f'<th scope="col"><b{mark_language(column.name)}>{escape(column.name)}</b>'
-        f'<span class="about">{escape(column.about)}</span><span class="about method">{escape(drawn)}</span></th>'
+        f'<span class="about">{escape(translate(column.about))}</span>'
+        f'<span class="about method">{escape(drawn)}</span></th>'
     )
 
 
@@ -183,7 +189,8 @@ def _row_head(name: str, label: str, question: str, outline: str) -> str:
     return (
         f'<div class="asked">{shot}<div>'
         f'<p class="question" dir="auto"{mark_language(question)} title="{escape(question)}">{escape(question)}</p>'
-        f'<p class="label" dir="auto"><span class="about">right answer</span><span{tongue}>{escape(label)}</span></p>'
+        f'<p class="label" dir="auto"><span class="about">{translate("right answer")}</span>'
+        f"<span{tongue}>{escape(label)}</span></p>"
         f"{called}</div></div>"
     )
 
@@ -191,10 +198,11 @@ def _row_head(name: str, label: str, question: str, outline: str) -> str:
 def _cell(cell: Cell, size: tuple[int, int]) -> str:
     if cell.heat is not None and (cell.heat.lead or len(cell.heat.queries) != 1):
         raise JumokError(f"the grid shows one row over the image, got {cell.heat!r}: choose with .at and .row")
-    verdict = "right" if cell.right else "wrong"
+    verdict, spoken = ("right", translate("right")) if cell.right else ("wrong", translate("wrong"))
     title = f' title="{escape(cell.note)}"' if cell.note else ""
-    inside = '<p class="nothing">no place to show</p>' if cell.heat is None else _lay_over(cell.heat, *size)
-    sign = f'<i role="img" aria-label="{verdict}">{SIGNS[cell.right]}</i>'
+    nothing = f'<p class="nothing">{translate("no place to show")}</p>'
+    inside = nothing if cell.heat is None else _lay_over(cell.heat, *size)
+    sign = f'<i role="img" aria-label="{spoken}">{SIGNS[cell.right]}</i>'
     said = f'<p class="said {verdict}" dir="auto">{sign} <span{mark_language(cell.said)}>{escape(cell.said)}</span></p>'
     return f'<td><div class="shot"{title}>{inside}</div>{said}</td>'
 

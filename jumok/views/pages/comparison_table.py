@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jumok.language import translate
 from jumok.views.pages.html_file import make_encodable, mark_language
 
 __all__ = ["Column", "Measure", "escape", "write_table"]
@@ -70,7 +71,7 @@ def write_table(columns: Sequence[Column], headings: Mapping[str, str]) -> str:
     head = "".join(_write_heading(heading, beaten[heading]) for heading in headings)
     rows = []
     for column in columns:
-        about = f'<span class="about">{escape(column.about)}</span>' if column.about else ""
+        about = f'<span class="about">{escape(translate(column.about))}</span>' if column.about else ""
         name = f'<th scope="row"><b{mark_language(column.name)}>{escape(column.name)}</b>{about}</th>'
         if column.error:
             rows.append(f'<tr>{name}<td class="error" colspan="{len(headings)}">{escape(column.error)}</td></tr>')
@@ -80,12 +81,13 @@ def write_table(columns: Sequence[Column], headings: Mapping[str, str]) -> str:
         )
         kind = ' class="baseline"' if column.baseline else ""
         rows.append(f"<tr{kind}>{name}{figures}</tr>")
-    return f'<thead><tr><th scope="col">model</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
+    return f'<thead><tr><th scope="col">{translate("model")}</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
 
 
 def _write_heading(heading: str, beaten_by: str) -> str:
-    won = f'<span class="beaten">a baseline is better: {escape(beaten_by)}</span>' if beaten_by else ""
-    return f'<th scope="col">{escape(heading)}{won}</th>'
+    better = translate("a baseline is better: {name}", name=beaten_by)
+    won = f'<span class="beaten">{escape(better)}</span>' if beaten_by else ""
+    return f'<th scope="col">{escape(translate(heading))}{won}</th>'
 
 
 def _list_values(columns: Sequence[Column], heading: str, *, baseline: bool) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.language import later, translate
 from jumok.views.pages.html_file import (
     BUDGET_BYTES,
     as_json,
@@ -40,7 +41,7 @@ class DrawnPage(ABC, Generic[Item]):
     scripts: ClassVar[Sequence[str]]
     unit: ClassVar[str]
     """What is added, as a message calls it."""
-    drawn: ClassVar[str] = "maps"
+    drawn: ClassVar[str] = later("maps")
     """What the script draws, as the page calls it."""
 
     def __init__(self, title: str, *, budget: int = BUDGET_BYTES) -> None:
@@ -63,7 +64,7 @@ class DrawnPage(ABC, Generic[Item]):
         about = {"title": self.title, "made": name_program(), "budget": self.budget, **about}
         templates = ("page_top.html", self.template, "page_foot.html")
         data = make_text_block("page-data", as_json(about))
-        parts = {"drawn": self.drawn, "data": data, "blocks": "\n".join(blocks), **self._write_parts()}
+        parts = {"drawn": translate(self.drawn), "data": data, "blocks": "\n".join(blocks), **self._write_parts()}
         write_atomically(Path(path), fill_page(templates, self.styles, self.scripts, self.title, **parts))
 
     def _write_parts(self) -> dict[str, str]:

@@ -33,7 +33,7 @@ const Chart = (() => {
     ]);
     const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) =>
       shape("text", { x: across(share), y: HEIGHT - 27, "text-anchor": share === 1 ? "end" : "middle" }, `${100 * share} %`));
-    const name = shape("text", { x: across(0.5), y: HEIGHT - 4, "text-anchor": "middle" }, "patches taken away");
+    const name = shape("text", { x: across(0.5), y: HEIGHT - 4, "text-anchor": "middle" }, Parts.translate("patches taken away"));
     return [...lines, ...ticks, name];
   }
 

@@ -1,7 +1,7 @@
 "use strict";
 /* Shows what is left of each image at a step, in the order of a map, and what the model says then. */
 (async () => {
-  const { at, make, percent, say, alarm } = Parts;
+  const { at, make, percent, say, alarm, translate, translateCount } = Parts;
   const page = JSON.parse(at("page-data").textContent);
   const maps = [...page.methods, ...page.baselines];
   const [rows, columns] = page.grid;
@@ -67,7 +67,8 @@
   function describe(steps, target) {
     const [name, share] = steps.best[state.step], said = steps.names[name];
     const answer = `${target}: ${percent(steps.answers[state.step])}`;
-    return said === target ? { answer, turned: false } : { answer: `${answer}; the answer is now ${said} (${percent(share)})`, turned: true };
+    if (said === target) return { answer, turned: false };
+    return { answer: translate("{answer}; the answer is now {name} ({share})", { answer, name: said, share: percent(share) }), turned: true };
   }
 
   async function makeEntry(entry, number) {
@@ -78,10 +79,10 @@
     canvas.classList.toggle("hard", Math.max(canvas.width, canvas.height) <= page.palette.hard);
     canvas.setAttribute("role", "img");
     const says = make("p", [], { className: "says" });
-    const chart = Chart.make(shares, page.styles, `${entry.name}: the answer as patches are taken away`, (step) => set({ step }));
+    const chart = Chart.make(shares, page.styles, translate("{name}: the answer as patches are taken away", { name: entry.name }), (step) => set({ step }));
     const tiles = maps.map((_, map) => makeTile(entry, number, map));
     const chooser = make("fieldset", tiles.map(({ label }) => label), { className: "maps" });
-    chooser.setAttribute("aria-label", `Map of ${entry.name}`);
+    chooser.setAttribute("aria-label", translate("Map of {name}", { name: entry.name }));
     const whole = `${entry.target} ${percent(entry.steps[0][0].answers[0])}`;
     const head = make("div", [Parts.tongue(make("h3", entry.name)), Parts.tongue(make("span", whole, { className: "badge" })), Parts.tongue(make("span", entry.note, { className: "quiet small" }))], { className: "heading" });
     const element = make("article", [head, make("div", [make("figure", [canvas, says]), chart.svg], { className: "body" }), chooser], { className: "entry" });
@@ -96,7 +97,8 @@
       says.textContent = answer;
       Parts.tongue(says);
       says.classList.toggle("turned", turned);
-      canvas.setAttribute("aria-label", state.alone ? `${entry.name}, whole` : `${entry.name}, ${page.gone[state.step]} patches gone: ${answer}`);
+      canvas.setAttribute("aria-label", state.alone ? translate("{name}, whole", { name: entry.name })
+        : translate("{name}, {count} patches gone: {answer}", { name: entry.name, count: page.gone[state.step], answer }));
       chart.draw(all.map(({ answers }) => answers), state.map, state.step);
       tiles.forEach(({ input, srg }, map) => {
         input.checked = map === state.map;
@@ -117,13 +119,14 @@
 
   function draw() {
     waiting = false;
-    const count = page.gone[state.step], gone = `${count} of ${patches} (${Math.round(100 * shares[state.step])} %)`;
+    const count = page.gone[state.step], share = Math.round(100 * shares[state.step]);
+    const gone = translate("{count} of {all} ({share} %)", { count, all: patches, share });
     at("share").value = state.step;
-    at("share").setAttribute("aria-valuetext", `${gone} patches`);
+    at("share").setAttribute("aria-valuetext", translate("{count} patches", { count: gone }));
     at("gone").textContent = gone;
-    at("chosen").textContent = `in the order of ${maps[state.map]}`;
+    at("chosen").textContent = translate("in the order of {name}", { name: maps[state.map] });
     const composed = page.entries[0].filled[state.filling];
-    say("remark", composed ? "" : `What ${page.fillings[state.filling]} puts in depends on all that is gone and is not kept on this page: patches are shown in grey. The answers are those to the real filling.`);
+    say("remark", composed ? "" : translate("What {name} puts in depends on all that is gone and is not kept on this page: patches are shown in grey. The answers are those to the real filling.", { name: page.fillings[state.filling] }));
     const shown = drawings.map((each) => each());
     window.jumok.shown = { ...state, name: maps[state.map], gone: count, entries: shown };
   }
@@ -132,7 +135,7 @@
     at("fillings").append(...page.fillings.map((name, filling) => {
       const input = make("input", [], { type: "radio", name: "filling", value: filling, checked: !filling });
       input.addEventListener("change", () => set({ filling }));
-      return make("label", [input, make("span", `filled: ${name}`)]);
+      return make("label", [input, make("span", translate("filled: {name}", { name }))]);
     }));
     at("fillings").hidden = page.fillings.length < 2;
   }
@@ -140,10 +143,10 @@
   function write() {
     const counted = page.entries.length;
     at("title").textContent = page.title;
-    at("count").textContent = `${counted} ${counted === 1 ? "image" : "images"} shown`;
-    at("stored").textContent = `Images are shown as the model is given them, and maps as means over the ${rows} × ${columns} patches that are taken away.`;
-    const left = page.left ? ` ${page.left} more were left out to keep this page small.` : "";
-    at("made").textContent = `Made with ${page.made}. One file, no network.${left}`;
+    at("count").textContent = translateCount(counted, "{count} image shown", "{count} images shown");
+    at("stored").textContent = translate("Images are shown as the model is given them, and maps as means over the {cells} patches that are taken away.", { cells: `${rows} × ${columns}` });
+    const left = page.left ? ` ${translateCount(page.left, "{count} more was left out to keep this page small.", "{count} more were left out to keep this page small.")}` : "";
+    at("made").textContent = translate("Made with {program}. One file, no network.", { program: page.made }) + left;
     at("share").max = shares.length - 1;
     at("share").addEventListener("input", () => set({ step: Number(at("share").value) }));
   }

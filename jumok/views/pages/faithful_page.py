@@ -13,6 +13,7 @@ from PIL import Image
 
 from jumok.attention.colour_range import find_colour_end
 from jumok.errors import JumokError
+from jumok.language import later, translate
 from jumok.views.curve_styles import choose_styles
 from jumok.views.pages.drawn_page import DrawnPage
 from jumok.views.pages.html_file import (
@@ -122,7 +123,7 @@ class FaithfulPage(DrawnPage[_Item]):
 
     template, styles = "faithful_page.html", ("page.css", "faithful_page.css")
     scripts = ("page_parts.js", "page_paint.js", "faithful_chart.js", "faithful_page.js")
-    unit, drawn = "image", "images"
+    unit, drawn = "image", later("images")
 
     def __init__(self, title: str, *, budget: int = BUDGET_BYTES) -> None:
         super().__init__(title, budget=budget)
@@ -193,7 +194,7 @@ def _write_table(section: Section) -> str:
     kinds = [' class="baseline"' if row[0] in section.baselines else "" for row in section.rows]
     rows = "".join(f"<tr{kind}>{_write_row(row)}</tr>" for kind, row in zip(kinds, section.rows, strict=True))
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return f'<div class="board" role="group" aria-label="Figures" tabindex="0">{table}</div>'
+    return f'<div class="board" role="group" aria-label="{translate("Figures")}" tabindex="0">{table}</div>'
 
 
 def _write_row(row: Sequence[str]) -> str:

@@ -19,11 +19,11 @@ from PIL import Image
 
 from jumok.attention.colour_range import EVEN, FEW
 from jumok.errors import JumokError
+from jumok.language import language
 from jumok.views import palette
+from jumok.views.pages.page_texts import translate_html, translate_script
 from jumok.views.raster import fit
 
-LANGUAGE = "en"
-"""Of the words that pages add themselves; names, answers and sentences have their own."""
 BUDGET_BYTES = 30_000_000
 """Of a page, by default."""
 PAGE_BYTES = 85_000
@@ -51,7 +51,8 @@ def mark_language(text: str) -> str:
     >>> mark_language("긁힘"), mark_language("scratch")
     (' lang="ko"', '')
     """
-    return ' lang="ko"' if HANGUL.search(text) else ' lang="ja"' if KANA.search(text) else ""
+    found = "ko" if HANGUL.search(text) else "ja" if KANA.search(text) else language()
+    return "" if found == language() else f' lang="{found}"'
 
 
 def show_blanks(word: str) -> str:
@@ -94,7 +95,7 @@ def fill_page(
     own_style: str = "",
     **parts: str,
 ) -> str:
-    """A page from the names of its files in this package; its policy lets nothing but them run.
+    """A page from the names of its files in this package, in the language of now; its policy lets nothing else run.
 
     Args:
         templates, styles, scripts: names of files in this package; the page has them one after the other.
@@ -108,13 +109,20 @@ def fill_page(
         "title": html.escape(title),
         "title_lang": mark_language(title),
         "script": script,
+        "script_texts": _write_texts(script),
         "mark": read_asset("page_mark.svg").strip(),
     }
     hashes = {"style_hash": hash_script(style), "script_hash": hash_script(script)}
     head = Template(read_asset("page_head.html")).substitute(
-        title=parts["title"], language=LANGUAGE, style=style, **hashes
+        title=parts["title"], language=language(), style=style, **hashes
     )
-    return Template("".join(map(read_asset, templates))).substitute(parts, head=head.rstrip())
+    return Template(translate_html("".join(map(read_asset, templates)))).substitute(parts, head=head.rstrip())
+
+
+def _write_texts(script: str) -> str:
+    """What the script says in another language than English, for page_parts.js; nothing where that is the language."""
+    texts = translate_script(script)
+    return make_text_block("page-texts", as_json(texts)) + "\n" if texts else ""
 
 
 def check_budget(budget: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jumok.files import write_atomically
+from jumok.language import translate
 from jumok.views.pages.html_file import fill_page, make_data_url, make_encodable, mark_language, name_program
 from jumok.views.raster import ImageLike, as_pillow
 
@@ -80,7 +81,7 @@ def write_inspect_page(
 def _sheet(sheet: Sheet) -> str:
     bar = ""
     if sheet.share is not None:
-        name = f"{sheet.share:.1%} of all images"
+        name = translate("{share} of all images", share=f"{sheet.share:.1%}")
         bar = f'<meter min="0" max="1" value="{sheet.share:.4f}" aria-label="{name}" title="{name}">{name}</meter>'
     thumbs = "".join(map(_thumb, sheet.thumbs))
     head = f"<h2{mark_language(sheet.heading)}>{_text(sheet.heading)}</h2><p class='quiet'>{_text(sheet.text)}</p>{bar}"

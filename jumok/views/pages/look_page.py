@@ -8,6 +8,7 @@ from typing import Any
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
+from jumok.language import translate
 from jumok.views.pages.drawn_page import DrawnPage
 from jumok.views.pages.html_file import (
     BUDGET_BYTES,
@@ -112,14 +113,14 @@ class _Item:
         """What gave way to the budget, in words; empty if nothing did."""
         held = []
         if self.about["layers"] and not self.layers():
-            held.append("only the summary")
+            held.append(translate("only the summary"))
         elif self.about["heads"] and not self.heads:
-            held.append("the mean over heads of each layer, not the single heads,")
+            held.append(translate("the mean over heads of each layer, not the single heads,"))
         if self.summary is None:
-            held.append("a coarser map")
+            held.append(translate("a coarser map"))
         if self.image is None or self.small is None:
-            held.append("a smaller copy")
-        return f"{' and '.join(held)} of this image" if held else ""
+            held.append(translate("a smaller copy"))
+        return translate("{parts} of this image", parts=translate(" and ").join(held)) if held else ""
 
 
 class Page(DrawnPage[_Item]):

@@ -107,7 +107,7 @@ def coarsen(attention: AttentionMap) -> AttentionMap:
         pooled = F.adaptive_avg_pool2d(places.reshape(-1, 1, grid.rows, grid.columns), (rows, columns))
         pooled = pooled.view(*places.shape[:-2], rows * columns).transpose(-1, -2)
         weights = torch.cat([special, pooled], -2)
-        attention = replace(attention, weights=weights, queries=Patches(rows, columns, grid.special))
+        attention = replace(attention, weights=weights, queries=replace(grid, rows=rows, columns=columns))
     return attention
 
 
@@ -173,13 +173,21 @@ def lay_rows_on_patches(attention: AttentionMap) -> AttentionMap:
     pooled = max(rows, columns) > LARGEST_GRID
     if isinstance(attention.keys, Patches) and not pooled:
         return attention
-    image = attention.image(rows, columns)
+    image = _take_own_cells(attention, rows, columns)
     if pooled:
         rows, columns = min(rows, LARGEST_GRID), min(columns, LARGEST_GRID)
         image = F.adaptive_avg_pool2d(image, (rows, columns))
     same = isinstance(attention.keys, Pixels) and not pooled
     scale = attention.scale if same or attention.scale is Scale.SCORE else Scale.RELEVANCE
-    return AttentionMap(image.flatten(-2), attention.queries, Patches(rows, columns), (), scale, attention.source)
+    keys = Patches(rows, columns, frame=getattr(attention.keys, "frame", None))
+    return AttentionMap(image.flatten(-2), attention.queries, keys, (), scale, attention.source)
+
+
+def _take_own_cells(attention: AttentionMap, rows: int, columns: int) -> Tensor:
+    """(queries, rows, columns): a map on its own grid, where it has one, wherever that lies in the image."""
+    keys = attention.keys
+    whole = replace(keys, frame=None) if isinstance(keys, Patches | Pixels) else keys
+    return whole.spread(attention.weights, rows, columns)
 
 
 def pool(attention: AttentionMap, most: int) -> AttentionMap:
@@ -195,14 +203,15 @@ def pool(attention: AttentionMap, most: int) -> AttentionMap:
     special, places = attention.weights.split([len(grid.special), grid.rows * grid.columns], -1)
     pooled = F.adaptive_avg_pool2d(places.unflatten(-1, (grid.rows, grid.columns)), (rows, columns)).flatten(-2)
     scale = attention.scale if attention.scale is Scale.SCORE else Scale.RELEVANCE
-    keys = Patches(rows, columns, grid.special)
+    keys = replace(grid, rows=rows, columns=columns)
     return replace(attention, weights=torch.cat([special, pooled], -1), keys=keys, scale=scale)
 
 
 def _describe_grid(axis: Axis) -> dict[str, Any]:
     """The geometry of an axis, as the page reads it; what lies in no image is all special tokens."""
     if isinstance(axis, Patches):
-        return {"rows": axis.rows, "columns": axis.columns, "special": list(axis.special)}
+        frame = {} if axis.frame is None else {"frame": list(axis.frame)}
+        return {"rows": axis.rows, "columns": axis.columns, "special": list(axis.special), **frame}
     return {"rows": 0, "columns": 0, "special": axis.labels()}
 
 

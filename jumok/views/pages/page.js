@@ -5,7 +5,7 @@
   const painter = Paint(page.palette);
   const over = Lines(document.getElementById("over"), document.getElementById("wedge"), page.palette);
   const { MEAN } = Maps;
-  const { at, make, number, percent, say, alarm, frame, bar, aboutCall, tongue } = Parts;
+  const { at, make, number, percent, say, alarm, frame, bar, aboutCall, tongue, translate, translateCount } = Parts;
   const SUMMARY = { kind: "summary" };
 
   const state = {
@@ -76,6 +76,7 @@
     const place = asked();
     shown = { ...looked(place.kind === "summary" ? summary : map, place), entry: state.entry, layer: state.layer };
     painter.heat(at("heat"), shown.about, shown.row, shown.limit, state.strength);
+    Parts.lay(at("heat"), Maps.frameOf(shown.about.keys));
     drawOver();
     drawLegend();
     drawFrames();
@@ -109,13 +110,14 @@
     const { about, row, lines, own, thickest, marks } = shown;
     at("legend").hidden = !lines.length;
     at("ramp-row").hidden = at("scaled").hidden = !shown.heat;
-    at("counted").textContent = state.count ? String(state.count) : "auto";
+    at("counted").textContent = state.count ? String(state.count) : translate("auto");
     const sum = (weights) => weights.reduce((total, weight) => total + Math.abs(weight), 0);
     const held = percent(sum(lines.map(({ weight }) => weight)) / sum([...row].slice(about.keys.special.length)));
     const placeless = state.view === "lines" && layer() && !marks;
-    say("lined", !lines.length ? (placeless ? `No line starts from ${who()}, which is not a place in the image: here is its heat.` : "")
-      : `${lines.length === 1 ? "The thickest line holds" : `The ${lines.length} thickest lines hold`} ${held} of the weight on patches${about.zero ? ", by size" : ""}.`
-      + ` Thickness is linear in the weight. Its own place, without a line: ${number(row[own])}.`);
+    const what = translateCount(lines.length, "The thickest line holds {held} of the weight on patches", "The {count} thickest lines hold {held} of the weight on patches", { held });
+    say("lined", !lines.length ? (placeless ? translate("No line starts from {name}, which is not a place in the image: here is its heat.", { name: who() }) : "")
+      : `${what}${about.zero ? translate(", by size") : ""}. `
+      + translate("Thickness is linear in the weight. Its own place, without a line: {weight}.", { weight: number(row[own]) }));
     if (!lines.length) return;
     over.legend(about.zero > 0);
     at("thin").textContent = about.zero ? number(-thickest) : "0";
@@ -131,19 +133,21 @@
   }
 
   function headName() {
-    if (shown.about.heads > 1) return state.head === MEAN ? `mean of ${shown.about.heads} heads` : `head ${state.head}`;
-    return entry().heads ? "mean of heads" : "";
+    const { heads } = shown.about;
+    if (heads > 1) return state.head === MEAN ? translate("mean of {count} heads", { count: heads }) : translate("head {number}", { number: state.head });
+    return entry().heads ? translate("mean of heads") : "";
   }
 
   const pinned = () => Maps.same(grid(), shown.place, state.pinned);
 
-  const who = () => (shown.summary ? "Summary" : Maps.labelOf(shown.about.queries, shown.query));
+  const who = () => (shown.summary ? translate("Summary") : Maps.labelOf(shown.about.queries, shown.query));
 
   function caption() {
-    const kept = pinned() ? " · pinned" : "";
-    if (shown.summary) return `Summary: ${shown.about.source || shown.about.queries.special[0] || "whole image"}${kept}`;
-    const where = [`layer ${state.layer}`, headName()].filter(Boolean).join(", ");
-    return `Where ${who()} looks · ${where}${kept}`;
+    const kept = pinned() ? translate(" · pinned") : "";
+    const { source, queries } = shown.about;
+    if (shown.summary) return translate("Summary: {source}", { source: source || queries.special[0] || translate("whole image") }) + kept;
+    const where = [translate("layer {number}", { number: state.layer }), headName()].filter(Boolean).join(", ");
+    return `${translate("Where {name} looks", { name: who() })} · ${where}${kept}`;
   }
 
   function drawChips() {
@@ -162,22 +166,22 @@
   function drawScale() {
     const { about, row, limit, how } = shown;
     const beyond = about.keys.special.filter((_, key) => Math.abs(row[key]) > limit);
-    const end = how === "common" ? `the largest weight on a patch in all of layer ${state.layer}`
-      : Readout.end({ about: { even: page.palette.even }, how }, "the row's largest weight on a patch");
+    const end = how === "common" ? translate("the largest weight on a patch in all of layer {number}", { number: state.layer })
+      : Readout.end({ about: { even: page.palette.even }, how }, translate("the row's largest weight on a patch"));
     at("low").textContent = about.zero ? number(-limit) : "0";
     at("high").textContent = number(limit);
     painter.ramp(at("ramp"), about.zero > 0);
-    at("scaled").textContent = `Linear ${about.zero ? "around" : "from"} 0 to ${end}.`
-      + (beyond.length ? ` Beyond the scale: ${beyond.join(", ")}.` : "");
+    at("scaled").textContent = (about.zero ? translate("Linear around 0 to {end}.", { end }) : translate("Linear from 0 to {end}.", { end }))
+      + (beyond.length ? ` ${translate("Beyond the scale: {names}.", { names: beyond.join(", ") })}` : "");
   }
 
   function drawReadout() {
     const { about, row } = shown;
     const best = Maps.best(row);
     Readout.show([
-      ["Who looks", who() + (pinned() ? " (pinned)" : "")],
+      [translate("Who looks"), who() + (pinned() ? translate(" (pinned)") : "")],
       Readout.pointed(shown, state.cursor),
-      ["Looks most at", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`],
+      [translate("Looks most at"), `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`],
       ...Readout.spread(shown),
     ]);
   }
@@ -211,7 +215,8 @@
     const { layers, marks } = entry();
     at("layers").hidden = at("scaling").hidden = at("counting").hidden = !layers.length;
     at("drawing").hidden = !layers.length && !Object.keys(marks).length;
-    at("lines-name").textContent = marks.objects ? "Boxes" : marks.boxes ? "Path" : marks.outline ? "Outline" : "Lines";
+    at("lines-name").textContent = marks.objects ? translate("Boxes") : marks.boxes ? translate("Path")
+      : marks.outline ? translate("Outline") : translate("Lines");
     state.layer = Math.min(state.layer, Math.max(layers.length - 1, 0));
     at("layer").replaceChildren(...layers.map(({ source }, index) => choice("layer", index, String(index), source)));
     listHeads();
@@ -225,7 +230,8 @@
     const heads = count === 1 ? [] : [MEAN, ...Array(count).keys()];
     at("head").replaceChildren(...heads.map((head) => {
       const canvas = make("canvas", [], { head });
-      return choice("head", head, head === MEAN ? "mean" : String(head), head === MEAN ? "mean over heads" : `head ${head}`, [canvas]);
+      return choice("head", head, ...(head === MEAN ? [translate("mean"), translate("mean over heads")]
+        : [String(head), translate("head {number}", { number: head })]), [canvas]);
     }));
   }
 
@@ -246,7 +252,7 @@
       const amount = make("output");
       return chip({ kind: "special", name }, [swatch, make("b", name), amount], { swatch, amount });
     });
-    at("chips").replaceChildren(...(layer() ? [chip(SUMMARY, [make("b", "Summary")])] : []), ...special);
+    at("chips").replaceChildren(...(layer() ? [chip(SUMMARY, [make("b", translate("Summary"))])] : []), ...special);
   }
 
   function listPrediction() {
@@ -260,9 +266,9 @@
   function notes() {
     const { lost, error, layers } = entry();
     say("note", entry().note);
-    say("lost", lost && `To stay within ${Number((page.budget / 1e6).toPrecision(2))} MB, this page holds ${lost}.`);
+    say("lost", lost && translate("To stay within {size} MB, this page holds {lost}.", { size: Number((page.budget / 1e6).toPrecision(2)), lost }));
     const bound = number(1.005 * error); // three digits, never rounded down
-    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most.`;
+    at("stored").textContent = translate("Weights are stored in 8 bits, scaled row by row: here off by {bound} at most.", { bound });
     at("how").textContent = Readout.how(layers.length > 0);
   }
 
@@ -286,7 +292,7 @@
     drawPhoto(index).catch(alarm);
     at("photo").classList.toggle("hard", Math.max(width, height) <= page.palette.hard);
     document.documentElement.style.setProperty("--ratio", String(width / height));
-    at("stage").setAttribute("aria-label", `Attention in ${name}`);
+    at("stage").setAttribute("aria-label", translate("Attention in {name}", { name }));
     over.fit(width / height);
     at("stage").dataset.entry = index;
     Readout.judge(about);
@@ -344,7 +350,8 @@
     act();
     await draw().catch(alarm);
     const best = Maps.best(shown.row);
-    at("live").textContent = `${caption()}: most at ${Maps.labelOf(shown.about.keys, best)}, ${number(shown.row[best])}`;
+    const said = { caption: caption(), place: Maps.labelOf(shown.about.keys, best), weight: number(shown.row[best]) };
+    at("live").textContent = translate("{caption}: most at {place}, {weight}", said);
   }
 
   function listen() {
@@ -374,7 +381,7 @@
 
   function start() {
     at("title").textContent = page.title;
-    at("made").textContent = `Made with ${page.made}. One file, no network.`;
+    at("made").textContent = translate("Made with {program}. One file, no network.", { program: page.made });
     state.layer = Math.max(page.deepest - 1, 0);
     at("images").hidden = page.entries.length < 2;
     film.start();

@@ -1,26 +1,26 @@
 "use strict";
 /* Which images are listed, and in which order: by words, classes, right or wrong, confidence, and their group. */
 const Chosen = (entries, changed) => {
-  const { at, make, outcome } = Parts;
+  const { at, make, outcome, translate } = Parts;
   const plain = (text) => text.normalize("NFC").toLowerCase();
   const texts = entries.map(({ name, truth, best }) => plain([name, truth, best?.[0] ?? ""].join("\n")));
   const share = ({ best }) => best?.[1] ?? 0;
   const order = new Intl.Collator(undefined, { numeric: true });
 
-  const OUTCOMES = { right: "✓ right", wrong: "✗ wrong", unknown: "not known" };
+  const OUTCOMES = { right: translate("✓ right"), wrong: translate("✗ wrong"), unknown: translate("not known") };
   const ORDERS = {
-    given: ["as given", null],
-    unsure: ["least confident first", (one, other) => share(one) - share(other)],
-    sure: ["most confident first", (one, other) => share(other) - share(one)],
-    wrong: ["wrong first, most confident first", (one, other) => (outcome(one) === "wrong" ? 0 : 1) - (outcome(other) === "wrong" ? 0 : 1) || share(other) - share(one)],
-    name: ["by name", (one, other) => order.compare(one.name, other.name)],
+    given: [translate("as given"), null],
+    unsure: [translate("least confident first"), (one, other) => share(one) - share(other)],
+    sure: [translate("most confident first"), (one, other) => share(other) - share(one)],
+    wrong: [translate("wrong first, most confident first"), (one, other) => (outcome(one) === "wrong" ? 0 : 1) - (outcome(other) === "wrong" ? 0 : 1) || share(other) - share(one)],
+    name: [translate("by name"), (one, other) => order.compare(one.name, other.name)],
   };
   /* What can be chosen among: [what an image has, what it is called]. */
   const CHOICES = {
     predicted: [({ best }) => best?.[0] ?? "", (value) => value],
-    truth: [({ truth }) => truth, (value) => value || "not known"],
+    truth: [({ truth }) => truth, (value) => value || translate("not known")],
     outcome: [outcome, (value) => OUTCOMES[value]],
-    group: [({ group }) => group, (value) => value || "none"],
+    group: [({ group }) => group, (value) => value || translate("none")],
   };
 
   /* One line for each value with how many images have it; nothing to choose where all are alike. */
@@ -29,7 +29,7 @@ const Chosen = (entries, changed) => {
     const counts = new Map();
     for (const entry of entries) counts.set(read(entry), (counts.get(read(entry)) ?? 0) + 1);
     const values = [...counts.keys()].sort(order.compare);
-    at(id).replaceChildren(make("option", "all", { value: "" }), ...values.map((value) => (
+    at(id).replaceChildren(make("option", translate("all"), { value: "" }), ...values.map((value) => (
       make("option", `${name(value)} (${counts.get(value).toLocaleString("en")})`, { value: `=${value}` })
     )));
     at(id).parentElement.hidden = values.length < 2;
@@ -56,9 +56,10 @@ const Chosen = (entries, changed) => {
   function update() {
     const found = chosen();
     const active = ["least", "most", ...Object.keys(CHOICES)].filter((id) => at(id).value !== "").length;
-    at("filtering").textContent = active ? `Filters (${active})` : "Filters";
+    at("filtering").textContent = active ? translate("Filters ({count})", { count: active }) : translate("Filters");
     const all = entries.length.toLocaleString("en");
-    at("found").textContent = found.length === entries.length ? `${all} images` : `${found.length.toLocaleString("en")} of ${all} images`;
+    at("found").textContent = found.length === entries.length ? translate("{all} images", { all })
+      : translate("{found} of {all} images", { all, found: found.length.toLocaleString("en") });
     at("none").hidden = found.length > 0;
     changed(found);
   }
@@ -72,7 +73,7 @@ const Chosen = (entries, changed) => {
   function start() {
     const known = entries.some(({ truth }) => truth);
     const asked = entries.some(({ best }) => best);
-    at("find").placeholder = asked ? "Find a name or a class" : "Find a name";
+    at("find").placeholder = asked ? translate("Find a name or a class") : translate("Find a name");
     const offered = Object.entries(ORDERS).filter(([id]) => id === "given" || id === "name" || (id === "wrong" ? known : asked));
     at("order").replaceChildren(...offered.map(([value, [name]]) => make("option", name, { value })));
     for (const id of Object.keys(CHOICES)) list(id);

@@ -1,7 +1,7 @@
 "use strict";
 /* The thumbnails: only those in view are made, one of them takes part in the order of Tab, arrow keys move along. */
 const Film = (entries, opened) => {
-  const { at, make, percent, outcome, tongue } = Parts;
+  const { at, make, percent, outcome, tongue, translate } = Parts;
   const SPARE = 2; // rows or columns that are made beyond what is in view
   const SIGNS = { right: "✓", wrong: "✗", unknown: "" };
   const film = at("film"), rail = at("rail");
@@ -18,13 +18,15 @@ const Film = (entries, opened) => {
 
   function lines({ name, truth, best }, how) {
     const said = best && make("span", [make("i", SIGNS[how]), make("b", best[0]), make("small", percent(best[1]))], { className: `said ${how}` });
-    const real = truth && make("span", `true: ${truth}`, { className: "true" });
+    const real = truth && make("span", translate("true: {name}", { name: truth }), { className: "true" });
     const called = make("span", name, { className: "called" });
     return [said, real, called].filter(Boolean);
   }
 
   function spoken({ name, truth, best }, how) {
-    return [name, best && `predicted ${best[0]}, ${percent(best[1])}`, truth && `true class ${truth}`, how !== "unknown" && how]
+    const predicted = best && translate("predicted {name}, {share}", { name: best[0], share: percent(best[1]) });
+    const verdict = { right: translate("right"), wrong: translate("wrong") }[how];
+    return [name, predicted, truth && translate("true class {name}", { name: truth }), verdict]
       .filter(Boolean).join("; ");
   }
 

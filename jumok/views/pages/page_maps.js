@@ -2,12 +2,13 @@
 /* Unpacks the maps that packed_maps.py packed, and finds places on their axes. Knows nothing of the page. */
 const Maps = (() => {
   const MEAN = -1; // instead of a head: the mean over them
+  const NOUNS = { patch: Parts.translate("patch"), place: Parts.translate("place") };
 
   // -- unpacking --------------------------------------------------------------------------------
 
   async function inflate(text) {
     if (typeof DecompressionStream === "undefined") {
-      throw new Error("this browser is too old (Chrome 103, Firefox 113 and Safari 16.4 are new enough)");
+      throw new Error(Parts.translate("this browser is too old (Chrome 103, Firefox 113 and Safari 16.4 are new enough)"));
     }
     const packed = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
@@ -79,20 +80,33 @@ const Maps = (() => {
   // Who looks, or what the cursor is on: the summary, a special token by name, or a patch by the centre of its cell
   // in [0, 1], so that it stays where it is when layers differ in their grids.
 
+  /* The part of the image that a grid covers. */
+  function frameOf({ frame: [top, left, bottom, right] = [0, 0, 1, 1] }) {
+    return { top, left, height: bottom - top, width: right - left };
+  }
+
   function cell(grid, place) {
+    const { top, left, height, width } = frameOf(grid);
     const clamp = (share, count) => Math.min(Math.max(Math.floor(share * count), 0), count - 1);
-    return { row: clamp(place.y, grid.rows), column: clamp(place.x, grid.columns) };
+    return { row: clamp((place.y - top) / height, grid.rows), column: clamp((place.x - left) / width, grid.columns) };
   }
 
   function centre(grid, row, column) {
-    return { kind: "patch", y: (row + 0.5) / grid.rows, x: (column + 0.5) / grid.columns };
+    const { top, left, height, width } = frameOf(grid);
+    return { kind: "patch", y: top + ((row + 0.5) / grid.rows) * height, x: left + ((column + 0.5) / grid.columns) * width };
+  }
+
+  /* Whether a place of the image is one that a grid covers. */
+  function covers(grid, { y, x }) {
+    const { top, left, height, width } = frameOf(grid);
+    return y >= top && y < top + height && x >= left && x < left + width;
   }
 
   /* The index of a place on an axis, or -1 if the axis hasn't got it. */
   function indexIn(grid, place) {
     if (!place || place.kind === "summary") return -1;
     if (place.kind === "special") return grid.special.indexOf(place.name);
-    if (!grid.rows) return -1;
+    if (!grid.rows || (grid.frame && !covers(grid, place))) return -1;
     const { row, column } = cell(grid, place);
     return grid.special.length + row * grid.columns + column;
   }
@@ -105,7 +119,7 @@ const Maps = (() => {
 
   function labelOf(grid, index) {
     const patch = index - grid.special.length;
-    return patch < 0 ? grid.special[index] : `${grid.noun ?? "patch"} ${Math.floor(patch / grid.columns)},${patch % grid.columns}`;
+    return patch < 0 ? grid.special[index] : `${NOUNS[grid.noun ?? "patch"]} ${Math.floor(patch / grid.columns)},${patch % grid.columns}`;
   }
 
   /* Whether two places are one on this grid. */
@@ -114,5 +128,5 @@ const Maps = (() => {
     return one.kind === "patch" ? indexIn(grid, one) === indexIn(grid, other) : one.name === other.name;
   }
 
-  return { MEAN, unpack, length, rowOf, entropyOf, largest, best, cell, centre, indexIn, placeAt, labelOf, same };
+  return { MEAN, inflate, unpack, length, rowOf, entropyOf, largest, best, frameOf, cell, centre, indexIn, placeAt, labelOf, same };
 })();

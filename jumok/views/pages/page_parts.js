@@ -3,6 +3,18 @@
 const Parts = (() => {
   const at = (id) => document.getElementById(id);
 
+  const TRANSLATED = JSON.parse(at("page-texts")?.textContent ?? "{}");
+  const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+
+  /* A text in the language of the page, with values in the places of its {names}; page_texts.py finds it by this call. */
+  const translate = (text, values = {}) => fill(TRANSLATED[text] ?? text, values);
+
+  /* The same about a number of things, which stands in the place of {count}. */
+  function translateCount(count, one, many, values = {}) {
+    const text = TRANSLATED[one] ?? (count === 1 ? one : many);
+    return fill(text, { count: count.toLocaleString("en"), ...values });
+  }
+
   function make(tag, content = [], properties = {}) {
     const element = Object.assign(document.createElement(tag), properties);
     element.append(...[content].flat());
@@ -23,16 +35,22 @@ const Parts = (() => {
     at(id).hidden = !text;
   }
 
-  const alarm = (error) => say("alarm", `This page cannot be drawn: ${error.message ?? error}`);
+  const alarm = (error) => say("alarm", translate("This page cannot be drawn: {reason}", { reason: error.message ?? error }));
+
+  /* Puts an element over a part of the image. */
+  function lay(element, part) {
+    for (const [side, share] of Object.entries(part)) element.style[side] = `${100 * share}%`;
+  }
 
   /* Lays a frame over one cell of a grid, or hides it. */
   function frame(element, cells, place) {
-    element.hidden = !(place?.kind === "patch" && cells.rows);
+    element.hidden = !(place?.kind === "patch" && cells.rows && Maps.indexIn(cells, place) >= 0);
     if (element.hidden) return;
     const { row, column } = Maps.cell(cells, place);
-    Object.assign(element.style, {
-      top: `${(100 * row) / cells.rows}%`, height: `${100 / cells.rows}%`,
-      left: `${(100 * column) / cells.columns}%`, width: `${100 / cells.columns}%`,
+    const { top, left, height, width } = Maps.frameOf(cells);
+    lay(element, {
+      top: top + (row / cells.rows) * height, height: height / cells.rows,
+      left: left + (column / cells.columns) * width, width: width / cells.columns,
     });
   }
 
@@ -47,8 +65,10 @@ const Parts = (() => {
   function aboutCall({ source, queries, keys }, [rows, columns]) {
     const size = (cells) => `${cells.rows} × ${cells.columns}`;
     const same = queries.rows === keys.rows && queries.columns === keys.columns;
-    const places = same ? `${size(queries)} places look at each other` : `${size(queries)} places look at ${size(keys)}`;
-    const mean = rows === queries.rows && columns === queries.columns ? "" : `, as means over ${rows} × ${columns}`;
+    const places = same ? translate("{places} places look at each other", { places: size(queries) })
+      : translate("{places} places look at {keys}", { places: size(queries), keys: size(keys) });
+    const mean = rows === queries.rows && columns === queries.columns ? ""
+      : translate(", as means over {cells}", { cells: `${rows} × ${columns}` });
     return [source, places + mean].filter(Boolean).join(": ");
   }
 
@@ -92,5 +112,5 @@ const Parts = (() => {
     };
   }
 
-  return { at, make, number, percent, say, alarm, frame, bar, aboutCall, outcome, tongue, imageOnly, oncePerFrame };
+  return { at, translate, translateCount, make, number, percent, say, alarm, lay, frame, bar, aboutCall, outcome, tongue, imageOnly, oncePerFrame };
 })();

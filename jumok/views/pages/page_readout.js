@@ -1,30 +1,36 @@
 "use strict";
 /* What pages with maps over images say in words: readings of a row, where its colours end, and how to point. */
 const Readout = (() => {
-  const { at, make, number } = Parts;
-  const PLURALS = { patch: "patches", place: "places" };
+  const { at, make, number, translate } = Parts;
+  const EFFECTIVE = {
+    patch: translate("Effective number of patches (exp of entropy)"),
+    place: translate("Effective number of places (exp of entropy)"),
+  };
+  const ALL = {
+    patch: (count) => translate("{count} patches and tokens", { count }),
+    place: (count) => translate("{count} places and tokens", { count }),
+  };
 
   /* Whether a finger points, and not a mouse. */
   const touched = () => matchMedia("(pointer: coarse)").matches;
-  const cursorName = () => (touched() ? "Under your finger" : "Under the cursor");
+  const cursorName = () => (touched() ? translate("Under your finger") : translate("Under the cursor"));
 
   /* How evenly a row is spread, with its term; nothing where that has no meaning. */
   function spread({ about, row, entropy }) {
     if (entropy === null) return [];
-    const noun = PLURALS[about.keys.noun ?? "patch"];
-    const { special } = about.keys;
-    const among = special.length ? `${row.length} ${noun} and tokens` : `${row.length}`;
+    const { special, noun = "patch" } = about.keys;
+    const all = special.length ? ALL[noun](row.length) : `${row.length}`;
     return [
-      [`Effective number of ${noun} (exp of entropy)`, `${Math.exp(entropy).toFixed(1)} of ${among}`],
-      ["Spread (entropy)", `${entropy.toFixed(2)} nats`],
+      [EFFECTIVE[noun], translate("{number} of {all}", { number: Math.exp(entropy).toFixed(1), all })],
+      [translate("Spread (entropy)"), `${entropy.toFixed(2)} nats`],
     ];
   }
 
-  const MEANING = "Effective number: the weight is spread as widely as if it were shared evenly by so many.";
+  const MEANING = translate("Effective number: the weight is spread as widely as if it were shared evenly by so many.");
 
   function show(lines) {
     at("readout").replaceChildren(...lines.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
-    Parts.say("meaning", lines.some(([name]) => name.startsWith("Effective")) ? MEANING : "");
+    Parts.say("meaning", lines.some(([name]) => Object.values(EFFECTIVE).includes(name)) ? MEANING : "");
   }
 
   /* What is under the cursor. */
@@ -35,14 +41,16 @@ const Readout = (() => {
 
   /* Where the colours end, in words; `largest` says what the largest weight is of. */
   function end({ about, limit, how }, largest) {
-    if (how === "even") return `${about.even} times the mean weight, as this map is nearly even`;
+    if (how === "even") return translate("{number} times the mean weight, as this map is nearly even", { number: about.even });
     return how === "one" ? "1" : largest;
   }
 
   /* Whether the prediction of an image is right, by a sign and in words. */
   function judge(image) {
     const words = {
-      right: "✓ right", wrong: `✗ wrong: the true class is ${image.truth}`, unknown: image.truth && `True class: ${image.truth}`,
+      right: translate("✓ right"),
+      wrong: translate("✗ wrong: the true class is {name}", { name: image.truth }),
+      unknown: image.truth && translate("True class: {name}", { name: image.truth }),
     };
     const how = Parts.outcome(image);
     Parts.say("judged", words[how]);
@@ -52,9 +60,9 @@ const Readout = (() => {
 
   /* How to ask; `layered`: where each patch looks is known, not only a summary. */
   function how(layered) {
-    if (!layered) return touched() ? "Touch the image to read its weights." : "Hover the image to read its weights.";
-    if (touched()) return "Tap a patch to see where it looks; tap it again to let go.";
-    return "Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.";
+    if (!layered) return touched() ? translate("Touch the image to read its weights.") : translate("Hover the image to read its weights.");
+    if (touched()) return translate("Tap a patch to see where it looks; tap it again to let go.");
+    return translate("Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.");
   }
 
   return { judge, how, touched, spread, show, pointed, end };

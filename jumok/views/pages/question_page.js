@@ -3,7 +3,7 @@
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
   const painter = Paint(page.palette);
-  const { at, make, number, percent, say, alarm, frame, bar, tongue } = Parts;
+  const { at, make, number, percent, say, alarm, frame, bar, tongue, translate, translateCount } = Parts;
   const MANY = 16; // words, from which on they are set smaller
 
   const state = {
@@ -21,6 +21,7 @@
   const question = () => image().questions[state.question];
   const look = () => question().looks[state.look];
   const visible = (word) => (word.trim() ? word : "␣");
+  const whole = () => (question().generated ? translate("the whole answer") : translate("the whole question"));
   const quoted = (index) => `“${visible(question().words[index])}”`;
 
   function unpacked(kind, index, about) {
@@ -72,12 +73,12 @@
     }
     frame(at("at"), about.keys, state.cursor);
     const signed = about.zero > 0;
-    const end = how === "common" ? "the largest weight of all words' looks here"
-      : Readout.end({ about: { even: page.palette.even }, how }, "this look's largest weight on a place");
+    const end = how === "common" ? translate("the largest weight of all words' looks here")
+      : Readout.end({ about: { even: page.palette.even }, how }, translate("this look's largest weight on a place"));
     painter.ramp(at("ramp"), signed);
     at("low").textContent = signed ? number(-limit) : "0";
     at("high").textContent = number(limit);
-    at("scaled").textContent = `Heat: linear ${signed ? "around" : "from"} 0 to ${end}.`;
+    at("scaled").textContent = signed ? translate("Heat: linear around 0 to {end}.", { end }) : translate("Heat: linear from 0 to {end}.", { end });
   }
 
   function drawWords() {
@@ -89,25 +90,30 @@
 
   function caption() {
     const { about, word, own, row, look: name, pinned } = shown;
-    const kept = pinned ? " · pinned" : "";
-    if (!row) return `This system attends to no part of the image.${word === null ? "" : ` ${mattered(word)}`}`;
-    if (word === null) return `Where the whole question looked · ${name}`;
-    if (own) return `Where ${quoted(word)} looked · ${about.source || name}${kept}`;
-    return `Where the whole question looked · ${name} · that of ${quoted(word)} alone is not known here${kept}`;
+    const kept = pinned ? translate(" · pinned") : "";
+    if (!row) return `${translate("This system attends to no part of the image.")} ${word === null ? "" : mattered(word)}`.trim();
+    if (own) return `${translate("Where {word} looked", { word: quoted(word) })} · ${about.source || name}${kept}`;
+    const all = `${question().generated ? translate("Where the whole answer looked") : translate("Where the whole question looked")} · ${name}`;
+    return word === null ? all : `${all} · ${translate("that of {word} alone is not known here", { word: quoted(word) })}${kept}`;
   }
 
-  const mattered = (word) => (question().weights ? `${quoted(word)} mattered ${question().labels[word]}.` : "");
+  function mattered(word) {
+    const { weights, labels, generated } = question();
+    if (!weights) return "";
+    const values = { word: quoted(word), weight: labels[word] };
+    return generated ? translate("{word} has probability {weight}.", values) : translate("{word} mattered {weight}.", values);
+  }
 
   function drawReadout() {
     const { about, row, word, own } = shown;
     at("reading").hidden = !row && word === null;
-    const lines = row ? [["Who looks", own ? quoted(word) : "the whole question"]] : [];
-    if (question().weights) lines.push(["The word mattered", word === null ? "–" : question().labels[word]]);
+    const lines = row ? [[translate("Who looks"), own ? quoted(word) : whole()]] : [];
+    if (question().weights) lines.push([question().generated ? translate("Probability") : translate("The word mattered"), word === null ? "–" : question().labels[word]]);
     if (row) {
       const best = Maps.best(row, about.keys.special.length);
       lines.push(Readout.pointed(shown, state.cursor));
-      lines.push(["Looks most at", `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`]);
-      about.keys.special.forEach((name, key) => lines.push([`On ${name}, no place`, number(row[key])]));
+      lines.push([translate("Looks most at"), `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`]);
+      about.keys.special.forEach((name, key) => lines.push([translate("On {name}, no place", { name }), number(row[key])]));
       lines.push(...Readout.spread(shown));
     }
     Readout.show(lines);
@@ -127,8 +133,9 @@
       button.style.setProperty("--w", String(top ? weights[index] / top : 0));
       return button;
     }));
-    at("mattered").textContent = !weights ? "How much each word mattered is not known."
-      : `A word's shade: how much it mattered${source ? ` (${source})` : ""}, linear from 0 to the largest, ${number(top)}.`;
+    at("mattered").textContent = question().generated ? translate("A word's shade: its probability, linear from 0 to the largest.")
+      : !weights ? translate("How much each word mattered is not known.")
+      : translate("A word's shade: how much it mattered{source}, linear from 0 to the largest, {weight}.", { source: source ? ` (${source})` : "", weight: number(top) });
   }
 
   function listLooks() {
@@ -150,12 +157,12 @@
   function listed() {
     const own = state.look in question().byWord;
     at("scaling").hidden = !own;
-    say("how", !look() ? "" : !own ? "Where each word looked on its own is not known here."
-      : Readout.touched() ? "Tap a word to see where it looked; tap it again to let go."
-      : "Hover a word to see where it looked; click to pin, Esc lets go. Arrow keys move along the words.");
+    say("how", !look() ? "" : !own ? translate("Where each word looked on its own is not known here.")
+      : Readout.touched() ? translate("Tap a word to see where it looked; tap it again to let go.")
+      : translate("Hover a word to see where it looked; click to pin, Esc lets go. Arrow keys move along the words."));
   }
 
-  const sign = (right) => make("span", right ? "✓ right" : "✗ wrong", { className: right ? "right" : "wrong" });
+  const sign = (right) => make("span", right ? translate("✓ right") : translate("✗ wrong"), { className: right ? "right" : "wrong" });
 
   function listAnswers() {
     const { answers, truth } = question();
@@ -164,25 +171,26 @@
     tongue(at("best"));
     at("verdict").replaceChildren(...(right === null ? [] : [sign(right)]));
     at("bars").replaceChildren(...answers.map(([answer, each, good]) => {
-      const row = bar(answer, each, good ? [make("span", "  ✓ right answer", { className: "right" })] : []);
+      const row = bar(answer, each, good ? [make("span", `  ${translate("✓ right answer")}`, { className: "right" })] : []);
       row.classList.toggle("good", good === true);
       return row;
     }));
     const among = answers.some(([, , good]) => good);
-    say("truth", truth.trim() && !among ? `Right answer: ${truth}, not among these.` : "");
+    say("truth", truth.trim() && !among ? translate("Right answer: {answer}, not among these.", { answer: truth }) : "");
   }
 
   function notes() {
     const { note, lost, error, looks, names } = question();
     const gone = [
-      lost.looks && `only the first of this question's ${names.length} looks`,
-      lost.words && "not where each word looked",
-      image().smaller && "a smaller copy of the image",
+      lost.looks && translate("only the first of this question's {count} looks", { count: names.length }),
+      lost.words && translate("not where each word looked"),
+      image().smaller && translate("a smaller copy of the image"),
     ].filter(Boolean);
     say("note", note);
-    say("lost", gone.length && `To stay within ${Number((page.budget / 1e6).toPrecision(2))} MB, this page holds ${gone.join(", ")}.`);
+    const size = Number((page.budget / 1e6).toPrecision(2));
+    say("lost", gone.length && translate("To stay within {size} MB, this page holds {lost}.", { size, lost: gone.join(", ") }));
     const bound = number(1.005 * error); // three digits, never rounded down
-    at("stored").textContent = looks.length ? `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most.` : "";
+    at("stored").textContent = looks.length ? translate("Weights are stored in 8 bits, scaled row by row: here off by {bound} at most.", { bound }) : "";
   }
 
   /* How the question was typed, where that tells more than its words. */
@@ -231,7 +239,7 @@
     drawPhoto(index).catch(alarm);
     at("photo").classList.toggle("hard", Math.max(width, height) <= page.palette.hard);
     document.documentElement.style.setProperty("--ratio", String(width / height));
-    at("stage").setAttribute("aria-label", `Where ${title} was looked at`);
+    at("stage").setAttribute("aria-label", translate("Where {name} was looked at", { name: title }));
     listQuestions();
     ask(0);
   }
@@ -272,7 +280,8 @@
   function spoken() {
     const { row, about } = shown;
     const best = row && Maps.best(row, about.keys.special.length);
-    return row ? `${caption()}: most at ${Maps.labelOf(about.keys, best)}, ${number(row[best])}` : caption();
+    if (!row) return caption();
+    return translate("{caption}: most at {place}, {weight}", { caption: caption(), place: Maps.labelOf(about.keys, best), weight: number(row[best]) });
   }
 
   const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -329,10 +338,13 @@
 
   function start() {
     const questions = page.images.reduce((sum, each) => sum + each.questions.length, 0);
-    const count = (many, noun) => (many > 1 ? `${many} ${noun}s` : "");
+    const counts = [
+      page.images.length > 1 && translate("{count} images", { count: page.images.length }),
+      questions > 1 && translate("{count} questions", { count: questions }),
+    ];
     at("title").textContent = page.title;
-    at("count").textContent = [count(page.images.length, "image"), count(questions, "question")].filter(Boolean).join(", ");
-    at("made").textContent = `Made with ${page.made}. One file, no network.`;
+    at("count").textContent = counts.filter(Boolean).join(", ");
+    at("made").textContent = translate("Made with {program}. One file, no network.", { program: page.made });
     at("images").hidden = page.images.length < 2;
     film.start();
     film.list([...page.images.keys()]);

@@ -8,6 +8,7 @@ from typing import Any
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
+from jumok.language import translate
 from jumok.views.pages.drawn_page import DrawnPage
 from jumok.views.pages.html_file import (
     PAGE_BYTES,
@@ -118,7 +119,7 @@ class QuestionPage(DrawnPage[_Item]):
         Raises:
             JumokError: no question, or an image that a page cannot show; the message names the image.
         """
-        title = clean_text(name) or f"image {len(self) + 1}"
+        title = clean_text(name) or translate("image {number}", number=len(self) + 1)
         if isinstance(asked, Asked) or not asked:
             raise JumokError(f"{title}: a page shows a sequence of one question or more, got {type(asked).__name__}")
         try:
@@ -170,6 +171,7 @@ def _pack_question(asked: Asked) -> _Question:
         "mattered": "" if asked.weights is None else clean_text(asked.weights.source),
         "names": [clean_text(name) for name in names],
         "given": len(words),
+        "generated": asked.generated,
     }
     return _Question(about, looks[0] if looks else None, looks[1:], words)
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from jumok.errors import JumokError
 from jumok.files import inside, write_atomically
+from jumok.language import language, translate
 from jumok.views.pages.html_file import mark_language
 
 REFRESH_SECONDS = 5
@@ -69,6 +70,7 @@ def write_report(
     body = "\n".join(_section(place.parent, section) for section in sections)
     page = resources.files("jumok.views.pages").joinpath("report.html").read_text("utf-8")
     texts = {
+        "language": language(),
         "title": html.escape(title),
         "lead": html.escape(lead),
         "body": f"{body}\n{_say_waiting(waiting)}",
@@ -81,8 +83,9 @@ def _say_waiting(names: Sequence[str]) -> str:
     if not names:
         return ""
     now, *later = map(html.escape, names)
-    then = f" Then: {', '.join(later)}." if later else ""
-    return f'<p class="waiting" role="status">Being made: {now}.{then} This page looks again by itself.</p>'
+    then = translate("Then: {names}.", names=", ".join(later)) if later else ""
+    told = [translate("Being made: {name}.", name=now), then, translate("This page looks again by itself.")]
+    return f'<p class="waiting" role="status">{" ".join(filter(None, told))}</p>'
 
 
 def _section(folder: Path, section: Section) -> str:

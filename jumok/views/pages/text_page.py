@@ -11,6 +11,7 @@ from pathlib import Path
 from jumok.attention import AttentionMap, Tokens
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.language import translate
 from jumok.views import palette
 from jumok.views.pages.html_file import clean_text, fill_page, mark_language, name_program
 
@@ -81,8 +82,8 @@ def _shades() -> str:
 
 def _legend(texts: Sequence[ShadedText]) -> str:
     signed = any(float(each.relevance.weights.min()) < 0 for each in texts)
-    marks = [f'<mark class="plus-{STEPS}">spoke for the class</mark>']
-    marks += [f'<mark class="minus-{STEPS}">spoke against it</mark>'] if signed else []
+    marks = [f'<mark class="plus-{STEPS}">{translate("spoke for the class")}</mark>']
+    marks += [f'<mark class="minus-{STEPS}">{translate("spoke against it")}</mark>'] if signed else []
     return "".join(marks)
 
 
@@ -90,12 +91,13 @@ def _section(shaded: ShadedText) -> str:
     best = ", ".join(f"{html.escape(clean_text(name))} {share:.1%}" for name, share in shaded.prediction)
     right = not shaded.truth or shaded.truth == shaded.prediction[0][0]
     named, tongue = html.escape(clean_text(shaded.truth)), mark_language(shaded.truth)
-    truth = f'<span class="small quiet">true class: <span{tongue}>{named}</span></span>' if shaded.truth else ""
+    true_class = f"{translate('true class:')} <span{tongue}>{named}</span>"
+    truth = f'<span class="small quiet">{true_class}</span>' if shaded.truth else ""
     sign = "" if not shaded.truth else "✓ " if right else "✗ "
     badge = f'<span class="badge{"" if right else " wrong"}"{mark_language(best)}>{sign}{best}</span>'
     name = f"<h2{mark_language(shaded.name)}>{html.escape(clean_text(shaded.name))}</h2>" if shaded.name else ""
     target = html.escape(clean_text(shaded.relevance.queries.label(0)))
-    asked = f'<span class="small quiet">words for: <span{mark_language(target)}>{target}</span></span>'
+    asked = f'<span class="small quiet">{translate("words for:")} <span{mark_language(target)}>{target}</span></span>'
     heading = f'<div class="heading">{badge}{asked}{truth}</div>'
     return f'<section>{name}{heading}<p class="text"{mark_language(shaded.text)}>{_mark_words(shaded)}</p></section>'
 

@@ -13,7 +13,7 @@ from jumok.errors import JumokError
 from jumok.views.palette import QUIET
 from jumok.views.pictures.colour_scale import Scaling
 from jumok.views.pictures.figures import DPI, new_figure, place_axes
-from jumok.views.raster import Numbers, find_cells, find_opacity, fit
+from jumok.views.raster import Numbers, find_opacity, find_whole_cells, fit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def fit_to_panel(attention: AttentionMap, image: Image.Image | None) -> Image.Im
 
 def lay_weights(attention: AttentionMap, height: int, width: int, *, smooth: bool) -> Numbers:
     """The row's weights on the pixels of a panel; keys finer than the panel are averaged, not skipped."""
-    rows, columns = find_cells(attention.keys) or (1, 1)
+    rows, columns = find_whole_cells(attention.keys) or (1, 1)
     if rows <= height and columns <= width:
         return np.asarray(attention.image(height, width, smooth=smooth)[0].numpy(force=True))
     heat = attention.image(rows, columns)
@@ -55,7 +55,7 @@ def overlay(photo: Numbers, heat: Numbers, scaling: Scaling) -> Numbers:
 
 def note_unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
     """What a panel of this size cannot show: keys finer than its pixels, and special tokens, with their weights."""
-    rows, columns = find_cells(attention.keys) or (1, 1)
+    rows, columns = find_whole_cells(attention.keys) or (1, 1)
     notes = [f"Averaged down from {rows} x {columns}"] if rows > height or columns > width else []
     special = attention.keys.special if isinstance(attention.keys, Patches) else ()
     weights = attention.weights[0, : len(special)].tolist()

@@ -56,6 +56,8 @@ class Asked:
         weights: one row over the words, 0 or more: how much each mattered; None: not known.
         truth: the right answer, where it is known.
         note: a line of text.
+        generated: whether the words are those of the answer, as a model wrote it; the weights are then how probable
+            each was.
     Raises:
         JumokError: a part that does not fit the others, or a number out of its bounds.
     """
@@ -68,6 +70,7 @@ class Asked:
     weights: AttentionMap | None = None
     truth: str = ""
     note: str = ""
+    generated: bool = False
 
     def __post_init__(self) -> None:
         _check_words(self.words)
@@ -273,6 +276,8 @@ def _list_notes(asked: Asked) -> list[str]:
     lines.append(scaled if asked.looks else "No look: this system attends to no part of the image.")
     if asked.weights is None:
         return [*lines, "How much each word mattered is not known."]
+    if asked.generated:
+        return [*lines, "A word's shade: its probability, linear from 0 to the largest."]
     what = f"how much it mattered ({shorten(asked.weights.source)})" if asked.weights.source else "how much it mattered"
     return [*lines, f"A word's shade: {what}, linear from 0 to the largest, {float(asked.weights.weights.max()):.3g}."]
 

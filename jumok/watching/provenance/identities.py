@@ -120,6 +120,8 @@ class Identities:
     """Tokens that stand for the mean of others because how much each gave is not known, and what made them."""
     waiting: list[tuple[Tensor, Tensor, Tensor, str]] = field(default_factory=list)
     """What convolutions made unseen, of which tokens, with those around each, and which convolution it was."""
+    pictures: dict[int, Any] = field(default_factory=dict)
+    """Of inputs that images were made into, by their number: where their elements lie (`pictures.Picture`)."""
     flows: dict[Any, Any] = field(default_factory=dict)
     """What was worked out from the table: how calls lead to one another."""
     _rows: list[Tensor] = field(default_factory=list)

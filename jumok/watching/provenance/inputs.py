@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from torch import Tensor
 
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.identities import FOREIGN, IMAGE, PLAIN, SERIES, Identities
+from jumok.watching.provenance.pictures import TracedPixels
 
 IMAGE_CHANNELS = (1, 3, 4)
 SOUND_CHANNELS = (1, 2)
 SHORTEST_SOUND = 64
 """Samples of a sound, at least, where no convolution tells that it is one."""
+LEAST_SIDES = 3
+"""Sides of a patch: channels, rows and columns."""
 SMALLEST_IMAGE = 8
 """Pixels of an image's side, at least, where no convolution tells that it is an image."""
 _READ_ROWS = frozenset(
@@ -29,21 +33,51 @@ _READ_IMAGES = functions.names(
 """What reads an image, where no convolution does: attention and products read tokens."""
 
 
-def add_input(known: Identities, shape: tuple[int, ...], reader: str, why: str) -> Tensor:
+class Reading(NamedTuple):
+    """What reads an input first.
+
+    Args:
+        name: of the function.
+        made: the shape of what it makes; empty where that is not known.
+        traced: where the input's numbers lie in images, where that is known.
+    """
+
+    name: str
+    made: tuple[int, ...] = ()
+    traced: TracedPixels | None = None
+
+    def cuts_rows(self, shape: tuple[int, ...]) -> bool:
+        """Whether the rows of a table of numbers are each cut into the sides of a patch, as of images cut before."""
+        laid_out = self.name in ("view", "reshape") and len(self.made) > LEAST_SIDES and self.made[0] == shape[0]
+        return self.traced is not None or laid_out
+
+    def find_channels(self, shape: tuple[int, ...]) -> int | None:
+        """The axis of channels, where it is told by the images or by how tiles of images are put into one axis."""
+        if self.traced is not None:
+            return self.traced.find_channels()
+        tiles = len(shape) == 5 and shape[2] in IMAGE_CHANNELS and len(self.made) == 4
+        return 2 if tiles and self.made[1:] == shape[2:] and min(shape[3:]) >= SMALLEST_IMAGE else None
+
+
+def add_input(known: Identities, shape: tuple[int, ...], reading: Reading, why: str) -> Tensor:
     """Identities of an input's elements.
 
     Args:
         known: the table, which the input is added to.
         shape: of the input.
-        reader: the function that reads it first.
+        reading: what reads it first.
         why: for what was neither given to the model nor made by anything seen, what is known of it; else "".
     """
-    channels = _find_channels(shape, reader)
+    reader = reading.name
+    channels = reading.find_channels(shape)
+    if channels is None and reading.traced is None:
+        channels = _find_channels(shape, reader)
     if channels is not None:
         return _add_places(known, shape, channels, why)
-    if reader == "unsqueeze" and len(shape) == 3 and min(shape[1:]) >= SMALLEST_IMAGE:  # as spectrograms are read
+    known_rows = reading.cuts_rows(shape)
+    if reader == "unsqueeze" and not known_rows and len(shape) == 3 and min(shape[1:]) >= SMALLEST_IMAGE:  # spectrogram
         return known.add_source(FOREIGN if why else SERIES, (shape[0], 1, *shape[1:]), why).view(shape)
-    if len(shape) == 2 and reader not in _READ_ROWS:  # sound as it is sampled
+    if len(shape) == 2 and reader not in _READ_ROWS and not known_rows:  # sound as it is sampled
         return known.add_source(FOREIGN if why else SERIES, (*shape, 1, 1), why).view(shape)
     return _add_tokens(known, shape, why)
 

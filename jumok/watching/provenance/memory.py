@@ -55,7 +55,8 @@ class Signature:
             return number
         self._numbers[slot] = len(self._numbers)
         parameter = None if slot.parameter is None else id(slot.parameter)
-        return (slot.shape, slot.floating, slot.argument, slot.constant, slot.made, slot.fixed, parameter)
+        traced = None if slot.traced is None else id(slot.traced)
+        return (slot.shape, slot.floating, slot.argument, slot.constant, slot.made, slot.fixed, parameter, traced)
 
 
 class Remembered:

@@ -21,6 +21,7 @@ from jumok.watching.provenance.finding import find_tokens
 from jumok.watching.provenance.identities import TEXT, Identities
 from jumok.watching.provenance.looking_ahead import find_shared, find_written
 from jumok.watching.provenance.memory import MOST_OPS, Signature, recall, remember
+from jumok.watching.provenance.pictures import Picture
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, simplify, zeros
 from jumok.watching.provenance.tape import Kept, Op, Slot, Tape, clone_index, list_inputs, walk_slots
 
@@ -126,7 +127,7 @@ class Replay:
             if rule in _OF_ONE or name in _OF_THE_FIRST:
                 first = op.given(0, "input")
                 given = [first] if isinstance(first, Slot) and first.floating else []
-            shadows = [self.shadow(slot, op.name) for slot in given]
+            shadows = [self.shadow(slot, op.name, op.outs) for slot in given]
             if all(shadow is None or isinstance(shadow, Live) for shadow in shadows):  # of none, too
                 self._set_all(op, None)
             elif rule is None:
@@ -134,17 +135,18 @@ class Replay:
             else:
                 rule(self, op, name, given, shadows)
 
-    def shadow(self, slot: Slot, reader: str = "") -> Shadow:
+    def shadow(self, slot: Slot, reader: str = "", made: Sequence[Slot] = ()) -> Shadow:
         """The identities of a tensor.
 
         Args:
             slot: of the tensor.
             reader: the function that reads it, which tells of an input what its axes are.
+            made: what that function makes.
         """
         if slot in self._aliases:
-            return self.shadow(self._aliases[slot], reader)
+            return self.shadow(self._aliases[slot], reader, made)
         if slot not in self._shadows or (slot.argument and slot.made and self._shadows[slot] is None):
-            self._shadows[slot] = self._make_shadow(slot, reader)
+            self._shadows[slot] = self._make_shadow(slot, reader, made)
         return self._shadows[slot]
 
     def _is_unread(self, slot: object) -> bool:
@@ -153,7 +155,7 @@ class Replay:
             return False
         return slot in self._aliases or (slot not in self._shadows and (slot.argument or not slot.made))
 
-    def _make_shadow(self, slot: Slot, reader: str) -> Shadow:
+    def _make_shadow(self, slot: Slot, reader: str, made: Sequence[Slot] = ()) -> Shadow:
         """Of a tensor that nothing made: a parameter, an input, or something that came from nowhere."""
         if slot.constant or (slot.made and not slot.argument):
             return None
@@ -164,7 +166,12 @@ class Replay:
         if len(slot.shape) < 2 or 0 in slot.shape:
             return None
         why = "" if slot.argument else "a tensor that was made by something that was not seen"
-        return inputs.add_input(self.known, slot.shape, reader, why)
+        reading = inputs.Reading(reader, tuple(made[0].shape) if made else (), slot.traced)
+        ids = inputs.add_input(self.known, slot.shape, reading, why)
+        if slot.traced is not None:
+            number = len(self.known.sources) - 1
+            self.known.pictures[number] = Picture.of(slot.traced, ids, self.known.sources[number].dims)
+        return ids
 
     def _learn(self, slot: Slot) -> Shadow:
         shape = slot.shape

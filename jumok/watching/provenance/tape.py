@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from jumok.watching.provenance import functions
+from jumok.watching.provenance.pictures import TracedPixels
 
 CLONED_VALUES = 4096
 """Indices up to this many are copied; of more a reference is kept, and a later change in place is noticed."""
@@ -52,9 +53,10 @@ class Slot:
         soft: the number of the last softmax among what made it, without a product with values since; 0: none.
         fixed: whether it is a parameter or a buffer, or a view of one.
         pure: whether it depends on nothing that was given to the model, as far as is known: it was made in the block.
+        traced: where its numbers lie in images, of an input for which that was said.
     """
 
-    __slots__ = ("argument", "constant", "fixed", "floating", "made", "parameter", "pure", "shape", "soft")
+    __slots__ = ("argument", "constant", "fixed", "floating", "made", "parameter", "pure", "shape", "soft", "traced")
 
     def __init__(self, tensor: Tensor, *, made: bool) -> None:
         self.shape: tuple[int, ...] = () if tensor.is_nested else tensor.shape
@@ -65,6 +67,7 @@ class Slot:
         self.made = made
         self.soft = 0
         self.fixed = self.pure = False
+        self.traced: TracedPixels | None = None
 
 
 @dataclass(frozen=True)
@@ -163,12 +166,14 @@ class Tape:
         constants: ids of the model's buffers.
         is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs.
         lengths: over how many things each softmax went, by its number.
+        traced: inputs of which it was said where their numbers lie in images.
     """
 
     constants: frozenset[int]
     is_argument: Callable[[Tensor, bool], bool]
     ops: list[Op] = field(default_factory=list)
     lengths: list[int] = field(default_factory=lambda: [0])
+    traced: Sequence[TracedPixels] = ()
     _slots: dict[int, tuple[weakref.ref[Tensor], Slot]] = field(default_factory=dict)
     _soft: int = 0
     _fixed: bool = True
@@ -240,6 +245,7 @@ class Tape:
             slot.constant = slot.fixed = True
         else:
             slot.argument = self.is_argument(tensor, True)
+            slot.traced = next((each for each in self.traced if each.tensor is tensor), None)
         self._slots[id(tensor)] = (weakref.ref(tensor), slot)
         return slot
 

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jumok.data.images.folders import find_images, scan, scan_folder
+from jumok.data.images.folders import find_images, scan, scan_folder, scan_ready
 from jumok.data.images.splitting import deal as _deal
 from jumok.errors import JumokError
 
@@ -242,6 +242,15 @@ def test_a_class_folder_without_images(tmp_path):
     assert f"class folder {tmp_path / 'c'} has no image (0 other files)" in refused(tmp_path)
     touch(tmp_path / "c" / "x.txt")
     assert "has no image (1 other files)" in refused(tmp_path)
+
+
+def test_what_is_judged_may_lack_images_of_some_classes(tmp_path):
+    fill(tmp_path / "new", a=2, b=2)
+    (tmp_path / "new" / "c").mkdir()
+    assert scan_folder(tmp_path / "new").counts() == {"a": 2, "b": 2, "c": 0}
+    fill(tmp_path / "parts" / "train", a=2, b=2, c=2)
+    fill(tmp_path / "parts" / "test", b=2, c=3)
+    assert scan_ready(tmp_path / "parts", need_train=False)["test"].counts() == {"a": 0, "b": 2, "c": 3}
 
 
 def test_one_class_only(tmp_path):

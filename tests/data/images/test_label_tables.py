@@ -176,8 +176,10 @@ def test_wrong_tables_are_named(tmp_path):
         write(tmp_path / "d.csv", "image,label,split", "0.png,a,tain")
     )
     assert "only one class, 'a'" in refused(write(tmp_path / "e.csv", "image,label", "0.png,a"))
+    empty = write(tmp_path / "h.csv", "image,label,split", "0.png,,test", "1.png, ,train")
+    assert f"no row of {empty} has a label: fill in" in refused(empty)
     (tmp_path / "f.csv").write_bytes("image,label\n0.png,\xe9".encode("latin-1"))
-    assert "is not UTF-8" in refused(tmp_path / "f.csv")
+    assert "is not valid UTF-8" in refused(tmp_path / "f.csv")
     (tmp_path / "g.jsonl").write_text("{\n")
     assert "line 1: not JSON" in refused(tmp_path / "g.jsonl")
 

@@ -302,6 +302,16 @@ def test_vqa_s_ids_may_be_numbers_in_one_file_and_text_in_the_other(tmp_path, im
     assert read_questions(vqa(tmp_path, asked, noted), images).answers == (("cat",),)
 
 
+@pytest.mark.parametrize("number", [12, "12", " 12", "abstract_v002_val2015_000000000012"])
+def test_images_of_vqa_s_drawn_scenes(tmp_path, images, number):
+    write(images / "abstract_v002_val2015_000000000012.png", "")
+    head = {"data_type": "abstract_v002", "data_subtype": "val2015"}
+    asked = {**head, "questions": [{"image_id": number, "question": "who?", "question_id": 120}]}
+    noted = {**head, "annotations": [{"image_id": 12, "question_id": "120", "answers": [{"answer": "boy"}]}]}
+    files = [write(tmp_path / f"{n}.json", json.dumps(each)) for n, each in enumerate((asked, noted))]
+    assert rows(read_questions(files, images)) == [("abstract_v002_val2015_000000000012.png", "who?", ("boy",))]
+
+
 def test_vqa_s_files_that_do_not_go_together_are_told_by_their_ids(tmp_path, images):
     asked = [{"image_id": 12, "question": "what?", "question_id": 70}]
     noted = [{"question_id": 71, "answers": [{"answer": "cat"}]}]

@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from pretrained_models import make_hf, save_hf, save_processor
 from torch import nn
 
 from jumok.errors import JumokError
-from jumok.tasks.classify.foreign import _read_normalisation
-from jumok.tasks.classify.starting import Start
+from jumok.systems.pretrained import HFConfig, HFNetwork
+from jumok.tasks.classify.settings import Settings
+from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.running.beginning import begin_with
 
 
@@ -46,17 +48,22 @@ def test_options_of_a_network_from_elsewhere_are_values_of_its_architecture():
         start.options_with({"dept": 2})
 
 
-@pytest.mark.parametrize(
-    ("values", "pixel", "wanted"),
-    [
-        ({"image_mean": [0.2] * 3, "image_std": [0.5] * 3}, 255, 1.6),
-        ({"do_normalize": False}, 51, 0.2),
-        ({"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3, "image_std": [1.0] * 3}, 0, -1.0),
-        ({"rescale_factor": 1 / 127.5, "rescale_offset": True, "do_normalize": False}, 255, 1.0),
-        ({"image_mean": [0.2] * 3, "image_std": [0.5] * 3, "include_top": True}, 255, 3.2),
-        ({"do_rescale": False, "image_mean": [100.0] * 3, "image_std": [50.0] * 3}, 200, 2.0),
-    ],
-)
-def test_pixels_come_to_the_range_that_the_models_own_processor_gives_them(values, pixel, wanted):
-    mean, std = _read_normalisation(values)
-    assert (pixel / 255 - mean[0]) / std[0] == pytest.approx(wanted)
+def test_a_network_that_reads_blue_first_is_given_blue_first_in_training_too(tmp_path):
+    pytest.importorskip("transformers")
+    folder = save_processor(
+        save_hf(tmp_path / "vit"), 16, image_processor_type="MobileViTImageProcessor", do_flip_channel_order=True,
+        do_center_crop=False,
+    )  # fmt: skip
+    start = find_start(Settings(system=f"hf:{folder}"))
+    assert (start.mean, start.std, start.size) == ((0.0,) * 3, (1.0,) * 3, (16, 16))
+    network = HFNetwork(HFConfig(**start.options, classes=5)).eval()
+    network.load_state_dict(start.weights)
+    pixels = torch.rand(2, 3, 16, 16)
+    torch.testing.assert_close(network(pixels), make_hf("ViT").eval()(pixels.flip(1)).logits)
+
+
+def test_a_network_of_grey_images_is_not_trained_on_colours(tmp_path):
+    pytest.importorskip("transformers")
+    folder = save_processor(save_hf(tmp_path / "vit", num_channels=1), 16, image_mean=[0.5], image_std=[0.5])
+    with pytest.raises(JumokError, match="does not read red, green and blue apart"):
+        find_start(Settings(system=f"hf:{folder}"))

@@ -48,6 +48,19 @@ def test_a_start_that_fails_at_once_leaves_nothing(tmp_path):
     assert not any((tmp_path / "empty").iterdir())
 
 
+def test_a_start_that_is_refused_leaves_none_of_the_folders_that_it_made(tmp_path):
+    (tmp_path / "there").mkdir()
+    for out in (tmp_path / "runs" / "deep" / "run", tmp_path / "there" / "run"):
+        with pytest.raises(JumokError, match="wrong"), claim_new(out):
+            raise JumokError("wrong")
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert not list((tmp_path / "there").iterdir())
+    with pytest.raises(JumokError, match="wrong"), claim_new(tmp_path / "runs" / "run"):
+        (tmp_path / "runs" / "other").mkdir()
+        raise JumokError("wrong")
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["other"]
+
+
 def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / "notes.txt").touch()
     (tmp_path / "killed").mkdir()

@@ -2,7 +2,7 @@ import pytest
 import sacrebleu
 
 from jumok.errors import JumokError
-from jumok.tasks.translate.scores import Judge, choose_tokenizer, score, sentence_chrf
+from jumok.tasks.translate.scores import Judge, choose_tokenizer, describe_splitting, score, sentence_chrf
 
 WANTED = ["The cat sat on the mat today .", "A dog barks at the red car .", "그는 집에 갔다 .", "nothing to see here"]
 FOUND = ["The cat sat on a mat today .", "A dog barks at a red bus .", "그는 집에 갔다 .", "Nothing to see"]
@@ -81,8 +81,26 @@ def test_text_without_spaces_is_split_as_its_script_wants():
         (["", "..."], "13a"),
     ],
 )
-def test_the_script_chooses_the_split(texts, name):
+def test_the_script_chooses_the_split(texts, name, monkeypatch):
+    monkeypatch.setattr("jumok.tasks.translate.scores.find_spec", lambda package: None)
     assert choose_tokenizer(texts) == name
+
+
+@pytest.mark.parametrize(
+    ("texts", "name", "said"),
+    [
+        (["ネコがねている。"], "ja-mecab", "BLEU splits Japanese by characters (char): for morphemes, pip install"),
+        (["그는 집에 갔다."], "ko-mecab", "BLEU splits Korean at spaces (13a): for morphemes, pip install"),
+        (["他昨天买了一本新书。"], "zh", ""),
+        (["The cat sat."], "13a", ""),
+    ],
+)
+def test_morphemes_are_chosen_where_they_are_installed_and_told_of_elsewhere(texts, name, said, monkeypatch):
+    monkeypatch.setattr("jumok.tasks.translate.scores.find_spec", lambda package: object())
+    assert (choose_tokenizer(texts), describe_splitting(texts)) == (name, "")
+    monkeypatch.setattr("jumok.tasks.translate.scores.find_spec", lambda package: None)
+    assert describe_splitting(texts).startswith(said)
+    assert bool(describe_splitting(texts)) == bool(said)
 
 
 def test_a_split_that_is_not_installed_is_told(monkeypatch):

@@ -1,0 +1,1 @@
+"""What `jumok look` does with text models from elsewhere."""

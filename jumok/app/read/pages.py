@@ -1,0 +1,115 @@
+"""The page of `jumok look` for text models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from jumok.views.pages.reading_page import ReadingEntry, ReadingPage, ReadingSheet, Shown, Told
+
+if TYPE_CHECKING:
+    from jumok.tasks.read.meeting import Meeting
+    from jumok.tasks.read.opening import TextModel
+    from jumok.tasks.read.pieces import Piece
+    from jumok.tasks.read.reading import Reading, Sheet
+
+__all__ = ["make_page"]
+
+LONGEST_NAME = 120
+ASKED = {
+    "class": "Predicted class",
+    "score": "Score",
+    "masked word": "Behind the mask",
+    "next word": "Next word",
+    "words": "Written",
+}
+NAMES = {
+    "self-attention": "Self-attention",
+    "encoder": "Encoder",
+    "decoder": "Decoder",
+    "cross-attention": "Cross-attention: what is written reads the source",
+}
+MET = "Words that met"
+LATE = "Last states (exact)"
+
+
+def make_page(
+    model: TextModel, readings: Sequence[Reading], meetings: Sequence[Meeting], remarks: list[str]
+) -> ReadingPage:
+    """The page of some texts; those that find no room any more are left out, which a remark says.
+
+    Args:
+        model: that read them.
+        readings: of the texts.
+        meetings: of every two sentences, which come first.
+        remarks: to add to.
+    """
+    page = ReadingPage(f"What {model.name.rstrip('/').rpartition('/')[2]} reads")
+    count = len(meetings) + len(readings)
+    for number, entry in enumerate(chain(map(_make_pair, meetings), map(_make_entry, readings))):
+        if page.is_full:
+            remarks.append(f"the page shows the first {number} of {count} texts: it would grow beyond 30 MB")
+            break
+        page.add(entry)
+    return page
+
+
+def _make_entry(reading: Reading) -> ReadingEntry:
+    answers = [
+        Told(answer.name, answer.share, answer.best, None if answer.relevance is None else answer.relevance.tolist())
+        for answer in reading.answers
+    ]
+    return ReadingEntry(
+        _shorten(reading.given.text),
+        _show(reading.given.pieces),
+        [_make_sheet(sheet) for sheet in reading.sheets],
+        ASKED.get(reading.asked, ""),
+        answers,
+        _show(reading.output),
+        reading.method,
+        " ".join(f"{remark[:1].upper()}{remark[1:]}." for remark in reading.remarks),
+    )
+
+
+def _make_sheet(sheet: Sheet) -> ReadingSheet:
+    return ReadingSheet(
+        NAMES[sheet.name],
+        _show(sheet.queries),
+        _show(sheet.keys),
+        sheet.calls,
+        sheet.maps(),
+        None if sheet.unrolled else sheet.roll(),
+        f"No rollout: {sheet.unrolled}." if sheet.unrolled and sheet.rolls else "",
+    )
+
+
+def _make_pair(meeting: Meeting) -> ReadingEntry:
+    sheet = ReadingSheet(
+        MET,
+        _show(meeting.first.given.pieces),
+        _show(meeting.second.given.pieces),
+        [MET, LATE],
+        [meeting.relevance, meeting.late],
+        scores=True,
+    )
+    name = f"{_shorten(meeting.first.given.text, 56)} ↔ {_shorten(meeting.second.given.text, 56)}"
+    return ReadingEntry(name, sheet.queries, [sheet], note=_tell_similarity(meeting))
+
+
+def _tell_similarity(meeting: Meeting) -> str:
+    return (
+        f"Cosine similarity {meeting.similarity:.3f}. “{MET}” shares it out over pairs of words by {meeting.relevance.source} "
+        f"(LibraGrad for each value of the vectors, combined as in BiLRP); the pairs sum to {meeting.explained:.3f}, and what "
+        f"is missing lies with places and biases. “{LATE}” sums to the similarity exactly, but each state has already read "
+        "its whole sentence."
+    )
+
+
+def _show(pieces: Sequence[Piece]) -> list[Shown]:
+    return [Shown(piece.text, piece.gap, piece.special) for piece in pieces]
+
+
+def _shorten(text: str, most: int = LONGEST_NAME) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else f"{flat[: most - 1]}…"

@@ -1,0 +1,173 @@
+"""The language of help and pages: English, or Korean from a catalogue of texts.
+
+Texts are written in English where they are used, and looked up as they are shown. `make texts` finds all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+
+from jumok.errors import JumokError
+
+__all__ = [
+    "LANGUAGES",
+    "find_language",
+    "join_later",
+    "language",
+    "later",
+    "parts_of",
+    "read_catalogue",
+    "speaking",
+    "translate",
+    "translate_count",
+]
+
+LANGUAGES = {"en": "English", "ko": "한국어"}
+VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
+"""Of the environment, that tell a user's language; the first that is set counts."""
+
+_chosen: list[str] = []
+"""Languages asked for, the innermost last; for the whole process, as pages may be written in any of its threads."""
+_made: dict[str, tuple[str, Mapping[str, str]]] = {}
+"""By English texts that are translated later: the entry, and what takes the places of its names."""
+
+
+def find_language(environment: Mapping[str, str]) -> str:
+    """The language that the locale asks for, English where jumok does not speak it.
+
+    >>> find_language({"LANG": "ko_KR.UTF-8"}), find_language({"LANG": "ko_KR.UTF-8", "LC_ALL": "C"})
+    ('ko', 'en')
+    """
+    locale = next((environment[name] for name in VARIABLES if environment.get(name)), "")
+    code = locale.partition(".")[0].partition("_")[0].lower()
+    return code if code in LANGUAGES else "en"
+
+
+def language() -> str:
+    """The code of the language to show texts in now."""
+    return _chosen[-1] if _chosen else find_language(os.environ)
+
+
+@contextmanager
+def speaking(code: str | None) -> Iterator[None]:
+    """Show texts in a language within the block.
+
+    Args:
+        code: one of `LANGUAGES`; None: as before.
+    Raises:
+        JumokError: another one.
+    """
+    if code is not None and code not in LANGUAGES:
+        known = " or ".join(f"{each} ({name})" for each, name in LANGUAGES.items())
+        raise JumokError(f"no texts in the language {code!r}: choose {known}")
+    _chosen.append(code or language())
+    try:
+        yield
+    finally:
+        _chosen.pop()
+
+
+def later(text: str, **values: str) -> str:
+    """A text in English that is translated where it is shown: in help, and texts that stand in constants.
+
+    What it was made of is kept for as long as the process lives: for texts that are known beforehand, not for each of
+    many things.
+
+    Args:
+        text: as it stands in the catalogue; with {names} where there are values.
+        values: what takes the places of the names; those that came from here are translated, too.
+    """
+    made = text.format(**values) if values else text
+    if made not in values.values():
+        _made[made] = (text, values)
+    return made
+
+
+def join_later(sign: str, texts: Sequence[str]) -> str:
+    """Texts with a sign between, each of which is translated where they are shown.
+
+    >>> join_later("; ", ["on", "auto"])
+    'on; auto'
+    """
+    names = [f"text{number}" for number in range(len(texts))]
+    return later(sign.join(f"{{{name}}}" for name in names), **dict(zip(names, texts, strict=True)))
+
+
+def parts_of(made: str) -> Iterator[str]:
+    """The texts that the catalogue must have for a text to be translated whole."""
+    text, values = _made.get(made, (made, {}))
+    yield text
+    for value in values.values():
+        if value in _made:
+            yield from parts_of(value)
+
+
+def translate(text: str, **values: object) -> str:
+    """A text in the language of now, itself where there is no other.
+
+    Args:
+        text: in English, as it stands in the catalogue; with {names} where there are values.
+        values: what takes the places of the names.
+
+    >>> translate("{name}, whole", name="a.png")
+    'a.png, whole'
+    """
+    entries = _entries()
+    if entries and not values and text not in entries and text in _made:
+        text, made_of = _made[text]
+        values = {name: translate(value) if value in _made else value for name, value in made_of.items()}
+    found = entries.get(text, text)
+    return found.format(**values) if values else found
+
+
+def translate_count(count: int, one: str, many: str, **values: object) -> str:
+    """A text about a number of things, which stands where it says {count}.
+
+    >>> translate_count(1, "{count} image", "{count} images"), translate_count(1200, "{count} image", "{count} images")
+    ('1 image', '1,200 images')
+    """
+    found = _entries().get(one) or (one if count == 1 else many)
+    return found.format(count=f"{count:,}", **values)
+
+
+def _entries() -> Mapping[str, str]:
+    return {} if language() == "en" else _load(language())
+
+
+@cache
+def _load(code: str) -> dict[str, str]:
+    place = resources.files("jumok").joinpath(f"locale/{code}/LC_MESSAGES/jumok.po")
+    return read_catalogue(place.read_text("utf-8"))
+
+
+def read_catalogue(text: str) -> dict[str, str]:
+    """The finished entries of a gettext catalogue (.po), by their English text; of a plural, by its singular.
+
+    Babel, which writes the catalogue, takes ten times as long to be imported as this takes to read it.
+    """
+    entries = {}
+    for block in text.split("\n\n"):
+        if "\n#, fuzzy" not in f"\n{block}":
+            fields = _read_entry(block)
+            translated = fields.get("msgstr") or fields.get("msgstr[0]")
+            if translated and fields.get("msgid"):
+                entries[fields["msgid"]] = translated
+    return entries
+
+
+def _read_entry(block: str) -> dict[str, str]:
+    """The strings of one entry by their keyword; their escapes are those of JSON."""
+    fields: dict[str, str] = {}
+    keyword = ""
+    for line in block.splitlines():
+        if line.startswith("#"):
+            continue
+        before, quote, rest = line.partition('"')
+        keyword = before.strip() or keyword
+        fields[keyword] = fields.get(keyword, "") + json.loads(quote + rest)
+    return fields

@@ -1,0 +1,1 @@
+"""Vision-language models from elsewhere: opened with their processors, asked, and seen while they answer."""

@@ -1,0 +1,249 @@
+"""Ask a vision-language model from elsewhere, and see where each word that it answers looked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from jumok.attention import AttentionMap, Axis, Patches, Regions, Tokens
+from jumok.errors import JumokError, foreign, suggest
+from jumok.tasks.answer.foreign.processors import Processor, open_processor
+from jumok.tasks.classify.foreign import without_remarks
+from jumok.watching.pixel_tracing import trace_pixels
+from jumok.watching.seen import watch
+from jumok.wording import write_count
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["MOST_TOKENS", "Answered", "ForeignAsker", "open_asker"]
+
+ADVICE = "give another model, or mend its files"
+MOST_TOKENS = 100
+"""That are generated for one question."""
+MOST_NAMED = 4
+OTHERS = "other tokens"
+POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model answered to one question, and where each word looked.
+
+    Args:
+        question: as it was asked.
+        words: of the answer, in order.
+        probabilities: of each word: that of its tokens, one after the other.
+        looks: (words, places of the image and all other tokens as one), the mean over layers and heads.
+        on_image: for each word, the share of its attention that fell on the image.
+        even: the share that would fall there if every token were looked at alike: the baseline of `on_image`.
+        notes: what to know of the answer.
+    """
+
+    question: str
+    words: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    looks: AttentionMap
+    on_image: tuple[float, ...]
+    even: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The whole answer."""
+        return " ".join(self.words)
+
+    @property
+    def probability(self) -> float:
+        """Of the whole answer, word by word."""
+        return float(torch.tensor(self.probabilities, dtype=torch.float64).prod())
+
+
+@dataclass(frozen=True)
+class ForeignAsker:
+    """A vision-language model, ready to be asked.
+
+    Args:
+        name: of the model, as the user gave it.
+        model: in eval mode.
+        processor: that it came with.
+    """
+
+    name: str
+    model: Any
+    processor: Processor
+
+    def ask(self, image: Image.Image, question: str, most: int) -> Answered:
+        """Answer one question, greedily.
+
+        Args:
+            image: RGB.
+            question: any text.
+            most: tokens to generate.
+        Raises:
+            JumokError: the processor does not fit the model, the prompt is too long, the model answers nothing, or it
+                cannot be told which tokens are places of the image.
+        """
+        prompt = self.processor.write_prompt(question)
+        inputs = self._place(self.processor.read(image, prompt))
+        self._check_length(inputs["input_ids"].shape[1], most)
+        traced = trace_pixels(self.processor.images, [image], inputs)
+        options = {"max_new_tokens": most, "do_sample": False, "num_beams": 1}
+        more = {"return_dict_in_generate": True, "output_logits": True}
+        with (
+            foreign(f"hf:{self.name} and its processor do not fit each other", ADVICE),
+            torch.no_grad(),
+            without_remarks(),
+            watch(self.model, pixels=traced) as seen,
+        ):
+            made = self.model.generate(**inputs, **options, **more)
+        tokens = made.sequences[0, -len(made.logits) :].tolist()
+        found = seen.generated(made.sequences).at(batch=0).mean("layer", "head").on("image")
+        shares = [float(step[0].float().softmax(-1)[token]) for step, token in zip(made.logits, tokens, strict=True)]
+        return self._tell(question, tokens, shares, found)
+
+    def _place(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """On the model's device, of what its `forward` takes."""
+        device, kind = self.model.device, self.model.dtype
+        found = {name: value.to(device) for name, value in inputs.items() if isinstance(value, Tensor)}
+        return {name: value.to(kind) if value.is_floating_point() else value for name, value in found.items()}
+
+    def _check_length(self, prompt: int, most: int) -> None:
+        config = self.model.config.get_text_config(decoder=True)
+        limit = next((value for name in POSITIONS if isinstance(value := getattr(config, name, None), int)), None)
+        if limit is not None and prompt + most > limit:
+            raise JumokError(
+                f"the question takes {write_count(prompt, 'token')} with the image, and hf:{self.name} reads at most "
+                f"{limit} with the answer: ask less, give a smaller image, or lower --generate (now {most})"
+            )
+
+    def _tell(self, question: str, tokens: Sequence[int], shares: Sequence[float], found: AttentionMap) -> Answered:
+        words = list(_group(self.processor.tokenizer, tokens))
+        if not words:
+            raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
+        looks = _merge(found, words)
+        inside = tuple(looks.weights[:, 1:].sum(1).tolist())
+        probabilities = tuple(float(torch.tensor([shares[at] for at in places]).prod()) for _, places in words)
+        even = _count_even(found.keys)
+        notes = () if self.processor.has_template else ("this model has no chat template: it was asked in plain text",)
+        return Answered(question, tuple(word for word, _ in words), probabilities, looks, inside, even, notes)
+
+
+# -- words and places -----------------------------------------------------------------------------
+
+
+def _group(tokenizer: Any, tokens: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+    """Words of an answer, and the numbers of their tokens: pieces that are written without a space belong together."""
+    special, before = set(tokenizer.all_special_ids), ""
+    word, places, kept = "", [], []
+    for number, token in enumerate(tokens):
+        if token in special:
+            continue
+        kept.append(token)
+        text = tokenizer.decode(kept, skip_special_tokens=True)
+        piece, before = text[len(before) :], text
+        if places and piece[:1].isspace() and word.strip():
+            yield word.strip(), places
+            word, places = "", []
+        word, places = word + piece, [*places, number]
+    if word.strip():
+        yield word.strip(), places
+
+
+def _merge(found: AttentionMap, words: Sequence[tuple[str, Sequence[int]]]) -> AttentionMap:
+    """The mean over the tokens of each word; all that lies in no place of the image as one."""
+    inside = _count_places(found.keys)
+    rows = torch.stack([found.weights[list(places)].mean(0) for _, places in words])
+    weights = torch.cat([rows[:, :-inside].sum(1, keepdim=True), rows[:, -inside:]], 1)
+    queries = Tokens(tuple(word for word, _ in words))
+    return replace(found, weights=weights, queries=queries, keys=_gather_others(found.keys, inside))
+
+
+def _count_places(keys: Axis) -> int:
+    if isinstance(keys, Patches):
+        return keys.rows * keys.columns
+    return sum(box is not None for box in keys.boxes) if isinstance(keys, Regions) else 0
+
+
+def _gather_others(keys: Axis, inside: int) -> Axis:
+    """`on("image")` puts all that lies in no place in front."""
+    if isinstance(keys, Patches):
+        return Patches(keys.rows, keys.columns, special=(OTHERS,))
+    assert isinstance(keys, Regions)
+    return Regions((None, *keys.boxes[-inside:]), (OTHERS, *keys.names[-inside:]), keys.height, keys.width)
+
+
+def _count_even(keys: Axis) -> float:
+    """The share of all tokens that are places; the last one is never looked at."""
+    return _count_places(keys) / max(len(keys) - 1, 1)
+
+
+# -- opening --------------------------------------------------------------------------------------
+
+
+def open_asker(name: str, device: str) -> ForeignAsker:
+    """Open a vision-language model of `transformers`: weights from safetensors only, and no code of its own.
+
+    Args:
+        name: "hf:" and a folder, or a name on the hub.
+        device: to run on.
+    Raises:
+        JumokError: there is no such model, it is of another kind, or it has no processor.
+        ModuleNotFoundError: `transformers` is not installed.
+    """
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    source, _, path = name.partition(":")
+    if source != "hf" or not path:
+        raise JumokError(f"--model {name!r} is no vision-language model: wanted hf: and a folder, as in hf:./smolvlm")
+    local = Path(path).is_dir()
+    if not local and (Path(path).is_absolute() or path.startswith(".")):
+        raise JumokError(f"no model folder at {path}")
+    options = {"local_files_only": local, "trust_remote_code": False}
+    if local:
+        _check_code(Path(path))
+    with foreign(f"cannot open {name}", ADVICE), without_remarks():
+        config = AutoConfig.from_pretrained(path, **options)
+        _check_kind(name, config)
+        processor = open_processor(path, local, config.model_type)
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            path, use_safetensors=True, output_loading_info=True, **options
+        )
+    if found["missing_keys"]:
+        missing = sorted(found["missing_keys"])
+        some = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
+        raise JumokError(f"{name} lacks the weights {some}, so its answers would be random: {ADVICE}")
+    return ForeignAsker(path, model.to(device).eval(), processor)
+
+
+def _check_code(folder: Path) -> None:
+    """Refuse a model that can only be built by code of its own."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    path = folder / "config.json"
+    if not path.is_file():
+        raise JumokError(f"no config.json in {folder}: wanted a folder as save_pretrained writes it")
+    with foreign(f"{path} is damaged", ADVICE):
+        values = json.loads(path.read_text("utf-8"))
+        wants, kind = values.get("auto_map"), values.get("model_type")
+    if wants and kind not in CONFIG_MAPPING_NAMES:
+        raise JumokError(
+            f"hf:{folder} wants to run code of its own (auto_map in config.json), and jumok runs none: give a model of "
+            "an architecture that transformers has"
+        )
+
+
+def _check_kind(name: str, config: Any) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
+
+    if config.model_type not in KNOWN:
+        raise JumokError(
+            f"{name} is of type {config.model_type}, which answers no questions about images: "
+            f"{suggest(config.model_type, KNOWN) if config.model_type else 'give another'}"
+        )

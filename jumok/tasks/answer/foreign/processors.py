@@ -1,0 +1,155 @@
+"""The processor of a vision-language model: image processor, tokenizer and chat template, from its files alone."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jumok.errors import JumokError, foreign
+
+__all__ = ["Processor", "open_processor"]
+
+ADVICE = "give a folder with all files that the model was saved with"
+VIDEOS = "video_processor"
+IMAGE_ATTRIBUTES = ("image_token", "context_image_token")
+USUAL_IMAGE = "<image>"
+
+
+class Processor:
+    """What turns an image and a question into a model's inputs.
+
+    Args:
+        whole: the processor of `transformers`.
+    """
+
+    def __init__(self, whole: Any) -> None:
+        self.whole = whole
+        self.tokenizer = whole.tokenizer
+        self.images = whole.image_processor
+
+    @property
+    def has_template(self) -> bool:
+        """Whether the model says how a conversation is written."""
+        return bool(getattr(self.whole, "chat_template", None) or getattr(self.tokenizer, "chat_template", None))
+
+    def write_prompt(self, question: str) -> str:
+        """The question as the model was trained to read one, with the place of the image in it.
+
+        Raises:
+            JumokError: the chat template cannot be used.
+        """
+        if not self.has_template:
+            return f"{self._find_image_word()}{question}"
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        with foreign("the chat template cannot be used", ADVICE):
+            return str(
+                self.whole.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+            )
+
+    def read(self, image: Any, prompt: str) -> dict[str, Any]:
+        """The model's inputs, as tensors.
+
+        Raises:
+            JumokError: the processor cannot read the image or the prompt.
+        """
+        with foreign("the processor cannot read this image and question", ADVICE):
+            return dict(self.whole(images=[image], text=[prompt], return_tensors="pt"))
+
+    def _find_image_word(self) -> str:
+        """What stands for the image in a prompt; nothing where the processor puts it there itself."""
+        name = type(self.whole).__name__
+        if name.startswith(("Blip", "PaliGemma", "Florence")):
+            return ""
+        found = next((getattr(self.whole, each) for each in IMAGE_ATTRIBUTES if hasattr(self.whole, each)), USUAL_IMAGE)
+        return f"{getattr(found, 'content', found)}\n"
+
+
+def open_processor(name: str, local: bool, model_type: str) -> Processor:
+    """Open the processor of a model.
+
+    Args:
+        name: a folder, or a name on the hub.
+        local: whether it is a folder.
+        model_type: as the model's configuration says.
+    Raises:
+        JumokError: it is missing, is of a kind that is not known, or needs code of its own.
+    """
+    options = {"local_files_only": local, "trust_remote_code": False}
+    kind = _find_kind(name, local, model_type)
+    with foreign(f"cannot open the processor of hf:{name}", ADVICE):
+        parts = {"tokenizer": _open_tokenizer(name, options), "image_processor": _open_images(name, options)}
+        settings, _ = kind.get_processor_dict(name, local_files_only=local)
+        kind = _without_videos(kind)
+        whole = kind.from_args_and_dict([parts.get(part) for part in kind.get_attributes()], settings)
+        return Processor(whole)
+
+
+def _find_kind(name: str, local: bool, model_type: str) -> Any:
+    """The processor's class: as its files name it, or else as `transformers` has it for such models."""
+    import transformers
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    said = _read_said(name, local)
+    wanted = said or PROCESSOR_MAPPING_NAMES.get(model_type)
+    if wanted is None:
+        raise JumokError(f"hf:{name} has no processor, and none is known for models of type {model_type}: {ADVICE}")
+    kind = getattr(transformers, wanted, None)
+    if kind is None:
+        raise JumokError(
+            f"hf:{name} wants the processor {wanted}, which is none of transformers {transformers.__version__}: jumok "
+            "runs no code that comes with a model"
+        )
+    return kind
+
+
+def _read_said(name: str, local: bool) -> str | None:
+    """The class that the files name."""
+    from transformers.utils import cached_file
+
+    for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
+        path = cached_file(
+            name,
+            file,
+            local_files_only=local,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        if path is None:
+            continue
+        with foreign(f"{path} is damaged", ADVICE):
+            values = json.loads(Path(path).read_text("utf-8"))
+            if isinstance(values, dict) and isinstance(values.get("processor_class"), str):
+                return str(values["processor_class"])
+    return None
+
+
+def _open_tokenizer(name: str, options: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(name, **options)
+
+
+def _open_images(name: str, options: dict[str, Any]) -> Any:
+    """The image processor that works by Pillow, which traces and reads alike on every machine."""
+    from transformers import AutoImageProcessor
+
+    try:
+        return AutoImageProcessor.from_pretrained(name, backend="pil", **options)
+    except ImportError as error:
+        if "torchvision" not in str(error):
+            raise
+        raise JumokError(
+            f"the image processor of hf:{name} needs torchvision: pip install torchvision, of the version that fits "
+            "your torch"
+        ) from error
+
+
+def _without_videos(kind: Any) -> Any:
+    """The same processor without the part for videos, which needs torchvision even to be there."""
+
+    def check(self: Any, name: str, value: Any) -> Any:
+        return None if name == VIDEOS and value is None else kind.check_argument_for_proper_class(self, name, value)
+
+    return type(kind.__name__, (kind,), {"check_argument_for_proper_class": check, "__module__": __name__})

@@ -1,0 +1,117 @@
+"""The files of models from elsewhere, looked at before a library opens them: nothing in them is run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jumok.errors import JumokError, first_line
+from jumok.files import regular_file
+
+__all__ = ["ADVICE", "CODE", "MOST_PIXELS", "PROCESSOR", "check_hf_folder", "check_timm_folder", "without_remarks"]
+
+ADVICE = "give another model, or mend its files"
+CODE = (
+    "{name} asks for code from a repository (auto_map), which is not run here: give a model whose architecture "
+    "transformers has itself; in Python, use jumok.watch around it"
+)
+CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
+SETTINGS = (CONFIG, PROCESSOR)
+LARGEST_FILE = 4 << 20
+"""Bytes that a file of settings may have."""
+MOST_PIXELS = 1 << 26
+"""Of the images that a model may be made for."""
+
+
+def check_hf_folder(folder: Path) -> None:
+    """Refuse a folder that is none of `transformers`, asks for code, or holds no weights that can be opened safely.
+
+    Raises:
+        JumokError: it is one; the message names what it is.
+    """
+    check_files(folder)
+    values = read_config(folder)
+    if "model_type" not in values and "architecture" in values:
+        raise JumokError(f"{folder} is a model of timm: give it as timm:local-dir:{folder}")
+    check_code(f"hf:{folder}", values)
+    _check_weights(f"hf:{folder}", folder)
+
+
+def check_timm_folder(folder: Path) -> None:
+    """As `check_hf_folder`, of timm."""
+    if not folder.is_dir():
+        raise JumokError(f"no model folder at {folder}")
+    check_files(folder)
+    values = read_config(folder)
+    if "architecture" not in values and "model_type" in values:
+        raise JumokError(f"{folder} is a model of transformers: give it as hf:{folder}")
+    _check_weights(f"timm:local-dir:{folder}", folder)
+
+
+def check_code(name: str, values: Mapping[str, Any]) -> None:
+    """Refuse a configuration that asks for code of its own.
+
+    Raises:
+        JumokError: it does.
+    """
+    if values.get("auto_map"):
+        raise JumokError(CODE.format(name=name))
+
+
+def check_files(folder: Path) -> None:
+    """Make sure that what a model's folder holds can be read to its end, and that its settings are of a usual size."""
+    for path in folder.iterdir():
+        if path.suffix in (".json", ".safetensors") and path.exists():
+            regular_file(path)
+        if path.suffix == ".json" and path.name in SETTINGS and path.stat().st_size > LARGEST_FILE:
+            raise JumokError(f"{path} is larger than {LARGEST_FILE >> 20} MiB: those are no settings")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """A model's config.json.
+
+    Raises:
+        JumokError: there is none, or it holds no settings.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        raise JumokError(f"cannot open {folder}: it has no {CONFIG}, so it is no model; {ADVICE}")
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise JumokError(f"cannot read {path} ({first_line(error)}): {ADVICE}") from error
+    if not isinstance(values, dict):
+        raise JumokError(f"{path} holds no settings: wanted keys and values")
+    return values
+
+
+def _check_weights(name: str, folder: Path) -> None:
+    names = [path.name for path in folder.iterdir()]
+    if any(each.endswith((".safetensors", ".safetensors.index.json")) for each in names):
+        return
+    pickled = sorted(each for each in names if each.endswith((".bin", ".pt", ".pth", ".ckpt")))
+    if pickled:
+        raise JumokError(
+            f"{name} has its weights as {pickled[0]}, a pickle that can run code when it is opened: save them as "
+            "model.safetensors, as the save_pretrained of transformers does"
+        )
+    raise JumokError(f"cannot open {name}: it has no weights (model.safetensors); {ADVICE}")
+
+
+@contextmanager
+def without_remarks() -> Iterator[None]:
+    """Let `transformers` load without its progress bar and its remarks on standard error."""
+    from transformers.utils import logging
+
+    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

@@ -1,0 +1,375 @@
+"use strict";
+/* The page: which text, what the model said of it, which layer and head, and the controls. Nothing is fetched. */
+(() => {
+  const page = JSON.parse(document.getElementById("page-data").textContent);
+  const { at, make, say, alarm, tongue, percent } = Parts;
+  const { number, partners, strongest, isAside } = ReadingViews;
+  const MOST_BARS = 12;
+  const LINED = 80; // tokens a side up to which lines are shown first
+  const ROLLOUT = "rollout";
+
+  const state = {
+    entry: 0, sheet: 0, layer: 0, head: Maps.MEAN, view: null, answer: 0, // view null: lines of short texts, else text
+    hovered: null, focused: null, pinned: null, // tokens: {side: query or key, index}
+    least: 0.2, aside: false,
+  };
+  let sheet = null; // what is drawn: {queries, keys, weights, set}
+  let view = null;
+  let turn = 0; // counts openings, so that one that waited too long is dropped
+  let shown = null;
+
+  const entry = () => page.entries[state.entry];
+  const about = () => entry().sheets[state.sheet];
+  const same = (one, other) => Boolean(one && other) && one.side === other.side && one.index === other.index;
+  const textOf = ({ side, index }) => (side === "query" ? sheet.queries : sheet.keys)[index][0];
+  const scores = () => about().scores;
+
+  // -- what the model said ----------------------------------------------------------------------
+
+  function drawSaid() {
+    const { asked, told, method, text, output, lists } = entry();
+    at("said").hidden = !told.length;
+    if (!told.length) return;
+    const one = told[state.answer];
+    at("asked").replaceChildren(`${asked}: `, tongue(make("bdi", one.name)), one.best.length ? ` ${percent(one.share)}` : ` ${number(one.share)}`);
+    at("best").replaceChildren(...one.best.map(([name, share]) => Parts.bar(name, share)));
+    const tokens = [...lists[text], ...(output === null ? [] : lists[output])];
+    const top = (one.relevance ?? []).reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+    at("shaded").replaceChildren(...tokens.flatMap((token, index) => shade(token, index, index - lists[text].length, (one.relevance?.[index] ?? 0) / top)));
+    say("by", by(one, method, output !== null));
+  }
+
+  function by({ relevance }, method, wrote) {
+    const choose = wrote ? " Choose a word that was written to see what it was written for." : "";
+    if (!relevance) return `The relevance of this word was not computed.${choose}`;
+    const against = relevance.some((value) => value < 0) ? ", blue against it" : "";
+    return `Relevance by ${method}: orange spoke for it${against}; scaled to the strongest.${choose}`;
+  }
+
+  function shade([text, gap, special], index, written, share) {
+    const told = written >= 0;
+    const label = make(told ? "button" : "mark", text, { className: told ? "wrote" : special ? "special" : "", title: text });
+    label.style.setProperty("--s", Math.min(Math.abs(share), 1).toFixed(3));
+    if (share < 0) label.style.setProperty("--hue", "var(--minus)");
+    if (told) {
+      label.type = "button";
+      label.setAttribute("aria-pressed", String(written === state.answer));
+      label.addEventListener("click", () => choose(written));
+    }
+    return gap && index ? [" ", tongue(label)] : [tongue(label)];
+  }
+
+  /* A word that was written: its relevance, and its row where the sheet has one. */
+  function choose(index) {
+    state.answer = index;
+    if (about().queries === entry().output) state.pinned = { side: "query", index };
+    drawSaid();
+    at("shaded").querySelectorAll(".wrote")[index]?.focus();
+    redraw();
+  }
+
+  // -- drawing ----------------------------------------------------------------------------------
+
+  const asked = () => state.hovered ?? state.pinned ?? state.focused;
+  const redraw = Parts.oncePerFrame(() => draw());
+
+  function draw() {
+    if (!view) return;
+    const word = asked();
+    const drawn = view.draw(view, sheet, word, state.least, same(word, state.pinned));
+    view.element.classList.toggle("asking", Boolean(word));
+    shown = {
+      entry: state.entry, sheet: about().name, layer: state.layer, head: state.head, view: wanted(), word, answer: state.answer,
+      pinned: Boolean(state.pinned), lines: drawn.lines, top: drawn.top,
+      row: word ? partners(sheet, word).map(({ weight }) => weight) : null,
+    };
+    say("scaled", scaledWords(drawn.top));
+    drawReadout(word);
+  }
+
+  const quoted = (word) => `“${textOf(word)}”`;
+
+  function caption(word) {
+    if (!word) return scores() ? "Strongest pairs" : "Strongest links";
+    if (scores()) return `${quoted(word)} met`;
+    return word.side === "query" ? `${quoted(word)} reads` : `${quoted(word)} is read by`;
+  }
+
+  function listed(word) {
+    if (word) return partners(sheet, word).filter(({ side, index }) => !isAside(sheet, side, index)).map((each) => ({ label: textOf(each), weight: each.weight }));
+    return sheet.queries.map((_, index) => ({ side: "query", index })).map((query) => {
+      const best = strongest(sheet, query);
+      return { label: `${textOf(query)} → ${best ? textOf(best) : "–"}`, weight: best?.weight ?? 0 };
+    });
+  }
+
+  function bar({ label, weight }, top) {
+    const fill = make("i");
+    fill.style.width = `${Math.min(100, (100 * Math.abs(weight)) / top)}%`;
+    return make("li", [tongue(make("b", label, { title: label, dir: "auto" })), make("output", number(weight)), make("div", fill, { className: "bar" })]);
+  }
+
+  function drawReadout(word) {
+    const links = listed(word).sort((one, other) => Math.abs(other.weight) - Math.abs(one.weight));
+    const top = Math.abs(links[0]?.weight ?? 1) || 1;
+    at("caption").textContent = caption(word) + (same(word, state.pinned) ? " · pinned" : "");
+    tongue(at("caption"));
+    at("bars").replaceChildren(...links.slice(0, MOST_BARS).map((each) => bar(each, top)));
+    say("rest", rest(word, links));
+  }
+
+  function rest(word, links) {
+    const more = links.length > MOST_BARS ? `${links.length - MOST_BARS} more are not listed. ` : "";
+    if (!word) return more.trim();
+    const all = partners(sheet, word);
+    const sum = (some) => some.reduce((total, { weight }) => total + weight, 0);
+    const apart = sum(all.filter(({ side, index }) => isAside(sheet, side, index)));
+    return `${more}In all ${number(sum(all))}${sheet.set.size && word.side === "query" ? `, of that ${number(apart)} set aside` : ""}.`;
+  }
+
+  function scaledWords(top) {
+    const what = wanted() === "lines" ? "A line's thickness and opacity grow" : wanted() === "text" ? "Shades grow" : "Opacity grows with the square root of the weight,";
+    const whole = wanted() === "matrix" ? "Who reads stands on the left, what is read above. " : "";
+    const signs = scores() ? " Blue: below 0, which made the two less alike." : "";
+    return `${whole}${what}${wanted() === "matrix" ? "" : " linearly"} from 0 to the largest, ${number(top)}.${signs}`;
+  }
+
+  // -- choosing what is shown -------------------------------------------------------------------
+
+  function wanted() {
+    return state.view ?? (Math.max(sheet.queries.length, sheet.keys.length) <= LINED ? "lines" : "text");
+  }
+
+  function build() {
+    const way = wanted();
+    const names = scores() ? { query: "First", key: "Second" } : { query: "Reads", key: "Is read" };
+    view = ReadingViews[way](sheet, names, at("stage").clientWidth);
+    at("stage").replaceChildren(view.element);
+    for (const input of document.querySelectorAll("[name=view]")) input.checked = input.value === way;
+    at("cut").hidden = way !== "lines";
+    state.hovered = state.focused = null;
+    draw();
+  }
+
+  /* Keys that are set aside: special tokens, and of a text without any its first token, where decoders leave what is left. */
+  function findAside(keys) {
+    const special = keys.flatMap(([, , each], index) => (each ? [index] : []));
+    return special.length ? special : [0];
+  }
+
+  async function read() {
+    const mine = ++turn;
+    const [number_, name] = [state.entry, `${state.sheet}-${state.layer}`];
+    const told = state.layer === ROLLOUT ? about().rollout : about().abouts[state.layer];
+    const block = await Rows.unpack(await Blocks.text(`maps-${number_}-${name}`), told);
+    if (mine !== turn) return;
+    const { lists } = entry();
+    const [queries, keys] = [lists[about().queries], lists[about().keys]];
+    const head = state.layer === ROLLOUT || state.head >= Rows.heads(told) ? Maps.MEAN : state.head;
+    sheet = { queries, keys, weights: Rows.matrix(block, head, queries.length, keys.length), set: new Set(state.aside && !scores() ? findAside(keys) : []) };
+    build();
+  }
+
+  function listLayers() {
+    const { layers, rollout, abouts } = about();
+    const names = layers.map((name, index) => make("option", scores() ? name : `${index + 1} · ${name}`, { value: String(index) }));
+    at("layer").replaceChildren(...names, ...(rollout ? [make("option", "Rollout over all layers", { value: ROLLOUT })] : []));
+    at("layer").value = String(state.layer);
+    at("layer-name").textContent = scores() ? "Map" : "Layer";
+    const heads = state.layer === ROLLOUT ? 0 : Rows.heads(abouts[state.layer]);
+    at("head").replaceChildren(make("option", "Mean over heads", { value: String(Maps.MEAN) }), ...Array.from({ length: heads > 1 ? heads : 0 }, (_, index) => make("option", `Head ${index + 1}`, { value: String(index) })));
+    at("head").disabled = heads < 2;
+    at("head").value = String(state.head < heads ? state.head : Maps.MEAN);
+    at("heads").hidden = at("apart").hidden = scores();
+    at("apart").lastElementChild.textContent = entry().lists[about().keys].some(([, , special]) => special) ? "Set special tokens aside" : "Set the first token aside";
+  }
+
+  const KEPT = {
+    all: () => "",
+    top: ({ abouts, held, least }) => `A long text: of each row the ${abouts[0].kept} largest weights are kept, which hold ${percent(held)} of it on average and ${percent(least)} at least. Others are drawn as 0.`,
+    means: ({ abouts, held, least }) => `A long text: the mean over heads of each layer is kept, single heads are not; of each row the ${abouts[0].kept} largest weights, which hold ${percent(held)} of it on average and ${percent(least)} at least. Others are drawn as 0.`,
+  };
+
+  function openSheet(index) {
+    Object.assign(state, { sheet: index, pinned: null });
+    const last = about().layers.length - 1;
+    state.layer = scores() ? 0 : state.layer === ROLLOUT && about().rollout ? ROLLOUT : Math.min(state.layer === ROLLOUT ? last : state.layer, last);
+    if (about().queries === entry().output) state.pinned = { side: "query", index: state.answer };
+    at("sheet").value = String(index);
+    listLayers();
+    say("kept", [KEPT[about().form](about()), about().note].filter(Boolean).join(" "));
+    const bound = Number((1.005 * about().error).toPrecision(3)); // never rounded down
+    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most. They take ${(page.bytes / 1e6).toFixed(1)} MB of this file.`;
+    return read();
+  }
+
+  function open(index) {
+    Object.assign(state, { entry: index, answer: 0, layer: entry().sheets[0].layers.length - 1 });
+    state.layer = page.entries[index].sheets[0].layers.length - 1;
+    at("sheet").replaceChildren(...entry().sheets.map(({ name }, number_) => make("option", name, { value: String(number_) })));
+    at("sheets").hidden = entry().sheets.length < 2;
+    say("note", entry().note);
+    for (const each of at("list").querySelectorAll("button")) each.setAttribute("aria-current", String(Number(each.dataset.entry) === index));
+    drawSaid();
+    return openSheet(0);
+  }
+
+  function listTexts() {
+    const { entries } = page;
+    document.querySelector("main").classList.toggle("alone", entries.length < 2);
+    at("choose").hidden = entries.length < 2;
+    const rows = entries.map(({ name, told }, index) => {
+      const parts = [tongue(make("bdi", name)), ...(told.length === 1 && told[0].best.length ? [make("output", told[0].name)] : [])];
+      const button = make("button", parts, { type: "button" });
+      button.dataset.entry = index;
+      button.addEventListener("click", () => open(index).catch(alarm));
+      return make("li", button);
+    });
+    const list = () => {
+      const sought = at("find").value.trim().normalize("NFC").toLowerCase();
+      const found = rows.filter((_, index) => entries[index].name.toLowerCase().includes(sought));
+      at("list").replaceChildren(...found);
+      at("none").hidden = found.length > 0;
+    };
+    at("find").addEventListener("input", list);
+    list();
+  }
+
+  // -- pointer and keys -------------------------------------------------------------------------
+
+  function wordOf(event) {
+    if (view?.canvas && event.target === view.canvas) {
+      view.cell = view.place(view, sheet, event);
+      return { side: "query", index: view.cell.query };
+    }
+    const found = event.target.closest?.(".word, .tok");
+    return found ? { side: found.dataset.side, index: Number(found.dataset.index) } : null;
+  }
+
+  function hover(word) {
+    if (word === state.hovered || (same(word, state.hovered) && !view.canvas)) return;
+    state.hovered = word;
+    redraw();
+  }
+
+  function pin(word) {
+    state.pinned = same(word, state.pinned) ? null : word;
+    state.hovered = state.focused = null;
+    if (state.pinned?.side === "query" && about().queries === entry().output) Object.assign(state, { answer: state.pinned.index });
+    drawSaid();
+    redraw();
+  }
+
+  function free() {
+    Object.assign(state, { pinned: null, hovered: null, focused: null });
+    if (view) view.cell = null;
+    redraw();
+  }
+
+  function focus(word) {
+    const all = view.buttons[word.side];
+    all.forEach((each, index) => { each.tabIndex = index === word.index ? 0 : -1; });
+    all[word.index].focus({ preventScroll: true });
+    all[word.index].scrollIntoView({ block: "nearest", inline: "nearest" });
+    state.hovered = null;
+    const best = strongest(sheet, word);
+    if (best) at("live").textContent = `${caption(word)} ${textOf(best)}, ${number(best.weight)}`;
+  }
+
+  const ALONG = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -1, ArrowDown: 1 };
+  const bounded = (index, count) => Math.min(Math.max(index, 0), count - 1);
+
+  function pressInMatrix(key) {
+    const cell = view.cell ?? { query: 0, key: 0 };
+    const side = /Left|Right/.test(key) ? "key" : "query";
+    view.cell = { ...cell, [side]: bounded(cell[side] + ALONG[key], side === "key" ? sheet.keys.length : sheet.queries.length) };
+    state.focused = { side: "query", index: view.cell.query };
+    state.hovered = state.pinned = null;
+    const weight = sheet.weights[view.cell.query * sheet.keys.length + view.cell.key];
+    at("live").textContent = `${caption(state.focused)} ${sheet.keys[view.cell.key][0]}: ${number(weight)}`;
+    redraw();
+  }
+
+  function press(event) {
+    if (!(event.key in ALONG) || event.altKey || event.ctrlKey || event.metaKey) return;
+    if (view?.canvas && event.target === view.canvas) {
+      event.preventDefault();
+      pressInMatrix(event.key);
+      return;
+    }
+    const word = wordOf(event);
+    if (!word) return;
+    event.preventDefault();
+    const across = wanted() === "lines" && /Left|Right/.test(event.key);
+    const best = across && strongest(sheet, word);
+    if (best) focus(best);
+    else if (!across) focus({ side: word.side, index: bounded(word.index + ALONG[event.key], view.buttons[word.side].length) });
+  }
+
+  function listenToWords() {
+    const stage = at("stage");
+    stage.addEventListener("pointermove", (event) => event.pointerType === "mouse" && hover(wordOf(event)));
+    stage.addEventListener("pointerleave", () => { if (view) view.cell = null; hover(null); });
+    stage.addEventListener("click", (event) => { const word = wordOf(event); if (word) pin(word); });
+    stage.addEventListener("keydown", press);
+    stage.addEventListener("focusin", (event) => {
+      if (!event.target.matches(":focus-visible") || view.canvas) return; // a click pins by itself
+      state.focused = wordOf(event);
+      redraw();
+    });
+    stage.addEventListener("focusout", () => { state.focused = null; redraw(); });
+    document.addEventListener("keydown", (event) => event.key === "Escape" && free());
+    new ResizeObserver(() => { view?.measure(view); redraw(); }).observe(stage);
+  }
+
+  function setLeast() {
+    state.least = Number(at("least").value) / 100;
+    at("least-value").textContent = `${at("least").value} %`;
+    redraw();
+  }
+
+  function listen() {
+    listenToWords();
+    at("sheet").addEventListener("change", () => openSheet(Number(at("sheet").value)).catch(alarm));
+    at("layer").addEventListener("change", () => {
+      state.layer = at("layer").value === ROLLOUT ? ROLLOUT : Number(at("layer").value);
+      listLayers();
+      read().catch(alarm);
+    });
+    at("head").addEventListener("change", () => { state.head = Number(at("head").value); read().catch(alarm); });
+    at("aside").addEventListener("change", () => { state.aside = at("aside").checked; read().catch(alarm); });
+    for (const input of document.querySelectorAll("[name=view]")) {
+      input.addEventListener("change", () => { state.view = input.value; build(); });
+    }
+    at("least").value = String(100 * state.least);
+    at("least").addEventListener("input", setLeast);
+    setLeast();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+    document.fonts?.ready.then(() => { view?.measure(view); redraw(); });
+  }
+
+  function start() {
+    at("title").textContent = page.title;
+    at("count").textContent = page.entries.length > 1 ? `${page.entries.length} texts` : "";
+    at("made").textContent = `Made with ${page.made}. One file, no network.`;
+    at("how").textContent = matchMedia("(pointer: coarse)").matches
+      ? "Tap a word to see what it reads; tap it again to let go."
+      : "Hover a word to see what it reads. A click pins it, a second click or Esc lets go. With the keyboard: Tab to a word, arrow keys move along the text (in lines: up and down) and to the strongest word opposite, Enter pins.";
+    listTexts();
+    listen();
+    open(0).catch(alarm);
+  }
+
+  /* For scripts and tests: what is drawn now, as plain values. */
+  window.jumok = {
+    get shown() {
+      return shown && { ...shown };
+    },
+  };
+
+  try {
+    start();
+  } catch (error) {
+    alarm(error);
+  }
+})();

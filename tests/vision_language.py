@@ -1,0 +1,156 @@
+"""Tiny vision-language models of `transformers` with their image processors, and saved to folders as people have them."""
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+from watched_models import peaked
+
+SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
+IMAGE_WORDS = ["<image>", "<|video_pad|>", "<vis>", "</vis>", "<fake>", "<global-img>", "<end_of_utterance>"]
+GRID_WORDS = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+WORDS = "USER : ASSISTANT user assistant what is in this picture ? a red blue green circle square on the left".split()
+VOCABULARY = [*SPECIAL, *IMAGE_WORDS, *GRID_WORDS, *WORDS]
+ID = {word: number for number, word in enumerate(VOCABULARY)}
+TEXT = {
+    "vocab_size": len(VOCABULARY),
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+EYE = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+ROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] }} : {% for c in m['content'] %}{% if c['type'] == 'image' %}"
+    "IMAGE {% else %}{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}"
+    "{% if add_generation_prompt %}assistant : {% endif %}"
+)
+
+
+@dataclass
+class Family:
+    """One architecture.
+
+    Args:
+        model: tiny, its attention far from even.
+        processor: of its images.
+        options: with which the processor is called.
+        sizes: (height, width) of images to give it.
+        counts: how many tokens of the text stand for each of these images.
+        silent: what the names of layers end in that mix tokens of the image; without them none does.
+        joined: the processor's name and settings, for a folder.
+    """
+
+    model: torch.nn.Module
+    processor: object
+    sizes: list
+    counts: list
+    silent: tuple
+    options: dict = field(default_factory=dict)
+    joined: dict = field(default_factory=dict)
+    image: str = "<image>"
+
+    def photos(self, count=None):
+        chance = np.random.default_rng(3)
+        sizes = self.sizes[:count]
+        return [Image.fromarray(chance.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in sizes]
+
+    def read(self, photos):
+        return dict(self.processor(images=photos, return_tensors="pt", **self.options))
+
+    def inputs(self, photos):
+        """Ids with as many tokens as the images take, and what the processor makes of the images."""
+        ids = [1, ID["USER"], ID[":"]]
+        for count in self.counts[: len(photos)]:
+            ids += [ID["<vis>"], *[ID["<image>"]] * count, ID["</vis>"], ID["what"]]
+        ids = torch.tensor([[*ids, ID["is"], ID["?"]]])
+        made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **self.read(photos)}
+        for unused in ("num_patches", "rows", "cols", "num_crops"):
+            made.pop(unused, None)
+        if "image_grid_thw" in made:
+            made["mm_token_type_ids"] = (ids == ID["<image>"]).int()
+        return made
+
+    def save(self, folder):
+        """As a folder from elsewhere: weights, tokenizer, image processor, processor and chat template."""
+        self.model.save_pretrained(folder)
+        make_tokenizer(self.image).save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        (folder / "processor_config.json").write_text(json.dumps(self.joined))
+        template = TEMPLATE.replace("IMAGE", self.joined.get("around", "<vis> {} </vis>").format(self.image))
+        (folder / "chat_template.jinja").write_text(template)
+        return folder
+
+
+def make_tokenizer(image="<image>"):
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.WordLevel(ID, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    names = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    own = {
+        "image_token": "<image>",
+        "video_token": "<|video_pad|>",
+        "start_image_token": "<vis>",
+        "end_image_token": "</vis>",
+        "context_image_token": "<image>",
+    }
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        additional_special_tokens=[*IMAGE_WORDS, *GRID_WORDS],
+        extra_special_tokens=own,
+        **names,
+    )
+    return tokenizer
+
+
+def make(family):
+    import transformers
+
+    return FAMILIES[family](transformers)
+
+
+def _llava(lib):
+    eye = lib.CLIPVisionConfig(**EYE, image_size=32, patch_size=8)
+    config = lib.LlavaConfig(vision_config=eye, text_config=lib.LlamaConfig(**TEXT), image_token_index=ID["<image>"])
+    processor = lib.CLIPImageProcessorPil(do_resize=False, crop_size={"height": 32, "width": 32})
+    joined = {"processor_class": "LlavaProcessor", "patch_size": 8, "vision_feature_select_strategy": "default"}
+    joined |= {"num_additional_image_tokens": 1}
+    model = peaked(lib.LlavaForConditionalGeneration(config))
+    return Family(model, processor, [(32, 32), (32, 32)], [16, 16], ("self_attn.out_proj",), joined=joined)
+
+
+def _qwen(lib, number, **eye):
+    text = {**TEXT, "rope_parameters": ROPE}
+    ids = {"image_token_id": ID["<image>"], "video_token_id": ID["<|video_pad|>"]}
+    ids |= {"vision_start_token_id": ID["<vis>"], "vision_end_token_id": ID["</vis>"]}
+    shared = {"depth": 2, "num_heads": 4, "patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2}
+    config = getattr(lib, f"Qwen{number}VLConfig")(text_config=text, vision_config={**shared, **eye}, **ids)
+    model = peaked(getattr(lib, f"Qwen{number}VLForConditionalGeneration")(config))
+    size = {"shortest_edge": 8 * 8, "longest_edge": 64 * 64}
+    processor = lib.Qwen2VLImageProcessorPil(patch_size=4, merge_size=2, size=size)
+    joined = {"processor_class": f"Qwen{number}VLProcessor"}
+    sizes, options = [(16, 24), (24, 40)], {"do_resize": False}
+    return Family(model, processor, sizes, [6, 15], ("attn.proj",), options, joined)
+
+
+def _qwen2(lib):
+    return _qwen(lib, "2", embed_dim=32, hidden_size=32, mlp_ratio=2)
+
+
+def _qwen2_5(lib):
+    own = {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 32}
+    return _qwen(lib, "2_5_", **own, window_size=16, fullatt_block_indexes=[1])
+
+
+FAMILIES = {"llava": _llava, "qwen2-vl": _qwen2, "qwen2.5-vl": _qwen2_5}

@@ -1,0 +1,155 @@
+"""Words that look at images: each token that stands for a place names the pixels that it was made from."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from vision_language import FAMILIES, make
+from watched_models import eager
+
+from jumok.attention import Interleaved, Patches, Regions
+from jumok.errors import JumokError
+from jumok.watching.pixel_tracing import trace_pixels
+from jumok.watching.seen import watch
+
+transformers = pytest.importorskip("transformers")
+
+GREEDY = {"max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False}
+
+
+def generate(family, photos, **options):
+    inputs = family.inputs(photos)
+    traced = trace_pixels(family.processor, photos, inputs, **family.options)
+    with torch.no_grad(), watch(family.model, pixels=traced) as seen:
+        output = family.model.generate(**inputs, **GREEDY, **options)
+    return inputs, output, seen
+
+
+def silence(family):
+    """The model with nothing that mixes the tokens of an image, so that each holds its own pixels alone."""
+    model = copy.deepcopy(family.model)
+    for name, module in model.named_modules():
+        if name.endswith(family.silent) and "language_model" not in name:
+            torch.nn.init.zeros_(module.weight)
+            if module.bias is not None:
+                torch.nn.init.zeros_(module.bias)
+    return model
+
+
+def embed(family, model, photos):
+    """(tokens, size): what the language model is given."""
+    found = []
+    layers = next(module for name, module in model.named_modules() if name.endswith("language_model.layers"))
+    hook = layers[0].register_forward_pre_hook(
+        lambda _, args, kwargs: found.append((*args, *kwargs.values())[0]), with_kwargs=True
+    )
+    with torch.no_grad():
+        model(**family.inputs(photos))
+    hook.remove()
+    return found[0][0]
+
+
+def change(photo, box):
+    top, left, bottom, right = box
+    pixels = np.array(photo)
+    pixels[top:bottom, left:right] = 255 - pixels[top:bottom, left:right]
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_pixels_change_the_tokens_that_are_said_to_lie_there_and_no_others(name):
+    family = make(name)
+    photos = family.photos()
+    inputs, output, seen = generate(family, photos)
+    keys = seen.generated(output).keys
+    assert isinstance(keys, Interleaved)
+    assert len(keys.images) == len(photos)
+    assert [len(entries) for entries in keys.entries] == family.counts
+    model = silence(family)
+    before = embed(family, model, photos)
+    for number, (places, entries) in enumerate(zip(keys.images, keys.entries, strict=True)):
+        height, width = family.sizes[number]
+        for place, entry in enumerate(entries):
+            changed = [*photos]
+            changed[number] = change(photos[number], places.box(place, height, width))
+            moved = (embed(family, model, changed) != before).any(-1)
+            assert moved.nonzero()[:, 0].tolist() == [entry]
+        assert torch.equal(places.spread(torch.ones(len(places)), height, width), torch.ones(height, width))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_weights_are_those_of_eager_attention(name):
+    family = make(name)
+    inputs, output, seen = generate(family, family.photos())
+    found = seen.generated(output)
+    result = eager(family.model).generate(**inputs, **GREEDY, output_attentions=True, return_dict_in_generate=True)
+    assert torch.equal(result.sequences, output)
+    for step, layers in enumerate(result.attentions):
+        wanted = torch.stack(layers, 1)[..., -1, :]
+        mine = found.weights[..., step, :]
+        torch.testing.assert_close(mine[..., : wanted.shape[-1]], wanted, atol=1e-5, rtol=0)
+        assert not mine[..., wanted.shape[-1] :].any()
+
+
+def test_one_image_of_several_is_laid_out_behind_all_other_tokens():
+    family = make("qwen2-vl")
+    inputs, output, seen = generate(family, family.photos())
+    found = seen.generated(output)
+    second = found.on("image", 1)
+    assert second.keys.rows, second.keys.columns == (3, 5)
+    assert len(second.keys) == output.shape[1]
+    entries = list(found.keys.entries[1])
+    torch.testing.assert_close(second.weights[..., -15:], found.weights[..., entries])
+    torch.testing.assert_close(second.weights.sum(-1), found.weights.sum(-1))
+    with pytest.raises(JumokError, match=r"there are 2 images here: choose one"):
+        found.on("image")
+    with pytest.raises(JumokError, match="image 2 is outside the 2 images"):
+        found.on("image", 2)
+    with pytest.raises(JumokError, match="wanted .on"):
+        found.on("sound")
+
+
+def test_without_what_the_processor_did_no_place_is_guessed():
+    family = make("qwen2-vl")
+    inputs = family.inputs(family.photos(1))
+    with torch.no_grad(), watch(family.model) as seen:
+        output = family.model.generate(**inputs, **GREEDY)
+    with pytest.raises(
+        JumokError, match=r"no places of an image are known here: tokens of several inputs; .*trace_pixels"
+    ):
+        seen.generated(output).on("image")
+
+
+def test_an_image_that_is_resized_and_cropped_is_seen_where_it_was():
+    family = make("llava")
+    family.processor = transformers.CLIPImageProcessorPil(
+        size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+    )
+    family.sizes, family.counts = [(64, 96)], [16]
+    inputs, output, seen = generate(family, family.photos())
+    keys = seen.generated(output).on("image").keys
+    assert isinstance(keys, Regions)
+    boxes = [box for box in keys.boxes if box is not None]
+    assert boxes == [(row, column, row + 16, column + 16) for row in range(0, 64, 16) for column in range(16, 80, 16)]
+
+
+def test_relevance_of_a_word_goes_to_the_places_that_the_language_model_read():
+    family = make("llava")
+    inputs = family.inputs(family.photos(1))
+    with watch(family.model) as seen:
+        logits = family.model(**inputs).logits
+    found = seen.only("model.language_model").relevance(logits[0, -1].max(), query=-1).on("image")
+    assert found.keys.rows, found.keys.columns == (4, 4)
+    assert found.weights[..., -16:].gt(0).any()
+
+
+def test_several_images_of_one_input_are_told_apart_without_the_processor():
+    family = make("llava")
+    inputs = family.inputs(family.photos())
+    with torch.no_grad(), watch(family.model) as seen:
+        output = family.model.generate(**inputs, **GREEDY)
+    found = seen.generated(output)
+    assert found.keys.images == (Patches(4, 4), Patches(4, 4))
+    assert found.on("image", 1).keys == Patches(4, 4, special=found.on("image", 1).keys.special)
