@@ -16,10 +16,12 @@ from jumok.errors import JumokError
 
 __all__ = [
     "LANGUAGES",
+    "Later",
     "find_language",
     "join_later",
     "language",
     "later",
+    "later_count",
     "parts_of",
     "read_catalogue",
     "speaking",
@@ -33,8 +35,8 @@ VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 
 _chosen: list[str] = []
 """Languages asked for, the innermost last; for the whole process, as pages may be written in any of its threads."""
-_made: dict[str, tuple[str, Mapping[str, str]]] = {}
-"""By English texts that are translated later: the entry, and what takes the places of its names."""
+_made: dict[str, tuple[str, str, Mapping[str, str]]] = {}
+"""By English texts that are translated later: the entry, its English, and what takes the places of its names."""
 
 
 def find_language(environment: Mapping[str, str]) -> str:
@@ -72,7 +74,13 @@ def speaking(code: str | None) -> Iterator[None]:
         _chosen.pop()
 
 
-def later(text: str, **values: str) -> str:
+class Later(str):
+    """A text in English that is translated where it is shown, unlike a name that happens to read the same."""
+
+    __slots__ = ()
+
+
+def later(text: str, **values: str) -> Later:
     """A text in English that is translated where it is shown: in help, and texts that stand in constants.
 
     What it was made of is kept for as long as the process lives: for texts that are known beforehand, not for each of
@@ -80,15 +88,28 @@ def later(text: str, **values: str) -> str:
 
     Args:
         text: as it stands in the catalogue; with {names} where there are values.
-        values: what takes the places of the names; those that came from here are translated, too.
+        values: what takes the places of the names; those that are `Later` are translated, too.
     """
+    return _keep(text, text, values)
+
+
+def later_count(count: int, one: str, many: str, **values: str) -> Later:
+    """A text about a number of things that is translated where it is shown; it stands where the text says {count}.
+
+    >>> later_count(2, "{count} image is blank", "{count} images are blank")
+    '2 images are blank'
+    """
+    return _keep(one, one if count == 1 else many, {"count": f"{count:,}", **values})
+
+
+def _keep(entry: str, text: str, values: Mapping[str, str]) -> Later:
     made = text.format(**values) if values else text
     if made not in values.values():
-        _made[made] = (text, values)
-    return made
+        _made[made] = (entry, text, values)
+    return Later(made)
 
 
-def join_later(sign: str, texts: Sequence[str]) -> str:
+def join_later(sign: str, texts: Sequence[str]) -> Later:
     """Texts with a sign between, each of which is translated where they are shown.
 
     >>> join_later("; ", ["on", "auto"])
@@ -100,10 +121,10 @@ def join_later(sign: str, texts: Sequence[str]) -> str:
 
 def parts_of(made: str) -> Iterator[str]:
     """The texts that the catalogue must have for a text to be translated whole."""
-    text, values = _made.get(made, (made, {}))
-    yield text
+    entry, _, values = _made.get(made, (made, made, {}))
+    yield entry
     for value in values.values():
-        if value in _made:
+        if isinstance(value, Later):
             yield from parts_of(value)
 
 
@@ -119,8 +140,9 @@ def translate(text: str, **values: object) -> str:
     """
     entries = _entries()
     if entries and not values and text not in entries and text in _made:
-        text, made_of = _made[text]
-        values = {name: translate(value) if value in _made else value for name, value in made_of.items()}
+        entry, text, made_of = _made[text]
+        values = {name: translate(value) if isinstance(value, Later) else value for name, value in made_of.items()}
+        text = entries.get(entry, text)
     found = entries.get(text, text)
     return found.format(**values) if values else found
 

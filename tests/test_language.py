@@ -54,6 +54,9 @@ def test_what_is_made_of_several_texts_is_translated_part_by_part():
     assert (made, plain) == ("off for images", "default auto")
     with speaking("ko"):
         assert translate(made) == "이미지: 끔"
+        assert (
+            translate(later("{value} for {kind}", value="off", kind="images")) == "images: off"
+        )  # names of the user's
         assert translate(plain) == "기본값 auto"  # a value that is typed, though a page calls something "auto", too
 
 

@@ -28,7 +28,7 @@ __all__ = ["IMAGES_AT_ONCE", "ComparedInput", "ComparisonReport"]
 
 IMAGES_AT_ONCE = 16
 """Images that are looked at together."""
-SCORE_COLUMNS = {
+SCORE_COLUMNS: dict[str, str] = {
     later("accuracy"): "most",
     "SRG": "most",
     later("over baselines"): "most",
@@ -36,7 +36,7 @@ SCORE_COLUMNS = {
     "AUPRC": "most",
 }
 """Columns on how well each did, and whether the most or the least is best."""
-COST_COLUMNS = {
+COST_COLUMNS: dict[str, str] = {
     later("weights"): "least",
     later("train, {unit}/s"): "most",
     later("use, {unit}/s"): "most",

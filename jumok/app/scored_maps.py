@@ -100,7 +100,7 @@ def verdicts(scores: MapScores) -> list[str]:
     """For each method, the baselines that it beats significantly, by pointing and by AUPRC."""
     from jumok.measures.report import TITLES
 
-    lines = []
+    lines: list[str] = []
     for method in scores.methods:
         for score in ("pointing", "auprc"):
             gains = [gain for gain in scores.differences if gain.method == method.method]

@@ -20,7 +20,7 @@ from jumok.views.pages.page_texts import find_html_texts, find_script_texts
 __all__ = ["Text", "collect"]
 
 PACKAGE = Path(jumok.__file__).parent
-CALLS = {"translate": 0, "later": 0, "translate_count": 1}
+CALLS = {"translate": 0, "later": 0, "translate_count": 1, "later_count": 1}
 """Functions that are given a text, and which of their arguments it is; the plural stands behind it."""
 NAMES = re.compile(r"\{\w*\}|\$[a-z_]+")
 
@@ -36,10 +36,15 @@ def collect() -> dict[Text, list[str]]:
     """Every text that is to be translated, with the files and commands that it stands in."""
     found: dict[Text, set[str]] = {}
     for text, place in [*_find_in_files(), *_find_in_help()]:
-        if re.search("[A-Za-z]{2}", NAMES.sub("", text.one)):
+        if _is_said(text.one) or place.endswith((".py", ".js")):
             found.setdefault(text, set()).add(place)
     plural = {text.one for text in found if text.many}
     return {text: sorted(places) for text, places in found.items() if text.many or text.one not in plural}
+
+
+def _is_said(text: str) -> bool:
+    """Whether a text has words beside the names; in code, "{count} {noun}" is a text, too, for its order."""
+    return re.search("[A-Za-z]{2}", NAMES.sub("", text)) is not None
 
 
 def _find_in_files() -> Iterator[tuple[Text, str]]:

@@ -107,7 +107,7 @@ class HealthCard:
         spread = sum(share >= self.limits.spread for layer in self.layers for share in layer.entropy)
         fixed = sum(share >= self.limits.position for layer in self.layers for share in layer.same)
         total = sum(len(layer.entropy) for layer in self.layers)
-        lines = []
+        lines: list[str] = []
         if spread:
             text = later("{some} of {all} heads look at everything alike (entropy over {share})")
             lines.append(later(text, some=str(spread), all=str(total), share=f"{self.limits.spread:.0%}"))

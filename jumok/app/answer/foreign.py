@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.errors import JumokError
+from jumok.language import translate
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -112,7 +113,7 @@ def ask_foreign(
     found = [asker.ask(photo, question, most) for question in questions]
     shown = [_build_asked(each) for each in found]
     drawn = _draw(photo, image.name, found, shown, out) if pictures else []
-    title = f"{Path(asker.name).name}: asked about {image.name}"
+    title = translate("{name}: asked about {image}", name=Path(asker.name).name, image=image.name)
     page = _write_page(photo, image.name, shown, title, out) if html else None
     return AnsweredWords(model, str(image), found, drawn, page)
 

@@ -11,7 +11,7 @@ import typer
 
 from jumok.app.session import Session, in_session, write_report
 from jumok.errors import JumokError, suggest
-from jumok.language import translate, translate_count
+from jumok.language import later, later_count, translate, translate_count
 from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
@@ -149,35 +149,72 @@ def remarks(found: Survey) -> Iterator[str]:
     yield from found.notes
     if found.broken:
         named = "; ".join(f"{_name(facts)}: {facts.problem}" for facts in found.broken[:MOST_NAMED])
-        yield f"{write_count(len(found.broken), 'image')} cannot be read: {named}"
-    yield from _describe_alike(found.copies, "duplicate", "the same file as another image", "flatters all figures")
-    if found.contradictions:
-        files = write_count(found.contradictions, "file")
-        yield f"copies of {files} have different {found.main.noun}: only one can be right"
+        yield later_count(
+            len(found.broken),
+            "{count} image cannot be read: {names}",
+            "{count} images cannot be read: {names}",
+            names=named,
+        )
+    yield from _describe_copies(found)
     if found.compared:
         pairs = "; ".join(f"{_name(first)} and {_name(second)}" for first, second, *_ in found.look_alikes[:MOST_PAIRS])
-        what = f"nearly the same to look at as another image ({pairs})"
-        yield from _describe_alike(found.look_alikes, "near duplicate", what, "may flatter the figures")
+        yield from _describe_look_alikes(found, pairs)
     else:
-        yield f"near duplicates were not looked for among so many images ({len(found.sound):,})"
+        count = f"{len(found.sound):,}"
+        yield later("near duplicates were not looked for among so many images ({count})", count=count)
     yield from _describe_imbalance(found)
     if found.bits is not None:
-        yield f"16-bit images use {found.bits} bits: {(1 << found.bits) - 1:,} is taken for white"
+        white = f"{(1 << found.bits) - 1:,}"
+        yield later("16-bit images use {bits} bits: {white} is taken for white", bits=str(found.bits), white=white)
     groups, across = found.split_groups
     if groups:
-        where = f"; {across:,} of them lie in several parts" if across else ""
-        yield f"{groups:,} groups are to stay together{where}"
+        where = later("; {count} of them lie in several parts", count=f"{across:,}") if across else ""
+        yield later("{count} groups are to stay together{where}", count=f"{groups:,}", where=where)
 
 
-def _describe_alike(groups: Sequence[Sequence[Facts]], noun: str, what: str, harm: str) -> Iterator[str]:
-    """How many images are alike, and what harm it does where they lie in several parts."""
+def _describe_copies(found: Survey) -> Iterator[str]:
+    """How many files are the same, whether that flatters figures, and whether they are labelled otherwise."""
+    spread = _describe_spread(found.copies, later("flatters all figures"))
+    if found.copies:
+        yield later_count(
+            sum(len(group) - 1 for group in found.copies),
+            "{count} duplicate: the same file as another image{spread}",
+            "{count} duplicates: the same file as another image{spread}",
+            spread=spread,
+        )
+    if found.contradictions:
+        yield later_count(
+            found.contradictions,
+            "copies of {count} file have different {what}: only one can be right",
+            "copies of {count} files have different {what}: only one can be right",
+            what=found.main.noun,
+        )
+
+
+def _describe_look_alikes(found: Survey, pairs: str) -> Iterator[str]:
+    """How many images are nearly the same, and whether that flatters figures."""
+    if found.look_alikes:
+        yield later_count(
+            sum(len(group) - 1 for group in found.look_alikes),
+            "{count} near duplicate: nearly the same to look at as another image ({pairs}){spread}",
+            "{count} near duplicates: nearly the same to look at as another image ({pairs}){spread}",
+            pairs=pairs,
+            spread=_describe_spread(found.look_alikes, later("may flatter the figures")),
+        )
+
+
+def _describe_spread(groups: Sequence[Sequence[Facts]], harm: str) -> str:
+    """What harm it does that images which are alike lie in several parts; empty where none do."""
     from jumok.data.images.survey import count_across
 
-    if not groups:
-        return
-    across = count_across(groups)
-    spread = f"; {write_count(across, 'group')} of them in several parts, which {harm}" if across else ""
-    yield f"{write_count(sum(len(group) - 1 for group in groups), noun)}: {what}{spread}"
+    if not (across := count_across(groups)):
+        return ""
+    return later_count(
+        across,
+        "; {count} group of them in several parts, which {harm}",
+        "; {count} groups of them in several parts, which {harm}",
+        harm=harm,
+    )
 
 
 def _describe_labels(found: Survey) -> str:
@@ -195,14 +232,20 @@ def _describe_imbalance(found: Survey) -> Iterator[str]:
     if found.main.kind != "class":
         for name in found.classes:
             if main[name] < RARE * len(found.main):
-                yield f"only {main[name]:,} of {len(found.main):,} images have the label {name!r}"
+                count, all_of_them = f"{main[name]:,}", f"{len(found.main):,}"
+                text = later("only {count} of {all} images have the label {name}")
+                yield later(text, count=count, all=all_of_them, name=repr(name))
         return
     filled = {name: count for name, count in main.items() if count}
     most, least = max(filled, key=filled.__getitem__), min(filled, key=filled.__getitem__)
     if filled[most] >= UNEVEN * filled[least]:
-        yield (
-            f"{most} has {filled[most] / filled[least]:.1f} times the images of {least}; always saying {most!r} "
-            f"would be right for {filled[most] / sum(filled.values()):.1%}"
+        yield later(
+            "{most} has {times} times the images of {least}; always saying {said} would be right for {share}",
+            most=most,
+            times=f"{filled[most] / filled[least]:.1f}",
+            least=least,
+            said=repr(most),
+            share=f"{filled[most] / sum(filled.values()):.1%}",
         )
 
 
@@ -282,7 +325,7 @@ def _write_page(path: Path, inspection: Inspection) -> None:
         (f"{len(found.broken):,}", translate("broken")),
     ]
     title = translate("{name}: what it holds", name=inspection.data.resolve().name)
-    write_inspect_page(path, title, figures, list(remarks(found)), list(_make_sheets(found)))
+    write_inspect_page(path, title, figures, [*map(translate, remarks(found))], list(_make_sheets(found)))
 
 
 def _make_sheets(found: Survey) -> Iterator[Sheet]:

@@ -13,7 +13,7 @@ from jumok.app.image_results import Finding, ImageResults, look_at_images
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
-from jumok.language import translate
+from jumok.language import translate, translate_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,7 +139,14 @@ def _describe(found: SalientObjects) -> str:
     """How many objects, and where the first is."""
     count = len(found.boxes)
     if not count:
-        return "nothing stands out"
+        return translate("nothing stands out")
     top, left, bottom, right = found.boxes[0]
-    first = f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
-    return f"1 object: {first}" if count == 1 else f"{count} objects, the first: {first}"
+    return translate_count(
+        count,
+        "1 object: rows {top} to {bottom}, columns {left} to {right}",
+        "{count} objects, the first: rows {top} to {bottom}, columns {left} to {right}",
+        top=top,
+        bottom=bottom - 1,
+        left=left,
+        right=right - 1,
+    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from jumok.language import later, translate
 from jumok.views.pages.reading_page import ReadingEntry, ReadingPage, ReadingSheet, Shown, Told
 
 if TYPE_CHECKING:
@@ -18,20 +19,20 @@ __all__ = ["make_page"]
 
 LONGEST_NAME = 120
 ASKED = {
-    "class": "Predicted class",
-    "score": "Score",
-    "masked word": "Behind the mask",
-    "next word": "Next word",
-    "words": "Written",
+    "class": later("Predicted class"),
+    "score": later("Score"),
+    "masked word": later("Behind the mask"),
+    "next word": later("Next word"),
+    "words": later("Written"),
 }
 NAMES = {
-    "self-attention": "Self-attention",
-    "encoder": "Encoder",
-    "decoder": "Decoder",
-    "cross-attention": "Cross-attention: what is written reads the source",
+    "self-attention": later("Self-attention"),
+    "encoder": later("Encoder"),
+    "decoder": later("Decoder"),
+    "cross-attention": later("Cross-attention: what is written reads the source"),
 }
-MET = "Words that met"
-LATE = "Last states (exact)"
+MET = later("Words that met")
+LATE = later("Last states (exact)")
 
 
 def make_page(
@@ -45,7 +46,7 @@ def make_page(
         meetings: of every two sentences, which come first.
         remarks: to add to.
     """
-    page = ReadingPage(f"What {model.name.rstrip('/').rpartition('/')[2]} reads")
+    page = ReadingPage(translate("What {name} reads", name=model.name.rstrip("/").rpartition("/")[2]))
     count = len(meetings) + len(readings)
     for number, entry in enumerate(chain(map(_make_pair, meetings), map(_make_entry, readings))):
         if page.is_full:
@@ -64,7 +65,7 @@ def _make_entry(reading: Reading) -> ReadingEntry:
         _shorten(reading.given.text),
         _show(reading.given.pieces),
         [_make_sheet(sheet) for sheet in reading.sheets],
-        ASKED.get(reading.asked, ""),
+        translate(ASKED.get(reading.asked, "")),
         answers,
         _show(reading.output),
         reading.method,
@@ -74,22 +75,22 @@ def _make_entry(reading: Reading) -> ReadingEntry:
 
 def _make_sheet(sheet: Sheet) -> ReadingSheet:
     return ReadingSheet(
-        NAMES[sheet.name],
+        translate(NAMES[sheet.name]),
         _show(sheet.queries),
         _show(sheet.keys),
         sheet.calls,
         sheet.maps(),
         None if sheet.unrolled else sheet.roll(),
-        f"No rollout: {sheet.unrolled}." if sheet.unrolled and sheet.rolls else "",
+        translate("No rollout: {reason}.", reason=sheet.unrolled) if sheet.unrolled and sheet.rolls else "",
     )
 
 
 def _make_pair(meeting: Meeting) -> ReadingEntry:
     sheet = ReadingSheet(
-        MET,
+        translate(MET),
         _show(meeting.first.given.pieces),
         _show(meeting.second.given.pieces),
-        [MET, LATE],
+        [translate(MET), translate(LATE)],
         [meeting.relevance, meeting.late],
         scores=True,
     )
@@ -98,11 +99,16 @@ def _make_pair(meeting: Meeting) -> ReadingEntry:
 
 
 def _tell_similarity(meeting: Meeting) -> str:
-    return (
-        f"Cosine similarity {meeting.similarity:.3f}. “{MET}” shares it out over pairs of words by {meeting.relevance.source} "
-        f"(LibraGrad for each value of the vectors, combined as in BiLRP); the pairs sum to {meeting.explained:.3f}, and what "
-        f"is missing lies with places and biases. “{LATE}” sums to the similarity exactly, but each state has already read "
-        "its whole sentence."
+    return translate(
+        "Cosine similarity {similarity}. “{met}” shares it out over pairs of words by {method} (LibraGrad for each "
+        "value of the vectors, combined as in BiLRP); the pairs sum to {explained}, and what is missing lies with "
+        "places and biases. “{late}” sums to the similarity exactly, but each state has already read its "
+        "whole sentence.",
+        similarity=f"{meeting.similarity:.3f}",
+        met=translate(MET),
+        method=meeting.relevance.source,
+        explained=f"{meeting.explained:.3f}",
+        late=translate(LATE),
     )
 
 

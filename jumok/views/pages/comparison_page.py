@@ -160,10 +160,10 @@ class ComparisonPage:
         if not kinds:
             return ""
         columns = [Column(column.name, figures=column.parts) for column in self.models]
-        heading = escape(translate(self.words.parts))
+        heading, table = escape(translate(self.words.parts)), write_table(columns, kinds, given=True)
         return (
             f'<section class="parts" aria-label="{heading}"><h2>{heading}</h2>'
-            f'<div class="board figures" tabindex="0"><table>{write_table(columns, kinds)}</table></div></section>'
+            f'<div class="board figures" tabindex="0"><table>{table}</table></div></section>'
         )
 
 

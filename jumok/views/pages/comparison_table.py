@@ -56,19 +56,20 @@ def escape(text: str) -> str:
     return html.escape(make_encodable(text))
 
 
-def write_table(columns: Sequence[Column], headings: Mapping[str, str]) -> str:
+def write_table(columns: Sequence[Column], headings: Mapping[str, str], *, given: bool = False) -> str:
     """A row for each model, a column for each heading; the best figures are marked, unless a baseline is better.
 
     Args:
         columns: the models.
         headings: of the figures, with what the best is: "most", "least" or "" for neither.
+        given: the headings come from the user's data, and stay in its language.
     """
     beaten = {heading: _find_better_baseline(columns, heading, way) for heading, way in headings.items()}
     best = {
         heading: set() if beaten[heading] else _find_best(columns, heading, way) for heading, way in headings.items()
     }
     most = {heading: _find_most(columns, heading) for heading in headings}
-    head = "".join(_write_heading(heading, beaten[heading]) for heading in headings)
+    head = "".join(_write_heading(heading if given else translate(heading), beaten[heading]) for heading in headings)
     rows = []
     for column in columns:
         about = f'<span class="about">{escape(translate(column.about))}</span>' if column.about else ""
@@ -87,7 +88,7 @@ def write_table(columns: Sequence[Column], headings: Mapping[str, str]) -> str:
 def _write_heading(heading: str, beaten_by: str) -> str:
     better = translate("a baseline is better: {name}", name=beaten_by)
     won = f'<span class="beaten">{escape(better)}</span>' if beaten_by else ""
-    return f'<th scope="col">{escape(translate(heading))}{won}</th>'
+    return f'<th scope="col">{escape(heading)}{won}</th>'
 
 
 def _list_values(columns: Sequence[Column], heading: str, *, baseline: bool) -> dict[str, float]:

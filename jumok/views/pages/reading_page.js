@@ -2,7 +2,7 @@
 /* The page: which text, what the model said of it, which layer and head, and the controls. Nothing is fetched. */
 (() => {
   const page = JSON.parse(document.getElementById("page-data").textContent);
-  const { at, make, say, alarm, tongue, percent } = Parts;
+  const { at, make, say, alarm, tongue, percent, translate, translateCount } = Parts;
   const { number, partners, strongest, isAside } = ReadingViews;
   const MOST_BARS = 12;
   const LINED = 80; // tokens a side up to which lines are shown first
@@ -40,10 +40,11 @@
   }
 
   function by({ relevance }, method, wrote) {
-    const choose = wrote ? " Choose a word that was written to see what it was written for." : "";
-    if (!relevance) return `The relevance of this word was not computed.${choose}`;
-    const against = relevance.some((value) => value < 0) ? ", blue against it" : "";
-    return `Relevance by ${method}: orange spoke for it${against}; scaled to the strongest.${choose}`;
+    const choose = wrote ? ` ${translate("Choose a word that was written to see what it was written for.")}` : "";
+    if (!relevance) return translate("The relevance of this word was not computed.") + choose;
+    const signed = relevance.some((value) => value < 0);
+    return (signed ? translate("Relevance by {method}: orange spoke for it, blue against it; scaled to the strongest.", { method })
+      : translate("Relevance by {method}: orange spoke for it; scaled to the strongest.", { method })) + choose;
   }
 
   function shade([text, gap, special], index, written, share) {
@@ -90,9 +91,10 @@
   const quoted = (word) => `“${textOf(word)}”`;
 
   function caption(word) {
-    if (!word) return scores() ? "Strongest pairs" : "Strongest links";
-    if (scores()) return `${quoted(word)} met`;
-    return word.side === "query" ? `${quoted(word)} reads` : `${quoted(word)} is read by`;
+    if (!word) return scores() ? translate("Strongest pairs") : translate("Strongest links");
+    const named = { word: quoted(word) };
+    if (scores()) return translate("{word} met", named);
+    return word.side === "query" ? translate("{word} reads", named) : translate("{word} is read by", named);
   }
 
   function listed(word) {
@@ -112,26 +114,32 @@
   function drawReadout(word) {
     const links = listed(word).sort((one, other) => Math.abs(other.weight) - Math.abs(one.weight));
     const top = Math.abs(links[0]?.weight ?? 1) || 1;
-    at("caption").textContent = caption(word) + (same(word, state.pinned) ? " · pinned" : "");
+    at("caption").textContent = caption(word) + (same(word, state.pinned) ? translate(" · pinned") : "");
     tongue(at("caption"));
     at("bars").replaceChildren(...links.slice(0, MOST_BARS).map((each) => bar(each, top)));
     say("rest", rest(word, links));
   }
 
   function rest(word, links) {
-    const more = links.length > MOST_BARS ? `${links.length - MOST_BARS} more are not listed. ` : "";
-    if (!word) return more.trim();
+    const left = links.length - MOST_BARS;
+    const more = left > 0 ? translateCount(left, "{count} more is not listed.", "{count} more are not listed.") : "";
+    if (!word) return more;
     const all = partners(sheet, word);
     const sum = (some) => some.reduce((total, { weight }) => total + weight, 0);
     const apart = sum(all.filter(({ side, index }) => isAside(sheet, side, index)));
-    return `${more}In all ${number(sum(all))}${sheet.set.size && word.side === "query" ? `, of that ${number(apart)} set aside` : ""}.`;
+    const told = { sum: number(sum(all)), apart: number(apart) };
+    const whole = sheet.set.size && word.side === "query" ? translate("In all {sum}, of that {apart} set aside.", told) : translate("In all {sum}.", told);
+    return `${more} ${whole}`.trim();
   }
 
   function scaledWords(top) {
-    const what = wanted() === "lines" ? "A line's thickness and opacity grow" : wanted() === "text" ? "Shades grow" : "Opacity grows with the square root of the weight,";
-    const whole = wanted() === "matrix" ? "Who reads stands on the left, what is read above. " : "";
-    const signs = scores() ? " Blue: below 0, which made the two less alike." : "";
-    return `${whole}${what}${wanted() === "matrix" ? "" : " linearly"} from 0 to the largest, ${number(top)}.${signs}`;
+    const largest = { weight: number(top) };
+    const what = {
+      lines: translate("A line's thickness and opacity grow linearly from 0 to the largest, {weight}.", largest),
+      text: translate("Shades grow linearly from 0 to the largest, {weight}.", largest),
+      matrix: translate("Who reads stands on the left, what is read above. Opacity grows with the square root of the weight, from 0 to the largest, {weight}.", largest),
+    }[wanted()];
+    return scores() ? `${what} ${translate("Blue: below 0, which made the two less alike.")}` : what;
   }
 
   // -- choosing what is shown -------------------------------------------------------------------
@@ -142,7 +150,7 @@
 
   function build() {
     const way = wanted();
-    const names = scores() ? { query: "First", key: "Second" } : { query: "Reads", key: "Is read" };
+    const names = scores() ? { query: translate("First"), key: translate("Second") } : { query: translate("Reads"), key: translate("Is read") };
     view = ReadingViews[way](sheet, names, at("stage").clientWidth);
     at("stage").replaceChildren(view.element);
     for (const input of document.querySelectorAll("[name=view]")) input.checked = input.value === way;
@@ -173,21 +181,22 @@
   function listLayers() {
     const { layers, rollout, abouts } = about();
     const names = layers.map((name, index) => make("option", scores() ? name : `${index + 1} · ${name}`, { value: String(index) }));
-    at("layer").replaceChildren(...names, ...(rollout ? [make("option", "Rollout over all layers", { value: ROLLOUT })] : []));
+    at("layer").replaceChildren(...names, ...(rollout ? [make("option", translate("Rollout over all layers"), { value: ROLLOUT })] : []));
     at("layer").value = String(state.layer);
-    at("layer-name").textContent = scores() ? "Map" : "Layer";
+    at("layer-name").textContent = scores() ? translate("Map") : translate("Layer");
     const heads = state.layer === ROLLOUT ? 0 : Rows.heads(abouts[state.layer]);
-    at("head").replaceChildren(make("option", "Mean over heads", { value: String(Maps.MEAN) }), ...Array.from({ length: heads > 1 ? heads : 0 }, (_, index) => make("option", `Head ${index + 1}`, { value: String(index) })));
+    at("head").replaceChildren(make("option", translate("Mean over heads"), { value: String(Maps.MEAN) }), ...Array.from({ length: heads > 1 ? heads : 0 }, (_, index) => make("option", translate("Head {number}", { number: index + 1 }), { value: String(index) })));
     at("head").disabled = heads < 2;
     at("head").value = String(state.head < heads ? state.head : Maps.MEAN);
     at("heads").hidden = at("apart").hidden = scores();
-    at("apart").lastElementChild.textContent = entry().lists[about().keys].some(([, , special]) => special) ? "Set special tokens aside" : "Set the first token aside";
+    at("apart").lastElementChild.textContent = entry().lists[about().keys].some(([, , special]) => special) ? translate("Set special tokens aside") : translate("Set the first token aside");
   }
 
+  const kept = ({ abouts, held, least }) => ({ count: abouts[0].kept, held: percent(held), least: percent(least) });
   const KEPT = {
     all: () => "",
-    top: ({ abouts, held, least }) => `A long text: of each row the ${abouts[0].kept} largest weights are kept, which hold ${percent(held)} of it on average and ${percent(least)} at least. Others are drawn as 0.`,
-    means: ({ abouts, held, least }) => `A long text: the mean over heads of each layer is kept, single heads are not; of each row the ${abouts[0].kept} largest weights, which hold ${percent(held)} of it on average and ${percent(least)} at least. Others are drawn as 0.`,
+    top: (told) => translate("A long text: of each row the {count} largest weights are kept, which hold {held} of it on average and {least} at least. Others are drawn as 0.", kept(told)),
+    means: (told) => translate("A long text: the mean over heads of each layer is kept, single heads are not; of each row the {count} largest weights, which hold {held} of it on average and {least} at least. Others are drawn as 0.", kept(told)),
   };
 
   function openSheet(index) {
@@ -199,7 +208,8 @@
     listLayers();
     say("kept", [KEPT[about().form](about()), about().note].filter(Boolean).join(" "));
     const bound = Number((1.005 * about().error).toPrecision(3)); // never rounded down
-    at("stored").textContent = `Weights are stored in 8 bits, scaled row by row: here off by ${bound} at most. They take ${(page.bytes / 1e6).toFixed(1)} MB of this file.`;
+    at("stored").textContent = `${translate("Weights are stored in 8 bits, scaled row by row: here off by {bound} at most.", { bound })} `
+      + translate("They take {size} MB of this file.", { size: (page.bytes / 1e6).toFixed(1) });
     return read();
   }
 
@@ -350,11 +360,11 @@
 
   function start() {
     at("title").textContent = page.title;
-    at("count").textContent = page.entries.length > 1 ? `${page.entries.length} texts` : "";
-    at("made").textContent = `Made with ${page.made}. One file, no network.`;
+    at("count").textContent = page.entries.length > 1 ? translate("{count} texts", { count: page.entries.length }) : "";
+    at("made").textContent = translate("Made with {program}. One file, no network.", { program: page.made });
     at("how").textContent = matchMedia("(pointer: coarse)").matches
-      ? "Tap a word to see what it reads; tap it again to let go."
-      : "Hover a word to see what it reads. A click pins it, a second click or Esc lets go. With the keyboard: Tab to a word, arrow keys move along the text (in lines: up and down) and to the strongest word opposite, Enter pins.";
+      ? translate("Tap a word to see what it reads; tap it again to let go.")
+      : translate("Hover a word to see what it reads. A click pins it, a second click or Esc lets go. With the keyboard: Tab to a word, arrow keys move along the text (in lines: up and down) and to the strongest word opposite, Enter pins.");
     listTexts();
     listen();
     open(0).catch(alarm);

@@ -149,7 +149,7 @@ const ReadingViews = (() => {
   /* One text where who reads is who is read, else both, the reader's above. */
   function text(sheet, names) {
     const same = sheet.queries === sheet.keys;
-    const keys = flow(sheet.keys, same ? "query" : "key", same ? "Text" : names.key);
+    const keys = flow(sheet.keys, same ? "query" : "key", same ? Parts.translate("Text") : names.key);
     const queries = same ? keys : flow(sheet.queries, "query", names.query);
     const head = (name) => make("div", name, { className: "side" });
     const parts = same ? [keys.words] : [head(names.query), queries.words, head(names.key), keys.words];
@@ -199,7 +199,7 @@ const ReadingViews = (() => {
     const canvas = make("canvas", [], { width: columns, height: rows, tabIndex: 0 });
     Object.assign(canvas.style, { width: `${cell * columns}px`, height: `${cell * rows}px` });
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `${names.query} down, ${names.key} across; arrow keys move, the reading below tells the weights`);
+    canvas.setAttribute("aria-label", Parts.translate("{rows} down, {columns} across; arrow keys move, the reading below tells the weights", { rows: names.query, columns: names.key }));
     const [down, across] = [labels(sheet.queries, "down"), labels(sheet.keys, "across")];
     const element = make("div", written ? [across.column, down.column, canvas] : [canvas], { className: "grid" });
     element.style.setProperty("--cell", `${cell}px`);

@@ -3,11 +3,15 @@
 import re
 
 import pytest
+import torch
 from browser_visit import HOSTILE, needs_browser
 from test_pages_accessible import WRITERS
 
+from jumok.attention import AttentionMap, Tokens
 from jumok.language import speaking, translate
+from jumok.views.pages.comparison_page import QUESTIONS, Column, ComparisonPage, Measure
 from jumok.views.pages.page_texts import find_html_texts, find_script_texts, translate_html, translate_script
+from jumok.views.pages.reading_page import ReadingEntry, ReadingPage, ReadingSheet, Shown, Told
 
 pytestmark = needs_browser
 
@@ -68,11 +72,26 @@ SAID = """() => {
 }"""
 
 
-@pytest.fixture(scope="module", params=WRITERS)
+def write_reading(path):
+    words = ("이", "영화는", "좋다")
+    tokens, weights = [Shown(word) for word in words], torch.rand(2, 3, 3).softmax(-1)
+    maps = [AttentionMap(weights, Tokens(words), Tokens(words), ("head",)) for _ in range(2)]
+    sheet = ReadingSheet("셀프 어텐션", tokens, tokens, ["blocks.0.attn", "blocks.1.attn"], maps, maps[0].mean("head"))
+    told = Told("긍정", 0.75, [("긍정", 0.75), ("부정", 0.25)], [0.5, -0.25, 1.0])
+    page = ReadingPage("읽기")
+    for number in range(2):
+        page.add(ReadingEntry(f"글 {number}", tokens, [sheet], "예측 클래스", [told], method="chefer"))
+    page.write(path)
+
+
+ALL_WRITERS = {**WRITERS, "reading": write_reading}
+
+
+@pytest.fixture(scope="module", params=ALL_WRITERS)
 def written(request, tmp_path_factory):
     path = tmp_path_factory.mktemp(request.param) / "page.html"
     with speaking("ko"):
-        WRITERS[request.param](path)
+        ALL_WRITERS[request.param](path)
     return path
 
 
@@ -107,6 +126,21 @@ def test_nothing_sticks_out_on_a_phone(contexts, written):
         widths[language] = opened.evaluate("document.documentElement.scrollWidth")
         opened.close()
     assert widths["ko"] <= max(390, widths["en"])
+
+
+def test_names_that_users_give_stay_as_they_are(tmp_path):
+    """A kind of question, a class or a file may be called as a text of the catalogue is."""
+    figures = {"accuracy": Measure("80%", 0.8)}
+    columns = [Column("Options", "patches", figures, parts={"image": Measure("80%", 0.8)}) for _ in range(2)]
+    with speaking("ko"):
+        page = ComparisonPage("Images", "Train", {"accuracy": "most"}, columns, QUESTIONS)
+        page.write(tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "<h1>Images</h1>" in text
+    assert '<p class="lead">Train</p>' in text
+    assert '<th scope="col">image</th>' in text
+    assert '<th scope="col">정확도' in text
+    assert text.count("<b>Options</b>") == 6
 
 
 def test_english_that_is_left_is_found():
