@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 from jumok.data.images.formats import is_image_name
 from jumok.errors import JumokError, foreign
@@ -32,11 +32,11 @@ def restore_address(path: Path) -> str:
     return FLATTENED.sub(r"\1://", str(path), count=1)
 
 
-def open_bytes(name: str) -> AbstractContextManager[IO[bytes]]:
+def open_bytes(name: str) -> AbstractContextManager[BinaryIO]:
     """A file to read, on this machine or elsewhere."""
     if not is_address(name):
         return Path(name).open("rb")
-    opened: AbstractContextManager[IO[bytes]] = _import_fsspec().open(name, "rb")
+    opened: AbstractContextManager[BinaryIO] = _import_fsspec().open(name, "rb")
     return opened
 
 

@@ -7,7 +7,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from jumok.app.engine.opened import MAP_TYPES, About, Opened, Recipe, find_peak, open_recipe, stamp
 from jumok.app.image_inputs import check_size
+from jumok.attention.frames import Frame
 from jumok.data.images.given import GivenImage, open_given
 from jumok.data.images.reading import read_image
 from jumok.errors import JumokError, first_line, suggest
@@ -25,6 +26,7 @@ from jumok.tasks.classify.looking import METHODS
 from jumok.wording import readable
 
 if TYPE_CHECKING:
+    from jumok.attention import AttentionMap
     from jumok.tasks.classify.looking import LookResult
 
 __all__ = ["IMAGE_COLUMNS", "Looker", "Row"]
@@ -32,10 +34,18 @@ __all__ = ["IMAGE_COLUMNS", "Looker", "Row"]
 IMAGE_COLUMNS = ("image", "bytes", "path")
 """Where images are looked for in a batch, in this order."""
 IMAGES = (str, bytes, Path, Image.Image, np.ndarray, Tensor)
+WHOLE: Frame = (0.0, 0.0, 1.0, 1.0)
 SMALLEST_PEAK, LARGEST_PEAK = 2.0**-16, 65504.0
 """Of a map in float16: below, its steps are more than 0.2 % of the peak; above, there is infinity alone."""
 BROKEN: tuple[type[BaseException], ...] = (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
 """After these a device does nothing more for this process."""
+
+
+class Prepared(NamedTuple):
+    """An image as the model takes it, (channels, height, width) float32, and the part of it that it is."""
+
+    pixels: Tensor
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,8 @@ class Row:
         probabilities: (classes,) float32.
         target: the class that the map explains.
         method: that the map comes from.
+        frame: the part of the image that the map lies on: top, left, bottom and right, in shares of it; a part with
+            margins goes beyond.
         map: (places,) float16 or float32.
         error: why something is missing.
     """
@@ -57,6 +69,7 @@ class Row:
     probabilities: NDArray[np.float32] | None = None
     target: str | None = None
     method: str | None = None
+    frame: NDArray[np.float32] | None = None
     map: NDArray[Any] | None = None
     error: str | None = None
 
@@ -139,8 +152,8 @@ class Looker:
                 width, 3), tensors (3, height, width) or Pillow images.
         Returns:
             the same columns without images, and: prediction, probability and probabilities (n, classes) float32, or of
-            a model that gives numbers prediction alone; with maps target, method and map (n, places) float16 or
-            float32; error. What is missing is None, or NaN.
+            a model that gives numbers prediction alone; with maps target, method, frame (n, 4) float32 and map (n,
+            places) float16 or float32; error. What is missing is NaN or an empty text.
         Raises:
             JumokError: no column of images, or a model that cannot be opened.
         """
@@ -196,23 +209,27 @@ def _are_paths(images: Sequence[Any]) -> bool:
 def _look_at_turn(opened: Opened, images: Sequence[GivenImage | JumokError]) -> list[Row]:
     """The rows of images that go through the model together; those that cannot be read have gone before."""
     read = [_read(image, opened) for image in images]
-    good = [image for image in read if isinstance(image, Tensor)]
-    found = iter(_look_together(opened, good))
-    return [next(found) if isinstance(each, Tensor) else Row(error=_tell(each)) for each in read]
+    found = iter(_look_together(opened, [each for each in read if isinstance(each, Prepared)]))
+    return [next(found) if isinstance(each, Prepared) else Row(error=_tell(each)) for each in read]
 
 
-def _read(image: GivenImage | JumokError, opened: Opened) -> Tensor | JumokError:
-    """An image in the model's size, or whole where the model has it so, (3, height, width) uint8, or what is wrong."""
+def _read(image: GivenImage | JumokError, opened: Opened) -> Prepared | JumokError:
+    """An image as the model takes it, or what is wrong with it: of no two are the full sizes held at once."""
     try:
         if isinstance(image, JumokError):
             return image
         given = _unwrap(image)
         found = open_given(given, bits=opened.model.bits)
         name = Path(given) if isinstance(given, str | Path) else Path("the image")
-        wrong = check_size(name, (found.height, found.width), opened.least)
-        return wrong or read_image(found, opened.model.reading_size)
+        if wrong := check_size(name, (found.height, found.width), opened.least):
+            return wrong
+        frame = opened.model.preparation.frame(found.height, found.width) if opened.about.method else None
+        (pixels,) = opened.model.prepare_each([read_image(found, opened.model.reading_size)])
+        return Prepared(pixels, frame or WHOLE)
     except JumokError as error:
         return error
+    except Exception as error:  # such as no memory for the pixels of one image
+        return JumokError(f"cannot read the image ({first_line(error)}): replace it, or make it smaller")
 
 
 def _unwrap(image: Any) -> GivenImage:
@@ -230,12 +247,13 @@ def _unwrap(image: Any) -> GivenImage:
     return given
 
 
-def _look_together(opened: Opened, images: list[Tensor]) -> list[Row]:
+def _look_together(opened: Opened, images: Sequence[Prepared]) -> list[Row]:
     """The rows of images that can be read; where they fail together each is looked at alone, and tells why."""
     if not images:
         return []
     try:
-        return [_to_row(opened, result) for result in opened.look(images)]
+        found = opened.look([image.pixels for image in images])
+        return [_to_row(opened, result, image.frame) for result, image in zip(found, images, strict=True)]
     except BROKEN:
         raise
     except Exception as error:  # whatever a model of elsewhere may raise for one image of many
@@ -244,27 +262,34 @@ def _look_together(opened: Opened, images: list[Tensor]) -> list[Row]:
         return [row for image in images for row in _look_together(opened, [image])]
 
 
-def _to_row(opened: Opened, result: LookResult) -> Row:
+def _to_row(opened: Opened, result: LookResult, frame: Frame) -> Row:
     about = opened.about
     said = opened.model.kind.say(result.probabilities.tolist())
     shares = result.probabilities.float().numpy() if about.classes else None
     row = Row(said.answer, said.share, shares)
-    return _add_map(row, opened, result) if about.method else row
+    if not about.method:
+        return row
+    heat = result.heats[about.method]
+    row = replace(row, target=opened.model.classes[result.target], method=heat.source)
+    wrong = _find_fault(heat, about, str(row.target))
+    if wrong is not None:
+        return replace(row, error=wrong)
+    return replace(row, frame=np.array(frame, np.float32), map=heat.weights[0].numpy().astype(about.map_type))
 
 
-def _add_map(row: Row, opened: Opened, result: LookResult) -> Row:
-    """The same row with its map, or with the reason why there is none."""
-    heat, about = result.heats[opened.about.method], opened.about
-    values, target = heat.weights[0].numpy(), opened.model.classes[result.target]
+def _find_fault(heat: AttentionMap, about: About, target: str) -> str | None:
+    """Why a map cannot stand in its column; None where it can."""
     peak = find_peak(heat)
-    fits = about.map_type == "float32" or SMALLEST_PEAK <= peak <= LARGEST_PEAK
-    wrong = None
+    if heat.keys.to_dict() != about.keys:
+        return (
+            f"the map is of {heat.keys.describe()}, as the model takes this image, and not of the same places as other "
+            "maps: use `jumok look` without --engine for it"
+        )
     if peak == 0:
-        wrong = f"{about.method} found no evidence for {target} in the image: its map is zero everywhere"
-    elif not fits:
-        wrong = f"the map's largest value is {peak:.3g}, which float16 cannot hold: ask for maps of float32"
-    kept = values.astype(about.map_type) if wrong is None else None
-    return replace(row, target=target, method=heat.source, map=kept, error=wrong)
+        return f"{about.method} found no evidence for {target} in the image: its map is zero everywhere"
+    if about.map_type == "float16" and not SMALLEST_PEAK <= peak <= LARGEST_PEAK:
+        return f"the map's largest value is {peak:.3g}, which float16 cannot hold: ask for maps of float32"
+    return None
 
 
 def _tell(error: BaseException) -> str:
@@ -278,20 +303,22 @@ def _to_columns(rows: Sequence[Row], about: About, *, maps: bool) -> dict[str, A
     """Arrays as long as the batch."""
     found: dict[str, Any] = {}
     if about.classes:
-        found["prediction"] = _to_objects(rows, "prediction")
+        found["prediction"] = _to_texts(rows, "prediction")
         found["probability"] = _to_numbers(rows, "probability", "float32")
         found["probabilities"] = _stack([row.probabilities for row in rows], len(about.classes), "float32")
     else:
         found["prediction"] = _to_numbers(rows, "prediction", "float64")
     if maps:
-        found |= {name: _to_objects(rows, name) for name in ("target", "method")}
+        found |= {name: _to_texts(rows, name) for name in ("target", "method")}
+        found["frame"] = _stack([row.frame for row in rows], len(WHOLE), "float32")
         found["map"] = _stack([row.map for row in rows], about.places, about.map_type)
-    return {**found, "error": _to_objects(rows, "error")}
+    return {**found, "error": _to_texts(rows, "error")}
 
 
-def _to_objects(rows: Sequence[Row], name: str) -> NDArray[Any]:
+def _to_texts(rows: Sequence[Row], name: str) -> NDArray[Any]:
+    """Texts; empty where there is none: engines settle a column's type by its first values, and None has no type."""
     values = np.empty(len(rows), object)
-    values[:] = [getattr(row, name) for row in rows]
+    values[:] = ["" if getattr(row, name) is None else getattr(row, name) for row in rows]
     return values
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from jumok.app.engine.tables import check_arrow
 from jumok.app.look_request import ManyOptions
 from jumok.app.progress import show_progress
 from jumok.app.session import Session
-from jumok.errors import JumokError, suggest
+from jumok.errors import JumokError, Stopped, suggest
 from jumok.machine import World
 from jumok.wording import readable, write_count
 
@@ -121,9 +122,18 @@ def look_at_many(name: Path, looker: Looker, out: Path, options: ManyOptions, se
         ready = crew.wait_until_open()
         key |= _describe_model(ready)
         folder.check(key)
-        with folder.claimed():
+        with folder.claimed(), _telling_how_to_go_on(session):
             folder.begin(key)
             return _Job(source, folder, world, key, ready.about).run(crew, session)
+
+
+@contextmanager
+def _telling_how_to_go_on(session: Session) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped):
+        session.say("stopped: what was looked at is kept, and the same command goes on from there")
+        raise
 
 
 def _describe_command(name: str, source: Source, looker: Looker, options: ManyOptions) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis
 from jumok.errors import JumokError
-from jumok.tasks.classify.any_classifier import AnyClassifier, open_model
-from jumok.tasks.classify.looking import LookOptions, LookResult, look
+from jumok.tasks.classify.any_classifier import AnyClassifier, group_by_size, open_model
+from jumok.tasks.classify.looking import LookOptions, LookResult, look, look_at_prepared
 from jumok.tasks.classify.patch_size import find_patch_size
 
 __all__ = ["MAP_TYPES", "About", "Opened", "Recipe", "find_peak", "open_recipe", "stamp"]
@@ -22,6 +23,8 @@ __all__ = ["MAP_TYPES", "About", "Opened", "Recipe", "find_peak", "open_recipe",
 MAP_TYPES = ("auto", "float16", "float32")
 HALF_FITS = (2.0**-12, 2.0**12)
 """Peaks between which float16 has digits to spare on both sides."""
+DIGITS = 4
+"""Of colours that were found by watching an image processor."""
 TRIED = 2
 """Images of noise that a model is tried with: places that differ between them differ between all images."""
 
@@ -91,19 +94,27 @@ class Opened:
     about: About
     least: tuple[int, int]
 
-    def look(self, images: list[Tensor]) -> list[LookResult]:
-        """Ask about images, (3, height, width) uint8 each."""
-        if self.about.method:
-            return look(self.model, images, self.options)
-        found = self.model.predict(images).cpu()
-        return [LookResult(values, int(values.argmax()), {}, []) for values in found]
+    def look(self, prepared: Sequence[Tensor]) -> list[LookResult]:
+        """Ask about prepared images, (channels, height, width) float32 each."""
+        return look_at_prepared(self.model, prepared, self.options) if self.about.method else self._predict(prepared)
+
+    @torch.inference_mode()
+    def _predict(self, prepared: Sequence[Tensor]) -> list[LookResult]:
+        found: dict[int, LookResult] = {}
+        for numbers, pixels in group_by_size(prepared):
+            shares = self.model.kind.read(self.model(pixels)).cpu()
+            found |= {
+                number: LookResult(values, int(values.argmax()), {}, [])
+                for number, values in zip(numbers, shares, strict=True)
+            }
+        return [found[number] for number in range(len(prepared))]
 
     @cached_property
     def fingerprint(self) -> str:
         """Of the weights, and of what is done to an image before and after them."""
-        given = self.model.preparation
-        about = [given.size, given.mean, given.std, given.bits, *([] if given.stretched else [given.described])]
-        found = hashlib.sha256(repr(about).encode())
+        before = self.model.preparation
+        colours = [[round(value, DIGITS) for value in values] for values in (before.mean, before.std)]
+        found = hashlib.sha256(repr([before.size, before.described, before.bits, before.order, *colours]).encode())
         found.update(repr((self.model.classes, self.model.kind.facts())).encode())
         for name, values in sorted(self.model.model.state_dict().items()):
             found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())

@@ -52,7 +52,8 @@ def make_schema(about: About) -> Any:
         fields += [("prediction", pa.float64())]
     if about.places:
         kind = pa.float16() if about.map_type == "float16" else pa.float32()
-        fields += [("target", pa.string()), ("method", pa.string()), ("map", pa.list_(kind, about.places))]
+        fields += [("target", pa.string()), ("method", pa.string())]
+        fields += [("frame", pa.list_(pa.float32(), 4)), ("map", pa.list_(kind, about.places))]
     return pa.schema([*fields, ("error", pa.string())], {METADATA: json.dumps(about.to_dict(), ensure_ascii=False)})
 
 

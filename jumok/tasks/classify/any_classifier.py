@@ -101,11 +101,7 @@ class AnyClassifier:
 
     def prepare_groups(self, images: Sequence[Tensor]) -> list[Group]:
         """As `prepare_each`, those of one size together."""
-        found: dict[tuple[int, ...], list[int]] = {}
-        each = self.prepare_each(images)
-        for number, pixels in enumerate(each):
-            found.setdefault(tuple(pixels.shape), []).append(number)
-        return [Group(numbers, torch.stack([each[number] for number in numbers])) for numbers in found.values()]
+        return group_by_size(self.prepare_each(images))
 
     def normalise(self, images: Tensor) -> Tensor:
         """(n, 3, height, width) uint8 to float32, as the model takes it, on its device."""
@@ -148,6 +144,14 @@ class AnyClassifier:
         if target.isdecimal() and int(target) < len(self.classes):
             return int(target)
         raise JumokError(f"{self.name} has no class {target!r}: {suggest(target, self.classes[:20])}")
+
+
+def group_by_size(prepared: Sequence[Tensor]) -> list[Group]:
+    """Prepared images, (channels, height, width) each, those of one size together."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for number, pixels in enumerate(prepared):
+        found.setdefault(tuple(pixels.shape), []).append(number)
+    return [Group(numbers, torch.stack([prepared[number] for number in numbers])) for numbers in found.values()]
 
 
 def open_model(name: str, device: str = "cpu") -> AnyClassifier:

@@ -15,7 +15,7 @@ from jumok.attribution import METHODS as ATTRIBUTION
 from jumok.attribution import Method, Need
 from jumok.attribution.raw import average_queries
 from jumok.errors import JumokError, suggest, suggest_some
-from jumok.tasks.classify.any_classifier import AnyClassifier
+from jumok.tasks.classify.any_classifier import AnyClassifier, group_by_size
 from jumok.tasks.classify.attended_layers import find_lengths
 from jumok.watching.seen import MEAN, Seen, watch
 
@@ -95,11 +95,16 @@ def look(model: AnyClassifier, images: Sequence[Tensor], options: LookOptions) -
     Raises:
         JumokError: the model's attention cannot be followed to the image; the message says why.
     """
+    return look_at_prepared(model, model.prepare_each(images), options)
+
+
+def look_at_prepared(model: AnyClassifier, prepared: Sequence[Tensor], options: LookOptions) -> list[LookResult]:
+    """As `look`, at images that `AnyClassifier.prepare_each` has prepared."""
     found: dict[int, LookResult] = {}
-    alone = replace(options, empty=options.empty or len(images) > 1)
-    for numbers, pixels in model.prepare_groups(images):
+    alone = replace(options, empty=options.empty or len(prepared) > 1)
+    for numbers, pixels in group_by_size(prepared):
         found |= zip(numbers, _look_at(model, pixels, alone), strict=True)
-    return [found[number] for number in range(len(images))]
+    return [found[number] for number in range(len(prepared))]
 
 
 def _look_at(model: AnyClassifier, pixels: Tensor, options: LookOptions) -> list[LookResult]:

@@ -16,8 +16,9 @@ from jumok.errors import JumokError
 KEYS = Patches(2, 2, ("cls",))
 ABOUT = About("runs/first", ("cat", "dog"), "chefer", None, "chefer(cls)", "relevance", KEYS.to_dict())
 MAP = np.array([0.5, 0.1, 0.2, 0.3, 0.4], np.float16)
+FRAME = np.array([0.0, 0.25, 1.0, 0.75], np.float32)
 SHARES = np.array([0.25, 0.75], np.float32)
-ROWS = [Row("dog", 0.75, SHARES, "dog", "chefer(cls)", MAP), Row(error="it is empty")]
+ROWS = [Row("dog", 0.75, SHARES, "dog", "chefer(cls)", FRAME, MAP), Row(error="it is empty")]
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def check(row):
     assert row["prediction"] == row["target"] == "dog"
     np.testing.assert_array_equal(np.asarray(row["map"], np.float32), MAP.astype(np.float32))
     np.testing.assert_array_equal(np.asarray(row["probabilities"], np.float32), SHARES)
+    np.testing.assert_array_equal(np.asarray(row["frame"], np.float32), FRAME)
 
 
 def test_pandas_reads_it(folder):

@@ -1,6 +1,7 @@
 """One `Looker` in the loaders and engines that people have: each gives the rows that it gives by itself."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -89,10 +90,10 @@ def test_decoded_and_undecoded_images_of_hugging_face(vit):
 
 
 @pytest.mark.slow  # starts a cluster of one machine
-def test_ray_data(vit, wanted, tmp_path):
+def test_ray_data(vit, wanted):
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=str(tmp_path)[:40] or None)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         rows = [{"bytes": png, "path": name} for png, name in zip(PNGS, NAMES, strict=True)]
         looked = ray.data.from_items(rows, override_num_blocks=1).map_batches(
@@ -107,8 +108,9 @@ def test_ray_data(vit, wanted, tmp_path):
 
 
 @pytest.mark.slow  # starts a session of Spark
-def test_spark(vit, wanted):
+def test_spark(vit, wanted, monkeypatch):
     pytest.importorskip("pyspark")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
     from pyspark.sql import SparkSession
 
     spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()

@@ -25,8 +25,7 @@ import jumok.data.images.reading as reading
 real = reading.open_image
 
 def open_image(source, **options):
-    content = source if isinstance(source, bytes) else open(source, "rb").read()
-    if content.endswith({DEADLY!r}):
+    if isinstance(source, str) and open(source, "rb").read().endswith({DEADLY!r}):
         os.kill(os.getpid(), 9)
     return real(source, **options)
 
@@ -93,7 +92,7 @@ def test_rows_are_those_of_a_looker(photos, vit, unbroken):
         some = rows[begin : begin + 4]
         found = looker({"path": [row["path"] for row in some]})
         for row, prediction, map_ in zip(some, found["prediction"], found["map"], strict=True):
-            assert row["prediction"] == prediction
+            assert (row["prediction"] or "") == prediction
             if row["map"] is not None:
                 np.testing.assert_array_equal(np.array(row["map"], np.float16), map_)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from engine_models import make_pixels, to_png
 from PIL import Image
-from pretrained_models import make_hf, save_hf
+from pretrained_models import make_hf, save_hf, save_processor
 
 import jumok
 from jumok.app.engine import opened as opening
@@ -30,7 +30,7 @@ def same(one, other):
 def test_rows_are_those_of_look(vit):
     found = jumok.Looker(vit, method="chefer", batch_size=5, device="cpu")({"image": PNGS})
     model = open_model(vit)
-    wanted = look(model, [read_image(png, model.size) for png in PNGS], LookOptions(("chefer",), 1, empty=True))
+    wanted = look(model, [read_image(png) for png in PNGS], LookOptions(("chefer",), 1, empty=True))
     assert list(found["prediction"]) == [model.classes[each.predicted] for each in wanted]
     np.testing.assert_array_equal(found["probabilities"], torch.stack([each.probabilities for each in wanted]))
     weights = torch.cat([each.heats["chefer"].weights for each in wanted])
@@ -61,9 +61,9 @@ def test_a_bad_image_costs_its_own_row_alone(vit, bad):
     looker = Looker(vit, device="cpu")
     found = looker({"image": [PNGS[0], bad, PNGS[1]], "label": [4, 5, 6]})
     assert found["label"] == [4, 5, 6]
-    assert found["error"][0] is found["error"][2] is None
+    assert found["error"][0] == found["error"][2] == ""
     assert len(found["error"][1]) > 20
-    assert found["prediction"][1] is found["method"][1] is None
+    assert found["prediction"][1] == found["method"][1] == ""
     assert np.isnan(found["map"][1]).all()
     assert np.isnan(found["probabilities"][1]).all()
     wanted = looker({"image": PNGS[:2]})
@@ -81,12 +81,28 @@ def test_an_image_that_the_model_fails_on_costs_its_own_row_alone(vit, monkeypat
 
     monkeypatch.setattr(opened.model.model, "forward", fail_on_black)
     found = Looker(vit, device="cpu")({"image": [PIXELS[0], np.zeros_like(PIXELS[0]), PIXELS[1]]})
-    assert list(found["error"]) == [None, "a kernel of elsewhere does not like black", None]
+    assert list(found["error"]) == ["", "a kernel of elsewhere does not like black", ""]
+
+
+def test_an_image_for_which_memory_runs_out_costs_its_own_row_alone(vit, monkeypatch):
+    from jumok.app.engine import looker as module
+
+    real = module.read_image
+
+    def run_out(image, size):
+        if image.getextrema()[0] == (0, 0):
+            raise MemoryError
+        return real(image, size)
+
+    monkeypatch.setattr(module, "read_image", run_out)
+    found = Looker(vit, device="cpu")({"image": [PIXELS[0], np.zeros_like(PIXELS[0]), PIXELS[1]]})
+    assert [error == "" for error in found["error"]] == [True, False, True]
+    assert "MemoryError" in found["error"][1]
 
 
 def test_a_map_without_evidence_is_an_error_and_the_prediction_stays(vit, monkeypatch):
     looker = Looker(vit, method="chefer", device="cpu")
-    real = opening.look
+    real = opening.look_at_prepared
 
     def empty(*given):
         return [
@@ -103,7 +119,7 @@ def test_a_map_without_evidence_is_an_error_and_the_prediction_stays(vit, monkey
         ]
 
     looker.about  # noqa: B018 (opens the model)
-    monkeypatch.setattr(opening, "look", empty)
+    monkeypatch.setattr(opening, "look_at_prepared", empty)
     found = looker({"image": PNGS[:1]})
     assert "zero everywhere" in found["error"][0]
     assert found["prediction"][0].startswith("thing")
@@ -112,18 +128,20 @@ def test_a_map_without_evidence_is_an_error_and_the_prediction_stays(vit, monkey
 
 @pytest.mark.parametrize(("factor", "fits"), [(1e-9, False), (1.0, True), (1e9, False)])
 def test_maps_are_float32_where_float16_cannot_hold_them(factor, fits, vit, monkeypatch):
-    real = opening.look
+    def scale(real):
+        def scaled(*given):
+            for result in (found := real(*given)):
+                for name, heat in result.heats.items():
+                    result.heats[name] = jumok.AttentionMap(
+                        heat.weights * factor, heat.queries, heat.keys, (), jumok.Scale.RELEVANCE
+                    )
+            return found
 
-    def scaled(*given):
-        for result in (found := real(*given)):
-            for name, heat in result.heats.items():
-                result.heats[name] = jumok.AttentionMap(
-                    heat.weights * factor, heat.queries, heat.keys, (), jumok.Scale.RELEVANCE
-                )
-        return found
+        return scaled
 
     opening.open_recipe.cache_clear()
-    monkeypatch.setattr(opening, "look", scaled)
+    for name in ("look", "look_at_prepared"):
+        monkeypatch.setattr(opening, name, scale(getattr(opening, name)))
     found = Looker(vit, device="cpu")({"image": PNGS})
     assert found["map"].dtype == (np.float16 if fits else np.float32)
     forced = Looker(vit, map_type="float16", device="cpu")({"image": PNGS})
@@ -138,6 +156,30 @@ def test_without_maps_it_is_prediction_alone(vit):
     np.testing.assert_allclose(
         found["probabilities"], Looker(vit, device="cpu")({"image": PNGS})["probabilities"], atol=1e-6
     )
+
+
+def test_the_frame_says_which_part_of_an_image_a_map_lies_on(vit, tmp_path):
+    make_hf("ViT").save_pretrained(tmp_path)
+    save_processor(tmp_path, 16, size={"shortest_edge": 16}, do_center_crop=True, crop_size={"height": 16, "width": 16})
+    wide = np.tile(PIXELS[0], (1, 2, 1))
+    found = Looker(f"hf:{tmp_path}", device="cpu")({"image": [wide, PIXELS[0]]})
+    np.testing.assert_allclose(found["frame"][0], [0, 0.25, 1, 0.75], atol=0.02)
+    np.testing.assert_allclose(found["frame"][1], [0, 0, 1, 1], atol=0.02)
+    assert not np.array_equal(found["map"][0], found["map"][1])
+    np.testing.assert_array_equal(Looker(vit, device="cpu")({"image": [wide]})["frame"], [[0, 0, 1, 1]])
+
+
+def test_an_image_whose_map_has_other_places_is_named(tmp_path):
+    make_hf("ViT").save_pretrained(tmp_path)
+    save_processor(tmp_path, 16)
+    looker = Looker(f"hf:{tmp_path}", device="cpu")
+    opened = looker._opened()
+    object.__setattr__(opened.about, "keys", jumok.Patches(2, 2, ("cls",)).to_dict())
+    found = looker({"image": PNGS[:1]})
+    assert "4 x 4 patches and cls" in found["error"][0]
+    assert "not of the same places" in found["error"][0]
+    assert found["prediction"][0]
+    opening.open_recipe.cache_clear()
 
 
 def test_a_target_is_explained_in_every_image(vit):
@@ -173,9 +215,9 @@ def test_a_model_that_was_changed_in_its_folder_is_opened_anew_by_a_new_looker_a
 
 def test_batches_of_any_size_go_through_the_model_in_those_asked_for(vit, monkeypatch):
     sizes = []
-    real = opening.look
+    real = opening.look_at_prepared
     Looker(vit, device="cpu")({"image": PNGS})
-    monkeypatch.setattr(opening, "look", lambda *given: sizes.append(len(given[1])) or real(*given))
+    monkeypatch.setattr(opening, "look_at_prepared", lambda *given: sizes.append(len(given[1])) or real(*given))
     Looker(vit, batch_size=2, device="cpu")({"image": PNGS})
     assert sizes == [2, 2, 1]
 
