@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from jumok.app.session import Session
 from jumok.errors import JumokError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jumok.mechanisms.saliency.separation import SalientObjects
     from jumok.views.pages.look_page import Page
 
-__all__ = ["Finding", "ImageResults", "Looker", "look_at_images", "place"]
+__all__ = ["Finding", "ImageResults", "Looker", "NamedBox", "look_at_images", "place"]
 
 SMALL_PAGE, LARGE_PAGE, LARGEST_PAGE = 8_000_000, 30_000_000, 58_000_000
 """Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all, many images the most."""
@@ -30,6 +30,18 @@ IMAGE_BYTES = 29_000
 """Of an image on a large page, with a copy that can be looked at and its map."""
 MOST_LINES = 10
 """Images up to this many get a line each on the terminal."""
+
+
+class NamedBox(NamedTuple):
+    """A box in an image.
+
+    Args:
+        edges: (top, left, bottom, right) in pixels of the image, the last two just outside.
+        name: that is written into it.
+    """
+
+    edges: tuple[int, int, int, int]
+    name: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,9 @@ class Finding:
         note: on the page.
         group: one more thing that the page filters images by.
         objects: cut from the background, where that was asked for.
+        part: of the image that it is about, for the page.
+        box: that it is about.
+        boxes: all that were found in the image, for a picture of them.
         others: further maps of the same image, each written as this one is.
     """
 
@@ -60,6 +75,9 @@ class Finding:
     note: str = ""
     group: str = ""
     objects: SalientObjects | None = None
+    part: str = ""
+    box: NamedBox | None = None
+    boxes: Sequence[NamedBox] = ()
     others: Sequence[Finding] = ()
 
 
@@ -162,30 +180,37 @@ class ImageResults:
         row = {"image": readable(str(name)), **finding.figures, **files}
         if finding.objects is not None:
             row["mask"] = self._write_objects(name, image, finding.method, finding.objects)
+        if finding.boxes and self.pictures:
+            row["all_boxes"] = self._draw_boxes(name, image, finding.boxes)
         self.rows.append(row)
         if self.page is not None:
+            own = [finding.box] if finding.box else []
             self.page.add(
                 Entry(
-                    readable(str(name)),
+                    " ".join(filter(None, [readable(str(name)), readable(finding.part)])),
                     image,
                     list(finding.best),
                     finding.heat,
                     list(finding.layers) or None,
                     finding.note,
                     truth=readable(truth),
-                    boxes=finding.objects.boxes if finding.objects else (),
+                    boxes=finding.objects.boxes if finding.objects else [box.edges for box in own],
+                    labels=[readable(box.name) for box in own],
                     group=finding.group,
                 )
             )
 
     def _draw(self, name: Path, image: Tensor, finding: Finding) -> dict[str, str]:
         """Draw a map, where pictures are wanted. Returns the picture's name by its column."""
+        from jumok.views.pictures.colour_scale import Look
         from jumok.views.pictures.heatmap import draw
 
         if not self.pictures:
             return {}
         picture = self._place_file(name, f"{finding.method}.png")
-        draw(finding.heat, image, picture, title=f"{readable(name.name)}{finding.title}")
+        sides = (image.shape[1], image.shape[2]) * 2
+        own = [[end / side for end, side in zip(finding.box.edges, sides, strict=True)]] if finding.box else ()
+        draw(finding.heat, image, picture, title=f"{readable(name.name)}{finding.title}", look=Look(boxes=own))
         return {"picture": readable(picture.name)}
 
     def fail(self, path: Path, error: JumokError) -> None:
@@ -206,7 +231,7 @@ class ImageResults:
             *self.columns,
             *(["picture"] if self.pictures else []),
             "map",
-            *(["mask"] if "mask" in self.rows[-1] else []),
+            *(name for name in ("mask", "all_boxes") if any(name in row for row in self.rows)),
             "error",
         )
         writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
@@ -230,6 +255,16 @@ class ImageResults:
             picture = self._place_file(name, f"{method}.objects.png")
             draw_objects(objects.mask, image, objects.boxes, picture, title=readable(name.name))
         return readable(mask.name)
+
+
+    def _draw_boxes(self, name: Path, image: Tensor, boxes: Sequence[NamedBox]) -> str:
+        """Draw all boxes of an image. Returns the picture's name."""
+        from jumok.views.pictures.boxes import draw_boxes
+
+        picture = self._place_file(name, "boxes.png")
+        names = [readable(box.name) for box in boxes]
+        draw_boxes(image, [box.edges for box in boxes], names, picture, title=readable(name.name))
+        return readable(picture.name)
 
 
 def look_at_images(source: Path, looker: Looker, results: ImageResults, session: Session, *, html: bool) -> None:

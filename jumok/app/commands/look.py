@@ -142,6 +142,10 @@ def _answer(asked: LookRequest, session: Session) -> Report:
     asked.check_layer()
     if _reads_texts(asked.model):
         return _look_at_texts(asked, asked.model, session)
+    if _is_detector(asked.model):
+        from jumok.app.detect.look import look as look_at_boxes
+
+        return look_at_boxes(asked, asked.model, session)
     from jumok.app.classify.look import look
 
     return look(asked, asked.model, session)
@@ -179,6 +183,15 @@ def _reads_texts(model: str) -> bool:
 
     config = Path(model) / "config.yaml"
     return config.is_file() and task_named(str(read_run_config(config).get("task"))) is LABEL
+
+
+def _is_detector(model: str) -> bool:
+    """Whether a model from elsewhere finds boxes in images."""
+    if not model.startswith("hf:"):
+        return False
+    from jumok.tasks.detect.opening import is_detector
+
+    return is_detector(model)
 
 
 def _is_text_model(model: str) -> bool:

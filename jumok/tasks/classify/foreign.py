@@ -28,7 +28,7 @@ from jumok.wording import write_count
 if TYPE_CHECKING:
     from jumok.tasks.classify.kinds import AnswerKind
 
-__all__ = ["ADVICE", "Foreign", "load_hf", "load_timm", "without_remarks"]
+__all__ = ["ADVICE", "Foreign", "load_hf", "load_timm", "name_classes", "without_remarks"]
 
 MOST_NAMED = 4
 """Weights that are named, of those that are not there."""
@@ -120,7 +120,7 @@ def load_hf(name: str) -> Foreign:
         model, found = transformers.AutoModelForImageClassification.from_pretrained(
             name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-        classes = _name_hf_classes(config)
+        classes = name_classes(config)
         options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
         fresh, problem = frozenset(found["missing_keys"]), str(config.problem_type or "")
     preparation = open_hf_processor(name, config, local=local)
@@ -142,7 +142,7 @@ def _check_family(name: str, config: Any) -> None:
         )
 
 
-def _name_hf_classes(config: Any) -> tuple[str, ...]:
+def name_classes(config: Any) -> tuple[str, ...]:
     """The classes; those that a configuration does not name as `transformers` names such."""
     names = config.id2label or {}
     return tuple(str(names.get(number, f"LABEL_{number}")) for number in range(config.num_labels))

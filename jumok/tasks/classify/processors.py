@@ -15,7 +15,7 @@ from jumok.errors import JumokError, first_line, foreign
 from jumok.tasks.classify.foreign_files import ADVICE, CODE, MOST_PIXELS, PROCESSOR, without_remarks
 from jumok.tasks.classify.preparation import Preparation, Processed
 
-__all__ = ["open_hf_processor", "open_timm_transform"]
+__all__ = ["load_hf_processor", "open_hf_processor", "open_timm_transform", "prepare_by"]
 
 MISSING = (
     f"hf:{{name}} has no {PROCESSOR}, so how its images are prepared is not known: put the one of the model that it "
@@ -35,14 +35,35 @@ def open_hf_processor(name: str, config: Any, *, local: bool) -> Preparation:
     Raises:
         JumokError: there is none, it is damaged, asks for code of its own, or gives no pixels that can be shown.
     """
-    settings = _read_settings(name, local)
-    _check_settings(name, settings)
+    return prepare_by(load_hf_processor(name, config, local=local), name, config)
+
+
+def load_hf_processor(name: str, config: Any, *, local: bool) -> Any:
+    """As `open_hf_processor`, as `transformers` itself opens it.
+
+    Raises:
+        JumokError: there is none, it is damaged, or asks for code of its own.
+    """
+    _check_settings(name, _read_settings(name, local))
     with foreign(f"hf:{name} does not say how its images are prepared", ADVICE), without_remarks():
         from transformers import AutoImageProcessor
 
-        processor = AutoImageProcessor.from_pretrained(
+        return AutoImageProcessor.from_pretrained(
             name, config=config, local_files_only=local, trust_remote_code=False, backend=PIL
         )
+
+
+def prepare_by(processor: Any, name: str, config: Any) -> Preparation:
+    """What an image processor of `transformers` does to images.
+
+    Args:
+        processor: as `load_hf_processor` gives it.
+        name: of the model.
+        config: of the model.
+    Raises:
+        JumokError: it gives no pixels that can be shown.
+    """
+    with foreign(f"hf:{name} does not say how its images are prepared", ADVICE), without_remarks():
         described = describe_processor(processor.to_dict())
 
     def process(image: Image.Image) -> Tensor:

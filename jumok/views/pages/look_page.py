@@ -59,6 +59,7 @@ class Entry:
         note: a line of text under the name.
         truth: the true class; empty where it is not known.
         boxes: (top, left, bottom, right) of objects that were found, in pixels of the image, ends excluded.
+        labels: what is written in each box; empty: they are numbered.
         group: one more thing to filter images by, such as a verdict on the map; empty for none.
     """
 
@@ -70,6 +71,7 @@ class Entry:
     note: str = ""
     truth: str = ""
     boxes: Sequence[tuple[int, int, int, int]] = ()
+    labels: Sequence[str] = ()
     group: str = ""
 
 
@@ -215,7 +217,7 @@ def _pack_entry(entry: Entry) -> _Item:
         "prediction": prediction,
         "width": image.width,
         "height": image.height,
-        "marks": find_marks(entry.summary.keys) | _find_boxes(entry.boxes, image.height, image.width),
+        "marks": find_marks(entry.summary.keys) | _find_boxes(entry, image.height, image.width),
         "layers": len(layers),
         "queried": [[grid.rows, grid.columns] for grid in queried],
         "heads": any(layer.lead and layer.weights.shape[0] > 1 for layer in layers),
@@ -237,11 +239,12 @@ def _pack_summary(summary: AttentionMap) -> tuple[PackedMap, PackedMap]:
     return coarse, fine
 
 
-def _find_boxes(boxes: Sequence[tuple[int, int, int, int]], height: int, width: int) -> dict[str, Any]:
+def _find_boxes(entry: Entry, height: int, width: int) -> dict[str, Any]:
     """Boxes of objects in shares of the image; nothing where there are none."""
     sides = (height, width, height, width)
-    shares = [[round(end / side, 4) for end, side in zip(box, sides, strict=True)] for box in boxes]
-    return {"objects": shares} if shares else {}
+    shares = [[round(end / side, 4) for end, side in zip(box, sides, strict=True)] for box in entry.boxes]
+    labels = {"labels": [make_encodable(label) for label in entry.labels]} if entry.labels else {}
+    return {"objects": shares, **labels} if shares else {}
 
 
 def _find_queries(layer: AttentionMap) -> Patches:

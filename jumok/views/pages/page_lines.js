@@ -56,23 +56,25 @@ const Lines = (svg, wedge, palette) => {
     return { lines, own, thickest };
   }
 
-  function box([top, left, bottom, right], number) {
+  /* With a number in its middle, or a label in its corner. */
+  function box([top, left, bottom, right], number, label = "") {
     const place = { x: left * WIDE, y: top * tall, width: (right - left) * WIDE, height: (bottom - top) * tall };
-    const [x, y] = point({ y: (top + bottom) / 2, x: (left + right) / 2 });
-    const text = { x, y, dy: ".35em", "text-anchor": "middle", "font-size": 40, "font-weight": 700, fill: "#fff" };
+    const [x, y] = label ? point({ y: top, x: left }) : point({ y: (top + bottom) / 2, x: (left + right) / 2 });
+    const at = label ? { x: x + 10, y, dy: "1.1em", "font-size": 30 } : { x, y, dy: ".35em", "text-anchor": "middle", "font-size": 40 };
+    const text = { ...at, "font-weight": 700, fill: "#fff" };
     const about = { stroke: "#000b", "stroke-width": 9, "paint-order": "stroke" };
-    return [...stroked("rect", place, 4, PLUS), shape("text", { ...text, ...about }, String(number))];
+    return [...stroked("rect", place, 4, PLUS), shape("text", { ...text, ...about }, label || String(number))];
   }
 
-  /* Boxes of glimpses, numbered, with the path between them; or the outline of a region; or boxes of objects, numbered
-     from 1. Gives back how many. */
-  function mark({ boxes = [], outline = [], objects = [] }) {
+  /* Boxes of glimpses, numbered, with the path between them; or the outline of a region; or boxes of objects, with
+     labels or numbered from 1. Gives back how many. */
+  function mark({ boxes = [], outline = [], objects = [], labels = [] }) {
     const path = boxes.map(([top, left, bottom, right]) => point({ y: (top + bottom) / 2, x: (left + right) / 2 }).join());
     const rim = outline.map(([y, x]) => point({ y, x }).join());
     svg.replaceChildren(
       ...(path.length > 1 ? stroked("polyline", { points: path.join(" ") }, 3, "#fff") : []),
       ...boxes.flatMap((each, number) => box(each, number)),
-      ...objects.flatMap((each, number) => box(each, number + 1)),
+      ...objects.flatMap((each, number) => box(each, number + 1, labels[number])),
       ...(rim.length ? stroked("polygon", { points: rim.join(" ") }, 5, PLUS) : []),
     );
     return boxes.length + objects.length + (rim.length ? 1 : 0);

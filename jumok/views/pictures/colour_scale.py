@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,16 +28,18 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True)
 class Look:
-    """What a caller wants of the colours; None: as the map asks for.
+    """What a caller wants of a picture; None: as the map asks for.
 
     Args:
         vmin, vmax: the weights at which the colours begin and end.
         cmap: one of matplotlib's colour maps, by name.
+        boxes: (top, left, bottom, right) in shares of the image, outlined on heat that lies over it.
     """
 
     vmin: float | None = None
     vmax: float | None = None
     cmap: str | None = None
+    boxes: Sequence[Sequence[float]] = ()
 
 
 PLAIN = Look()

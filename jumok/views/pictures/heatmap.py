@@ -15,6 +15,7 @@ from PIL import Image
 from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled
 from jumok.errors import JumokError
 from jumok.views.palette import INK, MINUS, PLUS, QUIET
+from jumok.views.pictures.boxes import outline_boxes
 from jumok.views.pictures.colour_scale import LUMINANCE, PLAIN, Look, Scaling, draw_colour_bar, wrap_lines
 from jumok.views.pictures.figures import (
     CENTRED,
@@ -100,8 +101,16 @@ def draw_heat(attention: AttentionMap, image: Image.Image | None, look: Look = P
     figure, axes = place_side_by_side(panels)
     for each in axes[1:]:
         outline_seen(each, attention, height, width)
+    for each in axes:
+        outline_boxes(each, [_find_edges(box, height, width) for box in look.boxes], [""] * len(look.boxes))
     draw_colour_bar(figure, scaling, *note_unseen(attention, height, width))
     return figure
+
+
+def _find_edges(box: Sequence[float], height: int, width: int) -> tuple[float, float, float, float]:
+    """A box in shares of a panel, where the panel's axes count its pixels from their centres."""
+    top, left, bottom, right = (share * side - 0.5 for share, side in zip(box, (height, width) * 2, strict=True))
+    return top, left, bottom, right
 
 
 # -- keys with names ------------------------------------------------------------------------------

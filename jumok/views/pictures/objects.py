@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -14,23 +12,20 @@ from PIL import Image
 from jumok.attention import AttentionMap, Pixels, Scale
 from jumok.errors import JumokError
 from jumok.files import replacing
-from jumok.views.palette import INK, OBJECT_BOX
-from jumok.views.pictures.figures import DPI, new_figure, place_axes, save_figure
-from jumok.views.raster import ImageLike, as_pillow, fit
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from jumok.views.palette import INK
+from jumok.views.pictures.boxes import Box, new_photo, outline_boxes
+from jumok.views.pictures.figures import save_figure
+from jumok.views.raster import ImageLike, as_pillow
 
 __all__ = ["draw_objects", "save_mask"]
 
-SMALLEST_PICTURE, LARGEST_PICTURE = 420, 820  # longer side, in pixels
 FADING = 0.78  # how far the background goes towards white
 
 
 def draw_objects(
     mask: AttentionMap,
     image: ImageLike,
-    boxes: Sequence[tuple[int, int, int, int]],
+    boxes: Sequence[Box],
     path: str | os.PathLike[str],
     *,
     title: str = "",
@@ -52,12 +47,8 @@ def draw_objects(
             f"objects need a mask over the {photo.width} x {photo.height} pixels of the image, got {mask!r}"
         )
     kept = mask.image(photo.height, photo.width)[0].bool().numpy(force=True)
-    shown = fit(_fade(photo, kept), smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE)
-    figure = new_figure(shown.width / DPI, shown.height / DPI)
-    axes = place_axes(figure, 0, 0, shown.width / DPI, shown.height / DPI)
-    axes.imshow(np.asarray(shown), interpolation="nearest", extent=(0, photo.width, photo.height, 0), aspect="auto")
-    axes.set_axis_off()
-    _draw_boxes(axes, boxes)
+    figure, axes = new_photo(_fade(photo, kept), photo)
+    outline_boxes(axes, boxes)
     found = f"{len(boxes)} object{'' if len(boxes) == 1 else 's'}"
     note = f"{mask.source}: {found} on {kept.mean():.1%} of the pixels"
     figure.text(0, -0.12 / figure.get_size_inches()[1], note, size=9, color=INK, va="top")
@@ -85,18 +76,3 @@ def _fade(photo: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
     pixels = np.asarray(photo, dtype=np.float32)
     faded = np.where(kept[..., None], pixels, pixels * (1 - FADING) + 255 * FADING)
     return Image.fromarray(faded.round().astype(np.uint8))
-
-
-def _draw_boxes(axes: Axes, boxes: Sequence[tuple[int, int, int, int]]) -> None:
-    from matplotlib.patches import Rectangle
-    from matplotlib.patheffects import withStroke
-
-    edge = [withStroke(linewidth=3.4, foreground="white")]
-    for number, (top, left, bottom, right) in enumerate(boxes, 1):
-        box = Rectangle((left, top), right - left, bottom - top, fill=False, path_effects=edge)
-        box.set(edgecolor=OBJECT_BOX, linewidth=1.8)
-        axes.add_patch(box)
-        axes.annotate(
-            str(number), (left, top), (3, -3), textcoords="offset points", ha="left", va="top", size=9,
-            weight="bold", color=OBJECT_BOX, path_effects=edge,
-        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What `jumok look` does for object detectors."""

@@ -1,0 +1,76 @@
+"""Boxes over an image, each with its number or its name; and a picture of nothing but those."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from jumok.views.palette import OBJECT_BOX
+from jumok.views.pictures.figures import DPI, make_visible, new_figure, place_axes, save_figure
+from jumok.views.raster import ImageLike, as_pillow, fit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Box", "draw_boxes", "new_photo", "outline_boxes"]
+
+Box = tuple[float, float, float, float]
+"""(top, left, bottom, right) in pixels."""
+SMALLEST_PICTURE, LARGEST_PICTURE = 420, 820  # longer side, in pixels
+
+
+def draw_boxes(
+    image: ImageLike, boxes: Sequence[Box], names: Sequence[str], path: str | os.PathLike[str], *, title: str = ""
+) -> None:
+    """Draw an image with boxes and their names.
+
+    Args:
+        image: uint8 (3, height, width) or a Pillow image.
+        boxes: in it.
+        names: one each.
+        path: of a .png, .svg or .pdf file; its folder is made if it is missing.
+        title: a line above the picture; any text.
+    Raises:
+        JumokError: another kind of file, or one that cannot be written.
+    """
+    photo = as_pillow(image)
+    figure, axes = new_photo(photo, photo)
+    outline_boxes(axes, boxes, names)
+    save_figure(figure, path, title)
+
+
+def new_photo(shown: Image.Image, photo: Image.Image) -> tuple[Figure, Axes]:
+    """A figure of one picture, whose axes count in pixels of the photograph."""
+    fitted = fit(shown, smallest=SMALLEST_PICTURE, largest=LARGEST_PICTURE)
+    figure = new_figure(fitted.width / DPI, fitted.height / DPI)
+    axes = place_axes(figure, 0, 0, fitted.width / DPI, fitted.height / DPI)
+    axes.imshow(np.asarray(fitted), interpolation="nearest", extent=(0, photo.width, photo.height, 0), aspect="auto")
+    axes.set_axis_off()
+    return figure, axes
+
+
+def outline_boxes(axes: Axes, boxes: Sequence[Box], names: Sequence[str] | None = None) -> None:
+    """Draw boxes, each with a name in its corner.
+
+    Args:
+        axes: that count in pixels of the image.
+        boxes: in it.
+        names: one each, empty for none; None: numbered from 1.
+    """
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
+
+    edge = [withStroke(linewidth=3.4, foreground="white")]
+    for (top, left, bottom, right), name in zip(boxes, names or map(str, range(1, len(boxes) + 1)), strict=True):
+        box = Rectangle((left, top), right - left, bottom - top, fill=False, path_effects=edge)
+        box.set(edgecolor=OBJECT_BOX, linewidth=1.8)
+        axes.add_patch(box)
+        axes.annotate(
+            make_visible(name), (left, top), (3, -3), textcoords="offset points", ha="left", va="top", size=9,
+            weight="bold", color=OBJECT_BOX, path_effects=edge,
+        )  # fmt: skip
