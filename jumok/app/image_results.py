@@ -61,7 +61,7 @@ class Finding:
         objects: cut from the background, where that was asked for.
         part: of the image that it is about, for the page.
         box: that it is about.
-        boxes: all that were found in the image, for a picture of them.
+        boxes: all that were found in the image, for a picture of them, numbered.
         others: further maps of the same image, each written as this one is.
     """
 
@@ -262,7 +262,7 @@ class ImageResults:
         from jumok.views.pictures.boxes import draw_boxes
 
         picture = self._place_file(name, "boxes.png")
-        names = [readable(box.name) for box in boxes]
+        names = [f"{number} {readable(box.name)}" for number, box in enumerate(boxes, 1)]
         draw_boxes(image, [box.edges for box in boxes], names, picture, title=readable(name.name))
         return readable(picture.name)
 

@@ -101,18 +101,25 @@ def observe_colours(run: Run, side: int, name: str) -> Colours:
 
     black, white = give(0, 0, 0), give(255, 255, 255)
     size = tuple(black.shape[1:])
-    offset = _take_middle(black)
+    row, column = _find_middle(black, white)
+
+    def take(image: Tensor) -> Tensor:
+        return image[:, row, column]
+
+    offset = take(black)
     primaries = [give(*(255 * (number == each) for each in range(3))) for number in range(3)]
-    mixed = torch.stack([_take_middle(each) for each in primaries], 1) - offset[:, None]
+    mixed = torch.stack([take(each) for each in primaries], 1) - offset[:, None]
     mixed[mixed.abs() < 1e-6 * mixed.abs().amax()] = 0
     colours = Colours(mixed, offset, (size[0], size[1]))
-    _check_colours(colours, _take_middle(white), _take_middle(give(*[MIDDLE] * 3)), name)
+    _check_colours(colours, take(white), take(give(*[MIDDLE] * 3)), name)
     return colours
 
 
-def _take_middle(image: Tensor) -> Tensor:
-    """(channels,)."""
-    return image[:, image.shape[1] // 2, image.shape[2] // 2]
+def _find_middle(black: Tensor, white: Tensor) -> tuple[int, int]:
+    """The middle of what is no margin: row and column."""
+    seen = (white != black).any(0)
+    rows, columns = (torch.where(seen.any(side))[0].tolist() or range(seen.shape[1 - side]) for side in (1, 0))
+    return rows[len(rows) // 2], columns[len(columns) // 2]
 
 
 def _check_colours(colours: Colours, white: Tensor, middle: Tensor, name: str) -> None:

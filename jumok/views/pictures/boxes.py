@@ -70,7 +70,8 @@ def outline_boxes(axes: Axes, boxes: Sequence[Box], names: Sequence[str] | None 
         box = Rectangle((left, top), right - left, bottom - top, fill=False, path_effects=edge)
         box.set(edgecolor=OBJECT_BOX, linewidth=1.8)
         axes.add_patch(box)
-        axes.annotate(
-            make_visible(name), (left, top), (3, -3), textcoords="offset points", ha="left", va="top", size=9,
-            weight="bold", color=OBJECT_BOX, path_effects=edge,
-        )  # fmt: skip
+        if name:
+            axes.annotate(
+                make_visible(name), (left, top), (3, -3), textcoords="offset points", ha="left", va="top", size=9,
+                weight="bold", color=OBJECT_BOX, path_effects=edge,
+            )  # fmt: skip
