@@ -256,7 +256,6 @@ class ImageResults:
             draw_objects(objects.mask, image, objects.boxes, picture, title=readable(name.name))
         return readable(mask.name)
 
-
     def _draw_boxes(self, name: Path, image: Tensor, boxes: Sequence[NamedBox]) -> str:
         """Draw all boxes of an image. Returns the picture's name."""
         from jumok.views.pictures.boxes import draw_boxes

@@ -111,7 +111,9 @@ def open_detector(model: str, device: str = "cpu") -> Detector:
             name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
     if fresh := list_fresh(found["missing_keys"], pooler=True):
-        raise JumokError(f"{model} lacks the weights {fresh}, so its boxes would be random: give a checkpoint with them")
+        raise JumokError(
+            f"{model} lacks the weights {fresh}, so its boxes would be random: give a checkpoint with them"
+        )
     ready = network.float().to(device).eval().requires_grad_(False)
     return Detector(model, ready, name_classes(config), processor, prepare_by(processor, name, config), calls)
 
@@ -136,4 +138,3 @@ def _find_calls(model: str, config: Any) -> str:
     if getattr(config, "use_timm_backbone", False):
         import timm  # noqa: F401  # so that what is missing is named with the command that installs it
     return FAMILIES[config.model_type]
-

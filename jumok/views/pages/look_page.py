@@ -210,6 +210,7 @@ def _pack_entry(entry: Entry) -> _Item:
         "name": make_encodable(entry.name),
         "truth": make_encodable(entry.truth),
         "group": make_encodable(entry.group),
+        **({"boxed": True} if entry.labels else {}),
         "best": prediction[0] if prediction else None,
     }
     about = {

@@ -58,8 +58,10 @@ const Chosen = (entries, changed) => {
     const active = ["least", "most", ...Object.keys(CHOICES)].filter((id) => at(id).value !== "").length;
     at("filtering").textContent = active ? translate("Filters ({count})", { count: active }) : translate("Filters");
     const all = entries.length.toLocaleString("en");
-    at("found").textContent = found.length === entries.length ? translate("{all} images", { all })
-      : translate("{found} of {all} images", { all, found: found.length.toLocaleString("en") });
+    const some = found.length < entries.length && found.length.toLocaleString("en");
+    at("found").textContent = entries.every(({ boxed }) => boxed)
+      ? some ? translate("{found} of {all} boxes", { all, found: some }) : translate("{all} boxes", { all })
+      : some ? translate("{found} of {all} images", { all, found: some }) : translate("{all} images", { all });
     at("none").hidden = found.length > 0;
     changed(found);
   }

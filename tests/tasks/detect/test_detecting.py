@@ -152,7 +152,9 @@ def test_padded_images_have_their_boxes_in_the_image(tmp_path, image):
     outputs, wanted = run_eager(folder, given)
     found = detect(detector, image)[0]
     x, y, wide, tall = outputs.pred_boxes[0, found.query].tolist()
-    assert found.box == pytest.approx(((y - tall / 2) * 90, (x - wide / 2) * 144, (y + tall / 2) * 90, (x + wide / 2) * 144), abs=0.1)
+    assert found.box == pytest.approx(
+        ((y - tall / 2) * 90, (x - wide / 2) * 144, (y + tall / 2) * 90, (x + wide / 2) * 144), abs=0.1
+    )
     torch.testing.assert_close(found.heat.weights[0], wanted[found.query], atol=1e-5, rtol=0)
     assert found.heat.image(90, 144)[0].min() > 0  # no margin lies over the image
 
@@ -177,7 +179,10 @@ WRONG = {
         "is a DetrForSegmentation, which gives no boxes with classes: wanted an object detector",
     ),
     "no head": (drop_head, "lacks the weights class_labels_classifier.*its boxes would be random"),
-    "code": (lambda f: change(f, "config.json", auto_map={"AutoModel": "code.Mine"}), "asks for code from a repository"),
+    "code": (
+        lambda f: change(f, "config.json", auto_map={"AutoModel": "code.Mine"}),
+        "asks for code from a repository",
+    ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), "has no weights"),
     "another family": (
         lambda f: (f / "config.json").write_text(
