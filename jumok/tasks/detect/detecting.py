@@ -14,6 +14,7 @@ from jumok.attention import AttentionMap
 from jumok.attention.frames import Frame, tell_seen
 from jumok.data.images.reading import open_image
 from jumok.errors import JumokError, foreign
+from jumok.tasks.detect.levels import Levels, add_levels, note_levels
 from jumok.tasks.detect.opening import Detector
 from jumok.watching.seen import Seen, watch
 
@@ -87,6 +88,7 @@ def detect(detector: Detector, image: Tensor, *, layer: int = -1, head: int | No
     given = _prepare(detector, image)
     with (
         foreign(f"{detector.name} cannot read what its own image processor gives it", "mend the processor's settings"),
+        note_levels(detector.network, detector.calls) as levels,
         watch(detector.network) as seen,
     ):
         found = detector.network(**given)
@@ -97,7 +99,7 @@ def detect(detector: Detector, image: Tensor, *, layer: int = -1, head: int | No
     return [
         Detection(query, scores[query].cpu(), boxes[query], heat.within(frame), tell_seen(frame))
         for query in _choose(scores.amax(1))
-        for heat in [_read_map(seen, name, query - len(scores), head)]
+        for heat in [_read_map(seen, name, query - len(scores), head, levels.get(name))]
     ]
 
 
@@ -155,11 +157,12 @@ def _choose_call(detector: Detector, seen: Seen, layer: int) -> str:
     return names[layer]
 
 
-def _read_map(seen: Seen, name: str, query: int, head: int | None) -> AttentionMap:
+def _read_map(seen: Seen, name: str, query: int, head: int | None, levels: Levels | None) -> AttentionMap:
     """One row; the queries that become boxes are the last ones, in the order of the boxes."""
     queries: Any = seen.axes(name)[0]
     row = seen.row(name, len(queries) + query).at(batch=0)
     heads = row.weights.shape[0]
     if head is not None and not -heads <= head < heads:
         raise JumokError(f"there is no head {head}: the {heads} of {name} count from 0")
-    return (row.mean("head") if head is None else row.at(head=head)).on("image")
+    chosen = row.mean("head") if head is None else row.at(head=head)
+    return chosen.on("image") if levels is None else add_levels(chosen, levels)

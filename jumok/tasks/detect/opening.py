@@ -1,4 +1,4 @@
-"""Object detectors of `transformers` with their weights and their image processor: which are read, how they are opened."""
+"""Object detectors of `transformers` with their image processor: which are read, how they are opened."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ FAMILIES = {
     "detr": CROSS,
     "conditional_detr": CROSS,
     "table-transformer": CROSS,
+    "deformable_detr": CROSS,
+    "rt_detr": CROSS,
     "yolos": SELF,
 }
 """By model_type: the names of the calls in which what becomes a box looks at the image."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
