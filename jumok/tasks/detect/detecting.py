@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jumok.attention import AttentionMap
+from jumok.attention import AttentionMap, Patches
 from jumok.attention.frames import Frame, tell_seen
 from jumok.data.images.reading import open_image
 from jumok.errors import JumokError, foreign
@@ -165,4 +165,15 @@ def _read_map(seen: Seen, name: str, query: int, head: int | None, levels: Level
     if head is not None and not -heads <= head < heads:
         raise JumokError(f"there is no head {head}: the {heads} of {name} count from 0")
     chosen = row.mean("head") if head is None else row.at(head=head)
-    return chosen.on("image") if levels is None else add_levels(chosen, levels)
+    return _join_tokens(chosen.on("image")) if levels is None else add_levels(chosen, levels)
+
+
+def _join_tokens(row: AttentionMap) -> AttentionMap:
+    """The tokens behind the first that are no places, which are the detection tokens, as one with the sum of them."""
+    special = row.keys.special if isinstance(row.keys, Patches) else ()
+    if len(special) <= 2:
+        return row
+    first, tokens, places = row.weights.split([1, len(special) - 1, len(row.keys) - len(special)], -1)
+    names = (special[0], f"{len(special) - 1} detection tokens")
+    weights = torch.cat([first, tokens.sum(-1, keepdim=True), places], -1)
+    return replace(row, weights=weights, keys=replace(row.keys, special=names))

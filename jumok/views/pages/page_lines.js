@@ -59,8 +59,11 @@ const Lines = (svg, wedge, palette) => {
   /* With a number in its middle, or a label in its corner. */
   function box([top, left, bottom, right], number, label = "") {
     const place = { x: left * WIDE, y: top * tall, width: (right - left) * WIDE, height: (bottom - top) * tall };
-    const [x, y] = label ? point({ y: top, x: left }) : point({ y: (top + bottom) / 2, x: (left + right) / 2 });
-    const at = label ? { x: x + 10, y, dy: "1.1em", "font-size": 30 } : { x, y, dy: ".35em", "text-anchor": "middle", "font-size": 40 };
+    const middle = point({ y: (top + bottom) / 2, x: (left + right) / 2 });
+    const late = left > 0.75; // a label would leave the image to the right
+    const corner = { x: late ? right * WIDE - 10 : left * WIDE + 10, y: top * tall, dy: top > 0.93 ? "-.3em" : "1.1em" };
+    const at = label ? { ...corner, "text-anchor": late ? "end" : "start", "font-size": 30 }
+      : { x: middle[0], y: middle[1], dy: ".35em", "text-anchor": "middle", "font-size": 40 };
     const text = { ...at, "font-weight": 700, fill: "#fff" };
     const about = { stroke: "#000b", "stroke-width": 9, "paint-order": "stroke" };
     return [...stroked("rect", place, 4, PLUS), shape("text", { ...text, ...about }, label || String(number))];

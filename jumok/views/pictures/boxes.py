@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,8 @@ __all__ = ["Box", "draw_boxes", "new_photo", "outline_boxes"]
 
 Box = tuple[float, float, float, float]
 """(top, left, bottom, right) in pixels."""
+LATE, LOW = 0.75, 0.93
+"""Shares of an image's width and height, from where a name would leave it."""
 SMALLEST_PICTURE, LARGEST_PICTURE = 420, 820  # longer side, in pixels
 
 
@@ -71,7 +73,16 @@ def outline_boxes(axes: Axes, boxes: Sequence[Box], names: Sequence[str] | None 
         box.set(edgecolor=OBJECT_BOX, linewidth=1.8)
         axes.add_patch(box)
         if name:
-            axes.annotate(
-                make_visible(name), (left, top), (3, -3), textcoords="offset points", ha="left", va="top", size=9,
-                weight="bold", color=OBJECT_BOX, path_effects=edge,
-            )  # fmt: skip
+            _write(axes, name, (top, left, right), edge)
+
+
+def _write(axes: Axes, name: str, corners: tuple[float, float, float], edge: Sequence[Any]) -> None:
+    """A name in the upper left corner of a box; near the right or the lower border, where there is room for it."""
+    top, left, right = corners
+    (_, width), (height, _) = axes.get_xlim(), axes.get_ylim()
+    late, low = left > LATE * width, top > LOW * height
+    axes.annotate(
+        make_visible(name), (right if late else left, top), (-3 if late else 3, 3 if low else -3),
+        textcoords="offset points", ha="right" if late else "left", va="bottom" if low else "top", size=9,
+        weight="bold", color=OBJECT_BOX, path_effects=edge,
+    )  # fmt: skip

@@ -56,6 +56,7 @@ def test_each_map_is_the_attention_of_its_query(folders, image, kind):
         stride = 16 if kind == "Yolos" else 8
         assert (keys.rows, keys.columns) == tuple(-(-side // stride) for side in given["pixel_values"].shape[2:])
         torch.testing.assert_close(one.heat.weights[0, len(keys.special) :], wanted[one.query], atol=1e-5, rtol=0)
+        assert one.heat.weights.sum() == pytest.approx(1, abs=1e-5)  # what lies on other tokens is kept
     assert (wanted[found[0].query] - wanted[found[-1].query]).abs().max() > 1e-3  # else any query's map would do
 
 
