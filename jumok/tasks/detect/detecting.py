@@ -170,9 +170,9 @@ def _read_map(seen: Seen, name: str, query: int, head: int | None, levels: Level
 
 def _join_tokens(row: AttentionMap) -> AttentionMap:
     """The tokens behind the first that are no places, which are the detection tokens, as one with the sum of them."""
-    special = row.keys.special if isinstance(row.keys, Patches) else ()
-    if len(special) <= 2:
+    if not isinstance(row.keys, Patches) or len(row.keys.special) <= 2:
         return row
+    special = row.keys.special
     first, tokens, places = row.weights.split([1, len(special) - 1, len(row.keys) - len(special)], -1)
     names = (special[0], f"{len(special) - 1} detection tokens")
     weights = torch.cat([first, tokens.sum(-1, keepdim=True), places], -1)

@@ -20,6 +20,7 @@ __all__ = ["Detector", "is_detector", "open_detector"]
 
 PREFIX = "hf:"
 HEAD = "ForObjectDetection"
+TIMM = "timm_backbone"
 CROSS = r"model\.decoder\.layers\.(\d+)\.encoder_attn(\.attn)?"
 """The calls in which object queries look at the image, layer by layer."""
 SELF = r"vit\.encoder\.layer\.(\d+)\.attention\.attention"
@@ -137,6 +138,6 @@ def _find_calls(model: str, config: Any) -> str:
             f"{model} is a {head}, a family of detectors ({config.model_type}) whose boxes jumok does not lead back to "
             f"attention: wanted one of {', '.join(FAMILIES)}; in Python, use jumok.watch around it"
         )
-    if getattr(config, "use_timm_backbone", False):
+    if getattr(getattr(config, "backbone_config", None), "model_type", "") == TIMM:
         import timm  # noqa: F401  # so that what is missing is named with the command that installs it
     return FAMILIES[config.model_type]

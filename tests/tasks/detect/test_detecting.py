@@ -211,3 +211,14 @@ def test_detectors_are_told_from_others(folders, tmp_path):
     assert not is_detector(f"hf:{tmp_path}")
     transformers.ViTConfig().save_pretrained(tmp_path)
     assert not is_detector(f"hf:{tmp_path}")
+
+
+def test_a_backbone_of_timm_asks_for_timm(tmp_path, folders, monkeypatch):
+    import shutil
+    import sys
+
+    folder = shutil.copytree(folders["Detr"], tmp_path / "m")
+    change(folder, "config.json", use_timm_backbone=True, backbone="resnet18", backbone_config=None)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ModuleNotFoundError, match="timm"):
+        open_detector(f"hf:{folder}")
