@@ -12,7 +12,7 @@ help:
 	@echo "make demo         train on a generated sample, look, measure; prints where its page is"
 	@echo "make test         run every test"
 	@echo "make test-avx2    run what touches kernels as a processor with AVX2 alone would; under 3 minutes"
-	@echo "make soak         thousands of damaged files for each reader, 30 kills of a data set"
+	@echo "make soak         thousands of damaged files for each reader, every call at which a disk may fail, 30 kills of a data set"
 	@echo "make check        formatting, lint, strict typing"
 	@echo "make format       put the formatting right"
 	@echo "make texts        bring the Korean catalogue up to date, and name the texts without Korean"
@@ -45,11 +45,12 @@ test-avx2: export MKL_ENABLE_INSTRUCTIONS := AVX2
 test-avx2: tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(KERNEL_TESTS)
 
-# Thousands of damaged files for each reader, FUZZ says how many; and KILLS of a command that writes a data set.
+# Thousands of damaged files for each reader, FUZZ says how many; every call at which a disk may fail in a training; and
+# KILLS of a command that writes a data set.
 FUZZ ?= 5000
 KILLS ?= 30
 soak: tools
-	JUMOK_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hostile_files.py
+	JUMOK_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hostile_files.py tests/tasks/running/test_failing_disk.py
 	JUMOK_KILLS=$(KILLS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/app/engine/test_look_at_many.py -k killed
 
 check: tools

@@ -10,6 +10,8 @@ LONGEST_ERROR = 2000
 """Characters of a message."""
 MOST_NEAR, MOST_KNOWN = 5, 8
 """Names that are suggested, of many that are alike, and of those that are known."""
+RUST = "pyo3_runtime"
+"""Where the panics of libraries in Rust come from: no `Exception`, though it is the file that they could not take."""
 LONGEST_REASON = 300
 """Characters of a library's error that are shown."""
 
@@ -61,7 +63,9 @@ def foreign(what: str, advice: str) -> Iterator[None]:
         yield
     except (JumokError, Interrupted):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__module__ != RUST:
+            raise
         raise JumokError(f"{what} ({first_line(error)}): {advice}") from error
 
 

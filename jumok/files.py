@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jumok.errors import JumokError
 from jumok.wording import readable
 
+LONGEST_NAME = 255
+"""Bytes of a file's name, on all file systems that are common."""
+RESULTS_MARK = ".jumok-results"
+"""A hidden file in folders of results, so that their pictures are not taken for images that someone gave."""
 LONGEST_SHOWN = 60
 """Characters of a name that an error shows."""
 
@@ -37,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
     fresh: Path | None = None
     try:
         make_folder(path.parent)
-        fresh = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+        fresh = path.with_name(f".{fit_name(path.stem, f'.{secrets.token_hex(4)}{path.suffix}', LONGEST_NAME - 1)}")
         yield fresh
         _flush(fresh)
         fresh.replace(path)
@@ -49,7 +54,22 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from error
     finally:
         if fresh is not None:
-            fresh.unlink(missing_ok=True)
+            with suppress(OSError):  # what went wrong before is what the user should know
+                fresh.unlink(missing_ok=True)
+
+
+def fit_name(name: str, ending: str, longest: int = LONGEST_NAME) -> str:
+    """Name a file after another; where that gets too long it is cut, and told apart by a hash of the whole name.
+
+    >>> fit_name("scratch.png", ".map.png"), fit_name("x" * 300, ".map.png", 30)
+    ('scratch.png.map.png', 'xxxxxxxxxxxxx~0d4e2ca9.map.png')
+    """
+    whole, end = os.fsencode(name), os.fsencode(ending)
+    if len(whole) + len(end) <= longest:
+        return name + ending
+    digest = hashlib.sha256(whole).hexdigest()[:8]
+    room = max(longest - len(end) - len(digest) - 1, 0)
+    return f"{whole[:room].decode('utf-8', 'ignore')}~{digest}{ending}"
 
 
 def make_folder(folder: Path) -> None:

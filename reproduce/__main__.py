@@ -36,6 +36,7 @@ TABLES = (
     "strangers",
     "faithful_maps",
     "zoo",
+    "opened",
 )
 """Modules of this package; each has TITLE, ABOUT, QUICK (options at small sizes), add_options(parser), run(options)."""
 

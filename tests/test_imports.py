@@ -161,7 +161,7 @@ WITHOUT_A_RUN = ("saliency a.png", "select a.csv --target part --k 1", "look a.p
 OF_A_RUN = (
     "jumok.app.commands.ask jumok.tasks.answer.run jumok.tasks.answer.looking",
     "jumok.app.commands.translate jumok.tasks.translate.run jumok.tasks.running.precision",
-    "jumok.app.commands.look jumok.tasks.classify.any_classifier jumok.tasks.classify.looking "
+    "jumok.app.classify.look jumok.tasks.classify.any_classifier jumok.tasks.classify.looking "
     "jumok.tasks.classify.regions",
 )
 TRAINING_LOOP = ("pytorch_lightning", "torchmetrics")

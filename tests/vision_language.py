@@ -1,4 +1,4 @@
-"""Tiny vision-language models of `transformers` with their image processors, and saved to folders as people have them."""
+"""Tiny vision-language models of `transformers` with their image processors, and as folders from elsewhere."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,9 +9,18 @@ from PIL import Image
 from watched_models import peaked
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
-IMAGE_WORDS = ["<image>", "<|video_pad|>", "<vis>", "</vis>", "<fake>", "<global-img>", "<end_of_utterance>"]
+IMAGE_WORDS = [
+    "<image>",
+    "<|video_pad|>",
+    "<vis>",
+    "</vis>",
+    "<fake_token_around_image>",
+    "<global-img>",
+    "<end_of_utterance>",
+]
 GRID_WORDS = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
-WORDS = "USER : ASSISTANT user assistant what is in this picture ? a red blue green circle square on the left".split()
+WORDS = ["USER", ":", "ASSISTANT", "user", "assistant", "what", "is", "in", "this", "picture", "?", "a", "red", "blue"]
+WORDS += ["green", "circle", "square", "on", "the", "left"]
 VOCABULARY = [*SPECIAL, *IMAGE_WORDS, *GRID_WORDS, *WORDS]
 ID = {word: number for number, word in enumerate(VOCABULARY)}
 TEXT = {
@@ -46,6 +55,7 @@ class Family:
         sizes: (height, width) of images to give it.
         counts: how many tokens of the text stand for each of these images.
         silent: what the names of layers end in that mix tokens of the image; without them none does.
+        places: how many of them are places of the image, where others stand between.
         joined: the processor's name and settings, for a folder.
     """
 
@@ -57,6 +67,7 @@ class Family:
     options: dict = field(default_factory=dict)
     joined: dict = field(default_factory=dict)
     image: str = "<image>"
+    places: list | None = None
 
     def photos(self, count=None):
         chance = np.random.default_rng(3)
@@ -75,6 +86,8 @@ class Family:
         made = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **self.read(photos)}
         for unused in ("num_patches", "rows", "cols", "num_crops"):
             made.pop(unused, None)
+        if self.joined["processor_class"] == "PaliGemmaProcessor":  # without them its kernels see other masks
+            made["token_type_ids"] = torch.zeros_like(ids)
         if "image_grid_thw" in made:
             made["mm_token_type_ids"] = (ids == ID["<image>"]).int()
         return made
@@ -105,13 +118,12 @@ def make_tokenizer(image="<image>"):
         "end_image_token": "</vis>",
         "context_image_token": "<image>",
     }
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=made,
         additional_special_tokens=[*IMAGE_WORDS, *GRID_WORDS],
         extra_special_tokens=own,
         **names,
     )
-    return tokenizer
 
 
 def make(family):
@@ -153,4 +165,79 @@ def _qwen2_5(lib):
     return _qwen(lib, "2_5_", **own, window_size=16, fullatt_block_indexes=[1])
 
 
-FAMILIES = {"llava": _llava, "qwen2-vl": _qwen2, "qwen2.5-vl": _qwen2_5}
+def _llava_next(lib):
+    eye = lib.CLIPVisionConfig(**EYE, image_size=16, patch_size=4)
+    ids = {"image_token_index": ID["<image>"]}
+    grids = [[32, 32], [16, 32], [32, 16]]
+    config = lib.LlavaNextConfig(
+        vision_config=eye, text_config=lib.LlamaConfig(**TEXT), image_grid_pinpoints=grids, **ids
+    )
+    square = {"height": 16, "width": 16}
+    processor = lib.LlavaNextImageProcessorPil(
+        size={"shortest_edge": 16}, crop_size=square, image_grid_pinpoints=grids, resample=0
+    )
+    joined = {"processor_class": "LlavaNextProcessor", "patch_size": 4, "vision_feature_select_strategy": "default"}
+    joined |= {"num_additional_image_tokens": 1}
+    model = peaked(lib.LlavaNextForConditionalGeneration(config))
+    return Family(model, processor, [(32, 32)], [16 + 8 * 8 + 8], ("self_attn.out_proj",), joined=joined, places=[80])
+
+
+def _internvl(lib):
+    eye = lib.InternVLVisionConfig(**EYE, image_size=[16, 16], patch_size=[4, 4], norm_type="layer_norm")
+    text = lib.Qwen2Config(**TEXT)
+    config = lib.InternVLConfig(
+        vision_config=eye, text_config=text, image_token_id=ID["<image>"], image_seq_length=4, downsample_ratio=0.5
+    )
+    model = peaked(lib.InternVLForConditionalGeneration(config))
+    processor = lib.GotOcr2ImageProcessorPil(
+        size={"height": 16, "width": 16}, crop_to_patches=True, min_patches=1, max_patches=4, resample=0
+    )
+    joined = {"processor_class": "InternVLProcessor", "image_seq_length": 4}
+    return Family(model, processor, [(32, 32)], [5 * 4], ("attention.projection_layer",), joined=joined)
+
+
+def _idefics(lib, name):
+    eye = {**EYE, "image_size": 16, "patch_size": 4}
+    text = lib.LlamaConfig(**TEXT)
+    config = getattr(lib, f"{name}Config")(
+        vision_config=eye, text_config=text, scale_factor=2, image_token_id=ID["<image>"], pad_token_id=0
+    )
+    model = peaked(getattr(lib, f"{name}ForConditionalGeneration")(config))
+    processor = getattr(lib, f"{name}ImageProcessorPil")(
+        size={"longest_edge": 32}, max_image_size={"longest_edge": 16}, resample=0
+    )
+    joined = {"processor_class": f"{name}Processor", "image_seq_len": 4, "around": "{}"}
+    return Family(model, processor, [(32, 32)], [5 * 4], ("self_attn.out_proj",), joined=joined)
+
+
+def _idefics3(lib):
+    return _idefics(lib, "Idefics3")
+
+
+def _smolvlm(lib):
+    return _idefics(lib, "SmolVLM")
+
+
+def _paligemma(lib):
+    eye = lib.SiglipVisionConfig(**EYE, image_size=16, patch_size=4, projection_dim=32, vision_use_head=False)
+    text = lib.GemmaConfig(**TEXT, head_dim=8)
+    config = lib.PaliGemmaConfig(
+        vision_config=eye, text_config=text, image_token_index=ID["<image>"], projection_dim=32, hidden_size=32
+    )
+    model = peaked(lib.PaliGemmaForConditionalGeneration(config))
+    processor = lib.SiglipImageProcessorPil(size={"height": 16, "width": 16})
+    processor.image_seq_length = 16
+    joined = {"processor_class": "PaliGemmaProcessor", "around": ""}
+    return Family(model, processor, [(16, 16)], [16], ("self_attn.out_proj",), joined=joined)
+
+
+FAMILIES = {
+    "llava": _llava,
+    "qwen2-vl": _qwen2,
+    "qwen2.5-vl": _qwen2_5,
+    "llava-next": _llava_next,
+    "internvl": _internvl,
+    "idefics3": _idefics3,
+    "smolvlm": _smolvlm,
+    "paligemma": _paligemma,
+}

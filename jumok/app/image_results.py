@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jumok.app.session import Session
 from jumok.errors import JumokError
-from jumok.files import write_atomically
+from jumok.files import fit_name, write_atomically
 from jumok.wording import defuse, readable, write_count
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def place(finding: Finding, frame: Frame | None) -> Finding:
         finding: over what the model was given.
         frame: where that lies in the image, see `jumok.tasks.classify.preparation`; None: it is the image.
     """
+    from jumok.attention.frames import tell_seen
+
     if frame is None:
         return finding
     return replace(
@@ -79,17 +81,6 @@ def place(finding: Finding, frame: Frame | None) -> Finding:
         note="; ".join(filter(None, [finding.note, tell_seen(frame)])),
         others=[place(other, frame) for other in finding.others],
     )
-
-
-def tell_seen(frame: Frame) -> str:
-    """How much of an image a model was given, in words; empty where it was all of it.
-
-    >>> tell_seen((0.0, 0.25, 1.0, 0.75)), tell_seen((-0.5, 0.0, 1.5, 1.0))
-    ('the model saw 50% of the image; there is no heat where it saw nothing', '')
-    """
-    top, left, bottom, right = (min(max(edge, 0.0), 1.0) for edge in frame)
-    share = (bottom - top) * (right - left)
-    return f"the model saw {share:.0%} of the image; there is no heat where it saw nothing" if share < 1 else ""
 
 
 class Looker(Protocol):
@@ -227,7 +218,7 @@ class ImageResults:
 
     def _place_file(self, name: Path, ending: str) -> Path:
         """Where a file about an image goes."""
-        return self.folder / name.parent / f"{name.name}.{ending}"
+        return self.folder / name.parent / fit_name(name.name, f".{ending}")
 
     def _write_objects(self, name: Path, image: Tensor, method: str, objects: SalientObjects) -> str:
         """Write the mask of the objects, and a picture of their boxes. Returns the mask's name."""
@@ -257,6 +248,11 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     from jumok.app.progress import show_progress
     from jumok.data.images.batches import take_turns
 
+    if source.is_dir() and results.folder.resolve() == source.resolve():
+        raise JumokError(
+            f"--out {results.folder} holds the images themselves: give another folder, such as --out "
+            f"{results.folder / session.command}"
+        )
     paths = find_inputs([source], tell=session.remark)
     results.page = _make_page(results.title, len(paths)) if html else None
     done = 0

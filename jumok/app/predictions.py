@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO
 from jumok.errors import JumokError, suggest
 from jumok.extras import install_extra
 from jumok.files import replacing
-from jumok.wording import defuse, write_count
+from jumok.wording import defuse, readable, write_count
 
 __all__ = ["Predicted", "Predictions", "Predictor", "predict_all"]
 
@@ -178,7 +178,11 @@ def _make_row(one: Predicted, predictor: Predictor, columns: Mapping[str, type])
     shares: Sequence[float | None] = one.probabilities or [None] * len(predictor.classes)
     figure = [one.figure] if predictor.figure else []
     values = [*(one.about.get(name) for name in predictor.about), one.predicted, *figure, *shares, one.error]
-    return dict(zip(columns, values, strict=True))
+    return {name: _make_readable(value) for name, value in zip(columns, values, strict=True)}
+
+
+def _make_readable(value: Any) -> Any:
+    return readable(value) if isinstance(value, str) else value
 
 
 def _make_object(one: Predicted, predictor: Predictor) -> dict[str, Any]:

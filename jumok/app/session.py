@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from jumok.app.outputs import marking_results
 from jumok.files import write_atomically
 from jumok.machine import World
 from jumok.wording import readable
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "Session", "as_json", "in_session", "write_report"]
 
+OF_RESULTS = frozenset({"look", "saliency", "ask", "inspect", "measure", "compare"})
+"""Commands whose --out is a folder of results alone."""
 SCHEMA_VERSION = 1
 """Of the JSON that commands print (docs/json.md): raised when a key is renamed, removed or means something else."""
 
@@ -181,7 +184,8 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
                 given.get("device", "auto"),
                 given.get("seed", 0),
             )
-            report = command(session=session, **values)
+            with marking_results(values.get("out") if name in OF_RESULTS else None):
+                report = command(session=session, **values)
             return 0 if report is None else session.show(report)
 
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "session"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Frame", "find_box", "lay_in_frame", "move_points", "place_frame"]
+__all__ = ["Frame", "find_box", "lay_in_frame", "move_points", "place_frame", "tell_seen"]
 
 Frame = tuple[float, float, float, float]
 """(top, left, bottom, right) of a part of an image, in shares of it; a part with margins around it goes beyond."""
@@ -60,7 +60,8 @@ def lay_in_frame(grid: Tensor, frame: Frame, height: int, width: int, *, smooth:
     >>> lay_in_frame(torch.ones(1, 1), (0.0, 0.5, 1.0, 1.0), 1, 4, smooth=False)
     tensor([[0., 0., 1., 1.]])
     """
-    down, across = (_place_pixels(*frame[axis::2], count, grid) for axis, count in enumerate((height, width)))
+    top, left, bottom, right = frame
+    down, across = _place_pixels(top, bottom, height, grid), _place_pixels(left, right, width, grid)
     inside = (((down >= 0) & (down < 1))[:, None] & ((across >= 0) & (across < 1))).to(grid.dtype)
     if smooth:
         return _interpolate(grid, down, across) * inside
@@ -85,3 +86,16 @@ def _interpolate(grid: Tensor, down: Tensor, across: Tensor) -> Tensor:
         flat, places.expand(len(flat), -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=False
     )
     return found.reshape(*grid.shape[:-2], len(down), len(across))
+
+
+def tell_seen(frame: Frame | None) -> str:
+    """How much of an image a model was given, in words; empty where it was all of it.
+
+    >>> tell_seen((0.0, 0.25, 1.0, 0.75)), tell_seen((-0.5, 0.0, 1.5, 1.0))
+    ('the model saw 50% of the image; there is no heat where it saw nothing', '')
+    """
+    if frame is None:
+        return ""
+    top, left, bottom, right = (min(max(edge, 0.0), 1.0) for edge in frame)
+    share = (bottom - top) * (right - left)
+    return f"the model saw {share:.0%} of the image; there is no heat where it saw nothing" if share < 1 else ""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
@@ -119,7 +119,7 @@ def _read_csv(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
     return _drop_empty_end(path, table.set_axis(named, axis=1), names)
 
 
-def _judge_form(path: Path, encoding: str) -> tuple[str, int]:
+def _judge_form(path: Path, encoding: str) -> tuple[str, Literal[0, 3]]:
     """What parts the cells of a CSV file, and how csv is told whether quotes may hold them together."""
     first, separator = _read_first(path, encoding), separator_of(path, encoding)
     return separator, csv.QUOTE_MINIMAL if is_quoted(first, separator) else csv.QUOTE_NONE

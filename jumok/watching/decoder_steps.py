@@ -43,7 +43,9 @@ class Step:
     @property
     def past(self) -> Tensor | None:
         """(rows, keys) identities of the first self-attention's keys, where they are known."""
-        return self.calls[0].tokens.keys if looks_back(self.calls[0], self.first) else None
+        first = self.calls[0]
+        own = looks_back(first, self.first) or _looks_at_itself(first)  # a prompt may look at all of itself
+        return first.tokens.keys if own else None
 
 
 @dataclass(frozen=True)

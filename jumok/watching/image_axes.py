@@ -73,10 +73,11 @@ def _find_spot(known: Identities, origin: Origin, number: int) -> _Placed | Spot
     about = known.sources[source]
     if about.kind != IMAGE or about.dims[2] * about.dims[3] == 1:
         return NOWHERE
-    item, (time, *low), (end, *high) = (part[number].tolist() for part in (origin.item, origin.low, origin.high))
+    item, (time, top, left) = int(origin.item[number]), origin.low[number].tolist()
+    end, bottom, right = origin.high[number].tolist()
     if item < 0 or end != time + 1:
         return None
-    return _Placed((source, item, time), (*low, *high), about.dims[2:])  # type: ignore[arg-type]
+    return _Placed((source, item, time), (top, left, bottom, right), about.dims[2:])
 
 
 def _lay_out(placed: Sequence[_Placed]) -> Patches | Regions:

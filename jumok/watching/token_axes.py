@@ -92,7 +92,12 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
     count = len(row)
     if bool(known.is_lost(row).any()):
         return Tokens(_numbers(count), f"lost: {'; '.join(known.notes(row, 'lost'))}")
-    origin = known.origin(row)
+    return _name_origins(known, row, known.origin(row))
+
+
+def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
+    """The axis of tokens none of which is lost."""
+    count = len(row)
     learnt = (origin.source == LEARNT_SOURCE) | (origin.source == CONSTANT_SOURCE) | (origin.source == -1)
     places = origin.source >= 0
     if not bool((learnt | places).all()):

@@ -10,6 +10,7 @@ from pytorch_lightning import Callback
 from safetensors.torch import load_file
 from square_questions import write_squares
 
+from jumok.errors import JumokError
 from jumok.tasks.running import comparison
 
 SMALL = ("--device", "cpu", "--threads", "1", "--batch-size", "16", "--budget", "1s", "--shown", "2")
@@ -64,3 +65,20 @@ def test_what_was_stopped_goes_on_and_what_is_done_stays(kind, jumok, coloured, 
     assert [each["epochs"] for each in json.loads((out / "compare.json").read_text("utf-8"))["systems"]] == [4, 4]
     ended, wanted = (load_file(folder / second / "weights.safetensors") for folder in (out, tmp_path / "unbroken"))
     assert all(torch.equal(ended[name], value) for name, value in wanted.items()), "bit for bit"
+
+
+def test_one_comparison_at_a_time_works_in_a_folder(jumok, coloured, tmp_path, monkeypatch):
+    words = words_for("images", coloured, tmp_path)
+    seen = []
+
+    def enter(*_, **__):
+        if not seen:
+            seen.append(None)
+            seen[0] = jumok(*words, "--out", tmp_path / "out")
+        raise JumokError("enough")
+
+    monkeypatch.setattr(comparison.Comparison, "enter", enter)
+    assert jumok(*words, "--out", tmp_path / "out").status == 2
+    assert seen[0].status == 2
+    assert "another process: wait for its end" in seen[0].err
+    assert not list((tmp_path / "out").glob(".t*"))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pretrained_models import save_processor
 from jumok.app import cli
 from jumok.attention import AttentionMap
 from jumok.extras import install_extra
+from jumok.files import RESULTS_MARK
 
 transformers = pytest.importorskip("transformers")
 
@@ -109,7 +111,7 @@ def test_one_image_for_a_named_class(model, images, tmp_path):
     assert jumok("look", path, "--model", model, "--target", "good", "--out", out) == 0
     assert table(out)[0]["target"] == "good"
     assert {p.name for p in out.iterdir()} == {
-        "0.png.chefer.png", "0.png.chefer.safetensors", "results.csv", "index.html"
+        "0.png.chefer.png", "0.png.chefer.safetensors", "results.csv", "index.html", RESULTS_MARK
     }  # fmt: skip
 
 
@@ -205,3 +207,29 @@ def test_a_missing_extra_gives_the_command_that_installs_it(package, images, cap
     prefix = {"transformers": "hf", "timm": "timm"}[package]
     assert jumok("look", images, "--model", f"{prefix}:some-model") == 2
     assert install_extra(prefix) in capsys.readouterr().err
+
+
+def test_the_map_of_a_cropped_image_is_laid_and_kept_at_the_place_of_the_crop(model, images, tmp_path):
+    folder = shutil.copytree(model.removeprefix("hf:"), tmp_path / "cropping")
+    crop = {"size": {"shortest_edge": 40}, "crop_size": {"height": 32, "width": 32}}
+    save_processor(folder, 32, image_processor_type="CLIPImageProcessor", **crop)
+    out, image = tmp_path / "out", images / "good" / "0.png"
+    assert jumok("look", image, "--model", f"hf:{folder}", "--method", "rollout", "--out", out) == 0
+    heat = AttentionMap.load(out / table(out)[0]["map"])
+    assert heat.keys.frame == pytest.approx((0.1, 0.18, 0.9, 0.82), abs=0.004)
+    laid = heat.image(40, 50)[0]
+    assert bool((laid[4:36, 9:41] > 0).all())
+    assert float(laid.sum()) == pytest.approx(float(laid[4:36, 9:41].sum()))
+    assert "the model saw 51% of the image" in (out / "index.html").read_text()
+
+
+def test_a_layer_is_chosen_by_name(model, images, tmp_path, capsys):
+    image, out = images / "good" / "0.png", tmp_path / "out"
+    words = ("look", image, "--model", model, "--out", out, "--no-html", "--no-pictures", "--layer")
+    assert jumok(*words, "vit.layers.0", "--method", "raw") == 0
+    assert table(out)[0]["method"].startswith("vit.layers.0.")
+    assert jumok(*words, "vit.embeddings", "--method", "grad-cam", "--target", "good") in (0, 2)
+    assert jumok(*words, "vit.layers.9", "--method", "raw") == 2
+    assert "no attention of a layer 'vit.layers.9' was seen: near it: vit.layers" in capsys.readouterr().err
+    assert jumok(*words, "vit.layers.0") == 2
+    assert "add --method grad-cam" in capsys.readouterr().err

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import os
+import shutil
 import sys
 
 import pandas as pd
@@ -26,6 +28,21 @@ def images(tmp_path):
     folder = write_coloured(tmp_path / "new", each=3)
     (folder / "red" / "001.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     return folder
+
+
+def test_names_of_another_encoding_cost_no_row(jumok, trained, images, tmp_path):
+    strange = os.fsdecode("이름".encode("cp949")) + ".png"
+    shutil.copy(images / "red" / "000.png", images / "red" / strange)
+    files = [tmp_path / f"p.{kind}" for kind in ("csv", "jsonl", "parquet")]
+    said = jumok("predict", trained, images, *(word for file in files for word in (f"--{file.suffix[1:]}", file)))
+    assert said.status == 1  # one of them is damaged
+    for rows in (
+        rows_of(files[0]),
+        list(map(json.loads, files[1].open())),
+        pd.read_parquet(files[2]).to_dict("records"),
+    ):
+        assert len(rows) == 10
+        assert [row["predicted"] for row in rows if "\N{REPLACEMENT CHARACTER}" in row["image"]] == ["red"]
 
 
 def test_images_get_a_row_each_with_the_probability_of_every_class(jumok, trained, images, tmp_path):

@@ -16,6 +16,7 @@ import jumok as package
 from jumok.app.naming import LONGEST_NAME
 from jumok.attention import AttentionMap, Patches
 from jumok.data.questions.question_set import read_questions
+from jumok.files import RESULTS_MARK
 
 TINY = shlex.split(
     "--device cpu --threads 1 --batch-size 16 --lr 0.01 --ema 0.9 --option width=32 --option heads=2 --option patch=4 "
@@ -369,7 +370,7 @@ def test_ask_writes_what_is_wished(jumok, asked, squares, tmp_path):
     ):
         out = tmp_path / flags[0]
         assert jumok("ask", asked, image, LEFT, "--out", out, *flags).status == 0
-        assert {path.name for path in out.iterdir()} == names
+        assert {path.name for path in out.iterdir()} == names | {RESULTS_MARK}
     said = jumok("ask", asked, image, LEFT, "what \udcff?", "--out", tmp_path / "none", "--no-html", "--no-pictures")
     assert said.status == 0
     assert "what ??  ->  " in said.out  # a byte that is no UTF-8, as a shell hands it over

@@ -1,6 +1,8 @@
 """`jumok saliency`, and `jumok look` without a model, as a person calls them."""
 
 import csv
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from PIL import Image
 
 from jumok.attention import AttentionMap, Pixels
+from jumok.files import RESULTS_MARK
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_each_method_by_its_name(jumok, images, tmp_path, method):
     assert jumok("saliency", images / "colour.png", "--method", method, "--out", out, "--no-html").status == 0
     assert {path.name for path in out.iterdir()} == {
         f"colour.png.{method}.png", f"colour.png.{method}.objects.png", f"colour.png.{method}.mask.png",
-        f"colour.png.{method}.safetensors", "results.csv",
+        f"colour.png.{method}.safetensors", "results.csv", RESULTS_MARK,
     }  # fmt: skip
     assert table(out)[0]["method"] == f"saliency/{method}"
 
@@ -118,3 +121,48 @@ def test_what_is_refused(jumok, images, tmp_path, monkeypatch, words, message):
     assert len(said.err.strip().splitlines()) == 1
     assert not (tmp_path / "saliency").exists()
     assert not (tmp_path / "look").exists()
+
+
+STRANGE = ["n" * 240 + ".png", "가" * 80 + ".png", os.fsdecode("이름".encode("cp949")) + ".png"]
+"""Names that leave no room for an ending, and one in an encoding of old."""
+
+
+@pytest.mark.parametrize("words", [["saliency"], ["look"]])
+def test_names_that_are_long_or_of_another_encoding_cost_no_result(jumok, images, tmp_path, words):
+    for name in STRANGE:
+        shutil.copy(images / "colour.png", images / name)
+    said = jumok(*words, images, "--out", tmp_path / "out")
+    assert said.status == 0, said.err
+    rows = table(tmp_path / "out")
+    assert [row["error"] for row in rows] == [""] * 6
+    assert len({row["map"] for row in rows}) == 6
+    written = {name.decode("utf-8", "replace") for _, _, names in os.walk(bytes(tmp_path / "out")) for name in names}
+    assert {row["map"] for row in rows} | {row["picture"] for row in rows} <= written
+
+
+def test_results_among_the_images_are_no_images(jumok, images):
+    out = images / "deeper" / "found"
+    assert jumok("saliency", images, "--out", out).status == 0
+    first = table(out)
+    said = jumok("look", images, "--out", images / "look")
+    assert "left out: 1 folder of jumok's own results" in said.out
+    said = jumok("saliency", images, "--out", out)
+    assert "left out: 2 folders of jumok's own results" in said.out
+    assert table(out) == first
+    assert jumok("saliency", out, "--out", images / "asked-for").status == 0
+
+
+def test_pictures_are_not_written_among_the_images_themselves(jumok, images, monkeypatch):
+    before = sorted(images.rglob("*"))
+    monkeypatch.chdir(images)
+    said = jumok("look", ".", "--out", images)
+    assert said.status == 2
+    assert "holds the images themselves: give another folder" in said.err
+    assert sorted(images.rglob("*")) == before
+
+
+def test_a_folder_that_holds_other_things_is_not_marked_as_results(jumok, images, tmp_path):
+    (tmp_path / "mine").mkdir()
+    shutil.copy(images / "colour.png", tmp_path / "mine")
+    assert jumok("saliency", images, "--out", tmp_path / "mine").status == 0
+    assert not (tmp_path / "mine" / RESULTS_MARK).exists()

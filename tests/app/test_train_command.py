@@ -1,3 +1,4 @@
+import os
 import signal
 import time
 from pathlib import Path
@@ -155,6 +156,17 @@ def test_an_interrupt_leaves_a_run_that_goes_on(coloured, tmp_path):
     assert state["global_step"] == step
     names = {path.name for path in (out / "checkpoints").iterdir()}
     assert names - {"earlier.safetensors"} == {"best.safetensors", "last.safetensors"}
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGQUIT", "SIGUSR1"])
+def test_a_signal_before_the_first_step_is_told_in_one_line_and_leaves_nothing(
+    jumok, coloured, tmp_path, monkeypatch, name
+):
+    signum = getattr(signal, name)
+    monkeypatch.setattr("jumok.tasks.running.planning.plan", lambda *_, **__: os.kill(os.getpid(), signum))
+    said = jumok("train", coloured, "--out", tmp_path / "runs" / "run", *QUICK)
+    assert (said.status, said.err) == (128 + signum, f"jumok: stopped by {name}\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_options_of_a_system_are_read_as_yaml():

@@ -57,7 +57,7 @@ class AnsweredWords:
             yield f"{each.question}  ->  {each.text}"
             shares = zip(each.words, each.probabilities, each.on_image, strict=True)
             yield "  " + ", ".join(f"{word} {share:.0%} (image {inside:.0%})" for word, share, inside in shares)
-            yield f"  image: share of the word's attention that fell on it; looking at all tokens alike: {each.even:.0%}"
+            yield f"  image: the share of a word's attention that fell on it; if all tokens were alike: {each.even:.0%}"
         yield from (f"remark: {remark}" for remark in self._remarks())
         if self.pictures:
             last = f" to {self.pictures[-1]}" if len(self.pictures) > 1 else ""

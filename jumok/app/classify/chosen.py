@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -117,9 +117,11 @@ def choose_images(
     split = split if plain is None else "all"
     whole = join_sets(list(parts.values())) if len(parts) > 1 else next(iter(parts.values()))
     if judge.record is None:
-        return _choose_by_layout(judge, data, split, parts, whole, images)
+        found = _choose_by_layout(judge, data, split, parts, whole, images)
+        return found._replace(images=replace(found.images, notes=whole.notes))
     hashes = dict(zip(whole.paths, hash_files(whole.paths), strict=True))
     chosen, part, notes = _choose_by_record(judge, data, split, parts, whole, hashes, images)
+    chosen = replace(chosen, notes=whole.notes)  # what was left out is told whichever part is judged
     return _describe(judge.record, chosen, part, hashes, notes, unseen=unseen)
 
 

@@ -112,7 +112,9 @@ def evaluate(
     picture = PICTURES[trained.kind.name]
     about = {"run": str(run), "data": [str(data[0])], **chosen.to_dict()}
     written = {"figures": out / "eval.json", picture.name: out / f"{picture.name}.png"}
-    found = EvaluatedImages(about, report, reports, [*chosen.remarks, *regions.remarks()], written)
+    found = EvaluatedImages(
+        about, report, reports, [*chosen.remarks, *chosen.images.notes, *regions.remarks()], written
+    )
     write_report(written["figures"], found)
     picture.draw(report, written[picture.name])
     return found

@@ -166,8 +166,8 @@ def _look_at_all(maps: MapMaker, paths: Sequence[Path]) -> Iterator[_Looked]:
         shown = pictures if maps.model.preparation.stretched else list(map(maps.model.show, pixels))
         found = maps.make_of_seen(pictures, shown)
         others = _look_for_another_class(maps, pictures, list(found[0]))
-        for path, *rest in zip(some, shown, pixels, found, others, strict=True):
-            yield _Looked(path, *rest)
+        for path, picture, given, heats, baselines in zip(some, shown, pixels, found, others, strict=True):
+            yield _Looked(path, picture, given, heats, baselines)
 
 
 def _look_for_another_class(

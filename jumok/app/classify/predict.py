@@ -88,6 +88,6 @@ def open_predictor(model: str, inputs: Sequence[Path], options: Options, session
     """
     from jumok.tasks.classify.any_classifier import open_model
 
-    paths = find_inputs(inputs, may_be_missing=len(inputs) > 1)
+    paths = find_inputs(inputs, may_be_missing=len(inputs) > 1, tell=session.remark)
     root = inputs[0] if len(inputs) == 1 and inputs[0].is_dir() else None
     return ImagePredictor(open_model(model, session.device), paths, options.batch_size, root)

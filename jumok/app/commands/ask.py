@@ -17,7 +17,7 @@ from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.language import translate
-from jumok.wording import write_count
+from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -177,9 +177,10 @@ def _ask_run(
     note = NOTES.get(trained.fusion, "")
     shown = [_build_asked(each, top, note) for each in found]
     unknown = [trained.unknown(text) for text in questions]
-    drawn = _draw(pixels, image.name, found, shown, out) if pictures else ()
-    title = translate("{name}: asked about {image}", name=run.resolve().name, image=image.name)
-    page = _write_page(pixels, image.name, shown, title, out) if html else None
+    name = readable(image.name)
+    drawn = _draw(pixels, name, found, shown, out) if pictures else ()
+    title = translate("{name}: asked about {image}", name=readable(run.resolve().name), image=name)
+    page = _write_page(pixels, name, shown, title, out) if html else None
     return AnsweredImage(str(run), str(image), found, unknown, note, top, drawn, page)
 
 

@@ -78,6 +78,7 @@ def command(
     from jumok.app.lean_imports import import_training_loop
 
     import_training_loop()
+    from jumok.tasks.running.claim import hold
     from jumok.tasks.running.comparison import choose_systems
 
     keep_freed()
@@ -89,9 +90,10 @@ def command(
     names, seconds = choose_systems(systems, task), parse_duration(budget, "--budget")
     wanted = _read(task, paths, settings)
     comparison, truth = _begin(task, wanted, names[0], seconds, masks, out)
-    results, errors = _enter(comparison, names, session)
-    shown_by = task.verb("compare").REPORT
-    report: Report = shown_by(comparison, results, errors, truth, shown, budget, out).made(session)
+    with hold(out):
+        results, errors = _enter(comparison, names, session)
+        shown_by = task.verb("compare").REPORT
+        report: Report = shown_by(comparison, results, errors, truth, shown, budget, out).made(session)
     return report
 
 

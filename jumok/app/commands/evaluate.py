@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from jumok.app.options import Panels, options_of, with_settings
+from jumok.app.outputs import marking_results
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError, suggest
 from jumok.tasks import TASKS
@@ -59,5 +60,6 @@ def command(
     verb = task.verb("evaluate")
     options = options_of(verb.Options, settings, f"{run} is trained to {task.does}")
     place = out or (run / "eval" if run.is_dir() else Path("eval"))
-    report: Report = verb.evaluate(run, data or [], options, split=split, out=place, session=session)
+    with marking_results(place):
+        report: Report = verb.evaluate(run, data or [], options, split=split, out=place, session=session)
     return report

@@ -14,6 +14,7 @@ from jumok.app.engine.addresses import restore_address
 from jumok.app.engine.out_folder import OutFolder
 from jumok.app.engine.shards import Source
 from jumok.app.engine.tables import check_arrow
+from jumok.app.look_request import ManyOptions
 from jumok.app.progress import show_progress
 from jumok.app.session import Session
 from jumok.errors import JumokError, Stopped, suggest
@@ -25,30 +26,10 @@ if TYPE_CHECKING:
     from jumok.app.engine.opened import About
     from jumok.app.engine.worker import Ready
 
-__all__ = ["ENGINES", "DataSet", "ManyOptions", "look_at_many"]
+__all__ = ["ENGINES", "DataSet", "look_at_many"]
 
 ENGINES = ("local",)
-SHARD_SIZE = 1024
 MOST_NAMED_ERRORS = 5
-
-
-@dataclass(frozen=True)
-class ManyOptions:
-    """How a data set is made.
-
-    Args:
-        engine: of `ENGINES`.
-        processes: that look, each with a model of its own.
-        shard_size: inputs of a file of the data set, which is what a process does at a time.
-        column: of Parquet files, that holds images.
-        maps: whether the data set has maps.
-    """
-
-    engine: str
-    processes: int = 1
-    shard_size: int = SHARD_SIZE
-    column: str | None = None
-    maps: bool = True
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class About:
         source, scale, keys: of every map; see `AttentionMap` and `Axis.to_dict`.
         map_type: float16 or float32.
         trust: how far its maps can be trusted, where that was measured.
+        prepared: how the model's own image processor prepares images, of which the maps are; empty: images are
+            stretched, and the maps lie over all of them.
     """
 
     model: str
@@ -64,6 +66,7 @@ class About:
     keys: dict[str, Any] | None = None
     map_type: str = "float16"
     trust: str = ""
+    prepared: str = ""
 
     @property
     def places(self) -> int:
@@ -148,6 +151,7 @@ def open_recipe(recipe: Recipe, _stamp: str) -> Opened:
         heat.keys.to_dict(),
         _choose_type(recipe.map_type, find_peak(heat)),
         model.trust.why() if model.trust and model.trust.method in (None, method) else "",
+        "" if model.preparation.stretched else model.preparation.described,
     )
     return Opened(model, LookOptions((method,), 1, target, empty=True), about, find_patch_size(model))
 

@@ -1,4 +1,4 @@
-"""What text models from elsewhere answer about texts, and which words they read for it: `jumok look TEXT --model hf:...`."""
+"""`jumok look TEXT --model hf:...`: what text models from elsewhere answer, and which words they read for it."""
 
 from __future__ import annotations
 
@@ -164,14 +164,16 @@ def _check(model: TextModel, asked: Asked) -> int:
 
     if asked.generate is not None and not model.kind.writes:
         raise JumokError(
-            f"hf:{model.name} is a model of the kind {model.kind}, which writes no text: leave out --generate, or give a "
-            "decoder or an encoder-decoder"
+            f"hf:{model.name} is a model of the kind {model.kind}, which writes no text: leave out --generate, or give "
+            "a decoder or an encoder-decoder"
         )
     if asked.target is not None and model.kind is not Kind.CLASSES:
         raise JumokError(f"no use for --target: hf:{model.name} is a model of the kind {model.kind}, without classes")
     if asked.generate is None:
-        return USUAL_COUNT if model.kind is Kind.PAIRS else 0
-    return check_count(asked.generate)
+        return min(USUAL_COUNT, model.longest - 1) if model.kind is Kind.PAIRS else 0
+    if check_count(asked.generate) >= model.longest:
+        raise JumokError(f"--generate {asked.generate}, and hf:{model.name} takes {model.longest} tokens: write fewer")
+    return asked.generate
 
 
 def _read_all(

@@ -65,12 +65,19 @@ def _make_entry(reading: Reading) -> ReadingEntry:
         _shorten(reading.given.text),
         _show(reading.given.pieces),
         [_make_sheet(sheet) for sheet in reading.sheets],
-        translate(ASKED.get(reading.asked, "")),
+        translate(_name_asked(reading)),
         answers,
         _show(reading.output),
         reading.method,
         " ".join(f"{remark[:1].upper()}{remark[1:]}." for remark in reading.remarks),
     )
+
+
+def _name_asked(reading: Reading) -> str:
+    """What the page calls the answer; a class that is not the most probable one was asked for by name."""
+    first = next(iter(reading.answers), None)
+    chosen = first is not None and reading.asked == "class" and first.name != first.best[0][0]
+    return later("Class that was asked for") if chosen else ASKED.get(reading.asked, "")
 
 
 def _make_sheet(sheet: Sheet) -> ReadingSheet:
@@ -101,8 +108,8 @@ def _make_pair(meeting: Meeting) -> ReadingEntry:
 def _tell_similarity(meeting: Meeting) -> str:
     return translate(
         "Cosine similarity {similarity}. “{met}” shares it out over pairs of words by {method} (LibraGrad for each "
-        "value of the vectors, combined as in BiLRP); the pairs sum to {explained}, and what is missing lies with "
-        "places and biases. “{late}” sums to the similarity exactly, but each state has already read its "
+        "value of the vectors, combined as in BiLRP); the pairs sum to {explained}, and the difference lies with "
+        "positions and biases. “{late}” sums to the similarity exactly, but each state has already read its "
         "whole sentence.",
         similarity=f"{meeting.similarity:.3f}",
         met=translate(MET),

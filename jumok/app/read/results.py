@@ -56,9 +56,14 @@ def tell(reading: Reading) -> Iterator[str]:
             ", ".join(f"{name} {share:.1%}" for name, share in answer.best[:3]) or f"{answer.name} {answer.share:.4g}"
         )
         words = _list_words(answer, reading)
-        yield f"{reading.asked}: {answer.name.strip() or repr(answer.name)} ({best}){f'; {words}' if words else ''}"
+        yield f"{reading.asked}: {_flatten(answer.name)} ({_flatten(best)}){f'; {words}' if words else ''}"
     if len(reading.answers) > MOST_TOLD:
         yield f"and {len(reading.answers) - MOST_TOLD} more"
+
+
+def _flatten(text: str) -> str:
+    """On one line, with something to see."""
+    return text.replace("\n", "\\n").strip() or repr(text)
 
 
 def _describe(answer: Answer, reading: Reading) -> dict[str, Any]:
@@ -79,7 +84,9 @@ def _list_words(answer: Answer, reading: Reading) -> str:
 
     if answer.relevance is None:
         return ""
-    words = join_pieces((*reading.given.pieces, *reading.output))
+    begin = len(reading.given.pieces)
+    written = [(word, [begin + number for number in numbers]) for word, numbers in join_pieces(reading.output)]
+    words = [*join_pieces(reading.given.pieces), *written]
     values = torch.stack([answer.relevance[numbers].sum() for _, numbers in words])
     whole = float(values.clamp_min(0).sum())
     if not whole:

@@ -13,8 +13,10 @@ from jumok.data.images.image_set import ImageSet, join_sets
 from jumok.data.images.label_tables import WHOLE, attach_notes, find_tables, is_table, prefers_table, read_labels
 from jumok.data.images.layouts import Layout, find_layout
 from jumok.data.images.listing import (
+    RESULTS,
     Listing,
     compose,
+    count_results,
     describe_left_out,
     is_folder,
     list_entries,
@@ -190,6 +192,8 @@ def _scan_parts(root: Path, classes_are: str, *, need_train: bool = True) -> dic
         _check_same_classes(parts[main].classes, found.classes, places[part], lacking_too=need_train)
     parts = {part: found.with_classes(parts[main].classes) for part, found in parts.items()}
     left_out = sum((Counter(found.left_out) for found in parts.values()), Counter())
+    if layout.parts and (count := count_results(root)):
+        left_out[RESULTS] += count
     notes = (*layout.notes, *beside.notes, *describe_left_out(left_out))
     parts = {part: replace(found, left_out={}) for part, found in parts.items()}
     return {**parts, main: replace(parts[main], left_out=left_out, notes=notes)}
@@ -245,7 +249,8 @@ def _find_class_folders(root: Path) -> tuple[dict[str, Path], Counter[str]]:
     for place in folders.values():
         if any(name.casefold() == "train" for name in list_subfolders(place)):
             raise JumokError(f"{root} holds {place.name}/ with train/ inside: did you mean {place}?")
-    return folders, Counter(Path(name).suffix.lower() for name in strays)
+    results = {RESULTS: count} if (count := count_results(root)) else {}
+    return folders, Counter(Path(name).suffix.lower() for name in strays) + Counter(results)
 
 
 def _explain_no_class_folders(root: Path, strays: list[str]) -> str:

@@ -11,10 +11,13 @@ from pathlib import Path
 
 from jumok.data.images.formats import explain_unread, is_image_name, suffix_of
 from jumok.errors import JumokError
+from jumok.files import RESULTS_MARK
 
 LITTER_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
 NO_PLAIN_FILE = "pipe"
 """Stands among the endings of other files for pipes, devices and links to nothing."""
+RESULTS = "results of jumok"
+"""Stands there for folders that this program wrote."""
 MOST_ENDINGS = 5
 """Endings of files that are named when they are left out."""
 
@@ -42,7 +45,9 @@ def list_files(folder: Path) -> Listing:
     """
     found: list[Path] = []
     others: Counter[str] = Counter()
-    for place in _walk(folder):
+    for place, results in _walk(folder):
+        if results:
+            others[RESULTS] += results
         for entry in place:
             if is_image_name(entry.name) and is_plain_file(entry):
                 found.append(Path(entry.path))
@@ -53,7 +58,7 @@ def list_files(folder: Path) -> Listing:
 
 def has_image_below(folder: Path) -> bool:
     """Whether there is an image somewhere below a folder."""
-    return any(is_image_name(entry.name) and is_plain_file(entry) for place in _walk(folder) for entry in place)
+    return any(is_image_name(entry.name) and is_plain_file(entry) for place, _ in _walk(folder) for entry in place)
 
 
 def has_image_inside(folder: Path) -> bool:
@@ -66,8 +71,8 @@ def has_class_folders(folder: Path) -> bool:
     return any(has_image_below(folder / name) for name in list_subfolders(folder))
 
 
-def _walk(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
-    """The files of a folder and of each below it."""
+def _walk(folder: Path) -> Iterator[tuple[list[os.DirEntry[str]], int]]:
+    """The files of a folder and of each below it, and how many folders of results are passed over there."""
     above = {*folder.absolute().parents, *Path(os.path.realpath(folder)).parents}
     waiting, seen = [folder], {os.path.realpath(parent) for parent in above}
     while waiting:
@@ -75,17 +80,27 @@ def _walk(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
         if (real := os.path.realpath(place)) in seen:
             continue
         seen.add(real)
-        entries = list_entries(place)
+        entries, results = _scan(place)
         waiting += [Path(entry.path) for entry in reversed(entries) if is_folder(entry)]
-        yield [entry for entry in entries if not is_folder(entry)]
+        yield [entry for entry in entries if not is_folder(entry)], results
 
 
 def list_entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, hidden files and litter left out, in an order of our own.
+    """What a folder holds, hidden files, litter and folders of results left out, in an order of our own.
 
     Raises:
         JumokError: no such folder, or one that may not be read.
     """
+    return _scan(folder)[0]
+
+
+def count_results(folder: Path) -> int:
+    """How many of the folders directly inside are results of this program."""
+    return _scan(folder)[1]
+
+
+def _scan(folder: Path) -> tuple[list[os.DirEntry[str]], int]:
+    """The entries of a folder, and how many folders of results are left out."""
     try:
         with os.scandir(folder) as entries:
             kept = [entry for entry in entries if not _is_litter(entry.name)]
@@ -97,7 +112,8 @@ def list_entries(folder: Path) -> list[os.DirEntry[str]]:
         raise JumokError(
             f"cannot read the folder {folder}: {error.strerror or error}; check its permissions"
         ) from error
-    return sorted(kept, key=lambda entry: (compose(entry.name), entry.name))
+    given = [entry for entry in kept if not (is_folder(entry) and (Path(entry.path) / RESULTS_MARK).exists())]
+    return sorted(given, key=lambda entry: (compose(entry.name), entry.name)), len(kept) - len(given)
 
 
 def list_subfolders(folder: Path) -> list[str]:
@@ -148,7 +164,10 @@ def describe_left_out(others: Mapping[str, int]) -> list[str]:
     ]
     if pipes := others.get(NO_PLAIN_FILE, 0):
         lines.append(f"left out: {_count(pipes, 'pipe, device or broken link', 'pipes, devices or broken links')}")
-    rest = Counter({end: count for end, count in others.items() if end != NO_PLAIN_FILE and not explain_unread(end)})
+    if results := others.get(RESULTS, 0):
+        lines.append(f"left out: {_count(results, 'folder', 'folders')} of jumok's own results")
+    special = (NO_PLAIN_FILE, RESULTS)
+    rest = Counter({end: count for end, count in others.items() if end not in special and not explain_unread(end)})
     if total := rest.total():
         shown = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in rest.most_common(MOST_ENDINGS))
         more = ", ..." if len(rest) > MOST_ENDINGS else ""

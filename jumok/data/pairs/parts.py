@@ -170,8 +170,7 @@ def split_pairs(
             )
     parted = replace(pairs, notes=(), empty=0, long=0, lines=())
     chosen = {part: parted.select(sorted(found)) for part, found in indices.items()}
-    told = {"notes": pairs.notes, "empty": pairs.empty, "long": pairs.long, "lines": pairs.lines}
-    chosen["train"] = replace(chosen["train"], **told)
+    chosen["train"] = replace(chosen["train"], notes=pairs.notes, empty=pairs.empty, long=pairs.long, lines=pairs.lines)
     return chosen
 
 

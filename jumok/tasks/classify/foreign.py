@@ -188,5 +188,5 @@ def _find_timm_arguments(name: str) -> dict[str, Any]:
     source, _, folder = name.partition(":")
     if source != "local-dir":
         return {}
-    arguments = read_config(Path(folder)).get("model_args") or {}
+    arguments = read_config(Path(folder), f"timm:{name}").get("model_args") or {}
     return {key: value for key, value in arguments.items() if key not in ("num_classes", "pretrained")}

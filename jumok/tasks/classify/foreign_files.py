@@ -33,7 +33,7 @@ def check_hf_folder(folder: Path) -> None:
         JumokError: it is one; the message names what it is.
     """
     check_files(folder)
-    values = read_config(folder)
+    values = read_config(folder, f"hf:{folder}")
     if "model_type" not in values and "architecture" in values:
         raise JumokError(f"{folder} is a model of timm: give it as timm:local-dir:{folder}")
     check_code(f"hf:{folder}", values)
@@ -45,7 +45,7 @@ def check_timm_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise JumokError(f"no model folder at {folder}")
     check_files(folder)
-    values = read_config(folder)
+    values = read_config(folder, f"timm:local-dir:{folder}")
     if "architecture" not in values and "model_type" in values:
         raise JumokError(f"{folder} is a model of transformers: give it as hf:{folder}")
     _check_weights(f"timm:local-dir:{folder}", folder)
@@ -70,15 +70,18 @@ def check_files(folder: Path) -> None:
             raise JumokError(f"{path} is larger than {LARGEST_FILE >> 20} MiB: those are no settings")
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path, name: str) -> dict[str, Any]:
     """A model's config.json.
 
+    Args:
+        folder: of the model.
+        name: of the model, for messages.
     Raises:
         JumokError: there is none, or it holds no settings.
     """
     path = folder / CONFIG
     if not path.exists():
-        raise JumokError(f"cannot open {folder}: it has no {CONFIG}, so it is no model; {ADVICE}")
+        raise JumokError(f"cannot open {name}: it has no {CONFIG}, so it is no model; {ADVICE}")
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

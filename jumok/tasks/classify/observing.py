@@ -56,9 +56,9 @@ class Colours:
 
     @cached_property
     def _inverse(self) -> Tensor:
-        if len(self.mixed) == 1:
-            return (1 / self.mixed.sum(1, keepdim=True)).expand(3, 1)
-        return torch.linalg.inv(self.mixed)
+        grey = len(self.mixed) == 1
+        found: Tensor = (1 / self.mixed.sum(1, keepdim=True)).expand(3, 1) if grey else torch.linalg.inv(self.mixed)
+        return found
 
     @property
     def mean(self) -> tuple[float, ...]:

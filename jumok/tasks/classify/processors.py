@@ -81,7 +81,9 @@ def _check_settings(name: str, values: Mapping[str, Any]) -> None:
     if values.get("auto_map"):
         raise JumokError(CODE.format(name=f"the image processor of hf:{name}"))
     kind = str(values.get("image_processor_type") or "").removesuffix("Fast")
-    if kind and not hasattr(transformers, kind):
+    with without_remarks():
+        known = not kind or hasattr(transformers, kind)
+    if not known:
         raise JumokError(
             f"hf:{name} names an image processor {kind!r} that transformers {transformers.__version__} does not have: "
             f"install another version, or mend its {PROCESSOR}"

@@ -94,11 +94,11 @@ def _start_from_run(folder: Path, system: str) -> Start:
 
 
 def _start_from_elsewhere(name: str, found: Foreign) -> Start:
+    options, given = {**found.options, **_find_order(name, found)}, found.preparation
     head = find_head(_Logits(found.network), len(found.classes), found.preparation.size)
     fresh = {f"network.{key}" for key in found.fresh}
     named = {f"network.{key}": value for key, value in found.network.state_dict().items()}
     weights = {key: value for key, value in named.items() if key not in fresh}
-    options, given = {**found.options, **_find_order(name, found)}, found.preparation
     return Start(name, name, options, weights, found.classes, given.size, given.mean, given.std, head)
 
 

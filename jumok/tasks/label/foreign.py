@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,18 +148,22 @@ def _load_tokens(name: str, encoder: Any, config: Any) -> Tokens:
     own = load_tokenizer(name)
     if not getattr(own, "is_fast", False):
         raise JumokError(f"hf:{name} has no tokenizer.json, from which alone jumok builds a tokenizer")
-    padding = own.pad_token_id if own.pad_token_id is not None else (own.eos_token_id or 0)
-    mask = next((each for each in (own.mask_token_id, own.unk_token_id) if each is not None), padding)
-    longest = find_longest(own, encoder, config)
-    made = Tokens(own.backend_tokenizer.to_str(), int(padding), int(mask), longest)
-    if made.encode_all([TRIED], longest)[0][0] != own(TRIED, truncation=True, max_length=longest)["input_ids"]:
+    with foreign(f"hf:{name} has a tokenizer that cannot be used", ADVICE):
+        padding = own.pad_token_id if own.pad_token_id is not None else (own.eos_token_id or 0)
+        mask = next((each for each in (own.mask_token_id, own.unk_token_id) if each is not None), padding)
+        longest = find_longest(own, encoder, config)
+        made = Tokens(own.backend_tokenizer.to_str(), int(padding), int(mask), longest)
+        own_ids = own(TRIED, truncation=True, max_length=longest)["input_ids"]
+        found_ids = made.encode_all([TRIED], longest)[0][0]
+    if found_ids != own_ids:
         raise JumokError(f"hf:{name}: its tokenizer adds tokens in code of its own, which jumok does not run")
     return made
 
 
 def find_longest(tokenizer: Any, encoder: Any, config: Any) -> int:
     """Tokens that an encoder takes: as many as its tokenizer says and as it has positions."""
-    said = [int(tokenizer.model_max_length)]
+    limit = tokenizer.model_max_length
+    said = [int(limit)] if isinstance(limit, int | float) and math.isfinite(limit) else []
     places = getattr(config, "max_position_embeddings", None)
     if isinstance(places, int) and places > 0:
         table = next((each for key, each in encoder.named_modules() if key.endswith("position_embeddings")), None)
@@ -169,7 +174,7 @@ def find_longest(tokenizer: Any, encoder: Any, config: Any) -> int:
 
 
 def read_pooling(name: str) -> str:
-    """What the vector of a sentence encoder is read off: "first", "mean" or otherwise; empty where it does not say so."""
+    """What the vector of a sentence encoder is read off: "first", "mean" or otherwise; empty where it is not said."""
     values = _read_json(name, POOLING)
     if not isinstance(values, dict) or not values:
         return ""
@@ -197,4 +202,5 @@ def _read_json(name: str, file: str) -> Any:
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
-    return json.loads(Path(path).read_text("utf-8")) if path else None
+    with foreign(f"hf:{name}: {file} is damaged", ADVICE):
+        return json.loads(Path(path).read_text("utf-8")) if path else None

@@ -1,7 +1,7 @@
-"""Which words of two sentences make a sentence encoder find them alike: the cosine similarity, shared out over pairs of words.
+"""Which words make a sentence encoder find two sentences alike: the cosine, shared out over pairs of words.
 
-With e the pooled and normalised vector of a sentence, cos(a, b) = sum_k e_k(a) e_k(b). Each e_k is explained on its own, and
-the products of what token i of a and token j of b contributed to it are summed over k: (i, j) is how much they met.
+With e the pooled and normalised vector of a sentence, cos(a, b) = sum_k e_k(a) e_k(b). Each e_k is explained on its
+own, and the products of what token i of a and token j of b contributed to it are summed over k.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def check_pooling(model: TextModel) -> None:
     if further or model.pool not in SUMMED:
         what = f"has {further[0]} behind its encoder" if further else f"pools by {model.pool}"
         raise JumokError(
-            f"hf:{model.name} {what}, and two sentences are compared where the vector is the mean of the last states or "
-            "the first one: give one sentence to see its attention"
+            f"hf:{model.name} {what}, and two sentences are compared where the vector is the mean of the last states "
+            "or the first one: give one sentence to see its attention"
         )
 
 
@@ -123,8 +123,8 @@ def meet(first: Vector, second: Vector) -> Meeting:
 
 
 def _make_map(first: Vector, second: Vector, weights: Tensor, source: str) -> AttentionMap:
-    axes = (Tokens(tuple(piece.text for piece in each.given.pieces)) for each in (first, second))
-    return AttentionMap(weights, *axes, (), Scale.SCORE, source)
+    rows, columns = (Tokens(tuple(piece.text for piece in each.given.pieces)) for each in (first, second))
+    return AttentionMap(weights, rows, columns, (), Scale.SCORE, source)
 
 
 def _share(model: TextModel, states: Tensor) -> Tensor:

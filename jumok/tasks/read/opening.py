@@ -1,4 +1,4 @@
-"""Text models of `transformers` with their weights and their tokenizer: what kind a folder holds, and how it is opened."""
+"""Text models of `transformers` with their weights and their tokenizer: what kind one is, and how it is opened."""
 
 from __future__ import annotations
 
@@ -158,8 +158,8 @@ def _check_code(name: str, values: Mapping[str, Any]) -> None:
 
     if "auto_map" in values and values.get("model_type") not in CONFIG_MAPPING_NAMES:
         raise JumokError(
-            f"hf:{name} is built by code of its own (auto_map in its {CONFIG}), which jumok never runs: give a model of "
-            "an architecture that transformers itself has"
+            f"hf:{name} is built by code of its own (auto_map in its {CONFIG}), which jumok never runs: give a model "
+            "of an architecture that transformers itself has"
         )
 
 

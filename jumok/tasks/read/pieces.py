@@ -92,10 +92,10 @@ def _has_marks(tokenizer: Any) -> bool:
 
 
 def _find_gaps(pieces: Sequence[Piece], spans: Sequence[tuple[int, int]]) -> Iterator[Piece]:
-    end = 0
+    end = -1  # what follows a special token has a gap before it
     for piece, (begin, last) in zip(pieces, spans, strict=True):
         yield piece if piece.special else replace(piece, gap=begin > end)
-        end = end if piece.special else last
+        end = -1 if piece.special else last
 
 
 def _mend_bytes(tokenizer: Any, ids: Sequence[int], pieces: Sequence[Piece]) -> Iterator[Piece]:

@@ -1,4 +1,4 @@
-"""What a text model answers about a text, and which of its words it read for that: relevance and every layer's attention."""
+"""What a text model answers about a text, and which words it read: relevance and the attention of every layer."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Let a text model write, and ask of every word that it wrote what it read for it.
 
-The words are found by `generate()` of the model's library, and one more pass over all of them is watched: the row of the
-token before a word is the step that wrote it, as `Seen.generated` joins it from single steps, and a pass costs far less
-memory than the steps with all their caches.
+The words are found by `generate()` of the model's library, and one more pass over all of them is watched: the row of
+the token before a word is the step that wrote it, as `Seen.generated` joins it from single steps, and a pass costs far
+less memory than the steps with all their caches.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _list_sheets(
 
 
 def _find_path(network: Any, part: Any) -> str:
-    return next(path for path, module in network.named_modules() if module is part)
+    return next(str(path) for path, module in network.named_modules() if module is part)
 
 
 def _generate(model: TextModel, given: Given, count: int) -> Tensor:
@@ -146,7 +146,7 @@ def _answer_each(
 def _remark(answers: tuple[Answer, ...], count: int) -> Iterator[str]:
     other = sum(answer.share < answer.best[0][1] for answer in answers)
     if other:
-        yield f"{write_count(other, 'word')} of {len(answers)} not the most probable: the model's generation settings say so"
+        yield f"{other} of {len(answers)} words were not the most probable: the model's generation settings chose them"
     if len(answers) > MOST_EXPLAINED:
         yield f"relevance is computed of the first {MOST_EXPLAINED} words"
     if len(answers) == count:

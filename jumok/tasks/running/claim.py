@@ -12,7 +12,7 @@ from jumok.errors import JumokError
 from jumok.files import make_folder
 from jumok.tasks.running.run import CONFIG, MARK
 
-__all__ = ["claim", "claim_new", "lock"]
+__all__ = ["claim", "claim_new", "hold", "lock"]
 
 BEGUN = "begun by process {pid} on {host}\n"
 
@@ -24,7 +24,7 @@ def claim(folder: Path) -> Iterator[None]:
     Raises:
         JumokError: another process is training it.
     """
-    with _hold(folder):
+    with hold(folder):
         _write_mark(folder)
         yield
 
@@ -44,7 +44,7 @@ def claim_new(folder: Path) -> Iterator[None]:
         raise JumokError(f"{folder} is a file: choose another --out")
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     make_folder(folder)
-    with _hold(folder) as begun:
+    with hold(folder) as begun:
         if (folder / CONFIG).exists():
             raise JumokError(f"{folder} is not empty: choose another --out, or resume it with --resume {folder}")
         if not begun and any(path.name != MARK for path in folder.iterdir()):
@@ -66,8 +66,12 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 
 @contextmanager
-def _hold(folder: Path) -> Iterator[bool]:
-    """Lock the folder's mark, made where it is missing; gives whether an earlier start had begun to write here."""
+def hold(folder: Path) -> Iterator[bool]:
+    """Lock the folder's mark, made where it is missing; gives whether an earlier start had begun to write here.
+
+    Raises:
+        JumokError: another process has locked it, or it cannot be made.
+    """
     mark = folder / MARK
     handle = _open_locked(mark)
     try:

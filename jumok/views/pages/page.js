@@ -77,6 +77,7 @@
     shown = { ...looked(place.kind === "summary" ? summary : map, place), entry: state.entry, layer: state.layer };
     painter.heat(at("heat"), shown.about, shown.row, shown.limit, state.strength);
     Parts.lay(at("heat"), Maps.frameOf(shown.about.keys));
+    at("heat").classList.toggle("part", Boolean(shown.about.keys.frame));
     drawOver();
     drawLegend();
     drawFrames();

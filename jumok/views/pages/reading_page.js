@@ -98,7 +98,7 @@
   }
 
   function listed(word) {
-    if (word) return partners(sheet, word).filter(({ side, index }) => !isAside(sheet, side, index)).map((each) => ({ label: textOf(each), weight: each.weight }));
+    if (word) return partners(sheet, word).filter(({ side, index, weight }) => weight && !isAside(sheet, side, index)).map((each) => ({ label: textOf(each), weight: each.weight }));
     return sheet.queries.map((_, index) => ({ side: "query", index })).map((query) => {
       const best = strongest(sheet, query);
       return { label: `${textOf(query)} → ${best ? textOf(best) : "–"}`, weight: best?.weight ?? 0 };
@@ -108,6 +108,7 @@
   function bar({ label, weight }, top) {
     const fill = make("i");
     fill.style.width = `${Math.min(100, (100 * Math.abs(weight)) / top)}%`;
+    fill.classList.toggle("minus", weight < 0);
     return make("li", [tongue(make("b", label, { title: label, dir: "auto" })), make("output", number(weight)), make("div", fill, { className: "bar" })]);
   }
 
@@ -137,9 +138,12 @@
     const what = {
       lines: translate("A line's thickness and opacity grow linearly from 0 to the largest, {weight}.", largest),
       text: translate("Shades grow linearly from 0 to the largest, {weight}.", largest),
-      matrix: translate("Who reads stands on the left, what is read above. Opacity grows with the square root of the weight, from 0 to the largest, {weight}.", largest),
+      matrix: view.byRow
+        ? translate("Who reads stands on the left, what is read above. Opacity grows with the square root of the weight, from 0 to the largest of each row.")
+        : translate("Who reads stands on the left, what is read above. Opacity grows with the square root of the weight, from 0 to the largest, {weight}.", largest),
     }[wanted()];
-    return scores() ? `${what} ${translate("Blue: below 0, which made the two less alike.")}` : what;
+    const joined = view.joined > 1 ? translate("A pixel stands for {count} × {count} weights and shows the largest.", { count: view.joined }) : "";
+    return [what, joined, scores() ? translate("Blue: below 0, which made the two less alike.") : ""].filter(Boolean).join(" ");
   }
 
   // -- choosing what is shown -------------------------------------------------------------------
@@ -208,14 +212,15 @@
     listLayers();
     say("kept", [KEPT[about().form](about()), about().note].filter(Boolean).join(" "));
     const bound = Number((1.005 * about().error).toPrecision(3)); // never rounded down
-    at("stored").textContent = `${translate("Weights are stored in 8 bits, scaled row by row: here off by {bound} at most.", { bound })} `
-      + translate("They take {size} MB of this file.", { size: (page.bytes / 1e6).toFixed(1) });
+    const size = page.bytes < 1e6
+      ? translate("They take {size} kB of this file.", { size: Math.ceil(page.bytes / 1e3) })
+      : translate("They take {size} MB of this file.", { size: (page.bytes / 1e6).toFixed(1) });
+    at("stored").textContent = `${translate("Weights are stored in 8 bits, scaled row by row: here off by {bound} at most.", { bound })} ${size}`;
     return read();
   }
 
   function open(index) {
-    Object.assign(state, { entry: index, answer: 0, layer: entry().sheets[0].layers.length - 1 });
-    state.layer = page.entries[index].sheets[0].layers.length - 1;
+    Object.assign(state, { entry: index, answer: 0, layer: page.entries[index].sheets[0].layers.length - 1 });
     at("sheet").replaceChildren(...entry().sheets.map(({ name }, number_) => make("option", name, { value: String(number_) })));
     at("sheets").hidden = entry().sheets.length < 2;
     say("note", entry().note);
@@ -229,7 +234,7 @@
     document.querySelector("main").classList.toggle("alone", entries.length < 2);
     at("choose").hidden = entries.length < 2;
     const rows = entries.map(({ name, told }, index) => {
-      const parts = [tongue(make("bdi", name)), ...(told.length === 1 && told[0].best.length ? [make("output", told[0].name)] : [])];
+      const parts = [tongue(make("bdi", name)), ...(told.length === 1 && told[0].best.length ? [tongue(make("output", told[0].name))] : [])];
       const button = make("button", parts, { type: "button" });
       button.dataset.entry = index;
       button.addEventListener("click", () => open(index).catch(alarm));

@@ -1,4 +1,4 @@
-"""One HTML file that shows how a model reads texts: what it answers, the words that spoke for it, and who reads whom."""
+"""One HTML file that shows how a model reads texts: what it answers, which words spoke for it, who reads whom."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jumok.views.pages.drawn_page import DrawnPage
 from jumok.views.pages.html_file import BUDGET_BYTES, clean_text, make_text_block, show_blanks
 from jumok.views.pages.packed_maps import PackedMap
 from jumok.views.pages.packed_rows import pack_layers
+from jumok.wording import printable
 
 __all__ = ["MOST_TOKENS", "ReadingEntry", "ReadingPage", "ReadingSheet", "Shown", "Told"]
 
@@ -118,8 +119,8 @@ class _Item:
 class ReadingPage(DrawnPage[_Item]):
     """A page that texts are added to one by one; each is packed at once, so that its tensors can go.
 
-    Of short texts every weight of every head is kept, in 8 bits scaled row by row; of longer ones the largest weights of
-    each row, of very long ones only the mean over heads. The page says which, and how much of a row they hold.
+    Of short texts every weight of every head is kept, in 8 bits scaled row by row; of longer ones the largest weights
+    of each row, of very long ones only the mean over heads. The page says which, and how much of a row they hold.
 
     Args:
         title: the heading; any text.
@@ -192,17 +193,22 @@ def _number(lists: dict[tuple[Shown, ...], int], tokens: Sequence[Shown]) -> int
     return lists.setdefault(tuple(tokens), len(lists))
 
 
+def _make_visible(text: str) -> str:
+    """What a token stands for, as it can be seen: blanks, ends of lines and control signs too."""
+    return show_blanks(printable(clean_text(text).translate(NEWLINES)))
+
+
 def _describe_token(token: Shown) -> list[Any]:
-    return [show_blanks(clean_text(token.text).translate(NEWLINES)), int(token.gap), int(token.special)]
+    return [_make_visible(token.text), int(token.gap), int(token.special)]
 
 
 def _describe_told(told: Told, count: int) -> dict[str, Any]:
     row = told.relevance
     if row is not None and len(row) != count:
         raise JumokError(f"the relevance of {told.name!r} has {len(row)} values for {count} tokens")
-    best = [[show_blanks(clean_text(name)), round(share, 6)] for name, share in told.best]
+    best = [[_make_visible(name), round(share, 6)] for name, share in told.best]
     rounded = None if row is None else [float(f"{value:.3g}") for value in row]
-    return {"name": show_blanks(clean_text(told.name)), "share": told.share, "best": best, "relevance": rounded}
+    return {"name": _make_visible(told.name), "share": told.share, "best": best, "relevance": rounded}
 
 
 def _pack_sheet(sheet: ReadingSheet, number: int, lists: dict[tuple[Shown, ...], int], item: _Item) -> dict[str, Any]:

@@ -114,12 +114,12 @@ const ReadingViews = (() => {
     return found.sort((one, other) => Math.abs(other[2]) - Math.abs(one[2])).slice(0, MOST_LINES);
   }
 
-  function path([x1, y1], [x2, y2], share, minus) {
+  function path([x1, y1], [x2, y2], share, minus, strong) {
     const element = document.createElementNS(SVG, "path");
     const bend = (x2 - x1) * 0.45;
     element.setAttribute("d", `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`);
     element.setAttribute("stroke-width", Math.max(THICKEST * share, 0.6).toFixed(2));
-    element.setAttribute("stroke-opacity", (0.08 + 0.8 * share).toFixed(3));
+    element.setAttribute("stroke-opacity", (0.06 + (strong ? 0.8 : 0.5) * share).toFixed(3));
     if (minus) element.setAttribute("class", "minus");
     return element;
   }
@@ -129,7 +129,7 @@ const ReadingViews = (() => {
     view.ends ??= findEnds(view);
     const pairs = listPairs(sheet, word, least, top).sort((one, other) => Math.abs(one[2]) - Math.abs(other[2]));
     view.svg.replaceChildren(...pairs.map(([query, key, weight]) => (
-      path(view.ends.query[query], view.ends.key[key], Math.abs(weight) / top, weight < 0)
+      path(view.ends.query[query], view.ends.key[key], Math.abs(weight) / top, weight < 0, word)
     )));
     mark(view.buttons, sheet, word, top, pinned);
     return { top, lines: pairs.length };
@@ -195,15 +195,17 @@ const ReadingViews = (() => {
     const [rows, columns] = [sheet.queries.length, sheet.keys.length];
     const written = Math.max(rows, columns) <= LABELLED;
     const wide = Math.min(WIDEST, room - (written ? 130 : 40));
-    const cell = Math.max(written ? 13 : 1, Math.min(26, Math.floor(wide / Math.max(rows, columns))));
-    const canvas = make("canvas", [], { width: columns, height: rows, tabIndex: 0 });
-    Object.assign(canvas.style, { width: `${cell * columns}px`, height: `${cell * rows}px` });
+    const fits = wide / Math.max(rows, columns);
+    const cell = fits < 1 ? 1 : Math.max(written ? 13 : 1, Math.min(26, Math.floor(fits)));
+    const joined = Math.ceil(1 / Math.min(fits, 1)); // tokens a side that one pixel stands for
+    const canvas = make("canvas", [], { width: Math.ceil(columns / joined), height: Math.ceil(rows / joined), tabIndex: 0 });
+    Object.assign(canvas.style, { width: `${cell * canvas.width}px`, height: `${cell * canvas.height}px` });
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", Parts.translate("{rows} down, {columns} across; arrow keys move, the reading below tells the weights", { rows: names.query, columns: names.key }));
     const [down, across] = [labels(sheet.queries, "down"), labels(sheet.keys, "across")];
     const element = make("div", written ? [across.column, down.column, canvas] : [canvas], { className: "grid" });
     element.style.setProperty("--cell", `${cell}px`);
-    return { element, canvas, down, across, painted: null, draw: drawMatrix, measure() {}, place: placeOf, cell: null, buttons: {} };
+    return { element, canvas, down, across, joined, byRow: !written, draw: drawMatrix, measure() {}, place: placeOf, cell: null, buttons: {} };
   }
 
   function placeOf(view, sheet, event) {
@@ -215,22 +217,36 @@ const ReadingViews = (() => {
     };
   }
 
-  function paint(canvas, sheet, top, row) {
-    const [plus, minus] = [colourOf(canvas, "--accent"), colourOf(canvas, "--minus")];
-    const { weights, keys, queries, set } = sheet;
-    const picture = new ImageData(keys.length, queries.length);
-    for (let at = 0; at < weights.length; at++) {
-      const share = set.has(at % keys.length) ? 0 : Math.min(Math.abs(weights[at]) / top, 1);
-      const dim = row >= 0 && Math.floor(at / keys.length) !== row ? 0.35 : 1;
-      picture.data.set(weights[at] < 0 ? minus : plus, 4 * at);
-      picture.data[4 * at + 3] = Math.round(255 * dim * Math.sqrt(share));
+  /* Shares of the largest weight, or each row's own; a pixel has the largest of the cells that it stands for. */
+  function pool({ canvas, joined, byRow }, { weights, keys, queries, set }, top) {
+    const shares = new Float32Array(canvas.width * canvas.height);
+    for (let query = 0; query < queries.length; query++) {
+      const row = weights.subarray(query * keys.length, (query + 1) * keys.length);
+      const end = byRow ? row.reduce((most, weight, key) => (set.has(key) ? most : Math.max(most, Math.abs(weight))), 0) || 1 : top;
+      row.forEach((weight, key) => {
+        const at = Math.floor(query / joined) * canvas.width + Math.floor(key / joined);
+        if (!set.has(key) && Math.abs(weight) / end > Math.abs(shares[at])) shares[at] = weight / end;
+      });
     }
+    return shares;
+  }
+
+  function paint(view, sheet, top, row) {
+    const { canvas, joined } = view;
+    const [plus, minus] = [colourOf(canvas, "--accent"), colourOf(canvas, "--minus")];
+    if (view.pooled !== sheet.weights) Object.assign(view, { pooled: sheet.weights, shares: pool(view, sheet, top) });
+    const picture = new ImageData(canvas.width, canvas.height);
+    view.shares.forEach((share, at) => {
+      const dim = row >= 0 && Math.floor(at / canvas.width) !== Math.floor(row / joined) ? 0.35 : 1;
+      picture.data.set(share < 0 ? minus : plus, 4 * at);
+      picture.data[4 * at + 3] = Math.round(255 * dim * Math.sqrt(Math.min(Math.abs(share), 1)));
+    });
     canvas.getContext("2d").putImageData(picture, 0, 0);
   }
 
   function drawMatrix(view, sheet, word) {
     const top = limit(sheet, null);
-    paint(view.canvas, sheet, top, word?.side === "query" ? word.index : -1);
+    paint(view, sheet, top, word?.side === "query" ? word.index : -1);
     const at = { down: word?.side === "query" ? word.index : -1, across: view.cell?.key ?? (word?.side === "key" ? word.index : -1) };
     for (const side of ["down", "across"]) view[side].written.forEach((each, index) => each.classList.toggle("asked", index === at[side]));
     return { top, lines: 0 };

@@ -25,7 +25,14 @@ from jumok.views.pictures.figures import (
     save_figure,
     shorten,
 )
-from jumok.views.pictures.overlay import fit_to_panel, lay_weights, note_unseen, overlay, place_side_by_side
+from jumok.views.pictures.overlay import (
+    fit_to_panel,
+    lay_weights,
+    note_unseen,
+    outline_seen,
+    overlay,
+    place_side_by_side,
+)
 from jumok.views.pictures.scanpath import draw_scanpath
 from jumok.views.pictures.window import draw_window
 from jumok.views.raster import ImageLike, Numbers, as_pillow
@@ -90,7 +97,9 @@ def draw_heat(attention: AttentionMap, image: Image.Image | None, look: Look = P
     photo = np.asarray(image, dtype=np.float32) / 255
     over = overlay(photo, lay_weights(attention, height, width, smooth=True), scaling)
     panels = {"image": photo, "heat": scaling.rgb(raw), "heat over image, smoothed": over}
-    figure, _ = place_side_by_side(panels)
+    figure, axes = place_side_by_side(panels)
+    for each in axes[1:]:
+        outline_seen(each, attention, height, width)
     draw_colour_bar(figure, scaling, *note_unseen(attention, height, width))
     return figure
 

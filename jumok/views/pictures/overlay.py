@@ -9,6 +9,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, Patches
+from jumok.attention.frames import tell_seen
 from jumok.errors import JumokError
 from jumok.views.palette import QUIET
 from jumok.views.pictures.colour_scale import Scaling
@@ -57,6 +58,8 @@ def note_unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
     """What a panel of this size cannot show: keys finer than its pixels, and special tokens, with their weights."""
     rows, columns = find_whole_cells(attention.keys) or (1, 1)
     notes = [f"Averaged down from {rows} x {columns}"] if rows > height or columns > width else []
+    seen = tell_seen(getattr(attention.keys, "frame", None))
+    notes += [f"{seen[0].upper()}{seen[1:]}"] if seen else []
     special = attention.keys.special if isinstance(attention.keys, Patches) else ()
     weights = attention.weights[0, : len(special)].tolist()
     named = [f"{name} {weight:.3g}" for name, weight in zip(special, weights, strict=True)]
@@ -64,6 +67,17 @@ def note_unseen(attention: AttentionMap, height: int, width: int) -> list[str]:
         more = f" and {len(named) - MOST_SPECIAL_TOKENS} more" if len(named) > MOST_SPECIAL_TOKENS else ""
         notes.append(f"Not in the picture: {', '.join(named[:MOST_SPECIAL_TOKENS])}{more}")
     return notes
+
+
+def outline_seen(axes: Axes, attention: AttentionMap, height: int, width: int) -> None:
+    """Draw a line around the part of a panel that the map covers, where that is not all of it."""
+    from matplotlib.patches import Rectangle
+
+    frame = getattr(attention.keys, "frame", None)
+    if frame is not None:
+        top, left, bottom, right = (min(max(edge, 0), 1) for edge in frame)
+        corner, sides = (left * width - 0.5, top * height - 0.5), ((right - left) * width, (bottom - top) * height)
+        axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor="white", linestyle="--", linewidth=0.9))
 
 
 def place_side_by_side(panels: dict[str, Numbers], *, most: int = 3, below: float = 0) -> tuple[Figure, list[Axes]]:

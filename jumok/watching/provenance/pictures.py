@@ -16,6 +16,8 @@ PADDING = -1
 SEVERAL = -2
 """That of an element whose numbers were made from several images."""
 
+HALF_A_PIXEL_UP = 0.01
+"""So that edges in the middle of a pixel, as sampling every second one gives them, are all rounded down."""
 SAME_PLACE = 0.02
 """Pixels by which channels of one place may differ, as normalising rounds them."""
 
@@ -138,7 +140,8 @@ class Picture:
         variance = (sums[1] / count - (sums[0] / count) ** 2).clamp(min=0)
         length = torch.where(reach > 0, 6 * variance / reach + reach / 2, 1.0)
         centre = low + reach / 2 + 0.5
-        ends = torch.stack([centre - length / 2, centre + length / 2]).round().long()
+        ends = torch.stack([centre - length / 2, centre + length / 2])
+        ends = (ends - HALF_A_PIXEL_UP).round().long()
         limit = torch.tensor(size)
         (top, left), (bottom, right) = torch.minimum(ends.clamp(min=0), limit).tolist()
         return top, left, bottom, right

@@ -10,6 +10,7 @@ from PIL import Image
 from jumok.data.images.folders import find_images, scan, scan_folder, scan_ready
 from jumok.data.images.splitting import deal as _deal
 from jumok.errors import JumokError
+from jumok.files import RESULTS_MARK
 
 
 def fill(root, **classes):
@@ -312,3 +313,13 @@ def test_a_folder_of_images_for_a_table_is_refused_beside_class_folders(tmp_path
         Image.new("L", (8, 8)).save(tmp_path / "photos" / name / "0.png")
     with pytest.raises(JumokError, match="is a folder of classes, which has its images inside"):
         scan(tmp_path / "photos", images=tmp_path)
+
+
+def test_results_beside_class_folders_and_parts_are_no_class(tmp_path):
+    for root in (fill(tmp_path / "a", b=9, c=9), tmp_path / "parts"):
+        fill(tmp_path / "parts" / "train", b=9, c=9)
+        fill(root / "look", x=2)
+        (root / "look" / RESULTS_MARK).touch()
+        found = scan(root)["train"]
+        assert found.classes == ("b", "c")
+        assert found.notes == ("left out: 1 folder of jumok's own results",)

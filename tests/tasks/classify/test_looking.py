@@ -146,7 +146,7 @@ def test_models_that_are_not_there_or_cannot_be_followed(tmp_path):
     with pytest.raises(JumokError, match="no model folder at"):
         open_model(f"hf:{tmp_path / 'none'}")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(JumokError, match=r"cannot open .*it has no config\.json"):
+    with pytest.raises(JumokError, match=r"cannot open hf:.*it has no config\.json"):
         open_model(f"hf:{tmp_path / 'empty'}")
     config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], num_labels=2)
     transformers.ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")

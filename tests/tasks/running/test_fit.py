@@ -232,7 +232,19 @@ def test_a_full_disk_is_said_and_the_earlier_checkpoint_stays(job, monkeypatch, 
     assert len(run.start().rows) == 3
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def logged(folder, name):
+    """(step, value) of what TensorBoard shows."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(folder / "logs"))
+    board.Reload()
+    return [(event.step, event.value) for event in board.Scalars(name)]
+
+
+ENDINGS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+
+
+@pytest.mark.parametrize("signum", ENDINGS)
 def test_a_signal_lets_the_step_end_and_saves(job, unbroken, signum):
     run = job(**{**HARD, "checkpoint_every": 1000})
     before = signal.getsignal(signum)
@@ -241,6 +253,7 @@ def test_a_signal_lets_the_step_end_and_saves(job, unbroken, signum):
     assert caught.value.signum == signum
     assert signal.getsignal(signum) is before
     assert load_state(run.folder / "checkpoints" / "last.safetensors")["global_step"] == 5
+    assert [step for step, _ in logged(run.folder, "train/loss")] == [1, 2, 3, 4, 5]
     run.start()
     same_end(run.folder, unbroken)
 

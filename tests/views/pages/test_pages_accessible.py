@@ -18,6 +18,7 @@ from jumok.views.pages.faithful_page import FaithfulPage
 from jumok.views.pages.inspect_page import Sheet, Thumb, write_inspect_page
 from jumok.views.pages.look_page import Entry, Page
 from jumok.views.pages.question_page import QuestionPage
+from jumok.views.pages.reading_page import ReadingEntry, ReadingPage, ReadingSheet, Shown, Told
 from jumok.views.pages.report_page import Figure, Section, write_report
 from jumok.views.pages.text_page import ShadedText, write_text_page
 from jumok.views.pictures.question_picture import Asked
@@ -92,6 +93,20 @@ def write_texts(path):
     write_text_page(path, "Which words spoke", "chefer", texts)
 
 
+def write_reading(path):
+    words = ("[CLS]", "이", "영화는", "좋다", "[SEP]")
+    tokens = [Shown(word, special=word.startswith("[")) for word in words]
+    maps = [AttentionMap(torch.rand(2, 5, 5).softmax(-1), Tokens(words), Tokens(words), ("head",)) for _ in range(2)]
+    sheet = ReadingSheet("Self-attention", tokens, tokens, ["layer.0", "layer.1"], maps, maps[0].mean("head"))
+    told = [Told("긍정", 0.75, [("긍정", 0.75), (HOSTILE, 0.25)], [0.0, 0.5, -0.25, 1.0, 0.0])]
+    page = ReadingPage("What it reads")
+    for _ in range(2):
+        page.add(
+            ReadingEntry("이 영화는 좋다", tokens, [sheet], "Predicted class", told, method="libra", note="A note.")
+        )
+    page.write(path)
+
+
 def write_inspect(path):
     thumbs = [Thumb(Image.new("RGB", (40, 30), "teal"), "긁힘/1.png", "40 x 30")]
     sheets = [Sheet("긁힘", "3 images", thumbs, 0.5), Sheet("Near duplicates", "2 groups", thumbs)]
@@ -113,6 +128,7 @@ WRITERS = {
     "comparison": write_comparison,
     "faithful": write_faithful,
     "texts": write_texts,
+    "reading": write_reading,
     "inspect": write_inspect,
     "report": write_demo_report,
 }

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, Patches, Regions, Tokens
-from jumok.errors import JumokError, foreign, suggest
+from jumok.errors import JumokError, foreign
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.pixel_tracing import trace_pixels
@@ -130,7 +130,7 @@ class ForeignAsker:
         looks = _merge(found, words)
         inside = tuple(looks.weights[:, 1:].sum(1).tolist())
         probabilities = tuple(float(torch.tensor([shares[at] for at in places]).prod()) for _, places in words)
-        even = _count_even(found.keys)
+        even = _count_even(found)
         notes = () if self.processor.has_template else ("this model has no chat template: it was asked in plain text",)
         return Answered(question, tuple(word for word, _ in words), probabilities, looks, inside, even, notes)
 
@@ -141,7 +141,7 @@ class ForeignAsker:
 def _group(tokenizer: Any, tokens: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
     """Words of an answer, and the numbers of their tokens: pieces that are written without a space belong together."""
     special, before = set(tokenizer.all_special_ids), ""
-    word, places, kept = "", [], []
+    word, places, kept = "", list[int](), list[int]()
     for number, token in enumerate(tokens):
         if token in special:
             continue
@@ -179,9 +179,10 @@ def _gather_others(keys: Axis, inside: int) -> Axis:
     return Regions((None, *keys.boxes[-inside:]), (OTHERS, *keys.names[-inside:]), keys.height, keys.width)
 
 
-def _count_even(keys: Axis) -> float:
-    """The share of all tokens that are places; the last one is never looked at."""
-    return _count_places(keys) / max(len(keys) - 1, 1)
+def _count_even(found: AttentionMap) -> float:
+    """The share of the tokens before each step that are places, the mean over steps."""
+    steps, total = len(found.queries), len(found.keys)
+    return sum(_count_places(found.keys) / (total - steps + step) for step in range(steps)) / steps
 
 
 # -- opening --------------------------------------------------------------------------------------
@@ -244,6 +245,6 @@ def _check_kind(name: str, config: Any) -> None:
 
     if config.model_type not in KNOWN:
         raise JumokError(
-            f"{name} is of type {config.model_type}, which answers no questions about images: "
-            f"{suggest(config.model_type, KNOWN) if config.model_type else 'give another'}"
+            f"{name} is of type {config.model_type}, which answers no questions about images: give a vision-language "
+            "model such as LLaVA, Qwen2-VL or SmolVLM"
         )
