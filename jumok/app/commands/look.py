@@ -106,6 +106,8 @@ def command(
 ) -> Report:
     """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all.
 
+    For an object detector of hf: each box, and where the query that gave it looked.
+
     For a text classifier: each text's prediction, and how much each word spoke for it. For other text models: what they
     answer or write, and which words they read for it, in every layer and head.
     """

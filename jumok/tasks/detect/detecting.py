@@ -62,10 +62,10 @@ class Detection:
         return top, left, bottom, right
 
     def inside(self, height: int, width: int) -> float:
-        """How much of the heat in the image lies in the box, from 0 to 1; NaN where there is none in the image."""
+        """How much of the heat in the image lies in the box, from 0 to 1; 0 where none lies in the image."""
         top, left, bottom, right = self.edges(height, width)
         laid = self.heat.image(height, width)[0].double()
-        return float(laid[top:bottom, left:right].sum() / laid.sum())
+        return float(laid[top:bottom, left:right].sum() / laid.sum().clamp_min(1e-12))
 
 
 def _clip(start: float, end: float, side: int) -> tuple[int, int]:
