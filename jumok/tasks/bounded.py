@@ -84,7 +84,7 @@ class Bound:
         """
         count = settings.get(OUTPUTS)
         if isinstance(count, int | float) and count > self.most_values:
-            raise JumokError(self._tell(f"{count:.3g} outputs" if count < math.inf else "infinitely many outputs"))
+            raise JumokError(self._tell(f"more than {self.most_values} outputs"))
 
     def _tell(self, asked: str) -> str:
         return (
