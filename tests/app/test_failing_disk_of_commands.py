@@ -11,11 +11,9 @@ import sys
 import pytest
 from failing_disks import Disk
 from pair_helpers import settings_of, untrained
-from small_runs import TINY
 
 EVERY = bool(os.environ.get("JUMOK_FUZZ"))
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
-LITTLE = [word for key, value in TINY.items() for word in ("--option", f"{key}={value}")]
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="files are told from their numbers by /proc")
 
@@ -65,3 +63,38 @@ def test_predict(kind, jumok, translator, trained, coloured, tmp_path):
     out = tmp_path / "out"
     words = ["predict", trained, coloured, f"--{kind}", out / f"a.{kind}", "--threads", 1]
     assert len(fail_at_each(jumok, out, words, 1)) >= 3
+
+
+def compare(photos, out):
+    return ["compare", photos, "--systems", "mlp", "--budget", "1s", "--out", out, "--threads", 1, "--shown", 1]
+
+
+def test_compare(jumok, photos, tmp_path):
+    """Of what it has trained, the page and the figures are made anew; where a training fails, none of them is."""
+    out = tmp_path / "out"
+    words = compare(photos, out)
+    with Disk(out).used() as disk:
+        assert jumok(*words).status == 0
+    whole, calls = list_files(out), disk.calls
+    (out / "index.html").unlink()
+    with Disk(out).used() as disk:
+        assert jumok(*words).status == 0
+    for number in range(0, len(disk.calls), 1 if EVERY else 5):
+        (out / "index.html").unlink(missing_ok=True)
+        with Disk(out, number, CODES[number % len(CODES)]).used() as broken:
+            said = jumok(*words)
+        where = f"call {number}, {broken.calls[number]}: {said.err}"
+        assert (said.status, said.err.strip().count("\n")) == (2, 0), where
+        left = list_files(out)
+        assert set(left) <= set(whole), where
+    assert jumok(*words).status == 0
+    assert set(list_files(out)) == set(whole)
+    for number in range(0, len(calls), 1 if EVERY else len(calls) // 2):
+        shutil.rmtree(out, ignore_errors=True)
+        with Disk(out, number, CODES[number % len(CODES)]).used():
+            said = jumok(*words)
+        where = f"call {number}, {calls[number]}: {said.err}"
+        assert said.status == (0 if calls[number][0] == "link" else 2), where
+        assert "Traceback" not in said.err, where
+        assert jumok(*words).status == 0, where
+        assert set(list_files(out)) == set(whole), where
