@@ -80,7 +80,7 @@ def find_otsu_threshold(heat: Tensor) -> float:
         return high
     parts = [part.numpy() for part in heat.split(ROWS_AT_ONCE)]  # in float64, a large map would be held several times
     edges = np.histogram_bin_edges(np.array([low, high]), HISTOGRAM_BINS)
-    counts = sum(np.histogram(part.astype(np.float64), edges)[0] for part in parts)
+    counts = np.sum([np.histogram(part.astype(np.float64), edges)[0] for part in parts], 0)
     centres = (edges[:-1] + edges[1:]) / 2
     below, above = counts.cumsum(), counts[::-1].cumsum()[::-1]
     mean_below = (counts * centres).cumsum() / below.clip(1)
