@@ -18,7 +18,7 @@ from bench import torchvision_names
 from bench.table import Row, interleaved, ratio
 from jumok.app.engine.looker import Looker
 
-IMAGES, SIDE, BATCH, ROUNDS = 32, 256, 16, 7
+IMAGES, SIDE, BATCH, ROUNDS = 16, 256, 8, 5
 METHODS = ("chefer", "rollout")
 
 

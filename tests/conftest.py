@@ -23,6 +23,7 @@ os.environ["LC_ALL"] = "C.UTF-8"  # texts are English, whatever language the dev
 
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this
 
 
 def pytest_configure(config):
@@ -81,6 +82,14 @@ def jumok(capsys):
     threads = torch.get_num_threads()
     yield call
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def vit(tmp_path_factory) -> str:
+    """A ViT of `transformers` with random weights in a folder, by the name that it is opened with."""
+    from pretrained_models import save_hf
+
+    return f"hf:{save_hf(tmp_path_factory.mktemp('models') / 'vit')}"
 
 
 @pytest.fixture(scope="session")

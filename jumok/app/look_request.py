@@ -75,11 +75,13 @@ class LookRequest:
         Raises:
             JumokError: several, or a text where the model takes none.
         """
+        taker = f"{self.model} takes no text" if self.model else "no --model was named"
         if len(self.inputs) > 1:
-            raise JumokError(f"wanted one image, folder or file, got {len(self.inputs)}: put them into one folder")
+            raise JumokError(
+                f"wanted one image, folder or file, got {len(self.inputs)}, and {taker}: put them into one folder"
+            )
         (given,) = self.inputs
         if " " in given.strip() and find_path(given) is None:
-            taker = f"{self.model} takes no text" if self.model else "no --model was named"
             raise JumokError(
                 f"no file or folder {given!r}, and {taker}: give a path, or a text model with --model hf:FOLDER"
             )

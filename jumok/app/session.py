@@ -184,7 +184,8 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
                 given.get("device", "auto"),
                 given.get("seed", 0),
             )
-            with marking_results(values.get("out") if name in OF_RESULTS else None):
+            pictures = name in OF_RESULTS and not values.get("engine")  # a data set is known by its manifest
+            with marking_results(values.get("out") if pictures else None):
                 report = command(session=session, **values)
             return 0 if report is None else session.show(report)
 

@@ -155,9 +155,10 @@ class AttentionMap:
         Raises:
             JumokError: no places of an image are known, with the reason; or several images, of which none was chosen.
 
+        >>> from jumok.attention import Interleaved
         >>> axis = Interleaved(("look", "0,0", "0,1"), images=(Patches(1, 2),), entries=((1, 2),))
         >>> AttentionMap(torch.tensor([[0.5, 0.1, 0.4]]), One("blue"), axis).on("image").keys
-        Patches(rows=1, columns=2, special=('look',))
+        Patches(rows=1, columns=2, special=('look',), frame=None)
         """
         if what != "image":
             raise JumokError(f"on() lays keys over an image, got {what!r}: wanted .on('image') or .on('image', 1)")

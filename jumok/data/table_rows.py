@@ -45,8 +45,8 @@ def read_rows(path: Path, what: str = "tables") -> Rows:
 def read_delimited(path: Path, *, folded: bool = False) -> Iterator[tuple[str, list[str]]]:
     """Give the names of a table's columns, in lower case, then the cells of each row; each with where it stands.
 
-    A line ends with a line feed, also after a carriage return; a carriage return alone is a space. Lines without a cell
-    are passed over.
+    A line ends with a line feed, also after a carriage return; a carriage return alone is a space. Empty lines are
+    passed over; of a single column, a cell may be blank.
 
     Args:
         path: a table in UTF-8, plain or gzipped; its first line says what parts its cells.
@@ -66,6 +66,8 @@ def read_delimited(path: Path, *, folded: bool = False) -> Iterator[tuple[str, l
         raise JumokError(f"{path} has two columns {twice[0]!r}: give each its own name")
     yield where, names
     for where, cells in rows:
+        if len(names) > 1 == len(cells) and not cells[0].strip():
+            continue
         if len(cells) != len(names):
             hint = f"put quotes around text that holds {separator!r}" if quoted else "no cell can hold a tab"
             raise JumokError(f"{where}: {len(cells)} cells for {len(names)} columns; {hint}")
@@ -77,7 +79,7 @@ def _split_quoted(path: Path, lines: Iterable[str], separator: str) -> Iterator[
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for cells in reader:
-            if len(cells) > 1 or "".join(cells).strip():
+            if cells:
                 yield f"{path}, line {reader.line_num}", cells
     except csv.Error as error:
         raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
@@ -86,7 +88,7 @@ def _split_quoted(path: Path, lines: Iterable[str], separator: str) -> Iterator[
 def _split_plain(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:
     for number, line in enumerate(lines, 1):
         cells = line.rstrip("\r\n").split(separator)
-        if len(cells) > 1 or line.strip():
+        if line.rstrip("\r\n"):
             yield f"{path}, line {number}", [unquote(cell) for cell in cells]
 
 

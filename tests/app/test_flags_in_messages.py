@@ -25,7 +25,8 @@ def options_of(command):
     named = whole.commands[command]
     every = [named, *getattr(named, "commands", {}).values()]
     flags = {flag for each in every for one in each.params for flag in (*one.opts, *one.secondary_opts)}
-    return frozenset({*flags, "--help", "--version", "--install-completion", "--show-completion"})
+    of_all = {flag for one in whole.params for flag in (*one.opts, *one.secondary_opts)}
+    return frozenset({*flags, *of_all, "--help", "--install-completion", "--show-completion"})
 
 
 def texts():

@@ -69,7 +69,7 @@ def test_another_language_is_refused_in_one_line(jumok):
         ("look a --batch-size 0", "'--batch-size'의 값이 잘못되었습니다: 1 이상이어야 합니다 (jumok look --help 참고)"),
         ("train --out", "'--out' 옵션에는 값이 필요합니다"),
         ("train --trust=3", "'--trust' 옵션에는 값을 쓰지 않습니다"),
-        ("look a b c", "필요 없는 인자가 있습니다: b c (jumok look --help 참고)"),
+        ("runs a b c", "필요 없는 인자가 있습니다: b c (jumok runs --help 참고)"),
     ],
 )
 def test_what_is_wrong_with_a_command_line_is_said_in_korean(jumok, words, message):

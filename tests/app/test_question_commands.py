@@ -334,6 +334,7 @@ def test_ask_answers_and_draws(jumok, asked, squares, tmp_path):
     assert "not in this model's vocabulary: zebra" in said.out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
+        ".jumok-results",
         "index.html",
         *(f"{n}.png" for n in "123"),
         *(f"{n}.hop-{k}.safetensors" for n in "123" for k in "12"),

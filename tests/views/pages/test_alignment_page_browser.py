@@ -253,7 +253,7 @@ def test_sentences_are_listed_found_and_sorted_by_their_score(visit):
     entries = [an_entry(KOREAN, ["I", "read", "."], score=0.3), an_entry(score=0.1), an_entry(["Hund"], ["dog"])]
     page = visit(*entries)
     page.until()
-    texts = page.page.locator("#list button").all_inner_texts()
+    texts = page.page.locator("#list button").all_text_contents()
     assert " ".join(KOREAN) in texts[0]
     assert "I read ." in texts[0]
     assert "0.300" in texts[0]
