@@ -21,7 +21,7 @@ FUZZED = settings(
     suppress_health_check=list(HealthCheck),
 )
 VALUES = (
-    *(None, True, False, -1, 0, 1, 3, 2**31, 2**64, 10**400, 0.5, -0.0, 1e308, math.nan, math.inf, -math.inf),
+    *(None, True, False, -1, 0, 1, 3, 10**6, 2**31, 2**64, 10**400, 0.5, -0.0, 1e308, math.nan, math.inf, -math.inf),
     *("", " ", "x", "0", "nan", "x" * 5000, "\0", "../../x", "\x1b[2J", "=1+1", "한", [], {}, [[]], [None], {"a": 1}),
 )
 CHUNKS = (

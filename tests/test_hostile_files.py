@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import re
 import tempfile
 from pathlib import Path
 
@@ -123,14 +122,6 @@ def _read_beside(files, read):
     return read_folder
 
 
-def _to_small_json(values) -> bytes:
-    """JSON without the sizes of a model that no machine holds."""
-    text = json.dumps(values)
-    if re.search(r"\d{5}", text):
-        raise ValueError("too large")
-    return text.encode()
-
-
 def _folder_readers():
     """Readers of the files of models from elsewhere."""
     from pretrained_models import save_hf
@@ -145,8 +136,7 @@ def _folder_readers():
     ):
         for name in names:
             values = json.loads(files[name]) if name.endswith("json") else None
-            whole = () if name == "config.json" else (files[name],)  # bytes could make a size that no machine holds
-            yield Reader(f"{kind} {name}", name, whole, _read_beside(files, read), values, _to_small_json)
+            yield Reader(f"{kind} {name}", name, (files[name],), _read_beside(files, read), values)
 
 
 def _build():

@@ -66,7 +66,7 @@ def read_each(
     bits: int | None = None,
     least: tuple[int, int] = (1, 1),
 ) -> Iterator[tuple[Path, Tensor | JumokError]]:
-    """Each image with its pixels, (3, height, width) uint8, or with what is wrong with it.
+    """Each image with its pixels, (3, height, width) uint8, or with what is wrong with it; none is held on to.
 
     Args:
         paths: of the images.
@@ -74,13 +74,18 @@ def read_each(
         bits: that 16-bit images use, as for `read_image`.
         least: height and width that an image must have, where they keep their own size; see `check_size`.
     """
+    for path in paths:
+        yield path, _read_one(path, size, bits, least)
+
+
+def _read_one(
+    path: Path, size: tuple[int, int] | None, bits: int | None, least: tuple[int, int]
+) -> Tensor | JumokError:
     from jumok.data.images.reading import read_image
 
-    for path in paths:
-        try:
-            image = read_image(path, size, bits=bits)
-        except JumokError as error:
-            yield path, error
-        else:
-            height, width = image.shape[1:]
-            yield path, check_size(path, (height, width), least) or image
+    try:
+        image = read_image(path, size, bits=bits)
+    except JumokError as error:
+        return error
+    height, width = image.shape[1:]
+    return check_size(path, (height, width), least) or image

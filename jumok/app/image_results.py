@@ -292,18 +292,27 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     done = 0
     with show_progress(session.console, "looking") as count:
         for some in take_turns(paths, looker.batch_size):
-            batch = _read(some, looker, results, session)
-            found = looker.look(list(batch.values())) if batch else []
-            for (path, image), finding in zip(batch.items(), found, strict=True):
-                name = path.relative_to(source) if source.is_dir() else Path(path.name)
-                for each in (finding, *finding.others):
-                    results.add(name, image, each, looker.find_truth(path))
-                if len(paths) <= MOST_LINES:
-                    session.say(f"{readable(str(path))}: {finding.text}")
+            told = _look_at_some(some, source, looker, results, session)
+            if len(paths) <= MOST_LINES:
+                for line in told:
+                    session.say(line)
             done += len(some)
             count(done, len(paths))
     results.notes += looker.remarks()
     results.close()
+
+
+def _look_at_some(
+    paths: Sequence[Path], source: Path, looker: Looker, results: ImageResults, session: Session
+) -> list[str]:
+    """Look at images together, and write what is found. Returns a line on each; nothing else of them is held on to."""
+    batch = _read(paths, looker, results, session)
+    found = looker.look(list(batch.values())) if batch else []
+    for (path, image), finding in zip(batch.items(), found, strict=True):
+        name = path.relative_to(source) if source.is_dir() else Path(path.name)
+        for each in (finding, *finding.others):
+            results.add(name, image, each, looker.find_truth(path))
+    return [f"{readable(str(path))}: {finding.text}" for path, finding in zip(batch, found, strict=True)]
 
 
 def _read(paths: Sequence[Path], looker: Looker, results: ImageResults, session: Session) -> dict[Path, Tensor]:

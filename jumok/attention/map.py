@@ -22,7 +22,7 @@ from jumok.attention.interleaved import Interleaved as Interleaved
 from jumok.attention.interleaved import choose_image
 from jumok.attention.notebook import MOST_CELLS, build_picture
 from jumok.errors import JumokError, foreign, suggest
-from jumok.files import order_header, regular_file, write_atomically
+from jumok.files import order_header, regular_file, replacing
 
 __all__ = ["AttentionMap", "Scale"]
 
@@ -233,7 +233,8 @@ class AttentionMap:
         metadata = {"format": FORMAT, "axes": json.dumps(about, ensure_ascii=False)}
         content = to_safetensors({"weights": self.weights.detach().cpu().contiguous()}, metadata)
         end = 8 + int.from_bytes(content[:8], "little")
-        write_atomically(Path(path), content[:8] + order_header(content[8:end]) + content[end:])
+        with replacing(Path(path)) as fresh, fresh.open("wb") as file:
+            file.writelines((content[:8], order_header(content[8:end]), memoryview(content)[end:]))
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> AttentionMap:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,8 +62,8 @@ class Preprocessing:
     std: Sequence[float]
     bits: int | None = None
 
-    def __call__(self, images: Sequence[ImageLike], device: torch.device) -> Tensor:
-        """Bring pictures to the model's size and range.
+    def __call__(self, images: Iterable[ImageLike], device: torch.device) -> Tensor:
+        """Bring pictures to the model's size and range, one by one: no two are held whole if they come one by one.
 
         Args:
             images: paths, files' bytes, Pillow images, arrays (height, width, 3) or tensors (3, height, width), of
@@ -74,11 +74,13 @@ class Preprocessing:
         Raises:
             JumokError: no image, or one that cannot be read.
         """
-        if isinstance(images, str | bytes | os.PathLike | Image.Image | np.ndarray) or not len(images):
+        one = isinstance(images, str | bytes | os.PathLike | Image.Image | np.ndarray)
+        resized = [] if one else [self._resize(image) for image in images]
+        if not resized:
             raise JumokError(
                 "prepare needs a list of at least one image: paths, Pillow images, arrays or uint8 tensors"
             )
-        return self.normalise(torch.stack([self._resize(image) for image in images]), device)
+        return self.normalise(torch.stack(resized), device)
 
     def normalise(self, images: Tensor, device: torch.device) -> Tensor:
         """(n, 3, height, width) uint8 to float32 of about zero mean and unit spread."""

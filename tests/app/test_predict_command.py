@@ -169,6 +169,6 @@ def test_a_file_is_whole_or_not_there(jumok, trained, images, tmp_path, monkeypa
         raise RuntimeError("out of memory")
 
     Image.new("RGB", (16, 16)).save(images / "a.png")
-    monkeypatch.setattr("jumok.tasks.classify.any_classifier.AnyClassifier.predict", fail)
+    monkeypatch.setattr("jumok.tasks.classify.any_classifier.AnyClassifier.predict_prepared", fail)
     assert jumok("predict", trained, images, "--csv", tmp_path / "p.csv").status == 1
     assert not list(tmp_path.glob("*p*.csv"))

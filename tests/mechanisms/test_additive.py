@@ -262,6 +262,26 @@ def run(script, **environment):
     return done.stdout.split("\n")[:-1]
 
 
+DIGEST = """
+import hashlib, torch, test_additive as t
+for number in (1, 2):
+    torch.set_num_threads(number)
+    found = t.by_loops(t.draw(4, 20, 20, 200))
+    print(hashlib.sha256(b"".join(each.detach().numpy().tobytes() for each in found)).hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["_forward-", "_backward_threads-"])
+def test_loops_of_which_half_are_kept_give_the_same_bits(lost, tmp_path):
+    script = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + DIGEST
+    for _ in range(2):  # as just compiled, and with what lay there only in part, as where two processes compile at once
+        one, two = run(script, NUMBA_CACHE_DIR=str(tmp_path))
+        assert one == two
+        for path in tmp_path.rglob(f"*additive_scores.{lost}*"):
+            path.unlink()
+
+
 SCORE = """
 import sys, warnings, torch
 from jumok.mechanisms import additive

@@ -84,13 +84,13 @@ class ImageReport(ComparisonReport[Path]):
 
     def looked(self, some: Sequence[Path]) -> Iterator[ComparedInput]:
         """Each image with what every system says of it and where it looked, by the way that suits the system best."""
+        from jumok.data.images.batches import take_turns
         from jumok.data.images.reading import read_image
         from jumok.tasks.classify.looking import look
 
         questions = {name: _choose_question(model, some[0]) for name, model in self._opened.items()}
         labels = dict(zip(self._test.paths, (self._test.classes[label] for label in self._test.labels), strict=True))
-        for start in range(0, len(some), IMAGES_AT_ONCE):
-            paths = some[start : start + IMAGES_AT_ONCE]
+        for paths in take_turns(some, IMAGES_AT_ONCE):
             pictures = [read_image(path, bits=self.comparison.base.config.data.bits) for path in paths]
             answers = {name: look(model, pictures, questions[name]) for name, model in self._opened.items()}
             for number, (path, picture) in enumerate(zip(paths, pictures, strict=True)):

@@ -16,6 +16,8 @@ from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from jumok.tasks.classify.any_classifier import AnyClassifier
 
 
@@ -62,17 +64,27 @@ class ImagePredictor:
             yield from self._predict(self.paths[start : start + self.batch_size])
 
     def _predict(self, paths: Sequence[Path]) -> Iterator[Predicted]:
-        read = list(read_each(paths, self.model.reading_size, bits=self.model.bits))
-        pixels = [image for _, image in read if not isinstance(image, JumokError)]
-        every = iter(self.model.predict(pixels).tolist() if pixels else ())
-        for path, image in read:
+        prepared, wrong = self._read(paths)
+        every = iter(self.model.predict_prepared(prepared).tolist() if prepared else ())
+        for path, error in zip(paths, wrong, strict=True):
             about = {"image": str(path if self.root is None else path.relative_to(self.root))}
-            if isinstance(image, JumokError):
-                yield Predicted(about, error=str(image))
+            if error is not None:
+                yield Predicted(about, error=str(error))
             else:
                 values = next(every)
                 said = self.model.kind.say(values)
                 yield Predicted(about, said.answer, said.share, values if self.model.kind.are_shares else ())
+
+    def _read(self, paths: Sequence[Path]) -> tuple[list[Tensor], list[JumokError | None]]:
+        """Those that can be read, as the model takes them, and what is wrong with each; none stays whole in memory."""
+        prepared: list[Tensor] = []
+        wrong: list[JumokError | None] = []
+        for _, image in read_each(paths, self.model.reading_size, bits=self.model.bits):
+            wrong.append(image if isinstance(image, JumokError) else None)
+            if not isinstance(image, JumokError):
+                prepared += self.model.prepare_each([image])
+            del image  # before the next one is read
+        return prepared, wrong
 
 
 def open_predictor(model: str, inputs: Sequence[Path], options: Options, session: Session) -> ImagePredictor:

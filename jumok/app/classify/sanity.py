@@ -107,7 +107,7 @@ def _prepare(model: AnyClassifier, paths: Sequence[Path], most: int, seed: int) 
         )
     if len(paths) < 2:
         raise JumokError(f"sanity checks need 2 images or more, got {len(paths)}")
-    pixels = model.prepare([read_image(path, bits=model.bits) for path in draw_some(paths, most, seed)])
+    pixels = model.prepare(read_image(path, bits=model.bits) for path in draw_some(paths, most, seed))
     with torch.no_grad():
         return _Images(pixels, model.kind.read(check_outputs(model(pixels), len(pixels))).argmax(1))
 

@@ -77,7 +77,10 @@ def read_deep_colours(image: Image.Image) -> tuple[NDArray[np.uint16], Image.Ima
 
 def _join(upper: NDArray[Any], lower: NDArray[Any]) -> NDArray[np.uint16]:
     """Values from their two bytes."""
-    return upper.astype(np.uint16) * np.uint16(256) + lower.astype(np.uint16)
+    values = upper.astype(np.uint16)
+    values *= np.uint16(256)  # in place: a large image would be held several times
+    values += lower
+    return values
 
 
 def _decode(content: bytes, image: Image.Image, *, mode: str = "", raw: str = "", swap: bool = False) -> Image.Image:

@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -37,6 +37,8 @@ ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[A
 
 MAX_PIXELS = 89_000_000
 """A larger image is refused before it is decoded; this is just under the size at which Pillow begins to warn."""
+PIXELS_AT_ONCE = 1 << 20
+"""Of the rows of an image that are converted together."""
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras fill of the 16 that a file gives them."""
 SAMPLED_FILES = 256
@@ -237,10 +239,27 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         raise JumokError("its values are 32-bit and their range is not known; scale them and save as 8-bit or 16-bit")
     if image.has_transparency_data:
-        see_through = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, see_through).convert("RGB")
+        return _lay_over_white(image)
     return image.convert("RGB")
+
+
+def _lay_over_white(image: Image.Image) -> Image.Image:
+    """What is seen of a transparent image, some rows at a time: copies of all of it would be several times as large."""
+    found = Image.new("RGB", image.size)
+    for box in _split_rows(image):
+        rows = image.crop(box)
+        see_through = (rows.convert("LA") if rows.mode == "La" else rows).convert("RGBA")
+        white = Image.new("RGBA", rows.size, "white")
+        found.paste(Image.alpha_composite(white, see_through).convert("RGB"), box)
+    return found
+
+
+def _split_rows(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of some rows each, which are the whole image together."""
+    width, height = image.size
+    step = max(PIXELS_AT_ONCE // max(width, 1), 1)
+    for top in range(0, height, step):
+        yield 0, top, width, min(top + step, height)
 
 
 def _array_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
@@ -256,7 +275,7 @@ def _array_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
     elif values.dtype == np.bool_:
         values = values.astype(np.uint8) * 255
     plain = np.ascontiguousarray(values[..., 0] if values.ndim == 3 and channels == 1 else values)
-    return _to_rgb(Image.frombytes(ARRAY_MODES[channels], (plain.shape[1], plain.shape[0]), plain.tobytes()))
+    return _to_rgb(Image.frombytes(ARRAY_MODES[channels], (plain.shape[1], plain.shape[0]), plain))
 
 
 def _grey_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
@@ -274,8 +293,12 @@ def _to_eight_bits(values: NDArray[Any], bits: int | None) -> NDArray[np.uint8]:
         parts = [_to_eight_bits(colours, used), _to_eight_bits(alpha, max(used, _bits_for(int(alpha.max()))))]
         return np.concatenate(parts, -1)
     white = (1 << (bits or _bits_for(int(values.max())))) - 1
-    scaled = (values.astype(np.uint32) * 255 + white // 2) // white
-    return scaled.clip(max=255).astype(np.uint8)
+    found = np.empty(values.shape, np.uint8)
+    step = max(PIXELS_AT_ONCE // max(values.shape[1], 1), 1)
+    for top in range(0, len(values), step):
+        rows = values[top : top + step].astype(np.uint32)
+        found[top : top + step] = ((rows * 255 + white // 2) // white).clip(max=255)
+    return found
 
 
 def _bits_for(largest: int) -> int:
@@ -315,7 +338,11 @@ def _stretch(image: Image.Image, height: int, width: int) -> Image.Image:
 
 
 def _to_tensor(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.array(np.asarray(image).transpose(2, 0, 1), order="C"))
+    """(3, height, width), filled some rows at a time: beside the image there are no two further copies of it."""
+    found = np.empty((3, image.height, image.width), np.uint8)
+    for box in _split_rows(image):
+        found[:, box[1] : box[3]] = np.asarray(image.crop(box)).transpose(2, 0, 1)
+    return torch.from_numpy(found)
 
 
 def _name(source: ImageLike) -> str:

@@ -162,14 +162,26 @@ def _load() -> Loops:
     forward, backward = _compile(_forward, FORWARD), _compile(_backward, BACKWARD)
     alone: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     try:
-        forwards = forward, _compile(_forward_threads, FORWARD, parallel=True)
-        backwards = backward, _compile(_backward_threads, BACKWARD, parallel=True)
+        forwards = _pair(forward, _forward, _forward_threads, FORWARD)
+        backwards = _pair(backward, _backward, _backward_threads, BACKWARD)
         layer = numba.threading_layer()
     except ValueError:  # numba finds nothing here to run threads with
         return Loops((forward, forward), (backward, backward), math.inf, alone, os.getpid())
     if layer == "workqueue":  # takes work from one thread at a time
         return Loops(forwards, backwards, TANH_PER_QUEUED_THREAD, threading.Lock(), os.getpid())
     return Loops(forwards, backwards, TANH_PER_THREAD, alone, os.getpid())
+
+
+def _pair(one: Loop, loop: Loop, several: Loop, signature: str) -> tuple[Loop, Loop]:
+    """A loop for one thread and its fellow for several, both kept ones or both just compiled.
+
+    A kept one may sum in another order than one that was just compiled; where two processes compile at once, one of
+    them finds half of the loops kept.
+    """
+    found: tuple[Any, Any] = one, _compile(several, signature, parallel=True)
+    if len({bool(each.stats.cache_hits) for each in found}) == 1:
+        return found
+    return numba.njit(signature, **NUMBA_OPTIONS)(loop), numba.njit(signature, parallel=True, **NUMBA_OPTIONS)(several)
 
 
 def _compile(loop: Loop, signature: str, *, parallel: bool = False) -> Loop:

@@ -48,7 +48,8 @@ def boolean_maps(images: Tensor) -> Tensor:
 
 def _fits_memory(images: Tensor) -> Tensor:
     height, width = images.shape[2:]
-    channels = _list_channels(shrink_to(to_unit(images), LONGEST_SIDE).clamp(0, 1), images.shape[1])
+    shrunk = [shrink_to(to_unit(colour), LONGEST_SIDE) for colour in images.split(1, 1)]  # fewer floats at a time
+    channels = _list_channels(torch.cat(shrunk, 1).clamp(0, 1), images.shape[1])
     batch, count = channels.shape[:2]
     found = np.zeros(channels.shape, np.float32)
     share_tasks(

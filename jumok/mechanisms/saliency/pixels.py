@@ -63,7 +63,7 @@ def _lay_over_white(images: Tensor) -> Tensor:
 
 def to_unit(images: Tensor) -> Tensor:
     """Values from 0 to 1, float32."""
-    return images.float() / 255 if images.dtype == torch.uint8 else images.float()
+    return images.float().div_(255) if images.dtype == torch.uint8 else images.float()
 
 
 def cut_chunks(images: Tensor, method: Callable[[Tensor], Tensor]) -> Tensor:

@@ -16,6 +16,8 @@ __all__ = ["DEFAULT_THRESHOLD", "THRESHOLDS", "SalientObjects", "separate"]
 
 Box = tuple[int, int, int, int]
 HISTOGRAM_BINS = 256
+ROWS_AT_ONCE = 256
+"""Of a map whose values are counted together."""
 DEFAULT_THRESHOLD = "otsu"
 
 
@@ -73,16 +75,19 @@ def find_otsu_threshold(heat: Tensor) -> float:
         the largest value of the lower class; where all are the same, that value.
     Source: Otsu 1979, A Threshold Selection Method from Gray-Level Histograms, eq. 12-18.
     """
-    values = heat.numpy().astype(np.float64)
-    counts, edges = np.histogram(values, HISTOGRAM_BINS)
-    if values.min() == values.max():
-        return float(values.max())
+    low, high = (float(end) for end in heat.aminmax())
+    if low == high:
+        return high
+    parts = [part.numpy() for part in heat.split(ROWS_AT_ONCE)]  # in float64, a large map would be held several times
+    edges = np.histogram_bin_edges(np.array([low, high]), HISTOGRAM_BINS)
+    counts = np.sum([np.histogram(part.astype(np.float64), edges)[0] for part in parts], 0)
     centres = (edges[:-1] + edges[1:]) / 2
     below, above = counts.cumsum(), counts[::-1].cumsum()[::-1]
     mean_below = (counts * centres).cumsum() / below.clip(1)
     mean_above = (counts * centres)[::-1].cumsum()[::-1] / above.clip(1)
     between = below[:-1].astype(float) * above[1:] * (mean_below[:-1] - mean_above[1:]) ** 2
-    return float(values[values < edges[int(between.argmax()) + 1]].max())
+    edge = edges[int(between.argmax()) + 1]
+    return float(max(part[part < edge].max(initial=low) for part in parts))
 
 
 def find_adaptive_threshold(heat: Tensor) -> float:
@@ -99,8 +104,12 @@ def _find_objects(heat: Tensor, above: Tensor, smallest: float) -> tuple[Tensor,
     from scipy import ndimage
 
     labels, count = ndimage.label(above.numpy(), np.ones((3, 3)))
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)
-    held = np.bincount(labels.ravel(), heat.numpy().ravel(), minlength=count + 1)
+    sizes, held = np.zeros(count + 1, np.int64), np.zeros(count + 1)
+    for rows, values in zip(
+        np.split(labels, range(ROWS_AT_ONCE, len(labels), ROWS_AT_ONCE)), heat.split(ROWS_AT_ONCE), strict=True
+    ):
+        sizes += np.bincount(rows.ravel(), minlength=count + 1)
+        held += np.bincount(rows.ravel(), values.numpy().ravel(), minlength=count + 1)
     kept = [n for n in range(1, count + 1) if sizes[n] >= smallest * heat.numel()]
     places = ndimage.find_objects(labels)
     ordered = sorted(kept, key=lambda number: -held[number])
@@ -108,4 +117,6 @@ def _find_objects(heat: Tensor, above: Tensor, smallest: float) -> tuple[Tensor,
         tuple(edge for end in ("start", "stop") for edge in (getattr(side, end) for side in places[n - 1]))
         for n in ordered
     )
-    return torch.from_numpy(np.isin(labels, kept)), boxes
+    chosen = np.zeros(count + 1, np.bool_)
+    chosen[kept] = True
+    return torch.from_numpy(chosen[labels]), boxes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -80,11 +80,14 @@ class AnyClassifier:
         """That it is on."""
         return next(self.model.parameters()).device
 
-    def prepare_each(self, images: Sequence[Tensor]) -> list[Tensor]:
-        """Bring images, (3, any, any) uint8 each, to (channels, height, width) float32 each on the model's device."""
+    def prepare_each(self, images: Iterable[Tensor]) -> list[Tensor]:
+        """Bring images, (3, any, any) uint8 each, to (channels, height, width) float32 each on the model's device.
+
+        Images that are read one by one are held one by one.
+        """
         return self.preparation.prepare(images, self.device)
 
-    def prepare(self, images: Sequence[Tensor]) -> Tensor:
+    def prepare(self, images: Iterable[Tensor]) -> Tensor:
         """As `prepare_each`, as one tensor (n, channels, height, width).
 
         Raises:
@@ -99,7 +102,7 @@ class AnyClassifier:
             )
         return groups[0].pixels
 
-    def prepare_groups(self, images: Sequence[Tensor]) -> list[Group]:
+    def prepare_groups(self, images: Iterable[Tensor]) -> list[Group]:
         """As `prepare_each`, those of one size together."""
         return group_by_size(self.prepare_each(images))
 
@@ -124,12 +127,17 @@ class AnyClassifier:
         return self.logits(self.model(pixels))
 
     @torch.inference_mode()
-    def predict(self, images: Sequence[Tensor]) -> Tensor:
+    def predict(self, images: Iterable[Tensor]) -> Tensor:
         """The probability of every class or label, or the number, (n, classes), for (3, any, any) uint8 each."""
+        return self.predict_prepared(self.prepare_each(images))
+
+    @torch.inference_mode()
+    def predict_prepared(self, prepared: Sequence[Tensor]) -> Tensor:
+        """As `predict`, of images that `prepare_each` has prepared."""
         found: dict[int, Tensor] = {}
-        for numbers, pixels in self.prepare_groups(images):
+        for numbers, pixels in group_by_size(prepared):
             found |= zip(numbers, self.kind.read(self(pixels)), strict=True)
-        return torch.stack([found[number] for number in range(len(images))])
+        return torch.stack([found[number] for number in range(len(prepared))])
 
     def index(self, target: str) -> int:
         """The number of a class or label, by its name or its number.

@@ -58,7 +58,7 @@ def read_whole(model: AnyClassifier, images: ImageSet, size: int) -> Iterator[tu
     """As `read_batches`, for a model that has whole images prepared in its own way; those of one size together."""
     labels = model.kind.encode(images.labels)
     for start in range(0, len(images), size):
-        pictures = [read_image(path, bits=model.bits) for path in images.paths[start : start + size]]
+        pictures = (read_image(path, bits=model.bits) for path in images.paths[start : start + size])
         for numbers, pixels in model.prepare_groups(pictures):
             yield pixels, labels[[start + number for number in numbers]].to(pixels.device)
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from jumok.errors import JumokError, foreign
 from jumok.systems.pretrained import describe_hf
+from jumok.tasks.bounded import bound_of, bound_of_folder, building_within
 from jumok.tasks.classify.foreign_files import (
     ADVICE,
     check_code,
@@ -112,7 +113,8 @@ def load_hf(name: str) -> Foreign:
         raise JumokError(f"no model folder at {name}")
     if local:
         check_hf_folder(Path(name))
-    with foreign(f"cannot open hf:{name}", ADVICE), without_remarks():
+    bound = bound_of_folder(name)
+    with foreign(f"cannot open hf:{name}", ADVICE), without_remarks(), building_within(bound):
         values, _ = transformers.PretrainedConfig.get_config_dict(name, local_files_only=local)
         check_code(f"hf:{name}", values)
         config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
@@ -163,7 +165,8 @@ def load_timm(name: str) -> Foreign:
     import timm
     from timm.data import resolve_model_data_config
 
-    with foreign(f"cannot open timm:{name}", ADVICE):
+    bound = bound_of(Path(folder)) if source == "local-dir" else None
+    with foreign(f"cannot open timm:{name}", ADVICE), building_within(bound):
         model = timm.create_model(name, pretrained=True)
         data = resolve_model_data_config(model)
         options = {"architecture": model.pretrained_cfg["architecture"], "arguments": _find_timm_arguments(name)}

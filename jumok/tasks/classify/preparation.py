@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -64,8 +64,8 @@ class Preparation(ABC):
         return (0, 1, 2)
 
     @abstractmethod
-    def prepare(self, images: Sequence[Tensor], device: torch.device) -> list[Tensor]:
-        """Each of (3, any, any) uint8 as (channels, height, width) float32, on a device."""
+    def prepare(self, images: Iterable[Tensor], device: torch.device) -> list[Tensor]:
+        """Each of (3, any, any) uint8, one after the other, as (channels, height, width) float32, on a device."""
 
     @abstractmethod
     def normalise(self, images: Tensor, device: torch.device) -> Tensor:
@@ -111,7 +111,7 @@ class Stretched(Preparation):
     def std(self) -> tuple[float, ...]:
         return tuple(self.preprocessing.std)
 
-    def prepare(self, images: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    def prepare(self, images: Iterable[Tensor], device: torch.device) -> list[Tensor]:
         return list(self.preprocessing(images, device))
 
     def normalise(self, images: Tensor, device: torch.device) -> Tensor:
@@ -168,7 +168,7 @@ class Processed(Preparation):
     def order(self) -> tuple[int, ...] | None:
         return self.colours.order
 
-    def prepare(self, images: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    def prepare(self, images: Iterable[Tensor], device: torch.device) -> list[Tensor]:
         return [self._run(open_image(image.permute(1, 2, 0).cpu().numpy())).to(device) for image in images]
 
     def normalise(self, images: Tensor, device: torch.device) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -121,7 +122,7 @@ def _check_settings(name: str, values: Mapping[str, Any]) -> None:
 def _check_numbers(name: str, key: str, values: Any, *, least: float | None) -> None:
     """Refuse a mean or standard deviation that is none."""
     numbers = list(values) if isinstance(values, list | tuple) else [values]
-    right = all(type(value) in (int, float) and math.isfinite(value) for value in numbers)
+    right = all(type(value) in (int, float) and abs(value) <= sys.float_info.max for value in numbers)
     if not right or (least is not None and any(value <= least for value in numbers)):
         raise JumokError(f"{name} has {key} {values}: wanted finite numbers{'' if least is None else ' above 0'}")
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from jumok.errors import JumokError, foreign
 from jumok.systems.pretrained import describe_hf
 from jumok.systems.pretrained_texts import drop_pooler
+from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
 from jumok.tasks.label.tokens import Tokens
 
@@ -77,7 +78,8 @@ def load_encoder(name: str) -> ForeignEncoder:
     from transformers import AutoConfig, AutoModel
 
     local = is_folder(name)
-    with foreign(f"cannot open hf:{name}", ADVICE), without_remarks():
+    bound = bound_of_folder(name)
+    with foreign(f"cannot open hf:{name}", ADVICE), without_remarks(), building_within(bound):
         config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         _check_encoder(name, config)
         model, found = AutoModel.from_pretrained(

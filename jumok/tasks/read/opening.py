@@ -12,6 +12,7 @@ from torch import nn
 
 from jumok.errors import JumokError, foreign
 from jumok.files import regular_file
+from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
 from jumok.tasks.label.foreign import find_longest, is_folder, list_fresh, load_tokenizer, read_pooling
 
@@ -114,7 +115,8 @@ def open_text_model(model: str, device: str) -> TextModel:
 
     name = model.removeprefix(PREFIX)
     local = is_folder(name)
-    with foreign(f"cannot open {model}", ADVICE), without_remarks():
+    bound = bound_of_folder(name)
+    with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound):
         config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         kind = _choose_kind(name, config)
         tokenizer = load_tokenizer(name)

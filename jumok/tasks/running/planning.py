@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import math
 import statistics
-import tempfile
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -26,6 +24,7 @@ from jumok.tasks.running import fit
 from jumok.tasks.running.optimiser import FACTOR
 from jumok.tasks.running.prepared import Batches, Prepared
 from jumok.tasks.running.stopwatch import Stopwatch
+from jumok.tasks.running.trial_folders import trial_folder
 
 __all__ = ["Speed", "Trial", "fit_into", "learn_by_heart", "measure_speed", "plan", "try_rates"]
 
@@ -156,8 +155,8 @@ def plan(prepared: P, asked: Collection[str], *, seconds: float | None, began: f
 def measure_speed(prepared: Prepared) -> Speed:
     """Time the first steps of a training and a validation, with everything that a real run does beside them."""
     watch, began = Stopwatch(), time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        fit.fit(prepared.module(), prepared.train, prepared.val, Path(folder), prepared.training, (watch,))
+    with trial_folder() as folder:
+        fit.fit(prepared.module(), prepared.train, prepared.val, folder, prepared.training, (watch,))
     return Speed(watch.step, watch.validation, max(watch.first_step - began, 0.0))
 
 

@@ -74,6 +74,6 @@ def save_mask(mask: AttentionMap, path: str | os.PathLike[str]) -> None:
 
 def _fade(photo: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
     """What is not kept goes towards white."""
-    pixels = np.asarray(photo, dtype=np.float32)
-    faded = np.where(kept[..., None], pixels, pixels * (1 - FADING) + 255 * FADING)
-    return Image.fromarray(faded.round().astype(np.uint8))
+    pixels, faded = np.asarray(photo), np.arange(256, dtype=np.float32)
+    table = (faded * (1 - FADING) + 255 * FADING).round().astype(np.uint8)  # a large photo in floats would be too large
+    return Image.fromarray(np.where(kept[..., None], pixels, table[pixels]))

@@ -14,6 +14,7 @@ from torch import Tensor
 from jumok.attention import AttentionMap, Axis, Patches, Regions, Tokens
 from jumok.errors import JumokError, foreign
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
+from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.pixel_tracing import trace_pixels
 from jumok.watching.seen import watch
@@ -209,7 +210,8 @@ def open_asker(name: str, device: str) -> ForeignAsker:
     options = {"local_files_only": local, "trust_remote_code": False}
     if local:
         _check_code(Path(path))
-    with foreign(f"cannot open {name}", ADVICE), without_remarks():
+    bound = bound_of_folder(path)
+    with foreign(f"cannot open {name}", ADVICE), without_remarks(), building_within(bound):
         config = AutoConfig.from_pretrained(path, **options)
         _check_kind(name, config)
         processor = open_processor(path, local, config.model_type)
