@@ -77,9 +77,11 @@ def hold(folder: Path) -> Iterator[bool]:
     try:
         yield os.fstat(handle).st_size > 0
     finally:
-        if not _is_unfinished(folder):
-            mark.unlink(missing_ok=True)
-        os.close(handle)
+        try:
+            if not _is_unfinished(folder):
+                mark.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
 
 
 def _is_unfinished(folder: Path) -> bool:
