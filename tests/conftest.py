@@ -22,8 +22,11 @@ settings.load_profile("jumok")
 os.environ["LC_ALL"] = "C.UTF-8"  # texts are English, whatever language the developer's machine speaks
 
 if threading.current_thread() is threading.main_thread():
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this
+    # A shell has what it starts in the background ignore some signals, and nohup another.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGHUP", "SIGQUIT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 def pytest_configure(config):
