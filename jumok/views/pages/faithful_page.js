@@ -47,9 +47,7 @@
     paint.cells(small, values, rows, columns, heat.signed);
     canvas.width = 130;
     canvas.height = Math.max(1, Math.round(130 / entry.ratio));
-    brush.filter = "grayscale(.85)";
     brush.drawImage(entry.image, 0, 0, canvas.width, canvas.height);
-    brush.filter = "none";
     brush.imageSmoothingEnabled = false;
     brush.drawImage(small, 0, 0, canvas.width, canvas.height);
   }

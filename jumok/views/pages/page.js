@@ -102,7 +102,6 @@
     Object.assign(shown, starts ? over.draw(shown, Maps.placeAt(about.queries, shown.query), end, state.count) : { lines: [] });
     shown.heat = state.view !== "lines" || !(shown.marks || shown.lines.length);
     at("heat").hidden = !shown.heat;
-    at("stage").classList.toggle("bare", !shown.heat || state.alone);
     at("stage").classList.toggle("alone", state.alone);
   }
 
@@ -369,7 +368,6 @@
     }
     at("strength").addEventListener("input", () => {
       state.strength = at("strength").value / 100;
-      at("stage").style.setProperty("--strength", String(state.strength));
       redraw();
     });
     for (const input of document.querySelectorAll("[name=view]")) {

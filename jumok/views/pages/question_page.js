@@ -143,7 +143,6 @@
     at("looks").hidden = looks.length < 2;
     at("ramp-row").hidden = at("scaled").hidden = at("heat").hidden = at("display").hidden = !looks.length;
     at("alone").hidden = !looks.length;
-    at("stage").classList.toggle("bare", !looks.length || state.alone);
     if (!looks.length) at("at").hidden = true;
     at("looks").replaceChildren(...looks.map((_, index) => {
       const input = make("input", [], { type: "radio", name: "look", value: String(index), checked: index === state.look });
@@ -325,12 +324,10 @@
     }
     at("strength").addEventListener("input", () => {
       set({ strength: at("strength").value / 100 });
-      stage.style.setProperty("--strength", String(state.strength));
     });
     Parts.imageOnly(at("alone"), (alone) => {
       set({ alone });
       stage.classList.toggle("alone", alone);
-      stage.classList.toggle("bare", alone || !question().looks.length);
     });
     at("smooth").addEventListener("change", () => set({ smooth: at("smooth").checked }));
     listenToWords();

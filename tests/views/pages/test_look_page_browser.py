@@ -239,14 +239,14 @@ def test_image_only_shows_the_photograph_as_it_is(visit):
     small = photograph()[:, 100:164, 200:264]
     page = visit(entry(image=small))
     page.until("s.heat")
+    assert page.page.locator("#photo").evaluate("photo => getComputedStyle(photo).filter") == "none", "under heat too"
     for turn in (lambda: page.page.locator("#alone").click(), lambda: page.page.keyboard.press("i")):
         turn()
-        page.page.wait_for_function("() => document.querySelector('#stage').classList.contains('bare')")
+        page.page.wait_for_function("() => document.querySelector('#stage').classList.contains('alone')")
         for selector in ("#heat", "#over", "#from", "#at"):
             assert page.page.locator(selector).is_hidden()
-        assert page.page.locator("#photo").evaluate("photo => getComputedStyle(photo).filter") == "none"
         turn()
-        page.page.wait_for_function("() => !document.querySelector('#stage').classList.contains('bare')")
+        page.page.wait_for_function("() => !document.querySelector('#stage').classList.contains('alone')")
         assert page.page.locator("#heat").is_visible()
     pixels = page.page.evaluate(
         "() => { const photo = document.querySelector('#photo'), canvas = document.createElement('canvas');"
