@@ -106,6 +106,8 @@ def write_table(table: Any, path: Path, workshop: Path) -> None:
     from pyarrow import parquet
 
     made = workshop / path.name
+    for left in workshop.glob(f".{path.stem}.*{path.suffix}"):  # by a process that died while it wrote this table
+        left.unlink(missing_ok=True)
     with replacing(made) as fresh:
         parquet.write_table(table, fresh, compression="zstd", use_dictionary=_find_repeated(table))
     try:

@@ -172,3 +172,10 @@ def test_processes_end_with_the_work(tmp_path):
     crews = []
     run(TEXTS, tmp_path, meanwhile=crews.append)
     assert not any(worker.process.is_alive() for worker in crews[0]._workers)
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / ".part-0.447c3fed.parquet").write_bytes(b"half a table")
+    assert run(TEXTS, tmp_path) == WHOLE
+    assert not list((tmp_path / "work").iterdir())
