@@ -78,38 +78,40 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         if torch._C._current_graph_task_id() != -1:  # a backward pass is running
             return func(*args, **(kwargs or {}))
-        if functions.find_name(func) == functions.SKIPPED:  # of a shape or another property
+        name = functions.find_name(func)
+        if name == functions.SKIPPED:  # of a shape or another property
             return func(*args, **(kwargs or {}))
         handler, before = None if self._muted else self._handlers.get(func), len(self.calls)
         result = func(*args, **(kwargs or {})) if handler is None else handler(self, func, args, kwargs or {})
         if isinstance(result, Tensor) and result.dim() == 4:
             self._saw_four_axes(func, args, result)
         if not self._muted:
-            self._write_down(func, args, kwargs or {}, result, before)
+            self._write_down(name, args, kwargs or {}, result, before)
         return result
 
-    def _write_down(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, before: int
-    ) -> None:
+    def _write_down(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, before: int) -> None:
         """Put an operation on the tape, with the calls of attention that it was."""
-        op = self.tape.note(func, args, kwargs, result)
+        op = self.tape.note(name, args, kwargs, result)
         if op is None:
             return
         if self._gate is not None:
             op.gate, self._gate = self._gate, None
         if self._route is not None:
             op.route, self._route = self._route, None
-        if op.name in functions.NAMED_BY_PLACE:
+        if name in functions.NAMED_BY_PLACE:
             op.path = find_innermost(sys._getframe(2), self._paths)
-        calls = tuple([call.number for call in self.calls[before:] if call.axes is None])
+        if len(self.calls) > before:
+            self._note_calls(op, tuple([call.number for call in self.calls[before:] if call.axes is None]))
+        if self._weights is not None:
+            op.weights, self._weights = self.tape.known_slot(self._weights), None
+            op.factors, self._factors = self._factors, None
+
+    def _note_calls(self, op: Op, calls: tuple[int, ...]) -> None:
         if calls:
             op.calls, op.path = calls, self.calls[-1].module
             op.heads = self._count_heads(op.path)
             for out in op.outs:
                 out.soft = 0
-        if self._weights is not None:
-            op.weights, self._weights = self.tape.known_slot(self._weights), None
-            op.factors, self._factors = self._factors, None
 
     def _count_heads(self, path: str) -> int:
         """How many heads a module says that it has."""

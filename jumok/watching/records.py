@@ -236,16 +236,15 @@ class DotProduct(OfHeads):
         Yields:
             Which images, which of the `places` and which keys, and (images, heads, places, keys), good until the next.
         """
-        # The normaliser rides along as one more column of the product: scores - log_sum_exp = [scale q, -lse] [k, 1]^T,
-        # here in units of ln 2, since exp2 is several times faster than exp.
-        query = widen(_take_rows(self.query, places)) * (self.scale * LOG2_E)
-        query = torch.cat([query, self._normaliser(places)[..., None].to(query.dtype) * -LOG2_E], -1)
-        key = torch.cat([self._keys, query.new_ones(()).expand(*self._keys.shape[:-1], 1)], -1).transpose(-1, -2)
+        # The product starts from -log_sum_exp, in units of ln 2, since exp2 is several times faster than exp.
+        query, key = _lay_out(widen(_take_rows(self.query, places))), _lay_out(self._keys).transpose(-1, -2)
+        start = (self._normaliser(places).to(query.dtype) * -LOG2_E)[..., None]
         change = None if gradient is None else widen(_take_rows(gradient, places))
         value = None if change is None else repeat_heads(widen(self._value), self.shape[1]).transpose(-1, -2)
         space, change_space = query.new_empty(0), query.new_empty(0)
         for images, rows, columns in _cut_blocks((*self.shape[:2], len(places), self.shape[3])):
-            block, space = _multiply(query[images, :, rows], key[images, :, :, columns], space)
+            scaled = start[images, :, rows], self.scale * LOG2_E
+            block, space = _multiply(query[images, :, rows], key[images, :, :, columns], space, scaled)
             block = self._mask(block, images, places[rows], columns, LOG2_E).exp2_()
             if change is not None and value is not None:
                 slope, change_space = _multiply(change[images, :, rows], value[images, :, :, columns], change_space)
@@ -464,15 +463,33 @@ def _cut_blocks(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice
                 )
 
 
-def _multiply(left: Tensor, right: Tensor, space: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiply left @ right over the two leading axes, written into `space`, which grows once and is handed on."""
+def _multiply(
+    left: Tensor, right: Tensor, space: Tensor, scaled: tuple[Tensor, float] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Multiply left @ right over the two leading axes, written into `space`, which grows once and is handed on.
+
+    Args:
+        left, right: (batch, heads, rows, size) and (batch, heads, size, columns).
+        space: one-dimensional.
+        scaled: (batch, heads, rows, 1) to add to the product, and a factor on the product before that.
+    """
     batch, heads, rows, columns = *left.shape[:3], right.shape[3]
     size = batch * heads * rows * columns
     if space.numel() < size:
         space = left.new_empty(size)
     out = space[:size].view(batch * heads, rows, columns)
-    torch.bmm(left.flatten(0, 1), right.flatten(0, 1), out=out)
+    sides = left.flatten(0, 1), right.flatten(0, 1)
+    if scaled is None:
+        torch.bmm(*sides, out=out)
+    else:
+        start, scale = scaled
+        torch.baddbmm(start.flatten(0, 1).expand_as(out), *sides, alpha=scale, out=out)
     return out.view(batch, heads, rows, columns), space
+
+
+def _lay_out(tensor: Tensor) -> Tensor:
+    """A tensor whose two leading axes can be taken as one without a copy of each block."""
+    return tensor if len(tensor) == 1 else tensor.contiguous()
 
 
 def _add_product(total: Tensor, row: Tensor, block: Tensor) -> None:
