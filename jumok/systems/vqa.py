@@ -45,7 +45,7 @@ from jumok.systems.vqa_encoders import (
     convolutions,
     patches,
 )
-from jumok.watching.recorder import is_watched, report, unseen
+from jumok.watching.watchers import is_watched, report, unseen
 
 __all__ = ["NAMED", "VQA", "EncodedQuestion", "Places", "VQAConfig"]
 

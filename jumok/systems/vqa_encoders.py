@@ -17,7 +17,7 @@ from jumok.mechanisms.multi_head import MultiHead
 from jumok.mechanisms.recurrent.cells import run_layer, start_layer
 from jumok.special_tokens import PAD
 from jumok.systems.parts import TokenMLP, channels_last, convolution, resize_positions
-from jumok.watching.recorder import is_watched, report, unseen
+from jumok.watching.watchers import is_watched, report, unseen
 
 __all__ = ["Block", "EncodedQuestion", "Eye", "LSTMReader", "Places", "TransformerReader", "convolutions", "patches"]
 

@@ -23,7 +23,7 @@ from jumok.watching.decoder_steps import Filling, join, join_generated
 from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
 from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.provenance.replay import Replay
-from jumok.watching.recorder import Recorder, record_modules
+from jumok.watching.recorder import Recorder
 from jumok.watching.token_axes import is_mixed, make_names, number_tokens
 from jumok.watching.token_flow import Flow, follow, leave_out_others
 from jumok.watching.token_streams import (
@@ -34,6 +34,7 @@ from jumok.watching.token_streams import (
     take_one_pass,
     take_two_streams,
 )
+from jumok.watching.watchers import record_modules
 from jumok.watching.word_tables import holds_words
 
 __all__ = ["MEAN", "Seen", "watch"]

@@ -25,7 +25,7 @@ from jumok.mechanisms.example import Example
 from jumok.mechanisms.selection import redundancy
 from jumok.mechanisms.selection.mutual_information import mutual_information
 from jumok.mechanisms.selection.redundancy import Choice
-from jumok.watching.recorder import report
+from jumok.watching.watchers import report
 
 __all__ = [
     "JMI",
