@@ -12,7 +12,7 @@ from jumok.errors import JumokError
 from jumok.systems.vqa import VQA, VQAConfig
 from jumok.watching import records
 from jumok.watching.records import DotProduct, Given
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 WIDTH, HEADS = 16, 4
 

@@ -9,7 +9,7 @@ from watched_models import IMAGE, SMALL, Fused, eager, peaked, vision
 from jumok.attention import Scale
 from jumok.errors import JumokError
 from jumok.watching import records
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 

@@ -9,7 +9,7 @@ from watched_models import IMAGE, SMALL, eager, peaked
 
 from jumok.attention import Channels, Patches, Regions, Scale, Tokens
 from jumok.errors import JumokError
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 

@@ -13,7 +13,7 @@ from watched_models import SMALL, Fused, eager, peaked, vision
 from jumok.attention import Patches, Tokens
 from jumok.errors import JumokError
 from jumok.systems.vit import ViT, ViTConfig
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 

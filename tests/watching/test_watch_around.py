@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from jumok.watching import watchers
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 TOKENS = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
 

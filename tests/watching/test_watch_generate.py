@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from jumok.attention import Patches, Tokens
 from jumok.errors import JumokError
 from jumok.watching import decoder_steps
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 from jumok.watching.watchers import report
 
 transformers = pytest.importorskip("transformers")
