@@ -21,12 +21,13 @@ from jumok.attention import Channels, Scale
 from jumok.attention.attended import Attended
 from jumok.watching import flex_kernel, fused_kernel, gates, torch_multi_head
 from jumok.watching.calls import Axes, Fed, Noted
+from jumok.watching.dot_product import DotProduct
 from jumok.watching.feature_maps import FeatureMaps
 from jumok.watching.gates import Gates
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
 from jumok.watching.provenance.tape import Op, Slot, Tape
-from jumok.watching.records import DotProduct, Given
+from jumok.watching.records import Given
 from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
 from jumok.watching.running import Running
 from jumok.watching.weighed import SUMMING_CALLS, Products

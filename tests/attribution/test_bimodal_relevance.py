@@ -10,8 +10,9 @@ from jumok.attention import Patches, Scale, Tokens
 from jumok.attribution import bimodal_relevance
 from jumok.errors import JumokError
 from jumok.systems.vqa import VQA, VQAConfig
-from jumok.watching import records
-from jumok.watching.records import DotProduct, Given
+from jumok.watching import dot_product
+from jumok.watching.dot_product import DotProduct
+from jumok.watching.records import Given
 from jumok.watching.watch import watch
 
 WIDTH, HEADS = 16, 4
@@ -199,8 +200,8 @@ def test_some_images_at_a_time_give_the_same(monkeypatch):
         logits = model(*given)
     together = seen.bimodal_relevance(logits[:, 0])
     monkeypatch.setattr(bimodal_relevance, "BLOCK_VALUES", 2 * 6 * 6)
-    monkeypatch.setattr(records, "BLOCK_VALUES", 30)
-    monkeypatch.setattr(records, "BLOCK_COLUMNS", 4)
+    monkeypatch.setattr(dot_product, "BLOCK_VALUES", 30)
+    monkeypatch.setattr(dot_product, "BLOCK_COLUMNS", 4)
     parts = seen.bimodal_relevance(logits[:, 0])
     for whole, part in zip(together, parts, strict=True):
         torch.testing.assert_close(part.weights, whole.weights, atol=1e-7, rtol=1e-5)
@@ -442,7 +443,7 @@ def test_two_passes_are_no_chain():
 @pytest.fixture(params=[(1 << 17, 1024, 1 << 22), (20, 4, 100)], ids=["one block", "small blocks"])
 def _blocks(request, monkeypatch):
     for name, value in zip(("HEAD_VALUES", "BLOCK_COLUMNS", "BLOCK_VALUES"), request.param, strict=True):
-        monkeypatch.setattr(records, name, value)
+        monkeypatch.setattr(dot_product, name, value)
 
 
 def explicit(query, key, value, output_gradient, mask=None):
