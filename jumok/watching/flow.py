@@ -17,7 +17,8 @@ from jumok.attention import Axis
 from jumok.attention.attended import Attended
 from jumok.errors import JumokError
 from jumok.watching.calls import Call
-from jumok.watching.provenance.identities import Block, Identities
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import Block
 
 MOST_LEFT = 1e-3
 """Share of the weight that may be left behind, at most: more is no rounding."""

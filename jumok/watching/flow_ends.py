@@ -10,7 +10,8 @@ from torch import Tensor
 from jumok.attention import Axis
 from jumok.errors import JumokError
 from jumok.watching.calls import Call
-from jumok.watching.provenance.identities import Identities, Origin
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import Origin
 
 
 def is_one_sequence(first: Call, entries: Tensor) -> bool:

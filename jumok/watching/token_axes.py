@@ -10,7 +10,8 @@ from torch import Tensor
 from jumok.attention import Axis, Patches, Regions, Tokens
 from jumok.watching.image_axes import has_pictures, name_with_images
 from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
-from jumok.watching.provenance.identities import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Identities, Origin, Source
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Origin, Source
 
 SPECIAL_PARAMETERS = {
     "cls_token": "cls",

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.watching.provenance.blending import merge_over
-from jumok.watching.provenance.identities import CONSTANT, IMAGE, TEXT, Identities
+from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
+from jumok.watching.provenance.origins import CONSTANT, IMAGE, TEXT
 from jumok.watching.provenance.tape import Op, Slot
 
 
