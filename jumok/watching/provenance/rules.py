@@ -240,11 +240,11 @@ def embed(table: ShadowTable, op: Op) -> None:
 
 def _look_up_learnt(table: ShadowTable, op: Op, ids: Slot) -> Tensor | None:
     """Rows of a table at fixed places: learnt tokens, unless they are added to others, as positions are."""
-    table = next((slot for arg in op.args for slot in walk_slots(arg) if slot.parameter is not None), None)
+    rows = next((slot for arg in op.args for slot in walk_slots(arg) if slot.parameter is not None), None)
     out = op.outs[0].shape
-    if table is None or math.prod(ids.shape) > MOST_LOOKED_UP or out[-1] < SMALLEST_TOKEN:
+    if rows is None or math.prod(ids.shape) > MOST_LOOKED_UP or out[-1] < SMALLEST_TOKEN:
         return None
-    name = table.names.get(id(table.parameter), "a parameter")
+    name = table.names.get(id(rows.parameter), "a parameter")
     return table.known.learn(name, ids.shape).unsqueeze(-1).expand(out)
 
 
