@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jumok.data.column_types import Corrections
-    from jumok.data.tables import ReadyTable
+    from jumok.data.ready_tables import ReadyTable
     from jumok.mechanisms.selection import Selector
     from jumok.mechanisms.selection.noise import Noise
 
@@ -303,7 +303,7 @@ def _make_ready(
     table: DataFrame, target: str, missing: str, method: str, corrections: Corrections, session: Session
 ) -> ReadyTable:
     """The table as numbers; says what each column was taken for, and what was left out."""
-    from jumok.data.tables import describe_types, make_ready
+    from jumok.data.ready_tables import describe_types, make_ready
 
     ready = make_ready(table, target, missing=missing, categories=method in TAKE_CATEGORIES, corrections=corrections)
     for line in describe_types(ready, target):
