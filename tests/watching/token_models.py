@@ -12,6 +12,11 @@ def attention(**options):
     return nn.MultiheadAttention(16, 2, batch_first=True, **options)
 
 
+def multi_head(**options):
+    torch.manual_seed(0)
+    return nn.MultiheadAttention(16, 4, **options)
+
+
 def looked(model, *inputs, **named):
     with torch.no_grad(), watch(model.eval()) as seen:
         model(*inputs, **named)
