@@ -98,10 +98,7 @@ def _choose(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadow
 
 def _reduce(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
     shape = given[0].shape
-    dims = op.kwargs.get("dim", op.kwargs.get("axis"))
-    if dims is None:
-        place = 2 if name in ("norm", "vector_norm") else 1
-        dims = op.args[place] if len(op.args) > place and not isinstance(op.args[place], bool) else None
+    dims = _find_dims(op, name)
     if isinstance(dims, Slot):
         _elementwise(table, op, name, given, shadows)  # max(a, b)
         return
@@ -130,6 +127,15 @@ def _reduce(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadow
             table.give(op, found, number)
         else:
             table.set(slot, Live())
+
+
+def _find_dims(op: Op, name: str) -> Any:
+    """What a reduction goes over: axes, None for all, or another tensor."""
+    dims = op.kwargs.get("dim", op.kwargs.get("axis"))
+    if dims is not None:
+        return dims
+    place = 2 if name in ("norm", "vector_norm") else 1
+    return op.args[place] if len(op.args) > place and not isinstance(op.args[place], bool) else None
 
 
 def _linear(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
