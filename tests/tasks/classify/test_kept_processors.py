@@ -117,7 +117,7 @@ def test_a_moved_run_needs_nothing_of_the_model(wide, cropping, moved):
     assert model.frame(image) == pytest.approx((0.1, 0.3, 0.9, 0.7), abs=0.01)
     assert model.preparation.described == "resized to 20 on the shorter side (bicubic), centre crop of 16 x 16"
     shares = model.predict([image])[0].tolist()
-    assert list(run.predict(path).probabilities.values()) == pytest.approx(shares, abs=1e-6)
+    assert run.predict(path).probabilities == pytest.approx(dict(zip(run.classes, shares, strict=True)), abs=1e-6)
 
 
 def test_a_run_is_judged_on_what_it_was_trained_on(wide, cropping, moved):
@@ -136,11 +136,11 @@ def test_training_goes_on_with_the_same_pixels(wide, cropping, moved):
     assert torch.equal(again.train.source.get(order), first.train.source.get(order))
 
 
-def test_a_run_that_begins_with_it_keeps_its_processor(wide, moved, tmp_path):
-    ready = prepare.prepare(
-        Settings(data=ImageData(images=str(wide)), training=ImageTraining(**QUIET, init=str(moved)))
-    )
-    assert ready.config.found.processor == ImageRun.load(moved).config.found.processor
+def test_a_run_that_begins_with_it_keeps_its_processor(wide, moved):
+    first = ImageRun.load(moved).config
+    training = ImageTraining(**QUIET, init=str(moved))
+    ready = prepare.prepare(Settings(system=first.system, data=ImageData(images=str(wide)), training=training))
+    assert ready.config.found.processor == first.found.processor
     assert "centre crop of 16 x 16" in ready.remarks[0]
 
 
@@ -178,7 +178,9 @@ def test_blue_first_and_another_range_are_kept(wide, tmp_path):
 
 def test_images_of_several_sizes_are_refused_in_one_line(wide, tmp_path):
     model = save(tmp_path / "model", do_center_crop=False, size={"shortest_edge": 16})
-    with pytest.raises(JumokError, match=r"brings an image of 24 x 48 .* to 16 x 32 pixels and a square one to 16 x 16"):
+    with pytest.raises(
+        JumokError, match=r"brings an image of 24 x 48 .* to 16 x 32 pixels and a square one to 16 x 16"
+    ):
         prepared(wide, model)
     assert prepared(wide, model, size=16).train.source.get(torch.tensor([0])).shape == (1, 3, 16, 16)
 
