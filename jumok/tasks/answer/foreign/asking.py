@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from jumok.attention import AttentionMap, Axis, Interleaved, Patches, Regions, T
 from jumok.errors import JumokError, foreign
 from jumok.tasks.answer.foreign.explaining import explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
+from jumok.tasks.answer.foreign.words import group_words, multiply_shares
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.pixel_tracing import trace_pixels
@@ -112,7 +113,7 @@ class ForeignAsker:
         traced = trace_pixels(self.processor.images, list(images), inputs)
         output, shares, seen = self._write(inputs, traced, most)
         tokens = output[0, -len(shares) :].tolist()
-        words = list(_group(self.processor.tokenizer, tokens))
+        words = list(group_words(self.processor.tokenizer, tokens))
         if not words:
             raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
         found = seen.generated(output).at(batch=0).mean("layer", "head")
@@ -123,7 +124,7 @@ class ForeignAsker:
             whole = explain_words(self.name, self.model, inputs, traced, output, shares, parts, method)
             looks = [replace(look, relevance=_lay(whole, words, number)) for number, look in enumerate(looks)]
         return Answered(
-            question, tuple(word for word, _ in words), _multiply(shares, words), tuple(looks), self._notes()
+            question, tuple(word for word, _ in words), multiply_shares(shares, words), tuple(looks), self._notes()
         )
 
     def _read(self, images: Sequence[Image.Image], question: str) -> dict[str, Any]:
@@ -176,29 +177,6 @@ class ForeignAsker:
 
 
 # -- words and places -----------------------------------------------------------------------------
-
-
-def _group(tokenizer: Any, tokens: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
-    """Words of an answer, and the numbers of their tokens: pieces that are written without a space belong together."""
-    special, before = set(tokenizer.all_special_ids), ""
-    word, places, kept = "", list[int](), list[int]()
-    for number, token in enumerate(tokens):
-        if token in special:
-            continue
-        kept.append(token)
-        text = tokenizer.decode(kept, skip_special_tokens=True)
-        piece, before = text[len(before) :], text
-        if places and piece[:1].isspace() and word.strip():
-            yield word.strip(), places
-            word, places = "", []
-        word, places = word + piece, [*places, number]
-    if word.strip():
-        yield word.strip(), places
-
-
-def _multiply(shares: Sequence[float], words: Sequence[tuple[str, Sequence[int]]]) -> tuple[float, ...]:
-    """How probable each word was: its tokens, one after the other."""
-    return tuple(float(torch.tensor([shares[at] for at in places]).prod()) for _, places in words)
 
 
 def _look(found: AttentionMap, words: Sequence[tuple[str, Sequence[int]]]) -> ImageLook:

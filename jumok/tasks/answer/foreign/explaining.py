@@ -104,8 +104,8 @@ def _read_again(
         for each, wanted in asked.items():
             each.requires_grad_(wanted)
     raise JumokError(
-        f"hf:{name} finds its words otherwise probable when it reads the whole answer at once than step by step, so what "
-        "it read for them cannot be told: leave --method out"
+        f"hf:{name} finds its words otherwise probable when it reads the whole answer at once than step by step, so "
+        "what it read for them cannot be told: leave --method out"
     )
 
 
