@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,7 @@ def find_start(settings: Settings) -> Start | None:
     if foreign is None:
         return None
     found = foreign(settings.system.partition(":")[2])
-    if settings.data.image_size is None:
-        found = replace(found, preparation=reopen(found.preparation))
-    return _start_from_elsewhere(settings.system, found)
+    return _start_from_elsewhere(settings.system, found, sized=settings.data.image_size is not None)
 
 
 def _start_from_run(folder: Path, system: str) -> Start:
@@ -119,13 +117,15 @@ def _start_from_run(folder: Path, system: str) -> Start:
     return Start(str(folder), config.system, options, weights, run.classes, run.preparation, head)
 
 
-def _start_from_elsewhere(name: str, found: Foreign) -> Start:
+def _start_from_elsewhere(name: str, found: Foreign, *, sized: bool) -> Start:
+    """Images are prepared by what the run will keep, unless a size is asked for, to which they are stretched."""
     options = {**found.options, **_find_order(name, found)}
     head = find_head(_Logits(found.network), len(found.classes), found.preparation.size)
     fresh = {f"network.{key}" for key in found.fresh}
     named = {f"network.{key}": value for key, value in found.network.state_dict().items()}
     weights = {key: value for key, value in named.items() if key not in fresh}
-    return Start(name, name, options, weights, found.classes, found.preparation, head)
+    given = found.preparation if sized else reopen(found.preparation)
+    return Start(name, name, options, weights, found.classes, given, head)
 
 
 def _find_order(name: str, found: Foreign) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def test_a_network_that_reads_blue_first_is_given_blue_first_in_training_too(tmp
         do_center_crop=False,
     )  # fmt: skip
     start = find_start(Settings(system=f"hf:{folder}"))
-    assert (start.mean, start.std, start.size) == ((0.0,) * 3, (1.0,) * 3, (16, 16))
+    given = start.preparation
+    assert (given.mean, given.std, start.size) == ((0.0,) * 3, (1.0,) * 3, (16, 16))
     network = HFNetwork(HFConfig(**start.options, classes=5)).eval()
     network.load_state_dict(start.weights)
     pixels = torch.rand(2, 3, 16, 16)
