@@ -156,14 +156,14 @@ def _answer(asked: LookRequest, session: Session) -> Report:
 def _look_at_many(asked: LookRequest, many: ManyOptions, session: Session) -> Report:
     """Write a data set of looks; flags of single pictures are refused."""
     from jumok.app.engine.looker import Looker
-    from jumok.app.engine.many import look_at_many
+    from jumok.app.engine.many import make_data_set
 
     if asked.model is None:
         raise JumokError("--engine needs a model: name it with --model")
     asked.refuse_of_text_models()
     asked.refuse_of_images("they are of pictures and pages, and --engine writes a data set")
     looker = Looker(asked.model, method=asked.method, maps=many.maps, target=asked.target, batch_size=asked.batch_size)
-    return look_at_many(asked.take_path(), looker, asked.out, many, session)
+    return make_data_set(asked.take_path(), looker, asked.out, many, session)
 
 
 def _look_without_model(asked: LookRequest, session: Session) -> Report:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from jumok.app.engine.broken import BROKEN
 from jumok.app.engine.opened import MAP_TYPES, About, Opened, Recipe, find_peak, open_recipe, stamp
 from jumok.app.image_inputs import check_size
 from jumok.attention.frames import Frame
@@ -37,8 +37,6 @@ IMAGES = (str, bytes, Path, Image.Image, np.ndarray, Tensor)
 WHOLE: Frame = (0.0, 0.0, 1.0, 1.0)
 SMALLEST_PEAK, LARGEST_PEAK = 2.0**-16, 65504.0
 """Of a map in float16: below, its steps are more than 0.2 % of the peak; above, there is infinity alone."""
-BROKEN: tuple[type[BaseException], ...] = (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
-"""After these a device does nothing more for this process."""
 
 
 class Prepared(NamedTuple):
@@ -133,6 +131,16 @@ class Looker:
         other = copy(self)
         other.recipe, other._held = replace(self.recipe, device=device), None
         return other
+
+    def settings(self) -> dict[str, Any]:
+        """What rows depend on, by what a person calls it."""
+        return {
+            "--model": self.recipe.model,
+            "--method": self.recipe.method,
+            "--target": self.recipe.target,
+            "--maps": self.recipe.maps,
+            "--batch-size": self.batch_size,
+        }
 
     @property
     def about(self) -> About:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.engine.addresses import restore_address
+from jumok.app.engine.engines import ENGINES, Engine
 from jumok.app.engine.out_folder import OutFolder
 from jumok.app.engine.shards import Source
 from jumok.app.engine.tables import check_arrow
@@ -22,13 +22,11 @@ from jumok.machine import World
 from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
-    from jumok.app.engine.looker import Looker
-    from jumok.app.engine.opened import About
+    from jumok.app.engine.verb import About, Verb
     from jumok.app.engine.worker import Ready
 
-__all__ = ["ENGINES", "DataSet", "look_at_many"]
+__all__ = ["DataSet", "make_data_set"]
 
-ENGINES = ("local",)
 MOST_NAMED_ERRORS = 5
 
 
@@ -93,14 +91,14 @@ class DataSet:
         yield f"data set of {write_count(self.inputs, 'row')}: {self.folder}{rate}"
 
 
-def look_at_many(name: Path, looker: Looker, out: Path, options: ManyOptions, session: Session) -> DataSet:
-    """Look at all inputs of a source, and write a row for each.
+def make_data_set(name: Path, verb: Verb, out: Path, options: ManyOptions, session: Session) -> DataSet:
+    """Ask something of all inputs of a source, and write a row for each.
 
     A command that was stopped, however it was, goes on where it was.
 
     Args:
         name: of the source.
-        looker: that looks.
+        verb: what is asked.
         out: the folder of the data set.
         options: how.
         session: of the command.
@@ -116,9 +114,9 @@ def look_at_many(name: Path, looker: Looker, out: Path, options: ManyOptions, se
     source = open_source(given, options.shard_size, options.column, session.remark)
     world = World.found()
     folder = OutFolder(out, world.rank)
-    key = _describe_command(given, source, looker, options)
+    key = _describe_command(given, source, verb, options, session)
     folder.check(key)
-    with _open_crew(looker, options, session, world) as crew:
+    with ENGINES[options.engine](verb, options, session) as crew:
         ready = crew.wait_until_open()
         key |= _describe_model(ready)
         folder.check(key)
@@ -136,18 +134,15 @@ def _telling_how_to_go_on(session: Session) -> Iterator[None]:
         raise
 
 
-def _describe_command(name: str, source: Source, looker: Looker, options: ManyOptions) -> dict[str, Any]:
+def _describe_command(name: str, source: Source, verb: Verb, options: ManyOptions, session: Session) -> dict[str, Any]:
     """What a data set depends on and the command says, by what people call it."""
     return {
+        "command": session.command,
         "source": readable(name),
         "column": options.column,
         "inputs": source.total,
         "names of the inputs": source.digest,
-        "--model": looker.recipe.model,
-        "--method": looker.recipe.method,
-        "--target": looker.recipe.target,
-        "--maps": options.maps,
-        "--batch-size": looker.batch_size,
+        **verb.settings(),
         "--shard-size": options.shard_size,
     }
 
@@ -155,26 +150,6 @@ def _describe_command(name: str, source: Source, looker: Looker, options: ManyOp
 def _describe_model(ready: Ready) -> dict[str, Any]:
     """What a data set depends on and the model tells."""
     return {"method": ready.about.method, "the model's weights": ready.fingerprint}
-
-
-def _open_crew(looker: Looker, options: ManyOptions, session: Session, world: World) -> Any:
-    import torch
-
-    from jumok.app.engine.crew import Crew, hire
-
-    threads = max(torch.get_num_threads() // options.processes, 1)
-    devices = _share_devices(session.device, options.processes, int(os.environ.get("LOCAL_RANK", "0")))
-    lookers = [looker.on(device) for device in devices]
-    return Crew(lambda number: hire(lookers[number], threads), options.processes)
-
-
-def _share_devices(device: str, processes: int, rank: int) -> list[str]:
-    """The device of each process: of several GPUs, where none was chosen, each its own as far as they go."""
-    import torch
-
-    if device != "cuda":
-        return [device] * processes
-    return [f"cuda:{(rank * processes + number) % torch.cuda.device_count()}" for number in range(processes)]
 
 
 @dataclass
@@ -187,7 +162,7 @@ class _Job:
     key: Mapping[str, Any]
     about: About
 
-    def run(self, crew: Any, session: Session) -> DataSet:
+    def run(self, crew: Engine, session: Session) -> DataSet:
         """Have what is missing done."""
         from jumok.app.engine.crew import Job
         from jumok.app.engine.worker import Order

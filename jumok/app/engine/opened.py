@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jumok.app.engine.verb import Column
 from jumok.attention import AttentionMap, Axis
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import AnyClassifier, group_by_size, open_model
@@ -72,6 +73,16 @@ class About:
     def places(self) -> int:
         """Values of a map; 0 where there are none."""
         return len(Axis.from_dict(self.keys)) if self.keys else 0
+
+    def columns(self) -> dict[str, Column]:
+        """The answer, its probabilities, and the map with what it is of."""
+        answer = {"prediction": Column("text" if self.classes else "float64")}
+        if self.classes:
+            answer |= {"probability": Column("float32"), "probabilities": Column("float32", len(self.classes))}
+        if self.places:
+            answer |= {"target": Column("text"), "method": Column("text"), "frame": Column("float32", 4)}
+            answer |= {"map": Column(self.map_type, self.places)}
+        return answer
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

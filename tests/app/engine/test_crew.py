@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import pytest
 from pyarrow import parquet
 
-from jumok.app.engine.crew import Crew, Job, Worker
+from jumok.app.engine.crew import Crew, Worker
+from jumok.app.engine.jobs import Job
 from jumok.app.engine.looker import Row
 from jumok.app.engine.opened import About
+from jumok.app.engine.shards import Item
 from jumok.app.engine.worker import Order, work
 from jumok.errors import JumokError
 
@@ -25,13 +27,14 @@ class Inputs:
 
     begin: int
     texts: tuple[str, ...]
+    labelled: bool = False
 
     @property
     def count(self):
         return len(self.texts)
 
     def items(self):
-        yield from ((f"input {self.begin + place}", text) for place, text in enumerate(self.texts))
+        yield from (Item(f"input {self.begin + place}", text) for place, text in enumerate(self.texts))
 
 
 class Reader:
