@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from jumok.app.look_request import ManyOptions
+from jumok.app.engine.settings import EngineSettings
 from jumok.app.session import Session
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class Engine(Protocol):
         """Have jobs done; gives each with what came of it, as they end."""
 
 
-Opening: TypeAlias = "Callable[[Verb, ManyOptions, Session], AbstractContextManager[Engine]]"
+Opening: TypeAlias = "Callable[[Verb, EngineSettings, Session], AbstractContextManager[Engine]]"
 
 
-def _open_local(verb: Verb, options: ManyOptions, session: Session) -> AbstractContextManager[Engine]:
+def _open_local(verb: Verb, options: EngineSettings, session: Session) -> AbstractContextManager[Engine]:
     """Processes of this machine, which share its threads and its GPUs."""
     from jumok.app.engine.crew import Crew, hire
 
@@ -41,7 +41,7 @@ def _open_local(verb: Verb, options: ManyOptions, session: Session) -> AbstractC
     return Crew(lambda number: hire(verbs[number], threads), options.processes)
 
 
-def _open_ray(verb: Verb, options: ManyOptions, session: Session) -> AbstractContextManager[Engine]:
+def _open_ray(verb: Verb, options: EngineSettings, session: Session) -> AbstractContextManager[Engine]:
     """Processes on the machines of Ray, with as many threads each as one of as many here would have."""
     from jumok.app.engine.ray_crew import RayCrew, Share
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from jumok.app.engine.addresses import restore_address
 from jumok.app.engine.engines import ENGINES, Engine
 from jumok.app.engine.out_folder import OutFolder
+from jumok.app.engine.settings import EngineSettings
 from jumok.app.engine.shards import Source
 from jumok.app.engine.tables import check_arrow
-from jumok.app.look_request import ManyOptions
+from jumok.app.options import options_of
 from jumok.app.progress import show_progress
 from jumok.app.session import Session
 from jumok.errors import JumokError, Stopped, suggest
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from jumok.app.engine.verb import About, Verb
     from jumok.app.engine.worker import Ready
 
-__all__ = ["DataSet", "make_data_set"]
+__all__ = ["DataSet", "check_images", "make_data_set", "make_predictions"]
 
 MOST_NAMED_ERRORS = 5
 
@@ -91,7 +92,7 @@ class DataSet:
         yield f"data set of {write_count(self.inputs, 'row')}: {self.folder}{rate}"
 
 
-def make_data_set(name: Path, verb: Verb, out: Path, options: ManyOptions, session: Session) -> DataSet:
+def make_data_set(name: Path, verb: Verb, out: Path, options: EngineSettings, session: Session) -> DataSet:
     """Ask something of all inputs of a source, and write a row for each.
 
     A command that was stopped, however it was, goes on where it was.
@@ -107,8 +108,9 @@ def make_data_set(name: Path, verb: Verb, out: Path, options: ManyOptions, sessi
     """
     from jumok.app.engine.sources import open_source
 
-    if options.engine not in ENGINES:
-        raise JumokError(f"no engine {options.engine!r}: {suggest(options.engine, ENGINES)}")
+    engine = str(options.engine)
+    if engine not in ENGINES:
+        raise JumokError(f"no engine {engine!r}: {suggest(engine, ENGINES)}")
     check_arrow()
     given = restore_address(name)
     source = open_source(given, options.shard_size, options.column, session.remark)
@@ -116,13 +118,50 @@ def make_data_set(name: Path, verb: Verb, out: Path, options: ManyOptions, sessi
     folder = OutFolder(out, world.rank)
     key = _describe_command(given, source, verb, options, session)
     folder.check(key)
-    with ENGINES[options.engine](verb, options, session) as crew:
+    with ENGINES[engine](verb, options, session) as crew:
         ready = crew.wait_until_open()
         key |= _describe_model(ready)
         folder.check(key)
         with folder.claimed(), _telling_how_to_go_on(session):
             folder.begin(key)
             return _Job(source, folder, world, key, ready.about).run(crew, session)
+
+
+def make_predictions(
+    name: Path, model: str, out: Path, engine: EngineSettings, given: Mapping[str, Any], session: Session
+) -> DataSet:
+    """Write what a classifier of images predicts for each input of a source.
+
+    Args:
+        name: of the source.
+        model: a run, or hf: or timm: with a name.
+        out: the folder of the data set.
+        engine: how it is made.
+        given: further flags, of which --batch-size alone has a use.
+        session: of the command.
+    Raises:
+        JumokError: as `make_data_set`, a model of other inputs, or a flag that has no use.
+    """
+    from jumok.app.classify.predict import Options
+    from jumok.app.engine.looker import Looker
+
+    check_images(model)
+    options = options_of(Options, given, "--engine writes predictions of all images")
+    return make_data_set(name, Looker(model, maps=False, batch_size=options.batch_size), out, engine, session)
+
+
+def check_images(model: str) -> None:
+    """Refuse a model of other inputs than images.
+
+    Raises:
+        JumokError: it is one.
+    """
+    from jumok.tasks.classify.task import CLASSIFY
+    from jumok.tasks.running.run import task_of_model
+
+    task = task_of_model(model)
+    if task is not CLASSIFY:
+        raise JumokError(f"--engine asks classifiers of images here, and {model} is trained to {task.does}")
 
 
 @contextmanager
@@ -134,7 +173,9 @@ def _telling_how_to_go_on(session: Session) -> Iterator[None]:
         raise
 
 
-def _describe_command(name: str, source: Source, verb: Verb, options: ManyOptions, session: Session) -> dict[str, Any]:
+def _describe_command(
+    name: str, source: Source, verb: Verb, options: EngineSettings, session: Session
+) -> dict[str, Any]:
     """What a data set depends on and the command says, by what people call it."""
     return {
         "command": session.command,

@@ -16,7 +16,7 @@ from typing import Any
 
 from jumok.app.engine.jobs import MOST_FAILED_STARTS, Job, check_same, explain_failed_starts, to_error
 from jumok.app.engine.verb import Verb
-from jumok.app.engine.worker import Done, Failed, Order, Ready, Tried, follow, prepare_process, telling
+from jumok.app.engine.worker import Done, Failed, Order, Ready, Tried, Trying, follow, prepare_process, telling
 from jumok.errors import JumokError, first_line
 from jumok.extras import install_extra
 
@@ -96,24 +96,23 @@ class RayCrew:
         Raises:
             JumokError: a reason to end that lies in no input.
         """
-        waiting: dict[int, Job] = {}
-        failed_starts = 0
-        while turn := [*waiting.values(), *islice(jobs, AT_A_TIME - len(waiting))]:
-            waiting = {job.number: job for job in turn}
-            lost = set(waiting)
+        again: list[Job] = []
+        while turn := [*again, *islice(jobs, AT_A_TIME - len(again))]:
+            left, again = {job.number: job for job in turn}, []
             for number, told in self._ask(turn):
-                lost.remove(number)
+                job = left.pop(number)
                 if isinstance(told, Done):
-                    yield waiting.pop(number), told
+                    yield job, told
+                    continue
+                again.append(job)
+                if isinstance(told, Tried):
+                    job.note_tried()
                 else:
-                    waiting[number].note_tried()
-            begun = [_note_death(waiting[number]) for number in sorted(lost)]
-            failed_starts = failed_starts + 1 if len(lost) == len(turn) and not any(begun) else 0
-            if failed_starts == MOST_FAILED_STARTS:
-                raise explain_failed_starts(LOST)
+                    job.trying = job.trying if told.place is None else told.place
+                    job.note_death(LOST)
 
-    def _ask(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Done | Tried]]:
-        """Have Ray Data hand out jobs; those whose process dies are missing in what comes back.
+    def _ask(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Done | Tried | _Died]]:
+        """Have Ray Data hand out jobs.
 
         Raises:
             JumokError: a reason to end that lies in no input.
@@ -126,7 +125,6 @@ class RayCrew:
             fn_constructor_kwargs={"asks": self._asks, "first": self._first},
             batch_size=1,
             compute=data.ActorPoolStrategy(size=self._size, max_tasks_in_flight_per_actor=1),
-            max_task_retries=0,  # what ends a process is sought, not tried again
             **self._share.resources(),
         )
         for row in told.iter_rows():
@@ -134,6 +132,17 @@ class RayCrew:
             if isinstance(found, Failed):
                 raise to_error(found)
             yield int(row["number"]), found
+
+
+@dataclass(frozen=True)
+class _Died:
+    """The process before this one died at the shard.
+
+    Args:
+        place: of the input that it tried alone.
+    """
+
+    place: int | None
 
 
 # -- where inputs are looked at -----------------------------------------------------------------
@@ -175,31 +184,24 @@ class _ShardWorker:
         told = self._failed or telling(partial(self._follow, order))
         return {"number": batch["number"], "told": [pickle.dumps(told)]}
 
-    def _follow(self, order: Order) -> Done | Tried:
-        """Follow an order; a mark tells whoever finds this process dead what it was at."""
-        mark = _mark(order)
+    def _follow(self, order: Order) -> Done | Tried | _Died:
+        """Follow an order, unless a process has died at it, and Ray had another one try.
+
+        A mark is there while a process is at an order; it names the input that is tried alone, where one is.
+        """
+        mark = order.workshop / f"{order.path.stem}.begun"
+        if mark.exists():
+            place = mark.read_text()
+            mark.unlink(missing_ok=True)
+            return _Died(int(place) if place else None)
         mark.touch()
-        told = follow(order, self._verb, lambda trying: mark.write_text(str(trying.place)) and None)
+        told = follow(order, self._verb, lambda trying: _write(mark, trying))
         mark.unlink(missing_ok=True)
         return told
 
 
-def _mark(order: Order) -> Path:
-    """The file that is there while a process is at a shard; it names the input that is tried alone, where one is."""
-    return order.workshop / f"{order.path.stem}.begun"
-
-
-def _note_death(job: Job) -> bool:
-    """Count the death of a process at a job. Returns whether it had begun with it."""
-    mark = _mark(job.order)
-    try:
-        place = mark.read_text()
-    except FileNotFoundError:
-        return False
-    job.trying = int(place) if place else job.trying
-    mark.unlink(missing_ok=True)
-    job.note_death(LOST)
-    return True
+def _write(mark: Path, trying: Trying) -> None:
+    mark.write_text(str(trying.place))
 
 
 # -- Ray itself ---------------------------------------------------------------------------------
@@ -212,6 +214,7 @@ def import_ray() -> Any:
         JumokError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it writes to standard error by itself
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -251,11 +254,10 @@ def _keeping_signals() -> Iterator[None]:
 
 
 def _hush() -> None:
-    """Leave what happens to the command's own lines; lost shards are no errors, but done again."""
+    """Leave what is said to the command's own lines."""
     from ray import data
 
     context = data.DataContext.get_current()
-    context.max_errored_blocks = -1
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray").setLevel(logging.CRITICAL)

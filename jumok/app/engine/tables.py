@@ -59,7 +59,8 @@ def _to_arrow(column: Column) -> Any:
     import pyarrow as pa
 
     kind = pa.string() if column.kind == "text" else getattr(pa, column.kind)()
-    return pa.list_(kind, column.size) if column.size else kind
+    one = pa.list_(kind, column.size) if column.size else kind
+    return pa.list_(one) if column.many else one
 
 
 def make_table(

@@ -12,12 +12,14 @@ class Column(NamedTuple):
     """What a column holds.
 
     Args:
-        kind: text, int64, float16, float32 or float64.
+        kind: text, int32, int64, float16, float32 or float64.
         size: of the list in each row; 0: a single value.
+        many: any number of these.
     """
 
     kind: str
     size: int = 0
+    many: bool = False
 
 
 class Row(Protocol):
