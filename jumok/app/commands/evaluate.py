@@ -79,10 +79,10 @@ def _judge_many(
     session: Session,
 ) -> Report:
     """Write the predictions of a folder's images as a data set, and judge them."""
-    from jumok.app.engine.judged import judge_rows
+    from jumok.app.engine.judged import check_labels, judge_rows
     from jumok.app.engine.many import make_predictions
 
     refuse({"--split": None if split == "auto" else split}, "with --engine all images of the folder are judged")
     if len(data) != 1 or out is None:
         raise JumokError("--engine wants one folder of images, and --out for the data set")
-    return judge_rows(make_predictions(data[0], run, out, engine, settings, session))
+    return judge_rows(make_predictions(data[0], run, out, engine, settings, session, check_labels))

@@ -12,7 +12,9 @@ import torch
 
 from jumok.app.classify.report_pictures import PICTURES
 from jumok.app.engine.many import DataSet
+from jumok.app.engine.opened import About
 from jumok.app.engine.reading import Looks
+from jumok.app.naming import name_some
 from jumok.app.session import write_report
 from jumok.errors import JumokError
 from jumok.tasks.classify.kinds.class_scores import Evaluation
@@ -21,7 +23,7 @@ from jumok.wording import write_count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["JudgedRows", "judge_rows"]
+__all__ = ["JudgedRows", "check_labels", "judge_rows"]
 
 LEAST_SHARE = 1e-12
 """Probabilities are float32: the loss of one that was rounded to 0 is not infinite."""
@@ -67,16 +69,36 @@ class JudgedRows:
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 
+def check_labels(labels: set[str], about: About) -> None:
+    """Refuse inputs that cannot be judged, before any is looked at.
+
+    Args:
+        labels: of the source.
+        about: the model's rows.
+    Raises:
+        JumokError: the source knows no labels, or none that is one of the model's classes.
+    """
+    if about.answers != "class":
+        raise JumokError(f"--engine judges models of classes, and {about.model} gives a number or labels: leave it out")
+    if not labels:
+        raise JumokError("--engine judges images by the folder of their class: give a folder with one for each class")
+    if not labels & set(about.classes):
+        raise JumokError(
+            f"the folders are {name_some(sorted(labels))}, and none is one of the classes of {about.model}: "
+            f"{name_some(about.classes)}"
+        )
+
+
 def judge_rows(data_set: DataSet) -> JudgedRows:
     """Judge the predictions of a data set by the labels beside them, and write the figures into its folder.
 
+    Args:
+        data_set: that was written of inputs that `check_labels` has let pass.
     Raises:
         JumokError: no row has a label that is one of the model's classes.
     """
     looks = Looks.open(data_set.folder)
     classes = tuple(looks.about["classes"])
-    if not classes or "label" not in looks.table.schema.names:
-        raise JumokError(f"{data_set.folder} has no labels of classes: give a folder with a folder for each class")
     counts, loss, unknown = _count(looks, classes)
     if not counts.sum():
         raise JumokError(f"no row of {data_set.folder} has a label that is one of the model's {len(classes)} classes")

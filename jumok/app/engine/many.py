@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jumok.app.engine.addresses import restore_address
 from jumok.app.engine.engines import ENGINES, Engine
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["DataSet", "check_images", "make_data_set", "make_predictions"]
 
 MOST_NAMED_ERRORS = 5
+Check: TypeAlias = "Callable[[set[str], Any], None]"
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,9 @@ class DataSet:
         yield f"data set of {write_count(self.inputs, 'row')}: {self.folder}{rate}"
 
 
-def make_data_set(name: Path, verb: Verb, out: Path, options: EngineSettings, session: Session) -> DataSet:
+def make_data_set(
+    name: Path, verb: Verb, out: Path, options: EngineSettings, session: Session, check: Check | None = None
+) -> DataSet:
     """Ask something of all inputs of a source, and write a row for each.
 
     A command that was stopped, however it was, goes on where it was.
@@ -103,6 +106,7 @@ def make_data_set(name: Path, verb: Verb, out: Path, options: EngineSettings, se
         out: the folder of the data set.
         options: how.
         session: of the command.
+        check: is given the labels of the source and what rows have in common, and refuses what will not do.
     Raises:
         JumokError: a source, model or folder that will not do; the message tells why.
     """
@@ -122,13 +126,21 @@ def make_data_set(name: Path, verb: Verb, out: Path, options: EngineSettings, se
         ready = crew.wait_until_open()
         key |= _describe_model(ready)
         folder.check(key)
+        if check is not None:
+            check(source.labels, ready.about)
         with folder.claimed(), _telling_how_to_go_on(session):
             folder.begin(key)
             return _Job(source, folder, world, key, ready.about).run(crew, session)
 
 
 def make_predictions(
-    name: Path, model: str, out: Path, engine: EngineSettings, given: Mapping[str, Any], session: Session
+    name: Path,
+    model: str,
+    out: Path,
+    engine: EngineSettings,
+    given: Mapping[str, Any],
+    session: Session,
+    check: Check | None = None,
 ) -> DataSet:
     """Write what a classifier of images predicts for each input of a source.
 
@@ -139,6 +151,7 @@ def make_predictions(
         engine: how it is made.
         given: further flags, of which --batch-size alone has a use.
         session: of the command.
+        check: as for `make_data_set`.
     Raises:
         JumokError: as `make_data_set`, a model of other inputs, or a flag that has no use.
     """
@@ -147,7 +160,8 @@ def make_predictions(
 
     check_images(model)
     options = options_of(Options, given, "--engine writes predictions of all images")
-    return make_data_set(name, Looker(model, maps=False, batch_size=options.batch_size), out, engine, session)
+    looker = Looker(model, maps=False, batch_size=options.batch_size)
+    return make_data_set(name, looker, out, engine, session, check)
 
 
 def check_images(model: str) -> None:

@@ -24,7 +24,7 @@ __all__ = ["MAP_TYPES", "About", "Opened", "Recipe", "find_peak", "fingerprint_o
 MAP_TYPES = ("auto", "float16", "float32")
 HALF_FITS = (2.0**-12, 2.0**12)
 """Peaks between which float16 has digits to spare on both sides."""
-NOT_MEASURED = "not measured"
+NOT_MEASURED = "its trust was not measured"
 DIGITS = 4
 """Of colours that were found by watching an image processor."""
 TRIED = 2
@@ -57,6 +57,7 @@ class About:
         verdict: how far maps by this method can be trusted, by what was measured of the run.
         prepared: how the model's own image processor prepares images, of which the maps are; empty: images are
             stretched, and the maps lie over all of them.
+        answers: class, multi or number; see `jumok.tasks.classify.kinds`.
     """
 
     model: str
@@ -69,6 +70,7 @@ class About:
     map_type: str = "float16"
     verdict: str = ""
     prepared: str = ""
+    answers: str = "class"
 
     @property
     def places(self) -> int:
@@ -158,7 +160,7 @@ def open_recipe(recipe: Recipe, _stamp: str) -> Opened:
     target = None if recipe.target is None else model.index(recipe.target)
     classes = model.classes if model.kind.are_shares else ()
     if not recipe.maps:
-        about = About(recipe.model, classes, target=recipe.target)
+        about = About(recipe.model, classes, target=recipe.target, answers=model.kind.name)
         return Opened(model, LookOptions(), about, (1, 1))
     method = recipe.method or (model.trust.method if model.trust else None)
     options = LookOptions(() if method is None else (method,), 1, target, empty=True)
@@ -174,6 +176,7 @@ def open_recipe(recipe: Recipe, _stamp: str) -> Opened:
         _choose_type(recipe.map_type, find_peak(heat)),
         _tell_verdict(model, method),
         "" if model.preparation.stretched else model.preparation.described,
+        model.kind.name,
     )
     return Opened(model, LookOptions((method,), 1, target, empty=True), about, find_patch_size(model))
 

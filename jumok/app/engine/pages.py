@@ -46,14 +46,20 @@ def draw_pages(folder: Path, out: Path, wanted: PageSettings, files: FileSetting
     numbers, count = looks.choose(wanted.where, wanted.pages or USUAL)
     if not numbers:
         raise JumokError(f"no row of {folder} is such that {wanted.where}" if wanted.where else f"{folder} has no rows")
-    title = translate("Where {model} looks", model=readable(Path(str(looks.about["model"])).name))
-    results = ImageResults(out, title, COLUMNS, pictures=files.pictures)
-    results.page = make_page(title, len(numbers)) if files.html else None
+    results = ImageResults(out, _name_page(looks), COLUMNS, pictures=files.pictures)
+    results.page = make_page(results.title, len(numbers)) if files.html else None
     for row, item in zip(looks.rows(numbers), looks.inputs(numbers, session.remark), strict=True):
         _add(row, item.content, looks.about, results)
     results.notes.append(_tell_choice(len(numbers), count, wanted))
     results.close()
     return results
+
+
+def _name_page(looks: Looks) -> str:
+    model, method = str(looks.about["model"]), str(looks.about["method"])
+    if not model:
+        return translate("What stands out: {method}", method=method)
+    return translate("Where {model} looks", model=readable(Path(model).name))
 
 
 def _tell_choice(shown: int, count: int, wanted: PageSettings) -> str:

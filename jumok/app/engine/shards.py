@@ -11,7 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from jumok.data.images.listing import compose
+from jumok.data.images.listing import compose, list_subfolders
 from jumok.errors import JumokError
 
 __all__ = ["ClassFolders", "Item", "PathShard", "Paths", "Shard", "Source", "WholeFiles"]
@@ -63,6 +63,10 @@ class Source(Protocol):
     def digest(self) -> str:
         """Of their names and their order."""
 
+    @property
+    def labels(self) -> set[str]:
+        """What may be true of them; empty where the source does not know it."""
+
     def __len__(self) -> int:
         """Shards there are."""
 
@@ -78,6 +82,10 @@ class ClassFolders:
     """Folders whose folders are classes."""
 
     places: tuple[str, ...]
+
+    def names(self) -> set[str]:
+        """The classes."""
+        return {compose(name) for place in self.places for name in list_subfolders(Path(place))}
 
     def label(self, path: str) -> str | None:
         """The class of an image below them; None where it lies in no class folder."""
@@ -135,6 +143,11 @@ class Paths:
             self.total += 1
 
     @property
+    def labels(self) -> set[str]:
+        """The class folders."""
+        return set() if self._classes is None else self._classes.names()
+
+    @property
     def digest(self) -> str:
         """Of the names."""
         return hashlib.sha256(self._names).hexdigest()
@@ -162,6 +175,8 @@ class WholeFiles:
         size: of a shard.
         make: a shard, of a file, the place of its first input there and among all, and how many there are.
     """
+
+    labels: set[str] = set()  # noqa: RUF012 (none is ever added)
 
     def __init__(
         self,
