@@ -12,7 +12,7 @@ from jumok.app.engine.out_folder import MANIFEST
 from jumok.app.engine.settings import OF_MANY, EngineSettings, PageSettings
 from jumok.app.look_request import FileSettings, LookRequest, MapSettings, TextSettings
 from jumok.app.map_methods import OF_MODELS
-from jumok.app.options import Panels, pick, with_settings
+from jumok.app.options import Panels, pick, refuse, with_settings
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
@@ -128,7 +128,9 @@ def _show_rows(asked: LookRequest, session: Session) -> Report:
             f"--where and --pages show rows of a data set, and {asked.inputs[0]} is none: write one first with --engine"
         )
     asked.refuse_of_text_models()
-    asked.refuse_of_models("the maps are those of the data set")
+    why = "the maps are those of the data set"
+    refuse({"--model": asked.model, "--method": asked.maps.method}, why)
+    asked.refuse_of_models(why)
     return draw_pages(Path(asked.inputs[0]), asked.out, asked.pages, asked.files, session)
 
 

@@ -55,10 +55,10 @@ class Row:
         probabilities: (classes,) float32.
         target: the class that the map explains.
         method: that the map comes from.
-        verdict: how far maps by it can be trusted.
         frame: the part of the image that the map lies on: top, left, bottom and right, in shares of it; a part with
             margins goes beyond.
         map: (places,) float16 or float32.
+        verdict: how far maps by the method can be trusted.
         error: why something is missing.
     """
 
@@ -67,9 +67,9 @@ class Row:
     probabilities: NDArray[np.float32] | None = None
     target: str | None = None
     method: str | None = None
-    verdict: str | None = None
     frame: NDArray[np.float32] | None = None
     map: NDArray[Any] | None = None
+    verdict: str | None = None
     error: str | None = None
 
 

@@ -41,6 +41,8 @@ def to_expression(text: str, schema: Any) -> Any:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
         return _Reader(schema).condition(tree)
+    except JumokError:
+        raise
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise JumokError(f"--where {text!r} cannot be read: {WANTED}") from None
 

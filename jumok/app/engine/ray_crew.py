@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class RayCrew:
 
     def __enter__(self) -> RayCrew:
         if not self._ray.is_initialized():
-            with _keeping_signals():
+            with _keeping_signals(), _silencing_core():
                 _join(self._ray, self._share.threads * self._size)
             self._joined = True
         _hush()
@@ -214,7 +215,7 @@ def import_ray() -> Any:
         JumokError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it writes to standard error by itself
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else its core writes to standard error by itself
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -233,8 +234,8 @@ def _join(ray: Any, processors: int) -> None:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     address = os.environ.get("RAY_ADDRESS")
     if not address:
-        own = max(processors, os.cpu_count() or 1)
-        ray.init("local", num_cpus=own, object_store_memory=STORE, include_dashboard=False, **quiet)
+        own = {"num_cpus": max(processors, os.cpu_count() or 1), "object_store_memory": STORE}
+        ray.init("local", **own, include_dashboard=False, _system_config={"worker_niceness": 0}, **quiet)
         return
     try:
         ray.init(address, **quiet)
@@ -249,8 +250,24 @@ def _join(ray: Any, processors: int) -> None:
 def _keeping_signals() -> Iterator[None]:
     """Ray takes SIGTERM over when it begins; here it stays with the command."""
     before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _silencing_core() -> Iterator[None]:
+    """Ray's core says on standard error that it was told to be silent; what goes wrong it raises."""
+    sys.stderr.flush()
+    real, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(real, 2)
+        os.close(real)
+        os.close(nothing)
 
 
 def _hush() -> None:

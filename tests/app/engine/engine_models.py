@@ -105,7 +105,7 @@ class Forked:
             out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(out, 1)
             os.dup2(out, 2)
-            sys.stdout, sys.stderr = open(1, "w", buffering=1), open(2, "w", buffering=1)
+            sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
             from jumok.app.cli import main
 
             real = multiprocessing.get_context

@@ -127,9 +127,9 @@ def find_children(process):
     """Those that look."""
     for each in Path("/proc").glob("[0-9]*"):
         try:
-            if int((each / "stat").read_text().rpartition(")")[2].split()[1]) == process:
-                if "resource_tracker" not in (each / "cmdline").read_text():
-                    yield int(each.name)
+            own = int((each / "stat").read_text().rpartition(")")[2].split()[1]) == process
+            if own and "resource_tracker" not in (each / "cmdline").read_text():
+                yield int(each.name)
         except (OSError, ValueError):
             continue
 

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import time
+from pathlib import Path
 
 import pytest
 from engine_models import SIZE, Reader, make_jobs, write_images
@@ -13,16 +15,14 @@ KILLS = int(os.environ.get("JUMOK_KILLS", "1"))
 
 @pytest.fixture(scope="module")
 def ray():
-    """A cluster of this machine alone, which commands in this process join."""
+    """A cluster of this machine alone, which commands in this process use."""
     ray = pytest.importorskip("ray")
     pytest.importorskip("ray.data")
-    import engine_models
-
-    path = os.pathsep.join([os.path.dirname(engine_models.__file__), *filter(None, sys.path)])
-    os.environ["RAY_worker_niceness"] = "0"
-    ray.init("local", num_cpus=2, include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
-    yield ray
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(Path(__file__).parent), *sys.path])))
+        ray.init("local", num_cpus=2, include_dashboard=False, _system_config={"worker_niceness": 0})
+        yield ray
+        ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +69,14 @@ def test_the_data_set_is_that_of_the_local_engine(ray, photos, vit, jumok, tmp_p
 
 
 @pytest.mark.slow  # Ray starts with each command
-def test_killed_the_same_command_goes_on(photos, vit, tmp_path, monkeypatch):
+def test_killed_the_same_command_goes_on(photos, vit, tmp_path):
     pytest.importorskip("ray.data")
-    monkeypatch.setenv("RAY_worker_niceness", "0")
     log, out = tmp_path / "log", tmp_path / "out"
     for _ in range(KILLS):
         running = start(by_ray(photos, vit, out), log)
         parts = len(list(out.glob("*.parquet")))
         while running.poll() is None and len(list(out.glob("*.parquet"))) <= parts:
-            pass
+            time.sleep(0.01)
         kill(running.pid)
         running.wait()
     assert start(by_ray(photos, vit, out), log).wait() == 1, log.read_text()
