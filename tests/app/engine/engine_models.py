@@ -63,6 +63,9 @@ class Reader:
     def __init__(self, pause=0.0, broken=None):
         self.pause, self.broken = pause, broken
 
+    def on(self, _device):
+        return self
+
     def look(self, images):
         time.sleep(self.pause)
         if self.broken is not None:
