@@ -16,10 +16,12 @@ from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from jumok.attention.axes import Axis, One, Patches, Pixels, Place
+from jumok.attention.axes_in_images import Patches, Pixels
+from jumok.attention.axis import Axis, Place
 from jumok.attention.frames import Frame
 from jumok.attention.interleaved import Interleaved as Interleaved
 from jumok.attention.interleaved import choose_image
+from jumok.attention.named_axes import One
 from jumok.attention.notebook import MOST_CELLS, build_picture
 from jumok.errors import JumokError, foreign, suggest
 from jumok.files import order_header, regular_file, replacing

@@ -17,7 +17,7 @@ from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.pixel_tracing import trace_pixels
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
