@@ -219,7 +219,7 @@ class _Job:
 
     def run(self, crew: Engine, session: Session) -> DataSet:
         """Have what is missing done."""
-        from jumok.app.engine.crew import Job
+        from jumok.app.engine.jobs import Job
         from jumok.app.engine.worker import Order
 
         counts = [self.source.shard(number).count for number in range(len(self.source))]

@@ -80,7 +80,8 @@ def measure_rows(data_set: DataSet) -> MeasuredRows:
 
 def _read_about(values: Any) -> MeasureAbout:
     """What all rows have in common, from the schema's metadata."""
-    return MeasureAbout(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return MeasureAbout(**plain)
 
 
 def _fill(about: MeasureAbout, looks: Looks, numbers: list[int]) -> FaithfulnessMeter:

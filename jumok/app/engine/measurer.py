@@ -244,5 +244,7 @@ def _open(recipe: MeasureRecipe, _stamp: str) -> _Opened:
 
 
 def _describe(recipe: MeasureRecipe, state: Mapping[str, Any], units: ImageUnits, answer: str) -> MeasureAbout:
-    names = (tuple(map(str, state[what])) for what in ("methods", "baselines", "fillings"))
-    return MeasureAbout(recipe.model, *names, recipe.steps, recipe.saco, recipe.seed, units.grid, answer)
+    methods, baselines, fillings = (tuple(map(str, state[what])) for what in ("methods", "baselines", "fillings"))
+    return MeasureAbout(
+        recipe.model, methods, baselines, fillings, recipe.steps, recipe.saco, recipe.seed, units.grid, answer
+    )

@@ -124,7 +124,7 @@ class _Reader:
     def _kind(self, node: ast.expr) -> str:
         if not isinstance(node, ast.Name):
             return "text" if isinstance(_read_value(node), str) else "number"
-        import pyarrow as pa  # type: ignore[import-untyped]
+        import pyarrow as pa
 
         simple = [field.name for field in self._schema if not pa.types.is_nested(field.type)]
         if node.id not in simple:

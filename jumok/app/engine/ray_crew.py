@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -178,11 +177,12 @@ class _ShardWorker:
     """Looks at a shard at a time, and writes its file."""
 
     def __init__(self, asks: _Asks, first: Ready) -> None:
-        self._verb, self._failed = asks.verb, telling(lambda: check_same(first, asks.begin()))
+        self._verb = asks.verb
+        self._failed: Failed | None = telling(lambda: check_same(first, asks.begin()))
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         order: Order = pickle.loads(batch["order"][0])  # noqa: S301 (of our own process)
-        told = self._failed or telling(partial(self._follow, order))
+        told: Any = telling(lambda: self._follow(order)) if self._failed is None else self._failed
         return {"number": batch["number"], "told": [pickle.dumps(told)]}
 
     def _follow(self, order: Order) -> Done | Tried | _Died:
@@ -219,7 +219,7 @@ def import_ray() -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
-        import ray.data
+        import ray.data  # type: ignore[import-not-found]
     except ModuleNotFoundError:
         raise JumokError(f"--engine ray needs Ray, which is not installed: {install_extra('ray')}") from None
     return ray

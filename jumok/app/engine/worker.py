@@ -106,11 +106,9 @@ def work(orders: Connection, verb: Verb, threads: int) -> None:
     _leave_signals_to_parent()
     prepare_process(threads)
     try:
-        told = telling(lambda: Ready(verb.about, verb.fingerprint))
-        orders.send(told)
-        while isinstance(told, Ready | Done | Tried) and (order := orders.recv()) is not None:
-            told = telling(partial(follow, order, verb, orders.send))
-            orders.send(told)
+        orders.send(telling(lambda: Ready(verb.about, verb.fingerprint)))
+        while (order := orders.recv()) is not None:
+            orders.send(telling(partial(follow, order, verb, orders.send)))
     except (EOFError, BrokenPipeError, ConnectionResetError):  # whoever gave orders is gone
         return
 
