@@ -26,6 +26,8 @@ VALUES = (r"\S", ".")
 """What values are made of that are no texts: as a rule they are one word; names of files may be several."""
 NUMBER, JOINED = r"[\d,]", r"[^\s,;(]"
 """What a {count} is made of; and a value that a text follows at once."""
+SIGNS = ("", " ", " ,;:")
+"""What may stand before and behind a text within another."""
 LISTED = ("; ", ", ")
 """What stands between texts that are listed in one value."""
 LEAST_WORDS = 4
@@ -51,16 +53,18 @@ class Pattern:
     def _tell_by(self, value: str, text: str) -> str | None:
         found = (_compile(self.english, value, most).fullmatch(text) for most in ("*?", "*"))
         readings = [self._read(each.groupdict()) for each in found if each]
-        whole = {told for told, known in readings if known}
-        weak = sum(map(str.isalpha, "".join(self.words))) < LEAST_WORDS
-        told = whole if whole or weak else {told for told, _ in readings}
+        told = {text for text, known in readings if known} or {text for text, _ in readings if not self._is_weak}
         return told.pop() if len(told) == 1 else None
+
+    @property
+    def _is_weak(self) -> bool:
+        return sum(map(str.isalpha, "".join(self.words))) < LEAST_WORDS
 
     def _read(self, values: dict[str, str]) -> tuple[str, bool]:
         """One way of reading a text, told; and whether it holds texts, all of which are known."""
         texts = {name: _tell_value(value) for name, value in values.items() if TEXT.fullmatch(name) and value}
         told = {**values, **{name: text for name, text in texts.items() if text is not None}}
-        return self.translated.format(**told), bool(texts) and None not in texts.values()
+        return self.translated.format(**told), None not in texts.values() and not (self._is_weak and not texts)
 
 
 def tell(text: str) -> str:
@@ -98,9 +102,10 @@ def _tell(text: str) -> str | None:
 
 def _tell_value(value: str) -> str | None:
     """A text within another, or several of them in a list; None where it is not known."""
-    before, after = value[: len(value) - len(value.lstrip())], value[len(value.rstrip()) :]
-    if (told := _tell(value.strip())) is not None:
-        return f"{before}{told}{after}"
+    for signs in SIGNS:
+        before, text = value[: len(value) - len(value.lstrip(signs))], value.strip(signs)
+        if text and (told := _tell(text)) is not None:
+            return f"{before}{told}{value[len(before) + len(text) :]}"
     for sign in LISTED:
         parts = [_tell(part) for part in value.split(sign)]
         if len(parts) > 1 and None not in parts:

@@ -25,10 +25,12 @@ SINKS = {
     "remark": (0,),
     "tell": (0,),
     "show_progress": (1,),
+    "Table": (2,),
+    "add_column": (0,),
 }
 """Calls that let a text out, and which of their arguments are texts."""
 LINES = frozenset(
-    {"lines", "remarks", "notes", "verdicts", "told", "summary", "warning", "why", "about", "reached", "shortfall"}
+    {"lines", "remarks", "text", "caption", "title", "notes", "verdicts", "told", "summary", "warning", "why", "about", "reached", "shortfall"}
 )
 """Functions, settings and variables whose texts are printed sooner or later."""
 MARKED = frozenset({"later", "later_count", "translate", "translate_count"})
@@ -226,6 +228,8 @@ def _assignments(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, ast.expr]]:
         match node:
             case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
                 pairs = list(zip(names, values, strict=False))
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=value):
+                pairs = [(name, value) for name in names if isinstance(name, ast.Name) and name.id in HANDED_ON]
             case ast.Assign(targets=[target], value=value) | ast.AnnAssign(target=target, value=ast.expr() as value):
                 pairs = [(target, value)]
             case ast.NamedExpr(target=target, value=value) | ast.AugAssign(target=target, value=value):
@@ -274,8 +278,8 @@ def _parts(node: ast.expr) -> Iterator[str | ast.expr]:
                 yield from _parts(each)
         case ast.FormattedValue(value=value):
             yield value
-        case ast.Constant(value=value):
-            yield str(value)
+        case ast.Constant(value=str(value)):
+            yield value
 
 
 def _called(node: ast.Call) -> str:
