@@ -20,7 +20,7 @@ from jumok.data.images.formats import read_formats
 from jumok.data.images.image_set import ImageSet
 from jumok.data.images.label_heaps import Heaps, make_heaps
 from jumok.data.images.near_duplicates import MOST_COMPARED, THUMB_SIDE, find_near_pairs, group_pairs
-from jumok.data.images.reading import find_bits, open_image
+from jumok.data.images.reading import find_bits, holding_image
 from jumok.data.sharded_batches import open_pool
 from jumok.errors import JumokError
 from jumok.machine import cores
@@ -188,12 +188,13 @@ def _look(path: Path, part: str, label: Any) -> Facts:
     """One image."""
     try:
         digest = hash_file(path)
-        image = open_image(path)
+        with holding_image(path) as image:
+            size = image.size[::-1]
+            small = image.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
         form, kind = _describe_kind(path)
     except JumokError as error:
         return Facts(path, part, label, problem=str(error).removeprefix(f"cannot read {path}: "))
-    small = image.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
-    return Facts(path, part, label, image.size[::-1], form, kind, digest, np.asarray(small))
+    return Facts(path, part, label, size, form, kind, digest, np.asarray(small))
 
 
 def _describe_kind(path: Path) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from jumok.files import replacing
 from jumok.views.palette import INK
 from jumok.views.pictures.boxes import Box, new_photo, outline_boxes
 from jumok.views.pictures.figures import save_figure
-from jumok.views.raster import ImageLike, as_pillow
+from jumok.views.raster import ROWS_AT_ONCE, ImageLike, as_pillow
 
 __all__ = ["draw_objects", "save_mask"]
 
@@ -74,6 +74,10 @@ def save_mask(mask: AttentionMap, path: str | os.PathLike[str]) -> None:
 
 def _fade(photo: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
     """What is not kept goes towards white."""
-    pixels, faded = np.asarray(photo), np.arange(256, dtype=np.float32)
-    table = (faded * (1 - FADING) + 255 * FADING).round().astype(np.uint8)  # a large photo in floats would be too large
-    return Image.fromarray(np.where(kept[..., None], pixels, table[pixels]))
+    table = (np.arange(256, dtype=np.float32) * (1 - FADING) + 255 * FADING).round().astype(np.uint8)
+    found = Image.new("RGB", photo.size)
+    for top in range(0, photo.height, ROWS_AT_ONCE):
+        rows = kept[top : top + ROWS_AT_ONCE]
+        pixels = np.asarray(photo.crop((0, top, photo.width, top + len(rows))))
+        found.paste(Image.fromarray(np.where(rows[..., None], pixels, table[pixels])), (0, top))
+    return found
