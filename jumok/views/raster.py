@@ -71,7 +71,7 @@ def find_whole_cells(keys: Axis) -> tuple[int, int] | None:
 
 def is_signed(attention: AttentionMap) -> bool:
     """Whether the map's weights lie on both sides of 0, so that its colours must, too."""
-    return attention.scale is Scale.SCORE or bool((attention.weights < 0).any())
+    return attention.scale is Scale.SCORE or bool(attention.weights.amin() < 0)
 
 
 def find_opacity(share: NDArray[np.float32]) -> NDArray[np.float32]:

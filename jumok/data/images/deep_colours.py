@@ -17,8 +17,10 @@ from PIL import Image, ImageFile
 from jumok.errors import JumokError
 
 __all__ = [
+    "BIT_DEPTHS",
     "Box",
     "DeepColours",
+    "bits_for",
     "cut_boxes",
     "find_largest",
     "holds_deep_colours",
@@ -28,6 +30,8 @@ __all__ = [
 
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom), as Pillow counts."""
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that cameras fill of the 16 that a file gives them."""
 PIXELS_AT_ONCE = 1 << 20
 """Of a large image, that are converted together."""
 MODES = ("RGB", "RGBA", "RGBX")
@@ -183,3 +187,8 @@ def to_eight_bits(values: NDArray[Any], white: int, opaque: int) -> NDArray[np.u
 
 def _has_alpha(values: NDArray[Any]) -> bool:
     return values.ndim == 3 and values.shape[-1] in (2, 4)
+
+
+def bits_for(largest: int) -> int:
+    """The fewest usual bits that hold a value."""
+    return next(bits for bits in BIT_DEPTHS if largest < 1 << bits)

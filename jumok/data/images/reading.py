@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from jumok.data.images.deep_colours import (
     Box,
+    bits_for,
     cut_boxes,
     find_largest,
     holds_deep_colours,
@@ -30,10 +31,8 @@ from jumok.errors import JumokError
 from jumok.machine import Room
 
 __all__ = [
-    "BIT_DEPTHS",
     "MAX_PIXELS",
     "ImageLike",
-    "find_bits",
     "holding_image",
     "image_size",
     "open_image",
@@ -49,10 +48,6 @@ MAX_PIXELS = 89_000_000
 """A larger image is refused before it is decoded; this is just under the size at which Pillow begins to warn."""
 BEING_READ = Room(MAX_PIXELS)
 """Pixels of all images that threads decode at a time: one of the largest, or several small ones."""
-BIT_DEPTHS = (8, 10, 12, 14, 16)
-"""Bits that cameras fill of the 16 that a file gives them."""
-SAMPLED_FILES = 256
-"""So many files tell whether any of a set has 16 bits."""
 FILE_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
 TURNS_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -117,8 +112,8 @@ def _decode(source: ImageLike, bits: int | None, max_pixels: int, held: ExitStac
     if isinstance(source, Image.Image):
         found = _finish(source, bits, max_pixels)
         return found.copy() if found is source else found
-    with Image.open(_open_file(source), formats=read_formats()) as image:
-        _check_size(image, max_pixels)
+    with Image.open(open_file(source), formats=read_formats()) as image:
+        check_pixels(image, max_pixels)
         _check_end(image)
         held.enter_context(BEING_READ.take(image.width * image.height))
         return _finish(image, bits, max_pixels)
@@ -131,7 +126,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
         (height, width) in pixels; None where it cannot be read: `open_image` says why.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(_open_file(path), formats=read_formats()) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(open_file(path), formats=read_formats()) as image:
             width, height = image.size
             turned = image.format != "TIFF" and _find_turn(image) in QUARTER_TURNS  # of a TIFF Pillow tells it upright
             return (width, height) if turned else (height, width)
@@ -179,21 +174,6 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return _to_tensor(_stretch(picture, height, width)).to(image.device)
 
 
-def find_bits(paths: Sequence[Path]) -> int | None:
-    """The bits that the 16-bit images of a set use, so that one brightness means the same in all of them.
-
-    Only where one of some evenly spaced files has 16 bits are all of them looked at.
-
-    Returns:
-        8, 10, 12, 14 or 16; None where no image has 16 bits.
-    """
-    step = max(len(paths) // SAMPLED_FILES, 1)
-    if not any(_is_deep(path) for path in paths[::step]):
-        return None
-    largest = [_largest_value(path) for path in paths if _is_deep(path)]
-    return _bits_for(max(largest, default=0))
-
-
 def turn_upright(image: Image.Image) -> Image.Image:
     """The image as its EXIF orientation says that it is seen; the same image where it says nothing."""
     turn = _find_turn(image)
@@ -203,7 +183,7 @@ def turn_upright(image: Image.Image) -> Image.Image:
 # -- files --------------------------------------------------------------------------------------
 
 
-def _open_file(source: str | os.PathLike[str] | bytes) -> str | io.BytesIO:
+def open_file(source: str | os.PathLike[str] | bytes) -> str | io.BytesIO:
     """What Pillow opens; a pipe or device, which might never end, is refused."""
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
@@ -213,7 +193,7 @@ def _open_file(source: str | os.PathLike[str] | bytes) -> str | io.BytesIO:
     return os.fspath(source)
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
+def check_pixels(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise JumokError(f"{width} x {height} pixels are more than the {max_pixels} allowed; make the picture smaller")
@@ -246,19 +226,19 @@ def _find_turn(image: Image.Image) -> Image.Transpose | None:
 
 def _finish(image: Image.Image, bits: int | None, max_pixels: int) -> Image.Image:
     """Decode, turn upright and bring to RGB; what the image was read from stays as it was."""
-    _check_size(image, max_pixels)
+    check_pixels(image, max_pixels)
     if holds_deep_colours(image):
         deep = read_deep_colours(image)
         turn, found = _find_turn(deep.upper), _deep_to_rgb(deep.read, image.size, bits)
         del deep  # halves of a large image, no longer needed when it is turned
         return found if turn is None else found.transpose(turn)
     image.load()
-    grey16 = _has_sixteen_bits(image)
+    grey16 = has_sixteen_bits(image)
     upright = turn_upright(image)
     return _deep_to_rgb(lambda box: np.asarray(upright.crop(box)), upright.size, bits) if grey16 else _to_rgb(upright)
 
 
-def _has_sixteen_bits(image: Image.Image) -> bool:
+def has_sixteen_bits(image: Image.Image) -> bool:
     """Whether its values are grey ones of 16 bits; Pillow keeps those of a PGM in 32."""
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
 
@@ -310,36 +290,12 @@ def _deep_to_rgb(read: Callable[[Box], NDArray[Any]], size: tuple[int, int], bit
     Alpha, behind the colours, may use more bits than they do.
     """
     largest, alpha = find_largest(read, size)
-    used = bits or _bits_for(largest)
-    whites = [(1 << most) - 1 for most in (used, max(used, _bits_for(alpha)))]
+    used = bits or bits_for(largest)
+    whites = [(1 << most) - 1 for most in (used, max(used, bits_for(alpha)))]
     found = Image.new("RGB", size)
     for box in cut_boxes(size):
         found.paste(_to_rgb(_as_image(to_eight_bits(read(box), *whites))), box)
     return found
-
-
-def _bits_for(largest: int) -> int:
-    """The fewest usual bits that hold a value."""
-    return next(bits for bits in BIT_DEPTHS if largest < 1 << bits)
-
-
-def _is_deep(path: Path) -> bool:
-    """Whether a file has values of 16 bits, from its head; not where it cannot be read."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(_open_file(path), formats=read_formats()) as image:
-            return _has_sixteen_bits(image) or holds_deep_colours(image)
-    except Exception:  # on damaged files Pillow raises nearly anything; whoever reads the image says so
-        return False
-
-
-def _largest_value(path: Path) -> int:
-    try:
-        with Image.open(_open_file(path), formats=read_formats()) as image:
-            _check_size(image, MAX_PIXELS)
-            deep = read_deep_colours(image).read if holds_deep_colours(image) else None
-            return find_largest(deep or (lambda box: np.asarray(image.crop(box))), image.size)[0]
-    except Exception:  # as above
-        return 0
 
 
 # -- sizes and errors ---------------------------------------------------------------------------

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from jumok.data.images.bit_depths import find_bits
 from jumok.data.images.contents import hash_file
 from jumok.data.images.formats import read_formats
 from jumok.data.images.image_set import ImageSet
 from jumok.data.images.label_heaps import Heaps, make_heaps
 from jumok.data.images.near_duplicates import MOST_COMPARED, THUMB_SIDE, find_near_pairs, group_pairs
-from jumok.data.images.reading import find_bits, holding_image
+from jumok.data.images.reading import holding_image
 from jumok.data.sharded_batches import open_pool
 from jumok.errors import JumokError
 from jumok.machine import cores
@@ -204,7 +205,7 @@ def _describe_kind(path: Path) -> tuple[str, str]:
     if mode.startswith("I"):
         return form, "grey, 16 bits"
     kind = "black and white" if mode == "1" else "grey" if mode in ("L", "LA", "La") else "colour"
-    deep = ", 16 bits (the upper 8 are read)" if form == "PNG" and _is_deep_colour(path) else ""
+    deep = ", 16 bits" if form == "PNG" and _is_deep_colour(path) else ""
     return form, f"{kind}{deep}{' with transparency' if alpha else ''}"
 
 

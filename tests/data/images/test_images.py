@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from jumok.data.images import formats
-from jumok.data.images.reading import MAX_PIXELS, find_bits, image_size, open_image, read_image, resize
+from jumok.data.images.bit_depths import find_bits
+from jumok.data.images.reading import MAX_PIXELS, image_size, open_image, read_image, resize
 from jumok.errors import JumokError
 from jumok.extras import install_extra
 
