@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jumok.app.faithful import Measured
+from jumok.errors import JumokError
 from jumok.tasks.classify import comparison as images
 from jumok.tasks.running import comparison, planning
 from jumok.tasks.running.stopwatch import Stopwatch
@@ -47,6 +49,30 @@ def test_systems_side_by_side_with_figures_and_a_page(jumok, coloured, masks, tm
     text = (out / "index.html").read_text()
     assert text.count("data-photo=") == 4
     assert text.count('class="heat"') == 8
+
+
+def test_srg_stands_beside_the_accuracy_and_where_it_cannot_this_is_said(jumok, coloured, tmp_path, monkeypatch):
+    words = ("compare", coloured, "--systems", "vit-nano,cnn,mlp", "--out", tmp_path / "out", *SMALL)
+    said = jumok(*words)
+    assert said.status == 0
+    assert set(told(tmp_path / "out")["faithfulness"]) == {"vit-nano", "cnn"}, "an mlp looks nowhere"
+    assert "over baselines" in said.out
+    assert "has no SRG" not in said.out
+
+    def measure(maps, *words, **named):
+        if "vit" in maps.model.name:
+            raise JumokError("all maps are constant")
+        return Measured(None, "the time was up")
+
+    monkeypatch.setattr("jumok.app.classify.faithful.measure_faithfulness", measure)
+    said = jumok(*words)
+    assert said.status == 0
+    assert told(tmp_path / "out")["faithfulness"] == {}
+    told_of = [" ".join(line.split()) for line in said.out.replace("\n", " ").split("remark: ")]
+    run = tmp_path / "out"
+    by_itself = f"{coloured} measures it by itself"
+    assert f"vit-nano has no SRG: all maps are constant; jumok measure {run / 'vit-nano'} {by_itself}" in told_of[-2]
+    assert f"cnn has no SRG: 5 s were too short for 8 images; jumok measure {run / 'cnn'} {by_itself}" in told_of[-1]
 
 
 def test_masks_beside_the_images_are_used_where_no_folder_is_given(jumok, coloured, masks, tmp_path):

@@ -361,8 +361,11 @@ def _attention(asked: Asked) -> list[AttentionMap]:
     """Where the mechanism itself says that it looked: the last of its kind; the mean over who looks, where many do."""
     names = asked.seen.in_image()
     if not names:
-        fitting = ", ".join(find_fitting(asked.seen))
-        raise JumokError(f"this model has no attention of its own in the image: use one of {fitting}")
+        fitting = " or ".join(find_fitting(asked.seen))
+        raise JumokError(
+            "it shows a mechanism that weighs places of the whole image, such as a glimpse or a spatial gate, and this "
+            f"model has none: use {fitting}"
+        )
     maps = asked.seen.of_images(names[-1])
     maps = [each.mean("head") if each.lead else each for each in maps]
     return [each if len(each.queries) == 1 else average_queries(each, 0) for each in maps]
