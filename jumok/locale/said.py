@@ -12,7 +12,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 __all__ = ["Said", "find_said"]
 
@@ -30,7 +29,22 @@ SINKS = {
 }
 """Calls that let a text out, and which of their arguments are texts."""
 LINES = frozenset(
-    {"lines", "remarks", "text", "caption", "title", "notes", "verdicts", "told", "summary", "warning", "why", "about", "reached", "shortfall"}
+    {
+        "lines",
+        "remarks",
+        "text",
+        "caption",
+        "title",
+        "notes",
+        "verdicts",
+        "told",
+        "summary",
+        "warning",
+        "why",
+        "about",
+        "reached",
+        "shortfall",
+    }
 )
 """Functions, settings and variables whose texts are printed sooner or later."""
 MARKED = frozenset({"later", "later_count", "translate", "translate_count"})
@@ -97,16 +111,20 @@ class Follower:
             case ast.BinOp(op=ast.Add(), left=left, right=right):
                 if _is_text(left) and _is_text(right):
                     return self._note(node, place, inside)
-                return any([self.follow(each, place, inside) for each in (left, right)])
+                return any(self.follow(each, place, inside) for each in (left, right))
             case ast.Call():
                 return self._follow_call(node, place, inside)
             case ast.Name(id=name):
                 return self._follow_name(name, place, inside) or name in HANDED_ON
             case ast.Attribute(attr=name):
-                return name in HANDED_ON or self._follow_function(name, kinds=("property", "cached_property")) or self._follow_constant(name)
+                return (
+                    name in HANDED_ON
+                    or self._follow_function(name, kinds=("property", "cached_property"))
+                    or self._follow_constant(name)
+                )
             case ast.Subscript(value=value):
                 return self.follow(value, place, inside)
-        return any([self.follow(each, place, inside) for each in _choices(node)])
+        return any(self.follow(each, place, inside) for each in _choices(node))
 
     def _note(self, node: ast.expr, place: str, inside: Functions | None) -> bool:
         text = self._write(node, place, inside)
@@ -135,16 +153,17 @@ class Follower:
         if name in COUNTED:
             return self._note_count(node, COUNTED[name], name, place)
         if name in ("join", "join_names", "list", "tuple", "sorted", "reversed", "chain", "filter"):
-            return any([self.follow(each, place, inside) for each in node.args])
+            return any(self.follow(each, place, inside) for each in node.args)
         texts = [self.follow(each, place, inside) for each in node.args if _is_text(each)]
         return self._follow_function(name) or (name in self.package.functions and any(texts))
 
     def _note_count(self, node: ast.Call, first: int, name: str, place: str) -> bool:
-        words = [each.value for each in node.args[first:] if isinstance(each, ast.Constant)]
-        words += [each.value.value for each in node.keywords if isinstance(each.value, ast.Constant)]
-        if not words or not all(isinstance(word, str) for word in words):
+        given = [*node.args[first:], *(each.value for each in node.keywords)]
+        constants = [each.value for each in given if isinstance(each, ast.Constant)]
+        words = [word for word in constants if isinstance(word, str)]
+        if not words or len(words) < len(constants):
             return False
-        one, many = str(words[0]), str(words[1] if len(words) > 1 else f"{words[0]}s")
+        one, many = words[0], words[1] if len(words) > 1 else f"{words[0]}s"
         listed = ": {names}" if name == "describe_names" else ""
         self.found.add(Said(f"{{count}} {one}{listed}", f"{{count}} {many}{listed}", place))
         return True
@@ -152,7 +171,7 @@ class Follower:
     def _follow_name(self, name: str, place: str, inside: Functions | None) -> bool:
         if inside is not None:
             if given := self._bound(inside).get(name):
-                return any([self.follow(each, place, inside) for each in given])
+                return any(self.follow(each, place, inside) for each in given)
             if name in {each.arg for each in [*inside.args.args, *inside.args.kwonlyargs]}:
                 return False
         return self._follow_constant(name)
@@ -170,7 +189,7 @@ class Follower:
         return self.bound[id(inside)]
 
     def _follow_constant(self, name: str) -> bool:
-        return any([self.follow(value, place, None) for place, value in self.package.constants.get(name, ())])
+        return any(self.follow(value, place, None) for place, value in self.package.constants.get(name, ()))
 
     def _follow_function(self, name: str, kinds: tuple[str, ...] = ()) -> bool:
         found = []

@@ -12,7 +12,8 @@ from jumok.attention import AttentionMap, Tokens
 from jumok.errors import JumokError, foreign
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.provenance.pictures import TracedPixels
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 __all__ = ["METHOD", "MOST_EXPLAINED", "explain_words"]
 
