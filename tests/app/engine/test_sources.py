@@ -25,7 +25,7 @@ def read_all(source):
         assert shard.begin == len(found)
         items = list(shard.items())
         assert len(items) == shard.count
-        found += [(item.name, item.image) for item in items]
+        found += [(item.name, item.content) for item in items]
     assert len(found) == source.total
     return found
 
