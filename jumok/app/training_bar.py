@@ -39,7 +39,12 @@ class Bar(Callback):
         self._first_step = trainer.global_step
         if not self._console.is_terminal or self._console.quiet:
             return
-        columns = (TextColumn("{task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TextColumn(translate("steps")))
+        columns = (
+            TextColumn("{task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(translate("steps")),
+        )
         self._progress = Progress(*columns, TextColumn("{task.fields[text]}"), console=self._console, transient=True)
         total = self._epochs * self._steps
         epoch = self._tell_epoch(trainer)

@@ -30,7 +30,22 @@ SINKS = {
 }
 """Calls that let a text out, and which of their arguments are texts."""
 LINES = frozenset(
-    {"lines", "remarks", "text", "caption", "title", "notes", "verdicts", "told", "summary", "warning", "why", "about", "reached", "shortfall"}
+    {
+        "lines",
+        "remarks",
+        "text",
+        "caption",
+        "title",
+        "notes",
+        "verdicts",
+        "told",
+        "summary",
+        "warning",
+        "why",
+        "about",
+        "reached",
+        "shortfall",
+    }
 )
 """Functions, settings and variables whose texts are printed sooner or later."""
 MARKED = frozenset({"later", "later_count", "translate", "translate_count"})
@@ -38,7 +53,9 @@ MARKED = frozenset({"later", "later_count", "translate", "translate_count"})
 COUNTED = {"write_count": 1, "describe_names": 1}
 """Functions of `jumok.wording` that count things, and the argument that names one of them; the plural stands behind."""
 TEXT = "text"
-HANDED_ON = frozenset({"what", "why", "advice", "hint", "reason", "wish", "message", "line", "note", "error", "told"})
+HANDED_ON = frozenset(
+    {"what", "why", "advice", "hint", "reason", "wish", "message", "line", "note", "error", "told", "remark"}
+)
 """Names that hold a text, wherever it was made."""
 WORDS = re.compile(r"[A-Za-z]{2,}[^A-Za-z{}]* |\ [A-Za-z]{2,}")
 CODE = re.compile(r"(jumok|pip|torchrun|streams|[<(])\b|[<(]|.*\\")
@@ -103,7 +120,11 @@ class Follower:
             case ast.Name(id=name):
                 return self._follow_name(name, place, inside) or name in HANDED_ON
             case ast.Attribute(attr=name):
-                return name in HANDED_ON or self._follow_function(name, kinds=("property", "cached_property")) or self._follow_constant(name)
+                return (
+                    name in HANDED_ON
+                    or self._follow_function(name, kinds=("property", "cached_property"))
+                    or self._follow_constant(name)
+                )
             case ast.Subscript(value=value):
                 return self.follow(value, place, inside)
         return any([self.follow(each, place, inside) for each in _choices(node)])
