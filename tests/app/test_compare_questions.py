@@ -69,7 +69,7 @@ def test_systems_side_by_side_with_figures_kinds_and_a_page(jumok, squares, tmp_
     assert looking["summary"].startswith("12 questions; ")
     assert set(found["faithfulness"]) == {"vqa-stacked"}
     faithful = found["faithfulness"]["vqa-stacked"]
-    assert set(faithful["methods"]) == {"hop 2"}, "the look that is shown"
+    assert set(faithful["methods"]) == {"hop 1"}, "the look that is shown"
     assert {"random", "centre", "edges", "question-blind"} <= set(faithful["baselines"])
     assert "SRG" in said.out
     assert "over baselines" in said.out
