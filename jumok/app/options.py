@@ -69,6 +69,30 @@ def options_of(model: type[Chosen], given: Mapping[str, Any], why: str) -> Chose
     return parse(model, given, "the flags")
 
 
+def pick(model: type[Chosen], given: Mapping[str, Any]) -> Chosen:
+    """Those of the options that a model of settings has.
+
+    Args:
+        model: of the options.
+        given: by name.
+    Raises:
+        JumokError: a value out of range.
+    """
+    return parse(model, {name: value for name, value in given.items() if name in model.model_fields}, "the flags")
+
+
+def split_off(model: type[Chosen], given: Mapping[str, Any]) -> tuple[Chosen, dict[str, Any]]:
+    """Those of the options that a model of settings has, and the others.
+
+    Args:
+        model: of the options.
+        given: by name.
+    Raises:
+        JumokError: a value out of range.
+    """
+    return pick(model, given), {name: value for name, value in given.items() if name not in model.model_fields}
+
+
 def to_flag(name: str) -> str:
     """A setting as it is typed."""
     return "--" + name.replace("_", "-")

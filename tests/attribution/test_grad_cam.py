@@ -9,7 +9,7 @@ from jumok.attention import One, Patches, Scale
 from jumok.attribution.grad_cam import weigh
 from jumok.errors import JumokError
 from jumok.systems import build, configure
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def photos(batch=3, height=32, width=48):

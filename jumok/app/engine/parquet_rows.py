@@ -28,6 +28,7 @@ class ParquetShard:
     inside: int
     begin: int
     count: int
+    labelled: bool = False
 
     def items(self) -> Iterator[Item]:
         """Each of them; of a row group that cannot be read, each of its rows with the reason."""
@@ -48,7 +49,7 @@ class ParquetShard:
                 done += 1
         except Exception as error:  # a damaged file makes the library raise nearly anything
             wrong = JumokError(f"cannot read {self.file} from row {first + done} ({first_line(error)}): replace it")
-            yield from ((f"{self.file}#{first + place}", wrong) for place in range(done, count))
+            yield from (Item(f"{self.file}#{first + place}", wrong) for place in range(done, count))
 
     def _read_rows(self, table: Any, group: int, skipped: int, count: int) -> Iterator[dict[str, Any]]:
         """The rows as plain values, a few at a time."""
@@ -66,10 +67,10 @@ class ParquetShard:
         name = named[0] if named else f"{self.file}#{number}"
         if isinstance(image, str) and is_address(image):
             try:
-                return name, read_address(image)
+                return Item(name, read_address(image))
             except JumokError as error:
-                return name, error
-        return name, JumokError("no image in this row") if image is None else image
+                return Item(name, error)
+        return Item(name, JumokError("no image in this row") if image is None else image)
 
 
 def _find_groups(about: Any, inside: int, count: int) -> Iterator[tuple[int, int, int]]:

@@ -17,7 +17,8 @@ from jumok.attribution.raw import average_queries
 from jumok.errors import JumokError, suggest, suggest_some
 from jumok.tasks.classify.any_classifier import AnyClassifier, group_by_size
 from jumok.tasks.classify.attended_layers import find_lengths
-from jumok.watching.seen import MEAN, Seen, watch
+from jumok.watching.seen import MEAN, Seen
+from jumok.watching.watch import watch
 from jumok.wording import join_names
 
 NOTHING = (

@@ -18,14 +18,14 @@ PNGS = [to_png(pixels) for pixels in make_pixels(7)]
 
 
 def read_all(source):
-    """All inputs, shard by shard; every shard knows where it begins and how many inputs it has."""
+    """Names and images of all inputs, shard by shard; every shard knows where it begins and how many inputs it has."""
     found = []
     for number in range(len(source)):
         shard = source.shard(number)
         assert shard.begin == len(found)
         items = list(shard.items())
         assert len(items) == shard.count
-        found += items
+        found += [(item.name, item.content) for item in items]
     assert len(found) == source.total
     return found
 

@@ -10,7 +10,7 @@ from jumok.attention import Patches
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.classify.looking import METHODS, TOKEN_METHODS, LookOptions, look
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 
