@@ -128,7 +128,8 @@ def _make_parameter(
     panel, field = next(iter((visible or homes).items()))
     panel, default = (common if len(homes) > 1 else panel), _format_defaults(visible or homes, common)
     flag, kind = to_flag(name), _choose_type(field.annotation)
-    names = f"{flag}/--no-{name.replace('_', '-')}" if kind is bool else flag
+    alone = kind is not bool or (name.startswith("without_") and not field.default)  # --no-without says nothing
+    names = flag if alone else f"{flag}/--no-{name.replace('_', '-')}"
     text = _describe(field, default)
     option = typer.Option(names, help=text, rich_help_panel=panel, show_default=False, hidden=not visible)
     annotation: Any = Annotated[Optional[kind], option]  # noqa: UP045 (a kind known only now)

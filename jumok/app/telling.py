@@ -24,7 +24,7 @@ TEXT = re.compile(r"text\d*")
 """Names of values that are texts themselves; others are names and numbers of the user's, which stay."""
 VALUES = (r"\S", ".")
 """What values are made of that are no texts: as a rule they are one word; names of files may be several."""
-NUMBER, JOINED = r"[\d,]", r"[^\s,;(]"
+NUMBER, JOINED = r"[\d,]", r"(?:[^\s,;(]*[^\s,;(:.])?"
 """What a {count} is made of; and a value that a text follows at once."""
 SIGNS = ("", " ", " ,;:")
 """What may stand before and behind a text within another."""
@@ -137,8 +137,8 @@ def _compile(english: str, value: str, most: str) -> re.Pattern[str]:
             written += f"(?P={part})"
         else:
             followed = parts[number + 1] == "" and number + 2 < len(parts)
-            signs = NUMBER if part == "count" else "." if TEXT.fullmatch(part) else JOINED if followed else value
-            written += f"(?P<{part}>{signs}{most})"
+            signs = NUMBER if part == "count" else "." if TEXT.fullmatch(part) else value
+            written += f"(?P<{part}>{JOINED if followed and signs == value else signs + most})"
             seen.add(part)
     return re.compile(written, re.DOTALL)
 

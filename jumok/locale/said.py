@@ -52,7 +52,9 @@ MARKED = frozenset({"later", "later_count", "translate", "translate_count"})
 COUNTED = {"write_count": 1, "describe_names": 1}
 """Functions of `jumok.wording` that count things, and the argument that names one of them; the plural stands behind."""
 TEXT = "text"
-HANDED_ON = frozenset({"what", "why", "advice", "hint", "reason", "wish", "message", "line", "note", "error", "told"})
+HANDED_ON = frozenset(
+    {"what", "why", "advice", "hint", "reason", "wish", "message", "line", "note", "error", "told", "remark"}
+)
 """Names that hold a text, wherever it was made."""
 WORDS = re.compile(r"[A-Za-z]{2,}[^A-Za-z{}]* |\ [A-Za-z]{2,}")
 CODE = re.compile(r"(jumok|pip|torchrun|streams|[<(])\b|[<(]|.*\\")
@@ -104,6 +106,10 @@ class Follower:
             self.told[id(node)] = self._follow(node, place, inside)
         return self.told[id(node)]
 
+    def _follow_all(self, nodes: Iterable[ast.expr], place: str, inside: Functions | None) -> bool:
+        told = [self.follow(each, place, inside) for each in nodes]  # each of them, whatever the first one is
+        return any(told)
+
     def _follow(self, node: ast.expr, place: str, inside: Functions | None) -> bool:
         match node:
             case ast.Constant(value=str()) | ast.JoinedStr():
@@ -111,7 +117,7 @@ class Follower:
             case ast.BinOp(op=ast.Add(), left=left, right=right):
                 if _is_text(left) and _is_text(right):
                     return self._note(node, place, inside)
-                return any(self.follow(each, place, inside) for each in (left, right))
+                return self._follow_all((left, right), place, inside)
             case ast.Call():
                 return self._follow_call(node, place, inside)
             case ast.Name(id=name):
@@ -124,7 +130,7 @@ class Follower:
                 )
             case ast.Subscript(value=value):
                 return self.follow(value, place, inside)
-        return any(self.follow(each, place, inside) for each in _choices(node))
+        return self._follow_all(_choices(node), place, inside)
 
     def _note(self, node: ast.expr, place: str, inside: Functions | None) -> bool:
         text = self._write(node, place, inside)
@@ -153,15 +159,14 @@ class Follower:
         if name in COUNTED:
             return self._note_count(node, COUNTED[name], name, place)
         if name in ("join", "join_names", "list", "tuple", "sorted", "reversed", "chain", "filter"):
-            return any(self.follow(each, place, inside) for each in node.args)
+            return self._follow_all(node.args, place, inside)
         texts = [self.follow(each, place, inside) for each in node.args if _is_text(each)]
         return self._follow_function(name) or (name in self.package.functions and any(texts))
 
     def _note_count(self, node: ast.Call, first: int, name: str, place: str) -> bool:
         given = [*node.args[first:], *(each.value for each in node.keywords)]
-        constants = [each.value for each in given if isinstance(each, ast.Constant)]
-        words = [word for word in constants if isinstance(word, str)]
-        if not words or len(words) < len(constants):
+        words = [each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        if not words or len(words) < len(given):
             return False
         one, many = words[0], words[1] if len(words) > 1 else f"{words[0]}s"
         listed = ": {names}" if name == "describe_names" else ""
@@ -171,7 +176,7 @@ class Follower:
     def _follow_name(self, name: str, place: str, inside: Functions | None) -> bool:
         if inside is not None:
             if given := self._bound(inside).get(name):
-                return any(self.follow(each, place, inside) for each in given)
+                return self._follow_all(given, place, inside)
             if name in {each.arg for each in [*inside.args.args, *inside.args.kwonlyargs]}:
                 return False
         return self._follow_constant(name)
@@ -189,7 +194,8 @@ class Follower:
         return self.bound[id(inside)]
 
     def _follow_constant(self, name: str) -> bool:
-        return any(self.follow(value, place, None) for place, value in self.package.constants.get(name, ()))
+        found = [self.follow(value, place, None) for place, value in self.package.constants.get(name, ())]
+        return any(found)
 
     def _follow_function(self, name: str, kinds: tuple[str, ...] = ()) -> bool:
         found = []

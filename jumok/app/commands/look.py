@@ -87,12 +87,12 @@ def _answer(asked: LookRequest, session: Session) -> Report:
         return _show_rows(asked, session)
     if asked.model is None:
         return _look_without_model(asked, session)
-    if _is_text_model(asked.model):
-        return _read_texts(asked, asked.model, session)
     if _is_listener(asked.model):
         from jumok.app.listen.look import look as look_at_sounds
 
         return look_at_sounds(asked, asked.model, session)
+    if _is_text_model(asked.model):
+        return _read_texts(asked, asked.model, session)
     asked.refuse_of_text_models()
     asked.check_layer()
     if _reads_texts(asked.model):

@@ -174,9 +174,8 @@ class WholeFiles:
         counts: inputs in each.
         size: of a shard.
         make: a shard, of a file, the place of its first input there and among all, and how many there are.
+        labels: what may be true of the inputs; None: that is not known.
     """
-
-    labels: set[str] = set()  # noqa: RUF012 (none is ever added)
 
     def __init__(
         self,
@@ -184,7 +183,9 @@ class WholeFiles:
         counts: Sequence[int],
         size: int,
         make: Callable[[str, int, int, int], Shard],
+        labels: set[str] | None = None,
     ) -> None:
+        self.labels = labels or set()
         self._files, self._counts, self._size, self._make = files, counts, size, make
         self._shards = list(accumulate((-(-count // size) for count in counts), initial=0))
         self._inputs = list(accumulate(counts, initial=0))

@@ -33,6 +33,9 @@ ADVICE = "give another model, or mend its files"
 MOST_TOKENS = 100
 """That are generated for one question."""
 MOST_NAMED = 4
+GENERATION = "generation_config.json"
+CROSS = "cross-attention"
+"""How the source of a map begins whose keys are all there from the first step on."""
 OTHERS = "other tokens"
 POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
 
@@ -117,7 +120,7 @@ class ForeignAsker:
         words = list(group_words(self.processor.tokenizer, tokens))
         if not words:
             raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
-        found = seen.generated(output).at(batch=0).mean("layer", "head")
+        found = self._join(seen, output, len(shares)).at(batch=0).mean("layer", "head")
         self._check_images(found.keys, len(images))
         looks = [_look(found.on("image", number), words) for number in range(len(images))]
         if method is not None:
@@ -148,6 +151,14 @@ class ForeignAsker:
         tokens = made.sequences[0, -len(made.logits) :].tolist()
         shares = [float(step[0].float().softmax(-1)[token]) for step, token in zip(made.logits, tokens, strict=True)]
         return made.sequences, shares, seen
+
+    def _join(self, seen: Seen, output: Tensor, written: int) -> AttentionMap:
+        """Where the model looked for each token that it wrote, in the sequence that holds the images."""
+        if not self.model.config.is_encoder_decoder:
+            return seen.generated(output)
+        found = seen.alignment(output)
+        rows = slice(found.weights.shape[-2] - written, None)
+        return replace(found, weights=found.weights[..., rows, :], queries=Tokens(tuple(found.queries.labels()[rows])))
 
     def _place(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """On the model's device, of what its `forward` takes."""
@@ -188,8 +199,10 @@ def _look(found: AttentionMap, words: Sequence[tuple[str, Sequence[int]]]) -> Im
 
 
 def _lay(whole: AttentionMap, words: Sequence[tuple[str, Sequence[int]]], number: int) -> AttentionMap:
-    """Relevance of words, (words, tokens), over one image."""
-    return _merge(replace(whole, queries=_name(words)).on("image", number))
+    """Relevance of words, (words, tokens), over one image; without the token that wrote each, which was not read."""
+    found = _merge(replace(whole, queries=_name(words)).on("image", number))
+    found.weights[:, 0] = (found.weights[:, 0] - 1).clamp_min(0)
+    return found
 
 
 def _name(words: Sequence[tuple[str, Sequence[int]]]) -> Tokens:
@@ -218,8 +231,10 @@ def _gather_others(keys: Axis, inside: int) -> Axis:
 
 
 def _count_even(found: AttentionMap) -> float:
-    """The share of the tokens before each step that are places, the mean over steps."""
+    """The share of the tokens before each step that are places, the mean over steps; of a source, of all tokens."""
     steps, total = len(found.queries), len(found.keys)
+    if found.source.startswith(CROSS):
+        return _count_places(found.keys) / total
     return sum(_count_places(found.keys) / (total - steps + step) for step in range(steps)) / steps
 
 
@@ -263,7 +278,7 @@ def open_asker(name: str, device: str) -> ForeignAsker:
 
 
 def _check_code(folder: Path) -> None:
-    """Refuse a model that can only be built by code of its own."""
+    """Refuse a model that can only be built by code of its own, and settings that would be passed over in silence."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     path = folder / "config.json"
@@ -272,6 +287,10 @@ def _check_code(folder: Path) -> None:
     with foreign(f"{path} is damaged", ADVICE):
         values = json.loads(path.read_text("utf-8"))
         wants, kind = values.get("auto_map"), values.get("model_type")
+    settings = folder / GENERATION
+    if settings.is_file():
+        with foreign(f"{settings} is damaged", ADVICE):
+            json.loads(settings.read_text("utf-8"))
     if wants and kind not in CONFIG_MAPPING_NAMES:
         raise JumokError(
             f"hf:{folder} wants to run code of its own (auto_map in config.json), and jumok runs none: give a model of "

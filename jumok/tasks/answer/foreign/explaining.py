@@ -49,13 +49,19 @@ def explain_words(
         words: the numbers of each word's tokens in the answer.
         method: of attribution.
     Returns:
-        (words, tokens before the last), 0 or more: the mean over a word's tokens, without the chain's own start.
+        (words, tokens), 0 or more: the mean over a word's tokens. The start of the chain, a token of the
+            text, has 1 of it.
     Raises:
         JumokError: another method, too many tokens, the model answers otherwise when it reads all of the answer at
             once, or its attention cannot be followed.
     """
     if method != METHOD:
         raise JumokError(f"--method {method!r}: words of an answer are explained by {METHOD}")
+    if model.config.is_encoder_decoder:
+        raise JumokError(
+            f"hf:{name} writes by an encoder and a decoder, and {METHOD} follows words and places in one sequence: "
+            "leave --method out, which shows its cross-attention"
+        )
     begin = inputs["input_ids"].shape[1]
     if (count := output.shape[1] - begin) > MOST_EXPLAINED:
         raise JumokError(f"the answer has {count} tokens, and {MOST_EXPLAINED} are explained: lower --generate")
@@ -67,9 +73,7 @@ def explain_words(
         for place in places:
             at = begin - 1 + place
             found = part.relevance(logits[place, output[0, begin + place]], query=at, method=method)
-            row = found.weights[0, 0].detach().float().cpu()
-            row[at] = (row[at] - 1).clamp_min(0)  # the chain's own start, which was not read
-            each.append(row)
+            each.append(found.weights[0, 0].detach().float().cpu())
         rows.append(torch.stack(each).mean(0))
     assert found is not None  # an answer has words, and each has tokens
     queries = Tokens(tuple(map(str, range(len(words)))))
