@@ -175,3 +175,22 @@ def test_images_without_classes_are_measured(jumok, trained, coloured, tmp_path)
     shutil.copytree(coloured / "red", tmp_path / "alone" / "red")
     said = jumok("measure", trained, tmp_path / "alone", *words)
     assert "all images are of one class: red" in said.out
+
+
+@pytest.mark.parametrize("inside", ["", "red"])
+def test_masks_beside_images_of_no_class_or_one_are_measured(jumok, trained, coloured, tmp_path, inside):
+    data = tmp_path / "data" / inside
+    data.mkdir(parents=True)
+    mask = Image.new("L", (16, 16))
+    mask.paste(255, (4, 4, 9, 9))
+    for path in sorted((coloured / "red").glob("*.png")):
+        shutil.copy(path, data / path.name)
+        mask.save(data / f"{path.stem}_mask.png")
+    words = ("--method", "rollout", "--steps", 2, "--fillings", "zeros", "--out", tmp_path / "out")
+    said = jumok("measure", trained, tmp_path / "data", *words)
+    assert said.status == 0, said.err
+    assert "16 masks lie beside the images" in said.out
+    found = json.loads((tmp_path / "out" / "measure.json").read_text())
+    assert found["masks"] == "beside the images"
+    assert found["methods"]["rollout"]["pointing"]
+    assert found["faithfulness"]["inputs"] == 16

@@ -153,7 +153,8 @@ def _scan_unlabelled(data: Path) -> ImageSet | None:
         return None
     names = [name for name in list_subfolders(data) if (data / name) in {path.parent for path in found.paths}]
     notes = (*found.notes, f"all images are of one class: {names[0]}" if names else "the images have no classes")
-    return ImageSet(data, tuple(names or [""]), found.paths, (0,) * len(found.paths), notes=notes)
+    labels = (0,) * len(found.paths)
+    return ImageSet(data, tuple(names or [""]), found.paths, labels, notes=notes, masks=found.masks)
 
 
 def _folder_of(judge: Judge, data: Path, images: Path | None) -> Path | None:

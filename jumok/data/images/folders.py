@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,10 +133,12 @@ class FoundImages:
     Args:
         paths: sorted.
         notes: what the user should know of files beside them.
+        masks: that belong to an image, where some do.
     """
 
     paths: tuple[Path, ...]
     notes: tuple[str, ...]
+    masks: Mapping[Path, Sequence[Path]]
 
 
 def list_images(folder: str | os.PathLike[str]) -> FoundImages:
@@ -149,7 +152,8 @@ def list_images(folder: str | os.PathLike[str]) -> FoundImages:
         raise JumokError(f"no image in {folder} ({found.others.total()} other files): wanted {FORMAT_NAMES} files")
     beside = find_masks_beside(found.images, Path(folder))
     notes = [note for note in beside.notes if beside.masks]
-    return FoundImages(drop_masks(found.images, beside), (*notes, *describe_left_out(found.others)))
+    paths = drop_masks(found.images, beside)
+    return FoundImages(paths, (*notes, *describe_left_out(found.others)), masks_of(paths, beside))
 
 
 def find_images(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
