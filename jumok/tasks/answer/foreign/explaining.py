@@ -48,7 +48,7 @@ def explain_words(
         words: the numbers of each word's tokens in the answer.
         method: of attribution.
     Returns:
-        (words, tokens), 0 or more: the mean over a word's tokens. The chain's own start, a token of the text, has 1 of it.
+        (words, tokens), 0 or more: the mean over a word's tokens. 1 of it is the start, a token of the text.
     Raises:
         JumokError: another method, too many tokens, the model answers otherwise when it reads all of the answer at
             once, or its attention cannot be followed.
