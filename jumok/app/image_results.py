@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jumok.mechanisms.saliency.separation import SalientObjects
     from jumok.views.pages.look_page import Page
 
-__all__ = ["Finding", "ImageResults", "Looker", "NamedBox", "look_at_images", "place"]
+__all__ = ["Finding", "ImageResults", "Looker", "NamedBox", "look_at_images", "make_page", "place"]
 
 SMALL_PAGE, LARGE_PAGE, LARGEST_PAGE = 8_000_000, 30_000_000, 58_000_000
 """Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all, many images the most."""
@@ -281,6 +281,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     from jumok.app.image_inputs import find_inputs
     from jumok.app.progress import show_progress
     from jumok.data.images.batches import take_turns
+    from jumok.data.images.bit_depths import describe_bits
 
     if source.is_dir() and results.folder.resolve() == source.resolve():
         raise JumokError(
@@ -288,7 +289,9 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
             f"{results.folder / session.command}"
         )
     paths = find_inputs([source], tell=session.remark)
-    results.page = _make_page(results.title, len(paths)) if html else None
+    for line in describe_bits(paths, looker.bits):
+        session.remark(line)
+    results.page = make_page(results.title, len(paths)) if html else None
     done = 0
     with show_progress(session.console, "looking") as count:
         for some in take_turns(paths, looker.batch_size):
@@ -329,8 +332,13 @@ def _read(paths: Sequence[Path], looker: Looker, results: ImageResults, session:
     return found
 
 
-def _make_page(title: str, images: int) -> Page:
-    """A page whose size fits one image or many."""
+def make_page(title: str, images: int) -> Page:
+    """A page whose size fits one image or many.
+
+    Args:
+        title: of it.
+        images: that it will have.
+    """
     from jumok.views.pages.look_page import Page
 
     return Page(title, budget=SMALL_PAGE if images == 1 else min(max(LARGE_PAGE, IMAGE_BYTES * images), LARGEST_PAGE))

@@ -58,7 +58,7 @@ def _check(path: Path, rate: int, count: int, longest: float) -> None:
 def _decode(data: bytes, width: int) -> NDArray[np.float32]:
     """Samples of 1 to 4 bytes, from -1 to 1; those of one byte have their zero at 128."""
     if width == 1:
-        return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) / 128
+        return (np.frombuffer(data, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
     wide = np.zeros((len(data) // width, 4), np.uint8)
     wide[:, 4 - width :] = np.frombuffer(data, np.uint8).reshape(-1, width)  # the high bytes of 32 bits
     return (wide.reshape(-1).view("<i4") / 2**31).astype(np.float32)

@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from jumok.data.images.batches import PixelStore
+from jumok.data.images.bit_depths import find_bits
 from jumok.data.images.given import GivenImage as ImageLike
 from jumok.data.images.given import open_given
-from jumok.data.images.reading import find_bits, image_size, read_image, resize
+from jumok.data.images.reading import image_size, read_image, resize
 from jumok.errors import JumokError
 from jumok.tasks.image_settings import ImageSettings
 

@@ -12,7 +12,7 @@ from watched_models import eager, peaked
 from jumok.attention import Interleaved, Patches, Regions
 from jumok.errors import JumokError
 from jumok.watching.pixel_tracing import trace_pixels
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 

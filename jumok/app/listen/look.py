@@ -80,7 +80,7 @@ def look(asked: LookRequest, model: str, session: Session) -> HeardSounds:
     paths = _list_sounds(asked.inputs)
     listener = open_listener(model, session.device)
     page = QuestionPage(translate("What {model} hears, and when", model=Path(model.removeprefix("hf:")).name))
-    found = HeardSounds(asked.out, page=asked.html)
+    found = HeardSounds(asked.out, page=asked.files.html)
     for path in paths:
         try:
             found.rows.append(_hear(listener, path, asked, page, found, session))
@@ -91,7 +91,7 @@ def look(asked: LookRequest, model: str, session: Session) -> HeardSounds:
             session.remark(str(error))
     if all("error" in row for row in found.rows):
         raise JumokError(f"none of the {len(paths)} sounds could be read: {found.rows[0]['error']}")
-    if asked.html:
+    if asked.files.html:
         page.write(asked.out / "index.html")
     write_report(asked.out / "results.json", found)
     return found
@@ -99,12 +99,12 @@ def look(asked: LookRequest, model: str, session: Session) -> HeardSounds:
 
 def _refuse(asked: LookRequest, model: str) -> None:
     flags = {
-        "--method": asked.method,
-        "--target": asked.target,
-        "--layer": asked.layer,
-        "--head": asked.head,
-        "--without-sinks": asked.without_sinks or None,
-        "--chat": asked.chat or None,
+        "--method": asked.maps.method,
+        "--target": asked.maps.target,
+        "--layer": asked.maps.layer,
+        "--head": asked.maps.head,
+        "--without-sinks": asked.maps.without_sinks or None,
+        "--chat": asked.texts.chat or None,
     }
     refuse(flags, f"{model} is a speech model, whose words are shown by its cross-attention")
 
@@ -137,7 +137,7 @@ def _hear(
     from jumok.views.pictures.question_picture import draw_asked
     from jumok.views.pictures.spectrogram import draw_spectrogram
 
-    most = listener.usual_count if asked.generate is None else asked.generate
+    most = listener.usual_count if asked.texts.generate is None else asked.texts.generate
     if not 1 <= most <= MOST_TOKENS:
         raise JumokError(f"--generate is a number of tokens from 1 to {MOST_TOKENS}, got {most}")
     heard = hear(listener, read_sound(path, listener.rate, listener.longest), most)
@@ -148,7 +148,7 @@ def _hear(
     session.say(f"  {_tell(heard)}")
     page.add(picture, [shown], name=name)
     heard.looks.save(asked.out / f"{number}.{LOOK}.safetensors")
-    drawn = asked.out / f"{number}.png" if asked.pictures else None
+    drawn = asked.out / f"{number}.png" if asked.files.pictures else None
     if drawn is not None:
         draw_asked(picture, _spread_words(shown), drawn, title=name)
     return _describe(heard, path, drawn)

@@ -47,7 +47,7 @@ from jumok.tasks.classify.tuning import (
 )
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.beginning import describe_begun, read_initial
-from jumok.tasks.running.callbacks import Row
+from jumok.tasks.running.ledger import Row
 from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared import Progress
 from jumok.tasks.running.prepared_classes import PreparedClasses

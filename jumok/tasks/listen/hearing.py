@@ -17,7 +17,8 @@ from jumok.errors import JumokError, foreign
 from jumok.tasks.answer.foreign.words import group_words, multiply_shares
 from jumok.tasks.classify.foreign_files import ADVICE, without_remarks
 from jumok.tasks.listen.opening import Listener
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 __all__ = ["MOST_TOKENS", "Heard", "hear"]
 

@@ -20,7 +20,8 @@ from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.pixel_tracing import trace_pixels
 from jumok.watching.provenance.pictures import TracedPixels
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 from jumok.wording import write_count
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from jumok.attention import AttentionMap, Tokens
 from jumok.errors import JumokError, foreign
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.provenance.pictures import TracedPixels
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 __all__ = ["METHOD", "MOST_EXPLAINED", "explain_words"]
 
@@ -48,7 +49,8 @@ def explain_words(
         words: the numbers of each word's tokens in the answer.
         method: of attribution.
     Returns:
-        (words, tokens), 0 or more: the mean over a word's tokens. 1 of it is the start, a token of the text.
+        (words, tokens), 0 or more: the mean over a word's tokens. The start of the chain, a token of the
+            text, has 1 of it.
     Raises:
         JumokError: another method, too many tokens, the model answers otherwise when it reads all of the answer at
             once, or its attention cannot be followed.
