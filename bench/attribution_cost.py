@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bench.table import Row, interleaved, ratio
 from bench.watch_cost import model
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SIZES = {224: 9, 448: 5}
 """Image side: how many rounds are timed."""

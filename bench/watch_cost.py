@@ -19,7 +19,7 @@ from torch import Tensor
 from bench import torchvision_names
 from bench.table import Row, interleaved, ratio
 from jumok.machine import keep_freed
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SIZES = {224: (1.15, 41), 448: (1.30, 15), 768: (1.50, 7)}
 """Image side: the most that watch with rollout may cost, in plain passes, and how many rounds are timed."""

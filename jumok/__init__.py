@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from jumok.mechanisms.selection import JMI, MRMR, AnovaF, FisherScore, MutualInformation
     from jumok.tasks.running.run import Run, load
     from jumok.watching.pixel_tracing import trace_pixels
-    from jumok.watching.seen import Seen, watch
+    from jumok.watching.seen import Seen
+    from jumok.watching.watch import watch
 
 __all__ = [
     "JMI",
@@ -91,7 +92,8 @@ _HOMES = {
     "jumok.mechanisms.selection": "AnovaF FisherScore JMI MRMR MutualInformation",
     "jumok.tasks.running.run": "Run load",
     "jumok.watching.pixel_tracing": "trace_pixels",
-    "jumok.watching.seen": "Seen watch",
+    "jumok.watching.seen": "Seen",
+    "jumok.watching.watch": "watch",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

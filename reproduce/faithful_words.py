@@ -17,7 +17,8 @@ from jumok.errors import JumokError
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
 from jumok.measures.faithfulness_report import FaithfulnessReport
 from jumok.measures.word_units import WordUnits, add_up_words
-from jumok.watching.seen import MEAN, Seen, watch
+from jumok.watching.seen import MEAN, Seen
+from jumok.watching.watch import watch
 
 __all__ = ["measure_words"]
 

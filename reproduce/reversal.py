@@ -23,7 +23,7 @@ from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.tasks.running.optimiser import rate
 from jumok.tasks.running.training_module import mix_seed, seed_everything
 from jumok.tasks.translate.decoding import search
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 from reproduce.rows import Row, positive
 
 TITLE = "Reversing a sequence: seq2seq with and without attention, by length"

@@ -22,7 +22,8 @@ from jumok.data.images.reading import open_image
 from jumok.data.pairs.alignment_files import read_links
 from jumok.data.pairs.pair_set import read_pairs
 from jumok.data.questions.files import read_files
-from jumok.data.tables import make_ready, read_table
+from jumok.data.ready_tables import make_ready
+from jumok.data.tables import read_table
 from jumok.data.texts.vocabulary_builder import build_vocabulary, load_vocabulary
 from jumok.errors import LONGEST_ERROR, JumokError
 from jumok.tasks.running.checkpoint import load_state, save_state, write_tensors

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jumok.mechanisms.saliency.separation import SalientObjects
     from jumok.views.pages.look_page import Page
 
-__all__ = ["Finding", "ImageResults", "Looker", "NamedBox", "look_at_images", "place"]
+__all__ = ["Finding", "ImageResults", "Looker", "NamedBox", "look_at_images", "make_page", "place"]
 
 SMALL_PAGE, LARGE_PAGE, LARGEST_PAGE = 8_000_000, 30_000_000, 58_000_000
 """Bytes: 8 MB suffice for every head of a ViT-B at 224 x 224; a folder may take more in all, many images the most."""
@@ -291,7 +291,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     paths = find_inputs([source], tell=session.remark)
     for line in describe_bits(paths, looker.bits):
         session.remark(line)
-    results.page = _make_page(results.title, len(paths)) if html else None
+    results.page = make_page(results.title, len(paths)) if html else None
     done = 0
     with show_progress(session.console, "looking") as count:
         for some in take_turns(paths, looker.batch_size):
@@ -332,8 +332,13 @@ def _read(paths: Sequence[Path], looker: Looker, results: ImageResults, session:
     return found
 
 
-def _make_page(title: str, images: int) -> Page:
-    """A page whose size fits one image or many."""
+def make_page(title: str, images: int) -> Page:
+    """A page whose size fits one image or many.
+
+    Args:
+        title: of it.
+        images: that it will have.
+    """
     from jumok.views.pages.look_page import Page
 
     return Page(title, budget=SMALL_PAGE if images == 1 else min(max(LARGE_PAGE, IMAGE_BYTES * images), LARGEST_PAGE))

@@ -5,69 +5,106 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
+from jumok.app.engine.settings import EngineSettings, PageSettings
+from jumok.app.map_methods import HELP
 from jumok.app.options import refuse
 from jumok.app.sentences import find_path
 from jumok.errors import JumokError
+from jumok.tasks.running.config import Strict
 
-__all__ = ["LookRequest", "ManyOptions"]
+__all__ = ["FileSettings", "LookRequest", "MapSettings", "TextSettings"]
 
 OF_A_LAYER = ("grad-cam", "raw")
 """Methods that read a layer, which may be named."""
-SHARD_SIZE = 1024
 
 
-@dataclass(frozen=True)
-class ManyOptions:
-    """How a data set of looks is made.
+class MapSettings(Strict):
+    """How a model is asked where it looks; None where a flag was left out.
 
     Args:
-        engine: its name.
-        processes: that look, each with a model of its own.
-        shard_size: inputs of a file of the data set, which is what a process does at a time.
-        column: of Parquet files, that holds images.
-        maps: whether the data set has maps.
-    """
-
-    engine: str
-    processes: int = 1
-    shard_size: int = SHARD_SIZE
-    column: str | None = None
-    maps: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class LookRequest:
-    """What is looked at and how; None where a flag was left out.
-
-    Args:
-        inputs: paths, or texts for a text model.
-        model: a run, or hf: or timm: with a name; None: saliency without a model.
         method: of attribution, or of saliency.
         target: the class to explain.
         layer, head: whose weights are shown; a layer by number or by name.
         without_sinks: show maps without sinks, too.
-        generate: tokens that a text model writes.
+    """
+
+    method: str | None = Field(
+        default=None,
+        description=f"{HELP} (default: the first method the model supports); without a model one of jumok saliency.",
+    )
+    target: str | None = Field(
+        default=None,
+        description="Class or label to explain, by methods that explain one (default: the most probable one).",
+    )
+    layer: str | None = Field(
+        default=None,
+        description="With raw: layer, from 0; negative from the end (default -1). With raw or grad-cam: name of a "
+        "module.",
+    )
+    head: int | None = Field(default=None, description="With raw: head, from 0 (default: the mean over heads).")
+    without_sinks: bool = Field(
+        default=False,
+        description="Show maps that come from attention also without sinks: patches all look at that tell nothing.",
+    )
+
+    @property
+    def layer_wanted(self) -> int | str:
+        """Its number, or its name."""
+        given = "-1" if self.layer is None else self.layer
+        return int(given) if given.removeprefix("-").isdecimal() else given
+
+
+class TextSettings(Strict):
+    """What only text models have a use for.
+
+    Args:
+        generate: tokens to write.
         chat: put texts into the model's chat template.
-        out: folder for what is written.
-        html, pictures: write a page, and a picture of each map.
+    """
+
+    generate: int | None = Field(
+        default=None, description="Of text and speech models that write: tokens to write, and to show what each read."
+    )
+    chat: bool = Field(default=False, description="Of text models: put the text into the model's chat template.")
+
+
+class FileSettings(Strict):
+    """What is written of single images.
+
+    Args:
+        html: a page.
+        pictures: a picture of each map.
+        maps: a column of maps, of a data set.
         batch_size: images at a time.
-        many: a data set is written instead.
+    """
+
+    html: bool = Field(default=True, description="Write one page for the whole call.")
+    pictures: bool = Field(default=True, description="Write a picture of each map, which takes the most time.")
+    maps: bool = Field(default=True, description="With --engine: a column of maps.")
+    batch_size: int = Field(default=16, ge=1, description="Images at a time.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookRequest:
+    """What is looked at and how.
+
+    Args:
+        inputs: paths, or texts for a text model.
+        model: a run, or hf: or timm: with a name; None: saliency without a model.
+        out: folder for what is written.
+        maps, texts, files, engine, pages: the options, by what they are about.
     """
 
     inputs: tuple[str, ...]
     model: str | None
-    method: str | None
-    target: str | None
-    layer: str | None
-    head: int | None
-    without_sinks: bool
-    generate: int | None
-    chat: bool
     out: Path
-    html: bool
-    pictures: bool
-    batch_size: int
-    many: ManyOptions | None
+    maps: MapSettings
+    texts: TextSettings
+    files: FileSettings
+    engine: EngineSettings
+    pages: PageSettings
 
     def take_path(self) -> Path:
         """The one path of images, or of texts for a run.
@@ -87,45 +124,39 @@ class LookRequest:
             )
         return Path(given)
 
-    @property
-    def layer_wanted(self) -> int | str:
-        """Its number, or its name."""
-        given = "-1" if self.layer is None else self.layer
-        return int(given) if given.removeprefix("-").isdecimal() else given
-
     def check_layer(self) -> None:
         """Refuse the choice of a layer or a head where the method reads none.
 
         Raises:
             JumokError: there is such a choice.
         """
-        named = self.layer is not None and not isinstance(self.layer_wanted, int)
-        if named and self.method not in OF_A_LAYER:
+        named = self.maps.layer is not None and not isinstance(self.maps.layer_wanted, int)
+        if named and self.maps.method not in OF_A_LAYER:
             raise JumokError(
-                f"--layer {self.layer} is read by {' and '.join(OF_A_LAYER)}, and the method is "
-                f"{self.method or 'not named'}: add --method {OF_A_LAYER[0]}"
+                f"--layer {self.maps.layer} is read by {' and '.join(OF_A_LAYER)}, and the method is "
+                f"{self.maps.method or 'not named'}: add --method {OF_A_LAYER[0]}"
             )
-        if self.method != "raw" and (self.head is not None or (self.layer is not None and not named)):
+        if self.maps.method != "raw" and (self.maps.head is not None or (self.maps.layer is not None and not named)):
             raise JumokError(
                 "--layer N and --head choose among raw weights, and the method is "
-                f"{self.method or 'not raw'}: add --method raw"
+                f"{self.maps.method or 'not raw'}: add --method raw"
             )
 
     def refuse_of_text_models(self) -> None:
         """Refuse flags that only text models have a use for."""
         refuse(
-            {"--generate": self.generate, "--chat": self.chat or None},
+            {"--generate": self.texts.generate, "--chat": self.texts.chat or None},
             "they are of text models: --model hf:FOLDER of one",
         )
 
     def refuse_of_images(self, why: str) -> None:
         """Refuse flags that only maps over single images have a use for."""
         refuse(
-            {"--layer": self.layer, "--head": self.head, "--without-sinks": self.without_sinks or None},
+            {"--layer": self.maps.layer, "--head": self.maps.head, "--without-sinks": self.maps.without_sinks or None},
             why,
         )
 
     def refuse_of_models(self, why: str) -> None:
         """Refuse flags that only models have a use for."""
-        refuse({"--target": self.target}, why)
+        refuse({"--target": self.maps.target}, why)
         self.refuse_of_images(why)

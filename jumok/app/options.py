@@ -69,6 +69,30 @@ def options_of(model: type[Chosen], given: Mapping[str, Any], why: str) -> Chose
     return parse(model, given, "the flags")
 
 
+def pick(model: type[Chosen], given: Mapping[str, Any]) -> Chosen:
+    """Those of the options that a model of settings has.
+
+    Args:
+        model: of the options.
+        given: by name.
+    Raises:
+        JumokError: a value out of range.
+    """
+    return parse(model, {name: value for name, value in given.items() if name in model.model_fields}, "the flags")
+
+
+def split_off(model: type[Chosen], given: Mapping[str, Any]) -> tuple[Chosen, dict[str, Any]]:
+    """Those of the options that a model of settings has, and the others.
+
+    Args:
+        model: of the options.
+        given: by name.
+    Raises:
+        JumokError: a value out of range.
+    """
+    return pick(model, given), {name: value for name, value in given.items() if name not in model.model_fields}
+
+
 def to_flag(name: str) -> str:
     """A setting as it is typed."""
     return "--" + name.replace("_", "-")
@@ -104,7 +128,8 @@ def _make_parameter(
     panel, field = next(iter((visible or homes).items()))
     panel, default = (common if len(homes) > 1 else panel), _format_defaults(visible or homes, common)
     flag, kind = to_flag(name), _choose_type(field.annotation)
-    names = f"{flag}/--no-{name.replace('_', '-')}" if kind is bool else flag
+    alone = kind is not bool or (name.startswith("without_") and not field.default)  # --no-without says nothing
+    names = flag if alone else f"{flag}/--no-{name.replace('_', '-')}"
     text = _describe(field, default)
     option = typer.Option(names, help=text, rich_help_panel=panel, show_default=False, hidden=not visible)
     annotation: Any = Annotated[Optional[kind], option]  # noqa: UP045 (a kind known only now)

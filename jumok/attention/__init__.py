@@ -1,21 +1,10 @@
 """The one value of the program: an attention map with its axes."""
 
-from jumok.attention.axes import (
-    Axis,
-    Channels,
-    Features,
-    Glimpses,
-    One,
-    Patches,
-    Pixels,
-    Place,
-    Regions,
-    Sampled,
-    Steps,
-    Tokens,
-)
+from jumok.attention.axes_in_images import Glimpses, Patches, Pixels, Regions, Sampled
+from jumok.attention.axis import Axis, Place
 from jumok.attention.interleaved import Interleaved
 from jumok.attention.map import AttentionMap, Scale
+from jumok.attention.named_axes import Channels, Features, One, Steps, Tokens
 
 __all__ = [
     "AttentionMap",

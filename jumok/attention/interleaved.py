@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jumok.attention.axes import Axis, Patches, Regions, Tokens
+from jumok.attention.axes_in_images import Patches, Regions
+from jumok.attention.axis import Axis
+from jumok.attention.named_axes import Tokens
 from jumok.errors import JumokError
 from jumok.wording import write_count
 

@@ -15,10 +15,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from jumok.attention.axes import Axis, One, Patches, Pixels, Place
+from jumok.attention.axes_in_images import Patches, Pixels
+from jumok.attention.axis import Axis, Place
 from jumok.attention.frames import Frame
 from jumok.attention.interleaved import Interleaved as Interleaved
 from jumok.attention.interleaved import choose_image
+from jumok.attention.named_axes import One
 from jumok.attention.notebook import MOST_CELLS, build_picture
 from jumok.errors import JumokError, foreign, suggest
 from jumok.files import regular_file, replacing, write_header

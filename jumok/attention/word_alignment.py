@@ -15,8 +15,8 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from jumok.attention.axes import Tokens
 from jumok.attention.map import AttentionMap, Scale
+from jumok.attention.named_axes import Tokens
 from jumok.errors import JumokError
 
 __all__ = [

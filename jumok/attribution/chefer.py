@@ -14,8 +14,8 @@ from jumok.attention import AttentionMap, Place, Scale
 from jumok.attribution.rows import make_row, share_read, tell
 from jumok.errors import JumokError
 from jumok.watching.chain import start_row, take_gradients
+from jumok.watching.flow import Flow
 from jumok.watching.seen import Seen
-from jumok.watching.token_flow import Flow
 
 __all__ = ["chefer"]
 

@@ -8,7 +8,8 @@ from jumok.attention import AttentionMap, Axis, One, Place, Scale
 from jumok.attention.attended import Attended, Sloped
 from jumok.errors import JumokError
 from jumok.watching.chain import find_query, start_row, take_gradients
-from jumok.watching.token_flow import Flow, list_some
+from jumok.watching.flow import Flow
+from jumok.watching.token_flow import list_some
 
 __all__ = ["READ", "find_read", "find_start", "has_class_token", "make_row", "share_read", "tell"]
 

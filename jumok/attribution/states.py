@@ -13,7 +13,7 @@ from jumok.attribution.backward.linear import SHAPES, SUMS
 from jumok.attribution.backward.products import FACTORS, find_rank
 from jumok.attribution.backward.rules import KERNELS
 from jumok.errors import JumokError
-from jumok.watching.token_flow import Flow
+from jumok.watching.flow import Flow
 
 __all__ = ["State", "find_states"]
 

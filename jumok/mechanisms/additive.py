@@ -18,7 +18,7 @@ from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.layers.projection import project
-from jumok.watching.recorder import report, unseen
+from jumok.watching.watchers import report, unseen
 
 __all__ = ["Additive", "blockwise_scores", "example", "fast_scores", "scores"]
 

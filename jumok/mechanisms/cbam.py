@@ -12,7 +12,7 @@ from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.channel_gates import ChannelGates, check_features, make_gate_example
 from jumok.mechanisms.layers.gate_ops import gate_features, mean_and_largest
 from jumok.mechanisms.squeeze_excitation import FEWEST_MIDDLE_UNITS, FIRST_GATE_LOGIT
-from jumok.watching.recorder import is_watched, report, unseen
+from jumok.watching.watchers import is_watched, report, unseen
 
 __all__ = ["CBAM", "ChannelGate", "SpatialGate", "example"]
 

@@ -13,7 +13,7 @@ from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.layers.projection import project
-from jumok.watching.recorder import unseen
+from jumok.watching.watchers import unseen
 
 __all__ = ["General", "example", "scores"]
 

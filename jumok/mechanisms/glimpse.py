@@ -18,7 +18,7 @@ from torch import Tensor
 from jumok.attention import Glimpses, One
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
-from jumok.watching.recorder import is_watched, report
+from jumok.watching.watchers import is_watched, report
 
 __all__ = [
     "Retina",

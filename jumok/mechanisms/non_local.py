@@ -21,8 +21,8 @@ from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.kernels.ramp_sums import ramp_sums
 from jumok.mechanisms.layers.linear import Linear, linear
-from jumok.watching.recorder import is_watched, report, unseen
-from jumok.watching.records import DotProduct
+from jumok.watching.dot_product import DotProduct
+from jumok.watching.watchers import is_watched, report, unseen
 
 __all__ = ["Form", "NonLocal", "Pairwise", "concatenation", "dot_product", "example", "gaussian"]
 

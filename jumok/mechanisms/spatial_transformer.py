@@ -20,7 +20,7 @@ from jumok.attention import One, Sampled
 from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.linear import Linear
-from jumok.watching.recorder import is_watched, report
+from jumok.watching.watchers import is_watched, report
 
 __all__ = [
     "TRANSFORMS",

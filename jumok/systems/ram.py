@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from jumok.errors import JumokError
 from jumok.mechanisms.glimpse import Retina, draw_seeded_noise, log_probability, report_scanpath
 from jumok.mechanisms.recurrent.glimpse_steps import Walk, Weights, fast_walk, squash_aims
-from jumok.watching.recorder import unseen
+from jumok.watching.watchers import unseen
 
 __all__ = ["RAM", "Places", "RAMConfig", "Scan"]
 

@@ -27,7 +27,7 @@ from jumok.mechanisms.recurrent.attending_layer import AttendingLayer
 from jumok.mechanisms.recurrent.cells import CELLS, States, run_layer, start_layer, step_layer, weights_of
 from jumok.special_tokens import EOS, UNK
 from jumok.systems.writing import State, check_ids, check_step, mask_real
-from jumok.watching.recorder import report, unseen
+from jumok.watching.watchers import report, unseen
 
 __all__ = ["Seq2Seq", "Seq2SeqConfig"]
 

@@ -33,7 +33,7 @@ from jumok.mechanisms.additive import Additive
 from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.layers.shared_memory import bring_together
-from jumok.special_tokens import EOS, PAD, UNK
+from jumok.special_tokens import EOS, UNK
 from jumok.systems.parts import Share, Side, as_pair, check_pixels, initialise
 from jumok.systems.vqa_encoders import (
     Block,
@@ -42,10 +42,11 @@ from jumok.systems.vqa_encoders import (
     LSTMReader,
     Places,
     TransformerReader,
+    check_ids,
     convolutions,
     patches,
 )
-from jumok.watching.recorder import is_watched, report, unseen
+from jumok.watching.watchers import is_watched, report, unseen
 
 __all__ = ["NAMED", "VQA", "EncodedQuestion", "Places", "VQAConfig"]
 
@@ -177,7 +178,7 @@ class VQA(nn.Module):
 
     def read(self, questions: Tensor) -> EncodedQuestion | None:
         """Read questions, once for all images; None where the model reads none."""
-        _check_ids(questions, self.config.words)
+        check_ids(questions, self.config.words)
         if self.reader is None:
             return None
         if self.training and self.config.word_dropout:
@@ -380,19 +381,6 @@ class Head(nn.Module):
         """(asked, width) to (asked, answers)."""
         logits: Tensor = self.out(self.dropout(F.gelu(self.widen(state))))
         return logits
-
-
-def _check_ids(questions: Tensor, words: int) -> None:
-    shape = tuple(questions.shape)
-    if questions.dim() != 2 or questions.dtype != torch.int64 or not questions.numel():
-        raise JumokError(f"questions are ids (questions, words) of int64, got {questions.dtype} of shape {shape}")
-    if torch.compiler.is_exporting():  # values are not there yet
-        return
-    low, high = questions.aminmax()
-    if int(low) < 0 or int(high) >= words:
-        raise JumokError(f"ids from {int(low)} to {int(high)} go beyond this vocabulary of {words}")
-    if not bool((questions[:, 0] != PAD).all()):
-        raise JumokError("a question is empty: each begins with the start token and is padded on the right")
 
 
 def _check_pairs(pairs: Tensor, images: int, questions: int) -> None:

@@ -17,7 +17,7 @@ from jumok.mechanisms.multi_head import MultiHead
 from jumok.mechanisms.recurrent.cells import run_layer, start_layer
 from jumok.special_tokens import PAD
 from jumok.systems.parts import TokenMLP, channels_last, convolution, resize_positions
-from jumok.watching.recorder import is_watched, report, unseen
+from jumok.watching.watchers import is_watched, report, unseen
 
 __all__ = ["Block", "EncodedQuestion", "Eye", "LSTMReader", "Places", "TransformerReader", "convolutions", "patches"]
 
@@ -228,3 +228,24 @@ class Block(nn.Module):
             tokens = tokens + self.dropout(self.cross(self.norm2(tokens), memory, of=of))
         changed: Tensor = tokens + self.mlp(self.norm3(tokens))
         return changed
+
+
+def check_ids(questions: Tensor, words: int) -> None:
+    """Refuse what are no questions of this vocabulary.
+
+    Args:
+        questions: (questions, words) of ids, int64, padded on the right.
+        words: entries of the vocabulary.
+    Raises:
+        JumokError: another shape or type, ids beyond the vocabulary, or an empty question.
+    """
+    shape = tuple(questions.shape)
+    if questions.dim() != 2 or questions.dtype != torch.int64 or not questions.numel():
+        raise JumokError(f"questions are ids (questions, words) of int64, got {questions.dtype} of shape {shape}")
+    if torch.compiler.is_exporting():  # values are not there yet
+        return
+    low, high = questions.aminmax()
+    if int(low) < 0 or int(high) >= words:
+        raise JumokError(f"ids from {int(low)} to {int(high)} go beyond this vocabulary of {words}")
+    if not bool((questions[:, 0] != PAD).all()):
+        raise JumokError("a question is empty: each begins with the start token and is padded on the right")

@@ -14,9 +14,10 @@ from jumok.attention.interleaved import as_interleaved
 from jumok.errors import JumokError
 from jumok.watching import token_axes
 from jumok.watching.calls import Call, Noted
+from jumok.watching.dot_product import DotProduct
 from jumok.watching.provenance.call_tokens import CHANNELS, TOKENS, UNKNOWN, CallTokens
 from jumok.watching.provenance.replay import Replay
-from jumok.watching.records import DotProduct, Given
+from jumok.watching.records import Given
 from jumok.watching.routers import Routed, make_maps
 from jumok.watching.scattered import Sampled, Scattered
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
 from jumok.watching.packed_kernels import READERS, Read, Step
-from jumok.watching.records import OfHeads, Unchanged, repeat_heads, safe_softmax, widen
+from jumok.watching.record_parts import OfHeads, Unchanged, repeat_heads, safe_softmax, widen
 
 HOME = "torch.nn.attention.flex_attention"
 TRANSFORMERS = "transformers.integrations.flex_attention"

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from jumok.attention import Axis, Interleaved, Patches, Regions, Tokens
 from jumok.attention.interleaved import find_grid
-from jumok.watching.provenance.identities import IMAGE, Identities, Origin
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import IMAGE, Origin
 from jumok.watching.provenance.pictures import NOWHERE, PADDING, Spot
 
 APART = "a token that was made from parts of an image that lie apart, or of several images"

@@ -7,6 +7,7 @@ which numbers come from an image at all; ramps, from the left and from the top, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,8 +62,9 @@ def trace_pixels(processor: Any, images: Any, inputs: Mapping[str, Any], **optio
                 f"{name} is {tuple(inputs[name].shape)}, and the processor makes {tuple(black[name].shape)} of these "
                 "images: give the images and options that it was made with"
             )
-    numbers = _number_images(process, images, sizes, black, white, names)
-    rows, columns = (_locate(process, images, sizes, black, white, names, axis) for axis in (0, 1))
+    trials = _Trials(process, images, sizes, black, white, names)
+    numbers = _number_images(trials)
+    rows, columns = (_locate(trials, axis) for axis in (0, 1))
     return [TracedPixels(inputs[name], numbers[name], rows[name], columns[name], tuple(sizes)) for name in names]
 
 
@@ -117,20 +119,41 @@ def _paint(images: Any, sizes: Sequence[tuple[int, int]], levels: Sequence[Any])
 # -- which image, and where in it -----------------------------------------------------------------
 
 
-def _number_images(
-    process: Process,
-    images: Any,
-    sizes: Sequence[tuple[int, int]],
-    black: Mapping[str, Tensor],
-    white: Mapping[str, Tensor],
-    names: Sequence[str],
-) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class _Trials:
+    """A processor that is handed painted images, and what it makes of black and of white ones.
+
+    Args:
+        process: the processor.
+        images: in the lists in which it wants them.
+        sizes: (height, width) of each.
+        black, white: what it makes of them, by name.
+        names: of the inputs that are traced.
+    """
+
+    process: Process
+    images: Any
+    sizes: Sequence[tuple[int, int]]
+    black: Mapping[str, Tensor]
+    white: Mapping[str, Tensor]
+    names: Sequence[str]
+
+    def make(self, levels: Sequence[Any]) -> Mapping[str, Tensor]:
+        """What the processor makes of images of these levels, one for each or a ramp."""
+        return self.process(_paint(self.images, self.sizes, levels))
+
+    def is_padding(self, name: str) -> Tensor:
+        """Which numbers of an input come from no image."""
+        return _is_padding(self.black[name], self.white[name])
+
+
+def _number_images(trials: _Trials) -> dict[str, Tensor]:
     """The number of each number's image, told by which are white while others are black."""
-    found = {name: torch.where(_is_padding(black[name], white[name]), PADDING, 0) for name in names}
-    for bit in range((len(sizes) - 1).bit_length()):
-        levels = [WHITE * (number >> bit & 1) for number in range(len(sizes))]
-        made = process(_paint(images, sizes, levels))
-        for name in names:
+    count, black, white = len(trials.sizes), trials.black, trials.white
+    found = {name: torch.where(trials.is_padding(name), PADDING, 0) for name in trials.names}
+    for bit in range((count - 1).bit_length()):
+        made = trials.make([WHITE * (number >> bit & 1) for number in range(count)])
+        for name in trials.names:
             near_white = (made[name] - black[name]).abs() > (made[name] - white[name]).abs()
             found[name] += (near_white & (found[name] != PADDING)) * (1 << bit)
     return {name: number.to(torch.int32) for name, number in found.items()}
@@ -142,27 +165,20 @@ def _is_padding(black: Tensor, white: Tensor) -> Tensor:
     return reach <= LEAST_SHARE * reach.max()
 
 
-def _locate(
-    process: Process,
-    images: Any,
-    sizes: Sequence[tuple[int, int]],
-    black: Mapping[str, Tensor],
-    white: Mapping[str, Tensor],
-    names: Sequence[str],
-    axis: int,
-) -> dict[str, Tensor]:
+def _locate(trials: _Trials, axis: int) -> dict[str, Tensor]:
     """How many pixels each number lies from the top (axis 0) or the left (axis 1)."""
+    sizes, black, white = trials.sizes, trials.black, trials.white
     longest = max(size[axis] for size in sizes)
     slope = STEEPEST
     while (longest - 1) * slope > MOST_RAMPS * TOP:
         slope /= 2
-    found = {name: torch.zeros_like(black[name]) for name in names}
+    found = {name: torch.zeros_like(black[name]) for name in trials.names}
     before: dict[str, Tensor] = {}
     for start in range(0, max(longest - 1, 1), int(TOP / slope)):
-        made = process(_paint(images, sizes, [_ramp(size, axis, start, slope) for size in sizes]))
-        for name in names:
+        made = trials.make([_ramp(size, axis, start, slope) for size in sizes])
+        for name in trials.names:
             share = (made[name] - black[name]) / (white[name] - black[name]) * (WHITE / TOP)
-            share = share.masked_fill(_is_padding(black[name], white[name]), 0.0)
+            share = share.masked_fill(trials.is_padding(name), 0.0)
             _check_order(name, before.get(name), share)
             before[name] = share
             found[name] += share * (TOP / slope)

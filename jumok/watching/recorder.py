@@ -7,32 +7,29 @@ with the mode off and are recorded from their inputs.
 
 from __future__ import annotations
 
-import functools
 import math
-import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from types import FrameType
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
+from torch.overrides import TorchFunctionMode
 
 from jumok.attention import Channels, Scale
 from jumok.attention.attended import Attended
 from jumok.watching import flex_kernel, fused_kernel, gates, torch_multi_head
 from jumok.watching.calls import Axes, Fed, Noted
+from jumok.watching.dot_product import DotProduct
 from jumok.watching.feature_maps import FeatureMaps
 from jumok.watching.gates import Gates
-from jumok.watching.module_paths import find_first_argument, find_innermost, holds, list_arguments, walk_outwards
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
 from jumok.watching.provenance.tape import Op, Slot, Tape
-from jumok.watching.records import DotProduct, Given
+from jumok.watching.records import Given
 from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
+from jumok.watching.running import Running
 from jumok.watching.weighed import SUMMING_CALLS, Products
 
 Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -40,7 +37,6 @@ Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, A
 SOFTMAX_CALLS = (F.softmax, torch.softmax, Tensor.softmax, torch.special.softmax, F.gumbel_softmax)
 PRODUCT_CALLS = (torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm, torch.einsum, torch.baddbmm)
 MOST_IDS = 1 << 20  # indices of one embedding call that are kept: 8 MiB
-HEAD_COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 
 
 class Recorder(TorchFunctionMode):
@@ -52,18 +48,15 @@ class Recorder(TorchFunctionMode):
         self.fed: list[Fed] = []
         self.routed: list[Routed] = []
         self.maps = FeatureMaps()
-        self.modules = modules
-        self._paths = {id(module): path for path, module in modules.items()}
+        self.running = Running(modules)
         buffers = [id(b) for module in modules.values() for b in module._buffers.values() if b is not None]
-        self.tape = Tape(frozenset(buffers), self._is_argument)
+        self.tape = Tape(frozenset(buffers), self.running.is_argument)
         self._weights: Tensor | None = None
         self._factors: tuple[Slot, Slot] | None = None
         self._gate: Slot | None = None
         self._choices = Choices()
         self._route: int | None = None
         self._products = Products(self.tape)
-        self._run = 0
-        self._run_frame: FrameType | None = None
         self._handlers = HANDLERS
         self._gates = Gates()
         self._muted = False
@@ -78,66 +71,45 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         if torch._C._current_graph_task_id() != -1:  # a backward pass is running
             return func(*args, **(kwargs or {}))
-        if functions.find_name(func) == functions.SKIPPED:  # of a shape or another property
+        name = functions.find_name(func)
+        if name == functions.SKIPPED:  # of a shape or another property
             return func(*args, **(kwargs or {}))
         handler, before = None if self._muted else self._handlers.get(func), len(self.calls)
         result = func(*args, **(kwargs or {})) if handler is None else handler(self, func, args, kwargs or {})
         if isinstance(result, Tensor) and result.dim() == 4:
             self._saw_four_axes(func, args, result)
         if not self._muted:
-            self._write_down(func, args, kwargs or {}, result, before)
+            self._write_down(name, args, kwargs or {}, result, before)
         return result
 
-    def _write_down(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, before: int
-    ) -> None:
+    def _write_down(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, before: int) -> None:
         """Put an operation on the tape, with the calls of attention that it was."""
-        op = self.tape.note(func, args, kwargs, result)
+        op = self.tape.note(name, args, kwargs, result)
         if op is None:
             return
         if self._gate is not None:
             op.gate, self._gate = self._gate, None
         if self._route is not None:
             op.route, self._route = self._route, None
-        if op.name in functions.NAMED_BY_PLACE:
-            op.path = find_innermost(sys._getframe(2), self._paths)
-        calls = tuple([call.number for call in self.calls[before:] if call.axes is None])
-        if calls:
-            op.calls, op.path = calls, self.calls[-1].module
-            op.heads = self._count_heads(op.path)
-            for out in op.outs:
-                out.soft = 0
+        if name in functions.NAMED_BY_PLACE:
+            op.path = self.running.innermost()
+        if len(self.calls) > before:
+            self._note_calls(op, tuple([call.number for call in self.calls[before:] if call.axes is None]))
         if self._weights is not None:
             op.weights, self._weights = self.tape.known_slot(self._weights), None
             op.factors, self._factors = self._factors, None
 
-    def _count_heads(self, path: str) -> int:
-        """How many heads a module says that it has."""
-        module = self.modules.get(path)
-        homes = (module, getattr(module, "config", None))
-        counts = (getattr(home, name, None) for home in homes for name in HEAD_COUNTS)
-        return next((count for count in counts if isinstance(count, int)), 0)
-
-    def _is_argument(self, tensor: Tensor, outside: bool) -> bool:
-        """Whether a tensor was handed to the model: it is among the arguments of the module that runs outermost.
-
-        Args:
-            tensor: that is asked for.
-            outside: what to say where no module runs.
-        """
-        method = forward = None
-        for frame in walk_outwards(sys._getframe(1)):
-            if self._paths.get(id(find_first_argument(frame))) is not None:
-                method = frame
-                forward = frame if frame.f_code.co_name == "forward" else forward
-            if frame is self._run_frame:
-                break
-        outermost = forward or method  # generate() is a method of the model, too, and runs it many times
-        return outside if outermost is None else holds(list_arguments(outermost), tensor)
+    def _note_calls(self, op: Op, calls: tuple[int, ...]) -> None:
+        """Note the calls of attention that an operation was."""
+        if calls:
+            op.calls, op.path = calls, self.calls[-1].module
+            op.heads = self.running.count_heads(op.path)
+            for out in op.outs:
+                out.soft = 0
 
     def forget(self) -> None:
         """Let go of everything that only mattered while the model ran."""
-        self._run_frame = None
+        self.running.forget()
         self._gates.clear()
         self._products.clear()
         self._choices = Choices()
@@ -207,7 +179,7 @@ class Recorder(TorchFunctionMode):
         return result
 
     def _keep_route(self, weights: Tensor) -> None:
-        path, _ = self._place()
+        path, _ = self.running.find_place()
         if path:
             self._route = len(self.routed)
             self.routed.append(Routed(path, weights.detach().clone()))
@@ -263,7 +235,7 @@ class Recorder(TorchFunctionMode):
         ids, table = given.get("input", given.get("indices")), given["weight"]
         if isinstance(ids, Tensor) and ids.dim() == 2 and ids.numel() <= MOST_IDS:
             slot = self.tape.slot(ids)
-            own = slot.fixed or slot.constant or (slot.pure and not self._is_argument(ids, False))
+            own = slot.fixed or slot.constant or (slot.pure and not self.running.is_argument(ids, False))
             self.fed.append(Fed(ids.clone(), id(table), given.get("padding_idx"), len(self.calls), not own))
         return func(*args, **kwargs)
 
@@ -272,13 +244,13 @@ class Recorder(TorchFunctionMode):
         if not torch.is_grad_enabled():
             self.maps.untraced = True
         elif self.maps.is_map(func, args, result):
-            self.maps.keep(find_innermost(sys._getframe(2), self._paths), result, len(self.calls))
+            self.maps.keep(self.running.innermost(), result, len(self.calls))
 
     # -- PyTorch's inference fast path ----------------------------------------------------------
 
     def run_fast(self, forward: Callable[..., Any], module: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """Run one of PyTorch's own modules as it runs when nobody watches, and record it from its inputs."""
-        path = self._paths.get(id(module), "")
+        path = self.running.path(module)
         muted, self._muted = self._muted, self._muted or not isinstance(module, nn.TransformerEncoder)
         if isinstance(module, nn.TransformerEncoder):
             self._fast_source = args[0] if args else kwargs["src"]
@@ -379,41 +351,11 @@ class Recorder(TorchFunctionMode):
         by_hand: bool = False,
         told: bool = False,
     ) -> None:
-        place, frame = self._place()
+        place, frame = self.running.find_place()
         if place is None:  # another model, which nobody asked about
             return
-        if frame is not None and frame is not self._run_frame:
-            if self._run_frame is not None:
-                self._run += 1
-            self._run_frame = frame
-        module = place if path is None else path
-        self.calls.append(Noted(module, attended, rank, self._run, len(self.calls), axes, scale, by_hand, told))
-
-    def _place(self) -> tuple[str | None, FrameType | None]:
-        """The path of the innermost module that is running, and the outermost forward pass it belongs to.
-
-        The path is "" where no module runs, and None where those of another model do.
-        """
-        path: str | None = None
-        foreign = False
-        outermost: FrameType | None = None
-        # Reading what a frame was given takes far longer than walking past it: of a known pass one module is enough.
-        begun = self._run_frame is not None and any(each is self._run_frame for each in walk_outwards(sys._getframe(2)))
-        for frame in walk_outwards(sys._getframe(2)):
-            running = frame.f_code.co_name == "forward"
-            if path is None or running:
-                first = find_first_argument(frame)
-                found = self._paths.get(id(first))
-                foreign = foreign or (running and found is None and isinstance(first, nn.Module))
-                path = found if path is None else path
-                outermost = frame if running and found is not None else outermost
-            if begun and (path is not None or frame is self._run_frame):
-                return path or (None if path is None and foreign else ""), self._run_frame
-        return None if path is None and foreign else path or "", outermost
-
-    def is_running(self) -> bool:
-        """Whether a module of the model runs now."""
-        return any(id(find_first_argument(frame)) in self._paths for frame in walk_outwards(sys._getframe(1)))
+        module, number = place if path is None else path, self.running.enter(frame)
+        self.calls.append(Noted(module, attended, rank, number, len(self.calls), axes, scale, by_hand, told))
 
 
 def _may_be_written(query: Tensor, key: Tensor) -> bool:
@@ -448,141 +390,3 @@ WEIGHT_HANDLERS: dict[Callable[..., Any], Handler] = {  # once there is a softma
     **dict.fromkeys(gates.MULTIPLYING_CALLS, Recorder.saw_times),
     **dict.fromkeys(SUMMING_CALLS, Recorder.saw_sum),
 }
-
-
-# -- turning it on and off ----------------------------------------------------------------------
-
-FAST_MODULES = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
-_stood_before: dict[type[nn.Module], tuple[Callable[..., Any], Callable[..., Any]]] = {}
-"""Of each fast module while any thread watches: the forward that was there, perhaps another library's, and ours."""
-_eyes = threading.local()
-_lock = threading.Lock()
-_open_eyes = 0
-
-
-@contextmanager
-def record_modules(recorder: Recorder) -> Iterator[None]:
-    """Have a recorder see what this thread runs, until the block ends, however and in whatever order it ends."""
-    _count_eyes(1)
-    _list_recorders().append(recorder)
-    try:
-        with _standing_on(recorder), flex_kernel.standing_in(recorder.modules, _make_watched_flex):
-            yield
-    finally:
-        _eyes.recorders = [each for each in _list_recorders() if each is not recorder]
-        _count_eyes(-1)
-        recorder.forget()
-
-
-@contextmanager
-def _standing_on(mode: TorchFunctionMode) -> Iterator[None]:
-    """A mode on the stack of modes; it leaves from where it stands by then: tasks and generators end in any order."""
-    _push_mode(mode)
-    try:
-        yield
-    finally:
-        above: list[TorchFunctionMode] = []
-        while torch._C._len_torch_function_stack() > 0 and (top := _pop_mode()) is not mode:
-            above.append(top)
-        for other in reversed(above):
-            _push_mode(other)
-
-
-def _list_recorders() -> list[Recorder]:
-    """Those that watch in this thread, in the order in which they began."""
-    if not hasattr(_eyes, "recorders"):
-        _eyes.recorders = []
-    found: list[Recorder] = _eyes.recorders
-    return found
-
-
-def _list_hearing() -> list[Recorder]:
-    """Those whose model runs now, or where none runs all of them; none of those that look away."""
-    recorders = _list_recorders()
-    running = [recorder for recorder in recorders if recorder.is_running()] if len(recorders) > 1 else recorders
-    return [recorder for recorder in running or recorders if not recorder.muted]
-
-
-def _count_other_modes() -> int:
-    """Modes on the stack that are not ours."""
-    stack = (torch._C._get_function_stack_at(place) for place in range(torch._C._len_torch_function_stack()))
-    return sum(not isinstance(mode, Recorder) for mode in stack)
-
-
-def report(found: Tensor | Attended, axes: Axes | None = None, scale: Scale = Scale.DISTRIBUTION) -> None:
-    """Report weights that no call shows: for mechanisms with a kernel or a loop of their own.
-
-    Costs nothing when nobody watches; where the axes cost something to make, ask `is_watched()` first.
-
-    Args:
-        found: (batch, queries, keys) or (batch, heads, queries, keys), or a record that gives these when asked.
-        axes: who looks and what is seen; keys one axis for all images or a tuple of one for each. None: tokens, whose
-            meaning is found from the input, as for any call of attention.
-        scale: what the weights mean.
-    """
-    for recorder in _list_hearing():
-        recorder.saw_reported(found, axes, scale)
-
-
-def is_watched() -> bool:
-    """Whether anybody in this thread watches and would hear what is reported now."""
-    return bool(_list_hearing())
-
-
-def unseen() -> AbstractContextManager[object]:
-    """Hide the calls in a `with` block from watchers: for a mechanism that will `report` them as one."""
-    recorders = _list_recorders()
-    if not recorders:
-        return nullcontext()
-    looking_away = ExitStack()
-    for recorder in recorders:
-        looking_away.enter_context(recorder.looking_away())
-    return looking_away
-
-
-def _count_eyes(change: int) -> None:
-    """Stand in front of the fast modules' forward while any thread watches; put back what was there after the last.
-
-    Where somebody has come to stand in front of us meanwhile, theirs stays: ours, behind it, only passes calls on.
-    """
-    global _open_eyes
-    with _lock:
-        before, _open_eyes = _open_eyes, _open_eyes + change
-        if before == 0 and _open_eyes == 1:
-            for cls in FAST_MODULES:
-                _stood_before[cls] = cls.forward, _make_watched_forward(cls.forward)
-                cls.forward = _stood_before[cls][1]  # type: ignore[method-assign]
-        elif _open_eyes == 0:
-            for patched, (original, ours) in _stood_before.items():
-                if patched.forward is ours:
-                    patched.forward = original
-            _stood_before.clear()
-
-
-def _make_watched_flex(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def flex(*args: Any, **kwargs: Any) -> Any:
-        run = original
-        for recorder in _list_hearing():
-            run = functools.wraps(original)(functools.partial(recorder.run_flex, run))
-        return run(*args, **kwargs)
-
-    return flex
-
-
-def _make_watched_forward(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        recorders = _list_recorders()
-        muted = any(recorder.muted for recorder in recorders)
-        if not recorders or muted or not torch_multi_head.may_take_fast_path(self, args, kwargs, _count_other_modes()):
-            return original(self, *args, **kwargs)
-        run = original
-        for recorder in [recorder for recorder in recorders if recorder.is_running()]:
-            run = functools.partial(recorder.run_fast, run)
-        if run is original:  # of a model that nobody watches
-            with torch._C.DisableTorchFunction():
-                return original(self, *args, **kwargs)
-        return run(self, *args, **kwargs)
-
-    return forward

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention.attended import ALL, Attended, Rows
-from jumok.watching.records import Given, widen
+from jumok.watching.record_parts import widen
+from jumok.watching.records import Given
 
 
 class _Around:

@@ -10,7 +10,8 @@ from torch import Tensor
 from jumok.attention import Axis, Patches, Regions, Tokens
 from jumok.watching.image_axes import has_pictures, name_with_images
 from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
-from jumok.watching.provenance.identities import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Identities, Origin, Source
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Origin, Source
 
 SPECIAL_PARAMETERS = {
     "cls_token": "cls",
@@ -109,15 +110,7 @@ def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
         return pictured
     sources = origin.source[places].unique()
     if len(sources) > 1:
-        kinds = {known.sources[int(source)].kind for source in sources}
-        picture = _find_picture(known, origin, places)
-        if picture is not None:
-            return _name_places_between(origin, names, *picture)
-        if kinds == {TEXT}:
-            return Tokens(_numbers(count))
-        labels = _label_inputs(known, origin, names, places)
-        why = "tokens of several inputs"
-        return name_with_images(known, origin, labels, places, why) or Tokens(labels, why)
+        return _name_several_inputs(known, origin, names, places)
     source = known.sources[int(sources[0])]
     if source.kind in (IMAGE, FOREIGN) and source.dims[2] * source.dims[3] > 1:
         return _name_places(known, origin, names, places, source)
@@ -128,6 +121,19 @@ def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
         return Tokens(_numbers(count), source.why)
     numbers = iter(_numbers(count))
     return Tokens(tuple(name or next(numbers) for name in names))
+
+
+def _name_several_inputs(known: Identities, origin: Origin, names: Sequence[str], places: Tensor) -> Axis:
+    """The axis of tokens of which some come from one input and some from others."""
+    kinds = {known.sources[int(source)].kind for source in origin.source[places].unique()}
+    picture = _find_picture(known, origin, places)
+    if picture is not None:
+        return _name_places_between(origin, names, *picture)
+    if kinds == {TEXT}:
+        return Tokens(_numbers(len(places)))
+    labels = _label_inputs(known, origin, names, places)
+    why = "tokens of several inputs"
+    return name_with_images(known, origin, labels, places, why) or Tokens(labels, why)
 
 
 def _find_picture(known: Identities, origin: Origin, places: Tensor) -> tuple[Tensor, Source] | None:

@@ -1,227 +1,23 @@
-"""Which attention calls lead to which, and how a row of weights is carried back through them to the input.
+"""Which attention calls lead to which.
 
 The calls of a pass are followed by their tokens: what a call looks at are tokens in the state that earlier calls left
-them in. Sums of calls made side by side add, tokens that were merged share, windows and shifts put tokens elsewhere.
+them in.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from jumok.attention import Axis
-from jumok.attention.attended import Attended
 from jumok.errors import JumokError
 from jumok.watching.calls import Call
-from jumok.watching.provenance.identities import Block, Identities, Origin
-
-MOST_LEFT = 1e-3
-"""Share of the weight that may be left behind, at most: more is no rounding."""
-Pull = Callable[[int, Tensor], Tensor]
-"""What a call makes of a row of its queries: (batch, queries) to (batch, keys), by the number of the call."""
-
-
-@dataclass(frozen=True)
-class Flow:
-    """The calls that lead to the last one, and the tokens from the first to the last.
-
-    Args:
-        calls: those that lead there, in order.
-        queries: the tokens of the last call.
-        keys: the tokens of the input.
-        unseen: what mixed tokens on the way, unseen.
-        averaged: what mixed tokens on the way and is taken as the mean of its window.
-    """
-
-    calls: list[Call]
-    queries: Axis
-    keys: Axis
-    _index: Tensor
-    _blocks: list[Block]
-    _known: Identities
-    _starts: list[Tensor]
-    _entries: Tensor
-    _shares: Tensor
-    _touched: Tensor
-    unseen: tuple[str, ...] = ()
-    averaged: tuple[str, ...] = ()
-    _worked_out: dict[torch.device, list[_Step]] = field(default_factory=dict)
-
-    @property
-    def layers(self) -> list[Attended]:
-        """The weights of the calls."""
-        return [call.attended for call in self.calls]
-
-    @property
-    def batch(self) -> int:
-        """Images, or sentences."""
-        return self._starts[0].shape[0]
-
-    def check_same_tokens(self, method: str) -> None:
-        """Refuse layers that are not all over the tokens of the input.
-
-        Args:
-            method: that needs them to be, for the message.
-        Raises:
-            JumokError: one is over windows, merged tokens or others.
-        """
-        wanted = self._known.origin(self._entries[..., 0].reshape(-1)).stack()
-        for call in self.calls:
-            keys = call.tokens.keys
-            assert keys is not None
-            if keys.numel() != len(wanted) or not torch.equal(self._known.origin(keys.reshape(-1)).stack(), wanted):
-                raise JumokError(
-                    f"{method} adds layers up that are over the same tokens, and {call.module or 'one'} is over others "
-                    "(windows, or merged tokens): use chefer or rollout, which follow them"
-                )
-
-    def carry(
-        self, start: Tensor, pull: Pull, *, passed: float, attended: float, shared: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Carry weights of the last call's queries back to the input.
-
-        Args:
-            start: (batch, queries).
-            pull: what a call makes of a row, by its place among `calls`.
-            passed: the share of a token that a residual connection passes.
-            attended: the share that attention passes.
-            shared: calls side by side share what attention passes, instead of each passing it.
-        Returns:
-            (batch, keys) of the input, and the share of the weight that went through something unseen.
-        Raises:
-            JumokError: some of the weight does not reach the tokens of the input.
-        """
-        size = len(self._index) + 1  # the last one takes what leads nowhere
-        row = torch.zeros(size, dtype=start.dtype, device=start.device)
-        alone = torch.zeros_like(row)  # passes by attention only, as of calls side by side
-        lost = torch.zeros((), dtype=start.dtype, device=start.device)
-        self._begin(row, alone, start, passed, attended / (len(self._starts) if shared else 1))
-        for step in self._steps(start.device):
-            whole = row[step.here]
-            row[step.here] = 0
-            if step.place is not None:
-                self._carry_through(step, row, alone, whole, pull, passed=passed, attended=attended)
-            elif step.kind == "unseen":
-                lost = lost + whole.sum()
-                row.index_add_(0, step.base, whole)
-            else:
-                joint = step.kind == "joint"
-                share = whole[:, None] * step.members.ne(size - 1).to(whole) * (attended if joint else 1.0)
-                share = share / step.count if shared or not joint else share
-                (alone if joint else row).index_add_(0, step.members.reshape(-1), share.reshape(-1))
-                if joint:
-                    row.index_add_(0, step.base, whole * passed)
-        return self._arrive(row, alone, start), lost / start.sum().clamp(min=1e-12)
-
-    def _carry_through(
-        self, step: _Step, row: Tensor, alone: Tensor, whole: Tensor, pull: Pull, *, passed: float, attended: float
-    ) -> None:
-        """Carry weights of a call's outputs to its keys, and past it."""
-        assert step.place is not None
-        pooled = self.calls[step.place].tokens.is_pooling
-        looking = whole * (1 if pooled else attended) + alone[step.here]
-        alone[step.here] = 0
-        if not pooled:
-            row.index_add_(0, step.base, whole * passed)
-        if bool(looking.any()):
-            asked = looking.new_zeros(math.prod(step.shape)).index_copy_(0, step.inside, looking)
-            row.index_add_(0, step.keys, pull(step.place, asked.view(step.shape)).reshape(-1).to(row))
-
-    def _arrive(self, row: Tensor, alone: Tensor, start: Tensor) -> Tensor:
-        """What the tokens of the input have got, if nearly everything came there."""
-        where = self._find(self._entries).to(row.device)
-        arrived = torch.zeros_like(row, dtype=torch.bool)
-        arrived[where.reshape(-1)] = True
-        arrived[-1] = False
-        left = float(row[~arrived].abs().sum() + alone.abs().sum()) / max(float(start.abs().sum()), 1e-12)
-        if left > MOST_LEFT:
-            raise JumokError(
-                f"{left:.1%} of the weight does not reach the tokens that these calls begin with, so the map would not "
-                "be true: choose a part with seen.only(prefix), or read single maps with seen[name]"
-            )
-        row[-1] = 0
-        return (row[where] * self._shares.to(row)).sum(-1)
-
-    def _begin(self, row: Tensor, alone: Tensor, start: Tensor, passed: float, attended: float) -> None:
-        """Put the start onto the last call's outputs; of several side by side, onto what each adds to the token."""
-        if len(self._starts) == 1:
-            row.index_add_(0, self._find(self._starts[0].reshape(-1)).to(row.device), start.reshape(-1))
-            return
-        base = self._find(self._known.base(self._starts[0]).reshape(-1)).to(row.device)
-        row.index_add_(0, base, start.reshape(-1) * passed)
-        for states in self._starts:
-            alone.index_add_(0, self._find(states.reshape(-1)).to(row.device), start.reshape(-1) * attended)
-
-    def _steps(self, device: torch.device) -> list[_Step]:
-        """What is to be done, from the last call to the first; worked out once."""
-        if device not in self._worked_out:
-            places = {call.number: place for place, call in enumerate(self.calls)}
-            found = (self._plan(block, places.get(block.call)) for block in reversed(self._blocks))
-            self._worked_out[device] = [step.to(device) for step in found if step is not None]
-        return self._worked_out[device]
-
-    def _plan(self, block: Block, place: int | None) -> _Step | None:
-        """What is to be done for the tokens of one block; None for nothing."""
-        numbers = torch.arange(block.start, block.start + block.count)
-        here = self._find(numbers)
-        inside = ((here < len(self._index)) & self._touched[block.start : block.start + block.count]).nonzero()[:, 0]
-        if not len(inside) or (block.kind == "attended" and place is None):
-            return None
-        nothing = torch.zeros(0, dtype=torch.int64)
-        base = self._find(self._known.base(numbers[inside]))
-        members = nothing if block.members is None else self._find(block.members[inside])
-        count = members.ne(len(self._index)).sum(-1, keepdim=True) if members.dim() == 2 else nothing
-        if block.kind != "attended" or place is None:
-            return _Step(block.kind, None, here[inside], inside, base, members, count, (), nothing)
-        tokens = self.calls[place].tokens
-        assert tokens.keys is not None
-        assert tokens.states is not None
-        keys = self._find(tokens.keys.reshape(-1))
-        return _Step("attended", place, here[inside], inside, base, nothing, nothing, tuple(tokens.states.shape), keys)
-
-    def _find(self, ids: Tensor) -> Tensor:
-        """Places of identities in the row; the one behind the last for those that are in none."""
-        place = torch.searchsorted(self._index, ids.contiguous()).clamp(max=len(self._index) - 1)
-        return torch.where((self._index[place] == ids) & (ids > 0), place, len(self._index))
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What is done for the tokens that were made at once.
-
-    Args:
-        kind: of their block.
-        place: of the call among those that are followed, if it is one.
-        here: their places in the row.
-        inside: which of the block they are.
-        base: places of the tokens that they were made around.
-        members: (count, most) places of those that they were made of.
-        count: (count, 1), how many these are.
-        shape: of the call's queries.
-        keys: places of the call's keys.
-    """
-
-    kind: str
-    place: int | None
-    here: Tensor
-    inside: Tensor
-    base: Tensor
-    members: Tensor
-    count: Tensor
-    shape: tuple[int, ...]
-    keys: Tensor
-
-    def to(self, device: torch.device) -> _Step:
-        """The same on another device."""
-        if device.type == "cpu":
-            return self
-        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
-        return replace(self, **moved)
+from jumok.watching.flow import Flow
+from jumok.watching.flow_ends import by_image, group_entries, is_one_sequence, lay_out, sort_places
+from jumok.watching.provenance.identities import Identities
 
 
 def follow(
@@ -290,11 +86,11 @@ def _make_flow(
     notes: tuple[tuple[str, ...], tuple[str, ...]],
 ) -> Flow:
     touched, reached = marks
-    shown = _by_image(ends[-1], ends[-1].tokens.queries)  # type: ignore[arg-type]
-    starts = [_sort_places(known, _by_image(end, end.tokens.states), shown)[0] for end in ends]  # type: ignore[arg-type]
-    order_axis = name(_sort_places(known, shown, shown)[0])
-    grouped, whole = _group_entries(known, entries, calls, starts[0])
-    keys, cells, shares = _lay_out(known, name, grouped, whole)
+    shown = by_image(ends[-1], ends[-1].tokens.queries)  # type: ignore[arg-type]
+    starts = [sort_places(known, by_image(end, end.tokens.states), shown)[0] for end in ends]  # type: ignore[arg-type]
+    order_axis = name(sort_places(known, shown, shown)[0])
+    grouped, whole = group_entries(known, entries, calls, starts[0])
+    keys, cells, shares = lay_out(known, name, grouped, whole)
     blocks = [b for b in known.blocks if b.kind in ("attended", "joint", "merged", "window", "unseen")]
     blocks = [b for b in blocks if bool(reached[b.start : b.start + b.count].any())]
     involved = [entries, *(each.reshape(-1) for each in starts)]
@@ -404,18 +200,12 @@ def _check_entries(
     foreign = [known.sources[n].why for n in sources if known.sources[n].kind == "foreign"]
     if foreign and len(sources) > 1 and not part:
         raise JumokError(f"some tokens come from {foreign[0]}, so what they hold of the input is not known")
-    if len(sources) > 1 and not _is_one_sequence(calls[0][1], entries):
+    if len(sources) > 1 and not is_one_sequence(calls[0][1], entries):
         raise JumokError(
             f"these calls are not one chain from one input: tokens of {len(sources)} inputs "
             f"({', '.join(sorted(kinds))}) lead to {calls[-1][0]}: choose a part with seen.only(prefix), or follow two "
             "streams with seen.bimodal_relevance"
         )
-
-
-def _is_one_sequence(first: Call, entries: Tensor) -> bool:
-    """Whether all tokens that the calls begin with are keys of the first, as words beside the places of an image."""
-    keys = first.tokens.keys
-    return keys is not None and bool(torch.isin(entries, keys.reshape(-1)).all())
 
 
 def _notes_below(known: Identities, ids: Tensor) -> list[str]:
@@ -448,118 +238,6 @@ def _explain_unseen(notes: Sequence[str]) -> JumokError:
         "through attention alone would not be true: partial=True gives it, with the share of the paths that it saw; or "
         "read single maps with seen[name]"
     )
-
-
-def _by_image(call: Call, rows: Tensor) -> Tensor:
-    """(images, tokens of all windows)."""
-    images, _ = call.tokens.images
-    return rows.reshape(images, -1) if images else rows
-
-
-def _sort_places(known: Identities, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens of windows row by row, where they are places of an image."""
-    if rows.shape[1] < 2:
-        return rows, rows
-    origin = known.origin(places.reshape(-1))
-    key = _order_of(origin)
-    images = origin.source >= 0
-    item = origin.item.view(places.shape)
-    if not bool(images.all()) or bool((item != item[:, :1]).any()):  # several images in one sequence stay apart
-        return rows, rows
-    kinds = {known.sources[int(source)].kind for source in origin.source.unique()}
-    if kinds != {"image"}:
-        return rows, rows
-    key = key.view(places.shape)
-    if bool((key[:, 1:] > key[:, :-1]).all()):
-        return rows, rows
-    order = key.argsort(dim=1, stable=True)
-    return rows.gather(1, order), order
-
-
-def _order_of(origin: Origin) -> Tensor:
-    """A number by which places are in the order of time, rows and columns."""
-    return origin.low[:, 0] * (1 << 40) + origin.low[:, 1] * (1 << 20) + origin.low[:, 2]
-
-
-def _group_entries(
-    known: Identities, entries: Tensor, calls: Sequence[tuple[str, Call]], starts: Tensor
-) -> tuple[Tensor, bool]:
-    """The tokens that each image begins with, (batch, tokens), and whether they are the first call's keys."""
-    first = calls[0][1]
-    rows = _by_image(first, first.tokens.keys)  # type: ignore[arg-type]
-    rows = _sort_places(known, rows, rows)[0]
-    alike = rows.shape[0] == starts.shape[0] and all(len(row.unique()) == len(row) for row in rows)
-    if alike and _is_one_sequence(first, entries):
-        return rows, True
-    batch = starts.shape[0]
-    item = known.origin(entries).item
-    items = item.unique()
-    if len(items) != batch or bool((items < 0).any()):
-        raise JumokError(
-            "the tokens that these calls begin with cannot be told apart by image or sentence: choose a part with "
-            "seen.only(prefix)"
-        )
-    parts = [entries[item == each] for each in items]
-    if len({len(part) for part in parts}) > 1:
-        raise JumokError("the images of this batch begin with different numbers of tokens: give them one by one")
-    grouped = torch.stack(parts)
-    origin = known.origin(grouped.reshape(-1))
-    key = (
-        (origin.source >= 0) * (1 << 60)
-        + origin.low[:, 0] * (1 << 40)
-        + origin.low[:, 1] * (1 << 20)
-        + origin.low[:, 2]
-    )
-    return grouped.gather(1, key.view(grouped.shape).argsort(dim=1, stable=True)), False
-
-
-def _lay_out(
-    known: Identities, name: Callable[[Tensor], Axis], grouped: Tensor, whole: bool
-) -> tuple[Axis, Tensor, Tensor]:
-    """The axis of the input's tokens, and which identities each of its entries is made of, with their shares.
-
-    Returns:
-        The axis of (batch, keys); identities and shares, (batch, keys, most) each.
-    """
-    batch, count = grouped.shape
-    origin = known.origin(grouped[0])
-    places = origin.source >= 0
-    low, high = origin.low[places], origin.high[places]
-    fine = None if whole else _find_finest(low, high)
-    if fine is None:
-        return name(grouped), grouped[..., None], torch.ones(batch, count, 1)
-    kept, inside = fine
-    tokens = torch.cat([(~places).nonzero()[:, 0], places.nonzero()[:, 0][kept]])
-    within = torch.zeros(len(tokens), count, dtype=torch.bool)
-    front = int((~places).sum())
-    within[torch.arange(front), tokens[:front]] = True
-    within[front:, places] = inside
-    shares = within / within.sum(0, keepdim=True).clamp(min=1)
-    most = int(within.sum(1).max())
-    top = shares.topk(most, 1)
-    cells = grouped[:, top.indices]
-    axis = name(grouped[:, tokens])
-    return axis, cells, top.values.expand(batch, -1, -1)
-
-
-def _find_finest(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Where places of several sizes lie over one another: the finest, and which of all each lies in."""
-    if len(low) < 2:
-        return None
-    size = (high - low).prod(1)
-    if bool((size <= size.min() * 2).all()) and len(low.unique(dim=0)) == len(low):
-        return None
-    centre = (low + high).double() / 2
-    fine = size <= size.min() * 2
-    kept = fine.nonzero()[:, 0]
-    at = centre[kept][:, None]
-    inside = ((at >= low[None]) & (at < high[None])).all(-1)
-    if not bool(inside.any(0).all()):
-        return None
-    corners = low[kept]
-    _, inverse = corners.unique(dim=0, return_inverse=True)
-    first = torch.stack([(inverse == number).int().argmax() for number in range(int(inverse.max()) + 1)])
-    return kept[first], inside[first]
 
 
 def list_some(names: Sequence[str]) -> str:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from jumok.watching.records import DotProduct, Projected, Unchanged
+from jumok.watching.dot_product import DotProduct
+from jumok.watching.record_parts import Unchanged
+from jumok.watching.records import Projected
 
 _SIGNATURE = inspect.signature(F.multi_head_attention_forward)
 _LAYER_SIGNATURE = inspect.signature(nn.TransformerEncoderLayer.forward)

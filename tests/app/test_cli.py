@@ -150,9 +150,9 @@ def test_public_names_are_there_and_no_others_are_said_to_be():
 
 
 def test_the_verb_watch_is_a_function_and_no_module_bears_its_name():
-    import jumok.watching.seen
+    import jumok.watching.watch
 
-    assert package.watch is jumok.watching.seen.watch
+    assert package.watch is jumok.watching.watch.watch
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("jumok.watch")
 

@@ -12,7 +12,7 @@ from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.tasks.classify.attended_layers import read_layers
 from jumok.tasks.classify.preparation import Stretched
 from jumok.tasks.preprocessing import Preprocessing
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,10 @@ import pytest
 import sacrebleu
 import torch
 import yaml
-from app_helpers import QUICK, start
+from app_helpers import start
 from pair_helpers import SMALL, TRANSFORMER, settings_of, untrained, write_reversed
-from PIL import Image
 
-from jumok.app.options import with_settings
-from jumok.app.task_settings import left_out, settings_panels
 from jumok.data.pairs.pair_set import read_pairs
-from jumok.tasks import TASKS
 from jumok.tasks.running.checkpoint import load_state
 from jumok.tasks.translate.run import PairRun
 
@@ -25,13 +21,6 @@ LAUNCHER = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
     return write_reversed(tmp_path_factory.mktemp("few") / "pairs", train=80)
-
-
-@pytest.fixture(scope="module")
-def blind(tmp_path_factory, reversals):
-    folder = tmp_path_factory.mktemp("blind") / "run"
-    untrained(folder, settings_of(reversals, options={"score": "none"}))
-    return folder
 
 
 # -- train -------------------------------------------------------------------------------------
@@ -203,62 +192,6 @@ def test_two_processes_train_as_one_does(jumok, few, tmp_path, system):
             assert float(two[name]) == pytest.approx(float(value), rel=1e-3, abs=1e-6), name
 
 
-# -- the options -------------------------------------------------------------------------------
-
-
-def test_help_shows_the_options_of_one_kind_of_data_at_a_time(jumok, monkeypatch, reversals):
-    monkeypatch.setenv("COLUMNS", "260")
-    common = jumok("train", "--help").out
-    assert all(f" --{name} " in common for name in ("epochs", "lr", "out", "system"))
-    assert not any(f" --{name} " in common for name in ("flips", "batch-tokens", "vocabulary-size", "answers"))
-    assert "jumok train images | pairs | questions | texts --help" in common
-    images = jumok("train", "images", "--help").out
-    assert " --flips " in images
-    assert not any(f" --{name} " in images for name in ("batch-tokens", "vocabulary-size", "answers", "images"))
-    assert "default as many as fit into --time)" in images
-    pairs = jumok("train", "pairs", "--help").out
-    assert pairs == jumok("train", reversals, "--help").out
-    assert not any(f" --{name} " in pairs for name in ("flips", "images", "answers"))
-    for words in (
-        "default as many as fit into --time)",
-        "default 0.05 and at most 2,000)",
-        "< 2^63",
-        "<= 1,000,000",
-        "unigram | bpe | words | characters. (default by what the texts are like)",
-    ):
-        assert words in pairs
-    assert "(training)" not in pairs
-    questions = jumok("train", "questions", "--help").out
-    assert all(f" --{name} " in questions for name in ("images", "answers", "vocabulary-size"))
-
-
-def test_a_kind_of_data_can_be_named_before_it(jumok, reversals, coloured, tmp_path):
-    said = jumok("train", "images", reversals, "--out", tmp_path / "run")
-    assert (said.status, said.out) == (2, "")
-    assert "wanted a folder for each class" in said.err
-    said = jumok("train", "pairs", coloured, "--out", tmp_path / "run")
-    assert said.status == 2
-    assert not (tmp_path / "run").exists()
-
-
-def test_a_folder_named_as_a_kind_of_data_is_a_folder(jumok, coloured, tmp_path, monkeypatch):
-    (tmp_path / "images").symlink_to(coloured)
-    monkeypatch.chdir(tmp_path)
-    assert jumok("train", "images", "--out", "run", *QUICK, "--epochs", 1).status == 0
-
-
-def test_a_setting_of_several_models_is_one_option_under_the_common_heading():
-    def command(*, settings):
-        return settings
-
-    tasks = TASKS.values()
-    wrapped = with_settings(settings_panels(tasks), left_out(tasks))(command)
-    names = list(wrapped.__signature__.parameters)
-    assert len(names) == len(set(names))
-    given = dict.fromkeys(names) | {"seed": 3, "val_pairs": []}
-    assert wrapped(**given) == {"seed": 3}
-
-
 # -- eval --------------------------------------------------------------------------------------
 
 
@@ -415,113 +348,6 @@ def test_eval_refuses_in_one_line(jumok, reverser, trained, coloured, few, tmp_p
         assert message in said.err
         assert said.err.count("\n") == 1
         assert not (tmp_path / "eval").exists()
-
-
-# -- measure -----------------------------------------------------------------------------------
-
-
-def test_the_reverser_s_alignments_beat_the_diagonal_clearly(jumok, reverser, reversals, tmp_path):
-    gold = reversals / "test.align"
-    said = jumok(
-        "measure", reverser, reversals / "test.tsv", "--alignments", gold, "--out", tmp_path, "--method", "attention"
-    )
-    assert (said.status, said.err) == (0, "")
-    assert (tmp_path / "faithfulness.png").is_file()
-    report = json.loads((tmp_path / "measure.json").read_text())
-    assert report["methods"]["attention"]["aer"]["value"] < 0.1
-    assert report["baselines"]["diagonal"]["aer"]["value"] > 0.5
-    assert "attention: AER -0." in said.out
-    assert "better than the diagonal" in said.out
-    assert "not surely" not in said.out
-    with Image.open(tmp_path / "measure.png") as picture:
-        assert min(picture.size) > 200
-
-
-def test_every_reading_is_measured_unless_some_are_named(jumok, transformer, reversals, tmp_path, monkeypatch):
-    monkeypatch.setattr("jumok.app.translate.measure.PAIRS_AT_ONCE", 7)
-    pairs, gold = reversals / "test.tsv", reversals / "test.align"
-    words = ["measure", transformer, pairs, "--alignments", gold, "--out", tmp_path]
-    assert jumok(*words).status == 0
-    names = list(json.loads((tmp_path / "measure.json").read_text())["methods"])
-    plain = ["mean", "layer 1", "layer 2"]
-    assert names == [name for one in plain for name in (one, f"{one}, next step")]
-    assert jumok(*words, "--method", "layer 2", "--method", "layer 2").status == 0
-    assert list(json.loads((tmp_path / "measure.json").read_text())["methods"]) == ["layer 2"]
-
-
-def test_links_that_seem_to_count_from_one_are_warned_of(jumok, reverser, reversals, tmp_path):
-    lines = (reversals / "test.align").read_text().splitlines()
-    links = [[tuple(map(int, link.split("-"))) for link in line.split()] for line in lines]
-    inner = [[(s, t) for s, t in own if min(s, t) > 0] for own in links]
-    gold = tmp_path / "gold"
-    gold.write_text("".join(" ".join(f"{s}-{t}" for s, t in own) + "\n" for own in inner))
-    words = ("measure", reverser, reversals / "test.tsv", "--alignments", gold, "--out", tmp_path)
-    said = jumok(*words)
-    warning = (
-        f"warning: no link of {gold} touches a first word, so it seems to be counted from 1: then give --one-based"
-    )
-    assert (said.status, said.err) == (0, "")
-    assert f"remark: {warning}" in said.out
-    assert json.loads((tmp_path / "measure.json").read_text())["remarks"] == [warning]
-    assert warning not in jumok(*words, "--one-based").out
-    gold.write_text("\n".join(" ".join(f"{s + 1}-{t + 1}" for s, t in own) for own in links))
-    said = jumok(*words)
-    assert (said.status, said.err.count("\n")) == (2, 1)
-    assert "line 1: the gold links source word" in said.err
-    assert "then give --one-based" in said.err
-    assert jumok(*words, "--one-based").status == 0
-
-
-def test_links_of_pairs_that_are_skipped_are_skipped_too(jumok, reverser, reversals, tmp_path):
-    pairs = (reversals / "test.tsv").read_text().splitlines()
-    links = (reversals / "test.align").read_text().splitlines()
-    (tmp_path / "t.tsv").write_text("\n".join([pairs[0], "only source\t", *pairs[1:]]))
-    for name, more in (("gold", [""]), ("short", [])):
-        (tmp_path / name).write_text("\n".join([links[0], *more, *links[1:], ""]))
-    words = ("measure", reverser, "--no-faithful", "--out")
-    whole = jumok(*words, tmp_path / "a", reversals / "test.tsv", "--alignments", reversals / "test.align")
-    for name in ("gold", "short"):
-        said = jumok(*words, tmp_path / "out" / name, tmp_path / "t.tsv", "--alignments", tmp_path / name)
-        assert said.status == whole.status == 0, said.err
-
-
-def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    pairs, gold = reversals / "test.tsv", reversals / "test.align"
-    short, wrong, beyond, vague = (tmp_path / name for name in ("short", "wrong", "beyond", "vague"))
-    lines = gold.read_text().splitlines(keepends=True)
-    short.write_text("".join(lines[:-1]))
-    wrong.write_text("".join(["0-0 nonsense\n", *lines[1:]]))
-    beyond.write_text("".join(["0-99\n", *lines[1:]]))
-    vague.write_text("".join(line.replace("-", "p") for line in lines))
-    before = sorted(tmp_path.iterdir())
-    for words, message in (
-        ([reverser, pairs, "--no-faithful"], "without --alignments there is nothing to measure but faithfulness"),
-        ([reverser], "measure needs data"),
-        ([reverser, pairs, "--fillings", "blur"], "unknown filling 'blur'"),
-        ([blind, pairs], "no attention to its source (score none)"),
-        ([reverser, pairs, "--method", "atention"], "did you mean 'attention'"),
-        ([reverser, pairs, "--alignments", gold, "--masks", gold], "no use for --masks"),
-        ([reverser, pairs, "--alignments", short], "has links for 59 sentences, but there are 60 pairs"),
-        ([reverser, pairs, "--alignments", wrong], "wrong, line 1: 'nonsense' is not a link"),
-        ([reverser, pairs, "--alignments", beyond], "beyond, line 1"),
-        ([reverser, pairs, "--alignments", vague], "no sure link"),
-        ([reverser, pairs, "--alignments", gold, "--one-based"], "counts from 0"),
-        ([reverser, pairs, "--alignments", "missing"], "no such file: missing"),
-        ([reverser, pairs, "--alignments", gold, "--method", "atention"], "did you mean 'attention'"),
-        ([reverser, pairs, "--alignments", gold, "--characters"], "leave out --characters"),
-        ([reverser, pairs, "--alignments", gold, "--tolerance", 3], "no use for --tolerance"),
-        ([reverser, pairs, "--alignments", gold, "--split", "val"], "no use for --split"),
-        ([trained, pairs, "--masks", gold, "--one-based"], "no use for --one-based"),
-        ([blind, pairs, "--alignments", gold], "no attention to its source (score none)"),
-        ([trained, pairs, "--alignments", gold], "no use for --alignments"),
-        (["nowhere", pairs, "--alignments", gold], "no run at nowhere"),
-    ):
-        said = jumok("measure", *words, "--out", "measure")
-        assert said.status == 2, words
-        assert message in said.err
-        assert said.err.count("\n") == 1
-        assert sorted(tmp_path.iterdir()) == before
 
 
 # -- sample ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from torch import nn
 from watched_models import IMAGE, SMALL, peaked
 
 from jumok.attribution import METHODS, Need
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 CLASSES = 3
 

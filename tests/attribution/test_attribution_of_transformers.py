@@ -8,7 +8,7 @@ from attributed_models import ask, drop_biases, ids, pixels
 from watched_models import IMAGE, SMALL, eager, peaked
 
 from jumok.errors import JumokError
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 TEXT = {**SMALL, "vocab_size": 50, "pad_token_id": 0}
 TOWER = {"vision_config": IMAGE, "text_config": TEXT}

@@ -4,18 +4,15 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from watched_models import Fused, peaked
+from two_streams import WIDTH, Attention, inputs
+from watched_models import peaked
 
 from jumok.attention import Patches, Scale, Tokens
 from jumok.attribution import bimodal_relevance
 from jumok.errors import JumokError
 from jumok.systems.vqa import VQA, VQAConfig
-from jumok.watching import records
-from jumok.watching.records import DotProduct, Given
-from jumok.watching.seen import watch
-
-WIDTH, HEADS = 16, 4
-
+from jumok.watching import dot_product
+from jumok.watching.watch import watch
 
 # -- the rules as they are published ---------------------------------------------------------------
 
@@ -59,35 +56,6 @@ def normalised(matrix):
     return torch.stack(rows) + torch.eye(len(matrix))  # eq. 9
 
 
-# -- a model of two streams -----------------------------------------------------------------------
-
-
-class Attention(nn.MultiheadAttention):
-    """One computation in three forms: PyTorch's module, the fused call, and a softmax by hand, which is kept."""
-
-    def __init__(self, form):
-        super().__init__(WIDTH, HEADS, batch_first=True)
-        self.form, self.kept = form, []
-        for weight in (self.in_proj_weight, self.out_proj.weight):
-            nn.init.normal_(weight, std=0.25)
-
-    def forward(self, query, memory, real=None):
-        if self.form == "module":
-            padding = None if real is None else ~real
-            return super().forward(query, memory, memory, key_padding_mask=padding, need_weights=False)[0]
-        parts = zip((query, memory, memory), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
-        q, k, v = (F.linear(x, w, b).unflatten(-1, (HEADS, -1)).transpose(1, 2) for x, w, b in parts)
-        mask = None if real is None else real[:, None, None]
-        if self.form == "fused":
-            mixed = F.scaled_dot_product_attention(q, k, v, mask)
-        else:
-            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-            weights = (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(-1)
-            self.kept.append(weights)
-            mixed = weights @ v
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))
-
-
 class Pair(nn.Module):
     """Words and places, which look at themselves and at each other in one of three ways."""
 
@@ -123,13 +91,6 @@ class Pair(nn.Module):
             first += [across + returned] if self.way == "side by side" else [across, returned]
             first += [[(after.kept[0], "t", "t")]]
         return [steps for steps in first if steps]
-
-
-def inputs(words=4, places=6, batch=3):
-    torch.manual_seed(0)
-    real = torch.ones(batch, words, dtype=torch.bool)
-    real[1, -2:] = False
-    return torch.randn(batch, words, WIDTH).double(), torch.randn(batch, places, WIDTH).double(), real
 
 
 def textbook(way, given, answer=1):
@@ -199,8 +160,8 @@ def test_some_images_at_a_time_give_the_same(monkeypatch):
         logits = model(*given)
     together = seen.bimodal_relevance(logits[:, 0])
     monkeypatch.setattr(bimodal_relevance, "BLOCK_VALUES", 2 * 6 * 6)
-    monkeypatch.setattr(records, "BLOCK_VALUES", 30)
-    monkeypatch.setattr(records, "BLOCK_COLUMNS", 4)
+    monkeypatch.setattr(dot_product, "BLOCK_VALUES", 30)
+    monkeypatch.setattr(dot_product, "BLOCK_COLUMNS", 4)
     parts = seen.bimodal_relevance(logits[:, 0])
     for whole, part in zip(together, parts, strict=True):
         torch.testing.assert_close(part.weights, whole.weights, atol=1e-7, rtol=1e-5)
@@ -434,73 +395,3 @@ def test_two_passes_are_no_chain():
     with pytest.raises(JumokError, match="ran 2 times"):
         seen.bimodal_relevance(logits[:, 0])
     assert seen.passes[1].bimodal_relevance(logits[:, 0]).places.weights.any()
-
-
-# -- the matrix of one call -----------------------------------------------------------------------
-
-
-@pytest.fixture(params=[(1 << 17, 1024, 1 << 22), (20, 4, 100)], ids=["one block", "small blocks"])
-def _blocks(request, monkeypatch):
-    for name, value in zip(("HEAD_VALUES", "BLOCK_COLUMNS", "BLOCK_VALUES"), request.param, strict=True):
-        monkeypatch.setattr(records, name, value)
-
-
-def explicit(query, key, value, output_gradient, mask=None):
-    """The mean over heads of (dL/dA * A)+ by autograd, on weights that are formed."""
-    key, value = (tensor.repeat_interleave(query.shape[1] // tensor.shape[1], 1) for tensor in (key, value))
-    scores = query @ key.transpose(-1, -2) / query.shape[-1] ** 0.5
-    weights = (scores if mask is None else scores + mask).softmax(-1)
-    (slope,) = torch.autograd.grad(weights @ value, weights, output_gradient)
-    return (slope * weights).clamp(min=0).mean(1).detach()
-
-
-MASK = torch.randn(4, 6, 9, generator=torch.Generator().manual_seed(2))
-CAUSAL = torch.full((6, 9), -torch.inf).triu(1)
-
-
-@pytest.mark.usefixtures("_blocks")
-@pytest.mark.parametrize(
-    ("options", "mask", "key_heads"),
-    [({}, None, 4), ({"attn_mask": MASK}, MASK, 4), ({"is_causal": True}, CAUSAL, 4), ({"enable_gqa": True}, None, 2)],
-)
-@pytest.mark.parametrize("images", [slice(None), slice(1, 3), slice(2, 9)])
-def test_the_relevant_weights_of_a_fused_call(options, mask, key_heads, images):
-    torch.manual_seed(0)
-    query = torch.randn(3, 4, 6, 8, requires_grad=True)
-    key, value = (torch.randn(3, key_heads, 9, 8, requires_grad=True) for _ in range(2))
-    gradient = torch.randn(3, 4, 6, 8)
-    model = Fused(**options)
-    with watch(model) as seen:
-        model(query, key, value)
-    record = seen._calls[0].attended
-    assert isinstance(record, DotProduct)
-    wanted = explicit(query, key, value, gradient, mask)
-    torch.testing.assert_close(record.relevant(gradient, images), wanted[images], atol=1e-6, rtol=1e-5)
-    row = torch.rand(3, 6)
-    pulled = record.pull_relevance(row, gradient)
-    torch.testing.assert_close((row[:, None] @ record.relevant(gradient))[:, 0], pulled, atol=1e-6, rtol=1e-5)
-
-
-@pytest.mark.usefixtures("_blocks")
-@pytest.mark.parametrize("form", ["module", "by hand"])
-@pytest.mark.parametrize("images", [slice(None), slice(1, 3)])
-def test_the_relevant_weights_of_a_module_and_of_a_softmax_by_hand(form, images):
-    torch.manual_seed(0)
-    layer, readout = Attention("by hand"), torch.randn(WIDTH)
-    words, places, _ = (tensor.float() for tensor in inputs())
-    target = (layer(words, places) @ readout).sum()
-    (slope,) = torch.autograd.grad(target, layer.kept[0])
-    wanted = (slope * layer.kept[0]).clamp(min=0).mean(1).detach()
-    layer.form = form
-    with watch(layer) as seen:
-        target = (layer(words, places) @ readout).sum()
-    record = seen._calls[0].attended
-    assert isinstance(record, Given) == (form == "by hand")
-    (gradient,) = torch.autograd.grad(target, record.traced)
-    torch.testing.assert_close(record.relevant(gradient, images), wanted[images], atol=1e-6, rtol=1e-5)
-
-
-def test_dropped_weights_are_refused():
-    record = DotProduct(*torch.randn(3, 1, 1, 4, 8), dropout=0.5)
-    with pytest.raises(JumokError, match=r"model.eval\(\)"):
-        record.relevant(torch.randn(1, 1, 4, 8))

@@ -11,7 +11,7 @@ import jumok.attribution
 from jumok.attention import AttentionMap, Patches, Pixels, Tokens
 from jumok.attribution import METHODS, Need
 from jumok.errors import JumokError
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 HELPERS = {"method", "inputs", "passes", "rows", "states", "backward", "bimodal_relevance"}
 EVERY = pytest.mark.parametrize("method", METHODS)

@@ -8,8 +8,8 @@ from watched_models import IMAGE, SMALL, Fused, eager, peaked, vision
 
 from jumok.attention import Scale
 from jumok.errors import JumokError
-from jumok.watching import records
-from jumok.watching.seen import watch
+from jumok.watching import dot_product
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 
@@ -39,10 +39,10 @@ def textbook_relevance(attentions, target):
 @pytest.fixture(params=[(1 << 17, 1024), (20, 4)], ids=["one block", "small blocks"])
 def _blocks(request, monkeypatch):
     """Block sizes that cut rows, columns and the batch, beside the shipped ones."""
-    monkeypatch.setattr(records, "HEAD_VALUES", request.param[0])
-    monkeypatch.setattr(records, "BLOCK_COLUMNS", request.param[1])
+    monkeypatch.setattr(dot_product, "HEAD_VALUES", request.param[0])
+    monkeypatch.setattr(dot_product, "BLOCK_COLUMNS", request.param[1])
     if request.param[0] == 20:
-        monkeypatch.setattr(records, "BLOCK_VALUES", 160)
+        monkeypatch.setattr(dot_product, "BLOCK_VALUES", 160)
 
 
 @pytest.mark.usefixtures("_blocks")
@@ -195,7 +195,7 @@ def test_no_array_of_queries_by_keys_is_made():
     largest = LargestTensor()
     with largest:
         seen.rollout("mean")
-    assert 0 < largest.values <= records.BLOCK_VALUES
+    assert 0 < largest.values <= dot_product.BLOCK_VALUES
     assert largest.values < 3000 * 3000 / 4
 
 

@@ -17,7 +17,7 @@ from jumok.attribution.backward.gamma import add_gamma
 from jumok.attribution.backward.graph import Graph
 from jumok.attribution.backward.propagate import propagate
 from jumok.attribution.backward.rules import DETACHED, SHARED
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def relevance(target, x, rules):

@@ -6,7 +6,7 @@ import torch
 from jumok.attention import Tokens
 from jumok.errors import JumokError
 from jumok.watching.chain import find_query
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from watched_models import SMALL, eager, peaked
 
 from jumok.errors import JumokError
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def llama():

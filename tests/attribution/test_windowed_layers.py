@@ -8,7 +8,7 @@ from watched_models import peaked
 
 from jumok.attention import Patches, Scale
 from jumok.errors import JumokError
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 WINDOW = 4
 OPTIONS = {"patch_size": 2, "embed_dim": 16, "depths": [2, 2], "num_heads": [2, 4], "window_size": WINDOW}

@@ -19,7 +19,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms import additive
 from jumok.mechanisms.additive import Additive, blockwise_scores, fast_scores, scores
 from jumok.mechanisms.kernels import additive_scores
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 FAST = pytest.mark.parametrize("fast", [fast_scores, blockwise_scores])
 

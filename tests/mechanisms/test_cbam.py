@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from jumok.attention import Channels, Patches, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.cbam import CBAM, ChannelGate, SpatialGate
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def features(batch=2, channels=12, rows=5, columns=7):

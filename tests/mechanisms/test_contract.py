@@ -13,7 +13,7 @@ from jumok.attention import AttentionMap, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms import MECHANISMS
 from jumok.mechanisms.example import Example
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 EVERY = pytest.mark.parametrize("name", MECHANISMS)
 

@@ -6,7 +6,7 @@ import torch
 from jumok.attention import Channels, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.efficient_channel import EfficientChannel, choose_reach
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def features(batch=2, channels=12, rows=5, columns=7):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jumok.errors import JumokError
 from jumok.mechanisms.general import General, scores
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SIZES = st.integers(1, 6)
 

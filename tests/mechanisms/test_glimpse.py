@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jumok.attention import Glimpses, One
 from jumok.errors import JumokError
 from jumok.mechanisms.glimpse import Retina, draw_seeded_noise, glimpse, log_probability, make_scanpaths, place_windows
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def cut_slowly(image, place, size, scale):

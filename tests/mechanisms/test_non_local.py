@@ -9,7 +9,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms import non_local
 from jumok.mechanisms.kernels.ramp_sums import ramp_sums
 from jumok.mechanisms.non_local import FORMS, NonLocal, concatenation, dot_product, gaussian
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 EVERY_FORM = pytest.mark.parametrize("form", FORMS)
 SHAPES = {2: (5, 4), 3: (3, 5, 4)}

@@ -18,7 +18,7 @@ from jumok.mechanisms.spatial_transformer import (
     spline_shares,
     thin_plate_spline_grid,
 )
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 EVERY = pytest.mark.parametrize("transform", TRANSFORMS)
 

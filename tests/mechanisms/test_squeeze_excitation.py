@@ -8,7 +8,7 @@ from jumok.attention import Channels, One, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.layers.channel_gates import scale, squeeze
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def features(batch=2, channels=12, rows=5, columns=7):

@@ -9,7 +9,7 @@ from jumok.mechanisms.recurrent.cells import CELLS
 from jumok.special_tokens import EOS, PAD, SOS
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.systems.transformer import CHUNK, Transformer, TransformerConfig
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 WORDS = {"source_vocabulary": 11, "target_vocabulary": 9}
 CLOSE = {"atol": 2e-6, "rtol": 1e-5}

@@ -7,7 +7,7 @@ from jumok.errors import JumokError
 from jumok.systems import build, configure
 from jumok.systems.mlp import MLP, MLPConfig
 from jumok.tasks.classify.looking import find_fitting
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def pixels(batch=3, height=32, width=48):

@@ -7,7 +7,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms.non_local import FORMS, NonLocal
 from jumok.systems import build, configure
 from jumok.systems.resnet import Residual, ResNet, ResNetConfig
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 def model_of(image_size=32, **options):

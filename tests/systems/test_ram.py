@@ -10,7 +10,7 @@ from jumok.mechanisms.glimpse import place_windows
 from jumok.mechanisms.recurrent.glimpse_steps import squash_aims
 from jumok.systems import configure
 from jumok.systems.ram import RAM, RAMConfig
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SMALL = {"classes": 3, "image_size": 16, "channels": 1, "hidden": 24, "what": 20, "where": 12, "plan": 10}
 

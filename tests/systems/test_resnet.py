@@ -15,7 +15,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
 from jumok.systems import build, configure, names
 from jumok.systems.resnet import NAMED, Pointwise, Residual, ResNet, ResNetConfig, residual_stage
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 EVERY = pytest.mark.parametrize("name", NAMED)
 

@@ -12,7 +12,7 @@ from jumok.mechanisms.recurrent.attending_layer import SCORES
 from jumok.mechanisms.recurrent.cells import CELLS
 from jumok.special_tokens import EOS, PAD, SOS, UNK
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SIZES = {"source_vocabulary": 11, "target_vocabulary": 9, "embedding": 6, "hidden": 8, "heads": 2, "dropout": 0.0}
 EVERY_SCORE = pytest.mark.parametrize("score", ["none", *SCORES])

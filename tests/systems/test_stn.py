@@ -9,7 +9,7 @@ from jumok.attention import One, Sampled, Scale
 from jumok.errors import JumokError
 from jumok.systems.parts import ConvolutionalClassifier
 from jumok.systems.stn import STN, STNConfig
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 TRANSFORMS = ("affine", "attention", "projective", "thin-plate-spline")
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from jumok.errors import JumokError
 from jumok.special_tokens import EOS, PAD, SOS, UNK
 from jumok.systems.transformer import Transformer, TransformerConfig
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SIZES = {"source_vocabulary": 11, "target_vocabulary": 9, "width": 8, "layers": 2, "heads": 2, "dropout": 0.0}
 VARIANTS = [

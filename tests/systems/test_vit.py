@@ -12,7 +12,7 @@ from jumok.errors import JumokError
 from jumok.mechanisms.layers.linear import by_convolution_for
 from jumok.systems.parts import resize_positions
 from jumok.systems.vit import DropPath, ViT, ViTConfig, sine_positions
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SMALL = {"classes": 4, "image_size": (16, 24), "patch": 4, "width": 16, "depth": 3, "heads": 2}
 OPTIONS = {

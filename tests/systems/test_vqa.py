@@ -12,7 +12,7 @@ from jumok.errors import JumokError
 from jumok.special_tokens import PAD, SOS, UNK
 from jumok.systems.vqa import VQA, VQAConfig
 from jumok.tasks.running.run import configure_system
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SIZE = (16, 24)
 SMALL = {"answers": 5, "words": 12, "image_size": SIZE, "width": 16, "heads": 2, "patch": 4}

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from jumok.attention import Channels, One, Patches, Scale
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 CHANNELS = 8
 

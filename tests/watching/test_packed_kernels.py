@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from jumok.errors import JumokError
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SIZE, HEADS, WIDTH = 12, 2, 16
 

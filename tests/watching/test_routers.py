@@ -6,7 +6,7 @@ from torch import nn
 from watched_models import SMALL
 
 from jumok.attention import Patches, Scale
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 

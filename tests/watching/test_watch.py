@@ -1,11 +1,8 @@
 """What `watch` sees, against attention weights that each model computes eagerly by itself."""
 
-import gc
-import threading
-import weakref
-
 import pytest
 import torch
+from token_models import multi_head
 from torch import nn
 from torch.nn import functional as F
 from watched_models import SMALL, Fused, eager, peaked, vision
@@ -13,7 +10,7 @@ from watched_models import SMALL, Fused, eager, peaked, vision
 from jumok.attention import Patches, Tokens
 from jumok.errors import JumokError
 from jumok.systems.vit import ViT, ViTConfig
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 
@@ -155,169 +152,6 @@ def test_eager_models_are_seen_by_their_softmax():
 # -- PyTorch's own modules --------------------------------------------------------------------
 
 
-def multi_head(**options):
-    torch.manual_seed(0)
-    return nn.MultiheadAttention(16, 4, **options)
-
-
-@pytest.mark.parametrize("batch_first", [True, False])
-@pytest.mark.parametrize("need_weights", [True, False])
-@pytest.mark.parametrize("gradients", [True, False])
-@pytest.mark.parametrize("options", [{}, {"add_bias_kv": True}, {"add_zero_attn": True}, {"kdim": 6, "vdim": 5}])
-def test_multihead_attention_module(batch_first, need_weights, gradients, options):
-    module = multi_head(batch_first=batch_first, **options).eval()
-    query = torch.randn(3, 5, 16) if batch_first else torch.randn(5, 3, 16)
-    key, value = query, query
-    if "kdim" in options:
-        key, value = torch.randn(*query.shape[:2], 6), torch.randn(*query.shape[:2], 5)
-    padding = torch.zeros(3, 5, dtype=torch.bool)
-    padding[0, 4:] = True
-    _, wanted = module(query, key, value, key_padding_mask=padding, average_attn_weights=False)
-    with torch.set_grad_enabled(gradients):
-        plain = module(query, key, value, key_padding_mask=padding, need_weights=need_weights)[0]
-        with watch(module) as seen:
-            watched = module(query, key, value, key_padding_mask=padding, need_weights=need_weights)[0]
-    assert torch.equal(plain, watched)
-    assert seen.names == ["attention"]
-    torch.testing.assert_close(seen[0].weights, wanted.detach(), atol=1e-6, rtol=1e-5)
-
-
-def test_multihead_attention_without_a_batch_axis_and_with_a_causal_hint():
-    module = multi_head().eval()
-    words = torch.randn(5, 16)
-    mask = nn.Transformer.generate_square_subsequent_mask(5)
-    _, wanted = module(words, words, words, attn_mask=mask, average_attn_weights=False)
-    with watch(module) as seen:
-        module(words, words, words, attn_mask=mask, is_causal=True, need_weights=False)
-    torch.testing.assert_close(seen[0].weights[0], wanted.detach(), atol=1e-6, rtol=1e-5)
-
-
-def encoder_weights(encoder, tokens, **masks):
-    """The same layers, run by hand with the weights asked for (post-norm or pre-norm)."""
-    found = []
-    for layer in encoder.layers:
-        inner = layer.norm1(tokens) if layer.norm_first else tokens
-        found.append(layer.self_attn(inner, inner, inner, average_attn_weights=False, **masks)[1])
-        tokens = layer(
-            tokens, **{"src_" + name if name == "key_padding_mask" else "src_mask": m for name, m in masks.items()}
-        )
-    return found
-
-
-@pytest.mark.parametrize("gradients", [True, False])
-@pytest.mark.parametrize("norm_first", [True, False])
-@pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-def test_transformer_encoder_fast_path_does_not_hide_it(gradients, norm_first, masked):
-    torch.manual_seed(0)
-    layer = nn.TransformerEncoderLayer(16, 4, 32, dropout=0.0, batch_first=True, norm_first=norm_first)
-    encoder = nn.TransformerEncoder(layer, 2).eval()
-    tokens = torch.randn(2, 5, 16)
-    padding = torch.zeros(2, 5, dtype=torch.bool)
-    padding[1, 3:] = True
-    kwargs = {"src_key_padding_mask": padding} if masked else {}
-    wanted = encoder_weights(encoder, tokens, **({"key_padding_mask": padding} if masked else {}))
-    with torch.set_grad_enabled(gradients):
-        plain = encoder(tokens, **kwargs)
-        with watch(encoder) as seen:
-            watched = encoder(tokens, **kwargs)
-    assert torch.equal(plain, watched)
-    assert seen.names == ["layers.0.self_attn", "layers.1.self_attn"]
-    for entry, weights in zip(seen.names, wanted, strict=True):
-        real = ~padding if masked else torch.ones_like(padding)
-        got = seen[entry].weights.transpose(1, 2)[real]
-        torch.testing.assert_close(got, weights.detach().transpose(1, 2)[real], atol=1e-6, rtol=1e-5)
-
-
-@pytest.mark.parametrize("gradients", [True, False])
-def test_whole_transformer(gradients):
-    torch.manual_seed(0)
-    model = nn.Transformer(16, 4, 2, 2, 32, dropout=0.0, batch_first=True).eval()
-    source, target = torch.randn(2, 6, 16), torch.randn(2, 4, 16)
-    mask = nn.Transformer.generate_square_subsequent_mask(4)
-    with torch.set_grad_enabled(gradients):
-        plain = model(source, target, tgt_mask=mask)
-        with watch(model) as seen:
-            watched = model(source, target, tgt_mask=mask)
-    assert torch.equal(plain, watched)
-    assert seen.names[2:] == [
-        f"decoder.layers.{n}.{which}" for n in range(2) for which in ("self_attn", "multihead_attn")
-    ]
-    memory = model.encoder(source)
-    first = model.decoder.layers[0]
-    wanted = first.self_attn(target, target, target, attn_mask=mask, average_attn_weights=False)[1]
-    torch.testing.assert_close(seen["decoder.layers.0.self_attn"].weights, wanted.detach(), atol=1e-6, rtol=1e-5)
-    inner = first.norm1(target + first._sa_block(target, mask, None))
-    wanted = first.multihead_attn(inner, memory, memory, average_attn_weights=False)[1]
-    torch.testing.assert_close(seen["decoder.layers.0.multihead_attn"].weights, wanted.detach(), atol=1e-5, rtol=1e-4)
-
-
-# -- the fused call and its options -----------------------------------------------------------
-
-
-def textbook(query, key, mask=None, causal=False, scale=None):
-    query, key = query.double(), key.double()
-    key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
-    scores = query @ key.transpose(-1, -2) * (scale or query.shape[-1] ** -0.5)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
-    if causal:
-        scores = scores.masked_fill(torch.ones(scores.shape[-2:]).triu(1).bool(), -torch.inf)
-    return scores.softmax(-1).float()
-
-
-BOOL_MASK = torch.rand(2, 1, 6, 9, generator=torch.Generator().manual_seed(1)) > 0.4
-BOOL_MASK[..., 0] = True
-FLOAT_MASK = torch.randn(4, 6, 9, generator=torch.Generator().manual_seed(2))
-FUSED = {
-    "plain": {},
-    "scale": {"scale": 0.7},
-    "causal": {"is_causal": True},
-    "bool mask": {"attn_mask": BOOL_MASK},
-    "float mask": {"attn_mask": FLOAT_MASK},
-    "grouped queries": {"enable_gqa": True},
-    "dropout": {"dropout_p": 0.5},
-}
-
-
-@pytest.mark.parametrize("case", FUSED)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("gradients", [False, True])
-def test_options_of_the_fused_call(case, dtype, gradients):
-    options = {
-        k: v.to(dtype) if isinstance(v, torch.Tensor) and v.is_floating_point() else v for k, v in FUSED[case].items()
-    }
-    torch.manual_seed(0)
-    heads = 2 if case == "grouped queries" else 4
-    query, key, value = torch.randn(2, 4, 6, 8), torch.randn(2, heads, 9, 8), torch.randn(2, heads, 9, 8)
-    query, key, value = (t.to(dtype).requires_grad_(gradients) for t in (query, key, value))
-    model = Fused(**options)
-    torch.manual_seed(1)
-    plain = model(query, key, value)
-    torch.manual_seed(1)
-    with watch(model) as seen:
-        watched = model(query, key, value)
-    assert torch.equal(plain, watched)
-    wanted = textbook(query.detach(), key.detach(), options.get("attn_mask"), case == "causal", options.get("scale"))
-    torch.testing.assert_close(seen[0].weights, wanted, atol=2e-6, rtol=1e-5)
-    torch.testing.assert_close(seen.row(0, 3).weights, wanted[:, :, 3:4], atol=2e-6, rtol=1e-5)
-
-
-def test_a_row_that_may_attend_to_nothing_is_zero_not_nan():
-    mask = torch.ones(5, 5, dtype=torch.bool)
-    mask[2] = False
-    query = torch.randn(1, 1, 5, 8)
-    model = Fused(attn_mask=mask)
-    with watch(model) as seen:
-        model(query, query, query)
-    assert (seen[0].weights[0, 0, 2] == 0).all()
-    assert torch.allclose(seen[0].weights[0, 0, 3].sum(), torch.tensor(1.0))
-
-
-# -- by hand ----------------------------------------------------------------------------------
-
-
 class ByHand(nn.Module):
     def __init__(self, form):
         super().__init__()
@@ -357,76 +191,6 @@ def test_a_softmax_that_weighs_nothing_is_not_attention():
 
 
 # -- manners ----------------------------------------------------------------------------------
-
-
-def state_of_torch():
-    classes = (nn.TransformerEncoder, nn.TransformerEncoderLayer, nn.MultiheadAttention)
-    return [cls.forward for cls in classes], torch._C._len_torch_function_stack()
-
-
-def test_nothing_stays_behind():
-    before = state_of_torch()
-    model = VISION["vit"]()
-    hooks = [len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()]
-    keys = [set(m.__dict__) for m in model.modules()]
-    with torch.no_grad(), watch(model) as seen:
-        output = model(torch.randn(1, 3, 32, 32)).last_hidden_state
-    assert state_of_torch() == before
-    assert hooks == [
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()
-    ]
-    assert keys == [set(m.__dict__) for m in model.modules()]
-    kept = weakref.ref(seen._calls[0].attended.query)
-    left = weakref.ref(output)
-    del seen, output
-    gc.collect()
-    assert kept() is None
-    assert left() is None
-
-
-def test_nothing_stays_behind_when_the_model_raises():
-    before = state_of_torch()
-    with pytest.raises(RuntimeError), watch(Fused()):
-        Fused()(torch.randn(1, 1, 2, 3), torch.randn(1, 1, 2, 4), torch.randn(1, 1, 2, 4))
-    assert state_of_torch() == before
-
-
-def test_threads_do_not_see_each_other():
-    models = [Fused() for _ in range(4)]
-    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), 2).eval()
-    counts, barrier = {}, threading.Barrier(5)
-
-    def look(number):
-        with torch.no_grad(), watch(models[number]) as seen:
-            barrier.wait()
-            for _ in range(number + 1):
-                models[number](*[torch.randn(1, 1, 3, 4)] * 3)
-            barrier.wait()
-        counts[number] = len(seen)
-
-    def run_unwatched():
-        barrier.wait()
-        with torch.no_grad():
-            counts["plain"] = encoder(torch.randn(1, 3, 16)).shape
-        barrier.wait()
-
-    threads = [threading.Thread(target=look, args=(n,)) for n in range(4)] + [threading.Thread(target=run_unwatched)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert counts == {0: 1, 1: 2, 2: 3, 3: 4, "plain": torch.Size([1, 3, 16])}
-
-
-def test_watching_inside_watching_records_in_the_inner_block_too():
-    model = VISION["vit"]()
-    pixels = torch.randn(1, 3, 32, 32)
-    with torch.no_grad(), watch(model) as outer:
-        with watch(model) as inner:
-            model(pixels)
-        model(pixels)
-    assert len(inner) == 3
-    assert len(outer) in (3, 6)
 
 
 def test_compiled_and_scripted_models_are_refused_with_the_way_out():

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from jumok.watching import recorder
-from jumok.watching.seen import watch
+from jumok.watching import watchers
+from jumok.watching.watch import watch
 
 TOKENS = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0))
 
@@ -35,13 +35,13 @@ def plain(net):
 
 @pytest.fixture(autouse=True)
 def nothing_stays():
-    before = [cls.forward for cls in recorder.FAST_MODULES]
+    before = [cls.forward for cls in watchers.FAST_MODULES]
     modes = torch._C._len_torch_function_stack()
     yield
-    assert [cls.forward for cls in recorder.FAST_MODULES] == before
+    assert [cls.forward for cls in watchers.FAST_MODULES] == before
     assert torch._C._len_torch_function_stack() == modes
-    assert recorder._open_eyes == 0
-    assert recorder._list_recorders() == []
+    assert watchers._open_eyes == 0
+    assert watchers._list_recorders() == []
 
 
 def test_another_model_in_the_block_is_not_shown_as_this_one():

@@ -10,7 +10,7 @@ from torch.nn.attention import flex_attention as flex_module
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from jumok.watching.flex_kernel import Flexed
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 SIZE = 40
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")

@@ -1,101 +1,28 @@
 """The steps of `generate()` joined into one alignment, against the cross-attention of a teacher-forced pass."""
 
-import copy
-
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional as F
+from small_translators import (
+    END,
+    LONGEST,
+    MODELS,
+    PAD,
+    START,
+    WORDS,
+    bart,
+    generate,
+    marian,
+    peaked,
+    sources,
+    teacher_forced,
+)
 
 from jumok.attention import Patches, Tokens
 from jumok.errors import JumokError
 from jumok.watching import decoder_steps
-from jumok.watching.recorder import report
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
-
-WORDS, START, END, PAD = 40, 2, 2, 1
-SIZES = {
-    "vocab_size": WORDS, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
-    "decoder_attention_heads": 4, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 32,
-    "pad_token_id": PAD, "bos_token_id": 0, "eos_token_id": END, "decoder_start_token_id": START,
-}  # fmt: skip
-LONGEST = 12
-END_BIAS = {"bart": 1.0, "marian": 3.0, "t5": 1.0}  # so that outputs end at different lengths
-
-
-def peaked(model, seed=0):
-    """Random-init attention is nearly uniform, and a random-init model repeats itself; larger weights vary."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
-    return model.eval()
-
-
-def bart(layers=2):
-    sizes = {**SIZES, "decoder_layers": layers, "tie_word_embeddings": False}
-    return peaked(transformers.BartForConditionalGeneration(transformers.BartConfig(**sizes)))
-
-
-def marian():
-    sizes = {
-        **SIZES,
-        "pad_token_id": WORDS - 1,
-        "eos_token_id": 0,
-        "decoder_start_token_id": WORDS - 1,
-        "tie_word_embeddings": False,
-    }
-    return peaked(transformers.MarianMTModel(transformers.MarianConfig(**sizes)))
-
-
-def t5():
-    config = transformers.T5Config(
-        vocab_size=WORDS, d_model=32, d_kv=8, d_ff=32, num_layers=2, num_heads=4, pad_token_id=0,
-        eos_token_id=1, decoder_start_token_id=0, tie_word_embeddings=False,
-    )  # fmt: skip
-    return peaked(transformers.T5ForConditionalGeneration(config))
-
-
-MODELS = {"bart": bart, "marian": marian, "t5": t5}
-
-
-def sources(model, lengths=(7, 4, 9)):
-    """A batch of sources of different lengths: ids and attention mask."""
-    generator = torch.Generator().manual_seed(5)
-    pad, end = model.config.pad_token_id, model.config.eos_token_id
-    ids = torch.full((len(lengths), max(lengths)), pad)
-    for row, length in enumerate(lengths):
-        ids[row, :length] = torch.randint(3, WORDS - 2, (length,), generator=generator)
-        ids[row, length - 1] = end
-    return {"input_ids": ids, "attention_mask": (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()}
-
-
-def teacher_forced(model, batch, output):
-    """(outputs, layers, heads, tokens - 1, keys), by the model's own eager attention; zeros where an output ended."""
-    other = copy.deepcopy(model)
-    other.set_attn_implementation("eager")
-    many = len(output) // len(batch["input_ids"])
-    repeated = {name: tensor.repeat_interleave(many, 0) for name, tensor in batch.items()}
-    with torch.no_grad():
-        maps = other(**repeated, decoder_input_ids=output[:, :-1], output_attentions=True).cross_attentions
-    weights = torch.stack(maps, 1)
-    for row, tokens in enumerate(output.tolist()):
-        ended = [place for place, token in enumerate(tokens) if token == model.config.eos_token_id and place > 0]
-        weights[row, :, :, ended[0] if ended else len(tokens) :] = 0
-    return weights
-
-
-def generate(model, batch, **options):
-    end, pad = model.config.eos_token_id, model.config.pad_token_id
-    options = {
-        "max_length": LONGEST, "do_sample": False, "num_beams": 1, "no_repeat_ngram_size": 2, "bad_words_ids": [[pad]],
-        "min_length": 4, "sequence_bias": {(end,): END_BIAS[model.config.model_type]}, **options,
-    }  # fmt: skip
-    with torch.no_grad():
-        return model.generate(**batch, **options)
 
 
 def check(model, batch, **options):
@@ -269,128 +196,6 @@ def test_captions_look_at_patches():
     real = (joined.weights > 0).any(-1, keepdim=True)
     assert real[:, :, :, :2].all()
     torch.testing.assert_close(joined.weights, weights * real, atol=1e-5, rtol=1e-4)
-
-
-# -- decoders of other make ---------------------------------------------------------------------
-
-
-class Translator(nn.Module):
-    """PyTorch's own Transformer; decoded by a loop that feeds the whole prefix again."""
-
-    def __init__(self):
-        super().__init__()
-        self.words = nn.Embedding(WORDS, 16, padding_idx=PAD)
-        self.places = nn.Embedding(32, 16)
-        self.transformer = nn.Transformer(16, 4, 2, 2, 32, dropout=0.0, batch_first=True)
-
-    def embed(self, ids):
-        return self.words(ids) + self.places(torch.arange(ids.shape[1])[None].expand(len(ids), -1))
-
-    def encode(self, source, mask):
-        return self.transformer.encoder(self.embed(source), src_key_padding_mask=~mask.bool())
-
-    def decode(self, ids, memory, mask):
-        causal = nn.Transformer.generate_square_subsequent_mask(ids.shape[1])
-        padding = ~mask.bool()
-        return self.transformer.decoder(self.embed(ids), memory, causal, memory_key_padding_mask=padding)
-
-    def forward(self, source, mask, ids):
-        return self.decode(ids, self.encode(source, mask), mask) @ self.words.weight.T
-
-    def greedy(self, source, mask, again):
-        ids = torch.full((len(source), 1), START)
-        memory = None if again else self.encode(source, mask)
-        for _ in range(8):
-            memory = self.encode(source, mask) if again else memory
-            logits = self.decode(ids, memory, mask)[:, -1] @ self.words.weight.T
-            taken = torch.zeros_like(logits).scatter_(1, ids, torch.inf)
-            ids = torch.cat([ids, (logits - taken).argmax(-1, keepdim=True)], 1)
-        return ids
-
-
-@pytest.mark.parametrize("again", [False, True], ids=["encoded once", "encoded at each step"])
-@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-def test_a_loop_around_pytorchs_transformer(again):
-    model = peaked(Translator())
-    batch = sources(bart())
-    with torch.no_grad(), watch(model) as seen:
-        output = model.greedy(batch["input_ids"], batch["attention_mask"], again)
-    with torch.no_grad(), watch(model) as once:
-        model(batch["input_ids"], batch["attention_mask"], output[:, :-1])
-    names = [f"transformer.decoder.layers.{number}.multihead_attn" for number in range(2)]
-    wanted = torch.stack([once[name].weights for name in names], 1)
-    torch.testing.assert_close(seen.alignment(output).weights, wanted, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(once.alignment(output).weights, wanted, atol=1e-6, rtol=1e-5)
-
-
-class Stepping(nn.Module):
-    """A decoder layer with a cache that its own beam search reorders by plain indexing, beams in rows of their own."""
-
-    def __init__(self):
-        super().__init__()
-        self.words = nn.Embedding(WORDS, 16)
-        self.inner, self.outer = nn.Linear(16, 48), nn.Linear(16, 48)
-
-    def attend(self, query, key, value):
-        split = [tensor.unflatten(-1, (2, 8)).transpose(1, 2) for tensor in (query, key, value)]
-        return F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(-2)
-
-    def forward(self, ids, cache, memory):
-        hidden = self.words(ids)
-        query, key, value = self.inner(hidden).chunk(3, -1)
-        cache = torch.cat([cache, torch.cat([key, value], -1)], 1)
-        hidden = hidden + self.attend(query, *cache.chunk(2, -1))
-        _, key, value = self.outer(memory).chunk(3, -1)
-        hidden = hidden + self.attend(self.outer(hidden)[..., :16], key, value)
-        return hidden[:, -1] @ self.words.weight.T, cache
-
-
-def test_a_beam_search_of_another_make_with_a_cache():
-    model = peaked(Stepping())
-    memory = torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(1)).repeat_interleave(3, 0)
-    ids, cache = torch.full((6, 1), START), torch.zeros(6, 0, 32)
-    scores = torch.tensor([0.0, -1e9, -1e9]).repeat(2)
-    with torch.no_grad(), watch(model) as seen:
-        for _ in range(7):
-            logits, cache = model(ids[:, -1:], cache, memory)
-            logits = logits.scatter(1, ids, -torch.inf)
-            best = (scores[:, None] + logits.log_softmax(-1)).view(2, -1).topk(3)
-            parents = best.indices // WORDS + torch.arange(0, 6, 3)[:, None]
-            scores, parents, tokens = best.values.flatten(), parents.flatten(), (best.indices % WORDS).flatten()
-            ids, cache = torch.cat([ids[parents], tokens[:, None]], 1), cache[parents]
-    joined = seen.alignment(ids[[0, 3]])
-    for output, row in ((ids[0], 0), (ids[3], 3)):
-        cache = torch.zeros(1, 0, 32)
-        with torch.no_grad(), watch(model) as alone:
-            for token in output[:-1]:
-                _, cache = model(token[None, None], cache, memory[row : row + 1])
-        wanted = torch.cat([alone[number].weights for number in range(1, len(alone), 2)], -2)
-        torch.testing.assert_close(joined.weights[row // 3, 0], wanted[0], atol=1e-6, rtol=1e-5)
-
-
-class Reporting(nn.Module):
-    """A mechanism that tells of one map for a whole pass, as a recurrent decoder of ours does."""
-
-    def __init__(self):
-        super().__init__()
-        self.source, self.target = nn.Embedding(WORDS, 8), nn.Embedding(WORDS, 8, padding_idx=PAD)
-
-    def forward(self, source, target):
-        weights = (self.target(target) @ self.source(source).transpose(1, 2)).softmax(-1)
-        report(weights)
-        return weights
-
-
-def test_a_pass_that_was_reported_as_one_map():
-    model = Reporting()
-    source, output = torch.randint(3, WORDS, (2, 6)), torch.tensor([[START, 5, 6, 7, END], [START, 8, END, PAD, PAD]])
-    with torch.no_grad(), watch(model) as seen:
-        weights = model(source, output[:, :-1])
-    joined = seen.alignment(output).at(layer=0, head=0)
-    assert torch.equal(joined.weights[0], weights[0])
-    assert torch.equal(joined.weights[1, :2], weights[1, :2])
-    assert (joined.weights[1, 2:] == 0).all()
 
 
 # -- errors -------------------------------------------------------------------------------------

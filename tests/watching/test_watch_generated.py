@@ -5,7 +5,7 @@ import torch
 from watched_models import eager, peaked
 
 from jumok.errors import JumokError
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 

@@ -10,8 +10,8 @@ from jumok.tasks.classify.any_classifier import AnyClassifier
 from jumok.tasks.classify.looking import LookOptions, look
 from jumok.tasks.classify.preparation import Stretched
 from jumok.tasks.preprocessing import Preprocessing
-from jumok.watching.recorder import is_watched, report, unseen
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
+from jumok.watching.watchers import is_watched, report, unseen
 
 
 class Gated(nn.Module):

@@ -92,7 +92,7 @@ def evaluate(
     from jumok.app.classify.report_pictures import PICTURES
     from jumok.data.images.bit_depths import describe_bits
     from jumok.tasks.classify.any_classifier import open_model
-    from jumok.tasks.classify.evaluation import controls_of, read_batches, read_whole
+    from jumok.tasks.classify.evaluation import controls_of, read_batches
     from jumok.tasks.classify.regions import Regions
 
     trained = open_model(str(run), session.device)
@@ -106,8 +106,7 @@ def evaluate(
     chosen = _select(judge, trained, data[0], split, options)
     models: dict[str, Callable[[Tensor], Tensor]] = {RUN: trained, **controls_of(trained.model)}
     regions = Regions()
-    read = read_batches if trained.preparation.stretched else read_whole
-    batches = regions.counting(trained.model, read(trained, chosen.images, options.batch_size))
+    batches = regions.counting(trained.model, read_batches(trained, chosen.images, options.batch_size))
     reports = dict(trained.kind.evaluate(models, batches))
     report = reports.pop(RUN)
     picture = PICTURES[trained.kind.name]

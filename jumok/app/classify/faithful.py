@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jumok.measures.image_units import ClassAnswer, ImageUnits
     from jumok.tasks.classify.any_classifier import AnyClassifier
 
-__all__ = ["MeasuredImage", "measure_faithfulness"]
+__all__ = ["Looked", "MeasuredImage", "add_looked", "look_together", "make_units", "measure_faithfulness"]
 
 AT_ONCE = 8
 """Images that are looked at together."""
@@ -93,10 +93,10 @@ def measure_faithfulness(
         kept.restore(meter)
     units: ImageUnits | None = None
 
-    def add(looked: _Looked) -> None:
+    def add(looked: Looked) -> None:
         nonlocal units
-        units = units or _make_units(maps, looked.heats, plan.fillings)
-        measured = _add(meter, units, looked)
+        units = units or make_units(maps, looked.heats, plan.fillings)
+        measured = add_looked(meter, units, looked)
         if show is not None:
             show(measured)
         if kept is not None:
@@ -108,8 +108,8 @@ def measure_faithfulness(
 
 def _go_on(
     meter: FaithfulnessMeter,
-    looks: Iterator[_Looked],
-    add: Callable[[_Looked], None],
+    looks: Iterator[Looked],
+    add: Callable[[Looked], None],
     plan: Plan,
     total: int,
     tell: Tell | None,
@@ -131,7 +131,7 @@ def _go_on(
 
 
 @dataclass(frozen=True)
-class _Looked:
+class Looked:
     """One image and its maps.
 
     Args:
@@ -149,25 +149,35 @@ class _Looked:
     others: Mapping[str, AttentionMap]
 
 
-def _look(maps: MapMaker, paths: Sequence[Path], done: int) -> Iterator[_Looked]:
+def _look(maps: MapMaker, paths: Sequence[Path], done: int) -> Iterator[Looked]:
     """Look at the images after the first so many, always in the same batches: their figures depend on these."""
     begun = done - done % AT_ONCE
     return islice(_look_at_all(maps, paths[begun:]), done - begun, None)
 
 
-def _look_at_all(maps: MapMaker, paths: Sequence[Path]) -> Iterator[_Looked]:
+def _look_at_all(maps: MapMaker, paths: Sequence[Path]) -> Iterator[Looked]:
     from jumok.data.images.batches import take_turns
     from jumok.data.images.reading import read_image
 
-    assert maps.model is not None
     for some in take_turns(paths, AT_ONCE):
-        pictures = [read_image(path, bits=maps.bits) for path in some]
-        pixels = maps.model.prepare_each(pictures)
-        shown = pictures if maps.model.preparation.stretched else list(map(maps.model.show, pixels))
-        found = maps.make_of_seen(pictures, shown)
-        others = _look_for_another_class(maps, pictures, list(found[0]))
-        for path, picture, given, heats, baselines in zip(some, shown, pixels, found, others, strict=True):
-            yield _Looked(path, picture, given, heats, baselines)
+        yield from look_together(maps, some, [read_image(path, bits=maps.bits) for path in some])
+
+
+def look_together(maps: MapMaker, paths: Sequence[Path], pictures: Sequence[Tensor]) -> Iterator[Looked]:
+    """Look at some images at once.
+
+    Args:
+        maps: the model and its methods.
+        paths: names of the images.
+        pictures: their pixels, (3, any, any) uint8.
+    """
+    assert maps.model is not None
+    pixels = maps.model.prepare_each(pictures)
+    shown = pictures if maps.model.preparation.stretched else list(map(maps.model.show, pixels))
+    found = maps.make_of_seen(pictures, shown)
+    others = _look_for_another_class(maps, pictures, list(found[0]))
+    for path, picture, given, heats, baselines in zip(paths, shown, pixels, found, others, strict=True):
+        yield Looked(path, picture, given, heats, baselines)
 
 
 def _look_for_another_class(
@@ -184,8 +194,16 @@ def _look_for_another_class(
     return [{OTHER_CLASS: each.heats[able[0]]} for each in asked]
 
 
-def _make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Sequence[str]) -> ImageUnits:
-    """Images of patches, and what the model answers."""
+def make_units(maps: MapMaker, heats: Mapping[str, AttentionMap], fillings: Sequence[str]) -> ImageUnits:
+    """Images of patches, and what the model answers.
+
+    Args:
+        maps: the model and its methods.
+        heats: maps of an image, whose grid is that of all.
+        fillings: what is put in the place of patches.
+    Raises:
+        JumokError: a model of one class.
+    """
     from jumok.measures.image_units import ImageUnits, check_outputs
 
     assert maps.model is not None
@@ -209,7 +227,14 @@ def _find_grey(model: AnyClassifier) -> Tensor | None:
     return torch.zeros(model.preparation.channels) if inside or model.preparation.stretched else None
 
 
-def _add(meter: FaithfulnessMeter, units: ImageUnits, looked: _Looked) -> MeasuredImage:
+def add_looked(meter: FaithfulnessMeter, units: ImageUnits, looked: Looked) -> MeasuredImage:
+    """Measure an image that was looked at.
+
+    Args:
+        meter: that measures.
+        units: of the model.
+        looked: the image and its maps.
+    """
     heats = {name: units.lay(heat) for name, heat in looked.heats.items()}
     others = {name: units.lay(heat) for name, heat in looked.others.items()}
     baselines = {**units.baselines(looked.picture), **others}

@@ -45,8 +45,8 @@ def look(asked: LookRequest, model: str, session: Session) -> ImageResults:
     shares = looker.model.kind.are_shares or looker.model.kind.figure
     columns = COLUMNS if shares else tuple(name for name in COLUMNS if name != "probability")
     title = translate("Where {model} looks", model=looker.model.name)
-    results = ImageResults(asked.out, title, columns, pictures=asked.pictures)
-    look_at_images(path, looker, results, session, html=asked.html)
+    results = ImageResults(asked.out, title, columns, pictures=asked.files.pictures)
+    look_at_images(path, looker, results, session, html=asked.files.html)
     return results
 
 
@@ -56,9 +56,9 @@ def _open(name: str, asked: LookRequest, session: Session) -> ModelLooker:
     from jumok.tasks.classify.regions import Regions
 
     model = open_model(name, session.device)
-    if asked.method is None and model.trust is not None:
+    if asked.maps.method is None and model.trust is not None:
         session.say(f"maps: {model.trust.why()}")
-    return ModelLooker(model, _choose(asked, model), asked.batch_size, Regions(), asked.without_sinks)
+    return ModelLooker(model, _choose(asked, model), asked.files.batch_size, Regions(), asked.maps.without_sinks)
 
 
 def _choose(asked: LookRequest, model: AnyClassifier) -> LookOptions:
@@ -69,11 +69,13 @@ def _choose(asked: LookRequest, model: AnyClassifier) -> LookOptions:
     """
     from jumok.tasks.classify.looking import LookOptions
 
-    target = None if asked.target is None else model.index(asked.target)
-    method = asked.method or (model.trust.method if model.trust else None)
+    target = None if asked.maps.target is None else model.index(asked.maps.target)
+    method = asked.maps.method or (model.trust.method if model.trust else None)
     methods = () if method is None else (method,)
-    layers = asked.html or asked.without_sinks
-    return LookOptions(methods, 1, target, asked.layer_wanted, asked.head, layers=layers, values=asked.without_sinks)
+    layers = asked.files.html or asked.maps.without_sinks
+    return LookOptions(
+        methods, 1, target, asked.maps.layer_wanted, asked.maps.head, layers=layers, values=asked.maps.without_sinks
+    )
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,31 +16,42 @@ if TYPE_CHECKING:
     from jumok.tasks.exporting import Graph
 
 
+# -- options ------------------------------------------------------------------------------------
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]
+Data = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Images, questions, sentence pairs or texts to check the files on (default: the run's own).",
+        show_default=False,
+    ),
+]
+Onnx = Annotated[bool, typer.Option("--onnx", help="Write ONNX graphs (the default).")]
+Pt2 = Annotated[bool, typer.Option("--pt2", help="Write torch.export programs.")]
+CTranslate2 = Annotated[
+    bool, typer.Option("--ctranslate2", help="Write a CTranslate2 model (of the system transformer).")
+]
+WithMap = Annotated[
+    bool,
+    typer.Option(
+        "--with-map",
+        help="The graph also gives the attention rollout (vit systems, and hf: models whose rollout is checked).",
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder for the files (default RUN/export).", show_default=False)
+]
+
+
 @in_session("export", "threads")
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
-    data: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Images, questions, sentence pairs or texts to check the files on (default: the run's own).",
-            show_default=False,
-        ),
-    ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="Write ONNX graphs (the default).")] = False,
-    pt2: Annotated[bool, typer.Option("--pt2", help="Write torch.export programs.")] = False,
-    ctranslate2: Annotated[
-        bool, typer.Option("--ctranslate2", help="Write a CTranslate2 model (of the system transformer).")
-    ] = False,
-    with_map: Annotated[
-        bool,
-        typer.Option(
-            "--with-map",
-            help="The graph also gives the attention rollout (vit systems, and hf: models whose rollout is checked).",
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the files (default RUN/export).", show_default=False)
-    ] = None,
+    run: RunFolder,
+    data: Data = None,
+    onnx: Onnx = False,
+    pt2: Pt2 = False,
+    ctranslate2: CTranslate2 = False,
+    with_map: WithMap = False,
+    out: Out = None,
     *,
     session: Session,
 ) -> Exported:
@@ -52,24 +63,34 @@ def command(
     from jumok.tasks.running.run import task_of
 
     task = task_of(run)
-    verb = task.verb("export")
     wanted = [name for name, given in (("onnx", onnx), ("pt2", pt2), ("ctranslate2", ctranslate2)) if given] or ["onnx"]
-    for name in wanted:
-        if name not in verb.FORMATS:
-            raise JumokError(f"--{name} is for translators, and {run} is trained to {task.does}: use --onnx or --pt2")
+    verb = task.verb("export")
+    _check_formats(wanted, verb.FORMATS, f"{run} is trained to {task.does}")
     _check_packages(wanted)
     found = Exported(run, out or run / "export")
     if graphs := [name for name in wanted if name != "ctranslate2"]:
         _write_graphs(verb.prepare(run, data or [], with_map=with_map, session=session), graphs, found, session)
-        if "onnx" in graphs and hasattr(verb, "check_decoding"):
-            _note(found, "decoding", *verb.check_decoding(run, data or [], found.folder))
+    if "onnx" in wanted and hasattr(verb, "check_decoding"):
+        _note(found, "decoding", *verb.check_decoding(run, data or [], found.folder))
     if "ctranslate2" in wanted:
-        import torch
-
-        folder = found.folder / "ctranslate2"
-        _note(found, "ctranslate2", *verb.write_ctranslate(run, data or [], folder, torch.get_num_threads()))
-        found.files.append(f"{folder.name}/")
+        _write_ctranslate(verb.write_ctranslate, data or [], found)
     return found
+
+
+def _check_formats(wanted: Sequence[str], known: Collection[str], what: str) -> None:
+    """Refuse a format that this run has not."""
+    for name in wanted:
+        if name not in known:
+            raise JumokError(f"--{name} is for translators, and {what}: use --onnx or --pt2")
+
+
+def _write_ctranslate(write: Callable[..., Any], data: Sequence[Path], found: Exported) -> None:
+    """Write the model for CTranslate2, and keep what its check found."""
+    import torch
+
+    folder = found.folder / "ctranslate2"
+    _note(found, "ctranslate2", *write(found.run, data, folder, torch.get_num_threads()))
+    found.files.append(f"{folder.name}/")
 
 
 def _note(found: Exported, name: str, check: Mapping[str, Any], lines: Sequence[str]) -> None:

@@ -8,17 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
+from jumok.app.engine.settings import OF_MANY, EngineSettings
 from jumok.app.map_methods import HELP
-from jumok.app.options import Panels, options_of, with_settings
+from jumok.app.options import Panels, options_of, refuse, split_off, to_flag, with_settings
 from jumok.app.session import Report, Session, in_session
+from jumok.errors import JumokError
 from jumok.tasks import TASKS
 from jumok.tasks.classify.task import CLASSIFY
+
+OF_ROWS = ("fillings", "steps", "saco", "without_sinks")
+"""Options that also say how each row of a data set is measured."""
 
 
 def build(_: Sequence[str]) -> Callable[..., int]:
     """The command, with the options of every task."""
     verbs = {task.title: task.verb("measure") for task in TASKS.values() if "measure" in task.verbs}
-    panels: Panels = {"Options": (), **{title: (verb.Options,) for title, verb in verbs.items()}}
+    panels: Panels = {"Options": (), **{title: (verb.Options,) for title, verb in verbs.items()}, **OF_MANY}
     return in_session("measure", "seed", "device", "threads")(with_settings(panels)(command))
 
 
@@ -61,12 +66,41 @@ def command(
     if not data and _is_no_run(model):
         model, data = "", [Path(model)]
     task = task_of_model(model) if model else CLASSIFY
+    engine, settings = split_off(EngineSettings, settings)
+    if engine.engine is not None:
+        return _measure_many(model, data or [], tuple(dict.fromkeys(method or ())), out, engine, settings, session)
     verb = task.verb("measure")
     options = options_of(verb.Options, settings, f"{model} is trained to {task.does}")
     folder = out or (Path(model) / "measure" if model and Path(model).is_dir() else Path("measure"))
     methods = tuple(dict.fromkeys(method or ()))
     report: Report = verb.measure(model, data or [], options, methods=methods, out=folder, session=session)
     return report
+
+
+def _measure_many(
+    model: str,
+    data: Sequence[Path],
+    methods: tuple[str, ...],
+    out: Path | None,
+    engine: EngineSettings,
+    given: Mapping[str, Any],
+    session: Session,
+) -> Report:
+    """Write how faithful maps of each image are as a data set, and average that."""
+    from jumok.app.classify.measure import Options
+    from jumok.app.engine.many import check_images, make_data_set
+    from jumok.app.engine.measured import measure_rows
+    from jumok.app.engine.measurer import Measurer, MeasureRecipe
+    from jumok.app.faithful import OF_PLACES
+
+    refuse({to_flag(name): value for name, value in given.items() if name not in OF_ROWS}, "--engine measures each row")
+    if not model or len(data) != 1 or out is None:
+        raise JumokError("--engine wants a model, one source of images, and --out for the data set")
+    check_images(model)
+    options = options_of(Options, given, "")
+    plan, sinks = options.plan(OF_PLACES), options.without_sinks
+    recipe = MeasureRecipe(model, methods, plan.fillings, plan.steps, plan.saco, session.seed, sinks)
+    return measure_rows(make_data_set(data[0], Measurer(recipe), out, engine, session))
 
 
 def _is_no_run(name: str) -> bool:

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from jumok.app.options import Panels, options_of, with_settings
-from jumok.app.predictions import Predictions, predict_all
+from jumok.app.engine.settings import OF_MANY, EngineSettings
+from jumok.app.options import Panels, options_of, refuse, split_off, with_settings
+from jumok.app.predictions import predict_all
 from jumok.app.progress import show_progress
-from jumok.app.session import Session, in_session
+from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.tasks import TASKS
 
@@ -22,7 +23,7 @@ DEFAULT_FILE = Path("predictions.csv")
 def build(_: Sequence[str]) -> Callable[..., int]:
     """The command, with the options of every task."""
     verbs = {task.title: task.verb("predict") for task in TASKS.values() if "predict" in task.verbs}
-    panels: Panels = {"Options": (), **{title: (verb.Options,) for title, verb in verbs.items()}}
+    panels: Panels = {"Options": (), **{title: (verb.Options,) for title, verb in verbs.items()}, **OF_MANY}
     return in_session("predict", "device", "threads")(with_settings(panels)(command))
 
 
@@ -43,10 +44,13 @@ def command(
     jsonl: Annotated[
         Path | None, typer.Option("--jsonl", help="File of JSON lines to write.", show_default=False)
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="With --engine: folder of the data set.", show_default=False)
+    ] = None,
     *,
     session: Session,
     settings: Mapping[str, Any],
-) -> Predictions:
+) -> Report:
     """Write a row per input: the prediction, its probability and that of every class.
 
     An input that cannot be used has its reason in the column error; the exit status is then 1. With --json alone no
@@ -55,6 +59,10 @@ def command(
     from jumok.tasks.running.run import task_of_model
 
     files = _name_files({".csv": csv, ".parquet": parquet, ".jsonl": jsonl})
+    engine, settings = split_off(EngineSettings, settings)
+    if engine.engine is not None:
+        return _predict_many(model, inputs, files, out, engine, settings, session)
+    refuse({"--out": out}, "it is the folder of a data set, which --engine writes")
     task = task_of_model(model)
     verb = task.verb("predict")
     options = options_of(verb.Options, settings, f"{model} is trained to {task.does}")
@@ -62,6 +70,23 @@ def command(
     files = files or ([] if session.json else [DEFAULT_FILE])
     with show_progress(session.console, "predicting") as progress:
         return predict_all(model, predictor, files, keep=session.json, progress=progress)
+
+
+def _predict_many(
+    model: str,
+    inputs: Sequence[Path],
+    files: Sequence[Path],
+    out: Path | None,
+    engine: EngineSettings,
+    settings: Mapping[str, Any],
+    session: Session,
+) -> Report:
+    """Write the predictions of a source's inputs as a data set."""
+    from jumok.app.engine.many import make_predictions
+
+    if files or len(inputs) != 1 or out is None:
+        raise JumokError("--engine wants one source of images, and --out for the data set in place of --csv and others")
+    return make_predictions(inputs[0], model, out, engine, settings, session)
 
 
 def _name_files(given: Mapping[str, Path | None]) -> list[Path]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jumok.app.engine.settings import OF_MANY, EngineSettings
 from jumok.app.image_results import Finding, ImageResults, look_at_images
+from jumok.app.options import Panels, pick, with_settings
 from jumok.app.outputs import check_outside_runs
-from jumok.app.session import Session, in_session
+from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError, suggest
 from jumok.language import translate, translate_count
 
@@ -23,7 +25,14 @@ if TYPE_CHECKING:
 COLUMNS = ("method", "separation", "threshold", "objects", "area", "boxes")
 
 
-@in_session("saliency", "threads")
+PANELS: Panels = {"Options": (), **OF_MANY}
+
+
+def build(_: Sequence[str]) -> Callable[..., int]:
+    """The command, with its options."""
+    return in_session("saliency", "threads")(with_settings(PANELS)(command))
+
+
 def command(
     path: Annotated[Path, typer.Argument(help="An image, or a folder of images.", show_default=False)],
     method: Annotated[
@@ -47,12 +56,51 @@ def command(
     pictures: Annotated[
         bool, typer.Option("--pictures/--no-pictures", help="Write a picture of each map, which takes the most time.")
     ] = True,
+    maps: Annotated[bool, typer.Option("--maps/--no-maps", help="With --engine: a column of maps.")] = True,
     *,
     session: Session,
-) -> ImageResults:
+    settings: Mapping[str, Any],
+) -> Report:
     """Write each image's saliency map, a mask of its objects and their boxes; without a model."""
     check_outside_runs(out)
+    engine = pick(EngineSettings, settings)
+    if engine.engine is not None:
+        return _write_data_set(path, method, separate, smallest, maps, out, engine, session)
     return show_saliency(path, method, separate, out, session, smallest=smallest, html=html, pictures=pictures)
+
+
+def _write_data_set(
+    path: Path,
+    method: str | None,
+    separation: str,
+    smallest: float,
+    maps: bool,
+    out: Path,
+    engine: EngineSettings,
+    session: Session,
+) -> Report:
+    from jumok.app.engine.many import make_data_set
+    from jumok.app.engine.salient import Salient
+
+    chosen = _choose_method(method, separation)
+    return make_data_set(path, Salient(chosen, separation, smallest, maps), out, engine, session)
+
+
+def _choose_method(method: str | None, separation: str) -> str:
+    """The method that is meant.
+
+    Raises:
+        JumokError: no such method or separation.
+    """
+    from jumok.mechanisms.saliency import DEFAULT_METHOD, METHODS
+    from jumok.mechanisms.saliency.separation import THRESHOLDS
+
+    method = method or DEFAULT_METHOD
+    if method not in METHODS:
+        raise JumokError(f"no saliency method {method!r}: {suggest(method, METHODS)}")
+    if separation not in THRESHOLDS:
+        raise JumokError(f"no separation {separation!r}: {suggest(separation, THRESHOLDS)}")
+    return method
 
 
 def show_saliency(
@@ -80,14 +128,7 @@ def show_saliency(
     Raises:
         JumokError: no such method or separation, no image there, or none that can be read.
     """
-    from jumok.mechanisms.saliency import DEFAULT_METHOD, METHODS
-    from jumok.mechanisms.saliency.separation import THRESHOLDS
-
-    method = method or DEFAULT_METHOD
-    if method not in METHODS:
-        raise JumokError(f"no saliency method {method!r}: {suggest(method, METHODS)}")
-    if separation not in THRESHOLDS:
-        raise JumokError(f"no separation {separation!r}: {suggest(separation, THRESHOLDS)}")
+    method = _choose_method(method, separation)
     results = ImageResults(out, translate("What stands out: {method}", method=method), COLUMNS, pictures=pictures)
     look_at_images(path, SaliencyLooker(method, separation, smallest), results, session, html=html)
     return results

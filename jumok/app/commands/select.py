@@ -2,207 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jumok.app.selection import Selection
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
-from jumok.wording import defuse, write_count
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
-    from rich.console import RenderableType
-    from rich.table import Table
-    from torch import Tensor
 
     from jumok.data.column_types import Corrections
-    from jumok.data.tables import ReadyTable
+    from jumok.data.ready_tables import ReadyTable
     from jumok.mechanisms.selection import Selector
-    from jumok.mechanisms.selection.noise import Noise
 
 METHODS = "fisher | anova | mutual-information | mrmr-fcd | mrmr-fcq | mrmr-mid | mrmr-miq | jmi"
 TAKE_CATEGORIES = ("mutual-information", "mrmr-mid", "mrmr-miq", "jmi")
 """Those that can take text as categories."""
 KINDS = ("auto", "classes", "numbers")
-DEFAULT_K, MOST_SHOWN = 10, 20
-ABOUT = ("type", "alone", "low", "high", "p_value")
-"""What scores.csv says of a column beside its score."""
+DEFAULT_K = 10
 Names = list[str]
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What was chosen, and from what.
-
-    Args:
-        selector: fitted to the table.
-        ready: the table.
-        noise: what each column tells beside noise; None where that cannot be told.
-        target: its name.
-        size: height and width, if the columns are an image's pixels.
-        reduced: the reduced table, in the folder for what is written.
-    """
-
-    selector: Selector
-    ready: ReadyTable
-    noise: Noise | None
-    target: str
-    size: tuple[int, int] | None
-    reduced: Path
-
-    @property
-    def out(self) -> Path:
-        """The folder for what is written."""
-        return self.reduced.parent
-
-    @property
-    def names(self) -> list[str]:
-        """Of all columns that could be chosen."""
-        return [str(name) for name in self.ready.table.columns]
-
-    @property
-    def title(self) -> str:
-        """What the pictures and the table are of."""
-        return f"{self.selector.k} of {len(self.names)} columns kept (target column: {self.target})"
-
-    def ranked(self) -> list[int]:
-        """All columns: those kept in the order of choice, then the others by score, those of one value last."""
-        kept: list[int] = self.selector.order_.tolist()
-        scores, constant = self.selector.scores_, self.ready.constant
-        rest = sorted(set(range(len(self.names))) - set(kept), key=lambda i: (constant[i], -scores[i], i))
-        return [*kept, *rest]
-
-    @property
-    def files(self) -> list[str]:
-        """Names of what is written into the folder, but for the reduced table."""
-        mask = [] if self.size is None else ["mask.png"]
-        return ["scores.csv", "scores.png", "mask.safetensors", "scores.safetensors", *mask]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        ranked, kept, scores = self.ranked(), self.selector.k, self.selector.scores_
-        return {
-            "target": self.target,
-            "kind": self.selector.target_kind_,
-            "method": self.method,
-            "unit": self.selector.unit,
-            "rows": len(self.ready.target),
-            "kept": [self.names[column] for column in ranked[:kept]],
-            "columns": [
-                {"column": self.names[column], "score": float(scores[column]), "kept": rank <= kept}
-                | self._describe(column)
-                for rank, column in enumerate(ranked, 1)
-            ],
-            "types": {name: column.kind for name, column in self.ready.types.items()},
-            "judged_rows": None if self.noise is None else self.noise.rows,
-            "shuffles": None if self.noise is None else self.noise.shuffles,
-            "remarks": list(self.ready.notes),
-            "folder": str(self.out),
-            "files": [self.reduced.name, *self.files],
-        }
-
-    def _describe(self, column: int) -> dict[str, Any]:
-        """Type, and how its own score stands beside noise."""
-        kind = self.ready.types[self.ready.sources[column]].kind
-        if self.noise is None:
-            return {"type": kind, "alone": None, "low": None, "high": None, "p_value": None, "better": None}
-        found = {name: float(getattr(self.noise, name)[column]) for name in ("alone", "low", "high")}
-        p, better = float(self.noise.p[column]), bool(self.noise.better[column])
-        return {"type": kind, **found, "p_value": p, "better": better}
-
-    def lines(self) -> Iterator[RenderableType]:
-        """For the terminal: the ranked columns."""
-        import numpy as np
-
-        values, kind = len(np.unique(self.ready.target)), self.selector.target_kind_
-        what = f"{write_count(len(self.ready.target), 'row')}; target {self.target}: {kind}, {values:,} different"
-        yield f"{what}; method {self.method}"
-        ranked = self.ranked()
-        shown = ranked[: max(MOST_SHOWN, self.selector.k)]
-        yield self._build_table(shown)
-        if self.selector.steps:
-            yield "scores of selected columns are from the step that selected them; the others are from the last step"
-        yield self._summarise_noise()
-        if len(ranked) > len(shown):
-            yield f"and {len(ranked) - len(shown):,} more, in scores.csv"
-        yield f"written: {', '.join(map(str, [self.reduced, *(self.out / name for name in self.files)]))}"
-
-    @property
-    def method(self) -> str:
-        """The selector's name."""
-        return self.selector.source.partition("/")[2]
-
-    def _summarise_noise(self) -> str:
-        """Which columns are surely better than noise."""
-        if self.noise is None:
-            return "too few rows to tell which columns are better than noise"
-        better = [self.names[column] for column in self.ranked() if self.noise.better[column]]
-        rows = "" if self.noise.rows == len(self.ready.target) else f" of {self.noise.rows:,} rows"
-        shown = ", ".join(better[:MOST_SHOWN]) + (
-            f" and {len(better) - MOST_SHOWN:,} more" * (len(better) > MOST_SHOWN)
-        )
-        test = f"p <= 0.05 over all columns, {self.noise.shuffles} shuffles{rows}"
-        return f"surely better than noise by themselves ({test}): {shown or 'none'}"
-
-    def _build_table(self, columns: Sequence[int]) -> Table:
-        """Columns with their ranks and scores."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(title=Text(self.title), title_justify="left")
-        unit = f", {self.selector.unit}" if self.selector.unit else ""
-        for heading in ("rank", "column", "type", f"score{unit}", "alone, 95 %", "sure", ""):
-            side: Literal["right", "left"] = "right" if heading.startswith(("rank", "score")) else "left"
-            table.add_column(heading, justify=side, no_wrap=heading != "column")
-        for rank, column in enumerate(columns, 1):
-            mark = Text("kept", style="green") if rank <= self.selector.k else Text("")
-            about = self._describe(column)
-            interval = "" if self.noise is None else "{low:.2g} to {high:.2g}".format(**about)
-            better = {True: "yes", False: "no", None: ""}[about["better"]]
-            score = f"{self.selector.scores_[column]:.4g}"
-            table.add_row(str(rank), Text(self.names[column]), about["type"], score, interval, better, mark)
-        return table
-
-    def write(self, table: DataFrame, separator: str) -> None:
-        """Write all files, each whole or not at all.
-
-        Args:
-            table: as it was read.
-            separator: between its columns.
-        """
-        from jumok.data.tables import write_table
-        from jumok.files import write_atomically
-        from jumok.views.pictures.heatmap import draw
-        from jumok.views.pictures.selection import draw_selection
-
-        out = self.out
-        kept = {self.target, *(self.ready.sources[i] for i in self.selector.order_)}
-        write_table(table[[name for name in table.columns if name in kept]], self.reduced, separator=separator)
-        write_atomically(out / "scores.csv", self.format_scores())
-        bars = self.selector.attention_map(scores=True)
-        draw_selection(bars, self.ranked(), self.selector.k, out / "scores.png", title=self.title)
-        mask = self.selector.attention_map(image=self.size)
-        mask.save(out / "mask.safetensors")
-        self.selector.attention_map(scores=True, image=self.size).save(out / "scores.safetensors")
-        if self.size is not None:
-            draw(mask, _average_image(self.ready, self.size), out / "mask.png", title=self.title)
-
-    def format_scores(self) -> str:
-        """Each column by rank."""
-        lines = io.StringIO()
-        writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow(("rank", "column", "score", "kept", *ABOUT))
-        for rank, column in enumerate(self.ranked(), 1):
-            score, about = float(self.selector.scores_[column]), self._describe(column)
-            told = (defuse(about[name]) for name in ABOUT)
-            writer.writerow((rank, defuse(self.names[column]), repr(score), int(rank <= self.selector.k), *told))
-        return lines.getvalue()
 
 
 # -- options ------------------------------------------------------------------------------------
@@ -303,7 +124,7 @@ def _make_ready(
     table: DataFrame, target: str, missing: str, method: str, corrections: Corrections, session: Session
 ) -> ReadyTable:
     """The table as numbers; says what each column was taken for, and what was left out."""
-    from jumok.data.tables import describe_types, make_ready
+    from jumok.data.ready_tables import describe_types, make_ready
 
     ready = make_ready(table, target, missing=missing, categories=method in TAKE_CATEGORIES, corrections=corrections)
     for line in describe_types(ready, target):
@@ -381,12 +202,3 @@ def _fit(selector: Selector, ready: ReadyTable, k: int | None, size: tuple[int, 
     if "corrected" in selector.get_params():
         selector.set_params(corrected=True)
     selector.fit(ready.table, ready.target)
-
-
-def _average_image(ready: ReadyTable, size: tuple[int, int]) -> Tensor:
-    """The mean of all rows as a grey picture, from the least to the largest mean."""
-    import torch
-
-    mean = torch.from_numpy(ready.table.to_numpy().mean(axis=0)).view(size)
-    grey = (mean - mean.min()) / (mean.max() - mean.min()).clamp(min=1e-12)
-    return (255 * grey).round().to(torch.uint8).expand(3, -1, -1).contiguous()

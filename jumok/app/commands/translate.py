@@ -48,49 +48,64 @@ class Translated:
         return iter(())
 
 
+# -- options ------------------------------------------------------------------------------------
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]
+Text = Annotated[
+    list[str] | None,
+    typer.Argument(help="A sentence, a file with one per line (plain or .gz), or - for standard input."),
+]
+Beam = Annotated[int, typer.Option(help="Beam size; 1 = greedy.", min=1)]
+NBest = Annotated[int, typer.Option(help="Translations of each sentence, as lines of number, score and text.", min=1)]
+LengthPenalty = Annotated[float, typer.Option(help="Length-penalty exponent; larger favours longer output.")]
+MaxLength = Annotated[
+    int | None, typer.Option(help="Target tokens at most (default twice the source's and 20).", min=1)
+]
+Precision = Annotated[
+    str | None, typer.Option(help="Numeric precision: 32, bf16 or 16 (default as in training).", show_default=False)
+]
+Out = Annotated[
+    Path | None, typer.Option(help="File for the translations (default standard output).", show_default=False)
+]
+Show = Annotated[
+    Path | None,
+    typer.Option(help="Picture (.png, .svg) or page (.html) of what each word looked at.", show_default=False),
+]
+Align = Annotated[
+    Path | None,
+    typer.Option(
+        help="File for the alignments, as Pharaoh links source-target, a line per sentence.", show_default=False
+    ),
+]
+Reading = Annotated[
+    str | None,
+    typer.Option(
+        help="Of --align and --show: attention (seq2seq); mean, layer N, or layer N, head M (Transformer); each "
+        "also with ', next step'. Default: the run's most faithful one, else attention or mean.",
+        show_default=False,
+    ),
+]
+Heads = Annotated[bool, typer.Option("--heads", help="Show each head by itself, too, on the page.")]
+Pieces = Annotated[
+    bool, typer.Option("--pieces", help="Show and align the vocabulary's pieces instead of whole words.")
+]
+
+
 @in_session("translate", "device", "threads")
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)],
-    text: Annotated[
-        list[str] | None,
-        typer.Argument(help="A sentence, a file with one per line (plain or .gz), or - for standard input."),
-    ] = None,
-    beam: Annotated[int, typer.Option(help="Beam size; 1 = greedy.", min=1)] = 5,
-    n_best: Annotated[
-        int, typer.Option(help="Translations of each sentence, as lines of number, score and text.", min=1)
-    ] = 1,
-    length_penalty: Annotated[float, typer.Option(help="Length-penalty exponent; larger favours longer output.")] = 1.0,
-    max_length: Annotated[
-        int | None, typer.Option(help="Target tokens at most (default twice the source's and 20).", min=1)
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="Numeric precision: 32, bf16 or 16 (default as in training).", show_default=False)
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="File for the translations (default standard output).", show_default=False)
-    ] = None,
-    show: Annotated[
-        Path | None,
-        typer.Option(help="Picture (.png, .svg) or page (.html) of what each word looked at.", show_default=False),
-    ] = None,
-    align: Annotated[
-        Path | None,
-        typer.Option(
-            help="File for the alignments, as Pharaoh links source-target, a line per sentence.", show_default=False
-        ),
-    ] = None,
-    reading: Annotated[
-        str | None,
-        typer.Option(
-            help="Of --align and --show: attention (seq2seq); mean, layer N, or layer N, head M (Transformer); each "
-            "also with ', next step'. Default: the run's most faithful one, else attention or mean.",
-            show_default=False,
-        ),
-    ] = None,
-    heads: Annotated[bool, typer.Option("--heads", help="Show each head by itself, too, on the page.")] = False,
-    pieces: Annotated[
-        bool, typer.Option("--pieces", help="Show and align the vocabulary's pieces instead of whole words.")
-    ] = False,
+    run: RunFolder,
+    text: Text = None,
+    beam: Beam = 5,
+    n_best: NBest = 1,
+    length_penalty: LengthPenalty = 1.0,
+    max_length: MaxLength = None,
+    precision: Precision = None,
+    out: Out = None,
+    show: Show = None,
+    align: Align = None,
+    reading: Reading = None,
+    heads: Heads = False,
+    pieces: Pieces = False,
     *,
     session: Session,
 ) -> Translated:

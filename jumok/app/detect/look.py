@@ -45,18 +45,20 @@ def look(asked: LookRequest, model: str, session: Session) -> ImageResults:
 
     path = asked.take_path()
     refuse(
-        {"--target": asked.target, "--without-sinks": asked.without_sinks or None},
+        {"--target": asked.maps.target, "--without-sinks": asked.maps.without_sinks or None},
         f"{model} is an object detector, whose boxes are explained one by one",
     )
-    if asked.method not in (None, RAW):
+    if asked.maps.method not in (None, RAW):
         raise JumokError(
-            f"no method {asked.method!r} for boxes: {model} is an object detector, whose maps are the attention of "
-            f"each box's query; leave --method out, or give --method {RAW} with --layer and --head"
+            f"no method {asked.maps.method!r} for boxes: {model} is an object detector, whose maps are the attention "
+            f"of each box's query; leave --method out, or give --method {RAW} with --layer and --head"
         )
-    looker = DetectorLooker(open_detector(model, session.device), asked.batch_size, int(asked.layer_wanted), asked.head)
+    looker = DetectorLooker(
+        open_detector(model, session.device), asked.files.batch_size, int(asked.maps.layer_wanted), asked.maps.head
+    )
     title = translate("What {model} finds, and where it looks for it", model=model)
-    results = ImageResults(asked.out, title, COLUMNS, pictures=asked.pictures)
-    look_at_images(path, looker, results, session, html=asked.html)
+    results = ImageResults(asked.out, title, COLUMNS, pictures=asked.files.pictures)
+    look_at_images(path, looker, results, session, html=asked.files.html)
     return results
 
 

@@ -5,24 +5,19 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import signal
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from jumok.app.engine.jobs import MOST_FAILED_STARTS, Job, check_same, explain_failed_starts, to_error
+from jumok.app.engine.verb import Verb
 from jumok.app.engine.worker import DEVICE_FAILED, Done, Failed, Order, Ready, Tried, Trying, work
-from jumok.errors import JumokError
 
-__all__ = ["Crew", "Job", "Worker", "hire"]
+__all__ = ["Crew", "Worker", "hire"]
 
-MOST_FAILED_STARTS = 3
-"""Processes in a row that may die before their model is open."""
-DEATHS_TO_SEARCH, MOST_DEATHS = 2, 4
-"""Of processes at one shard: so many, and each of its inputs is tried alone; so many, and it is no input's fault."""
-DEATHS_TO_BLAME = 2
-"""Of processes at one input alone: a single one may have had another cause."""
 SECONDS_TO_LEAVE = 10
 
 
@@ -56,70 +51,19 @@ class Worker:
         return f"{signal.Signals(-status).name}{', as when memory runs out' if -status == signal.SIGKILL else ''}"
 
 
-def hire(looker: Any, threads: int) -> Worker:
+def hire(verb: Verb, threads: int) -> Worker:
     """Start a process that looks at shards.
 
     Args:
-        looker: a `Looker`.
+        verb: that it asks.
         threads: of the CPU.
     """
     context = multiprocessing.get_context("spawn")  # a fork would share what a device and its threads hold
     ours, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, looker, threads), daemon=True)
+    process = context.Process(target=work, args=(theirs, verb, threads), daemon=True)
     process.start()
     theirs.close()
     return Worker(process, ours)
-
-
-@dataclass
-class Job:
-    """A shard, and what has happened at it.
-
-    Args:
-        number: of the shard.
-        order: as it is given next.
-        deaths: of processes that looked at the whole of it.
-        trying: the place of the input that is looked at alone, while one that kills is sought.
-        alone: deaths at each input alone.
-    """
-
-    number: int
-    order: Order
-    deaths: int = 0
-    trying: int | None = None
-    alone: Counter[int] = field(default_factory=Counter)
-
-    def note_death(self, how: str) -> None:
-        """Settle what is done next.
-
-        Raises:
-            JumokError: processes die at the shard, and at none of its inputs alone.
-        """
-        if self.trying is None:
-            self._note_death_of_all(how)
-            return
-        self.alone[self.trying] += 1
-        if self.alone[self.trying] == DEATHS_TO_BLAME:
-            why = f"it ended the process that looked at it ({how}): make it smaller, or remove it"
-            self.order = replace(self.order, excluded={**self.order.excluded, self.trying: why})
-        self.order = replace(self.order, tried_from=self.trying)
-
-    def _note_death_of_all(self, how: str) -> None:
-        self.deaths += 1
-        if self.deaths == MOST_DEATHS:
-            first, last = self.order.shard.begin, self.order.shard.begin + self.order.shard.count - 1
-            raise JumokError(
-                f"a process ended {MOST_DEATHS} times ({how}) at inputs {first} to {last}, each of which passes alone: "
-                "memory may run out, so give a smaller --batch-size or fewer --processes"
-            )
-        if self.deaths == DEATHS_TO_SEARCH:
-            self.trying = 0
-            self.order = replace(self.order, tried_from=0)
-
-    def note_tried(self) -> None:
-        """The search is over: the shard is looked at again, without what was found."""
-        self.trying = None
-        self.order = replace(self.order, tried_from=None)
 
 
 class Crew:
@@ -191,7 +135,7 @@ class Crew:
         if said is None:
             return self._replace(number)
         if isinstance(said, Failed):
-            raise _to_error(said)
+            raise to_error(said)
         if isinstance(said, Ready):
             self._note_ready(said)
             self._free.add(number)
@@ -207,14 +151,8 @@ class Crew:
         return None
 
     def _note_ready(self, said: Ready) -> None:
-        """Every process must have opened the same model.
-
-        Raises:
-            JumokError: its files have changed meanwhile.
-        """
         self._failed_starts = 0
-        if self.first is not None and said != self.first:
-            raise JumokError(f"{said.about.model} was changed while it was in use: run the command again")
+        check_same(self.first, said)
         self.first = said
 
     def _replace(self, number: int) -> tuple[Job, None] | None:
@@ -229,18 +167,6 @@ class Crew:
         else:
             self._failed_starts += 1
             if self._failed_starts == MOST_FAILED_STARTS:
-                raise JumokError(
-                    f"{MOST_FAILED_STARTS} processes ended ({how}) before the model was open: give fewer --processes, "
-                    "or a smaller model"
-                )
+                raise explain_failed_starts(how)
         self._workers[number] = self._hire(number)
         return None if job is None else (job, None)
-
-
-def _to_error(failed: Failed) -> Exception:
-    """A reason to end, as an error of this process; a fault brings its traceback along."""
-    if not failed.trace:
-        return JumokError(failed.reason)
-    error = RuntimeError(failed.reason)
-    error.add_note(failed.trace)
-    return error

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from jumok.app.engine.broken import BROKEN
+from jumok.app.engine.images import explain_unread, unwrap
 from jumok.app.engine.opened import MAP_TYPES, About, Opened, Recipe, find_peak, open_recipe, stamp
 from jumok.app.image_inputs import check_size
 from jumok.attention.frames import Frame
@@ -33,12 +33,9 @@ __all__ = ["IMAGE_COLUMNS", "Looker", "Row"]
 
 IMAGE_COLUMNS = ("image", "bytes", "path")
 """Where images are looked for in a batch, in this order."""
-IMAGES = (str, bytes, Path, Image.Image, np.ndarray, Tensor)
 WHOLE: Frame = (0.0, 0.0, 1.0, 1.0)
 SMALLEST_PEAK, LARGEST_PEAK = 2.0**-16, 65504.0
 """Of a map in float16: below, its steps are more than 0.2 % of the peak; above, there is infinity alone."""
-BROKEN: tuple[type[BaseException], ...] = (torch.AcceleratorError,) if hasattr(torch, "AcceleratorError") else ()
-"""After these a device does nothing more for this process."""
 
 
 class Prepared(NamedTuple):
@@ -61,6 +58,7 @@ class Row:
         frame: the part of the image that the map lies on: top, left, bottom and right, in shares of it; a part with
             margins goes beyond.
         map: (places,) float16 or float32.
+        verdict: how far maps by the method can be trusted.
         error: why something is missing.
     """
 
@@ -71,6 +69,7 @@ class Row:
     method: str | None = None
     frame: NDArray[np.float32] | None = None
     map: NDArray[Any] | None = None
+    verdict: str | None = None
     error: str | None = None
 
 
@@ -134,6 +133,16 @@ class Looker:
         other.recipe, other._held = replace(self.recipe, device=device), None
         return other
 
+    def settings(self) -> dict[str, Any]:
+        """What rows depend on, by what a person calls it."""
+        return {
+            "--model": self.recipe.model,
+            "--method": self.recipe.method,
+            "--target": self.recipe.target,
+            "--maps": self.recipe.maps,
+            "--batch-size": self.batch_size,
+        }
+
     @property
     def about(self) -> About:
         """What all rows have in common: classes, method, and the places of maps."""
@@ -152,8 +161,8 @@ class Looker:
                 width, 3), tensors (3, height, width) or Pillow images.
         Returns:
             the same columns without images, and: prediction, probability and probabilities (n, classes) float32, or of
-            a model that gives numbers prediction alone; with maps target, method, frame (n, 4) float32 and map (n,
-            places) float16 or float32; error. What is missing is NaN or an empty text.
+            a model that gives numbers prediction alone; with maps target, method, verdict, frame (n, 4) float32 and
+            map (n, places) float16 or float32; error. What is missing is NaN or an empty text.
         Raises:
             JumokError: no column of images, or a model that cannot be opened.
         """
@@ -216,9 +225,7 @@ def _look_at_turn(opened: Opened, images: Sequence[GivenImage | JumokError]) -> 
 def _read(image: GivenImage | JumokError, opened: Opened) -> Prepared | JumokError:
     """An image as the model takes it, or what is wrong with it: of no two are the full sizes held at once."""
     try:
-        if isinstance(image, JumokError):
-            return image
-        given = _unwrap(image)
+        given = unwrap(image)
         found = open_given(given, bits=opened.model.bits)
         name = Path(given) if isinstance(given, str | Path) else Path("the image")
         if wrong := check_size(name, (found.height, found.width), opened.least):
@@ -229,22 +236,7 @@ def _read(image: GivenImage | JumokError, opened: Opened) -> Prepared | JumokErr
     except JumokError as error:
         return error
     except Exception as error:  # such as no memory for the pixels of one image
-        return JumokError(f"cannot read the image ({first_line(error)}): replace it, or make it smaller")
-
-
-def _unwrap(image: Any) -> GivenImage:
-    """An image out of what engines wrap it in.
-
-    Raises:
-        JumokError: there is none.
-    """
-    if isinstance(image, Mapping):  # as data sets of Hugging Face keep what they have not decoded
-        image = image.get("path") if image.get("bytes") is None else image["bytes"]
-    image = bytes(image) if isinstance(image, bytearray | memoryview) else image
-    if not isinstance(image, IMAGES):
-        raise JumokError(f"wanted a file's bytes, a path, an array or a Pillow image, got {type(image).__name__}")
-    given: GivenImage = image
-    return given
+        return explain_unread(error)
 
 
 def _look_together(opened: Opened, images: Sequence[Prepared]) -> list[Row]:
@@ -270,7 +262,7 @@ def _to_row(opened: Opened, result: LookResult, frame: Frame) -> Row:
     if not about.method:
         return row
     heat = result.heats[about.method]
-    row = replace(row, target=opened.model.classes[result.target], method=heat.source)
+    row = replace(row, target=opened.model.classes[result.target], method=heat.source, verdict=about.verdict)
     wrong = _find_fault(heat, about, str(row.target))
     if wrong is not None:
         return replace(row, error=wrong)
@@ -309,7 +301,7 @@ def _to_columns(rows: Sequence[Row], about: About, *, maps: bool) -> dict[str, A
     else:
         found["prediction"] = _to_numbers(rows, "prediction", "float64")
     if maps:
-        found |= {name: _to_texts(rows, name) for name in ("target", "method")}
+        found |= {name: _to_texts(rows, name) for name in ("target", "method", "verdict")}
         found["frame"] = _stack([row.frame for row in rows], len(WHOLE), "float32")
         found["map"] = _stack([row.map for row in rows], about.places, about.map_type)
     return {**found, "error": _to_texts(rows, "error")}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jumok.app.engine.addresses import restore_address
+from jumok.app.engine.engines import ENGINES, Engine
 from jumok.app.engine.out_folder import OutFolder
+from jumok.app.engine.settings import EngineSettings
 from jumok.app.engine.shards import Source
 from jumok.app.engine.tables import check_arrow
-from jumok.app.look_request import ManyOptions
+from jumok.app.options import options_of
 from jumok.app.progress import show_progress
 from jumok.app.session import Session
 from jumok.errors import JumokError, Stopped, suggest
@@ -22,14 +23,13 @@ from jumok.machine import World
 from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
-    from jumok.app.engine.looker import Looker
-    from jumok.app.engine.opened import About
+    from jumok.app.engine.verb import About, Verb
     from jumok.app.engine.worker import Ready
 
-__all__ = ["ENGINES", "DataSet", "look_at_many"]
+__all__ = ["DataSet", "check_images", "make_data_set", "make_predictions"]
 
-ENGINES = ("local",)
 MOST_NAMED_ERRORS = 5
+Check: TypeAlias = "Callable[[set[str], Any], None]"
 
 
 @dataclass(frozen=True)
@@ -93,38 +93,89 @@ class DataSet:
         yield f"data set of {write_count(self.inputs, 'row')}: {self.folder}{rate}"
 
 
-def look_at_many(name: Path, looker: Looker, out: Path, options: ManyOptions, session: Session) -> DataSet:
-    """Look at all inputs of a source, and write a row for each.
+def make_data_set(
+    name: Path, verb: Verb, out: Path, options: EngineSettings, session: Session, check: Check | None = None
+) -> DataSet:
+    """Ask something of all inputs of a source, and write a row for each.
 
     A command that was stopped, however it was, goes on where it was.
 
     Args:
         name: of the source.
-        looker: that looks.
+        verb: what is asked.
         out: the folder of the data set.
         options: how.
         session: of the command.
+        check: is given the labels of the source and what rows have in common, and refuses what will not do.
     Raises:
         JumokError: a source, model or folder that will not do; the message tells why.
     """
     from jumok.app.engine.sources import open_source
 
-    if options.engine not in ENGINES:
-        raise JumokError(f"no engine {options.engine!r}: {suggest(options.engine, ENGINES)}")
+    engine = str(options.engine)
+    if engine not in ENGINES:
+        raise JumokError(f"no engine {engine!r}: {suggest(engine, ENGINES)}")
     check_arrow()
     given = restore_address(name)
     source = open_source(given, options.shard_size, options.column, session.remark)
     world = World.found()
     folder = OutFolder(out, world.rank)
-    key = _describe_command(given, source, looker, options)
+    key = _describe_command(given, source, verb, options, session)
     folder.check(key)
-    with _open_crew(looker, options, session, world) as crew:
+    with ENGINES[engine](verb, options, session) as crew:
         ready = crew.wait_until_open()
         key |= _describe_model(ready)
         folder.check(key)
+        if check is not None:
+            check(source.labels, ready.about)
         with folder.claimed(), _telling_how_to_go_on(session):
             folder.begin(key)
             return _Job(source, folder, world, key, ready.about).run(crew, session)
+
+
+def make_predictions(
+    name: Path,
+    model: str,
+    out: Path,
+    engine: EngineSettings,
+    given: Mapping[str, Any],
+    session: Session,
+    check: Check | None = None,
+) -> DataSet:
+    """Write what a classifier of images predicts for each input of a source.
+
+    Args:
+        name: of the source.
+        model: a run, or hf: or timm: with a name.
+        out: the folder of the data set.
+        engine: how it is made.
+        given: further flags, of which --batch-size alone has a use.
+        session: of the command.
+        check: as for `make_data_set`.
+    Raises:
+        JumokError: as `make_data_set`, a model of other inputs, or a flag that has no use.
+    """
+    from jumok.app.classify.predict import Options
+    from jumok.app.engine.looker import Looker
+
+    check_images(model)
+    options = options_of(Options, given, "--engine writes predictions of all images")
+    looker = Looker(model, maps=False, batch_size=options.batch_size)
+    return make_data_set(name, looker, out, engine, session, check)
+
+
+def check_images(model: str) -> None:
+    """Refuse a model of other inputs than images.
+
+    Raises:
+        JumokError: it is one.
+    """
+    from jumok.tasks.classify.task import CLASSIFY
+    from jumok.tasks.running.run import task_of_model
+
+    task = task_of_model(model)
+    if task is not CLASSIFY:
+        raise JumokError(f"--engine asks classifiers of images here, and {model} is trained to {task.does}")
 
 
 @contextmanager
@@ -136,18 +187,17 @@ def _telling_how_to_go_on(session: Session) -> Iterator[None]:
         raise
 
 
-def _describe_command(name: str, source: Source, looker: Looker, options: ManyOptions) -> dict[str, Any]:
+def _describe_command(
+    name: str, source: Source, verb: Verb, options: EngineSettings, session: Session
+) -> dict[str, Any]:
     """What a data set depends on and the command says, by what people call it."""
     return {
+        "command": session.command,
         "source": readable(name),
         "column": options.column,
         "inputs": source.total,
         "names of the inputs": source.digest,
-        "--model": looker.recipe.model,
-        "--method": looker.recipe.method,
-        "--target": looker.recipe.target,
-        "--maps": options.maps,
-        "--batch-size": looker.batch_size,
+        **verb.settings(),
         "--shard-size": options.shard_size,
     }
 
@@ -155,26 +205,6 @@ def _describe_command(name: str, source: Source, looker: Looker, options: ManyOp
 def _describe_model(ready: Ready) -> dict[str, Any]:
     """What a data set depends on and the model tells."""
     return {"method": ready.about.method, "the model's weights": ready.fingerprint}
-
-
-def _open_crew(looker: Looker, options: ManyOptions, session: Session, world: World) -> Any:
-    import torch
-
-    from jumok.app.engine.crew import Crew, hire
-
-    threads = max(torch.get_num_threads() // options.processes, 1)
-    devices = _share_devices(session.device, options.processes, int(os.environ.get("LOCAL_RANK", "0")))
-    lookers = [looker.on(device) for device in devices]
-    return Crew(lambda number: hire(lookers[number], threads), options.processes)
-
-
-def _share_devices(device: str, processes: int, rank: int) -> list[str]:
-    """The device of each process: of several GPUs, where none was chosen, each its own as far as they go."""
-    import torch
-
-    if device != "cuda":
-        return [device] * processes
-    return [f"cuda:{(rank * processes + number) % torch.cuda.device_count()}" for number in range(processes)]
 
 
 @dataclass
@@ -187,9 +217,9 @@ class _Job:
     key: Mapping[str, Any]
     about: About
 
-    def run(self, crew: Any, session: Session) -> DataSet:
+    def run(self, crew: Engine, session: Session) -> DataSet:
         """Have what is missing done."""
-        from jumok.app.engine.crew import Job
+        from jumok.app.engine.jobs import Job
         from jumok.app.engine.worker import Order
 
         counts = [self.source.shard(number).count for number in range(len(self.source))]

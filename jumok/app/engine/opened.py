@@ -12,17 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jumok.app.engine.verb import Column
 from jumok.attention import AttentionMap, Axis
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import AnyClassifier, group_by_size, open_model
 from jumok.tasks.classify.looking import LookOptions, LookResult, look, look_at_prepared
 from jumok.tasks.classify.patch_size import find_patch_size
 
-__all__ = ["MAP_TYPES", "About", "Opened", "Recipe", "find_peak", "open_recipe", "stamp"]
+__all__ = ["MAP_TYPES", "About", "Opened", "Recipe", "find_peak", "fingerprint_of", "open_recipe", "stamp"]
 
 MAP_TYPES = ("auto", "float16", "float32")
 HALF_FITS = (2.0**-12, 2.0**12)
 """Peaks between which float16 has digits to spare on both sides."""
+NOT_MEASURED = "its trust was not measured"
 DIGITS = 4
 """Of colours that were found by watching an image processor."""
 TRIED = 2
@@ -52,9 +54,10 @@ class About:
         target: the class that is explained, where that was asked for; else it is that of each row.
         source, scale, keys: of every map; see `AttentionMap` and `Axis.to_dict`.
         map_type: float16 or float32.
-        trust: how far its maps can be trusted, where that was measured.
+        verdict: how far maps by this method can be trusted, by what was measured of the run.
         prepared: how the model's own image processor prepares images, of which the maps are; empty: images are
             stretched, and the maps lie over all of them.
+        answers: class, multi or number; see `jumok.tasks.classify.kinds`.
     """
 
     model: str
@@ -65,13 +68,29 @@ class About:
     scale: str = ""
     keys: dict[str, Any] | None = None
     map_type: str = "float16"
-    trust: str = ""
+    verdict: str = ""
     prepared: str = ""
+    answers: str = "class"
 
     @property
     def places(self) -> int:
         """Values of a map; 0 where there are none."""
         return len(Axis.from_dict(self.keys)) if self.keys else 0
+
+    def columns(self) -> dict[str, Column]:
+        """The answer, its probabilities, and the map with what it is of."""
+        answer = {"prediction": Column("text" if self.classes else "float64")}
+        if self.classes:
+            answer |= {"probability": Column("float32"), "probabilities": Column("float32", len(self.classes))}
+        if self.places:
+            answer |= {
+                "target": Column("text"),
+                "method": Column("text"),
+                "verdict": Column("text"),
+                "frame": Column("float32", 4),
+            }
+            answer |= {"map": Column(self.map_type, self.places)}
+        return answer
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -112,14 +131,19 @@ class Opened:
     @cached_property
     def fingerprint(self) -> str:
         """Of the weights, and of what is done to an image before and after them."""
-        before = self.model.preparation
-        colours = [[round(value, DIGITS) for value in values] for values in (before.mean, before.std)]
-        found = hashlib.sha256(repr([before.size, before.described, before.bits, before.order, *colours]).encode())
-        found.update(repr((self.model.classes, self.model.kind.facts())).encode())
-        for name, values in sorted(self.model.model.state_dict().items()):
-            found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-            found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-        return found.hexdigest()
+        return fingerprint_of(self.model)
+
+
+def fingerprint_of(model: AnyClassifier) -> str:
+    """A hash of a model's weights, and of what is done to an image before and after them."""
+    before = model.preparation
+    colours = [[round(value, DIGITS) for value in values] for values in (before.mean, before.std)]
+    found = hashlib.sha256(repr([before.size, before.described, before.bits, before.order, *colours]).encode())
+    found.update(repr((model.classes, model.kind.facts())).encode())
+    for name, values in sorted(model.model.state_dict().items()):
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 @lru_cache(maxsize=1)
@@ -136,7 +160,7 @@ def open_recipe(recipe: Recipe, _stamp: str) -> Opened:
     target = None if recipe.target is None else model.index(recipe.target)
     classes = model.classes if model.kind.are_shares else ()
     if not recipe.maps:
-        about = About(recipe.model, classes, target=recipe.target)
+        about = About(recipe.model, classes, target=recipe.target, answers=model.kind.name)
         return Opened(model, LookOptions(), about, (1, 1))
     method = recipe.method or (model.trust.method if model.trust else None)
     options = LookOptions(() if method is None else (method,), 1, target, empty=True)
@@ -150,10 +174,19 @@ def open_recipe(recipe: Recipe, _stamp: str) -> Opened:
         str(heat.scale),
         heat.keys.to_dict(),
         _choose_type(recipe.map_type, find_peak(heat)),
-        model.trust.why() if model.trust and model.trust.method in (None, method) else "",
+        _tell_verdict(model, method),
         "" if model.preparation.stretched else model.preparation.described,
+        model.kind.name,
     )
     return Opened(model, LookOptions((method,), 1, target, empty=True), about, find_patch_size(model))
+
+
+def _tell_verdict(model: AnyClassifier, method: str) -> str:
+    """What was measured of a method's maps of this model."""
+    if model.trust is None:
+        return NOT_MEASURED
+    known = model.trust.method in (None, method)
+    return model.trust.why() if known else f"not known of {method}; {model.trust.why()}"
 
 
 def stamp(model: str) -> str:

@@ -16,7 +16,7 @@ from jumok.errors import JumokError
 from jumok.files import make_folder, write_atomically
 from jumok.tasks.running.claim import lock
 
-__all__ = ["OutFolder"]
+__all__ = ["OutFolder", "read_key"]
 
 FORMAT = "jumok-looks/1"
 MANIFEST = "_manifest.json"
@@ -120,6 +120,16 @@ class OutFolder:
     def _write(self, key: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> None:
         content = {"format": FORMAT, "complete": bool(parts), "command": key, "parts": parts}
         write_atomically(self.folder / MANIFEST, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_key(folder: Path) -> dict[str, Any] | None:
+    """What the data set in a folder depends on; None where there is none.
+
+    Raises:
+        JumokError: its manifest is damaged.
+    """
+    manifest = folder / MANIFEST
+    return _read_manifest(manifest) if manifest.is_file() else None
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,8 @@ __all__ = ["ParquetShard", "find_parquet_inputs"]
 
 NAME = "path"
 """The column that names a row, where it holds text."""
+LABEL = "label"
+"""The column that says what is true of a row, where it holds texts or numbers whose names are in the schema."""
 ROWS_AT_A_TIME = 64
 
 
@@ -28,6 +31,11 @@ class ParquetShard:
     inside: int
     begin: int
     count: int
+    classes: tuple[str, ...] | None = None
+
+    @property
+    def labelled(self) -> bool:
+        return self.classes is not None
 
     def items(self) -> Iterator[Item]:
         """Each of them; of a row group that cannot be read, each of its rows with the reason."""
@@ -48,11 +56,12 @@ class ParquetShard:
                 done += 1
         except Exception as error:  # a damaged file makes the library raise nearly anything
             wrong = JumokError(f"cannot read {self.file} from row {first + done} ({first_line(error)}): replace it")
-            yield from ((f"{self.file}#{first + place}", wrong) for place in range(done, count))
+            yield from (Item(f"{self.file}#{first + place}", wrong) for place in range(done, count))
 
     def _read_rows(self, table: Any, group: int, skipped: int, count: int) -> Iterator[dict[str, Any]]:
         """The rows as plain values, a few at a time."""
-        names = sorted({name for name in (self.column, NAME) if name in table.schema_arrow.names})
+        wanted = (self.column, NAME, *([LABEL] if self.labelled else []))
+        names = sorted({name for name in wanted if name in table.schema_arrow.names})
         for batch in table.iter_batches(ROWS_AT_A_TIME, [group], names, use_threads=False):
             rows = batch.slice(min(skipped, batch.num_rows), count).to_pylist()
             skipped = max(skipped - batch.num_rows, 0)
@@ -63,13 +72,18 @@ class ParquetShard:
         image = row[self.column]
         wrapped = image.get("path") if isinstance(image, Mapping) else image
         named = [name for name in (row.get(NAME), wrapped) if isinstance(name, str) and name]
-        name = named[0] if named else f"{self.file}#{number}"
+        name, label = named[0] if named else f"{self.file}#{number}", self._read_label(row.get(LABEL))
         if isinstance(image, str) and is_address(image):
             try:
-                return name, read_address(image)
+                return Item(name, read_address(image), label)
             except JumokError as error:
-                return name, error
-        return name, JumokError("no image in this row") if image is None else image
+                return Item(name, error, label)
+        return Item(name, JumokError("no image in this row") if image is None else image, label)
+
+    def _read_label(self, value: Any) -> str | None:
+        if isinstance(value, int) and self.classes and 0 <= value < len(self.classes):
+            return self.classes[value]
+        return value if isinstance(value, str) else None
 
 
 def _find_groups(about: Any, inside: int, count: int) -> Iterator[tuple[int, int, int]]:
@@ -95,7 +109,7 @@ def find_parquet_inputs(files: Sequence[str], column: str | None, size: int) -> 
     """
     from pyarrow import parquet
 
-    counts, chosen = [], None
+    counts, chosen, classes = [], None, None
     for name in files:
         with (
             foreign(f"{name} is damaged or not a Parquet file", "replace it"),
@@ -105,10 +119,27 @@ def find_parquet_inputs(files: Sequence[str], column: str | None, size: int) -> 
             counts.append(table.metadata.num_rows)
             schema = table.schema_arrow
         chosen = chosen or _choose_column(name, schema, column)
+        classes = _find_classes(schema) if len(counts) == 1 else classes
         _check_column(name, schema, chosen)
     if chosen is None or not sum(counts):
         raise JumokError(f"no row in {files[0]}{' and the other Parquet files' if len(files) > 1 else ''}")
-    return WholeFiles(files, counts, size, partial(ParquetShard, chosen))
+    return WholeFiles(files, counts, size, partial(ParquetShard, chosen, classes=classes), set(classes or ()))
+
+
+def _find_classes(schema: Any) -> tuple[str, ...] | None:
+    """The names of the numbers in a column of labels, as Hugging Face keeps them; none of texts; None: no column."""
+    import pyarrow as pa
+
+    if LABEL not in schema.names:
+        return None
+    kind = schema.field(LABEL).type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return ()
+    try:
+        names = json.loads(schema.metadata[b"huggingface"])["info"]["features"][LABEL]["names"]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return tuple(map(str, names)) if pa.types.is_integer(kind) else None
 
 
 def _choose_column(file: str, schema: Any, wanted: str | None) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jumok.app.engine.addresses import is_address, list_address, open_bytes
-from jumok.app.engine.shards import Paths, Source
+from jumok.app.engine.shards import ClassFolders, Paths, Source
 from jumok.app.sentences import stream_lines
 from jumok.data.images.folders import list_images
 from jumok.data.images.formats import suffix_of
-from jumok.data.images.listing import has_image_below
+from jumok.data.images.layouts import find_layout
+from jumok.data.images.listing import has_class_folders, has_image_below
 from jumok.errors import JumokError
 from jumok.files import regular_file
 from jumok.wording import join_names
@@ -39,11 +40,21 @@ def open_source(name: str, size: int, column: str | None, tell: Callable[[str], 
         listed = list_images(name)
         for note in listed.notes:
             tell(note)
-        return Paths(map(str, listed.paths), size)
+        return Paths(map(str, listed.paths), size, _find_class_folders(Path(name)))
     kinds = {_kind_of(file) for file in files}
     if len(kinds) > 1:
         raise JumokError(f"{name} stands for files of several kinds: wanted {WANTED}")
     return _open_files(kinds.pop(), files, size, column)
+
+
+def _find_class_folders(root: Path) -> ClassFolders | None:
+    """Where the class folders of a folder of images lie; None where there are none, or it can be read in two ways."""
+    try:
+        layout = find_layout(root, need_train=False)
+    except JumokError:
+        return None
+    places = list(layout.parts.values()) or [root]
+    return ClassFolders(tuple(map(str, places))) if any(map(has_class_folders, places)) else None
 
 
 def _open_files(kind: str, files: Sequence[str], size: int, column: str | None) -> Source:

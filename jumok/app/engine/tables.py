@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jumok.app.engine.verb import Column
 from jumok.errors import JumokError
 from jumok.extras import install_extra
 from jumok.files import replacing
@@ -17,14 +18,13 @@ from jumok.wording import readable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from jumok.app.engine.looker import Row
-    from jumok.app.engine.opened import About
+    from jumok.app.engine.verb import About, Row
 
 __all__ = ["METADATA", "check_arrow", "count_rows", "make_schema", "make_table", "write_table"]
 
 METADATA = b"jumok"
-"""The key of the schema's metadata whose value says, as JSON, what `About` holds."""
-REPEATED = ["prediction", "target", "method", "error"]
+"""The key of the schema's metadata whose value says, as JSON, what all rows have in common."""
+REPEATED = ["label", "prediction", "target", "method", "verdict", "error"]
 """Columns whose values come again and again."""
 
 
@@ -40,24 +40,32 @@ def check_arrow() -> None:
         raise JumokError(f"data sets need pyarrow, which is not installed: {install_extra('parquet')}") from None
 
 
-def make_schema(about: About) -> Any:
-    """The columns of a data set, a `pyarrow.Schema`."""
+def make_schema(about: About, *, labelled: bool = False) -> Any:
+    """The columns of a data set, a `pyarrow.Schema`.
+
+    Args:
+        about: what its rows have in common.
+        labelled: whether the source knows what is true of its inputs.
+    """
     import pyarrow as pa
 
-    fields = [("index", pa.int64()), ("path", pa.string())]
-    if about.classes:
-        fields += [("prediction", pa.string()), ("probability", pa.float32())]
-        fields += [("probabilities", pa.list_(pa.float32(), len(about.classes)))]
-    else:
-        fields += [("prediction", pa.float64())]
-    if about.places:
-        kind = pa.float16() if about.map_type == "float16" else pa.float32()
-        fields += [("target", pa.string()), ("method", pa.string())]
-        fields += [("frame", pa.list_(pa.float32(), 4)), ("map", pa.list_(kind, about.places))]
-    return pa.schema([*fields, ("error", pa.string())], {METADATA: json.dumps(about.to_dict(), ensure_ascii=False)})
+    own = {"index": Column("int64"), "path": Column("text"), **({"label": Column("text")} if labelled else {})}
+    columns = {**own, **about.columns(), "error": Column("text")}
+    metadata = {METADATA: json.dumps(about.to_dict(), ensure_ascii=False)}
+    return pa.schema([(name, _to_arrow(column)) for name, column in columns.items()], metadata)
 
 
-def make_table(begin: int, names: Sequence[str], rows: Sequence[Row], about: About) -> Any:
+def _to_arrow(column: Column) -> Any:
+    import pyarrow as pa
+
+    kind = pa.string() if column.kind == "text" else getattr(pa, column.kind)()
+    one = pa.list_(kind, column.size) if column.size else kind
+    return pa.list_(one) if column.many else one
+
+
+def make_table(
+    begin: int, names: Sequence[str], rows: Sequence[Row], about: About, labels: Sequence[str | None] | None = None
+) -> Any:
     """Rows as a `pyarrow.Table`.
 
     Args:
@@ -65,11 +73,13 @@ def make_table(begin: int, names: Sequence[str], rows: Sequence[Row], about: Abo
         names: of the inputs.
         rows: as many.
         about: what they have in common.
+        labels: as many; None: the source knows none.
     """
     import pyarrow as pa
 
-    schema = make_schema(about)
+    schema = make_schema(about, labelled=labels is not None)
     own: dict[str, Any] = {"index": np.arange(begin, begin + len(rows)), "path": [readable(name) for name in names]}
+    own["label"] = labels and [None if label is None else readable(label) for label in labels]
     columns = []
     for field in schema:
         values = own.get(field.name)

@@ -24,6 +24,7 @@ class TarShard:
     inside: int
     begin: int
     count: int
+    labelled: bool = False
 
     def items(self) -> Iterator[Item]:
         """Each of them; where the file is cut off, an error stands for the rest."""
@@ -47,7 +48,7 @@ def find_tar_inputs(files: Sequence[str], size: int) -> WholeFiles:
 
 def _list_members(file: str) -> Iterator[str]:
     """The names of what `_read_members` gives."""
-    return (name for name, _ in _read_members(file, None))
+    return (item.name for item in _read_members(file, None))
 
 
 def _read_members(file: str, begin: int | None) -> Iterator[Item]:
@@ -64,10 +65,10 @@ def _read_members(file: str, begin: int | None) -> Iterator[Item]:
         try:
             for number, member in enumerate(_find_images(members)):
                 if begin is None or number >= begin:
-                    yield f"{file}/{member.name}", b"" if begin is None else _read_member(members, member)
+                    yield Item(f"{file}/{member.name}", b"" if begin is None else _read_member(members, member))
             _check_end(members)
         except (tarfile.TarError, OSError, EOFError) as error:
-            yield file, JumokError(f"{file} ends too early ({first_line(error)}): replace it")
+            yield Item(file, JumokError(f"{file} ends too early ({first_line(error)}): replace it"))
 
 
 def _find_images(members: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
-from jumok.app.engine.looker import BROKEN, Looker
 from jumok.app.engine.shards import Item, Shard
 from jumok.app.engine.tables import make_table, write_table
+from jumok.app.engine.verb import About, Verb
 from jumok.errors import JumokError, first_line
 
-if TYPE_CHECKING:
-    from jumok.app.engine.opened import About
+__all__ = [
+    "DEVICE_FAILED",
+    "Done",
+    "Failed",
+    "Order",
+    "Ready",
+    "Tried",
+    "Trying",
+    "follow",
+    "prepare_process",
+    "telling",
+    "work",
+]
 
-__all__ = ["DEVICE_FAILED", "Done", "Failed", "Order", "Ready", "Tried", "Trying", "work"]
-
+Said = TypeVar("Said")
 DIE_WITH_PARENT = 1
 """The number of prctl's PR_SET_PDEATHSIG in linux/prctl.h."""
 DEVICE_FAILED = 70
@@ -83,73 +95,98 @@ class Failed:
     trace: str = ""
 
 
-def work(orders: Connection, looker: Looker, threads: int) -> None:
+def work(orders: Connection, verb: Verb, threads: int) -> None:
     """Look at shards until there are no more orders, or whoever gives them is gone.
 
     Args:
         orders: where they come from, and where answers go.
-        looker: that looks.
+        verb: what is asked of each input.
         threads: of the CPU.
     """
-    _prepare_process(threads)
+    _leave_signals_to_parent()
+    prepare_process(threads)
     try:
-        orders.send(Ready(looker.about, looker.fingerprint))
+        orders.send(telling(lambda: Ready(verb.about, verb.fingerprint)))
         while (order := orders.recv()) is not None:
-            _follow(order, looker, orders)
+            orders.send(telling(partial(follow, order, verb, orders.send)))
     except (EOFError, BrokenPipeError, ConnectionResetError):  # whoever gave orders is gone
         return
+
+
+def telling(do: Callable[[], Said]) -> Said | Failed:
+    """What came of something, or why it cannot go on; where the device has failed, this process ends."""
+    from jumok.app.engine.broken import BROKEN
+
+    try:
+        return do()
     except BROKEN as error:
         sys.stderr.write(f"{first_line(error)}\n")
-        sys.exit(DEVICE_FAILED)
+        sys.stderr.flush()
+        os._exit(DEVICE_FAILED)  # not to be caught by whatever runs here
     except JumokError as error:
-        orders.send(Failed(str(error)))
+        return Failed(str(error))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
     except Exception as error:
-        orders.send(Failed(f"{type(error).__name__}: {first_line(error)}", traceback.format_exc()))
+        return Failed(f"{type(error).__name__}: {first_line(error)}", traceback.format_exc())
 
 
-def _prepare_process(threads: int) -> None:
-    """Leave signals to the parent, and end with it."""
-    from jumok.machine import keep_freed, set_threads
-
+def _leave_signals_to_parent() -> None:
+    """Leave them to the parent, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+
+
+def prepare_process(threads: int) -> None:
+    """Set how a process computes that looks at shards.
+
+    Args:
+        threads: of the CPU.
+    """
+    from jumok.machine import keep_freed, set_threads
+
     set_threads(threads)
     keep_freed()
 
 
-def _follow(order: Order, looker: Looker, answers: Connection) -> None:
+def follow(order: Order, verb: Verb, note: Callable[[Trying], None]) -> Done | Tried:
+    """Look at a shard and write its file, or try each of its inputs alone.
+
+    Args:
+        order: which.
+        verb: what is asked of each input.
+        note: is told of each input before it is tried alone.
+    """
     if order.tried_from is not None:
-        for place, (_, image) in enumerate(_read(order)):
+        for place, item in enumerate(_read(order)):
             if place >= order.tried_from and place not in order.excluded:
-                answers.send(Trying(place))
-                looker.look([image])
-        answers.send(Tried())
-        return
+                note(Trying(place))
+                verb.look([item.content])
+        return Tried()
     names: list[str] = []
-    rows = looker.look(_note_names(_read(order), names))
-    write_table(make_table(order.shard.begin, names, rows, looker.about), order.path, order.workshop)
-    errors = [row.error for row in rows if row.error is not None]
-    answers.send(Done(len(errors), f"{names[_first(rows)]}: {errors[0]}" if errors else ""))
+    labels: list[str | None] = []
+    rows = verb.look(_note(_read(order), names, labels))
+    known = labels if order.shard.labelled else None
+    write_table(make_table(order.shard.begin, names, rows, verb.about, known), order.path, order.workshop)
+    errors = [f"{name}: {row.error}" for name, row in zip(names, rows, strict=True) if row.error is not None]
+    return Done(len(errors), errors[0] if errors else "")
 
 
-def _first(rows: list[Any]) -> int:
-    return next(place for place, row in enumerate(rows) if row.error is not None)
-
-
-def _note_names(items: Iterator[Item], names: list[str]) -> Iterator[Any]:
-    """The images of items, their names kept: so that images are read no sooner than they are looked at."""
-    for name, image in items:
-        names.append(name)
-        yield image
+def _note(items: Iterator[Item], names: list[str], labels: list[str | None]) -> Iterator[Any]:
+    """The contents of items, the rest kept: so that images are read no sooner than they are looked at."""
+    for item in items:
+        names.append(item.name)
+        labels.append(item.label)
+        yield item.content
 
 
 def _read(order: Order) -> Iterator[Item]:
     """The inputs of a shard, as many as there were when they were counted."""
     place = -1
-    for place, (name, image) in enumerate(order.shard.items()):
+    for place, item in enumerate(order.shard.items()):
         why = order.excluded.get(place)
-        yield name, image if why is None else JumokError(why)
+        yield item if why is None else item._replace(content=JumokError(why))
     for missing in range(place + 1, order.shard.count):
-        number = order.shard.begin + missing
-        yield f"input {number}", JumokError("it was there when inputs were counted, and is no more: give another --out")
+        number, why = order.shard.begin + missing, "it was there when inputs were counted, and is no more"
+        yield Item(f"input {number}", JumokError(f"{why}: give another --out"))

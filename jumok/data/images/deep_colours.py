@@ -106,8 +106,8 @@ def read_deep_colours(image: Image.Image) -> DeepColours:
 
 def _join(upper: NDArray[Any], lower: NDArray[Any]) -> NDArray[np.uint16]:
     """Values from their two bytes."""
-    values: NDArray[np.uint16] = upper.astype(np.uint16) * np.uint16(256) + lower
-    return values
+    joined: NDArray[np.uint16] = upper.astype(np.uint16) * np.uint16(256) + lower
+    return joined
 
 
 def _decode(image: Image.Image, *, mode: str = "", raw: str = "", swap: bool = False) -> Image.Image:

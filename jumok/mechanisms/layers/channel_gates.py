@@ -11,7 +11,7 @@ from jumok.attention import Channels, One, Scale
 from jumok.errors import JumokError
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.layers.gate_ops import gate_features, mean
-from jumok.watching.recorder import is_watched, report, unseen
+from jumok.watching.watchers import is_watched, report, unseen
 
 __all__ = ["ChannelGates", "check_features", "make_gate_example", "report_channels", "scale", "squeeze"]
 

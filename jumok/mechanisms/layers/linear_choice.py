@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jumok.mechanisms.layers.linear import SMALL_BATCH, Shape, Sizes, multiply_by_convolution, noting, use
-from jumok.watching.recorder import unseen
+from jumok.watching.watchers import unseen
 
 __all__ = ["Timed", "choose", "chosen", "settle", "timed"]
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jumok.watching.recorder import unseen
+from jumok.watching.watchers import unseen
 
 __all__ = [
     "CELLS", "Cell", "States", "gru", "lstm", "rnn", "run_layer", "runs_in", "start_layer", "step_layer", "weights_of",

@@ -13,7 +13,7 @@ from jumok.attention import AttentionMap, One, Pixels, Scale
 from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
 from jumok.mechanisms.saliency.pixels import to_batch
-from jumok.watching.recorder import is_watched, report, unseen
+from jumok.watching.watchers import is_watched, report, unseen
 
 __all__ = ["DEFAULT_METHOD", "METHODS", "Method", "example", "saliency", "saliency_map"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jumok.errors import JumokError
-from jumok.mechanisms.selection.selectors import Selector
+from jumok.mechanisms.selection.selector import Selector
 
 __all__ = ["Noise", "judge_noise"]
 

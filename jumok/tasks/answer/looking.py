@@ -13,7 +13,8 @@ from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
 from jumok.attention.word_alignment import merge_words
 from jumok.data.texts.vocabulary import Split
 from jumok.tasks.answer.run import QuestionRun, Reply
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 __all__ = ["OF_ANSWER", "READERS", "Looked", "look"]
 

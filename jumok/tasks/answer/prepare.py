@@ -25,7 +25,7 @@ from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
 from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
 from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
-from jumok.tasks.running.callbacks import Row
+from jumok.tasks.running.ledger import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__

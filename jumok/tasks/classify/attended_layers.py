@@ -13,7 +13,8 @@ from jumok.attention import AttentionMap, Patches
 from jumok.attention.attended import Sloped
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import AnyClassifier
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 __all__ = ["Layer", "find_lengths", "read_layers"]
 

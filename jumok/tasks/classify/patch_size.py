@@ -7,7 +7,7 @@ import math
 import torch
 
 from jumok.tasks.classify.any_classifier import AnyClassifier
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 __all__ = ["find_patch_size"]
 

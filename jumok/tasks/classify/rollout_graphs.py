@@ -12,7 +12,7 @@ from jumok.errors import JumokError, first_line
 from jumok.mechanisms import dot_product
 from jumok.systems.pretrained import HFNetwork
 from jumok.systems.vit import Block, ViT
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 __all__ = ["WithHFRollout", "WithRollout", "add_rollout"]
 

@@ -16,7 +16,8 @@ from jumok.data.images.reading import open_image
 from jumok.errors import JumokError, foreign
 from jumok.tasks.detect.levels import Levels, add_levels, note_levels
 from jumok.tasks.detect.opening import Detector
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 __all__ = ["ENOUGH", "FEWEST", "MOST_BOXES", "Detection", "detect"]
 

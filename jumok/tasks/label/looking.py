@@ -14,7 +14,8 @@ from jumok.errors import JumokError, suggest
 from jumok.tasks.label.run import TextRun
 from jumok.tasks.label.tokens import Cut
 from jumok.watching.chain import MEAN
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 __all__ = ["USUAL", "Explained", "check_method", "explain", "list_methods"]
 

@@ -12,7 +12,8 @@ from jumok.errors import JumokError, suggest
 from jumok.tasks.label.looking import USUAL, check_method
 from jumok.tasks.read.opening import Kind, TextModel
 from jumok.tasks.read.reading import MOST_BEST, Answer, Given, Reading, rank, self_attention
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 __all__ = ["answer", "relate"]
 

@@ -16,7 +16,7 @@ from jumok.errors import JumokError
 from jumok.tasks.label.foreign import read_parts
 from jumok.tasks.read.opening import TextModel
 from jumok.tasks.read.reading import Given
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 __all__ = ["MEETING", "MOST_MET", "Meeting", "Vector", "check_pooling", "explain_vector", "meet"]
 

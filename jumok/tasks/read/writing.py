@@ -20,7 +20,8 @@ from jumok.tasks.read.answering import relate
 from jumok.tasks.read.opening import Kind, TextModel
 from jumok.tasks.read.pieces import Piece, name_pieces
 from jumok.tasks.read.reading import Answer, Given, Reading, Sheet, list_calls, rank, self_attention
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 from jumok.wording import write_count
 
 __all__ = ["MOST_EXPLAINED", "MOST_WRITTEN", "OF_TWO_STREAMS", "check_count", "write"]

@@ -20,7 +20,7 @@ from torch import distributed
 from jumok.errors import JumokError
 from jumok.machine import World, accelerator_of
 from jumok.mechanisms.layers.linear import by_convolution_for
-from jumok.tasks.running.callbacks import Averaging, Clock, Keeper, Ledger, Row, Signals
+from jumok.tasks.running.callbacks import Averaging, Keeper
 from jumok.tasks.running.checkpoint import (
     CHECKPOINTS,
     LAST,
@@ -32,7 +32,9 @@ from jumok.tasks.running.checkpoint import (
     save_state,
 )
 from jumok.tasks.running.config import Training
+from jumok.tasks.running.ending_signals import Signals
 from jumok.tasks.running.kernels import KernelChoice
+from jumok.tasks.running.ledger import Clock, Ledger, Row
 from jumok.tasks.running.prepared import Batches
 from jumok.tasks.running.training_module import TrainingModule
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from jumok.files import write_atomically
 from jumok.tasks.running.beginning import TUNING_RATES, begin_with, write_initial
-from jumok.tasks.running.callbacks import Row
 from jumok.tasks.running.config import Begun, Change, Recorded, Settings, Training
+from jumok.tasks.running.ledger import Row
 from jumok.tasks.running.run import CONFIG
 from jumok.tasks.running.training_module import TrainingModule
 from jumok.wording import write_count

@@ -148,3 +148,9 @@ def mix_seed(*parts: int | str) -> int:
     (True, False)
     """
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1
+
+
+def need_module(module: LightningModule) -> TrainingModule:
+    """What is trained here, as what it is."""
+    assert isinstance(module, TrainingModule)
+    return module

@@ -13,7 +13,8 @@ from jumok.data.texts.vocabulary import Split
 from jumok.errors import JumokError, suggest
 from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS, UNK
 from jumok.tasks.translate.run import PairRun, SplitPair
-from jumok.watching.seen import Seen, watch
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
 
 MOST_WEIGHTS = 1 << 18
 """Weights of one map that are computed at a time: 64 pairs of 64 tokens; of each layer and head there are as many."""

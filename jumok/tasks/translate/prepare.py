@@ -17,7 +17,7 @@ from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
-from jumok.tasks.running.callbacks import Row
+from jumok.tasks.running.ledger import Row
 from jumok.tasks.running.prepared import Prepared, Progress
 from jumok.tasks.running.run import configure_system
 from jumok.tasks.translate.recipe import choose_batch, choose_options, choose_smoothing

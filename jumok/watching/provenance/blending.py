@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE
-from jumok.watching.provenance.identities import CONSTANT, FOREIGN, TEXT, Identities
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import CONSTANT, FOREIGN, TEXT
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
 
 MOST_MET = 1 << 22

@@ -12,8 +12,9 @@ from torch import Tensor
 from jumok.watching.provenance.blending import merge_over
 from jumok.watching.provenance.call_tokens import CHANNELS, KERNEL, ROUTER, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
-from jumok.watching.provenance.identities import CONSTANT, Identities
+from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
+from jumok.watching.provenance.origins import CONSTANT
 from jumok.watching.provenance.placing import place
 from jumok.watching.provenance.sampling import read_samples
 from jumok.watching.provenance.shadows import Pair, Shadow, compact, is_even, zeros

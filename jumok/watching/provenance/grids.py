@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.watching.provenance.blending import merge_over
-from jumok.watching.provenance.identities import CONSTANT, IMAGE, TEXT, Identities
+from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
+from jumok.watching.provenance.origins import CONSTANT, IMAGE, TEXT
 from jumok.watching.provenance.tape import Op, Slot
 
 
@@ -25,15 +26,9 @@ def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
     those of a depthwise one over an image, which weighs places but makes no new features of them. Others are unseen: a
     layer of a convolutional network between the attention; and over words or sound, where it stands in for attention.
     """
-    weight = op.given(1, "weight")
     rank = int(op.name[4])
     out = op.outs[0].shape
-    kernel = weight.shape[-rank:] if isinstance(weight, Slot) else (1,) * rank
-    strides, dilations = _each(op.given(3, "stride", 1), rank), _each(op.given(5, "dilation", 1), rank)
-    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-    padding = op.given(4, "padding", 0)
-    pads = [(size - 1) // 2 if padding == "same" else 0 for size in reach]
-    pads = pads if isinstance(padding, str) else _each(padding, rank)
+    strides, dilations, reach, pads = _read_windows(op, rank)
     ids = merge_over(known, ids, [ids.dim() - rank - 1])
     windows = [
         _cell(
@@ -55,16 +50,35 @@ def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
         known.averaged.append((covered.unique(), f"a convolution{op.where}"))
         return covered.expand(out)
     made = _cover(known, ids, windows, rank)
-    if overlaps and _mixes(known, made):
-        note = f"a convolution{op.where}"
-        local = max(strides) == 1 and ids.shape[-rank:] == out[-rank:] and _lie_in_image(known, ids)
-        members = _list_windows(ids, pads, reach, dilations) if local else None
-        if members is not None and isinstance(weight, Slot) and weight.shape[1] == 1 < op.args[0].shape[-rank - 1]:
-            return _smooth(known, ids, members, note).expand(out)
-        made = known.unsee(made, note)
-        if members is not None:
-            known.waiting.append((made, ids, members, note))
+    if not (overlaps and _mixes(known, made)):
+        return made.expand(out)
+    note = f"a convolution{op.where}"
+    local = max(strides) == 1 and ids.shape[-rank:] == out[-rank:] and _lie_in_image(known, ids)
+    members = _list_windows(ids, pads, reach, dilations) if local else None
+    if members is not None and _is_depthwise(op, rank):
+        return _smooth(known, ids, members, note).expand(out)
+    made = known.unsee(made, note)
+    if members is not None:
+        known.waiting.append((made, ids, members, note))
     return made.expand(out)
+
+
+def _read_windows(op: Op, rank: int) -> tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]:
+    """Strides and dilations of a convolution, how far each of its windows reaches, and its padding in front."""
+    weight = op.given(1, "weight")
+    kernel = weight.shape[-rank:] if isinstance(weight, Slot) else (1,) * rank
+    strides, dilations = _each(op.given(3, "stride", 1), rank), _each(op.given(5, "dilation", 1), rank)
+    reach = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
+    padding = op.given(4, "padding", 0)
+    if isinstance(padding, str):
+        return strides, dilations, reach, [(size - 1) // 2 if padding == "same" else 0 for size in reach]
+    return strides, dilations, reach, _each(padding, rank)
+
+
+def _is_depthwise(op: Op, rank: int) -> bool:
+    """Whether a convolution weighs the places of each channel by themselves."""
+    weight = op.given(1, "weight")
+    return isinstance(weight, Slot) and weight.shape[1] == 1 < op.args[0].shape[-rank - 1]
 
 
 def _list_windows(ids: Tensor, pads: Sequence[int], reach: Sequence[int], dilations: Sequence[int]) -> Tensor:

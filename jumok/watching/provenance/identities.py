@@ -15,99 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CONSTANT = 0
-LEAF = 1 << 40
-"""Identities from here on are elements of inputs: input n has those from (n + 1) * LEAF."""
+from jumok.watching.provenance.origins import CONSTANT, LEAF, TEXT, Block, Origin, Sampling, Source
+
 MOST_STEPS = 512
 """Residual connections that are followed back, at most."""
-
-IMAGE, TEXT, PLAIN, SERIES, FOREIGN = "image", "text", "plain", "series", "foreign"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input.
-
-    Args:
-        kind: an image, a text (ids that were embedded), a series (as sound is), plain tokens, or "foreign": something
-            that was neither given to the model nor made by anything that was seen.
-        dims: items of the batch, then how far it goes in time, down and across.
-        why: for a foreign one, what is known of it.
-    """
-
-    kind: str
-    dims: tuple[int, int, int, int]
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Places at which a grid of tokens was sampled, between the centres of its cells.
-
-    Args:
-        tokens: (slices, rows, columns) identities.
-        grid: (slices, ..., 2) of (x, y), from -1 to 1.
-        corners: whether -1 and 1 are the centres of the outermost cells, not their outer edges.
-        border: whether what lies outside is taken from the edge; else it is nothing.
-    """
-
-    tokens: Tensor
-    grid: Tensor
-    corners: bool
-    border: bool
-
-
-@dataclass(frozen=True)
-class Block:
-    """Rows of the table of one kind, `start` the first.
-
-    Args:
-        kind: "cell" of an input; "learnt" (rows of a parameter); "attended" (outputs of an attention call); "joint"
-            (several attended rows added to the same token); "merged"; "window" (made from a token and those around it);
-            "unseen" (mixed with others in a way that cannot
-            be followed); "lost" (no origin is known).
-        call: number of the attention call.
-        members: (count, most) of a merged or joint row, or of a window; 0 where there are fewer.
-        note: the name of a parameter, or why something is lost or unseen.
-        sampled: of what lies between the cells of a grid, where it was sampled.
-    """
-
-    kind: str
-    start: int
-    count: int
-    call: int = -1
-    members: Tensor | None = None
-    note: str = ""
-    sampled: Sampling | None = None
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where identities lie in the input: each field as many whole numbers as there are identities.
-
-    Args:
-        source: number of the input; -1: a constant or a learnt token; -2: several; -3: lost; -4: a learnt token, and
-            -5 a constant one, of one item of the batch.
-        item: of the batch; -1: several.
-        low, high: (count, 3), the half-open range in t, y and x.
-        size: how many elements of the input.
-    """
-
-    source: Tensor
-    item: Tensor
-    low: Tensor
-    high: Tensor
-    size: Tensor
-
-    def stack(self) -> Tensor:
-        """(count, 9), to be cached and cut."""
-        columns = (self.source[:, None], self.item[:, None], self.low, self.high, self.size[:, None])
-        return torch.cat(columns, 1)
-
-    @staticmethod
-    def of(rows: Tensor) -> Origin:
-        """From (count, 9)."""
-        return Origin(rows[:, 0], rows[:, 1], rows[:, 2:5], rows[:, 5:8], rows[:, 8])
 
 
 @dataclass
@@ -290,6 +201,7 @@ class Identities:
         bottom = low.masked_fill(~there[..., None], far).amin(1).masked_fill(none[:, None], 0)
         top = high.masked_fill(~there[..., None], 0).amax(1)
         size = origin.size.view(count, width).masked_fill(~there, 0).sum(1)
+        size = torch.minimum(size, (top - bottom).clamp(min=0).prod(1))  # what overlaps is counted once
         return Origin(found_source.masked_fill(lost, -3), agree(item, -1).masked_fill(none, -1), bottom, top, size)
 
     def _append(

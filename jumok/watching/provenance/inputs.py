@@ -8,7 +8,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from jumok.watching.provenance import functions
-from jumok.watching.provenance.identities import FOREIGN, IMAGE, PLAIN, SERIES, Identities
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import FOREIGN, IMAGE, PLAIN, SERIES
 from jumok.watching.provenance.pictures import TracedPixels
 
 IMAGE_CHANNELS = (1, 3, 4)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.identities import LEAF, Origin
+from jumok.watching.provenance.origins import LEAF, Origin
 
 PADDING = -1
 """The image of a number that was made from none."""

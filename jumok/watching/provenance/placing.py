@@ -16,7 +16,8 @@ from jumok.watching.provenance.call_tokens import (
     CallTokens,
     Fold,
 )
-from jumok.watching.provenance.identities import CONSTANT, FOREIGN, LEAF, PLAIN, Identities
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, PLAIN
 from jumok.watching.provenance.shadows import compact, is_even
 from jumok.watching.provenance.tape import Op
 

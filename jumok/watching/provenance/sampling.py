@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from jumok.watching.provenance.blending import merge_over
-from jumok.watching.provenance.identities import Identities, Sampling
+from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
+from jumok.watching.provenance.origins import Sampling
 from jumok.watching.provenance.tape import Kept, Op, clone_index
 
 MOST_SAMPLED = 1 << 20

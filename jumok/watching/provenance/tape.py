@@ -180,9 +180,8 @@ class Tape:
     _given: bool = False
     _pure: bool = True
 
-    def note(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Op | None:
+    def note(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Op | None:
         """Write down that a function ran. Returns what was written; None for a function that makes no tensor."""
-        name = functions.find_name(func)
         if isinstance(result, Tensor):
             made: tuple[Tensor, ...] = (result,)
         elif isinstance(result, tuple | list):
@@ -195,17 +194,18 @@ class Tape:
 
     def write(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]) -> Op:
         """As `note`, of something that has a name here."""
-        traits = _TRAITS.get(name) or _find_traits(name)
+        by_values, softmax, viewing, keeps_weights, special = _TRAITS.get(name) or _find_traits(name)
         self._soft, self._fixed, self._given, self._pure = 0, True, False, True
-        if traits.special:
+        more: dict[str, Any] = {}
+        if special:
             args, kwargs, more = self._read_special(name, args, kwargs, made)
-        keep = traits.by_values or (name == "where" and _is_small(args))
+        keep = by_values or (name == "where" and _is_small(args))
         frozen = tuple([arg if type(arg) in PLAIN else self._freeze(arg, keep) for arg in args])
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
-        if traits.softmax:
+        if softmax:
             self._soft = len(self.lengths) - 1
-        op = Op(name, frozen, {**named, **more} if traits.special else named, self._make_all(made, traits.viewing))
-        if self._soft and not traits.keeps_weights:
+        op = Op(name, frozen, {**named, **more} if more else named, tuple([self._make(each, viewing) for each in made]))
+        if self._soft and not keeps_weights:
             self._stop_softness(op)
         self.ops.append(op)
         return op
@@ -258,11 +258,6 @@ class Tape:
         """Let go of what only mattered while the model ran."""
         self._slots.clear()
 
-    def _make_all(self, made: Sequence[Tensor], viewing: bool) -> tuple[Slot, ...]:
-        if len(made) == 1:
-            return (self._make(made[0], viewing),)
-        return tuple([self._make(each, viewing) for each in made])
-
     def _make(self, tensor: Tensor, viewing: bool) -> Slot:
         known = self._slots.get(id(tensor))
         if known is not None and known[0]() is tensor:  # written in place, or handed on as it was
@@ -282,10 +277,11 @@ class Tape:
             self._given = True
             if slot.soft > self._soft:
                 self._soft = slot.soft
-            self._fixed = self._fixed and slot.fixed
             if slot.pure and self.is_argument(value, False):  # made in the block, then given to the model
                 slot.argument, slot.pure = True, False
-            self._pure = self._pure and (slot.pure or slot.fixed)
+            if not slot.fixed:
+                self._fixed = False
+                self._pure = self._pure and slot.pure
             return _keep_values(slot, value) if keep and not slot.floating else slot
         if isinstance(value, tuple | list):
             return [each if type(each) in PLAIN else self._freeze(each, keep) for each in value]

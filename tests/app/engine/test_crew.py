@@ -5,53 +5,14 @@ import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
 
 import pytest
+from engine_models import Reader, make_jobs
 from pyarrow import parquet
 
-from jumok.app.engine.crew import Crew, Job, Worker
-from jumok.app.engine.looker import Row
-from jumok.app.engine.opened import About
-from jumok.app.engine.worker import Order, work
+from jumok.app.engine.crew import Crew, Worker
+from jumok.app.engine.worker import work
 from jumok.errors import JumokError
-
-SIZE = 4
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """A shard of texts."""
-
-    begin: int
-    texts: tuple[str, ...]
-
-    @property
-    def count(self):
-        return len(self.texts)
-
-    def items(self):
-        yield from ((f"input {self.begin + place}", text) for place, text in enumerate(self.texts))
-
-
-class Reader:
-    """Stands for a `Looker`: "kill" ends the process, "crowd" ends it together with another."""
-
-    about = About("reader", ("a", "b"))
-    fingerprint = "1"
-
-    def __init__(self, pause=0.0, broken=None):
-        self.pause, self.broken = pause, broken
-
-    def look(self, images):
-        time.sleep(self.pause)
-        if self.broken is not None:
-            raise self.broken
-        texts = list(images)
-        if "kill" in texts or texts.count("crowd") > 1:
-            os.kill(os.getpid(), signal.SIGKILL)
-        errors = [str(text) if isinstance(text, JumokError) else None for text in texts]
-        return [Row(None if error else text, error=error) for text, error in zip(texts, errors, strict=True)]
 
 
 class Unopened(Reader):
@@ -81,18 +42,7 @@ def hire_with(looker):
 
 
 def run(texts, folder, looker=None, size=2, meanwhile=lambda _crew: None):
-    folder.mkdir(exist_ok=True)
-    (folder / "work").mkdir(exist_ok=True)
-    begins = range(0, len(texts), SIZE)
-    jobs = [
-        Job(
-            number,
-            Order(
-                Inputs(begin, tuple(texts[begin : begin + SIZE])), folder / f"part-{number}.parquet", folder / "work"
-            ),
-        )
-        for number, begin in enumerate(begins)
-    ]
+    jobs = list(make_jobs(texts, folder))
     with Crew(hire_with(looker or Reader()), size) as crew:
         meanwhile(crew)
         done = [job.number for job, _ in crew.work(iter(jobs))]

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_models import make_pixels, to_png, write_images
+from engine_models import Forked, make_pixels, to_png, write_images
 from pretrained_models import make_hf, save_hf
 from pyarrow import parquet
 
@@ -19,23 +20,6 @@ from jumok.app.engine.looker import Looker
 
 KILLS = int(os.environ.get("JUMOK_KILLS", "3"))
 DEADLY = b"DEADLY"
-PROGRAM = f"""
-import os
-import jumok.data.images.reading as reading
-real = reading.open_image
-
-def open_image(source, **options):
-    if isinstance(source, str) and open(source, "rb").read().endswith({DEADLY!r}):
-        os.kill(os.getpid(), 9)
-    return real(source, **options)
-
-reading.open_image = open_image
-if __name__ == "__main__":
-    from jumok.app.cli import main
-    main()
-"""
-"""The command line with an image reader that ends the process at some images, as the kernel does when memory runs out;
-whatever process it starts runs these lines too."""
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +30,38 @@ def photos(tmp_path_factory):
 
 
 def command(photos, vit, out, *more):
-    options = ["--engine", "local", "--shard-size", 4, "--batch-size", 3, "--device", "cpu", "--out", out, *more]
+    options = [
+        "--engine",
+        "local",
+        "--shard-size",
+        4,
+        "--batch-size",
+        3,
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+        "--out",
+        out,
+        *more,
+    ]
     return ["look", photos, "--model", vit, *map(str, options)]
 
 
-def start(arguments, *launcher, **environment):
-    return subprocess.Popen(
-        [sys.executable, *(launcher or ("-m", "jumok")), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
+def start(arguments, log):
+    """The program itself."""
+    with log.open("a") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "jumok", *map(str, arguments)],
+            stdout=said,
+            stderr=said,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+
+def launch(arguments, log):
+    """A command to be killed: the program itself where many kills are asked for, else what starts sooner."""
+    return (start if "JUMOK_KILLS" in os.environ else Forked)(arguments, log)
 
 
 def read(out):
@@ -73,10 +77,9 @@ def same_files(one, other):
 
 @pytest.fixture(scope="module")
 def unbroken(photos, vit, tmp_path_factory):
-    out = tmp_path_factory.mktemp("many") / "unbroken"
-    done = start(command(photos, vit, out))
-    said, _ = done.communicate()
-    assert done.returncode == 1, said  # one image cannot be read
+    folder = tmp_path_factory.mktemp("many")
+    out, log = folder / "unbroken", folder / "log"
+    assert start(command(photos, vit, out), log).wait() == 1, log.read_text()  # one image cannot be read
     return out
 
 
@@ -97,11 +100,10 @@ def test_rows_are_those_of_a_looker(photos, vit, unbroken):
                 np.testing.assert_array_equal(np.array(row["map"], np.float16), map_)
 
 
-@pytest.mark.slow  # each kill costs a start of the program and of the process that looks
 def test_killed_at_any_moment_the_same_command_ends_as_an_unbroken_one(photos, vit, unbroken, tmp_path):
     chance, out = random.Random(0), tmp_path / "killed"
     for turn in range(KILLS):
-        running = start(command(photos, vit, out))
+        running = launch(command(photos, vit, out), tmp_path / "log")
         parts = len(list(out.glob("*.parquet")))
         while running.poll() is None and len(list(out.glob("*.parquet"))) <= parts:
             time.sleep(0.005)
@@ -111,10 +113,8 @@ def test_killed_at_any_moment_the_same_command_ends_as_an_unbroken_one(photos, v
             kill(victim)
             if victim != running.pid:
                 assert running.wait() in (1, -9)
-        said, _ = running.communicate()
-    done = start(command(photos, vit, out))
-    said, _ = done.communicate()
-    assert done.returncode == 1, said
+        running.wait()
+    assert launch(command(photos, vit, out), tmp_path / "log").wait() == 1, (tmp_path / "log").read_text()
     same_files(unbroken, out)
 
 
@@ -124,28 +124,38 @@ def kill(process):
 
 
 def find_children(process):
-    """Those that look, not the one that minds shared resources."""
+    """Those that look."""
     for each in Path("/proc").glob("[0-9]*"):
         try:
-            if int((each / "stat").read_text().rpartition(")")[2].split()[1]) == process:
-                line = (each / "cmdline").read_text()
-                if "spawn_main" in line:
-                    yield int(each.name)
+            own = int((each / "stat").read_text().rpartition(")")[2].split()[1]) == process
+            if own and "resource_tracker" not in (each / "cmdline").read_text():
+                yield int(each.name)
         except (OSError, ValueError):
             continue
 
 
-@pytest.mark.slow  # starts five processes that open a model
+def kill_at_deadly_images():
+    """Have an image reader end its process at some images, as the kernel does when memory runs out."""
+    import jumok.data.images.given as given
+
+    real = given.open_image
+
+    def open_image(source, **options):
+        if isinstance(source, str) and Path(source).read_bytes().endswith(DEADLY):
+            kill(os.getpid())
+        return real(source, **options)
+
+    given.open_image = open_image
+
+
 def test_an_image_that_ends_the_process_costs_its_own_row_alone(photos, vit, unbroken, tmp_path):
-    script, folder, out = tmp_path / "program.py", tmp_path / "photos", tmp_path / "out"
-    script.write_text(PROGRAM)
+    folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
     for path in photos.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "010.png").write_bytes(to_png(make_pixels(1)[0]) + DEADLY)
-    done = start(command(folder, vit, out), str(script))
-    said, _ = done.communicate()
-    assert done.returncode == 1, said
+    log = tmp_path / "log"
+    assert Forked(command(folder, vit, out), log, kill_at_deadly_images).wait() == 1, log.read_text()
     rows, wanted = read(out), read(unbroken)
     assert [row["index"] for row in rows if row["error"]] == [5, 10]
     assert "ended the process that looked at it (SIGKILL, as when memory runs out)" in rows[10]["error"]
@@ -154,16 +164,15 @@ def test_an_image_that_ends_the_process_costs_its_own_row_alone(photos, vit, unb
     ]
 
 
-@pytest.mark.slow  # starts two programs with two processes each
 def test_programs_of_one_world_share_the_work(photos, vit, unbroken, tmp_path):
-    out = tmp_path / "shared"
-    world = [
-        start(command(photos, vit, out, "--processes", 1), RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
-        for rank in range(2)
-    ]
+    out, log = tmp_path / "shared", tmp_path / "log"
+
+    def join_as(rank):
+        os.environ.update(RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank))
+
+    world = [Forked(command(photos, vit, out), log, partial(join_as, rank)) for rank in range(2)]
     for each in world:
-        said, _ = each.communicate()
-        assert each.returncode in (0, 1), said
+        assert each.wait() in (0, 1), log.read_text()
     rows = read(out)
     assert [(row["index"], row["map"]) for row in rows] == [(row["index"], row["map"]) for row in read(unbroken)]
     assert (out / "_manifest.json").read_bytes() == (unbroken / "_manifest.json").read_bytes()

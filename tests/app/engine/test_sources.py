@@ -18,14 +18,14 @@ PNGS = [to_png(pixels) for pixels in make_pixels(7)]
 
 
 def read_all(source):
-    """All inputs, shard by shard; every shard knows where it begins and how many inputs it has."""
+    """Names and images of all inputs, shard by shard; every shard knows where it begins and how many inputs it has."""
     found = []
     for number in range(len(source)):
         shard = source.shard(number)
         assert shard.begin == len(found)
         items = list(shard.items())
         assert len(items) == shard.count
-        found += items
+        found += [(item.name, item.content) for item in items]
     assert len(found) == source.total
     return found
 
@@ -218,3 +218,39 @@ def test_files_of_several_kinds_are_refused(tmp_path):
 def _write(path, content):
     path.write_bytes(content)
     return path
+
+
+# -- labels -------------------------------------------------------------------------------------
+
+
+def read_labels(source):
+    shards = [source.shard(number) for number in range(len(source))]
+    assert {shard.labelled for shard in shards} == {any(item.label for shard in shards for item in shard.items())}
+    return [item.label for shard in shards for item in shard.items()]
+
+
+def test_class_folders_say_what_is_true_of_their_images(tmp_path):
+    for place in ("train/cat/deep", "train/dog", "val/dog"):
+        write_images(tmp_path / "parts" / place, 2)
+    source = open_quietly(tmp_path / "parts")
+    assert read_labels(source) == ["cat", "cat", "dog", "dog", "dog", "dog"]
+    assert source.labels == {"cat", "dog"}
+    write_images(tmp_path / "flat", 2)
+    source = open_quietly(tmp_path / "flat")
+    assert read_labels(source) == [None, None]
+    assert source.labels == set()
+
+
+def test_a_column_of_labels_in_parquet(tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table({"image": PNGS[:3], "label": ["cat", None, "dog"]}), tmp_path / "texts.parquet")
+    assert read_labels(open_quietly(tmp_path / "texts.parquet")) == ["cat", None, "dog"]
+    numbers = pa.table({"image": PNGS[:3], "label": [1, 0, -1]})
+    parquet.write_table(numbers, tmp_path / "numbers.parquet")
+    assert read_labels(open_quietly(tmp_path / "numbers.parquet")) == [None] * 3
+    features = {"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    named = numbers.replace_schema_metadata({b"huggingface": json.dumps(features).encode()})
+    parquet.write_table(named, tmp_path / "named.parquet")
+    source = open_quietly(tmp_path / "named.parquet")
+    assert read_labels(source) == ["dog", "cat", None]
+    assert source.labels == {"cat", "dog"}

@@ -2,43 +2,25 @@
 
 import gzip
 import json
-import random
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from written_questions import HEAD, write, write_images
 
 from jumok.data.questions import files as question_files
 from jumok.data.questions import question_set
-from jumok.data.questions.parts import find_image_folder, read_question_parts
+from jumok.data.questions.parts import find_image_folder
 from jumok.data.questions.question_set import (
-    QuestionSet,
     normalise_answer,
     read_questions,
     score_answers,
-    split_questions,
 )
-from jumok.data.questions.recognition import looks_like_questions
 from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
 
-HEAD = "image,question,answer\n"
 NFD = unicodedata.normalize("NFD", "원은 무슨 색인가요?")
-
-
-@pytest.fixture
-def images(tmp_path):
-    """A folder of images; only their names are looked at here."""
-    for name in ("a.png", "b.png", "deep/a.png", "COCO_val2014_000000000012.jpg"):
-        write(tmp_path / "images" / name, "")
-    return tmp_path / "images"
-
-
-def write(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return path
 
 
 def rows(found):
@@ -46,19 +28,9 @@ def rows(found):
     return list(zip(names, found.questions, found.answers, strict=True))
 
 
-def many(count, each=3):
-    """Questions about so many images."""
-    from pathlib import Path
-
-    total = count * each
-    return QuestionSet(
-        tuple(Path(f"images/{number}.png") for number in range(count)),
-        tuple(number // each for number in range(total)),
-        tuple(f"what is {number}?" for number in range(total)),
-        tuple((str(number),) for number in range(total)),
-        ("",) * total,
-        ("",) * total,
-    )
+@pytest.fixture
+def images(tmp_path):
+    return write_images(tmp_path)
 
 
 # -- reading ------------------------------------------------------------------------------------
@@ -376,109 +348,6 @@ def test_scores_are_shares_and_unanimity_is_right(answers):
     assert set(scores) == set(answers)
     assert all(0 <= score <= 1 for score in scores.values())
     assert score_answers(["a"] * len(answers)) == {"a": 1.0}
-
-
-# -- parts --------------------------------------------------------------------------------------
-
-
-def test_a_split_parts_images_and_does_not_depend_on_the_order_of_the_rows():
-    whole = many(200)
-    order = random.Random(0).sample(range(len(whole)), len(whole))
-    parts, again = (split_questions(each, parts=("val", "test"), seed=3) for each in (whole, whole.select(order)))
-    assert [len(parts[part].images) for part in ("train", "val", "test")] == [160, 20, 20]
-    assert sum(len(part) for part in parts.values()) == len(whole)
-    for part, found in parts.items():
-        assert set(found.images) == set(again[part].images)
-        assert set(found.questions) == set(again[part].questions)
-        others = {image for other, each in parts.items() if other != part for image in each.images}
-        assert not others & set(found.images)
-        for number in range(len(found)):
-            at = int(found.answers[number][0])
-            assert found.image_of(number) == whole.image_of(at)
-            assert found.questions[number] == whole.questions[at]
-    assert parts == split_questions(whole, parts=("val", "test"), seed=3)
-    assert parts["test"].images != split_questions(whole, parts=("val", "test"), seed=4)["test"].images
-
-
-def test_too_few_images_to_split_and_shares_that_are_none():
-    with pytest.raises(JumokError, match="2 images are too few to keep some for val and test"):
-        split_questions(many(2), parts=("val", "test"))
-    for shares in ((0.5, 0.5, 0.5), (0, 0.5, 0.5), (1.1, -0.1, 0)):
-        with pytest.raises(JumokError, match="sum to 1"):
-            split_questions(many(9), parts=("val", "test"), shares=shares)
-
-
-def of_images(*numbers):
-    return HEAD + "".join(f"{number}.png,what is {number}?,{number}\n" for number in numbers)
-
-
-@pytest.fixture
-def numbered(tmp_path):
-    for number in range(30):
-        write(tmp_path / "images" / f"{number}.png", "")
-    return tmp_path / "images"
-
-
-def test_given_parts_are_taken_whole_and_overlap_is_told(tmp_path, numbered):
-    train, val = write(tmp_path / "a.csv", of_images(*range(20))), write(tmp_path / "b.csv", of_images(18, 19, 20))
-    test = write(tmp_path / "c.csv", of_images(25))
-    parts = read_question_parts([train], numbered, val=[val], test=[test])
-    assert {part: len(found) for part, found in parts.items()} == {"train": 20, "val": 3, "test": 1}
-    assert parts["val"].notes == ("2 of 3 val images are asked about in training too",)
-    assert parts["test"].notes == ()
-    alone = read_question_parts([train], numbered, val=[val])
-    assert alone["val"].questions == parts["val"].questions
-    assert not set(alone["test"].images) & set(alone["train"].images)
-    shared = len(set(alone["train"].images) & set(alone["val"].images))
-    assert alone["val"].notes == (f"{shared} of 3 val images are asked about in training too",)
-
-
-def test_a_folder_of_three_parts(tmp_path, numbered):
-    folder = tmp_path / "parts"
-    write(folder / "train.jsonl", '{"image": "9.png", "question": "x", "answer": "y"}')
-    for part, images in (("train", range(10)), ("val", (10, 11)), ("test", (12,))):
-        write(folder / f"{part}.csv", of_images(*images))
-    parts = read_question_parts([folder], numbered)
-    assert {part: len(found) for part, found in parts.items()} == {"train": 10, "val": 2, "test": 1}
-    other = write(tmp_path / "other.csv", of_images(20, 21, 22))
-    assert len(read_question_parts([folder], numbered, test=[other])["test"]) == 3
-    (folder / "val.csv").unlink()
-    assert len(read_question_parts([folder], numbered)["val"]) == 1
-    with pytest.raises(JumokError, match="holds no questions to train on"):
-        read_question_parts([numbered], numbered)
-
-
-def test_the_files_of_a_folder_go_by_all_names_of_their_part(tmp_path, numbered):
-    folder = tmp_path / "parts"
-    for name, images in (("training", (0, 1, 2)), ("dev", (3,)), ("Testing", (4, 5))):
-        write(folder / f"{name}.csv", of_images(*images))
-    assert looks_like_questions([folder])
-    parts = read_question_parts([folder], numbered)
-    assert [len(parts[part]) for part in ("train", "val", "test")] == [3, 1, 2]
-    write(folder / "val.csv", of_images(3))
-    with pytest.raises(JumokError, match=r"holds both dev.csv and val.csv for val: keep one"):
-        read_question_parts([folder], numbered)
-
-
-def test_what_is_told_of_a_file_is_told_once(tmp_path, numbered):
-    path = write(tmp_path / "a.csv", of_images(*range(20)) + "no.png,x?,1\n0.png,,1\n")
-    parts = read_question_parts([path], numbered)
-    assert parts["train"].skipped == {"no question": 1, "no image": 1}
-    assert parts["train"].notes
-    assert not any((*parts[part].notes, *parts[part].skipped) for part in ("val", "test"))
-
-
-def test_the_fingerprint_tells_another_set():
-    whole = many(5)
-    assert whole.fingerprint() == many(5).fingerprint()
-    order = list(range(len(whole)))
-    assert whole.select(order).fingerprint() == whole.fingerprint()
-    others = [whole.select(order[1:]), whole.select(order[::-1]), many(6, each=2).select(range(12))]
-    from dataclasses import replace
-
-    others += [replace(whole, questions=("other?", *whole.questions[1:])), replace(whole, of=(1, *whole.of[1:]))]
-    others += [replace(whole, answers=(("0", "0"), *whole.answers[1:]))]
-    assert len({each.fingerprint() for each in (whole, *others)}) == 1 + len(others)
 
 
 # -- the images' folder -------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from jumok.errors import JumokError
 from jumok.mechanisms.layers.shared_memory import SharedMemory
 from jumok.mechanisms.multi_head import MultiHead
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 OF = torch.tensor([2, 0, 2, 2, 3, 0])  # nobody looks at entry 1
 ENTRIES = 4

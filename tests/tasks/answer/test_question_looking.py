@@ -10,7 +10,7 @@ from jumok.attention import One, Patches, Scale, Tokens
 from jumok.data.images.reading import read_image
 from jumok.errors import JumokError
 from jumok.tasks.answer.looking import look
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 LEFT, RIGHT = "what colour is the left square?", "what colour is the right square?"
 KOREAN = "왼쪽 네모는 무슨 색인가요?"

@@ -10,7 +10,7 @@ from jumok.attention import Patches
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.classify.looking import METHODS, TOKEN_METHODS, LookOptions, look
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 
@@ -190,6 +190,9 @@ def test_models_of_windows_and_of_convolutions_between_layers_are_asked_by_what_
         assert (heat.lead, len(heat.queries)) == ((), 1)
         assert heat.keys.in_image
     assert list(look(open_model(f"hf:{tmp_path}"), photographs(2), LookOptions(most=1))[0].heats) == wanted[:1]
+    others = "raw, libra, lrp or input-x-gradient$"  # without gradients no feature map is kept
+    with pytest.raises(JumokError, match=rf"attention: it shows a mechanism .* this model has none: use .*{others}"):
+        look(open_model(f"hf:{tmp_path}"), photographs(2), LookOptions(("attention",)))
 
 
 def test_a_model_that_names_no_classes_has_numbers(tmp_path):

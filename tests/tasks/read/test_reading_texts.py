@@ -16,7 +16,7 @@ from jumok.tasks.read.opening import Kind, open_text_model, reads_texts
 from jumok.tasks.read.pieces import Piece, join_pieces, name_pieces
 from jumok.tasks.read.reading import encode
 from jumok.tasks.read.writing import write
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 ENGLISH = "The quick brown fox jumps over the dog"
 OVEN = "the oven was very good today striking"

@@ -13,8 +13,9 @@ from jumok import machine
 from jumok.errors import Interrupted, JumokError
 from jumok.tasks.classify.settings import ImageTraining
 from jumok.tasks.classify.training import Classifier
-from jumok.tasks.running import callbacks, checkpoint, fit
+from jumok.tasks.running import callbacks, checkpoint, fit, ledger
 from jumok.tasks.running.checkpoint import load_state, read_tensors
+from jumok.tasks.running.ending_signals import Signals
 from jumok.tasks.running.run import Run
 
 HARD = {"options": {"dropout": 0.1, "drop_path": 0.1}, "mixup": 0.4, "flips": "both"}
@@ -222,7 +223,7 @@ def test_a_full_disk_is_said_and_the_earlier_checkpoint_stays(job, monkeypatch, 
     if what == "save_file":
         monkeypatch.setattr(checkpoint, "save_file", full)
     else:
-        monkeypatch.setattr(callbacks, "as_csv", full)
+        monkeypatch.setattr(ledger, "as_csv", full)
     with pytest.raises(JumokError, match=r"cannot write .*No space left"):
         run.start()
     if what == "save_file":
@@ -308,8 +309,8 @@ def test_leftovers_of_a_killed_process_go_when_the_run_goes_on(job):
 def test_checkpoints_cost_little_where_nobody_says_how_often(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(callbacks.time, "monotonic", lambda: now[0])
-    ledger = callbacks.Ledger(tmp_path, callbacks.Clock())
-    keeper = callbacks.Keeper(tmp_path, ledger, None, callbacks.Signals(), every=None, patience=None)
+    figures = ledger.Ledger(tmp_path, ledger.Clock())
+    keeper = callbacks.Keeper(tmp_path, figures, None, Signals(), every=None, patience=None)
     keeper._cost = 0.5
     due = []
     for _ in range(1000):

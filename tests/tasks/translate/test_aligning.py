@@ -8,7 +8,7 @@ from jumok.errors import JumokError
 from jumok.special_tokens import EOS, SOS
 from jumok.tasks.translate import aligning
 from jumok.tasks.translate.aligning import align, choose_reading, list_readings
-from jumok.watching.seen import watch
+from jumok.watching.watch import watch
 
 
 @pytest.fixture(scope="module")

@@ -1,269 +1,21 @@
-"""The axes of an attention map: each knows its own geometry and nothing else."""
+"""Axes whose entries lie in an image: each knows its own geometry and nothing else."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn import functional as F
 
+from jumok.attention.axis import MOST_ENTRIES, Axis, Place, check_positive
 from jumok.attention.frames import Frame, find_box, lay_in_frame, move_points, place_frame
 from jumok.attention.grid_density import corners, density
-from jumok.errors import JumokError, suggest
-
-MOST_ENTRIES = 2**31
-"""Along one side of an axis: the product of two sides still fits what Python calls a length."""
-LONGEST_KIND = 40
-"""Characters of an unknown kind of axis that an error shows."""
-
-Place = int | str | tuple[int, int]
-"""What picks one entry of an axis: its index, its name, or (row, column) of a patch or pixel."""
-
-
-class Axis:
-    """Who looks, or what is seen, along one dimension of an `AttentionMap`.
-
-    A subclass is a frozen dataclass of plain values. It gives its length and a label for each entry;
-    an axis whose entries lie in an image also overrides `spread`.
-    """
-
-    kinds: ClassVar[dict[str, type[Axis]]] = {}
-    in_image: ClassVar[bool] = False
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-
-    def __init_subclass__(cls) -> None:
-        if not cls.__name__.startswith("_"):
-            Axis.kinds[cls.__name__] = cls
-
-    def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} does not give its length")
-
-    def label(self, index: int) -> str:
-        """The name of one entry, as views write it."""
-        return str(index)
-
-    def describe(self) -> str:
-        """What the entries are, in a few words.
-
-        >>> Tokens(("the", "cat")).describe(), Patches(14, 14, ("cls",)).describe(), One("image").describe()
-        ('2 tokens', '14 x 14 patches and cls', 'image')
-        """
-        return f"{len(self)} {type(self).__name__.lower()}"
-
-    def labels(self) -> list[str]:
-        """The names of all entries, in order."""
-        return [self.label(index) for index in range(len(self))]
-
-    def index(self, place: Place) -> int:
-        """Find one entry by index (negative from the end) or by name.
-
-        Raises:
-            JumokError: no such entry, or the name stands for several.
-        """
-        if isinstance(place, tuple):
-            raise JumokError(f"{self!r} has no (row, column): give an index or a name, not {place}")
-        if isinstance(place, str):
-            return self._index_of_name(place)
-        if not -len(self) <= place < len(self):
-            raise JumokError(f"index {place} is outside this axis of {len(self)} entries")
-        return place % len(self)
-
-    def _index_of_name(self, name: str) -> int:
-        labels = self.labels()
-        found = labels.count(name)
-        if found == 1:
-            return labels.index(name)
-        if found > 1:
-            raise JumokError(f"{name!r} stands for {found} entries of this axis: give an index instead")
-        raise JumokError(f"no entry {name!r} on this axis: {suggest(name, labels[:12])}")
-
-    def spread(self, weights: Tensor, height: int, width: int, *, smooth: bool = False) -> Tensor:
-        """Lay one weight per entry over the pixels that each entry covers.
-
-        Args:
-            weights: (..., entries).
-            height, width: of the image, in pixels.
-            smooth: interpolate between the entries' centres; otherwise each pixel has its entry's own value.
-        Returns:
-            (..., height, width), same values (entries that cover no pixels are left out).
-        Raises:
-            JumokError: the entries do not lie in an image.
-        """
-        raise JumokError(f"{type(self).__name__} do not lie in an image: draw them as bars or as a matrix")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values that `from_dict` builds the axis from again."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        return {"kind": type(self).__name__, **{name: value for name, value in fields.items() if value is not None}}
-
-    def within(self, frame: Frame) -> Axis:
-        """The same entries of a larger image, of which the image that they lie in is a part.
-
-        Args:
-            frame: (top, left, bottom, right) of that part, in shares of the larger image; beyond 0 and 1: margins.
-        """
-        if self.in_image:
-            raise JumokError(f"{type(self).__name__} cannot be laid over a part of an image")
-        return self
-
-    @staticmethod
-    def from_dict(values: Mapping[str, Any]) -> Axis:
-        """Build an axis from what `to_dict` gave.
-
-        Raises:
-            JumokError: an unknown kind, or fields that do not fit it.
-        """
-        fields = {name: value for name, value in values.items() if name != "kind"}
-        kind = str(values.get("kind"))
-        if kind not in Axis.kinds:
-            raise JumokError(
-                f"unknown kind of axis {kind[:LONGEST_KIND]!r}: {suggest(kind[:LONGEST_KIND], Axis.kinds)}"
-            )
-        try:
-            axis: Axis = _get_validator(kind).validate_json(json.dumps(fields))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            said = first["msg"].removeprefix("Value error, ")
-            place = "".join(f"{part}: " for part in first["loc"])
-            raise JumokError(f"these fields do not make a {kind} axis: {place}{said}") from error
-        except (TypeError, ValueError, RecursionError) as error:  # no JSON
-            raise JumokError(f"these fields do not make a {kind} axis: {error}") from error
-        return axis
-
-
-@functools.cache
-def _get_validator(kind: str) -> TypeAdapter[Axis]:
-    """What checks the fields of an axis against their types, as strictly as JSON allows: they come from a file."""
-    return TypeAdapter(Axis.kinds[kind])
-
-
-def _check_positive(axis: str, **sizes: int) -> None:
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise JumokError(f"{axis} needs {name} of at least 1, got {size!r}")
-        if size > MOST_ENTRIES:
-            raise JumokError(f"{axis} has {name} of at most {MOST_ENTRIES}, got more")
-
-
-def _check_near(axis: str, places: Iterable[Sequence[float]]) -> None:
-    for place in places:
-        if not all(abs(value) <= MOST_ENTRIES for value in place):
-            raise JumokError(f"{axis} lie within {MOST_ENTRIES} of the image, got {place}")
-
-
-def _check_frame(axis: str, frame: Frame | None) -> None:
-    if frame is not None:
-        _check_near(f"The frame of {axis} has edges that", [frame])
-        top, left, bottom, right = frame
-        if not (top < bottom and left < right):
-            raise JumokError(f"{axis} has a frame of (top, left, bottom, right) with top < bottom, got {frame}")
-
-
-def _resize(grid: Tensor, height: int, width: int, smooth: bool) -> Tensor:
-    """(..., rows, columns) to (..., height, width)."""
-    if not smooth:
-        rows, columns = (_find_cells(*sizes) for sizes in zip((height, width), grid.shape[-2:], strict=True))
-        return grid[..., rows.to(grid.device), :][..., columns.to(grid.device)]
-    flat = grid.reshape(-1, 1, *grid.shape[-2:])
-    flat = F.interpolate(flat, (height, width), mode="bilinear", align_corners=False)
-    return flat.reshape(*grid.shape[:-2], height, width)
-
-
-def _find_cells(pixels: int, cells: int) -> Tensor:
-    """The cell in which each pixel's centre lies, in whole numbers: on a border, rounding would choose at random."""
-    return (2 * torch.arange(pixels) + 1) * cells // (2 * pixels)
-
-
-@dataclass(frozen=True)
-class One(Axis):
-    """A single onlooker: the image, the `cls` token, a whole sentence.
-
-    >>> One("image").labels()
-    ['image']
-    """
-
-    name: str
-
-    def __len__(self) -> int:
-        return 1
-
-    def label(self, index: int) -> str:
-        return self.name
-
-    def describe(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True)
-class Steps(Axis):
-    """Moments of a process: decoding steps, glimpse numbers.
-
-    >>> Steps(3).labels()
-    ['0', '1', '2']
-    """
-
-    count: int
-
-    def __post_init__(self) -> None:
-        _check_positive("Steps", count=self.count)
-
-    def __len__(self) -> int:
-        return self.count
-
-
-@dataclass(frozen=True)
-class _Named(Axis):
-    """Entries that have nothing but their names."""
-
-    names: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if isinstance(self.names, str):
-            raise JumokError(f"{type(self).__name__} needs a sequence of names, got the one string {self.names!r}")
-        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
-        _check_positive(type(self).__name__, entries=len(self.names))
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def label(self, index: int) -> str:
-        return self.names[index]
-
-    @classmethod
-    def numbered(cls, count: int) -> Axis:
-        """Entries named by their numbers, where nothing better is known."""
-        return cls(tuple(str(index) for index in range(count)))
-
-
-@dataclass(frozen=True)
-class Tokens(_Named):
-    """Words, sub-words or characters of a text, in order; or tokens of which nothing but the number is known.
-
-    Args:
-        names: of the tokens.
-        why: for tokens that are only numbered, why nothing more is known of them.
-
-    >>> Tokens(("the", "cat")).index("cat")
-    1
-    """
-
-    why: str = field(default="", compare=False)
-
-
-class Features(_Named):
-    """Columns of a table."""
-
-
-class Channels(_Named):
-    """Channels of a feature map."""
+from jumok.errors import JumokError
 
 
 @dataclass(frozen=True)
@@ -284,7 +36,7 @@ class Pixels(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_positive("Pixels", height=self.height, width=self.width)
+        check_positive("Pixels", height=self.height, width=self.width)
         _check_frame("Pixels", self.frame)
 
     def __len__(self) -> int:
@@ -334,7 +86,7 @@ class Patches(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_positive("Patches", rows=self.rows, columns=self.columns)
+        check_positive("Patches", rows=self.rows, columns=self.columns)
         _check_frame("Patches", self.frame)
         if isinstance(self.special, str):
             raise JumokError(f"special tokens are a sequence of names, got the one string {self.special!r}")
@@ -398,7 +150,7 @@ class Regions(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_positive("Regions", entries=len(self.boxes), height=self.height, width=self.width)
+        check_positive("Regions", entries=len(self.boxes), height=self.height, width=self.width)
         _check_near("Regions", (edges for edges in self.boxes if edges is not None))
         if len(self.names) != len(self.boxes):
             raise JumokError(f"Regions needs one name per box, got {len(self.names)} for {len(self.boxes)}")
@@ -454,7 +206,7 @@ class Glimpses(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_positive("Glimpses", entries=len(self.centres))
+        check_positive("Glimpses", entries=len(self.centres))
         _check_near("Glimpses", (*self.centres, *self.sizes))
         if len(self.centres) != len(self.sizes):
             raise JumokError(f"Glimpses needs one size per centre, got {len(self.sizes)} for {len(self.centres)}")
@@ -508,7 +260,7 @@ class Sampled(Axis):
     in_image: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        _check_positive("Sampled", rows=self.rows, columns=self.columns)
+        check_positive("Sampled", rows=self.rows, columns=self.columns)
         _check_near("Sampled", self.points)
         if min(self.rows, self.columns) < 2:
             raise JumokError(f"Sampled needs 2 rows and columns or more, got {self.rows} x {self.columns}")
@@ -566,6 +318,20 @@ class Sampled(Axis):
         return torch.tensor(self.points, dtype=torch.float64).reshape(self.rows, self.columns, 2)
 
 
+def _check_near(axis: str, places: Iterable[Sequence[float]]) -> None:
+    for place in places:
+        if not all(abs(value) <= MOST_ENTRIES for value in place):
+            raise JumokError(f"{axis} lie within {MOST_ENTRIES} of the image, got {place}")
+
+
+def _check_frame(axis: str, frame: Frame | None) -> None:
+    if frame is not None:
+        _check_near(f"The frame of {axis} has edges that", [frame])
+        top, left, bottom, right = frame
+        if not (top < bottom and left < right):
+            raise JumokError(f"{axis} has a frame of (top, left, bottom, right) with top < bottom, got {frame}")
+
+
 def _find_edge(cell: int, cells: int, pixels: int) -> int:
     """The first pixel whose centre lies in the cell, so that boxes agree with `spread`."""
     return math.ceil(cell * pixels / cells - 0.5)
@@ -578,3 +344,18 @@ def _find_cell(place: Sequence[int], rows: int, columns: int) -> int:
     if not (0 <= row < rows and 0 <= column < columns):
         raise JumokError(f"(row, column) = ({row}, {column}) is outside the grid of {rows} x {columns}")
     return row * columns + column
+
+
+def _resize(grid: Tensor, height: int, width: int, smooth: bool) -> Tensor:
+    """(..., rows, columns) to (..., height, width)."""
+    if not smooth:
+        rows, columns = (_find_cells(*sizes) for sizes in zip((height, width), grid.shape[-2:], strict=True))
+        return grid[..., rows.to(grid.device), :][..., columns.to(grid.device)]
+    flat = grid.reshape(-1, 1, *grid.shape[-2:])
+    flat = F.interpolate(flat, (height, width), mode="bilinear", align_corners=False)
+    return flat.reshape(*grid.shape[:-2], height, width)
+
+
+def _find_cells(pixels: int, cells: int) -> Tensor:
+    """The cell in which each pixel's centre lies, in whole numbers: on a border, rounding would choose at random."""
+    return (2 * torch.arange(pixels) + 1) * cells // (2 * pixels)

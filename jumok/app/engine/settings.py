@@ -1,0 +1,56 @@
+"""Options of every command that can write a data set."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from jumok.tasks.running.config import Strict
+
+__all__ = ["OF_MANY", "EngineSettings", "PageSettings"]
+
+
+class EngineSettings(Strict):
+    """How a data set is made.
+
+    Args:
+        engine: its name; None: no data set is wanted.
+        processes: that work at it, each with a model of its own.
+        shard_size: inputs of a file of the data set, which is what a process does at a time.
+        column: of Parquet files, that holds the inputs.
+    """
+
+    engine: str | None = Field(
+        default=None,
+        description="local or ray: write a Parquet data set to --out, a row per input, instead of pictures and a page; "
+        "PATH may also be a pattern, a .txt file of paths, .parquet or .tar files. The same command goes on where it "
+        "was stopped.",
+    )
+    processes: int = Field(default=1, ge=1, description="With --engine: processes, each with a model.")
+    shard_size: int = Field(default=1024, ge=1, description="With --engine: rows of a file of the data set.")
+    column: str | None = Field(
+        default=None,
+        description="With --engine: column of Parquet files with bytes or paths of images (default: the first of "
+        "image, bytes and path).",
+    )
+
+
+class PageSettings(Strict):
+    """Which rows of a data set are shown on a page.
+
+    Args:
+        where: what is true of them.
+        pages: how many at most, drawn by chance from these.
+    """
+
+    where: str | None = Field(
+        default=None,
+        description="Of a data set: show rows for which this holds, such as 'prediction != label and probability > "
+        "0.9'.",
+    )
+    pages: int | None = Field(
+        default=None, ge=1, le=5000, description="Of a data set: show as many rows at most, drawn by chance."
+    )
+
+
+OF_MANY = {"Of many inputs": (EngineSettings,)}
+"""The heading under which these options stand in the help of every command."""

@@ -1,0 +1,224 @@
+"""Carry rows of weights from the last of several calls back to the tokens of the input.
+
+Sums of calls made side by side add, tokens that were merged share, windows and shifts put tokens elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jumok.attention import Axis
+from jumok.attention.attended import Attended
+from jumok.errors import JumokError
+from jumok.watching.calls import Call
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.origins import Block
+
+MOST_LEFT = 1e-3
+"""Share of the weight that may be left behind, at most: more is no rounding."""
+Pull = Callable[[int, Tensor], Tensor]
+"""What a call makes of a row of its queries: (batch, queries) to (batch, keys), by the number of the call."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The calls that lead to the last one, and the tokens from the first to the last.
+
+    Args:
+        calls: those that lead there, in order.
+        queries: the tokens of the last call.
+        keys: the tokens of the input.
+        unseen: what mixed tokens on the way, unseen.
+        averaged: what mixed tokens on the way and is taken as the mean of its window.
+    """
+
+    calls: list[Call]
+    queries: Axis
+    keys: Axis
+    _index: Tensor
+    _blocks: list[Block]
+    _known: Identities
+    _starts: list[Tensor]
+    _entries: Tensor
+    _shares: Tensor
+    _touched: Tensor
+    unseen: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()
+    _worked_out: dict[torch.device, list[_Step]] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> list[Attended]:
+        """The weights of the calls."""
+        return [call.attended for call in self.calls]
+
+    @property
+    def batch(self) -> int:
+        """Images, or sentences."""
+        return self._starts[0].shape[0]
+
+    def check_same_tokens(self, method: str) -> None:
+        """Refuse layers that are not all over the tokens of the input.
+
+        Args:
+            method: that needs them to be, for the message.
+        Raises:
+            JumokError: one is over windows, merged tokens or others.
+        """
+        wanted = self._known.origin(self._entries[..., 0].reshape(-1)).stack()
+        for call in self.calls:
+            keys = call.tokens.keys
+            assert keys is not None
+            if keys.numel() != len(wanted) or not torch.equal(self._known.origin(keys.reshape(-1)).stack(), wanted):
+                raise JumokError(
+                    f"{method} adds layers up that are over the same tokens, and {call.module or 'one'} is over others "
+                    "(windows, or merged tokens): use chefer or rollout, which follow them"
+                )
+
+    def carry(
+        self, start: Tensor, pull: Pull, *, passed: float, attended: float, shared: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Carry weights of the last call's queries back to the input.
+
+        Args:
+            start: (batch, queries).
+            pull: what a call makes of a row, by its place among `calls`.
+            passed: the share of a token that a residual connection passes.
+            attended: the share that attention passes.
+            shared: calls side by side share what attention passes, instead of each passing it.
+        Returns:
+            (batch, keys) of the input, and the share of the weight that went through something unseen.
+        Raises:
+            JumokError: some of the weight does not reach the tokens of the input.
+        """
+        size = len(self._index) + 1  # the last one takes what leads nowhere
+        row = torch.zeros(size, dtype=start.dtype, device=start.device)
+        alone = torch.zeros_like(row)  # passes by attention only, as of calls side by side
+        lost = torch.zeros((), dtype=start.dtype, device=start.device)
+        self._begin(row, alone, start, passed, attended / (len(self._starts) if shared else 1))
+        for step in self._steps(start.device):
+            whole = row[step.here]
+            row[step.here] = 0
+            if step.place is not None:
+                self._carry_through(step, row, alone, whole, pull, passed=passed, attended=attended)
+            elif step.kind == "unseen":
+                lost = lost + whole.sum()
+                row.index_add_(0, step.base, whole)
+            else:
+                joint = step.kind == "joint"
+                share = whole[:, None] * step.members.ne(size - 1).to(whole) * (attended if joint else 1.0)
+                share = share / step.count if shared or not joint else share
+                (alone if joint else row).index_add_(0, step.members.reshape(-1), share.reshape(-1))
+                if joint:
+                    row.index_add_(0, step.base, whole * passed)
+        return self._arrive(row, alone, start), lost / start.sum().clamp(min=1e-12)
+
+    def _carry_through(
+        self, step: _Step, row: Tensor, alone: Tensor, whole: Tensor, pull: Pull, *, passed: float, attended: float
+    ) -> None:
+        """Carry weights of a call's outputs to its keys, and past it."""
+        assert step.place is not None
+        pooled = self.calls[step.place].tokens.is_pooling
+        looking = whole * (1 if pooled else attended) + alone[step.here]
+        alone[step.here] = 0
+        if not pooled:
+            row.index_add_(0, step.base, whole * passed)
+        if bool(looking.any()):
+            asked = looking.new_zeros(math.prod(step.shape)).index_copy_(0, step.inside, looking)
+            row.index_add_(0, step.keys, pull(step.place, asked.view(step.shape)).reshape(-1).to(row))
+
+    def _arrive(self, row: Tensor, alone: Tensor, start: Tensor) -> Tensor:
+        """What the tokens of the input have got, if nearly everything came there."""
+        where = self._find(self._entries).to(row.device)
+        arrived = torch.zeros_like(row, dtype=torch.bool)
+        arrived[where.reshape(-1)] = True
+        arrived[-1] = False
+        left = float(row[~arrived].abs().sum() + alone.abs().sum()) / max(float(start.abs().sum()), 1e-12)
+        if left > MOST_LEFT:
+            raise JumokError(
+                f"{left:.1%} of the weight does not reach the tokens that these calls begin with, so the map would not "
+                "be true: choose a part with seen.only(prefix), or read single maps with seen[name]"
+            )
+        row[-1] = 0
+        return (row[where] * self._shares.to(row)).sum(-1)
+
+    def _begin(self, row: Tensor, alone: Tensor, start: Tensor, passed: float, attended: float) -> None:
+        """Put the start onto the last call's outputs; of several side by side, onto what each adds to the token."""
+        if len(self._starts) == 1:
+            row.index_add_(0, self._find(self._starts[0].reshape(-1)).to(row.device), start.reshape(-1))
+            return
+        base = self._find(self._known.base(self._starts[0]).reshape(-1)).to(row.device)
+        row.index_add_(0, base, start.reshape(-1) * passed)
+        for states in self._starts:
+            alone.index_add_(0, self._find(states.reshape(-1)).to(row.device), start.reshape(-1) * attended)
+
+    def _steps(self, device: torch.device) -> list[_Step]:
+        """What is to be done, from the last call to the first; worked out once."""
+        if device not in self._worked_out:
+            places = {call.number: place for place, call in enumerate(self.calls)}
+            found = (self._plan(block, places.get(block.call)) for block in reversed(self._blocks))
+            self._worked_out[device] = [step.to(device) for step in found if step is not None]
+        return self._worked_out[device]
+
+    def _plan(self, block: Block, place: int | None) -> _Step | None:
+        """What is to be done for the tokens of one block; None for nothing."""
+        numbers = torch.arange(block.start, block.start + block.count)
+        here = self._find(numbers)
+        inside = ((here < len(self._index)) & self._touched[block.start : block.start + block.count]).nonzero()[:, 0]
+        if not len(inside) or (block.kind == "attended" and place is None):
+            return None
+        nothing = torch.zeros(0, dtype=torch.int64)
+        base = self._find(self._known.base(numbers[inside]))
+        members = nothing if block.members is None else self._find(block.members[inside])
+        count = members.ne(len(self._index)).sum(-1, keepdim=True) if members.dim() == 2 else nothing
+        if block.kind != "attended" or place is None:
+            return _Step(block.kind, None, here[inside], inside, base, members, count, (), nothing)
+        tokens = self.calls[place].tokens
+        assert tokens.keys is not None
+        assert tokens.states is not None
+        keys = self._find(tokens.keys.reshape(-1))
+        return _Step("attended", place, here[inside], inside, base, nothing, nothing, tuple(tokens.states.shape), keys)
+
+    def _find(self, ids: Tensor) -> Tensor:
+        """Places of identities in the row; the one behind the last for those that are in none."""
+        place = torch.searchsorted(self._index, ids.contiguous()).clamp(max=len(self._index) - 1)
+        return torch.where((self._index[place] == ids) & (ids > 0), place, len(self._index))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What is done for the tokens that were made at once.
+
+    Args:
+        kind: of their block.
+        place: of the call among those that are followed, if it is one.
+        here: their places in the row.
+        inside: which of the block they are.
+        base: places of the tokens that they were made around.
+        members: (count, most) places of those that they were made of.
+        count: (count, 1), how many these are.
+        shape: of the call's queries.
+        keys: places of the call's keys.
+    """
+
+    kind: str
+    place: int | None
+    here: Tensor
+    inside: Tensor
+    base: Tensor
+    members: Tensor
+    count: Tensor
+    shape: tuple[int, ...]
+    keys: Tensor
+
+    def to(self, device: torch.device) -> _Step:
+        """The same on another device."""
+        if device.type == "cpu":
+            return self
+        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
+        return replace(self, **moved)

@@ -1,0 +1,353 @@
+"""What each kind of function does to the identities of what it is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jumok.watching.provenance import blending, functions, grids, moving, multiplying, sampling
+from jumok.watching.provenance.einsum import Equation
+from jumok.watching.provenance.origins import TEXT
+from jumok.watching.provenance.shadow_table import ShadowTable
+from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, zeros
+from jumok.watching.provenance.tape import Kept, Op, Slot, clone_index, walk_slots
+
+MOST_LOOKED_UP = 4096
+"""Rows of a table that may be looked up as learnt tokens, at most: tables of relative positions have more."""
+SMALLEST_TOKEN = 8
+"""Numbers of a learnt token, at least: biases of heads have fewer."""
+
+
+def _view(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    shadow = shadows[0]
+    if isinstance(shadow, Pair):
+        sides = [None if side is None else moving.view(op, side) for side in shadow.sides]
+        for number, out in enumerate(op.outs):
+            one, other = (None if side is None else side[number] for side in sides)
+            table.set_view(out, Pair(one, other, shadow.path))
+        return
+    if not isinstance(shadow, Tensor):
+        table.set_all(op, None)
+        return
+    for out, made in zip(op.outs, moving.view(op, shadow), strict=True):
+        if out is given[0]:
+            continue
+        fresh = op.name in ("clone", "contiguous", "to") and out in table.real and made is shadow
+        table.set(out, made) if fresh else table.set_view(out, made)
+
+
+def _move(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    shadow = shadows[0]
+    if isinstance(shadow, Pair):
+        table.give(op, shadow.map(lambda ids: moving.move(op, ids)))
+    else:
+        assert isinstance(shadow, Tensor)
+        table.give(op, moving.move(op, shadow))
+
+
+def _join(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    if any(isinstance(shadow, Pair) for shadow in shadows):
+        sides = []
+        for side in (0, 1):
+            parts = [_side(shadow, side, slot.shape) for shadow, slot in zip(shadows, given, strict=True)]
+            sides.append(moving.join_parts(op, parts))
+        path = next(shadow.path for shadow in shadows if isinstance(shadow, Pair))
+        table.give(op, Pair(sides[0], sides[1], path))
+        return
+    parts = [blending.make_zeros(shadow, slot.shape) for shadow, slot in zip(shadows, given, strict=True)]
+    table.give(op, moving.join_parts(op, parts))
+
+
+def _elementwise(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    if name in _OF_THE_FIRST:
+        found = shadows[0]
+    else:
+        found = None
+        for slot, shadow in zip(given, shadows, strict=True):
+            if slot is op.gate:  # the same for all places: it mixes none
+                continue
+            found = blending.blend(table.known, found, shadow, op.outs[0].shape, factor=name in _FACTORS)
+    if found is not (shadows[0] if op.outs[0] is given[0] else None):
+        table.give(op, found)
+    for number, out in enumerate(op.outs[1:], 1):
+        if out.floating and out.shape == op.outs[0].shape:
+            table.give(op, found, number)
+
+
+def _choose(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    """`where`: by its mask, if that was kept; else as a sum."""
+    mask = next((arg for arg in op.args if isinstance(arg, Kept)), None)  # the second of `Tensor.where`
+    if mask is None or mask.changed:
+        _elementwise(table, op, name, given, shadows)
+        return
+    operands = [
+        table.shadow(each) if isinstance(each, Slot) and each.floating else None for each in op.args if each is not mask
+    ]
+    out, values = op.outs[0].shape, clone_index(mask.values)
+    sides = []
+    for side in (0, 1):
+        one, other = (fit(_side(each, side, ()), out) for each in operands)
+        sides.append(torch.where(values, one, other))
+    path = next((each.path for each in operands if isinstance(each, Pair)), None)
+    table.give(op, sides[0] if path is None else Pair(sides[0], sides[1], path))
+
+
+def _reduce(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    shape = given[0].shape
+    dims = _find_dims(op, name)
+    if isinstance(dims, Slot):
+        _elementwise(table, op, name, given, shadows)  # max(a, b)
+        return
+    axes = list(range(len(shape))) if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
+    axes = [axis % len(shape) for axis in axes]
+    out = op.outs[0].shape
+    kept = len(out) == len(shape)
+
+    def reduce(ids: Tensor) -> Tensor:
+        merged = blending.merge_over(table.known, ids, axes)
+        merged = merged.expand([1 if axis in axes else size for axis, size in enumerate(shape)])
+        return merged if kept else merged.reshape(out)
+
+    shadow = shadows[0]
+    if isinstance(shadow, Pair):
+        sides = [
+            side if side is not None and all(is_even(side, axis) for axis in axes) else None for side in shadow.sides
+        ]
+        shadow = Pair(sides[0], sides[1], shadow.path)
+        found: Shadow = shadow.map(reduce)
+    else:
+        assert isinstance(shadow, Tensor)
+        found = reduce(shadow)
+    for number, slot in enumerate(op.outs):
+        if slot.floating:
+            table.give(op, found, number)
+        else:
+            table.set(slot, Live())
+
+
+def _find_dims(op: Op, name: str) -> Any:
+    """What a reduction goes over: axes, None for all, or another tensor."""
+    dims = op.kwargs.get("dim", op.kwargs.get("axis"))
+    if dims is not None:
+        return dims
+    place = 2 if name in ("norm", "vector_norm") else 1
+    return op.args[place] if len(op.args) > place and not isinstance(op.args[place], bool) else None
+
+
+def _linear(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    table.give(op, _contract(table, shadows[0], -1, op.outs[0].shape, op))
+
+
+def _contract(table: ShadowTable, shadow: Shadow, axis: int, out: Sequence[int], op: Op) -> Shadow:
+    """A product with constants along an axis."""
+    if isinstance(shadow, Pair):
+        sides = [side if side is None or is_even(side, axis) else None for side in shadow.sides]
+        if None in sides and None not in shadow.sides:  # weights over tokens, used as features of a token
+            return fit(blending.merge_over(table.known, or_constant(table.settle(shadow, op)), [axis]), out)
+        return Pair(sides[0], sides[1], shadow.path).map(lambda ids: fit(compact(ids).narrow(axis, 0, 1), out))
+    ids = shadow if isinstance(shadow, Tensor) else zeros(())
+    return fit(blending.merge_over(table.known, ids, [axis]), out)
+
+
+def _product(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    table.give(op, multiply(table, op, name))
+
+
+def multiply(table: ShadowTable, op: Op, name: str) -> Shadow:
+    """A product of several tensors, summed over some axes."""
+    equation = Equation.of(op, name)
+    return multiplying.multiply(table.known, op, equation, [table.shadow(slot) for slot in equation.slots])
+
+
+def _convolve(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    table.give(op, grids.convolve(table.known, op, or_constant(table.settle(shadows[0], op))))
+
+
+def _deconvolve(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    table.give(op, grids.deconvolve(table.known, op, or_constant(table.settle(shadows[0], op))))
+
+
+def _pool(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    found = grids.pool(table.known, op, or_constant(table.settle(shadows[0], op)))
+    for number, slot in enumerate(op.outs):
+        table.set(slot, found if slot.floating else Live()) if number else table.give(op, found)
+
+
+def _resize(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    table.give(op, grids.resize(table.known, op, or_constant(table.settle(shadows[0], op))))
+
+
+def _fold(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    ids = or_constant(table.settle(shadows[0], op))
+    table.give(op, grids.fold(table.known, op, ids))
+    for number in [number for number in table.outlooks if bool(table.known.are_of(ids, number).any())]:
+        table.calls[number] = table.outlooks.pop(number)  # its windows lie where they were cut out
+
+
+def _sample(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    table.give(op, sampling.sample(table.known, op, or_constant(table.settle(shadows[0], op))))
+
+
+def _recur(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    ids = blending.merge_over(table.known, or_constant(table.settle(shadows[0], op)), [-1])
+    mixed = table.known.unsee(ids, f"a recurrent layer{op.where}")
+    table.set(op.outs[0], mixed.expand(op.outs[0].shape))
+    for out in op.outs[1:]:
+        identity = table.known.lose(f"the last state of a recurrent layer{op.where}")
+        table.set(out, torch.full((), identity, dtype=torch.int64).expand(out.shape))
+
+
+def _scan(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    ids = or_constant(table.settle(shadows[0], op))
+    dim = op.given(1, "dim", -1)
+    if op.outs[0].shape != given[0].shape or not isinstance(dim, int):
+        raise moving.CannotMoveError(name)
+    if not is_even(ids, dim):
+        ids = table.known.unsee(compact(ids), f"{name}{op.where}")
+    for out in op.outs:
+        table.set(out, ids if out.floating else Live())
+
+
+def _gate_half(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    """`glu`: one half of an axis gates the other."""
+    merged = blending.merge_over(table.known, or_constant(table.settle(shadows[0], op)), [op.given(1, "dim", -1)])
+    table.give(op, merged.expand(op.outs[0].shape))
+
+
+def _sort(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
+    dim = op.kwargs.get(
+        "dim", op.args[2 if name == "topk" else 1] if len(op.args) > (2 if name == "topk" else 1) else -1
+    )
+    ids = blending.merge_over(table.known, or_constant(table.settle(shadows[0], op)), [dim])
+    for out in op.outs:
+        table.set(out, ids.expand(out.shape) if out.floating else Live())
+
+
+def embed(table: ShadowTable, op: Op) -> None:
+    """Rows of a table: words of a text, or learnt tokens."""
+    ids = next((slot for arg in op.args for slot in walk_slots(arg) if not slot.floating), None)
+    ids = ids or next((s for v in op.kwargs.values() for s in walk_slots(v) if not s.floating), None)
+    live = None if ids is None else table.shadow(ids)
+    if ids is None or 0 in ids.shape:
+        table.set_all(op, None)
+        return
+    if not isinstance(live, Live):
+        table.set(op.outs[0], _look_up_learnt(table, op, ids))
+        return
+    if ids.shape not in live.sources:
+        items, rest = (1, ids.shape) if len(ids.shape) == 1 else (ids.shape[0], ids.shape[1:])
+        live.sources[ids.shape] = table.known.add_source(TEXT, (items, math.prod(rest), 1, 1)).reshape(ids.shape)
+    table.set(op.outs[0], live.sources[ids.shape].unsqueeze(-1).expand(op.outs[0].shape))
+
+
+def _look_up_learnt(table: ShadowTable, op: Op, ids: Slot) -> Tensor | None:
+    """Rows of a table at fixed places: learnt tokens, unless they are added to others, as positions are."""
+    rows = next((slot for arg in op.args for slot in walk_slots(arg) if slot.parameter is not None), None)
+    out = op.outs[0].shape
+    if rows is None or math.prod(ids.shape) > MOST_LOOKED_UP or out[-1] < SMALLEST_TOKEN:
+        return None
+    name = table.names.get(id(rows.parameter), "a parameter")
+    return table.known.learn(name, ids.shape).unsqueeze(-1).expand(out)
+
+
+def write(table: ShadowTable, op: Op, name: str, *, inplace: bool) -> None:
+    """A part of a tensor is written, in place or into a copy."""
+    slot = op.args[0].slot if isinstance(op.args[0], Kept) else op.args[0]
+    written = moving.find_written(op, name)
+    written = written.slot if isinstance(written, Kept) else written
+    value = table.shadow(written) if isinstance(written, Slot) and written.floating else None
+    value = None if isinstance(value, Live) else value
+    target = table.shadow(slot) if slot.floating else None
+    if not slot.floating:
+        table.set(slot, table.find_live(op, name))
+        table.set_all(op, table.current(slot))
+        return
+    if isinstance(target, Pair) or isinstance(value, Pair):
+        sides = [_write_side(table, op, name, slot, side, target, value) for side in (0, 1)]
+        path = next(each.path for each in (value, target) if isinstance(each, Pair))
+        table.set_view(slot if inplace else op.outs[0], Pair(sides[0], sides[1], path))
+        return
+    if target is None and value is None and slot not in table.real:
+        table.set_all(op, None)
+        return
+    base = zeros(slot.shape) if not isinstance(target, Tensor) else target
+    if not inplace:
+        table.set(op.outs[0], moving.write(op, name, base.contiguous().clone(), value))
+        return
+    if slot not in table.real:
+        base = base.contiguous().clone()
+    made = moving.write(op, name, base, value)
+    table.set_view(slot, made)
+
+
+def _write_side(table: ShadowTable, op: Op, name: str, slot: Slot, side: int, target: Shadow, value: Shadow) -> Tensor:
+    """One side of scores after a write."""
+    base = _side(target, side, slot.shape)
+    base = base if slot in table.real and isinstance(target, Pair) else base.contiguous().clone()
+    part: Shadow = value.sides[side] if isinstance(value, Pair) else value if side == 0 else None
+    return moving.write(op, name, base, part if isinstance(part, Tensor) else None)
+
+
+_OF_ONE = (
+    _scan,
+    _gate_half,
+    _view,
+    _move,
+    _linear,
+    _convolve,
+    _deconvolve,
+    _recur,
+    _pool,
+    _resize,
+    _fold,
+    _sample,
+)
+Rule = Callable[[ShadowTable, Op, str, Sequence[Slot], Sequence[Shadow]], None]
+_FACTORS = frozenset(["mul", "multiply", "div", "divide", "true_divide"])
+_OF_THE_FIRST = functions.names(
+    "layer_norm rms_norm group_norm batch_norm instance_norm normalize softmax log_softmax dropout "
+    "dropout1d dropout2d dropout3d prelu local_response_norm gumbel_softmax"
+)
+_RULES: dict[frozenset[str], Rule] = {
+    functions.VIEWS: _view,
+    moving.JOINS: _join,
+    functions.MOVES: _move,
+    frozenset(["where"]): _choose,
+    functions.ELEMENTWISE: _elementwise,
+    functions.REDUCTIONS: _reduce,
+    functions.PRODUCTS: _product,
+    functions.CONVOLUTIONS: _convolve,
+    functions.UPWARDS: _deconvolve,
+    functions.POOLINGS | functions.ADAPTIVE_POOLINGS: _pool,
+    frozenset(["interpolate", "upsample"]): _resize,
+    functions.RECURRENT: _recur,
+    functions.SORTING: _sort,
+    functions.SCANS: _scan,
+    frozenset(["glu"]): _gate_half,
+    frozenset(["fold", "col2im"]): _fold,
+    frozenset(["grid_sample"]): _sample,
+    functions.LINEAR: _linear,
+}
+_BY_NAME: dict[str, Rule] = {}
+for _names, _rule in _RULES.items():
+    for _name in _names:
+        _BY_NAME.setdefault(_name, _rule)
+
+
+def find_rule(name: str) -> Rule | None:
+    """The rule of a function; None where there is none."""
+    return _BY_NAME.get(name)
+
+
+def takes_one(name: str) -> bool:
+    """Whether what a function makes has the identities of its first input only, whatever else it is given."""
+    return find_rule(name) in _OF_ONE or name in _OF_THE_FIRST
+
+
+def _side(shadow: Shadow, side: int, shape: Sequence[int]) -> Tensor:
+    found: Any = shadow.sides[side] if isinstance(shadow, Pair) else shadow if side == 0 else None
+    return found if isinstance(found, Tensor) else zeros(shape)

@@ -1,0 +1,165 @@
+"""What is known of each tensor of a pass: the identities of its elements, which rules read and set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from jumok.watching.provenance import blending, functions, inputs, moving
+from jumok.watching.provenance.call_tokens import CallTokens
+from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.pictures import Picture
+from jumok.watching.provenance.shadows import Live, Pair, Shadow, fit, simplify, zeros
+from jumok.watching.provenance.tape import Op, Slot, walk_slots
+
+MOST_LEARNT = 1 << 20
+"""Rows of a parameter that may stand for learnt tokens, at most."""
+
+
+class ShadowTable:
+    """The shadows of tensors, the identities that they hold, and the tokens of calls of attention.
+
+    Args:
+        names: of parameters, by their id.
+    """
+
+    def __init__(self, names: dict[int, str]) -> None:
+        self.names = names
+        self.known = Identities()
+        self.calls: dict[int, CallTokens] = {}
+        self.outlooks: dict[int, CallTokens] = {}
+        self.real: set[Slot] = set()
+        self._shadows: dict[Slot, Shadow] = {}
+        self._aliases: dict[Slot, Slot] = {}
+
+    def alias(self, slot: Slot, other: Slot) -> None:
+        """One tensor is the other, whose axes nothing has told yet."""
+        self._aliases[slot] = other
+
+    def current(self, slot: Slot) -> Shadow:
+        """The identities that a tensor has got; None where it has none yet."""
+        return self._shadows.get(slot)
+
+    def shadow(self, slot: Slot, reader: str = "", made: Sequence[Slot] = ()) -> Shadow:
+        """The identities of a tensor.
+
+        Args:
+            slot: of the tensor.
+            reader: the function that reads it, which tells of an input what its axes are.
+            made: what that function makes.
+        """
+        if slot in self._aliases:
+            return self.shadow(self._aliases[slot], reader, made)
+        if slot not in self._shadows or (slot.argument and slot.made and self._shadows[slot] is None):
+            self._shadows[slot] = self._make_shadow(slot, reader, made)
+        return self._shadows[slot]
+
+    def is_unread(self, slot: object) -> bool:
+        """Whether this is an input of numbers whose axes nothing has told yet."""
+        if not isinstance(slot, Slot) or not slot.floating or slot.parameter is not None or slot.constant:
+            return False
+        return slot in self._aliases or (slot not in self._shadows and (slot.argument or not slot.made))
+
+    def _make_shadow(self, slot: Slot, reader: str, made: Sequence[Slot] = ()) -> Shadow:
+        """Of a tensor that nothing made: a parameter, an input, or something that came from nowhere."""
+        if slot.constant or (slot.made and not slot.argument):
+            return None
+        if slot.parameter is not None:
+            return self._learn(slot)
+        if not slot.floating:
+            return Live()
+        if len(slot.shape) < 2 or 0 in slot.shape:
+            return None
+        why = "" if slot.argument else "a tensor that was made by something that was not seen"
+        reading = inputs.Reading(reader, tuple(made[0].shape) if made else (), slot.traced)
+        ids = inputs.add_input(self.known, slot.shape, reading, why)
+        if slot.traced is not None:
+            number = len(self.known.sources) - 1
+            self.known.pictures[number] = Picture.of(slot.traced, ids, self.known.sources[number].dims)
+        return ids
+
+    def _learn(self, slot: Slot) -> Shadow:
+        shape = slot.shape
+        rows = 1
+        for size in shape[:-1]:
+            rows *= size
+        if not shape or rows > MOST_LEARNT or not slot.floating:
+            return None
+        name = self.names.get(id(slot.parameter), "a parameter")
+        return self.known.learn(name, shape[:-1]).unsqueeze(-1).expand(shape)
+
+    def find_live(self, op: Op, name: str) -> Shadow:
+        """What whole numbers are: those they were computed from one by one, others that are live, or none."""
+        slots = [slot for arg in (*op.args, *op.kwargs.values()) for slot in walk_slots(arg)]
+        live = [slot for slot in slots if self._is_live(slot)]
+        if not live:
+            return None
+        known = {id(self._shadows[slot]): self._shadows[slot] for slot in live if slot in self._shadows}
+        same = all(slot.shape == op.outs[0].shape for slot in live) if op.outs else False
+        plain = name in functions.ELEMENTWISE or name in moving.SAME or name in ("long", "int", "bitwise_and", "and")
+        (found, *others) = known.values() if known else (None,)
+        return found if plain and same and not others and isinstance(found, Live) else Live()
+
+    def _is_live(self, slot: Slot) -> bool:
+        if slot.floating and slot not in self._shadows:
+            return not (slot.constant or slot.parameter is not None)
+        return self.shadow(slot) is not None
+
+    def set(self, slot: Slot, shadow: Shadow) -> None:
+        """The identities of what was made."""
+        shadow = simplify(shadow)
+        if isinstance(shadow, Tensor) and tuple(shadow.shape) != slot.shape:
+            shadow = fit(shadow, slot.shape)
+        if slot in self.real and not isinstance(shadow, Pair | Live) and slot.floating:
+            shadow = zeros(slot.shape).clone() if shadow is None else shadow.contiguous().clone()
+        self._shadows[slot] = shadow
+
+    def set_view(self, slot: Slot, shadow: Shadow) -> None:
+        """As `set`, sharing memory, so that a write into one is a write into the other."""
+        self._shadows[slot] = shadow
+
+    def set_all(self, op: Op, shadow: Shadow) -> None:
+        """As `set`, of all that an operation made; of what holds no numbers only that it is live."""
+        for out in op.outs:
+            self.set(out, shadow if out.floating or isinstance(shadow, Live) else None)
+
+    def change(self, slot: Slot, shadow: Shadow) -> None:
+        """The same tensor, with other identities."""
+        current = self._shadows.get(slot)
+        if slot in self.real and isinstance(current, Tensor) and isinstance(shadow, Tensor):
+            current.copy_(shadow.expand(slot.shape))
+        else:
+            self.set(slot, shadow)
+
+    def give(self, op: Op, shadow: Shadow, number: int = 0) -> None:
+        """As `set`, or other identities of the same tensor where an operation wrote into what it was given."""
+        slot = op.outs[number]
+        if slot in self._shadows and slot in [each for arg in op.args for each in walk_slots(arg)]:
+            self.change(slot, shadow)
+        else:
+            self.set(slot, shadow)
+
+    def lose(self, op: Op, why: str) -> None:
+        """Give up on what an operation made, and say why."""
+        place = f"{why} in {op.path}" if op.path and op.path not in why else why
+        for out in op.outs:
+            if out.floating and out.shape:
+                identity = self.known.lose(place)
+                self._give_lost(out, torch.full((), identity, dtype=torch.int64).expand(out.shape))
+            elif not out.floating:
+                self.set(out, Live())
+        for number in op.calls:
+            self.calls[number] = CallTokens.unknown(place)
+
+    def _give_lost(self, slot: Slot, shadow: Tensor) -> None:
+        current = self._shadows.get(slot)
+        if isinstance(current, Tensor) and slot in self.real:
+            current.copy_(shadow)
+        else:
+            self.set(slot, shadow)
+
+    def settle(self, shadow: Shadow, op: Op) -> Tensor | None:
+        """One identity for each element, where there may have been a pair."""
+        return blending.settle(self.known, shadow, op.path)

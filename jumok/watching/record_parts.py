@@ -1,0 +1,66 @@
+"""What records of attention calls have in common, whatever form the weights have."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from jumok.errors import JumokError
+
+
+class Unchanged:
+    """Tensors that must not be written to between a call and the use of its record."""
+
+    def __init__(self, *tensors: Tensor | None) -> None:
+        self._marks = [(t, t._version) for t in tensors if t is not None and not t.is_inference()]
+
+    def check(self) -> None:
+        """Raise if one of them was changed in place."""
+        if any(tensor._version != version for tensor, version in self._marks):
+            raise JumokError(
+                "a query, key or mask was changed in place after the attention call (a static cache?), so its weights "
+                "are lost: read the map before that, or turn the in-place update off"
+            )
+
+
+class OfHeads:
+    """What records of a query, a key and an output have in common."""
+
+    query: Tensor
+    key: Tensor
+    output: Tensor | None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """As in `Attended`."""
+        batch, heads, queries, _ = self.query.shape
+        return batch, heads, queries, self.key.shape[2]
+
+    @property
+    def traced(self) -> Tensor | None:
+        """As in `Attended`."""
+        return self.output
+
+    @property
+    def device(self) -> torch.device:
+        """As in `Attended`."""
+        return self.query.device
+
+
+def widen(tensor: Tensor) -> Tensor:
+    """Half precision to float32; the rest as it is."""
+    return tensor.detach().float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor.detach()
+
+
+def repeat_heads(tensor: Tensor, heads: int) -> Tensor:
+    """(batch, key heads, ...) to (batch, heads, ...): grouped-query attention shares each key head."""
+    return tensor if tensor.shape[1] == heads else tensor.repeat_interleave(heads // tensor.shape[1], 1)
+
+
+def safe_softmax(scores: Tensor) -> Tensor:
+    """Softmax over keys; a row that may attend to nothing gets zeros, as PyTorch's fused kernels give it."""
+    nothing = (scores == -math.inf).all(-1, keepdim=True)
+    return F.softmax(scores.masked_fill(nothing, 0.0), -1).masked_fill(nothing, 0.0)
