@@ -18,6 +18,7 @@ from jumok.app.signals import stopping_in_order
 from jumok.app.telling import tell
 from jumok.errors import Interrupted, JumokError, Stopped, first_line
 from jumok.extras import explain_missing
+from jumok.files import shorten
 from jumok.language import language, later, speaking, translate
 from jumok.wording import printable
 
@@ -49,6 +50,8 @@ OUTSIDE: dict[type[Exception], tuple[str, str]] = {
     MemoryError: (later("there is not enough memory"), later("give less at a time, or smaller sizes")),
 }
 """Errors that the world around causes more often than a fault in jumok: what they mean, and what to do."""
+LOOP = "Symlink loop"
+"""How `Path.resolve` begins, before Python 3.13, what it says of a link that leads to itself."""
 FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
 
 
@@ -192,6 +195,8 @@ def _explain(error: Exception) -> int:
         return _usage(error)
     if isinstance(error, FROM_OUTSIDE):
         return _say(_explain_outside(error), 2)
+    if isinstance(error, RuntimeError) and str(error).startswith(LOOP):
+        return _say(translate("cannot read or write: {reason}", reason=first_line(error)), 2)
     missing = explain_missing(error) if isinstance(error, ModuleNotFoundError) else None
     if missing:
         return _say(missing, 2)
@@ -205,7 +210,8 @@ def _explain_outside(error: Exception) -> str:
         reason = error.strerror or first_line(error)
         if error.filename is None:
             return translate("cannot read or write: {reason}", reason=reason)
-        return translate("cannot read or write {file}: {reason}", file=error.filename, reason=reason)
+        name = shorten(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else error.filename
+        return translate("cannot read or write {file}: {reason}", file=name, reason=reason)
     reason, advice = next(why for kind, why in OUTSIDE.items() if isinstance(error, kind))
     return f"{translate(reason)} ({first_line(error)}): {translate(advice)}"
 

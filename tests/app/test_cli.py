@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from app_helpers import start
+from PIL import Image
 
 import jumok as package
 from jumok.app import cli
@@ -102,6 +103,17 @@ def test_errors_become_one_line_and_a_status(jumok, monkeypatch, error, status, 
     assert said.status == status
     assert message in said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("name", ["loop", "x" * 5000])
+def test_a_link_to_itself_and_a_name_too_long_are_one_short_line(jumok, tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    said = jumok("saliency", tmp_path / "a.png", "--out", tmp_path / name, "--no-html", "--no-pictures")
+    assert said.status == 2
+    assert said.err.count("\n") == 1
+    assert len(said.err) < 300
+    assert "fault in jumok" not in said.err
 
 
 def test_what_is_a_mistake_of_ours_is_not_hidden(monkeypatch, jumok):

@@ -32,7 +32,7 @@ Box = tuple[int, int, int, int]
 """(left, top, right, bottom), as Pillow counts."""
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras fill of the 16 that a file gives them."""
-PIXELS_AT_ONCE = 1 << 20
+PIXELS_AT_ONCE = 1 << 18
 """Of a large image, that are converted together."""
 MODES = ("RGB", "RGBA", "RGBX")
 GREY_WITH_ALPHA = "LA;16B"
@@ -145,8 +145,8 @@ def _add_key(values: NDArray[np.uint16], key: tuple[int, ...] | None) -> NDArray
 def cut_boxes(size: tuple[int, int]) -> Iterator[Box]:
     """Boxes of few pixels each, which are a whole image of this width and height together.
 
-    >>> list(cut_boxes((2_000_000, 1)))
-    [(0, 0, 1048576, 1), (1048576, 0, 2000000, 1)]
+    >>> list(cut_boxes((300_000, 1)))
+    [(0, 0, 262144, 1), (262144, 0, 300000, 1)]
     """
     width, height = size
     across = min(max(width, 1), PIXELS_AT_ONCE)

@@ -205,6 +205,12 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def _tells_of_another(error: Exception) -> bool:
+    """Whether an error says no more than that another process is gone: its connection, or the store that it held."""
+    kinds = (distributed.DistError,) if distributed.is_available() else ()
+    return isinstance(error, kinds) or any(name in str(error) for name in BACKENDS)
+
+
 @contextmanager
 def _plain_errors(keeper: Keeper, last: Path) -> Iterator[None]:
     """Say what went wrong in the user's words."""
@@ -217,7 +223,7 @@ def _plain_errors(keeper: Keeper, last: Path) -> Iterator[None]:
     except OSError as error:
         raise JumokError(f"cannot write the run: {error}; earlier checkpoints are kept") from error
     except SPOILT as error:
-        if World.found().size > 1 and any(name in str(error) for name in BACKENDS):
+        if World.found().size > 1 and _tells_of_another(error):
             raise JumokError(
                 "another process of this training has ended: see what it said; resume with the same number of processes"
             ) from error
