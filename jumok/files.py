@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -86,6 +86,20 @@ def make_folder(folder: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise JumokError(f"cannot make the folder {folder}: {reason}; choose another place") from error
+
+
+def write_header(name: str, kind: str, shape: Sequence[int], size: int, metadata: Mapping[str, str]) -> bytes:
+    """What stands before the values of the one tensor of a safetensors file, as the library writes it.
+
+    Args:
+        name, kind, shape: of the tensor; kind such as "F32".
+        size: of its values, in bytes.
+        metadata: in the order in which it is written.
+    """
+    about = {"dtype": kind, "shape": list(shape), "data_offsets": [0, size]}
+    text = json.dumps({"__metadata__": metadata, name: about}, separators=(",", ":"), ensure_ascii=False).encode()
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return len(text).to_bytes(8, "little") + text
 
 
 def order_header(header: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The language of help and pages: English, or Korean from a catalogue of texts.
+"""The language of help, pages and what is printed: English, or Korean from a catalogue of texts.
 
 Texts are written in English where they are used, and looked up as they are shown. `make texts` finds all of them.
 """
@@ -15,6 +15,7 @@ from importlib import resources
 from jumok.errors import JumokError
 
 __all__ = [
+    "CATALOGUES",
     "LANGUAGES",
     "Later",
     "find_language",
@@ -24,12 +25,15 @@ __all__ = [
     "later_count",
     "parts_of",
     "read_catalogue",
+    "read_printed",
     "speaking",
     "translate",
     "translate_count",
 ]
 
 LANGUAGES = {"en": "English", "ko": "한국어"}
+CATALOGUES = ("jumok", "printed")
+"""Files of texts: help and pages; and what is printed, which is read where something is printed alone."""
 VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 """Of the environment, that tell a user's language; the first that is set counts."""
 
@@ -163,22 +167,41 @@ def _entries() -> Mapping[str, str]:
 
 @cache
 def _load(code: str) -> dict[str, str]:
-    place = resources.files("jumok").joinpath(f"locale/{code}/LC_MESSAGES/jumok.po")
-    return read_catalogue(place.read_text("utf-8"))
+    return read_catalogue(_read_file(code, CATALOGUES[0]))
 
 
-def read_catalogue(text: str) -> dict[str, str]:
+def _read_file(code: str, name: str) -> str:
+    return resources.files("jumok").joinpath(f"locale/{code}/LC_MESSAGES/{name}.po").read_text("utf-8")
+
+
+def read_printed() -> Mapping[str, str]:
+    """All texts in the language of now by their English, those of what is printed too; of plurals by both forms."""
+    return {} if language() == "en" else _load_printed(language())
+
+
+@cache
+def _load_printed(code: str) -> dict[str, str]:
+    texts = (_read_file(code, name) for name in CATALOGUES)
+    return {english: said for text in texts for english, said in read_catalogue(text, plurals=True).items()}
+
+
+def read_catalogue(text: str, *, plurals: bool = False) -> dict[str, str]:
     """The finished entries of a gettext catalogue (.po), by their English text; of a plural, by its singular.
 
     Babel, which writes the catalogue, takes ten times as long to be imported as this takes to read it.
+
+    Args:
+        text: of the catalogue.
+        plurals: those of plurals by the plural form, too.
     """
     entries = {}
     for block in text.split("\n\n"):
         if "\n#, fuzzy" not in f"\n{block}":
             fields = _read_entry(block)
             translated = fields.get("msgstr") or fields.get("msgstr[0]")
-            if translated and fields.get("msgid"):
-                entries[fields["msgid"]] = translated
+            names = ("msgid", "msgid_plural") if plurals else ("msgid",)
+            if translated:
+                entries.update({fields[name]: translated for name in names if fields.get(name)})
     return entries
 
 

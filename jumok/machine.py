@@ -6,12 +6,25 @@ import ctypes
 import os
 import re
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from jumok.errors import JumokError
 
-__all__ = ["DEVICES", "PeakMemory", "World", "accelerator_of", "cores", "device_name", "keep_freed", "set_threads"]
+__all__ = [
+    "DEVICES",
+    "PeakMemory",
+    "Room",
+    "World",
+    "accelerator_of",
+    "cores",
+    "device_name",
+    "keep_freed",
+    "set_threads",
+]
 
 DEVICES = r"auto|cpu|mps|cuda(:\d{1,3})?"
 """What a device may be called."""
@@ -149,3 +162,29 @@ class World:
     def first(self) -> bool:
         """Whether this process writes and prints."""
         return self.rank == 0
+
+
+class Room:
+    """A measure of something that threads share; who wants some of it waits until there is as much.
+
+    Args:
+        most: of all that is taken together; who wants more waits for all of it.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._taken = most, 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def take(self, wanted: int) -> Iterator[None]:
+        """Take some for as long as the block lasts."""
+        share = min(wanted, self._most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + share <= self._most)
+            self._taken += share
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= share
+                self._changed.notify_all()

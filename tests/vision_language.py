@@ -231,6 +231,29 @@ def _paligemma(lib):
     return Family(model, processor, [(16, 16)], [16], ("self_attn.out_proj",), joined=joined)
 
 
+def make_florence2():
+    """An encoder and a decoder, whose encoder reads places of a DaViT and words; stages of overlapping patches."""
+    import transformers as lib
+
+    torch.manual_seed(0)
+    small = {"encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    text = lib.BartConfig(
+        vocab_size=len(VOCABULARY), d_model=32, encoder_ffn_dim=48, decoder_ffn_dim=48, max_position_embeddings=128,
+        forced_eos_token_id=None, **small, **ids,
+    )  # fmt: skip
+    eye = {"depths": (1, 1), "patch_size": (7, 3), "patch_stride": (4, 2), "patch_padding": (3, 1)}
+    eye |= {"patch_prenorm": (False, True), "embed_dim": (16, 32), "num_heads": (2, 2), "num_groups": (2, 2)}
+    eye |= {"window_size": 4, "projection_dim": 32, "max_temporal_embeddings": 10, "max_position_embeddings": 20}
+    config = lib.Florence2Config(text_config=text, vision_config=eye, image_token_id=ID["<image>"])
+    model = peaked(lib.Florence2ForConditionalGeneration(config))
+    processor = lib.CLIPImageProcessorPil(
+        size={"height": 32, "width": 48}, do_center_crop=False, resample=0, image_seq_length=1 + 4 * 6
+    )
+    processor.image_seq_length = 1 + 4 * 6
+    return Family(model, processor, [(32, 48)], [1 + 4 * 6], (), joined={"processor_class": "Florence2Processor"})
+
+
 FAMILIES = {
     "llava": _llava,
     "qwen2-vl": _qwen2,

@@ -15,6 +15,7 @@ import typer
 
 from jumok.app.help_texts import translate_help, translate_usage
 from jumok.app.signals import stopping_in_order
+from jumok.app.telling import tell
 from jumok.errors import Interrupted, JumokError, Stopped, first_line
 from jumok.extras import explain_missing
 from jumok.language import language, later, speaking, translate
@@ -224,6 +225,6 @@ def _usage(error: Any) -> int:
 def _say(message: object, status: int) -> int:
     """One line on the error stream, with the process's number where there are several."""
     rank = os.environ.get("RANK") if os.environ.get("WORLD_SIZE", "1") != "1" else None
-    text = printable(" ".join(str(message).split()))
+    text = printable(tell(" ".join(str(message).split())))
     sys.stderr.write(f"jumok{f' (process {rank})' if rank else ''}: {text}\n")
     return status

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from jumok.app.faithful import FEWEST, OF_PLACES, Plan, Tell
 from jumok.app.session import Session, write_report
+from jumok.errors import JumokError
 from jumok.language import later, translate
 from jumok.wording import write_count
 
@@ -46,6 +48,11 @@ COST_COLUMNS: dict[str, str] = {
 """Columns on what that took."""
 MOST_PARTS = 8
 """Kinds of a test that have columns of their own; the most frequent."""
+
+STEPS, MOST_MEASURED = 8, 64
+"""Of the faithfulness of each system's map."""
+LEAST_SECONDS = 5.0
+"""For that, however short the training was."""
 
 T = TypeVar("T")
 
@@ -158,9 +165,43 @@ class ComparisonReport(ABC, Generic[T]):
         """Maps of one image that know no model, to stand beside the systems' own."""
         return {}
 
-    def faithfulness(self, session: Session) -> Mapping[str, FaithfulnessReport]:
-        """How faithful each system's maps are to it, by system; empty where that is not measured."""
-        return {}
+    @abstractmethod
+    def shows_map(self, system: str) -> bool:
+        """Whether there is a map of where a system looks."""
+
+    @abstractmethod
+    def measure(self, system: str, plan: Plan, tell: Tell) -> FaithfulnessReport | None:
+        """How faithful the map that is shown of a system is to it; None where the time was too short."""
+
+    @abstractmethod
+    def command(self, system: str) -> str:
+        """The command that measures a system by itself."""
+
+    def faithfulness(self, session: Session) -> dict[str, FaithfulnessReport]:
+        """Of each system that has a map; for each a tenth of its training time, `LEAST_SECONDS` at least.
+
+        Of one that could not be measured it is said why.
+        """
+        plan = Plan(OF_PLACES, STEPS, MOST_MEASURED, max(LEAST_SECONDS, self.comparison.budget / 10))
+        reports: dict[str, FaithfulnessReport] = {}
+        for name in (result.system for result in self.results if self.shows_map(result.system)):
+            found = self._try_to_measure(name, plan, session)
+            if isinstance(found, str):
+                session.remark(f"{name} has no SRG: {found}; {self.command(name)} measures it by itself")
+            else:
+                reports[name] = found
+        return reports
+
+    def _try_to_measure(self, system: str, plan: Plan, session: Session) -> FaithfulnessReport | str:
+        """The report, or why there is none."""
+        from jumok.app.progress import show_progress
+
+        try:
+            with show_progress(session.console, f"taking parts away: {system}") as tell:
+                found = self.measure(system, plan, tell)
+        except JumokError as error:
+            return str(error)
+        return found or f"{plan.seconds:.0f} s were too short for {FEWEST} {later(self.results[0].unit)}"
 
     def made(self, session: Session) -> Compared:
         """Look with every system, and write the figures and the page."""

@@ -23,6 +23,7 @@ __all__ = [
     "CERTAIN",
     "FAITHFUL",
     "FEWEST",
+    "INTERRUPTED",
     "OF_PLACES",
     "OF_WORDS",
     "FaithfulOptions",

@@ -33,7 +33,7 @@ class Meter(Protocol):
     """What can be stopped and go on."""
 
     def __len__(self) -> int:
-        """How many inputs were measured."""
+        """How many inputs, or what else there is, were measured."""
 
     def state(self) -> State:
         """All that was measured."""
@@ -49,11 +49,12 @@ class PartialFile:
         path: of the file, which ends in .npz.
         key: what the figures depend on, by what a person calls it: the model, the images, the settings.
         say: is told what was found in the file.
+        noun: what is measured one after the other.
     """
 
-    def __init__(self, path: Path, key: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, key: Mapping[str, str], say: Callable[[str], None], noun: str = "input") -> None:
         self.path = path
-        self._key, self._say = dict(key), say
+        self._key, self._say, self._noun = dict(key), say, noun
         self._next = time.monotonic() + PAUSE
 
     def restore(self, meter: Meter) -> None:
@@ -70,7 +71,7 @@ class PartialFile:
         except (JumokError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             self._say(f"{self.path} cannot be read: measuring starts anew")
             return
-        count = write_count(len(meter), "input that was", "inputs that were")
+        count = write_count(len(meter), f"{self._noun} that was", f"{self._noun}s that were")
         self._say(f"going on after {count} measured before ({self.path})")
 
     def keep(self, meter: Meter) -> None:
@@ -99,9 +100,8 @@ class PartialFile:
         """Write the file and say how to go on: nothing else will tell of what was measured."""
         self.write(meter)
         if len(meter):
-            self._say(
-                f"{write_count(len(meter), 'input was', 'inputs were')} measured; the same command goes on from there"
-            )
+            count = write_count(len(meter), f"{self._noun} was", f"{self._noun}s were")
+            self._say(f"{count} measured; the same command goes on from there")
 
     def remove(self) -> None:
         """Remove the file: what it was kept for has ended."""

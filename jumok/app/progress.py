@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from jumok.app.telling import tell
+
 
 @contextmanager
 def show_progress(console: Console, text: str) -> Iterator[Callable[[int, int | None], None]]:
@@ -18,6 +20,8 @@ def show_progress(console: Console, text: str) -> Iterator[Callable[[int, int | 
     if not console.is_terminal or console.quiet:
         yield lambda _done, _total: None
         return
-    with Progress(TextColumn(text), BarColumn(), MofNCompleteColumn(), console=console, transient=True) as progress:
+    with Progress(
+        TextColumn(tell(text)), BarColumn(), MofNCompleteColumn(), console=console, transient=True
+    ) as progress:
         task = progress.add_task("", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

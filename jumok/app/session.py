@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 import typer
 
 from jumok.app.outputs import marking_results
+from jumok.app.telling import tell, tell_all
 from jumok.files import write_atomically
 from jumok.machine import World
 from jumok.wording import readable
@@ -92,11 +93,11 @@ class Session:
 
     def say(self, line: object) -> None:
         """Print a line of progress, as it is."""
-        self.console.print(line, markup=False)
+        self.console.print(tell(line) if isinstance(line, str) else line, markup=False)
 
     def remark(self, line: str) -> None:
         """Print something that the user should know."""
-        self.console.print(f"remark: {line}", style="yellow", markup=False)
+        self.console.print(tell(f"remark: {line}"), style="yellow", markup=False)
 
     def show(self, report: Report) -> int:
         """Print a report. Returns the exit status: the report's own, or 0."""
@@ -115,7 +116,7 @@ class Session:
             highlight=False, soft_wrap=True, emoji=False
         )  # texts that hold :smile: are printed as they are
         for line in lines:
-            console.print(line, markup=False)
+            console.print(tell_all(line), markup=False)
 
 
 def write_report(path: Path, report: Report) -> None:

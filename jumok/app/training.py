@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.session import Session
+from jumok.app.telling import tell
 from jumok.app.trained_run import TrainedRun
 from jumok.durations import parse_duration
 from jumok.errors import Interrupted, JumokError
@@ -84,7 +85,7 @@ def prepare(settings: Settings, session: Session, began: float) -> Prepared:
         prepared: Prepared = task.part("prepare").prepare(settings, progress)
     if training.init and not prepared.initial:
         raise JumokError(f"systems that {task.does} do not begin with the weights of a run: leave --init out")
-    with session.console.status("measuring speed, trying learning rates"):
+    with session.console.status(tell("measuring speed, trying learning rates")):
         planned: Prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
     return planned
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from jumok.durations import format_duration
+from jumok.language import translate
 
 LOSS_STEPS = 8
 """Steps between two looks at the loss; each look makes a GPU wait."""
@@ -38,10 +39,15 @@ class Bar(Callback):
         self._first_step = trainer.global_step
         if not self._console.is_terminal or self._console.quiet:
             return
-        columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), MofNCompleteColumn(), TextColumn("steps"))
+        columns = (
+            TextColumn("{task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(translate("steps")),
+        )
         self._progress = Progress(*columns, TextColumn("{task.fields[text]}"), console=self._console, transient=True)
         total = self._epochs * self._steps
-        epoch = f"{trainer.current_epoch + 1}/{self._epochs}"
+        epoch = self._tell_epoch(trainer)
         self._progress.add_task("", total=total, completed=trainer.global_step, epoch=epoch, text="")
         self._progress.start()
 
@@ -52,19 +58,19 @@ class Bar(Callback):
         if quiet:
             return
         if trainer.global_step % LOSS_STEPS == 0 or self._progress is None:
-            self._loss = f"loss {float(outputs['loss']):.3f}"
-        epoch, text = f"{trainer.current_epoch + 1}/{self._epochs}", f"{self._tell_time(trainer)}  {self._loss}"
+            self._loss = translate("loss {value}", value=f"{float(outputs['loss']):.3f}")
+        epoch, text = self._tell_epoch(trainer), f"{self._tell_time(trainer)}  {self._loss}"
         if self._progress is None:
             self._last_line = time.monotonic()
-            total = self._epochs * self._steps
-            self._console.print(f"step {trainer.global_step:,} of {total:,}  {text}")
+            done, total = f"{trainer.global_step:,}", f"{self._epochs * self._steps:,}"
+            self._console.print(f"{translate('step {done} of {total}', done=done, total=total)}  {text}")
         else:
             self._progress.update(self._progress.task_ids[0], completed=trainer.global_step, epoch=epoch, text=text)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         figures: dict[str, float] = pl_module.figures  # type: ignore[assignment]
         told = "  ".join(f"{name} {figure:.4f}" for name, figure in figures.items())
-        self._console.print(f"epoch {trainer.current_epoch + 1}/{self._epochs}  {told}  {self._tell_time(trainer)}")
+        self._console.print(f"{self._tell_epoch(trainer)}  {told}  {self._tell_time(trainer)}")
         self._last_line = time.monotonic()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -76,13 +82,17 @@ class Bar(Callback):
     def _is_due(self) -> bool:
         return time.monotonic() - self._last_line >= LINE_SECONDS
 
+    def _tell_epoch(self, trainer: Trainer) -> str:
+        return translate("epoch {number}/{total}", number=trainer.current_epoch + 1, total=self._epochs)
+
     def _tell_time(self, trainer: Trainer) -> str:
         """How long this took, and how long the rest will take at the same speed."""
         elapsed = time.monotonic() - self._began
         done, left = trainer.global_step - self._first_step, self._epochs * self._steps - trainer.global_step
         if not done or left <= 0:
-            return f"elapsed {format_duration(elapsed)}"
-        return f"elapsed {format_duration(elapsed)}, remaining {format_duration(elapsed / done * left)}"
+            return translate("elapsed {time}", time=format_duration(elapsed))
+        remaining = format_duration(elapsed / done * left)
+        return translate("elapsed {time}, remaining {rest}", time=format_duration(elapsed), rest=remaining)
 
     def _stop(self) -> None:
         if self._progress:

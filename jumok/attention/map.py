@@ -13,7 +13,6 @@ from typing import Any, overload
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from jumok.attention.axes_in_images import Patches, Pixels
@@ -24,7 +23,7 @@ from jumok.attention.interleaved import choose_image
 from jumok.attention.named_axes import One
 from jumok.attention.notebook import MOST_CELLS, build_picture
 from jumok.errors import JumokError, foreign, suggest
-from jumok.files import order_header, regular_file, replacing
+from jumok.files import regular_file, replacing, write_header
 
 __all__ = ["AttentionMap", "Scale"]
 
@@ -87,7 +86,7 @@ class AttentionMap:
             raise JumokError(f"each leading axis needs a name of its own, got {self.lead}")
         if self.weights.dtype != torch.float32:
             raise JumokError(f"weights are float32, got {self.weights.dtype}: convert with .float()")
-        if not bool(torch.isfinite(self.weights).all()):
+        if not _is_finite(self.weights):
             raise JumokError(f"weights of {self.source or 'this map'} hold NaN or infinity: check the model's values")
 
     def __repr__(self) -> str:
@@ -232,11 +231,11 @@ class AttentionMap:
             "source": self.source,
             **({"unit": self.unit} if self.unit else {}),
         }
-        metadata = {"format": FORMAT, "axes": json.dumps(about, ensure_ascii=False)}
-        content = to_safetensors({"weights": self.weights.detach().cpu().contiguous()}, metadata)
-        end = 8 + int.from_bytes(content[:8], "little")
+        metadata = {"axes": json.dumps(about, ensure_ascii=False), "format": FORMAT}
+        weights = self.weights.detach().cpu().contiguous()
         with replacing(Path(path)) as fresh, fresh.open("wb") as file:
-            file.writelines((content[:8], order_header(content[8:end]), memoryview(content)[end:]))
+            file.write(write_header("weights", "F32", weights.shape, weights.nbytes, metadata))
+            file.write(weights.numpy().data)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> AttentionMap:
@@ -315,6 +314,11 @@ MEANINGS = {
     Scale.SCORE: "scores of any sign",
     Scale.RELEVANCE: "relevance",
 }
+
+
+def _is_finite(weights: Tensor) -> bool:
+    """Whether there is no NaN and no infinity, with no copy of what may be large."""
+    return not weights.numel() or all(bool(torch.isfinite(end)) for end in weights.detach().aminmax())
 
 
 def _restore_axes(weights: Tensor, about: Mapping[str, Any]) -> AttentionMap:

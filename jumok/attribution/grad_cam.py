@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, One, Patches, Scale
 from jumok.errors import JumokError
-from jumok.watching.feature_maps import check_gradient
+from jumok.watching.feature_maps import check_gradient, name_module
 from jumok.watching.seen import Seen
 
 __all__ = ["grad_cam", "weigh"]
@@ -61,6 +61,7 @@ def _weigh_map(target: Tensor, features: Tensor, path: str, *, allow_empty: bool
             f"the target has shape {tuple(target.shape)} for a feature map of {len(features)} images: wanted one "
             "number per image, or one in all"
         )
+    path = name_module(path)
     (gradient,) = torch.autograd.grad(target.sum(), [features], retain_graph=True, allow_unused=True)
     if gradient is None or not bool(gradient.any()):
         raise JumokError(

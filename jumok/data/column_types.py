@@ -25,6 +25,7 @@ from jumok.data.cell_texts import (
     read_numbers,
 )
 from jumok.errors import JumokError, suggest
+from jumok.wording import write_count
 
 __all__ = ["KINDS", "Column", "Corrections", "describe_cells", "recognise_columns"]
 
@@ -312,9 +313,7 @@ def _count_categories(column: pd.Series, texts: _Texts, words: NDArray[np.bool_]
     name, different, most = str(column.name), len(texts.cells), min(MOST_CATEGORIES, len(column) // 2)
     values = pd.Series(texts.to_rows(), column.index, dtype=object, name=name)
     kind = "category" if different <= most else "text"
-    about = (
-        f"{different:,} value{'s' * (different != 1)}" if kind == "category" else f"more than {most} different values"
-    )
+    about = write_count(different, "value") if kind == "category" else f"more than {most} different values"
     return Column(name, kind, values, about, texts.missing, _count(texts, words))
 
 

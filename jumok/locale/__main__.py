@@ -10,23 +10,26 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 
 from jumok.files import write_atomically
-from jumok.language import LANGUAGES
-from jumok.locale.collect import Text, collect
+from jumok.language import CATALOGUES, LANGUAGES
+from jumok.locale.collect import Text, collect, collect_printed
 
 FOLDER = Path(__file__).parent
 
 
-def find_catalogue(code: str) -> Path:
-    """Where the texts of a language lie."""
-    return FOLDER / code / "LC_MESSAGES" / "jumok.po"
+COLLECTORS = dict(zip(CATALOGUES, (collect, collect_printed), strict=True))
 
 
-def update(code: str) -> list[tuple[Text, list[str]]]:
-    """Bring the catalogue of a language up to date. Returns the texts without a translation, and where they stand."""
-    path = find_catalogue(code)
+def find_catalogue(code: str, name: str = CATALOGUES[0]) -> Path:
+    """Where the texts of a language lie: of help and pages, or of what is printed."""
+    return FOLDER / code / "LC_MESSAGES" / f"{name}.po"
+
+
+def update(code: str, name: str = CATALOGUES[0]) -> list[tuple[Text, list[str]]]:
+    """Bring a catalogue of a language up to date. Returns the texts without a translation, and where they stand."""
+    path = find_catalogue(code, name)
     old = read_po(io.BytesIO(path.read_bytes()) if path.exists() else io.BytesIO(), code)
     new, missing = Catalog(code, project="jumok", charset="utf-8", fuzzy=False), []
-    for text, places in sorted(collect().items(), key=lambda found: (found[1][0], found[0])):
+    for text, places in sorted(COLLECTORS[name]().items(), key=lambda found: (found[1][0], found[0])):
         before = old.get(text.one)
         string = before.string if before is not None and not before.fuzzy else ""
         words = [string] if isinstance(string, str) else list(string or [""])
@@ -51,12 +54,11 @@ def main() -> int:
     """Update all catalogues. Returns 1 where a text has no translation."""
     status = 0
     for code in LANGUAGES:
-        if code == "en":
-            continue
-        for text, places in update(code):
-            status = 1
-            sys.stdout.write(f"{code}: no translation of {text.one!r} ({', '.join(places)})\n")
-        sys.stdout.write(f"{code}: {find_catalogue(code)}\n")
+        for name in CATALOGUES if code != "en" else ():
+            for text, places in update(code, name):
+                status = 1
+                sys.stdout.write(f"{code}: no translation of {text.one!r} ({', '.join(places)})\n")
+            sys.stdout.write(f"{code}: {find_catalogue(code, name)}\n")
     return status
 
 

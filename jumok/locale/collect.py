@@ -1,4 +1,4 @@
-"""Find every text that help and pages show, with where it stands."""
+"""Find every text that help and pages show, and that commands print, with where it stands."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ import jumok
 from jumok.app.cli import COMMANDS, build
 from jumok.app.help_texts import list_texts
 from jumok.language import parts_of
+from jumok.locale.said import find_said
 from jumok.tasks import TASKS
 from jumok.views.pages.page_texts import find_html_texts, find_script_texts
 
-__all__ = ["Text", "collect"]
+__all__ = ["Text", "collect", "collect_printed"]
 
 PACKAGE = Path(jumok.__file__).parent
 CALLS = {"translate": 0, "later": 0, "translate_count": 1, "later_count": 1}
 """Functions that are given a text, and which of their arguments it is; the plural stands behind it."""
+PRINTING = (
+    *(f"jumok/{part}/" for part in ("app", "tasks", "data", "systems")),
+    *(f"jumok/{part}.py" for part in ("files", "machine", "durations", "errors", "extras")),
+    *(f"jumok/measures/{part}" for part in ("report", "sanity", "faithfulness_report", "health")),
+)
+"""Where texts begin that commands print; those of parts for use in Python alone stay in English."""
 NAMES = re.compile(r"\{\w*\}|\$[a-z_]+")
 
 
@@ -38,6 +45,18 @@ def collect() -> dict[Text, list[str]]:
     for text, place in [*_find_in_files(), *_find_in_help()]:
         if _is_said(text.one) or place.endswith((".py", ".js")):
             found.setdefault(text, set()).add(place)
+    plural = {text.one for text in found if text.many}
+    return {text: sorted(places) for text, places in found.items() if text.many or text.one not in plural}
+
+
+def collect_printed() -> dict[Text, list[str]]:
+    """Every text that commands print, but for those that help or pages show as well, with the files it stands in."""
+    sources = {path.relative_to(PACKAGE.parent).as_posix(): path.read_text("utf-8") for path in PACKAGE.rglob("*.py")}
+    shown = {text.one for text in collect()}
+    found: dict[Text, set[str]] = {}
+    for said in find_said(sources, PRINTING):
+        if said.one not in shown:
+            found.setdefault(Text(said.one, said.many), set()).add(said.place)
     plural = {text.one for text in found if text.many}
     return {text: sorted(places) for text, places in found.items() if text.many or text.one not in plural}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jumok.attention import AttentionMap, Patches
@@ -20,16 +21,19 @@ from jumok.measures.localisation_scores import Heat
 
 __all__ = ["faithfulness"]
 
+Maps: TypeAlias = Tensor | NDArray[Any] | Sequence[Heat | NDArray[Any]]
+"""One for each image."""
+
 MOST_UNITS = 1024  # a finer map is one of pixels, not of patches
 
 
 def faithfulness(
     model: Callable[[Tensor], Any],
-    inputs: Tensor,
-    maps: Mapping[str, Tensor | Sequence[Heat]],
+    inputs: Tensor | NDArray[Any],
+    maps: Mapping[str, Maps],
     *,
-    baselines: Mapping[str, Tensor | Sequence[Heat]] | None = None,
-    targets: Tensor | None = None,
+    baselines: Mapping[str, Maps] | None = None,
+    targets: Tensor | Sequence[int] | None = None,
     fillings: Sequence[str] = ("mean", "blur"),
     mean: Tensor | None = None,
     grid: tuple[int, int] | None = None,
@@ -46,7 +50,7 @@ def faithfulness(
         model: from images to logits (images, classes), or to an object that holds them as `.logits`.
         inputs: (images, channels, height, width), prepared for the model.
         maps: by method: a map for each image, `AttentionMap` of one row or values (height, width); or (images, height,
-            width). Values may be pixels or cells of a coarser grid over the whole image.
+            width). Values may be pixels or cells of a coarser grid over the whole image, in tensors or arrays.
         baselines: further maps that should do worse, such as those of another class.
         targets: (images,), the classes that the maps speak for; None: the predicted ones.
         fillings: what is put in the place of patches, see `jumok.measures.fillings.FILLINGS`.
@@ -54,8 +58,8 @@ def faithfulness(
         grid: rows and columns of the patches; None: the coarsest grid among the maps, 14 x 14 if all are of pixels.
         steps, saco, seed: as for `FaithfulnessMeter`.
     Raises:
-        JumokError: inputs or maps of another form or number, an unknown filling, a model that is no classifier of two
-            classes or more or that gives NaN, or maps that are all constant.
+        JumokError: inputs, maps or targets of another form or number, an unknown filling, a model that is no classifier
+            of two classes or more or that gives NaN, or maps that are all constant.
 
     >>> model = lambda images: torch.stack([images[:, 0, 0, 0], -images[:, 0, 0, 0]], 1)  # looks at one pixel
     >>> maps = torch.zeros(8, 2, 2)
@@ -64,7 +68,9 @@ def faithfulness(
     >>> report.best()
     'corner'
     """
+    inputs = torch.as_tensor(inputs)
     _check_inputs(inputs)
+    classes = None if targets is None else _check_targets(targets, len(inputs))
     further = baselines or {}
     every = {name: _check_maps(name, given, inputs) for name, given in (*maps.items(), *further.items())}
     units = ImageUnits(model, grid=grid or _choose_grid(every, inputs), fillings=fillings, mean=mean)
@@ -73,7 +79,7 @@ def faithfulness(
         for number, pixels in enumerate(inputs):
             laid = {name: units.lay(given[number]) for name, given in every.items()}
             meter.add(
-                units.answers(pixels, target=None if targets is None else int(targets[number])),
+                units.answers(pixels, target=None if classes is None else classes[number]),
                 {name: laid[name] for name in maps},
                 baselines={**units.baselines(_as_image(pixels)), **{name: laid[name] for name in further}},
                 name=f"image {number}",
@@ -103,10 +109,12 @@ def _as_image(pixels: Tensor) -> Tensor:
 
 
 def _choose_grid(maps: Mapping[str, Sequence[Heat]], inputs: Tensor) -> tuple[int, int]:
-    """The coarsest grid among the maps; those as fine as pixels have none."""
+    """The coarsest grid among the maps; those as fine as pixels, or finer, have none."""
+    height, width = inputs.shape[2:]
     sizes = [_find_grid(heat) for given in maps.values() for heat in given[:1]]
-    grids = [size for size in sizes if size and size[0] * size[1] <= MOST_UNITS and size != tuple(inputs.shape[2:])]
-    default = min(DEFAULT_GRID[0], inputs.shape[2]), min(DEFAULT_GRID[1], inputs.shape[3])
+    coarse = [size for size in sizes if size and size[0] <= height and size[1] <= width and size != (height, width)]
+    grids = [size for size in coarse if size[0] * size[1] <= MOST_UNITS]
+    default = min(DEFAULT_GRID[0], height), min(DEFAULT_GRID[1], width)
     return min(grids, key=lambda size: size[0] * size[1], default=default)
 
 
@@ -126,8 +134,18 @@ def _check_inputs(inputs: Tensor) -> None:
         raise JumokError("the inputs hold NaN or infinity")
 
 
-def _check_maps(name: str, given: Tensor | Sequence[Heat], inputs: Tensor) -> Sequence[Heat]:
-    found = list(given)
+def _check_targets(targets: Tensor | Sequence[int], images: int) -> list[int]:
+    found = torch.as_tensor(targets)
+    if found.shape != (images,) or found.is_floating_point():
+        raise JumokError(
+            f"got targets of shape {tuple(found.shape)} and type {found.dtype} for {images} images: wanted the number "
+            "of one class for each"
+        )
+    return found.tolist()
+
+
+def _check_maps(name: str, given: Maps, inputs: Tensor) -> Sequence[Heat]:
+    found = [heat if isinstance(heat, AttentionMap) else torch.as_tensor(heat) for heat in given]
     if len(found) != len(inputs):
         raise JumokError(f"got {len(found)} maps of {name} for {len(inputs)} images: wanted one for each")
     height, width = inputs.shape[2:]
@@ -135,7 +153,10 @@ def _check_maps(name: str, given: Tensor | Sequence[Heat], inputs: Tensor) -> Se
         if isinstance(heat, AttentionMap):
             continue
         if heat.dim() != 2:
-            raise JumokError(f"maps of {name} have shape {tuple(heat.shape)}: wanted (height, width) for each image")
+            channels = ", so sum over the channels first" if heat.dim() == 3 else ""
+            raise JumokError(
+                f"maps of {name} have shape {tuple(heat.shape)}: wanted (height, width) for each image{channels}"
+            )
         rows, columns = heat.shape
         if not _has_aspect(rows, columns, height, width):
             raise JumokError(

@@ -171,7 +171,7 @@ class FaithfulnessReport:
         baseline, gain = self.closest(method, filling)
         if self._beats_all(method, filling):
             return BEATS, baseline
-        return (WORSE if gain.high < 0 else NOT_BETTER), baseline
+        return (WORSE if _is_loss(gain) else NOT_BETTER), baseline
 
     def _say_together(self, method: str, how: str, baseline: str, fillings: Sequence[str]) -> str:
         """The same of several fillings in one."""
@@ -316,6 +316,11 @@ class FaithfulnessReport:
 def _is_gain(gain: Interval) -> bool:
     """Whether it is certain, and more than nothing."""
     return gain.low > 0 and gain.value >= LEAST_GAIN
+
+
+def _is_loss(gain: Interval) -> bool:
+    """As `_is_gain`, of a score that is lower."""
+    return gain.high < 0 and gain.value <= -LEAST_GAIN
 
 
 BASELINE_NAMES = {

@@ -130,6 +130,8 @@ class ClassAnswer:
     def __call__(self, kept: Tensor) -> Tensor:
         filled = self._filling(self._pixels, kept.to(self._patches.device)[:, self._patches])
         found = self._probabilities(filled)
+        if not 0 <= self.target < found.shape[1]:
+            raise JumokError(f"no class {self.target}: the model has {found.shape[1]}, counted from 0")
         values, classes = found.max(1)
         self._best.update(zip(_pack(kept), zip(classes.tolist(), values.tolist(), strict=True), strict=True))
         return found[:, self.target]

@@ -174,6 +174,25 @@ class SanityCard:
             "bootstrap": {"level": self.level, "resamples": self.resamples, "seed": self.seed},
         }
 
+    @classmethod
+    def from_dict(cls, method: str, values: Mapping[str, Any]) -> SanityCard:
+        """The card that gave these values.
+
+        Args:
+            method: its name, which the values leave out.
+            values: of `to_dict`.
+        Raises:
+            KeyError, TypeError, ValueError: they are those of no card.
+        """
+        return cls(
+            method,
+            {name: None if values["checks"][name] is None else Interval(**values["checks"][name]) for name in TITLES},
+            {name: float("nan") if value is None else float(value) for name, value in values["layers"].items()},
+            int(values["inputs"]),
+            SanityLimits(**values["limits"]),
+            **values["bootstrap"],
+        )
+
 
 def check_sanity(
     method: str,

@@ -13,13 +13,15 @@ from PIL import Image
 from torch import Tensor
 
 from jumok.data.images.batches import PixelStore
+from jumok.data.images.bit_depths import find_bits
 from jumok.data.images.given import GivenImage as ImageLike
 from jumok.data.images.given import open_given
-from jumok.data.images.reading import find_bits, image_size, read_image, resize
+from jumok.data.images.reading import image_size, read_image, resize
 from jumok.errors import JumokError
 from jumok.tasks.image_settings import ImageSettings
 
 __all__ = [
+    "Fit",
     "ImageLike",
     "Preprocessing",
     "channel_statistics",
@@ -45,6 +47,8 @@ STATISTICS_IMAGES = 2048
 """So many images give the channels' mean and spread."""
 
 Three = tuple[float, float, float]
+Fit = Callable[[Tensor], Tensor]
+"""From an image, (3, any, any) uint8, to one of a model's size, (3, height, width) uint8."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,14 @@ class Preprocessing:
         size: (height, width) that images are stretched to: every pixel stays in view, so that maps lie on the image.
         mean, std: per channel, for values in [0, 1].
         bits: that 16-bit images use; None: what each image's values need.
+        fit: brings an image to that size in another way than by stretching.
     """
 
     size: tuple[int, int]
     mean: Sequence[float]
     std: Sequence[float]
     bits: int | None = None
+    fit: Fit | None = None
 
     def __call__(self, images: Iterable[ImageLike], device: torch.device) -> Tensor:
         """Bring pictures to the model's size and range, one by one: no two are held whole if they come one by one.
@@ -94,9 +100,11 @@ class Preprocessing:
 
     def _resize(self, image: ImageLike) -> Tensor:
         if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] == 3:
-            return resize(image, *self.size)
+            return resize(image, *self.size) if self.fit is None else self.fit(image)
         opened = open_given(image, bits=self.bits) if isinstance(image, Tensor | np.ndarray) else image
-        return read_image(opened, self.size, bits=self.bits)
+        if self.fit is None:
+            return read_image(opened, self.size, bits=self.bits)
+        return self.fit(read_image(opened, bits=self.bits))
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -158,18 +166,20 @@ def stores(
     val: Sequence[Path],
     size: tuple[int, int],
     progress: Callable[[int, int], None] | None = None,
+    fit: Fit | None = None,
 ) -> tuple[PixelStore, PixelStore]:
     """The pixels of the training and the validation images, which share the memory allowed.
 
-    Images that fit in memory are read now, so that a bad one is found before anything is written.
+    Images that fit in memory are read now, so that a bad one is found before anything is written. They are stretched to
+    the size, unless `fit` brings them to it.
 
     Raises:
         JumokError: images that cannot be read, by name.
     """
     bits = find_bits([*train, *val]) if data.bits is None else data.bits
-    first = PixelStore(train, *size, bits=bits, memory_limit=data.bytes, progress=progress)
+    first = PixelStore(train, *size, bits=bits, memory_limit=data.bytes, progress=progress, fit=fit)
     left = None if data.bytes is None else max(data.bytes, first.bytes) - first.bytes
-    second = PixelStore(val, *size, bits=bits, memory_limit=left)
+    second = PixelStore(val, *size, bits=bits, memory_limit=left, fit=fit)
     return first.load(), second.load()
 
 

@@ -17,6 +17,9 @@ from jumok.views.palette import HEAT_POWER, STRONGEST_HEAT
 ImageLike: TypeAlias = "Tensor | Image.Image"
 """An image as users hold it: a uint8 tensor (3, height, width), or one of Pillow's."""
 
+ROWS_AT_ONCE = 256
+"""Of an image that are brought to another form together."""
+
 Numbers: TypeAlias = "NDArray[np.floating[Any]]"
 
 
@@ -32,7 +35,12 @@ def as_pillow(image: ImageLike) -> Image.Image:
         raise JumokError(f"an image is a uint8 tensor (3, height, width) or a Pillow image, got {type(image).__name__}")
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
         raise JumokError(f"an image is uint8 of shape (3, height, width), got {image.dtype} of {tuple(image.shape)}")
-    return Image.fromarray(image.detach().cpu().permute(1, 2, 0).contiguous().numpy())
+    pixels = image.detach().cpu()
+    found = Image.new("RGB", (pixels.shape[2], pixels.shape[1]))
+    for top in range(0, found.height, ROWS_AT_ONCE):  # all at once, a large image would be held once more
+        rows = pixels[:, top : top + ROWS_AT_ONCE].permute(1, 2, 0)
+        found.paste(Image.fromarray(rows.contiguous().numpy()), (0, top))
+    return found
 
 
 def fit(image: Image.Image, *, smallest: int, largest: int) -> Image.Image:
@@ -63,7 +71,7 @@ def find_whole_cells(keys: Axis) -> tuple[int, int] | None:
 
 def is_signed(attention: AttentionMap) -> bool:
     """Whether the map's weights lie on both sides of 0, so that its colours must, too."""
-    return attention.scale is Scale.SCORE or bool((attention.weights < 0).any())
+    return attention.scale is Scale.SCORE or bool(attention.weights.amin() < 0)
 
 
 def find_opacity(share: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ graph for gradients the last map of each module is kept; in any other, nothing.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,7 @@ class Mapped:
         Raises:
             JumokError: they carry no gradient, were written over, have 1 x 1 places, or places of another image.
         """
+        path = name_module(path)
         if self.features is None:
             raise explain_untraced(f"the feature map of {path}")
         if self.features._version != self.version:
@@ -172,7 +173,7 @@ def choose_feature_map(maps: Mapping[str, Mapped], calls: Sequence[Call], layer:
     if layer is not None:
         inside = [path for path in maps if path == layer or path.startswith(f"{layer.rstrip('.')}.")]
         if not inside:
-            raise JumokError(f"no feature map of a module {layer!r} was seen: {suggest_some(layer, maps)}")
+            raise JumokError(f"no feature map of a module {layer!r} was seen: {_suggest_layer(layer, maps)}")
         return layer, maps[inside[-1]]
     placed = [path for path, found in maps.items() if found.places > 1]
     if not placed:
@@ -181,7 +182,7 @@ def choose_feature_map(maps: Mapping[str, Mapped], calls: Sequence[Call], layer:
     after = next((call for call in calls if call.axes is None and call.number >= maps[last].before), None)
     if after is not None:
         raise JumokError(
-            f"after its last feature map the model continues with tokens ({after.module or 'the model'} attends to "
+            f"after its last feature map the model continues with tokens ({name_module(after.module)} attends to "
             "them): use rollout or relevance, or name the layer whose feature map is meant"
         )
     return last, maps[last]
@@ -196,8 +197,19 @@ def take_channel(found: Mapped, path: str, number: int) -> tuple[Tensor, Patches
     features = found.usable(path).detach()
     count = features.shape[1]
     if not -count <= number < count:
-        raise JumokError(f"channel {number} is outside the {count} of the feature map of {path}")
+        raise JumokError(f"channel {number} is outside the {count} of the feature map of {name_module(path)}")
     return features[:, number].float().flatten(1), Patches(*features.shape[2:])
+
+
+def name_module(path: str) -> str:
+    """What a module is called; "" is the path of the model itself."""
+    return path or "the model"
+
+
+def _suggest_layer(layer: str, maps: Iterable[str]) -> str:
+    """Which layers there are near one that was not seen; the model itself is none, as its path is empty."""
+    named = [path for path in maps if path]
+    return suggest_some(layer, named) if named else "no module of this model makes one of its own: leave the layer out"
 
 
 def _explain_nothing(maps: Mapping[str, Mapped]) -> JumokError:

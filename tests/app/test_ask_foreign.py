@@ -2,12 +2,15 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
-from vision_language import make
+from PIL import Image
+from vision_language import make, make_florence2
+from watched_models import eager
 
 from jumok.app.cli import main
-from jumok.attention import AttentionMap, Patches
+from jumok.attention import AttentionMap, Patches, Regions
 from jumok.tasks.answer.foreign.asking import open_asker
 
 pytest.importorskip("transformers")
@@ -132,7 +135,150 @@ def test_what_is_no_model_from_elsewhere(models, tmp_path, capsys):
 def test_other_families_answer_with_tiles_and_merged_places(name, tmp_path):
     family = make(name)
     family.save(tmp_path)
-    answered = open_asker(f"hf:{tmp_path}", "cpu").ask(family.photos(1)[0], QUESTIONS[0], 4)
+    answered = open_asker(f"hf:{tmp_path}", "cpu").ask(family.photos(1), QUESTIONS[0], 4, "chefer")
     assert len(answered.probabilities) == len(answered.words) > 0
-    assert len(answered.looks.keys) == 1 + (family.places or family.counts)[0]
-    torch.testing.assert_close(answered.looks.weights.sum(-1), torch.ones(len(answered.words)))
+    (look,) = answered.images
+    assert len(look.looks.keys) == 1 + (family.places or family.counts)[0]
+    torch.testing.assert_close(look.looks.weights.sum(-1), torch.ones(len(answered.words)))
+    assert look.relevance.keys == look.looks.keys
+    assert look.relevance.queries.labels() == list(answered.words)
+    assert bool((look.relevance.weights >= 0).all())
+    assert bool(look.relevance.weights[:, 1:].any())
+
+
+def test_an_encoder_and_a_decoder_answer_by_cross_attention(tmp_path, capsys):
+    family = make_florence2()
+    family.save(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    photo = family.photos()[0]
+    photo.save(tmp_path / "photo.png")
+    capsys.readouterr()
+    answered = open_asker(f"hf:{tmp_path}", "cpu").ask([photo], "what is this ?", 4)
+    (look,) = answered.images
+    assert isinstance(look.looks.keys, Regions)
+    assert len(look.looks.keys) == 1 + 1 + 4 * 6
+    assert look.looks.keys.boxes[1] == (0, 0, 32, 48)  # the mean of all places
+    torch.testing.assert_close(look.looks.weights.sum(-1), torch.ones(len(answered.words)))
+    assert "writes by an encoder and a decoder" in fail(capsys, tmp_path, "what ?", "--method", "chefer")
+    assert ask(tmp_path, "what ?", "--generate", "3", "--out", str(tmp_path / "out")) == 0
+
+
+# -- several images ------------------------------------------------------------------------------
+
+TOGETHER = ["llava", "qwen2-vl", "qwen2.5-vl", "internvl", "idefics3"]
+
+
+def change(photo):
+    """The same image with other pixels."""
+    return Image.fromarray(255 - np.asarray(photo))
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_each_of_several_images_has_its_own_heat(name, tmp_path):
+    family = make(name)
+    family.save(tmp_path)
+    first = family.photos(1)[0]
+    asker = open_asker(f"hf:{tmp_path}", "cpu")
+    answered = asker.ask([first, change(first)], QUESTIONS[0], 4)
+    alone = asker.ask([first], QUESTIONS[0], 4)
+    assert len(answered.images) == 2
+    for look in answered.images:
+        assert look.looks.keys == alone.images[0].looks.keys
+        torch.testing.assert_close(look.looks.weights.sum(-1), torch.ones(len(answered.words)))
+        assert look.even < alone.images[0].even
+    one, other = (look.looks.weights[:, 1:] for look in answered.images)
+    assert not torch.allclose(one, other)
+    assert bool((one.sum(-1) + other.sum(-1) < 1).all())
+
+
+def test_several_images_on_the_command_line(models, tmp_path, capsys):
+    folder = models["qwen2-vl"]
+    photos = [str(folder / "photo.png"), str(tmp_path / "second one.png")]
+    Image.open(photos[0]).resize((24, 16)).save(photos[1])
+    words = ["ask", *photos, QUESTIONS[0], "--model", f"hf:{folder}", "--generate", "3", "--out", str(tmp_path / "out")]
+    assert run([*words, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["images"] == photos
+    assert [len(word["on_image"]) for word in report["questions"][0]["words"]] == [2] * len(
+        report["questions"][0]["words"]
+    )
+    grids = [AttentionMap.load(tmp_path / "out" / f"1.{number}.attention.safetensors").keys for number in (1, 2)]
+    assert [(keys.rows, keys.columns) for keys in grids] == [(3, 5), (2, 3)]
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "photo.png" in page
+    assert "second one.png" in page
+    assert run(words) == 0
+    assert "photo.png, second one.png: the share of a word" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["paligemma"])
+def test_a_model_that_takes_one_image_says_so_in_one_line(name, tmp_path, capsys):
+    family = make(name)
+    family.save(tmp_path)
+    photo = tmp_path / "photo.png"
+    family.photos(1)[0].save(photo)
+    capsys.readouterr()
+    assert run(["ask", str(photo), str(photo), "what ?", "--model", f"hf:{tmp_path}"]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith("ask about one image")
+
+
+def test_an_image_that_is_not_there_is_no_question(models, tmp_path, capsys):
+    assert "nowhere.png" in fail(capsys, models["llava"], "nowhere.png", "what ?")
+    many = [str(models["llava"] / "photo.png")] * 16
+    assert "got 17 images" in fail(capsys, models["llava"], *many, "what ?")
+
+
+# -- what speaks for a word ----------------------------------------------------------------------
+
+
+def test_what_speaks_for_each_word_is_kept_beside_its_attention(models, tmp_path, capsys):
+    options = ["--generate", "3", "--method", "chefer", "--out", str(tmp_path)]
+    assert ask(models["llava"], QUESTIONS[0], *options) == 0
+    found = AttentionMap.load(tmp_path / "1.chefer.safetensors")
+    assert str(found.scale) == "relevance"
+    assert (found.keys.rows, found.keys.columns) == (4, 4)
+    assert "chefer" in (tmp_path / "index.html").read_text("utf-8")
+
+
+def test_relevance_is_that_of_a_pass_over_prompt_and_answer(models):
+    """Eager attention, its gradients and the published formula, for the last token of the answer."""
+    asker = open_asker(f"hf:{models['llava']}", "cpu")
+    photo = Image.open(models["llava"] / "photo.png").convert("RGB")
+    answered = asker.ask([photo], QUESTIONS[0], 3, "chefer")
+    inputs = asker._read([photo], QUESTIONS[0])
+    output = asker.model.generate(**inputs, max_new_tokens=3, do_sample=False)
+    model = eager(asker.model)
+    ids = output[:, :-1]
+    given = {**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids), "output_attentions": True}
+    found = model(**given)
+    target = found.logits[0, -1, output[0, -1]]
+    gradients = torch.autograd.grad(target, found.attentions)
+    total = torch.eye(ids.shape[1])
+    for weights, gradient in zip(found.attentions, gradients, strict=True):
+        total = total + (weights[0] * gradient[0]).clamp_min(0).mean(0) @ total
+    row = total[-1].detach()
+    places = (ids[0] == model.config.image_token_id).nonzero()[:, 0]
+    relevance = answered.images[0].relevance.weights[-1]
+    torch.testing.assert_close(relevance[1:], row[places], rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(relevance[0], row.sum() - row[places].sum() - 1, rtol=1e-3, atol=1e-5)
+
+
+def test_methods_that_do_not_explain_words_are_named(models, capsys):
+    assert "words of an answer are explained by chefer" in fail(
+        capsys, models["llava"], "what ?", "--method", "rollout"
+    )
+
+
+def test_settings_for_sampling_are_told(models, tmp_path, capsys):
+    folder = copy_changed(models["llava"], tmp_path / "m", "config.json", lambda values: None)
+    quiet = ["--generate", "2", "--no-html", "--no-pictures", "--out", str(tmp_path)]
+    for settings, said in (({"temperature": 0.7}, False), ({"temperature": 0.7, "do_sample": True}, True)):
+        (folder / "generation_config.json").write_text(json.dumps(settings))
+        assert ask(folder, "what ?", *quiet) == 0
+        shown = capsys.readouterr()
+        assert ("draw its words by chance: here the most probable are taken" in shown.out) is said
+        assert not shown.err.strip()
+    (folder / "generation_config.json").write_text("{")
+    assert "generation_config.json is damaged" in fail(capsys, folder, "what ?")

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jumok.app.faithful import Measured
+from jumok.errors import JumokError
 from jumok.tasks.classify import comparison as images
 from jumok.tasks.running import comparison, planning
 from jumok.tasks.running.stopwatch import Stopwatch
@@ -42,11 +44,32 @@ def test_systems_side_by_side_with_figures_and_a_page(jumok, coloured, masks, tm
         assert min(each["train_rate"], each["use_rate"], each["parameters"]) > 0
         assert (out / each["system"] / "weights.safetensors").is_file()
         assert each["system"] in said.out
-    assert set(found["looking"]["methods"]) == {"vit-nano", "cnn"}
+    assert set(found["faithfulness"]) == set(found["looking"]["methods"]) == {"vit-nano", "cnn"}
+    assert "over baselines" in said.out
+    assert "has no SRG" not in said.out
     assert set(found["looking"]["baselines"]) == {"random", "centre", "edges", "boolean-maps"}
     text = (out / "index.html").read_text()
     assert text.count("data-photo=") == 4
     assert text.count('class="heat"') == 8
+
+
+def test_a_system_that_cannot_be_measured_is_named_with_the_command_that_does_it(
+    jumok, coloured, tmp_path, monkeypatch
+):
+    def measure(maps, *words, **named):
+        if "vit" in maps.model.name:
+            raise JumokError("all maps are constant")
+        return Measured(None, "the time was up")
+
+    monkeypatch.setattr("jumok.app.classify.faithful.measure_faithfulness", measure)
+    out = tmp_path / "out"
+    said = jumok("compare", coloured, "--systems", "vit-nano,cnn", "--out", out, *SMALL)
+    assert said.status == 0
+    assert told(out)["faithfulness"] == {}
+    told_of = "".join(said.out.split())  # lines are broken to the width of the terminal
+    for name, why in (("vit-nano", "all maps are constant"), ("cnn", "5 s were too short for 8 images")):
+        line = f"remark: {name} has no SRG: {why}; jumok measure {out / name} {coloured} measures it by itself"
+        assert "".join(line.split()) in told_of
 
 
 def test_masks_beside_the_images_are_used_where_no_folder_is_given(jumok, coloured, masks, tmp_path):

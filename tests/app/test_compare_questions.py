@@ -67,6 +67,13 @@ def test_systems_side_by_side_with_figures_kinds_and_a_page(jumok, squares, tmp_
     assert set(looking["baselines"]) == {"random", "centre", "edges"}
     assert looking["images"] == 12, "the questions that name a mask"
     assert looking["summary"].startswith("12 questions; ")
+    assert set(found["faithfulness"]) == {"vqa-stacked"}
+    faithful = found["faithfulness"]["vqa-stacked"]
+    assert set(faithful["methods"]) == {"hop 1"}, "the look that is shown"
+    assert {"random", "centre", "edges", "question-blind"} <= set(faithful["baselines"])
+    assert "SRG" in said.out
+    assert "over baselines" in said.out
+    assert f"vqa-stacked, {faithful['verdicts'][0]}" in said.out
     text = (out / "index.html").read_text("utf-8")
     assert (text.count("data-photo="), text.count('class="heat"'), text.count("no place to show")) == (5, 5, 5)
     assert "어느 쪽에 있나요?" in text

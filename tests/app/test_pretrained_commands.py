@@ -39,7 +39,7 @@ def tuned(coloured, tmp_path_factory):
 def test_a_network_from_elsewhere_is_trained_with_its_own_preprocessing(jumok, coloured, vit, tmp_path):
     said = jumok("train", coloured, "--system", f"hf:{vit}", "--out", tmp_path / "run", *SHORT, "--epochs", 1)
     assert said.status == 0, said.err
-    assert f"image size: 16 x 16 pixels (that of hf:{vit})" in said.out
+    assert f"image size: 16 x 16 pixels (that of hf:{vit}: resized to 16 x 16 (bilinear))" in said.out
     new = "new: network.classifier.weight, network.classifier.bias"
     assert f"weights: 54 of 56 tensors from hf:{vit}; {new}" in said.out
     config = read(tmp_path / "run")

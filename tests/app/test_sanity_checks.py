@@ -1,17 +1,23 @@
 """`jumok measure --sanity`: whether maps depend on the class and on what was learnt, and what cannot be measured."""
 
+import html
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from pretrained_models import save_processor
 from safetensors.torch import load_file, save_file
 
+from jumok.app.classify import sanity
 from jumok.app.classify.maps import open_maps
-from jumok.app.classify.sanity import LEAST, check_methods
+from jumok.app.classify.sanity import LEAST, CheckedMethods, check_methods
 from jumok.errors import JumokError
+from jumok.intervals import Interval
+from jumok.measures.faithfulness_meter import FaithfulnessMeter
+from jumok.measures.sanity_card import TITLES, SanityCard, SanityLimits
 
 CHECKS = {"other class", "random weights", "complexity", "max-sensitivity"}
 
@@ -50,7 +56,7 @@ def test_each_method_is_checked_and_told_in_one_line(measured):
 def test_the_weights_are_the_same_afterwards(trained, coloured):
     maps = open_maps(str(trained), ("chefer", "lrp"), "cpu")
     before = {name: value.clone() for name, value in maps.model.model.state_dict().items()}
-    report, notes = check_methods(maps, paths_of(coloured, 3), most=3, seconds=None, seed=0)
+    report, notes, _ = check_methods(maps, paths_of(coloured, 3), most=3, seconds=None, seed=0)
     assert not notes
     assert [card.method for card in report.cards] == ["chefer", "lrp"]
     after = maps.model.model.state_dict()
@@ -84,6 +90,109 @@ def test_checks_need_a_model_and_two_images(jumok, measured, coloured, tmp_path)
 
 def test_a_random_map_is_a_baseline_and_no_method(measured):
     refused(*measured("--method", "rollout", "--method", "random"), "leave out --method random")
+
+
+# -- what is kept ---------------------------------------------------------------------------------
+
+THREE = ("--method", "chefer", "--method", "rollout", "--method", "raw")
+CHECKED = (*THREE, "--sanity", "--sanity-images", 4)
+TAKEN = ("--steps", 2, "--fillings", "zeros", "--most", 8)
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Lets Ctrl-C come while a method is checked."""
+    check = sanity._check
+
+    def at(wanted):
+        def stop(model, method, *words):
+            if method == wanted:
+                raise KeyboardInterrupt
+            return check(model, method, *words)
+
+        monkeypatch.setattr(sanity, "_check", stop)
+
+    yield at
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("words", [("--no-faithful",), TAKEN])
+def test_checks_that_were_stopped_go_on_with_the_same_command(measured, stop_at, monkeypatch, words):
+    said, out = measured(*CHECKED, *words)
+    whole = (out / "measure.json").read_bytes()
+    assert not list(out.glob("*.npz"))
+    stop_at("raw")
+    said, out = measured(*CHECKED, *words)
+    assert said.status == 0, said.err
+    assert "interrupted: the rest was not measured; the same command goes on from there" in said.out
+    found = json.loads((out / "measure.json").read_text())
+    assert set(found["sanity"]["methods"]) == {"chefer", "rollout"}
+    assert "faithfulness" not in found
+    assert [path.name for path in out.glob("*.npz")] == ["sanity.partial.npz"]
+    monkeypatch.undo()
+    said, out = measured(*CHECKED, *words)
+    assert "going on after 2 methods that were measured before" in said.out
+    assert (out / "measure.json").read_bytes() == whole
+    assert not list(out.glob("*.npz"))
+
+
+def test_where_no_method_was_checked_nothing_is_written(measured, stop_at):
+    stop_at("chefer")
+    said, out = measured(*CHECKED, *TAKEN)
+    assert said.status == 130
+    assert not out.exists()
+
+
+def test_checks_are_kept_where_what_follows_is_stopped(measured, monkeypatch):
+    monkeypatch.setattr(sanity, "_count_affordable", lambda explainer, images, seconds: 4)
+    monkeypatch.setattr(FaithfulnessMeter, "add", lambda *words, **named: (_ for _ in ()).throw(KeyboardInterrupt))
+    said, out = measured(*CHECKED, *TAKEN)
+    assert said.status == 0, said.err
+    assert "interrupted: the rest was not measured" in said.out
+    found = json.loads((out / "measure.json").read_text())
+    assert set(found["sanity"]["methods"]) == {"chefer", "rollout", "raw"}
+    assert "faithfulness" not in found
+    assert not (out / "index.html").exists()
+
+
+def test_checks_of_other_settings_are_not_taken(measured, stop_at, monkeypatch):
+    stop_at("raw")
+    measured(*CHECKED, "--no-faithful")
+    monkeypatch.undo()
+    said, _ = measured(*CHECKED, "--no-faithful", "--seed", 1)
+    assert "with other images and settings: measuring starts anew" in said.out
+
+
+@pytest.mark.parametrize("content", ["3", '{"chefer": {}}', '{"chefer": {"checks": 3}}', "no JSON"])
+def test_a_file_that_holds_no_cards_is_not_taken(content):
+    with pytest.raises((KeyError, ValueError)):
+        CheckedMethods().load_state({"cards": np.array(content)})
+
+
+def test_cards_come_back_as_they_were():
+    checks = {name: Interval(0.1 + 0.2, 0.0, 1 / 3) for name in TITLES} | {"complexity": None}
+    card = SanityCard("lrp", checks, {"head": 0.1, "stem": float("nan")}, 3, SanityLimits(rise=0.1), 0.95, 2000, 7)
+    kept = CheckedMethods()
+    kept.cards["lrp"] = card
+    other = CheckedMethods()
+    other.load_state(kept.state())
+    assert repr(other.cards) == repr(kept.cards)
+
+
+# -- the page -------------------------------------------------------------------------------------
+
+
+def test_the_page_tells_of_the_checks_and_says_nothing_twice(measured, monkeypatch):
+    monkeypatch.setattr("jumok.measures.faithfulness_report.HARDLY", 1.0)  # so that there are notes
+    said, out = measured(*CHECKED, "--steps", 2, "--fillings", "mean", "--fillings", "zeros", "--shown", 1)
+    assert said.status == 0, said.err
+    found = json.loads((out / "measure.json").read_text())
+    text = html.unescape((out / "index.html").read_text("utf-8"))
+    notes, verdicts = found["faithfulness"]["notes"], found["sanity"]["verdicts"]
+    assert len(notes) == 2
+    assert len(verdicts) == 3
+    assert [text.count(line) for line in (*notes, *verdicts)] == [1] * 5
+    assert "Do the maps depend on the class and on what was learnt?" in text
 
 
 # -- what cannot be measured ----------------------------------------------------------------------

@@ -72,6 +72,7 @@ def test_a_model_from_elsewhere_is_described(jumok, foreign):
     assert fits["chefer"]
     assert fits["rollout"]
     assert all(row["why"] for row in found["methods"] if not row["fits"])
+    assert jumok("systems", f"hf:{foreign}").out.count("3 classes: blue, green, red") == 1
 
 
 def test_a_model_from_elsewhere_is_evaluated(jumok, foreign, coloured, tmp_path):

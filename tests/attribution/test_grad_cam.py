@@ -331,3 +331,35 @@ def test_a_wrong_name_of_a_layer_lists_those_near_it():
         logits = model(torch.randn(1, 3, 32, 32).requires_grad_())
     with pytest.raises(JumokError, match="no feature map of a module 'twoo' was seen: near it: two"):
         seen.grad_cam(logits[:, 1], "twoo")
+
+
+class Nameless(nn.Module):
+    """Makes its last map itself, outside its parts."""
+
+    def __init__(self, *, parts):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3, 3, 3))
+        self.stem = nn.Conv2d(3, 3, 3) if parts else nn.Identity()
+
+    def forward(self, pixels):
+        return torch.conv2d(self.stem(pixels), self.weight).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [(True, "known, the last first: stem$"), (False, "no module of this model makes one of its own: leave the layer")],
+)
+def test_the_model_itself_is_no_layer_that_is_suggested(parts, message):
+    model = Nameless(parts=parts).eval()
+    with watch(model) as seen:
+        logits = model(torch.randn(1, 3, 32, 32).requires_grad_())
+    with pytest.raises(JumokError, match=f"no feature map of a module 'xyz' was seen: {message}"):
+        seen.grad_cam(logits[:, 1], "xyz")
+
+
+def test_a_map_that_the_model_itself_made_is_called_the_models():
+    model, pixels = Nameless(parts=False).eval(), torch.randn(1, 3, 32, 32).requires_grad_()
+    with watch(model) as seen:
+        model(pixels)
+    with pytest.raises(JumokError, match="does not depend on the feature map of the model: "):
+        seen.grad_cam(pixels.sum())

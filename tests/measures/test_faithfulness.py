@@ -50,6 +50,14 @@ def test_the_patches_that_a_model_uses_are_faithful_and_their_reverse_is_not():
     assert [each.method for each in report.baselines] == ["random", "centre", "edges"]
 
 
+def test_arrays_are_taken_as_tensors_are():
+    tensors = jumok.faithfulness(
+        TwoPatches(), images(), {"true": true_maps()}, targets=torch.zeros(24, dtype=torch.long)
+    )
+    arrays = jumok.faithfulness(TwoPatches(), images().numpy(), {"true": list(true_maps().numpy())}, targets=[0] * 24)
+    assert arrays == tensors
+
+
 def test_another_classs_maps_may_be_a_baseline():
     report = jumok.faithfulness(
         TwoPatches(), images(), {"true": true_maps()}, baselines={"other class": -true_maps()}, fillings=["zeros"]
@@ -124,7 +132,11 @@ def test_models_that_are_no_classifiers_are_refused(model, said):
         ({}, {}, "at least one method"),
         ({"a": true_maps(3)}, {}, "got 3 maps of a for 24 images"),
         ({"a": torch.rand(24, 4, 6)}, {}, "wanted the same aspect"),
-        ({"a": torch.rand(24, 16)}, {}, "wanted \\(height, width\\)"),
+        ({"a": torch.rand(24, 16)}, {}, "wanted \\(height, width\\) for each image$"),
+        ({"a": torch.rand(24, 3, 8, 8)}, {}, "for each image, so sum over the channels first$"),
+        ({"a": true_maps()}, {"targets": torch.full((24,), 7)}, "no class 7: the model has 2, counted from 0"),
+        ({"a": true_maps()}, {"targets": torch.zeros(3, dtype=torch.long)}, "shape \\(3,\\) .* for 24 images"),
+        ({"a": true_maps()}, {"targets": torch.rand(24)}, "type torch.float32 for 24 images"),
         ({"a": torch.zeros(24, 4, 4)}, {}, "all maps are constant"),
         ({"a": torch.full((24, 4, 4), torch.nan)}, {}, "NaN"),
         ({"a": true_maps()}, {"fillings": ["blurr"]}, "did you mean 'blur'"),
@@ -150,6 +162,7 @@ def test_wrong_inputs_are_refused():
         ({"a": [AttentionMap(torch.rand(1, 256), One("cls"), Patches(16, 16))]}, (16, 16)),
         ({"a": torch.rand(1, 224, 224)}, (14, 14)),
         ({"a": torch.rand(1, 112, 112)}, (14, 14)),
+        ({"a": [AttentionMap(torch.rand(1, 2560), One("cls"), Patches(256, 10))]}, (14, 14)),
     ],
 )
 def test_the_units_are_the_coarsest_patches_among_the_maps(maps, grid):

@@ -65,6 +65,18 @@ def test_a_verdict_names_the_hardest_baseline():
     assert measured(NOISE, baselines=NOISY).verdict("noise").startswith("noise: worse than an edge map by ")
 
 
+def test_what_is_certain_and_next_to_nothing_is_neither_better_nor_worse():
+    meter = FaithfulnessMeter()
+    for seed in range(40):
+        weight = weights(seed)
+        meter.add(answers(weight / 200, ["mean"]), {"true": weight, "reverse": -weight})
+    report = meter.report()
+    ours = {gap.method: gap.scores[score_key("srg", "mean")] for gap in report.differences}
+    assert ours["reverse"].high < 0 < ours["true"].low
+    for method in ("true", "reverse"):
+        assert report.verdict(method).startswith(f"{method}: not shown to be better than a random map (difference ")
+
+
 def test_a_verdict_says_with_which_fillings_it_holds():
     meter = FaithfulnessMeter()
     for seed in range(40):

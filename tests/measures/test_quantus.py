@@ -113,6 +113,20 @@ def test_deletion_is_the_area_of_pixel_flipping(quantus, model, inputs, maps):
         assert flips.scores["map"].deletion == pytest.approx(area, abs=1e-6)
 
 
+def test_srg_is_the_area_between_both_curves(quantus, model, inputs, maps):
+    model, inputs = Grey(model).eval(), inputs[:, :1]
+    targets = model(inputs).argmax(1)
+    metric = quantus.PixelFlipping(features_in_step=2 * 4, perturb_baseline=0.0, abs=False, **QUIET)
+    arrays = inputs.numpy(), targets.numpy()
+    most, least = (metric(model, *arrays, spread(each), device="cpu", softmax=True) for each in (maps, 1 - maps))
+    area = quantus.helpers.utils.calculate_auc
+    for flips, first, last in zip(ours(model, inputs, maps, targets, steps=8), most, least, strict=True):
+        whole = flips.most_first["map"][0]  # Quantus leaves the whole image out of its curves, jumok has it in both
+        wanted = (area(np.array([whole, *last])) - area(np.array([whole, *first]))) / 8
+        assert abs(wanted) > 1e-3
+        assert flips.scores["map"].srg == pytest.approx(wanted, abs=1e-6)
+
+
 def test_random_logit(quantus, model, inputs, targets):
     metric = quantus.RandomLogit(
         num_classes=CLASSES, similarity_func=quantus.similarity_func.correlation_spearman, abs=False, **QUIET

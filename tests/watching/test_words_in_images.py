@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vision_language import FAMILIES, make
+from vision_language import FAMILIES, ID, make, make_florence2
 from watched_models import eager, peaked
 
 from jumok.attention import Interleaved, Patches, Regions
@@ -165,6 +165,45 @@ def test_several_images_of_one_input_are_told_apart_without_the_processor():
     found = seen.generated(output)
     assert found.keys.images == (Patches(4, 4), Patches(4, 4))
     assert found.on("image", 1).keys == Patches(4, 4, special=found.on("image", 1).keys.special)
+
+
+def test_places_of_an_encoder_that_words_are_written_from_are_those_of_their_pixels():
+    """Florence-2: stages of overlapping patches, windows, attention between channels, and the mean of all places."""
+    family = make_florence2()
+    photo = family.photos()[0]
+    ids = torch.tensor([[*[ID["<image>"]] * 25, 1, ID["what"], ID["is"], 2]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **family.read([photo])}
+    traced = trace_pixels(family.processor, [photo], inputs)
+    with torch.no_grad(), watch(family.model, pixels=traced) as seen:
+        output = family.model.generate(**inputs, **GREEDY)
+    found = seen.alignment(output).on("image")
+    boxes = [box for box in found.keys.boxes if box is not None]
+    assert boxes[0] == (0, 0, 32, 48)
+    assert len(boxes) == 25
+    places = boxes[1:]
+    for number, (top, left, bottom, right) in enumerate(places):  # each lies around the cell of its own
+        row, column = divmod(number, 6)
+        assert top <= row * 8 + 4 < bottom
+        assert left <= column * 8 + 4 < right
+    states = embed_places(family, photo)
+    for number in (0, 9, 23):
+        row, column = divmod(number, 6)
+        cell = (row * 8 + 3, column * 8 + 3, row * 8 + 5, column * 8 + 5)
+        moved = (embed_places(family, change(photo, cell)) != states).any(-1).nonzero()[:, 0].tolist()
+        assert number in moved
+        assert moved == [each for each in range(24) if meet(places[each], cell)]
+
+
+def embed_places(family, photo):
+    """(24, size): the tower's places, with windows and channels that mix nothing."""
+    tower = copy.deepcopy(family.model.model.vision_tower)
+    for name, module in tower.named_modules():
+        if name.endswith(("window_attn.proj", "channel_attn.proj")):
+            torch.nn.init.zeros_(module.weight)
+            torch.nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        found = tower(family.read([photo])["pixel_values"])
+    return (found if isinstance(found, torch.Tensor) else found.last_hidden_state).flatten(2)[0].T
 
 
 def test_learnt_queries_that_stand_for_an_image_are_no_places():

@@ -12,8 +12,10 @@ from jumok.app.comparison_report import IMAGES_AT_ONCE, ComparedInput, Compariso
 from jumok.language import translate
 
 if TYPE_CHECKING:
+    from jumok.app.faithful import Plan, Tell
     from jumok.data.questions.masks import QuestionMasks
     from jumok.data.questions.question_set import QuestionSet
+    from jumok.measures.faithfulness_report import FaithfulnessReport
     from jumok.tasks.answer.comparison import QuestionComparison
     from jumok.tasks.answer.looking import Looked
     from jumok.tasks.answer.run import QuestionRun
@@ -108,6 +110,21 @@ class QuestionReport(ComparisonReport[int]):
                 name, label = test.image_of(number).name, " or ".join(list(self._score_answers(number))[:MOST_ANSWERS])
                 yield ComparedInput(name, label, picture, mask, cells, test.questions[number])
 
+    def shows_map(self, system: str) -> bool:
+        return bool(self._looks[system])
+
+    def measure(self, system: str, plan: Plan, tell: Tell) -> FaithfulnessReport | None:
+        from jumok.app.answer.faithful import measure_faithfulness
+        from jumok.app.answer.looks import QuestionLooks
+
+        readable = self._test.select(self._keep_readable(range(len(self._test))))
+        looks = QuestionLooks(self._runs[system], readable, self._looks[system][:1])
+        seed = self.comparison.base.training.seed
+        return measure_faithfulness(looks, plan, seed=seed, words=False, tell=tell).places
+
+    def command(self, system: str) -> str:
+        return f"jumok measure {self.comparison.place(system)}"
+
     @property
     def _test(self) -> QuestionSet:
         return self.comparison.test
@@ -118,6 +135,17 @@ class QuestionReport(ComparisonReport[int]):
 
         place, device = self.comparison.place, self.comparison.device
         return {result.system: QuestionRun.load(place(result.system), device) for result in self.results}
+
+    @cached_property
+    def _looks(self) -> Mapping[str, Sequence[str]]:
+        """The names of each system's looks at the image, of which the first is shown."""
+        from jumok.data.images.reading import read_image
+        from jumok.tasks.answer.looking import look
+
+        number = self._keep_readable(range(len(self._test)))[0]
+        picture = read_image(self._test.image_of(number), bits=self.comparison.base.config.data.bits)
+        asked = [picture], [self._test.questions[number]]
+        return {name: tuple(look(run, *asked, words=False)[0].looks) for name, run in self._runs.items()}
 
     def _keep_readable(self, numbers: Sequence[int]) -> list[int]:
         """The questions that are short enough to be asked whole."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jumok.errors import JumokError
 from jumok.language import translate
+from jumok.wording import readable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -19,23 +20,23 @@ if TYPE_CHECKING:
 
 __all__ = ["AnsweredWords", "ask_foreign"]
 
-LOOK = "attention"
+LOOK, METHOD = "attention", "chefer"
 NOTE = "attention of the step that wrote each word, mean over layers and heads"
 
 
 @dataclass(frozen=True)
 class AnsweredWords:
-    """What a model from elsewhere answered about one image.
+    """What a model from elsewhere answered about an image, or about several together.
 
     Args:
-        model, image: which model, and about what.
+        model, images: which model, and about what.
         found: for each question.
-        pictures: that were written, one for each question.
+        pictures: that were written, one for each question and image.
         page: that was written.
     """
 
     model: str
-    image: str
+    images: Sequence[str]
     found: Sequence[Answered]
     pictures: Sequence[Path]
     page: Path | None
@@ -44,7 +45,7 @@ class AnsweredWords:
         """Plain values for JSON."""
         return {
             "model": self.model,
-            "image": self.image,
+            **({"image": self.images[0]} if len(self.images) == 1 else {"images": list(self.images)}),
             "questions": [_describe(each) for each in self.found],
             "pictures": list(self.pictures),
             "page": self.page,
@@ -55,9 +56,7 @@ class AnsweredWords:
         """For the terminal."""
         for each in self.found:
             yield f"{each.question}  ->  {each.text}"
-            shares = zip(each.words, each.probabilities, each.on_image, strict=True)
-            yield "  " + ", ".join(f"{word} {share:.0%} (image {inside:.0%})" for word, share, inside in shares)
-            yield f"  image: the share of a word's attention that fell on it; if all tokens were alike: {each.even:.0%}"
+            yield from (f"  {line}" for line in self._list_shares(each))
         yield from (f"remark: {remark}" for remark in self._remarks())
         if self.pictures:
             last = f" to {self.pictures[-1]}" if len(self.pictures) > 1 else ""
@@ -65,25 +64,44 @@ class AnsweredWords:
         if self.page is not None:
             yield f"page: {self.page}"
 
+    def _list_shares(self, each: Answered) -> Iterator[str]:
+        """Each word with its probability and the share of its attention that fell on each image."""
+        names = ["image"] if len(self.images) == 1 else [Path(image).name for image in self.images]
+        words = []
+        for number, (word, share) in enumerate(zip(each.words, each.probabilities, strict=True)):
+            parts = zip(names, each.images, strict=True)
+            inside = ", ".join(f"{name} {look.on_image[number]:.0%}" for name, look in parts)
+            words.append(f"{word} {share:.0%} ({inside})")
+        yield ", ".join(words)
+        even = ", ".join(f"{look.even:.0%}" for look in each.images)
+        yield f"{', '.join(names)}: the share of a word's attention that fell on it; if all tokens were alike: {even}"
+
     def _remarks(self) -> list[str]:
         return list(dict.fromkeys(note for each in self.found for note in each.notes))
 
 
 def _describe(each: Answered) -> dict[str, Any]:
-    parts = zip(each.words, each.probabilities, each.on_image, strict=True)
-    words = [{"word": word, "probability": share, "on_image": inside} for word, share, inside in parts]
+    """Shares of one image, or a list of them, one of each of several."""
+
+    def give(values: Sequence[float]) -> float | list[float]:
+        return values[0] if len(values) == 1 else list(values)
+
+    words = [
+        {"word": word, "probability": share, "on_image": give([look.on_image[number] for look in each.images])}
+        for number, (word, share) in enumerate(zip(each.words, each.probabilities, strict=True))
+    ]
     return {
         "question": each.question,
         "answer": each.text,
         "probability": each.probability,
         "words": words,
-        "on_image_if_even": each.even,
+        "on_image_if_even": give([look.even for look in each.images]),
     }
 
 
 def ask_foreign(
     model: str,
-    image: Path,
+    images: Sequence[Path],
     questions: Sequence[str],
     most: int,
     out: Path,
@@ -91,35 +109,43 @@ def ask_foreign(
     *,
     html: bool,
     pictures: bool,
+    method: str | None = None,
 ) -> AnsweredWords:
-    """Ask a model from elsewhere about an image, and write what each word of its answers looked at.
+    """Ask a model from elsewhere about an image or several, and write what each word of its answers looked at.
 
     Args:
         model: "hf:" and a folder, or a name on the hub.
-        image: to ask about.
+        images: to ask about, all of them together.
         questions: one or several.
         most: tokens of each answer.
         out: folder for pictures, maps and page.
         session: of the command.
         html, pictures: what to write.
+        method: of attribution for each word, beside its attention.
     Raises:
-        JumokError: the model, its processor or the image cannot be used.
+        JumokError: the model, its processor or an image cannot be used.
     """
     from jumok.data.images.reading import open_image
     from jumok.tasks.answer.foreign.asking import open_asker
 
-    photo = open_image(image)
+    photos = [open_image(image) for image in images]
     asker = open_asker(model, session.device)
-    found = [asker.ask(photo, question, most) for question in questions]
-    shown = [_build_asked(each) for each in found]
-    drawn = _draw(photo, image.name, found, shown, out) if pictures else []
-    title = translate("{name}: asked about {image}", name=Path(asker.name).name, image=image.name)
-    page = _write_page(photo, image.name, shown, title, out) if html else None
-    return AnsweredWords(model, str(image), found, drawn, page)
+    found = [asker.ask(photos, question, most, method) for question in questions]
+    names = [readable(image.name) for image in images]
+    shown = [[_build_asked(each, look) for each in found] for look in _list_looks(found)]
+    drawn = _draw(photos, names, found, shown, out) if pictures else []
+    title = translate("{name}: asked about {image}", name=Path(asker.name).name, image=", ".join(names))
+    page = _write_page(photos, names, shown, title, out) if html else None
+    return AnsweredWords(model, [str(image) for image in images], found, drawn, page)
 
 
-def _build_asked(found: Answered) -> Asked:
-    """What views take: the answer's words, the probability of each, and where each looked."""
+def _list_looks(found: Sequence[Answered]) -> range:
+    """The numbers of the images."""
+    return range(len(found[0].images))
+
+
+def _build_asked(found: Answered, number: int) -> Asked:
+    """What views take: the answer's words, the probability of each, and where each looked in one image."""
     import torch
 
     from jumok.attention import AttentionMap, One, Scale
@@ -127,44 +153,65 @@ def _build_asked(found: Answered) -> Asked:
 
     if len(found.words) > MOST_WORDS:
         raise JumokError(f"the answer has {len(found.words)} words, and a page shows {MOST_WORDS}: lower --generate")
-    looks = found.looks
-    whole = AttentionMap(looks.weights.mean(0, keepdim=True), One("answer"), looks.keys, (), looks.scale, looks.source)
+    look = found.images[number]
+    by_word = {LOOK: look.looks, **({} if look.relevance is None else {METHOD: look.relevance})}
+    whole = {
+        name: AttentionMap(each.weights.mean(0, keepdim=True), One("answer"), each.keys, (), each.scale, each.source)
+        for name, each in by_word.items()
+    }
+    queries = look.looks.queries
     sure = AttentionMap(
-        torch.tensor([found.probabilities]), One("answer"), looks.queries, (), Scale.GATE, "probability of each word"
+        torch.tensor([found.probabilities]), One("answer"), queries, (), Scale.GATE, "probability of each word"
     )
-    even = f"On average {sum(found.on_image) / len(found.words):.0%} of it fell on the image; even attention: "
-    note = ". ".join([f"{NOTE[0].upper()}{NOTE[1:]}", f"{even}{found.even:.0%}", *found.notes])
+    even = f"On average {sum(look.on_image) / len(found.words):.0%} of it fell on the image; even attention: "
+    note = ". ".join([f"{NOTE[0].upper()}{NOTE[1:]}", f"{even}{look.even:.0%}", *found.notes])
     answers = [(found.text, found.probability)]
-    return Asked(
-        found.question, found.words, answers, {LOOK: whole}, {LOOK: looks}, sure, note=f"{note}.", generated=True
-    )
+    return Asked(found.question, found.words, answers, whole, by_word, sure, note=f"{note}.", generated=True)
 
 
-def _draw(photo: Image.Image, name: str, found: Sequence[Answered], shown: Sequence[Asked], out: Path) -> list[Path]:
-    """Write a picture of each answer, and its map. Returns the pictures."""
+def _draw(
+    photos: Sequence[Image.Image],
+    names: Sequence[str],
+    found: Sequence[Answered],
+    shown: Sequence[Sequence[Asked]],
+    out: Path,
+) -> list[Path]:
+    """Write a picture of each answer on each image, and its maps. Returns the pictures."""
     from jumok.views.pictures.question_picture import draw_asked
 
-    pictures = [out / f"{number}.png" for number in range(1, len(shown) + 1)]
-    for number, (answered, asked, picture) in enumerate(zip(found, shown, pictures, strict=True), 1):
-        draw_asked(photo, _spread_words(asked), picture, title=f"{name}: {answered.question}")
-        answered.looks.save(out / f"{number}.{LOOK}.safetensors")
+    pictures = []
+    for number, answered in enumerate(found):
+        for image, (photo, name) in enumerate(zip(photos, names, strict=True)):
+            stem = f"{number + 1}" if len(photos) == 1 else f"{number + 1}.{image + 1}"
+            asked, picture = shown[image][number], out / f"{stem}.png"
+            draw_asked(photo, _spread_words(asked), picture, title=f"{name}: {answered.question}")
+            for look, heat in asked.by_word.items():
+                heat.save(out / f"{stem}.{look}.safetensors")
+            pictures.append(picture)
     return pictures
 
 
 def _spread_words(asked: Asked) -> Asked:
-    """A picture cannot be pointed at: the look of each word stands beside that of the whole answer."""
+    """A picture cannot be pointed at: the look of each word stands beside that of the whole answer.
+
+    Where words were explained, what speaks for them is shown, and what they looked at is left to the page.
+    """
     from jumok.views.pictures.question_picture import MOST_LOOKS
 
-    words, by_word = list(asked.words)[: MOST_LOOKS - 1], asked.by_word[LOOK]
+    chosen = METHOD if METHOD in asked.by_word else LOOK
+    words, by_word = list(asked.words)[: MOST_LOOKS - 1], asked.by_word[chosen]
     looks = {f"{number}: {word}": by_word.row(number - 1) for number, word in enumerate(words, 1)}
-    return replace(asked, looks={"whole answer": asked.looks[LOOK], **looks}, by_word={})
+    return replace(asked, looks={"whole answer": asked.looks[chosen], **looks}, by_word={})
 
 
-def _write_page(photo: Image.Image, name: str, shown: Sequence[Asked], title: str, out: Path) -> Path:
-    """Write the page. Returns its path."""
+def _write_page(
+    photos: Sequence[Image.Image], names: Sequence[str], shown: Sequence[Sequence[Asked]], title: str, out: Path
+) -> Path:
+    """Write the page, with the questions once for each image. Returns its path."""
     from jumok.views.pages.question_page import QuestionPage
 
     page = QuestionPage(title)
-    page.add(photo, shown, name=name)
+    for photo, name, asked in zip(photos, names, shown, strict=True):
+        page.add(photo, asked, name=name)
     page.write(out / "index.html")
     return out / "index.html"

@@ -249,7 +249,7 @@ def _describe(
 
 def _count_seen(seen: dict[str, int]) -> list[str]:
     trained, chosen = seen["train"], seen["val"]
-    lines = [f"{trained:,} image{'s were' if trained != 1 else ' was'} trained on"] if trained else []
+    lines = [write_count(trained, "image was trained on", "images were trained on")] if trained else []
     return lines + ([f"{chosen:,} chose the epoch (validation)"] if chosen else [])
 
 

@@ -15,7 +15,7 @@ from jumok.language import translate
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jumok.app.session import Session
+    from jumok.app.faithful import Plan, Tell
     from jumok.attention import AttentionMap
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import ImageMasks
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from jumok.tasks.classify.comparison import ImageComparison
     from jumok.tasks.classify.looking import LookOptions, LookResult
     from jumok.views.pages.comparison_page import Cell
-
-FILLINGS, STEPS, MOST_MEASURED = ("mean", "blur"), 8, 64
-"""Of the faithfulness of each system's map."""
-LEAST_SECONDS = 5.0
-"""For that, however short the training was."""
 
 
 def read_truth(masks: Path | None, comparison: ImageComparison) -> ImageMasks | None:
@@ -88,11 +83,10 @@ class ImageReport(ComparisonReport[Path]):
         from jumok.data.images.reading import read_image
         from jumok.tasks.classify.looking import look
 
-        questions = {name: _choose_question(model, some[0]) for name, model in self._opened.items()}
         labels = dict(zip(self._test.paths, (self._test.classes[label] for label in self._test.labels), strict=True))
         for paths in take_turns(some, IMAGES_AT_ONCE):
             pictures = [read_image(path, bits=self.comparison.base.config.data.bits) for path in paths]
-            answers = {name: look(model, pictures, questions[name]) for name, model in self._opened.items()}
+            answers = {name: look(model, pictures, self._questions[name]) for name, model in self._opened.items()}
             for number, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
                 mask = None if self.truth is None else self.truth.get(path, *picture.shape[1:])
                 cells = {name: self._make_cell(name, found[number], labels[path]) for name, found in answers.items()}
@@ -104,27 +98,19 @@ class ImageReport(ComparisonReport[Path]):
 
         return salient_maps(picture, (DEFAULT_METHOD,))
 
-    def faithfulness(self, session: Session) -> Mapping[str, FaithfulnessReport]:
-        """Of the map that is shown of each system; for each a tenth of its time, `LEAST_SECONDS` at least."""
+    def shows_map(self, system: str) -> bool:
+        return self._questions[system].most != 0
+
+    def measure(self, system: str, plan: Plan, tell: Tell) -> FaithfulnessReport | None:
         from jumok.app.classify.faithful import measure_faithfulness
         from jumok.app.classify.maps import MapMaker
-        from jumok.app.faithful import Plan
-        from jumok.app.progress import show_progress
 
-        plan = Plan(FILLINGS, STEPS, MOST_MEASURED, max(LEAST_SECONDS, self.comparison.budget / 10))
-        found = {}
-        for name, model in self._opened.items():
-            options = _choose_question(model, self._test.paths[0])
-            if options.most == 0:
-                continue
-            maps = MapMaker(model, options, ())
-            with show_progress(session.console, f"taking parts away: {name}") as tell:
-                report, _ = measure_faithfulness(
-                    maps, self._test.paths, plan, seed=self.comparison.base.training.seed, tell=tell
-                )
-            if report is not None:
-                found[name] = report
-        return found
+        maps = MapMaker(self._opened[system], self._questions[system], ())
+        seed = self.comparison.base.training.seed
+        return measure_faithfulness(maps, self._test.paths, plan, seed=seed, tell=tell).report
+
+    def command(self, system: str) -> str:
+        return f"jumok measure {self.comparison.place(system)} {self._test.root}"
 
     @property
     def _test(self) -> ImageSet:
@@ -136,6 +122,11 @@ class ImageReport(ComparisonReport[Path]):
 
         place, device = self.comparison.place, self.comparison.device
         return {result.system: open_model(str(place(result.system)), device) for result in self.results}
+
+    @cached_property
+    def _questions(self) -> Mapping[str, LookOptions]:
+        """How each model is asked."""
+        return {name: _choose_question(model, self._test.paths[0]) for name, model in self._opened.items()}
 
     def _make_cell(self, name: str, answer: LookResult, label: str) -> Cell:
         from jumok.views.pages.comparison_page import Cell

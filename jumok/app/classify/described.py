@@ -80,7 +80,8 @@ class Described:
         yield f"of an image of {EXAMPLE[0]} x {EXAMPLE[1]} (height x width) it sees {self.seen}"
         yield f"normalised by mean {mean} and standard deviation {std} (red, green, blue in [0, 1])"
         yield f"answers: {self.answers}"
-        yield describe_names(self.classes, "class", "classes")
+        if (names := describe_names(self.classes, "class", "classes")) != self.answers:
+            yield names
         table = Table(title="Methods that tell where it looks", title_justify="left")
         for heading in ("method", "fits", "why"):
             table.add_column(heading, no_wrap=heading != "why")

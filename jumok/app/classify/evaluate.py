@@ -90,8 +90,9 @@ def evaluate(
     """
     from jumok.app.classify.chosen import Judge
     from jumok.app.classify.report_pictures import PICTURES
+    from jumok.data.images.bit_depths import describe_bits
     from jumok.tasks.classify.any_classifier import open_model
-    from jumok.tasks.classify.evaluation import controls_of, read_batches, read_whole
+    from jumok.tasks.classify.evaluation import controls_of, read_batches
     from jumok.tasks.classify.regions import Regions
 
     trained = open_model(str(run), session.device)
@@ -105,15 +106,15 @@ def evaluate(
     chosen = _select(judge, trained, data[0], split, options)
     models: dict[str, Callable[[Tensor], Tensor]] = {RUN: trained, **controls_of(trained.model)}
     regions = Regions()
-    read = read_batches if trained.preparation.stretched else read_whole
-    batches = regions.counting(trained.model, read(trained, chosen.images, options.batch_size))
+    batches = regions.counting(trained.model, read_batches(trained, chosen.images, options.batch_size))
     reports = dict(trained.kind.evaluate(models, batches))
     report = reports.pop(RUN)
     picture = PICTURES[trained.kind.name]
     about = {"run": str(run), "data": [str(data[0])], **chosen.to_dict()}
     written = {"figures": out / "eval.json", picture.name: out / f"{picture.name}.png"}
+    deep = describe_bits(chosen.images.paths, trained.bits)
     found = EvaluatedImages(
-        about, report, reports, [*chosen.remarks, *chosen.images.notes, *regions.remarks()], written
+        about, report, reports, [*chosen.remarks, *chosen.images.notes, *deep, *regions.remarks()], written
     )
     write_report(written["figures"], found)
     picture.draw(report, written[picture.name])

@@ -26,6 +26,7 @@ HEADINGS = {
     "": later("Do the maps mark what the masks mark?"),
     "faithfulness": later("Do the maps show what the model used?"),
     "health": later("Is the attention fit to be read as a map?"),
+    "sanity": later("Do the maps depend on the class and on what was learnt?"),
 }
 
 
@@ -121,12 +122,13 @@ def _make_section(part: ScoredMaps) -> Section:
 
     scores = part.scores
     values = scores.to_dict()
+    notes = values.get("notes", ())
     return Section(
         translate(HEADINGS[part.key]),
         translate(scores.summary()),
         [*map(translate, scores.header())],
         [[name, *map(translate, cells)] for name, *cells in scores.rows()],
-        [translate(line.removeprefix("health: ")) for line in part.verdicts],
-        [*map(translate, values.get("notes", ()))],
+        [translate(line.removeprefix("health: ")) for line in part.verdicts if line not in notes],
+        [*map(translate, notes)],
         [*values.get("baselines", ())],
     )

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jumok.app.faithful import FAITHFUL, OF_PLACES, FaithfulOptions, draw_some, explain_too_few, show_faithfulness
+from jumok.app.faithful import (
+    FAITHFUL,
+    INTERRUPTED,
+    OF_PLACES,
+    FaithfulOptions,
+    draw_some,
+    explain_too_few,
+    show_faithfulness,
+)
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
@@ -20,6 +28,7 @@ if TYPE_CHECKING:
     from jumok.app.classify.chosen import Chosen
     from jumok.app.classify.faithful_page import Showing
     from jumok.app.classify.maps import MapMaker
+    from jumok.app.partial import PartialFile
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import ImageMasks
     from jumok.measures.report import Report
@@ -73,6 +82,7 @@ def measure(
     """
     from jumok.app.classify.fitting_images import leave_out
     from jumok.app.classify.maps import open_maps
+    from jumok.data.images.bit_depths import describe_bits
 
     if len(data) != 1:
         raise JumokError(f"one folder of images is measured, got {len(data)} paths")
@@ -83,8 +93,8 @@ def measure(
         raise JumokError("sanity checks ask a model: name it first, as in jumok measure RUN IMAGES --sanity")
     chosen = choose(data[0], options.split, model=model, options=options)
     images, left_out = (chosen.images, []) if maps.model is None else leave_out(chosen.images, maps.model)
-    truth = _find_truth(model, images, options)
-    notes = [f"remark: {remark}" for remark in (*chosen.remarks, *images.notes, *left_out)]
+    truth, deep = _find_truth(model, images, options), describe_bits(images.paths, maps.bits)
+    notes = [f"remark: {remark}" for remark in (*chosen.remarks, *images.notes, *left_out, *deep)]
     measuring = _Measuring(maps, images, options, out, session, notes)
     if truth is not None:
         measuring.compare_with_masks(truth)
@@ -104,6 +114,9 @@ class _Measuring:
         parts: one for each kind of score.
         written: files, by what they hold.
         showing: the page of some images; None where none is wanted.
+        checked: the sanity checks, which stand behind all other parts.
+        kept: from where the sanity checks go on; it stays while anything is not measured.
+        unfinished: whether something was not measured, for Ctrl-C or the time.
     """
 
     maps: MapMaker
@@ -115,6 +128,9 @@ class _Measuring:
     parts: list[ScoredMaps] = field(default_factory=list)
     written: dict[str, Path] = field(default_factory=dict)
     showing: Showing | None = None
+    checked: list[ScoredMaps] = field(default_factory=list)
+    kept: PartialFile | None = None
+    unfinished: bool = False
 
     def compare_with_masks(self, truth: ImageMasks) -> None:
         """Whether the maps mark what the masks mark."""
@@ -129,7 +145,24 @@ class _Measuring:
 
     def ask(self, model: AnyClassifier) -> None:
         """Whether the maps are faithful to the model, and fit to be read at all."""
-        checked = self._check_sanity() if self.options.sanity else []
+        try:
+            if self.options.sanity:
+                self._check_sanity()
+            self._read_maps(model)
+        except KeyboardInterrupt:
+            if not (self.parts or self.checked):
+                raise
+            self._end_early()
+        self.parts += self.checked
+
+    def _end_early(self) -> None:
+        """Keep what there is after Ctrl-C."""
+        self.unfinished = True
+        self.showing = self.showing if FAITHFUL in self.written else None
+        self.notes.append(f"remark: {INTERRUPTED}: the rest was not measured; the same command goes on from there")
+
+    def _read_maps(self, model: AnyClassifier) -> None:
+        """Whether they are faithful, and the health of the attention."""
         if self.options.faithful and not model.kind.are_shares and self.options.shown:
             self.notes.append("remark: no page of images is written of a model that gives numbers")
         if self.options.faithful:
@@ -137,7 +170,6 @@ class _Measuring:
             self._take_away()
         if self.options.health:
             self.parts += self._read_health(model)
-        self.parts += checked
 
     def _take_away(self) -> None:
         """Measure faithfulness on some of the images, and say why not on all, where it is so."""
@@ -148,19 +180,21 @@ class _Measuring:
         from jumok.views.pictures.faithfulness_curves import draw_curves
 
         plan, seed, paths = self.options.plan(OF_PLACES, early=True), self.session.seed, self.images.paths
-        key = identify(self.maps, draw_some(paths, plan.most, seed), plan, seed)
+        settings = {**plan._replace(seconds=None)._asdict(), "seed": seed}
+        key = identify(self.maps, draw_some(paths, plan.most, seed), settings)
         kept = PartialFile(self.out / "faithfulness.partial.npz", key, self.session.remark)
         with show_progress(self.session.console, "taking parts away") as tell:
             report, why = measure_faithfulness(
                 self.maps, paths, plan, seed=seed, tell=tell, show=self.showing, kept=kept
             )
+        self.unfinished = kept.path.exists()
         if report is None:
             advice = "run the same command again to go on, give more --time, or --no-faithful"
-            line = explain_too_few(why, "images", alone=not self.parts, advice=advice)
+            line = explain_too_few(why, "images", alone=not (self.parts or self.checked), advice=advice)
             self.notes.append(f"remark: {line}")
             self.showing = None
             return
-        later = "; the same command goes on from there" if kept.path.exists() else ""
+        later = "; the same command goes on from there" if self.unfinished else ""
         if why:
             self.notes.append(f"remark: faithfulness of {write_count(report.inputs, 'image')}: {why}{later}")
         self.parts.append(show_faithfulness(report))
@@ -174,19 +208,37 @@ class _Measuring:
         card = read_health(model, draw_some(self.images.paths, IMAGES, self.session.seed))
         return [] if card is None else [ScoredMaps(card, tell_health(card), HEALTH, table=False)]
 
-    def _check_sanity(self) -> list[ScoredMaps]:
-        """Check the methods of the model on some images, and note which were not checked."""
+    def _check_sanity(self) -> None:
+        """Check the methods of the model on some images, and note which were not checked.
+
+        Raises:
+            KeyboardInterrupt: it ended the checks; the methods that were checked by then are kept.
+        """
         from jumok.app.classify.sanity import check_methods
         from jumok.app.progress import show_progress
 
         seconds = self.options.plan(OF_PLACES, early=True).seconds
-        most, seed = self.options.sanity_images, self.session.seed
+        most, seed, paths = self.options.sanity_images, self.session.seed, self.images.paths
+        self.kept = self._keep_checks()
         with show_progress(self.session.console, "sanity checks") as tell:
-            report, notes = check_methods(
-                self.maps, self.images.paths, most=most, seconds=seconds, seed=seed, tell=tell
+            report, notes, why = check_methods(
+                self.maps, paths, most=most, seconds=seconds, seed=seed, tell=tell, kept=self.kept
             )
         self.notes += [f"remark: {note}" for note in notes]
-        return [ScoredMaps(report, report.verdicts(), SANITY)]
+        self.checked.append(ScoredMaps(report, report.verdicts(), SANITY))
+        if why:
+            raise KeyboardInterrupt
+
+    def _keep_checks(self) -> PartialFile:
+        """Where checked methods are kept."""
+        from jumok.app.classify.resuming import identify
+        from jumok.app.classify.sanity import SAMPLES, STAGES
+        from jumok.app.partial import PartialFile
+
+        most, seed = self.options.sanity_images, self.session.seed
+        settings = {"most": most, "samples": SAMPLES, "stages": STAGES, "seed": seed}
+        key = identify(self.maps, draw_some(self.images.paths, most, seed), settings)
+        return PartialFile(self.out / "sanity.partial.npz", key, self.session.remark, "method")
 
     def finish(self, about: Mapping[str, Any]) -> MeasuredMaps:
         """Write the page and the figures."""
@@ -197,6 +249,8 @@ class _Measuring:
         written = {"figures": self.out / "measure.json", **self.written}
         found = MeasuredMaps({**about, "health": None}, self.parts, self.notes, written)
         write_report(written["figures"], found)
+        if self.kept is not None and not self.unfinished:
+            self.kept.remove()
         return found
 
 

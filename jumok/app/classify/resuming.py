@@ -1,31 +1,29 @@
-"""What figures of faithfulness depend on: while it stays the same, a measurement that was stopped can go on."""
+"""What figures depend on: while it stays the same, a measurement that was stopped can go on."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jumok.version import __version__
 
 if TYPE_CHECKING:
     from jumok.app.classify.maps import MapMaker
-    from jumok.app.faithful import Plan
     from jumok.tasks.classify.any_classifier import AnyClassifier
 
 __all__ = ["hash_model", "identify"]
 
 
-def identify(maps: MapMaker, paths: Sequence[Path], plan: Plan, seed: int) -> dict[str, str]:
+def identify(maps: MapMaker, paths: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, str]:
     """What the figures depend on, by what a person calls it.
 
     Args:
         maps: the model and its methods.
         paths: of the images that are measured, in their order.
-        plan: how they are measured; how long that may take makes no difference.
-        seed: of what is drawn.
+        settings: how they are measured, and the seed of what is drawn; how long that may take makes no difference.
     Raises:
         JumokError: an image that cannot be read.
     """
@@ -39,7 +37,7 @@ def identify(maps: MapMaker, paths: Sequence[Path], plan: Plan, seed: int) -> di
         "weights": hash_model(maps.model),
         "images": images.hexdigest(),
         "methods": json.dumps([*maps.options.methods, *maps.saliency]),
-        "settings": json.dumps({**plan._replace(seconds=None)._asdict(), "seed": seed}, sort_keys=True),
+        "settings": json.dumps(settings, sort_keys=True),
         "versions": f"jumok {__version__}, torch {torch.__version__}",
     }
 

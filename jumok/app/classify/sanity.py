@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jumok.app.faithful import INTERRUPTED
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from jumok.app.classify.maps import MapMaker
+    from jumok.app.partial import PartialFile
     from jumok.attention import AttentionMap
     from jumok.measures.sanity_card import SanityCard
     from jumok.measures.sanity_report import SanityReport
     from jumok.tasks.classify.any_classifier import AnyClassifier
 
-__all__ = ["LEAST", "check_methods"]
+__all__ = ["LEAST", "SAMPLES", "STAGES", "check_methods"]
 
 LEAST = 4
 """Images, at least, where there is too little time for all."""
@@ -27,6 +31,8 @@ AT_ONCE = 8
 """Images that are explained together, at most."""
 SAMPLES, STAGES = 5, 4
 """Noisy copies of each image, and how often maps are compared while the weights become random."""
+CARDS = "cards"
+"""Of the kept state's key."""
 
 
 class Checked(NamedTuple):
@@ -35,10 +41,43 @@ class Checked(NamedTuple):
     Args:
         report: of the methods that were checked.
         notes: which methods were not, and why.
+        why: the checks ended before all methods had their turn; empty where they did not.
     """
 
     report: SanityReport
     notes: list[str]
+    why: str = ""
+
+
+class CheckedMethods:
+    """The cards of methods, by name, as a `PartialFile` keeps them."""
+
+    def __init__(self) -> None:
+        self.cards: dict[str, SanityCard] = {}
+
+    def __len__(self) -> int:
+        return len(self.cards)
+
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """All cards, as text."""
+        import numpy as np
+
+        values = {method: card.to_dict() for method, card in self.cards.items()}
+        return {CARDS: np.array(json.dumps(values))}
+
+    def load_state(self, state: Any) -> None:
+        """Go on from what `state` gave.
+
+        Raises:
+            KeyError, ValueError: it holds no cards.
+        """
+        from jumok.measures.sanity_card import SanityCard
+
+        try:
+            values = json.loads(str(state[CARDS]))
+            self.cards = {method: SanityCard.from_dict(method, card) for method, card in values.items()}
+        except (TypeError, AttributeError) as error:
+            raise ValueError("no cards") from error
 
 
 def check_methods(
@@ -49,8 +88,11 @@ def check_methods(
     seconds: float | None,
     seed: int,
     tell: Callable[[int, int], None] | None = None,
+    kept: PartialFile | None = None,
 ) -> Checked:
     """Check each method of a model on some images; the model is put back as it was.
+
+    Ctrl-C ends it; the methods that were checked by then are kept.
 
     Args:
         maps: the model and its methods.
@@ -59,27 +101,71 @@ def check_methods(
         seconds: for all methods; None: as long as it takes.
         seed: of all that is drawn.
         tell: called with how many methods were checked, of how many.
+        kept: where checked methods are kept meanwhile, and from where checking goes on; it is not removed.
     Raises:
         JumokError: too few images, a model that is no classifier of several classes, or no method could be checked.
+        KeyboardInterrupt: no method was checked by then.
     """
     from jumok.measures.sanity_report import SanityReport
 
     assert maps.model is not None
     images = _prepare(maps.model, paths, most, seed)
     methods = _find_methods(maps, images)
-    cards: list[SanityCard] = []
-    notes: list[str] = []
-    ends = None if seconds is None else time.monotonic() + seconds
-    for number, method in enumerate(methods):
-        share = None if ends is None else (ends - time.monotonic()) / (len(methods) - number)
+    checked = CheckedMethods()
+    if kept is not None:
+        kept.restore(checked)
+    checking = _Checking(maps.model, images, methods, seed, checked, kept)
+    try:
+        checking.go(seconds, tell or (lambda done, of: None))
+        why = ""
+    except KeyboardInterrupt:
+        if not checked:
+            raise
+        if kept is not None:
+            kept.write(checked)
+        why = INTERRUPTED
+    if not checked:
+        raise JumokError("; ".join(checking.notes))
+    cards = [checked.cards[method] for method in methods if method in checked.cards]
+    return Checked(SanityReport(cards), checking.notes, why)
+
+
+@dataclass
+class _Checking:
+    """Methods that are checked one after the other.
+
+    Args:
+        model, images, methods, seed: what is checked, and how.
+        checked: those that were, before and now.
+        kept: as for `check_methods`.
+        notes: which were not, and why.
+    """
+
+    model: AnyClassifier
+    images: _Images
+    methods: Sequence[str]
+    seed: int
+    checked: CheckedMethods
+    kept: PartialFile | None
+    notes: list[str] = field(default_factory=list)
+
+    def go(self, seconds: float | None, tell: Callable[[int, int], None]) -> None:
+        """Check those that are left, each in its share of the time that is left."""
+        left = [method for method in self.methods if method not in self.checked.cards]
+        done = len(self.methods) - len(left)
+        ends = None if seconds is None else time.monotonic() + seconds
+        for number, method in enumerate(left):
+            self._check(method, None if ends is None else (ends - time.monotonic()) / (len(left) - number))
+            tell(done + number + 1, len(self.methods))
+
+    def _check(self, method: str, seconds: float | None) -> None:
         try:
-            cards.append(_check(maps.model, method, images, share, seed))
+            self.checked.cards[method] = _check(self.model, method, self.images, seconds, self.seed)
         except JumokError as error:
-            notes.append(f"no sanity checks of {_name(method, str(error))}")
-        (tell or (lambda done, of: None))(number + 1, len(methods))
-    if not cards:
-        raise JumokError("; ".join(notes))
-    return Checked(SanityReport(cards), notes)
+            self.notes.append(f"no sanity checks of {_name(method, str(error))}")
+            return
+        if self.kept is not None:
+            self.kept.keep(self.checked)
 
 
 def _name(method: str, why: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jumok.tasks.answer.looking import Looked
     from jumok.views.pictures.question_picture import Asked
 
-MOST_QUESTIONS = 200
+MOST_QUESTIONS, MOST_IMAGES = 200, 16
 TOKENS = 30
 """Of the answer of a model that writes it, at most."""
 MOST_LINES, MOST_NAMED = 100_000, 5
@@ -104,7 +104,8 @@ def command(
         typer.Argument(
             metavar="[RUN] IMAGE QUESTION...",
             help="Folder of the run (not with --model), the image to ask about, and one or several questions; "
-            "-: one on each line of standard input.",
+            "-: one on each line of standard input. With --model several images may be named: it is asked about all of "
+            "them together.",
             show_default=False,
         ),
     ],
@@ -127,6 +128,13 @@ def command(
             help="With --model: tokens of each answer, at most (default 30).", min=1, max=100, show_default=False
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="With --model: also explain each word of the answer; chefer: what speaks for it in the image.",
+            show_default=False,
+        ),
+    ] = None,
     *,
     session: Session,
 ) -> Report:
@@ -138,16 +146,36 @@ def command(
     if model is not None:
         from jumok.app.answer.foreign import ask_foreign
 
-        path, *rest = given
+        images, rest = _take_images(given)
         questions = _read_questions(rest, session)
-        return ask_foreign(model, Path(path), questions, generate or TOKENS, out, session, html=html, pictures=pictures)
-    refuse({"--generate": generate}, "it is of models that write their answers, and no --model was named")
+        most = generate or TOKENS
+        return ask_foreign(model, images, questions, most, out, session, html=html, pictures=pictures, method=method)
+    of_writers = {"--generate": generate, "--method": method}
+    refuse(of_writers, "it is of models that write their answers, and no --model was named")
     if len(given) < 2:
         raise JumokError(
             f'ask takes a run, an image and a question, got {given[0]}: jumok ask RUN photo.png "what is it?"'
         )
     run, image, *question = given
     return _ask_run(Path(run), Path(image), question, out, session, html=html, pictures=pictures, top=top)
+
+
+def _take_images(given: Sequence[str]) -> tuple[list[Path], Sequence[str]]:
+    """The images, which come first, and the questions.
+
+    Raises:
+        JumokError: too many images.
+    """
+    from jumok.app.sentences import find_path
+    from jumok.data.images.formats import is_image_name
+
+    def is_image(text: str) -> bool:
+        return find_path(text) is not None or (is_image_name(text) and " " not in text)
+
+    last = next((number for number, text in enumerate(given) if number and not is_image(text)), len(given))
+    if last > MOST_IMAGES:
+        raise JumokError(f"got {last} images: a model is asked about at most {MOST_IMAGES} at a time")
+    return [Path(each) for each in given[:last]], given[last:]
 
 
 def _ask_run(

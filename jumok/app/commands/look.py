@@ -40,7 +40,7 @@ def command(
         typer.Argument(
             metavar="PATH | TEXT ...",
             help="An image, or a folder of images; for a text classifier a table or file of texts; for a text model of "
-            "hf: texts as they are, or a file of them.",
+            "hf: texts as they are, or a file of them; for a speech model of hf: .wav files, or a folder of them.",
             show_default=False,
         ),
     ],
@@ -59,6 +59,8 @@ def command(
     """Write each image's prediction, a heatmap of where the model looked, and the raw map; and one page for all.
 
     For an object detector of hf: each box, and where the query that gave it looked.
+
+    For a speech model of hf: each word that it writes, over the spectrogram of the sound.
 
     For a text classifier: each text's prediction, and how much each word spoke for it. For other text models: what they
     answer or write, and which words they read for it, in every layer and head.
@@ -85,6 +87,10 @@ def _answer(asked: LookRequest, session: Session) -> Report:
         return _show_rows(asked, session)
     if asked.model is None:
         return _look_without_model(asked, session)
+    if _is_listener(asked.model):
+        from jumok.app.listen.look import look as look_at_sounds
+
+        return look_at_sounds(asked, asked.model, session)
     if _is_text_model(asked.model):
         return _read_texts(asked, asked.model, session)
     asked.refuse_of_text_models()
@@ -163,6 +169,15 @@ def _is_detector(model: str) -> bool:
     from jumok.tasks.detect.opening import is_detector
 
     return is_detector(model)
+
+
+def _is_listener(model: str) -> bool:
+    """Whether a model from elsewhere writes what it hears."""
+    if not model.startswith("hf:"):
+        return False
+    from jumok.tasks.listen.opening import is_listener
+
+    return is_listener(model)
 
 
 def _is_text_model(model: str) -> bool:

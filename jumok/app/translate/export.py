@@ -134,7 +134,7 @@ def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int
                       for name, way in ways.items())  # fmt: skip
         lines.append(
             f"{words}: BLEU {other['bleu']:.2f}, {other['rate']:,.0f} sentences/s (run: {one['bleu']:.2f}, "
-            f"{one['rate']:,.0f}), {found['sentences']} sentences, {threads} thread{'s' * (threads > 1)}"
+            f"{one['rate']:,.0f}), {found['sentences']} sentences, {write_count(threads, 'thread')}"
         )
     own, theirs = (found["greedy"][name]["bleu"] for name in ways)
     if abs(own - theirs) > MOST_BLEU_APART:

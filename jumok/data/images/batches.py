@@ -47,15 +47,16 @@ class PixelStore:
 
     What fits is decoded once, by `load` or by the first `get`, into one block of uint8; the constructor reads nothing.
     What does not fit is decoded by as many threads as there are cores, and nothing of it is kept. The pixels are the
-    same bytes either way, namely `read_image(path, (height, width), bits=bits)`.
+    same bytes either way: `read_image(path, (height, width), bits=bits)`, or what `fit` makes of the whole image.
 
     Args:
         paths: of the images.
-        height, width: in pixels, to which every image is stretched.
+        height, width: in pixels, to which every image is stretched, or brought by `fit`.
         bits: that 16-bit images use, as for `read_image`.
         memory_limit: in bytes; None: a quarter of the memory that is free, at most 4 GiB (see `memory_to_use`).
         progress: called with (images decoded, images in all) while they are decoded into memory.
         threads: that decode; None: one per core that this process may use.
+        fit: makes (3, height, width) uint8 of an image at its own size, (3, any, any) uint8.
     Raises:
         JumokError: no image, or a size, limit or number of threads that is too small.
     """
@@ -70,6 +71,7 @@ class PixelStore:
         memory_limit: int | None = None,
         progress: Callable[[int, int], None] | None = None,
         threads: int | None = None,
+        fit: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         limit = memory_to_use() if memory_limit is None else memory_limit
         threads = cores() if threads is None else threads
@@ -80,6 +82,7 @@ class PixelStore:
         self.in_memory = self.bytes <= limit
         self._progress = progress or _ignore_progress
         self._threads = threads
+        self._fit = fit
         self._pixels: npt.NDArray[np.uint8] | None = None
         self._loading = threading.Lock()
 
@@ -147,10 +150,15 @@ class PixelStore:
         problems = []
         for index, place in zip(indices, pixels, strict=True):
             try:
-                place[:] = read_image(self.paths[index], (self.height, self.width), bits=self.bits).numpy()
+                place[:] = self._read(self.paths[index]).numpy()
             except JumokError as error:  # one bad image does not hide the others
                 problems.append(str(error))
         return problems
+
+    def _read(self, path: Path) -> Tensor:
+        if self._fit is None:
+            return read_image(path, (self.height, self.width), bits=self.bits)
+        return self._fit(read_image(path, bits=self.bits))
 
 
 class Batches(ShardedBatches[Batch]):

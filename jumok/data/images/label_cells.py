@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 from jumok.data.labels import is_finite, order_classes
 from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
+from jumok.wording import write_count
 
 __all__ = ["KINDS", "Cell", "Kind", "Labelled", "read_cells"]
 
@@ -122,7 +123,7 @@ def _read_several(cells: Sequence[Cell]) -> Labelled:
     notes = [f"an image may have several of {len(classes):,} labels, or none; they have {each:.2g} on average"]
     if empty := sum(not names for names in split):
         notes.append(
-            f"{empty:,} line{'s' if empty > 1 else ''} with an empty label: taken for images that have none of the "
+            f"{write_count(empty, 'line')} with an empty label: taken for images that have none of the "
             "labels; remove the lines of images whose labels are not known"
         )
     return Labelled("multi", classes, labels, tuple(notes))
@@ -150,7 +151,7 @@ def _read_numbers(cells: Sequence[Cell]) -> Labelled:
 
 def _describe_empty(cells: Sequence[Cell]) -> tuple[str, ...]:
     empty = sum(not cell.text for cell in cells)
-    return (f"left out: {empty:,} line{'s' if empty > 1 else ''} without a label",) if empty else ()
+    return (f"left out: {write_count(empty, 'line')} without a label",) if empty else ()
 
 
 READERS: dict[str, Callable[[Sequence[Cell]], Labelled]] = {

@@ -16,6 +16,7 @@ from jumok.data.splits import SPLITS, split_named
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
 from jumok.data.table_rows import read_rows
 from jumok.errors import JumokError, suggest
+from jumok.wording import write_count
 
 GROUP = "group"
 WHOLE = ""
@@ -176,7 +177,7 @@ def _describe(
     yield from labelled.notes
     masks = sum(len(images.masks) for images in parts.values())
     if masks:
-        yield f"{masks:,} image{'s have masks' if masks > 1 else ' has a mask'}: measure uses them, training does not"
+        yield f"{write_count(masks, 'image has a mask', 'images have masks')}: measure uses them, training does not"
     if split_by is None and len(parts) == 1 and _has_group(tables):
         yield f"the table has a column {GROUP!r}: --split-by {GROUP} keeps what belongs together in one part"
 
@@ -189,7 +190,7 @@ def _describe_unnamed(every: Sequence[Row], parts: Mapping[str, ImageSet], root:
     rest = [path for path in list_files(root).images if path not in named]
     if not rest:
         return []
-    count = f"{len(rest):,} image{'s' if len(rest) > 1 else ''}"
+    count = write_count(len(rest), "image")
     return [f"left out: {count} that no line names, such as {rest[0].relative_to(root)}"]
 
 

@@ -16,6 +16,7 @@ from jumok.data.images.listing import (
 )
 from jumok.data.splits import SPLIT_NAMES, SPLITS, split_named
 from jumok.errors import JumokError, suggest
+from jumok.wording import write_count
 
 CLASSES_ARE = ("auto", "top", "inside")
 """Which folders the classes are: those directly in the data, or those inside train/, val/ and test/."""
@@ -140,7 +141,7 @@ def _first(parts: dict[str, Path]) -> Path:
 
 def _count_images(folder: Path) -> str:
     count = len(list_files(folder).images)
-    return f"{count:,} image{'' if count == 1 else 's'}"
+    return write_count(count, "image")
 
 
 def _list(places: list[Path], most: int = 4) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from jumok.data.images.formats import explain_unread, is_image_name, suffix_of
 from jumok.errors import JumokError
 from jumok.files import RESULTS_MARK
+from jumok.wording import write_count
 
 LITTER_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
 NO_PLAIN_FILE = "pipe"
@@ -158,7 +159,7 @@ def describe_left_out(others: Mapping[str, int]) -> list[str]:
     ['left out: 3 files that are not images (2 .txt, 1 .json)']
     """
     lines = [
-        f"left out: {count:,} {ending} image{'s' if count > 1 else ''} ({explain_unread(ending)})"
+        f"left out: {write_count(count, f'{ending} image')} ({explain_unread(ending)})"
         for ending, count in sorted(others.items())
         if explain_unread(ending)
     ]

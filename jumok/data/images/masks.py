@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from jumok.data.images.deep_colours import cut_boxes
 from jumok.data.images.formats import read_formats
 from jumok.data.images.image_set import ImageSet
 from jumok.data.images.listing import list_files
-from jumok.data.images.reading import MAX_PIXELS, turn_upright
+from jumok.data.images.reading import BEING_READ, MAX_PIXELS, turn_upright
 from jumok.errors import JumokError, suggest
+from jumok.files import regular_file
 
 ENDING = "_mask"  # scratch_001_mask.png is the mask of scratch_001.jpg
 PLAIN = ("1", "L", "I", "F")  # one number per pixel: no colour, no alpha
@@ -41,16 +43,26 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
         JumokError: no such file, or one that is not a readable image or too large.
     """
     try:
-        with Image.open(path, formats=read_formats()) as file:
+        with Image.open(regular_file(path), formats=read_formats()) as file:
             if file.width * file.height > MAX_PIXELS:
                 raise JumokError(f"it has {file.width} x {file.height} pixels, more than the {MAX_PIXELS} allowed")
             faint = 127 if file.format == "JPEG" else 0
-            return torch.from_numpy(_find_marked(turn_upright(file), faint))
+            with BEING_READ.take(file.width * file.height):
+                return torch.from_numpy(_find_all_marked(turn_upright(file), faint))
     except FileNotFoundError as error:
         raise JumokError(f"no mask at {os.fspath(path)}") from error
     except Exception as error:  # on damaged files Pillow raises nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise JumokError(f"cannot read the mask {os.fspath(path)}: {reason}; save it again as PNG") from error
+
+
+def _find_all_marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:
+    """A part at a time: copies of all of a large image would be several times as large."""
+    image.load()
+    found = np.empty((image.height, image.width), np.bool_)
+    for box in cut_boxes(image.size):
+        found[box[1] : box[3], box[0] : box[2]] = _find_marked(image.crop(box), faint)
+    return found
 
 
 def _find_marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:

@@ -6,7 +6,8 @@ import io
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,15 +17,23 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
-from jumok.data.images.deep_colours import holds_deep_colours, read_deep_colours
+from jumok.data.images.deep_colours import (
+    Box,
+    bits_for,
+    cut_boxes,
+    find_largest,
+    holds_deep_colours,
+    read_deep_colours,
+    to_eight_bits,
+)
 from jumok.data.images.formats import FORMAT_NAMES, explain_unread_bytes, read_formats
 from jumok.errors import JumokError
+from jumok.machine import Room
 
 __all__ = [
-    "BIT_DEPTHS",
     "MAX_PIXELS",
     "ImageLike",
-    "find_bits",
+    "holding_image",
     "image_size",
     "open_image",
     "read_image",
@@ -37,12 +46,8 @@ ImageLike: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[A
 
 MAX_PIXELS = 89_000_000
 """A larger image is refused before it is decoded; this is just under the size at which Pillow begins to warn."""
-PIXELS_AT_ONCE = 1 << 20
-"""Of the rows of an image that are converted together."""
-BIT_DEPTHS = (8, 10, 12, 14, 16)
-"""Bits that cameras fill of the 16 that a file gives them."""
-SAMPLED_FILES = 256
-"""So many files tell whether any of a set has 16 bits."""
+BEING_READ = Room(MAX_PIXELS)
+"""Pixels of all images that threads decode at a time: one of the largest, or several small ones."""
 FILE_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
 TURNS_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -79,18 +84,39 @@ def open_image(source: ImageLike, *, bits: int | None = None, max_pixels: int = 
         JumokError: no such file, one that is empty, truncated, damaged or no image, one of too many pixels, or one
             of 32-bit values.
     """
-    try:
-        if isinstance(source, np.ndarray):
-            return _array_to_rgb(source, bits)
-        if isinstance(source, Image.Image):
-            found = _finish(source, bits, max_pixels)
-            return found.copy() if found is source else found
-        with Image.open(_open_file(source), formats=read_formats()) as image:
-            _check_size(image, max_pixels)
-            _check_end(image)
-            return _finish(image, bits, max_pixels)
-    except Exception as error:  # on damaged files Pillow raises nearly anything
-        raise JumokError(f"cannot read {_name(source)}: {_explain(source, error)}") from error
+    with holding_image(source, bits=bits, max_pixels=max_pixels) as image:
+        return image
+
+
+@contextmanager
+def holding_image(source: ImageLike, *, bits: int | None = None, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
+    """The same for as long as the block lasts: meanwhile no other thread reads images that are too large beside it.
+
+    Args:
+        source, bits, max_pixels: as for `open_image`.
+    Raises:
+        JumokError: as `open_image`.
+    """
+    with ExitStack() as held:
+        try:
+            found = _decode(source, bits, max_pixels, held)
+        except Exception as error:  # on damaged files Pillow raises nearly anything
+            raise JumokError(f"cannot read {_name(source)}: {_explain(source, error)}") from error
+        yield found
+
+
+def _decode(source: ImageLike, bits: int | None, max_pixels: int, held: ExitStack) -> Image.Image:
+    """What the source shows; its pixels count as held until the stack is closed."""
+    if isinstance(source, np.ndarray):
+        return _array_to_rgb(source, bits)
+    if isinstance(source, Image.Image):
+        found = _finish(source, bits, max_pixels)
+        return found.copy() if found is source else found
+    with Image.open(open_file(source), formats=read_formats()) as image:
+        check_pixels(image, max_pixels)
+        _check_end(image)
+        held.enter_context(BEING_READ.take(image.width * image.height))
+        return _finish(image, bits, max_pixels)
 
 
 def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
@@ -100,7 +126,7 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
         (height, width) in pixels; None where it cannot be read: `open_image` says why.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(_open_file(path), formats=read_formats()) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(open_file(path), formats=read_formats()) as image:
             width, height = image.size
             turned = image.format != "TIFF" and _find_turn(image) in QUARTER_TURNS  # of a TIFF Pillow tells it upright
             return (width, height) if turned else (height, width)
@@ -120,8 +146,10 @@ def read_image(source: ImageLike, size: tuple[int, int] | None = None, *, bits: 
     Raises:
         JumokError: as `open_image`, or a size below 1 pixel.
     """
-    image = open_image(source, bits=bits)
-    return _to_tensor(image if size is None else _stretch(image, *size))
+    if size is not None:
+        _check_sides(*size)
+    with holding_image(source, bits=bits) as image:
+        return _to_tensor(image if size is None else _stretch(image, *size))
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:
@@ -146,36 +174,16 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return _to_tensor(_stretch(picture, height, width)).to(image.device)
 
 
-def find_bits(paths: Sequence[Path]) -> int | None:
-    """The bits that the 16-bit images of a set use, so that one brightness means the same in all of them.
-
-    Only where one of some evenly spaced files has 16 bits are all of them looked at.
-
-    Returns:
-        8, 10, 12, 14 or 16; None where no image has 16 bits.
-    """
-    step = max(len(paths) // SAMPLED_FILES, 1)
-    if not any(_is_deep(path) for path in paths[::step]):
-        return None
-    largest = [_largest_value(path) for path in paths if _is_deep(path)]
-    return _bits_for(max(largest, default=0))
-
-
 def turn_upright(image: Image.Image) -> Image.Image:
     """The image as its EXIF orientation says that it is seen; the same image where it says nothing."""
-    return _turn_upright_as(image, image)
-
-
-def _turn_upright_as(image: Image.Image, told: Image.Image) -> Image.Image:
-    """An image as the EXIF orientation of another one says."""
-    turn = _find_turn(told)
+    turn = _find_turn(image)
     return image if turn is None else image.transpose(turn)
 
 
 # -- files --------------------------------------------------------------------------------------
 
 
-def _open_file(source: str | os.PathLike[str] | bytes) -> str | io.BytesIO:
+def open_file(source: str | os.PathLike[str] | bytes) -> str | io.BytesIO:
     """What Pillow opens; a pipe or device, which might never end, is refused."""
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
@@ -185,7 +193,7 @@ def _open_file(source: str | os.PathLike[str] | bytes) -> str | io.BytesIO:
     return os.fspath(source)
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
+def check_pixels(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise JumokError(f"{width} x {height} pixels are more than the {max_pixels} allowed; make the picture smaller")
@@ -218,17 +226,19 @@ def _find_turn(image: Image.Image) -> Image.Transpose | None:
 
 def _finish(image: Image.Image, bits: int | None, max_pixels: int) -> Image.Image:
     """Decode, turn upright and bring to RGB; what the image was read from stays as it was."""
-    _check_size(image, max_pixels)
+    check_pixels(image, max_pixels)
     if holds_deep_colours(image):
-        values, decoded = read_deep_colours(image)
-        return _turn_upright_as(_array_to_rgb(values, bits), decoded)
+        deep = read_deep_colours(image)
+        turn, found = _find_turn(deep.upper), _deep_to_rgb(deep.read, image.size, bits)
+        del deep  # halves of a large image, no longer needed when it is turned
+        return found if turn is None else found.transpose(turn)
     image.load()
-    grey16 = _has_sixteen_bits(image)
+    grey16 = has_sixteen_bits(image)
     upright = turn_upright(image)
-    return _grey_to_rgb(np.asarray(upright), bits) if grey16 else _to_rgb(upright)
+    return _deep_to_rgb(lambda box: np.asarray(upright.crop(box)), upright.size, bits) if grey16 else _to_rgb(upright)
 
 
-def _has_sixteen_bits(image: Image.Image) -> bool:
+def has_sixteen_bits(image: Image.Image) -> bool:
     """Whether its values are grey ones of 16 bits; Pillow keeps those of a PGM in 32."""
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
 
@@ -244,22 +254,14 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _lay_over_white(image: Image.Image) -> Image.Image:
-    """What is seen of a transparent image, some rows at a time: copies of all of it would be several times as large."""
+    """What is seen of a transparent image, a part at a time: copies of all of it would be several times as large."""
     found = Image.new("RGB", image.size)
-    for box in _split_rows(image):
+    for box in cut_boxes(image.size):
         rows = image.crop(box)
         see_through = (rows.convert("LA") if rows.mode == "La" else rows).convert("RGBA")
         white = Image.new("RGBA", rows.size, "white")
         found.paste(Image.alpha_composite(white, see_through).convert("RGB"), box)
     return found
-
-
-def _split_rows(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes of some rows each, which are the whole image together."""
-    width, height = image.size
-    step = max(PIXELS_AT_ONCE // max(width, 1), 1)
-    for top in range(0, height, step):
-        yield 0, top, width, min(top + step, height)
 
 
 def _array_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
@@ -270,59 +272,30 @@ def _array_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
             f"it is an array {values.shape} of {values.dtype}: wanted (height, width) or (height, width, channels) "
             "of uint8, uint16 or bool with 1 to 4 channels"
         )
-    if values.dtype == np.uint16:
-        values = _to_eight_bits(values, bits)
-    elif values.dtype == np.bool_:
-        values = values.astype(np.uint8) * 255
     plain = np.ascontiguousarray(values[..., 0] if values.ndim == 3 and channels == 1 else values)
-    return _to_rgb(Image.frombytes(ARRAY_MODES[channels], (plain.shape[1], plain.shape[0]), plain))
+    if plain.dtype == np.uint16:
+        return _deep_to_rgb(lambda box: plain[box[1] : box[3], box[0] : box[2]], (plain.shape[1], plain.shape[0]), bits)
+    return _to_rgb(_as_image(plain * np.uint8(255) if plain.dtype == np.bool_ else plain))
 
 
-def _grey_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
-    return Image.fromarray(_to_eight_bits(values, bits)).convert("RGB")
+def _as_image(values: NDArray[np.uint8]) -> Image.Image:
+    """An array's pixels as Pillow keeps them."""
+    mode = ARRAY_MODES[1 if values.ndim == 2 else values.shape[-1]]
+    return Image.frombytes(mode, (values.shape[1], values.shape[0]), np.ascontiguousarray(values))
 
 
-def _to_eight_bits(values: NDArray[Any], bits: int | None) -> NDArray[np.uint8]:
-    """Bring values of 16 bits, of which so many are in use, to 0..255, rounded; larger ones become white.
+def _deep_to_rgb(read: Callable[[Box], NDArray[Any]], size: tuple[int, int], bits: int | None) -> Image.Image:
+    """Bring values of 16 bits, of which so many are in use, to 0..255, a part at a time; larger ones become white.
 
     Alpha, behind the colours, may use more bits than they do.
     """
-    if values.ndim == 3 and values.shape[-1] in (2, 4):
-        colours, alpha = values[..., :-1], values[..., -1:]
-        used = bits or _bits_for(int(colours.max()))
-        parts = [_to_eight_bits(colours, used), _to_eight_bits(alpha, max(used, _bits_for(int(alpha.max()))))]
-        return np.concatenate(parts, -1)
-    white = (1 << (bits or _bits_for(int(values.max())))) - 1
-    found = np.empty(values.shape, np.uint8)
-    step = max(PIXELS_AT_ONCE // max(values.shape[1], 1), 1)
-    for top in range(0, len(values), step):
-        rows = values[top : top + step].astype(np.uint32)
-        found[top : top + step] = ((rows * 255 + white // 2) // white).clip(max=255)
+    largest, alpha = find_largest(read, size)
+    used = bits or bits_for(largest)
+    whites = [(1 << most) - 1 for most in (used, max(used, bits_for(alpha)))]
+    found = Image.new("RGB", size)
+    for box in cut_boxes(size):
+        found.paste(_to_rgb(_as_image(to_eight_bits(read(box), *whites))), box)
     return found
-
-
-def _bits_for(largest: int) -> int:
-    """The fewest usual bits that hold a value."""
-    return next(bits for bits in BIT_DEPTHS if largest < 1 << bits)
-
-
-def _is_deep(path: Path) -> bool:
-    """Whether a file has values of 16 bits, from its head; not where it cannot be read."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(_open_file(path), formats=read_formats()) as image:
-            return _has_sixteen_bits(image) or holds_deep_colours(image)
-    except Exception:  # on damaged files Pillow raises nearly anything; whoever reads the image says so
-        return False
-
-
-def _largest_value(path: Path) -> int:
-    try:
-        with Image.open(path, formats=read_formats()) as image:
-            _check_size(image, MAX_PIXELS)
-            values = read_deep_colours(image)[0] if holds_deep_colours(image) else np.asarray(image)
-            return int((values[..., :-1] if values.ndim == 3 and values.shape[-1] in (2, 4) else values).max())
-    except Exception:  # as above
-        return 0
 
 
 # -- sizes and errors ---------------------------------------------------------------------------
@@ -330,18 +303,22 @@ def _largest_value(path: Path) -> int:
 
 def _stretch(image: Image.Image, height: int, width: int) -> Image.Image:
     """Pillow widens the triangle filter as a picture shrinks, and works on one thread, as a pool of readers needs."""
-    if height < 1 or width < 1:
-        raise JumokError(f"a picture needs a height and width of at least 1 pixel, got {height} x {width}")
+    _check_sides(height, width)
     if image.size == (width, height):
         return image
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
+def _check_sides(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise JumokError(f"a picture needs a height and width of at least 1 pixel, got {height} x {width}")
+
+
 def _to_tensor(image: Image.Image) -> Tensor:
-    """(3, height, width), filled some rows at a time: beside the image there are no two further copies of it."""
+    """(3, height, width), filled a part at a time: beside the image there are no two further copies of it."""
     found = np.empty((3, image.height, image.width), np.uint8)
-    for box in _split_rows(image):
-        found[:, box[1] : box[3]] = np.asarray(image.crop(box)).transpose(2, 0, 1)
+    for box in cut_boxes(image.size):
+        found[:, box[1] : box[3], box[0] : box[2]] = np.asarray(image.crop(box)).transpose(2, 0, 1)
     return torch.from_numpy(found)
 
 

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from jumok.data.images.bit_depths import find_bits
 from jumok.data.images.contents import hash_file
 from jumok.data.images.formats import read_formats
 from jumok.data.images.image_set import ImageSet
 from jumok.data.images.label_heaps import Heaps, make_heaps
 from jumok.data.images.near_duplicates import MOST_COMPARED, THUMB_SIDE, find_near_pairs, group_pairs
-from jumok.data.images.reading import find_bits, open_image
+from jumok.data.images.reading import holding_image
 from jumok.data.sharded_batches import open_pool
 from jumok.errors import JumokError
 from jumok.machine import cores
@@ -188,12 +189,13 @@ def _look(path: Path, part: str, label: Any) -> Facts:
     """One image."""
     try:
         digest = hash_file(path)
-        image = open_image(path)
+        with holding_image(path) as image:
+            size = image.size[::-1]
+            small = image.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
         form, kind = _describe_kind(path)
     except JumokError as error:
         return Facts(path, part, label, problem=str(error).removeprefix(f"cannot read {path}: "))
-    small = image.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
-    return Facts(path, part, label, image.size[::-1], form, kind, digest, np.asarray(small))
+    return Facts(path, part, label, size, form, kind, digest, np.asarray(small))
 
 
 def _describe_kind(path: Path) -> tuple[str, str]:
@@ -203,7 +205,7 @@ def _describe_kind(path: Path) -> tuple[str, str]:
     if mode.startswith("I"):
         return form, "grey, 16 bits"
     kind = "black and white" if mode == "1" else "grey" if mode in ("L", "LA", "La") else "colour"
-    deep = ", 16 bits (the upper 8 are read)" if form == "PNG" and _is_deep_colour(path) else ""
+    deep = ", 16 bits" if form == "PNG" and _is_deep_colour(path) else ""
     return form, f"{kind}{deep}{' with transparency' if alpha else ''}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numba
@@ -9,11 +10,14 @@ import numpy as np
 from torch import Tensor
 
 from jumok.mechanisms.kernels.compiled import NUMBA_OPTIONS, compile_when_called, fill_each, share_tasks
+from jumok.mechanisms.saliency.pixels import Band, cut_bands, lay_upright
 
 __all__ = ["SURROUNDS", "fine_grained"]
 
 SURROUNDS = (12, 24, 48, 28, 56, 112)
 """How far each surround reaches from its centre, in pixels."""
+BLUR_REACH = 2
+"""Pixels to either side that smoothing goes by."""
 COLUMNS_PER_TASK = 64  # columns whose sums one task takes down the image
 LEAST_CONTRAST = np.float32(1e-4)  # contrast, of brightness from 0 to 1, below which there is none but rounding errors
 
@@ -35,21 +39,42 @@ def fine_grained(images: Tensor) -> Tensor:
         off each divided by their largest. Differs from OpenCV's: nothing is rounded to whole numbers on the way, and
         surrounds are centred.
     """
-    return fill_each(images, _fill)
+    return lay_upright(images, lambda upright: fill_each(upright, _fill))
 
 
 def _fill(image: Array, saliency: Array) -> None:
     height, width = image.shape[2:]
-    grey, off = (np.empty((1, height, width), np.float32) for _ in range(2))
-    sums = np.empty((1, height + 1, width + 1))
-    peaks = np.empty((1, height, 2), np.float32)
+    off, peaks = np.empty((1, height, width), np.float32), np.empty((1, height, 2), np.float32)
+    bands = cut_bands(height, width, max(SURROUNDS) + BLUR_REACH)
+    if len(bands) == 1:
+        _contrast(image, saliency, off, peaks)
+    else:
+        _contrast_bands(image, bands, saliency, off, peaks)
+    share_tasks(_join, height, off.size / 6, saliency, off, peaks.max(1))
+
+
+def _contrast_bands(image: Array, bands: Sequence[Band], on: Array, off: Array, peaks: Array) -> None:
+    """As `_contrast`, some rows of a large image at a time, with those around them that they are compared with."""
+    for band in bands:
+        part = np.ascontiguousarray(image[:, :, band.wide])
+        shape = (1, *part.shape[2:])
+        brighter, darker = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        highest = np.empty((1, shape[1], 2), np.float32)
+        _contrast(part, brighter, darker, highest)
+        for whole, found in ((on, brighter), (off, darker), (peaks, highest)):
+            whole[:, band.top : band.end] = found[:, band.core]
+
+
+def _contrast(image: Array, on: Array, off: Array, peaks: Array) -> None:
+    """How much brighter and darker each pixel is than its surrounds, and the largest of each row."""
+    height, width = image.shape[2:]
+    grey, sums = np.empty((1, height, width), np.float32), np.empty((1, height + 1, width + 1))
     pixels = grey.size
-    share_tasks(_sum_brightness, height, pixels / 6, image, saliency)
-    share_tasks(_blur, height, pixels / 2, saliency, grey)
+    share_tasks(_sum_brightness, height, pixels / 6, image, on)
+    share_tasks(_blur, height, pixels / 2, on, grey)
     share_tasks(_add_rows, height, pixels / 3, grey, sums)
     share_tasks(_add_columns, -(-(width + 1) // COLUMNS_PER_TASK), pixels / 2, sums, COLUMNS_PER_TASK)
-    share_tasks(_compare, height, 5 * pixels, grey, sums, np.array(SURROUNDS), saliency, off, peaks)
-    share_tasks(_join, height, pixels / 6, saliency, off, peaks.max(1))
+    share_tasks(_compare, height, 5 * pixels, grey, sums, np.array(SURROUNDS), on, off, peaks)
 
 
 # -- the loops ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,11 +11,24 @@ from torch.nn import functional as F
 
 from jumok.errors import JumokError
 
-__all__ = ["blur_binomial", "cut_chunks", "resize_back", "shrink_to", "to_batch", "to_lab", "to_unit"]
+__all__ = [
+    "Band",
+    "blur_binomial",
+    "cut_bands",
+    "cut_chunks",
+    "lay_upright",
+    "resize_back",
+    "shrink_to",
+    "to_batch",
+    "to_lab",
+    "to_unit",
+]
 
 WANTED_IMAGES = (
     "wanted (batch, channels, height, width) or one image without batch, with 1 (grey), 3 (RGB) or 4 (RGBA) channels"
 )
+BAND_PIXELS, LEAST_ROWS = 1 << 22, 512
+"""Larger images are worked on in bands of so many pixels, of at least these rows."""
 CHUNK_PIXELS = 1 << 20
 """Pixels that are worked on at once, so that a large batch needs no more memory than a few images."""
 
@@ -85,6 +99,52 @@ def cut_chunks(images: Tensor, method: Callable[[Tensor], Tensor]) -> Tensor:
     return maps
 
 
+class Band(NamedTuple):
+    """Some rows of an image, from `top` to `end`, within those that a method must see for them."""
+
+    first: int
+    top: int
+    end: int
+    last: int
+
+    @property
+    def wide(self) -> slice:
+        """All rows that must be seen."""
+        return slice(self.first, self.last)
+
+    @property
+    def core(self) -> slice:
+        """The band's own rows, among those that must be seen."""
+        return slice(self.top - self.first, self.end - self.first)
+
+
+def cut_bands(height: int, width: int, reach: int) -> list[Band]:
+    """Bands of a large image for a method that keeps much for each pixel; one of all rows where the image is small.
+
+    Args:
+        height, width: of the image; a band is small where the height is the longer side.
+        reach: how far a pixel's surround goes.
+    """
+    rows = max(BAND_PIXELS // width, LEAST_ROWS)
+    return [
+        Band(max(top - reach, 0), top, min(top + rows, height), min(top + rows + reach, height))
+        for top in range(0, height, rows)
+    ]
+
+
+def lay_upright(images: Tensor, method: Callable[[Tensor], Tensor]) -> Tensor:
+    """Run a method over images, over large ones that are wide with their sides swapped, so that bands are small.
+
+    Args:
+        images: (batch, channels, height, width).
+        method: the same for both sides; gives (batch, height, width).
+    """
+    height, width = images.shape[2:]
+    if height >= width or height * width <= BAND_PIXELS:
+        return method(images)
+    return method(images.mT.contiguous()).mT.contiguous()
+
+
 def shrink_to(images: Tensor, longest: int) -> Tensor:
     """Scale images so that the longer side has so many pixels, with no other aliasing than the eye's own.
 
@@ -101,7 +161,7 @@ def shrink_to(images: Tensor, longest: int) -> Tensor:
 
 def resize_back(maps: Tensor, height: int, width: int) -> Tensor:
     """(batch, rows, columns) to (batch, height, width), interpolated; values that are 0 or more stay so."""
-    return F.interpolate(maps[:, None], (height, width), mode="bilinear", antialias=True)[:, 0].clamp_min(0)
+    return F.interpolate(maps[:, None], (height, width), mode="bilinear", antialias=True)[:, 0].clamp_min_(0)
 
 
 def to_lab(images: Tensor) -> Tensor:

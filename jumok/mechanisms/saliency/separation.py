@@ -18,6 +18,7 @@ Box = tuple[int, int, int, int]
 HISTOGRAM_BINS = 256
 ROWS_AT_ONCE = 256
 """Of a map whose values are counted together."""
+MOST_OBJECTS = 100_000
 DEFAULT_THRESHOLD = "otsu"
 
 
@@ -104,19 +105,23 @@ def _find_objects(heat: Tensor, above: Tensor, smallest: float) -> tuple[Tensor,
     from scipy import ndimage
 
     labels, count = ndimage.label(above.numpy(), np.ones((3, 3)))
+    parts = np.split(labels, range(ROWS_AT_ONCE, len(labels), ROWS_AT_ONCE))
     sizes, held = np.zeros(count + 1, np.int64), np.zeros(count + 1)
-    for rows, values in zip(
-        np.split(labels, range(ROWS_AT_ONCE, len(labels), ROWS_AT_ONCE)), heat.split(ROWS_AT_ONCE), strict=True
-    ):
+    for rows, values in zip(parts, heat.split(ROWS_AT_ONCE), strict=True):
         sizes += np.bincount(rows.ravel(), minlength=count + 1)
         held += np.bincount(rows.ravel(), values.numpy().ravel(), minlength=count + 1)
-    kept = [n for n in range(1, count + 1) if sizes[n] >= smallest * heat.numel()]
-    places = ndimage.find_objects(labels)
-    ordered = sorted(kept, key=lambda number: -held[number])
+    kept = 1 + np.flatnonzero(sizes[1:] >= smallest * heat.numel())
+    if len(kept) > MOST_OBJECTS:
+        raise JumokError(
+            f"the map falls into {len(kept)} objects, more than the {MOST_OBJECTS} allowed: leave out small ones, such "
+            "as with smallest=0.001"
+        )
+    ordered = kept[np.argsort(-held[kept], kind="stable")]
+    numbers = np.zeros(count + 1, labels.dtype)
+    numbers[ordered] = 1 + np.arange(len(ordered))
+    for rows in parts:
+        rows[:] = numbers[rows]
     boxes = tuple(
-        tuple(edge for end in ("start", "stop") for edge in (getattr(side, end) for side in places[n - 1]))
-        for n in ordered
+        (down.start, across.start, down.stop, across.stop) for down, across in ndimage.find_objects(labels)[: len(kept)]
     )
-    chosen = np.zeros(count + 1, np.bool_)
-    chosen[kept] = True
-    return torch.from_numpy(chosen[labels]), boxes
+    return torch.from_numpy(labels > 0), boxes

@@ -15,9 +15,8 @@ from jumok.attention.frames import Frame
 from jumok.errors import JumokError, foreign, suggest
 from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
 from jumok.tasks.classify.kinds import AnswerKind, OneClass
-from jumok.tasks.classify.preparation import Preparation, Stretched
+from jumok.tasks.classify.preparation import Preparation
 from jumok.tasks.classify.run import ImageRun
-from jumok.tasks.preprocessing import Preprocessing
 from jumok.tasks.running.trust import Trust, read_trust
 
 
@@ -182,11 +181,8 @@ def open_model(name: str, device: str = "cpu") -> AnyClassifier:
 
 def _open_run(name: str) -> AnyClassifier:
     run = ImageRun.load(name)
-    found = run.config.found
-    preparation = Stretched(Preprocessing(run.size, found.mean, found.std, run.config.data.bits))
-    return AnyClassifier(
-        name, run.model, run.classes, preparation, lambda logits: logits, read_trust(Path(name)), run.kind
-    )
+    trust = read_trust(Path(name))
+    return AnyClassifier(name, run.model, run.classes, run.preparation, lambda logits: logits, trust, run.kind)
 
 
 def _open_hf(name: str) -> AnyClassifier:

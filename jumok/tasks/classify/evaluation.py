@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from jumok.data.images.batches import Batches, PixelStore
 from jumok.data.images.folders import ImageSet
 from jumok.data.images.reading import read_image
+from jumok.tasks.classify.any_classifier import group_by_size
 from jumok.tasks.classify.kinds import AnswerKind
+from jumok.tasks.classify.preparation import Preparation
 
-if TYPE_CHECKING:
-    from jumok.tasks.classify.any_classifier import AnyClassifier
-
-__all__ = ["Controlled", "Judged", "controls_of", "read_batches", "read_whole"]
+__all__ = ["Controlled", "Judged", "controls_of", "read_batches"]
 
 
 @runtime_checkable
@@ -30,37 +30,48 @@ class Judged(Protocol):
     """A model of images that knows what is done to them, and what it answers."""
 
     @property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of its images."""
+    def preparation(self) -> Preparation:
+        """What is done to images before."""
 
     @property
     def bits(self) -> int | None:
         """That 16-bit images use; None: what each image's values need."""
 
     @property
+    def device(self) -> torch.device:
+        """That it is on."""
+
+    @property
     def kind(self) -> AnswerKind:
         """What it answers."""
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """(n, 3, height, width) uint8 to what it takes, on its device."""
+
+def read_batches(model: Judged, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """What a model is judged on: prepared pixels and encoded labels, on its device; every image is read once.
+
+    Args:
+        model: which is asked.
+        images: with their labels.
+        size: images at a time, of which those that are prepared to one size come together.
+    """
+    read = _read_stretched if model.preparation.stretched else _read_whole
+    for pixels, labels in read(model, images, size):
+        yield pixels, labels.to(model.device)
 
 
-def read_batches(run: Judged, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches that a run is judged on: normalised pixels and encoded labels, on its device; all are read once."""
-    store = PixelStore(images.paths, *run.size, bits=run.bits, memory_limit=0)
-    labels = run.kind.encode(images.labels)
+def _read_stretched(model: Judged, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    store = PixelStore(images.paths, *model.preparation.size, bits=model.bits, memory_limit=0)
+    labels = model.kind.encode(images.labels)
     for batch in Batches(store, labels, batch_size=size, shuffle=False, drop_last=False):
-        pixels = run.normalise(batch.images)
-        yield pixels, batch.labels.to(pixels.device)
+        yield model.preparation.normalise(batch.images, model.device), batch.labels
 
 
-def read_whole(model: AnyClassifier, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """As `read_batches`, for a model that has whole images prepared in its own way; those of one size together."""
+def _read_whole(model: Judged, images: ImageSet, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     labels = model.kind.encode(images.labels)
     for start in range(0, len(images), size):
         pictures = (read_image(path, bits=model.bits) for path in images.paths[start : start + size])
-        for numbers, pixels in model.prepare_groups(pictures):
-            yield pixels, labels[[start + number for number in numbers]].to(pixels.device)
+        for numbers, pixels in group_by_size(model.preparation.prepare(pictures, model.device)):
+            yield pixels, labels[[start + number for number in numbers]]
 
 
 def controls_of(model: nn.Module) -> dict[str, nn.Module]:

@@ -15,6 +15,7 @@ from jumok.tasks.exporting import Graph
 
 __all__ = ["describe_images", "make_graph", "prepare_batches"]
 
+STRETCHED = "stretched to size (height, width), bilinear with antialiasing"
 BATCH = 8
 """Images of a batch that the graph is checked on."""
 
@@ -44,10 +45,14 @@ def prepare_batches(run: ImageRun, images: Sequence[Path]) -> list[dict[str, Ten
 def describe_images(run: Any) -> dict[str, Any]:
     """What is done to images before the graph sees them; of any run that sees images."""
     found = run.config.found
+    processor, way = getattr(found, "processor", None), STRETCHED
+    kept = {}
+    if processor is not None:
+        way, kept = run.preparation.described, {"processor": processor.model_dump(mode="json")}
     return {
         "size": list(run.size),
         "mean": list(found.mean),
         "std": list(found.std),
-        "preprocessing": "RGB, upright; stretched to size (height, width), bilinear with antialiasing; divided by 255; "
-        "minus mean, divided by std; float32, channels first",
+        "preprocessing": f"RGB, upright; {way}; divided by 255; minus mean, divided by std; float32, channels first",
+        **kept,
     }

@@ -22,7 +22,7 @@ from jumok.tasks.classify.foreign_files import (
     read_config,
     without_remarks,
 )
-from jumok.tasks.classify.preparation import Preparation
+from jumok.tasks.classify.preparation import Processed
 from jumok.tasks.classify.processors import open_hf_processor, open_timm_transform
 from jumok.wording import write_count
 
@@ -54,7 +54,7 @@ class Foreign:
     network: nn.Module
     options: Mapping[str, Any]
     classes: tuple[str, ...]
-    preparation: Preparation
+    preparation: Processed
     fresh: frozenset[str] = frozenset()
     problem: str = ""
     kind: str = ""

@@ -15,9 +15,10 @@ from jumok.attention.frames import Frame
 from jumok.data.images.reading import open_image
 from jumok.errors import JumokError, foreign
 from jumok.tasks.classify.observing import Colours, find_frame, observe_colours
+from jumok.tasks.classify.settings import Processor
 from jumok.tasks.preprocessing import Preprocessing
 
-__all__ = ["Preparation", "Process", "Processed", "Stretched"]
+__all__ = ["Fitted", "Preparation", "Process", "Processed", "Stretched"]
 
 Process = Callable[[Image.Image], Tensor]
 """From an image, RGB or grey, to (channels, height, width) as a model takes it."""
@@ -130,6 +131,7 @@ class Processed(Preparation):
         process: what came with it.
         described: what that does to an image's geometry, in words.
         grey: whether it takes grey images.
+        kept: what it can be made again from.
     Raises:
         JumokError: it cannot be run, or does more to colours than to mix, scale and shift them.
     """
@@ -138,6 +140,7 @@ class Processed(Preparation):
     process: Process = field(repr=False)
     described: str
     grey: bool = False
+    kept: Processor | None = field(default=None, repr=False)
     _frames: dict[tuple[int, int], Frame | None] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -169,7 +172,7 @@ class Processed(Preparation):
         return self.colours.order
 
     def prepare(self, images: Iterable[Tensor], device: torch.device) -> list[Tensor]:
-        return [self._run(open_image(image.permute(1, 2, 0).cpu().numpy())).to(device) for image in images]
+        return [self._run(_to_picture(image)).to(device) for image in images]
 
     def normalise(self, images: Tensor, device: torch.device) -> Tensor:
         return self.colours.apply(images.to(device).float() / 255)
@@ -182,6 +185,21 @@ class Processed(Preparation):
             self._frames[height, width] = find_frame(self._run, self.colours, height, width, self.name)
         return self._frames[height, width]
 
+    def fit(self, image: Tensor) -> Tensor:
+        """Bring an image, (3, any, any) uint8, to the model's size, as a picture: (3, height, width) uint8.
+
+        Raises:
+            JumokError: it becomes of another size than a square image does.
+        """
+        picture = self.undo(self._run(_to_picture(image)))
+        if tuple(picture.shape[1:]) != self.size:
+            own, got, wanted = (" x ".join(map(str, size)) for size in (image.shape[1:], picture.shape[1:], self.size))
+            raise JumokError(
+                f"the image processor of {self.name} brings an image of {own} (height x width) to {got} pixels and a "
+                f"square one to {wanted}, and training takes images of one size: stretch them with --image-size"
+            )
+        return picture
+
     def _run(self, image: Image.Image) -> Tensor:
         with foreign(f"the image processor of {self.name} cannot prepare an image", "mend its settings"):
             found = self.process(image.convert("L") if self.grey else image)
@@ -192,3 +210,28 @@ class Processed(Preparation):
                 "width); in Python, use jumok.watch around it"
             )
         return found.float()
+
+
+@dataclass(frozen=True)
+class Fitted(Stretched):
+    """Images are brought to size by what came with a model, and normalised by channel, as a run has it.
+
+    Args:
+        preprocessing: of the run.
+        processed: what came with the model.
+    """
+
+    processed: Processed
+    stretched = False
+
+    @property
+    def described(self) -> str:  # type: ignore[override]
+        return self.processed.described
+
+    def frame(self, height: int, width: int) -> Frame | None:
+        return self.processed.frame(height, width)
+
+
+def _to_picture(image: Tensor) -> Image.Image:
+    """(3, height, width) uint8 as Pillow has it."""
+    return open_image(image.permute(1, 2, 0).cpu().numpy())

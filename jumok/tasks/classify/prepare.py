@@ -30,7 +30,7 @@ from jumok.tasks.classify.recipe import (
     choose_from_images,
     choose_variation,
 )
-from jumok.tasks.classify.run import ImageRun
+from jumok.tasks.classify.run import ImageRun, make_preparation
 from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
@@ -164,12 +164,14 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
         settings = settings.model_copy(update={"options": start.options_with(settings.options)})
     size, why, seen = _settle_size(settings, sets["train"], start)
     _check_learns(settings, sets["train"], size)  # before the long part
-    train, val = stores(settings.data, sets["train"].paths, sets["val"].paths, size, progress)
+    processed = None if start is None else start.kept(settings.data)
+    fit = None if processed is None else processed.fit
+    train, val = stores(settings.data, sets["train"].paths, sets["val"].paths, size, progress, fit)
     asked = settings.training.model_fields_set
     chosen = choose_from_images(settings.training, asked, sets["train"], train, seen=seen)
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
-    config, initial = (config, {}) if start is None else begin(config, start)
+    config, initial = (config, {}) if start is None else begin(config, start, processed)
     trained_on = TrainedOn.of(sets)
     about = [*describe_data(sets, config, trained_on), *describe_look_alikes(train, val)]
     sized = f"image size: {size[0]} x {size[1]} pixels ({why})"
@@ -215,7 +217,8 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     if not config.found.per_class and config.found.target is None:  # runs of earlier versions do not have it
         found = config.found.model_copy(update=KINDS[config.found.kind].find(sets))
         config = config.model_copy(update={"found": found})
-    train, val = stores(config.data, sets["train"].paths, sets["val"].paths, config.size, progress)
+    fit = make_preparation(config, str(folder)).preprocessing.fit
+    train, val = stores(config.data, sets["train"].paths, sets["val"].paths, config.size, progress, fit)
     initial = read_initial(folder, config.found.begun)
     counts = {"train": len(train), "val": len(val)}
     return _ready(config, sets, (train, val), trained_on, initial, (), read_features(folder, counts), progress)
@@ -243,9 +246,9 @@ def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> t
     cost = cache(partial(_measure_cost, settings, len(images.classes)))
     seconds = parse_duration(settings.training.time, "--time") if settings.training.time else MOST_SECONDS
     if settings.data.image_size is not None:
-        size, why = settings.data.size, "as asked"
+        size, why = settings.data.size, "as asked" if start is None else start.why_asked
     elif start is not None:
-        size, why = start.size, f"that of {start.origin}"
+        size, why = start.size, start.why
     else:
         size, why = choose_size(images.paths, cost, seconds)
     probed = size if start is None else start.size  # a model from elsewhere may take no other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import warnings
@@ -14,19 +15,24 @@ from torch import Tensor
 
 from jumok.errors import JumokError, first_line, foreign
 from jumok.tasks.classify.foreign_files import ADVICE, CODE, MOST_PIXELS, PROCESSOR, without_remarks
-from jumok.tasks.classify.preparation import Preparation, Processed
+from jumok.tasks.classify.preparation import Processed
+from jumok.tasks.classify.settings import Processor
 
-__all__ = ["load_hf_processor", "open_hf_processor", "open_timm_transform", "prepare_by"]
+__all__ = ["load_hf_processor", "open_hf_processor", "open_kept", "open_timm_transform", "prepare_by"]
 
 MISSING = (
     f"hf:{{name}} has no {PROCESSOR}, so how its images are prepared is not known: put the one of the model that it "
     "was made from beside its config.json, or save one there with the save_pretrained of its image processor"
 )
+TIMM_SETTINGS = ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
+"""What timm prepares images by."""
+WIDE = (96, 128)
+"""Height and width of an image by which two processors are compared."""
 PIL = "pil"
 """The backend of `transformers` that gives the same wherever it runs, with torchvision and without."""
 
 
-def open_hf_processor(name: str, config: Any, *, local: bool) -> Preparation:
+def open_hf_processor(name: str, config: Any, *, local: bool) -> Processed:
     """The image processor that came with a model of `transformers`, whole.
 
     Args:
@@ -54,7 +60,51 @@ def load_hf_processor(name: str, config: Any, *, local: bool) -> Any:
         )
 
 
-def prepare_by(processor: Any, name: str, config: Any) -> Preparation:
+def open_kept(kept: Processor, name: str) -> Processed:
+    """An image processor that a run keeps.
+
+    Args:
+        kept: of the run.
+        name: of the run, for messages.
+    Raises:
+        JumokError: it is damaged, asks for code of its own, or the library that it is of does not have it.
+    """
+    if kept.library == "timm":
+        return open_timm_transform(name, kept.settings)
+    settings = dict(kept.settings)
+    _check_settings(name, settings)
+    with foreign(f"the image processor in {name} cannot be opened", "restore its config.yaml"), without_remarks():
+        import transformers
+
+        kind = str(settings.pop("image_processor_type", "")).removesuffix("Fast")
+        made = getattr(transformers, f"{kind}Pil", None) or getattr(transformers, kind)
+        processor = made.from_dict(settings)
+    return prepare_by(processor, name, None)
+
+
+def reopen(processed: Processed) -> Processed:
+    """What a run will keep of an image processor, opened as it will be.
+
+    Raises:
+        JumokError: it does not do the same.
+    """
+    if processed.kept is None:
+        raise JumokError(f"how {processed.name} has images prepared cannot be kept in a run")
+    again = open_kept(processed.kept, processed.name.partition(":")[2])
+    if _tell(again) != _tell(processed):
+        raise JumokError(
+            f"how {processed.name} has images prepared cannot be kept in a run, as its image processor does something "
+            "else once it is made again from its settings: stretch images with --image-size"
+        )
+    return again
+
+
+def _tell(processed: Processed) -> tuple[Any, ...]:
+    """What a processor does, as far as it is watched."""
+    return processed.size, processed.mean, processed.std, processed.order, processed.frame(*WIDE)
+
+
+def prepare_by(processor: Any, name: str, config: Any) -> Processed:
     """What an image processor of `transformers` does to images.
 
     Args:
@@ -65,7 +115,8 @@ def prepare_by(processor: Any, name: str, config: Any) -> Preparation:
         JumokError: it gives no pixels that can be shown.
     """
     with foreign(f"hf:{name} does not say how its images are prepared", ADVICE), without_remarks():
-        described = describe_processor(processor.to_dict())
+        settings = json.loads(processor.to_json_string())
+        described = describe_processor(settings)
 
     def process(image: Image.Image) -> Tensor:
         found = processor(images=image, return_tensors="pt")
@@ -77,7 +128,8 @@ def prepare_by(processor: Any, name: str, config: Any) -> Preparation:
         pixels: Tensor = found["pixel_values"][0]
         return pixels
 
-    return Processed(f"hf:{name}", process, described, _count_channels(name, config) == 1)
+    kept = Processor(library="transformers", settings=settings)
+    return Processed(f"hf:{name}", process, described, _count_channels(name, config) == 1, kept)
 
 
 def _read_settings(name: str, local: bool) -> Mapping[str, Any]:
@@ -181,7 +233,7 @@ def _write_resampling(value: Any) -> str:
         return ""
 
 
-def open_timm_transform(name: str, data: Mapping[str, Any]) -> Preparation:
+def open_timm_transform(name: str, data: Mapping[str, Any]) -> Processed:
     """What timm does to images for a model, as its settings say.
 
     Args:
@@ -190,13 +242,14 @@ def open_timm_transform(name: str, data: Mapping[str, Any]) -> Preparation:
     Raises:
         JumokError: settings that timm cannot use, or images that are neither coloured nor grey.
     """
-    channels, *sides = data["input_size"]
+    with foreign(f"timm:{name} does not say how its images are prepared", ADVICE):
+        channels, *sides = data["input_size"]
     if channels not in (1, 3):
         raise JumokError(f"timm:{name} reads images of {channels} channels: wanted 3 (red, green, blue) or 1 (grey)")
     if math.prod(sides) > MOST_PIXELS:
         raise JumokError(f"timm:{name} takes images of {sides}: wanted at most {MOST_PIXELS >> 20} MP")
     for key, least in (("mean", None), ("std", 0.0)):
-        _check_numbers(f"timm:{name}", key, data[key], least=least)
+        _check_numbers(f"timm:{name}", key, data.get(key), least=least)
     with foreign(f"timm:{name} does not say how its images are prepared", ADVICE), warnings.catch_warnings():
         from timm.data import create_transform
 
@@ -205,4 +258,5 @@ def open_timm_transform(name: str, data: Mapping[str, Any]) -> Preparation:
         f"{data.get('crop_mode') or 'center'} crop of {data['crop_pct']:.1%} to {sides[0]} x {sides[1]} "
         f"({data['interpolation']})"
     )
-    return Processed(f"timm:{name}", transform, described, channels == 1)
+    kept = Processor(library="timm", settings={key: data[key] for key in TIMM_SETTINGS if key in data})
+    return Processed(f"timm:{name}", transform, described, channels == 1, kept)

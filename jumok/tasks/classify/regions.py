@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from jumok.attention import AttentionMap, Sampled
 from jumok.tasks.classify.own_training import OwnFigures
+from jumok.wording import write_count
 
 MOST_OUTSIDE = 0.25
 """A larger share of samples outside the image is worth a remark; a square turned by 45 degrees has 17 % there."""
@@ -50,7 +51,7 @@ class Regions:
         lies += [f"they are zoomed out to {scale:.2f} of the image's side"] if scale > MOST_SCALE else []
         if not lies:
             return []
-        count = f"{len(self._outside)} image{'s' if len(self._outside) > 1 else ''}"
+        count = write_count(len(self._outside), "image")
         return [
             f"the regions of {count} have left what there is to see: {' and '.join(lies)}, on average; "
             "train anew with a lower --lr or --option transform=attention"

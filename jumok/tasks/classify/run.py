@@ -15,6 +15,8 @@ from jumok import systems
 from jumok.data.images.given import GivenImage, GivenImages, split_given
 from jumok.errors import JumokError
 from jumok.tasks.classify.kinds import AnswerKind, kind_of
+from jumok.tasks.classify.preparation import Fitted, Stretched
+from jumok.tasks.classify.processors import open_kept
 from jumok.tasks.classify.settings import RunConfig
 from jumok.tasks.image_run import SeeingRun
 from jumok.tasks.prediction import Prediction
@@ -98,9 +100,34 @@ class ImageRun(SeeingRun):
 
     @property
     def _preprocessing(self) -> Preprocessing:
-        return Preprocessing(
-            self.config.data.size, self.config.found.mean, self.config.found.std, self.config.data.bits
+        return self.preparation.preprocessing
+
+    @cached_property
+    def preparation(self) -> Stretched:
+        """What is done to images before its model sees them."""
+        return make_preparation(self.config, str(self.folder))
+
+
+def make_preparation(config: RunConfig, name: str) -> Stretched:
+    """What is done to images before a run's model sees them.
+
+    Args:
+        config: of the run.
+        name: of it, for messages.
+    Raises:
+        JumokError: the image processor that it keeps cannot be opened, or brings images to another size than the run's.
+    """
+    found, size = config.found, config.size
+    if found.processor is None:
+        return Stretched(Preprocessing(size, found.mean, found.std, config.data.bits))
+    processed = open_kept(found.processor, name)
+    if processed.size != size:
+        got, wanted = (" x ".join(map(str, each)) for each in (processed.size, size))
+        raise JumokError(
+            f"{name} keeps an image processor that brings images to {got} pixels, and its model takes {wanted}: "
+            f"restore its {CONFIG}"
         )
+    return Fitted(Preprocessing(size, found.mean, found.std, config.data.bits, processed.fit), processed)
 
 
 def build_model(config: RunConfig) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -97,6 +97,13 @@ class Scale(Strict):
     high: float
 
 
+class Processor(Strict):
+    """What came with a model from elsewhere to prepare its images, kept so that a run needs nothing else."""
+
+    library: Literal["transformers", "timm"]
+    settings: dict[str, Any] = Field(min_length=1)
+
+
 class Found(Strict):
     """What the data said when the run began."""
 
@@ -115,6 +122,8 @@ class Found(Strict):
     """Of the names and classes of the training and validation images."""
     begun: Begun | None = None
     """With which weights training began; None: with random ones."""
+    processor: Processor | None = None
+    """What brings images to their size; None: they are stretched."""
     head: str | None = None
     """The linear layer that the logits come out of, where a part of the model is frozen."""
 

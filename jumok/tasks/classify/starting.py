@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from jumok.errors import JumokError, suggest
 from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
+from jumok.tasks.classify.preparation import Fitted, Processed, Stretched
+from jumok.tasks.classify.processors import reopen
 from jumok.tasks.classify.run import ImageRun
-from jumok.tasks.classify.settings import Settings
+from jumok.tasks.classify.settings import ImageData, Settings
 from jumok.tasks.running.beginning import check_system
 from jumok.tasks.running.layers import find_head
 
@@ -32,8 +34,8 @@ class Start:
         options: of the network, without those that follow from the data.
         weights: to begin with, by the names that the network has for them.
         classes: that the weights were trained for.
-        size: (height, width) of the images.
-        mean, std: of the channels.
+        preparation: what is done to its images.
+        head: the name of the layer that its logits come out of.
     """
 
     origin: str
@@ -41,10 +43,33 @@ class Start:
     options: Mapping[str, Any]
     weights: Mapping[str, Tensor]
     classes: tuple[str, ...]
-    size: tuple[int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    preparation: Processed | Stretched
     head: str | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of its images."""
+        return self.preparation.size
+
+    @property
+    def processed(self) -> Processed | None:
+        """What came with it to bring images to that size; None: they are stretched."""
+        given = self.preparation
+        return given.processed if isinstance(given, Fitted) else given if isinstance(given, Processed) else None
+
+    @property
+    def why(self) -> str:
+        """Where the size of images comes from, and how they are brought to it."""
+        return f"that of {self.origin}" + (f": {self.processed.described}" if self.processed else "")
+
+    @property
+    def why_asked(self) -> str:
+        """The same where a size was asked for."""
+        return "as asked" + (f"; stretched, and not as {self.origin} has them" if self.processed else "")
+
+    def kept(self, data: ImageData) -> Processed | None:
+        """What brings images to their size; None: they are stretched, as they are to a size that was asked for."""
+        return self.processed if data.image_size is None else None
 
     def options_with(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
         """The options, with those that were chosen; of a network from elsewhere, values of its architecture.
@@ -78,7 +103,8 @@ def find_start(settings: Settings) -> Start | None:
         return _start_from_run(Path(settings.training.init), settings.system)
     if foreign is None:
         return None
-    return _start_from_elsewhere(settings.system, foreign(settings.system.partition(":")[2]))
+    found = foreign(settings.system.partition(":")[2])
+    return _start_from_elsewhere(settings.system, found, sized=settings.data.image_size is not None)
 
 
 def _start_from_run(folder: Path, system: str) -> Start:
@@ -88,18 +114,18 @@ def _start_from_run(folder: Path, system: str) -> Start:
     options = {name: value for name, value in config.options.items() if name not in FROM_DATA}
     head = find_head(run.model, len(run.classes), run.size)
     weights = dict(run.model.state_dict())
-    return Start(
-        str(folder), config.system, options, weights, run.classes, run.size, config.found.mean, config.found.std, head
-    )
+    return Start(str(folder), config.system, options, weights, run.classes, run.preparation, head)
 
 
-def _start_from_elsewhere(name: str, found: Foreign) -> Start:
-    options, given = {**found.options, **_find_order(name, found)}, found.preparation
+def _start_from_elsewhere(name: str, found: Foreign, *, sized: bool) -> Start:
+    """Images are prepared by what the run will keep, unless a size is asked for, to which they are stretched."""
+    options = {**found.options, **_find_order(name, found)}
     head = find_head(_Logits(found.network), len(found.classes), found.preparation.size)
     fresh = {f"network.{key}" for key in found.fresh}
     named = {f"network.{key}": value for key, value in found.network.state_dict().items()}
     weights = {key: value for key, value in named.items() if key not in fresh}
-    return Start(name, name, options, weights, found.classes, given.size, given.mean, given.std, head)
+    given = found.preparation if sized else reopen(found.preparation)
+    return Start(name, name, options, weights, found.classes, given, head)
 
 
 def _find_order(name: str, found: Foreign) -> dict[str, Any]:

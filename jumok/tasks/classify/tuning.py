@@ -13,6 +13,7 @@ from jumok.machine import device_name
 from jumok.tasks.classify.adapted import AdaptedClassifier
 from jumok.tasks.classify.features import Features, HeadClassifier, compute_features
 from jumok.tasks.classify.own_training import OwnLoss
+from jumok.tasks.classify.preparation import Processed
 from jumok.tasks.classify.run import build_model
 from jumok.tasks.classify.settings import ImageTraining, RunConfig
 from jumok.tasks.classify.starting import Start
@@ -47,9 +48,13 @@ def settle_training(training: ImageTraining, start: Start | None) -> ImageTraini
     return training.model_copy(update=left)
 
 
-def begin(config: RunConfig, start: Start) -> tuple[RunConfig, dict[str, Tensor]]:
+def begin(config: RunConfig, start: Start, processed: Processed | None) -> tuple[RunConfig, dict[str, Tensor]]:
     """Settle how a run begins with weights from elsewhere.
 
+    Args:
+        config: of the run.
+        start: what it begins with.
+        processed: what brings its images to their size; None: they are stretched.
     Returns:
         its configuration, and the weights.
     Raises:
@@ -61,7 +66,8 @@ def begin(config: RunConfig, start: Start) -> tuple[RunConfig, dict[str, Tensor]
     begun = begin_with(model, weights, start.origin)
     head = _find_head(model, config)
     freeze(model, config.training.freeze, head)
-    found = {"begun": begun, "mean": to_three(start.mean), "std": to_three(start.std), "head": head}
+    mean, std = (to_three(values) for values in (start.preparation.mean, start.preparation.std))
+    found = {"begun": begun, "mean": mean, "std": std, "head": head, "processor": processed and processed.kept}
     return config.model_copy(update={"found": config.found.model_copy(update=found)}), weights
 
 

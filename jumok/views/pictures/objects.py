@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from jumok.attention import AttentionMap, Pixels, Scale
 from jumok.errors import JumokError
@@ -16,7 +16,7 @@ from jumok.files import replacing
 from jumok.views.palette import INK
 from jumok.views.pictures.boxes import Box, new_photo, outline_boxes
 from jumok.views.pictures.figures import save_figure
-from jumok.views.raster import ImageLike, as_pillow
+from jumok.views.raster import ROWS_AT_ONCE, ImageLike, as_pillow
 
 __all__ = ["draw_objects", "save_mask"]
 
@@ -47,11 +47,11 @@ def draw_objects(
         raise JumokError(
             f"objects need a mask over the {photo.width} x {photo.height} pixels of the image, got {mask!r}"
         )
-    kept = mask.image(photo.height, photo.width)[0].bool().numpy(force=True)
-    figure, axes = new_photo(_fade(photo, kept), photo)
+    _fade(photo, mask.image(photo.height, photo.width)[0])
+    figure, axes = new_photo(photo, photo)
     outline_boxes(axes, boxes)
     found = f"{len(boxes)} object{'' if len(boxes) == 1 else 's'}"
-    note = f"{mask.source}: {found} on {kept.mean():.1%} of the pixels"
+    note = f"{mask.source}: {found} on {float(mask.weights.mean()):.1%} of the pixels"
     figure.text(0, -0.12 / figure.get_size_inches()[1], note, size=9, color=INK, va="top")
     save_figure(figure, path, title)
 
@@ -72,8 +72,10 @@ def save_mask(mask: AttentionMap, path: str | os.PathLike[str]) -> None:
         Image.fromarray(np.where(kept > 0, np.uint8(255), np.uint8(0))).save(fresh, "PNG")
 
 
-def _fade(photo: Image.Image, kept: NDArray[np.bool_]) -> Image.Image:
-    """What is not kept goes towards white."""
-    pixels, faded = np.asarray(photo), np.arange(256, dtype=np.float32)
-    table = (faded * (1 - FADING) + 255 * FADING).round().astype(np.uint8)  # a large photo in floats would be too large
-    return Image.fromarray(np.where(kept[..., None], pixels, table[pixels]))
+def _fade(photo: Image.Image, kept: Tensor) -> None:
+    """What is not kept goes towards white, in place: a large photo would be held once more."""
+    table = (np.arange(256, dtype=np.float32) * (1 - FADING) + 255 * FADING).round().astype(np.uint8)
+    for top in range(0, photo.height, ROWS_AT_ONCE):
+        rows = kept[top : top + ROWS_AT_ONCE].numpy(force=True) > 0
+        pixels = np.asarray(photo.crop((0, top, photo.width, top + len(rows))))
+        photo.paste(Image.fromarray(np.where(rows[..., None], pixels, table[pixels])), (0, top))

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from jumok.watching.provenance.blending import merge_over
 from jumok.watching.provenance.by_hand import Lookup, find_by_hand
-from jumok.watching.provenance.call_tokens import CallTokens
+from jumok.watching.provenance.call_tokens import CHANNELS, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.placing import place
-from jumok.watching.provenance.shadows import Shadow, zeros
+from jumok.watching.provenance.shadows import Shadow, compact, fit, is_even, zeros
 from jumok.watching.provenance.tape import Op, Slot
 
 
@@ -38,10 +38,24 @@ def _rows(known: Identities, shadow: Shadow, slot: Slot) -> Tensor:
 
 
 def _fused(known: Identities, op: Op, lookup: Lookup) -> tuple[CallTokens, Tensor]:
-    query, key = op.given(0, "query"), op.given(1, "key")
+    query, key, value = op.given(0, "query"), op.given(1, "key"), op.given(2, "value")
+    if _are_channels(lookup(query)) and _are_channels(lookup(key)) and _are_channels(lookup(value)):
+        return CallTokens(CHANNELS), _mix_channels(known, op, lookup(value))
     queries, keys = _rows(known, lookup(query), query), _rows(known, lookup(key), key)
     tokens, states = place(known, op, queries, keys)
     return tokens, states.unsqueeze(-1).expand(op.outs[0].shape)
+
+
+def _are_channels(ids: Shadow) -> bool:
+    """Whether rows are channels, each of which has all tokens along its features."""
+    return isinstance(ids, Tensor) and ids.shape[-2] > 1 and is_even(ids, -2) and not is_even(ids, -1)
+
+
+def _mix_channels(known: Identities, op: Op, value: Shadow) -> Tensor:
+    """Channels that look at channels: each token keeps its place, and all of them decided over the weights."""
+    assert isinstance(value, Tensor)
+    mixed = known.unsee(compact(value[..., :1, :]), f"attention between channels{op.where}")
+    return fit(mixed, op.outs[0].shape)
 
 
 def _multi_head(known: Identities, op: Op, name: str, lookup: Lookup) -> tuple[CallTokens, Tensor]:

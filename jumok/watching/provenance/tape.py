@@ -196,7 +196,7 @@ class Tape:
         """As `note`, of something that has a name here."""
         by_values, softmax, viewing, keeps_weights, special = _TRAITS.get(name) or _find_traits(name)
         self._soft, self._fixed, self._given, self._pure = 0, True, False, True
-        more = {}
+        more: dict[str, Any] = {}
         if special:
             args, kwargs, more = self._read_special(name, args, kwargs, made)
         keep = by_values or (name == "where" and _is_small(args))

@@ -18,7 +18,7 @@ PNGS = [to_png(pixels) for pixels in make_pixels(7)]
 
 
 def read_all(source):
-    """All inputs, shard by shard; every shard knows where it begins and how many inputs it has."""
+    """Names and images of all inputs, shard by shard; every shard knows where it begins and how many inputs it has."""
     found = []
     for number in range(len(source)):
         shard = source.shard(number)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from jumok.data.images.reading import find_bits, image_size, open_image, read_image
+from jumok.data.images.bit_depths import describe_bits, find_bits
+from jumok.data.images.reading import image_size, open_image, read_image
 from jumok.errors import JumokError
 
 COLOUR_TYPE = {2: 4, 3: 2, 4: 6}
@@ -161,3 +162,30 @@ def test_a_cut_file_is_refused():
     content = write_png(make_values(height=200, width=200))
     with pytest.raises(JumokError, match="cannot read the image"):
         read_image(content[:3000])
+
+
+def test_of_16_bit_images_it_is_told_by_which_bits_they_are_read_and_what_is_lost(tmp_path):
+    for name, top in (("a", 4095), ("b", 65_535)):
+        (tmp_path / f"{name}.png").write_bytes(write_png(make_values(3, top)))
+    Image.new("RGB", (4, 4)).save(tmp_path / "plain.png")
+    paths = sorted(tmp_path.iterdir())
+    assert describe_bits([paths[2]], 12) == describe_bits([], None) == []
+    assert describe_bits(paths, 16) == ["16-bit images are read by the 16 bits of the training: 65,535 is white"]
+    (clipped,) = describe_bits(paths, 12)
+    assert "1 of 2 looked at have larger values, up to 65,535, which all become white" in clipped
+    assert "by the bits that each one's values use" in describe_bits(paths, None)[0]
+
+
+def test_large_images_are_read_in_parts_to_the_same_pixels(tmp_path, monkeypatch):
+    files = {
+        **{f"deep{channels}": write_png(make_values(channels, height=9, width=40)) for channels in (2, 3, 4)},
+        "key": write_png(
+            make_values(3, height=9, width=40), chunk(b"tRNS", make_values(3)[0, 0].astype(">u2").tobytes())
+        ),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    whole = {name: read_image(tmp_path / name) for name in files}
+    monkeypatch.setattr("jumok.data.images.deep_colours.PIXELS_AT_ONCE", 16)
+    for name in files:
+        assert torch.equal(read_image(tmp_path / name), whole[name]), name

@@ -9,7 +9,8 @@ from drawn_images import HEIC, encoded, picture, pixels, png, read_bytes, refuse
 from PIL import Image
 
 from jumok.data.images import formats
-from jumok.data.images.reading import find_bits, image_size, open_image, read_image, resize
+from jumok.data.images.bit_depths import find_bits
+from jumok.data.images.reading import image_size, open_image, read_image, resize
 from jumok.errors import JumokError
 from jumok.extras import install_extra
 

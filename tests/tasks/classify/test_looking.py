@@ -190,6 +190,9 @@ def test_models_of_windows_and_of_convolutions_between_layers_are_asked_by_what_
         assert (heat.lead, len(heat.queries)) == ((), 1)
         assert heat.keys.in_image
     assert list(look(open_model(f"hf:{tmp_path}"), photographs(2), LookOptions(most=1))[0].heats) == wanted[:1]
+    others = "raw, libra, lrp or input-x-gradient$"  # without gradients no feature map is kept
+    with pytest.raises(JumokError, match=rf"attention: it shows a mechanism .* this model has none: use .*{others}"):
+        look(open_model(f"hf:{tmp_path}"), photographs(2), LookOptions(("attention",)))
 
 
 def test_a_model_that_names_no_classes_has_numbers(tmp_path):

@@ -7,9 +7,13 @@ from torch import nn
 
 from jumok.errors import JumokError
 from jumok.systems.pretrained import HFConfig, HFNetwork
+from jumok.tasks.classify.preparation import Stretched
 from jumok.tasks.classify.settings import Settings
 from jumok.tasks.classify.starting import Start, find_start
+from jumok.tasks.preprocessing import Preprocessing
 from jumok.tasks.running.beginning import begin_with
+
+PLAIN = Stretched(Preprocessing((8, 8), (0.0,) * 3, (1.0,) * 3))
 
 
 def net(width=4, classes=2):
@@ -37,12 +41,12 @@ def test_weights_of_another_network_are_refused():
 )
 def test_the_head_is_kept_for_the_same_classes_in_the_same_order_only(classes, names):
     weights = dict(net().state_dict())
-    start = Start("there", "x", {}, weights, ("a", "b"), (8, 8), (0.0,) * 3, (1.0,) * 3, "1")
+    start = Start("there", "x", {}, weights, ("a", "b"), PLAIN, "1")
     assert set(start.weights_for(classes)) == names
 
 
 def test_options_of_a_network_from_elsewhere_are_values_of_its_architecture():
-    start = Start("hf:there", "hf:there", {"architecture": {"depth": 3}}, {}, (), (8, 8), (), (), None)
+    start = Start("hf:there", "hf:there", {"architecture": {"depth": 3}}, {}, (), PLAIN, None)
     assert start.options_with({"depth": 2}) == {"architecture": {"depth": 2}}
     with pytest.raises(JumokError, match="hf:there has no option 'dept': did you mean 'depth'"):
         start.options_with({"dept": 2})
@@ -55,7 +59,8 @@ def test_a_network_that_reads_blue_first_is_given_blue_first_in_training_too(tmp
         do_center_crop=False,
     )  # fmt: skip
     start = find_start(Settings(system=f"hf:{folder}"))
-    assert (start.mean, start.std, start.size) == ((0.0,) * 3, (1.0,) * 3, (16, 16))
+    given = start.preparation
+    assert (given.mean, given.std, start.size) == ((0.0,) * 3, (1.0,) * 3, (16, 16))
     network = HFNetwork(HFConfig(**start.options, classes=5)).eval()
     network.load_state_dict(start.weights)
     pixels = torch.rand(2, 3, 16, 16)

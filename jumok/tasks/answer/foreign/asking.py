@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,26 +11,50 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from jumok.attention import AttentionMap, Axis, Patches, Regions, Tokens
+from jumok.attention import AttentionMap, Axis, Interleaved, Patches, Regions, Tokens
 from jumok.errors import JumokError, foreign
+from jumok.tasks.answer.foreign.explaining import explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
+from jumok.tasks.answer.foreign.words import group_words, multiply_shares
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import without_remarks
 from jumok.watching.pixel_tracing import trace_pixels
+from jumok.watching.provenance.pictures import TracedPixels
+from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MOST_TOKENS", "Answered", "ForeignAsker", "open_asker"]
+__all__ = ["MOST_TOKENS", "Answered", "ForeignAsker", "ImageLook", "open_asker"]
 
 ADVICE = "give another model, or mend its files"
 MOST_TOKENS = 100
 """That are generated for one question."""
 MOST_NAMED = 4
+GENERATION = "generation_config.json"
+CROSS = "cross-attention"
+"""How the source of a map begins whose keys are all there from the first step on."""
 OTHERS = "other tokens"
 POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length")
+
+
+@dataclass(frozen=True)
+class ImageLook:
+    """Where the words of an answer looked in one image.
+
+    Args:
+        looks: (words, places of the image and all other tokens as one), the mean over layers and heads.
+        on_image: for each word, the share of its attention that fell on the image.
+        even: the share that would fall there if every token were looked at alike: the baseline of `on_image`.
+        relevance: as `looks`, how much each place contributed to the word; None: not asked.
+    """
+
+    looks: AttentionMap
+    on_image: tuple[float, ...]
+    even: float
+    relevance: AttentionMap | None = None
 
 
 @dataclass(frozen=True)
@@ -41,18 +65,14 @@ class Answered:
         question: as it was asked.
         words: of the answer, in order.
         probabilities: of each word: that of its tokens, one after the other.
-        looks: (words, places of the image and all other tokens as one), the mean over layers and heads.
-        on_image: for each word, the share of its attention that fell on the image.
-        even: the share that would fall there if every token were looked at alike: the baseline of `on_image`.
+        images: what the words looked at in each.
         notes: what to know of the answer.
     """
 
     question: str
     words: tuple[str, ...]
     probabilities: tuple[float, ...]
-    looks: AttentionMap
-    on_image: tuple[float, ...]
-    even: float
+    images: tuple[ImageLook, ...]
     notes: tuple[str, ...] = ()
 
     @property
@@ -80,21 +100,45 @@ class ForeignAsker:
     model: Any
     processor: Processor
 
-    def ask(self, image: Image.Image, question: str, most: int) -> Answered:
+    def ask(self, images: Sequence[Image.Image], question: str, most: int, method: str | None = None) -> Answered:
         """Answer one question, greedily.
 
         Args:
-            image: RGB.
+            images: RGB, one or several.
             question: any text.
             most: tokens to generate.
+            method: of attribution, "chefer": how much each place contributed to each word; None: attention alone.
         Raises:
-            JumokError: the processor does not fit the model, the prompt is too long, the model answers nothing, or it
-                cannot be told which tokens are places of the image.
+            JumokError: the processor does not fit the model, the prompt is too long, the model answers nothing, takes
+                fewer images, or it cannot be told which tokens are places of an image.
         """
-        prompt = self.processor.write_prompt(question)
-        inputs = self._place(self.processor.read(image, prompt))
+        inputs = self._read(images, question)
         self._check_length(inputs["input_ids"].shape[1], most)
-        traced = trace_pixels(self.processor.images, [image], inputs)
+        traced = trace_pixels(self.processor.images, list(images), inputs)
+        output, shares, seen = self._write(inputs, traced, most)
+        tokens = output[0, -len(shares) :].tolist()
+        words = list(group_words(self.processor.tokenizer, tokens))
+        if not words:
+            raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
+        found = self._join(seen, output, len(shares)).at(batch=0).mean("layer", "head")
+        self._check_images(found.keys, len(images))
+        looks = [_look(found.on("image", number), words) for number in range(len(images))]
+        if method is not None:
+            parts = [places for _, places in words]
+            whole = explain_words(self.name, self.model, inputs, traced, output, shares, parts, method)
+            looks = [replace(look, relevance=_lay(whole, words, number)) for number, look in enumerate(looks)]
+        return Answered(
+            question, tuple(word for word, _ in words), multiply_shares(shares, words), tuple(looks), self._notes()
+        )
+
+    def _read(self, images: Sequence[Image.Image], question: str) -> dict[str, Any]:
+        prompt = self.processor.write_prompt(question, len(images))
+        return self._place(self.processor.read(self.name, images, prompt))
+
+    def _write(
+        self, inputs: Mapping[str, Any], traced: Sequence[TracedPixels], most: int
+    ) -> tuple[Tensor, list[float], Seen]:
+        """The prompt with the answer, (1, tokens) of ids; how probable each token of the answer was; what was seen."""
         options = {"max_new_tokens": most, "do_sample": False, "num_beams": 1}
         more = {"return_dict_in_generate": True, "output_logits": True}
         with (
@@ -105,9 +149,16 @@ class ForeignAsker:
         ):
             made = self.model.generate(**inputs, **options, **more)
         tokens = made.sequences[0, -len(made.logits) :].tolist()
-        found = seen.generated(made.sequences).at(batch=0).mean("layer", "head").on("image")
         shares = [float(step[0].float().softmax(-1)[token]) for step, token in zip(made.logits, tokens, strict=True)]
-        return self._tell(question, tokens, shares, found)
+        return made.sequences, shares, seen
+
+    def _join(self, seen: Seen, output: Tensor, written: int) -> AttentionMap:
+        """Where the model looked for each token that it wrote, in the sequence that holds the images."""
+        if not self.model.config.is_encoder_decoder:
+            return seen.generated(output)
+        found = seen.alignment(output)
+        rows = slice(found.weights.shape[-2] - written, None)
+        return replace(found, weights=found.weights[..., rows, :], queries=Tokens(tuple(found.queries.labels()[rows])))
 
     def _place(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """On the model's device, of what its `forward` takes."""
@@ -124,46 +175,45 @@ class ForeignAsker:
                 f"{limit} with the answer: ask less, give a smaller image, or lower --generate (now {most})"
             )
 
-    def _tell(self, question: str, tokens: Sequence[int], shares: Sequence[float], found: AttentionMap) -> Answered:
-        words = list(_group(self.processor.tokenizer, tokens))
-        if not words:
-            raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
-        looks = _merge(found, words)
-        inside = tuple(looks.weights[:, 1:].sum(1).tolist())
-        probabilities = tuple(float(torch.tensor([shares[at] for at in places]).prod()) for _, places in words)
-        even = _count_even(found)
-        notes = () if self.processor.has_template else ("this model has no chat template: it was asked in plain text",)
-        return Answered(question, tuple(word for word, _ in words), probabilities, looks, inside, even, notes)
+    def _check_images(self, keys: Axis, given: int) -> None:
+        reached = len(keys.images) if isinstance(keys, Interleaved) else 1
+        if given > 1 and reached != given:
+            raise JumokError(f"of {given} images hf:{self.name} sees {reached} at a time: ask about one image")
+
+    def _notes(self) -> tuple[str, ...]:
+        sampled = getattr(self.model.generation_config, "do_sample", False)
+        return (
+            *(() if self.processor.has_template else ("this model has no chat template: it was asked in plain text",)),
+            *(("this model is set to draw its words by chance: here the most probable are taken",) if sampled else ()),
+        )
 
 
 # -- words and places -----------------------------------------------------------------------------
 
 
-def _group(tokenizer: Any, tokens: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
-    """Words of an answer, and the numbers of their tokens: pieces that are written without a space belong together."""
-    special, before = set(tokenizer.all_special_ids), ""
-    word, places, kept = "", list[int](), list[int]()
-    for number, token in enumerate(tokens):
-        if token in special:
-            continue
-        kept.append(token)
-        text = tokenizer.decode(kept, skip_special_tokens=True)
-        piece, before = text[len(before) :], text
-        if places and piece[:1].isspace() and word.strip():
-            yield word.strip(), places
-            word, places = "", []
-        word, places = word + piece, [*places, number]
-    if word.strip():
-        yield word.strip(), places
-
-
-def _merge(found: AttentionMap, words: Sequence[tuple[str, Sequence[int]]]) -> AttentionMap:
-    """The mean over the tokens of each word; all that lies in no place of the image as one."""
-    inside = _count_places(found.keys)
+def _look(found: AttentionMap, words: Sequence[tuple[str, Sequence[int]]]) -> ImageLook:
+    """What the words looked at in an image, from what their tokens looked at."""
     rows = torch.stack([found.weights[list(places)].mean(0) for _, places in words])
-    weights = torch.cat([rows[:, :-inside].sum(1, keepdim=True), rows[:, -inside:]], 1)
-    queries = Tokens(tuple(word for word, _ in words))
-    return replace(found, weights=weights, queries=queries, keys=_gather_others(found.keys, inside))
+    looks = _merge(replace(found, weights=rows, queries=_name(words)))
+    return ImageLook(looks, tuple(looks.weights[:, 1:].sum(1).tolist()), _count_even(found))
+
+
+def _lay(whole: AttentionMap, words: Sequence[tuple[str, Sequence[int]]], number: int) -> AttentionMap:
+    """Relevance of words, (words, tokens), over one image; without the token that wrote each, which was not read."""
+    found = _merge(replace(whole, queries=_name(words)).on("image", number))
+    found.weights[:, 0] = (found.weights[:, 0] - 1).clamp_min(0)
+    return found
+
+
+def _name(words: Sequence[tuple[str, Sequence[int]]]) -> Tokens:
+    return Tokens(tuple(word for word, _ in words))
+
+
+def _merge(found: AttentionMap) -> AttentionMap:
+    """All that lies in no place of the image as one."""
+    inside = _count_places(found.keys)
+    weights = torch.cat([found.weights[:, :-inside].sum(1, keepdim=True), found.weights[:, -inside:]], 1)
+    return replace(found, weights=weights, keys=_gather_others(found.keys, inside))
 
 
 def _count_places(keys: Axis) -> int:
@@ -181,8 +231,10 @@ def _gather_others(keys: Axis, inside: int) -> Axis:
 
 
 def _count_even(found: AttentionMap) -> float:
-    """The share of the tokens before each step that are places, the mean over steps."""
+    """The share of the tokens before each step that are places, the mean over steps; of a source, of all tokens."""
     steps, total = len(found.queries), len(found.keys)
+    if found.source.startswith(CROSS):
+        return _count_places(found.keys) / total
     return sum(_count_places(found.keys) / (total - steps + step) for step in range(steps)) / steps
 
 
@@ -226,7 +278,7 @@ def open_asker(name: str, device: str) -> ForeignAsker:
 
 
 def _check_code(folder: Path) -> None:
-    """Refuse a model that can only be built by code of its own."""
+    """Refuse a model that can only be built by code of its own, and settings that would be passed over in silence."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     path = folder / "config.json"
@@ -235,6 +287,10 @@ def _check_code(folder: Path) -> None:
     with foreign(f"{path} is damaged", ADVICE):
         values = json.loads(path.read_text("utf-8"))
         wants, kind = values.get("auto_map"), values.get("model_type")
+    settings = folder / GENERATION
+    if settings.is_file():
+        with foreign(f"{settings} is damaged", ADVICE):
+            json.loads(settings.read_text("utf-8"))
     if wants and kind not in CONFIG_MAPPING_NAMES:
         raise JumokError(
             f"hf:{folder} wants to run code of its own (auto_map in config.json), and jumok runs none: give a model of "

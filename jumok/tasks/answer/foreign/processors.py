@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from jumok.errors import JumokError, foreign
 __all__ = ["Processor", "open_processor"]
 
 ADVICE = "give a folder with all files that the model was saved with"
+ONE = "ask about one image"
 VIDEOS = "video_processor"
 IMAGE_ATTRIBUTES = ("image_token", "context_image_token")
 USUAL_IMAGE = "<image>"
@@ -33,28 +35,30 @@ class Processor:
         """Whether the model says how a conversation is written."""
         return bool(getattr(self.whole, "chat_template", None) or getattr(self.tokenizer, "chat_template", None))
 
-    def write_prompt(self, question: str) -> str:
-        """The question as the model was trained to read one, with the place of the image in it.
+    def write_prompt(self, question: str, images: int = 1) -> str:
+        """The question as the model was trained to read one, with the places of the images in it.
 
         Raises:
             JumokError: the chat template cannot be used.
         """
         if not self.has_template:
-            return f"{self._find_image_word()}{question}"
-        content = [{"type": "image"}, {"type": "text", "text": question}]
+            return f"{self._find_image_word() * images}{question}"
+        content = [*[{"type": "image"}] * images, {"type": "text", "text": question}]
         with foreign("the chat template cannot be used", ADVICE):
             return str(
                 self.whole.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
             )
 
-    def read(self, image: Any, prompt: str) -> dict[str, Any]:
+    def read(self, name: str, images: Sequence[Any], prompt: str) -> dict[str, Any]:
         """The model's inputs, as tensors.
 
         Raises:
-            JumokError: the processor cannot read the image or the prompt.
+            JumokError: the processor cannot read the images or the prompt.
         """
-        with foreign("the processor cannot read this image and question", ADVICE):
-            return dict(self.whole(images=[image], text=[prompt], return_tensors="pt"))
+        one = len(images) == 1
+        what = "this image and question" if one else f"these {len(images)} images and the question together"
+        with foreign(f"the processor of hf:{name} cannot read {what}", ADVICE if one else ONE):
+            return dict(self.whole(images=list(images), text=[prompt], return_tensors="pt"))
 
     def _find_image_word(self) -> str:
         """What stands for the image in a prompt; nothing where the processor puts it there itself."""

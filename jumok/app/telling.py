@@ -1,0 +1,152 @@
+"""What is printed, in the user's language: finished English texts are translated as they leave the program.
+
+Code that computes writes plain f-strings. The catalogue holds each of them with {names} in place of its values, so a
+finished text is recognised, its values are taken out, and both are put together anew. A text that could be read in two
+ways, or is in no entry, stays in English.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from jumok.language import language, read_printed, translate
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+__all__ = ["tell", "tell_all"]
+
+FIELD = re.compile(r"\{(\w+)\}")
+TEXT = re.compile(r"text\d*")
+"""Names of values that are texts themselves; others are names and numbers of the user's, which stay."""
+VALUES = (r"\S", ".")
+"""What values are made of that are no texts: as a rule they are one word; names of files may be several."""
+NUMBER, JOINED = r"[\d,]", r"(?:[^\s,;(]*[^\s,;(:.])?"
+"""What a {count} is made of; and a value that a text follows at once."""
+SIGNS = ("", " ", " ,;:")
+"""What may stand before and behind a text within another."""
+LISTED = ("; ", ", ")
+"""What stands between texts that are listed in one value."""
+LEAST_WORDS = 4
+"""Letters that a text has beside its names, to be known by them alone; one with fewer is known by the texts in it."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A text with {names}, and how it is said in another language."""
+
+    english: str
+    translated: str
+
+    @property
+    def words(self) -> list[str]:
+        """What stands between the names."""
+        return [_unescape(part) for part in _split(self.english)[::2]]
+
+    def tell(self, text: str) -> str | None:
+        """A finished text in the other language; None where it is not of this form, or may be read in several ways."""
+        return next((told for value in VALUES if (told := self._tell_by(value, text)) is not None), None)
+
+    def _tell_by(self, value: str, text: str) -> str | None:
+        found = (_compile(self.english, value, most).fullmatch(text) for most in ("*?", "*"))
+        readings = [self._read(each.groupdict()) for each in found if each]
+        told = {text for text, known in readings if known} or {text for text, _ in readings if not self._is_weak}
+        return told.pop() if len(told) == 1 else None
+
+    @property
+    def _is_weak(self) -> bool:
+        return sum(map(str.isalpha, "".join(self.words))) < LEAST_WORDS
+
+    def _read(self, values: dict[str, str]) -> tuple[str, bool]:
+        """One way of reading a text, told; and whether it holds texts, all of which are known."""
+        texts = {name: _tell_value(value) for name, value in values.items() if TEXT.fullmatch(name) and value}
+        told = {**values, **{name: text for name, text in texts.items() if text is not None}}
+        return self.translated.format(**told), None not in texts.values() and not (self._is_weak and not texts)
+
+
+def tell(text: str) -> str:
+    """A finished text in the language of now; as it is where no entry fits."""
+    if language() == "en":
+        return text
+    indent = text[: len(text) - len(text.lstrip())]
+    found = _tell(" ".join(text.split()))
+    return text if found is None else f"{indent}{found}"
+
+
+def tell_all(shown: RenderableType) -> RenderableType:
+    """What is printed in the language of now: a line, or the headings of a table, whose cells stay."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if isinstance(shown, str):
+        return tell(shown)
+    if isinstance(shown, Text) and not shown.spans:
+        return Text(tell(shown.plain), style=shown.style)
+    if isinstance(shown, Table):
+        shown.title, shown.caption = (each and tell_all(each) for each in (shown.title, shown.caption))  # type: ignore[assignment]
+        for column in shown.columns:
+            column.header, column.footer = tell_all(column.header), tell_all(column.footer)
+    return shown
+
+
+def _tell(text: str) -> str | None:
+    """A text in another language; None where no entry fits."""
+    if (made := translate(text)) != text:
+        return made
+    candidates = (pattern for pattern in _patterns(language()) if all(word in text for word in pattern.words))
+    return next((told for pattern in candidates if (told := pattern.tell(text)) is not None), None)
+
+
+def _tell_value(value: str) -> str | None:
+    """A text within another, or several of them in a list; None where it is not known."""
+    for signs in SIGNS:
+        before, text = value[: len(value) - len(value.lstrip(signs))], value.strip(signs)
+        if text and (told := _tell(text)) is not None:
+            return f"{before}{told}{value[len(before) + len(text) :]}"
+    for sign in LISTED:
+        parts = [_tell(part) for part in value.split(sign)]
+        if len(parts) > 1 and None not in parts:
+            return sign.join(filter(None, parts))
+    return None
+
+
+@cache
+def _patterns(_: str) -> tuple[Pattern, ...]:
+    """All of a language, those with the most words first, as they fit the fewest texts."""
+    made = [Pattern(" ".join(english.split()), translated) for english, translated in read_printed().items()]
+    return tuple(sorted(made, key=lambda pattern: -sum(map(len, pattern.words))))
+
+
+@cache
+def _compile(english: str, value: str, most: str) -> re.Pattern[str]:
+    """What a finished text of this form looks like.
+
+    Args:
+        english: the text with its {names}.
+        value: what values that are no texts are made of; one that another text follows at once ends where that begins.
+        most: whether each takes as little as it can, "*?", or as much, "*".
+    """
+    parts, seen, written = _split(english), set[str](), ""
+    for number, part in enumerate(parts):
+        if number % 2 == 0:
+            written += re.escape(_unescape(part))
+        elif part in seen:
+            written += f"(?P={part})"
+        else:
+            followed = parts[number + 1] == "" and number + 2 < len(parts)
+            signs = NUMBER if part == "count" else "." if TEXT.fullmatch(part) else value
+            written += f"(?P<{part}>{JOINED if followed and signs == value else signs + most})"
+            seen.add(part)
+    return re.compile(written, re.DOTALL)
+
+
+def _split(english: str) -> list[str]:
+    """The words and, between them, the names of a text; doubled braces are words."""
+    return FIELD.split(english.replace("{{", "\0").replace("}}", "\1"))
+
+
+def _unescape(part: str) -> str:
+    return part.replace("\0", "{").replace("\1", "}")

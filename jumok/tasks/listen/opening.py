@@ -1,0 +1,139 @@
+"""Speech models of `transformers` like Whisper, with their feature extractor and tokenizer: how one is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jumok.errors import JumokError, foreign
+from jumok.tasks.bounded import bound_of_folder, building_within
+from jumok.tasks.classify.foreign_files import ADVICE, CONFIG, check_code, check_hf_folder, read_config, without_remarks
+from jumok.tasks.label.foreign import is_folder, list_fresh
+
+__all__ = ["Listener", "is_listener", "open_listener"]
+
+PREFIX = "hf:"
+FAMILY = "whisper"
+HEAD = "WhisperForConditionalGeneration"
+USUAL_COUNT = 100
+EXTRACTOR = "preprocessor_config.json"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A speech model that writes what it hears.
+
+    Args:
+        name: as the user gave it.
+        network: in eval mode, without gradients.
+        extractor: from sound to its log-mel spectrogram.
+        tokenizer: of what it writes.
+    """
+
+    name: str
+    network: Any
+    extractor: Any
+    tokenizer: Any
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return int(self.extractor.sampling_rate)
+
+    @property
+    def longest(self) -> float:
+        """Seconds that it hears at a time."""
+        return float(self.extractor.n_samples / self.extractor.sampling_rate)
+
+    @property
+    def usual_count(self) -> int:
+        """Tokens that are written where no number is given: what its decoder has room for, halved, at most 100."""
+        return min(USUAL_COUNT, int(self.network.config.max_target_positions) // 2)
+
+    @property
+    def hop(self) -> float:
+        """Seconds from one frame of the spectrogram to the next."""
+        return float(self.extractor.hop_length / self.extractor.sampling_rate)
+
+
+def is_listener(model: str) -> bool:
+    """Whether `hf:NAME` is of a family of speech models; False also where it cannot be told, for others say why.
+
+    Args:
+        model: as the user gave it.
+    """
+    from transformers import PretrainedConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES as KNOWN
+
+    name = model.removeprefix(PREFIX)
+    if Path(name).is_dir() and not (Path(name) / CONFIG).is_file():
+        return False
+    try:
+        with without_remarks():
+            values, _ = PretrainedConfig.get_config_dict(name, local_files_only=Path(name).is_dir())
+    except Exception:  # whatever is wrong with the file, those who open it tell it
+        return False
+    return values.get("model_type") in KNOWN
+
+
+def open_listener(model: str, device: str = "cpu") -> Listener:
+    """Open a speech model: weights from safetensors only, and no code of the model's own.
+
+    Args:
+        model: `hf:` and a folder, or a name on the hub.
+        device: to compute on.
+    Raises:
+        JumokError: there is no such model, it is of another family, it lacks weights, or its feature extractor or
+            tokenizer is missing or contradicts it.
+        ModuleNotFoundError: `transformers` is not installed.
+    """
+    import transformers
+
+    name = model.removeprefix(PREFIX)
+    local = is_folder(name)
+    options = {"local_files_only": local, "trust_remote_code": False}
+    if local:
+        check_hf_folder(Path(name))
+        check_code(model, read_config(Path(name), model))
+    with foreign(f"cannot open {model}", ADVICE), without_remarks():
+        config = transformers.AutoConfig.from_pretrained(name, **options)
+    _check_family(model, config)
+    unsaid = f"{model} does not say how its sounds are prepared ({EXTRACTOR}) or how words are written"
+    with foreign(unsaid, ADVICE), without_remarks():
+        extractor = transformers.WhisperFeatureExtractor.from_pretrained(name, local_files_only=local)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
+    _check_extractor(model, config, extractor)
+    with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound_of_folder(name)):
+        network, found = transformers.WhisperForConditionalGeneration.from_pretrained(
+            name, use_safetensors=True, output_loading_info=True, local_files_only=local
+        )
+    if fresh := list_fresh(found["missing_keys"], pooler=True):
+        raise JumokError(
+            f"{model} lacks the weights {fresh}, so its words would be random: give a checkpoint with them"
+        )
+    return Listener(model, network.float().to(device).eval().requires_grad_(False), extractor, tokenizer)
+
+
+def _check_family(model: str, config: Any) -> None:
+    head = next(iter(config.architectures or ()), HEAD)
+    if config.model_type != FAMILY or head != HEAD:
+        raise JumokError(
+            f"{model} is a {head} ({config.model_type}), whose words jumok does not lead back to moments of a sound: "
+            f"wanted a {HEAD}; in Python, use jumok.watch around it"
+        )
+
+
+def _check_extractor(model: str, config: Any, extractor: Any) -> None:
+    """Refuse an extractor whose spectrograms the model does not take."""
+    bands, frames = extractor.feature_size, extractor.n_samples // extractor.hop_length
+    wanted = (config.num_mel_bins, config.max_source_positions * STRIDE)
+    if (bands, frames) != wanted:
+        raise JumokError(
+            f"{model} takes spectrograms of {wanted[0]} bands and {wanted[1]} frames, and its own {EXTRACTOR} makes "
+            f"{bands} and {frames}: the two contradict each other, so mend one of them"
+        )
+
+
+STRIDE = 2
+"""Frames from one place of the encoder to the next, as Whisper is built; checked on each model by what it does."""
