@@ -27,6 +27,7 @@ EXTRAS = {
     "peft": "lora",
     "pyarrow": "parquet",
     "fsspec": "datasets",
+    "ray": "ray",
 }
 """Packages that are optional, as they are imported, and an extra that brings each."""
 EVERYTHING = "all"

@@ -140,7 +140,7 @@ def test_a_model_from_elsewhere_is_compared_with_ours(jumok, coloured, vit, tmp_
     assert read(runs["cnn"])["found"]["mean"] != MEAN
     (runs[f"hf:{vit}"] / "result.json").unlink()
     again = jumok("compare", coloured, "--out", tmp_path / "out", *words)
-    assert again.status == 0, again.err
+    assert again.status == 0, again.err + again.out
     assert "cnn: already there" in again.out
 
 

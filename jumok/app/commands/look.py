@@ -121,8 +121,11 @@ def _look_at_many(asked: LookRequest, session: Session) -> Report:
 
 
 def _is_data_set(inputs: Sequence[str]) -> bool:
-    """Whether a data set of looks is named."""
-    return len(inputs) == 1 and (Path(inputs[0]) / MANIFEST).is_file()
+    """Whether a data set of looks is named; a text may be no name of any file."""
+    try:
+        return len(inputs) == 1 and (Path(inputs[0]) / MANIFEST).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _show_rows(asked: LookRequest, session: Session) -> Report:

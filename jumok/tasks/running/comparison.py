@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 RESULT = "result.json"
-OF_MODELS = ("mean", "std", "begun", "head")
+OF_MODELS = ("mean", "std", "begun", "head", "processor")
 """What is noted of the data, and follows from the model where it was trained before."""
 USE_BATCH = 64
 """Images or questions at a time in use."""

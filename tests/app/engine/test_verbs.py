@@ -57,7 +57,9 @@ def known(photos, tmp_path_factory):
 def test_eval_judges_rows_as_it_judges_images(photos, known, trained, jumok, tmp_path):
     said = jumok("eval", trained, photos, "--json", *engine(tmp_path / "rows"))
     assert said.status == 0
-    plain = json.loads(jumok("eval", trained, known, "--split", "all", "--json", "--device", "cpu").out)
+    plain = json.loads(
+        jumok("eval", trained, known, "--split", "all", "--json", "--device", "cpu", "--out", tmp_path / "plain").out
+    )
     found = json.loads(said.out)
     for name in ("images", "accuracy", "accuracy_95", "confusion", "largest_class", "per_class"):
         assert found[name] == plain[name], name
