@@ -115,6 +115,8 @@ def _look_at_many(asked: LookRequest, session: Session) -> Report:
         raise JumokError("--engine needs a model: name it with --model")
     asked.refuse_of_text_models()
     asked.refuse_of_images("they are of pictures and pages, and --engine writes a data set")
+    why = "they choose rows of a data set that is there: look at it when --engine has written it"
+    refuse({"--where": asked.pages.where, "--pages": asked.pages.pages}, why)
     maps, files = asked.maps, asked.files
     looker = Looker(asked.model, method=maps.method, maps=files.maps, target=maps.target, batch_size=files.batch_size)
     return make_data_set(asked.take_path(), looker, asked.out, asked.engine, session)

@@ -230,6 +230,7 @@ def test_a_model_of_other_weights_is_refused(photos, tmp_path, jumok):
         (["--without-sinks"], "no use for --without-sinks"),
         (["--column", "x"], "no use for --column x"),
         (["--method", "cheffer"], "did you mean 'chefer'"),
+        (["--where", "label == 'a'", "--pages", "3"], "no use for --where, --pages"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_written(photos, vit, tmp_path, jumok, more, said):
