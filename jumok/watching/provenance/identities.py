@@ -201,7 +201,8 @@ class Identities:
         bottom = low.masked_fill(~there[..., None], far).amin(1).masked_fill(none[:, None], 0)
         top = high.masked_fill(~there[..., None], 0).amax(1)
         size = origin.size.view(count, width).masked_fill(~there, 0).sum(1)
-        size = torch.minimum(size, (top - bottom).clamp(min=0).prod(1))  # what overlaps is counted once
+        once = torch.minimum(size, (top - bottom).clamp(min=0).prod(1))  # what overlaps is counted once
+        size = torch.where((found_source >= 0) & ~lost, once, size)
         return Origin(found_source.masked_fill(lost, -3), agree(item, -1).masked_fill(none, -1), bottom, top, size)
 
     def _append(
