@@ -116,7 +116,7 @@ class DotProduct(OfHeads):
         part, change = self._take_images(images), self._change(gradient)[images]
         batch, _, queries, keys = part.shape
         found = part._keys.new_empty(batch, queries, keys)
-        for some, rows, columns, block in part._blocks_of_weights(torch.arange(queries, device=self.device), change):
+        for some, rows, columns, block in part._blocks_of_weights(None, change):
             found[some, rows, columns] = block.mean(1)
         return found
 
@@ -125,17 +125,16 @@ class DotProduct(OfHeads):
         """As in `Sloped`, in blocks."""
         self.unchanged.check()
         change, value = self._change(gradient), repeat_heads(widen(self._value), self.shape[1]).mT
-        total, space = value.new_zeros(self.shape[0], self.shape[1], 1, self.shape[3]), value.new_empty(0)
-        places = torch.arange(self.shape[2], device=self.device)
+        total, space = value.new_zeros(self.shape[0], self.shape[3]), value.new_empty(0)
+        row = row.to(total.dtype)
         for images, rows, columns in _cut_blocks(self.shape):
             slope, space = _multiply(widen(change[images, :, rows]), value[images, :, :, columns], space)
             slope.clamp_(min=0)
             if self.bias is not None or self.causal:
-                seen = self._mask(torch.zeros_like(slope), images, places[rows], columns)
+                seen = self._mask(torch.zeros_like(slope), images, rows, columns)
                 slope.masked_fill_(seen == -math.inf, 0)
-            part = row[images, None, None, rows].to(slope).expand(-1, self.shape[1], 1, -1)
-            _add_product(total[images, :, :, columns], part, slope)
-        return total.mean(1)[:, 0]
+            _add_over_heads(total[images, columns], row[images, rows], slope)
+        return total.div_(self.shape[1])
 
     def find_read(self, gradient: Tensor) -> Tensor:
         """As in `Sloped`."""
@@ -166,14 +165,14 @@ class DotProduct(OfHeads):
     def _keys(self) -> Tensor:
         return repeat_heads(widen(self.key), self.query.shape[1])
 
-    def _normaliser(self, places: Tensor) -> Tensor:
-        """(batch, heads, places): log sum exp of the scores of some rows."""
+    def _normaliser(self, places: Tensor | None) -> Tensor:
+        """(batch, heads, places): log sum exp of the scores of some rows, or of all."""
         if self.log_sum_exp is not None:
             return _take_rows(self.log_sum_exp, places)
-        batch, heads, _, keys = self.shape
+        batch, heads, queries, keys = self.shape
         step = max(1, BLOCK_VALUES // (batch * heads * keys))
         parts = []
-        for rows in places.split(step):
+        for rows in (torch.arange(queries, device=self.device) if places is None else places).split(step):
             scores = (widen(self.query[:, :, rows]) * self.scale) @ self._keys.transpose(-1, -2)
             parts.append(self._mask(scores, slice(None), rows, slice(0, keys)).logsumexp(-1))
         return torch.cat(parts, -1).nan_to_num(neginf=LOG_SUM_EXP_OF_NOTHING)
@@ -181,19 +180,18 @@ class DotProduct(OfHeads):
     def _pull(self, row: Tensor, gradient: Tensor | None) -> Tensor:
         """Sum the products of a row with blocks of weights."""
         self.unchanged.check()
-        batch, heads, _, keys = self.shape
-        places = row.ne(0).any(0).nonzero()[:, 0]  # a row of zeros adds nothing: the last layer needs one row only
-        total = self._keys.new_zeros(batch, heads, 1, keys)
-        row = _take_rows(row[..., None], places, 1)[..., 0].to(total.dtype)
-        row = row[:, None, None].expand(batch, heads, 1, len(places))
+        # A row of zeros adds nothing: the last layer needs one row only.
+        places = None if int(row.count_nonzero()) == row.numel() else row.any(0).nonzero()[:, 0]
+        total = self._keys.new_zeros(len(row), self.shape[3])
+        row = _take_rows(row, places, 1).to(total.dtype)
         for images, rows, columns, block in self._blocks_of_weights(places, gradient):
-            _add_product(total[images, :, :, columns], row[images, :, :, rows], block)
-        return total.mean(1)[:, 0]
+            _add_over_heads(total[images, columns], row[images, rows], block)
+        return total.div_(self.shape[1])
 
     def _blocks_of_weights(
-        self, places: Tensor, gradient: Tensor | None
+        self, places: Tensor | None, gradient: Tensor | None
     ) -> Iterator[tuple[slice, slice, slice, Tensor]]:
-        """Blocks of exp(scores - log_sum_exp) of some queries, times (dL/dA)+ where a gradient is given.
+        """Blocks of exp(scores - log_sum_exp) of some queries, or of all, times (dL/dA)+ where a gradient is given.
 
         Yields:
             Which images, which of the `places` and which keys, and (images, heads, places, keys), good until the next.
@@ -204,10 +202,10 @@ class DotProduct(OfHeads):
         change = None if gradient is None else widen(_take_rows(gradient, places))
         value = None if change is None else repeat_heads(widen(self._value), self.shape[1]).transpose(-1, -2)
         space, change_space = query.new_empty(0), query.new_empty(0)
-        for images, rows, columns in _cut_blocks((*self.shape[:2], len(places), self.shape[3])):
+        for images, rows, columns in _cut_blocks((*query.shape[:3], self.shape[3])):
             scaled = start[images, :, rows], self.scale * LOG2_E
             block, space = _multiply(query[images, :, rows], key[images, :, :, columns], space, scaled)
-            block = self._mask(block, images, places[rows], columns, LOG2_E).exp2_()
+            block = self._mask(block, images, rows if places is None else places[rows], columns, LOG2_E).exp2_()
             if change is not None and value is not None:
                 slope, change_space = _multiply(change[images, :, rows], value[images, :, :, columns], change_space)
                 block.mul_(slope.clamp_(min=0))
@@ -219,7 +217,7 @@ class DotProduct(OfHeads):
             raise JumokError("no gradient was traced through this attention call: run the model with gradients enabled")
         return self.value
 
-    def _mask(self, scores: Tensor, images: slice, rows: Tensor, columns: slice, unit: float = 1.0) -> Tensor:
+    def _mask(self, scores: Tensor, images: slice, rows: Tensor | slice, columns: slice, unit: float = 1.0) -> Tensor:
         """Apply the part of the bias (in the scores' unit) and of the causal mask that falls on a block, in place."""
         if self.bias is not None:
             bias = self.bias.expand(self.shape)[images, :, :, columns][:, :, rows]
@@ -229,13 +227,14 @@ class DotProduct(OfHeads):
                 scores.add_(bias, alpha=unit)
         if self.causal:
             seen = torch.arange(columns.start, columns.stop, device=scores.device)
-            scores.masked_fill_(seen > rows[:, None], -math.inf)
+            here = rows if isinstance(rows, Tensor) else torch.arange(rows.start, rows.stop, device=scores.device)
+            scores.masked_fill_(seen > here[:, None], -math.inf)
         return scores
 
 
-def _take_rows(tensor: Tensor, places: Tensor, dim: int = 2) -> Tensor:
-    """Some rows of a tensor, without a copy where they are all of them."""
-    return tensor if len(places) == tensor.shape[dim] else tensor.index_select(dim, places)
+def _take_rows(tensor: Tensor, places: Tensor | None, dim: int = 2) -> Tensor:
+    """Some rows of a tensor, or all."""
+    return tensor if places is None else tensor.index_select(dim, places)
 
 
 def _cut_blocks(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice, slice]]:
@@ -283,6 +282,7 @@ def _lay_out(tensor: Tensor) -> Tensor:
     return tensor if len(tensor) == 1 else tensor.contiguous()
 
 
-def _add_product(total: Tensor, row: Tensor, block: Tensor) -> None:
-    """Do total += row @ block, all (batch, heads, ., .)."""
-    total += (row.flatten(0, 1) @ block.flatten(0, 1)).view_as(total)
+def _add_over_heads(total: Tensor, row: Tensor, block: Tensor) -> None:
+    """Add to (images, keys) the products of (images, rows) with (images, heads, rows, keys), over all heads."""
+    repeated = row[:, None].expand(-1, block.shape[1], -1).flatten(1)
+    total += (repeated[:, None] @ block.flatten(1, 2))[:, 0]

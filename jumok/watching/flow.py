@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -62,6 +63,11 @@ class Flow:
         """Images, or sentences."""
         return self._starts[0].shape[0]
 
+    @cached_property
+    def _is_beside(self) -> bool:
+        """Whether some calls are side by side."""
+        return len(self._starts) > 1 or any(block.kind == "joint" for block in self._blocks)
+
     def check_same_tokens(self, method: str) -> None:
         """Refuse layers that are not all over the tokens of the input.
 
@@ -102,8 +108,8 @@ class Flow:
         lost = torch.zeros((), dtype=start.dtype, device=start.device)
         self._begin(row, alone, start, passed, attended / (len(self._starts) if shared else 1))
         for step in self._steps(start.device):
-            whole = row[step.here]
-            row[step.here] = 0
+            whole = row.index_select(0, step.here)
+            row.index_fill_(0, step.here, 0)
             if step.place is not None:
                 self._carry_through(step, row, alone, whole, pull, passed=passed, attended=attended)
             elif step.kind == "unseen":
@@ -124,12 +130,16 @@ class Flow:
         """Carry weights of a call's outputs to its keys, and past it."""
         assert step.place is not None
         pooled = self.calls[step.place].tokens.is_pooling
-        looking = whole * (1 if pooled else attended) + alone[step.here]
-        alone[step.here] = 0
+        looking = whole if pooled else whole * attended
+        if self._is_beside:
+            looking = looking + alone.index_select(0, step.here)
+            alone.index_fill_(0, step.here, 0)
         if not pooled:
             row.index_add_(0, step.base, whole * passed)
         if bool(looking.any()):
-            asked = looking.new_zeros(math.prod(step.shape)).index_copy_(0, step.inside, looking)
+            size = math.prod(step.shape)
+            every = step.inside.numel() == size
+            asked = looking if every else looking.new_zeros(size).index_copy_(0, step.inside, looking)
             row.index_add_(0, step.keys, pull(step.place, asked.view(step.shape)).reshape(-1).to(row))
 
     def _arrive(self, row: Tensor, alone: Tensor, start: Tensor) -> Tensor:

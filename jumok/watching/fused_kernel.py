@@ -20,10 +20,14 @@ def is_batched(tensor: Tensor) -> bool:
 def run_fused(
     func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any]
 ) -> tuple[Any, Tensor | None]:
-    """Run attention; where PyTorch would take its CPU flash kernel, call that: it tells each row's log-sum-exp."""
+    """Run attention; where PyTorch would take its CPU flash kernel, call that: it tells each row's log-sum-exp.
+
+    Not where other function modes, such as those of watches around this one, are to see what the model called.
+    """
     query, key, value = given["query"], given["key"], given["value"]
     plain = (
         not is_batched(query)
+        and torch._C._len_torch_function_stack() == 0
         and query.device.type == "cpu"
         and query.dim() == 4
         and type(query) is type(key) is type(value)

@@ -26,7 +26,8 @@ from jumok.watching.feature_maps import FeatureMaps
 from jumok.watching.gates import Gates
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
-from jumok.watching.provenance.tape import Op, Slot, Tape
+from jumok.watching.provenance.ops import NOTHING, Notes, Slot
+from jumok.watching.provenance.tape import Tape
 from jumok.watching.records import Given
 from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
 from jumok.watching.running import Running
@@ -50,7 +51,7 @@ class Recorder(TorchFunctionMode):
         self.maps = FeatureMaps()
         self.running = Running(modules)
         buffers = [id(b) for module in modules.values() for b in module._buffers.values() if b is not None]
-        self.tape = Tape(frozenset(buffers), self.running.is_argument)
+        self.tape = Tape(frozenset(buffers), self.running.is_argument, self.running.innermost)
         self._weights: Tensor | None = None
         self._factors: tuple[Slot, Slot] | None = None
         self._gate: Slot | None = None
@@ -79,33 +80,24 @@ class Recorder(TorchFunctionMode):
         if isinstance(result, Tensor) and result.dim() == 4:
             self._saw_four_axes(func, args, result)
         if not self._muted:
-            self._write_down(name, args, kwargs or {}, result, before)
+            self.tape.note(name, args, kwargs or {}, result, self._take_notes(before))
         return result
 
-    def _write_down(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, before: int) -> None:
-        """Put an operation on the tape, with the calls of attention that it was."""
-        op = self.tape.note(name, args, kwargs, result)
-        if op is None:
-            return
-        if self._gate is not None:
-            op.gate, self._gate = self._gate, None
-        if self._route is not None:
-            op.route, self._route = self._route, None
-        if name in functions.NAMED_BY_PLACE:
-            op.path = self.running.innermost()
-        if len(self.calls) > before:
-            self._note_calls(op, tuple([call.number for call in self.calls[before:] if call.axes is None]))
-        if self._weights is not None:
-            op.weights, self._weights = self.tape.known_slot(self._weights), None
-            op.factors, self._factors = self._factors, None
+    def _take_notes(self, before: int) -> Notes:
+        """What was found out about the operation that ran just now.
 
-    def _note_calls(self, op: Op, calls: tuple[int, ...]) -> None:
-        """Note the calls of attention that an operation was."""
-        if calls:
-            op.calls, op.path = calls, self.calls[-1].module
-            op.heads = self.running.count_heads(op.path)
-            for out in op.outs:
-                out.soft = 0
+        Args:
+            before: how many calls there were before it.
+        """
+        numbers = () if len(self.calls) == before else tuple(c.number for c in self.calls[before:] if c.axes is None)
+        if not numbers and self._gate is None and self._route is None and self._weights is None:
+            return NOTHING
+        path = self.calls[-1].module if numbers else ""
+        heads = self.running.count_heads(path) if numbers else 0
+        weights = None if self._weights is None else self.tape.known_slot(self._weights)
+        notes = Notes(numbers, path, heads, weights, self._factors, self._gate, self._route)
+        self._weights = self._factors = self._gate = self._route = None
+        return notes
 
     def forget(self) -> None:
         """Let go of everything that only mattered while the model ran."""
@@ -114,7 +106,6 @@ class Recorder(TorchFunctionMode):
         self._products.clear()
         self._choices = Choices()
         self.maps.forget()
-        self.tape.forget()
 
     # -- what is noticed ------------------------------------------------------------------------
 
@@ -284,36 +275,35 @@ class Recorder(TorchFunctionMode):
         self._keep(found.attended, found.query.dim())
         for name, given, made in found.steps:
             self.tape.write(name, given, {}, (made,))
-        op = self._write_kernel(found, output[0] if isinstance(output, tuple) else output)
-        if len(self.calls) > before:
-            op.calls, op.path = (self.calls[-1].number,), self.calls[-1].module
+        notes = Notes((self.calls[-1].number,), self.calls[-1].module) if len(self.calls) > before else NOTHING
+        self._write_kernel(found, output[0] if isinstance(output, tuple) else output, notes)
         return output
 
-    def _write_kernel(self, found: flex_kernel.Recorded, output: Tensor) -> Op:
+    def _write_kernel(self, found: flex_kernel.Recorded, output: Tensor, notes: Notes) -> None:
         """Put a kernel on the tape, with heads before tokens, whatever its own order is."""
         query, key = found.query, found.key
         if not (found.attended.tokens_first and query.dim() == 4):
-            return self.tape.write("scaled_dot_product_attention", (query, key), {}, (output,))
+            return self.tape.write("scaled_dot_product_attention", (query, key), {}, (output,), notes)
         with torch._C.DisableTorchFunction():
             whole = output[None] if found.attended.joined else output
             inner = [each.transpose(1, 2) for each in (query, key, whole)]
         for outer, each in zip((query, key), inner, strict=False):
             self.tape.write("transpose", (outer, 1, 2), {}, (each,))
-        op = self.tape.write("scaled_dot_product_attention", inner[:2], {}, (inner[2],))
+        self.tape.write("scaled_dot_product_attention", inner[:2], {}, (inner[2],), notes)
         self.tape.write("transpose", (inner[2], 1, 2), {}, (whole,))
         if whole is not output:
             self.tape.write("select", (whole, 0, 0), {}, (output,))
-        return op
+        return None
 
     def _note_fast(self, query: Tensor, key: Tensor, result: Tensor, batch_first: bool, extra: int) -> None:
         """Put a module that ran as a whole on the tape."""
         if query.is_nested and self.tape.known_slot(query) is None and self._fast_source is not None:
             query = key = self._fast_source  # padded sentences, packed by the encoder around it
         how = {"batch_first": batch_first, "extra_keys": extra}
-        op = self.tape.write("attended_module", (query, key), how, (result,))
-        op.calls, op.path = (self.calls[-1].number,), self.calls[-1].module
+        notes = Notes((self.calls[-1].number,), self.calls[-1].module)
+        self.tape.write("attended_module", (query, key), how, (result,), notes)
         if result.is_nested:
-            op.outs[0].shape, self._fast_source = self.tape.slot(query).shape, result
+            self.tape.slot(result).shape, self._fast_source = self.tape.slot(query).shape, result
 
     @property
     def muted(self) -> bool:

@@ -13,6 +13,7 @@ from jumok.errors import JumokError
 from jumok.watching.call_axes import CallAxes, find_said_axes
 from jumok.watching.calls import Call
 from jumok.watching.decoder_steps import Filling
+from jumok.watching.provenance.memory import borrow, give_back
 from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.provenance.replay import Replay
 from jumok.watching.recorder import Recorder
@@ -55,8 +56,22 @@ def watch(
     axes = CallAxes(Replay(recorder.tape, make_names(modules), model), find_said_axes(tokens))
     axes.routed = recorder.routed
     seen = Seen(_Pass(recorder, axes), recorder.fed, recorder.maps, axes, Filling.of(model))
-    with record_modules(recorder):
+    with _comparing(recorder, model), record_modules(recorder):
         yield seen
+
+
+@contextmanager
+def _comparing(recorder: Recorder, model: nn.Module) -> Iterator[None]:
+    """Have a recorder compare the pass with the model's last one, which nobody else does meanwhile."""
+    last = borrow(model)
+    if last is not None:
+        recorder.tape.compare_with(last)
+    try:
+        yield
+    finally:
+        last = recorder.tape.forget()
+        if last is not None:
+            give_back(model, last)
 
 
 def _refuse_compiled(modules: dict[str, nn.Module]) -> None:

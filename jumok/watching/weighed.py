@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.tape import Slot, Tape
+from jumok.watching.provenance.ops import Slot
+from jumok.watching.provenance.tape import Tape
 
 SUMMING_CALLS: tuple[Callable[..., Any], ...] = (torch.sum, Tensor.sum)
 MOST_FOLLOWED = 8

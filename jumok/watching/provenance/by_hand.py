@@ -14,11 +14,11 @@ from jumok.watching.provenance.call_tokens import CHANNELS, KERNEL, ROUTER, UNCO
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
+from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.origins import CONSTANT
 from jumok.watching.provenance.placing import place
 from jumok.watching.provenance.sampling import read_samples
 from jumok.watching.provenance.shadows import Pair, Shadow, compact, is_even, zeros
-from jumok.watching.provenance.tape import Op, Slot
 
 Lookup = Callable[[Slot], Shadow]
 Found = tuple[CallTokens, Tensor | None]
@@ -47,12 +47,12 @@ class _Weighing:
     @classmethod
     def read(cls, known: Identities, op: Op, lookup: Lookup, equation: Equation) -> _Weighing:
         """The product that an operation was."""
-        assert op.weights is not None
-        number = equation.slots.index(op.weights)
+        assert op.notes.weights is not None
+        number = equation.slots.index(op.notes.weights)
         summed = equation.summed_axes(number)
         if len(summed) != 1 or len(equation.slots) != 2:
             raise CannotMoveError("weights that are summed over several axes")
-        weights, values = lookup(op.weights), lookup(equation.slots[1 - number])
+        weights, values = lookup(op.notes.weights), lookup(equation.slots[1 - number])
         one, other = weights.sides if isinstance(weights, Pair) else (weights, None)
         sides = [side for side in (one, other) if isinstance(side, Tensor)]
         values = values if isinstance(values, Tensor) else zeros(equation.slots[1 - number].shape)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from jumok.watching.provenance.moving import CannotMoveError
-from jumok.watching.provenance.tape import Kept, Op, Slot, walk_slots
+from jumok.watching.provenance.ops import Kept, Op, Slot, walk_slots
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -35,8 +35,8 @@ class Equation:
         Raises:
             CannotMoveError: one of another form.
         """
-        if op.factors is not None:
-            return _read_sum(op, op.factors)
+        if op.notes.factors is not None:
+            return _read_sum(op, op.notes.factors)
         if name == "einsum":
             return _read_einsum(op)
         if name in ("matmul", "mm", "bmm", "mv"):

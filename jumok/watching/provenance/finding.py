@@ -12,9 +12,9 @@ from jumok.watching.provenance.by_hand import Lookup, find_by_hand
 from jumok.watching.provenance.call_tokens import CHANNELS, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.placing import place
 from jumok.watching.provenance.shadows import Shadow, compact, fit, is_even, zeros
-from jumok.watching.provenance.tape import Op, Slot
 
 
 def find_tokens(

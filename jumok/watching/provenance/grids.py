@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from jumok.watching.provenance.blending import merge_over
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
+from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.origins import CONSTANT, IMAGE, TEXT
-from jumok.watching.provenance.tape import Op, Slot
 
 
 def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:

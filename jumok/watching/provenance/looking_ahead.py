@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.moving import CannotMoveError
-from jumok.watching.provenance.tape import Op, Slot, list_inputs
+from jumok.watching.provenance.ops import Op, Slot, list_inputs
 
 
 def find_shared(ops: Sequence[Op], lengths: Sequence[int]) -> dict[int, list[Op]]:
     """Products with parts of one softmax that together are all of it, by its number."""
     found: dict[int, list[Op]] = {}
     for op in ops:
-        if op.weights is not None and op.weights.soft:
-            found.setdefault(op.weights.soft, []).append(op)
+        if op.notes.weights is not None and op.notes.weights.soft:
+            found.setdefault(op.notes.weights.soft, []).append(op)
     several = {soft: parts for soft, parts in found.items() if len(parts) > 1}
     return {soft: parts for soft, parts in several.items() if _count_keys(parts) == lengths[soft]}
 
@@ -29,8 +29,8 @@ def _count_keys(parts: Sequence[Op]) -> int:
     keys = [
         [equation.slots[number].shape[axis] for axis in equation.summed_axes(number)]
         for equation, op in zip(equations, parts, strict=True)
-        if op.weights is not None
-        for number in [equation.slots.index(op.weights)]
+        if op.notes.weights is not None
+        for number in [equation.slots.index(op.notes.weights)]
     ]
     return sum(each[0] if len(each) == 1 else 0 for each in keys)
 

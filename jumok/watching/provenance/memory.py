@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from jumok.watching.provenance.tape import Kept, Op, Slot
+from jumok.watching.provenance.last_pass import LastPass
+from jumok.watching.provenance.ops import Kept, Op, Slot
 
 MOST_OPS = 4000
 """Operations of a pass that is remembered, at most: of longer ones the comparison would cost too much."""
@@ -24,9 +25,11 @@ class Signature:
             args = [self._read(arg) for arg in op.args]
             named = [(key, self._read(value)) for key, value in op.kwargs.items()] if op.kwargs else ()
             outs = [self._number(out) for out in op.outs]
-            weights = None if op.weights is None else self._number(op.weights)
-            gate = None if op.gate is None else self._number(op.gate)
-            self.parts.append((op.name, args, named, outs, op.calls, op.path, weights, gate, op.route))
+            weights = None if op.notes.weights is None else self._number(op.notes.weights)
+            gate = None if op.notes.gate is None else self._number(op.notes.gate)
+            self.parts.append(
+                (op.name, args, named, outs, op.notes.calls, op.notes.path, weights, gate, op.notes.route)
+            )
 
     def matches(self, other: Signature) -> bool:
         """Whether the other pass did the same with tensors of the same shapes, and chose the same places."""
@@ -60,10 +63,17 @@ class Signature:
 
 
 class Remembered:
-    """A pass and what its replay gave."""
+    """A pass and what its replay gave.
 
-    def __init__(self, signature: Signature, found: Any) -> None:
+    Args:
+        signature: of the pass.
+        found: what its replay gave.
+        last: the pass to be compared with while another one runs, unless one is being compared with it now.
+    """
+
+    def __init__(self, signature: Signature, found: Any, last: LastPass | None) -> None:
         self.signature, self.found = signature, found
+        self.last = [] if last is None else [last]
 
 
 _last: weakref.WeakKeyDictionary[nn.Module, Remembered] = weakref.WeakKeyDictionary()
@@ -75,6 +85,22 @@ def recall(model: nn.Module, signature: Signature) -> Any:
     return known.found if known is not None and known.signature.matches(signature) else None
 
 
-def remember(model: nn.Module, signature: Signature, found: Any) -> None:
+def remember(model: nn.Module, signature: Signature, found: Any, last: LastPass | None) -> None:
     """Keep what a replay gave, in the place of what was kept before."""
-    _last[model] = Remembered(signature, found)
+    _last[model] = Remembered(signature, found, last)
+
+
+def borrow(model: nn.Module) -> LastPass | None:
+    """The model's last pass, for one tape to be compared with; None where there is none, or another tape has it."""
+    known = _last.get(model)
+    try:
+        return None if known is None else known.last.pop()
+    except IndexError:
+        return None
+
+
+def give_back(model: nn.Module, last: LastPass) -> None:
+    """Let the next tape have what was borrowed, if nothing else was remembered meanwhile."""
+    known = _last.get(model)
+    if known is not None and known.found is last.found:
+        known.last.append(last)

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.watching.provenance.functions import names
+from jumok.watching.provenance.ops import Kept, Op, Slot, clone_index
 from jumok.watching.provenance.shadows import compact, reshape, without_last, zeros
-from jumok.watching.provenance.tape import Kept, Op, Slot, clone_index
 
 SAME = names(
     "contiguous clone detach data real to type type_as float half bfloat16 double cpu cuda alias "

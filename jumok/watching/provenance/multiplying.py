@@ -11,8 +11,8 @@ from jumok.watching.provenance import blending
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
+from jumok.watching.provenance.ops import Op
 from jumok.watching.provenance.shadows import Pair, Shadow, compact, fit, is_even, or_constant
-from jumok.watching.provenance.tape import Op
 
 
 def multiply(known: Identities, op: Op, equation: Equation, shadows: Sequence[Shadow]) -> Shadow:
@@ -74,7 +74,7 @@ def _reduce_operand(
         if None not in shadow.sides and left and not _weak_side(known, shadow):
             mixed = known.unsee(compact(left[0]), f"a product of tokens with tokens{op.where}")
             return equation.spread(number, blending.merge_over(known, mixed, summed), out)
-        shadow = or_constant(blending.settle(known, shadow, op.path))
+        shadow = or_constant(blending.settle(known, shadow, op.notes.path))
     assert isinstance(shadow, Tensor)
     return equation.spread(number, blending.merge_over(known, shadow, equation.summed_axes(number)), out)
 
@@ -85,11 +85,11 @@ def _weak_side(known: Identities, pair: Pair) -> bool:
 
 def _cross(known: Identities, one: Shadow, other: Shadow, out: Sequence[int], op: Op) -> Shadow:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return Pair(fit(one, out), fit(other, out), op.path)
+        return Pair(fit(one, out), fit(other, out), op.notes.path)
     if isinstance(one, Pair) and isinstance(other, Pair):
         return one
     pair, plain = (one, other) if isinstance(one, Pair) else (other, one)
     if not isinstance(plain, Tensor) or bool(known.is_weak(compact(plain)).all()):
         return pair
-    kind = "attention between channels" if op.calls else "a product of tokens with tokens"
+    kind = "attention between channels" if op.notes.calls else "a product of tokens with tokens"
     return fit(known.unsee(compact(plain), f"{kind}{op.where}"), out)

@@ -17,9 +17,9 @@ from jumok.watching.provenance.call_tokens import (
     Fold,
 )
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.ops import Op
 from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, PLAIN
 from jumok.watching.provenance.shadows import compact, is_even
-from jumok.watching.provenance.tape import Op
 
 
 def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[CallTokens, Tensor]:
@@ -41,11 +41,15 @@ def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[Cal
     batch, heads = _split_by_rank(lead) if bare else _split_lead(known, queries, keys, lead)
     folded = packed = None
     if bare:
-        folded = Fold(op.heads, inner=True) if len(lead) == 1 and op.heads > 1 and lead[0] % op.heads == 0 else None
+        folded = (
+            Fold(op.notes.heads, inner=True)
+            if len(lead) == 1 and op.notes.heads > 1 and lead[0] % op.notes.heads == 0
+            else None
+        )
     elif lead and not any(lead[axis] > 1 for axis in heads):
         folded = _find_fold(known, queries.reshape(lead[0], -1), keys.reshape(keys.shape[0], -1), lead[0])
     if not own and not bare and queries.shape[-1] > 1:
-        packed = _find_packed(known, queries, op.heads // math.prod(lead[axis] for axis in heads))
+        packed = _find_packed(known, queries, op.notes.heads // math.prod(lead[axis] for axis in heads))
     if folded and not batch:  # a single image whose heads were all that the axis held
         batch, heads = (0,), tuple(axis for axis in heads if axis)
     arrangement = Arrangement(lead, batch, heads, folded, packed)
@@ -63,7 +67,7 @@ def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[Cal
             each.unflatten(0, (-1, turned)).transpose(0, 1).flatten(0, 1) for each in (rows, seen, items)
         )
     rows, seen = localise(known, rows, items), localise(known, seen, items)
-    states = known.attend(op.calls[0], rows)
+    states = known.attend(op.notes.calls[0], rows)
     found = CallTokens(TOKENS, "", rows, seen, states, images, None if arrangement.is_plain else arrangement)
     return found, _undo(arrangement, states, queries)
 

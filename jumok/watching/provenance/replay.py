@@ -18,9 +18,10 @@ from jumok.watching.provenance.finding import find_tokens
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.looking_ahead import find_shared, find_written
 from jumok.watching.provenance.memory import MOST_OPS, Signature, recall, remember
+from jumok.watching.provenance.ops import Op, Slot, list_inputs, walk_slots
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, compact, is_even
-from jumok.watching.provenance.tape import Op, Slot, Tape, list_inputs, walk_slots
+from jumok.watching.provenance.tape import Tape
 
 
 class Replay:
@@ -52,11 +53,13 @@ class Replay:
 
     def advance(self) -> None:
         """Read what the tape has got since."""
+        found = self._tape.look_up() if self._done == 0 else None
         ops = self._tape.ops[self._done :]
-        signature = Signature(ops) if self._done == 0 and 0 < len(ops) <= MOST_OPS else None
-        known = recall(self.model, signature) if signature else None
-        if known is not None and not self._recalled:
-            self._table.known, self._table.calls, self.routed = known[0], dict(known[1]), dict(known[2])
+        signature = Signature(ops) if found is None and self._done == 0 and 0 < len(ops) <= MOST_OPS else None
+        if signature and not self._recalled:
+            found = recall(self.model, signature)
+        if found is not None:
+            self._table.known, self._table.calls, self.routed = found[0], dict(found[1]), dict(found[2])
             self._recalled = True
             return
         if self._recalled:  # more came: read all of it
@@ -65,11 +68,12 @@ class Replay:
         self._shares |= find_shared(ops, self._tape.lengths)
         for op in ops:
             self._run(op)
-            if op.route is not None:
-                self._note_routed(op, op.route)
+            if op.notes.route is not None:
+                self._note_routed(op, op.notes.route)
         self._done += len(ops)
         if signature:
-            remember(self.model, signature, (self.known, dict(self.calls), dict(self.routed)))
+            result = self.known, dict(self.calls), dict(self.routed)
+            remember(self.model, signature, result, self._tape.copy_as_last(result))
 
     def _note_routed(self, op: Op, number: int) -> None:
         """The tokens that shares of experts are of; of weights between tokens, and of no tokens, none."""
@@ -98,7 +102,7 @@ class Replay:
 
     def _replay(self, op: Op) -> None:
         name, inplace = functions.strip(op.name)
-        if op.calls:
+        if op.notes.calls:
             self._attend(op, name)
         elif op.name in functions.WRITES or (inplace and f"{name}_" in functions.WRITES):
             rules.write(self._table, op, name, inplace=inplace or op.name == "__setitem__")
@@ -132,7 +136,7 @@ class Replay:
 
     def _attend(self, op: Op, name: str) -> None:
         """An attention call: its output are its queries' tokens in a new state."""
-        if op.weights is None:
+        if op.notes.weights is None:
             shadows = {
                 s: self._table.shadow(s, name)
                 for arg in (*op.args, *op.kwargs.values())
@@ -144,31 +148,31 @@ class Replay:
             equation = Equation.of(op, name)
             shadows = {slot: self._table.shadow(slot) for slot in equation.slots}
             tokens, made = find_tokens(self.known, op, name, shadows.__getitem__, equation)
-            if op.weights.soft in self._shares:
+            if op.notes.weights.soft in self._shares:
                 tokens, made = self._gather_shares(op, tokens, made)
             elif made is None:
-                self.calls[op.calls[0]] = tokens
-                if op.factors is None:
+                self.calls[op.notes.calls[0]] = tokens
+                if op.notes.factors is None:
                     self._table.set(op.outs[0], rules.multiply(self._table, op, name))
                 else:
                     self._replay_numbers(op, name)
                 return
             elif tokens.why == UNCONFIRMED:
-                self._table.outlooks[op.calls[0]] = replace(tokens, why="")
+                self._table.outlooks[op.notes.calls[0]] = replace(tokens, why="")
                 tokens = CallTokens.unknown(UNCONFIRMED)
-        self.calls[op.calls[0]] = tokens
+        self.calls[op.notes.calls[0]] = tokens
         self._table.set(op.outs[0], made)
         for out in op.outs[1:]:
             self._table.set(out, None)
 
     def _gather_shares(self, op: Op, tokens: CallTokens, made: Tensor | None) -> tuple[CallTokens, Tensor | None]:
         """One call of the several products with the weights of one softmax: the last of them stands for all."""
-        assert op.weights is not None
-        self.calls[op.calls[0]] = tokens
-        others = self._shares[op.weights.soft]
+        assert op.notes.weights is not None
+        self.calls[op.notes.calls[0]] = tokens
+        others = self._shares[op.notes.weights.soft]
         if op is not others[-1]:
             return replace(tokens, kind=PART), None
-        numbers = tuple(each.calls[0] for each in others)
+        numbers = tuple(each.notes.calls[0] for each in others)
         parts = [self.calls[number] for number in numbers]
         if any(not tokens.looks_like(part) for part in parts):
             why = "a part of a softmax whose rest is multiplied in another way"

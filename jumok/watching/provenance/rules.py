@@ -11,10 +11,10 @@ from torch import Tensor
 
 from jumok.watching.provenance import blending, functions, grids, moving, multiplying, sampling
 from jumok.watching.provenance.einsum import Equation
+from jumok.watching.provenance.ops import Kept, Op, Slot, clone_index, walk_slots
 from jumok.watching.provenance.origins import TEXT
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, zeros
-from jumok.watching.provenance.tape import Kept, Op, Slot, clone_index, walk_slots
 
 MOST_LOOKED_UP = 4096
 """Rows of a table that may be looked up as learnt tokens, at most: tables of relative positions have more."""
@@ -68,7 +68,7 @@ def _elementwise(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], s
     else:
         found = None
         for slot, shadow in zip(given, shadows, strict=True):
-            if slot is op.gate:  # the same for all places: it mixes none
+            if slot is op.notes.gate:  # the same for all places: it mixes none
                 continue
             found = blending.blend(table.known, found, shadow, op.outs[0].shape, factor=name in _FACTORS)
     if found is not (shadows[0] if op.outs[0] is given[0] else None):

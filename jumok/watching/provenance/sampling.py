@@ -8,8 +8,8 @@ from torch import Tensor
 from jumok.watching.provenance.blending import merge_over
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
+from jumok.watching.provenance.ops import Kept, Op, clone_index
 from jumok.watching.provenance.origins import Sampling
-from jumok.watching.provenance.tape import Kept, Op, clone_index
 
 MOST_SAMPLED = 1 << 20
 """Places that are followed of one call, at most."""

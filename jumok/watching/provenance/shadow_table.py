@@ -10,9 +10,9 @@ from torch import Tensor
 from jumok.watching.provenance import blending, functions, inputs, moving
 from jumok.watching.provenance.call_tokens import CallTokens
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.ops import Op, Slot, walk_slots
 from jumok.watching.provenance.pictures import Picture
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, fit, simplify, zeros
-from jumok.watching.provenance.tape import Op, Slot, walk_slots
 
 MOST_LEARNT = 1 << 20
 """Rows of a parameter that may stand for learnt tokens, at most."""
@@ -143,14 +143,14 @@ class ShadowTable:
 
     def lose(self, op: Op, why: str) -> None:
         """Give up on what an operation made, and say why."""
-        place = f"{why} in {op.path}" if op.path and op.path not in why else why
+        place = f"{why} in {op.notes.path}" if op.notes.path and op.notes.path not in why else why
         for out in op.outs:
             if out.floating and out.shape:
                 identity = self.known.lose(place)
                 self._give_lost(out, torch.full((), identity, dtype=torch.int64).expand(out.shape))
             elif not out.floating:
                 self.set(out, Live())
-        for number in op.calls:
+        for number in op.notes.calls:
             self.calls[number] = CallTokens.unknown(place)
 
     def _give_lost(self, slot: Slot, shadow: Tensor) -> None:
@@ -162,4 +162,4 @@ class ShadowTable:
 
     def settle(self, shadow: Shadow, op: Op) -> Tensor | None:
         """One identity for each element, where there may have been a pair."""
-        return blending.settle(self.known, shadow, op.path)
+        return blending.settle(self.known, shadow, op.notes.path)

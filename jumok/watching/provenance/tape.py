@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from jumok.watching.provenance import functions
+from jumok.watching.provenance.last_pass import LastPass, Slots
+from jumok.watching.provenance.ops import NOTHING, PLAIN, Kept, Notes, Op, Slot, State, walk_slots
 from jumok.watching.provenance.pictures import TracedPixels
 
 CLONED_VALUES = 4096
@@ -22,111 +24,6 @@ CLONED_VALUES = 4096
 
 LARGEST_CHOICE = 1 << 20
 """Elements of a mask that is kept where it chooses between two tensors, at most."""
-
-WHOLE_NUMBERS = frozenset(
-    [
-        torch.bool,
-        torch.uint8,
-        torch.int8,
-        torch.int16,
-        torch.int32,
-        torch.int64,
-        torch.uint16,
-        torch.uint32,
-        torch.uint64,
-    ]
-)
-PLAIN = frozenset([int, float, bool, str, type(None), torch.dtype, torch.device])
-"""Kinds of arguments that are kept as they are: most are, so they are told first."""
-
-
-class Slot:
-    """One tensor of the forward pass, by identity.
-
-    Args:
-        shape: of the tensor.
-        floating: whether it holds real or complex numbers.
-        parameter: the tensor itself, where it is a parameter of the model.
-        constant: a buffer of the model, or not made by anything that depends on the input.
-        argument: whether it was handed to the model (of a tensor that nothing on the tape made).
-        made: whether something on the tape made it.
-        soft: the number of the last softmax among what made it, without a product with values since; 0: none.
-        fixed: whether it is a parameter or a buffer, or a view of one.
-        pure: whether it depends on nothing that was given to the model, as far as is known: it was made in the block.
-        traced: where its numbers lie in images, of an input for which that was said.
-    """
-
-    __slots__ = ("argument", "constant", "fixed", "floating", "made", "parameter", "pure", "shape", "soft", "traced")
-
-    def __init__(self, tensor: Tensor, *, made: bool) -> None:
-        self.shape: tuple[int, ...] = () if tensor.is_nested else tensor.shape
-        self.floating = tensor.dtype not in WHOLE_NUMBERS
-        self.parameter: Tensor | None = None
-        self.constant = False
-        self.argument = False
-        self.made = made
-        self.soft = 0
-        self.fixed = self.pure = False
-        self.traced: TracedPixels | None = None
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A tensor whose values chose places.
-
-    Args:
-        slot: of the tensor.
-        values: itself or a copy.
-        version: of the values when they were used; None for a copy.
-    """
-
-    slot: Slot
-    values: Tensor
-    version: int | None
-
-    @property
-    def changed(self) -> bool:
-        """Whether the values were overwritten since."""
-        return self.version is not None and self.values._version != self.version
-
-
-@dataclass(slots=True)
-class Op:
-    """One function that ran.
-
-    Args:
-        name: of the function, as `functions.find_name` gives it.
-        args, kwargs: as they were given, with a `Slot` or `Kept` in the place of each tensor.
-        outs: the tensors that it returned, in order.
-        calls: numbers of the attention calls that the function was.
-        path: the module that ran, where it may have to be named.
-        weights: which operand holds the weights, of a product that the model formed by hand.
-        factors: of a sum over products of weights with values, element by element: the weights and the values.
-        gate: which factor is one gate for each channel of an image, of a product with a feature map.
-        route: the number of the shares of experts that were noted with the function.
-        heads: how many heads the module says that it has; 0 where it does not.
-    """
-
-    name: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    outs: tuple[Slot, ...]
-    calls: tuple[int, ...] = ()
-    path: str = ""
-    weights: Slot | None = None
-    factors: tuple[Slot, Slot] | None = None
-    gate: Slot | None = None
-    route: int | None = None
-    heads: int = 0
-
-    @property
-    def where(self) -> str:
-        """The module that ran, for a message."""
-        return f" in {self.path}" if self.path else ""
-
-    def given(self, number: int, name: str, default: Any = None) -> Any:
-        """An argument by its place or its name."""
-        return self.args[number] if len(self.args) > number else self.kwargs.get(name, default)
 
 
 class _Traits(NamedTuple):
@@ -165,35 +62,93 @@ class Tape:
     Args:
         constants: ids of the model's buffers.
         is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs.
+        find_path: tells which module runs.
+        ops: what ran; while the last pass is repeated, nothing.
+        states: of the tensors that each of them made, right after it.
         lengths: over how many things each softmax went, by its number.
         traced: inputs of which it was said where their numbers lie in images.
+        last: the pass that is repeated, so far.
     """
 
     constants: frozenset[int]
     is_argument: Callable[[Tensor, bool], bool]
+    find_path: Callable[[], str]
     ops: list[Op] = field(default_factory=list)
+    states: list[tuple[State, ...]] = field(default_factory=list)
     lengths: list[int] = field(default_factory=lambda: [0])
     traced: Sequence[TracedPixels] = ()
-    _slots: dict[int, tuple[weakref.ref[Tensor], Slot]] = field(default_factory=dict)
+    last: LastPass | None = None
+    _slots: Slots = field(default_factory=dict)
     _soft: int = 0
     _fixed: bool = True
     _given: bool = False
     _pure: bool = True
+    _turned: bool = False
+    _found: Any = None
 
-    def note(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: Any) -> Op | None:
-        """Write down that a function ran. Returns what was written; None for a function that makes no tensor."""
+    # -- repeating ------------------------------------------------------------------------------
+
+    def compare_with(self, last: LastPass) -> None:
+        """Write nothing down as long as that is what was done in the last pass."""
+        self.last, self.lengths = last, last.lengths
+        last.begin(self._slots, self.slot, self.is_argument)
+
+    def stop_comparing(self) -> None:
+        """Have on the tape what ran, be it what ran in the last pass."""
+        if self.last is not None:
+            for op, states in self.last.repeated:
+                self.ops.append(op)
+                self.states.append(states)
+            self.lengths = self.lengths[: 1 + sum(op.name in functions.SOFTMAXES for op in self.ops)]
+            self.last = None
+
+    def look_up(self) -> Any:
+        """What the replay of the last pass gave, if this one has done the same; else None, and all is on the tape."""
+        if self.last is None:
+            return self._found
+        if self.last.complete:
+            return self.last.found
+        self.stop_comparing()
+        return None
+
+    def copy_as_last(self, found: Any) -> LastPass | None:
+        """The pass so far, for the next one to be compared with; None where comparing would not be enough.
+
+        Args:
+            found: what its replay gave.
+        """
+        return None if self._turned else LastPass.of(self.ops, self.states, list(self.lengths), found)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def note(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], result: Any, notes: Notes = NOTHING) -> None:
+        """Write down that a function ran, if it made a tensor or wrote into one."""
         if isinstance(result, Tensor):
             made: tuple[Tensor, ...] = (result,)
         elif isinstance(result, tuple | list):
             made = tuple([each for each in result if isinstance(each, Tensor)])
         else:
             made = ()
-        if not made and name not in functions.WRITES:
-            return None
-        return self.write(name, args, kwargs, made)
+        if made or name in functions.WRITES:
+            self.write(name, args, kwargs, made, notes)
 
-    def write(self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]) -> Op:
+    def write(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor], notes: Notes = NOTHING
+    ) -> None:
         """As `note`, of something that has a name here."""
+        if self.last is not None:
+            if self.last.repeats(name, args, kwargs, made, notes):
+                return
+            self.stop_comparing()
+        if name in functions.NAMED_BY_PLACE and not notes.path:
+            notes = notes._replace(path=self.find_path())
+        op = self._make_op(name, args, kwargs, made, notes)
+        self.ops.append(op)
+        self.states.append(tuple([(out.soft, out.fixed, out.pure) for out in op.outs]))
+
+    def _make_op(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor], notes: Notes
+    ) -> Op:
         by_values, softmax, viewing, keeps_weights, special = _TRAITS.get(name) or _find_traits(name)
         self._soft, self._fixed, self._given, self._pure = 0, True, False, True
         more: dict[str, Any] = {}
@@ -204,10 +159,13 @@ class Tape:
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
         if softmax:
             self._soft = len(self.lengths) - 1
-        op = Op(name, frozen, {**named, **more} if more else named, tuple([self._make(each, viewing) for each in made]))
-        if self._soft and not keeps_weights:
+        outs = tuple([self._make(each, viewing) for each in made])
+        op = Op(name, frozen, {**named, **more} if more else named, outs, notes)
+        if notes.calls:
+            for out in outs:
+                out.soft = 0
+        elif self._soft and not keeps_weights:
             self._stop_softness(op)
-        self.ops.append(op)
         return op
 
     def _read_special(
@@ -254,9 +212,13 @@ class Tape:
         known = self._slots.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else None
 
-    def forget(self) -> None:
-        """Let go of what only mattered while the model ran."""
+    def forget(self) -> LastPass | None:
+        """Let go of what only mattered while the model ran. Returns the last pass, if this one was all of it."""
         self._slots.clear()
+        self.look_up()
+        last, self.last = self.last, None
+        self._found = None if last is None else last.found
+        return last
 
     def _make(self, tensor: Tensor, viewing: bool) -> Slot:
         known = self._slots.get(id(tensor))
@@ -279,6 +241,7 @@ class Tape:
                 self._soft = slot.soft
             if slot.pure and self.is_argument(value, False):  # made in the block, then given to the model
                 slot.argument, slot.pure = True, False
+                self._turned = True
             if not slot.fixed:
                 self._fixed = False
                 self._pure = self._pure and slot.pure
@@ -321,29 +284,3 @@ def _keep_values(slot: Slot, values: Tensor) -> Kept:
     if values.numel() <= CLONED_VALUES:
         return Kept(slot, values.clone(), None)
     return Kept(slot, values, None if values.is_inference() else values._version)
-
-
-def walk_slots(value: Any) -> Sequence[Slot]:
-    """All slots in an argument."""
-    if isinstance(value, Slot):
-        return [value]
-    if isinstance(value, Kept):
-        return [value.slot]
-    if isinstance(value, tuple | list):
-        return [slot for each in value for slot in walk_slots(each)]
-    return []
-
-
-def list_inputs(op: Op) -> list[Slot]:
-    """All tensors of real numbers that a function was given."""
-    return [slot for arg in (*op.args, *op.kwargs.values()) for slot in walk_slots(arg) if slot.floating]
-
-
-def is_tensor_of_numbers(value: Any) -> bool:
-    """Whether an argument stands for a tensor of real numbers."""
-    return isinstance(value, Slot) and value.floating
-
-
-def clone_index(values: Tensor) -> Tensor:
-    """Indices on the processor, where identities live."""
-    return values.cpu() if values.device != torch.device("cpu") else values

@@ -1,0 +1,204 @@
+"""A pass that was replayed before, operation by operation beside the one that runs now.
+
+As long as a model does what it did the last time nothing has to be written down, nor replayed: that each operation is
+the same, of the same tensors, is enough. Where it does something else, its tape goes on from there.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from jumok.watching.provenance.ops import NOTHING, PLAIN, WHOLE_NUMBERS, Kept, Notes, Op, Slot, State
+
+Slots = dict[int, tuple[weakref.ref[Tensor], Slot]]
+"""The slots of tensors that live, by the tensors' ids."""
+NOT_COMPARED = frozenset(["as_strided", "grid_sample", "attended_module"])
+"""Operations of which more than the arguments is on the tape."""
+
+
+class Step(NamedTuple):
+    """One operation, and what it left behind.
+
+    Args:
+        op: as it is on the tape, with slots that only this pass has.
+        name, kwargs: of it.
+        args: of it, with parameters as they are.
+        notes: what was noted of it, as the recorder would note it again.
+        outs: of each tensor that it made its slot, its shape, whether it was new (and not written in place or handed
+            on), and the slot's state then.
+    """
+
+    op: Op
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    notes: Notes
+    outs: tuple[tuple[Slot, tuple[int, ...], bool, State], ...]
+
+
+class LastPass:
+    """A pass that may be repeated, by one tape at a time.
+
+    Args:
+        steps: of the pass.
+        lengths: over how many things each softmax went.
+        found: what its replay gave.
+    """
+
+    def __init__(self, steps: list[Step], lengths: list[int], found: Any) -> None:
+        self.steps, self.lengths, self.found = steps, lengths, found
+        self.done = 0
+        self._bound: set[Slot] = set()
+
+    @classmethod
+    def of(
+        cls, ops: Sequence[Op], states: Sequence[tuple[State, ...]], lengths: list[int], found: Any
+    ) -> LastPass | None:
+        """A copy of a pass, to be compared with others; None where comparing would not be enough."""
+        copies: dict[Slot, Slot] = {}
+        steps = []
+        for op, after in zip(ops, states, strict=True):
+            if op.name in NOT_COMPARED or any(kept.version is not None for kept in _walk_kept([op.args, op.kwargs])):
+                return None
+            args, kwargs, notes = [_copy(each, copies) for each in (op.args, op.kwargs, op.notes)]
+            fresh = [out.made and out not in copies for out in op.outs]
+            own = Op(op.name, args, kwargs, _copy(op.outs, copies), notes)
+            again = notes if notes.calls else notes._replace(path="")
+            again = NOTHING if again == NOTHING else again
+            outs = [(out, out.shape, new, state) for out, new, state in zip(own.outs, fresh, after, strict=True)]
+            steps.append(Step(own, op.name, tuple(map(_name_parameter, args)), kwargs, again, tuple(outs)))
+        return cls(steps, lengths, found)
+
+    def begin(
+        self, slots: Slots, find_slot: Callable[[Tensor], Slot], is_argument: Callable[[Tensor, bool], bool]
+    ) -> None:
+        """Be compared from the start.
+
+        Args:
+            slots: of the tape, which are kept up to date here.
+            find_slot: makes the slot of a tensor that nothing on the tape made.
+            is_argument: as the tape has it.
+        """
+        self.done = 0
+        self._bound.clear()
+        self._slots, self._find_slot, self._is_argument = slots, find_slot, is_argument
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it was repeated, by now."""
+        return self.done == len(self.steps)
+
+    @property
+    def repeated(self) -> list[tuple[Op, tuple[State, ...]]]:
+        """What was repeated, by now: each operation, and the states of what it made."""
+        return [(step.op, tuple([state for *_, state in step.outs])) for step in self.steps[: self.done]]
+
+    def repeats(
+        self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor], notes: Notes
+    ) -> bool:
+        """Whether an operation is the next one of this pass; then it is taken for that."""
+        # This runs beside each operation of a model, with cold caches: what is usual is told without another call.
+        if self.done == len(self.steps):
+            return False
+        _, named, given, keywords, noted, outs = self.steps[self.done]
+        if named != name or (noted is not notes and noted != notes):
+            return False
+        if len(args) != len(given) or len(made) != len(outs):
+            return False
+        slots = self._slots
+        for number, then in enumerate(given):
+            arg = args[number]
+            if arg is then:
+                continue
+            known = slots.get(id(arg))
+            met = known is not None and known[1] is then and known[0]() is arg and not then.pure
+            if not met and not self._is_same(arg, then):
+                return False
+        if (kwargs or keywords) and not self._are_named_alike(kwargs, keywords):
+            return False
+        return self._takes(made, outs)
+
+    def _takes(self, made: Sequence[Tensor], outs: Sequence[tuple[Slot, tuple[int, ...], bool, State]]) -> bool:
+        """Take what an operation made for what it made then, if it is of that kind."""
+        slots = self._slots
+        for tensor, (slot, shape, new, _) in zip(made, outs):  # noqa: B905 (their lengths were compared)
+            known = slots.get(id(tensor))
+            before = known[1] if known is not None and known[0]() is tensor else None
+            if before is not (None if new else slot) or tensor.is_nested or tensor.shape != shape:
+                return False
+            if (tensor.dtype in WHOLE_NUMBERS) is slot.floating:
+                return False
+        for tensor, (slot, _, _, state) in zip(made, outs):  # noqa: B905
+            slots[id(tensor)] = weakref.ref(tensor), slot
+            slot.soft, slot.fixed, slot.pure = state
+        self.done += 1
+        return True
+
+    def _is_same(self, arg: Any, then: Any) -> bool:
+        """Whether an argument is what was given then."""
+        kind = type(then)
+        if kind is Slot:
+            known = self._slots.get(id(arg))
+            if known is None or known[1] is not then or known[0]() is not arg:
+                return (arg is then.parameter and arg is not None) or self._binds(arg, then)
+            return not (then.pure and isinstance(arg, Tensor) and self._is_argument(arg, False))
+        if kind is Kept:
+            return self._is_same(arg, then.slot) and _chooses_alike(arg, then.values)
+        if kind is list:
+            return isinstance(arg, tuple | list) and len(arg) == len(then) and all(map(self._is_same, arg, then))
+        return arg is then or (type(arg) is kind and (kind in PLAIN or _is_plain_slice(arg)) and bool(arg == then))
+
+    def _binds(self, tensor: Any, slot: Slot) -> bool:
+        """Take a tensor that nothing made, and that was not met before, for the one of then, if it is of its kind."""
+        if not isinstance(tensor, Tensor) or slot.made or slot in self._bound:
+            return False
+        now = self._find_slot(tensor)
+        if now.made or now in self._bound or now.kind != slot.kind:
+            return False
+        self._bound.add(slot)
+        slot.soft, slot.fixed, slot.pure = now.soft, now.fixed, now.pure
+        self._slots[id(tensor)] = weakref.ref(tensor), slot
+        return True
+
+    def _are_named_alike(self, kwargs: dict[str, Any], then: dict[str, Any]) -> bool:
+        return kwargs.keys() == then.keys() and all(self._is_same(value, then[key]) for key, value in kwargs.items())
+
+
+def _chooses_alike(tensor: Tensor, values: Tensor) -> bool:
+    alike = tensor.shape == values.shape and tensor.dtype == values.dtype and tensor.device == values.device
+    return alike and torch.equal(tensor, values)
+
+
+def _is_plain_slice(value: Any) -> bool:
+    return isinstance(value, slice) and all(type(end) in PLAIN for end in (value.start, value.stop, value.step))
+
+
+def _copy(value: Any, copies: dict[Slot, Slot]) -> Any:
+    """Arguments with copies of the slots in them."""
+    if isinstance(value, Slot):
+        return copies.setdefault(value, value.copy())
+    if isinstance(value, Kept):
+        return Kept(_copy(value.slot, copies), value.values, None)
+    if isinstance(value, Notes):
+        return Notes(*[_copy(each, copies) for each in value])
+    if isinstance(value, dict):
+        return {key: _copy(each, copies) for key, each in value.items()}
+    return type(value)([_copy(each, copies) for each in value]) if type(value) in (list, tuple) else value
+
+
+def _name_parameter(value: Any) -> Any:
+    """A parameter itself in the place of its slot."""
+    return value.parameter if isinstance(value, Slot) and value.parameter is not None else value
+
+
+def _walk_kept(value: Any) -> list[Kept]:
+    """All kept tensors in some arguments."""
+    if isinstance(value, Kept):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return [kept for each in inner for kept in _walk_kept(each)]
