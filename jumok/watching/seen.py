@@ -266,7 +266,7 @@ class Seen(SeenCalls):
 
     def is_parameter(self, tensor: Tensor) -> bool:
         """Whether a tensor is a parameter of the model."""
-        return id(tensor) in self._axes.replay.names
+        return id(tensor) in self._axes.replay.find_names()
 
     def patches(self) -> Patches | None:
         """The patches that the model cuts an image into; None where it does not, or where they are not known."""

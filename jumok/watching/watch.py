@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -53,7 +54,7 @@ def watch(
     _refuse_compiled(modules)
     recorder = Recorder(modules)
     recorder.tape.traced = tuple(pixels)
-    axes = CallAxes(Replay(recorder.tape, make_names(modules), model), find_said_axes(tokens))
+    axes = CallAxes(Replay(recorder.tape, functools.cache(lambda: make_names(modules)), model), find_said_axes(tokens))
     axes.routed = recorder.routed
     seen = Seen(_Pass(recorder, axes), recorder.fed, recorder.maps, axes, Filling.of(model))
     with _comparing(recorder, model), record_modules(recorder):

@@ -6,6 +6,7 @@ their rows, and attention gives its queries' tokens a new state. What the rules 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -29,13 +30,13 @@ class Replay:
 
     Args:
         tape: of the pass; may grow.
-        names: of parameters, by their id.
+        find_names: gives the names of parameters, by their id.
         model: whose pass it is; what was found for the same pass before is taken from there.
     """
 
-    def __init__(self, tape: Tape, names: dict[int, str], model: nn.Module) -> None:
-        self._tape, self.names, self.model = tape, names, model
-        self._table = ShadowTable(names)
+    def __init__(self, tape: Tape, find_names: Callable[[], dict[int, str]], model: nn.Module) -> None:
+        self._tape, self.find_names, self.model = tape, find_names, model
+        self._table = ShadowTable(find_names)
         self.routed: dict[int, Tensor] = {}
         self._shares: dict[int, list[Op]] = {}
         self._done = 0
@@ -63,7 +64,7 @@ class Replay:
             self._recalled = True
             return
         if self._recalled:  # more came: read all of it
-            self._table, self.routed, self._recalled, signature = ShadowTable(self.names), {}, False, None
+            self._table, self.routed, self._recalled, signature = ShadowTable(self.find_names), {}, False, None
         self._table.real |= find_written(ops)
         self._shares |= find_shared(ops, self._tape.lengths)
         for op in ops:

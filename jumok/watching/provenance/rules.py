@@ -250,7 +250,7 @@ def _look_up_learnt(table: ShadowTable, op: Op, ids: Slot) -> Tensor | None:
     out = op.outs[0].shape
     if rows is None or math.prod(ids.shape) > MOST_LOOKED_UP or out[-1] < SMALLEST_TOKEN:
         return None
-    name = table.names.get(id(rows.parameter), "a parameter")
+    name = table.find_names().get(id(rows.parameter), "a parameter")
     return table.known.learn(name, ids.shape).unsqueeze(-1).expand(out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -22,11 +22,11 @@ class ShadowTable:
     """The shadows of tensors, the identities that they hold, and the tokens of calls of attention.
 
     Args:
-        names: of parameters, by their id.
+        find_names: gives the names of parameters, by their id.
     """
 
-    def __init__(self, names: dict[int, str]) -> None:
-        self.names = names
+    def __init__(self, find_names: Callable[[], dict[int, str]]) -> None:
+        self.find_names = find_names
         self.known = Identities()
         self.calls: dict[int, CallTokens] = {}
         self.outlooks: dict[int, CallTokens] = {}
@@ -87,7 +87,7 @@ class ShadowTable:
             rows *= size
         if not shape or rows > MOST_LEARNT or not slot.floating:
             return None
-        name = self.names.get(id(slot.parameter), "a parameter")
+        name = self.find_names().get(id(slot.parameter), "a parameter")
         return self.known.learn(name, shape[:-1]).unsqueeze(-1).expand(shape)
 
     def find_live(self, op: Op, name: str) -> Shadow:
