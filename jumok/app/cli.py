@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import signal
 import sys
@@ -57,6 +58,7 @@ FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status: 0, 2 for what the user can mend, 128 + n for signal n."""
+    _make_writable()
     asked, words = split_off_language(sys.argv[1:] if arguments is None else arguments)
     try:
         with speaking(asked):
@@ -71,6 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _print_nowhere()
         status = _say(f"cannot write the output: {error.strerror or error}; free some space", 2)
     sys.exit(status)
+
+
+def _make_writable() -> None:
+    """Have an output that takes all that is printed, where it was closed or its encoding lacks some signs."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed: else the next file that is opened would be taken for it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until the process ends)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _print_nowhere() -> None:

@@ -145,6 +145,35 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert process.wait() == 1
 
 
+def _run_in_shell(words, redirected, **environment):
+    """The status and the lines of a command whose output goes where the shell puts it."""
+    line = f'"{sys.executable}" -m jumok {words} {redirected}'
+    return subprocess.run(line, shell=True, capture_output=True, env={**os.environ, **environment})
+
+
+@pytest.mark.parametrize(
+    ("words", "redirected", "status"),
+    [("systems", ">&-", 0), ("systems nosuch", "2>&-", 2), ("systems nosuch", ">&- 2>&-", 2), ("runs .", "2>&-", 0)],
+)
+def test_a_closed_output_is_no_error(words, redirected, status):
+    done = _run_in_shell(words, redirected)
+    assert done.returncode == status
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full here")
+def test_a_full_output_is_one_line_and_status_2():
+    done = _run_in_shell("systems", "> /dev/full")
+    assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949"])
+def test_an_output_that_lacks_signs_gets_their_numbers(encoding):
+    done = _run_in_shell("--language ko systems ram", "", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode(encoding).startswith("ram: ")
+
+
 def test_the_version_is_the_packages_own():
     project = tomllib.loads((Path(package.__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert package.__version__ == project["version"]
