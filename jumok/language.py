@@ -23,6 +23,7 @@ __all__ = [
     "language",
     "later",
     "later_count",
+    "later_noun",
     "parts_of",
     "read_catalogue",
     "read_printed",
@@ -104,6 +105,15 @@ def later_count(count: int, one: str, many: str, **values: str) -> Later:
     '2 images are blank'
     """
     return _keep(one, one if count == 1 else many, {"count": f"{count:,}", **values})
+
+
+def later_noun(count: int, noun: str) -> Later:
+    """What things are called, of which there are so many: the plural is given, and has an s more.
+
+    >>> later_noun(2, "images"), later_noun(1, "images")
+    ('images', 'image')
+    """
+    return later(noun.removesuffix("s") if count == 1 else noun)
 
 
 def _keep(entry: str, text: str, values: Mapping[str, str]) -> Later:

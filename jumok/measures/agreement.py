@@ -17,6 +17,7 @@ from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
 from jumok.measures.localisation_scores import FLAT_TOLERANCE, BlankError, Heat, choose_float
+from jumok.wording import write_count
 
 __all__ = ["Agreement", "AgreementReport", "rank_correlation"]
 
@@ -90,7 +91,8 @@ class AgreementReport:
         """One line that says the figure and what it is the mean of."""
         left_out = f"; {self.blank} pairs with a blank map left out" if self.blank else ""
         return (
-            f"rank correlation {self.correlation}; {self.pairs} pairs of maps of {self.images} images; "
+            f"rank correlation {self.correlation}; {write_count(self.pairs, 'pair')} of maps of "
+            f"{write_count(self.images, 'image')}; "
             f"{self.level:.0%} bootstrap interval{left_out}"
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.intervals import Interval
-from jumok.language import join_later, later
+from jumok.language import join_later, later, later_noun
 from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict
 
 __all__ = ["Curves", "FaithfulnessReport", "score_key", "score_titles"]
@@ -161,7 +161,7 @@ class FaithfulnessReport:
         return self._conclude(method, join_later("; ", parts))
 
     def _conclude(self, method: str, how: str, more: str = "") -> str:
-        count, noun = f"{self.inputs:,}", later(self.noun)
+        count, noun = f"{self.inputs:,}", later_noun(self.inputs, self.noun)
         return later(
             "{method}: {how} on {count} {noun}{more}", method=method, how=how, count=count, noun=noun, more=more
         )
@@ -271,7 +271,7 @@ class FaithfulnessReport:
         ]
         fillings, steps = ", ".join(self.fillings), str(self.steps)
         parts = [
-            later("{count} {noun}", count=f"{self.inputs:,}", noun=later(self.noun)),
+            later("{count} {noun}", count=f"{self.inputs:,}", noun=later_noun(self.inputs, self.noun)),
             later("SRG 0 is chance; parts replaced by {fillings} in {steps} steps", fillings=fillings, steps=steps),
             *([later("the answer is {answer}", answer=self.answer)] if self.answer else []),
             self._say_level(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jumok.language import later
+from jumok.language import later, later_count
 from jumok.measures.sinks import Limits
 
 __all__ = ["HealthCard", "LayerHealth"]
@@ -65,7 +65,12 @@ class HealthCard:
     def summary(self) -> str:
         """One line that says what was looked at."""
         count = max(layer.inputs for layer in self.layers)
-        return later("attention of {layers} layers on {count} images", layers=str(len(self.layers)), count=str(count))
+        return later_count(
+            count,
+            "attention of {layers} layers on {count} image",
+            "attention of {layers} layers on {count} images",
+            layers=str(len(self.layers)),
+        )
 
     def warnings(self) -> list[str]:
         """One line for each thing that speaks against reading attention as a map, with its limit."""

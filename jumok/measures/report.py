@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.intervals import Interval
-from jumok.language import join_later, later
+from jumok.language import join_later, later, later_noun
 
 BASELINES = ("random", "centre", "edges")
 """Those that every report has; others may follow."""
@@ -120,7 +120,7 @@ class Report:
     def summary(self) -> str:
         """One line that says what the figures are means of."""
         parts = [
-            later("{count} {noun}", count=f"{self.images:,}", noun=later(self.noun)),
+            later("{count} {noun}", count=f"{self.images:,}", noun=later_noun(self.images, self.noun)),
             later("masks cover {share} of an image", share=f"{self.area:.1%}"),
             later("pointing tolerance {count} px", count=str(self.tolerance)),
             later("{level} bootstrap intervals", level=f"{self.level:.0%}"),

@@ -23,6 +23,7 @@ from jumok.measures.sanity import (
     random_logit,
     smooth_mprt,
 )
+from jumok.wording import write_count
 
 __all__ = ["CHECKS", "TITLES", "SanityCard", "SanityLimits", "check_sanity", "count_makings"]
 
@@ -134,7 +135,7 @@ class SanityCard:
         """One line: what the method fails and what that means, what is not certain, and what it passes."""
         by = {wanted: [name for name in CHECKS if self.passes(name) is wanted] for wanted in (False, None, True)}
         parts = [f"{CHECKS[name].fault} ({CHECKS[name].short} {self._say(name)})" for name in by[False]]
-        for names, said in ((by[None], f"not certain on {self.inputs} images:"), (by[True], "passes")):
+        for names, said in ((by[None], f"not certain on {write_count(self.inputs, 'image')}:"), (by[True], "passes")):
             if names:
                 parts.append(f"{said} {', '.join(f'{CHECKS[name].short} ({self._say(name)})' for name in names)}")
         return f"{self.method}: {'; '.join(parts)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.measures.sanity_card import CHECKS, TITLES, SanityCard
+from jumok.wording import write_count
 
 __all__ = ["SanityReport"]
 
@@ -24,8 +25,8 @@ class SanityReport:
     def summary(self) -> str:
         """One line that says what the figures are means of."""
         counts = sorted({card.inputs for card in self.cards})
-        inputs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        return f"sanity checks on {inputs} images; {self.cards[0].level:.0%} bootstrap intervals"
+        inputs = write_count(counts[0], "image") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images"
+        return f"sanity checks on {inputs}; {self.cards[0].level:.0%} bootstrap intervals"
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
