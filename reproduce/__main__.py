@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 
 from jumok.errors import JumokError
+from jumok.extras import explain_missing
 from reproduce import torchvision_names
 from reproduce.rows import RESULTS, How, Paper, positive
 
@@ -40,6 +41,9 @@ TABLES = (
 )
 """Modules of this package; each has TITLE, ABOUT, QUICK (options at small sizes), add_options(parser), run(options)."""
 
+PACKAGES = {"skimage": "scikit-image"}
+"""Packages that are installed by another name than they are imported by."""
+
 
 def main(arguments: Sequence[str]) -> int:
     torchvision_names.ensure()
@@ -56,8 +60,17 @@ def main(arguments: Sequence[str]) -> int:
     except JumokError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"error: {explain_missing(error) or _name_package(error)}", file=sys.stderr)
+        return 2
     paper.show(Console(width=None if sys.stdout.isatty() else 240))
     return 0 if options.quick or paper.reached else 1
+
+
+def _name_package(error: ModuleNotFoundError) -> str:
+    """What is not installed, of what jumok itself has no use for."""
+    package = str(error.name).partition(".")[0]
+    return f"this table needs {package}, which is not installed: pip install {PACKAGES.get(package, package)}"
 
 
 def told(arguments: Sequence[str]) -> str:

@@ -1,9 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from jumok.errors import JumokError
 from reproduce import stranger_sets
+from reproduce.__main__ import main
 from reproduce.hand_tuned import Settings, accuracy_by_hand
 from reproduce.stranger_sets import choose_part, write_set
 from reproduce.strangers import accuracy_of_one_class
@@ -31,6 +34,15 @@ def test_cells_are_defective_from_a_half_on_and_split_by_their_names(cells, tmp_
         assert label == ("defective" if number % 4 >= 2 else "functional")
         assert part == choose_part(name)
     assert {part for part, *_ in found.values()} == {"train", "val", "test"}
+
+
+def test_a_package_that_is_not_installed_is_named(cells, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "skimage", None)
+    monkeypatch.setitem(sys.modules, "skimage.feature", None)
+    assert main(["strangers", "--set", "cells", "--data", str(cells), "--quick"]) == 2
+    assert capsys.readouterr().err == (
+        "error: this table needs skimage, which is not installed: pip install scikit-image\n"
+    )
 
 
 def test_without_the_labels_it_is_said_what_is_missing(tmp_path):
