@@ -1,10 +1,12 @@
-"""Make the pictures of docs/lineage.md anew: `python docs/pictures.py COMPARISON IMAGES`.
+"""Make the pictures of docs/lineage.md, and of two pages, anew: `python docs/pictures.py COMPARISON IMAGES ANSWERS`.
 
-COMPARISON is the folder of a `jumok compare` that trained ram, stn, senet and non-local on IMAGES, a folder with test/.
+COMPARISON is the folder of a `jumok compare` that trained ram, stn, senet and non-local on IMAGES, a folder with test/;
+ANSWERS is the page that `jumok ask` wrote.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -88,9 +90,24 @@ def places(comparison: Path, image: Path) -> None:
     )
 
 
-def main(comparison: str, images: str) -> None:
+def page(path: Path, picture: Path, *, width: int, height: int) -> None:
+    """The top of a page, as chromium shows it."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as tools:
+        browser = tools.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": width, "height": height})
+        opened.goto(path.resolve().as_uri())
+        opened.wait_for_timeout(2000)  # until all maps are drawn
+        opened.screenshot(path=picture)
+        browser.close()
+
+
+def main(comparison: str, images: str, answers: str) -> None:
     """Make all of them."""
     HERE.mkdir(exist_ok=True)
+    page(Path(comparison) / "index.html", HERE / "compare.png", width=1420, height=1400)
+    page(Path(answers), HERE.parent / "ask-page.png", width=1500, height=1000)
     image = sorted((Path(images) / "test" / "dent").glob("*.png"))[0]
     features()
     photograph()

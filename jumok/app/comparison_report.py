@@ -320,7 +320,7 @@ def _list_figures(result: Result, report: Report | None) -> dict[str, Measure]:
         "weights": Measure(f"{result.parameters:,}", result.parameters),
         f"train, {result.unit}/s": Measure(f"{result.train_rate:,.0f}", result.train_rate),
         f"use, {result.unit}/s": Measure(f"{result.use_rate:,.0f}", result.use_rate),
-        "epochs": Measure(f"{result.epochs}"),
+        "epochs": Measure(f"{result.epochs:,.1f}"),
     }
     if result.memory is not None:
         figures["memory, MiB"] = Measure(f"{result.memory:,.0f}", result.memory)
@@ -339,8 +339,8 @@ def _list_faithfulness(report: FaithfulnessReport | None) -> dict[str, Measure]:
     own = report.srg(method, filling)
     beaten_by = baseline if gain.value < 0 else ""
     return {
-        "SRG": Measure(f"{own.value + 0.0:.2f}", own.value, own.low, own.high, beaten_by),
-        "over baselines": Measure(f"{gain.value + 0.0:+.2f}", gain.value, gain.low, gain.high, beaten_by),
+        "SRG": Measure(f"{own.value:z.2f}", own.value, own.low, own.high, beaten_by),
+        "over baselines": Measure(f"{gain.value:+z.2f}", gain.value, gain.low, gain.high, beaten_by),
     }
 
 

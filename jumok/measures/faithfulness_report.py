@@ -337,7 +337,7 @@ BASELINE_NAMES = {
 
 def _show(interval: Interval, sign: str) -> str:
     """A score and its interval, short enough for several on a line."""
-    found = (f"{each:{sign}.2f}".replace("-0.00", "0.00") for each in (interval.value, interval.low, interval.high))
+    found = (f"{each:{sign}z.2f}" for each in (interval.value, interval.low, interval.high))
     return later("{value} ({low} to {high})", **dict(zip(("value", "low", "high"), found, strict=True)))
 
 

@@ -60,7 +60,7 @@ class ScoreDifference:
 
 def show_interval(interval: Interval, sign: str = "") -> str:
     """A score and its interval, with "+" as the sign also where they are above 0."""
-    value, low, high = (f"{each:{sign}.3f}" for each in (interval.value, interval.low, interval.high))
+    value, low, high = (f"{each:{sign}z.3f}" for each in (interval.value, interval.low, interval.high))
     return later("{value} ({low} to {high})", value=value, low=low, high=high)
 
 

@@ -113,7 +113,7 @@ class SanityCard:
         if weights is not None and weights.low >= self.limits.same_weights:
             lines.append(f"hardly depends on what was learnt: rank correlation {weights.value:.2f} with random weights")
         if rise is not None and rise.high <= self.limits.rise:
-            lines.append(f"its maps get no more complex with random weights ({rise.value:+.2f})")
+            lines.append(f"its maps get no more complex with random weights ({rise.value:+z.2f})")
         if change is not None and change.low >= self.limits.unstable:
             lines.append(f"unstable: a change that is hardly seen changes the map by {change.value:.1f} times its size")
         return [f"{self.method}: {line}" for line in lines]

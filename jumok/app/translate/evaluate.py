@@ -212,7 +212,7 @@ def _describe_baseline(baseline: Baseline) -> str:
     scores, chrf, exact = baseline.scores, baseline.better_by["chrf"], baseline.better_by["exact"]
     return (
         f"  {baseline.name}: BLEU {scores.bleu:.2f}, chrF {scores.chrf:.2f}, exact match {scores.exact:.1%}; "
-        f"the model's minus these: chrF {chrf.value:+.1f} ({chrf.low:+.1f} to {chrf.high:+.1f}), "
+        f"the model's minus these: chrF {chrf.value:+z.1f} ({chrf.low:+z.1f} to {chrf.high:+z.1f}), "
         f"exact match {exact.value:+.1%} ({exact.low:+.1%} to {exact.high:+.1%})"
     )
 

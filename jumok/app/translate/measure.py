@@ -134,7 +134,7 @@ def _compare_with_baseline(report: AlignmentReport) -> list[str]:
     for gap in report.differences:
         interval = gap.scores["aer"]
         verdict = "better than" if interval.high < 0 else "not significantly better than"
-        lines.append(f"{gap.method}: AER {interval.value:+.3f}, {verdict} the {gap.baseline}")
+        lines.append(f"{gap.method}: AER {interval.value:+z.3f}, {verdict} the {gap.baseline}")
     return lines
 
 

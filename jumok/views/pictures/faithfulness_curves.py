@@ -111,7 +111,7 @@ def _write_legend(axes: Axes, values: Mapping[str, Any], filling: str, styles: M
 
     scores = {**values["methods"], **values["baselines"]}
     lines = [
-        Line2D([], [], **styles[name], label=f"{shorten(name)}  {scores[name][f'srg, {filling}']['value'] + 0.0:+.2f}")
+        Line2D([], [], **styles[name], label=f"{shorten(name)}  {scores[name][f'srg, {filling}']['value']:+z.2f}")
         for name in scores
     ]
     legend = axes.legend(
