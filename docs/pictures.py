@@ -107,7 +107,7 @@ def main(comparison: str, images: str, answers: str) -> None:
     """Make all of them."""
     HERE.mkdir(exist_ok=True)
     page(Path(comparison) / "index.html", HERE / "compare.png", width=1420, height=1400)
-    page(Path(answers), HERE.parent / "ask-page.png", width=1500, height=1000)
+    page(Path(answers), HERE.parent / "ask-page.png", width=1500, height=1080)
     image = sorted((Path(images) / "test" / "dent").glob("*.png"))[0]
     features()
     photograph()
