@@ -10,15 +10,16 @@ from typing import Any
 
 __all__ = ["import_training_loop"]
 
-NEEDLESS = ("matplotlib", "scipy", "transformers")
-"""What torchmetrics imports for metrics and pictures of its own where it finds it, which takes seconds."""
+NEEDLESS = ("matplotlib", "scipy", "torchvision", "transformers")
+"""What torchmetrics imports for metrics and pictures of its own where it finds it, which takes seconds and may fail: a
+torchvision that does not fit torch does not load."""
 
 
 def import_training_loop() -> None:
     """Import what trains, without what only metrics of text and sound, and pictures of metrics, are made with.
 
-    Commands that train call this before anything imports PyTorch Lightning. In a process of the user's own nothing is
-    hidden.
+    Commands that train, or read what a run was trained on, call this before anything imports PyTorch Lightning. In a
+    process of the user's own nothing is hidden.
     """
     with _hide(NEEDLESS):
         import torchmetrics  # noqa: F401

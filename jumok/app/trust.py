@@ -59,7 +59,7 @@ def find_most_faithful(
         session.say(f"{NOT_MEASURED}: {error}")
         return None
     if report is None:
-        session.say(f"{NOT_MEASURED}: {seconds:.0f} s, a twentieth of the training, are too short; {command} tells it")
+        session.say(f"{NOT_MEASURED}: {seconds:.0f} s, a twentieth of the training, is too short; {command} tells it")
     return None if report is None else _conclude(report)
 
 

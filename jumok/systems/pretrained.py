@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from jumok.errors import JumokError, first_line
 
-__all__ = ["FAMILIES", "HFConfig", "HFNetwork", "TimmConfig", "TimmNetwork", "describe_hf"]
+__all__ = ["FAMILIES", "HFConfig", "HFNetwork", "TimmConfig", "TimmNetwork", "describe_hf", "import_timm"]
 
 LEFT_OUT = frozenset(
     {"id2label", "label2id", "num_labels", "auto_map", "quantization_config", "use_pretrained_backbone", "dtype",
@@ -62,7 +64,6 @@ class HFNetwork(nn.Module):
 
     def __init__(self, config: HFConfig) -> None:
         super().__init__()
-        import torch
         from transformers import AutoConfig, AutoModelForImageClassification
 
         self.order = config.order
@@ -84,6 +85,24 @@ class HFNetwork(nn.Module):
         return logits
 
 
+def import_timm() -> Any:
+    """The library timm.
+
+    Raises:
+        JumokError: it is there and does not load, as where the torchvision that it imports does not fit torch.
+        ModuleNotFoundError: it is not installed.
+    """
+    try:
+        return importlib.import_module("timm")
+    except Exception as error:  # whatever a library that it imports meets
+        if isinstance(error, ModuleNotFoundError) and error.name == "timm":
+            raise
+        raise JumokError(
+            f"timm is installed but cannot be imported ({first_line(error)}): it imports torchvision, whose version "
+            f"has to fit torch {torch.__version__}; pip install torchvision, of the version that does"
+        ) from error
+
+
 class TimmNetwork(nn.Module):
     """An image classifier of `timm`, with fresh weights.
 
@@ -93,8 +112,7 @@ class TimmNetwork(nn.Module):
 
     def __init__(self, config: TimmConfig) -> None:
         super().__init__()
-        import timm
-
+        timm = import_timm()
         self.order = config.order
         name = config.architecture
         if not timm.is_model(name):  # names with a source would be loaded from there

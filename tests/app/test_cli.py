@@ -16,6 +16,7 @@ from jumok.errors import Interrupted, JumokError
 from jumok.extras import install_extra
 
 COMMANDS = ("train", "look", "measure", "eval", "sample")
+BROKEN = "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.1\n"
 
 
 @pytest.mark.parametrize("code", ["import jumok", "from jumok.app import cli; cli.build(None)"])
@@ -25,13 +26,18 @@ def test_neither_import_nor_help_needs_the_heavy_libraries(code):
     assert subprocess.check_output([sys.executable, "-c", check], text=True).strip() == "[]"
 
 
-def test_training_imports_nothing_that_only_metrics_of_others_need():
+def test_training_imports_nothing_that_only_metrics_of_others_need(tmp_path):
+    broken = {"torchvision/__init__.py": "raise RuntimeError", "torchvision-0.1.dist-info/METADATA": BROKEN}
+    for name, text in broken.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
     code = (
         "from jumok.app.lean_imports import import_training_loop as load; load(); import jumok.tasks.running.fit, sys"
     )
     heavy = "scipy.signal", "matplotlib", "transformers", "tensorboard"
     check = f"{code}; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.check_output([sys.executable, "-c", check], text=True).strip() == "[]"
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    assert subprocess.check_output([sys.executable, "-c", check], text=True, env=path).strip() == "[]"
 
 
 def test_in_a_process_of_ones_own_nothing_is_hidden():

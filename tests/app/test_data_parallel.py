@@ -4,7 +4,9 @@ import csv
 
 import pytest
 import torch
+import yaml
 from app_helpers import QUICK, start
+from table_helpers import write_labelled, write_numbered
 
 from jumok.tasks.running.checkpoint import load_state, read_tensors
 
@@ -52,3 +54,23 @@ def test_a_batch_that_does_not_divide_is_refused(jumok, coloured, tmp_path, monk
     assert said.status == 2
     assert "a global batch of 8 does not divide among 3 ranks" in said.err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [write_labelled, write_numbered])
+def test_two_processes_learn_labels_and_numbers_as_one_does(jumok, tmp_path, write):
+    table = write(tmp_path / "data")
+    words = [*QUICK, "--lr", "0.002", "--no-trust", "--balance", "none"]
+    process = start("train", table, "--out", tmp_path / "two", *words, launcher=LAUNCHER)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert jumok("train", table, "--out", tmp_path / "one", *words).status == 0
+    rows = [list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("one", "two")]
+    assert len(rows[0]) == 2
+    for one, two in zip(*rows, strict=True):
+        assert {key: float(value) for key, value in two.items()} == pytest.approx(
+            {key: float(value) for key, value in one.items()}, rel=1e-4
+        )
+    if write is write_labelled:
+        kept = [yaml.safe_load((tmp_path / name / "thresholds.yaml").read_text())["of"] for name in ("one", "two")]
+        assert kept[1] == pytest.approx(kept[0], rel=1e-3)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from pretrained_models import save_hf
+from timm_library import import_timm, save_timm
 
 import jumok as package
-from bench import torchvision_names
 from jumok.app.cli import main
 from jumok.data.images.folders import find_images
 from jumok.tasks.classify.run import ImageRun
@@ -78,18 +78,10 @@ def test_a_map_that_is_not_known_to_be_right_is_refused(tuned, jumok, tmp_path, 
     assert not (tmp_path / "o").exists()
 
 
-@pytest.fixture
-def timm():
-    """The library, where it can be imported; of torchvision, which it imports, the Python part suffices."""
-    torchvision_names.define()
-    return pytest.importorskip("timm", reason="networks of timm need it (the timm extra)", exc_type=ImportError)
-
-
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet10t", "convnext_atto"])
-def test_networks_of_timm_give_the_same_in_onnx(timm, coloured, jumok, tmp_path, name, monkeypatch):
-    create = timm.create_model
-    monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, **{**options, "pretrained": False}))
-    run = tune(coloured, tmp_path / "run", f"timm:{name}")
+def test_networks_of_timm_give_the_same_in_onnx(coloured, jumok, tmp_path, name):
+    import_timm()
+    run = tune(coloured, tmp_path / "run", save_timm(tmp_path / "model", name))
     said = jumok("export", run, "--onnx", "--out", tmp_path / "o", "--json")
     assert said.status == 0, said.err
     assert json.loads(said.out)["checks"]["model.onnx"]["greatest_difference"]["logits"] <= 1e-4

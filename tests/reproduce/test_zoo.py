@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from timm_library import import_timm
 
 from jumok.errors import JumokError
 from reproduce import zoo
@@ -56,7 +57,7 @@ def test_an_architecture_of_transformers_is_shown_truly(name, status):
 
 
 def test_a_model_of_timm_is_shown_truly():
-    pytest.importorskip("timm")
+    import_timm()
     result = zoo.judge_one("timm", "xcit_nano_12_p8_224")
     assert result["status"] in ("exact", "partial"), result
 

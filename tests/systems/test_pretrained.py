@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 from pretrained_models import WORDS, make_hf
+from timm_library import import_timm
 
 from jumok import systems
 from jumok.errors import JumokError
@@ -61,6 +62,6 @@ def test_what_cannot_be_built_is_one_line(architecture, message):
 
 
 def test_a_name_that_timm_would_load_from_somewhere_is_not_built():
-    pytest.importorskip("timm", reason="networks of timm need it (the timm extra)")
+    import_timm()
     with pytest.raises(JumokError, match="has no architecture 'hf-hub:someone/model'"):
         build({"classes": 2, "architecture": "hf-hub:someone/model"}, "timm:x")

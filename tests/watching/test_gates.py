@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from timm_library import import_timm
 from torch import nn
 from torch.nn import functional as F
 
@@ -130,11 +131,7 @@ def test_nothing_is_kept_of_a_gate_but_the_gate():
 
 @pytest.fixture(scope="module")
 def timm():
-    try:
-        import timm
-    except ImportError as error:
-        pytest.skip(f"timm cannot be imported here: {error}")
-    return timm
+    return import_timm()
 
 
 @pytest.mark.parametrize(

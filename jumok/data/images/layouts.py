@@ -51,7 +51,7 @@ def find_layout(root: Path, classes_are: str = "auto", *, need_train: bool = Tru
         JumokError: it can be read in two ways, two folders stand for one part, or there is no train.
     """
     if classes_are not in CLASSES_ARE:
-        raise JumokError(f"classes_are {classes_are!r}: {suggest(classes_are, CLASSES_ARE)}")
+        raise JumokError(f"--classes-are {classes_are!r}: {suggest(classes_are, CLASSES_ARE)}")
     names = list_subfolders(root)
     named = [name for name in names if split_named(name)]
     others = [root / name for name in names if not split_named(name) and has_image_below(root / name)]

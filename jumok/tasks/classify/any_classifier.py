@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from jumok.attention.frames import Frame
 from jumok.errors import JumokError, foreign, suggest
-from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
+from jumok.tasks.classify.foreign import Foreign, load_hf
 from jumok.tasks.classify.kinds import AnswerKind, OneClass
 from jumok.tasks.classify.preparation import Preparation
 from jumok.tasks.classify.run import ImageRun
+from jumok.tasks.classify.timm_models import load_timm
 from jumok.tasks.running.trust import Trust, read_trust
 
 

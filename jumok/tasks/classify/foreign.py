@@ -1,4 +1,4 @@
-"""Image classifiers of `transformers` and timm with their weights, and with what is done to their images before."""
+"""Image classifiers from elsewhere, with what is done to their images before; those of `transformers`."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ from torch import nn
 
 from jumok.errors import JumokError, foreign
 from jumok.systems.pretrained import describe_hf
-from jumok.tasks.bounded import bound_of, bound_of_folder, building_within
+from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign_files import (
     ADVICE,
     check_code,
     check_hf_folder,
-    check_timm_folder,
-    read_config,
     without_remarks,
 )
 from jumok.tasks.classify.preparation import Processed
-from jumok.tasks.classify.processors import open_hf_processor, open_timm_transform
+from jumok.tasks.classify.processors import open_hf_processor
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.tasks.classify.kinds import AnswerKind
 
-__all__ = ["ADVICE", "Foreign", "load_hf", "load_timm", "name_classes", "without_remarks"]
+__all__ = ["ADVICE", "Foreign", "load_hf", "name_classes", "without_remarks"]
 
 MOST_NAMED = 4
 """Weights that are named, of those that are not there."""
@@ -88,6 +86,11 @@ class Foreign:
             raise JumokError(
                 f"{name} is a {self.kind}, which gives no classes of an image: wanted an image classifier; in Python, "
                 "use jumok.watch around it"
+            )
+        if not self.classes:
+            raise JumokError(
+                f"{name} has no layer that names classes (num_classes 0): give a model with its classifier, or train "
+                f"one with jumok train IMAGES --system {name}"
             )
         if self.fresh:
             some = ", ".join(sorted(self.fresh)[:MOST_NAMED]) + (", ..." if len(self.fresh) > MOST_NAMED else "")
@@ -148,48 +151,3 @@ def name_classes(config: Any) -> tuple[str, ...]:
     """The classes; those that a configuration does not name as `transformers` names such."""
     names = config.id2label or {}
     return tuple(str(names.get(number, f"LABEL_{number}")) for number in range(config.num_labels))
-
-
-def load_timm(name: str) -> Foreign:
-    """Load an image classifier of timm.
-
-    Args:
-        name: of a pretrained model, or "local-dir:" and a folder as timm saves it.
-    Raises:
-        JumokError: there is no such model, or its images cannot be prepared as it wants.
-        ModuleNotFoundError: timm is not installed.
-    """
-    source, _, folder = name.partition(":")
-    if source == "local-dir":
-        check_timm_folder(Path(folder))
-    import timm
-    from timm.data import resolve_model_data_config
-
-    bound = bound_of(Path(folder)) if source == "local-dir" else None
-    with foreign(f"cannot open timm:{name}", ADVICE), building_within(bound):
-        model = timm.create_model(name, pretrained=True)
-        data = resolve_model_data_config(model)
-        options = {"architecture": model.pretrained_cfg["architecture"], "arguments": _find_timm_arguments(name)}
-        classes = _name_timm_classes(model)
-    return Foreign(model, options, classes, open_timm_transform(name, data))
-
-
-def _name_timm_classes(model: Any) -> tuple[str, ...]:
-    from timm.data import ImageNetInfo
-
-    count, named = int(model.num_classes), model.pretrained_cfg.get("label_names") or ()
-    if len(named) == count > 0:
-        return tuple(map(str, named))
-    if count == 1000:
-        info = ImageNetInfo()
-        return tuple(info.index_to_description(number) for number in range(count))
-    return tuple(str(number) for number in range(count))
-
-
-def _find_timm_arguments(name: str) -> dict[str, Any]:
-    """What a model saved in a folder is made with, beside its name."""
-    source, _, folder = name.partition(":")
-    if source != "local-dir":
-        return {}
-    arguments = read_config(Path(folder), f"timm:{name}").get("model_args") or {}
-    return {key: value for key, value in arguments.items() if key not in ("num_classes", "pretrained")}

@@ -11,13 +11,24 @@ from typing import Any
 from jumok.errors import JumokError, first_line
 from jumok.files import regular_file
 
-__all__ = ["ADVICE", "CODE", "MOST_PIXELS", "PROCESSOR", "check_hf_folder", "check_timm_folder", "without_remarks"]
+__all__ = [
+    "ADVICE",
+    "CODE",
+    "MOST_PIXELS",
+    "PROCESSOR",
+    "check_hf_folder",
+    "check_timm_folder",
+    "pickled",
+    "without_remarks",
+]
 
 ADVICE = "give another model, or mend its files"
 CODE = (
     "{name} asks for code from a repository (auto_map), which is not run here: give a model whose architecture "
     "transformers has itself; in Python, use jumok.watch around it"
 )
+WEIGHTS = "model.safetensors"
+"""Where timm looks first; what it would take instead are pickles."""
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 SETTINGS = (CONFIG, PROCESSOR)
 LARGEST_FILE = 4 << 20
@@ -37,7 +48,7 @@ def check_hf_folder(folder: Path) -> None:
     if "model_type" not in values and "architecture" in values:
         raise JumokError(f"{folder} is a model of timm: give it as timm:local-dir:{folder}")
     check_code(f"hf:{folder}", values)
-    _check_weights(f"hf:{folder}", folder)
+    _check_weights(f"hf:{folder}", folder, (".safetensors", ".safetensors.index.json"))
 
 
 def check_timm_folder(folder: Path) -> None:
@@ -48,7 +59,7 @@ def check_timm_folder(folder: Path) -> None:
     values = read_config(folder, f"timm:local-dir:{folder}")
     if "architecture" not in values and "model_type" in values:
         raise JumokError(f"{folder} is a model of transformers: give it as hf:{folder}")
-    _check_weights(f"timm:local-dir:{folder}", folder)
+    _check_weights(f"timm:local-dir:{folder}", folder, (WEIGHTS,))
 
 
 def check_code(name: str, values: Mapping[str, Any]) -> None:
@@ -91,17 +102,26 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     return values
 
 
-def _check_weights(name: str, folder: Path) -> None:
+def pickled(name: str, file: str) -> JumokError:
+    """What is said of a model whose weights are a pickle.
+
+    Args:
+        name: of the model.
+        file: with its weights.
+    """
+    return JumokError(
+        f"{name} has its weights as {file}, a pickle that can run code when it is opened: wanted {WEIGHTS}"
+    )
+
+
+def _check_weights(name: str, folder: Path, wanted: tuple[str, ...]) -> None:
+    """Refuse a folder without a file whose name ends as wanted."""
     names = [path.name for path in folder.iterdir()]
-    if any(each.endswith((".safetensors", ".safetensors.index.json")) for each in names):
+    if any(each.endswith(wanted) for each in names):
         return
-    pickled = sorted(each for each in names if each.endswith((".bin", ".pt", ".pth", ".ckpt")))
-    if pickled:
-        raise JumokError(
-            f"{name} has its weights as {pickled[0]}, a pickle that can run code when it is opened: save them as "
-            "model.safetensors, as the save_pretrained of transformers does"
-        )
-    raise JumokError(f"cannot open {name}: it has no weights (model.safetensors); {ADVICE}")
+    if found := sorted(each for each in names if each.endswith((".bin", ".pt", ".pth", ".ckpt"))):
+        raise pickled(name, found[0])
+    raise JumokError(f"cannot open {name}: it has no weights ({WEIGHTS}); {ADVICE}")
 
 
 @contextmanager

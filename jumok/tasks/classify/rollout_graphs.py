@@ -34,7 +34,7 @@ def add_rollout(model: nn.Module, name: str, size: tuple[int, int]) -> nn.Module
         return WithRollout(model)
     if isinstance(model, HFNetwork):
         return _add_hf_rollout(model, name, size)
-    raise JumokError(f"--with-map gives the attention rollout, which {name} has not: leave it out")
+    raise JumokError(f"--with-map gives the attention rollout of vit and hf: systems, not of {name}: leave it out")
 
 
 class WithRollout(nn.Module):

@@ -10,11 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from jumok.errors import JumokError, suggest
-from jumok.tasks.classify.foreign import Foreign, load_hf, load_timm
+from jumok.tasks.classify.foreign import Foreign, load_hf
 from jumok.tasks.classify.preparation import Fitted, Processed, Stretched
 from jumok.tasks.classify.processors import reopen
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.settings import ImageData, Settings
+from jumok.tasks.classify.timm_models import load_timm
 from jumok.tasks.running.beginning import check_system
 from jumok.tasks.running.layers import find_head
 

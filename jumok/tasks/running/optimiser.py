@@ -63,8 +63,10 @@ def rate(step: int, steps: int, warmup: float) -> float:
 
     >>> [round(rate(step, 10, 0.2), 3) for step in (0, 1, 2, 6, 10)]
     [0.5, 1.0, 1.0, 0.5, 0.0]
+    >>> rate(-3, 2, 0.1)
+    1.0
     """
-    rising = round(steps * warmup)
+    rising, step = round(steps * warmup), max(step, 0)  # before its start where a run is lengthened
     if step < rising:
         return (step + 1) / rising
     done = (step - rising) / max(steps - rising, 1)

@@ -8,6 +8,7 @@ import torch
 import yaml
 from PIL import Image
 from pretrained_models import MEAN, STD, make_hf, save_processor
+from timm_library import import_timm
 
 from jumok.data.images.reading import read_image
 from jumok.errors import JumokError
@@ -206,7 +207,7 @@ def test_a_kept_processor_that_was_spoilt_is_refused(moved, tmp_path, key, value
 
 
 def test_settings_of_timm_are_kept_as_they_are():
-    pytest.importorskip("timm")
+    import_timm()
     settings = {"input_size": [3, 16, 16], "interpolation": "bicubic", "mean": MEAN, "std": STD, "crop_pct": 0.8}
     opened = open_kept(Processor(library="timm", settings=settings), "run")
     assert opened.size == (16, 16)
