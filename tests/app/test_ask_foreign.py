@@ -167,7 +167,7 @@ def test_an_encoder_and_a_decoder_answer_by_cross_attention(tmp_path, capsys):
 
 # -- several images ------------------------------------------------------------------------------
 
-TOGETHER = ["llava", "qwen2-vl", "qwen2.5-vl", "internvl", "idefics3"]
+TOGETHER = ["llava", "llava-next", "qwen2-vl", "qwen2.5-vl", "internvl", "idefics3", "smolvlm"]
 
 
 def change(photo):
@@ -177,6 +177,8 @@ def change(photo):
 
 @pytest.mark.parametrize("name", TOGETHER)
 def test_each_of_several_images_has_its_own_heat(name, tmp_path):
+    if name == "smolvlm":
+        pytest.importorskip("num2words")
     family = make(name)
     family.save(tmp_path)
     first = family.photos(1)[0]
@@ -191,6 +193,16 @@ def test_each_of_several_images_has_its_own_heat(name, tmp_path):
     one, other = (look.looks.weights[:, 1:] for look in answered.images)
     assert not torch.allclose(one, other)
     assert bool((one.sum(-1) + other.sum(-1) < 1).all())
+
+
+def test_a_package_that_a_processor_needs_is_named(models, tmp_path, capsys, monkeypatch):
+    from transformers.models.smolvlm import processing_smolvlm
+
+    make("smolvlm").save(tmp_path)
+    Image.open(models["llava"] / "photo.png").save(tmp_path / "photo.png")
+    monkeypatch.setattr(processing_smolvlm, "num2words", None)
+    capsys.readouterr()
+    assert "needs a package that is not installed: Package `num2words`" in fail(capsys, tmp_path, "what ?")
 
 
 def test_several_images_on_the_command_line(models, tmp_path, capsys):

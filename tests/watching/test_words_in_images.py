@@ -106,6 +106,19 @@ def test_pixels_change_the_tokens_that_are_said_to_lie_there_and_no_others(name)
     check_places(family, photos, seen.generated(output).keys)
 
 
+@pytest.mark.parametrize(
+    ("name", "tokens", "places"),
+    [("llava-next", 16 + 4 * 8 + 4, 48), ("internvl", 12, 12), ("idefics3", 12, 12), ("smolvlm", 12, 12)],
+)
+def test_pixels_of_several_images_in_tiles_change_the_tokens_of_their_own(name, tokens, places):
+    family = make(name)
+    family.places = [*(family.places or family.counts), places]
+    family.sizes, family.counts = [(32, 32), (16, 32)], [*family.counts, tokens]
+    photos = family.photos()
+    _, output, seen = generate(family, photos)
+    check_places(family, photos, seen.generated(output).keys)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_weights_are_those_of_eager_attention(name):
     family = make(name)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jumok.errors import JumokError, foreign
+from jumok.errors import JumokError, first_line, foreign
 
 __all__ = ["Processor", "open_processor"]
 
@@ -43,11 +44,13 @@ class Processor:
         """
         if not self.has_template:
             return f"{self._find_image_word() * images}{question}"
+        from transformers import ProcessorMixin
+
         content = [*[{"type": "image"}] * images, {"type": "text", "text": question}]
+        said = [{"role": "user", "content": content}]
         with foreign("the chat template cannot be used", ADVICE):
-            return str(
-                self.whole.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-            )
+            # What families add to it is for videos alone, and SmolVLM asks for their processor even without one.
+            return str(ProcessorMixin.apply_chat_template(self.whole, said, add_generation_prompt=True))
 
     def read(self, name: str, images: Sequence[Any], prompt: str) -> dict[str, Any]:
         """The model's inputs, as tensors.
@@ -85,8 +88,18 @@ def open_processor(name: str, local: bool, model_type: str) -> Processor:
         parts = {"tokenizer": _open_tokenizer(name, options), "image_processor": _open_images(name, options)}
         settings, _ = kind.get_processor_dict(name, local_files_only=local)
         kind = _without_videos(kind)
-        whole = kind.from_args_and_dict([parts.get(part) for part in kind.get_attributes()], settings)
+        with _naming_packages(f"the processor of hf:{name}"):
+            whole = kind.from_args_and_dict([parts.get(part) for part in kind.get_attributes()], settings)
         return Processor(whole)
+
+
+@contextmanager
+def _naming_packages(what: str) -> Iterator[None]:
+    """Say which package is not installed, where a library does: its files are none of the reasons."""
+    try:
+        yield
+    except ImportError as error:
+        raise JumokError(f"{what} needs a package that is not installed: {first_line(error)}") from error
 
 
 def _find_kind(name: str, local: bool, model_type: str) -> Any:
