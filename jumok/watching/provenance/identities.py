@@ -123,12 +123,13 @@ class Identities:
         """Merged tokens where other tokens lie, (count,) each; what is no merged one stays where it is."""
         rows = torch.cat([merged[:, None], self.origin(places).stack()], 1)
         unique, inverse = rows.unique(dim=0, return_inverse=True)
-        made = unique[:, 0].clone()
+        made: Tensor = unique[:, 0].clone()
         for block in self.blocks[:]:
             inside = (made >= block.start) & (made < block.start + block.count)
             if block.kind == "merged" and block.members is not None and bool(inside.any()):
                 made[inside] = self._merge_states(block.members[made[inside] - block.start], unique[inside, 1:])
-        return made[inverse]
+        found: Tensor = made[inverse]
+        return found
 
     def join(self, members: Tensor, base: Tensor) -> Tensor:
         """Attended rows that were all added to the same token: (count, most) to (count,)."""
