@@ -88,6 +88,8 @@ class Family:
             made.pop(unused, None)
         if self.joined["processor_class"] == "PaliGemmaProcessor":  # without them its kernels see other masks
             made["token_type_ids"] = torch.zeros_like(ids)
+        if self.model.config.is_encoder_decoder:
+            made["decoder_input_ids"] = torch.tensor([[self.model.generation_config.decoder_start_token_id]])
         if "image_grid_thw" in made:
             made["mm_token_type_ids"] = (ids == ID["<image>"]).int()
         return made
@@ -251,7 +253,8 @@ def make_florence2():
         size={"height": 32, "width": 48}, do_center_crop=False, resample=0, image_seq_length=1 + 4 * 6
     )
     processor.image_seq_length = 1 + 4 * 6
-    return Family(model, processor, [(32, 48)], [1 + 4 * 6], (), joined={"processor_class": "Florence2Processor"})
+    silent = ("window_attn.proj", "channel_attn.proj", "conv1", "conv2")
+    return Family(model, processor, [(32, 48)], [1 + 4 * 6], silent, joined={"processor_class": "Florence2Processor"})
 
 
 FAMILIES = {

@@ -110,7 +110,40 @@ def test_a_processor_that_is_missing_or_contradicts_the_model(models, tmp_path, 
     folder = copy_changed(models["llava"], tmp_path / "m", "preprocessor_config.json", shrink)
     assert "and its processor do not fit each other" in fail(capsys, folder, "what ?")
     (folder / "preprocessor_config.json").unlink()
-    assert "cannot open the processor" in fail(capsys, folder, "what ?")
+    assert "has no preprocessor_config.json" in fail(capsys, folder, "what ?")
+    copy_changed(models["llava"], tmp_path / "n", "config.json", lambda values: None)
+    (tmp_path / "n" / "tokenizer.json").unlink()
+    assert "has no tokenizer (tokenizer.json)" in fail(capsys, tmp_path / "n", "what ?")
+
+
+FILES = ["config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "generation_config.json"]
+DAMAGES = {"": "(it is empty)", '{"a": ': "(Expecting value", "[1]": "holds no settings"}
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_damaged_file_of_a_model_is_named(models, file, tmp_path, capsys):
+    folder = copy_changed(models["llava"], tmp_path / "m", "config.json", lambda values: None)
+    for damage, said in DAMAGES.items():
+        (folder / file).write_text(damage)
+        line = fail(capsys, folder, "what ?")
+        assert f"{folder / file} {said}" in line
+
+
+@pytest.mark.parametrize(
+    "command", [["look", "a red circle"], ["look", "photo.png"], ["systems"], ["predict", "photo.png"]]
+)
+def test_a_damaged_configuration_is_named_by_every_command(models, command, tmp_path, capsys, monkeypatch):
+    folder = copy_changed(models["llava"], tmp_path / "m", "config.json", lambda values: None)
+    monkeypatch.chdir(folder)
+    named = [f"hf:{folder}"] if command[0] in ("systems", "predict") else ["--model", f"hf:{folder}"]
+    for damage, said in {**DAMAGES, None: "it has no config.json"}.items():
+        (folder / "config.json").unlink(missing_ok=True)
+        if damage is not None:
+            (folder / "config.json").write_text(damage)
+        assert run([command[0], *named, *command[1:]]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert said in line
+        assert damage is None or str(folder / "config.json") in line
 
 
 def test_bounds_of_an_answer(models, tmp_path, capsys):
@@ -167,7 +200,7 @@ def test_an_encoder_and_a_decoder_answer_by_cross_attention(tmp_path, capsys):
 
 # -- several images ------------------------------------------------------------------------------
 
-TOGETHER = ["llava", "qwen2-vl", "qwen2.5-vl", "internvl", "idefics3"]
+TOGETHER = ["llava", "llava-next", "qwen2-vl", "qwen2.5-vl", "internvl", "idefics3", "smolvlm"]
 
 
 def change(photo):
@@ -177,6 +210,8 @@ def change(photo):
 
 @pytest.mark.parametrize("name", TOGETHER)
 def test_each_of_several_images_has_its_own_heat(name, tmp_path):
+    if name == "smolvlm":
+        pytest.importorskip("num2words")
     family = make(name)
     family.save(tmp_path)
     first = family.photos(1)[0]
@@ -191,6 +226,16 @@ def test_each_of_several_images_has_its_own_heat(name, tmp_path):
     one, other = (look.looks.weights[:, 1:] for look in answered.images)
     assert not torch.allclose(one, other)
     assert bool((one.sum(-1) + other.sum(-1) < 1).all())
+
+
+def test_a_package_that_a_processor_needs_is_named(models, tmp_path, capsys, monkeypatch):
+    from transformers.models.smolvlm import processing_smolvlm
+
+    make("smolvlm").save(tmp_path)
+    Image.open(models["llava"] / "photo.png").save(tmp_path / "photo.png")
+    monkeypatch.setattr(processing_smolvlm, "num2words", None)
+    capsys.readouterr()
+    assert "needs a package that is not installed: Package `num2words`" in fail(capsys, tmp_path, "what ?")
 
 
 def test_several_images_on_the_command_line(models, tmp_path, capsys):

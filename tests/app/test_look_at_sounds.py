@@ -37,7 +37,24 @@ def test_each_sound_has_its_words_with_their_moments(jumok, whisper, sounds, tmp
             assert word["on_sound"] == pytest.approx(float(weights[1:].sum()))
         assert (tmp_path / f"{number}.png").stat().st_size > 1000
         assert f"{row['words'][0]['word']} {row['words'][0]['peak_seconds']:.2f} s" in said.out
-    assert "a.wav" in (tmp_path / "index.html").read_text("utf-8")
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert "a.wav" in page
+    assert '"seconds":0.5,"ticks":[0.0,0.1,0.2,0.3,0.4,0.5]' in page.replace(" ", "")
+
+
+def test_pictures_of_sounds_are_spectrograms_with_seconds(jumok, whisper, sounds, tmp_path, monkeypatch):
+    from jumok.views.pictures import question_picture
+
+    drawn = []
+    monkeypatch.setattr(question_picture, "save_figure", lambda figure, *_: drawn.append(figure))
+    assert jumok("look", sounds / "a.wav", "--model", f"hf:{whisper}", "--generate", 3, "--out", tmp_path).status == 0
+    panels = [axes for axes in drawn[0].axes if axes.get_title()]
+    assert panels[0].get_title() == "spectrogram"
+    for axes in panels:
+        left, right = axes.get_xlim()
+        seconds = [(tick - left) / (right - left) for tick in axes.get_xticks()]
+        assert seconds == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+        assert axes.get_xticklabels()[-1].get_text() == "1 s"
 
 
 def fail(jumok, *words):

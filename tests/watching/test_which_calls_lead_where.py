@@ -9,6 +9,7 @@ from watched_models import IMAGE, SMALL, peaked
 
 from jumok.attention import Patches, Scale
 from jumok.errors import JumokError
+from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
@@ -197,6 +198,31 @@ def test_a_convolution_and_the_pooling_behind_it_are_one_stride():
     found = seen.rollout(2)
     assert "a convolution in between.0 taken as the mean of its window" in found.source
     torch.testing.assert_close(found.weights[:, 0], (last @ merge @ average_windows() @ first)[:, 2])
+
+
+@pytest.mark.parametrize("window", [nn.Conv2d(16, 16, 3, 2, 1), nn.MaxPool2d(3, 2, 1), nn.AvgPool2d(3, 2, 1)])
+def test_tokens_of_windows_that_overlap_lie_in_the_cells_of_their_stride(window):
+    """Where windows lie over one another, tokens that are all looked at alike would be drawn as stripes."""
+
+    class Strided(Hybrid):
+        def __init__(self):
+            super().__init__(kernel_size=1)
+            self.between = window
+
+    pixels = torch.randn(2, 3, 32, 32)
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    image = torch.arange(2, dtype=torch.int32).view(2, 1, 1, 1).expand(pixels.shape)
+    traced = TracedPixels(pixels, image, rows.expand(pixels.shape), columns.expand(pixels.shape), ((32, 32),) * 2)
+    model = Strided().eval()
+    with torch.no_grad(), watch(model, pixels=[traced]) as seen:
+        model(pixels)
+    first, last = (0.5 * torch.eye(n) + 0.5 * seen[name].weights.mean(1) for n, name in ((16, "first"), (4, "last")))
+    place = torch.arange(4)
+    near = (place - torch.tensor([0, 2])[:, None]).abs() <= 1  # of 4 places in a row, those in each of both windows
+    merge = (near[:, None, :, None] & near[None, :, None, :]).reshape(4, 16).float()
+    rolled = seen.rollout(2).weights[:, 0]
+    torch.testing.assert_close(rolled, (last @ (merge / merge.sum(1, keepdim=True)) @ first)[:, 2])
+    assert seen.of_image("last", 1).keys == Patches(2, 2)
 
 
 def test_channel_gates_mix_no_places():

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vision_language import FAMILIES, ID, make, make_florence2
+from vision_language import FAMILIES, make, make_florence2
 from watched_models import eager, peaked
 
 from jumok.attention import Interleaved, Patches, Regions
+from jumok.attention.interleaved import as_interleaved
 from jumok.errors import JumokError
 from jumok.watching.pixel_tracing import trace_pixels
 from jumok.watching.watch import watch
@@ -35,7 +36,17 @@ def silence(family):
             torch.nn.init.zeros_(module.weight)
             if module.bias is not None:
                 torch.nn.init.zeros_(module.bias)
+        elif isinstance(module, torch.nn.Conv2d) and module.kernel_size != module.stride:
+            cut_to_stride(module)
     return model
+
+
+def cut_to_stride(convolution):
+    """Leave of a kernel what lies in the cell of its stride: what reaches further lies in its neighbours' cells."""
+    weight = torch.zeros_like(convolution.weight)
+    inside = [slice(pad, pad + step) for pad, step in zip(convolution.padding, convolution.stride, strict=True)]
+    weight[:, :, *inside] = convolution.weight[:, :, *inside]
+    convolution.weight.data = weight
 
 
 def embed(family, model, photos):
@@ -44,7 +55,7 @@ def embed(family, model, photos):
     layers = next(
         module
         for name, module in model.named_modules()
-        if name.endswith(("language_model.layers", "text_model.layers"))
+        if name.endswith(("language_model.layers", "text_model.layers", "language_model.encoder.layers"))
     )
     hook = layers[0].register_forward_pre_hook(
         lambda _, args, kwargs: found.append((*args, *kwargs.values())[0]), with_kwargs=True
@@ -66,12 +77,8 @@ def change(photo, box):
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_pixels_change_the_tokens_that_are_said_to_lie_there_and_no_others(name):
-    family = make(name)
-    photos = family.photos()
-    _, output, seen = generate(family, photos)
-    keys = seen.generated(output).keys
+def check_places(family, photos, keys):
+    """Change what each place covers: the tokens that lie there move and no others; places cover all of an image."""
     assert isinstance(keys, Interleaved)
     assert len(keys.images) == len(photos)
     assert [len(entries) for entries in keys.entries] == (family.places or family.counts)
@@ -89,6 +96,27 @@ def test_pixels_change_the_tokens_that_are_said_to_lie_there_and_no_others(name)
         covered = places.spread(torch.ones(len(places)), height, width)
         assert bool((covered == covered[0, 0]).all())
         assert covered[0, 0] >= 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_pixels_change_the_tokens_that_are_said_to_lie_there_and_no_others(name):
+    family = make(name)
+    photos = family.photos()
+    _, output, seen = generate(family, photos)
+    check_places(family, photos, seen.generated(output).keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "places"),
+    [("llava-next", 16 + 4 * 8 + 4, 48), ("internvl", 12, 12), ("idefics3", 12, 12), ("smolvlm", 12, 12)],
+)
+def test_pixels_of_several_images_in_tiles_change_the_tokens_of_their_own(name, tokens, places):
+    family = make(name)
+    family.places = [*(family.places or family.counts), places]
+    family.sizes, family.counts = [(32, 32), (16, 32)], [*family.counts, tokens]
+    photos = family.photos()
+    _, output, seen = generate(family, photos)
+    check_places(family, photos, seen.generated(output).keys)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -170,21 +198,24 @@ def test_several_images_of_one_input_are_told_apart_without_the_processor():
 def test_places_of_an_encoder_that_words_are_written_from_are_those_of_their_pixels():
     """Florence-2: stages of overlapping patches, windows, attention between channels, and the mean of all places."""
     family = make_florence2()
-    photo = family.photos()[0]
-    ids = torch.tensor([[*[ID["<image>"]] * 25, 1, ID["what"], ID["is"], 2]])
-    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), **family.read([photo])}
-    traced = trace_pixels(family.processor, [photo], inputs)
-    with torch.no_grad(), watch(family.model, pixels=traced) as seen:
-        output = family.model.generate(**inputs, **GREEDY)
-    found = seen.alignment(output).on("image")
-    boxes = [box for box in found.keys.boxes if box is not None]
-    assert boxes[0] == (0, 0, 32, 48)
-    assert len(boxes) == 25
-    places = boxes[1:]
-    for number, (top, left, bottom, right) in enumerate(places):  # each lies around the cell of its own
-        row, column = divmod(number, 6)
-        assert top <= row * 8 + 4 < bottom
-        assert left <= column * 8 + 4 < right
+    photos = family.photos()
+    _, output, seen = generate(family, photos)
+    keys = seen.alignment(output).keys
+    assert isinstance(keys, Regions)
+    check_places(family, photos, as_interleaved(keys))
+    whole, *cells = [box for box in keys.boxes if box is not None]
+    assert whole == (0, 0, 32, 48)
+    assert cells == [(row, column, row + 8, column + 8) for row in range(0, 32, 8) for column in range(0, 48, 8)]
+
+
+def test_weights_over_the_places_of_an_encoder_are_those_of_eager_attention():
+    family = make_florence2()
+    inputs, output, seen = generate(family, family.photos())
+    found = seen.alignment(output)
+    result = eager(family.model).generate(**inputs, **GREEDY, output_attentions=True, return_dict_in_generate=True)
+    assert torch.equal(result.sequences, output)
+    for step, layers in enumerate(result.cross_attentions):
+        torch.testing.assert_close(found.weights[..., step, :], torch.stack(layers, 1)[..., -1, :], atol=1e-5, rtol=0)
 
 
 def test_learnt_queries_that_stand_for_an_image_are_no_places():

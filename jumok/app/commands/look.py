@@ -171,18 +171,20 @@ def _is_detector(model: str) -> bool:
     """Whether a model from elsewhere finds boxes in images."""
     if not model.startswith("hf:"):
         return False
-    from jumok.tasks.detect.opening import is_detector
+    from jumok.tasks.detect.opening import LISTS
+    from jumok.tasks.model_types import is_listed
 
-    return is_detector(model)
+    return is_listed(model, *LISTS)
 
 
 def _is_listener(model: str) -> bool:
     """Whether a model from elsewhere writes what it hears."""
     if not model.startswith("hf:"):
         return False
-    from jumok.tasks.listen.opening import is_listener
+    from jumok.tasks.listen.opening import LISTS
+    from jumok.tasks.model_types import is_listed
 
-    return is_listener(model)
+    return is_listed(model, *LISTS)
 
 
 def _is_text_model(model: str) -> bool:

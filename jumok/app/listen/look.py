@@ -196,7 +196,8 @@ def _build_asked(heard: Heard, name: str) -> Asked:
         f"{sum(shares) / len(shares):.0%} of it fell on the sound; even attention: {heard.even:.0%}."
     )
     answers = [(heard.text, min(_multiply(heard.probabilities), 1.0))]
-    return Asked(name, heard.words, answers, {LOOK: whole}, {LOOK: looks}, sure, note=note, generated=True)
+    parts = (name, heard.words, answers, {LOOK: whole}, {LOOK: looks}, sure)
+    return Asked(*parts, note=note, generated=True, seconds=heard.covered)
 
 
 def _multiply(shares: Sequence[float]) -> float:

@@ -31,6 +31,8 @@ WEIGHTS = "model.safetensors"
 """Where timm looks first; what it would take instead are pickles."""
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 SETTINGS = (CONFIG, PROCESSOR)
+READ_WHOLE = (*SETTINGS, "processor_config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
+"""Files that hold keys and values, as a library reads them: of one that is damaged it seldom says the name."""
 LARGEST_FILE = 4 << 20
 """Bytes that a file of settings may have."""
 MOST_PIXELS = 1 << 26
@@ -73,12 +75,16 @@ def check_code(name: str, values: Mapping[str, Any]) -> None:
 
 
 def check_files(folder: Path) -> None:
-    """Make sure that what a model's folder holds can be read to its end, and that its settings are of a usual size."""
+    """Make sure that what a model's folder holds can be read to its end, and that none of its settings are damaged.
+
+    Raises:
+        JumokError: a file is no file, is damaged, or is larger than settings are; the message names it.
+    """
     for path in folder.iterdir():
         if path.suffix in (".json", ".safetensors") and path.exists():
             regular_file(path)
-        if path.suffix == ".json" and path.name in SETTINGS and path.stat().st_size > LARGEST_FILE:
-            raise JumokError(f"{path} is larger than {LARGEST_FILE >> 20} MiB: those are no settings")
+        if path.name in READ_WHOLE:
+            _read_values(path)
 
 
 def read_config(folder: Path, name: str) -> dict[str, Any]:
@@ -93,10 +99,18 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     path = folder / CONFIG
     if not path.exists():
         raise JumokError(f"cannot open {name}: it has no {CONFIG}, so it is no model; {ADVICE}")
+    return _read_values(path)
+
+
+def _read_values(path: Path) -> dict[str, Any]:
+    """The keys and values of a file of settings."""
+    if path.name in SETTINGS and regular_file(path).stat().st_size > LARGEST_FILE:
+        raise JumokError(f"{path} is larger than {LARGEST_FILE >> 20} MiB: those are no settings")
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise JumokError(f"cannot read {path} ({first_line(error)}): {ADVICE}") from error
+        reason = first_line(error) if path.stat().st_size else "it is empty"
+        raise JumokError(f"cannot read {path} ({reason}): {ADVICE}") from error
     if not isinstance(values, dict):
         raise JumokError(f"{path} holds no settings: wanted keys and values")
     return values

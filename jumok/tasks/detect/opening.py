@@ -11,14 +11,16 @@ from torch import nn
 
 from jumok.errors import JumokError, foreign
 from jumok.tasks.classify.foreign import name_classes
-from jumok.tasks.classify.foreign_files import ADVICE, CONFIG, check_code, check_hf_folder, read_config, without_remarks
+from jumok.tasks.classify.foreign_files import ADVICE, check_code, check_hf_folder, read_config, without_remarks
 from jumok.tasks.classify.preparation import Preparation
 from jumok.tasks.classify.processors import load_hf_processor, prepare_by
 from jumok.tasks.label.foreign import is_folder, list_fresh
 
-__all__ = ["Detector", "is_detector", "open_detector"]
+__all__ = ["LISTS", "Detector", "open_detector"]
 
 PREFIX = "hf:"
+LISTS = ("OBJECT_DETECTION",)
+"""The lists of `transformers` that hold detectors."""
 HEAD = "ForObjectDetection"
 TIMM = "timm_backbone"
 CROSS = r"model\.decoder\.layers\.(\d+)\.encoder_attn(\.attn)?"
@@ -65,26 +67,6 @@ class Detector:
     def crosses(self) -> bool:
         """Whether what becomes a box looks at the image by cross-attention, and not as one token among its patches."""
         return self.calls == CROSS
-
-
-def is_detector(model: str) -> bool:
-    """Whether `hf:NAME` is of a family of object detectors; False also where it cannot be told, for others say why.
-
-    Args:
-        model: as the user gave it.
-    """
-    from transformers import PretrainedConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES as KNOWN
-
-    name = model.removeprefix(PREFIX)
-    if Path(name).is_dir() and not (Path(name) / CONFIG).is_file():
-        return False
-    try:
-        with without_remarks():
-            values, _ = PretrainedConfig.get_config_dict(name, local_files_only=Path(name).is_dir())
-    except Exception:  # whatever is wrong with the file, those who open it tell it
-        return False
-    return values.get("model_type") in KNOWN
 
 
 def open_detector(model: str, device: str = "cpu") -> Detector:

@@ -59,6 +59,11 @@ class Heard:
         return " ".join(self.words)
 
     @property
+    def covered(self) -> float:
+        """Seconds that the places and the spectrogram cover: those of the sound, up to the end of its last place."""
+        return self.step * self._inside.shape[1]
+
+    @property
     def peaks(self) -> list[float]:
         """For each word the second that was looked at most."""
         places = self._inside.argmax(1)

@@ -8,12 +8,14 @@ from typing import Any
 
 from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign_files import ADVICE, CONFIG, check_code, check_hf_folder, read_config, without_remarks
+from jumok.tasks.classify.foreign_files import ADVICE, check_code, check_hf_folder, read_config, without_remarks
 from jumok.tasks.label.foreign import is_folder, list_fresh
 
-__all__ = ["Listener", "is_listener", "open_listener"]
+__all__ = ["LISTS", "Listener", "open_listener"]
 
 PREFIX = "hf:"
+LISTS = ("SPEECH_SEQ_2_SEQ",)
+"""The lists of `transformers` that hold models that write what they hear."""
 FAMILY = "whisper"
 HEAD = "WhisperForConditionalGeneration"
 USUAL_COUNT = 100
@@ -55,26 +57,6 @@ class Listener:
     def hop(self) -> float:
         """Seconds from one frame of the spectrogram to the next."""
         return float(self.extractor.hop_length / self.extractor.sampling_rate)
-
-
-def is_listener(model: str) -> bool:
-    """Whether `hf:NAME` is of a family of speech models; False also where it cannot be told, for others say why.
-
-    Args:
-        model: as the user gave it.
-    """
-    from transformers import PretrainedConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES as KNOWN
-
-    name = model.removeprefix(PREFIX)
-    if Path(name).is_dir() and not (Path(name) / CONFIG).is_file():
-        return False
-    try:
-        with without_remarks():
-            values, _ = PretrainedConfig.get_config_dict(name, local_files_only=Path(name).is_dir())
-    except Exception:  # whatever is wrong with the file, those who open it tell it
-        return False
-    return values.get("model_type") in KNOWN
 
 
 def open_listener(model: str, device: str = "cpu") -> Listener:

@@ -11,22 +11,19 @@ from typing import Any
 from torch import nn
 
 from jumok.errors import JumokError, foreign
-from jumok.files import regular_file
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
+from jumok.tasks.classify.foreign_files import CONFIG, check_files
 from jumok.tasks.label.foreign import find_longest, is_folder, list_fresh, load_tokenizer, read_pooling
+from jumok.tasks.model_types import PREFIX, read_settings
 
 __all__ = ["PREFIX", "Kind", "TextModel", "open_text_model", "reads_texts"]
 
-PREFIX = "hf:"
-CONFIG = "config.json"
 CLASSIFIER = "ForSequenceClassification"
 MASKED = ("ForMaskedLM", "ForPreTraining", "WithLMHeadModel")
 """How the classes of `transformers` end whose answers are words in place of a mask."""
 HEADLESS = ("ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice", "ForNextSentencePrediction")
 """How those end whose answers are not read here; their encoder is."""
-LARGEST_CONFIG = 4 << 20
-"""Bytes that a file of settings may have."""
 
 
 class Kind(StrEnum):
@@ -93,12 +90,15 @@ def reads_texts(model: str) -> bool:
     """Whether `hf:NAME` is a model of texts alone; False also where it cannot be told, for others then say why.
 
     Raises:
-        JumokError: the model is made to run code of its own.
+        JumokError: its configuration is damaged, or the model is made to run code of its own.
     """
     if not model.startswith(PREFIX):
         return False
-    found = _read_config(model.removeprefix(PREFIX))
-    return found is not None and _is_of_texts(found)
+    found = read_settings(model)
+    if found is None:
+        return False
+    _check_code(model.removeprefix(PREFIX), found)
+    return _is_of_texts(found)
 
 
 def open_text_model(model: str, device: str) -> TextModel:
@@ -115,6 +115,8 @@ def open_text_model(model: str, device: str) -> TextModel:
 
     name = model.removeprefix(PREFIX)
     local = is_folder(name)
+    if local:
+        check_files(Path(name))
     bound = bound_of_folder(name)
     with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound):
         config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
@@ -135,24 +137,6 @@ def open_text_model(model: str, device: str) -> TextModel:
         str(config.problem_type or "") if kind is Kind.CLASSES else "",
         _name_head(config),
     )
-
-
-def _read_config(name: str) -> Mapping[str, Any] | None:
-    """The values of a configuration; None where there is none."""
-    from transformers import PretrainedConfig
-
-    local = is_folder(name)
-    if local:
-        path = Path(name) / CONFIG
-        if not path.is_file() or regular_file(path).stat().st_size > LARGEST_CONFIG:
-            return None
-    try:
-        with without_remarks():
-            values, _ = PretrainedConfig.get_config_dict(name, local_files_only=local)
-    except Exception:  # whatever is wrong with the file, those who open it tell it
-        return None
-    _check_code(name, values)
-    return dict(values)
 
 
 def _check_code(name: str, values: Mapping[str, Any]) -> None:

@@ -34,9 +34,9 @@ const Readout = (() => {
   }
 
   /* What is under the cursor. */
-  function pointed({ about, row }, cursor) {
+  function pointed({ about, row }, cursor, label = Maps.labelOf) {
     const under = Maps.indexIn(about.keys, cursor);
-    return [cursorName(), under < 0 ? "–" : `${Maps.labelOf(about.keys, under)}: ${number(row[under])}`];
+    return [cursorName(), under < 0 ? "–" : `${label(about.keys, under)}: ${number(row[under])}`];
   }
 
   /* Where the colours end, in words; `largest` says what the largest weight is of. */

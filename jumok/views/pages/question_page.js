@@ -111,8 +111,8 @@
     if (question().weights) lines.push([question().generated ? translate("Probability") : translate("The word mattered"), word === null ? "–" : question().labels[word]]);
     if (row) {
       const best = Maps.best(row, about.keys.special.length);
-      lines.push(Readout.pointed(shown, state.cursor));
-      lines.push([translate("Looks most at"), `${Maps.labelOf(about.keys, best)}: ${number(row[best])}`]);
+      lines.push(Readout.pointed(shown, state.cursor, place));
+      lines.push([translate("Looks most at"), `${place(about.keys, best)}: ${number(row[best])}`]);
       about.keys.special.forEach((name, key) => lines.push([translate("On {name}, no place", { name }), number(row[key])]));
       lines.push(...Readout.spread(shown));
     }
@@ -150,6 +150,28 @@
       return make("label", [input, make("span", [make("canvas", [], { look: index }), make("b", names[index])])]);
     }));
     listed();
+  }
+
+  /* A place of a sound by the moment in its middle; one of an image by its row and column. */
+  function place(keys, index) {
+    const { seconds } = question();
+    const column = index - keys.special.length;
+    if (seconds === null || column < 0) return Maps.labelOf(keys, index);
+    return translate("{moment} s", { moment: (((column + 0.5) * seconds) / keys.columns).toFixed(2) });
+  }
+
+  /* Marks of time under a spectrogram, and what it is called. */
+  function rule() {
+    const { seconds, ticks } = question();
+    const sound = seconds !== null;
+    at("ruler").hidden = !sound;
+    at("ruler").replaceChildren(...ticks.map((tick, index) => {
+      const mark = make("span", index === ticks.length - 1 ? translate("{moment} s", { moment: tick }) : String(tick));
+      mark.style.left = `${(100 * tick) / seconds}%`;
+      return mark;
+    }));
+    at("over").textContent = sound ? translate("Heat over the spectrogram") : translate("Heat over the image");
+    at("alone").textContent = sound ? translate("Spectrogram only") : translate("Image only");
   }
 
   /* What depends on whether the words' own looks are held. */
@@ -198,7 +220,8 @@
     const { question: typed, words } = question();
     at("asked").textContent = typed;
     for (const id of ["asked", "words", "truth"]) tongue(at(id), typed);
-    at("name").textContent = [image().name, plain(typed) === plain(words.join("")) ? "" : typed].filter(Boolean).join(" · ");
+    const said = typed === image().name || plain(typed) === plain(words.join(""));
+    at("name").textContent = [image().name, said ? "" : typed].filter(Boolean).join(" · ");
   }
 
   function ask(index) {
@@ -209,7 +232,7 @@
     for (const [other, { firstChild }] of [...at("questions").children].entries()) {
       firstChild.setAttribute("aria-current", String(other === index));
     }
-    for (const list of [name, listWords, listLooks, listAnswers, notes]) list();
+    for (const list of [name, rule, listWords, listLooks, listAnswers, notes]) list();
     redraw();
   }
 
@@ -280,7 +303,7 @@
     const { row, about } = shown;
     const best = row && Maps.best(row, about.keys.special.length);
     if (!row) return caption();
-    return translate("{caption}: most at {place}, {weight}", { caption: caption(), place: Maps.labelOf(about.keys, best), weight: number(row[best]) });
+    return translate("{caption}: most at {place}, {weight}", { caption: caption(), place: place(about.keys, best), weight: number(row[best]) });
   }
 
   const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -295,7 +318,7 @@
     state.cursor = Maps.centre(keys, bounded(row + down, keys.rows), bounded(column + right, keys.columns));
     await draw();
     const under = Maps.indexIn(keys, state.cursor);
-    at("live").textContent = `${Maps.labelOf(keys, under)}: ${number(shown.row[under])}`;
+    at("live").textContent = `${place(keys, under)}: ${number(shown.row[under])}`;
   }
 
   function under(event) {

@@ -20,6 +20,7 @@ from jumok.views.pages.html_file import (
 )
 from jumok.views.pages.packed_maps import PackedMap, lay_on_patches, lay_rows_on_patches, pack
 from jumok.views.pictures.question_picture import Asked
+from jumok.views.pictures.spectrogram import list_ticks
 from jumok.views.raster import ImageLike, as_pillow
 
 LARGEST_IMAGE, THUMBNAIL = 640, 112  # longer sides, in pixels
@@ -172,6 +173,8 @@ def _pack_question(asked: Asked) -> _Question:
         "names": [clean_text(name) for name in names],
         "given": len(words),
         "generated": asked.generated,
+        "seconds": asked.seconds,
+        "ticks": [] if asked.seconds is None else list_ticks(asked.seconds),
     }
     return _Question(about, looks[0] if looks else None, looks[1:], words)
 

@@ -28,6 +28,7 @@ from jumok.views.pictures.overlay import (
     overlay,
     place_side_by_side,
 )
+from jumok.views.pictures.spectrogram import RULER_INCHES, rule_time
 from jumok.views.pictures.words import format_weights, make_sheet, measure_text, write_words
 from jumok.views.raster import ImageLike, Numbers, as_pillow, fit, is_signed
 
@@ -71,6 +72,7 @@ class Asked:
     truth: str = ""
     note: str = ""
     generated: bool = False
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         _check_words(self.words)
@@ -160,8 +162,8 @@ def draw_asked(image: ImageLike, asked: Asked, path: str | os.PathLike[str], *, 
     Raises:
         JumokError: another kind of file, no image, or a file that cannot be written.
     """
-    photo = _fit_photo(as_pillow(image), len(asked.looks))
-    figure = _draw_panels(photo, _choose_looks(asked))
+    photo = _fit_photo(as_pillow(image), len(asked.looks) if asked.seconds is None else 1)
+    figure = _draw_panels(photo, _choose_looks(asked), asked.seconds)
     bottom = _draw_answers(figure, asked, top=float(figure.get_size_inches()[1]) + 0.1)
     _write_notes(figure, _list_notes(asked) + _note_left_out(asked, *photo.shape[:2]), bottom)
     _write_question(figure, asked)
@@ -178,10 +180,10 @@ def _choose_looks(asked: Asked) -> dict[str, AttentionMap]:
     return dict(list(asked.looks.items())[:DRAWN_LOOKS])
 
 
-def _draw_panels(photo: Numbers, looks: Mapping[str, AttentionMap]) -> Figure:
+def _draw_panels(photo: Numbers, looks: Mapping[str, AttentionMap], seconds: float | None) -> Figure:
     """The image, and beside it the heat of each look over it with a colour bar of its own."""
     height, width = photo.shape[:2]
-    panels, scalings = {"image": photo}, []
+    panels, scalings = {"image" if seconds is None else "spectrogram": photo}, []
     for name, look in looks.items():
         scaling = Scaling.of(look, lay_weights(look, height, width, smooth=False))
         panels[_find_free_name(panels, shorten(name))] = overlay(
@@ -189,9 +191,12 @@ def _draw_panels(photo: Numbers, looks: Mapping[str, AttentionMap]) -> Figure:
         )
         scalings.append(scaling)
     columns = 3 if len(panels) in (3, 5, 6, 9) else 4
-    figure, axes = place_side_by_side(panels, most=columns, below=0.3 if looks else 0.0)
+    ruled = 0.0 if seconds is None else RULER_INCHES
+    figure, axes = place_side_by_side(panels, most=columns, below=(0.3 if looks else 0.0) + ruled)
+    for each in axes if seconds is not None else ():
+        rule_time(each, seconds or 0.0, width)
     for each, scaling in zip(axes[1:], scalings, strict=True):
-        _draw_small_bar(figure, each, scaling)
+        _draw_small_bar(figure, each, scaling, ruled)
     return figure
 
 
@@ -202,11 +207,11 @@ def _find_free_name(taken: Mapping[str, Any], name: str) -> str:
     return name
 
 
-def _draw_small_bar(figure: Figure, above: Axes, scaling: Scaling) -> None:
-    """Colours and their ends, right under a panel."""
+def _draw_small_bar(figure: Figure, above: Axes, scaling: Scaling, lower: float) -> None:
+    """Colours and their ends, so many inches under a panel."""
     across, down = figure.get_size_inches()
     box = above.get_position()
-    axes = place_axes(figure, box.x0 * across, (1 - box.y0) * down + 0.06, box.width * across, 0.07)
+    axes = place_axes(figure, box.x0 * across, (1 - box.y0) * down + 0.06 + lower, box.width * across, 0.07)
     bar = figure.colorbar(scaling.mappable(), cax=axes, orientation="horizontal")
     bar.set_ticks([scaling.low, scaling.high], labels=[f"{end:.3g}" for end in (scaling.low, scaling.high)])
     bar.outline.set_visible(False)
@@ -286,5 +291,19 @@ def _note_left_out(asked: Asked, height: int, width: int) -> list[str]:
     """What panels of this size cannot show."""
     looks = _choose_looks(asked)
     more = len(asked.looks) - len(looks)
-    lines = [f"{shorten(name)}: {note}." for name, look in looks.items() for note in note_unseen(look, height, width)]
+    if asked.seconds is None:
+        lines = [
+            f"{shorten(name)}: {note}." for name, look in looks.items() for note in note_unseen(look, height, width)
+        ]
+    else:
+        lines = _note_padding(looks)
     return lines + ([f"The first {len(looks)} of {len(asked.looks)} looks are drawn."] if more else [])
+
+
+def _note_padding(looks: Mapping[str, AttentionMap]) -> list[str]:
+    """What fell on the padding after a sound: each look leaves out the same, so that it is named once."""
+    notes: dict[str, list[str]] = {}
+    for name, look in looks.items():
+        for special, weight in zip(getattr(look.keys, "special", ()), look.weights[0].tolist(), strict=False):
+            notes.setdefault(special, []).append(f"{shorten(name)} {weight:.3g}")
+    return [f"Not in the picture, {special}: {', '.join(each)}." for special, each in notes.items()]

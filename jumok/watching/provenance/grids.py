@@ -20,7 +20,7 @@ from jumok.watching.provenance.origins import CONSTANT, IMAGE, TEXT
 def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
     """Identities of a convolution's places.
 
-    Each output stands for the cell of its stride. Where the windows reach beyond it, tokens that are no plain part of
+    Each output lies in the cell of its stride. Where the windows reach beyond it, tokens that are no plain part of
     an image or a sound any more are mixed with their neighbours. Some are taken as the mean of their window, as pooling
     is, and that is noted: those of a convolution that makes fewer tokens, by a stride or by the pooling behind it, and
     those of a depthwise one over an image, which weighs places but makes no new features of them. Others are unseen: a
@@ -30,26 +30,12 @@ def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
     out = op.outs[0].shape
     strides, dilations, reach, pads = _read_windows(op, rank)
     ids = merge_over(known, ids, [ids.dim() - rank - 1])
-    windows = [
-        _cell(
-            ids.shape[axis - rank] if ids.shape[axis - rank] > 1 else None,
-            out[axis - rank],
-            strides[axis],
-            pads[axis],
-            reach[axis],
-        )
-        for axis in range(rank)
-    ]
     overlaps = any(size > step for size, step in zip(reach, strides, strict=True))
     if overlaps and max(strides) > 1 and _mixes(known, ids):  # fewer tokens, each of those in its window: as a pooling
-        windows = [
-            _window(ids.shape[axis - rank], out[axis - rank], strides[axis], pads[axis], reach[axis])
-            for axis in range(rank)
-        ]
-        covered = _cover(known, ids, windows, rank)
-        known.averaged.append((covered.unique(), f"a convolution{op.where}"))
-        return covered.expand(out)
-    made = _cover(known, ids, windows, rank)
+        made = _gather(known, ids, out, strides, pads, reach)
+        known.averaged.append((made.unique(), f"a convolution{op.where}"))
+        return made.expand(out)
+    made = _cover(known, ids, _list_cells(ids, out, strides, pads, reach), rank)
     if not (overlaps and _mixes(known, made)):
         return made.expand(out)
     note = f"a convolution{op.where}"
@@ -132,7 +118,7 @@ def deconvolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
 
 
 def pool(known: Identities, op: Op, ids: Tensor) -> Tensor:
-    """Identities of a pooling: all that its window covers."""
+    """Identities of a pooling: all that its window covers, in the place of the cell of its stride."""
     rank = next(int(sign) for sign in op.name if sign.isdigit())
     out = op.outs[0].shape
     ids = _thin(ids, rank)
@@ -146,10 +132,7 @@ def pool(known: Identities, op: Op, ids: Tensor) -> Tensor:
         strides = op.given(first + 1, "stride", None)
         strides = kernel if strides is None or strides == [] else _each(strides, rank)
         pads = _each(op.given(first + 2, "padding", 0), rank) if first == 1 else [0] * rank
-        windows = [
-            _window(ids.shape[axis - rank], out[axis - rank], strides[axis], pads[axis], kernel[axis])
-            for axis in range(rank)
-        ]
+        return _gather(known, ids, out, strides, pads, kernel).expand(out)
     return _cover(known, ids, windows, rank).expand(out)
 
 
@@ -228,6 +211,36 @@ def _thin(ids: Tensor, rank: int) -> Tensor:
 def _each(value: Any, rank: int) -> list[int]:
     values = list(value) if isinstance(value, tuple | list) else [value]
     return [int(each) for each in (values * rank if len(values) == 1 else values)]
+
+
+def _gather(
+    known: Identities,
+    ids: Tensor,
+    out: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[int],
+    reach: Sequence[int],
+) -> Tensor:
+    """Fewer tokens, each made of all in its window, and in the place of the cell of its stride.
+
+    Windows that overlap would draw tokens that are all looked at alike as stripes; cells of strides do not overlap.
+    """
+    rank = len(strides)
+    placed = _cover(known, ids, _list_cells(ids, out, strides, pads, reach), rank)
+    if not any(size > step for size, step in zip(reach, strides, strict=True)) or not _mixes(known, ids):
+        return placed
+    sizes = zip(ids.shape[-rank:], out[-rank:], strides, pads, reach, strict=True)
+    made = _cover(known, ids, [_window(*each) for each in sizes], rank)
+    return known.put(made.reshape(-1), placed.reshape(-1)).view(made.shape)
+
+
+def _list_cells(
+    ids: Tensor, out: Sequence[int], strides: Sequence[int], pads: Sequence[int], reach: Sequence[int]
+) -> list[Window]:
+    """The cells of strides, along each axis; an axis of one place has that alone."""
+    rank = len(strides)
+    sizes = [size if size > 1 else None for size in ids.shape[-rank:]]
+    return [_cell(*each) for each in zip(sizes, out[-rank:], strides, pads, reach, strict=True)]
 
 
 def _cell(size: int | None, wanted: int, stride: int, pad: int, reach: int) -> Window:

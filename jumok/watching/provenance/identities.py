@@ -119,6 +119,18 @@ class Identities:
             made[several] = self._merge_unique(unique[several])
         return made[inverse]
 
+    def put(self, merged: Tensor, places: Tensor) -> Tensor:
+        """Merged tokens where other tokens lie, (count,) each; what is no merged one stays where it is."""
+        rows = torch.cat([merged[:, None], self.origin(places).stack()], 1)
+        unique, inverse = rows.unique(dim=0, return_inverse=True)
+        made: Tensor = unique[:, 0].clone()
+        for block in self.blocks[:]:
+            inside = (made >= block.start) & (made < block.start + block.count)
+            if block.kind == "merged" and block.members is not None and bool(inside.any()):
+                made[inside] = self._merge_states(block.members[made[inside] - block.start], unique[inside, 1:])
+        found: Tensor = made[inverse]
+        return found
+
     def join(self, members: Tensor, base: Tensor) -> Tensor:
         """Attended rows that were all added to the same token: (count, most) to (count,)."""
         start = self._append("joint", self.origin(base).stack(), base, members=members)
@@ -172,7 +184,7 @@ class Identities:
     def _merge_states(self, unique: Tensor, origins: Tensor) -> Tensor:
         width = int((unique > 0).sum(1).max())
         members = unique[:, -width:]
-        keys = [row.tobytes() for row in members.numpy()]
+        keys = [row.tobytes() for row in torch.cat([members, origins], 1).numpy()]
         fresh = [number for number, key in enumerate(keys) if key not in self._merged]
         if fresh:
             base = torch.zeros(len(fresh), dtype=torch.int64)

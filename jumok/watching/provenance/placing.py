@@ -18,7 +18,7 @@ from jumok.watching.provenance.call_tokens import (
 )
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.ops import Op
-from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, PLAIN
+from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, PLAIN, TEXT
 from jumok.watching.provenance.shadows import compact, is_even
 
 
@@ -166,13 +166,31 @@ def _find_items(known: Identities, rows: Tensor, seen: Tensor) -> Tensor:
         origin = known.origin(ids.reshape(-1))
         item, source = origin.item.view(ids.shape), origin.source.view(ids.shape)
         there = (source >= 0) & (item >= 0)
-        far = torch.iinfo(torch.int64).max
-        low, high = item.masked_fill(~there, far).amin(1), item.masked_fill(~there, -1).amax(1)
-        found = torch.where((found < 0) & (low == high), low, found)
+        found = torch.where(found < 0, _agree(item, there), found)
         sources = torch.cat([sources, source[there].unique()])
+    found = _find_by_words(known, rows, found)
     if bool((found < 0).all()) and bool(known.is_weak(torch.cat([rows, seen.flatten(1)], 1)).all()):
         return torch.arange(len(rows))  # learnt tokens alone: each slice is of an image of its own
     return _fill_items(found, max((known.sources[source].dims[0] for source in sources.tolist()), default=0))
+
+
+def _agree(item: Tensor, there: Tensor) -> Tensor:
+    """The one item of each slice's tokens; -1 where there is none, or several."""
+    far = torch.iinfo(torch.int64).max
+    low, high = item.masked_fill(~there, far).amin(1), item.masked_fill(~there, -1).amax(1)
+    return torch.where(low == high, low, -1)
+
+
+def _find_by_words(known: Identities, rows: Tensor, items: Tensor) -> Tensor:
+    """The items of texts with several images in them: those of their words, where each slice has a text of its own."""
+    if bool((items >= 0).all()):
+        return items
+    origin = known.origin(rows.reshape(-1))
+    texts = torch.tensor([source.kind == TEXT for source in known.sources] or [False])
+    words = (origin.source >= 0) & texts[origin.source.clamp(min=0)]
+    found = _agree(origin.item.view(rows.shape), words.view(rows.shape))
+    alone = bool((items < 0).all()) or len(found.unique()) == len(found)
+    return torch.where(items < 0, found, items) if alone and bool((found >= 0).all()) else items
 
 
 def _fill_items(items: Tensor, images: int) -> Tensor:

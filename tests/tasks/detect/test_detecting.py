@@ -11,7 +11,8 @@ from PIL import Image
 from jumok.attention import Patches
 from jumok.errors import JumokError
 from jumok.tasks.detect.detecting import ENOUGH, FEWEST, detect
-from jumok.tasks.detect.opening import is_detector, open_detector
+from jumok.tasks.detect.opening import LISTS, open_detector
+from jumok.tasks.model_types import is_listed
 
 transformers = pytest.importorskip("transformers")
 
@@ -207,10 +208,12 @@ def test_what_cannot_be_opened_is_said_in_one_line(tmp_path, folders, name):
 
 
 def test_detectors_are_told_from_others(folders, tmp_path):
-    assert is_detector(f"hf:{folders['Yolos']}")
-    assert not is_detector(f"hf:{tmp_path}")
+    assert is_listed(f"hf:{folders['Yolos']}", *LISTS)
+    assert not is_listed(str(folders["Yolos"]), *LISTS)
+    with pytest.raises(JumokError, match=r"has no config\.json"):
+        is_listed(f"hf:{tmp_path}", *LISTS)
     transformers.ViTConfig().save_pretrained(tmp_path)
-    assert not is_detector(f"hf:{tmp_path}")
+    assert not is_listed(f"hf:{tmp_path}", *LISTS)
 
 
 def test_a_backbone_of_timm_asks_for_timm(tmp_path, folders, monkeypatch):

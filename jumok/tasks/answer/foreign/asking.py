@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from jumok.tasks.answer.foreign.explaining import explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.answer.foreign.words import group_words, multiply_shares
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign import without_remarks
+from jumok.tasks.classify.foreign_files import check_files, read_config, without_remarks
 from jumok.watching.pixel_tracing import trace_pixels
 from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.seen import Seen
@@ -33,7 +32,6 @@ ADVICE = "give another model, or mend its files"
 MOST_TOKENS = 100
 """That are generated for one question."""
 MOST_NAMED = 4
-GENERATION = "generation_config.json"
 CROSS = "cross-attention"
 """How the source of a map begins whose keys are all there from the first step on."""
 OTHERS = "other tokens"
@@ -278,20 +276,12 @@ def open_asker(name: str, device: str) -> ForeignAsker:
 
 
 def _check_code(folder: Path) -> None:
-    """Refuse a model that can only be built by code of its own, and settings that would be passed over in silence."""
+    """Refuse a model that can only be built by code of its own, and files that are damaged."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-    path = folder / "config.json"
-    if not path.is_file():
-        raise JumokError(f"no config.json in {folder}: wanted a folder as save_pretrained writes it")
-    with foreign(f"{path} is damaged", ADVICE):
-        values = json.loads(path.read_text("utf-8"))
-        wants, kind = values.get("auto_map"), values.get("model_type")
-    settings = folder / GENERATION
-    if settings.is_file():
-        with foreign(f"{settings} is damaged", ADVICE):
-            json.loads(settings.read_text("utf-8"))
-    if wants and kind not in CONFIG_MAPPING_NAMES:
+    values = read_config(folder, f"hf:{folder}")
+    check_files(folder)
+    if values.get("auto_map") and values.get("model_type") not in CONFIG_MAPPING_NAMES:
         raise JumokError(
             f"hf:{folder} wants to run code of its own (auto_map in config.json), and jumok runs none: give a model of "
             "an architecture that transformers has"

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from jumok.errors import JumokError, foreign
+from jumok.errors import JumokError, first_line, foreign
+from jumok.tasks.classify.foreign_files import PROCESSOR
 
 __all__ = ["Processor", "open_processor"]
 
 ADVICE = "give a folder with all files that the model was saved with"
 ONE = "ask about one image"
+JOINED = "processor_config.json"
+TOKENIZERS = ("tokenizer.json", "*.model", "vocab.*", "*vocab.json", "*.tiktoken", "tekken.json")
+"""Files of which a tokenizer has one."""
 VIDEOS = "video_processor"
 IMAGE_ATTRIBUTES = ("image_token", "context_image_token")
 USUAL_IMAGE = "<image>"
@@ -43,11 +49,13 @@ class Processor:
         """
         if not self.has_template:
             return f"{self._find_image_word() * images}{question}"
+        from transformers import ProcessorMixin
+
         content = [*[{"type": "image"}] * images, {"type": "text", "text": question}]
+        said = [{"role": "user", "content": content}]
         with foreign("the chat template cannot be used", ADVICE):
-            return str(
-                self.whole.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-            )
+            # What families add to it is for videos alone, and SmolVLM asks for their processor even without one.
+            return str(ProcessorMixin.apply_chat_template(self.whole, said, add_generation_prompt=True))
 
     def read(self, name: str, images: Sequence[Any], prompt: str) -> dict[str, Any]:
         """The model's inputs, as tensors.
@@ -80,13 +88,35 @@ def open_processor(name: str, local: bool, model_type: str) -> Processor:
         JumokError: it is missing, is of a kind that is not known, or needs code of its own.
     """
     options = {"local_files_only": local, "trust_remote_code": False}
+    if local:
+        _check_present(name)
     kind = _find_kind(name, local, model_type)
     with foreign(f"cannot open the processor of hf:{name}", ADVICE):
         parts = {"tokenizer": _open_tokenizer(name, options), "image_processor": _open_images(name, options)}
         settings, _ = kind.get_processor_dict(name, local_files_only=local)
         kind = _without_videos(kind)
-        whole = kind.from_args_and_dict([parts.get(part) for part in kind.get_attributes()], settings)
+        with _naming_packages(f"the processor of hf:{name}"):
+            whole = kind.from_args_and_dict([parts.get(part) for part in kind.get_attributes()], settings)
         return Processor(whole)
+
+
+def _check_present(name: str) -> None:
+    """Name what a folder lacks: the library speaks of the hub instead."""
+    files = {path.name for path in Path(name).iterdir()}
+    joined = json.loads((Path(name) / JOINED).read_text("utf-8")) if JOINED in files else {}
+    if PROCESSOR not in files and "image_processor" not in joined:
+        raise JumokError(f"hf:{name} has no {PROCESSOR}, so it does not say how its images are prepared: {ADVICE}")
+    if not any(fnmatchcase(file, each) for file in files for each in TOKENIZERS):
+        raise JumokError(f"hf:{name} has no tokenizer ({TOKENIZERS[0]}): {ADVICE}")
+
+
+@contextmanager
+def _naming_packages(what: str) -> Iterator[None]:
+    """Say which package is not installed, where a library does: its files are none of the reasons."""
+    try:
+        yield
+    except ImportError as error:
+        raise JumokError(f"{what} needs a package that is not installed: {first_line(error)}") from error
 
 
 def _find_kind(name: str, local: bool, model_type: str) -> Any:
@@ -111,7 +141,7 @@ def _read_said(name: str, local: bool) -> str | None:
     """The class that the files name."""
     from transformers.utils import cached_file
 
-    for file in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
+    for file in (JOINED, PROCESSOR, "tokenizer_config.json"):
         path = cached_file(
             name,
             file,

@@ -1,0 +1,51 @@
+"""What kind of model `hf:` names: told by its configuration alone, before anything is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jumok.tasks.classify.foreign_files import read_config, without_remarks
+
+__all__ = ["PREFIX", "is_listed", "read_settings"]
+
+PREFIX = "hf:"
+
+
+def read_settings(model: str) -> dict[str, Any] | None:
+    """The values of a model's configuration; None where it cannot be reached: those who open it say why.
+
+    Args:
+        model: `hf:` and a folder, or a name on the hub.
+    Raises:
+        JumokError: its folder has no configuration, or a damaged one.
+    """
+    from transformers import PretrainedConfig
+
+    name = model.removeprefix(PREFIX)
+    folder = Path(name)
+    if folder.is_dir():
+        return read_config(folder, model)
+    try:
+        with without_remarks():
+            values, _ = PretrainedConfig.get_config_dict(name)
+    except Exception:  # whatever a hub or a cache says, those who open the model tell it
+        return None
+    return dict(values)
+
+
+def is_listed(model: str, *lists: str) -> bool:
+    """Whether a model is of a type in one of the lists of `transformers`.
+
+    Args:
+        model: as the user gave it; without `hf:` it is in none.
+        lists: by what their models are for, as in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES.
+    Raises:
+        JumokError: as `read_settings`.
+    """
+    if not model.startswith(PREFIX):
+        return False
+    from transformers.models.auto import modeling_auto
+
+    kind = (read_settings(model) or {}).get("model_type")
+    return any(kind in getattr(modeling_auto, f"MODEL_FOR_{each}_MAPPING_NAMES", {}) for each in lists)
