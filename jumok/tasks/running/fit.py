@@ -33,8 +33,9 @@ from jumok.tasks.running.checkpoint import (
 )
 from jumok.tasks.running.config import Training
 from jumok.tasks.running.ending_signals import Signals
+from jumok.tasks.running.figures import Row
 from jumok.tasks.running.kernels import KernelChoice
-from jumok.tasks.running.ledger import Clock, Ledger, Row
+from jumok.tasks.running.ledger import Clock, Ledger
 from jumok.tasks.running.prepared import Batches
 from jumok.tasks.running.training_module import TrainingModule
 
