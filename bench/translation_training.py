@@ -36,7 +36,7 @@ from bench.table import Row, interleaved
 from bench.vit_training import PRODUCTS, SQUARE, product
 from bench.workers import Step, Worker
 from jumok.data.pairs.batches import PairBatch, PairBatches
-from jumok.mechanisms.layers.linear_choice import settle
+from jumok.mechanisms.kernels.timing import settle
 from jumok.special_tokens import EOS, PAD
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.systems.transformer import Transformer, TransformerConfig

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from bench import torchvision_names
 from bench.table import Row, interleaved
 from bench.workers import Step, Worker
-from jumok.mechanisms.layers.linear_choice import settle
+from jumok.mechanisms.kernels.timing import settle
 from jumok.systems.vit import ViT, ViTConfig
 
 SIDE, PATCH, WIDTH, DEPTH, HEADS, BATCH, CLASSES = 32, 4, 192, 9, 3, 128, 10

@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
+from jumok.mechanisms.kernels.door import is_off
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.layers.projection import project
 from jumok.watching.watchers import report, unseen
@@ -71,7 +72,7 @@ def fast_scores(query: Tensor, key: Tensor, w: Tensor, mask: Tensor | None = Non
     _check_shapes(query, key, w)
     allowed = _to_three_axes(mask, query, key)
     traced = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or w.requires_grad)
-    worth = traced or query.numel() * key.shape[1] >= FEWEST_COMPILED
+    worth = not is_off() and (traced or query.numel() * key.shape[1] >= FEWEST_COMPILED)
     kernel = _kernel() if worth and _suits_kernel(query, key, w) else None
     if kernel is None:
         return _score_in_blocks(query, key, w, allowed)
