@@ -11,6 +11,7 @@ import torch
 
 from jumok.mechanisms import non_local
 from jumok.mechanisms.kernels.door import Call, Choice, noting, use
+from jumok.mechanisms.kernels.store import keep_times, read_times
 from jumok.mechanisms.layers import linear
 from jumok.watching.watchers import unseen
 
@@ -28,7 +29,6 @@ TRIALS: Mapping[str, Callable[[tuple[int, ...]], tuple[Step, Step]]] = {
     non_local.KERNEL: non_local.make_trial,
 }
 """By kernel: a forward and backward pass of the plain and of the fast form, from a call's shape."""
-_known: dict[tuple[Call, int], Timed] = {}
 
 
 class Timed(NamedTuple):
@@ -54,14 +54,19 @@ def chosen(times: Iterable[Timed]) -> frozenset[Choice]:
 
 
 def choose(calls: Iterable[Call]) -> list[Timed]:
-    """Time what was called so, each choice by its largest shape, once per process and number of threads."""
+    """Time what was called so, each choice by its largest shape, once per machine and number of threads."""
     largest = {call.choice: call for call in sorted(calls)}
-    found, threads = [], torch.get_num_threads()
-    for call in largest.values():
-        if (call, threads) not in _known:
-            _known[call, threads] = timed(call)
-        found.append(_known[call, threads])
-    return found
+    names = {_name(call): call for call in largest.values()}
+    known = read_times(list(names))
+    new = {name: timed(call)[1:] for name, call in names.items() if name not in known}
+    if new:
+        keep_times(new)
+    return [Timed(call.choice, *{**known, **new}[name]) for name, call in names.items()]
+
+
+def _name(call: Call) -> str:
+    """As it is kept under."""
+    return f"{call.kernel} {' '.join(map(str, call.shape))}, {torch.get_num_threads()} threads"
 
 
 def settle(step: Callable[[], object]) -> None:

@@ -1,5 +1,6 @@
 """Kernels take the form that was found to be faster, the plain one on a tie, and all of them when it is asked for."""
 
+import json
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from jumok.mechanisms.additive import fast_scores, scores
-from jumok.mechanisms.kernels import door, timing
+from jumok.mechanisms.kernels import door, store, timing
 from jumok.mechanisms.kernels.door import Call, noting, switch_off, takes_fast, using
 from jumok.mechanisms.kernels.timing import Timed, choose, chosen, settle, timed
 from jumok.mechanisms.layers.dropout import Dropout
@@ -18,6 +19,12 @@ from jumok.mechanisms.non_local import NonLocal, concatenation
 
 MAP = Shape(16, 64, 4, 6).call
 BLOCK = Call("non-local", (0, 6, 3, 5, 4, 1), (2, 0, 6, 3, 5, 4, 1))
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "jumok" / "kernels.json"
 
 
 @pytest.fixture
@@ -51,11 +58,41 @@ def test_the_faster_form_is_found_by_the_clock(monkeypatch):
 
 def test_each_choice_is_timed_once_by_its_largest_shape(monkeypatch):
     asked = []
-    monkeypatch.setattr(timing, "_known", {})
     monkeypatch.setattr(timing, "timed", lambda call: asked.append(call) or Timed(call.choice, 2.0, 1.0))
     calls = {MAP, Shape(32, 64, 4, 6).call, Shape(16, 64, 6, 4).call}
     assert choose(calls) == choose(calls) == [Timed(("linear", key), 2.0, 1.0) for key in ((4, 6), (6, 4))]
     assert sorted(asked) == [Shape(32, 64, 4, 6).call, Shape(16, 64, 6, 4).call]
+
+
+def test_times_are_of_one_processor_these_libraries_and_as_many_threads(monkeypatch, cache):
+    asked = []
+    monkeypatch.setattr(timing, "timed", lambda call: asked.append(call) or Timed(call.choice, 2.0, 1.0))
+    choose({MAP})
+    choose({MAP, BLOCK})
+    assert asked == [MAP, BLOCK]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
+    choose({MAP})
+    monkeypatch.setattr(store, "machine", lambda: "another processor")
+    choose({MAP})
+    assert asked == [MAP, BLOCK, MAP, MAP]
+    assert json.loads(cache.read_text())["machine"] == "another processor"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"machine": 1}', b"\xff", "times", "long"])
+def test_a_damaged_cache_counts_as_none(content, cache, monkeypatch):
+    monkeypatch.setattr(store, "LARGEST_FILE", 500)
+    wrong = {"machine": store.machine(), "times": {"a": [1.0, "b"]} if content == "times" else {"a" * 600: [1.0, 1.0]}}
+    cache.parent.mkdir()
+    cache.write_bytes(content if isinstance(content, bytes) else json.dumps(wrong).encode())
+    assert store.read_times(["a", "a" * 600]) == {}
+    store.keep_times({"b": (2.0, 1.0)})
+    assert store.read_times(["a", "b"]) == {"b": (2.0, 1.0)}
+
+
+def test_without_a_place_to_write_times_are_taken_again(cache):
+    cache.parent.parent.joinpath("jumok").write_text("a file")
+    store.keep_times({"b": (2.0, 1.0)})
+    assert store.read_times(["b"]) == {}
 
 
 @pytest.mark.parametrize("call", [MAP, BLOCK], ids=lambda call: call.kernel)
