@@ -114,7 +114,7 @@ def _rows(system: str, beam: int, what: str, threads: int) -> Iterator[Row]:
         note = "JoeyNMT is not installed: make bench-peers brings it"
         rate = len(sources()) / times[OURS]
         yield Row(f"sentences/s in decoding, {what}", 1.0, "", rate, None, "sentences/s", note, limit, BOUND)
-    yield from memory_rows(f"in decoding, {what}", memory, PEER)
+    yield from memory_rows(f"in decoding, {what}", memory, PEER, ">= 1")
 
 
 def _low_rows(system: str, beam: int, what: str, threads: int) -> Iterator[Row]:

@@ -20,7 +20,7 @@ from bench.table import Part, Row
 from jumok.machine import keep_freed
 from jumok.watching.watch import watch
 
-SIZES = {224: (1.15, 41), 448: (1.30, 15), 768: (1.50, 7)}
+SIZES = {224: (1.10, 41), 448: (1.30, 15), 768: (1.50, 7)}
 """Image side: the most that watch with rollout may cost, in plain passes, and how many rounds are timed."""
 WIDTH, LAYERS, HEADS, PATCH = 384, 12, 6, 16
 LARGE = 768
