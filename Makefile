@@ -76,6 +76,7 @@ bench-peers: .venv-peers/.ready
 
 bench: bench-peers
 	.venv-peers/bin/python -m bench
+	.venv-peers/bin/python -m bench.speed_page
 
 clean:
 	rm -rf $(VENV) .venv-peers demo runs bench/results

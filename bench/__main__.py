@@ -1,11 +1,16 @@
-"""`python -m bench [NAME ...]`: run the benches named, or all, and print how each claim stands."""
+"""`python -m bench [NAME ...]`: run the benches named, or all, and print how each claim stands on this machine."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from bench.table import pin, report
+from bench.measuring import QUICK, pin
 
 BENCHES = (
     "watch_cost",
@@ -27,14 +32,52 @@ BENCHES = (
 CORES = 2
 
 
-def main(names: list[str]) -> int:
-    unknown = [name for name in names if name not in BENCHES]
-    if unknown:
-        print(f"no bench {unknown[0]!r}: known: {', '.join(BENCHES)}", file=sys.stderr)
-        return 2
-    threads = pin(CORES)
-    reached = [report(name, importlib.import_module(f"bench.{name}").run(threads)) for name in names or BENCHES]
-    return 0 if all(reached) else 1
+def main(arguments: Sequence[str]) -> int:
+    asked = _read(arguments)
+    if asked.quick:
+        os.environ[QUICK] = "1"
+    threads = pin(asked.threads)
+    from bench import machine, results  # they import torch, which must find the cores it may use
+
+    old = results.read(asked.compare) if asked.compare else {}
+    here = machine.measure(threads)
+    print(*here.lines(), f"commit {machine.commit()}", sep="\n")
+    if asked.quick:
+        print("quick: fewer repeats than 5 pairs, so verdicts are hints")
+    found = {name: _run(name, threads, here, asked.out) for name in asked.names or BENCHES}
+    if asked.compare:
+        print(f"moved by more than the noise since {asked.compare}:")
+        print(*results.compare(old, found), sep="\n")
+    verdicts = {row["verdict"] for each in found.values() for row in each["rows"]}
+    return 1 if verdicts & {"missed", "failed"} else 0
+
+
+def _run(name: str, threads: int, here: Any, out: Path) -> dict[str, Any]:
+    """Measure, print and keep one bench; one that cannot even begin is a row that says so."""
+    from bench import results
+    from bench.table import gather, print_rows
+
+    def begin() -> Any:
+        return gather(importlib.import_module(f"bench.{name}").run(threads))
+
+    found = results.keep(out, name, gather([(name, begin)]), here)
+    print_rows(f"{name} ({here.line})", found["rows"])
+    return found
+
+
+def _read(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHES)}")
+    parser.add_argument("--quick", action="store_true", help="few repeats: all rows in under 10 minutes")
+    parser.add_argument("--threads", type=int, default=CORES, help=f"and cores; default {CORES}")
+    parser.add_argument("--out", type=Path, default=None, help="where results are kept (bench/results/speed.json)")
+    parser.add_argument("--compare", type=Path, metavar="OLD.json", help="print what moved by more than the noise")
+    asked = parser.parse_args(arguments)
+    for name in asked.names:
+        if name not in BENCHES:
+            parser.error(f"no bench {name!r}: known: {', '.join(BENCHES)}")
+    asked.out = asked.out or Path(__file__).parent / "results" / "speed.json"
+    return asked
 
 
 if __name__ == "__main__":

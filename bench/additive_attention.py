@@ -11,17 +11,15 @@ resident before it; the inputs are there before, the gradients of the inputs are
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 
-from bench.table import Row, interleaved, ratio
+from bench.measuring import Samples, forget_peak, in_turns, interleaved, ratio, resident
+from bench.table import Part, Row
 from jumok.machine import keep_freed
 from jumok.mechanisms.additive import fast_scores, scores
 
@@ -29,49 +27,30 @@ BATCH, KEYS, SIZE = 64, 30, 512
 WHOLE = "30 x 30"
 QUERIES = {WHOLE: 30, "one step, 1 x 30": 1}
 WAYS: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"ours": fast_scores, "plain": scores}
-ROUNDS, PROCESSES = 11, 3
+ROUNDS, PROCESSES = 11, 5
 FASTER, SMALLER = ">= 8", ">= 20"
 WARM_UP = (16, 4, 16)  # enough for threads to be woken, and small
 
 
-class Cost(NamedTuple):
-    """Median seconds of a forward and backward pass, and its extra memory; what loading our loops added to memory."""
-
-    seconds: float
-    mebibytes: float
-    loaded: float
-
-
-def run(threads: int = 2) -> list[Row]:
+def run(threads: int = 2) -> Iterator[Part]:
     """All rows of this bench."""
-    usual = _costs(threads, keep=False)
-    kept = _costs(threads, keep=True)
-    rows = [_faster(where, usual, "usual allocator, both") for where in QUERIES]
-    rows += [_faster(where, kept, "freed memory kept, both", goal="") for where in QUERIES]
-    return [*rows, _smaller(usual)]
+    yield "additive scores, usual allocator", lambda: _rows(threads, keep=False)
+    yield "additive scores, freed memory kept", lambda: _rows(threads, keep=True)
 
 
-def _costs(threads: int, *, keep: bool) -> dict[tuple[str, str], Cost]:
-    """What each way costs for each number of queries."""
-    runs: dict[tuple[str, str], list[Cost]] = {(way, where): [] for where in QUERIES for way in WAYS}
-    for _ in range(PROCESSES):
-        for (way, where), costs in runs.items():
-            costs.append(_alone(way, QUERIES[where], threads, keep))
-    return {
-        key: Cost(*(statistics.median(figures) for figures in zip(*costs, strict=True))) for key, costs in runs.items()
-    }
+def _rows(threads: int, *, keep: bool) -> Iterator[Row]:
+    how = "freed memory kept, both" if keep else "usual allocator, both"
+    for where, queries in QUERIES.items():
+        seconds, extra, loaded = in_turns(WAYS, PROCESSES, lambda way: _alone(way, queries, threads, keep))  # noqa: B023
+        goal = FASTER if where == WHOLE and not keep else ""
+        claim = f"forward + backward, plain / jumok, {where}, {how}"
+        yield Row(claim, ratio(seconds, "plain", "ours"), goal, 1e3 * seconds["ours"], 1e3 * seconds["plain"], "ms")
+        if where == WHOLE and not keep:
+            yield _smaller(extra, loaded)
 
 
-def _faster(where: str, costs: Mapping[tuple[str, str], Cost], note: str, goal: str = FASTER) -> Row:
-    times = {way: costs[way, where].seconds for way in WAYS}
-    claim = f"forward + backward, plain / jumok, {where}"
-    goal = goal if where == WHOLE else ""
-    return Row(claim, ratio(times, "plain", "ours"), goal, 1e3 * times["ours"], 1e3 * times["plain"], "ms", note)
-
-
-def _smaller(costs: Mapping[tuple[str, str], Cost]) -> Row:
-    extra = {way: costs[way, WHOLE].mebibytes for way in WAYS}
-    note = f"loading numba and the loops adds {costs['ours', WHOLE].loaded:.0f} MiB, once"
+def _smaller(extra: Samples, loaded: Samples) -> Row:
+    note = f"loading numba and the loops adds {loaded['ours']:.0f} MiB, once"
     claim = f"extra memory, plain / jumok, {WHOLE}"
     return Row(claim, ratio(extra, "plain", "ours"), SMALLER, extra["ours"], extra["plain"], "MiB", note)
 
@@ -79,10 +58,11 @@ def _smaller(costs: Mapping[tuple[str, str], Cost]) -> Row:
 # -- the work, in a process of its own ----------------------------------------------------------
 
 
-def _alone(way: str, queries: int, threads: int, keep: bool) -> Cost:
+def _alone(way: str, queries: int, threads: int, keep: bool) -> list[float]:
+    """Median seconds of a forward and backward pass, its extra memory, and what loading our loops added to memory."""
     command = [sys.executable, "-m", "bench.additive_attention", way, str(queries), str(threads), str(int(keep))]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    return Cost(*map(float, answer))
+    return [float(figure) for figure in answer]
 
 
 def _print_cost(way: str, queries: int, threads: int, keep: bool) -> None:
@@ -90,13 +70,13 @@ def _print_cost(way: str, queries: int, threads: int, keep: bool) -> None:
     if keep:
         keep_freed()
     small, full = _pass(WAYS[way], *WARM_UP), _pass(WAYS[way], BATCH, queries, KEYS)
-    before = _resident("VmRSS")
+    before = resident("VmRSS")
     small()
-    loaded = _resident("VmRSS") - before
-    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to what is resident now
-    before = _resident("VmRSS")
+    loaded = resident("VmRSS") - before
+    forget_peak()
+    before = resident("VmRSS")
     full()
-    extra = _resident("VmHWM") - before
+    extra = resident("VmHWM") - before
     print(interleaved({way: full}, ROUNDS)[way], extra, loaded)
 
 
@@ -112,12 +92,6 @@ def _pass(way: Callable[[Tensor, Tensor, Tensor], Tensor], batch: int, queries: 
         torch.autograd.grad(way(*inputs), inputs, gradient)
 
     return once
-
-
-def _resident(what: str) -> float:
-    """The resident memory of the process, now (VmRSS) or at its peak (VmHWM), in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ where a gradient takes one. By default convolutions alone have it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.table import Row, interleaved, ratio
+from bench.measuring import interleaved, ratio
+from bench.table import Part, Row
 from bench.watch_cost import model
 from jumok.watching.watch import watch
 
@@ -55,17 +56,18 @@ def explained(options: dict[str, Any], pixels: Tensor) -> Tensor:
     return seen.relevance(target, **options).weights
 
 
-def run(threads: int = 2) -> list[Row]:
+def run(threads: int = 2) -> Iterator[Part]:
     """All rows of this bench."""
     torch.set_num_threads(threads)
-    return [row for side, rounds in SIZES.items() for row in _costs(side, rounds)]
+    for side, repeats in SIZES.items():
+        yield f"explaining, {side} x {side}", functools.partial(_costs, side, repeats)
 
 
-def _costs(side: int, rounds: int) -> list[Row]:
+def _costs(side: int, repeats: int) -> list[Row]:
     pixels = torch.randn(1, 3, side, side).requires_grad_()
     ways: dict[str, Callable[[], Tensor]] = {"plain": functools.partial(plain, pixels)}
     ways |= {name: functools.partial(explained, options, pixels) for name, options in METHODS.items()}
-    times = interleaved(ways, rounds)
+    times = interleaved(ways, repeats)
     where = f"ViT-S/16, {side} x {side}"
     return [
         Row(

@@ -12,7 +12,7 @@ Quantus cuts an image's values, not its patches, into steps of equal size; a ste
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from bench import torchvision_names
-from bench.table import Row, interleaved, ratio
+from bench.measuring import interleaved, ratio
+from bench.table import Part, Row
 from jumok.measures.flipping import flip
 from jumok.measures.image_units import ImageUnits
 
-IMAGES, SIDE, GRID, STEPS, ROUNDS = 2, 224, (14, 14), 12, 3
+IMAGES, SIDE, GRID, STEPS, ROUNDS = 2, 224, (14, 14), 12, 5
 MAPS = ("method", "another", "centre", "edges")
 
 
@@ -45,14 +46,15 @@ class Logits(nn.Module):
         return logits
 
 
-def run(threads: int = 2) -> list[Row]:
+def run(threads: int = 2) -> Iterator[Part]:
     """All rows of this bench."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = Logits().eval()
     images = torch.randn(IMAGES, 3, SIDE, SIDE)
     maps = {name: torch.rand(IMAGES, *GRID) for name in MAPS}
-    return [_same_passes(model, images, maps), _patch_by_patch(model, images, maps)]
+    yield "SRG, Quantus PixelFlipping", lambda: [_same_passes(model, images, maps)]
+    yield "SRG, Quantus RegionPerturbation", lambda: [_patch_by_patch(model, images, maps)]
 
 
 def _same_passes(model: nn.Module, images: Tensor, maps: dict[str, Tensor]) -> Row:
@@ -77,7 +79,7 @@ def _patch_by_patch(model: nn.Module, images: Tensor, maps: dict[str, Tensor]) -
         "ours": lambda: _flip_all(model, image, alone, STEPS),
         "quantus": lambda: _flip_patches(model, image, alone["method"]),
     }
-    times = interleaved(steps, 1, warm_up=0)
+    times = interleaved(steps, 5, warm_up=0)
     few, many = (_flip_all(model, image, alone, count)[0].scores["method"].srg for count in (STEPS, GRID[0] * GRID[1]))
     note = f"SRG in {STEPS} steps {few:+.4f}, patch by patch {many:+.4f}; jumok measures the random baseline, too"
     claim = "SRG of a map, Quantus RegionPerturbation patch by patch / jumok, ViT-S/16"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,25 @@ import torch
 from PIL import Image
 
 from bench import torchvision_names
-from bench.table import Row, interleaved, ratio
+from bench.measuring import interleaved, ratio
+from bench.table import Part, Row
 from jumok.app.engine.looker import Looker
 
 IMAGES, SIDE, BATCH, ROUNDS = 16, 256, 8, 5
 METHODS = ("chefer", "rollout")
 
 
-def run(threads: int = 2) -> list[Row]:
+def run(threads: int = 2) -> Iterator[Part]:
     """All rows of this bench."""
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         model, paths = _save_model(Path(folder) / "vit"), _write_images(Path(folder) / "photos")
-        return [_cost(method, model, paths) for method in METHODS]
+        for method in METHODS:
+            yield f"prediction with {method}", functools.partial(_costs, method, model, paths)
+
+
+def _costs(method: str, model: str, paths: list[str]) -> list[Row]:
+    return [_cost(method, model, paths)]
 
 
 def _cost(method: str, model: str, paths: list[str]) -> Row:

@@ -1,7 +1,7 @@
 """Training of RAM, jumok beside kevinzakka/recurrent-visual-attention: `python -m bench ram_training`.
 
 That program is no package: put a copy of it in a folder outside this one and name the folder in RAM_PEER (measured
-against commit a38ac89). Without it the rows are left out, and a line says so.
+against commit a38ac89). Without it our own figure stands alone, and its note says how to get the peer.
 
 Both train on images of 28 x 28 in batches of 128, with 6 glimpses of 8 x 8 at one scale, layers of 128 and 128, a state
 of 256, a hidden layer of 128 for the location, one scanpath per image, float32. The images are random bytes in MNIST's
@@ -27,14 +27,15 @@ import types
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from bench import torchvision_names
-from bench.table import Row
+from bench.measuring import Ratio, Samples, forget_peak, in_turns, is_quick, ratio, resident
+from bench.table import Part, Row
 from jumok.machine import keep_freed
 from jumok.systems.ram import RAM, RAMConfig
 
@@ -42,48 +43,45 @@ OURS, TENSORS, LOADER = "ours", "peer, tensors in memory", "peer, its own loader
 GOALS = {LOADER: ">= 4", TENSORS: ">= 2"}
 IMAGES, LEARNED = 14_222, 12_800  # the peer keeps a tenth for validation; 100 batches are left
 BATCH, GLIMPSES, SIZE, CLASSES, SIDE = 128, 6, 8, 10, 28
-ROUNDS, PROCESSES = 2, 3
+ROUNDS, PROCESSES = 2, 5
+HOW_TO_GET = (
+    "no peer here: git clone https://github.com/kevinzakka/recurrent-visual-attention, and name its folder in RAM_PEER"
+)
 
 
-class Cost(NamedTuple):
-    """Images per second, and the peak of memory above what was there before, in MiB."""
-
-    speed: float
-    memory: float
-
-
-def run(threads: int = 2) -> list[Row]:
+def run(threads: int = 2) -> Iterator[Part]:
     """All rows of this bench."""
-    if not os.environ.get("RAM_PEER"):
-        print("ram_training: set RAM_PEER to a folder with kevinzakka/recurrent-visual-attention", file=sys.stderr)
-        return []
-    found: dict[str, list[Cost]] = {way: [] for way in WAYS}
-    for _ in range(PROCESSES):
-        for way, costs in found.items():
-            costs.append(_alone(way, threads))
-    middle = {way: Cost(*map(statistics.median, zip(*costs, strict=True))) for way, costs in found.items()}
-    rows = [_faster(way, middle) for way in GOALS]
-    ours, peer = middle[OURS].memory, middle[TENSORS].memory
-    return [
-        *rows,
-        Row(f"peak memory, jumok / {TENSORS}", ours / peer, "", ours, peer, "MiB", "above images and model"),
-    ]
+    yield "RAM training", lambda: _rows(threads)
 
 
-def _faster(way: str, costs: dict[str, Cost]) -> Row:
-    ours, peer = costs[OURS].speed, costs[way].speed
+def _rows(threads: int) -> Iterator[Row]:
+    here = bool(os.environ.get("RAM_PEER"))
+    seconds, memory = in_turns(WAYS if here else [OURS], PROCESSES, lambda way: _alone(way, threads))
+    if not here:
+        rate = LEARNED / seconds[OURS]
+        yield Row("training, jumok alone", Ratio.exact(1.0), "", rate, None, "images/s", HOW_TO_GET)
+        return
+    yield from (_faster(way, seconds) for way in GOALS)
+    ours, peer = memory[OURS], memory[TENSORS]
+    claim, found = f"peak memory, jumok / {TENSORS}", ratio(memory, OURS, TENSORS)
+    yield Row(claim, found, "", ours, peer, "MiB", "above images and model")
+
+
+def _faster(way: str, seconds: Samples) -> Row:
+    rates = LEARNED / seconds[OURS], LEARNED / seconds[way]
     note = "batch 128, 6 glimpses of 8 x 8, one scale"
-    return Row(f"training, jumok / {way}", ours / peer, GOALS[way], ours, peer, "images/s", note)
+    return Row(f"training, jumok / {way}", ratio(seconds, way, OURS), GOALS[way], *rates, "images/s", note)
 
 
 # -- the work, in a process of its own ----------------------------------------------------------
 
 
-def _alone(way: str, threads: int) -> Cost:
+def _alone(way: str, threads: int) -> list[float]:
+    """Seconds of a pass over the images, and the peak of memory above what was there before, in MiB."""
     command = [sys.executable, "-m", "bench.ram_training", way, str(threads)]
     quiet = {**os.environ, "TQDM_DISABLE": "1"}
     last = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet).stdout.splitlines()[-1]
-    return Cost(*map(float, last.split()))
+    return [float(figure) for figure in last.split()]
 
 
 def _print_cost(way: str, threads: int) -> None:
@@ -91,13 +89,13 @@ def _print_cost(way: str, threads: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         once = WAYS[way](Path(folder))
         once()  # what is done once is done before the clock starts
-        Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to what is resident now
-        before, seconds = _resident("VmRSS"), []
-        for _ in range(ROUNDS):
+        forget_peak()
+        before, seconds = resident("VmRSS"), []
+        for _ in range(1 if is_quick() else ROUNDS):
             started = time.perf_counter()
             once()
             seconds.append(time.perf_counter() - started)
-        print(LEARNED / statistics.median(seconds), max(0.0, _resident("VmHWM") - before))
+        print(statistics.median(seconds), max(0.0, resident("VmHWM") - before))
 
 
 def _pixels(count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -189,12 +187,6 @@ def _write_files(folder: Path) -> None:
         for kind, array in (("images-idx3", pixels[:, 0].numpy()), ("labels-idx1", labels.numpy().astype(np.uint8))):
             head = bytes([0, 0, 8, array.ndim]) + b"".join(length.to_bytes(4, "big") for length in array.shape)
             (folder / f"{part}-{kind}-ubyte").write_bytes(head + array.tobytes())
-
-
-def _resident(what: str) -> float:
-    """The resident memory of this process, now (VmRSS) or at its peak (VmHWM), in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024
 
 
 WAYS: dict[str, Callable[[Path], Callable[[], None]]] = {

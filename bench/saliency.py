@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.table import Row, interleaved, ratio
+from bench.measuring import LeftOut, interleaved, ratio
+from bench.table import Part, Row
 from jumok.machine import keep_freed
 from jumok.mechanisms.saliency import saliency
 
@@ -31,18 +33,37 @@ PHOTOGRAPHS = ("astronaut", "camera", "cat", "coffee", "coins", "hubble_deep_fie
 Bytes = NDArray[np.uint8]
 
 
-def run(threads: int = 2) -> list[Row]:
+def run(threads: int = 2) -> Iterator[Part]:
     """All rows of this bench."""
-    cv2 = importlib.import_module("cv2")
-    cv2.setNumThreads(threads)
     torch.set_num_threads(threads)
-    peers = _peers(cv2)
-    image = cv2.resize(next(photographs())[1], (WIDTH, HEIGHT))
-    rows = [_speed(method, peer, image, "one at a time") for method, peer in peers.items()]
-    keep_freed()
-    rows += [_speed(method, peers[method], image, f"{BATCH} at a time", BATCH) for method in GOALS]
-    rows.append(_alone("itti-koch-niebur", image))
-    return rows + [_agreement(method, peers[method]) for method in GOALS]
+    image = np.ascontiguousarray(next(photographs())[1][:HEIGHT, :WIDTH])
+    image = np.pad(image, ((0, HEIGHT - image.shape[0]), (0, WIDTH - image.shape[1]), (0, 0)), mode="edge")
+    for method in ROUNDS:
+        yield f"{method}, one at a time", partial(_beside_opencv, method, threads, image)
+    yield "itti-koch-niebur", lambda: [_alone("itti-koch-niebur", image)]
+    for method in GOALS:
+        yield f"{method}, {BATCH} at a time", partial(_beside_opencv, method, threads, image, BATCH)
+        yield f"{method}, agreement", partial(_agreement_with, method, threads)
+
+
+def _beside_opencv(method: str, threads: int, image: Bytes, batch: int = 1) -> list[Row]:
+    if batch > 1:
+        keep_freed()
+    how = f"{batch} at a time" if batch > 1 else "one at a time"
+    return [_speed(method, _peers(_opencv(threads))[method], image, how, batch)]
+
+
+def _agreement_with(method: str, threads: int) -> list[Row]:
+    return [_agreement(method, _peers(_opencv(threads))[method])]
+
+
+def _opencv(threads: int) -> Any:
+    try:
+        cv2 = importlib.import_module("cv2")
+    except ImportError as error:
+        raise LeftOut("OpenCV is not installed: make bench-peers brings it") from error
+    cv2.setNumThreads(threads)
+    return cv2
 
 
 def photographs() -> Iterator[tuple[str, Bytes]]:
@@ -72,14 +93,14 @@ def _speed(method: str, peer: Callable[[Bytes], Any], image: Bytes, how: str, ba
     )
     goal, rate = GOALS.get(method, "") if batch == 1 else "", {name: batch / each for name, each in times.items()}
     return Row(
-        f"{method}, jumok / OpenCV", ratio(times, "peer", "ours"), goal, rate["ours"], rate["peer"], "images/s", how
+        f"{method}, jumok / OpenCV, {how}", ratio(times, "peer", "ours"), goal, rate["ours"], rate["peer"], "images/s"
     )
 
 
 def _alone(method: str, image: Bytes) -> Row:
     images = _tensor(image)
     rate = 1 / interleaved({"ours": lambda: saliency(images, method)}, 11)["ours"]
-    return Row(f"{method}, images/s", rate, "", rate, 1, "images/s", "no peer: stated alone")
+    return Row(f"{method}, images/s", rate, "", rate, None, "images/s", "no peer: stated alone")
 
 
 def _agreement(method: str, peer: Callable[[Bytes], Any]) -> Row:

@@ -1,26 +1,23 @@
-"""What every bench shares: timing in turns, rows with a goal, a table on the screen and JSON on disk."""
+"""Rows with a goal and a limit, and how they are printed."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
-import json
-import os
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from jumok.files import write_atomically
+from bench.measuring import LEAST_PAIRS, LeftOut, Ratio
 
-RESULTS = Path(__file__).parent / "results"
+__all__ = ["COLUMNS", "Part", "Row", "gather", "print_rows", "write_cells"]
+
+COLOURS = {"met": "green", "missed": "red", "undecided": "yellow", "failed": "red", "left out": "yellow"}
+"""Of a row, by its verdict."""
 
 
 @dataclass(frozen=True)
@@ -29,97 +26,104 @@ class Row:
 
     Args:
         claim: what the ratio is of.
-        ratio: the figure that counts.
+        ratio: the figure that counts, with the quartiles of its pairs; a plain number where there are none.
         goal: such as ">= 1.1" or "<= 1.15"; empty for a figure that is stated and has no goal.
-        ours, peer: the two sides of the ratio, in `unit`.
+        ours, peer: the two sides of the ratio, in `unit`; peer None: there is none here.
         unit: such as "images/s", "s", "MiB".
         note: what a reader needs to judge it.
+        limit: what `ours` could be at best on this machine, by its measured figures; None: no plain arithmetic tells.
+        bound: what the limit is made of.
+        trouble: "failed" or "left out" where nothing was measured; the note says why.
     """
 
     claim: str
-    ratio: float
-    goal: str
-    ours: float
-    peer: float
-    unit: str
+    ratio: Ratio | float = float("nan")
+    goal: str = ""
+    ours: float = float("nan")
+    peer: float | None = None
+    unit: str = ""
     note: str = ""
+    limit: float | None = None
+    bound: str = ""
+    trouble: str = ""
 
     @property
-    def met(self) -> bool | None:
-        """Whether the goal is reached; None where there is none."""
-        if not self.goal:
+    def spread(self) -> Ratio:
+        """The ratio with its quartiles."""
+        return self.ratio if isinstance(self.ratio, Ratio) else Ratio.exact(self.ratio)
+
+    @property
+    def verdict(self) -> str:
+        """Met, missed, or undecided where the quartiles lie on both sides of the goal; empty without one."""
+        if self.trouble or not self.goal:
+            return self.trouble
+        sign, wanted = self.goal.split()
+        reached = {(value >= float(wanted)) if sign == ">=" else (value <= float(wanted)) for value in self.spread[:3]}
+        return "undecided" if len(reached) == 2 else "met" if reached == {True} else "missed"
+
+    @property
+    def of_limit(self) -> float | None:
+        """How many times the least that is possible it takes: 1 is the limit itself."""
+        if not self.limit or not self.ours:
             return None
-        sign, limit = self.goal.split()
-        return self.ratio >= float(limit) if sign == ">=" else self.ratio <= float(limit)
+        return self.limit / self.ours if self.unit.endswith("/s") else self.ours / self.limit
+
+    def to_dict(self) -> dict[str, Any]:
+        spread = self.spread
+        return {
+            "claim": self.claim, "ratio": spread.middle, "low": spread.low, "high": spread.high, "pairs": spread.pairs,
+            "goal": self.goal, "verdict": self.verdict, "ours": self.ours, "peer": self.peer, "unit": self.unit,
+            "limit": self.limit, "of_limit": self.of_limit, "bound": self.bound, "note": self.note,
+        }  # fmt: skip
 
 
-def interleaved(steps: Mapping[str, Callable[[], object]], rounds: int, *, warm_up: int = 2) -> dict[str, float]:
-    """Median seconds of each step, run in turns so that what else the machine does hits all alike.
-
-    The order is turned round each time, so that none always runs after the same other one.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    order = list(steps)
-    for number in range(warm_up + rounds):
-        for name in order if number % 2 else reversed(order):
-            started = time.perf_counter()
-            steps[name]()
-            if number >= warm_up:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(times) for name, times in seconds.items()}
+Part = tuple[str, Callable[[], Iterable[Row]]]
+"""What some rows are of, and what measures them: one that fails leaves the others."""
 
 
-def ratio(times: Mapping[str, float], above: str, below: str) -> float:
-    """Median over median."""
-    return times[above] / times[below]
+def gather(parts: Iterable[Part]) -> list[Row]:
+    """Measure part by part; what fails is a row that says so."""
+    rows: list[Row] = []
+    for name, measure in parts:
+        try:
+            rows += measure()
+        except LeftOut as why:
+            rows.append(Row(name, note=str(why), trouble="left out"))
+        except Exception as error:
+            traceback.print_exc()
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            rows.append(Row(name, note=reason, trouble="failed"))
+    return rows
 
 
-def pin(cores: int) -> int:
-    """Keep this process and its children on so many cores, where the system can; gives the number kept to."""
-    if not hasattr(os, "sched_setaffinity"):
-        return cores
-    chosen = sorted(os.sched_getaffinity(0))[:cores]
-    os.sched_setaffinity(0, chosen)
-    return len(chosen)
+COLUMNS = ("claim", "ratio", "quartiles", "goal", "", "jumok", "peer", "unit", "limit", "x limit", "note")
 
 
-def report(name: str, rows: Sequence[Row]) -> bool:
-    """Print the rows, keep them in bench/results/NAME.json, and say whether all goals are met."""
-    machine = machine_kind()
-    table = Table(title=f"{name} ({', '.join(machine.values())})", title_justify="left")
-    for heading in ("claim", "ratio", "goal", "", "jumok", "peer", "unit", "note"):
-        table.add_column(heading, justify="right" if heading in ("ratio", "jumok", "peer") else "left")
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows, as `Row.to_dict` gives them, as a table."""
+    table = Table(title=title, title_justify="left")
+    for heading in COLUMNS:
+        numbers = heading in ("ratio", "quartiles", "jumok", "peer", "limit", "x limit")
+        table.add_column(heading, justify="right" if numbers else "left")
     for row in rows:
-        mark = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}[row.met]
-        table.add_row(
-            row.claim, f"{row.ratio:.2f}", row.goal, mark, f"{row.ours:.4g}", f"{row.peer:.4g}", row.unit, row.note
-        )
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-    kept = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": machine,
-        "rows": [{**dataclasses.asdict(row), "met": row.met} for row in rows],
-    }
-    write_atomically(RESULTS / f"{name}.json", json.dumps(kept, indent=2) + "\n")
-    return all(row.met is not False for row in rows)
+        table.add_row(*map(escape, write_cells(row)), style=COLOURS.get(row["verdict"]))
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
 
 
-def machine_kind() -> dict[str, str]:
-    """Processor, cores in use and versions, for the record."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {
-        "processor": _processor(),
-        "cores": f"{cores} cores",
-        "system": platform.system(),
-        "python": f"Python {platform.python_version()}",
-        "torch": f"torch {torch.__version__}",
-    }
+def write_cells(row: Mapping[str, Any]) -> list[str]:
+    """The text of each of `COLUMNS`."""
+    numbers = {name: row[name] for name in ("ratio", "ours", "peer", "limit", "of_limit")}
+    said = {name: "" if value is None else f"{value:.4g}" for name, value in numbers.items()}
+    note = "; ".join(filter(None, (row["note"], row["bound"] and f"limit: {row['bound']}")))
+    return [
+        row["claim"], said["ratio"], _write_quartiles(row), row["goal"], row["verdict"], said["ours"], said["peer"],
+        row["unit"], said["limit"], said["of_limit"], note,
+    ]  # fmt: skip
 
 
-def _processor() -> str:
-    about = Path("/proc/cpuinfo")
-    if about.is_file():
-        for line in about.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _write_quartiles(row: Mapping[str, Any]) -> str:
+    """The quartiles, and over how few pairs where they are fewer than the usual least."""
+    if not row["pairs"]:
+        return ""
+    few = f" ({row['pairs']} pairs)" if row["pairs"] < LEAST_PAIRS else ""
+    return f"{row['low']:.2f}-{row['high']:.2f}{few}"

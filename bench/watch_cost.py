@@ -6,25 +6,26 @@ The model is `transformers`' own, with random weights: costs do not depend on th
 from __future__ import annotations
 
 import functools
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench import torchvision_names
-from bench.table import Row, interleaved, ratio
+from bench import machine, torchvision_names
+from bench.measuring import Ratio, Samples, in_turns, interleaved, ratio, resident
+from bench.table import Part, Row
 from jumok.machine import keep_freed
 from jumok.watching.watch import watch
 
-SIZES = {224: (1.15, 41), 448: (1.30, 15), 768: (1.50, 7)}
+SIZES = {224: (1.10, 41), 448: (1.30, 15), 768: (1.50, 7)}
 """Image side: the most that watch with rollout may cost, in plain passes, and how many rounds are timed."""
+WIDTH, LAYERS, HEADS, PATCH = 384, 12, 6, 16
 LARGE = 768
-EAGER_ROUNDS = 3
+EAGER_ROUNDS = 5
+BOUND = "a plain pass, and in each layer but the last one product at peak, one exp, one weighted sum from the cache"
 
 
 @functools.cache
@@ -34,12 +35,12 @@ def model(attention: str) -> Any:
 
     torch.manual_seed(0)
     config = ViTConfig(
-        hidden_size=384,
-        num_hidden_layers=12,
-        num_attention_heads=6,
-        intermediate_size=1536,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * WIDTH,
         image_size=224,
-        patch_size=16,
+        patch_size=PATCH,
     )
     vit = ViTModel(config).eval()
     vit.set_attn_implementation(attention)
@@ -86,48 +87,60 @@ WAYS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@torch.no_grad()
-def run(threads: int = 2) -> list[Row]:
+def run(threads: int = 2) -> Iterator[Part]:
     """All rows of this bench."""
     torch.set_num_threads(threads)
-    rows = [*_costs("default allocator"), *_against_eager(threads)]
+    yield "watch + rollout, default allocator", lambda: _costs("default allocator")
+    yield "watch + rollout beside eager attention", lambda: _against_eager(threads)
     # What is watched is held, so the memory of one pass is not used again in the next unless freed memory is kept.
-    return [*rows, *_costs("freed memory kept, both")] if keep_freed() else rows
+    yield "watch + rollout, freed memory kept", lambda: _costs("freed memory kept, both") if keep_freed() else ()
 
 
-def _costs(note: str) -> list[Row]:
-    return [_cost(side, limit, rounds, note) for side, (limit, rounds) in SIZES.items()]
+@torch.no_grad()
+def _costs(how: str) -> Iterable[Row]:
+    return [_cost(side, limit, repeats, how) for side, (limit, repeats) in SIZES.items()]
 
 
-def _cost(side: int, limit: float, rounds: int, note: str) -> Row:
+def _cost(side: int, limit: float, repeats: int, how: str) -> Row:
     pixels = torch.randn(1, 3, side, side)
-    times = interleaved({name: functools.partial(WAYS[name], pixels) for name in ("watched", "plain")}, rounds)
-    claim = f"watch + rollout / plain pass, ViT-S/16, {side} x {side}"
-    return Row(claim, ratio(times, "watched", "plain"), f"<= {limit}", times["watched"], times["plain"], "s", note)
+    times = interleaved({name: functools.partial(WAYS[name], pixels) for name in ("watched", "plain")}, repeats)
+    claim = f"watch + rollout / plain pass, ViT-S/16, {side} x {side}, {how}"
+    least = times["plain"] + rollout_floor((side // PATCH) ** 2 + 1)
+    found = ratio(times, "watched", "plain")
+    return Row(claim, found, f"<= {limit}", times["watched"], times["plain"], "s", "", least, BOUND)
 
 
-def _against_eager(threads: int) -> list[Row]:
-    """Time, and peak memory above the plain pass's, of each way in processes of its own: none tidies up for another.
+def rollout_floor(tokens: int) -> float:
+    """Seconds that weights and a rollout of one query take at best: in the last layer one row is enough."""
+    scores = tokens**2 * WIDTH * 2 / machine.peak()
+    weights = HEADS * tokens**2
+    exps = weights / machine.exp_rate()
+    sums = 4 * weights / machine.copy_rate(1 << 20)
+    return (LAYERS - 1) * (scores + exps + sums)
 
-    The processes take turns; medians count.
-    """
-    runs: dict[str, list[Cost]] = {name: [] for name in WAYS}
-    for _ in range(EAGER_ROUNDS):
-        for name in WAYS:
-            runs[name].append(_alone(name, threads))
-    seconds = {name: statistics.median(cost.seconds for cost in costs) for name, costs in runs.items()}
-    peaks = {name: statistics.median(cost.mebibytes for cost in costs) for name, costs in runs.items()}
-    extra = {name: peaks[name] - peaks["plain"] for name in WAYS}
+
+@torch.no_grad()
+def _against_eager(threads: int) -> Iterator[Row]:
+    """Time, and peak memory above the plain pass's, of each way in processes of its own: none tidies up for another."""
+    seconds, peaks = in_turns(WAYS, EAGER_ROUNDS, lambda name: _alone(name, threads))
     where = f"ViT-S/16, {LARGE} x {LARGE}"
-    rows = []
     for name, what, goal in (("eager_matrices", "N x N rollout", 4), ("eager_row", "only the row kept", 2.5)):
         note = f"eager / plain pass alone: {seconds[name] / seconds['plain']:.2f}; same to {_difference(name):.0e}"
         claim, times = f"eager, {what} / watch + rollout, {where}", (seconds["watched"], seconds[name])
-        rows.append(Row(claim, ratio(seconds, name, "watched"), f">= {goal}", *times, "s", note))
-        claim, memory = f"extra memory, eager, {what} / watch + rollout, {where}", (extra["watched"], extra[name])
-        note = f"plain pass peaks at {peaks['plain']:.0f} MiB"
-        rows.append(Row(claim, ratio(extra, name, "watched"), ">= 10", *memory, "MiB", note))
-    return rows
+        least = seconds["plain"] + rollout_floor((LARGE // PATCH) ** 2 + 1)
+        yield Row(claim, ratio(seconds, name, "watched"), f">= {goal}", *times, "s", note, least, BOUND)
+        yield _extra_memory(peaks, name, f"extra memory, eager, {what} / watch + rollout, {where}")
+
+
+def _extra_memory(peaks: Samples, name: str, claim: str) -> Row:
+    """Over the plain pass's peak, round by round."""
+    extra = {
+        each: [peak - plain for peak, plain in zip(peaks.values_of[each], peaks.values_of["plain"], strict=True)]
+        for each in (name, "watched")
+    }
+    pairs = [theirs / ours for theirs, ours in zip(extra[name], extra["watched"], strict=True)]
+    middle, note = Samples(extra), f"plain pass peaks at {peaks['plain']:.0f} MiB"
+    return Row(claim, Ratio.of(pairs), ">= 10", middle["watched"], middle[name], "MiB", note)
 
 
 def _difference(name: str) -> float:
@@ -136,17 +149,11 @@ def _difference(name: str) -> float:
     return float((WAYS[name](pixels) - watched(pixels)).abs().max())
 
 
-class Cost(NamedTuple):
-    """Median seconds of a few rounds, and the most memory that the process held."""
-
-    seconds: float
-    mebibytes: float
-
-
-def _alone(name: str, threads: int) -> Cost:
+def _alone(name: str, threads: int) -> list[float]:
+    """Median seconds of a few passes, and the most memory that the process held."""
     command = [sys.executable, "-m", "bench.watch_cost", name, str(threads)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return Cost(*map(float, answer))
+    return [float(figure) for figure in answer]
 
 
 @torch.no_grad()
@@ -155,8 +162,7 @@ def _print_cost(name: str, threads: int) -> None:
     pixels = torch.randn(1, 3, LARGE, LARGE)
     seconds = interleaved({name: functools.partial(WAYS[name], pixels)}, EAGER_ROUNDS, warm_up=1)[name]
     # Not getrusage: the peak that it tells includes what the parent process held when it started this one.
-    lines = Path("/proc/self/status").read_text().splitlines()
-    print(seconds, int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024)
+    print(seconds, resident("VmHWM"))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 
 import torch
 
+from bench.measuring import forget_peak, resident
 from jumok.machine import keep_freed
 
 Step = Callable[[], object]
@@ -49,7 +49,7 @@ class Worker:
         try:
             self._pipe.recv()
         except EOFError:
-            raise SystemExit(
+            raise RuntimeError(
                 f"{self._name} did not start, see above; the peers are installed by: make bench-peers"
             ) from None
         return self
@@ -68,19 +68,13 @@ def _serve(
     if keep:
         keep_freed()
     step = make(*arguments)
-    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to what is resident now
-    built = _resident("VmRSS")
+    forget_peak()
+    built = resident("VmRSS")
     pipe.send(None)
     while True:
         if pipe.recv() == "step":
             step()
             pipe.send(None)
         else:
-            peak = _resident("VmHWM")
+            peak = resident("VmHWM")
             pipe.send((peak - built, peak))
-
-
-def _resident(what: str) -> float:
-    """The resident memory of this process, now (VmRSS) or at its peak (VmHWM), in MiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024

@@ -23,6 +23,7 @@ __all__ = [
     "cores",
     "device_name",
     "keep_freed",
+    "kernels_are_plain",
     "set_threads",
 ]
 
@@ -33,6 +34,11 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4  # the numbers of mallopt's param
 PAD = 64 * 2**20
 
 
+def kernels_are_plain() -> bool:
+    """Whether JUMOK_KERNELS=plain asks for PyTorch's own forms and the C library's own settings everywhere."""
+    return os.environ.get("JUMOK_KERNELS") == "plain"
+
+
 def keep_freed() -> bool:
     """Have the C library keep what is freed, from now to the end of the process.
 
@@ -41,9 +47,9 @@ def keep_freed() -> bool:
     process stays as large as it has ever been, so this is for a command that trains, not for a library's import.
 
     Returns:
-        Whether it took effect; False where the C library is not glibc.
+        Whether it took effect; False where the C library is not glibc, or with JUMOK_KERNELS=plain.
     """
-    library = _glibc()
+    library = None if kernels_are_plain() else _glibc()
     if library is None:
         return False
     settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, -1), (TOP_PAD, PAD))

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "attention": set(),
     "watching": {"attention"},
     "attribution": {"attention", "watching"},
-    "mechanisms": {"attention", "watching"},
+    "mechanisms": {"attention", "watching", "machine"},
     "systems": {"attention", "watching", "mechanisms", "special_tokens"},
     "data": {"special_tokens", "machine"},
     "measures": {"attention", "intervals"},

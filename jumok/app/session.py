@@ -205,7 +205,9 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
 
 def _use_threads(threads: int | None) -> None:
     """Set how many threads torch has, and let the process keep what it frees."""
+    from jumok.app.lean_imports import import_torch
     from jumok.machine import keep_freed, set_threads
 
+    import_torch()
     set_threads(threads)
     keep_freed()

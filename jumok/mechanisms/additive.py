@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from jumok.errors import JumokError
 from jumok.mechanisms import dot_product
 from jumok.mechanisms.example import Example
+from jumok.mechanisms.kernels.door import is_off
 from jumok.mechanisms.layers.linear import Linear
 from jumok.mechanisms.layers.projection import project
 from jumok.watching.watchers import report, unseen
@@ -24,6 +25,9 @@ __all__ = ["Additive", "blockwise_scores", "example", "fast_scores", "scores"]
 
 BLOCK_VALUES = {"cpu": 1 << 20, "cuda": 1 << 24}
 """How many numbers of the hidden layer are held at a time where the compiled loops cannot run."""
+FEWEST_COMPILED = 1 << 19
+"""How many numbers of the hidden layer are worth loading the compiled loops where nothing is trained, which takes half
+a second: plain torch takes a millisecond for fewer."""
 HALF_PRECISION = {torch.float16, torch.bfloat16}
 
 
@@ -53,7 +57,7 @@ def fast_scores(query: Tensor, key: Tensor, w: Tensor, mask: Tensor | None = Non
     """As `scores`, without the hidden layer in memory, forward and backward.
 
     On a CPU in float32: loops compiled on first use (some seconds, once; kept on disk), which pass over masked keys.
-    Their tanh is within 4e-7 of the true one. Otherwise `blockwise_scores`.
+    Their tanh is within 4e-7 of the true one. Otherwise, and where few are scored and none trained, `blockwise_scores`.
 
     Args:
         query, key, w: as in `scores`.
@@ -67,12 +71,14 @@ def fast_scores(query: Tensor, key: Tensor, w: Tensor, mask: Tensor | None = Non
         query, key, w = query.float(), key.float(), w.float()
     _check_shapes(query, key, w)
     allowed = _to_three_axes(mask, query, key)
-    kernel = _kernel() if _suits_kernel(query, key, w) else None
+    traced = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or w.requires_grad)
+    worth = not is_off() and (traced or query.numel() * key.shape[1] >= FEWEST_COMPILED)
+    kernel = _kernel() if worth and _suits_kernel(query, key, w) else None
     if kernel is None:
         return _score_in_blocks(query, key, w, allowed)
     query, key, w = query.contiguous(), key.contiguous(), w.contiguous()
     allowed = query.new_ones(1, 1, key.shape[1], dtype=torch.bool) if allowed is None else allowed.contiguous()
-    if torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or w.requires_grad):
+    if traced:
         result: Tensor = _Scores.apply(query, key, w, allowed)  # type: ignore[no-untyped-call]
         return result
     return _forward(query, key, w, allowed)

@@ -19,14 +19,16 @@ from jumok.attention import Axis, Patches, Scale, Tokens
 from jumok.attention.attended import ALL, Attended, Rows
 from jumok.errors import JumokError, suggest
 from jumok.mechanisms.example import Example
+from jumok.mechanisms.kernels.door import Call, is_off, takes_fast, using
 from jumok.mechanisms.kernels.ramp_sums import ramp_sums
 from jumok.mechanisms.layers.linear import Linear, linear
 from jumok.watching.dot_product import DotProduct
 from jumok.watching.watchers import is_watched, report, unseen
 
-__all__ = ["Form", "NonLocal", "Pairwise", "concatenation", "dot_product", "example", "gaussian"]
+__all__ = ["KERNEL", "Form", "NonLocal", "Pairwise", "concatenation", "dot_product", "example", "gaussian"]
 
 Form = Literal["embedded-gaussian", "gaussian", "dot-product", "concatenation"]
+KERNEL = "non-local"
 MOST_WEIGHTS_PER_FEATURE = (
     2  # forming the weights is faster while they are at most so many times the numbers in theta and phi
 )
@@ -99,7 +101,7 @@ def concatenation(a: Tensor, b: Tensor, g: Tensor) -> Tensor:
     Source: Wang et al. 2018, arXiv 1711.07971, 3.2, equation 5. Differs: N as in `dot_product`.
     """
     g = g / g.shape[1]
-    if _fits_weights(a, g):
+    if is_off() or _fits_weights(a, g):
         return (a[:, :, None] + b[:, None]).relu() @ g
     return ramp_sums(a, b, g)
 
@@ -243,6 +245,8 @@ class NonLocal(nn.Module):
             JumokError: features of another shape.
         """
         self._check(features)
+        if self._could_be_plain(features) and not takes_fast(self._call(features)):
+            return self._convolve(features)
         places = features.flatten(2).transpose(1, 2).contiguous()  # (batch, places, channels)
         theta, phi, g = self._embed(places, features)
         kind = FORMS[self.form]
@@ -251,6 +255,42 @@ class NonLocal(nn.Module):
         with unseen():
             looked = kind.sum(theta, phi, g)
         return self._add(features, looked)
+
+    def _could_be_plain(self, features: Tensor) -> bool:
+        """Whether weights are so few that the plain form may be the faster one in training."""
+        places, step = features.shape[2:].numel(), 4 if self.sub_sample else 1
+        size = self.inner if self.theta is not None else self.channels
+        few = places * places // step <= MOST_WEIGHTS_PER_FEATURE * (places + places // step) * size
+        exact = features.dtype == torch.float32 and features.device.type == "cpu" and self.form != "concatenation"
+        return few and exact and self.dimensions == 2 and torch.is_grad_enabled() and not torch.compiler.is_exporting()
+
+    def _call(self, features: Tensor) -> Call:
+        batch, _, height, width = features.shape
+        form = list(FORMS).index(self.form)
+        key = (form, self.channels, self.inner, height, width, int(self.sub_sample))
+        return Call(KERNEL, key, (batch, *key))
+
+    def _convolve(self, features: Tensor) -> Tensor:
+        """The plain form, channels first: 1 x 1 convolutions, and the weights formed."""
+        layers = (self.theta, self.phi, self.g)
+        theta, phi, g = (
+            features if layer is None else F.conv2d(features, layer.weight[:, :, None, None], layer.bias)
+            for layer in layers
+        )
+        if self.sub_sample:
+            phi, g = (F.max_pool2d(each, 2, ceil_mode=True) for each in (phi, g))
+        theta, phi, g = (each.flatten(2).transpose(1, 2) for each in (theta, phi, g))  # (batch, places, size)
+        if is_watched():
+            kind = FORMS[self.form]
+            report(kind.record(theta, phi), self._axes(features), kind.scale)
+        with unseen():
+            scores = theta @ phi.transpose(1, 2)
+            weights = scores / phi.shape[1] if self.form == "dot-product" else scores.softmax(-1)
+            looked = (weights @ g).transpose(1, 2).contiguous()
+        change = F.conv1d(looked, self.out.weight[:, :, None], self.out.bias)
+        if self.norm is not None:
+            change = self.norm(change)
+        return features + change.view_as(features)
 
     def plain(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """The same by the textbook: slower, and it forms the weights, and the pairs of a concatenation.
@@ -332,6 +372,22 @@ def _name_video_places(frames: int, height: int, width: int) -> Tokens:
     return Tokens(
         tuple(f"{t}:{row},{column}" for t in range(frames) for row in range(height) for column in range(width))
     )
+
+
+def make_trial(shape: tuple[int, ...]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A forward and backward pass of a block called so, channels first and as `forward` has it else."""
+    batch, form, channels, inner, height, width, sub_sample = shape
+    name: Form = get_args(Form)[form]
+    block = NonLocal(channels, inner=inner, form=name, sub_sample=bool(sub_sample))
+    features = torch.randn(batch, channels, height, width).requires_grad_()
+    wanted = [features, *block.parameters()]
+
+    def once(fast: bool) -> None:
+        with using({block._call(features).choice} if fast else frozenset()):
+            output = block(features)
+        torch.autograd.grad(output, wanted, torch.ones_like(output))
+
+    return partial(once, False), partial(once, True)
 
 
 def example(form: Form = "embedded-gaussian", *, dimensions: Literal[2, 3] = 2, sub_sample: bool = True) -> Example:

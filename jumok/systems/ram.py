@@ -372,8 +372,9 @@ def sunflower(count: int) -> Tensor:
     With this the scanpath begins, so that it sees most of the image before anything is learned, and each glimpse
     something else; if all began in the middle, they would long go the same way, as the reward names none of them.
     """
-    turn = torch.arange(count) * (math.pi * (3 - math.sqrt(5)))
-    radius = HABIT_START_REACH * ((torch.arange(count) + 0.5) / max(count, 1)).sqrt()
+    order = torch.arange(count, device="cpu")  # for `tasks.bounded.sizes_alone`
+    turn = order * (math.pi * (3 - math.sqrt(5)))
+    radius = HABIT_START_REACH * ((order + 0.5) / max(count, 1)).sqrt()
     return torch.atanh(torch.stack([radius * turn.sin(), radius * turn.cos()], -1))
 
 

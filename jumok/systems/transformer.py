@@ -328,7 +328,9 @@ class SinePositions(nn.Module):
 
     def _make(self, length: int) -> Tensor:
         half = self.width // 2
-        angles = torch.arange(length)[:, None] * 10_000.0 ** (-torch.arange(half) / half)
+        # On the CPU, for `tasks.bounded.sizes_alone`
+        places, steps = (torch.arange(count, device="cpu") for count in (length, half))
+        angles = places[:, None] * 10_000.0 ** (-steps / half)
         return torch.cat([angles.sin(), angles.cos()], 1)
 
 

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
+from torch.overrides import TorchFunctionMode
 
 from jumok.errors import JumokError
 from jumok.files import regular_file
 
-__all__ = ["Bound", "bound_of", "bound_of_folder", "building_within"]
+__all__ = ["Bound", "bound_of", "bound_of_folder", "building_within", "sizes_alone"]
 
 MODULES_PER_TENSOR, LEAST_MODULES = 64, 10_000
 """Modules that a model may have: most tensors are of one module, within a few that hold others."""
@@ -123,6 +125,29 @@ def building_within(bound: Bound | None) -> Iterator[None]:
     finally:
         for each in kept:
             each.remove()
+
+
+@contextmanager
+def sizes_alone() -> Iterator[None]:
+    """Build models without their values, for the names and sizes of their weights.
+
+    Arithmetic on tensors without values imports PyTorch's compiler, which takes a second: systems compute what is fixed
+    about them on the CPU, and normal values are not drawn.
+    """
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves tensors as they are where they would get normal values."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (Tensor.normal_, nn.init.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def bound_of_folder(name: str) -> Bound | None:

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # `bench` is no part of the 
 
 from bench import translation_decoding as decoding
 from bench import translation_training as training
+from bench.measuring import Samples
 from jumok.data.pairs.batches import PairBatch
 from jumok.special_tokens import EOS, SOS
 
@@ -78,14 +79,25 @@ def test_padding_is_no_work(system):
 
 
 def test_rows_divide_the_peers_cost_by_ours():
-    row = training._faster("Transformer", {"ours": 0.5, "JoeyNMT": 2.0}, 1000, "ours", "JoeyNMT", ">= 3")
-    assert (row.ratio, row.ours, row.peer, row.met) == (4, 2000, 500, True)
+    times = Samples({"ours": [0.5] * 5, "JoeyNMT": [2.0, 2.0, 2.0, 4.0, 1.0]})
+    row = training._faster("Transformer", times, 1000, ("ours", "JoeyNMT"), ">= 3", 4000)
+    assert (row.ratio.middle, row.ours, row.peer, row.verdict, row.of_limit) == (4, 2000, 500, "met", 2)
     first, second = training.memory_rows("here", {"ours": (100, 400), "usual": (50, 350), "P": (200, 600)}, "P")
-    assert (first.ratio, first.ours, first.peer, first.met) == (2, 100, 200, None)
+    assert (first.ratio, first.ours, first.peer, first.verdict) == (2, 100, 200, "")
     assert second.ratio == 4
     assert "400 and 600" in first.note
-    row = decoding._faster("greedy", {"ours": 0.5, "JoeyNMT": 4.0}, 80, "ours", "JoeyNMT", ">= 10")
-    assert (row.ratio, row.ours, row.peer, row.met) == (8, 160, 20, False)
+    (alone,) = training.memory_rows("here", {"ours": (100, 400)}, "P")
+    assert (alone.ours, alone.peer) == (100, None)
+
+
+def test_a_search_without_its_peer_is_still_measured(monkeypatch):
+    monkeypatch.setattr(decoding, "find_spec", lambda name: None)
+    monkeypatch.setattr(decoding, "Worker", lambda *_, **__: None)
+    monkeypatch.setattr(decoding, "_timed", lambda workers: (Samples({name: [0.5] for name in workers}), {}))
+    monkeypatch.setattr(decoding, "least_seconds", lambda system, beam: 0.25)
+    (row,) = decoding._rows(decoding.RNN, 1, "greedy", 1)
+    assert (row.ours, row.peer, row.of_limit) == (2 * len(decoding.sources()), None, 2)
+    assert "make bench-peers" in row.note
 
 
 @pytest.mark.parametrize("low", [False, True])

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from jumok.attention import Patches
 from jumok.errors import JumokError
-from jumok.mechanisms.layers.linear import by_convolution_for
+from jumok.mechanisms.kernels.door import using
 from jumok.systems.parts import resize_positions
 from jumok.systems.vit import DropPath, ViT, ViTConfig, sine_positions
 from jumok.watching.watch import watch
@@ -171,7 +171,7 @@ def test_fast_linear_kernels_change_nothing_but_rounding(monkeypatch):
     answers = []
     monkeypatch.setattr("jumok.mechanisms.layers.linear.FEWEST_ROWS", 1)
     for sizes in (EveryMap(), ()):
-        with by_convolution_for(sizes):
+        with using(sizes):
             logits = vit(images)
         answers.append((logits, *torch.autograd.grad(logits.square().sum(), list(vit.parameters()))))
     for wanted, got in zip(*answers, strict=True):
@@ -274,7 +274,7 @@ def test_in_training_the_last_block_looks_from_the_cls_token_only():
 def test_watched_training_with_fast_kernels_keeps_the_geometry(monkeypatch):
     monkeypatch.setattr("jumok.mechanisms.layers.linear.FEWEST_ROWS", 1)
     vit = model().train()
-    with by_convolution_for(EveryMap()):
+    with using(EveryMap()):
         plain = vit(pixels())
         with watch(vit) as seen:
             assert torch.equal(vit(pixels()), plain)

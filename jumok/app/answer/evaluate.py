@@ -138,7 +138,7 @@ def select(run: QuestionRun, files: Sequence[Path], images: str | None, split: s
         JumokError: questions that cannot be read, or none in that part.
     """
     from jumok.data.questions.question_set import read_questions
-    from jumok.tasks.answer.prepare import find_parts
+    from jumok.tasks.answer.parts import find_parts
 
     data, seed = run.config.data, run.config.training.seed
     folder = Path(images or data.images or "")

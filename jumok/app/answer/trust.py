@@ -29,7 +29,7 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
         what was found; None where the model sees no image, there is nothing to find, or not time enough.
     """
     from jumok.app.trust import find_most_faithful
-    from jumok.tasks.answer.prepare import find_parts
+    from jumok.tasks.answer.parts import find_parts
     from jumok.tasks.answer.run import QuestionRun
 
     run = QuestionRun.load(folder, device)

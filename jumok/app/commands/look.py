@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from jumok.app.engine.out_folder import MANIFEST
 from jumok.app.engine.settings import OF_MANY, EngineSettings, PageSettings
 from jumok.app.look_request import FileSettings, LookRequest, MapSettings, TextSettings
 from jumok.app.map_methods import OF_MODELS
@@ -124,6 +123,8 @@ def _look_at_many(asked: LookRequest, session: Session) -> Report:
 
 def _is_data_set(inputs: Sequence[str]) -> bool:
     """Whether a data set of looks is named; a text may be no name of any file."""
+    from jumok.app.engine.out_folder import MANIFEST
+
     try:
         return len(inputs) == 1 and (Path(inputs[0]) / MANIFEST).is_file()
     except (OSError, ValueError):

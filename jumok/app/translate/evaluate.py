@@ -160,7 +160,7 @@ def select(run: PairRun, files: Sequence[Path], split: str) -> tuple[PairSet, st
         JumokError: pairs that cannot be read, or none in that part.
     """
     from jumok.data.pairs.pair_set import read_pairs
-    from jumok.tasks.translate.prepare import find_parts
+    from jumok.tasks.translate.parts import find_parts
 
     data, seed = run.config.data, run.config.training.seed
     own = not files or tuple(str(path.resolve()) for path in files) == data.pairs

@@ -29,7 +29,7 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
         what was found; None where there is nothing to find, or not time enough.
     """
     from jumok.app.trust import find_most_faithful
-    from jumok.tasks.translate.prepare import find_parts
+    from jumok.tasks.translate.parts import find_parts
 
     sources = find_parts(config.data, config.training.seed)["val"].sources
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jumok.mechanisms.kernels.door import is_off
+
 __all__ = ["Dropout", "drop_by_bits"]
 
 CHANCE_STEPS = 1 << 16  # a chance is a number of 16 bits
@@ -22,7 +24,7 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Dropout names it so)
         fast = self.training and 0 < self.p < 1 and input.device.type == "cpu" and input.numel() >= FEWEST_VALUES
-        return drop_by_bits(input, self.p) if fast else F.dropout(input, self.p, self.training)
+        return drop_by_bits(input, self.p) if fast and not is_off() else F.dropout(input, self.p, self.training)
 
 
 def drop_by_bits(values: Tensor, probability: float) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
+from jumok.mechanisms.kernels.door import is_off
+
 __all__ = ["gate_features", "mean", "mean_and_largest"]
 
 
@@ -24,7 +26,7 @@ def mean(features: Tensor, axes: tuple[int, ...]) -> Tensor:
         the mean.
     """
     # float16's sums may be too large for it
-    if features.dtype == torch.float16 or not (torch.is_grad_enabled() and features.requires_grad):
+    if is_off() or features.dtype == torch.float16 or not (torch.is_grad_enabled() and features.requires_grad):
         return features.mean(axes)
     return features.sum(axes) * (1 / math.prod(features.shape[axis] for axis in axes))
 
@@ -41,7 +43,7 @@ def mean_and_largest(features: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, T
     Returns:
         the mean and the largest value.
     """
-    if torch.is_grad_enabled() and features.requires_grad:
+    if torch.is_grad_enabled() and features.requires_grad and not is_off():
         found: tuple[Tensor, Tensor] = _MeanAndLargest.apply(features, axes)  # type: ignore[no-untyped-call]
         return found
     return features.mean(axes), features.amax(axes)
@@ -79,7 +81,7 @@ def gate_features(features: Tensor, gates: Tensor) -> Tensor:
         seen: Tensor = handle_torch_function(gate_features, (features, gates), features, gates)
         return seen
     plain = features.dtype != gates.dtype or not torch.is_grad_enabled() or not features.requires_grad
-    if plain or not gates.requires_grad:
+    if plain or is_off() or not gates.requires_grad:
         return features * gates
     product: Tensor = _GateFeatures.apply(features, gates)  # type: ignore[no-untyped-call]
     return product

@@ -1,26 +1,27 @@
 """The linear map y = x W^T + b, by the faster of two kernels.
 
-Which of the two is faster depends on the processor, so it is timed (`linear_choice`) and said here
-by `by_convolution_for`; where nothing was said, the map is PyTorch's own.
+Which of the two is faster depends on the processor; see `kernels.door`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Linear", "Shape", "Sizes", "by_convolution_for", "linear", "multiply_by_convolution", "noting", "use"]
+from jumok.mechanisms.kernels.door import Call, takes_fast
 
+__all__ = ["KERNEL", "Linear", "Shape", "linear", "make_trial", "multiply_by_convolution"]
+
+KERNEL = "linear"
+ENOUGH = 8192
+"""Rows that are timed at most."""
 SMALL_BATCH = 16
 FEWEST_ROWS = 1024  # with fewer rows than this, setting the convolution up costs what it gains
-
-Sizes = tuple[int, int]
-"""(size in, size out) of a map."""
 
 
 class Shape(NamedTuple):
@@ -32,46 +33,9 @@ class Shape(NamedTuple):
     size_out: int
 
     @property
-    def sizes(self) -> Sizes:
-        """What the choice depends on."""
-        return self.size_in, self.size_out
-
-
-class _Choice:
-    """What this process goes by: maps that go by convolution, and the calls that are noted, if they are."""
-
-    def __init__(self) -> None:
-        self.by_convolution: Container[Sizes] = frozenset()
-        self.noted: set[Shape] | None = None
-
-
-_choice = _Choice()
-
-
-def use(sizes: Container[Sizes]) -> Container[Sizes]:
-    """Let maps of these sizes go by convolution in training from now on, and no others; gives what was before."""
-    before, _choice.by_convolution = _choice.by_convolution, sizes
-    return before
-
-
-@contextmanager
-def by_convolution_for(sizes: Container[Sizes]) -> Iterator[None]:
-    """Let maps of these sizes go by convolution in training, and no others, within a `with` block."""
-    before = use(sizes)
-    try:
-        yield
-    finally:
-        use(before)
-
-
-@contextmanager
-def noting() -> Iterator[set[Shape]]:
-    """Note the calls of a `with` block that could go either way."""
-    before, _choice.noted = _choice.noted, set()
-    try:
-        yield _choice.noted
-    finally:
-        _choice.noted = before
+    def call(self) -> Call:
+        """As the door knows it: the choice depends on the sizes alone."""
+        return Call(KERNEL, (self.size_in, self.size_out), self)
 
 
 class Linear(nn.Linear):
@@ -97,9 +61,7 @@ def linear(tokens: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     if torch.is_grad_enabled() and _suits_convolution(tokens):
         shape = Shape(len(tokens), tokens.shape[1], tokens.shape[2], len(weight))
-        if _choice.noted is not None:
-            _choice.noted.add(shape)
-        if shape.sizes in _choice.by_convolution:
+        if takes_fast(shape.call):
             return multiply_by_convolution(tokens, weight, bias)
     return F.linear(tokens, weight, bias)
 
@@ -123,3 +85,20 @@ def _suits_convolution(tokens: Tensor) -> bool:
     many = many and (len(tokens) >= SMALL_BATCH or torch.get_num_threads() > 1) and tokens.is_contiguous()
     exact = tokens.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return many and exact and tokens.device.type == "cpu" and torch.backends.mkldnn.is_available()
+
+
+# -- what is timed ------------------------------------------------------------------------------
+
+
+def make_trial(shape: tuple[int, ...]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A forward and backward pass of a map called so: by the product, and by convolution."""
+    batch, tokens, size_in, size_out = shape
+    batch = min(batch, max(ENOUGH // tokens, SMALL_BATCH))
+    sizes = ((batch, tokens, size_in), (size_out, size_in), (size_out,))
+    operands = tuple(torch.randn(size).requires_grad_() for size in sizes)
+    return partial(_pass, F.linear, operands), partial(_pass, multiply_by_convolution, operands)
+
+
+def _pass(form: Callable[..., Tensor], operands: tuple[Tensor, ...]) -> None:
+    output = form(*operands)
+    torch.autograd.grad(output, operands, torch.ones_like(output))

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.mechanisms.kernels.compiled import NUMBA_OPTIONS, compile_when_called, share_tasks
-from jumok.mechanisms.saliency.pixels import cut_chunks, resize_back, shrink_to, to_lab, to_unit
+from jumok.mechanisms.saliency.lab import to_lab
+from jumok.mechanisms.saliency.pixels import cut_chunks, resize_back, shrink_to, to_unit
 
 __all__ = ["boolean_maps"]
 

@@ -7,15 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from jumok.mechanisms.saliency.pixels import (
-    Band,
-    blur_binomial,
-    cut_bands,
-    cut_chunks,
-    lay_upright,
-    to_lab,
-    to_unit,
-)
+from jumok.mechanisms.saliency.lab import to_lab
+from jumok.mechanisms.saliency.pixels import Band, blur_binomial, cut_bands, cut_chunks, lay_upright, to_unit
 
 __all__ = ["frequency_tuned"]
 

@@ -20,7 +20,6 @@ __all__ = [
     "resize_back",
     "shrink_to",
     "to_batch",
-    "to_lab",
     "to_unit",
 ]
 
@@ -162,20 +161,6 @@ def shrink_to(images: Tensor, longest: int) -> Tensor:
 def resize_back(maps: Tensor, height: int, width: int) -> Tensor:
     """(batch, rows, columns) to (batch, height, width), interpolated; values that are 0 or more stay so."""
     return F.interpolate(maps[:, None], (height, width), mode="bilinear", antialias=True)[:, 0].clamp_min_(0)
-
-
-def to_lab(images: Tensor) -> Tensor:
-    """CIE L*a*b* of sRGB images under D65: L from 0 to 100.
-
-    Args:
-        images: (batch, 1 or 3, height, width), from 0 to 1.
-    Returns:
-        (batch, 3, height, width).
-    """
-    from kornia.color import rgb_to_lab
-
-    found: Tensor = rgb_to_lab(images.expand(-1, 3, -1, -1))
-    return found
 
 
 def blur_binomial(images: Tensor, step: int = 1) -> Tensor:

@@ -14,7 +14,7 @@ from jumok.data.texts.nearest import find_nearest
 from jumok.errors import JumokError
 from jumok.intervals import Interval
 from jumok.tasks.answer.evaluation import Evaluation, Table, bootstrap_ratio
-from jumok.tasks.answer.prepare import find_parts, fingerprint, keep_answerable
+from jumok.tasks.answer.parts import find_parts, fingerprint, keep_answerable
 from jumok.tasks.answer.settings import RunConfig
 
 __all__ = ["Baseline", "compare_with_baselines", "find_training_questions"]

@@ -11,6 +11,7 @@ from jumok.data.questions.question_set import QuestionSet
 from jumok.errors import JumokError
 from jumok.tasks.answer import prepare
 from jumok.tasks.answer.evaluation import batches_of, evaluate
+from jumok.tasks.answer.parts import find_parts
 from jumok.tasks.answer.prepare import PreparedQuestions, system_options
 from jumok.tasks.answer.run import QuestionRun
 from jumok.tasks.answer.settings import Settings
@@ -110,7 +111,7 @@ def begin(
     Raises:
         JumokError: questions, images or settings that do not do, or nothing to test on.
     """
-    test = prepare.find_parts(settings.data, settings.training.seed)["test"]
+    test = find_parts(settings.data, settings.training.seed)["test"]
     if not len(test):
         raise JumokError("no questions to evaluate on: give some with --test-questions, or a --test-fraction above 0")
     return QuestionComparison(

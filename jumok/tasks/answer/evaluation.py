@@ -14,7 +14,7 @@ from jumok.data.images.batches import PixelStore
 from jumok.data.questions.batches import QuestionBatch, QuestionBatches
 from jumok.data.questions.question_set import QuestionSet
 from jumok.intervals import wilson
-from jumok.tasks.answer.prepare import scored
+from jumok.tasks.answer.parts import scored
 from jumok.tasks.answer.run import QuestionRun
 
 __all__ = ["Answered", "Evaluation", "answer_all", "batches_of", "bootstrap_ratio", "evaluate"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,20 +12,20 @@ from torch import Tensor
 
 from jumok.data.images.batches import PixelStore
 from jumok.data.questions.batches import QuestionBatches
-from jumok.data.questions.parts import find_image_folder, read_question_parts
-from jumok.data.questions.question_set import QuestionSet, describe_left_out, score_answers
+from jumok.data.questions.question_set import QuestionSet, describe_left_out
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
+from jumok.tasks.answer.parts import find_parts, fingerprint, keep_answerable, scored, settle_images
 from jumok.tasks.answer.recipe import choose_batch, choose_options
 from jumok.tasks.answer.run import WORDS, QuestionRun, build_model, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
 from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
 from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
-from jumok.tasks.running.ledger import Row
-from jumok.tasks.running.prepared import Prepared, Progress
+from jumok.tasks.running.figures import Progress, Row
+from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
 
@@ -36,9 +35,6 @@ ANSWER_WEIGHTS = "head.out."
 """How the names of those weights begin that belong to one answer each."""
 MOST_NAMED = 5
 """So many answers that cannot be given are named."""
-
-Scores = Mapping[int, float]
-"""How right which answers are, by their numbers."""
 
 
 @dataclass(frozen=True)
@@ -225,45 +221,6 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words, initial=initial)
 
 
-def find_parts(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
-    """Read the questions in their three parts.
-
-    Raises:
-        JumokError: no files or no folder of images were given, or they hold no questions.
-    """
-    if not data.questions:
-        raise JumokError("no questions: give a file, as in jumok train questions.csv --images photos --out runs/first")
-    data = settle_images(data)
-    val, test = data.val_fraction, data.test_fraction
-    if val + test >= 1:
-        raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
-    return read_question_parts(
-        [Path(path) for path in data.questions],
-        Path(data.images or ""),
-        val=[Path(path) for path in data.val_questions],
-        test=[Path(path) for path in data.test_questions],
-        lowercase=data.lowercase,
-        shares=(1 - val - test, val, test),
-        seed=seed,
-    )
-
-
-def settle_images(data: QuestionData) -> QuestionData:
-    """Take the folder of images that lies beside the questions, where none is given.
-
-    Raises:
-        JumokError: there is none.
-    """
-    if data.images is not None:
-        return data
-    folder = find_image_folder([Path(path) for path in data.questions])
-    if folder is None:
-        raise JumokError(
-            "questions are about images: give their folder with --images (none beside the questions holds them)"
-        )
-    return data.model_copy(update={"images": str(folder)})
-
-
 def choose_answers(train: QuestionSet, most: int) -> tuple[str, ...]:
     """The answers that are given most often; of equally frequent ones, the lesser by code points.
 
@@ -275,32 +232,6 @@ def choose_answers(train: QuestionSet, most: int) -> tuple[str, ...]:
     if len(chosen) < 2:
         raise JumokError(f"all training questions have the one answer {chosen[0]!r}: there is nothing to learn")
     return tuple(chosen)
-
-
-def scored(questions: QuestionSet, answers: Sequence[str]) -> list[Scores]:
-    """How right which of the answers are, for each question; none for one that cannot be answered by them."""
-    number = {answer: index for index, answer in enumerate(answers)}
-    return [
-        {number[answer]: score for answer, score in score_answers(given).items() if answer in number and score > 0}
-        for given in questions.answers
-    ]
-
-
-def keep_answerable(
-    parts: Mapping[str, QuestionSet], answers: Sequence[str]
-) -> tuple[dict[str, QuestionSet], dict[str, list[str]]]:
-    """Leave training questions out that have none of the answers; in other parts they stay, and cannot be right.
-
-    Returns:
-        the parts, and for each the first answers of the questions that cannot be answered.
-    """
-    kept, lacking = {}, {}
-    for part, questions in parts.items():
-        scores = scored(questions, answers)
-        lacking[part] = [questions.answers[row][0] for row, score in enumerate(scores) if not score]
-        rows = [row for row, score in enumerate(scores) if score]
-        kept[part] = questions.select(rows) if part == "train" and lacking[part] else questions
-    return kept, lacking
 
 
 def _check_val(val: QuestionSet, lacking: Sequence[str]) -> None:
@@ -357,11 +288,6 @@ def system_options(settings: Settings, answers: int, words: int, size: tuple[int
     if clash:
         raise JumokError(f"the option {clash!r} follows from the data: leave it out (see --answers, --image-size)")
     return configure_system(settings.system, {**follow, **settings.options}).model_dump(mode="json")
-
-
-def fingerprint(parts: Mapping[str, QuestionSet]) -> str:
-    """What changes when a training or validation question is added, removed, changed or moved."""
-    return hashlib.sha256("".join(parts[part].fingerprint() for part in ("train", "val")).encode()).hexdigest()[:32]
 
 
 def _whole_paths(data: QuestionData) -> dict[str, Any]:

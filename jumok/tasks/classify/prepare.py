@@ -47,9 +47,8 @@ from jumok.tasks.classify.tuning import (
 )
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.beginning import describe_begun, read_initial
-from jumok.tasks.running.ledger import Row
+from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.planning import MOST_SECONDS
-from jumok.tasks.running.prepared import Progress
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__

@@ -12,7 +12,7 @@ from jumok.data.images.image_set import ImageSet
 from jumok.data.splits import SPLITS
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.tasks.running.prepared import Progress
+from jumok.tasks.running.figures import Progress
 
 TRAINED_ON = "trained_on.txt"
 HEAD = "jumok-trained-on/1 blake2b-128"

@@ -21,8 +21,8 @@ from jumok.tasks.classify.training import Classifier, classifier_options
 from jumok.tasks.preprocessing import to_three
 from jumok.tasks.running.beginning import begin_with
 from jumok.tasks.running.class_training import ClassTraining
+from jumok.tasks.running.figures import Progress
 from jumok.tasks.running.layers import find_head, freeze
-from jumok.tasks.running.prepared import Progress
 from jumok.tasks.running.training_module import seed_everything
 
 __all__ = ["begin", "describe_learning", "keep_features", "make_module", "settle_training"]

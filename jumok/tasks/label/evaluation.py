@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jumok.data.labelled.text_set import TextSet
-from jumok.tasks.classify.kinds.class_scores import Evaluation
+from jumok.tasks.classify.kinds.class_scores import Evaluation, count_confusions
 from jumok.tasks.label.run import TextRun
-from jumok.tasks.running.prepared import Progress
+from jumok.tasks.running.figures import Progress
 
 __all__ = ["evaluate", "evaluate_bag_of_words"]
 
@@ -35,7 +34,7 @@ def evaluate(run: TextRun, texts: TextSet, size: int, progress: Progress | None 
         labels = torch.tensor(texts.labels[start : start + size])
         logits = run.model(*run.encode(texts.texts[start : start + size])).float().cpu()
         loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-        confusion += multiclass_confusion_matrix(logits.argmax(-1), labels, num_classes=count)
+        confusion += count_confusions(logits.argmax(-1), labels, count)
         if progress:
             progress(min(start + size, len(texts)), len(texts))
     return Evaluation(run.classes, confusion, loss / len(texts), noun="texts", other="--freeze none")
@@ -59,5 +58,5 @@ def evaluate_bag_of_words(train: TextSet, texts: TextSet) -> Evaluation:
     shares[:, torch.tensor(model.classes_)] = torch.from_numpy(model.predict_proba(list(texts.texts)))
     labels = torch.tensor(texts.labels)
     loss = F.nll_loss(shares.clamp_min(1e-12).log(), labels)
-    confusion = multiclass_confusion_matrix(shares.argmax(-1), labels, num_classes=len(texts.classes))
+    confusion = count_confusions(shares.argmax(-1), labels, len(texts.classes))
     return Evaluation(texts.classes, confusion, float(loss), noun="texts", other="--freeze none")

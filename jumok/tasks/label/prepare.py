@@ -29,9 +29,8 @@ from jumok.tasks.label.tokens import TOKENIZER, Tokens
 from jumok.tasks.label.training import TextClassifier, compute_features, make_module, text_classes
 from jumok.tasks.running.beginning import begin_with, describe_begun, read_initial
 from jumok.tasks.running.config import Begun
+from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.layers import freeze
-from jumok.tasks.running.ledger import Row
-from jumok.tasks.running.prepared import Progress
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.tuning_settings import settle_balance
 from jumok.version import __version__

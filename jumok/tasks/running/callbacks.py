@@ -20,7 +20,8 @@ from jumok.files import replacing
 from jumok.machine import World
 from jumok.tasks.running.checkpoint import CHECKPOINTS, LAST, write_tensors
 from jumok.tasks.running.ending_signals import Signals
-from jumok.tasks.running.ledger import Ledger, Row
+from jumok.tasks.running.figures import Row
+from jumok.tasks.running.ledger import Ledger
 from jumok.tasks.running.training_module import TrainingModule, need_module
 from jumok.wording import write_count
 

@@ -19,7 +19,7 @@ from torch import distributed
 
 from jumok.errors import JumokError
 from jumok.machine import World, accelerator_of
-from jumok.mechanisms.layers.linear import by_convolution_for
+from jumok.mechanisms.kernels.door import using
 from jumok.tasks.running.callbacks import Averaging, Keeper
 from jumok.tasks.running.checkpoint import (
     CHECKPOINTS,
@@ -33,8 +33,9 @@ from jumok.tasks.running.checkpoint import (
 )
 from jumok.tasks.running.config import Training
 from jumok.tasks.running.ending_signals import Signals
+from jumok.tasks.running.figures import Row
 from jumok.tasks.running.kernels import KernelChoice
-from jumok.tasks.running.ledger import Clock, Ledger, Row
+from jumok.tasks.running.ledger import Clock, Ledger
 from jumok.tasks.running.prepared import Batches
 from jumok.tasks.running.training_module import TrainingModule
 
@@ -90,7 +91,7 @@ def fit(
     clock = Clock()
     averaging = Averaging(settings.ema) if settings.ema else None
     ledger = Ledger(folder, clock)
-    with _quiet(), Signals() as signals, closing(KernelChoice(folder)) as kernels, by_convolution_for(frozenset()):
+    with _quiet(), Signals() as signals, closing(KernelChoice(folder)) as kernels, using(frozenset()):
         planned = settings.steps_per_epoch is not None
         often = {"every": settings.checkpoint_every, "patience": settings.patience}
         keeper = Keeper(folder, ledger, averaging, signals, **often, planned=planned)

@@ -12,8 +12,8 @@ from torch import distributed
 
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.mechanisms.layers.linear import Shape, noting, use
-from jumok.mechanisms.layers.linear_choice import choose, chosen
+from jumok.mechanisms.kernels.door import Call, is_off, noting, switch_off, use
+from jumok.mechanisms.kernels.timing import choose, chosen
 from jumok.tasks.running.config import Strict
 
 KERNELS = "kernels.json"
@@ -21,38 +21,40 @@ LARGEST_FILE = 1 << 20
 """Bytes that the file may have."""
 
 
-class Map(Strict):
-    """A linear map, the form that it takes, and the milliseconds that both forms took."""
+class Form(Strict):
+    """A kernel, what the choice of its form depends on, the form that it takes, and the milliseconds of both."""
 
-    size_in: int = Field(ge=1)
-    size_out: int = Field(ge=1)
-    by: Literal["product", "convolution"]
-    product: float = Field(ge=0)
-    convolution: float = Field(ge=0)
+    kernel: str = Field(max_length=64)
+    key: tuple[int, ...] = Field(max_length=64)
+    by: Literal["plain", "fast"]
+    plain: float = Field(ge=0)
+    fast: float = Field(ge=0)
 
 
 class Kernels(Strict):
-    """What a run is trained by."""
+    """What a run is trained by; `off`: by PyTorch's own forms alone."""
 
-    format: Literal[1] = 1
-    linear: tuple[Map, ...] = Field(default=(), max_length=4096)
+    format: Literal[2] = 2
+    off: bool = False
+    forms: tuple[Form, ...] = Field(default=(), max_length=4096)
 
     @staticmethod
-    def time_forms(shapes: set[Shape]) -> Kernels:
-        """Time the forms of the maps that were called so."""
-        times = choose(shapes)
+    def time_forms(calls: set[Call]) -> Kernels:
+        """Time the forms of what was called so."""
+        times = choose(calls)
         fast = chosen(times)
         return Kernels(
-            linear=tuple(
-                Map(
-                    size_in=each.sizes[0],
-                    size_out=each.sizes[1],
-                    by="convolution" if each.sizes in fast else "product",
-                    product=round(1000 * each.plain, 3),
-                    convolution=round(1000 * each.convolution, 3),
+            off=is_off(),
+            forms=tuple(
+                Form(
+                    kernel=each.choice[0],
+                    key=each.choice[1],
+                    by="fast" if each.choice in fast else "plain",
+                    plain=round(1000 * each.plain, 3),
+                    fast=round(1000 * each.fast, 3),
                 )
                 for each in times
-            )
+            ),
         )
 
     @staticmethod
@@ -77,7 +79,8 @@ class Kernels(Strict):
 
     def take(self) -> None:
         """Go by them in this process from now on."""
-        use(frozenset((each.size_in, each.size_out) for each in self.linear if each.by == "convolution"))
+        switch_off(self.off)
+        use(frozenset((each.kernel, each.key) for each in self.forms if each.by == "fast"))
 
 
 class KernelChoice(Callback):
@@ -90,15 +93,17 @@ class KernelChoice(Callback):
         self._path = folder / KERNELS
         self._known: Kernels | None = None
         self._noting: Any = None
-        self._shapes: set[Shape] = set()
+        self._calls: set[Call] = set()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._known = _share_choice(trainer, Kernels.read(self._path) if trainer.is_global_zero else None)
         if self._known and trainer.global_step:
             self._known.take()
             return
+        if self._known:  # stopped before its first checkpoint
+            switch_off(self._known.off)
         self._noting = noting()
-        self._shapes = self._noting.__enter__()
+        self._calls = self._noting.__enter__()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -118,7 +123,7 @@ class KernelChoice(Callback):
             noting_now.__exit__(None, None, None)
 
     def _time_forms(self) -> Kernels:
-        found = Kernels.time_forms(self._shapes)
+        found = Kernels.time_forms(self._calls)
         write_atomically(self._path, found.model_dump_json(indent=1) + "\n")
         return found
 

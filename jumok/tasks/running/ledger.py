@@ -15,12 +15,11 @@ from torch import Tensor, distributed
 
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.tasks.running.figures import Row
 from jumok.tasks.running.training_module import need_module
 
 STEPS_PER_LOOK = 16
 """Steps after which a GPU is asked for its losses; asking makes it wait."""
-
-Row = dict[str, float]
 
 
 class Clock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -13,7 +13,7 @@ from torch import Tensor
 from jumok.files import write_atomically
 from jumok.tasks.running.beginning import TUNING_RATES, begin_with, write_initial
 from jumok.tasks.running.config import Begun, Change, Recorded, Settings, Training
-from jumok.tasks.running.ledger import Row
+from jumok.tasks.running.figures import Row
 from jumok.tasks.running.run import CONFIG
 from jumok.tasks.running.training_module import TrainingModule
 from jumok.wording import write_count
@@ -21,8 +21,6 @@ from jumok.wording import write_count
 M = TypeVar("M", bound=TrainingModule)
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 """Peak learning rates that are tried for a model with random weights, the usual one among them."""
-Progress = Callable[[int, int], None]
-"""Called with how much is done, and how much there is in all."""
 
 
 class Batches(Protocol):

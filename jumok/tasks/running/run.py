@@ -18,7 +18,7 @@ from jumok import systems
 from jumok.errors import JumokError, suggest
 from jumok.files import write_atomically
 from jumok.tasks import TASKS, Task, task_named
-from jumok.tasks.bounded import bound_of, building_within
+from jumok.tasks.bounded import bound_of, building_within, sizes_alone
 from jumok.tasks.running.checkpoint import RESTORE, read_tensors, write_tensors
 from jumok.tasks.running.config import Recorded, plain_errors, read_run_config
 
@@ -138,7 +138,7 @@ def read_model(build: Callable[[], nn.Module], folder: Path) -> nn.Module:
     """
     if not (folder / WEIGHTS).exists():
         raise JumokError(f"{folder} has no weights yet: resume its training with jumok train --resume {folder}")
-    with torch.device("meta"), building_within(bound_of(folder / WEIGHTS)):
+    with sizes_alone(), building_within(bound_of(folder / WEIGHTS)):
         wanted = build().state_dict()
     _, tensors = read_tensors(folder / WEIGHTS, wanted={name: value.shape for name, value in wanted.items()})
     for name, value in tensors.items():

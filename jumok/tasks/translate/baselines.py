@@ -12,7 +12,7 @@ from jumok.data.texts.nearest import find_nearest
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.errors import JumokError
 from jumok.intervals import Interval
-from jumok.tasks.translate.prepare import find_parts
+from jumok.tasks.translate.parts import find_parts
 from jumok.tasks.translate.scores import Judge, Judged, Scores
 from jumok.tasks.translate.settings import RunConfig
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from jumok.data.pairs.batches import PairBatches
 from jumok.data.pairs.pair_set import PairSet
-from jumok.data.pairs.parts import read_parts
 from jumok.data.texts.survey import TextSurvey, survey
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
-from jumok.tasks.running.ledger import Row
-from jumok.tasks.running.prepared import Prepared, Progress
+from jumok.tasks.running.figures import Progress, Row
+from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import configure_system
+from jumok.tasks.translate.parts import find_parts
 from jumok.tasks.translate.recipe import choose_batch, choose_options, choose_smoothing
 from jumok.tasks.translate.run import PairRun, build_model, read_vocabularies, write_vocabularies
 from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings, Side
@@ -28,8 +28,6 @@ from jumok.tasks.translate.units import choose_units
 from jumok.version import __version__
 from jumok.wording import write_count
 
-HELD_OUT_SHARE = 0.05
-"""Kept for validation, or for testing, where only the other's share was told."""
 OF_VOCABULARIES = ("vocabulary", "vocabulary_size", "min_count", "shared", "lowercase")
 """Settings that the vocabularies of a run follow from."""
 Encoded = tuple[list[list[int]], list[list[int]]]
@@ -185,38 +183,6 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         )
     initial = read_initial(folder, config.found.begun)
     return PreparedPairs(*batches(config, encoded), (), config, source, target, initial=initial)
-
-
-def find_parts(data: PairData, seed: int) -> dict[str, PairSet]:
-    """Read the pairs in their three parts.
-
-    Raises:
-        JumokError: no files were given, or they hold no pairs.
-    """
-    if not data.pairs:
-        raise JumokError("no pairs: give a TSV or two line-aligned files, as in jumok train pairs.tsv --out runs/first")
-    if len(data.languages) == 1:
-        raise JumokError(f"languages are two endings, source first, got {data.languages[0]!r} alone: give both")
-    return read_parts(
-        [Path(path) for path in data.pairs],
-        val=[Path(path) for path in data.val_pairs],
-        test=[Path(path) for path in data.test_pairs],
-        languages=(data.languages[0], data.languages[1]) if data.languages else None,
-        lowercase=data.lowercase,
-        reverse=data.backwards,
-        seed=seed,
-        shares=_choose_shares(data),
-    )
-
-
-def _choose_shares(data: PairData) -> tuple[float, float, float] | None:
-    """Of train, val and test; None: the usual ones."""
-    if data.val_fraction is None and data.test_fraction is None:
-        return None
-    val, test = (HELD_OUT_SHARE if share is None else share for share in (data.val_fraction, data.test_fraction))
-    if val + test >= 1:
-        raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
-    return 1 - val - test, val, test
 
 
 def _whole_paths(data: PairData) -> dict[str, tuple[str, ...]]:

@@ -4,20 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from jumok.mechanisms.kernels.door import noting, using
 from jumok.mechanisms.layers import linear as module
-from jumok.mechanisms.layers import linear_choice
-from jumok.mechanisms.layers.linear import (
-    FEWEST_ROWS,
-    Linear,
-    Shape,
-    by_convolution_for,
-    linear,
-    multiply_by_convolution,
-    noting,
-)
-from jumok.mechanisms.layers.linear_choice import Timed, choose, chosen, settle, timed
+from jumok.mechanisms.layers.linear import FEWEST_ROWS, KERNEL, Linear, Shape, linear, multiply_by_convolution
 
-MAP = (4, 6)
+MAP = (KERNEL, (4, 6))
 
 
 def inputs(dtype=torch.float32, tokens=7, size_in=12, size_out=20):
@@ -59,13 +50,13 @@ def convolutions(monkeypatch):
     monkeypatch.setattr(
         module, "multiply_by_convolution", lambda *given: calls.append(given) or multiply_by_convolution(*given)
     )
-    with by_convolution_for({MAP}):
+    with using({MAP}):
         yield calls
 
 
 def test_where_nothing_was_chosen_it_is_the_plain_product(convolutions):
     tokens, weight = torch.randn(16, FEWEST_ROWS, 4), torch.randn(6, 4)
-    with by_convolution_for(frozenset()):
+    with using(frozenset()):
         assert torch.equal(linear(tokens, weight, None), F.linear(tokens, weight))
     assert torch.equal(linear(tokens, weight[:5], None), F.linear(tokens, weight[:5]))  # a map of other sizes
     assert not convolutions
@@ -122,56 +113,13 @@ def test_no_tokens_at_all():
     assert linear(torch.zeros(0, 5, 4), torch.zeros(6, 4), None).shape == (0, 5, 6)
 
 
-# -- the choice ---------------------------------------------------------------------------------
-
-
 def test_calls_that_could_go_either_way_are_noted():
     many, few = torch.randn(16, FEWEST_ROWS // 16, 4), torch.randn(2, 3, 4)
-    with noting() as shapes:
+    with noting() as calls:
         linear(many, torch.randn(6, 4), None)
         linear(few, torch.randn(6, 4), None)
         with torch.no_grad():
             linear(many, torch.randn(7, 4), None)
     linear(many, torch.randn(8, 4), None)
-    assert shapes == ({Shape(16, FEWEST_ROWS // 16, 4, 6)} if torch.backends.mkldnn.is_available() else set())
-
-
-def test_the_plain_form_wins_a_tie():
-    times = [Timed((1, 2), 1.0, 0.97), Timed((3, 4), 1.0, 1.5), Timed((5, 6), 1.0, 0.6)]
-    assert chosen(times) == {(5, 6)}
-
-
-def test_the_faster_form_is_found_by_the_clock(monkeypatch):
-    now = [0.0]
-
-    def passing(form, *_):
-        now[0] += 0.25 if form is multiply_by_convolution else 1.0
-
-    monkeypatch.setattr(linear_choice, "_pass", passing)
-    assert timed(Shape(16, 64, 4, 6), lambda: now[0]) == Timed(MAP, 1.0, 0.25)
-
-
-def test_each_map_is_timed_once_by_its_largest_shape(monkeypatch):
-    asked = []
-    monkeypatch.setattr(linear_choice, "_known", {})
-    monkeypatch.setattr(linear_choice, "timed", lambda shape: asked.append(shape) or Timed(shape.sizes, 2.0, 1.0))
-    shapes = {Shape(16, 64, 4, 6), Shape(32, 64, 4, 6), Shape(16, 64, 6, 4)}
-    assert choose(shapes) == choose(shapes) == [Timed((4, 6), 2.0, 1.0), Timed((6, 4), 2.0, 1.0)]
-    assert sorted(asked) == [Shape(16, 64, 6, 4), Shape(32, 64, 4, 6)]
-
-
-def test_timing_draws_no_random_numbers():
-    before = torch.get_rng_state()
-    found = timed(Shape(16, 64, 4, 6))
-    assert found.plain > 0 < found.convolution
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_a_step_settles_the_choice(convolutions, monkeypatch):
-    monkeypatch.setattr(linear_choice, "choose", lambda shapes: [Timed(shape.sizes, 2.0, 1.0) for shape in shapes])
-    tokens, weight = torch.randn(16, FEWEST_ROWS // 16, 4), torch.randn(6, 4)
-    with by_convolution_for(frozenset()):
-        settle(lambda: linear(tokens, weight, None))
-        assert not convolutions
-        linear(tokens, weight, None)
-    assert len(convolutions) == torch.backends.mkldnn.is_available()
+    wanted = {(KERNEL, (4, 6), Shape(16, FEWEST_ROWS // 16, 4, 6))}
+    assert calls == (wanted if torch.backends.mkldnn.is_available() else set())

@@ -13,6 +13,7 @@ from jumok.mechanisms.kernels import compiled
 from jumok.mechanisms.saliency import METHODS, boolean_maps, pixels, saliency, saliency_map
 from jumok.mechanisms.saliency.fine_grained import SURROUNDS
 from jumok.mechanisms.saliency.itti_koch_niebur import normalise
+from jumok.mechanisms.saliency.lab import to_lab
 
 EACH = pytest.mark.parametrize("method", METHODS)
 
@@ -37,6 +38,17 @@ def photograph(name):
 def grey_of(image):
     """Brightness from 0 to 255, (height, width)."""
     return np.tensordot([0.299, 0.587, 0.114], image.numpy().astype(np.float64), 1)
+
+
+def test_lab_is_kornia_s():
+    from kornia.color import rgb_to_lab
+
+    images = torch.rand(2, 3, 9, 11)
+    images[0, :, 0] = torch.tensor([0.0, 0.02, 1.0])[:, None]  # black, on the line near black, white
+    torch.testing.assert_close(to_lab(images), rgb_to_lab(images), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(
+        to_lab(images[:, :1]), rgb_to_lab(images[:, :1].expand(-1, 3, -1, -1)), atol=1e-4, rtol=0
+    )
 
 
 # -- forms ----------------------------------------------------------------------------------------

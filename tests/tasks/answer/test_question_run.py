@@ -15,7 +15,8 @@ from jumok.data.questions.question_set import read_questions, score_answers
 from jumok.data.texts.vocabulary_builder import build_vocabulary
 from jumok.errors import JumokError
 from jumok.tasks.answer.evaluation import evaluate
-from jumok.tasks.answer.prepare import find_parts, prepare
+from jumok.tasks.answer.parts import find_parts
+from jumok.tasks.answer.prepare import prepare
 from jumok.tasks.answer.run import QuestionRun
 from jumok.tasks.classify.run import ImageRun
 

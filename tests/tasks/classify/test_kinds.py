@@ -15,7 +15,8 @@ from torch import nn
 
 from jumok.errors import JumokError
 from jumok.tasks.classify.kinds import KINDS, OneClass, OneNumber, SeveralLabels
-from jumok.tasks.classify.kinds.label_scores import LabelReport, MeanAveragePrecision, choose_constant
+from jumok.tasks.classify.kinds.average_precision import MeanAveragePrecision
+from jumok.tasks.classify.kinds.label_scores import LabelReport, choose_constant
 from jumok.tasks.classify.kinds.number_scores import NumberReport
 from jumok.tasks.classify.kinds.thresholds import choose_threshold, read_thresholds, write_thresholds
 from jumok.tasks.classify.settings import Scale

@@ -8,12 +8,13 @@ from breaking import At, Stop, same_end, stop
 from pytorch_lightning import Callback
 
 from jumok.errors import JumokError
+from jumok.mechanisms.kernels import door
+from jumok.mechanisms.kernels.timing import Timed
 from jumok.mechanisms.layers import linear as module
-from jumok.mechanisms.layers.linear_choice import Timed
 from jumok.tasks.running import kernels
 from jumok.tasks.running.kernels import KERNELS, Kernels
 
-MAP = {"size_in": 16, "size_out": 48, "by": "convolution", "product": 2.0, "convolution": 1.0}
+MAP = {"kernel": "linear", "key": [16, 48], "by": "fast", "plain": 2.0, "fast": 1.0}
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="there is one kernel only")
 
 
@@ -22,9 +23,9 @@ def timings(monkeypatch):
     """Every map can go either way; the convolution is the faster one in the first timing, the product in all others."""
     made = []
 
-    def choose(shapes):
-        made.append(shapes)
-        return [Timed(shape.sizes, 1.0, 0.5 if len(made) == 1 else 2.0) for shape in sorted(shapes)]
+    def choose(calls):
+        made.append(calls)
+        return [Timed(call.choice, 1.0, 0.5 if len(made) == 1 else 2.0) for call in sorted(calls)]
 
     monkeypatch.setattr(module, "FEWEST_ROWS", 1)
     monkeypatch.setattr(module, "SMALL_BATCH", 2)
@@ -53,10 +54,10 @@ def test_the_first_step_is_plain_and_all_others_go_by_what_was_faster(job, timin
     assert taken.steps[0] == 0
     assert min(taken.steps[1:]) > 4
     assert len(timings) == 1
-    kept = json.loads((run.folder / KERNELS).read_text())["linear"]
-    assert {"size_in": 16, "size_out": 48, "by": "convolution", "product": 1000.0, "convolution": 500.0} in kept
-    assert module._choice.by_convolution == frozenset()
-    assert module._choice.noted is None
+    kept = json.loads((run.folder / KERNELS).read_text())["forms"]
+    assert {"kernel": "linear", "key": [16, 48], "by": "fast", "plain": 1000.0, "fast": 500.0} in kept
+    assert door._door.fast == frozenset()
+    assert door._door.noted is None
 
 
 @pytest.mark.parametrize("step", [0, 1, 2, 4])
@@ -82,9 +83,25 @@ def test_a_run_killed_before_its_first_checkpoint_keeps_its_choice(job, timings)
     same_end(broken.folder, whole.folder)
 
 
+@pytest.mark.parametrize("step", [0, 2])
+def test_a_run_begun_by_plain_kernels_goes_on_by_them(job, timings, step, monkeypatch):
+    """Whatever the environment says by then: dropout of ours draws other numbers than PyTorch's."""
+    whole, broken = job("whole", epochs=2), job("broken", epochs=2)
+    monkeypatch.setattr(door._door, "off", True)
+    whole.start()
+    with pytest.raises(Stop):
+        broken.start(At(step, stop))
+    monkeypatch.setattr(door._door, "off", False)
+    broken.start()
+    assert Kernels.read(broken.folder / KERNELS).off or step == 0  # stopped before the choice, it begins anew
+    if step:
+        same_end(broken.folder, whole.folder)
+    assert not door.is_off()
+
+
 def test_what_is_written_is_read_again(tmp_path):
     assert Kernels.read(tmp_path / KERNELS) is None
-    made = Kernels.model_validate({"linear": [MAP]})
+    made = Kernels.model_validate({"forms": [MAP]})
     (tmp_path / KERNELS).write_text(made.model_dump_json())
     assert Kernels.read(tmp_path / KERNELS) == made
 
@@ -95,13 +112,13 @@ def test_what_is_written_is_read_again(tmp_path):
         b"",
         b"[]",
         b"\x80\x04",
-        json.dumps({"format": 2}).encode(),
-        json.dumps({"linear": [{**MAP, "by": "magic"}]}).encode(),
-        json.dumps({"linear": [{**MAP, "size_in": -1}]}).encode(),
+        json.dumps({"format": 1}).encode(),
+        json.dumps({"forms": [{**MAP, "by": "magic"}]}).encode(),
+        json.dumps({"forms": [{**MAP, "plain": -1}]}).encode(),
         json.dumps({"more": 1}).encode(),
         b" " * (kernels.LARGEST_FILE + 1),
     ],
-    ids=["empty", "a list", "bytes", "another format", "no such form", "no size", "an unknown key", "too large"],
+    ids=["empty", "a list", "bytes", "another format", "no such form", "no time", "an unknown key", "too large"],
 )
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, content):
     (tmp_path / KERNELS).write_bytes(content)

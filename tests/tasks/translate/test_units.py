@@ -6,7 +6,7 @@ from jumok.data.pairs.pair_set import PairSet
 from jumok.data.samples.toy_pairs import REVERSAL
 from jumok.data.texts.survey import survey
 from jumok.tasks.translate import units
-from jumok.tasks.translate.prepare import find_parts
+from jumok.tasks.translate.parts import find_parts
 from jumok.tasks.translate.settings import PairData
 from jumok.tasks.translate.unit_trial import try_units
 from jumok.tasks.translate.units import choose_units

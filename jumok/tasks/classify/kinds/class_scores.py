@@ -9,12 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from jumok.intervals import wilson
 from jumok.tasks.classify.kinds.kind import Model, Table
 
-__all__ = ["Evaluation", "evaluate", "evaluate_each"]
+__all__ = ["Evaluation", "count_confusions", "evaluate", "evaluate_each"]
 
 MOST_COLUMNS = 8
 """Classes whose confusion stands in the table."""
@@ -188,9 +187,23 @@ def evaluate_each(
         for name, model in models.items():
             logits = model(pixels).float()
             losses[name] += float(F.cross_entropy(logits, labels, reduction="sum"))
-            said = multiclass_confusion_matrix(logits.argmax(-1), labels, num_classes=len(classes))
-            confusions[name] += said.cpu()
+            confusions[name] += count_confusions(logits.argmax(-1), labels, len(classes)).cpu()
     return {
         name: Evaluation(classes, counts, losses[name] / max(int(counts.sum()), 1))
         for name, counts in confusions.items()
     }
+
+
+def count_confusions(said: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """How many of each true class (row) were taken for which (column).
+
+    Args:
+        said, labels: (rows,), numbers of classes.
+        classes: how many there are.
+    Returns:
+        (classes, classes), whole numbers.
+
+    >>> count_confusions(torch.tensor([0, 1, 1]), torch.tensor([0, 0, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    return torch.bincount(labels * classes + said, minlength=classes**2).view(classes, classes)

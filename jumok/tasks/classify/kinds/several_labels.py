@@ -115,7 +115,7 @@ class SeveralLabels(AnswerKind):
     def make_meter(self, name: str) -> Metric:
         if name != "val_map":
             return super().make_meter(name)
-        from jumok.tasks.classify.kinds.label_scores import MeanAveragePrecision
+        from jumok.tasks.classify.kinds.average_precision import MeanAveragePrecision
 
         return MeanAveragePrecision()
 

@@ -1,0 +1,112 @@
+"""A short command imports what it uses, and nothing that takes as long as torch itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from question_helpers import write_squares
+
+from jumok import systems
+from jumok.app.cli import COMMANDS, main
+from jumok.tasks import TASKS
+from jumok.tasks.bounded import sizes_alone
+
+SLOW = (
+    "torch", "torch._dynamo", "sympy", "pytorch_lightning", "torchmetrics", "transformers", "kornia", "numba", "scipy",
+    "sklearn", "pandas", "matplotlib", "sacrebleu",
+)  # fmt: skip
+USES = {
+    "look": {"torch", "matplotlib"},
+    "ask": {"torch", "matplotlib"},
+    "predict": {"torch"},
+    "translate": {"torch"},
+    "saliency": {"torch", "matplotlib", "numba", "scipy"},
+    "eval images": {"torch", "matplotlib"},
+    "eval pairs": {"torch", "sacrebleu", "sklearn", "scipy", "pandas"},  # scikit-learn takes pandas where it is
+    "eval questions": {"torch", "sklearn", "scipy", "pandas"},
+    "inspect": {"torch", "matplotlib"},
+    "runs": {"torch"},
+    "systems": {"torch"},
+}
+
+
+def imported(words, folder):
+    """Which slow packages a command leaves imported."""
+    script = (
+        "import sys\nfrom jumok.app.cli import main\ntry:\n    main(sys.argv[1:])\n"
+        f"except SystemExit as stop:\n    assert not stop.code\nprint(*(n for n in {SLOW} if n in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, cwd=folder, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.fixture(scope="module")
+def answerer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("squares")
+    write_squares(folder)
+    words = ["train", folder, "--out", folder / "run", "--system", "vqa-stacked", "--epochs", 1, "--no-trust"]
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in (*words, "--option", "width=16")])
+    assert stopped.value.code == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def words_of(request, coloured):
+    """The command's line on one input; trains what it needs."""
+    image = next(coloured.rglob("*.png"))
+    run = request.getfixturevalue
+
+    def line(verb):
+        return {
+            "look": lambda: [image, "--model", run("trained")],
+            "ask": lambda: [run("answerer"), image, "what colour is left"],
+            "predict": lambda: [run("trained"), image],
+            "translate": lambda: [run("reverser"), "b c"],
+            "saliency": lambda: [image],
+            "eval images": lambda: [run("trained")],
+            "eval pairs": lambda: [run("reverser")],
+            "eval questions": lambda: [run("answerer")],
+            "inspect": lambda: [coloured],
+            "runs": lambda: [run("trained").parent],
+            "systems": list,
+        }[verb]()
+
+    return line
+
+
+@pytest.mark.parametrize("verb", USES)
+def test_a_command_on_one_input_imports_what_it_uses(verb, words_of, tmp_path):
+    assert imported([verb.split()[0], *words_of(verb)], tmp_path) <= USES[verb]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_imports_nothing_slow(name, tmp_path):
+    assert imported([name, "--help"], tmp_path) == set()
+
+
+def test_sizes_of_every_system_are_known_without_torch_s_compiler():
+    script = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        "from test_what_commands_import import build_all; build_all(); print('torch._dynamo' in sys.modules)"
+    )
+    here = Path(__file__).parent
+    done = subprocess.run([sys.executable, "-c", script, here, here.parent], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
+
+
+def build_all():
+    """Every system of ours, without values."""
+    given = {
+        "classify": {"classes": 3},
+        "translate": {"source_vocabulary": 20, "target_vocabulary": 20},
+        "answer": {"words": 20, "answers": 5},
+    }
+    for task, options in given.items():
+        for name in TASKS[task].systems:
+            with sizes_alone():
+                model = systems.build(name, systems.configure(name, **options))
+            assert model.state_dict()
