@@ -1,7 +1,7 @@
-"""Make the pictures of docs/lineage.md, and of two pages, anew: `python docs/pictures.py COMPARISON IMAGES ANSWERS`.
+"""Make the pictures of docs/lineage.md and of two pages anew: `python docs/pictures.py COMPARISON IMAGES ANSWERS RUNS`.
 
-COMPARISON is the folder of a `jumok compare` that trained ram, stn, senet and non-local on IMAGES, a folder with test/;
-ANSWERS is the page that `jumok ask` wrote.
+COMPARISON is the folder of a `jumok compare` that trained senet and non-local on IMAGES, a folder with test/; ANSWERS
+is the page that `jumok ask` wrote; in RUNS ram and stn are trained on digits, in ten minutes, if they are not there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas
 import torch
 from PIL import Image
@@ -29,6 +30,8 @@ from jumok.views.pictures.lines import draw_lines
 
 HERE = Path(__file__).parent / "lineage"
 KEPT = 16
+SIDE, COPIES = 48, 4
+"""Pixels of a square with a digit, and how often each digit of the training part is in one."""
 EACH = 40
 """Images of each class whose gates are averaged."""
 
@@ -55,14 +58,34 @@ def photograph() -> None:
     )
 
 
-def chosen_places(comparison: Path, image: Path) -> None:
-    """The glimpses and the window of one image."""
+def scatter_digits(folder: Path) -> Path:
+    """scikit-learn's digits, in another size and at another place of a dark square each: to be found before read."""
+    digits, random = load_digits(), np.random.default_rng(0)
+    for number, (values, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        part = {0: "test", 1: "val"}.get(number % 6, "train")
+        (folder / part / str(label)).mkdir(parents=True, exist_ok=True)
+        for copy in range(COPIES if part == "train" else 1):
+            size = int(random.integers(18, 23))
+            small = Image.fromarray((values * 15.9).astype(np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
+            square = np.zeros((SIDE, SIDE), np.uint8)
+            top, left = random.integers(0, SIDE - size + 1, 2)
+            square[top : top + size, left : left + size] = np.asarray(small)
+            Image.fromarray(square).save(folder / part / str(label) / f"{number:04}-{copy}.png")
+    return folder
+
+
+def chosen_places(runs: Path) -> None:
+    """The glimpses and the window on one digit, of networks that learn to find it."""
+    digits = scatter_digits(runs / "digits")
+    image = sorted((digits / "test" / "5").glob("*.png"))[0]
     picture = read_image(image)
-    for name in ("ram", "stn"):
-        opened = open_model(str(comparison / name))
+    for name, time in (("stn", "3m"), ("ram", "6m")):
+        if not (runs / name).exists():
+            run(["train", str(digits), "--system", name, "--time", time, "--no-trust", "--out", str(runs / name)])
+        opened = open_model(str(runs / name))
         (answer,) = look(opened, [picture], LookOptions(("attention",)))
-        said = f"{opened.classes[answer.predicted]} {float(answer.probabilities.max()):.0%}"
-        draw(answer.heats["attention"], picture, HERE / f"{name}.png", title=f"{image.parent.name}, named {said}")
+        said = f"{opened.classes[answer.predicted]}, {float(answer.probabilities.max()):.0%}"
+        draw(answer.heats["attention"], picture, HERE / f"{name}.png", title=f"{name}: reads {said}")
 
 
 def channels(comparison: Path, images: Path) -> None:
@@ -103,7 +126,7 @@ def page(path: Path, picture: Path, *, width: int, height: int) -> None:
         browser.close()
 
 
-def main(comparison: str, images: str, answers: str) -> None:
+def main(comparison: str, images: str, answers: str, runs: str) -> None:
     """Make all of them."""
     HERE.mkdir(exist_ok=True)
     page(Path(comparison) / "index.html", HERE / "compare.png", width=1420, height=1400)
@@ -111,7 +134,7 @@ def main(comparison: str, images: str, answers: str) -> None:
     image = sorted((Path(images) / "test" / "dent").glob("*.png"))[0]
     features()
     photograph()
-    chosen_places(Path(comparison), image)
+    chosen_places(Path(runs))
     channels(Path(comparison), Path(images))
     places(Path(comparison), image)
 
