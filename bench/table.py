@@ -93,8 +93,8 @@ def gather(parts: Iterable[Part]) -> list[Row]:
             rows.append(Row(name, note=str(why), trouble="left out"))
         except Exception as error:
             if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in OWN:
-                why = f"{error.name} is not installed: make bench-peers installs the peers"
-                rows.append(Row(name, note=why, trouble="left out"))
+                hint = f"{error.name} is not installed: make bench-peers installs the peers"
+                rows.append(Row(name, note=hint, trouble="left out"))
                 continue
             traceback.print_exc()
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
