@@ -77,6 +77,8 @@ class Row:
         }  # fmt: skip
 
 
+OWN = ("jumok", "bench")
+"""Packages whose absence is a fault, and not that of a peer."""
 Part = tuple[str, Callable[[], Iterable[Row]]]
 """What some rows are of, and what measures them: one that fails leaves the others."""
 
@@ -90,8 +92,12 @@ def gather(parts: Iterable[Part]) -> list[Row]:
         except LeftOut as why:
             rows.append(Row(name, note=str(why), trouble="left out"))
         except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] not in OWN:
+                hint = f"{error.name} is not installed: make bench-peers installs the peers"
+                rows.append(Row(name, note=hint, trouble="left out"))
+                continue
             traceback.print_exc()
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             rows.append(Row(name, note=reason, trouble="failed"))
     return rows
 

@@ -70,9 +70,13 @@ def test_a_part_that_fails_is_a_row_and_the_others_go_on(capsys):
     def left_out():
         raise LeftOut("no peer here")
 
+    def lacks_a_peer():
+        raise ModuleNotFoundError("No module named 'quantus'", name="quantus")
+
+    assert gather([("d", lacks_a_peer)])[0].verdict == "left out"
     rows = gather([("a", fails), ("b", left_out), ("c", lambda: [Row("fine", 2.0, ">= 1", 1.0, 2.0, "s")])])
     assert [row.verdict for row in rows] == ["failed", "left out", "met"]
-    assert [row.note for row in rows] == ["RuntimeError: no such kernel", "no peer here", ""]
+    assert [row.note for row in rows] == ["RuntimeError: no such kernel and more", "no peer here", ""]
     assert "Traceback" in capsys.readouterr().err
 
 
