@@ -65,8 +65,8 @@ def choose(calls: Iterable[Call]) -> list[Timed]:
 
 
 def _name(call: Call) -> str:
-    """As it is kept under."""
-    return f"{call.kernel} {' '.join(map(str, call.shape))}, {torch.get_num_threads()} threads"
+    """The kernel, the shape and how many threads: what its times are kept under."""
+    return f"{call.kernel} {' '.join(map(str, call.shape))} / {torch.get_num_threads()}"
 
 
 def settle(step: Callable[[], object]) -> None:
