@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from bench.measuring import is_quick
 
-__all__ = ["Machine", "commit", "copy_rate", "exp_rate", "measure", "peak"]
+__all__ = ["Machine", "commit", "copy_rate", "exp_rate", "machine_kind", "measure", "peak"]
 
 SQUARE = 2048
 WHOLE = 1 << 28
@@ -76,8 +76,8 @@ def measure(threads: int) -> Machine:
     if {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"} & set(_flags()):
         products["int8"] = _int8_rate() / 1e9
     return Machine(
-        processor=_cpu_info("model name") or platform.processor() or platform.machine(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        processor=_processor(),
+        cores=_count_cores(),
         threads=threads,
         caches=_caches(),
         instructions=[name for name in INSTRUCTIONS if name in _flags()],
@@ -86,6 +86,17 @@ def measure(threads: int) -> Machine:
         products=products,
         bandwidth=copy_rate(WHOLE) / 1e9,
     )
+
+
+def machine_kind() -> dict[str, str]:
+    """What this machine is, without measuring it: processor, cores in use and versions."""
+    return {
+        "processor": _processor(),
+        "cores": f"{_count_cores()} cores",
+        "system": platform.system(),
+        "python": f"Python {platform.python_version()}",
+        "torch": f"torch {torch.__version__}",
+    }
 
 
 @functools.cache
@@ -107,6 +118,14 @@ def exp_rate() -> float:
     """Values a second that exp takes, in a block that a cache holds."""
     values, out = torch.zeros(1 << 18), torch.empty(1 << 18)
     return len(values) / _least_seconds(lambda: torch.exp(values, out=out))
+
+
+def _processor() -> str:
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def _count_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _product_rate(dtype: torch.dtype) -> float:

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.table import machine_kind
+from bench.machine import machine_kind
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 

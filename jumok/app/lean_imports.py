@@ -38,8 +38,8 @@ def import_torch() -> None:
 def import_training_loop() -> None:
     """Import what trains, without what only metrics of text and sound, and pictures of metrics, are made with.
 
-    Commands that train, or read what a run was trained on, call this before anything imports PyTorch Lightning. In a
-    process of the user's own nothing is hidden.
+    Commands that train call this before anything imports PyTorch Lightning. In a process of the user's own nothing is
+    hidden.
     """
     with _hide(NEEDLESS):
         import torchmetrics  # noqa: F401

@@ -72,8 +72,8 @@ def fast_scores(query: Tensor, key: Tensor, w: Tensor, mask: Tensor | None = Non
     _check_shapes(query, key, w)
     allowed = _to_three_axes(mask, query, key)
     traced = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or w.requires_grad)
-    worth = not is_off() and (traced or query.numel() * key.shape[1] >= FEWEST_COMPILED)
-    kernel = _kernel() if worth and _suits_kernel(query, key, w) else None
+    suits = not is_off() and _suits_kernel(query, key, w)  # asked first: sizes of a graph that is exported are symbols
+    kernel = _kernel() if suits and (traced or query.numel() * key.shape[1] >= FEWEST_COMPILED) else None
     if kernel is None:
         return _score_in_blocks(query, key, w, allowed)
     query, key, w = query.contiguous(), key.contiguous(), w.contiguous()

@@ -329,4 +329,4 @@ def test_settings_for_sampling_are_told(models, tmp_path, capsys):
         assert ("draw its words by chance: here the most probable are taken" in shown.out) is said
         assert not shown.err.strip()
     (folder / "generation_config.json").write_text("{")
-    assert "generation_config.json is damaged" in fail(capsys, folder, "what ?")
+    assert "generation_config.json (Expecting property name" in fail(capsys, folder, "what ?")

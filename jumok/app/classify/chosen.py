@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jumok.app.lean_imports import import_training_loop
 from jumok.errors import JumokError, suggest
 from jumok.wording import describe_names, write_count
 
@@ -50,7 +49,6 @@ class Judge:
         Raises:
             JumokError: no such run, or a damaged one.
         """
-        import_training_loop()
         from jumok.tasks.classify.settings import RunConfig
         from jumok.tasks.classify.trained_on import read_trained_on
         from jumok.tasks.running.run import CONFIG

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field
 
-from jumok.app.lean_imports import import_training_loop
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
 
@@ -54,8 +53,6 @@ def choose_texts(run: TextRun, data: Sequence[Path], options: TextOptions, split
         JumokError: texts that cannot be read, of a class that the run does not have, or none in that part.
     """
     from jumok.data.labelled.text_set import read_texts
-
-    import_training_loop()
     from jumok.tasks.label.prepare import columns_of, find_parts
 
     own = run.config.data
