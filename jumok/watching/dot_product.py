@@ -125,7 +125,7 @@ class DotProduct(OfHeads):
         """As in `Sloped`, in blocks."""
         self.unchanged.check()
         change, value = self._change(gradient), repeat_heads(widen(self._value), self.shape[1]).mT
-        total, space = value.new_zeros(self.shape[0], self.shape[3]), value.new_empty(0)
+        total, space = value.new_zeros(self.shape[0], self.shape[1], 1, self.shape[3]), value.new_empty(0)
         row = row.to(total.dtype)
         for images, rows, columns in _cut_blocks(self.shape):
             slope, space = _multiply(widen(change[images, :, rows]), value[images, :, :, columns], space)
@@ -133,8 +133,8 @@ class DotProduct(OfHeads):
             if self.bias is not None or self.causal:
                 seen = self._mask(torch.zeros_like(slope), images, rows, columns)
                 slope.masked_fill_(seen == -math.inf, 0)
-            _add_over_heads(total[images, columns], row[images, rows], slope)
-        return total.div_(self.shape[1])
+            _add_rows(total[images, :, :, columns], row[images, rows], slope)
+        return total.mean(1)[:, 0]
 
     def find_read(self, gradient: Tensor) -> Tensor:
         """As in `Sloped`."""
@@ -182,11 +182,11 @@ class DotProduct(OfHeads):
         self.unchanged.check()
         # A row of zeros adds nothing: the last layer needs one row only.
         places = None if int(row.count_nonzero()) == row.numel() else row.any(0).nonzero()[:, 0]
-        total = self._keys.new_zeros(len(row), self.shape[3])
+        total = self._keys.new_zeros(len(row), self.shape[1], 1, self.shape[3])
         row = _take_rows(row, places, 1).to(total.dtype)
         for images, rows, columns, block in self._blocks_of_weights(places, gradient):
-            _add_over_heads(total[images, columns], row[images, rows], block)
-        return total.div_(self.shape[1])
+            _add_rows(total[images, :, :, columns], row[images, rows], block)
+        return total.mean(1)[:, 0]
 
     def _blocks_of_weights(
         self, places: Tensor | None, gradient: Tensor | None
@@ -282,7 +282,10 @@ def _lay_out(tensor: Tensor) -> Tensor:
     return tensor if len(tensor) == 1 else tensor.contiguous()
 
 
-def _add_over_heads(total: Tensor, row: Tensor, block: Tensor) -> None:
-    """Add to (images, keys) the products of (images, rows) with (images, heads, rows, keys), over all heads."""
-    repeated = row[:, None].expand(-1, block.shape[1], -1).flatten(1)
-    total += (repeated[:, None] @ block.flatten(1, 2))[:, 0]
+def _add_rows(total: Tensor, row: Tensor, block: Tensor) -> None:
+    """Add to (images, heads, 1, keys) the products of (images, rows) with (images, heads, rows, keys).
+
+    Head by head: one product over all heads' rows takes twice as long.
+    """
+    own = row[:, None, None].expand(-1, block.shape[1], 1, -1).flatten(0, 1)
+    total += (own @ block.flatten(0, 1)).view_as(total)
