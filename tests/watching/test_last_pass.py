@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gc
+import weakref
 
 import pytest
 import torch
@@ -177,6 +179,20 @@ def test_read_in_the_block_between_two_passes(model):
         found.append(describe(seen.passes[1]))
     assert_alike(*found)
     assert_as_never_watched_before(model, image(3))
+
+
+def _watch_and_drop(times):
+    model = Changing().eval()
+    for seed in range(times):
+        look(model, image(seed))
+    return weakref.ref(model)
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_what_is_remembered_keeps_no_model_alive(times):
+    gone = _watch_and_drop(times)
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_pass_that_ends_early(model):

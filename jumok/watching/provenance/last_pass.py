@@ -88,6 +88,11 @@ class LastPass:
         self._bound.clear()
         self._slots, self._find_slot, self._is_argument = slots, find_slot, is_argument
 
+    def end(self) -> None:
+        """Let go of the tape, and so of the model: what is remembered of a model must not keep it alive."""
+        self._bound.clear()
+        del self._slots, self._find_slot, self._is_argument
+
     @property
     def complete(self) -> bool:
         """Whether all of it was repeated, by now."""

@@ -217,7 +217,9 @@ class Tape:
         self._slots.clear()
         self.look_up()
         last, self.last = self.last, None
-        self._found = None if last is None else last.found
+        if last is not None:
+            self._found = last.found
+            last.end()
         return last
 
     def _make(self, tensor: Tensor, viewing: bool) -> Slot:
