@@ -12,7 +12,7 @@ import torch
 from jumok.mechanisms import non_local
 from jumok.mechanisms.kernels.door import Call, Choice, noting, use
 from jumok.mechanisms.kernels.store import keep_times, read_times
-from jumok.mechanisms.layers import linear
+from jumok.mechanisms.layers import dropout, gate_ops, linear
 from jumok.watching.watchers import unseen
 
 __all__ = ["Timed", "choose", "chosen", "settle", "timed"]
@@ -27,6 +27,8 @@ Clock = Callable[[], float]
 TRIALS: Mapping[str, Callable[[tuple[int, ...]], tuple[Step, Step]]] = {
     linear.KERNEL: linear.make_trial,
     non_local.KERNEL: non_local.make_trial,
+    dropout.KERNEL: dropout.make_trial,
+    **gate_ops.TRIALS,
 }
 """By kernel: a forward and backward pass of the plain and of the fast form, from a call's shape."""
 

@@ -1,15 +1,19 @@
-"""Dropout, with chances drawn several times faster on a CPU."""
+"""Dropout, with chances drawn several times faster on a CPU, where that was found to be so: see `kernels.door`."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jumok.mechanisms.kernels.door import is_off
+from jumok.mechanisms.kernels.door import Call, takes_fast
 
-__all__ = ["Dropout", "drop_by_bits"]
+__all__ = ["KERNEL", "Dropout", "drop_by_bits", "make_trial"]
 
+KERNEL = "dropout"
 CHANCE_STEPS = 1 << 16  # a chance is a number of 16 bits
 FEWEST_VALUES = 4096  # with fewer values than this, PyTorch's own is as fast
 
@@ -23,8 +27,10 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (nn.Dropout names it so)
-        fast = self.training and 0 < self.p < 1 and input.device.type == "cpu" and input.numel() >= FEWEST_VALUES
-        return drop_by_bits(input, self.p) if fast and not is_off() else F.dropout(input, self.p, self.training)
+        suits = self.training and 0 < self.p < 1 and input.device.type == "cpu" and input.numel() >= FEWEST_VALUES
+        if suits and takes_fast(_call(input.numel())):
+            return drop_by_bits(input, self.p)
+        return F.dropout(input, self.p, self.training)
 
 
 def drop_by_bits(values: Tensor, probability: float) -> Tensor:
@@ -45,3 +51,22 @@ def drop_by_bits(values: Tensor, probability: float) -> Tensor:
     dropped = min(max(round(probability * CHANCE_STEPS), 1), CHANCE_STEPS - 1)
     kept = drawn.view(torch.int16)[:count].view(values.shape) >= dropped - CHANCE_STEPS // 2
     return values * kept.to(values.dtype).mul_(CHANCE_STEPS / (CHANCE_STEPS - dropped))
+
+
+# -- what is timed ------------------------------------------------------------------------------
+
+
+def _call(count: int) -> Call:
+    """A call as the door knows it: sizes within a factor of two share a choice."""
+    return Call(KERNEL, (count.bit_length(),), (count,))
+
+
+def make_trial(shape: tuple[int, ...]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A forward and backward pass over so many values: by PyTorch's own, and by bits."""
+    values = torch.randn(shape).requires_grad_()
+    return partial(_pass, F.dropout, values), partial(_pass, drop_by_bits, values)
+
+
+def _pass(form: Callable[[Tensor, float], Tensor], values: Tensor) -> None:
+    output = form(values, 0.1)
+    torch.autograd.grad(output, values, torch.ones_like(output))

@@ -1,17 +1,25 @@
-"""Means, largest values and products of feature maps as gates need them, with backward passes that save memory."""
+"""Means, largest values and products of feature maps as gates need them, with backward passes that save memory.
+
+Which form is faster depends on the processor and the size; see `kernels.door`.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from jumok.mechanisms.kernels.door import is_off
+from jumok.mechanisms.kernels.door import Call, Choice, takes_fast, using
 
-__all__ = ["gate_features", "mean", "mean_and_largest"]
+__all__ = ["TRIALS", "gate_features", "mean", "mean_and_largest"]
+
+MEAN, LARGEST, PRODUCT = "gate-mean", "gate-largest", "gate-product"
+"""Names of the kernels."""
 
 
 def mean(features: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -26,9 +34,9 @@ def mean(features: Tensor, axes: tuple[int, ...]) -> Tensor:
         the mean.
     """
     # float16's sums may be too large for it
-    if is_off() or features.dtype == torch.float16 or not (torch.is_grad_enabled() and features.requires_grad):
-        return features.mean(axes)
-    return features.sum(axes) * (1 / math.prod(features.shape[axis] for axis in axes))
+    if features.dtype != torch.float16 and _learns(features) and takes_fast(_call(MEAN, features, axes)):
+        return features.sum(axes) * (1 / math.prod(features.shape[axis] for axis in axes))
+    return features.mean(axes)
 
 
 def mean_and_largest(features: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -43,7 +51,7 @@ def mean_and_largest(features: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, T
     Returns:
         the mean and the largest value.
     """
-    if torch.is_grad_enabled() and features.requires_grad and not is_off():
+    if _learns(features) and takes_fast(_call(LARGEST, features, axes)):
         found: tuple[Tensor, Tensor] = _MeanAndLargest.apply(features, axes)  # type: ignore[no-untyped-call]
         return found
     return features.mean(axes), features.amax(axes)
@@ -80,11 +88,12 @@ def gate_features(features: Tensor, gates: Tensor) -> Tensor:
     if has_torch_function((features, gates)):  # so that who follows feature maps sees this as one call of torch's
         seen: Tensor = handle_torch_function(gate_features, (features, gates), features, gates)
         return seen
-    plain = features.dtype != gates.dtype or not torch.is_grad_enabled() or not features.requires_grad
-    if plain or is_off() or not gates.requires_grad:
-        return features * gates
-    product: Tensor = _GateFeatures.apply(features, gates)  # type: ignore[no-untyped-call]
-    return product
+    if features.dtype == gates.dtype and _learns(features) and _learns(gates):
+        shared = tuple(axis for axis, size in enumerate(gates.shape) if size == 1)
+        if takes_fast(_call(PRODUCT, features, shared)):
+            product: Tensor = _GateFeatures.apply(features, gates)  # type: ignore[no-untyped-call]
+            return product
+    return features * gates
 
 
 class _GateFeatures(torch.autograd.Function):
@@ -101,3 +110,52 @@ class _GateFeatures(torch.autograd.Function):
         axes = [axis for axis, size in enumerate(gates.shape) if size == 1]
         of_gates = space.sum(axes, keepdim=True)
         return torch.mul(gradient, gates, out=space), of_gates
+
+
+def _learns(tensor: Tensor) -> bool:
+    return torch.is_grad_enabled() and tensor.requires_grad
+
+
+# -- what is timed ------------------------------------------------------------------------------
+
+
+def _call(kernel: str, features: Tensor, axes: tuple[int, ...]) -> Call:
+    """A call as the door knows it: the choice does not depend on the batch."""
+    count = features.dim()
+    inner_first = count == 4 and features.is_contiguous(memory_format=torch.channels_last)
+    key = (int(inner_first), count, *features.shape[1:], *axes)
+    return Call(kernel, key, (len(features), *key))
+
+
+def _make_trial(kernel: str, shape: tuple[int, ...]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """A forward and backward pass of a kernel called so: in its plain form, and in its fast one."""
+    batch, inner_first, count, *rest = shape
+    sizes, axes = (batch, *rest[: count - 1]), tuple(rest[count - 1 :])
+    memory = torch.channels_last if inner_first else torch.contiguous_format
+    inputs = [torch.randn(sizes).contiguous(memory_format=memory).requires_grad_()]
+    choice = _call(kernel, inputs[0], axes).choice
+    if kernel == PRODUCT:
+        gates = torch.rand([1 if axis in axes else size for axis, size in enumerate(sizes)])
+        inputs.append(gates.requires_grad_())
+        return _make_passes(lambda: (gate_features(*inputs),), inputs, choice)
+    pool = mean_and_largest if kernel == LARGEST else lambda *given: (mean(*given),)
+    return _make_passes(lambda: pool(inputs[0], axes), inputs, choice)
+
+
+def _make_passes(
+    forward: Callable[[], tuple[Tensor, ...]], inputs: list[Tensor], choice: Choice
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    changes = [torch.randn_like(output) for output in forward()]
+
+    def once(choices: frozenset[Choice]) -> None:
+        with using(choices):
+            outputs = forward()
+        torch.autograd.grad(outputs, inputs, changes)
+
+    return partial(once, frozenset()), partial(once, frozenset({choice}))
+
+
+TRIALS: Mapping[str, Callable[[tuple[int, ...]], tuple[Callable[[], object], Callable[[], object]]]] = {
+    kernel: partial(_make_trial, kernel) for kernel in (MEAN, LARGEST, PRODUCT)
+}
+"""By kernel, see `kernels.timing`."""

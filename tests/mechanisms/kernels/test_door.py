@@ -19,6 +19,12 @@ from jumok.mechanisms.non_local import NonLocal, concatenation
 
 MAP = Shape(16, 64, 4, 6).call
 BLOCK = Call("non-local", (0, 6, 3, 5, 4, 1), (2, 0, 6, 3, 5, 4, 1))
+OTHERS = [
+    Call("dropout", (13,), (5000,)),
+    Call("gate-mean", (0, 4, 3, 5, 4, 2, 3), (2, 0, 4, 3, 5, 4, 2, 3)),
+    Call("gate-largest", (1, 4, 3, 5, 4, 1), (2, 1, 4, 3, 5, 4, 1)),
+    Call("gate-product", (0, 4, 3, 5, 4, 2, 3), (2, 0, 4, 3, 5, 4, 2, 3)),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +101,11 @@ def test_without_a_place_to_write_times_are_taken_again(cache):
     assert store.read_times(["b"]) == {}
 
 
-@pytest.mark.parametrize("call", [MAP, BLOCK], ids=lambda call: call.kernel)
+def test_each_kernel_can_be_timed():
+    assert {call.kernel for call in (MAP, BLOCK, *OTHERS)} == set(timing.TRIALS)
+
+
+@pytest.mark.parametrize("call", [MAP, BLOCK, *OTHERS], ids=lambda call: call.kernel)
 def test_timing_draws_no_random_numbers_of_the_run_s_and_notes_nothing(call):
     before = torch.get_rng_state()
     with noting() as calls:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from jumok.mechanisms.kernels.door import noting, using
 from jumok.mechanisms.layers.dropout import Dropout, drop_by_bits
 
 
@@ -52,3 +53,19 @@ def test_eval_and_nothing_to_drop_change_nothing():
     assert torch.equal(Dropout(1.0)(values), torch.zeros_like(values))
     few = torch.ones(10, 10)
     assert set(Dropout(0.5)(few).unique().tolist()) <= {0.0, 2.0}
+
+
+def test_the_layer_goes_by_the_choice_of_its_size():
+    values = torch.ones(100, 50)
+    with noting() as calls:
+        torch.manual_seed(1)
+        plain = Dropout(0.5)(values)
+    (call,) = calls
+    torch.manual_seed(1)
+    assert torch.equal(plain, torch.nn.functional.dropout(values, 0.5))
+    with using({call.choice}):
+        torch.manual_seed(1)
+        fast = Dropout(0.5)(values)
+    torch.manual_seed(1)
+    assert torch.equal(fast, drop_by_bits(values, 0.5))
+    assert not torch.equal(fast, plain)

@@ -3,10 +3,24 @@
 import pytest
 import torch
 
+from jumok.mechanisms.kernels.door import noting, using
 from jumok.mechanisms.layers.gate_ops import gate_features, mean, mean_and_largest
 
 AXES = pytest.mark.parametrize("axes", [(2, 3), (1,)])
 MEMORY = pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+
+
+class Everything:
+    """Choices that are all fast."""
+
+    def __contains__(self, choice):
+        return True
+
+
+@pytest.fixture(autouse=True)
+def fast():
+    with using(Everything()):
+        yield
 
 
 def features(memory=torch.contiguous_format, dtype=torch.float64):
@@ -49,6 +63,18 @@ def test_products_are_torchs_own(shape, memory):
     wanted = [given, gates]
     torch.testing.assert_close(gradients([gate_features(given, gates)], wanted), gradients([given * gates], wanted))
     assert torch.equal(gate_features(given.detach(), gates), given * gates)
+
+
+def test_the_choice_is_by_kernel_size_and_order_and_not_by_the_batch():
+    with noting() as calls:
+        for memory in (torch.contiguous_format, torch.channels_last):
+            given = features(memory)
+            mean(given, (2, 3)), mean(given[:1].contiguous(memory_format=memory), (2, 3)), mean(given, (1,))
+            mean_and_largest(given, (1,)), gate_features(given, torch.rand(2, 5, 1, 1, requires_grad=True).double())
+        mean(features().detach(), (2, 3))
+    # one example of one channel lies in both orders at once, five channels do not
+    assert len({call.choice for call in calls}) == 8
+    assert {call.kernel for call in calls} == {"gate-mean", "gate-largest", "gate-product"}
 
 
 def test_half_precision_keeps_its_means():
