@@ -28,6 +28,7 @@ BENCHES = (
     "questions",
     "frozen_features",
     "look_throughput",
+    "growth",
 )
 CORES = 2
 

@@ -28,7 +28,7 @@ def random(seen: Seen, target: Tensor, *, seed: int = 0) -> AttentionMap:
     """
     keys, batch = _find_keys(seen, target)
     draw = torch.Generator().manual_seed(seed)
-    values = torch.rand(batch, 1, len(keys), generator=draw)
+    values = torch.rand(batch, 1, len(keys), generator=draw).to(target.device)
     return AttentionMap(values, One("image"), keys, ("batch",), Scale.RELEVANCE, f"random({seed})")
 
 
