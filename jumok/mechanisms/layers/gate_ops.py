@@ -20,6 +20,8 @@ __all__ = ["TRIALS", "gate_features", "mean", "mean_and_largest"]
 
 MEAN, LARGEST, PRODUCT = "gate-mean", "gate-largest", "gate-product"
 """Names of the kernels."""
+ENOUGH = 1 << 24
+"""Values that are timed at most, by fewer examples."""
 
 
 def mean(features: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -130,7 +132,8 @@ def _call(kernel: str, features: Tensor, axes: tuple[int, ...]) -> Call:
 def _make_trial(kernel: str, shape: tuple[int, ...]) -> tuple[Callable[[], object], Callable[[], object]]:
     """A forward and backward pass of a kernel called so: in its plain form, and in its fast one."""
     batch, inner_first, count, *rest = shape
-    sizes, axes = (batch, *rest[: count - 1]), tuple(rest[count - 1 :])
+    one, axes = rest[: count - 1], tuple(rest[count - 1 :])
+    sizes = (min(batch, max(ENOUGH // math.prod(one), 1)), *one)
     memory = torch.channels_last if inner_first else torch.contiguous_format
     inputs = [torch.randn(sizes).contiguous(memory_format=memory).requires_grad_()]
     choice = _call(kernel, inputs[0], axes).choice
