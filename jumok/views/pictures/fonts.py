@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,14 @@ PACKAGE, PACKAGED_FONT = "koreanize_matplotlib", "fonts/NanumGothic.ttf"
 REGULAR = 400
 OF_BOXES = "Last Resort"
 """Comes with matplotlib, and has a box for every character."""
+
+
+def _is_worth_saying(record: logging.LogRecord) -> bool:
+    """Whether a line of matplotlib's search for fonts is for readers: not that a family has one weight only."""
+    return "Failed to find font weight" not in str(record.msg)
+
+
+logging.getLogger("matplotlib.font_manager").addFilter(_is_worth_saying)
 
 
 def compose(text: str) -> str:
@@ -73,17 +82,19 @@ def _find_family(codes: frozenset[int]) -> str | None:
 
 @cache
 def _add_fonts(codes: frozenset[int]) -> bool:
-    """Tell matplotlib of a font with these characters that its list lacks: a newly installed one, or the packaged one.
+    """Tell matplotlib of fonts with these characters that its list lacks: newly installed ones, or the packaged one.
+
+    All that are installed, since the first that is met may be the bold face of a family, or one that is not preferred.
 
     Returns:
         whether there was one.
     """
     known = {font.fname for font in fontManager.ttflist}
-    return any(path not in known and _add_font(path, codes) for path in _list_font_files())
+    installed = [_add_font(path, codes) for path in findSystemFonts() if path not in known]
+    return any(installed) or any(_add_font(path, codes) for path in _list_packaged_fonts())
 
 
-def _list_font_files() -> Iterator[str]:
-    yield from findSystemFonts()
+def _list_packaged_fonts() -> Iterator[str]:
     package = find_spec(PACKAGE)
     if package is not None and package.origin is not None:
         yield str(Path(package.origin).parent / PACKAGED_FONT)

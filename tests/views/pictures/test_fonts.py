@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import unicodedata
 import warnings
+from pathlib import Path
 
 import pytest
+from matplotlib.font_manager import FontProperties
 
 from jumok.views.pictures import fonts
 from jumok.views.pictures.fonts import PLAIN_FONT, choose_families, compose
@@ -22,19 +24,52 @@ def test_korean_gets_a_font_that_has_its_letters_on_any_machine():
     assert frozenset(map(ord, "긁힘똠방각하")) <= fonts._list_glyphs(second)
 
 
-def test_a_font_that_matplotlibs_list_does_not_know_yet_is_found(monkeypatch):
-    """A fresh list has those of the machine; a stale one was made before any Korean font was there."""
+@pytest.fixture
+def stale_list(monkeypatch):
+    """matplotlib's list of fonts as it was before any Korean font was there."""
+    caches = fonts._add_fonts, fonts._list_glyphs, fonts.fontManager._findfont_cached
     stale = [font for font in fonts.fontManager.ttflist if font.name == PLAIN_FONT]
     monkeypatch.setattr(fonts.fontManager, "ttflist", stale)
-    fonts._add_fonts.cache_clear()
-    fonts._list_glyphs.cache_clear()
-    fonts.fontManager._findfont_cached.cache_clear()
+    for cached in caches:
+        cached.cache_clear()
+    yield stale
+    monkeypatch.undo()
+    for cached in caches:
+        cached.cache_clear()
+
+
+def test_a_font_that_matplotlibs_list_does_not_know_yet_is_found(stale_list):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(choose_families(["긁힘"])) == 2
-    monkeypatch.undo()
-    for cached in (fonts._add_fonts, fonts._list_glyphs, fonts.fontManager._findfont_cached):
-        cached.cache_clear()
+
+
+def test_a_family_without_the_weight_that_is_asked_for_is_used_without_a_word(stale_list, caplog):
+    """One whose bold face alone is installed, or a variable font whose first weight is Thin."""
+    path = next(fonts._list_packaged_fonts())
+    stale_list.append(fonts.FontEntry(fname=path, name="NanumGothic", style="normal", weight=600))
+    family = choose_families(["긁힘"])
+    assert family == [PLAIN_FONT, "NanumGothic"]
+    found = fonts.fontManager._find_fonts_by_props(FontProperties(family=family, weight="normal"))
+    assert [Path(str(font)).name for font in found][1:] == [Path(path).name]
+    assert not caplog.records
+
+
+def test_of_new_fonts_the_plainest_of_the_preferred_family_is_taken(stale_list, monkeypatch):
+    """The first file that is met may be another family's, or a bold face."""
+    entries = {"serif.ttf": ("A Serif", 400), "bold.ttf": ("NanumGothic", 600), "plain.ttf": ("NanumGothic", 400)}
+
+    def add(path, _codes):
+        name, weight = entries[path]
+        stale_list.append(fonts.FontEntry(fname=path, name=name, style="normal", weight=weight))
+        return True
+
+    monkeypatch.setattr(fonts, "findSystemFonts", lambda: list(entries))
+    monkeypatch.setattr(fonts, "_add_font", add)
+    glyphs = {"plain.ttf": "긁힘", "bold.ttf": "긁힘", "serif.ttf": "긁힘"}
+    monkeypatch.setattr(fonts, "get_font", lambda path: _Face(glyphs.get(path, "abc")))
+    assert choose_families(["긁힘"]) == [PLAIN_FONT, "NanumGothic"]
+    assert min(font.weight for font in stale_list if font.name == "NanumGothic") == 400
 
 
 def test_the_font_of_boxes_is_never_chosen():
@@ -78,3 +113,11 @@ def test_a_family_that_is_gone_has_no_glyphs():
 class _Font:
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+class _Face:
+    def __init__(self, letters: str) -> None:
+        self.letters = letters
+
+    def get_charmap(self) -> dict[int, int]:
+        return {ord(letter): 1 for letter in self.letters}
