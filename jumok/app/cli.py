@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +25,8 @@ from jumok.files import shorten
 from jumok.language import language, later, speaking, translate
 from jumok.wording import printable
 
+SAID_BY_THE_READER = "DecompressionBombWarning"
+"""Of Pillow, on images of so many pixels that they are refused in words of our own."""
 COMMANDS = {
     "train": "Train a model on images, sentence pairs or questions; resume an interrupted run with --resume RUN.",
     "eval": "Evaluate a trained model on held-out data: accuracy, or BLEU and chrF.",
@@ -62,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _make_writable()
     asked, words = split_off_language(sys.argv[1:] if arguments is None else arguments)
     try:
-        with speaking(asked):
+        with speaking(asked), warnings.catch_warnings():
+            warnings.showwarning = _say_warning
             status = _status(words)
         sys.stdout.flush()
     except JumokError as error:
@@ -239,6 +243,12 @@ def _usage(error: Any) -> int:
         help_of = f"{context.command_path} --help" if context else ""
         _say(translate("{message} (see {command})", message=message, command=help_of) if context else message, 2)
     return int(error.exit_code)
+
+
+def _say_warning(message: object, category: type[Warning], *_place: object, **_more: object) -> None:
+    """One line for a library's warning, without the line of source that Python adds."""
+    if category.__name__ != SAID_BY_THE_READER:
+        sys.stderr.write(printable(tell(f"warning: {' '.join(str(message).split())}")) + "\n")
 
 
 def _say(message: object, status: int) -> int:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,14 @@ def test_the_shell_completes_commands_and_options(typed, wanted):
         [sys.executable, "-m", "jumok"], env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
     assert set(done.stdout.split()) == wanted
+
+
+def test_a_warning_of_a_library_is_one_line_without_its_source(jumok, monkeypatch):
+    def run(_arguments):
+        warnings.warn("a library\nthinks so", UserWarning, stacklevel=1)
+        warnings.warn("Image size exceeds", Image.DecompressionBombWarning, stacklevel=1)  # the reader says it
+        return 0
+
+    monkeypatch.setattr("jumok.app.cli.run", run)
+    said = jumok("systems")
+    assert (said.status, said.err) == (0, "warning: a library thinks so\n")

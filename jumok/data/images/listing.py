@@ -113,8 +113,16 @@ def _scan(folder: Path) -> tuple[list[os.DirEntry[str]], int]:
         raise JumokError(
             f"cannot read the folder {folder}: {error.strerror or error}; check its permissions"
         ) from error
-    given = [entry for entry in kept if not (is_folder(entry) and (Path(entry.path) / RESULTS_MARK).exists())]
+    given = [entry for entry in kept if not (is_folder(entry) and _is_marked(Path(entry.path)))]
     return sorted(given, key=lambda entry: (compose(entry.name), entry.name)), len(kept) - len(given)
+
+
+def _is_marked(folder: Path) -> bool:
+    """Whether a folder is marked as one of results; not where it may not be read: whoever enters it says so."""
+    try:
+        return (folder / RESULTS_MARK).exists()
+    except OSError:
+        return False
 
 
 def list_subfolders(folder: Path) -> list[str]:

@@ -48,6 +48,8 @@ MAX_PIXELS = 89_000_000
 """A larger image is refused before it is decoded; this is just under the size at which Pillow begins to warn."""
 BEING_READ = Room(MAX_PIXELS)
 """Pixels of all images that threads decode at a time: one of the largest, or several small ones."""
+PNG_CHUNKS_AT = 8
+"""Bytes before the first chunk of a PNG."""
 FILE_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
 TURNS_UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -128,7 +130,9 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int] | None:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(open_file(path), formats=read_formats()) as image:
             width, height = image.size
-            turned = image.format != "TIFF" and _find_turn(image) in QUARTER_TURNS  # of a TIFF Pillow tells it upright
+            # Of a TIFF Pillow tells the size upright. What is too large is refused by whoever reads it.
+            sought = image.format != "TIFF" and width * height <= MAX_PIXELS
+            turned = sought and _find_turn(image, decoded=_has_late_notes(image)) in QUARTER_TURNS
             return (width, height) if turned else (height, width)
     except Exception:  # on damaged files Pillow raises nearly anything
         return None
@@ -213,12 +217,28 @@ def _check_end(image: Image.Image) -> None:
     file.seek(here)
 
 
-def _find_turn(image: Image.Image) -> Image.Transpose | None:
-    """What its EXIF orientation asks for."""
+def _find_turn(image: Image.Image, *, decoded: bool = True) -> Image.Transpose | None:
+    """What its EXIF orientation asks for; of a PNG that is not decoded, as far as the notes before its pixels say."""
     try:
-        return TURNS_UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        notes = image.getexif() if decoded else Image.Image.getexif(image)
+        return TURNS_UPRIGHT.get(notes.get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged notes beside a sound picture: no viewer turns it either
         return None
+
+
+def _has_late_notes(image: Image.Image) -> bool:
+    """Whether notes may follow the pixels: in a PNG they can, and Pillow decodes all of it to read them."""
+    file = getattr(image, "fp", None)
+    if image.format != "PNG" or file is None:
+        return True
+    here, kind, seen_pixels = file.tell(), b"", False
+    file.seek(PNG_CHUNKS_AT)
+    while not (seen_pixels and kind == b"eXIf") and len(head := file.read(8)) == 8:
+        kind = head[4:]
+        seen_pixels |= kind == b"IDAT"
+        file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)  # its content and its checksum
+    file.seek(here)
+    return seen_pixels and kind == b"eXIf"
 
 
 # -- modes --------------------------------------------------------------------------------------

@@ -307,6 +307,22 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
     assert "Permission denied; check its permissions" in refused(tmp_path)
 
 
+def test_a_class_folder_that_may_not_be_entered(tmp_path, monkeypatch):
+    """Then not even whether it is one of results may be asked."""
+    fill(tmp_path, a=1, b=1)
+    scan_any, exists_any = os.scandir, Path.exists
+
+    def scan_some(folder):
+        return deny(folder) if Path(folder).name == "b" else scan_any(folder)
+
+    def deny(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "scandir", scan_some)
+    monkeypatch.setattr(Path, "exists", lambda path: deny(path) if path.parent.name == "b" else exists_any(path))
+    assert f"cannot read the folder {tmp_path / 'b'}: Permission denied" in refused(tmp_path)
+
+
 def test_a_folder_of_images_for_a_table_is_refused_beside_class_folders(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)

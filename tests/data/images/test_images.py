@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from drawn_images import HEIC, encoded, picture, pixels, png, read_bytes, refused
-from PIL import Image
+from PIL import ExifTags, Image, PngImagePlugin
 
 from jumok.data.images import formats
 from jumok.data.images.bit_depths import find_bits
@@ -152,6 +152,29 @@ def test_exif_orientation_of_a_jpeg_is_applied(tmp_path):
     got = read_bytes(tmp_path, encoded(np.rot90(upright, 1).copy(), "JPEG", exif=exif, quality=95), "x.jpg")
     assert got.shape == (3, 32, 48)
     assert (got[:, 8, 8].int() - torch.tensor(RED)).abs().max() < 30
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_size_of_a_png_is_told_upright_without_decoding_it(tmp_path, monkeypatch, late):
+    """Its notes stand before its pixels, or after them, as some programs write them."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (24, 16)).save(tmp_path / "x.png", exif=exif)
+    Image.new("RGB", (24, 16)).save(tmp_path / "plain.png")
+    if late:
+        (tmp_path / "x.png").write_bytes(put_notes_last((tmp_path / "x.png").read_bytes()))
+    assert image_size(tmp_path / "x.png") == (24, 16) == tuple(read_image(tmp_path / "x.png").shape[1:])
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load_end", lambda _image: pytest.fail("decoded"))
+    assert image_size(tmp_path / "plain.png") == (16, 24)
+    assert late or image_size(tmp_path / "x.png") == (24, 16)
+
+
+def put_notes_last(png):
+    """The bytes of a PNG with its EXIF after its pixels."""
+    begin = png.index(b"eXIf") - 4
+    end = begin + 12 + int.from_bytes(png[begin : begin + 4], "big")
+    last = png.index(b"IEND") - 4
+    return png[:begin] + png[end:last] + png[begin:end] + png[last:]
 
 
 @pytest.mark.parametrize(
