@@ -165,7 +165,7 @@ def _reads_texts(model: str) -> bool:
     from jumok.tasks.running.config import read_run_config
 
     config = Path(model) / "config.yaml"
-    return config.is_file() and task_named(str(read_run_config(config).get("task"))) is LABEL
+    return config.is_file() and task_named(str(read_run_config(config)["task"])) is LABEL
 
 
 def _is_detector(model: str) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from jumok.tasks.image_settings import ImageSettings
-from jumok.tasks.running.config import EPOCHS, Begun, Recorded, Strict, Training
+from jumok.tasks.running.config import EPOCHS, Begun, Names, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
 
@@ -68,7 +68,7 @@ class QuestionTraining(Training):
 class Found(Strict):
     """What the data said when the run began."""
 
-    answers: tuple[str, ...] = Field(min_length=2, max_length=100_000)
+    answers: Names = Field(min_length=2, max_length=100_000)
     """To choose from, the most frequent first."""
     words: int = Field(ge=5)
     """Entries of the vocabulary, symbols included."""

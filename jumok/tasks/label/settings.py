@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jumok.tasks.running.config import Begun, Recorded, Strict
+from jumok.tasks.running.config import Begun, Names, Recorded, Strict
 from jumok.tasks.running.config import Settings as AnySettings
 from jumok.tasks.running.tuning_settings import TuningTraining, is_uneven
 
@@ -47,7 +47,7 @@ class TextTraining(TuningTraining):
 class Found(Strict):
     """What the data and the encoder said when the run began."""
 
-    classes: tuple[str, ...] = Field(min_length=2, max_length=100_000)
+    classes: Names = Field(min_length=2, max_length=100_000)
     counts: dict[str, int]
     per_class: dict[str, tuple[int, ...]]
     """Texts of each part in each class."""

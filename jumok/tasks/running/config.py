@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -23,6 +24,17 @@ BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _check_distinct(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"it should not have {twice!r} twice")
+    return names
+
+
+Names: TypeAlias = Annotated[tuple[str, ...], AfterValidator(_check_distinct)]
+"""Of what a model tells apart: none twice."""
 
 
 class Strict(BaseModel):
@@ -185,6 +197,9 @@ def read_run_config(path: Path) -> dict[str, Any]:
     """
     values = read_yaml(path)
     form = values.get("format")
+    if form is None or "task" not in values:
+        lacking = "format" if form is None else "task"
+        raise JumokError(f"{path} is damaged: it does not say {lacking!r}; put a copy of it back, or train anew")
     if form != FORMAT:
         made_by = f" (made by jumok {values['jumok']})" if "jumok" in values else ""
         raise JumokError(f"{path} is of run format {form!r}{made_by}, wanted {FORMAT}: use that version of jumok")

@@ -112,7 +112,7 @@ def task_of(folder: Path) -> Task:
         JumokError: no run there, or one of another version or of a task that is not known.
     """
     check_is_run(folder)
-    return task_named(str(read_run_config(folder / CONFIG).get("task")))
+    return task_named(str(read_run_config(folder / CONFIG)["task"]))
 
 
 def task_of_model(name: str) -> Task:

@@ -96,7 +96,9 @@ def test_an_earlier_runs_config_serves_as_settings(tmp_path):
     ("old", "new", "message"),
     [
         ("format: 1", "format: 2", r"run format 2 \(made by jumok 0.1.0\), wanted 1"),
-        ("format: 1", "form: 1", "run format None"),
+        ("format: 1", "form: 1", "config.yaml is damaged: it does not say 'format'"),
+        ("task: classify", "", "config.yaml is damaged: it does not say 'task'"),
+        ("  - b\n", "  - a\n", "found.classes: it should not have 'a' twice"),
         ("jumok: 0.1.0", "jumok: 0.1.0\nwhat: 3", "unknown key 'what'"),
         ("  - b\n", "", "found.classes"),
         ("found:", "lost:", "unknown key 'lost'|found is missing"),
