@@ -26,6 +26,7 @@ from jumok.data.images.listing import (
     name_below,
 )
 from jumok.data.images.splitting import split_set
+from jumok.data.labels import describe_alike
 from jumok.data.splits import IMAGE_SHARES, SPLITS, Shares, check_shares
 from jumok.errors import JumokError, suggest
 
@@ -198,7 +199,8 @@ def _scan_parts(root: Path, classes_are: str, *, need_train: bool = True) -> dic
     left_out = sum((Counter(found.left_out) for found in parts.values()), Counter())
     if layout.parts and (count := count_results(root)):
         left_out[RESULTS] += count
-    notes = (*layout.notes, *beside.notes, *describe_left_out(left_out))
+    alike = describe_alike(parts[main].classes)
+    notes = (*layout.notes, *beside.notes, *describe_left_out(left_out), *alike)
     parts = {part: replace(found, left_out={}) for part, found in parts.items()}
     return {**parts, main: replace(parts[main], left_out=left_out, notes=notes)}
 

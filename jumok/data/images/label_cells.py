@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from jumok.data.labels import is_finite, order_classes
+from jumok.data.labels import describe_doubtful, is_finite, order_classes, unite_whole
 from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
 from jumok.wording import write_count
@@ -109,9 +110,12 @@ def _describe_choice(cells: Sequence[Cell], kind: Kind, *, told: bool) -> list[s
 
 
 def _read_classes(cells: Sequence[Cell]) -> Labelled:
-    classes = tuple(order_classes({cell.text for cell in cells if cell.text}))
+    names = unite_whole([cell.text for cell in cells])
+    counts = Counter(name for name in names if name)
+    classes = tuple(order_classes(counts))
     numbers = {name: number for number, name in enumerate(classes)}
-    return Labelled("class", classes, [numbers.get(cell.text) for cell in cells], _describe_empty(cells))
+    notes = (*_describe_empty(cells), *describe_doubtful(counts, "image"))
+    return Labelled("class", classes, [numbers.get(name) for name in names], notes)
 
 
 def _read_several(cells: Sequence[Cell]) -> Labelled:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import Any
 
 from jumok.data.images.beside import is_mask_folder
@@ -154,10 +154,16 @@ def _find_file(root: Path, name: str, where: str, what: str) -> Path:
     inside = pure.relative_to(root) if pure.is_absolute() and pure.is_relative_to(root) else pure
     if inside.is_absolute() or ".." in inside.parts:
         raise JumokError(f"{where}: {what} {name} lies outside {root}: give its path below that folder")
-    for spelt in (inside, PurePath(compose(str(inside)))):
+    for spelt in (inside, PurePath(compose(str(inside))), *_spell_as_here(inside)):
         if _is_file(root / spelt):
             return root / spelt
     raise JumokError(f"{where}: no {what} {name} in {root}: correct the name, or give the folder with --images")
+
+
+def _spell_as_here(path: PurePath) -> tuple[PurePath, ...]:
+    r"""A path as a table made on Windows has it, a\b.png; none where it would lie outside."""
+    found = PureWindowsPath(path)
+    return () if found.anchor or ".." in found.parts else (PurePath(*found.parts),)
 
 
 def _is_file(path: Path) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jumok.data.labelled.recognition import column_for, find_part_tables
-from jumok.data.labels import check_classes, order_classes
+from jumok.data.labels import check_classes, describe_doubtful, order_classes, unite_whole
 from jumok.data.splits import IMAGE_SHARES, SPLITS, Shares, check_shares, split_named
 from jumok.data.table_heads import read_column_names
 from jumok.data.table_rows import read_rows
@@ -109,7 +109,7 @@ def read_text_parts(
     tables = find_part_tables(path) if path.is_dir() else {WHOLE: path}
     if not tables:
         raise JumokError(f"{path} holds no train.csv (or .tsv, .jsonl, .parquet) with the columns text and label")
-    rows = [row for part, table in tables.items() for row in _read_table(table, part, columns)]
+    rows = _unite([row for part, table in tables.items() for row in _read_table(table, part, columns)])
     kept = [row for row in rows if row.text and row.label]
     classes = _find_classes(kept, path)
     parts = _group_by_part(kept)
@@ -129,7 +129,7 @@ def read_texts(paths: Sequence[Path], classes: Sequence[str], columns: Columns =
     Raises:
         JumokError: as `read_text_parts`, or a class that is not among them.
     """
-    rows = [row for path in paths for row in _read_table(path, WHOLE, columns)]
+    rows = _unite([row for path in paths for row in _read_table(path, WHOLE, columns)])
     kept = [row for row in rows if row.text and row.label]
     if not kept:
         raise JumokError(f"{paths[0]} holds no text with a label")
@@ -158,6 +158,12 @@ def _read_table(path: Path, part: str, columns: Columns) -> Iterator[_Row]:
         label = clean(cells[_find_column("label", columns.label, names, where)])
         split = column_for("split", names)
         yield _Row(where, text, label, _name_part(where, cells[split].strip() if split else "") or part)
+
+
+def _unite(rows: Sequence[_Row]) -> list[_Row]:
+    """The rows with one name for each class."""
+    labels = unite_whole([row.label for row in rows])
+    return [row._replace(label=label) for row, label in zip(rows, labels, strict=True)]
 
 
 def _find_column(role: str, chosen: str | None, names: Sequence[str], where: str) -> str:
@@ -267,6 +273,7 @@ def _describe(
     files = ", ".join(path.name for path in tables.values())
     yield f"{len(kept):,} texts are labelled in {files} (columns {text!r} and {label!r})"
     yield from _describe_left_out(rows, kept)
+    yield from describe_doubtful(Counter(row.label for row in kept), "text")
     labels: dict[str, set[str]] = defaultdict(set)
     for row in kept:
         labels[hash_text(row.text)].add(row.label)

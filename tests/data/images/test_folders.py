@@ -323,6 +323,12 @@ def test_a_class_folder_that_may_not_be_entered(tmp_path, monkeypatch):
     assert f"cannot read the folder {tmp_path / 'b'}: Permission denied" in refused(tmp_path)
 
 
+def test_class_folders_whose_names_are_alike_are_told(tmp_path):
+    fill(tmp_path, OK=9, ok=9, dent=9)
+    if len(list(tmp_path.iterdir())) == 3:  # a disk that tells upper from lower case
+        assert "'OK' and 'ok' are taken for different classes" in scan(tmp_path)["train"].notes[-1]
+
+
 def test_a_folder_of_images_for_a_table_is_refused_beside_class_folders(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "photos" / name).mkdir(parents=True)

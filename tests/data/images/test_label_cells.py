@@ -62,3 +62,17 @@ def test_numbers_among_which_one_is_none_are_refused_with_its_line(odd):
 def test_an_empty_label_beside_a_bar_is_refused():
     for text in ("a|", "a||b", "|"):
         assert f"line 2: {text!r} has an empty label beside a bar" in refused([text])
+
+
+def test_whole_numbers_written_in_two_ways_are_one_class():
+    assert read(["1", "1.0", "0", "0."], "class")[1:3] == (("0", "1"), [1, 1, 0, 0])
+    assert read(["1.0", "0.0"] * 5, "class").classes == ("0", "1")
+    assert read(["1.0", "beta"]).classes == ("1.0", "beta")
+    assert read(["1", "1.5"], "class").classes == ("1", "1.5")
+
+
+def test_labels_that_may_be_none_and_names_that_are_alike_are_told():
+    doubtful, alike = read(["OK", "ok", "NaN", "NaN", "dent"]).notes
+    assert doubtful.startswith("the label 'NaN' of 2 images often stands for a missing one")
+    assert alike == "'OK' and 'ok' are taken for different classes: spell them alike if they are one"
+    assert read(["a", "b", "none"]).notes == ()

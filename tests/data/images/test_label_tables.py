@@ -56,6 +56,14 @@ def test_the_images_are_found_from_the_table(tmp_path, place):
     assert len(whole) == 20
 
 
+def test_paths_of_windows_are_found(tmp_path):
+    images = fill(tmp_path)
+    table = write(tmp_path / "labels.csv", "image,label", *(f"{images.name}\\{row}" for row in rows()))
+    assert len(scan_folder(table, images=tmp_path)) == 20
+    outside = write(tmp_path / "labels.csv", "image,label", f"..\\{images.name}\\0.png,a")
+    assert "no image" in refused(outside, images=images)
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("names", ["image,label", "file_name,class", "Filename,Category"])
 def test_usual_names_and_separators_are_known(tmp_path, separator, names):

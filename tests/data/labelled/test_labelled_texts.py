@@ -111,6 +111,17 @@ def test_what_is_left_out_is_counted(tmp_path):
     assert "40 texts are labelled in a.csv (columns 'text' and 'label')" in parts["train"].notes
 
 
+def test_labels_that_are_written_in_two_ways_or_may_be_none(tmp_path):
+    whole = [(f"text {n}", ("0", "1", "1.0")[n % 3]) for n in range(30)]
+    table = write_as(tmp_path / "a.csv", whole)
+    assert read_text_parts(table)["train"].classes == ("0", "1")
+    assert len(read_texts([table], ("0", "1"))) == 30
+    named = [(f"text {n}", ("NaN", "good", "Good")[n % 3]) for n in range(30)]
+    notes = read_text_parts(write_as(tmp_path / "b.csv", named))["train"].notes
+    assert any(note.startswith("the label 'NaN' of 10 texts often stands for a missing one") for note in notes)
+    assert "'good' and 'Good' are taken for different classes" in " ".join(notes)
+
+
 def test_columns_of_other_names(tmp_path):
     table = write_texts(tmp_path / "a.csv", ROWS, ("Utterance", "Intent"))
     parts = read_text_parts(table, Columns("utterance", "intent"))
