@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -127,7 +128,7 @@ def regular_file(path: str | os.PathLike[str]) -> Path:
     """Make sure that a path leads to a file that ends: a pipe or a device would be waited for, perhaps for ever.
 
     Raises:
-        JumokError: it leads to something else, or no file can have that name.
+        JumokError: it leads to something else, to a file that may not be read, or no file can have that name.
         FileNotFoundError: it leads nowhere.
     """
     try:
@@ -142,6 +143,8 @@ def regular_file(path: str | os.PathLike[str]) -> Path:
         raise JumokError(f"{path} is a folder: wanted a file")
     if not stat.S_ISREG(kind):
         raise JumokError(f"{path} is a pipe or a device: wanted a file; copy what it gives into one")
+    if not os.access(path, os.R_OK):  # of such a file some readers say that it is not there
+        raise JumokError(f"cannot read {path}: {os.strerror(errno.EACCES)}; check its permissions")
     return Path(path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jumok.errors import JumokError
-from jumok.files import inside, replacing, write_atomically
+from jumok.files import inside, regular_file, replacing, write_atomically
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -61,3 +61,11 @@ def test_names_that_no_file_can_have_are_one_line(tmp_path, name):
     with pytest.raises(JumokError, match="is no name of a file in") as caught:
         inside(tmp_path, name)
     assert len(str(caught.value)) < 400
+
+
+def test_a_file_that_may_not_be_read_is_not_said_to_be_missing(tmp_path, monkeypatch):
+    """As safetensors says."""
+    (tmp_path / "a").touch()
+    monkeypatch.setattr(os, "access", lambda _path, mode: mode != os.R_OK)
+    with pytest.raises(JumokError, match=r"cannot read .*a: Permission denied; check its permissions"):
+        regular_file(tmp_path / "a")

@@ -248,7 +248,8 @@ def _usage(error: Any) -> int:
 def _say_warning(message: object, category: type[Warning], *_place: object, **_more: object) -> None:
     """One line for a library's warning, without the line of source that Python adds."""
     if category.__name__ != SAID_BY_THE_READER:
-        sys.stderr.write(printable(tell(f"warning: {' '.join(str(message).split())}")) + "\n")
+        text = " ".join(str(message).split())
+        sys.stderr.write(printable(tell(f"warning: {text}")) + "\n")
 
 
 def _say(message: object, status: int) -> int:

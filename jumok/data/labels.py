@@ -86,7 +86,8 @@ def describe_alike(classes: Collection[str]) -> Iterator[str]:
         alike[" ".join(name.casefold().split())].append(name)
     for names in alike.values():
         if len(names) > 1:
-            yield f"{' and '.join(map(repr, names))} are taken for different classes: spell them alike if they are one"
+            them = " and ".join(map(repr, names))
+            yield f"{them} are taken for different classes: spell them alike if they are one"
 
 
 def is_finite(text: str) -> bool:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from app_helpers import QUICK
@@ -87,6 +88,25 @@ def test_a_model_from_elsewhere_without_its_prefix_is_recognised(jumok, foreign,
     assert f"did you mean hf:{foreign}?" in jumok("eval", foreign, coloured).err
     assert "did you mean hf:google/vit-base?" in jumok("look", coloured, "--model", "google/vit-base").err
     assert "did you mean timm:vit_tiny?" in jumok("look", coloured, "--model", "timm/vit_tiny").err
+
+
+def test_a_run_that_may_not_be_entered_stands_beside_the_others(jumok, monkeypatch, tmp_path):
+    for name in ("cut", "shut"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("format: 1\n")
+    is_file = Path.is_file
+
+    def deny_some(path):
+        if path.parent.name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", deny_some)
+    said = jumok("runs", tmp_path, "--json")
+    assert said.status == 1
+    why = {Path(row["run"]).name: row["why"] for row in json.loads(said.out)["runs"]}
+    assert why["shut"] == f"cannot read {tmp_path / 'shut'}: Permission denied; check its permissions"
+    assert "config.yaml is damaged: it does not say 'task'" in why["cut"]
 
 
 def test_runs_are_listed_with_their_state(jumok, trained, tmp_path):

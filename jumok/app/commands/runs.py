@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ import typer
 
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
+from jumok.files import regular_file
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -61,15 +64,18 @@ class RunLine:
     @classmethod
     def of(cls, folder: Path) -> RunLine:
         """Read what a run says of itself; nothing in it is executed, and its weights are not read."""
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        size = sum({path.stat().st_ino: path.stat().st_size for path in files}.values()) / 1e6
-        when = max((path.stat().st_mtime for path in files), default=folder.stat().st_mtime)
+        files = list(_list_files(folder))
+        size = sum({file.st_ino: file.st_size for file in files}.values()) / 1e6
+        when = max((file.st_mtime for file in files), default=folder.stat().st_mtime)
         date = f"{datetime.fromtimestamp(when, UTC):%Y-%m-%d %H:%M}"
         try:
             system, data = _read_config(folder)
             best, state, why = _read_state(folder)
         except JumokError as error:
             return cls(str(folder), "", "", "", date, size, DAMAGED, str(error))
+        except OSError as error:
+            why = f"cannot read {folder}: {error.strerror or error}; check its permissions"
+            return cls(str(folder), "", "", "", date, size, DAMAGED, why)
         return cls(str(folder), system, data, best, date, size, state, why)
 
 
@@ -113,7 +119,19 @@ class RunList:
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "config.yaml").is_file() or (path / "weights.safetensors").is_file()
+    """Whether a folder is a run; one that may not be entered is listed with the reason, beside the others."""
+    try:
+        return (path / "config.yaml").is_file() or (path / "weights.safetensors").is_file()
+    except PermissionError:
+        return True
+
+
+def _list_files(folder: Path) -> Iterator[os.stat_result]:
+    """The facts of all files of a run, as far as they may be read; a training may remove some meanwhile."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                yield (Path(place) / name).stat()
 
 
 def _read_config(folder: Path) -> tuple[str, str]:
@@ -158,7 +176,7 @@ def _read_header(path: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(regular_file(path), framework="numpy") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise JumokError(f"{path} is damaged ({error}): train the run again, or copy the file anew") from error

@@ -228,7 +228,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise JumokError(f"no configuration at {path}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise JumokError(f"cannot read {path}: {error}") from error
+        raise JumokError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         if isinstance(error, JumokError):
             raise
