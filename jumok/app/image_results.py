@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
+from jumok.app.looked import LookedAt, write_rows
 from jumok.app.session import Session
 from jumok.errors import JumokError
-from jumok.files import fit_name, write_atomically
-from jumok.wording import defuse, readable, write_count
+from jumok.files import fit_name
+from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,48 +126,29 @@ class Looker(Protocol):
 
 
 @dataclass
-class ImageResults:
+class ImageResults(LookedAt):
     """What was written about some images.
 
     Args:
-        folder: for everything that is written.
         title: of the page.
         columns: of results.csv between "image" and "picture".
-        page: for all images; None: no page.
+        sheet: the page as it is made; None: there will be none.
         pictures: whether each map is drawn; else its values alone are written.
     """
 
-    folder: Path
     title: str
     columns: Sequence[str]
-    page: Page | None = None
+    sheet: Page | None = None
     pictures: bool = True
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
-    @property
-    def failed(self) -> int:
-        """How many images could not be read."""
-        return sum("error" in row for row in self.rows)
+    noun: ClassVar[str] = "image"
+    results: ClassVar[str] = "results.csv"
 
-    @property
-    def status(self) -> int:
-        """The exit status: 1 if an image was left out."""
-        return 1 if self.failed else 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        page = None if self.page is None else self.folder / "index.html"
-        return {"folder": str(self.folder), "page": page, "images": self.rows, "remarks": self.notes}
-
-    def lines(self) -> Iterator[str]:
-        """For the terminal."""
-        yield from (f"remark: {note}" for note in self.notes)
+    def tell_written(self) -> str:
+        """The file of the rows, and how many pictures or maps stand beside it."""
         count = len(self.rows) - self.failed
         what = write_count(count, "picture with its map", "pictures with maps") if self.pictures else ""
-        yield f"written: {self.folder / 'results.csv'} and {what or write_count(count, 'map')}"
-        if self.page is not None:
-            yield f"page: {self.folder / 'index.html'}"
+        return f"{self.folder / self.results} and {what or write_count(count, 'map')}"
 
     def add(self, name: Path, image: Tensor, finding: Finding, truth: str = "") -> None:
         """Write what belongs to one image, and put it on the page with its true class, if that is known."""
@@ -183,9 +163,9 @@ class ImageResults:
         if finding.boxes and self.pictures:
             row["all_boxes"] = self._draw_boxes(name, image, finding.boxes)
         self.rows.append(row)
-        if self.page is not None:
+        if self.sheet is not None:
             own = [finding.box] if finding.box else []
-            self.page.add(
+            self.sheet.add(
                 Entry(
                     " ".join(filter(None, [readable(str(name)), readable(finding.part)])),
                     image,
@@ -225,7 +205,6 @@ class ImageResults:
         """
         if self.failed == len(self.rows):
             raise JumokError(f"none of the {self.failed} images could be used: {self.rows[0]['error']}")
-        table = io.StringIO()
         columns = (
             "image",
             *self.columns,
@@ -234,12 +213,10 @@ class ImageResults:
             *(name for name in ("mask", "all_boxes") if any(name in row for row in self.rows)),
             "error",
         )
-        writer = csv.DictWriter(table, columns, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows({name: _format_cell(value) for name, value in row.items()} for row in self.rows)
-        write_atomically(self.folder / "results.csv", table.getvalue())
-        if self.page is not None:
-            self.page.write(self.folder / "index.html")
+        write_rows(self.folder / self.results, columns, self.rows)
+        if self.sheet is not None:
+            self.page = self.folder / "index.html"
+            self.sheet.write(self.page)
 
     def _place_file(self, name: Path, ending: str) -> Path:
         """Where a file about an image goes."""
@@ -291,7 +268,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     paths = find_inputs([source], tell=session.remark)
     for line in describe_bits(paths, looker.bits):
         session.remark(line)
-    results.page = make_page(results.title, len(paths)) if html else None
+    results.sheet = make_page(results.title, len(paths)) if html else None
     done = 0
     with show_progress(session.console, "looking") as count:
         for some in take_turns(paths, looker.batch_size):
@@ -301,7 +278,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
                     session.say(line)
             done += len(some)
             count(done, len(paths))
-    results.notes += looker.remarks()
+    results.remarks += looker.remarks()
     results.close()
 
 
@@ -342,12 +319,3 @@ def make_page(title: str, images: int) -> Page:
     from jumok.views.pages.look_page import Page
 
     return Page(title, budget=SMALL_PAGE if images == 1 else min(max(LARGE_PAGE, IMAGE_BYTES * images), LARGEST_PAGE))
-
-
-def _format_cell(value: Any) -> str:
-    """A value as it stands in results.csv."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list):
-        return str(defuse("; ".join(" ".join(map(str, each)) for each in value)))
-    return str(defuse(str(value)))

@@ -111,6 +111,13 @@ def test_look_shades_the_words_that_spoke_for_the_class(run, jumok, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+def test_no_cell_of_looked_at_texts_is_a_formula(run, jumok, tmp_path):
+    table = write_texts(tmp_path / "new.csv", [("=1+1 butter with flour",)], ("text",))
+    assert jumok("look", table, "--model", run, "--out", tmp_path / "look", "--no-html").status == 0
+    row = next(csv.DictReader((tmp_path / "look" / "results.csv").open(encoding="utf-8")))
+    assert row["text"] == "'=1+1 butter with flour"
+
+
 def test_measure_takes_words_away(run, jumok, texts, tmp_path):
     words = ("--most", "12", "--steps", "4", "--method", "libra", "--method", "chefer")
     said = jumok("measure", run, *words, "--out", tmp_path / "measure", "--json", "--device", "cpu")

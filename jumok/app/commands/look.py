@@ -211,5 +211,4 @@ def _look_at_texts(asked: LookRequest, model: str, session: Session) -> Report:
     from jumok.app.label.look import look
 
     asked.refuse_of_images(OF_IMAGES)
-    maps = asked.maps
-    return look(asked.take_path(), model, maps.method, maps.target, asked.out, session, html=asked.files.html)
+    return look(asked, model, session)

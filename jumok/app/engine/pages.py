@@ -47,10 +47,10 @@ def draw_pages(folder: Path, out: Path, wanted: PageSettings, files: FileSetting
     if not numbers:
         raise JumokError(f"no row of {folder} is such that {wanted.where}" if wanted.where else f"{folder} has no rows")
     results = ImageResults(out, _name_page(looks), COLUMNS, pictures=files.pictures)
-    results.page = make_page(results.title, len(numbers)) if files.html else None
+    results.sheet = make_page(results.title, len(numbers)) if files.html else None
     for row, item in zip(looks.rows(numbers), looks.inputs(numbers, session.remark), strict=True):
         _add(row, item.content, looks.about, results)
-    results.notes.append(_tell_choice(len(numbers), count, wanted))
+    results.remarks.append(_tell_choice(len(numbers), count, wanted))
     results.close()
     return results
 

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.label.chosen import TextOptions, stream_inputs
+from jumok.app.look_request import LookRequest, MapSettings
+from jumok.app.looked import LookedAt, write_rows
 from jumok.app.session import Session
 from jumok.errors import JumokError, suggest
-from jumok.files import write_atomically
 from jumok.language import translate
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.tasks.label.looking import Explained
     from jumok.tasks.label.run import TextRun
+    from jumok.views.pages.text_page import ShadedText
 
 __all__ = ["LookedAtTexts", "look"]
 
@@ -32,121 +32,118 @@ MOST_CLASSES = 5
 COLUMNS = ("number", "text", "predicted", "probability", "target", "method", "words", "error")
 
 
-@dataclass
-class LookedAtTexts:
-    """What was written about some texts.
+class LookedAtTexts(LookedAt):
+    """What a text classifier told about some texts."""
 
-    Args:
-        folder: for everything that is written.
-        rows: of results.csv.
-        remarks: what the user should know.
-        page: whether there is one.
-    """
-
-    folder: Path
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    page: bool = True
-
-    @property
-    def status(self) -> int:
-        """The exit status: 1 if a text was left out."""
-        return 1 if any("error" in row for row in self.rows) else 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        page = self.folder / "index.html" if self.page else None
-        return {"folder": str(self.folder), "page": page, "texts": self.rows, "remarks": self.remarks}
-
-    def lines(self) -> Iterator[str]:
-        """For the terminal."""
-        yield from (f"remark: {remark}" for remark in self.remarks)
-        yield f"written: {self.folder / 'results.csv'} ({write_count(len(self.rows), 'text')})"
-        if self.page:
-            yield f"page: {self.folder / 'index.html'}"
+    noun = "text"
+    results = "results.csv"
 
 
-def look(
-    source: Path, model: str, method: str | None, target: str | None, out: Path, session: Session, *, html: bool
-) -> LookedAtTexts:
+def look(asked: LookRequest, model: str, session: Session) -> LookedAtTexts:
     """Classify texts, and show which words spoke for the class.
 
     Args:
-        source: a table with a column of texts, or a file with a text per line.
+        asked: what is looked at, and how: a table with a column of texts, or a file with a text per line.
         model: folder of a run.
-        method: of attribution; None: the usual one.
-        target: the class to explain; None: the predicted one of each text.
-        out: folder for the page and results.csv.
         session: of the command.
-        html: write a page too.
     Raises:
         JumokError: no texts there, no such class or method, or a run that cannot be opened.
     """
-    from jumok.tasks.label.looking import USUAL, check_method, explain
     from jumok.tasks.label.run import TextRun
-    from jumok.views.pages.text_page import ShadedText, write_text_page
 
+    source = asked.take_path()
     if not source.is_file():
         raise JumokError(f"no file {source}: wanted a table with a column of texts, or a file with a text per line")
-    run = TextRun.load(model, session.device)
-    chosen = check_method(method or USUAL)
-    number = None if target is None else _find_class(run, target)
+    run = TextRun.load(Path(model), session.device)
+    reader = _Reader.of(run, asked.maps)
     rows = list(islice(stream_inputs([source], run, TextOptions()), MOST_TEXTS + 1))
     if not rows:
         raise JumokError(f"{source} holds no text")
-    found = LookedAtTexts(out, page=html)
+    found = LookedAtTexts(asked.out)
     if len(rows) > MOST_TEXTS:
         found.remarks.append(f"the first {MOST_TEXTS} texts are shown: jumok predict classifies all of them")
-    shaded = []
-    for _, place, text in rows[:MOST_TEXTS]:
+    shaded = list(_read_all(reader, [row[1:] for row in rows], found, session))
+    if not shaded:
+        raise JumokError(f"none of the {write_count(len(rows), 'text')} could be read: {found.rows[0]['error']}")
+    write_rows(asked.out / found.results, COLUMNS, found.rows)
+    if asked.files.html:
+        found.page = asked.out / "index.html"
+        _write_page(found.page, reader, shaded)
+    return found
+
+
+def _read_all(
+    reader: _Reader, texts: Sequence[tuple[int, str]], found: LookedAtTexts, session: Session
+) -> Iterator[ShadedText]:
+    """As many texts as a page has, each as it stands there; one that cannot be read is told and left out."""
+    for place, text in texts[:MOST_TEXTS]:
         try:
-            one = explain(run, text, [chosen], number)
+            row, shaded = reader.read(place, text)
         except JumokError as error:
             found.rows.append({"number": place, "text": text, "error": str(error)})
             session.remark(f"text {place}: {error}")
             continue
-        found.rows.append(_make_row(run, place, text, one, chosen))
-        shaded.append(
-            ShadedText(
-                " ".join(text.split()), one.maps[chosen], _best(run, one), name=translate("text {number}", number=place)
-            )
-        )
-        if len(rows) <= MOST_LINES:
-            session.say(f"text {place}: {_best(run, one)[0][0]}; {found.rows[-1]['words']}")
-    if not shaded:
-        raise JumokError(f"none of the {write_count(len(rows), 'text')} could be read: {found.rows[0]['error']}")
-    _write_table(out / "results.csv", found.rows)
-    if html:
-        note = translate("Relevance of each word by {method}; shades are scaled within each text.", method=chosen)
-        write_text_page(out / "index.html", translate("What {name} reads", name=run.folder.name), note, shaded)
-    return found
+        found.rows.append(row)
+        if len(texts) <= MOST_LINES:
+            session.say(f"text {place}: {row['predicted']}; {row['words']}")
+        yield shaded
+
+
+def _write_page(path: Path, reader: _Reader, texts: Sequence[ShadedText]) -> None:
+    from jumok.views.pages.text_page import write_text_page
+
+    note = translate("Relevance of each word by {method}; shades are scaled within each text.", method=reader.method)
+    write_text_page(path, translate("What {name} reads", name=reader.run.folder.name), note, texts)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A run that explains texts, by that method, for that class or the predicted one."""
+
+    run: TextRun
+    method: str
+    target: int | None
+
+    @classmethod
+    def of(cls, run: TextRun, maps: MapSettings) -> _Reader:
+        from jumok.tasks.label.looking import USUAL, check_method
+
+        method = check_method(maps.method or USUAL)
+        return cls(run, method, None if maps.target is None else _find_class(run, maps.target))
+
+    def read(self, place: int, text: str) -> tuple[dict[str, Any], ShadedText]:
+        """A text's row of the table, and the text as pages show it."""
+        from jumok.tasks.label.looking import explain
+        from jumok.views.pages.text_page import ShadedText
+
+        one = explain(self.run, text, [self.method], self.target)
+        best = self._list_best(one)
+        name = translate("text {number}", number=place)
+        shaded = ShadedText(" ".join(text.split()), one.maps[self.method], best, name=name)
+        return self._make_row(place, text, one, best[0]), shaded
+
+    def _list_best(self, one: Explained) -> list[tuple[str, float]]:
+        """The most probable classes."""
+        best = one.probabilities.topk(min(MOST_CLASSES, len(self.run.classes)))
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [(self.run.classes[number], value) for number, value in pairs]
+
+    def _make_row(self, place: int, text: str, one: Explained, best: tuple[str, float]) -> dict[str, Any]:
+        return {
+            "number": place,
+            "text": text,
+            "predicted": best[0],
+            "probability": best[1],
+            "target": self.run.classes[one.target],
+            "method": one.maps[self.method].source,
+            "words": _list_words(one, self.method),
+        }
 
 
 def _find_class(run: TextRun, name: str) -> int:
     if name not in run.classes:
         raise JumokError(f"the model has no class {name!r}: {suggest(name, run.classes)}")
     return run.classes.index(name)
-
-
-def _best(run: TextRun, one: Explained) -> list[tuple[str, float]]:
-    """The most probable classes."""
-    best = one.probabilities.topk(min(MOST_CLASSES, len(run.classes)))
-    return [
-        (run.classes[number], value) for number, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    ]
-
-
-def _make_row(run: TextRun, place: int, text: str, one: Explained, method: str) -> dict[str, Any]:
-    predicted, probability = _best(run, one)[0]
-    return {
-        "number": place,
-        "text": text,
-        "predicted": predicted,
-        "probability": probability,
-        "target": run.classes[one.target],
-        "method": one.maps[method].source,
-        "words": _list_words(one, method),
-    }
 
 
 def _list_words(one: Explained, method: str) -> str:
@@ -158,13 +155,3 @@ def _list_words(one: Explained, method: str) -> str:
     best = values.topk(min(TOP_WORDS, len(values)))
     told = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return ", ".join(f"{one.cut.words[number]} {value / whole:.0%}" for number, value in told if value > 0)
-
-
-def _write_table(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()} for row in rows
-    )
-    write_atomically(path, table.getvalue())

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.look_request import LookRequest
+from jumok.app.looked import LookedAt
 from jumok.app.options import refuse
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.language import translate
-from jumok.wording import readable, write_count
+from jumok.wording import readable
 
 if TYPE_CHECKING:
     from jumok.tasks.listen.hearing import Heard
@@ -28,38 +29,11 @@ MOST_TOLD = 12
 """Words of a sound that are told on the terminal."""
 
 
-@dataclass
-class HeardSounds:
-    """What was written about some sounds.
+class HeardSounds(LookedAt):
+    """What a speech model wrote about some sounds."""
 
-    Args:
-        folder: for everything that is written.
-        rows: one for each sound.
-        remarks: what the user should know.
-        page: whether there is one.
-    """
-
-    folder: Path
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    page: bool = True
-
-    @property
-    def status(self) -> int:
-        """The exit status: 1 if a sound was left out."""
-        return 1 if any("error" in row for row in self.rows) else 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        page = self.folder / "index.html" if self.page else None
-        return {"folder": str(self.folder), "page": page, "sounds": self.rows, "remarks": self.remarks}
-
-    def lines(self) -> Iterator[str]:
-        """For the terminal."""
-        yield from (f"remark: {remark}" for remark in self.remarks)
-        yield f"written: {self.folder / 'results.json'} ({write_count(len(self.rows), 'sound')})"
-        if self.page:
-            yield f"page: {self.folder / 'index.html'}"
+    noun = "sound"
+    results = "results.json"
 
 
 def look(asked: LookRequest, model: str, session: Session) -> HeardSounds:
@@ -80,7 +54,7 @@ def look(asked: LookRequest, model: str, session: Session) -> HeardSounds:
     paths = _list_sounds(asked.inputs)
     listener = open_listener(model, session.device)
     page = QuestionPage(translate("What {model} hears, and when", model=Path(model.removeprefix("hf:")).name))
-    found = HeardSounds(asked.out, page=asked.files.html)
+    found = HeardSounds(asked.out)
     for path in paths:
         try:
             found.rows.append(_hear(listener, path, asked, page, found, session))
@@ -89,11 +63,12 @@ def look(asked: LookRequest, model: str, session: Session) -> HeardSounds:
                 raise
             found.rows.append({"sound": str(path), "error": str(error)})
             session.remark(str(error))
-    if all("error" in row for row in found.rows):
+    if found.failed == len(paths):
         raise JumokError(f"none of the {len(paths)} sounds could be read: {found.rows[0]['error']}")
     if asked.files.html:
-        page.write(asked.out / "index.html")
-    write_report(asked.out / "results.json", found)
+        found.page = asked.out / "index.html"
+        page.write(found.page)
+    write_report(asked.out / found.results, found)
     return found
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from jumok.app.looked import LookedAt
 from jumok.app.sentences import check_is_text, find_path
 from jumok.app.session import Session
 from jumok.errors import JumokError
@@ -46,44 +47,30 @@ class Asked:
 
 
 @dataclass
-class ReadTexts:
-    """What was written about some texts.
+class ReadTexts(LookedAt):
+    """What a text model read of some texts.
 
     Args:
-        folder: for everything that is written.
         kind: of the model.
-        rows: one a text.
         pairs: one for two sentences of a sentence encoder.
-        remarks: what the user should know.
-        page: whether there is one.
         size: of the page, in bytes.
     """
 
-    folder: Path
     kind: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    page: bool = True
     size: int = 0
 
-    @property
-    def status(self) -> int:
-        """The exit status: 1 if a text was left out."""
-        return 1 if any("error" in row for row in self.rows) else 0
+    noun: ClassVar[str] = "text"
+    results: ClassVar[str] = "results.json"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        page = self.folder / "index.html" if self.page else None
-        found = {"folder": str(self.folder), "page": page, "page_bytes": self.size if self.page else None}
-        return {**found, "kind": self.kind, "texts": self.rows, "pairs": self.pairs, "remarks": self.remarks}
+    def describe(self) -> dict[str, Any]:
+        """The size of the page, and what is of all texts together."""
+        size = None if self.page is None else self.size
+        return {"page_bytes": size, "kind": self.kind, "pairs": self.pairs}
 
-    def lines(self) -> Iterator[str]:
-        """For the terminal."""
-        yield from (f"remark: {remark}" for remark in self.remarks)
-        yield f"written: {self.folder / 'results.json'} ({write_count(len(self.rows), 'text')})"
-        if self.page:
-            yield f"page: {self.folder / 'index.html'} ({self.size / 1e6:.1f} MB)"
+    def tell_page(self, page: Path) -> str:
+        """The page with its size: that of a long text may be large."""
+        return f"{page} ({self.size / 1e6:.1f} MB)"
 
 
 def look(words: Sequence[str], model: str, asked: Asked, out: Path, session: Session, *, html: bool) -> ReadTexts:
@@ -106,7 +93,7 @@ def look(words: Sequence[str], model: str, asked: Asked, out: Path, session: Ses
     texts = list(_list_texts(words))
     opened = open_text_model(model, session.device)
     count = _check(opened, asked)
-    found = ReadTexts(out, str(opened.kind), page=html)
+    found = ReadTexts(out, str(opened.kind))
     if len(texts) > MOST_TEXTS:
         found.remarks.append(f"the first {MOST_TEXTS} of {len(texts):,} texts are read")
     readings = _read_all(opened, texts[:MOST_TEXTS], asked, count, found, session)
@@ -115,9 +102,10 @@ def look(words: Sequence[str], model: str, asked: Asked, out: Path, session: Ses
     meetings = _meet_all(opened, [reading.given for reading in readings], found, session)
     if html:
         page = make_page(opened, readings, meetings, found.remarks)
-        page.write(out / "index.html")
-        found.size = (out / "index.html").stat().st_size
-    write_report(out / "results.json", found)
+        found.page = out / "index.html"
+        page.write(found.page)
+        found.size = found.page.stat().st_size
+    write_report(out / found.results, found)
     return found
 
 
