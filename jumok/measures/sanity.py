@@ -1,13 +1,14 @@
 """Does a map depend on the class and on what the model has learnt? Sanity checks that need no truth.
 
-The method that makes the maps is given as a function, see `Explain`; it is asked for maps of all inputs at once and may
-cut them into batches itself.
+The method that makes the maps is given as a function, see `Explain`, with what it makes them of, see `Explained`; it is
+asked for maps of all inputs at once and may cut them into batches itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -20,9 +21,11 @@ from jumok.errors import JumokError
 
 __all__ = [
     "Explain",
+    "Explained",
     "Randomise",
     "correlate_ranks",
     "efficient_mprt",
+    "list_layers",
     "max_sensitivity",
     "random_logit",
     "randomise_layer",
@@ -42,14 +45,45 @@ BINS = 100  # of a map's histogram
 RADIUS = 0.2  # of max-sensitivity, in the unit of the prepared inputs
 
 
-def random_logit(
-    explain: Explain, model: nn.Module, inputs: Tensor, targets: Tensor, classes: int, *, seed: int = 0
-) -> Floats:
+@dataclass(frozen=True)
+class Explained:
+    """What a method makes maps of.
+
+    Args:
+        explain: the method.
+        model: that it explains.
+        inputs: (inputs, ...), prepared for the model.
+        targets: (inputs,), the class that each map is to speak for.
+    """
+
+    explain: Explain
+    model: nn.Module
+    inputs: Tensor
+    targets: Tensor
+
+    def maps(self, *, inputs: Tensor | None = None, targets: Tensor | None = None) -> Floats:
+        """(inputs, places), of the model as it is now.
+
+        Args:
+            inputs, targets: in the place of its own.
+        Raises:
+            JumokError: not one map for each input, or values that are not finite.
+        """
+        given = self.inputs if inputs is None else inputs
+        maps = self.explain(self.model, given, self.targets if targets is None else targets)
+        if len(maps) != len(given) or maps.dim() < 2:
+            raise JumokError(f"wanted one map for each of {len(given)} inputs, got shape {tuple(maps.shape)}")
+        found: Floats = maps.detach().cpu().double().flatten(1).numpy()
+        if not np.isfinite(found).all():
+            raise JumokError("maps hold NaN or infinity: check the model's values")
+        return found
+
+
+def random_logit(asked: Explained, classes: int, *, seed: int = 0) -> Floats:
     """Compare each map with that of another class, drawn by chance: a map that explains a class differs.
 
     Args:
-        explain: makes the maps.
-        model, inputs, targets: as it takes them.
+        asked: the method, and what it makes maps of.
         classes: how many there are.
         seed: of the draw.
     Returns:
@@ -60,16 +94,13 @@ def random_logit(
     """
     if classes < 2:
         raise JumokError(f"another class needs two of them or more, got {classes}")
-    step = torch.randint(1, classes, targets.shape, generator=torch.Generator().manual_seed(seed))
-    others = (targets + step.to(targets)) % classes
-    return correlate_ranks(_explain(explain, model, inputs, targets), _explain(explain, model, inputs, others))
+    step = torch.randint(1, classes, asked.targets.shape, generator=torch.Generator().manual_seed(seed))
+    others = (asked.targets + step.to(asked.targets)) % classes
+    return correlate_ranks(asked.maps(), asked.maps(targets=others))
 
 
 def smooth_mprt(
-    explain: Explain,
-    model: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
+    asked: Explained,
     *,
     samples: int = SAMPLES,
     noise: float = NOISE,
@@ -83,8 +114,7 @@ def smooth_mprt(
     input and of noisy copies of it, so that what changes is not the map's own noise. The model is put back afterwards.
 
     Args:
-        explain: makes the maps.
-        model, inputs, targets: as it takes them.
+        asked: the method, and what it makes maps of.
         samples: how many maps are averaged; 1 is the test without smoothing.
         noise: standard deviation, as a share of each input's range.
         stages: how often maps are compared, after even shares of the layers and after all; None: after each layer.
@@ -97,33 +127,30 @@ def smooth_mprt(
     Source: Hedstroem, Weber, Lapuschkin & Hoehne 2023, arXiv 2401.06465, section 4.1 (sMPRT); Adebayo et al. 2018,
         arXiv 1810.03292, section 3.1 (cascading randomisation). Differs: absolute values are not taken.
     """
-
-    def smoothed() -> Floats:
-        draw = torch.Generator().manual_seed(seed)
-        copies = (inputs + _draw_noise(inputs, noise, draw) for _ in range(samples - 1))
-        total = _explain(explain, model, inputs, targets)
-        for copy in copies:
-            total = total + _explain(explain, model, copy, targets)
-        return total / samples
-
-    own = smoothed()
+    own = _smooth(asked, samples, noise, seed)
     change = randomise or _seeded(seed)
     found = {}
-    with restoring(model):
-        layers = list_layers(model)
+    with restoring(asked.model):
+        layers = list_layers(asked.model)
         compared = _space_evenly(len(layers), stages)
         for number, (name, layer) in enumerate(layers):
             change(layer, number)
             if number in compared:
-                found[name] = correlate_ranks(own, smoothed())
+                found[name] = correlate_ranks(own, _smooth(asked, samples, noise, seed))
     return found
 
 
+def _smooth(asked: Explained, samples: int, noise: float, seed: int) -> Floats:
+    """The mean of the maps of the inputs and of noisy copies, the same at every call."""
+    draw = torch.Generator().manual_seed(seed)
+    total = asked.maps()
+    for _ in range(samples - 1):
+        total = total + asked.maps(inputs=asked.inputs + _draw_noise(asked.inputs, noise, draw))
+    return total / samples
+
+
 def efficient_mprt(
-    explain: Explain,
-    model: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
+    asked: Explained,
     *,
     bins: int = BINS,
     randomise: Randomise | None = None,
@@ -134,8 +161,7 @@ def efficient_mprt(
     Complexity is the entropy of a histogram of the map's values. The model is put back afterwards.
 
     Args:
-        explain: makes the maps.
-        model, inputs, targets: as it takes them.
+        asked: the method, and what it makes maps of.
         bins: of the histogram.
         randomise, seed: as for `smooth_mprt`.
     Returns:
@@ -144,22 +170,19 @@ def efficient_mprt(
         JumokError: as `smooth_mprt`.
     Source: Hedstroem et al. 2023, arXiv 2401.06465, section 4.2 (eMPRT, equation 6).
     """
-    before = _measure_complexity(_explain(explain, model, inputs, targets), bins)
+    before = _measure_complexity(asked.maps(), bins)
     change = randomise or _seeded(seed)
-    with restoring(model):
-        for number, (_, layer) in enumerate(list_layers(model)):
+    with restoring(asked.model):
+        for number, (_, layer) in enumerate(list_layers(asked.model)):
             change(layer, number)
-        after = _measure_complexity(_explain(explain, model, inputs, targets), bins)
+        after = _measure_complexity(asked.maps(), bins)
     with np.errstate(invalid="ignore", divide="ignore"):
         rise: Floats = np.where(before > 0, (after - before) / before, np.nan)
     return rise
 
 
 def max_sensitivity(
-    explain: Explain,
-    model: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
+    asked: Explained,
     *,
     radius: float = RADIUS,
     samples: int = SAMPLES,
@@ -168,8 +191,7 @@ def max_sensitivity(
     """Take the greatest relative change of a map among inputs that hardly differ: a stable map changes little.
 
     Args:
-        explain: makes the maps.
-        model, inputs, targets: as it takes them.
+        asked: the method, and what it makes maps of.
         radius: each value of an input is changed by at most so much, uniformly.
         samples: how many changed copies are tried.
         seed: of the changes.
@@ -177,12 +199,12 @@ def max_sensitivity(
         (inputs,), 0 or more; NaN where a map is all 0.
     Source: Yeh et al. 2019, arXiv 1901.09392, section 4 (SENS_MAX), relative to the map's norm.
     """
-    own = _explain(explain, model, inputs, targets)
+    own, inputs = asked.maps(), asked.inputs
     draw = torch.Generator().manual_seed(seed)
     worst = np.zeros(len(inputs))
     for _ in range(samples):
         change = (torch.rand(inputs.shape, generator=draw).to(inputs) * 2 - 1) * radius
-        found = _explain(explain, model, inputs + change, targets)
+        found = asked.maps(inputs=inputs + change)
         worst = np.maximum(worst, np.linalg.norm(found - own, axis=1))
     norms = np.linalg.norm(own, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -269,14 +291,3 @@ def _measure_complexity(maps: Floats, bins: int) -> Floats:
     shares = np.stack([np.histogram(values, bins=bins)[0] for values in maps]) / maps.shape[1]
     entropy: Floats = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(1)
     return entropy
-
-
-def _explain(explain: Explain, model: nn.Module, inputs: Tensor, targets: Tensor) -> Floats:
-    """(inputs, places), checked."""
-    maps = explain(model, inputs, targets)
-    if len(maps) != len(inputs) or maps.dim() < 2:
-        raise JumokError(f"wanted one map for each of {len(inputs)} inputs, got shape {tuple(maps.shape)}")
-    found: Floats = maps.detach().cpu().double().flatten(1).numpy()
-    if not np.isfinite(found).all():
-        raise JumokError("maps hold NaN or infinity: check the model's values")
-    return found

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
@@ -17,7 +16,7 @@ from jumok.measures.report import show_interval
 from jumok.measures.sanity import (
     RADIUS,
     SAMPLES,
-    Explain,
+    Explained,
     efficient_mprt,
     max_sensitivity,
     random_logit,
@@ -25,7 +24,7 @@ from jumok.measures.sanity import (
 )
 from jumok.wording import write_count
 
-__all__ = ["CHECKS", "TITLES", "SanityCard", "SanityLimits", "check_sanity", "count_makings"]
+__all__ = ["CHECKS", "TITLES", "SanityCard", "SanityLimits", "SanityPlan", "check_sanity"]
 
 TITLES = {
     "other class": "map of another class (1: the same)",
@@ -195,70 +194,79 @@ class SanityCard:
         )
 
 
-def check_sanity(
-    method: str,
-    explain: Explain,
-    model: nn.Module,
-    inputs: Tensor,
-    targets: Tensor,
-    classes: int,
-    *,
-    samples: int = SAMPLES,
-    stages: int | None = None,
-    radius: float = RADIUS,
-    limits: SanityLimits | None = None,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> SanityCard:
-    """Do all sanity checks of one method; the model is put back as it was.
-
-    Makes maps of all inputs `count_makings` times: a few inputs do.
+@dataclass(frozen=True)
+class SanityPlan:
+    """How thoroughly the checks of one method are done.
 
     Args:
-        method: its name.
-        explain: makes its maps, see `jumok.measures.sanity.Explain`.
-        model, inputs, targets: as `explain` takes them.
-        classes: how many there are.
         samples: maps that are averaged (sMPRT), and changed inputs that are tried (max-sensitivity).
         stages: how often maps are compared while layers become random, see `smooth_mprt`; None: after each.
         radius: of max-sensitivity.
-        limits: of the warnings; None: the usual ones.
         resamples, level: of the bootstrap intervals over inputs.
         seed: of all that is drawn.
+    """
+
+    samples: int = SAMPLES
+    stages: int | None = None
+    radius: float = RADIUS
+    resamples: int = 2000
+    level: float = 0.95
+    seed: int = 0
+
+    def count_makings(self, layers: int) -> int:
+        """How often `check_sanity` makes maps of all inputs.
+
+        Args:
+            layers: that the model has.
+        """
+        stages = min(layers, self.stages or layers)
+        return 2 + (stages + 1) * self.samples + 2 + (self.samples + 1)
+
+
+def check_sanity(
+    method: str,
+    asked: Explained,
+    classes: int,
+    plan: SanityPlan | None = None,
+    limits: SanityLimits | None = None,
+) -> SanityCard:
+    """Do all sanity checks of one method; the model is put back as it was.
+
+    Makes maps of all inputs `SanityPlan.count_makings` times: a few inputs do.
+
+    Args:
+        method: its name.
+        asked: the method, and what it makes maps of.
+        classes: how many there are.
+        plan: how thoroughly; None: as usual.
+        limits: of the warnings; None: the usual ones.
     Raises:
         JumokError: as the checks, or no inputs.
     """
-    if not len(inputs):
+    if not len(asked.inputs):
         raise JumokError("no input to check: give one at least")
-    given = (explain, model, inputs, targets)
-    layers = smooth_mprt(*given, samples=samples, stages=stages, seed=seed)
+    plan = plan or SanityPlan()
+    layers = smooth_mprt(asked, samples=plan.samples, stages=plan.stages, seed=plan.seed)
     found = {
-        "other class": random_logit(*given, classes, seed=seed),
+        "other class": random_logit(asked, classes, seed=plan.seed),
         "random weights": list(layers.values())[-1],
-        "complexity": efficient_mprt(*given, seed=seed),
-        "max-sensitivity": max_sensitivity(*given, radius=radius, samples=samples, seed=seed),
+        "complexity": efficient_mprt(asked, seed=plan.seed),
+        "max-sensitivity": max_sensitivity(asked, radius=plan.radius, samples=plan.samples, seed=plan.seed),
     }
-    rules = {"resamples": resamples, "level": level, "seed": seed}
     return SanityCard(
         method,
-        {name: _average(values, rules) for name, values in found.items()},
+        {name: _average(values, plan) for name, values in found.items()},
         {name: _mean(values) for name, values in layers.items()},
-        len(inputs),
+        len(asked.inputs),
         limits or SanityLimits(),
-        level,
-        resamples,
-        seed,
+        plan.level,
+        plan.resamples,
+        plan.seed,
     )
 
 
 def _show(value: float) -> str:
     return f"{value:.2f}".replace("-0.00", "0.00")
-
-
-def count_makings(samples: int, stages: int) -> int:
-    """How often `check_sanity` makes maps of all inputs."""
-    return 2 + (stages + 1) * samples + 2 + (samples + 1)
 
 
 def _known(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -271,6 +279,8 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _average(values: NDArray[np.float64], rules: Mapping[str, float]) -> Interval | None:
+def _average(values: NDArray[np.float64], plan: SanityPlan) -> Interval | None:
     known = _known(values)
-    return Bootstrap(known, bounds=(-1.0, 1.0), **rules).mean() if known.size else None  # type: ignore[arg-type]
+    if not known.size:
+        return None
+    return Bootstrap(known, bounds=(-1.0, 1.0), resamples=plan.resamples, level=plan.level, seed=plan.seed).mean()

@@ -144,7 +144,7 @@ def test_where_no_method_was_checked_nothing_is_written(measured, stop_at):
 
 
 def test_checks_are_kept_where_what_follows_is_stopped(measured, monkeypatch):
-    monkeypatch.setattr(sanity, "_count_affordable", lambda explainer, images, seconds: 4)
+    monkeypatch.setattr(sanity, "_count_affordable", lambda *_: 4)
     monkeypatch.setattr(FaithfulnessMeter, "add", lambda *words, **named: (_ for _ in ()).throw(KeyboardInterrupt))
     said, out = measured(*CHECKED, *TAKEN)
     assert said.status == 0, said.err

@@ -133,7 +133,7 @@ def test_random_logit(quantus, model, inputs, targets):
     )
     arrays = {"x_batch": inputs.numpy(), "y_batch": targets.numpy(), "a_batch": explain(model, inputs, targets).numpy()}
     wanted = metric(model, **arrays, explain_func=explain_arrays, device="cpu")
-    found = sanity.random_logit(explain, model, inputs, targets, CLASSES)
+    found = sanity.random_logit(sanity.Explained(explain, model, inputs, targets), CLASSES)
     assert found == pytest.approx(np.asarray(wanted), abs=1e-6)
 
 
@@ -155,7 +155,9 @@ def test_smooth_mprt(quantus, model, inputs, targets, monkeypatch):
     )
     arrays = {"x_batch": inputs.numpy(), "y_batch": targets.numpy(), "a_batch": explain(model, inputs, targets).numpy()}
     wanted = metric(model, **arrays, explain_func=explain_arrays, device="cpu")
-    found = sanity.smooth_mprt(explain, model, inputs, targets, samples=2, noise=0.0, randomise=as_quantus)
+    found = sanity.smooth_mprt(
+        sanity.Explained(explain, model, inputs, targets), samples=2, noise=0.0, randomise=as_quantus
+    )
     for layer, values in found.items():
         assert values == pytest.approx(np.asarray(wanted[layer]), abs=1e-6), layer
 
@@ -170,7 +172,7 @@ def test_efficient_mprt(quantus, model, inputs, targets):
     )
     arrays = {"x_batch": inputs.numpy(), "y_batch": targets.numpy(), "a_batch": explain(model, inputs, targets).numpy()}
     wanted = metric(model, **arrays, explain_func=explain_arrays, device="cpu")
-    found = sanity.efficient_mprt(explain, model, inputs, targets, bins=100, randomise=as_quantus)
+    found = sanity.efficient_mprt(sanity.Explained(explain, model, inputs, targets), bins=100, randomise=as_quantus)
     assert found == pytest.approx(np.asarray(wanted), abs=1e-6)
 
 
@@ -184,7 +186,7 @@ def test_max_sensitivity(quantus, model, inputs, targets):
     metric = quantus.MaxSensitivity(nr_samples=5, perturb_func=change, abs=False, **QUIET)
     arrays = {"x_batch": inputs.numpy(), "y_batch": targets.numpy(), "a_batch": explain(model, inputs, targets).numpy()}
     wanted = metric(model, **arrays, explain_func=explain_arrays, device="cpu")
-    found = sanity.max_sensitivity(explain, model, inputs, targets, radius=0.2, samples=5)
+    found = sanity.max_sensitivity(sanity.Explained(explain, model, inputs, targets), radius=0.2, samples=5)
     assert found == pytest.approx(np.asarray(wanted), abs=1e-6)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from jumok.errors import JumokError
 from jumok.measures.sanity import (
+    Explained,
     correlate_ranks,
     efficient_mprt,
     max_sensitivity,
@@ -17,7 +18,7 @@ from jumok.measures.sanity import (
     restoring,
     smooth_mprt,
 )
-from jumok.measures.sanity_card import check_sanity
+from jumok.measures.sanity_card import SanityPlan, check_sanity
 
 CLASSES = 3
 
@@ -56,8 +57,8 @@ def data(count=8):
 
 def test_a_map_that_ignores_the_class_is_found():
     model, (inputs, targets) = a_model(), data()
-    assert random_logit(edges, model, inputs, targets, CLASSES) == pytest.approx(1)
-    assert random_logit(gradient, model, inputs, targets, CLASSES).max() < 0.95
+    assert random_logit(Explained(edges, model, inputs, targets), CLASSES) == pytest.approx(1)
+    assert random_logit(Explained(gradient, model, inputs, targets), CLASSES).max() < 0.95
 
 
 def test_the_other_class_is_never_the_same():
@@ -68,19 +69,19 @@ def test_the_other_class_is_never_the_same():
         return inputs
 
     inputs, targets = data(300)
-    random_logit(explain, a_model(), inputs, targets, CLASSES)
+    random_logit(Explained(explain, a_model(), inputs, targets), CLASSES)
     assert not (asked[0] == asked[1]).any()
     assert set(asked[1].tolist()) == {0, 1, 2}
 
 
 def test_a_map_that_ignores_the_weights_is_found_and_the_order_is_from_the_output():
     model, (inputs, targets) = a_model(), data()
-    same = smooth_mprt(edges, model, inputs, targets, samples=3)
+    same = smooth_mprt(Explained(edges, model, inputs, targets), samples=3)
     assert list(same) == ["4", "3", "2", "1"]
     assert all(values == pytest.approx(1) for values in same.values())
-    changed = smooth_mprt(gradient, model, inputs, targets, samples=3)
+    changed = smooth_mprt(Explained(gradient, model, inputs, targets), samples=3)
     assert np.mean(changed["1"]) < 0.8
-    assert efficient_mprt(edges, model, inputs, targets) == pytest.approx(0)
+    assert efficient_mprt(Explained(edges, model, inputs, targets)) == pytest.approx(0)
 
 
 def test_smoothing_averages_maps_of_noisy_inputs():
@@ -91,7 +92,7 @@ def test_smoothing_averages_maps_of_noisy_inputs():
         return inputs
 
     inputs, targets = data()
-    smooth_mprt(explain, nn.Linear(1, 1), inputs, targets, samples=4, noise=0.1)
+    smooth_mprt(Explained(explain, nn.Linear(1, 1), inputs, targets), samples=4, noise=0.1)
     assert len(seen) == 8
     assert torch.equal(seen[0], inputs)
     spread = inputs.amax((1, 2, 3)) - inputs.amin((1, 2, 3))
@@ -102,8 +103,8 @@ def test_the_model_is_put_back_bit_for_bit_also_after_an_error():
     model, (inputs, targets) = a_model(), data()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.random.get_rng_state()
-    smooth_mprt(gradient, model, inputs, targets, samples=2)
-    efficient_mprt(gradient, model, inputs, targets)
+    smooth_mprt(Explained(gradient, model, inputs, targets), samples=2)
+    efficient_mprt(Explained(gradient, model, inputs, targets))
     with pytest.raises(RuntimeError), restoring(model):
         nn.init.zeros_(model[2].weight)
         raise RuntimeError("stopped")
@@ -123,11 +124,11 @@ def test_shuffled_weights_keep_their_values():
 
 def test_the_sensitivity_of_a_known_map_is_bounded_by_the_radius():
     inputs, targets = data()
-    found = max_sensitivity(lambda model, x, _: x, a_model(), inputs, targets, radius=0.1, samples=5)
+    found = max_sensitivity(Explained(lambda model, x, _: x, a_model(), inputs, targets), radius=0.1, samples=5)
     norms = inputs.flatten(1).norm(dim=1).numpy()
     assert (found * norms <= 0.1 * 6).all()  # 36 values, each changed by 0.1 at most
     assert (found > 0).all()
-    assert max_sensitivity(lambda model, x, _: torch.ones_like(x), a_model(), inputs, targets).max() == 0
+    assert max_sensitivity(Explained(lambda model, x, _: torch.ones_like(x), a_model(), inputs, targets)).max() == 0
 
 
 def test_rank_correlations_are_scipys():
@@ -141,13 +142,13 @@ def test_rank_correlations_are_scipys():
 def test_wrong_use_is_said():
     inputs, targets = data()
     with pytest.raises(JumokError, match="two of them"):
-        random_logit(edges, a_model(), inputs, targets, 1)
+        random_logit(Explained(edges, a_model(), inputs, targets), 1)
     with pytest.raises(JumokError, match="no parameters"):
-        efficient_mprt(edges, nn.Flatten(), inputs, targets)
+        efficient_mprt(Explained(edges, nn.Flatten(), inputs, targets))
     with pytest.raises(JumokError, match="NaN"):
-        efficient_mprt(lambda model, x, _: x * torch.nan, a_model(), inputs, targets)
+        efficient_mprt(Explained(lambda model, x, _: x * torch.nan, a_model(), inputs, targets))
     with pytest.raises(JumokError, match="one map for each"):
-        efficient_mprt(lambda model, x, _: x[:2], a_model(), inputs, targets)
+        efficient_mprt(Explained(lambda model, x, _: x[:2], a_model(), inputs, targets))
 
 
 # -- the card -------------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ def test_wrong_use_is_said():
 
 def card(explain, name="map"):
     inputs, targets = data()
-    return check_sanity(name, explain, a_model(), inputs, targets, CLASSES, samples=3)
+    return check_sanity(name, Explained(explain, a_model(), inputs, targets), CLASSES, SanityPlan(samples=3))
 
 
 def test_the_card_warns_of_a_map_that_knows_the_input_only():
@@ -169,6 +170,19 @@ def test_the_card_does_not_warn_of_a_gradient():
     found = card(gradient)
     assert not [line for line in found.warnings() if "class" in line or "learnt" in line]
     assert list(found.layers) == ["4", "3", "2", "1"]
+
+
+@pytest.mark.parametrize("stages", [None, 2, 9])
+def test_the_plan_tells_how_often_maps_are_made(stages):
+    made = []
+
+    def explain(model, inputs, targets):
+        made.append(len(inputs))
+        return inputs
+
+    plan = SanityPlan(samples=3, stages=stages)
+    check_sanity("counting", Explained(explain, a_model(), *data()), CLASSES, plan)
+    assert len(made) == plan.count_makings(layers=4)
 
 
 def test_constant_maps_have_no_figures():

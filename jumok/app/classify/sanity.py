@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jumok.app.classify.maps import MapMaker
     from jumok.app.partial import PartialFile
     from jumok.attention import AttentionMap
-    from jumok.measures.sanity_card import SanityCard
+    from jumok.measures.sanity_card import SanityCard, SanityPlan
     from jumok.measures.sanity_report import SanityReport
     from jumok.tasks.classify.any_classifier import AnyClassifier
 
@@ -207,20 +207,21 @@ def _find_methods(maps: MapMaker, images: _Images) -> Sequence[str]:
 
 
 def _check(model: AnyClassifier, method: str, images: _Images, seconds: float | None, seed: int) -> SanityCard:
-    from jumok.measures.sanity_card import check_sanity
+    from jumok.measures.sanity import Explained
+    from jumok.measures.sanity_card import SanityPlan, check_sanity
 
-    explainer = _Explainer(model, method)
-    count = len(images.pixels) if seconds is None else _count_affordable(explainer, images, seconds)
-    given = (model.model, images.pixels[:count], images.targets[:count], len(model.classes))
-    return check_sanity(method, explainer, *given, samples=SAMPLES, stages=STAGES, seed=seed)
+    explainer, plan = _Explainer(model, method), SanityPlan(SAMPLES, STAGES, seed=seed)
+    count = len(images.pixels) if seconds is None else _count_affordable(explainer, images, plan, seconds)
+    asked = Explained(explainer, model.model, images.pixels[:count], images.targets[:count])
+    return check_sanity(method, asked, len(model.classes), plan)
 
 
-def _count_affordable(explainer: _Explainer, images: _Images, seconds: float) -> int:
+def _count_affordable(explainer: _Explainer, images: _Images, plan: SanityPlan, seconds: float) -> int:
     """Of how many images maps can be made as often as the checks ask for, by the time that those of two take."""
-    from jumok.measures.sanity_card import count_makings
+    from jumok.measures.sanity import list_layers
 
     least = min(LEAST, len(images.pixels))
-    each = explainer.time(images) * count_makings(SAMPLES, STAGES)
+    each = explainer.time(images) * plan.count_makings(len(list_layers(explainer.model.model)))
     if (affordable := int(seconds / each)) < least:
         raise JumokError(f"{least} images would take about {least * each:.0f} s: give more --time")
     return min(affordable, len(images.pixels))
