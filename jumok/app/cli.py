@@ -22,7 +22,7 @@ from jumok.app.telling import tell
 from jumok.errors import Interrupted, JumokError, Stopped, first_line
 from jumok.extras import explain_missing
 from jumok.files import shorten
-from jumok.language import language, later, speaking, translate
+from jumok.language import later, speaking, translate
 from jumok.wording import printable
 
 SAID_BY_THE_READER = "DecompressionBombWarning"
@@ -107,8 +107,7 @@ def run(arguments: Sequence[str]) -> int:
     asked, words = split_off_language(arguments)
     with speaking(asked):
         command = typer.main.get_command(build(words))
-        if language() != "en":
-            translate_help(command)
+        translate_help(command)
         status: Any = command.main(words, prog_name="jumok", standalone_mode=False)
     return status if isinstance(status, int) else 0
 

@@ -22,6 +22,8 @@ TITLES = {
     "DEFAULT_STRING": later("[default: {}]"),
 }
 """What typer writes itself, by the name of its constant."""
+RANGE = "\n[{}]"
+"""How typer writes the limits of a number: below its type, as the widest type takes room from all help texts."""
 HELP = later("Show this message and exit.")
 USAGE = (
     later("No such option: {name} (Possible options: {names})"),
@@ -108,20 +110,21 @@ def _write_with(command: Any) -> Callable[..., None]:
 
 @contextmanager
 def _changed_typer() -> Iterator[None]:
-    """Within the block, typer's headings are translated, and wide signs wrapped without loss."""
+    """Within the block, typer's headings are translated, limits stand below, and wide signs wrap without loss."""
     from rich.text import Text
     from typer import rich_utils
 
-    strip_end = Text.rstrip_end
-    for name, text in TITLES.items():
-        setattr(rich_utils, name, translate(text))
+    changed = {**{name: translate(text) for name, text in TITLES.items()}, "RANGE_STRING": RANGE}
+    kept, strip_end = {name: getattr(rich_utils, name) for name in changed}, Text.rstrip_end
+    for name, value in changed.items():
+        setattr(rich_utils, name, value)
     Text.rstrip_end = _strip_end  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
         Text.rstrip_end = strip_end  # type: ignore[method-assign]
-        for name, text in TITLES.items():
-            setattr(rich_utils, name, text)
+        for name, value in kept.items():
+            setattr(rich_utils, name, value)
 
 
 def _strip_end(text: Text, size: int) -> None:

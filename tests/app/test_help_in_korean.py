@@ -34,6 +34,13 @@ def test_all_help_is_in_korean_and_wraps_at_the_edge(jumok, command):
     assert english == []
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_no_word_of_help_is_cut_off(jumok, language):
+    shown = {command: jumok("--language", language, command, "--help").out for command in COMMANDS}
+    assert [command for command, text in shown.items() if "\N{HORIZONTAL ELLIPSIS}" in text] == []
+    assert "integrated-gradients" in shown["look"]
+
+
 def test_english_help_is_as_before(jumok):
     assert "Usage: jumok" in jumok("--help").out
     jumok("--language", "ko", "--help")
