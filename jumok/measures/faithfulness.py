@@ -68,22 +68,17 @@ def faithfulness(
     >>> report.best()
     'corner'
     """
-    inputs = torch.as_tensor(inputs)
-    _check_inputs(inputs)
-    classes = None if targets is None else _check_targets(targets, len(inputs))
-    further = baselines or {}
-    every = {name: _check_maps(name, given, inputs) for name, given in (*maps.items(), *further.items())}
-    units = ImageUnits(model, grid=grid or _choose_grid(every, inputs), fillings=fillings, mean=mean)
+    inputs = _check_inputs(inputs)
+    classes = _check_targets(targets, len(inputs))
+    own, further = (_check_all_maps(given, inputs) for given in (maps, baselines or {}))
+    units = ImageUnits(model, grid=grid or _choose_grid({**own, **further}, inputs), fillings=fillings, mean=mean)
     meter = FaithfulnessMeter(steps=steps, saco=saco, seed=seed)
     with _evaluating(model):
         for number, pixels in enumerate(inputs):
-            laid = {name: units.lay(given[number]) for name, given in every.items()}
-            meter.add(
-                units.answers(pixels, target=None if classes is None else classes[number]),
-                {name: laid[name] for name in maps},
-                baselines={**units.baselines(_as_image(pixels)), **{name: laid[name] for name in further}},
-                name=f"image {number}",
-            )
+            answers = units.answers(pixels, target=classes[number])
+            laid, other = ({name: units.lay(heats[number]) for name, heats in each.items()} for each in (own, further))
+            others = {**units.baselines(_as_image(pixels)), **other}
+            meter.add(answers, laid, baselines=others, name=f"image {number}")
     return meter.report()
 
 
@@ -127,14 +122,19 @@ def _find_grid(heat: Heat) -> tuple[int, int] | None:
 # -- checking what came in ------------------------------------------------------------------------
 
 
-def _check_inputs(inputs: Tensor) -> None:
-    if inputs.dim() != 4 or not len(inputs):
-        raise JumokError(f"wanted inputs of shape (images, channels, height, width), got {tuple(inputs.shape)}")
-    if not bool(torch.isfinite(inputs).all()):
+def _check_inputs(inputs: Tensor | NDArray[Any]) -> Tensor:
+    found = torch.as_tensor(inputs)
+    if found.dim() != 4 or not len(found):
+        raise JumokError(f"wanted inputs of shape (images, channels, height, width), got {tuple(found.shape)}")
+    if not bool(torch.isfinite(found).all()):
         raise JumokError("the inputs hold NaN or infinity")
+    return found
 
 
-def _check_targets(targets: Tensor | Sequence[int], images: int) -> list[int]:
+def _check_targets(targets: Tensor | Sequence[int] | None, images: int) -> Sequence[int | None]:
+    """A class for each image; None: the predicted one."""
+    if targets is None:
+        return [None] * images
     found = torch.as_tensor(targets)
     if found.shape != (images,) or found.is_floating_point():
         raise JumokError(
@@ -142,6 +142,10 @@ def _check_targets(targets: Tensor | Sequence[int], images: int) -> list[int]:
             "of one class for each"
         )
     return found.tolist()
+
+
+def _check_all_maps(given: Mapping[str, Maps], inputs: Tensor) -> dict[str, Sequence[Heat]]:
+    return {name: _check_maps(name, maps, inputs) for name, maps in given.items()}
 
 
 def _check_maps(name: str, given: Maps, inputs: Tensor) -> Sequence[Heat]:

@@ -138,13 +138,12 @@ def flip(
     rows = dict(zip(orders, found.reshape(len(orders), -1), strict=True))
     taken = {name: Taken(order, counts, rows[name][: len(counts)]) for name, order in orders.items()}
     rows["random"] = _average_directions(rows["random"], len(counts))
-    scores, most, least = {}, {}, {}
-    for name in values:
-        chosen = name if name in orders else "random"
-        most[name], least[name] = _even_out(rows[chosen], counts, steps)
-        salience = _sum_by_group(values[chosen], orders[chosen], counts) if saco else None
-        scores[name] = _score(rows[chosen], counts, salience)
-    return Flips(scores, most, least, {name: taken.get(name, taken["random"]) for name in values}, passes)
+    chosen = {name: name if name in orders else "random" for name in values}
+    curves = {name: _even_out(rows[each], counts, steps) for name, each in chosen.items()}
+    most, least = ({name: pair[side] for name, pair in curves.items()} for side in (0, 1))
+    salience = {name: _sum_by_group(values[name], orders[name], counts) if saco else None for name in orders}
+    scores = {name: _score(rows[each], counts, salience[each]) for name, each in chosen.items()}
+    return Flips(scores, most, least, {name: taken[each] for name, each in chosen.items()}, passes)
 
 
 def count_removed(units: int, steps: int) -> Order:
