@@ -22,6 +22,7 @@ from jumok.tasks.classify.foreign_files import (
 )
 from jumok.tasks.classify.preparation import Processed
 from jumok.tasks.classify.processors import open_hf_processor
+from jumok.tasks.foreign_models import is_folder, list_fresh
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ADVICE", "Foreign", "load_hf", "name_classes", "without_remarks"]
 
-MOST_NAMED = 4
-"""Weights that are named, of those that are not there."""
 OTHER_HEAD = re.compile(r"For(?!ImageClassification)[A-Z]\w*$")
 """In the name of a class of `transformers`, what it is for, where that is no classification of images."""
 
@@ -93,9 +92,9 @@ class Foreign:
                 f"one with jumok train IMAGES --system {name}"
             )
         if self.fresh:
-            some = ", ".join(sorted(self.fresh)[:MOST_NAMED]) + (", ..." if len(self.fresh) > MOST_NAMED else "")
+            fresh = list_fresh(self.fresh, pooler=True)
             raise JumokError(
-                f"{name} lacks the weights {some}, so its answers would be random: give a checkpoint with its "
+                f"{name} lacks the weights {fresh}, so its answers would be random: give a checkpoint with its "
                 f"classifier, or train one with jumok train IMAGES --system {name}"
             )
 
@@ -111,9 +110,7 @@ def load_hf(name: str) -> Foreign:
     """
     import transformers
 
-    local = Path(name).is_dir()
-    if not local and (Path(name).is_absolute() or name.startswith(".")):
-        raise JumokError(f"no model folder at {name}")
+    local = is_folder(name)
     if local:
         check_hf_folder(Path(name))
     bound = bound_of_folder(name)

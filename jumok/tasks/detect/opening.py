@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from jumok.errors import JumokError, foreign
+from jumok.errors import JumokError
 from jumok.tasks.classify.foreign import name_classes
-from jumok.tasks.classify.foreign_files import ADVICE, check_code, check_hf_folder, read_config, without_remarks
 from jumok.tasks.classify.preparation import Preparation
 from jumok.tasks.classify.processors import load_hf_processor, prepare_by
-from jumok.tasks.label.foreign import is_folder, list_fresh
+from jumok.tasks.foreign_models import is_folder, open_config, open_network
+from jumok.tasks.model_types import PREFIX
 
 __all__ = ["LISTS", "Detector", "open_detector"]
 
-PREFIX = "hf:"
 LISTS = ("OBJECT_DETECTION",)
 """The lists of `transformers` that hold detectors."""
 HEAD = "ForObjectDetection"
@@ -80,27 +78,16 @@ def open_detector(model: str, device: str = "cpu") -> Detector:
             cannot be prepared as it wants.
         ModuleNotFoundError: `transformers`, or timm where its backbone is one of timm, is not installed.
     """
-    import transformers
-
-    name = model.removeprefix(PREFIX)
-    local = is_folder(name)
-    if local:
-        check_hf_folder(Path(name))
-        check_code(model, read_config(Path(name), model))
-    with foreign(f"cannot open {model}", ADVICE), without_remarks():
-        config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+    config = open_config(model)
     calls = _find_calls(model, config)
-    processor = load_hf_processor(name, config, local=local)
-    with foreign(f"cannot open {model}", ADVICE), without_remarks():
-        network, found = transformers.AutoModelForObjectDetection.from_pretrained(
-            name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    if fresh := list_fresh(found["missing_keys"], pooler=True):
+    name = model.removeprefix(PREFIX)
+    processor = load_hf_processor(name, config, local=is_folder(name))
+    network, fresh = open_network(model, "AutoModelForObjectDetection", device)
+    if fresh:
         raise JumokError(
             f"{model} lacks the weights {fresh}, so its boxes would be random: give a checkpoint with them"
         )
-    ready = network.float().to(device).eval().requires_grad_(False)
-    return Detector(model, ready, name_classes(config), processor, prepare_by(processor, name, config), calls)
+    return Detector(name, network, name_classes(config), processor, prepare_by(processor, name, config), calls)
 
 
 def _find_calls(model: str, config: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,12 @@ from jumok.systems.pretrained import describe_hf
 from jumok.systems.pretrained_texts import drop_pooler
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
+from jumok.tasks.foreign_models import is_folder, list_fresh
 from jumok.tasks.label.tokens import Tokens
 
 __all__ = [
     "ForeignEncoder",
     "find_longest",
-    "is_folder",
-    "list_fresh",
     "load_encoder",
     "load_tokenizer",
     "read_parts",
@@ -32,7 +31,6 @@ __all__ = [
 MOST_TOKENS = 1 << 16
 USUAL_TOKENS = 512
 """Where neither the tokenizer nor the encoder says how many it takes."""
-MOST_NAMED = 4
 TRIED = "This is a text, with 3 words & more."
 POOLING = "1_Pooling/config.json"
 """Of sentence encoders: what their vector is read off."""
@@ -94,29 +92,6 @@ def load_encoder(name: str) -> ForeignEncoder:
     return ForeignEncoder(
         architecture, "first" if read_pooling(name) == "first" else "mean", weights, _load_tokens(name, encoder, config)
     )
-
-
-def is_folder(name: str) -> bool:
-    """Whether a model is a folder, and not a name on the hub.
-
-    Raises:
-        JumokError: a path at which there is none.
-    """
-    local = Path(name).is_dir()
-    if not local and (Path(name).is_absolute() or name.startswith(".")):
-        raise JumokError(f"no model folder at {name}")
-    return local
-
-
-def list_fresh(missing: Iterable[str], *, pooler: bool = False) -> str:
-    """The weights that a checkpoint lacks, the first few by name; empty where it has all that is read.
-
-    Args:
-        missing: names of weights.
-        pooler: whether those of the layer for the next-sentence task are read.
-    """
-    fresh = sorted(key for key in missing if pooler or ".pooler." not in f".{key}")
-    return ", ".join(fresh[:MOST_NAMED]) + (", ..." if len(fresh) > MOST_NAMED else "")
 
 
 def _check_encoder(name: str, config: Any) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from jumok.errors import JumokError, foreign
-from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign_files import ADVICE, check_code, check_hf_folder, read_config, without_remarks
-from jumok.tasks.label.foreign import is_folder, list_fresh
+from jumok.tasks.classify.foreign_files import ADVICE, without_remarks
+from jumok.tasks.foreign_models import is_folder, open_config, open_network
+from jumok.tasks.model_types import PREFIX
 
 __all__ = ["LISTS", "Listener", "open_listener"]
 
-PREFIX = "hf:"
 LISTS = ("SPEECH_SEQ_2_SEQ",)
 """The lists of `transformers` that hold models that write what they hear."""
 FAMILY = "whisper"
 HEAD = "WhisperForConditionalGeneration"
 USUAL_COUNT = 100
 EXTRACTOR = "preprocessor_config.json"
+STRIDE = 2
+"""Frames from one place of the encoder to the next, as Whisper is built; checked on each model by what it does."""
 
 
 @dataclass(frozen=True)
@@ -72,29 +72,21 @@ def open_listener(model: str, device: str = "cpu") -> Listener:
     """
     import transformers
 
+    config = open_config(model)
+    _check_family(model, config)
     name = model.removeprefix(PREFIX)
     local = is_folder(name)
-    options = {"local_files_only": local, "trust_remote_code": False}
-    if local:
-        check_hf_folder(Path(name))
-        check_code(model, read_config(Path(name), model))
-    with foreign(f"cannot open {model}", ADVICE), without_remarks():
-        config = transformers.AutoConfig.from_pretrained(name, **options)
-    _check_family(model, config)
     unsaid = f"{model} does not say how its sounds are prepared ({EXTRACTOR}) or how words are written"
     with foreign(unsaid, ADVICE), without_remarks():
         extractor = transformers.WhisperFeatureExtractor.from_pretrained(name, local_files_only=local)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, local_files_only=local, trust_remote_code=False)
     _check_extractor(model, config, extractor)
-    with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound_of_folder(name)):
-        network, found = transformers.WhisperForConditionalGeneration.from_pretrained(
-            name, use_safetensors=True, output_loading_info=True, local_files_only=local
-        )
-    if fresh := list_fresh(found["missing_keys"], pooler=True):
+    network, fresh = open_network(model, HEAD, device)
+    if fresh:
         raise JumokError(
             f"{model} lacks the weights {fresh}, so its words would be random: give a checkpoint with them"
         )
-    return Listener(model, network.float().to(device).eval().requires_grad_(False), extractor, tokenizer)
+    return Listener(model, network, extractor, tokenizer)
 
 
 def _check_family(model: str, config: Any) -> None:
@@ -115,7 +107,3 @@ def _check_extractor(model: str, config: Any, extractor: Any) -> None:
             f"{model} takes spectrograms of {wanted[0]} bands and {wanted[1]} frames, and its own {EXTRACTOR} makes "
             f"{bands} and {frames}: the two contradict each other, so mend one of them"
         )
-
-
-STRIDE = 2
-"""Frames from one place of the encoder to the next, as Whisper is built; checked on each model by what it does."""

@@ -14,7 +14,8 @@ from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
 from jumok.tasks.classify.foreign_files import CONFIG, check_files
-from jumok.tasks.label.foreign import find_longest, is_folder, list_fresh, load_tokenizer, read_pooling
+from jumok.tasks.foreign_models import is_folder, list_fresh
+from jumok.tasks.label.foreign import find_longest, load_tokenizer, read_pooling
 from jumok.tasks.model_types import PREFIX, read_settings
 
 __all__ = ["PREFIX", "Kind", "TextModel", "open_text_model", "reads_texts"]

@@ -1,0 +1,85 @@
+"""Models of `transformers` from elsewhere: where one lies, and how it is opened with all of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jumok.errors import JumokError, foreign
+from jumok.tasks.bounded import bound_of_folder, building_within
+from jumok.tasks.classify.foreign_files import ADVICE, check_hf_folder, without_remarks
+from jumok.tasks.model_types import PREFIX
+
+__all__ = ["is_folder", "list_fresh", "open_config", "open_network"]
+
+MOST_NAMED = 4
+"""Weights that are named, of those that are not there."""
+
+
+def is_folder(name: str) -> bool:
+    """Whether a model is a folder, and not a name on the hub.
+
+    Raises:
+        JumokError: a path at which there is none.
+    """
+    local = Path(name).is_dir()
+    if not local and (Path(name).is_absolute() or name.startswith(".")):
+        raise JumokError(f"no model folder at {name}")
+    return local
+
+
+def list_fresh(missing: Iterable[str], *, pooler: bool = False) -> str:
+    """The weights that a checkpoint lacks, the first few by name; empty where it has all that is read.
+
+    Args:
+        missing: names of weights.
+        pooler: whether those of the layer for the next-sentence task are read.
+    """
+    fresh = sorted(key for key in missing if pooler or ".pooler." not in f".{key}")
+    return ", ".join(fresh[:MOST_NAMED]) + (", ..." if len(fresh) > MOST_NAMED else "")
+
+
+def open_config(model: str) -> Any:
+    """A model's configuration, after a look at its folder.
+
+    Args:
+        model: `hf:` and a folder, or a name on the hub.
+    Raises:
+        JumokError: there is no such model, it asks for code of its own, or its files are damaged.
+    """
+    import transformers
+
+    name = model.removeprefix(PREFIX)
+    local = is_folder(name)
+    if local:
+        check_hf_folder(Path(name))
+    with foreign(f"cannot open {model}", ADVICE), without_remarks():
+        return transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
+
+
+def open_network(model: str, loader: str, device: str) -> tuple[Any, str]:
+    """A model's network: weights from safetensors only, no larger than these, and no code of the model's own.
+
+    Args:
+        model: `hf:` and a folder, or a name on the hub.
+        loader: name of the class of `transformers` that opens it.
+        device: to compute on.
+    Returns:
+        network: in float32 and eval mode, without gradients.
+        fresh: weights that its checkpoint lacks, see `list_fresh`.
+    Raises:
+        JumokError: it cannot be opened, or its configuration asks for more than its weights hold.
+    """
+    import transformers
+
+    name = model.removeprefix(PREFIX)
+    with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound_of_folder(name)):
+        network, found = getattr(transformers, loader).from_pretrained(
+            name,
+            local_files_only=is_folder(name),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    return network.float().to(device).eval().requires_grad_(False), list_fresh(found["missing_keys"], pooler=True)
