@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
@@ -144,11 +144,18 @@ class ImageResults(LookedAt):
     noun: ClassVar[str] = "image"
     results: ClassVar[str] = "results.csv"
 
-    def tell_written(self) -> str:
-        """The file of the rows, and how many pictures or maps stand beside it."""
+    def lines(self) -> Iterator[str]:
+        """For the terminal; pictures and maps are named beside the rows."""
+        yield from (f"remark: {remark}" for remark in self.remarks)
+        yield f"written: {self.folder / self.results} and {self.tell_count()}"
+        if self.page is not None:
+            yield f"page: {self.page}"
+
+    def tell_count(self) -> str:
+        """How many pictures or maps were written."""
         count = len(self.rows) - self.failed
         what = write_count(count, "picture with its map", "pictures with maps") if self.pictures else ""
-        return f"{self.folder / self.results} and {what or write_count(count, 'map')}"
+        return what or write_count(count, "map")
 
     def add(self, name: Path, image: Tensor, finding: Finding, truth: str = "") -> None:
         """Write what belongs to one image, and put it on the page with its true class, if that is known."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jumok.files import write_atomically
-from jumok.wording import defuse, write_count
+from jumok.wording import defuse
 
 __all__ = ["LookedAt", "write_rows"]
 
@@ -19,7 +19,7 @@ __all__ = ["LookedAt", "write_rows"]
 class LookedAt:
     """What was written about some inputs.
 
-    A class for each kind of input names it.
+    A class for each kind of input names and counts it.
 
     Args:
         folder: for everything that is written.
@@ -61,17 +61,13 @@ class LookedAt:
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         yield from (f"remark: {remark}" for remark in self.remarks)
-        yield f"written: {self.tell_written()}"
+        yield f"written: {self.folder / self.results} ({self.tell_count()})"
         if self.page is not None:
-            yield f"page: {self.tell_page(self.page)}"
+            yield f"page: {self.page}"
 
-    def tell_written(self) -> str:
-        """The file of the rows, and how many it has."""
-        return f"{self.folder / self.results} ({write_count(len(self.rows), self.noun)})"
-
-    def tell_page(self, page: Path) -> str:
-        """The page, as it is named on the terminal."""
-        return str(page)
+    def tell_count(self) -> str:
+        """How many inputs there were, in words."""
+        raise NotImplementedError
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:

@@ -42,7 +42,7 @@ class Text(NamedTuple):
 def collect() -> dict[Text, list[str]]:
     """Every text that is to be translated, with the files and commands that it stands in."""
     found: dict[Text, set[str]] = {}
-    for text, place in [*_find_in_files(), *_find_in_help()]:
+    for text, place in [*_find_in_files(), *_find_in_help(), *_find_in_systems()]:
         if _is_said(text.one) or place.endswith((".py", ".js")):
             found.setdefault(text, set()).add(place)
     plural = {text.one for text in found if text.many}
@@ -98,3 +98,12 @@ def _find_in_help() -> Iterator[tuple[Text, str]]:
     for words in lines:
         for text, place in list_texts(typer.main.get_command(build(words)), "jumok"):
             yield from ((Text(part), place) for part in parts_of(text))
+
+
+def _find_in_systems() -> Iterator[tuple[Text, str]]:
+    """What `jumok systems` says of each, in the words of its docstring, and of what it is trained for."""
+    from jumok.app.commands.systems import describe_model
+
+    for task in TASKS.values():
+        yield from ((Text(words), "jumok/tasks/task.py") for words in (task.word, task.does))
+        yield from ((Text(describe_model(name)), "jumok/systems/__init__.py") for name in task.systems)

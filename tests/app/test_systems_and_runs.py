@@ -34,6 +34,19 @@ def test_a_system_is_described_by_its_paper_options_and_defaults(jumok):
     assert "did you mean 'vit-nano'" in jumok("systems", "vit-nanno").err
 
 
+def test_what_is_no_name_is_told_in_korean(jumok, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    table = jumok("--language", "ko", "systems").out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines() if line.startswith("│")]
+    assert {row[0] for row in rows} == set(SYSTEMS)
+    assert [cell for row in rows for cell in row[1:] if not re.search("[가-힣]", cell)] == []
+    one = jumok("--language", "ko", "systems", "vit-tiny").out
+    assert "vit-tiny: 이미지를 분류하는 비전 트랜스포머. 학습 목적: 이미지 분류." in one
+    assert "보는 것: 모든 레이어에서 패치 (2021)" in one
+    assert re.search("옵션 +┃ 기본값 +┃ 뜻", one)
+    assert json.loads(jumok("--language", "ko", "systems", "--json").out)["systems"][0]["data"] == "images"
+
+
 def test_papers_are_found_in_docstrings():
     first, second = (
         "Mnih, Heess & Graves 2014, NIPS 27 and arXiv 1406.6247",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.session import Session
+from jumok.app.telling import tell
 from jumok.errors import JumokError
+from jumok.language import translate
 from jumok.wording import describe_names
 
 if TYPE_CHECKING:
@@ -83,10 +85,10 @@ class Described:
         if (names := describe_names(self.classes, "class", "classes")) != self.answers:
             yield names
         table = Table(title="Methods that tell where it looks", title_justify="left")
-        for heading in ("method", "fits", "why"):
-            table.add_column(heading, no_wrap=heading != "why")
+        for number, heading in enumerate((translate("method"), translate("fits"), translate("why"))):
+            table.add_column(heading, no_wrap=number < 2)
         for name, why in self.methods.items():
-            table.add_row(name, "no" if why else "yes", Text(why))
+            table.add_row(name, translate("no") if why else translate("yes"), Text(tell(why)))
         yield table
 
 

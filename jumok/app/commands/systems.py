@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jumok.app.session import Report, Session, in_session
+from jumok.language import later, translate
 from jumok.tasks import TASKS, task_of_system
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class SystemList:
     @classmethod
     def of_all(cls) -> SystemList:
         """In the order of the tasks."""
-        from jumok.systems import SYSTEMS, looks_at
+        from jumok.systems import looks_at
 
         names = [name for task in TASKS.values() for name in task.systems]
         return cls(
@@ -80,7 +81,7 @@ class SystemList:
                     "system": name,
                     "data": task_of_system(name).word,
                     "attends_to": looks_at(name),
-                    "model": _read_first_line(SYSTEMS[name].model),
+                    "model": describe_model(name),
                 }
                 for name in names
             ]
@@ -96,10 +97,12 @@ class SystemList:
         from rich.text import Text
 
         table = Table(title="Systems", title_justify="left")
-        for heading in ("system", "data", "attends to", "model"):
-            table.add_column(heading, no_wrap=heading in ("system", "data"))
+        headings = (translate("system"), translate("data"), translate("attends to"), translate("model"))
+        for number, heading in enumerate(headings):
+            table.add_column(heading, no_wrap=number < 2)
         for row in self.rows:
-            table.add_row(*(Text(value) for value in row.values()))
+            name, *words = row.values()
+            table.add_row(Text(name), *(Text(translate(word)) for word in words))
         yield table
         yield "images also: hf:NAME-OR-FOLDER (transformers) and timm:NAME; jumok systems NAME describes one"
 
@@ -144,8 +147,8 @@ class SystemAbout:
             if key not in FOUND_IN_DATA
         ]
         text = f"{_read_gate(system.options.get('gate'))}\n{sys.modules[config.__module__].__doc__}"
-        about = inspect.getdoc(system.model) or ""
-        return cls(name, task.does, task.word, looks_at(name), about.partition("\n")[0], find_papers(text), options)
+        about = describe_model(name)
+        return cls(name, task.does, task.word, looks_at(name), about, find_papers(text), options)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -163,15 +166,16 @@ class SystemAbout:
         from rich.table import Table
         from rich.text import Text
 
-        yield f"{self.name}: {self.about} Trained to {self.task}."
-        if self.attends:
-            yield f"attends to: {self.attends}"
+        about, task, attends = map(translate, (self.about, self.task, self.attends))
+        yield f"{self.name}: {about}. Trained to {task}."
+        if attends:
+            yield f"attends to: {attends}"
         yield from (f"paper: {paper}" for paper in self.papers)
         table = Table(title="Options, given as --option key=value", title_justify="left")
-        for heading in ("option", "default", "meaning"):
-            table.add_column(heading, no_wrap=heading == "option")
+        for number, heading in enumerate((translate("option"), translate("default"), translate("meaning"))):
+            table.add_column(heading, no_wrap=number == 0)
         for row in self.options:
-            table.add_row(*(Text(str(value)) for value in row.values()))
+            table.add_row(row["option"], Text(translate(str(row["default"]))), Text(row["meaning"]))
         yield table
         yield f"train it: jumok train {self.word.upper()} --system {self.name}"
 
@@ -212,9 +216,11 @@ def _read_meanings(config: type) -> dict[str, str]:
 def _write_default(field: FieldInfo, named: Any) -> str:
     """What an option is if it is not given."""
     value = field.default if named is None else named
-    return "chosen by size" if value is None else str(value)
+    return later("chosen by size") if value is None else str(value)
 
 
-def _read_first_line(model: Any) -> str:
-    doc = inspect.getdoc(model) or ""
-    return doc.partition("\n")[0].rstrip(".")
+def describe_model(name: str) -> str:
+    """What a system is, in the first line of its model's docstring."""
+    from jumok.systems import SYSTEMS
+
+    return (inspect.getdoc(SYSTEMS[name].model) or "").partition("\n")[0].rstrip(".")

@@ -38,6 +38,10 @@ class LookedAtTexts(LookedAt):
     noun = "text"
     results = "results.csv"
 
+    def tell_count(self) -> str:
+        """How many texts there were."""
+        return write_count(len(self.rows), "text")
+
 
 def look(asked: LookRequest, model: str, session: Session) -> LookedAtTexts:
     """Classify texts, and show which words spoke for the class.

@@ -13,7 +13,7 @@ from jumok.app.options import refuse
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.language import translate
-from jumok.wording import readable
+from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
     from jumok.tasks.listen.hearing import Heard
@@ -34,6 +34,10 @@ class HeardSounds(LookedAt):
 
     noun = "sound"
     results = "results.json"
+
+    def tell_count(self) -> str:
+        """How many sounds there were."""
+        return write_count(len(self.rows), "sound")
 
 
 def look(asked: LookRequest, model: str, session: Session) -> HeardSounds:

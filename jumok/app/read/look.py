@@ -68,9 +68,16 @@ class ReadTexts(LookedAt):
         size = None if self.page is None else self.size
         return {"page_bytes": size, "kind": self.kind, "pairs": self.pairs}
 
-    def tell_page(self, page: Path) -> str:
-        """The page with its size: that of a long text may be large."""
-        return f"{page} ({self.size / 1e6:.1f} MB)"
+    def lines(self) -> Iterator[str]:
+        """For the terminal; that of a long text may be a large page, so its size is told."""
+        yield from (f"remark: {remark}" for remark in self.remarks)
+        yield f"written: {self.folder / self.results} ({self.tell_count()})"
+        if self.page is not None:
+            yield f"page: {self.page} ({self.size / 1e6:.1f} MB)"
+
+    def tell_count(self) -> str:
+        """How many texts there were."""
+        return write_count(len(self.rows), "text")
 
 
 def look(words: Sequence[str], model: str, asked: Asked, out: Path, session: Session, *, html: bool) -> ReadTexts:
