@@ -110,13 +110,8 @@ def write_shapes(
     """
     counts = {"train": train, "val": val, "test": test}
     check_numbers(seed, size, counts, 1, "to ask about")
-    for kind in kinds:
-        if kind not in KINDS:
-            raise JumokError(f"no kind of question {kind!r}: {suggest(kind, KINDS)}")
-    kinds = tuple(kind for kind in KINDS if kind in kinds)
-    asked = min(USUAL, len(kinds)) if questions is None else questions
-    if not 1 <= asked <= len(kinds):
-        raise JumokError(f"1 to {len(kinds)} questions can be asked about an image, one of each kind: got {asked}")
+    kinds = _order_kinds(kinds)
+    asked = _count_questions(questions, len(kinds))
     about = {"format": FORMAT, "seed": seed, "size": size, **counts, "questions": asked, "kinds": list(kinds)}
     parts = {
         part: [_Item(seed, part, number, asked, kinds) for number in range(count)] for part, count in counts.items()
@@ -129,6 +124,30 @@ def write_shapes(
         partial(_write, size=size),
         {f"{part}.csv": partial(_table, items) for part, items in parts.items()},
     )
+
+
+def _order_kinds(kinds: Sequence[str]) -> tuple[str, ...]:
+    """Each once, in the order of `KINDS`.
+
+    Raises:
+        JumokError: one that is not known.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise JumokError(f"no kind of question {kind!r}: {suggest(kind, KINDS)}")
+    return tuple(kind for kind in KINDS if kind in kinds)
+
+
+def _count_questions(wanted: int | None, kinds: int) -> int:
+    """How many are asked about an image.
+
+    Raises:
+        JumokError: none, or more than there are kinds.
+    """
+    asked = min(USUAL, kinds) if wanted is None else wanted
+    if not 1 <= asked <= kinds:
+        raise JumokError(f"1 to {kinds} questions can be asked about an image, one of each kind: got {asked}")
+    return asked
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, Interleaved, Patches, Regions, Tokens
 from jumok.errors import JumokError, foreign
-from jumok.tasks.answer.foreign.explaining import explain_words
+from jumok.tasks.answer.foreign.explaining import Written, explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.answer.foreign.words import group_words, multiply_shares
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign_files import check_files, read_config, without_remarks
+from jumok.tasks.classify.foreign_files import ADVICE, check_files, read_config, without_remarks
+from jumok.tasks.foreign_models import is_folder, list_fresh
 from jumok.watching.pixel_tracing import trace_pixels
 from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.seen import Seen
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_TOKENS", "Answered", "ForeignAsker", "ImageLook", "open_asker"]
 
-ADVICE = "give another model, or mend its files"
 MOST_TOKENS = 100
 """That are generated for one question."""
-MOST_NAMED = 4
 CROSS = "cross-attention"
 """How the source of a map begins whose keys are all there from the first step on."""
 OTHERS = "other tokens"
@@ -122,8 +121,8 @@ class ForeignAsker:
         self._check_images(found.keys, len(images))
         looks = [_look(found.on("image", number), words) for number in range(len(images))]
         if method is not None:
-            parts = [places for _, places in words]
-            whole = explain_words(self.name, self.model, inputs, traced, output, shares, parts, method)
+            written = Written(self.name, self.model, inputs, traced, output, shares)
+            whole = explain_words(written, [places for _, places in words], method)
             looks = [replace(look, relevance=_lay(whole, words, number)) for number, look in enumerate(looks)]
         return Answered(
             question, tuple(word for word, _ in words), multiply_shares(shares, words), tuple(looks), self._notes()
@@ -254,9 +253,7 @@ def open_asker(name: str, device: str) -> ForeignAsker:
     source, _, path = name.partition(":")
     if source != "hf" or not path:
         raise JumokError(f"--model {name!r} is no vision-language model: wanted hf: and a folder, as in hf:./smolvlm")
-    local = Path(path).is_dir()
-    if not local and (Path(path).is_absolute() or path.startswith(".")):
-        raise JumokError(f"no model folder at {path}")
+    local = is_folder(path)
     options = {"local_files_only": local, "trust_remote_code": False}
     if local:
         _check_code(Path(path))
@@ -268,10 +265,8 @@ def open_asker(name: str, device: str) -> ForeignAsker:
         model, found = AutoModelForImageTextToText.from_pretrained(
             path, use_safetensors=True, output_loading_info=True, **options
         )
-    if found["missing_keys"]:
-        missing = sorted(found["missing_keys"])
-        some = ", ".join(missing[:MOST_NAMED]) + (", ..." if len(missing) > MOST_NAMED else "")
-        raise JumokError(f"{name} lacks the weights {some}, so its answers would be random: {ADVICE}")
+    if fresh := list_fresh(found["missing_keys"], pooler=True):
+        raise JumokError(f"{name} lacks the weights {fresh}, so its answers would be random: {ADVICE}")
     return ForeignAsker(path, model.to(device).eval(), processor)
 
 

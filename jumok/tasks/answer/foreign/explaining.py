@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
 
-__all__ = ["METHOD", "MOST_EXPLAINED", "explain_words"]
+__all__ = ["METHOD", "MOST_EXPLAINED", "Written", "explain_words"]
 
 METHOD = "chefer"
 """The method of attribution that starts from the step that wrote a word."""
@@ -27,26 +28,38 @@ FILLINGS = (0, 1)
 """What inputs that mark the kind of each token may have for those of the answer."""
 
 
-def explain_words(
-    name: str,
-    model: Any,
-    inputs: Mapping[str, Tensor],
-    traced: Sequence[TracedPixels],
-    output: Tensor,
-    shares: Sequence[float],
-    words: Sequence[Sequence[int]],
-    method: str,
-) -> AttentionMap:
-    """Explain each word of an answer, in one pass over all of it, through the layers of the language model.
+@dataclass(frozen=True)
+class Written:
+    """An answer that a model wrote, and what it wrote it from.
 
     Args:
         name: of the model, for messages.
         model: in eval mode.
-        inputs: that the answer was written from.
+        inputs: that it was given.
         traced: where the numbers of the images lie.
         output: (1, tokens) of ids: the prompt and the answer.
         shares: how probable each token of the answer was.
-        words: the numbers of each word's tokens in the answer.
+    """
+
+    name: str
+    model: Any
+    inputs: Mapping[str, Tensor]
+    traced: Sequence[TracedPixels]
+    output: Tensor
+    shares: Sequence[float]
+
+    @property
+    def begin(self) -> int:
+        """Tokens before the answer."""
+        return int(self.inputs["input_ids"].shape[1])
+
+
+def explain_words(written: Written, words: Sequence[Sequence[int]], method: str) -> AttentionMap:
+    """Explain each word of an answer, in one pass over all of it, through the layers of the language model.
+
+    Args:
+        written: the answer.
+        words: the numbers of each word's tokens in it.
         method: of attribution.
     Returns:
         (words, tokens), 0 or more: the mean over a word's tokens. The start of the chain, a token of the
@@ -55,18 +68,10 @@ def explain_words(
         JumokError: another method, too many tokens, the model answers otherwise when it reads all of the answer at
             once, or its attention cannot be followed.
     """
-    if method != METHOD:
-        raise JumokError(f"--method {method!r}: words of an answer are explained by {METHOD}")
-    if model.config.is_encoder_decoder:
-        raise JumokError(
-            f"hf:{name} writes by an encoder and a decoder, and {METHOD} follows words and places in one sequence: "
-            "leave --method out, which shows its cross-attention"
-        )
-    begin = inputs["input_ids"].shape[1]
-    if (count := output.shape[1] - begin) > MOST_EXPLAINED:
-        raise JumokError(f"the answer has {count} tokens, and {MOST_EXPLAINED} are explained: lower --generate")
-    seen, logits = _read_again(name, model, inputs, traced, output, shares)
-    part = seen.only(_find_decoder(name, model))
+    _check(written, method)
+    begin, output = written.begin, written.output
+    seen, logits = _read_again(written)
+    part = seen.only(_find_decoder(written))
     rows, found = [], None
     for places in words:
         each = []
@@ -80,37 +85,48 @@ def explain_words(
     return AttentionMap(torch.stack(rows), queries, found.keys, (), found.scale, f"{method} of each word")
 
 
-def _read_again(
-    name: str,
-    model: Any,
-    inputs: Mapping[str, Tensor],
-    traced: Sequence[TracedPixels],
-    output: Tensor,
-    shares: Sequence[float],
-) -> tuple[Seen, Tensor]:
+def _check(written: Written, method: str) -> None:
+    """Refuse what cannot be explained.
+
+    Raises:
+        JumokError: another method, a model of two sequences, or too many tokens.
+    """
+    if method != METHOD:
+        raise JumokError(f"--method {method!r}: words of an answer are explained by {METHOD}")
+    if written.model.config.is_encoder_decoder:
+        raise JumokError(
+            f"hf:{written.name} writes by an encoder and a decoder, and {METHOD} follows words and places in one "
+            "sequence: leave --method out, which shows its cross-attention"
+        )
+    if (count := written.output.shape[1] - written.begin) > MOST_EXPLAINED:
+        raise JumokError(f"the answer has {count} tokens, and {MOST_EXPLAINED} are explained: lower --generate")
+
+
+def _read_again(written: Written) -> tuple[Seen, Tensor]:
     """One pass over prompt and answer, with gradients: what was seen, and the logits of the answer's tokens."""
-    begin, table = inputs["input_ids"].shape[1], model.get_input_embeddings().weight
+    model, output, begin = written.model, written.output, written.begin
+    table = model.get_input_embeddings().weight
     asked = {each: each.requires_grad for each in model.parameters()}
     model.requires_grad_(False)
     table.requires_grad_(True)  # of all weights this one alone: it lies before every layer
     try:
-        for fed in _lengthen(inputs, output[:, :-1]):
+        for fed in _lengthen(written.inputs, output[:, :-1]):
             with (
-                foreign(f"hf:{name} does not read its whole answer at once", "leave --method out"),
+                foreign(f"hf:{written.name} does not read its whole answer at once", "leave --method out"),
                 torch.enable_grad(),
                 without_remarks(),
-                watch(model, pixels=traced) as seen,
+                watch(model, pixels=written.traced) as seen,
             ):
                 logits: Tensor = model(**fed).logits[0, begin - 1 :]
             again = logits.float().softmax(-1).gather(1, output[0, begin:, None])[:, 0]
-            if torch.allclose(again.cpu(), torch.tensor(shares), atol=SAME, rtol=0):
+            if torch.allclose(again.cpu(), torch.tensor(written.shares), atol=SAME, rtol=0):
                 return seen, logits
     finally:
         for each, wanted in asked.items():
             each.requires_grad_(wanted)
     raise JumokError(
-        f"hf:{name} finds its words otherwise probable when it reads the whole answer at once than step by step, so "
-        "what it read for them cannot be told: leave --method out"
+        f"hf:{written.name} finds its words otherwise probable when it reads the whole answer at once than step by "
+        "step, so what it read for them cannot be told: leave --method out"
     )
 
 
@@ -126,10 +142,11 @@ def _lengthen(inputs: Mapping[str, Tensor], ids: Tensor) -> Iterator[dict[str, T
         yield {**inputs, **longer, "input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def _find_decoder(name: str, model: Any) -> str:
+def _find_decoder(written: Written) -> str:
     """The path of the part that reads words and places together."""
+    model = written.model
     wanted = model.get_decoder() if hasattr(model, "get_decoder") else None
     found = next((str(path) for path, module in model.named_modules() if module is wanted and path), None)
     if found is None:
-        raise JumokError(f"hf:{name} has no language model that stands by itself: leave --method out")
+        raise JumokError(f"hf:{written.name} has no language model that stands by itself: leave --method out")
     return found
