@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -97,44 +97,65 @@ class AnsweredImage:
         return each.reply.answers[: self.top]
 
 
+# -- options ------------------------------------------------------------------------------------
+
+Given = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="[RUN] IMAGE QUESTION...",
+        help="Folder of the run (not with --model), the image to ask about, and one or several questions; "
+        "-: one on each line of standard input. With --model several images may be named: it is asked about all of "
+        "them together.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="A vision-language model in place of a run: hf:NAME-OR-FOLDER.", show_default=False),
+]
+Out = Annotated[Path, typer.Option("--out", help="Folder for the pictures, maps and page.")]
+Html = Annotated[bool, typer.Option("--html/--no-html", help="Write one page with all questions.")]
+Pictures = Annotated[
+    bool, typer.Option("--pictures/--no-pictures", help="Write a picture and the maps of each question.")
+]
+Top = Annotated[int, typer.Option(help="Answers to show for each question.", min=1, max=50)]
+Generate = Annotated[
+    int | None,
+    typer.Option(help="With --model: tokens of each answer, at most (default 30).", min=1, max=100, show_default=False),
+]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        help="With --model: also explain each word of the answer; chefer: what speaks for it in the image.",
+        show_default=False,
+    ),
+]
+
+
+class Files(NamedTuple):
+    """What is written of the answers.
+
+    Args:
+        out: folder for it.
+        html: a page with all questions.
+        pictures: a picture of each question, and its maps.
+    """
+
+    out: Path
+    html: bool
+    pictures: bool
+
+
 @in_session("ask", "device", "threads")
 def command(
-    given: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="[RUN] IMAGE QUESTION...",
-            help="Folder of the run (not with --model), the image to ask about, and one or several questions; "
-            "-: one on each line of standard input. With --model several images may be named: it is asked about all of "
-            "them together.",
-            show_default=False,
-        ),
-    ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A vision-language model in place of a run: hf:NAME-OR-FOLDER.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures, maps and page.")] = Path("ask"),
-    html: Annotated[bool, typer.Option("--html/--no-html", help="Write one page with all questions.")] = True,
-    pictures: Annotated[
-        bool, typer.Option("--pictures/--no-pictures", help="Write a picture and the maps of each question.")
-    ] = True,
-    top: Annotated[int, typer.Option(help="Answers to show for each question.", min=1, max=50)] = 5,
-    generate: Annotated[
-        int | None,
-        typer.Option(
-            help="With --model: tokens of each answer, at most (default 30).", min=1, max=100, show_default=False
-        ),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            help="With --model: also explain each word of the answer; chefer: what speaks for it in the image.",
-            show_default=False,
-        ),
-    ] = None,
+    given: Given,
+    model: Model = None,
+    out: Out = Path("ask"),
+    html: Html = True,
+    pictures: Pictures = True,
+    top: Top = 5,
+    generate: Generate = None,
+    method: Method = None,
     *,
     session: Session,
 ) -> Report:
@@ -143,13 +164,9 @@ def command(
     With a vision-language model: where each word of the answer looked.
     """
     check_outside_runs(out)
+    files = Files(out, html, pictures)
     if model is not None:
-        from jumok.app.answer.foreign import ask_foreign
-
-        images, rest = _take_images(given)
-        questions = _read_questions(rest, session)
-        most = generate or TOKENS
-        return ask_foreign(model, images, questions, most, out, session, html=html, pictures=pictures, method=method)
+        return _ask_model(model, given, generate or TOKENS, method, files, session)
     of_writers = {"--generate": generate, "--method": method}
     refuse(of_writers, "it is of models that write their answers, and no --model was named")
     if len(given) < 2:
@@ -157,7 +174,19 @@ def command(
             f'ask takes a run, an image and a question, got {given[0]}: jumok ask RUN photo.png "what is it?"'
         )
     run, image, *question = given
-    return _ask_run(Path(run), Path(image), question, out, session, html=html, pictures=pictures, top=top)
+    return _ask_run(Path(run), Path(image), question, top, files, session)
+
+
+def _ask_model(
+    model: str, given: Sequence[str], most: int, method: str | None, files: Files, session: Session
+) -> Report:
+    """Ask a model from elsewhere."""
+    from jumok.app.answer.foreign import ask_foreign
+
+    images, rest = _take_images(given)
+    questions = _read_questions(rest, session)
+    html, pictures = files.html, files.pictures
+    return ask_foreign(model, images, questions, most, files.out, session, html=html, pictures=pictures, method=method)
 
 
 def _take_images(given: Sequence[str]) -> tuple[list[Path], Sequence[str]]:
@@ -179,15 +208,7 @@ def _take_images(given: Sequence[str]) -> tuple[list[Path], Sequence[str]]:
 
 
 def _ask_run(
-    run: Path,
-    image: Path,
-    question: Sequence[str],
-    out: Path,
-    session: Session,
-    *,
-    html: bool,
-    pictures: bool,
-    top: int,
+    run: Path, image: Path, question: Sequence[str], top: int, files: Files, session: Session
 ) -> AnsweredImage:
     """Ask a run of our own."""
     from jumok.data.images.reading import read_image
@@ -206,9 +227,9 @@ def _ask_run(
     shown = [_build_asked(each, top, note) for each in found]
     unknown = [trained.unknown(text) for text in questions]
     name = readable(image.name)
-    drawn = _draw(pixels, name, found, shown, out) if pictures else ()
+    drawn = _draw(pixels, name, found, shown, files.out) if files.pictures else ()
     title = translate("{name}: asked about {image}", name=readable(run.resolve().name), image=name)
-    page = _write_page(pixels, name, shown, title, out) if html else None
+    page = _write_page(pixels, name, shown, title, files.out) if files.html else None
     return AnsweredImage(str(run), str(image), found, unknown, note, top, drawn, page)
 
 
