@@ -8,6 +8,7 @@ epoch, as usual; the other once, before the first. The medians of the epochs aft
 from __future__ import annotations
 
 import itertools
+import json
 import statistics
 import tempfile
 import time
@@ -19,15 +20,21 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from pytorch_lightning import Callback
 
+from bench import torchvision_names
 from bench.measuring import Ratio, is_quick
 from bench.table import Part, Row
-from jumok.data.images.batches import PixelStore
-from jumok.tasks.classify import prepare
-from jumok.tasks.classify.prepare import PreparedImages
-from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
-from jumok.tasks.running import fit
+
+torchvision_names.define()  # where torchvision is there, the trainer imports it
+
+from pytorch_lightning import Callback  # noqa: E402
+
+from jumok.data.images.batches import PixelStore  # noqa: E402
+from jumok.files import write_atomically  # noqa: E402
+from jumok.tasks.classify import prepare  # noqa: E402
+from jumok.tasks.classify.prepare import PreparedImages  # noqa: E402
+from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings  # noqa: E402
+from jumok.tasks.running import fit  # noqa: E402
 
 SIDE, PATCH, WIDTH, DEPTH, HEADS = 224, 16, 192, 12, 3
 CLASSES, IMAGES = 2, 48
@@ -65,6 +72,8 @@ def write_model(folder: Path) -> Path:
         patch_size=PATCH,
     )
     ViTForImageClassification(config).save_pretrained(folder)
+    settings = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": {"height": SIDE, "width": SIDE}}
+    write_atomically(folder / "preprocessor_config.json", json.dumps(settings))
     return folder
 
 

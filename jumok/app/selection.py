@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,7 +54,7 @@ class Selection:
         """The folder for what is written."""
         return self.reduced.parent
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Of all columns that could be chosen."""
         return [str(name) for name in self.ready.table.columns]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +28,8 @@ LEAST_EXPECTED_ROWS = 5
 """Of each pair of classes; from here on the chi-square form of what chance gives is close."""
 DRAWS_PER_BLOCK = 1 << 20
 """So many random numbers are drawn at once."""
+PARTS_PER_THREAD = 16
+"""Of what threads do: as many, so that none waits long for the last."""
 
 
 def mutual_information(
@@ -87,8 +89,13 @@ def run_on_threads(work: Callable[[int], Any], count: int, threads: int | None) 
     threads = torch.get_num_threads() if threads is None else threads
     if threads <= 1 or count <= 1:
         return [work(number) for number in range(count)]
+    each = -(-count // (PARTS_PER_THREAD * threads))  # handing over a single small column takes longer than its work
+
+    def work_on_part(first: int) -> list[Any]:
+        return [work(number) for number in range(first, min(first + each, count))]
+
     with ThreadPoolExecutor(min(threads, count)) as pool:
-        return list(pool.map(work, range(count)))
+        return list(chain.from_iterable(pool.map(work_on_part, range(0, count, each))))
 
 
 class _NeighbourSearch(NamedTuple):

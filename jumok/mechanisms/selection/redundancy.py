@@ -35,6 +35,8 @@ LEAST_REDUNDANCY = 0.001
 FULL_REDUNDANCY = 1 - 1e-12
 """A mean correlation from here on is 1 but for rounding: the feature repeats what is chosen."""
 MOST_LEVELS = 256
+VALUES_AT_ONCE = 1 << 16
+"""Numbers of several columns that are summed together, where there are few rows."""
 
 
 # -- variances and correlations -----------------------------------------------------------------
@@ -59,14 +61,18 @@ def variances(columns: Numbers, codes: Array, threads: int | None = None) -> tup
         columns: (columns, rows), each with mean 0.
         codes: (rows,), classes from 0.
     """
-    counts = np.bincount(codes)
+    counts, each = np.bincount(codes), max(1, VALUES_AT_ONCE // max(1, len(codes)))
+    classes = len(counts)
+    places = codes + classes * np.arange(min(each, len(columns)))[:, None]  # of a sum for each column and class
 
-    def one(number: int) -> tuple[float, float]:
-        column = columns[number]
-        sums = np.bincount(codes, column)
-        return float((sums**2 / counts).sum()), float(column @ column)
+    def some(number: int) -> Numbers:
+        block = columns[number * each : (number + 1) * each]
+        sums = np.bincount(places[: len(block)].ravel(), block.ravel(), len(block) * classes)
+        between = (sums.reshape(len(block), classes) ** 2 / counts).sum(1)
+        return np.stack([between, np.einsum("ij,ij->i", block, block)])
 
-    between, whole = np.array(run_on_threads(one, len(columns), threads)).T
+    blocks = run_on_threads(some, -(-len(columns) // each), threads)
+    between, whole = np.concatenate(blocks, 1) if blocks else np.empty((2, 0))
     return between, _keep_above_rounding(whole - between, whole, len(codes))
 
 

@@ -363,3 +363,15 @@ def test_tables_that_do_not_fit_their_target():
         mutual_information(np.zeros((4, 2)), np.zeros(3), discrete_target=False)
     with pytest.raises(JumokError, match="need more rows"):
         mutual_information(np.zeros((3, 2)), np.zeros(3), discrete_target=False)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_columns_are_summed_together_as_one_by_one(monkeypatch, threads):
+    draw = np.random.default_rng(0)
+    codes = np.repeat(np.arange(3), 7)
+    columns = redundancy.centre_columns(draw.normal(size=(len(codes), 10)) + codes[:, None])
+    between = [sum(7 * column[codes == each].mean() ** 2 for each in range(3)) for column in columns]
+    monkeypatch.setattr(redundancy, "VALUES_AT_ONCE", 4 * len(codes))  # blocks of 4, 4 and 2 columns
+    found = redundancy.variances(columns, codes, threads)
+    np.testing.assert_allclose(found[0], between, rtol=1e-12)
+    np.testing.assert_allclose(found[0] + found[1], (columns**2).sum(1), rtol=1e-12)
