@@ -21,6 +21,8 @@ RESULTS_MARK = ".jumok-results"
 """A hidden file in folders of results, so that their pictures are not taken for images that someone gave."""
 LONGEST_SHOWN = 60
 """Characters of a name that an error shows."""
+NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""Errors at which more space would not help."""
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -50,13 +52,19 @@ def replacing(path: Path) -> Iterator[Path]:
         fresh = None
         _flush(path.parent)
     except OSError as error:
-        raise JumokError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
-        ) from error
+        advice = advise_on_writing(error)
+        raise JumokError(f"cannot write {path}: {error.strerror or error}; {advice}") from error
     finally:
         if fresh is not None:
             with suppress(OSError):  # what went wrong before is what the user should know
                 fresh.unlink(missing_ok=True)
+
+
+def advise_on_writing(error: OSError) -> str:
+    """What to do where something could not be written."""
+    if error.errno in NOT_ALLOWED:
+        return "choose a place that you may write to"
+    return "free some space or choose another place"
 
 
 def fit_name(name: str, ending: str, longest: int = LONGEST_NAME) -> str:

@@ -18,16 +18,24 @@ def test_a_file_is_replaced_whole(tmp_path):
     assert os.listdir(path.parent) == ["file.txt"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "No space left on device; free some space"),
+        (errno.EACCES, "Permission denied; choose a place that you may write to$"),
+        (errno.EROFS, "Read-only file system; choose a place that you may write to$"),
+    ],
+)
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, number, advice):
     path = tmp_path / "file.txt"
     write_atomically(path, "old")
 
     def fail():
         with replacing(path) as fresh:
             fresh.write_text("half")
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise OSError(number, os.strerror(number))
 
-    with pytest.raises(JumokError, match="No space left on device; free some space"):
+    with pytest.raises(JumokError, match=advice):
         fail()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file.txt"]

@@ -19,7 +19,7 @@ from PIL import Image
 from jumok.data.samples.inspection import CLASSES, VISIBLE, draw
 from jumok.data.splits import SPLITS
 from jumok.errors import JumokError
-from jumok.files import write_atomically
+from jumok.files import advise_on_writing, write_atomically
 from jumok.machine import cores
 
 __all__ = ["CLASSES", "write_inspection"]
@@ -99,9 +99,8 @@ def write_pictures(
         _write_all(folder, items, write)
         (folder / "unfinished.json").replace(folder / "sample.json")
     except OSError as error:
-        raise JumokError(
-            f"cannot write the sample to {folder}: {error.strerror or error}; free some space or choose another place"
-        ) from error
+        advice = advise_on_writing(error)
+        raise JumokError(f"cannot write the sample to {folder}: {error.strerror or error}; {advice}") from error
 
 
 @dataclass(frozen=True)
