@@ -148,6 +148,14 @@ def test_what_look_and_measure_refuse(words, message, model, images, tmp_path, c
     assert not (tmp_path / "measure").exists()
 
 
+def test_a_run_without_its_config_is_not_taken_for_images(images, tmp_path, capsys):
+    damaged = tmp_path / "run"
+    damaged.mkdir()
+    (damaged / "weights.safetensors").write_bytes(b"")
+    assert jumok("measure", damaged, images) == 2
+    assert capsys.readouterr().err == f"jumok: {damaged} is not a run: it has no config.yaml\n"
+
+
 def test_all_images_unreadable_is_an_error(model, tmp_path, capsys):
     (tmp_path / "a.png").write_text("no picture")
     assert jumok("look", tmp_path / "a.png", "--model", model, "--out", tmp_path / "out") == 2

@@ -105,6 +105,6 @@ def _measure_many(
 
 def _is_no_run(name: str) -> bool:
     """Whether what stands in the model's place are images, with no model before them."""
-    from jumok.tasks.running.run import CONFIG
+    from jumok.tasks.running.run import may_be_model
 
-    return Path(name).exists() and not (Path(name) / CONFIG).is_file()
+    return Path(name).exists() and not may_be_model(Path(name))

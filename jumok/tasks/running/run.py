@@ -174,6 +174,11 @@ def check_is_run(folder: Path) -> None:
     raise JumokError(f"{folder} is not a run: {hint or f'it has no {CONFIG}'}")
 
 
+def may_be_model(folder: Path) -> bool:
+    """Whether a folder holds what a run, or a model from elsewhere, is made of; it may lack the rest."""
+    return any((folder / name).is_file() for name in (CONFIG, WEIGHTS, FOREIGN_CONFIG)) or (folder / MARK).exists()
+
+
 def _guess_elsewhere(folder: Path) -> str:
     """What was probably meant, if it is a model of a library or of a hub."""
     if (folder / FOREIGN_CONFIG).is_file():
