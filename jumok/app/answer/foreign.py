@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,24 +184,13 @@ def _draw(
         for image, (photo, name) in enumerate(zip(photos, names, strict=True)):
             stem = f"{number + 1}" if len(photos) == 1 else f"{number + 1}.{image + 1}"
             asked, picture = shown[image][number], out / f"{stem}.png"
-            draw_asked(photo, _spread_words(asked), picture, title=f"{name}: {answered.question}")
+            chosen = METHOD if METHOD in asked.by_word else LOOK  # the page has both
+            spread = asked.spread(chosen, translate("the whole answer"))
+            draw_asked(photo, spread, picture, title=f"{name}: {answered.question}")
             for look, heat in asked.by_word.items():
                 heat.save(out / f"{stem}.{look}.safetensors")
             pictures.append(picture)
     return pictures
-
-
-def _spread_words(asked: Asked) -> Asked:
-    """A picture cannot be pointed at: the look of each word stands beside that of the whole answer.
-
-    Where words were explained, what speaks for them is shown, and what they looked at is left to the page.
-    """
-    from jumok.views.pictures.question_picture import MOST_LOOKS
-
-    chosen = METHOD if METHOD in asked.by_word else LOOK
-    words, by_word = list(asked.words)[: MOST_LOOKS - 1], asked.by_word[chosen]
-    looks = {f"{number}: {word}": by_word.row(number - 1) for number, word in enumerate(words, 1)}
-    return replace(asked, looks={"whole answer": asked.looks[chosen], **looks}, by_word={})
 
 
 def _write_page(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +128,7 @@ def _hear(
     heard.looks.save(asked.out / f"{number}.{LOOK}.safetensors")
     drawn = asked.out / f"{number}.png" if asked.files.pictures else None
     if drawn is not None:
-        draw_asked(picture, _spread_words(shown), drawn, title=name)
+        draw_asked(picture, shown.spread(LOOK, translate("all words")), drawn, title=name)
     return _describe(heard, path, drawn)
 
 
@@ -184,12 +183,3 @@ def _multiply(shares: Sequence[float]) -> float:
     for share in shares:
         product *= share
     return product
-
-
-def _spread_words(asked: Asked) -> Asked:
-    """A picture cannot be pointed at: the look of each word stands below that of all."""
-    from jumok.views.pictures.question_picture import MOST_LOOKS
-
-    words, by_word = list(asked.words)[: MOST_LOOKS - 1], asked.by_word[LOOK]
-    looks = {f"{number}: {word}": by_word.row(number - 1) for number, word in enumerate(words, 1)}
-    return replace(asked, looks={translate("all words"): asked.looks[LOOK], **looks}, by_word={})

@@ -14,11 +14,9 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Patches, Tokens
 from jumok.errors import JumokError, foreign
-from jumok.tasks.answer.foreign.words import group_words, multiply_shares
 from jumok.tasks.classify.foreign_files import ADVICE, without_remarks
 from jumok.tasks.listen.opening import Listener
-from jumok.watching.seen import Seen
-from jumok.watching.watch import watch
+from jumok.tasks.written_words import group_words, multiply_shares, write_watched
 
 __all__ = ["MOST_TOKENS", "Heard", "hear"]
 
@@ -93,17 +91,25 @@ def hear(listener: Listener, sound: NDArray[np.float32], most: int) -> Heard:
         read = listener.extractor(sound, sampling_rate=listener.rate, return_tensors="pt")
     features = read["input_features"].to(listener.network.device)
     frames = find_frames(listener, features)
-    output, shares, seen = _write(listener, features, most)
-    words = list(group_words(listener.tokenizer, output[0, -len(shares) :].tolist()))
+    written = write_watched(
+        listener.network,
+        {"input_features": features},
+        most,
+        f"{listener.name} cannot write here",
+        f"lower --generate (now {most}), or {ADVICE}",
+        return_timestamps=False,
+        force_unique_generate_call=True,
+    )
+    words = list(group_words(listener.tokenizer, written.ids))
     if not words:
         raise JumokError(f"{listener.name} writes nothing of this sound: it hears no words in it")
-    found = seen.alignment(output).weights[0].mean((0, 1))[-len(shares) :]
+    found = written.seen.alignment(written.sequence).weights[0].mean((0, 1))[-len(written.shares) :]
     seconds = len(sound) / listener.rate
     step = frames * listener.hop
     count = min(math.ceil(round(seconds / step, 6)), found.shape[1])
     return Heard(
         tuple(word for word, _ in words),
-        multiply_shares(shares, words),
+        multiply_shares(written.shares, words),
         _lay([places for _, places in words], [word for word, _ in words], found, count),
         features[0, :, : count * frames].cpu(),
         step,
@@ -111,23 +117,6 @@ def hear(listener: Listener, sound: NDArray[np.float32], most: int) -> Heard:
         count / found.shape[1],
         _list_notes(listener.network),
     )
-
-
-def _write(listener: Listener, features: Tensor, most: int) -> tuple[Tensor, list[float], Seen]:
-    """(1, tokens) of ids, what the decoder begins with and the end included; how probable each written one was."""
-    options = {"max_new_tokens": most, "do_sample": False, "num_beams": 1, "return_timestamps": False}
-    more = {"return_dict_in_generate": True, "output_logits": True, "force_unique_generate_call": True}
-    with (
-        foreign(f"{listener.name} cannot write here", f"lower --generate (now {most}), or {ADVICE}"),
-        torch.no_grad(),
-        without_remarks(),
-        watch(listener.network) as seen,
-    ):
-        made = listener.network.generate(features, **options, **more)
-        output, steps = made.sequences, list(made.logits)
-    written = output[0, -len(steps) :].tolist()
-    shares = [float(step[0].float().softmax(-1)[token]) for step, token in zip(steps, written, strict=True)]
-    return output, shares, seen
 
 
 def _lay(words: Sequence[Sequence[int]], names: Sequence[str], found: Tensor, count: int) -> AttentionMap:

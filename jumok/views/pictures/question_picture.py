@@ -9,7 +9,7 @@ import os
 import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +97,17 @@ class Asked:
     def weight_labels(self) -> list[str]:
         """The words' weights as text, with as many digits as the largest needs; empty where they are not known."""
         return [] if self.weights is None else format_weights(self.weights.weights[0].tolist())
+
+    def spread(self, look: str, whole: str) -> Asked:
+        """The same for a picture, which cannot be pointed at: what each word looked at is a look of its own.
+
+        Args:
+            look: whose words are spread; the others are left out.
+            whole: what the look of all words is called.
+        """
+        words, by_word = list(self.words)[: MOST_LOOKS - 1], self.by_word[look]
+        looks = {f"{number}: {word}": by_word.row(number - 1) for number, word in enumerate(words, 1)}
+        return replace(self, looks={whole: self.looks[look], **looks}, by_word={})
 
     def is_right(self, answer: str) -> bool | None:
         """Whether an answer is right, by its letters and not their case; None where the right one is not known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,11 @@ from jumok.attention import AttentionMap, Axis, Interleaved, Patches, Regions, T
 from jumok.errors import JumokError, foreign
 from jumok.tasks.answer.foreign.explaining import Written, explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
-from jumok.tasks.answer.foreign.words import group_words, multiply_shares
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign_files import ADVICE, check_files, read_config, without_remarks
 from jumok.tasks.foreign_models import is_folder, list_fresh
+from jumok.tasks.written_words import WrittenTokens, group_words, multiply_shares, write_watched
 from jumok.watching.pixel_tracing import trace_pixels
-from jumok.watching.provenance.pictures import TracedPixels
-from jumok.watching.seen import Seen
-from jumok.watching.watch import watch
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -112,49 +109,32 @@ class ForeignAsker:
         inputs = self._read(images, question)
         self._check_length(inputs["input_ids"].shape[1], most)
         traced = trace_pixels(self.processor.images, list(images), inputs)
-        output, shares, seen = self._write(inputs, traced, most)
-        tokens = output[0, -len(shares) :].tolist()
-        words = list(group_words(self.processor.tokenizer, tokens))
+        what = f"hf:{self.name} and its processor do not fit each other"
+        made = write_watched(self.model, inputs, most, what, pixels=traced)
+        words = list(group_words(self.processor.tokenizer, made.ids))
         if not words:
             raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
-        found = self._join(seen, output, len(shares)).at(batch=0).mean("layer", "head")
+        found = self._join(made).at(batch=0).mean("layer", "head")
         self._check_images(found.keys, len(images))
         looks = [_look(found.on("image", number), words) for number in range(len(images))]
         if method is not None:
-            written = Written(self.name, self.model, inputs, traced, output, shares)
+            written = Written(self.name, self.model, inputs, traced, made.sequence, made.shares)
             whole = explain_words(written, [places for _, places in words], method)
             looks = [replace(look, relevance=_lay(whole, words, number)) for number, look in enumerate(looks)]
         return Answered(
-            question, tuple(word for word, _ in words), multiply_shares(shares, words), tuple(looks), self._notes()
+            question, tuple(word for word, _ in words), multiply_shares(made.shares, words), tuple(looks), self._notes()
         )
 
     def _read(self, images: Sequence[Image.Image], question: str) -> dict[str, Any]:
         prompt = self.processor.write_prompt(question, len(images))
         return self._place(self.processor.read(self.name, images, prompt))
 
-    def _write(
-        self, inputs: Mapping[str, Any], traced: Sequence[TracedPixels], most: int
-    ) -> tuple[Tensor, list[float], Seen]:
-        """The prompt with the answer, (1, tokens) of ids; how probable each token of the answer was; what was seen."""
-        options = {"max_new_tokens": most, "do_sample": False, "num_beams": 1}
-        more = {"return_dict_in_generate": True, "output_logits": True}
-        with (
-            foreign(f"hf:{self.name} and its processor do not fit each other", ADVICE),
-            torch.no_grad(),
-            without_remarks(),
-            watch(self.model, pixels=traced) as seen,
-        ):
-            made = self.model.generate(**inputs, **options, **more)
-        tokens = made.sequences[0, -len(made.logits) :].tolist()
-        shares = [float(step[0].float().softmax(-1)[token]) for step, token in zip(made.logits, tokens, strict=True)]
-        return made.sequences, shares, seen
-
-    def _join(self, seen: Seen, output: Tensor, written: int) -> AttentionMap:
+    def _join(self, made: WrittenTokens) -> AttentionMap:
         """Where the model looked for each token that it wrote, in the sequence that holds the images."""
         if not self.model.config.is_encoder_decoder:
-            return seen.generated(output)
-        found = seen.alignment(output)
-        rows = slice(found.weights.shape[-2] - written, None)
+            return made.seen.generated(made.sequence)
+        found = made.seen.alignment(made.sequence)
+        rows = slice(found.weights.shape[-2] - len(made.shares), None)
         return replace(found, weights=found.weights[..., rows, :], queries=Tokens(tuple(found.queries.labels()[rows])))
 
     def _place(self, inputs: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,90 @@
+"""What a model from elsewhere writes, watched: its tokens, and the words that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from jumok.errors import foreign
+from jumok.tasks.classify.foreign_files import ADVICE, without_remarks
+from jumok.watching.provenance.pictures import TracedPixels
+from jumok.watching.seen import Seen
+from jumok.watching.watch import watch
+
+__all__ = ["WrittenTokens", "group_words", "multiply_shares", "write_watched"]
+
+
+class WrittenTokens(NamedTuple):
+    """What a model wrote.
+
+    Args:
+        sequence: (1, tokens) of ids, with what it began from.
+        shares: how probable each token was that it wrote, the end sign included.
+        seen: while it wrote.
+    """
+
+    sequence: Tensor
+    shares: list[float]
+    seen: Seen
+
+    @property
+    def ids(self) -> list[int]:
+        """Of the tokens that it wrote."""
+        written: list[int] = self.sequence[0, -len(self.shares) :].tolist()
+        return written
+
+
+def write_watched(
+    model: nn.Module,
+    inputs: Mapping[str, Any],
+    most: int,
+    what: str,
+    advice: str = ADVICE,
+    pixels: Sequence[TracedPixels] = (),
+    **options: Any,
+) -> WrittenTokens:
+    """Have a model of `transformers` write the most probable token at each step.
+
+    Args:
+        model: that has `generate`.
+        inputs: for it.
+        most: tokens to write.
+        what, advice: what an error of the library's is said to be, and what to do.
+        pixels: where the numbers of images among the inputs lie.
+        **options: for `generate`.
+    Raises:
+        JumokError: the library refuses.
+    """
+    wanted = {"do_sample": False, "num_beams": 1, "return_dict_in_generate": True, "output_logits": True, **options}
+    with foreign(what, advice), torch.no_grad(), without_remarks(), watch(model, pixels=pixels) as seen:
+        made = model.generate(**inputs, max_new_tokens=most, **wanted)  # type: ignore[operator]
+    steps = made.logits
+    written = made.sequences[0, -len(steps) :].tolist()
+    shares = [float(step[0].float().softmax(-1)[token]) for step, token in zip(steps, written, strict=True)]
+    return WrittenTokens(made.sequences, shares, seen)
+
+
+def group_words(tokenizer: Any, tokens: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+    """Words of an answer, and the numbers of their tokens: pieces that are written without a space belong together."""
+    special, before = set(tokenizer.all_special_ids), ""
+    word, places, kept = "", list[int](), list[int]()
+    for number, token in enumerate(tokens):
+        if token in special:
+            continue
+        kept.append(token)
+        text = tokenizer.decode(kept, skip_special_tokens=True)
+        piece, before = text[len(before) :], text
+        if places and piece[:1].isspace() and word.strip():
+            yield word.strip(), places
+            word, places = "", []
+        word, places = word + piece, [*places, number]
+    if word.strip():
+        yield word.strip(), places
+
+
+def multiply_shares(shares: Sequence[float], words: Sequence[tuple[str, Sequence[int]]]) -> tuple[float, ...]:
+    """How probable each word was: its tokens, one after the other."""
+    return tuple(float(torch.tensor([shares[at] for at in places]).prod()) for _, places in words)
