@@ -20,9 +20,7 @@ from jumok.special_tokens import EOS, PAD
 from jumok.systems import build, configure
 from jumok.watching.watch import watch
 
-_setup_privateuseone_for_python_backend("elsewhere")
-torch.elsewhere.get_amp_supported_dtype = lambda: [torch.bfloat16]
-DEVICE = torch.device("elsewhere:0")
+DEVICE = "elsewhere:0"
 COPIES = {"_to_copy", "copy_", "_copy_from", "item", "_local_scalar_dense"}
 INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index"}
 """Operations whose indices may lie on the CPU."""
@@ -62,7 +60,7 @@ def _run(func, args, kwargs):
     device = kwargs.get("device")
     held = tree_map(_hold, args), tree_map(_hold, kwargs)
     if device is not None:
-        held[1]["device"], is_elsewhere = "cpu", torch.device(device).type == DEVICE.type
+        held[1]["device"], is_elsewhere = "cpu", torch.device(device) == torch.device(DEVICE)
     found = func(*held[0], **held[1])
     if name.endswith("_") and not name.endswith("__"):
         return args[0]
@@ -91,9 +89,14 @@ def _copy(source, target, non_blocking=False):
     return target
 
 
-LIBRARY = torch.library.Library("aten", "IMPL")
-LIBRARY.impl("empty_strided", _make_empty, "PrivateUse1")
-LIBRARY.impl("_copy_from", _copy, "PrivateUse1")
+def set_up():
+    """Have PyTorch know the device in this process from now on. What is returned has to be kept."""
+    _setup_privateuseone_for_python_backend("elsewhere")
+    torch.elsewhere.get_amp_supported_dtype = lambda: [torch.bfloat16]
+    library = torch.library.Library("aten", "IMPL")
+    library.impl("empty_strided", _make_empty, "PrivateUse1")
+    library.impl("_copy_from", _copy, "PrivateUse1")
+    return library
 
 
 def move(model):
@@ -217,6 +220,7 @@ CASES = {
 }
 
 if __name__ == "__main__":
+    kept = set_up()
     for chosen in sys.argv[1:] or CASES:
         torch.manual_seed(0)
         CASES[chosen]()
