@@ -6,7 +6,7 @@ import torch
 from jumok.errors import JumokError
 from jumok.systems import build, configure
 from jumok.systems.mlp import MLP, MLPConfig
-from jumok.tasks.classify.looking import find_fitting
+from jumok.tasks.classify.fitting import find_fitting
 from jumok.watching.watch import watch
 
 

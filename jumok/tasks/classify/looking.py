@@ -17,14 +17,10 @@ from jumok.attribution.raw import average_queries
 from jumok.errors import JumokError, suggest, suggest_some
 from jumok.tasks.classify.any_classifier import AnyClassifier, group_by_size
 from jumok.tasks.classify.attended_layers import find_lengths
-from jumok.watching.seen import MEAN, Seen
+from jumok.tasks.classify.fitting import OF_PIXELS, find_fitting, find_main_query
+from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
 from jumok.wording import join_names
-
-NOTHING = (
-    "no attention call was seen, and no feature map that carries a gradient: nothing tells where this model looked "
-    "(a fused kernel of its own hides attention: choose the model's `sdpa` or `eager` attention)"
-)
 
 
 @dataclass(frozen=True)
@@ -215,54 +211,6 @@ def _read_named(asked: Asked, method: str) -> list[AttentionMap]:
         raise JumokError(f"{method}: {why}") from error
 
 
-def find_fitting(seen: Seen, target: Tensor | None = None) -> tuple[str, ...]:
-    """The quick methods that can tell where this model looked, the most telling first.
-
-    Args:
-        seen: of a pass.
-        target: of that pass; with gradients, methods that follow them to the pixels are among those found.
-    Raises:
-        JumokError: there is none; the message says why.
-    """
-    placed, traced = seen.in_image(), target is not None and target.requires_grad
-    followed, of_one_layer, why = _find_token_methods(seen)
-    found = [*followed, *(["legrad"] if followed and traced else []), *(["attention"] if placed else [])]
-    # Where a model cuts its glimpses or its window out of the image, feature maps lie in what was cut out.
-    if all(isinstance(seen.axes(name)[1], Patches) for name in placed):
-        try:
-            seen.feature_map()
-            found.append("grad-cam")
-        except JumokError as error:
-            why = f"{why}; and {error}"
-    found += of_one_layer
-    if traced and not placed:
-        found += OF_PIXELS
-    if not found:
-        raise JumokError(why if len(seen) else NOTHING)
-    return tuple(found)
-
-
-def _find_token_methods(seen: Seen) -> tuple[Sequence[str], Sequence[str], str]:
-    """Methods that follow tokens to the image, those that read one layer instead, and why there are none of either."""
-    try:
-        find_main_query(seen)
-    except JumokError as error:
-        return (), (), str(error)
-    try:
-        seen.flow()
-    except JumokError:
-        return (), ("raw",), ""  # between the layers tokens are mixed by something that is not seen
-    return TOKEN_METHODS, (), ""
-
-
-def find_main_query(seen: Seen) -> str:
-    """The query that a class is read off: the `cls` token where there is one, else the mean over the patches."""
-    axis = seen.queries
-    if not isinstance(axis, Patches):
-        raise JumokError(f"{seen.names[0]} attends over {type(axis).__name__}, not over the patches of an image")
-    return "cls" if "cls" in axis.special else MEAN
-
-
 def _find_grids(seen: Seen) -> list[str]:
     """The calls whose queries and keys are all places of the image."""
     return [name for name in seen.names if isinstance(seen.axes(name)[0], Patches)]
@@ -376,9 +324,6 @@ Read = Callable[[Asked], list[AttentionMap]]
 METHODS: dict[str, Read] = {name: _explain(method) for name, method in ATTRIBUTION.items()}
 METHODS |= {"attention": _attention, "rise": _rise, "relevance": METHODS["chefer"]}
 """Ways to read where a model looked: each gives one row over the image, or its places, for each image."""
-TOKEN_METHODS = ("chefer", "rollout", "raw")
-OF_PIXELS = ("libra", "lrp", "input-x-gradient")
-"""Those that follow gradients to the pixels, of any model."""
 CHOOSY = ("legrad", "rollout", "raw", *OF_PIXELS)
 """Those that refuse some models, by the operations that these are made of."""
 OF_TARGET = frozenset({"relevance", *(name for name, method in ATTRIBUTION.items() if method.of_target)})

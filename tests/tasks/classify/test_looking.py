@@ -9,7 +9,8 @@ from pretrained_models import save_processor
 from jumok.attention import Patches
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import open_model
-from jumok.tasks.classify.looking import METHODS, TOKEN_METHODS, LookOptions, look
+from jumok.tasks.classify.fitting import TOKEN_METHODS
+from jumok.tasks.classify.looking import METHODS, LookOptions, look
 from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
