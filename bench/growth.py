@@ -4,13 +4,12 @@ Each command runs in a process of its own, whose processor seconds and peak of m
 next to no data (`START` inputs) is taken off; the exponent is the slope of a straight line through the logarithms, with
 its 95 % interval. Tokens: watching and a map of one query, on a Vision Transformer of one head with 64 numbers a token.
 
-Memory that grows by less than 64 MiB from the smallest to the largest data counts as not growing.
+Memory that grows by less than 64 MiB above the start counts as not growing.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -95,17 +94,23 @@ def _grow(
     least = cost(start)
     costs = {size: cost(size) for size in sizes}
     said = f"{sizes[0]:,} to {sizes[-1]:,} {unit}"
-    seconds = {size: each.seconds - least.seconds for size, each in costs.items()}
+    last = costs[sizes[-1]]
     took = ", ".join(f"{each.seconds:.3g}" for each in costs.values())
     note = f"processor seconds {took}; {least.seconds:.3g} with {start}"
-    last = costs[sizes[-1]]
-    yield Row(f"{name}: exponent of time, {said}", exponent(seconds), goal, last.seconds, unit="s", note=note)
-    memory = {size: each.memory - least.memory for size, each in costs.items()}
-    grows = last.memory - costs[sizes[0]].memory >= NO_GROWTH
+    found = exponent({size: each.seconds - least.seconds for size, each in costs.items()})
+    yield _row(f"{name}: exponent of time, {said}", found, goal, last.seconds, "s", note)
     took = ", ".join(f"{each.memory:,.0f}" for each in costs.values())
-    found = exponent(memory) if grows else Ratio.exact(0.0)
     note = f"MiB {took}; {least.memory:,.0f} with {start}"
-    yield Row(f"{name}: exponent of memory, {said}", found, goal, last.memory, unit="MiB", note=note)
+    grows = last.memory - least.memory >= NO_GROWTH
+    memory = {size: each.memory - least.memory for size, each in costs.items()}
+    found = exponent(memory) if grows else Ratio.exact(0.0)
+    yield _row(f"{name}: exponent of memory, {said}", found, goal, last.memory, "MiB", note)
+
+
+def _row(claim: str, found: Ratio, goal: str, last: float, unit: str, note: str) -> Row:
+    if math.isnan(found.middle):
+        return Row(claim, note=f"too few sizes cost more than the start; {note}", trouble="left out")
+    return Row(claim, found, goal, last, unit=unit, note=note)
 
 
 def exponent(costs: Mapping[int, float]) -> Ratio:
@@ -126,16 +131,27 @@ def exponent(costs: Mapping[int, float]) -> Ratio:
     return Ratio(round(float(line.slope), 12), line.slope - reach, line.slope + reach, len(points))
 
 
+LAUNCHER = """
+import os, subprocess, sys
+with open(sys.argv[1], "wb") as said:
+    child = subprocess.Popen([sys.executable, *sys.argv[2:]], stdout=said, stderr=subprocess.STDOUT)
+    _, status, used = os.wait4(child.pid, 0)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""A small process between: what Linux tells of a child's peak counts what its parent held when it began."""
+
+
 def _cost(words: Sequence[str]) -> Cost:
     """Run a command of Python's to its end, and ask Linux what it took."""
-    with tempfile.TemporaryFile() as said:
-        child = subprocess.Popen([sys.executable, *words], stdout=said, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(words)}: {said.read().decode(errors='replace')[-300:]}")
-    return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+    with tempfile.TemporaryDirectory() as place:
+        said = Path(place) / "said.txt"
+        done = subprocess.run(
+            [sys.executable, "-c", LAUNCHER, str(said), *words], stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)}: {said.read_text(errors='replace')[-300:]}")
+    return Cost(*map(float, done.stdout.split()))
 
 
 # -- images -------------------------------------------------------------------------------------
