@@ -215,12 +215,14 @@ class Recorded(NamedTuple):
         attended: its weights.
         query, key: as they stand in the call, in its own order of axes.
         steps: how query and key were made of what was given.
+        passing: whether later steps write over the keys, so that the weights must be computed now.
     """
 
     attended: Flexed
     query: Tensor
     key: Tensor
     steps: tuple[Step, ...] = ()
+    passing: bool = False
 
 
 def record_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> Recorded | None:
@@ -239,7 +241,7 @@ def record_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out
     if call is None:
         return None
     attended = _record_read(call, output[0] if isinstance(output, tuple) else output)
-    return Recorded(attended, call.query, call.key, call.steps)
+    return Recorded(attended, call.query, call.key, call.steps, call.passing)
 
 
 def _record_read(call: Read, output: Tensor) -> Flexed:

@@ -272,7 +272,8 @@ class Recorder(TorchFunctionMode):
         if found is None:
             return output
         before = len(self.calls)
-        self._keep(found.attended, found.query.dim())
+        kept = Given(found.attended.weights(), to_four_axes) if found.passing else found.attended
+        self._keep(kept, found.query.dim())
         for name, given, made in found.steps:
             self.tape.write(name, given, {}, (made,))
         notes = Notes((self.calls[-1].number,), self.calls[-1].module) if len(self.calls) > before else NOTHING
