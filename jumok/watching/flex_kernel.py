@@ -89,8 +89,11 @@ def _find_homes(modules: Mapping[str, nn.Module]) -> Iterator[tuple[ModuleType, 
     names = {type(module).__module__ for module in modules.values()} | {"__main__"}
     for module_name in [name for name in names if name not in HOMES and not name.startswith("torch.")]:
         place = sys.modules.get(module_name)
-        held = {} if place is None else vars(place)
-        found = {name: numbers[id(value)] for name, value in list(held.items()) if id(value) in numbers}
+        held = {} if place is None else vars(place).copy()
+        if numbers.keys().isdisjoint(map(id, held.values())):
+            found = {}
+        else:
+            found = {name: numbers[id(value)] for name, value in held.items() if id(value) in numbers}
         found |= {name: known[0] for (home, name), known in list(_standing.items()) if home == module_name}
         for name, original in found.items():
             if place is not None and original in originals:
