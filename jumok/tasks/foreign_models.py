@@ -8,7 +8,7 @@ from typing import Any
 
 from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign_files import ADVICE, check_hf_folder, without_remarks
+from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
 from jumok.tasks.model_types import PREFIX
 
 __all__ = ["is_folder", "list_fresh", "open_config", "open_network"]

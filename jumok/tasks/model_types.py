@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jumok.tasks.classify.foreign_files import read_config, without_remarks
+from jumok.tasks.foreign_files import read_config, without_remarks
 
 __all__ = ["PREFIX", "is_listed", "read_settings"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from jumok.errors import foreign
-from jumok.tasks.classify.foreign_files import ADVICE, without_remarks
+from jumok.tasks.foreign_files import ADVICE, without_remarks
 from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.seen import Seen
 from jumok.watching.watch import watch

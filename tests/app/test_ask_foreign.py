@@ -93,7 +93,7 @@ def test_code_of_its_own_is_refused_by_name(models, tmp_path, capsys):
         values["model_type"], values["auto_map"] = "mine", {"AutoConfig": "mine.Config"}
 
     folder = copy_changed(models["llava"], tmp_path / "m", "config.json", change)
-    assert "code of its own (auto_map in config.json), and jumok runs none" in fail(capsys, folder, "what ?")
+    assert "asks for code from a repository (auto_map), which is not run here" in fail(capsys, folder, "what ?")
 
 
 def test_a_model_of_another_kind_is_named(models, tmp_path, capsys):

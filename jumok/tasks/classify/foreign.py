@@ -14,14 +14,14 @@ from torch import nn
 from jumok.errors import JumokError, foreign
 from jumok.systems.pretrained import describe_hf
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign_files import (
+from jumok.tasks.classify.preparation import Processed
+from jumok.tasks.classify.processors import open_hf_processor
+from jumok.tasks.foreign_files import (
     ADVICE,
     check_code,
     check_hf_folder,
     without_remarks,
 )
-from jumok.tasks.classify.preparation import Processed
-from jumok.tasks.classify.processors import open_hf_processor
 from jumok.tasks.foreign_models import is_folder, list_fresh
 from jumok.wording import write_count
 

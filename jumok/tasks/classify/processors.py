@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from jumok.errors import JumokError, first_line, foreign
-from jumok.tasks.classify.foreign_files import ADVICE, CODE, MOST_PIXELS, PROCESSOR, without_remarks
 from jumok.tasks.classify.preparation import Processed
 from jumok.tasks.classify.settings import Processor
+from jumok.tasks.foreign_files import ADVICE, CODE, MOST_PIXELS, PROCESSOR, without_remarks
 
 __all__ = ["load_hf_processor", "open_hf_processor", "open_kept", "open_timm_transform", "prepare_by"]
 

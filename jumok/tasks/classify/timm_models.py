@@ -10,8 +10,8 @@ from jumok.errors import JumokError, foreign, suggest_some
 from jumok.systems.pretrained import import_timm
 from jumok.tasks.bounded import bound_of, building_within
 from jumok.tasks.classify.foreign import ADVICE, Foreign
-from jumok.tasks.classify.foreign_files import check_timm_folder, pickled, read_config
 from jumok.tasks.classify.processors import open_timm_transform
+from jumok.tasks.foreign_files import check_timm_folder, pickled, read_config
 
 __all__ = ["load_timm"]
 

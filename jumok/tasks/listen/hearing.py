@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Patches, Tokens
 from jumok.errors import JumokError, foreign
-from jumok.tasks.classify.foreign_files import ADVICE, without_remarks
+from jumok.tasks.foreign_files import ADVICE, without_remarks
 from jumok.tasks.listen.opening import Listener
 from jumok.tasks.written_words import group_words, multiply_shares, write_watched
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.errors import JumokError, foreign
-from jumok.tasks.classify.foreign_files import ADVICE, without_remarks
+from jumok.tasks.foreign_files import ADVICE, without_remarks
 from jumok.tasks.foreign_models import is_folder, open_config, open_network
 from jumok.tasks.model_types import PREFIX
 

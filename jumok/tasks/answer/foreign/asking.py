@@ -15,7 +15,7 @@ from jumok.errors import JumokError, foreign
 from jumok.tasks.answer.foreign.explaining import Written, explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.bounded import bound_of_folder, building_within
-from jumok.tasks.classify.foreign_files import ADVICE, check_files, read_config, without_remarks
+from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
 from jumok.tasks.foreign_models import is_folder, list_fresh
 from jumok.tasks.written_words import WrittenTokens, group_words, multiply_shares, write_watched
 from jumok.watching.pixel_tracing import trace_pixels
@@ -229,6 +229,7 @@ def open_asker(name: str, device: str) -> ForeignAsker:
         ModuleNotFoundError: `transformers` is not installed.
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     source, _, path = name.partition(":")
     if source != "hf" or not path:
@@ -236,7 +237,7 @@ def open_asker(name: str, device: str) -> ForeignAsker:
     local = is_folder(path)
     options = {"local_files_only": local, "trust_remote_code": False}
     if local:
-        _check_code(Path(path))
+        check_hf_folder(Path(path), CONFIG_MAPPING_NAMES)
     bound = bound_of_folder(path)
     with foreign(f"cannot open {name}", ADVICE), without_remarks(), building_within(bound):
         config = AutoConfig.from_pretrained(path, **options)
@@ -248,19 +249,6 @@ def open_asker(name: str, device: str) -> ForeignAsker:
     if fresh := list_fresh(found["missing_keys"], pooler=True):
         raise JumokError(f"{name} lacks the weights {fresh}, so its answers would be random: {ADVICE}")
     return ForeignAsker(path, model.to(device).eval(), processor)
-
-
-def _check_code(folder: Path) -> None:
-    """Refuse a model that can only be built by code of its own, and files that are damaged."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    values = read_config(folder, f"hf:{folder}")
-    check_files(folder)
-    if values.get("auto_map") and values.get("model_type") not in CONFIG_MAPPING_NAMES:
-        raise JumokError(
-            f"hf:{folder} wants to run code of its own (auto_map in config.json), and jumok runs none: give a model of "
-            "an architecture that transformers has"
-        )
 
 
 def _check_kind(name: str, config: Any) -> None:

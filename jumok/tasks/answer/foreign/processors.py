@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jumok.errors import JumokError, first_line, foreign
-from jumok.tasks.classify.foreign_files import PROCESSOR
+from jumok.tasks.foreign_files import PROCESSOR
 
 __all__ = ["Processor", "open_processor"]
 

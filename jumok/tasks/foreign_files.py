@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jumok.errors import JumokError, first_line
 from jumok.files import regular_file
+from jumok.tasks.other_libraries import describe_other
 
 __all__ = [
     "ADVICE",
@@ -39,9 +40,12 @@ MOST_PIXELS = 1 << 26
 """Of the images that a model may be made for."""
 
 
-def check_hf_folder(folder: Path) -> None:
+def check_hf_folder(folder: Path, built_in: Container[str] = ()) -> None:
     """Refuse a folder that is none of `transformers`, asks for code, or holds no weights that can be opened safely.
 
+    Args:
+        folder: of the model.
+        built_in: types of models that are opened without the code that their configurations ask for.
     Raises:
         JumokError: it is one; the message names what it is.
     """
@@ -49,7 +53,11 @@ def check_hf_folder(folder: Path) -> None:
     values = read_config(folder, f"hf:{folder}")
     if "model_type" not in values and "architecture" in values:
         raise JumokError(f"{folder} is a model of timm: give it as timm:local-dir:{folder}")
-    check_code(f"hf:{folder}", values)
+    if "model_type" not in values:
+        reason = describe_other(folder) or f"its {CONFIG} names no model_type, as those of transformers do; {ADVICE}"
+        raise JumokError(f"cannot open hf:{folder}: {reason}")
+    if values.get("model_type") not in built_in:
+        check_code(f"hf:{folder}", values)
     _check_weights(f"hf:{folder}", folder, (".safetensors", ".safetensors.index.json"))
 
 
@@ -98,7 +106,8 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     """
     path = folder / CONFIG
     if not path.exists():
-        raise JumokError(f"cannot open {name}: it has no {CONFIG}, so it is no model; {ADVICE}")
+        reason = describe_other(folder) or f"it has no {CONFIG}, so it is no model; {ADVICE}"
+        raise JumokError(f"cannot open {name}: {reason}")
     return _read_values(path)
 
 
@@ -135,7 +144,8 @@ def _check_weights(name: str, folder: Path, wanted: tuple[str, ...]) -> None:
         return
     if found := sorted(each for each in names if each.endswith((".bin", ".pt", ".pth", ".ckpt"))):
         raise pickled(name, found[0])
-    raise JumokError(f"cannot open {name}: it has no weights ({WEIGHTS}); {ADVICE}")
+    reason = describe_other(folder) or f"it has no weights ({WEIGHTS}); {ADVICE}"
+    raise JumokError(f"cannot open {name}: {reason}")
 
 
 @contextmanager

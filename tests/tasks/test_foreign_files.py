@@ -1,0 +1,60 @@
+"""Folders of models from elsewhere, before any library opens them."""
+
+import json
+
+import pytest
+
+from jumok.errors import JumokError
+from jumok.tasks.foreign_files import check_hf_folder
+
+OTHERS = {
+    "peft": (
+        {"adapter_config.json": {"base_model_name_or_path": "some/base"}},
+        "an adapter of peft, a part of some/base",
+    ),
+    "peft, unreadable": ({"adapter_config.json": "{"}, "an adapter of peft, a part only"),
+    "diffusers": ({"model_index.json": {}}, "a pipeline of diffusers"),
+    "OpenCLIP": ({"open_clip_config.json": {}, "open_clip_pytorch_model.bin": "x"}, "a model of OpenCLIP"),
+    "llama.cpp": ({"model.Q4.gguf": "x"}, "a model of llama.cpp"),
+    "authors": ({"params.json": {}, "consolidated.00.pth": "x"}, "as their authors published them"),
+    "ONNX": ({"model.onnx": "x"}, "a graph of ONNX"),
+    "Flax": ({"config.json": {"model_type": "vit"}, "flax_model.msgpack": "x"}, "weights of Flax"),
+    "Keras": ({"config.json": {"class_name": "ViT"}, "model.weights.h5": "x"}, "TensorFlow or Keras"),
+    "a pickle alone": ({"best.pt": "x"}, "a pickle of PyTorch, which can run code"),
+    "timm": ({"config.json": {"architecture": "vit"}, "model.safetensors": "x"}, "give it as timm:local-dir:"),
+    "another configuration": ({"config.json": {"a": 1}, "model.safetensors": "x"}, "names no model_type"),
+    "nothing": ({"readme.md": "x"}, "it has no config.json"),
+    "no weights": ({"config.json": {"model_type": "vit"}}, "it has no weights"),
+}
+
+
+def write(folder, files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, held in files.items():
+        (folder / name).write_text(held if isinstance(held, str) else json.dumps(held))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_folder_of_another_library_is_named_with_what_to_do(name, tmp_path):
+    files, said = OTHERS[name]
+    write(tmp_path, files)
+    with pytest.raises(JumokError) as refused:
+        check_hf_folder(tmp_path)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_transformer_of_sentence_transformers_is_pointed_to(tmp_path):
+    write(tmp_path, {"modules.json": [{"path": "0_Transformer"}, {"path": "1_Pooling"}]})
+    with pytest.raises(JumokError, match="its transformer is not in it"):
+        check_hf_folder(tmp_path)
+    write(tmp_path / "0_Transformer", {"config.json": {"model_type": "bert"}})
+    with pytest.raises(JumokError, match=f"give hf:{tmp_path}/0_Transformer"):
+        check_hf_folder(tmp_path)
+
+
+def test_code_from_a_repository_is_refused_but_for_what_is_built_in(tmp_path):
+    write(tmp_path, {"config.json": {"model_type": "vit", "auto_map": {"AutoConfig": "x.Y"}}, "model.safetensors": "x"})
+    with pytest.raises(JumokError, match="asks for code from a repository"):
+        check_hf_folder(tmp_path)
+    check_hf_folder(tmp_path, {"vit"})
