@@ -146,6 +146,14 @@ def test_a_damaged_configuration_is_named_by_every_command(models, command, tmp_
         assert damage is None or str(folder / "config.json") in line
 
 
+@pytest.mark.parametrize("name", ["llava", "qwen2-vl"])
+def test_a_question_that_holds_what_stands_for_an_image_is_refused(models, name, capsys):
+    for question in ("<image> what is in this ?", "what is <|video_pad|> ?"):
+        if name == "llava" and "video" in question:
+            continue
+        assert "leave it out, for each image given is put in front" in fail(capsys, models[name], question)
+
+
 def test_bounds_of_an_answer(models, tmp_path, capsys):
     def shorten(values):
         values["text_config"]["max_position_embeddings"] = 30

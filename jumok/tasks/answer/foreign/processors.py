@@ -21,6 +21,7 @@ TOKENIZERS = ("tokenizer.json", "*.model", "vocab.*", "*vocab.json", "*.tiktoken
 """Files of which a tokenizer has one."""
 VIDEOS = "video_processor"
 IMAGE_ATTRIBUTES = ("image_token", "context_image_token")
+PLACEHOLDERS = (*IMAGE_ATTRIBUTES, "video_token", "audio_token")
 USUAL_IMAGE = "<image>"
 
 
@@ -45,8 +46,9 @@ class Processor:
         """The question as the model was trained to read one, with the places of the images in it.
 
         Raises:
-            JumokError: the chat template cannot be used.
+            JumokError: the chat template cannot be used, or the question holds what stands for an image.
         """
+        self._check_placeholders(question)
         if not self.has_template:
             return f"{self._find_image_word() * images}{question}"
         from transformers import ProcessorMixin
@@ -67,6 +69,15 @@ class Processor:
         what = "this image and question" if one else f"these {len(images)} images and the question together"
         with foreign(f"the processor of hf:{name} cannot read {what}", ADVICE if one else ONE):
             return dict(self.whole(images=list(images), text=[prompt], return_tensors="pt"))
+
+    def _check_placeholders(self, question: str) -> None:
+        tokens = (getattr(self.whole, each, None) for each in PLACEHOLDERS)
+        words = [str(getattr(each, "content", each)) for each in tokens if each is not None]
+        if held := next((word for word in words if word and word in question), None):
+            raise JumokError(
+                f"the question holds {held}, which stands for an image or a recording in what the model reads: leave "
+                "it out, for each image given is put in front of the question"
+            )
 
     def _find_image_word(self) -> str:
         """What stands for the image in a prompt; nothing where the processor puts it there itself."""
