@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
 from jumok.tasks.model_types import PREFIX
 
-__all__ = ["is_folder", "list_fresh", "open_config", "open_network"]
+__all__ = ["is_folder", "list_fresh", "load_weights", "open_config", "open_network"]
 
 MOST_NAMED = 4
 """Weights that are named, of those that are not there."""
@@ -58,6 +59,52 @@ def open_config(model: str) -> Any:
         return transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
 
 
+def load_weights(loader: Any, model: str) -> tuple[Any, frozenset[str]]:
+    """A model with its weights: from safetensors only, all of them, and no code of the model's own.
+
+    Args:
+        loader: the class of `transformers` that opens it.
+        model: `hf:` and a folder, or a name on the hub.
+    Returns:
+        network: as the library makes it.
+        missing: names of the weights that its checkpoint lacks, and that are random.
+    Raises:
+        JumokError: its weights are of another size than its configuration says, or of more layers.
+    """
+    name = model.removeprefix(PREFIX)
+    network, found = loader.from_pretrained(
+        name,
+        local_files_only=is_folder(name),
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # told below by name: the library speaks of a report that nobody sees
+    )
+    advice = f"the two contradict each other: {ADVICE}"
+    for key, stored, built in sorted(found["mismatched_keys"]):
+        sizes = [" x ".join(map(str, shape)) or "one number" for shape in (stored, built)]
+        raise JumokError(
+            f"{model} has {key} as {sizes[0]} in its weights, and its configuration says {sizes[1]}; {advice}"
+        )
+    if more := list_more_layers(network.state_dict(), found["unexpected_keys"]):
+        raise JumokError(f"{model} has weights of layers that its configuration leaves out, {more}; {advice}")
+    return network, frozenset(found["missing_keys"])
+
+
+def list_more_layers(built: Iterable[str], unread: Iterable[str]) -> str:
+    """The weights that were not read although others like them were, of another layer: the first few by name.
+
+    >>> list_more_layers(["layers.0.weight"], ["layers.1.weight", "head.weight"])
+    'layers.1.weight'
+    """
+    kinds = {_without_numbers(key) for key in built}
+    return list_fresh((key for key in unread if re.search(r"\d", key) and _without_numbers(key) in kinds), pooler=True)
+
+
+def _without_numbers(key: str) -> str:
+    return re.sub(r"(?<=\.)\d+(?=\.)", "#", key)
+
+
 def open_network(model: str, loader: str, device: str) -> tuple[Any, str]:
     """A model's network: weights from safetensors only, no larger than these, and no code of the model's own.
 
@@ -69,17 +116,11 @@ def open_network(model: str, loader: str, device: str) -> tuple[Any, str]:
         network: in float32 and eval mode, without gradients.
         fresh: weights that its checkpoint lacks, see `list_fresh`.
     Raises:
-        JumokError: it cannot be opened, or its configuration asks for more than its weights hold.
+        JumokError: it cannot be opened, or its configuration asks for more than its weights hold, or for less.
     """
     import transformers
 
     name = model.removeprefix(PREFIX)
     with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound_of_folder(name)):
-        network, found = getattr(transformers, loader).from_pretrained(
-            name,
-            local_files_only=is_folder(name),
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    return network.float().to(device).eval().requires_grad_(False), list_fresh(found["missing_keys"], pooler=True)
+        network, missing = load_weights(getattr(transformers, loader), model)
+    return network.float().to(device).eval().requires_grad_(False), list_fresh(missing, pooler=True)

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jumok.errors import JumokError
+from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.foreign_files import check_hf_folder
 
 OTHERS = {
@@ -58,3 +59,27 @@ def test_code_from_a_repository_is_refused_but_for_what_is_built_in(tmp_path):
     with pytest.raises(JumokError, match="asks for code from a repository"):
         check_hf_folder(tmp_path)
     check_hf_folder(tmp_path, {"vit"})
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"num_hidden_layers": 1}, "has weights of layers that its configuration leaves out, vit.layers.1."),
+        ({"hidden_size": 48}, "has classifier.weight as 2 x 32 in its weights, and its configuration says 2 x 48"),
+        ({"id2label": {"0": "a", "1": "b", "2": "c"}}, "has classifier.bias as 2 in its weights"),
+        ({"num_hidden_layers": 3}, "lacks the weights vit.layers.2."),
+    ],
+)
+def test_weights_that_contradict_the_configuration_are_named(values, said, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(tmp_path)
+    processor = {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 32}}
+    stored = json.loads((tmp_path / "config.json").read_text("utf-8")) | values
+    write(tmp_path, {"preprocessor_config.json": processor, "config.json": stored})
+    with pytest.raises(JumokError) as refused:
+        open_model(f"hf:{tmp_path}")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)

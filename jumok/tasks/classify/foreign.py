@@ -22,7 +22,7 @@ from jumok.tasks.foreign_files import (
     check_hf_folder,
     without_remarks,
 )
-from jumok.tasks.foreign_models import is_folder, list_fresh
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -119,12 +119,10 @@ def load_hf(name: str) -> Foreign:
         check_code(f"hf:{name}", values)
         config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         _check_family(name, config)
-        model, found = transformers.AutoModelForImageClassification.from_pretrained(
-            name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
+        model, fresh = load_weights(transformers.AutoModelForImageClassification, f"hf:{name}")
         classes = name_classes(config)
         options = {"architecture": describe_hf(json.loads(config.to_json_string(use_diff=False)))}
-        fresh, problem = frozenset(found["missing_keys"]), str(config.problem_type or "")
+        problem = str(config.problem_type or "")
     preparation = open_hf_processor(name, config, local=local)
     return Foreign(model.float(), options, classes, preparation, fresh, problem, _name_kind(config))
 

@@ -16,7 +16,7 @@ from jumok.systems.pretrained import describe_hf
 from jumok.systems.pretrained_texts import drop_pooler
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
-from jumok.tasks.foreign_models import is_folder, list_fresh
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
 from jumok.tasks.label.tokens import Tokens
 
 __all__ = [
@@ -80,10 +80,8 @@ def load_encoder(name: str) -> ForeignEncoder:
     with foreign(f"cannot open hf:{name}", ADVICE), without_remarks(), building_within(bound):
         config = AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         _check_encoder(name, config)
-        model, found = AutoModel.from_pretrained(
-            name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    if fresh := list_fresh(found["missing_keys"]):
+        model, missing = load_weights(AutoModel, f"hf:{name}")
+    if fresh := list_fresh(missing):
         raise JumokError(f"hf:{name} lacks the weights {fresh}: give a checkpoint that has them")
     encoder = model.float()
     drop_pooler(encoder)

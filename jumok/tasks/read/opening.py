@@ -14,7 +14,7 @@ from jumok.errors import JumokError, foreign
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.classify.foreign import ADVICE, without_remarks
 from jumok.tasks.foreign_files import CONFIG, check_hf_folder
-from jumok.tasks.foreign_models import is_folder, list_fresh
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
 from jumok.tasks.label.foreign import find_longest, load_tokenizer, read_pooling
 from jumok.tasks.model_types import PREFIX, read_settings
 
@@ -113,20 +113,19 @@ def open_text_model(model: str, device: str) -> TextModel:
         ModuleNotFoundError: `transformers` is not installed.
     """
     import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     name = model.removeprefix(PREFIX)
     local = is_folder(name)
     if local:
-        check_hf_folder(Path(name))
+        check_hf_folder(Path(name), CONFIG_MAPPING_NAMES)
     bound = bound_of_folder(name)
     with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound):
         config = transformers.AutoConfig.from_pretrained(name, local_files_only=local, trust_remote_code=False)
         kind = _choose_kind(name, config)
         tokenizer = load_tokenizer(name)
-        network, found = getattr(transformers, LOADERS[kind]).from_pretrained(
-            name, local_files_only=local, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-        )
-    _check_weights(name, kind, found["missing_keys"])
+        network, missing = load_weights(getattr(transformers, LOADERS[kind]), model)
+    _check_weights(name, kind, missing)
     return TextModel(
         name,
         kind,

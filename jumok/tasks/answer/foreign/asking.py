@@ -16,7 +16,7 @@ from jumok.tasks.answer.foreign.explaining import Written, explain_words
 from jumok.tasks.answer.foreign.processors import Processor, open_processor
 from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
-from jumok.tasks.foreign_models import is_folder, list_fresh
+from jumok.tasks.foreign_models import is_folder, list_fresh, load_weights
 from jumok.tasks.written_words import WrittenTokens, group_words, multiply_shares, write_watched
 from jumok.watching.pixel_tracing import trace_pixels
 from jumok.wording import write_count
@@ -243,10 +243,8 @@ def open_asker(name: str, device: str) -> ForeignAsker:
         config = AutoConfig.from_pretrained(path, **options)
         _check_kind(name, config)
         processor = open_processor(path, local, config.model_type)
-        model, found = AutoModelForImageTextToText.from_pretrained(
-            path, use_safetensors=True, output_loading_info=True, **options
-        )
-    if fresh := list_fresh(found["missing_keys"], pooler=True):
+        model, missing = load_weights(AutoModelForImageTextToText, name)
+    if fresh := list_fresh(missing, pooler=True):
         raise JumokError(f"{name} lacks the weights {fresh}, so its answers would be random: {ADVICE}")
     return ForeignAsker(path, model.to(device).eval(), processor)
 
