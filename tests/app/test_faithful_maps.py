@@ -11,6 +11,7 @@ from pretrained_models import save_processor
 from jumok.app import training
 from jumok.errors import JumokError
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
+from jumok.measures.localisation_meter import LocalisationMeter
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.running.trust import Trust, read_trust, write_trust
 
@@ -120,6 +121,27 @@ def test_what_was_measured_before_an_interruption_is_kept(measured, monkeypatch)
     assert said.status == 0
     assert "faithfulness of 10 images: interrupted" in said.out
     assert json.loads((out / "measure.json").read_text())["faithfulness"]["inputs"] == 10
+
+
+@pytest.mark.parametrize("count", [3, 10])
+def test_scores_against_masks_before_an_interruption_are_kept(measured, masks, monkeypatch, count):
+    add, seen = LocalisationMeter.add, []
+
+    def stop(meter, *words, **named):
+        if len(seen) == count:
+            raise KeyboardInterrupt
+        seen.append(words)
+        return add(meter, *words, **named)
+
+    monkeypatch.setattr(LocalisationMeter, "add", stop)
+    words = ("--split", "all", "--masks", masks, "--method", "rollout", "--batch-size", 2)
+    said, out = measured(*words)
+    assert said.status == (130 if count < 8 else 0)
+    if count >= 8:
+        assert "interrupted: 10 of " in said.out
+        assert "nothing else was measured" in said.out
+        report = json.loads((out / "measure.json").read_text())
+        assert "faithfulness" not in report
 
 
 def test_a_training_ends_with_the_most_faithful_map(jumok, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from jumok.app.faithful import (
     FAITHFUL,
+    FEWEST,
     INTERRUPTED,
     OF_PLACES,
     FaithfulOptions,
@@ -98,7 +99,7 @@ def measure(
     measuring = _Measuring(maps, images, options, out, session, notes)
     if truth is not None:
         measuring.compare_with_masks(truth)
-    if maps.model is not None:
+    if maps.model is not None and not measuring.unfinished:
         measuring.ask(maps.model)
     masks = None if truth is None else options.masks or "beside the images"
     return measuring.finish({"model": model or None, "data": [str(data[0])], **chosen.to_dict(), "masks": masks})
@@ -138,7 +139,11 @@ class _Measuring:
 
         if truth.without:
             self.notes.append(f"classes without masks, not measured: {', '.join(truth.without)}")
-        report = _score_images(self.maps, self.images, truth, self.options, self.session)
+        report, done = _score_images(self.maps, self.images, truth, self.options, self.session)
+        if done < len(self.images):
+            self.unfinished = True
+            count = f"{done:,} of {write_count(len(self.images), 'image')} were looked at"
+            self.notes.append(f"remark: {INTERRUPTED}: {count}, and nothing else was measured")
         self.parts.append(ScoredMaps(report, verdicts(report)))
         self.written["picture"] = self.out / "measure.png"
         draw_scores(report, self.written["picture"])
@@ -300,8 +305,14 @@ def _find_truth(model: str, images: ImageSet, options: Options) -> ImageMasks | 
     return truth
 
 
-def _score_images(maps: MapMaker, images: ImageSet, truth: ImageMasks, options: Options, session: Session) -> Report:
-    """Look at every image that has a mask, batch by batch; only scores are kept."""
+def _score_images(
+    maps: MapMaker, images: ImageSet, truth: ImageMasks, options: Options, session: Session
+) -> tuple[Report, int]:
+    """Look at every image that has a mask, batch by batch; only scores are kept. Also says how many were looked at.
+
+    Raises:
+        KeyboardInterrupt: before there was enough to tell.
+    """
     import torch
 
     from jumok.app.progress import show_progress
@@ -310,21 +321,25 @@ def _score_images(maps: MapMaker, images: ImageSet, truth: ImageMasks, options: 
     from jumok.measures.localisation_meter import LocalisationMeter
 
     meter = LocalisationMeter(tolerance=options.tolerance, seed=session.seed, blank_is_chance=True)
+    done = masked = 0
     with show_progress(session.console, "measuring") as count:
-        done = 0
-        for every in take_turns(images.paths, options.batch_size):
-            paths = [path for path in every if truth.find(path) is not None]
-            for _ in range(len(every) - len(paths)):
-                meter.add(torch.empty(0), None, {})
-            pictures = [read_image(path, bits=maps.bits) for path in paths]
-            marks = [truth.get(path, *picture.shape[1:]) for path, picture in zip(paths, pictures, strict=True)]
-            found = maps.make(pictures)
-            for path, picture, mask, heats in zip(paths, pictures, marks, found, strict=True):
-                meter.add(picture, mask, heats, name=str(path))
-            done += len(every)
-            count(done, len(images))
+        try:
+            for every in take_turns(images.paths, options.batch_size):
+                paths = [path for path in every if truth.find(path) is not None]
+                for _ in range(len(every) - len(paths)):
+                    meter.add(torch.empty(0), None, {})
+                pictures = [read_image(path, bits=maps.bits) for path in paths]
+                marks = [truth.get(path, *picture.shape[1:]) for path, picture in zip(paths, pictures, strict=True)]
+                found = maps.make(pictures)
+                for path, picture, mask, heats in zip(paths, pictures, marks, found, strict=True):
+                    meter.add(picture, mask, heats, name=str(path))
+                done, masked = done + len(every), masked + len(paths)
+                count(done, len(images))
+        except KeyboardInterrupt:
+            if masked < FEWEST:
+                raise
     for method, blank in meter.blank.items():
         session.remark(
             f"{method}: {write_count(blank, 'image has', 'images have')} an empty map, which counts as chance"
         )
-    return meter.report()
+    return meter.report(), done
