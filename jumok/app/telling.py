@@ -33,6 +33,9 @@ LISTED = ("; ", ", ")
 LEAST_WORDS = 4
 """Letters that a text has beside its names, to be known by them alone; one with fewer is known by the texts in it."""
 
+Known = dict[str, str | None]
+"""Texts that were met within one, and what they are in the other language: each may be read in a great many ways."""
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -46,23 +49,23 @@ class Pattern:
         """What stands between the names."""
         return [_unescape(part) for part in _split(self.english)[::2]]
 
-    def tell(self, text: str) -> str | None:
+    def tell(self, text: str, known: Known) -> str | None:
         """A finished text in the other language; None where it is not of this form, or may be read in several ways."""
-        return next((told for value in VALUES if (told := self._tell_by(value, text)) is not None), None)
+        return next((told for value in VALUES if (told := self._tell_by(value, text, known)) is not None), None)
 
-    def _tell_by(self, value: str, text: str) -> str | None:
+    def _tell_by(self, value: str, text: str, known: Known) -> str | None:
         found = (_compile(self.english, value, most).fullmatch(text) for most in ("*?", "*"))
-        readings = [self._read(each.groupdict()) for each in found if each]
-        told = {text for text, known in readings if known} or {text for text, _ in readings if not self._is_weak}
+        readings = [self._read(each.groupdict(), known) for each in found if each]
+        told = {text for text, whole in readings if whole} or {text for text, _ in readings if not self._is_weak}
         return told.pop() if len(told) == 1 else None
 
     @property
     def _is_weak(self) -> bool:
         return sum(map(str.isalpha, "".join(self.words))) < LEAST_WORDS
 
-    def _read(self, values: dict[str, str]) -> tuple[str, bool]:
+    def _read(self, values: dict[str, str], known: Known) -> tuple[str, bool]:
         """One way of reading a text, told; and whether it holds texts, all of which are known."""
-        texts = {name: _tell_value(value) for name, value in values.items() if TEXT.fullmatch(name) and value}
+        texts = {name: _tell_value(value, known) for name, value in values.items() if TEXT.fullmatch(name) and value}
         told = {**values, **{name: text for name, text in texts.items() if text is not None}}
         return self.translated.format(**told), None not in texts.values() and not (self._is_weak and not texts)
 
@@ -72,7 +75,7 @@ def tell(text: str) -> str:
     if language() == "en":
         return text
     indent = text[: len(text) - len(text.lstrip())]
-    found = _tell(" ".join(text.split()))
+    found = _tell(" ".join(text.split()), {})
     return text if found is None else f"{indent}{found}"
 
 
@@ -92,22 +95,29 @@ def tell_all(shown: RenderableType) -> RenderableType:
     return shown
 
 
-def _tell(text: str) -> str | None:
+def _tell(text: str, known: Known) -> str | None:
     """A text in another language; None where no entry fits."""
+    if text not in known:
+        known[text] = None  # while it is looked for, it is no part of itself
+        known[text] = _look_up(text, known)
+    return known[text]
+
+
+def _look_up(text: str, known: Known) -> str | None:
     if (made := translate(text)) != text:
         return made
     candidates = (pattern for pattern in _patterns(language()) if all(word in text for word in pattern.words))
-    return next((told for pattern in candidates if (told := pattern.tell(text)) is not None), None)
+    return next((told for pattern in candidates if (told := pattern.tell(text, known)) is not None), None)
 
 
-def _tell_value(value: str) -> str | None:
+def _tell_value(value: str, known: Known) -> str | None:
     """A text within another, or several of them in a list; None where it is not known."""
     for signs in SIGNS:
         before, text = value[: len(value) - len(value.lstrip(signs))], value.strip(signs)
-        if text and (told := _tell(text)) is not None:
+        if text and (told := _tell(text, known)) is not None:
             return f"{before}{told}{value[len(before) + len(text) :]}"
     for sign in LISTED:
-        parts = [_tell(part) for part in value.split(sign)]
+        parts = [_tell(part, known) for part in value.split(sign)]
         if len(parts) > 1 and None not in parts:
             return sign.join(filter(None, parts))
     return None

@@ -102,8 +102,10 @@ def _find_in_help() -> Iterator[tuple[Text, str]]:
 
 def _find_in_systems() -> Iterator[tuple[Text, str]]:
     """What `jumok systems` says of each, in the words of its docstring, and of what it is trained for."""
-    from jumok.app.commands.systems import describe_model
+    from jumok.app.commands.systems import describe_model, list_meanings
 
     for task in TASKS.values():
         yield from ((Text(words), "jumok/tasks/task.py") for words in (task.word, task.does))
-        yield from ((Text(describe_model(name)), "jumok/systems/__init__.py") for name in task.systems)
+        for name in task.systems:
+            texts = (describe_model(name), *list_meanings(name).values())
+            yield from ((Text(text), "jumok/systems/__init__.py") for text in texts)

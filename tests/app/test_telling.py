@@ -1,9 +1,12 @@
 """What is printed, in Korean: finished lines are recognised by their form, and what they name stays."""
 
+from collections import Counter
+
 import pytest
 from rich.table import Table
 from rich.text import Text
 
+from jumok.app import telling
 from jumok.app.telling import tell, tell_all
 from jumok.language import speaking
 
@@ -75,3 +78,20 @@ def test_json_stays_in_english(jumok, tmp_path):
     said = jumok("--language", "ko", "runs", tmp_path, "--json")
     assert '"runs"' in said.out
     assert not any("가" <= sign <= "힣" for sign in said.out)
+
+
+@pytest.mark.usefixtures("korean")
+def test_a_text_that_may_be_read_in_thousands_of_ways_is_told_soon():
+    part = "a.json is of something, a part of x only: put it on its base; merge it by its own means, and save the whole"
+    met = Counter()
+
+    def count(text, known):
+        met[text] += 1
+        return look_up(text, known)
+
+    look_up = telling._look_up
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(telling, "_look_up", count)
+        told = tell(f"cannot open hf:m: {part}: {part}; {part}")
+    assert told.startswith("열 수 없습니다: hf:m.")
+    assert max(met.values()) == 1, "each part is looked up once"

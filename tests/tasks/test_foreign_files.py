@@ -11,7 +11,7 @@ from jumok.tasks.foreign_files import check_hf_folder
 OTHERS = {
     "peft": (
         {"adapter_config.json": {"base_model_name_or_path": "some/base"}},
-        "an adapter of peft, a part of some/base",
+        "an adapter of peft, a part only: put it on its base model (some/base)",
     ),
     "peft, unreadable": ({"adapter_config.json": "{"}, "an adapter of peft, a part only"),
     "diffusers": ({"model_index.json": {}}, "a pipeline of diffusers"),
@@ -47,7 +47,7 @@ def test_a_folder_of_another_library_is_named_with_what_to_do(name, tmp_path):
 
 def test_the_transformer_of_sentence_transformers_is_pointed_to(tmp_path):
     write(tmp_path, {"modules.json": [{"path": "0_Transformer"}, {"path": "1_Pooling"}]})
-    with pytest.raises(JumokError, match="its transformer is not in it"):
+    with pytest.raises(JumokError, match="its model is not there"):
         check_hf_folder(tmp_path)
     write(tmp_path / "0_Transformer", {"config.json": {"model_type": "bert"}})
     with pytest.raises(JumokError, match=f"give hf:{tmp_path}/0_Transformer"):

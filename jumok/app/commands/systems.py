@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ELSEWHERE = ("hf:", "timm:")
 FOUND_IN_DATA = frozenset({"classes", "image_size", "answers", "words", "source_vocabulary", "target_vocabulary"})
 """Options that follow from the data, and cannot be given."""
+CHOSEN_BY_SIZE = later("chosen by size")
 GATES = {
     "se": ("squeeze_excitation", "SqueezeExcitation"),
     "cbam": ("cbam", "CBAM"),
@@ -140,11 +141,13 @@ class SystemAbout:
 
         config, task = config_of(name), task_of_system(name)
         system = SYSTEMS[name]
-        meanings = _read_meanings(config)
         options = [
-            {"option": key, "default": _write_default(field, system.options.get(key)), "meaning": meanings.get(key, "")}
-            for key, field in config.model_fields.items()
-            if key not in FOUND_IN_DATA
+            {
+                "option": key,
+                "default": _write_default(config.model_fields[key], system.options.get(key)),
+                "meaning": meaning,
+            }
+            for key, meaning in list_meanings(name).items()
         ]
         text = f"{_read_gate(system.options.get('gate'))}\n{sys.modules[config.__module__].__doc__}"
         about = describe_model(name)
@@ -175,7 +178,9 @@ class SystemAbout:
         for number, heading in enumerate((translate("option"), translate("default"), translate("meaning"))):
             table.add_column(heading, no_wrap=number == 0)
         for row in self.options:
-            table.add_row(row["option"], Text(translate(str(row["default"]))), Text(row["meaning"]))
+            default = row["default"]  # a value is given as it is: --option stem=patches
+            shown = translate(default) if default == CHOSEN_BY_SIZE else default
+            table.add_row(row["option"], Text(shown), Text(translate(row["meaning"])))
         yield table
         yield f"train it: jumok train {self.word.upper()} --system {self.name}"
 
@@ -197,6 +202,15 @@ def _read_gate(gate: str | None) -> str:
     return inspect.getdoc(getattr(import_module(f"jumok.mechanisms.{file}"), name)) or ""
 
 
+def list_meanings(name: str) -> dict[str, str]:
+    """What each option of a system means that can be given."""
+    from jumok.systems import config_of
+
+    config = config_of(name)
+    meanings = _read_meanings(config)
+    return {key: meanings.get(key, "") for key in config.model_fields if key not in FOUND_IN_DATA}
+
+
 def _read_meanings(config: type) -> dict[str, str]:
     """What each option means, from the docstrings of a configuration and of those that it extends."""
     meanings: dict[str, str] = {}
@@ -216,7 +230,7 @@ def _read_meanings(config: type) -> dict[str, str]:
 def _write_default(field: FieldInfo, named: Any) -> str:
     """What an option is if it is not given."""
     value = field.default if named is None else named
-    return later("chosen by size") if value is None else str(value)
+    return CHOSEN_BY_SIZE if value is None else str(value)
 
 
 def describe_model(name: str) -> str:
