@@ -26,6 +26,8 @@ VALUES = (r"\S", ".")
 """What values are made of that are no texts: as a rule they are one word; names of files may be several."""
 NUMBER, JOINED = r"[\d,]", r"(?:[^\s,;(]*[^\s,;(:.])?"
 """What a {count} is made of; and a value that a text follows at once."""
+ONE = {"count": "1"}
+"""What a {count} stands for of which there is one: English may say it in words."""
 SIGNS = ("", " ", " ,;:")
 """What may stand before and behind a text within another."""
 LISTED = ("; ", ", ")
@@ -66,7 +68,7 @@ class Pattern:
     def _read(self, values: dict[str, str], known: Known) -> tuple[str, bool]:
         """One way of reading a text, told; and whether it holds texts, all of which are known."""
         texts = {name: _tell_value(value, known) for name, value in values.items() if TEXT.fullmatch(name) and value}
-        told = {**values, **{name: text for name, text in texts.items() if text is not None}}
+        told = {**ONE, **values, **{name: text for name, text in texts.items() if text is not None}}
         return self.translated.format(**told), None not in texts.values() and not (self._is_weak and not texts)
 
 

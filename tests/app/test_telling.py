@@ -36,6 +36,7 @@ def test_english_stays_as_it_is():
          "학습 이미지 240개, 검증 이미지 60개 (클래스 4개). vit-tiny, 가중치 1.20백만 개. 10 에포크, 에포크당 15 스텝, "
          "배치 16. CPU 스레드: 2"),
         ("  remark: images", "  참고: 이미지"),
+        ("1 object: rows 1 to 2, columns 3 to 4", "물체 1개, 첫 번째: 행 1~2, 열 3~4"),
         ("an error of a library", "an error of a library"),
     ],
 )  # fmt: skip
