@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from bench import joeynmt_peer, machine, torchvision_names
 from bench.measuring import LeftOut, Samples, interleaved, ratio
 from bench.table import Part, Row
-from bench.vit_training import PRODUCTS, SQUARE, product
+from bench.vit_training import share_of_peak
 from bench.workers import Step, Worker
 from jumok.data.pairs.batches import PairBatch, PairBatches
 from jumok.mechanisms.kernels.timing import settle
@@ -177,9 +177,7 @@ def run(threads: int = 2) -> Iterator[Part]:
 
 
 def _rows(system: str, threads: int) -> Iterator[Row]:
-    times, memory = _timed(
-        {**_ours(system, threads), **_products(threads), **_peers(system, threads)}, (OURS, USUAL, PEER)
-    )
+    times, memory = _timed({**_ours(system, threads), **_peers(system, threads)}, (OURS, USUAL, PEER))
     yield from _beside(system, times)
     yield _of_peak(system, times)
     yield from memory_rows(f"in training, {system}", memory, PEER)
@@ -213,10 +211,6 @@ def _ours(system: str, threads: int) -> dict[str, Worker]:
         OURS: Worker(our_training, system, False, threads=threads, keep=True),
         USUAL: Worker(our_training, system, False, threads=threads, keep=False),
     }
-
-
-def _products(threads: int) -> dict[str, Worker]:
-    return {name: Worker(product, name, threads=threads, keep=False) for name in PRODUCTS}
 
 
 def _peers(system: str, threads: int) -> dict[str, Worker]:
@@ -258,13 +252,11 @@ def _faster(
 
 
 def _of_peak(system: str, times: Samples) -> Row:
-    peaks = {name: 2 * SQUARE**3 / times[name] / 1e9 for name in PRODUCTS}
-    best, work = max(peaks, key=lambda name: peaks[name]), _work(system)
+    work = _work(system)
     done = {name: work / times[name] / 1e9 for name in (OURS, PEER_KEPT) if name in times}
-    theirs = f"; JoeyNMT, if its model were ours, {done[PEER_KEPT]:.0f} GFLOP/s" if PEER_KEPT in done else ""
-    claim = f"work done / the machine's matrix-product peak, ours, {system}"
-    share = ratio(times, best, OURS).scaled(work / (2 * SQUARE**3))
-    return Row(claim, share, OF_PEAK[system], done[OURS], peaks[best], "GFLOP/s", f"peak: {best}{theirs}")
+    theirs = f"JoeyNMT, if its model were ours, {done[PEER_KEPT]:.0f} GFLOP/s" if PEER_KEPT in done else ""
+    claim, share = f"work done / the machine's matrix-product peak, ours, {system}", share_of_peak(times, OURS, work)
+    return Row(claim, share, OF_PEAK[system], done[OURS], machine.peak() / 1e9, "GFLOP/s", theirs)
 
 
 def memory_rows(where: str, memory: Mapping[str, tuple[float, float]], peer: str, goal: str = "") -> list[Row]:

@@ -9,6 +9,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))  # `bench` is no part of the installed package
 
 from bench import gates, machine, non_local, translation_decoding, vit_training, watch_cost
+from bench.measuring import Samples
 from bench.sizes import Size
 
 
@@ -59,3 +60,9 @@ def test_this_machine_is_measured(monkeypatch):
 
 def test_a_step_of_the_vit_is_counted_thrice():
     assert vit_training.operations(finished=1) < vit_training.operations()
+
+
+def test_a_share_of_the_peak_is_the_median_over_the_steps(monkeypatch):
+    monkeypatch.setattr(machine, "peak", lambda: 100.0)
+    found = vit_training.share_of_peak(Samples({"ours": [1.0, 2.0, 4.0]}), "ours", 100.0)
+    assert (found.low, found.middle, found.high) == (0.375, 0.5, 0.75)
