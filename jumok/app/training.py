@@ -16,6 +16,7 @@ from jumok.errors import Interrupted, JumokError
 from jumok.files import write_atomically
 from jumok.machine import World, set_threads
 from jumok.tasks import Task, task_of_settings
+from jumok.wording import typed
 
 if TYPE_CHECKING:
     from jumok.tasks.running.config import Settings
@@ -163,7 +164,7 @@ def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -
     try:
         outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, (bar,))
     except (Interrupted, KeyboardInterrupt) as stop:
-        session.say(f"Resume with: jumok train --resume {folder}")
+        session.say(f"Resume with: jumok train --resume {typed(folder)}")
         if isinstance(stop, Interrupted):
             raise
         raise KeyboardInterrupt from stop

@@ -241,3 +241,23 @@ def test_a_warning_of_a_library_is_one_line_without_its_source(jumok, monkeypatc
     monkeypatch.setattr("jumok.app.cli.run", run)
     said = jumok("systems")
     assert (said.status, said.err) == (0, "warning: a library thinks so\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["look", "a.png", "--out", ""], "--out is empty: give a value, or leave it out"),
+        (["look", "a.png", "--out="], "--out is empty: give a value, or leave it out"),
+        (["train", ""], "a word of the command is empty, where a path belongs: give it, or leave it out"),
+        (
+            ["predict", "run", "--", ""],
+            "a word of the command is empty, where a path belongs: give it, or leave it out",
+        ),
+    ],
+)
+def test_an_empty_word_is_not_taken_for_this_folder(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"jumok: {said}\n")
+    assert not list(tmp_path.iterdir())

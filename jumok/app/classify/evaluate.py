@@ -12,7 +12,7 @@ from pydantic import Field
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -100,7 +100,7 @@ def evaluate(
     data = data or [Path(place) for place in (judge.data and judge.data.images,) if place]
     if len(data) != 1:
         raise JumokError(
-            f"{run} is an image classifier: give the folder of test images, as in jumok eval {run} photos/test; "
+            f"{run} is an image classifier: give the folder of test images, as in jumok eval {typed(run)} photos/test; "
             f"got {len(data)} paths"
         )
     chosen = _select(judge, trained, data[0], split, options)

@@ -14,7 +14,7 @@ from jumok.data.images.listing import compose, has_image_inside, list_entries, l
 from jumok.data.images.recognition import COLUMNS, column_for, is_label_table
 from jumok.data.splits import SPLITS, split_named
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
-from jumok.data.table_rows import read_rows
+from jumok.data.table_rows import read_rows, refuse_nested
 from jumok.errors import JumokError, suggest
 from jumok.wording import write_count
 
@@ -216,6 +216,7 @@ def _read_rows(path: Path, split_by: str | None) -> Iterator[Row]:
                 raise JumokError(f"{where} lacks the column {role!r}: got {', '.join(cells) or 'nothing'}")
         if group is not None and group not in cells:
             raise JumokError(f"{where} has no column {split_by!r}: {suggest(group, cells)}")
+        refuse_nested(where, cells, (*columns.values(), group))
         values = {role: cells[name].strip() if name else "" for role, name in columns.items()}
         values["label"] = compose(values["label"])
         yield Row(where, **values, group=cells[group].strip() if group else "")

@@ -28,6 +28,7 @@ from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
+from jumok.wording import typed
 
 OF_VOCABULARY = ("vocabulary", "vocabulary_size", "min_count", "lowercase")
 """Settings that the vocabulary of a run follows from."""
@@ -86,7 +87,7 @@ class PreparedQuestions(Prepared):
         }
 
     def evaluate_with(self, folder: Path) -> str:
-        return f"jumok eval {folder}"
+        return f"jumok eval {typed(folder)}"
 
 
 def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQuestions:

@@ -52,6 +52,7 @@ from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
+from jumok.wording import typed
 
 SETTLED_AT_ONCE = 64
 """Images that are looked at together once a model is trained."""
@@ -147,7 +148,7 @@ class PreparedImages(PreparedClasses):
         }
 
     def evaluate_with(self, folder: Path) -> str:
-        return f"jumok eval {folder} {self.config.data.images}"
+        return f"jumok eval {typed(folder)} {typed(str(self.config.data.images))}"
 
 
 def prepare(settings: Settings, progress: Progress | None = None) -> PreparedImages:

@@ -34,7 +34,7 @@ from jumok.tasks.running.layers import freeze
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.tuning_settings import settle_balance
 from jumok.version import __version__
-from jumok.wording import join_names, write_count
+from jumok.wording import join_names, typed, write_count
 
 PARTS = ("train", "val")
 BATCH_SIZES = (32, 16)
@@ -108,7 +108,7 @@ class PreparedTexts(PreparedClasses):
         }
 
     def evaluate_with(self, folder: Path) -> str:
-        return f"jumok eval {folder}"
+        return f"jumok eval {typed(folder)}"
 
     def reached(self, best: Row) -> str:
         return text_classes(self.config).describe_reached(best)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from jumok.errors import JumokError
 from jumok.files import order_header, regular_file, replacing
+from jumok.wording import typed
 
 FORMAT = "jumok-checkpoint/1"
 SIZE_LIMIT = 64 << 30
@@ -168,7 +169,7 @@ def find_checkpoint(folder: Path) -> Path | None:
         if not last.with_name(EARLIER).exists():
             raise
         raise JumokError(
-            f"{error}; or go on from the checkpoint before it: jumok train --resume {folder} --earlier"
+            f"{error}; or go on from the checkpoint before it: jumok train --resume {typed(folder)} --earlier"
         ) from error
     return last
 

@@ -26,7 +26,7 @@ from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings,
 from jumok.tasks.translate.training import Translator, make_translator
 from jumok.tasks.translate.units import choose_units
 from jumok.version import __version__
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 OF_VOCABULARIES = ("vocabulary", "vocabulary_size", "min_count", "shared", "lowercase")
 """Settings that the vocabularies of a run follow from."""
@@ -88,7 +88,7 @@ class PreparedPairs(Prepared):
         }
 
     def evaluate_with(self, folder: Path) -> str:
-        return f"jumok eval {folder}"
+        return f"jumok eval {typed(folder)}"
 
 
 def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPairs:

@@ -263,3 +263,34 @@ def test_labels_that_teach_nothing_are_refused(tmp_path):
     (tmp_path / "b.csv").unlink()
     for kind in ("multi", "number"):
         assert "gives each image one class: wanted a table of image,label" in refused(tmp_path, labels_are=kind)
+
+
+@pytest.mark.parametrize("label", [{"name": "a"}, [["a"]], ["a", None], [{"name": "a"}]])
+def test_what_is_no_label_is_refused_where_it_stands(tmp_path, label):
+    lines = [json.dumps({"image": f"{n}.png", "label": "ab"[n % 2], "camera": {"iso": 100}}) for n in range(20)]
+    assert scan_folder(write(tmp_path / "fine.jsonl", *lines), images=fill(tmp_path)).classes == ("a", "b")
+    lines[3] = json.dumps({"image": "3.png", "label": label})
+    said = refused(write(tmp_path / "odd.jsonl", *lines), images=tmp_path / "im")
+    assert said.endswith(
+        f"odd.jsonl, line 4: 'label' is {json.dumps(label)}: wanted a text, a number, or a list of such"
+    )
+
+
+def test_of_two_labels_under_one_key_none_is_taken(tmp_path):
+    lines = [f'{{"image": "{n}.png", "label": "a", "label": "b"}}' for n in range(20)]
+    assert "line 1: not JSON (the key 'label' stands twice in it)" in refused(
+        write(tmp_path / "l.jsonl", *lines), images=fill(tmp_path)
+    )
+
+
+def test_json_that_is_no_table_is_called_a_file_and_no_folder(tmp_path):
+    table = write(tmp_path / "l.json", json.dumps([{"image": "0.png", "label": "a"}]))
+    for images in (None, fill(tmp_path)):
+        said = refused(table, images=images)
+        assert said.endswith(
+            "l.json is a file: write its entries as JSON lines, each an object with image and label, and call it .jsonl"
+        )
+    table = write(tmp_path / "l.xlsx", "PK")
+    assert refused(table, images=tmp_path / "im").endswith(
+        "l.xlsx is a file: wanted a folder of images, or a table of image,label (.csv, .tsv, .jsonl, .parquet)"
+    )
