@@ -288,7 +288,7 @@ def test_parts_with_confusing_names(tmp_path):
 
 
 def test_too_few_images_to_split(tmp_path):
-    assert "too few images (2) to give val any" in refused(fill(tmp_path, a=1, b=1))
+    assert "too few images (2 of 2 classes) to give val any" in refused(fill(tmp_path, a=1, b=1))
     assert len(scan(tmp_path, shares=(1, 0, 0))["train"]) == 2
 
 
