@@ -14,7 +14,7 @@ from typing import Any
 from jumok.data.table_heads import is_quoted, separator_for, unquote
 from jumok.data.texts.normal_form import RETURN, read_lines
 from jumok.errors import JumokError, suggest
-from jumok.files import shorten
+from jumok.files import regular_file, shorten
 
 __all__ = ["BETWEEN", "Nested", "read_delimited", "read_rows", "refuse_nested"]
 
@@ -171,7 +171,7 @@ def _is_plain(value: Any) -> bool:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular_file(path).open(encoding="utf-8-sig", newline="") as file:
             return file.read()
     except FileNotFoundError:
         raise JumokError(f"no such file: {path}") from None

@@ -22,7 +22,7 @@ from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.language import translate
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
     from jumok.app.classify.chosen import Chosen
@@ -85,7 +85,10 @@ def measure(
     from jumok.data.images.bit_depths import describe_bits
 
     if len(data) != 1:
-        raise JumokError(f"one folder of images is measured, got {len(data)} paths")
+        raise JumokError(
+            f"one folder of images is measured, got {len(data)} paths: give it, as in jumok measure {typed(model)} "
+            "photos/test"
+        )
     if "random" in methods and (options.faithful or options.masks is not None):
         raise JumokError("a random map stands beside every method as a baseline: leave out --method random")
     maps = open_maps(model, methods, session.device, without_sinks=options.without_sinks)

@@ -52,7 +52,7 @@ from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
-from jumok.wording import typed
+from jumok.wording import describe_names, typed
 
 SETTLED_AT_ONCE = 64
 """Images that are looked at together once a model is trained."""
@@ -212,6 +212,10 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     """
     data = config.data.model_copy(update={"labels_are": config.found.kind})  # runs of earlier versions lack it
     config = config.model_copy(update={"data": data})
+    if not Path(str(config.data.images)).exists():
+        raise JumokError(
+            f"{config.data.images} is not there any more: if the data lies elsewhere now, say where by --data"
+        )
     sets = find_parts(config.data, config.training.seed)
     trained_on = check_unchanged(config, sets, folder)
     if not config.found.per_class and config.found.target is None:  # runs of earlier versions do not have it
@@ -372,6 +376,19 @@ def fingerprint(sets: Mapping[str, ImageSet]) -> str:
     return digest.hexdigest()[:32]
 
 
+def _compare(config: RunConfig, sets: Mapping[str, ImageSet]) -> str:
+    """What a run began with and what there is now: the classes where these differ, else how many images."""
+    then, now = config.found.classes, sets["train"].classes
+    if then != now and config.found.kind == "class":
+        gone, new = ([name for name in some if name not in others] for some, others in ((then, now), (now, then)))
+        lost = [f"now without {describe_names(gone, 'class', 'classes')}"] if gone else []
+        come = [f"now with {describe_names(new, 'class', 'classes')}"] if new else []
+        return "; ".join((*lost, *come))
+    counts = {part: len(images) for part, images in sets.items()}
+    each = (", ".join(f"{count:,} {part}" for part, count in some.items()) for some in (config.found.counts, counts))
+    return "{} then; {} now".format(*each)
+
+
 def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Path) -> TrainedOn:
     """Make sure that a run goes on with the images that it began with, by their names and what they hold.
 
@@ -380,11 +397,10 @@ def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Pat
     Raises:
         JumokError: it would not.
     """
-    counts = {part: len(images) for part, images in sets.items()}
     if fingerprint(sets) != config.found.fingerprint:
         raise JumokError(
-            f"the images in {config.data.images} are not those that this run began with "
-            f"({config.found.counts} then, {counts} now): put them back, or train anew"
+            f"the images in {config.data.images} are not those that this run began with ({_compare(config, sets)}): "
+            "put them back, or train anew"
         )
     now, then = TrainedOn.of(sets), read_trained_on(folder)
     changed = [part for part in ("train", "val") if then is not None and now.hashes[part] != then.hashes[part]]

@@ -158,12 +158,15 @@ def find_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint of a run, which can be read; None: it has none yet.
 
     Raises:
-        JumokError: it is damaged.
+        JumokError: it is damaged, or lost: the one before it is kept only once there is another.
     """
     last = folder / CHECKPOINTS / LAST
-    if not last.exists():
+    lost = not last.exists()
+    if lost and not last.is_symlink() and not last.with_name(EARLIER).exists():
         return None
     try:
+        if lost:
+            raise JumokError(f"{last} is not there any more: {RESTORE}")
         load_state(last)
     except JumokError as error:
         if not last.with_name(EARLIER).exists():
