@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -284,5 +285,6 @@ def _say(message: object, status: int) -> int:
     """One line on the error stream, with the process's number where there are several."""
     rank = os.environ.get("RANK") if os.environ.get("WORLD_SIZE", "1") != "1" else None
     text = printable(tell(" ".join(str(message).split())))
-    sys.stderr.write(f"jumok{f' (process {rank})' if rank else ''}: {text}\n")
+    with suppress(OSError):  # a full disk takes no errors either; the status still tells
+        sys.stderr.write(f"jumok{f' (process {rank})' if rank else ''}: {text}\n")
     return status

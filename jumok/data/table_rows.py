@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from jumok.data.table_heads import is_quoted, separator_for, unquote
+from jumok.data.table_heads import explain_csv, is_quoted, separator_for, unquote
 from jumok.data.texts.normal_form import RETURN, read_lines
 from jumok.errors import JumokError, suggest
 from jumok.files import regular_file, shorten
@@ -97,12 +97,14 @@ def read_delimited(path: Path, *, folded: bool = False) -> Iterator[tuple[str, l
 def _split_quoted(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:
     csv.field_size_limit(LONGEST_CELL_CHARACTERS)
     reader = csv.reader(lines, delimiter=separator, strict=True)
+    first = 1
     try:
         for cells in reader:
             if cells:
                 yield f"{path}, line {reader.line_num}", cells
+            first = reader.line_num + 1
     except csv.Error as error:
-        raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
+        raise JumokError(f"{path}, line {first}: {explain_csv(error)}") from None
 
 
 def _split_plain(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:

@@ -16,7 +16,7 @@ from typing import Literal, TextIO
 import pandas as pd  # type: ignore[import-untyped]
 from pandas.api import types  # type: ignore[import-untyped]
 
-from jumok.data.table_heads import is_quoted, separator_for, unquote
+from jumok.data.table_heads import explain_csv, is_quoted, separator_for, unquote
 from jumok.data.texts.normal_form import RETURN, refuse_returns
 from jumok.errors import JumokError, suggest
 from jumok.extras import install_extra
@@ -31,8 +31,6 @@ MOST_CELLS = 1 << 29
 MOST_COLUMNS = 100_000
 HEAD = 1 << 16
 LONGEST_CELL = 1 << 24
-QUOTE_ERRORS = {"unexpected end of data": "a quote that begins in this row is never closed: close it, or remove it"}
-"""What csv says of a table, and what that means."""
 NO_TARGET_NAME = re.compile(r"__index_level_\d+__")
 
 
@@ -147,7 +145,7 @@ def _check_rows(path: Path, encoding: str, separator: str, quoting: Literal[0, 3
                     )
                 line = rows.line_num + 1
         except csv.Error as error:
-            raise JumokError(f"{path}, line {line}: {QUOTE_ERRORS.get(str(error), str(error))}") from None
+            raise JumokError(f"{path}, line {line}: {explain_csv(error)}") from None
 
 
 def _judge_form(path: Path, encoding: str) -> tuple[str, Literal[0, 3]]:

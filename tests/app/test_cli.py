@@ -1,3 +1,4 @@
+import contextlib
 import importlib
 import os
 import re
@@ -172,6 +173,17 @@ def test_a_closed_output_is_no_error(words, redirected, status):
 def test_a_full_output_is_one_line_and_status_2():
     done = _run_in_shell("systems", "> /dev/full")
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full here")
+def test_an_error_that_cannot_be_told_keeps_its_status(monkeypatch):
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["inspect", "nowhere"])
+        assert ended.value.code == 2
+        with contextlib.suppress(OSError):
+            full.close()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949"])

@@ -165,7 +165,7 @@ def test_what_is_left_out_is_told(tmp_path):
         ("0.png,a", "line 22: 0.png is named before, in"),
         (",a", "line 22: no image: give its path"),
         ("1.png", "line 22: 1 cells for 2 columns"),
-        ('"1.png,a', "not a proper table"),
+        ('"1.png,a', "a quote that begins in this row is never closed"),
         (f"{'x' * 5000}.png,a", "line 22: no image xxx"),
     ],
 )
