@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["defuse", "describe_names", "join_names", "printable", "readable", "typed", "write_count"]
+__all__ = ["defuse", "describe_names", "join_names", "printable", "readable", "typed", "write_count", "write_counts"]
 
 MOST_NAMES = 4
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -90,6 +90,15 @@ def describe_names(names: Sequence[str], noun: str, plural: str = "") -> str:
     """
     more = ", ..." if len(names) > MOST_NAMES else ""
     return f"{write_count(len(names), noun, plural)}: {', '.join(names[:MOST_NAMES])}{more}"
+
+
+def write_counts(counts: Mapping[str, int]) -> str:
+    """How many there are of each.
+
+    >>> write_counts({"train": 1200, "val": 30})
+    '1,200 train, 30 val'
+    """
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def join_names(names: Sequence[str], last: str, most: int = 20) -> str:

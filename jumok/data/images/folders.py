@@ -15,6 +15,7 @@ from jumok.data.images.label_tables import WHOLE, attach_notes, find_tables, is_
 from jumok.data.images.layouts import Layout, find_layout
 from jumok.data.images.listing import (
     RESULTS,
+    STRAY_IMAGES,
     Listing,
     compose,
     count_results,
@@ -266,7 +267,8 @@ def _find_class_folders(root: Path) -> tuple[dict[str, Path], Counter[str]]:
         if any(name.casefold() == "train" for name in list_subfolders(place)):
             raise JumokError(f"{root} holds {place.name}/ with train/ inside: did you mean {place}?")
     results = {RESULTS: count} if (count := count_results(root)) else {}
-    return folders, Counter(Path(name).suffix.lower() for name in strays) + Counter(results)
+    kinds = (STRAY_IMAGES if is_image_name(name) else Path(name).suffix.lower() for name in strays)
+    return folders, Counter(kinds) + Counter(results)
 
 
 def _explain_no_class_folders(root: Path, strays: list[str]) -> str:

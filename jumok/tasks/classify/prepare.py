@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -35,7 +34,7 @@ from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.classify.system_options import find_trusted_rate, system_options
-from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
+from jumok.tasks.classify.trained_on import TrainedOn
 from jumok.tasks.classify.training import Classifier
 from jumok.tasks.classify.tuning import (
     UNVARIED,
@@ -45,6 +44,7 @@ from jumok.tasks.classify.tuning import (
     make_module,
     settle_training,
 )
+from jumok.tasks.classify.unchanged import check_unchanged, fingerprint
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.beginning import describe_begun, read_initial
 from jumok.tasks.running.figures import Progress, Row
@@ -52,7 +52,7 @@ from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
-from jumok.wording import describe_names, typed
+from jumok.wording import typed
 
 SETTLED_AT_ONCE = 64
 """Images that are looked at together once a model is trained."""
@@ -365,48 +365,3 @@ def loaders(config: RunConfig, sets: Mapping[str, ImageSet], train: Source, val:
         Batches(source, labels["train"], seed=config.training.seed, shuffle=True, drop_last=True, **share),
         Batches(val, labels["val"], shuffle=False, drop_last=False, **share),
     )
-
-
-def fingerprint(sets: Mapping[str, ImageSet]) -> str:
-    """What changes when training or validation images are added, removed, renamed or put into another class."""
-    digest = hashlib.sha256()
-    for part in ("train", "val"):
-        for name, label in zip(sets[part].names, sets[part].labels, strict=True):
-            digest.update(f"{part}/{label}/{name}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:32]
-
-
-def _compare(config: RunConfig, sets: Mapping[str, ImageSet]) -> str:
-    """What a run began with and what there is now: the classes where these differ, else how many images."""
-    then, now = config.found.classes, sets["train"].classes
-    if then != now and config.found.kind == "class":
-        gone, new = ([name for name in some if name not in others] for some, others in ((then, now), (now, then)))
-        lost = [f"now without {describe_names(gone, 'class', 'classes')}"] if gone else []
-        come = [f"now with {describe_names(new, 'class', 'classes')}"] if new else []
-        return "; ".join((*lost, *come))
-    counts = {part: len(images) for part, images in sets.items()}
-    each = (", ".join(f"{count:,} {part}" for part, count in some.items()) for some in (config.found.counts, counts))
-    return "{} then; {} now".format(*each)
-
-
-def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Path) -> TrainedOn:
-    """Make sure that a run goes on with the images that it began with, by their names and what they hold.
-
-    Returns:
-        those images.
-    Raises:
-        JumokError: it would not.
-    """
-    if fingerprint(sets) != config.found.fingerprint:
-        raise JumokError(
-            f"the images in {config.data.images} are not those that this run began with ({_compare(config, sets)}): "
-            "put them back, or train anew"
-        )
-    now, then = TrainedOn.of(sets), read_trained_on(folder)
-    changed = [part for part in ("train", "val") if then is not None and now.hashes[part] != then.hashes[part]]
-    if changed:
-        raise JumokError(
-            f"files of the {' and '.join(changed)} part in {config.data.images} hold other images than when this run "
-            "began: put them back, or train anew"
-        )
-    return now
