@@ -203,6 +203,18 @@ def test_masks_beside_images_are_told_by_train_and_used_by_measure(jumok, tmp_pa
     assert report["seen"] == {"trained_on": 0, "validated_on": 0}
 
 
+def test_masks_that_may_be_inverted_are_told(jumok, tmp_path):
+    folder = write_marked(tmp_path / "parts")
+    words = ("measure", folder, "--method", "frequency-tuned", "--out", tmp_path / "m")
+    assert "invert them" not in jumok(*words).out
+    for path in folder.rglob("*.png"):
+        Image.eval(Image.open(path), lambda value: 255 - value).save(path)
+    said = jumok(*words)
+    assert (
+        "remark: the masks mark 86% of an image: what is neither black nor transparent counts as marked; " in said.out
+    )
+
+
 def test_a_table_trains_and_is_judged_on_its_own_test_part(jumok, tmp_path):
     folder, run = write_noise(tmp_path / "all", classes=("im",), numbers=range(40)), tmp_path / "run"
     lines = ["image,label", *(f"{number:03}.png,{'ab'[number % 2]}" for number in range(40))]

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 HEALTH, SANITY = "health", "sanity"
 """Keys of parts of the report."""
+MOSTLY_MARKED = 0.6
+"""Masks that mark more of an image may be inverted."""
 
 
 class Options(FaithfulOptions):
@@ -142,6 +144,11 @@ class _Measuring:
         if truth.without:
             self.notes.append(f"classes without masks, not measured: {', '.join(truth.without)}")
         report = _score_images(self.maps, self.images, truth, self.options, self.session)
+        if report.area > MOSTLY_MARKED:
+            self.notes.append(
+                f"remark: the masks mark {report.area:.0%} of an image: what is neither black nor transparent counts "
+                "as marked; invert them if the background is white"
+            )
         self.parts.append(ScoredMaps(report, verdicts(report)))
         self.written["picture"] = self.out / "measure.png"
         draw_scores(report, self.written["picture"])
