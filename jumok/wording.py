@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-__all__ = ["defuse", "describe_names", "join_names", "printable", "readable", "write_count"]
+__all__ = ["defuse", "describe_names", "join_names", "printable", "readable", "typed", "write_count", "write_counts"]
 
 MOST_NAMES = 4
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -25,6 +27,16 @@ def printable(text: str) -> str:
     ('a\\x1b[2Jb', '\\xb0.png', 'two\nlines')
     """
     return OBEYED.sub(lambda found: _spell(ord(found[0])), text)
+
+
+def typed(path: str | Path) -> str:
+    """A path as a shell takes it, in a command that can be copied.
+
+    >>> typed("runs/first"), typed("my run"), typed("-o")
+    ('runs/first', "'my run'", './-o')
+    """
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def _spell(sign: int) -> str:
@@ -78,6 +90,15 @@ def describe_names(names: Sequence[str], noun: str, plural: str = "") -> str:
     """
     more = ", ..." if len(names) > MOST_NAMES else ""
     return f"{write_count(len(names), noun, plural)}: {', '.join(names[:MOST_NAMES])}{more}"
+
+
+def write_counts(counts: Mapping[str, int]) -> str:
+    """How many there are of each.
+
+    >>> write_counts({"train": 1200, "val": 30})
+    '1,200 train, 30 val'
+    """
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 def join_names(names: Sequence[str], last: str, most: int = 20) -> str:

@@ -10,7 +10,9 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +59,11 @@ OUTSIDE: dict[type[Exception], tuple[str, str]] = {
 """Errors that the world around causes more often than a fault in jumok: what they mean, and what to do."""
 LOOP = "Symlink loop"
 """How `Path.resolve` begins, before Python 3.13, what it says of a link that leads to itself."""
+COMMANDS_OF_TEXTS = ("look", "ask", "translate")
+"""Those that take texts as they are, beside paths."""
+MAY_BE_EMPTY = "--na"
+STOPPED_BY_CTRL_C = 128 + signal.SIGINT
+"""What typer makes of a `KeyboardInterrupt`."""
 FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
 
 
@@ -106,10 +113,28 @@ def run(arguments: Sequence[str]) -> int:
     """
     asked, words = split_off_language(arguments)
     with speaking(asked):
+        _refuse_empty(words)
         command = typer.main.get_command(build(words))
         translate_help(command)
         status: Any = command.main(words, prog_name="jumok", standalone_mode=False)
     return status if isinstance(status, int) else 0
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty word, such as a shell makes of "$OUT" that was never set: as a path it means this folder.
+
+    Raises:
+        JumokError: there is one where a path, a number or a name belongs.
+    """
+    takes_texts = bool(words) and words[0] in COMMANDS_OF_TEXTS
+    for before, word in pairwise(["", *words]):
+        flag = before if word == "" else word.removesuffix("=") if word.startswith("--") and word.endswith("=") else ""
+        if flag == MAY_BE_EMPTY:
+            continue
+        if flag.startswith("--") and flag != "--" and "=" not in flag:
+            raise JumokError(f"{flag} is empty: give a value, or leave it out")
+        if word == "" and not takes_texts:
+            raise JumokError("a word of the command is empty, where a path belongs: give it, or leave it out")
 
 
 def split_off_language(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
@@ -188,15 +213,20 @@ def _status(arguments: list[str]) -> int:
     """Run one command, and say what went wrong in one line; with --verbose, after the traceback."""
     try:
         with stopping_in_order():
-            return run(arguments)
+            status = run(arguments)
+        return _say_stopped(signal.SIGINT) if status == STOPPED_BY_CTRL_C else status
     except BrokenPipeError:
         raise
     except Stopped as stop:
-        return _say(translate("stopped by {name}", name=signal.Signals(stop.signum).name), 128 + stop.signum)
+        return _say_stopped(stop.signum)
     except Exception as error:
         if "--verbose" in arguments:
             traceback.print_exception(error)
         return _explain(error)
+
+
+def _say_stopped(signum: int) -> int:
+    return _say(translate("stopped by {name}", name=signal.Signals(signum).name), 128 + signum)
 
 
 def _explain(error: Exception) -> int:
@@ -255,5 +285,6 @@ def _say(message: object, status: int) -> int:
     """One line on the error stream, with the process's number where there are several."""
     rank = os.environ.get("RANK") if os.environ.get("WORLD_SIZE", "1") != "1" else None
     text = printable(tell(" ".join(str(message).split())))
-    sys.stderr.write(f"jumok{f' (process {rank})' if rank else ''}: {text}\n")
+    with suppress(OSError):  # a full disk takes no errors either; the status still tells
+        sys.stderr.write(f"jumok{f' (process {rank})' if rank else ''}: {text}\n")
     return status

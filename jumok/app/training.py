@@ -16,6 +16,7 @@ from jumok.errors import Interrupted, JumokError
 from jumok.files import write_atomically
 from jumok.machine import World, set_threads
 from jumok.tasks import Task, task_of_settings
+from jumok.wording import typed
 
 if TYPE_CHECKING:
     from jumok.tasks.running.config import Settings
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from jumok.tasks.running.prepared import Prepared
     from jumok.tasks.running.trust import Trust
 
-__all__ = ["MACHINE_SETTINGS", "begin", "go_on", "prepare"]
+__all__ = ["MACHINE_SETTINGS", "PLACE_SETTINGS", "begin", "go_on", "prepare"]
 
 MACHINE_SETTINGS = ("device", "threads")
+PLACE_SETTINGS = ("images", "image_folder")
+"""Where the images lie that the data names."""
 """What a resumed run may have otherwise than before, and still end as it would have."""
 SHARE_FOR_TRUST = 0.05
 """Of the time of the training, for finding the most faithful map."""
@@ -122,7 +125,7 @@ def _reopen(task: Task, folder: Path, moved: Sequence[Path], given: Mapping[str,
     """A run as it was left, perhaps with another length or its data in another place."""
     from jumok.app.progress import show_progress
     from jumok.tasks.running import fit
-    from jumok.tasks.running.lengthening import find_step, lengthen, move_data
+    from jumok.tasks.running.lengthening import find_step, lengthen, move_data, move_images
     from jumok.tasks.running.run import CONFIG
 
     config = task.part("settings").RunConfig.load(folder / CONFIG)
@@ -133,6 +136,8 @@ def _reopen(task: Task, folder: Path, moved: Sequence[Path], given: Mapping[str,
     step = find_step(folder) if moved or not {*given} <= {*MACHINE_SETTINGS} else 0
     if moved:
         config = move_data(config, task.word, moved, step)
+    for place in (Path(str(given[name])) for name in PLACE_SETTINGS if given.get(name) is not None):
+        config = move_images(config, task.word, place, step)
     set_threads(training.threads)
     fit.check_machine(training)
     with show_progress(session.console, "reading") as progress:
@@ -163,7 +168,7 @@ def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -
     try:
         outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, (bar,))
     except (Interrupted, KeyboardInterrupt) as stop:
-        session.say(f"Resume with: jumok train --resume {folder}")
+        session.say(f"Resume with: jumok train --resume {typed(folder)}")
         if isinstance(stop, Interrupted):
             raise
         raise KeyboardInterrupt from stop

@@ -40,8 +40,10 @@ FIRST_DAY, LAST_DAY = 19000101, 21001231
 """Between which whole numbers can be dates, YYYYMMDD."""
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 DAYS = {
+    "%Y-%m-%d": "year-month-day",
     "%Y/%m/%d": "year/month/day",
     "%Y.%m.%d": "year.month.day",
+    "%Y.%m.%d.": "year.month.day.",
     "%Y. %m. %d.": "year. month. day.",
     "%Y년 %m월 %d일": "year 년 month 월 day 일",
     "%d/%m/%Y": "day/month/year",

@@ -389,4 +389,4 @@ def describe_cells(columns: dict[str, Column]) -> Iterator[str]:
                 found.setdefault(word, {})[column.name] = count
         for word, counts in found.items():
             where = ", ".join(list(counts)[:6]) + (f" and {len(counts) - 6:,} more" if len(counts) > 6 else "")
-            yield f"{word!r} in {sum(counts.values()):,} cells of {where}: {what.format(word)}"
+            yield f"{word!r} in {write_count(sum(counts.values()), 'cell')} of {where}: {what.format(word)}"

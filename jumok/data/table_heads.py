@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jumok.data.texts.normal_form import RETURN
 
-__all__ = ["TABLE_SUFFIXES", "is_quoted", "read_column_names", "separator_for", "unquote"]
+__all__ = ["TABLE_SUFFIXES", "explain_csv", "is_quoted", "read_column_names", "separator_for", "unquote"]
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 HEAD_BYTES = 1 << 16
@@ -48,6 +48,15 @@ def separator_for(line: str) -> str:
 def is_quoted(head: str, separator: str) -> bool:
     """Whether quotes may hold a table's cells together: with tabs only if they do so in its head."""
     return separator != TAB or head.startswith(QUOTE)
+
+
+def explain_csv(error: csv.Error) -> str:
+    """What is wrong with a row, and what to do, by what the strict reader raised."""
+    if str(error) == "unexpected end of data":
+        return "a quote that begins in this row is never closed: close it, or remove it"
+    if "expected after" in str(error):
+        return "text follows a quote that closes a cell: write quotes within a cell twice"
+    return f"not a proper table ({error})"
 
 
 def unquote(cell: str) -> str:

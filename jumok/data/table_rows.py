@@ -6,21 +6,41 @@ import csv
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from jumok.data.table_heads import is_quoted, separator_for, unquote
+from jumok.data.table_heads import explain_csv, is_quoted, separator_for, unquote
 from jumok.data.texts.normal_form import RETURN, read_lines
 from jumok.errors import JumokError, suggest
+from jumok.files import regular_file, shorten
 
-__all__ = ["BETWEEN", "read_delimited", "read_rows"]
+__all__ = ["BETWEEN", "Nested", "read_delimited", "read_rows", "refuse_nested"]
 
 BETWEEN = "|"
 """Parts several values in one cell."""
 LONGEST_CELL_CHARACTERS = 1 << 20
 Rows = Iterator[tuple[str, dict[str, str]]]
+
+
+class Nested(str):
+    """A cell that is no text, number or list of such, as JSON spells it."""
+
+
+def refuse_nested(where: str, cells: Mapping[str, str], names: Iterable[str | None]) -> None:
+    """Refuse what stands for nothing in cells that are read: an object, a list within a list, or an empty place in one.
+
+    Args:
+        where: the row stands.
+        cells: of it, by the names of columns.
+        names: of the columns that are read; None is passed over.
+    Raises:
+        JumokError: there is such a cell.
+    """
+    odd = next((name for name in names if name and isinstance(cells.get(name), Nested)), None)
+    if odd is not None:
+        raise JumokError(f"{where}: {odd!r} is {shorten(cells[odd])}: wanted a text, a number, or a list of such")
 
 
 def read_rows(path: Path, what: str = "tables") -> Rows:
@@ -77,12 +97,14 @@ def read_delimited(path: Path, *, folded: bool = False) -> Iterator[tuple[str, l
 def _split_quoted(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:
     csv.field_size_limit(LONGEST_CELL_CHARACTERS)
     reader = csv.reader(lines, delimiter=separator, strict=True)
+    first = 1
     try:
         for cells in reader:
             if cells:
                 yield f"{path}, line {reader.line_num}", cells
+            first = reader.line_num + 1
     except csv.Error as error:
-        raise JumokError(f"{path}, line {reader.line_num}: not a proper table ({error})") from None
+        raise JumokError(f"{path}, line {first}: {explain_csv(error)}") from None
 
 
 def _split_plain(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:
@@ -105,7 +127,7 @@ def _read_jsonl(path: Path) -> Rows:
             continue
         where = f"{path}, line {number}"
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_take_once)
         except (ValueError, RecursionError) as error:
             raise JumokError(f"{where}: not JSON ({error})") from None
         if not isinstance(row, dict):
@@ -123,19 +145,35 @@ def _read_parquet(path: Path) -> Rows:
         yield f"{path}, row {number}", cells
 
 
+def _take_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, none of whose keys stands twice: which of them is meant cannot be known."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {twice!r} stands twice in it")
+    return row
+
+
 def _to_text(value: Any) -> str:
     """A cell as text; several labels with bars between them."""
     value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, dict) or (isinstance(value, list | tuple) and not all(map(_is_plain, value))):
+        return Nested(json.dumps(value, ensure_ascii=False, default=str))
     if isinstance(value, list | tuple):
-        return BETWEEN.join(map(str, value))
+        return BETWEEN.join(map(_to_text, value))
     if isinstance(value, float):
         return "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
     return "" if value is None else str(value)
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value in a list can be a label."""
+    return not isinstance(value, dict | list | tuple) and _to_text(value) != ""
+
+
 def _read_text(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with regular_file(path).open(encoding="utf-8-sig", newline="") as file:
             return file.read()
     except FileNotFoundError:
         raise JumokError(f"no such file: {path}") from None

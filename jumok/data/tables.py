@@ -16,11 +16,12 @@ from typing import Literal, TextIO
 import pandas as pd  # type: ignore[import-untyped]
 from pandas.api import types  # type: ignore[import-untyped]
 
-from jumok.data.table_heads import is_quoted, separator_for, unquote
+from jumok.data.table_heads import explain_csv, is_quoted, separator_for, unquote
 from jumok.data.texts.normal_form import RETURN, refuse_returns
 from jumok.errors import JumokError, suggest
 from jumok.extras import install_extra
 from jumok.files import replacing
+from jumok.wording import write_count
 
 __all__ = ["read_table", "separator_of", "write_table"]
 
@@ -29,6 +30,7 @@ MOST_BYTES = 8 * 1024**3
 MOST_CELLS = 1 << 29
 MOST_COLUMNS = 100_000
 HEAD = 1 << 16
+LONGEST_CELL = 1 << 24
 NO_TARGET_NAME = re.compile(r"__index_level_\d+__")
 
 
@@ -51,7 +53,7 @@ def read_table(path: Path, *, encoding: str = "utf-8", as_text: bool = False) ->
     if reader is None:
         raise JumokError(f"tables are .csv, .tsv or .parquet files, got {path.name!r}: {suggest(path.suffix, READERS)}")
     if not path.is_file():
-        raise JumokError(f"{path} is a folder: give a table in it" if path.is_dir() else f"no such file: {path}")
+        raise JumokError(_explain_no_file(path))
     size = path.stat().st_size
     if size == 0:
         raise JumokError(f"{path} is empty: wanted a line of names and a line for each row")
@@ -62,6 +64,12 @@ def read_table(path: Path, *, encoding: str = "utf-8", as_text: bool = False) ->
     if not len(table):
         raise JumokError(f"{path} has names of columns and no rows: nothing can be learned from it")
     return table
+
+
+def _explain_no_file(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder: give a table in it"
+    return f"{path} is not a plain file but a pipe or device: give a file" if path.exists() else f"no such file: {path}"
 
 
 @contextmanager
@@ -97,17 +105,47 @@ def _read_csv(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
     named = _name_ends(names)
     _check_names(path, named)
     most = MOST_CELLS // len(names)
-    with path.open(encoding=encoding, newline="") as file:
-        table = pd.read_csv(
-            _Text(file), sep=separator, index_col=False, skipinitialspace=True, float_precision="round_trip",
-            low_memory=False, nrows=most + 1, keep_default_na=False, na_values=[""], quoting=quoting,
-            dtype=str if as_text else None,
-        )  # fmt: skip
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            table = pd.read_csv(
+                _Text(file), sep=separator, index_col=False, skipinitialspace=True, float_precision="round_trip",
+                low_memory=False, nrows=most + 1, keep_default_na=False, na_values=[""], quoting=quoting,
+                dtype=str if as_text else None,
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning):
+        _check_rows(path, encoding, separator, quoting, names)
+        raise
+    if table.iloc[:, -1].isna().any():  # pandas fills up rows that are too short
+        _check_rows(path, encoding, separator, quoting, names)
     if len(table) > most:
         raise JumokError(f"{path} has more than {MOST_CELLS:,} cells: give a part of its rows or columns")
     if quoting == csv.QUOTE_NONE:
         table = _take_off_quotes(table)
     return _drop_empty_end(path, table.set_axis(named, axis=1), names)
+
+
+def _check_rows(path: Path, encoding: str, separator: str, quoting: Literal[0, 3], names: Sequence[str]) -> None:
+    """Refuse a row of fewer or more cells than there are names; empty ones after the last name do no harm.
+
+    Raises:
+        JumokError: there is such a row, or a quote that nothing closes.
+    """
+    csv.field_size_limit(LONGEST_CELL)
+    wanted, least = len(names), max(number for number, name in enumerate(names, 1) if name.strip())
+    with path.open(encoding=encoding, newline="") as file:
+        rows = csv.reader(_Text(file), delimiter=separator, skipinitialspace=True, quoting=quoting, strict=True)
+        line = 1
+        try:
+            for cells in rows:
+                if cells and not (least <= len(cells) and not any(map(str.strip, cells[wanted:]))):
+                    raise JumokError(
+                        f"{path}, line {line}: {write_count(len(cells), 'cell')} for {write_count(wanted, 'column')}; "
+                        "the first line must hold the names, each row a cell for each; quotes hold text with "
+                        f"{separator!r}"
+                    )
+                line = rows.line_num + 1
+        except csv.Error as error:
+            raise JumokError(f"{path}, line {line}: {explain_csv(error)}") from None
 
 
 def _judge_form(path: Path, encoding: str) -> tuple[str, Literal[0, 3]]:
@@ -217,9 +255,8 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         )
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise JumokError(
-            f"{path} has {len(twice)} duplicate column names, such as {twice[0]!r}: give each column its own"
-        )
+        names_twice = write_count(len(twice), "duplicate column name")
+        raise JumokError(f"{path} has {names_twice}, such as {twice[0]!r}: give each column its own")
 
 
 def write_table(table: pd.DataFrame, path: Path, *, separator: str = ",") -> None:

@@ -9,12 +9,14 @@ from pydantic import BeforeValidator, Field
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
 
-__all__ = ["ImageSettings"]
+__all__ = ["ImageSettings", "Spread"]
 
 LARGEST_SIDE = 4096
 """Pixels that an image's side may have."""
 
 Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+Spread = Annotated[float, Field(gt=0)]
+"""A standard deviation, by which pixels are divided: with 0 every answer would be NaN."""
 
 
 def _side_or_sides(value: Any) -> Any:

@@ -203,6 +203,18 @@ def test_masks_beside_images_are_told_by_train_and_used_by_measure(jumok, tmp_pa
     assert report["seen"] == {"trained_on": 0, "validated_on": 0}
 
 
+def test_masks_that_may_be_inverted_are_told(jumok, tmp_path):
+    folder = write_marked(tmp_path / "parts")
+    words = ("measure", folder, "--method", "frequency-tuned", "--out", tmp_path / "m")
+    assert "invert them" not in jumok(*words).out
+    for path in folder.rglob("*.png"):
+        Image.eval(Image.open(path), lambda value: 255 - value).save(path)
+    said = jumok(*words)
+    assert (
+        "remark: the masks mark 86% of an image: what is neither black nor transparent counts as marked; " in said.out
+    )
+
+
 def test_a_table_trains_and_is_judged_on_its_own_test_part(jumok, tmp_path):
     folder, run = write_noise(tmp_path / "all", classes=("im",), numbers=range(40)), tmp_path / "run"
     lines = ["image,label", *(f"{number:03}.png,{'ab'[number % 2]}" for number in range(40))]
@@ -240,3 +252,35 @@ def test_a_resumed_run_whose_files_hold_other_images_is_refused(jumok, coloured,
     said = jumok("train", "--resume", run)
     assert said.status == 2
     assert "files of the train and val part in" in said.err
+
+
+def test_a_folder_of_test_images_alone_is_judged_as_it_is(noise, judge, tmp_path):
+    other = write_noise(tmp_path / "new" / "Test", numbers=range(5), seed=9)
+    for split in ("auto", "test"):
+        chosen = choose_images(judge, other.parent, split)
+        assert (chosen.part, len(chosen.images)) == ("test", 10)
+    assert len(choose_images(Judge(), other.parent, "auto").images) == 10
+    with pytest.raises(JumokError, match=r"holds no train part, only test: choose --split test"):
+        choose_images(judge, other.parent, "train")
+
+
+def test_data_that_has_moved_is_asked_for_by_the_way_to_give_it(jumok, coloured, tmp_path):
+    folder, run = tmp_path / "copy", tmp_path / "my run"
+    shutil.copytree(coloured, folder)
+    said = jumok("train", folder, "--out", run, *QUICK)
+    assert f"next: jumok eval '{run}' {folder}\n" in said.out
+    folder.rename(tmp_path / "moved")
+    said = jumok("eval", run)
+    assert said.status == 2
+    assert f"the data of {run} is not at {folder} any more" in said.err
+    assert said.err.endswith(f"give where it lies now, as in jumok eval '{run}' PLACE\n")
+    said = jumok("train", "--resume", run, "--epochs", "9")
+    assert (said.status, said.err) == (
+        2, f"jumok: {folder} is not there any more: if the data lies elsewhere now, say where by --data\n",
+    )  # fmt: skip
+    said = jumok("measure", run)
+    assert said.err.endswith(f"got 0 paths: give it, as in jumok measure '{run}' photos/test\n")
+    (tmp_path / "moved").rename(folder)
+    (folder / "red").rename(folder / "rouge")
+    said = jumok("train", "--resume", run, "--epochs", "9")
+    assert "now without 1 class: red; now with 1 class: rouge): put them back, or train anew" in said.err

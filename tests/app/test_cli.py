@@ -1,3 +1,4 @@
+import contextlib
 import importlib
 import os
 import re
@@ -174,6 +175,17 @@ def test_a_full_output_is_one_line_and_status_2():
     assert (done.returncode, done.stderr.count(b"\n")) == (2, 1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full here")
+def test_an_error_that_cannot_be_told_keeps_its_status(monkeypatch):
+    with Path("/dev/full").open("w", buffering=1) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["inspect", "nowhere"])
+        assert ended.value.code == 2
+        with contextlib.suppress(OSError):
+            full.close()
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp949"])
 def test_an_output_that_lacks_signs_gets_their_numbers(encoding):
     done = _run_in_shell("--language ko systems ram", "", PYTHONIOENCODING=encoding)
@@ -241,3 +253,23 @@ def test_a_warning_of_a_library_is_one_line_without_its_source(jumok, monkeypatc
     monkeypatch.setattr("jumok.app.cli.run", run)
     said = jumok("systems")
     assert (said.status, said.err) == (0, "warning: a library thinks so\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["look", "a.png", "--out", ""], "--out is empty: give a value, or leave it out"),
+        (["look", "a.png", "--out="], "--out is empty: give a value, or leave it out"),
+        (["train", ""], "a word of the command is empty, where a path belongs: give it, or leave it out"),
+        (
+            ["predict", "run", "--", ""],
+            "a word of the command is empty, where a path belongs: give it, or leave it out",
+        ),
+    ],
+)
+def test_an_empty_word_is_not_taken_for_this_folder(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"jumok: {said}\n")
+    assert not list(tmp_path.iterdir())

@@ -1,3 +1,4 @@
+import os
 import sys
 
 import numpy as np
@@ -75,9 +76,9 @@ def test_numbers_come_back_to_the_last_digit(tmp_path):
         ("a,,c\n1,2,3\n", "column 2 has no name"),
         ("a,b,\n1,2,3\n", "column 3 has no name"),
         ("\n1,2\n", "column 1 has no name"),
-        ("a,b\n1,2\n1,2,3\n", "not a proper CSV"),
-        ("a,b\n1,2,3\n1,2,3\n", "not a proper CSV"),
-        ('a,b\n1,"2\n', "not a proper CSV"),
+        ("a,b\n1,2\n1,2,3\n", "line 3: 3 cells for 2 columns"),
+        ("a,b\n1,2,3\n1,2,3\n", "line 2: 3 cells for 2 columns"),
+        ('a,b\n1,"2\n', "line 2: a quote that begins in this row is never closed"),
         ("\x89PNG\r\n\x00\x00,", "zero bytes"),
     ],
 )
@@ -127,3 +128,33 @@ def test_an_index_with_a_name_is_a_column(tmp_path):
     assert set(read_table(tmp_path / "t.parquet").columns) == {"a", "key"}
     frame.rename_axis(None).to_parquet(tmp_path / "t.parquet")
     assert list(read_table(tmp_path / "t.parquet").columns) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x,n,y\n1,2,a\n3,b\n", "line 3: 2 cells for 3 columns"),
+        ("x,n,y\n1,2,a\n3,4,b,5\n", "line 3: 4 cells for 3 columns"),
+        ("x,n,y\n1,2,a\n\n3,4\n", "line 4: 2 cells for 3 columns"),
+        ('x,n,y\n"1\n1",2,a\n3\n', "line 4: 1 cell for 3 columns"),
+        ("sep=;\nx;n;y\n1;2;a\n", "line 2: 3 cells for 2 columns"),
+        ("Report\n\nx,n,y\n1,2,a\n", "line 3: 3 cells for 1 column"),
+        ('x,n,y\n1,2,a\n"3,4,b\n', "line 3: a quote that begins in this row is never closed: close it, or remove it"),
+    ],
+)
+def test_a_row_of_another_length_is_told_with_its_line(tmp_path, text, said):
+    with pytest.raises(JumokError) as caught:
+        read_table(write(tmp_path, text))
+    assert said in str(caught.value)
+    assert "C error" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["x,y\n1,a,\n2,b,\n", "x,y,\n1,a\n2,b,\n", "x,y\n1,a\n\n2,b\n", "x,y\n1,\n2,b\n"])
+def test_commas_too_many_and_empty_cells_do_no_harm(tmp_path, text):
+    assert list(read_table(write(tmp_path, text))["x"]) == [1, 2]
+
+
+def test_a_pipe_is_no_missing_file(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    with pytest.raises(JumokError, match="is not a plain file but a pipe or device"):
+        read_table(tmp_path / "t.csv")

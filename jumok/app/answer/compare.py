@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jumok.app.comparison_report import IMAGES_AT_ONCE, ComparedInput, ComparisonReport
 from jumok.language import translate
+from jumok.wording import typed
 
 if TYPE_CHECKING:
     from jumok.app.faithful import Plan, Tell
@@ -123,7 +124,7 @@ class QuestionReport(ComparisonReport[int]):
         return measure_faithfulness(looks, plan, seed=seed, words=False, tell=tell).places
 
     def command(self, system: str) -> str:
-        return f"jumok measure {self.comparison.place(system)}"
+        return f"jumok measure {typed(self.comparison.place(system))}"
 
     @property
     def _test(self) -> QuestionSet:

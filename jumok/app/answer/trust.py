@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jumok.app.faithful import OF_PLACES, Plan, Tell
+from jumok.wording import typed
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -51,5 +52,5 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
         seconds=seconds,
         inputs=len(questions.images),
         noun="images with questions",
-        command=f"jumok measure {folder}",
+        command=f"jumok measure {typed(folder)}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -176,8 +176,8 @@ def _choose_by_layout(
     """The part of a folder of which only its layout is known."""
     if split == "auto":
         split = "test" if "test" in parts or _has_parts(data) else "all"
-    chosen = whole if split == "all" else parts[split] if split in parts and len(parts) > 1 else None
-    chosen = chosen if chosen is not None else _deal(judge, data, images)[split]
+    chosen = whole if split == "all" else parts[split] if _are_given(parts, split) else None
+    chosen = chosen if chosen is not None else _deal(judge, data, images, parts)[split]
     notes = ["this run does not record what it was trained on, so that images it has seen are not told apart"]
     return Chosen(_check(chosen, data, split), split, None, tuple(notes if judge.data is not None else ()))
 
@@ -200,12 +200,17 @@ def _choose_by_record(
         split = "test" if own or "test" in parts or _has_parts(data) else "all"
     if split == "all":
         return whole, split, []
-    if split in parts and len(parts) > 1 and (split == "test" or not own):
+    if _are_given(parts, split) and (split == "test" or not own):
         return _check(parts[split], data, split), split, []
     if not own:
-        return _check(_deal(judge, data, images)[split], data, split), split, []
+        return _check(_deal(judge, data, images, parts)[split], data, split), split, []
     mine = [number for number, path in enumerate(whole.paths) if hashes[path] in known[split]]
     return _check(whole.choose(mine), data, split), split, _describe_own(judge.record, hashes, split)
+
+
+def _are_given(parts: Mapping[str, ImageSet], split: str) -> bool:
+    """Whether the data itself says which images a part has; "train" alone stands for all of it."""
+    return split in parts and set(parts) != {"train"}
 
 
 def _describe_own(record: TrainedOn, hashes: dict[Path, str], split: str) -> list[str]:
@@ -254,11 +259,13 @@ def _count_seen(seen: dict[str, int]) -> list[str]:
     return lines + ([f"{chosen:,} chose the epoch (validation)"] if chosen else [])
 
 
-def _deal(judge: Judge, data: Path, images: Path | None) -> dict[str, ImageSet]:
+def _deal(judge: Judge, data: Path, images: Path | None, parts: Mapping[str, ImageSet]) -> dict[str, ImageSet]:
     """The three parts of data as training would deal them."""
     from jumok.data.images.folders import scan
 
     own = judge.data
+    if "train" not in parts:
+        raise JumokError(f"{data} holds no train part, only {' and '.join(parts)}: choose --split {next(iter(parts))}")
     if own is not None and own.images is not None and data.resolve() == Path(own.images):
         from jumok.tasks.classify.prepare import find_parts
 

@@ -11,6 +11,7 @@ from jumok.app.classify.maps import salient_maps
 from jumok.app.comparison_report import IMAGES_AT_ONCE, ComparedInput, ComparisonReport
 from jumok.errors import JumokError
 from jumok.language import translate
+from jumok.wording import typed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,7 +111,7 @@ class ImageReport(ComparisonReport[Path]):
         return measure_faithfulness(maps, self._test.paths, plan, seed=seed, tell=tell).report
 
     def command(self, system: str) -> str:
-        return f"jumok measure {self.comparison.place(system)} {self._test.root}"
+        return f"jumok measure {typed(self.comparison.place(system))} {typed(self._test.root)}"
 
     @property
     def _test(self) -> ImageSet:

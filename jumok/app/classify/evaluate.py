@@ -12,7 +12,7 @@ from pydantic import Field
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -73,6 +73,20 @@ class EvaluatedImages:
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 
+def _find_own(judge: Judge, run: Path) -> list[Path]:
+    """What a run was trained on, if that is known.
+
+    Raises:
+        JumokError: it is not there any more.
+    """
+    place = None if judge.data is None else judge.data.images
+    if place and not Path(place).exists():
+        raise JumokError(
+            f"the data of {run} is not at {place} any more: give where it lies now, as in jumok eval {typed(run)} PLACE"
+        )
+    return [Path(place)] if place else []
+
+
 def evaluate(
     run: Path, data: Sequence[Path], options: Options, *, split: str, out: Path, session: Session
 ) -> EvaluatedImages:
@@ -97,10 +111,10 @@ def evaluate(
 
     trained = open_model(str(run), session.device)
     judge = Judge.of_run(run) if run.is_dir() else Judge(answers=trained.kind.name)
-    data = data or [Path(place) for place in (judge.data and judge.data.images,) if place]
+    data = data or _find_own(judge, run)
     if len(data) != 1:
         raise JumokError(
-            f"{run} is an image classifier: give the folder of test images, as in jumok eval {run} photos/test; "
+            f"{run} is an image classifier: give the folder of test images, as in jumok eval {typed(run)} photos/test; "
             f"got {len(data)} paths"
         )
     chosen = _select(judge, trained, data[0], split, options)

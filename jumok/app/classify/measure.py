@@ -23,7 +23,7 @@ from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.language import translate
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
     from jumok.app.classify.chosen import Chosen
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 HEALTH, SANITY = "health", "sanity"
 """Keys of parts of the report."""
+MOSTLY_MARKED = 0.6
+"""Masks that mark more of an image may be inverted."""
 
 
 class Options(FaithfulOptions):
@@ -86,7 +88,10 @@ def measure(
     from jumok.data.images.bit_depths import describe_bits
 
     if len(data) != 1:
-        raise JumokError(f"one folder of images is measured, got {len(data)} paths")
+        raise JumokError(
+            f"one folder of images is measured, got {len(data)} paths: give it, as in jumok measure {typed(model)} "
+            "photos/test"
+        )
     if "random" in methods and (options.faithful or options.masks is not None):
         raise JumokError("a random map stands beside every method as a baseline: leave out --method random")
     maps = open_maps(model, methods, session.device, without_sinks=options.without_sinks)
@@ -144,6 +149,11 @@ class _Measuring:
             self.unfinished = True
             count = f"{done:,} of {write_count(len(self.images), 'image')} were looked at"
             self.notes.append(f"remark: {INTERRUPTED}: {count}, and nothing else was measured")
+        if report.area > MOSTLY_MARKED:
+            self.notes.append(
+                f"remark: the masks mark {report.area:.0%} of an image: what is neither black nor transparent counts "
+                "as marked; invert them if the background is white"
+            )
         self.parts.append(ScoredMaps(report, verdicts(report)))
         self.written["picture"] = self.out / "measure.png"
         draw_scores(report, self.written["picture"])

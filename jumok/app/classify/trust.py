@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jumok.app.faithful import OF_PLACES, Plan, Tell
+from jumok.wording import typed
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -42,7 +43,7 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
         maps = MapMaker(open_model(str(folder), device), LookOptions(), ())
         return measure_faithfulness(maps, paths, plan, seed=config.training.seed, tell=tell).report
 
-    command = f"jumok measure {folder} {config.data.images}"
+    command = f"jumok measure {typed(folder)} {typed(str(config.data.images))}"
     return find_most_faithful(
         measure, session, fillings=OF_PLACES, seconds=seconds, inputs=len(paths), noun="images", command=command
     )

@@ -15,7 +15,7 @@ import typer
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.files import regular_file
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -157,7 +157,7 @@ def _read_state(folder: Path) -> tuple[str, str, str]:
     """
     from jumok.tasks.running.run import CARD, WEIGHTS
 
-    resume = f"resume with: jumok train --resume {folder}"
+    resume = f"resume with: jumok train --resume {typed(folder)}"
     if not (folder / WEIGHTS).is_file():
         return "", UNSTARTED, resume
     figures = _read_header(folder / WEIGHTS)

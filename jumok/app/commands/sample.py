@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from jumok.app.session import Session, in_session
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 app = typer.Typer(help="Write generated images, sentence pairs or questions, with ground truth.", no_args_is_help=True)
 
@@ -74,7 +74,13 @@ def inspection(
     write_inspection(folder, seed=seed, size=size, train=train, val=val, test=test)
     text = f"{write_count(train + val + test, 'image')} in {folder / 'images'}, masks in {folder / 'masks'}"
     return Written(
-        "inspection", str(folder), train, val, test, text, f"jumok train {folder / 'images'} --out runs/inspection"
+        "inspection",
+        str(folder),
+        train,
+        val,
+        test,
+        text,
+        f"jumok train {typed(folder / 'images')} --out runs/inspection",
     )
 
 
@@ -113,7 +119,7 @@ def shapes(
         f"{write_count(train + val + test, 'image')} in {folder / 'images'}, questions in {folder}, masks beside them"
     )
     out = f"runs/{folder.resolve().name}"
-    following = f"jumok train {folder} --out {out}"
+    following = f"jumok train {typed(folder)} --out {typed(out)}"
     return Written("shapes", str(folder), train, val, test, text, following)
 
 
@@ -176,5 +182,5 @@ def substitution(
 
 def _report_pairs(sample: str, folder: Path, train: int, val: int, test: int) -> Written:
     text = f"{write_count(train + val + test, 'pair')} in {folder}, their alignments beside them"
-    following = f"jumok train {folder} --out runs/{folder.resolve().name}"
+    following = f"jumok train {typed(folder)} --out {typed(f'runs/{folder.resolve().name}')}"
     return Written(sample, str(folder), train, val, test, text, following)

@@ -20,7 +20,7 @@ from jumok.app.task_settings import (
     settings_panels,
     split_off_word,
 )
-from jumok.app.training import MACHINE_SETTINGS, begin, go_on, prepare
+from jumok.app.training import MACHINE_SETTINGS, PLACE_SETTINGS, begin, go_on, prepare
 from jumok.errors import JumokError
 from jumok.language import later
 from jumok.machine import keep_freed
@@ -233,6 +233,6 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 def _refuse(given: Sequence[str], settings: Mapping[str, Any]) -> None:
     """A resumed run keeps its settings, or it would not end where it should."""
-    flags = [to_flag(name) for name in settings if name not in MACHINE_SETTINGS + LENGTH_SETTINGS]
+    flags = [to_flag(name) for name in settings if name not in MACHINE_SETTINGS + LENGTH_SETTINGS + PLACE_SETTINGS]
     if extra := [*given, *flags]:
         raise JumokError(f"--resume goes on with the run's own settings: leave out {', '.join(extra)}")

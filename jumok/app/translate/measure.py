@@ -12,7 +12,7 @@ from jumok.app.faithful import FAITHFUL, OF_WORDS, FaithfulOptions, explain_too_
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
-from jumok.wording import write_count
+from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
     from jumok.attention.word_alignment import Aligned
@@ -55,7 +55,9 @@ def measure(
     if options.alignments is None and not options.faithful:
         raise JumokError("without --alignments there is nothing to measure but faithfulness: leave out --no-faithful")
     if not data:
-        raise JumokError(f"measure needs data: give files of sentence pairs, as in jumok measure {model} pairs.tsv")
+        raise JumokError(
+            f"measure needs data: give files of sentence pairs, as in jumok measure {typed(model)} pairs.tsv"
+        )
     check_word_fillings(options.fillings)
     run, pairs, chosen = _open(Path(model), data, methods, session)
     remarks = list(remarks_on(pairs))

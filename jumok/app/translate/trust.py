@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jumok.app.faithful import OF_WORDS, Plan, Tell
+from jumok.wording import typed
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -49,5 +50,5 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
         seconds=seconds,
         inputs=len(sources),
         noun="sentences",
-        command=f"jumok measure {folder} PAIRS",
+        command=f"jumok measure {typed(folder)} PAIRS",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from jumok.data.images.listing import compose
 from jumok.data.images.reading import open_image
 from jumok.errors import JumokError
 
-MASK_ENDINGS = ("_mask", "-mask", ".mask", "_masks", "_gt", "_seg", "_segmentation", "_label", "_ground_truth")
+MASK_ENDING = re.compile(r"([_.-]mask|_masks|_gt|_seg|_segmentation|_label|_ground_truth)([ _-]?\d{1,3})?$")
+"""With a number where an image has several, as benign (4)_mask_1.png beside benign (4)_mask.png."""
+MASK_OPENING = re.compile(r"(mask|gt|seg)[_-]")
 MASK_FOLDERS = frozenset(
     {"mask", "masks", "ground_truth", "groundtruth", "ground-truth", "gt", "seg", "segmentation", "segmentations"}
     | {"annotation", "annotations", "label", "labels"}
@@ -78,8 +81,9 @@ class Beside:
 def find_masks_beside(paths: Sequence[Path], root: Path) -> Beside:
     """Tell which of some files are masks of others: `x.png` beside `x.jpg`, `x_mask.png`, or `masks/x.png`.
 
-    Names only propose; the contents of some evenly spaced pairs decide: a mask has its image's size and few colours,
-    or is all but black and white, and its image is not. Where the contents are of both kinds, every pair is looked at.
+    Names only propose; the contents of some evenly spaced pairs decide: a mask has few colours, or is all but black
+    and white; unless its name says that it is one, it also has its image's size, and its image is not so. Where the
+    contents are of both kinds, every pair is looked at.
 
     Args:
         paths: of all files that look like images.
@@ -113,32 +117,37 @@ class _Named:
     Args:
         key: what an image and its mask have in common.
         folder: the name of the folder of masks that it lies in, or "".
-        ending: the end of its name that masks have, or "".
+        opening, ending: the beginning and the end of its name that masks have, or "".
     """
 
     path: Path
     key: Key
     folder: str
+    opening: str
     ending: str
 
     @property
     def plain(self) -> bool:
         """Whether the name says nothing of masks."""
-        return not self.folder and not self.ending
+        return not self.folder and not self.opening and not self.ending
 
     @property
     def how(self) -> str:
         """The way it is named."""
-        return f"{self.folder}/x{self.ending}" if self.folder else f"x{self.ending}{suffix_of(self.path.name)}"
+        name = f"{self.opening}x{self.ending}"
+        return f"{self.folder}/{name}" if self.folder else f"{name}{suffix_of(self.path.name)}"
 
 
 def _read_name(path: Path, root: Path) -> _Named:
     *folders, name = (compose(part) for part in path.relative_to(root).with_suffix("").parts)
-    lower = name.casefold()
-    ending = next((end for end in MASK_ENDINGS if lower.endswith(end) and len(lower) > len(end)), "")
+    lower = name.lower()
+    end = MASK_ENDING.search(lower, 1)
+    start = None if end else MASK_OPENING.match(lower)
+    opening, ending = ("" if start is None else start[0]), ("" if end is None else end[1])
+    bare = name[len(opening) : None if end is None else end.start()]
     marked = next((folder for folder in folders if is_mask_folder(folder)), "")
     kept = [each for each in folders if not is_mask_folder(each) and each.casefold() not in IMAGE_FOLDERS]
-    return _Named(path, (*kept, name[: len(name) - len(ending)]), marked, ending)
+    return _Named(path, (*kept, bare), marked, opening, ending)
 
 
 def _propose(paths: Sequence[Path], root: Path) -> list[Pairing]:
@@ -209,11 +218,11 @@ def _share(pairs: Sequence[tuple[Path, Path]], *, named: bool) -> float:
 
 
 def is_mask_of(mask: Path, image: Path, *, named: bool) -> bool:
-    """Whether a file looks like the mask of an image, and the image, unless its name says so, does not."""
+    """Whether a file looks like the mask of an image: of its size, and the image no mask, unless its name says so."""
     marks, pixels = _look(mask), _look(image)
-    if marks is None or pixels is None or marks[0] != pixels[0]:
+    if marks is None or pixels is None:
         return False
-    return marks[1] and (named or not pixels[1])
+    return marks[1] and (named or (marks[0] == pixels[0] and not pixels[1]))
 
 
 def _look(path: Path) -> tuple[tuple[int, int], bool] | None:
@@ -260,7 +269,9 @@ def _describe(pairing: Pairing, masks: int, orphans: int) -> list[str]:
             f"{masks:,} of {total:,} files named as masks ({pairing.how}) look like masks: measure uses these; "
             f"the other {total - masks:,} count as images"
         ]
-    return [f"{total:,} files could be masks by their names ({pairing.how}) but look like images: they count as images"]
+    them = f"{total:,} files could be masks by their names" if total > 1 else "1 file could be a mask by its name"
+    their = ("look like images: they count as images") if total > 1 else "looks like an image: it counts as one"
+    return [f"{them} ({pairing.how}) but {their}"]
 
 
 def drop_masks(paths: Iterable[Path], beside: Beside) -> tuple[Path, ...]:

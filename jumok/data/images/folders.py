@@ -15,6 +15,7 @@ from jumok.data.images.label_tables import WHOLE, attach_notes, find_tables, is_
 from jumok.data.images.layouts import Layout, find_layout
 from jumok.data.images.listing import (
     RESULTS,
+    STRAY_IMAGES,
     Listing,
     compose,
     count_results,
@@ -28,6 +29,7 @@ from jumok.data.images.listing import (
 from jumok.data.images.splitting import split_set
 from jumok.data.labels import describe_alike
 from jumok.data.splits import IMAGE_SHARES, SPLITS, Shares, check_shares
+from jumok.data.table_heads import TABLE_SUFFIXES
 from jumok.errors import JumokError, suggest
 
 __all__ = ["FoundImages", "ImageSet", "find_images", "list_images", "scan", "scan_folder", "scan_ready"]
@@ -113,6 +115,8 @@ def scan_ready(
     root = Path(root)
     if tables := _find_tables(root):
         return _read_tables(tables, images, split_by, labels_are)
+    if root.is_file():
+        raise JumokError(f"{root} is a file: {_explain_file(root)}")
     if labels_are not in ("auto", "class"):
         raise JumokError(
             f"{root} is a folder of classes, which gives each image one class: wanted a table of image,label with "
@@ -177,6 +181,13 @@ def _read_tables(
 ) -> dict[str, ImageSet]:
     folder = next(iter(tables.values())).parent if images is None else Path(images)
     return attach_notes(*read_labels(tables, folder, split_by, labels_are))
+
+
+def _explain_file(file: Path) -> str:
+    """What is wanted in the place of a file that is no table."""
+    if file.suffix.lower() == ".json":
+        return "write its entries as JSON lines, each an object with image and label, and call it .jsonl"
+    return f"wanted a folder of images, or a table of image,label ({', '.join(TABLE_SUFFIXES)})"
 
 
 # -- class folders ------------------------------------------------------------------------------
@@ -256,7 +267,8 @@ def _find_class_folders(root: Path) -> tuple[dict[str, Path], Counter[str]]:
         if any(name.casefold() == "train" for name in list_subfolders(place)):
             raise JumokError(f"{root} holds {place.name}/ with train/ inside: did you mean {place}?")
     results = {RESULTS: count} if (count := count_results(root)) else {}
-    return folders, Counter(Path(name).suffix.lower() for name in strays) + Counter(results)
+    kinds = (STRAY_IMAGES if is_image_name(name) else Path(name).suffix.lower() for name in strays)
+    return folders, Counter(kinds) + Counter(results)
 
 
 def _explain_no_class_folders(root: Path, strays: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
@@ -18,6 +19,7 @@ Kind: TypeAlias = Literal["class", "multi", "number"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MOST_CLASSES, LEAST_IMAGES = 20, 5
 """More different whole numbers, with fewer images for each on average, are numbers and no classes."""
+COMMA_NUMBER = re.compile(r"[+-]?\d+(,\d+)?")
 NUMBER = "number"
 """What the one output of a model that gives numbers is called."""
 CLASS_FLAG, NUMBER_FLAG = "--labels-are class", "--labels-are number"
@@ -71,12 +73,13 @@ def _choose_kind(cells: Sequence[Cell]) -> Kind:
     """What the cells look like.
 
     Raises:
-        JumokError: most are numbers, and one is not.
+        JumokError: most are numbers, and one is not; or all are with a decimal comma.
     """
     if any(BETWEEN in cell.text for cell in cells):
         return "multi"
     filled = [cell for cell in cells if cell.text]
     numbers = [cell.text for cell in filled if is_finite(cell.text)]
+    _refuse_decimal_commas(filled)
     if 2 * len(numbers) <= len(filled) or not _are_measured(numbers):
         return "class"
     odd = next((cell for cell in filled if not is_finite(cell.text)), None)
@@ -86,6 +89,16 @@ def _choose_kind(cells: Sequence[Cell]) -> Kind:
             f"labels are numbers such as {numbers[0]}: correct it, leave it empty, or add {CLASS_FLAG} to learn classes"
         )
     return "number"
+
+
+def _refuse_decimal_commas(filled: Sequence[Cell]) -> None:
+    """Refuse what may be numbers as they are written in half of the world, or names of classes."""
+    comma = next((cell for cell in filled if "," in cell.text), None)
+    if comma is not None and all(COMMA_NUMBER.fullmatch(cell.text) for cell in filled):
+        raise JumokError(
+            f"{comma.where}: the label {comma.text!r} may be a number with a decimal comma: write it as "
+            f"{comma.text.replace(',', '.')} to learn numbers, or add {CLASS_FLAG} to learn classes"
+        )
 
 
 def _are_measured(numbers: Sequence[str]) -> bool:

@@ -14,13 +14,15 @@ from jumok.data.images.listing import compose, has_image_inside, list_entries, l
 from jumok.data.images.recognition import COLUMNS, column_for, is_label_table
 from jumok.data.splits import SPLITS, split_named
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
-from jumok.data.table_rows import read_rows
+from jumok.data.table_rows import read_rows, refuse_nested
 from jumok.errors import JumokError, suggest
 from jumok.wording import write_count
 
 GROUP = "group"
 WHOLE = ""
 """The part of a table that is not one part alone."""
+ALONE = "\0"
+"""Before the name of a group that an image without one makes by itself."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,11 @@ def read_labels(
     parted = [(part, row) for part, some in rows.items() for row in some]
     kept = [(*pair, label) for pair, label in zip(parted, labelled.labels, strict=True) if label is not None]
     parts = _make_parts(kept, labelled, root)
-    notes = [*_describe(tables, parts, labelled, split_by), *_describe_unnamed(every, parts, root)]
+    notes = [
+        *_describe(tables, parts, labelled, split_by),
+        *_describe_groups(kept, parts, split_by),
+        *_describe_unnamed(every, parts, root),
+    ]
     return parts, tuple(notes)
 
 
@@ -114,14 +120,15 @@ def _make_parts(kept: Sequence[tuple[str, Row, Any]], labelled: Labelled, root: 
         raise JumokError(f"the table has no image of the part train, only of {', '.join(sorted(found))}: add some")
     if WHOLE in found and len(found) > 1:
         raise JumokError(f"{found[WHOLE][0][0].where}: no split, and other lines have one: say train, val or test")
-    sets = {part or "train": _make_set(rows, labelled, root) for part, rows in found.items()}
+    grouped = any(row.group for _, row, _ in kept)
+    sets = {part or "train": _make_set(rows, labelled, root, grouped=grouped) for part, rows in found.items()}
     return {part: sets[part] for part in SPLITS if part in sets}
 
 
-def _make_set(rows: Sequence[tuple[Row, Any, Path]], labelled: Labelled, root: Path) -> ImageSet:
+def _make_set(rows: Sequence[tuple[Row, Any, Path]], labelled: Labelled, root: Path, *, grouped: bool) -> ImageSet:
     labels = tuple(label for _, label, _ in rows)
     masks = {path: (_find_file(root, row.mask, row.where, "mask"),) for row, _, path in rows if row.mask}
-    groups = tuple(row.group for row, *_ in rows) if any(row.group for row, *_ in rows) else ()
+    groups = tuple(row.group or f"{ALONE}{row.image}" for row, *_ in rows) if grouped else ()
     paths = tuple(path for *_, path in rows)
     kind, classes = labelled.kind, labelled.classes
     return sort_set(ImageSet(root, classes, paths, labels, masks=masks, groups=groups, kind=kind))
@@ -188,6 +195,30 @@ def _describe(
         yield f"the table has a column {GROUP!r}: --split-by {GROUP} keeps what belongs together in one part"
 
 
+def _describe_groups(
+    kept: Sequence[tuple[str, Row, Any]], parts: Mapping[str, ImageSet], split_by: str | None
+) -> Iterator[str]:
+    """What to say of groups that cannot be kept together: those of no name, and those that the table parts itself."""
+    if split_by is None:
+        return
+    if nameless := sum(not row.group for _, row, _ in kept):
+        yield (
+            f"{write_count(nameless, 'image has', 'images have')} nothing in the column {split_by!r}: each is dealt "
+            "out by itself; fill it in for those that belong together"
+        )
+    homes: dict[str, set[str]] = {}
+    for part, images in parts.items():
+        for group in images.groups:
+            homes.setdefault(group, set()).add(part)
+    torn = sorted(group for group, home in homes.items() if len(home) > 1)
+    if torn:
+        yield (
+            f"{len(torn):,} of {write_count(len(homes), 'group')} lie in several parts, such as {torn[0]!r} in "
+            f"{' and '.join(part for part in SPLITS if part in homes[torn[0]])}, as the table says: figures on them "
+            "flatter; without the column split they are dealt out whole"
+        )
+
+
 def _describe_unnamed(every: Sequence[Row], parts: Mapping[str, ImageSet], root: Path) -> list[str]:
     """What to say of images in the folder that the table says nothing of."""
     named = {root / row.image for row in every}
@@ -216,6 +247,7 @@ def _read_rows(path: Path, split_by: str | None) -> Iterator[Row]:
                 raise JumokError(f"{where} lacks the column {role!r}: got {', '.join(cells) or 'nothing'}")
         if group is not None and group not in cells:
             raise JumokError(f"{where} has no column {split_by!r}: {suggest(group, cells)}")
+        refuse_nested(where, cells, (*columns.values(), group))
         values = {role: cells[name].strip() if name else "" for role, name in columns.items()}
         values["label"] = compose(values["label"])
         yield Row(where, **values, group=cells[group].strip() if group else "")

@@ -19,6 +19,8 @@ NO_PLAIN_FILE = "pipe"
 """Stands among the endings of other files for pipes, devices and links to nothing."""
 RESULTS = "results of jumok"
 """Stands there for folders that this program wrote."""
+STRAY_IMAGES = "images beside class folders"
+"""Stands there for images that lie in no class folder."""
 MOST_ENDINGS = 5
 """Endings of files that are named when they are left out."""
 
@@ -175,7 +177,10 @@ def describe_left_out(others: Mapping[str, int]) -> list[str]:
         lines.append(f"left out: {_count(pipes, 'pipe, device or broken link', 'pipes, devices or broken links')}")
     if results := others.get(RESULTS, 0):
         lines.append(f"left out: {_count(results, 'folder', 'folders')} of jumok's own results")
-    special = (NO_PLAIN_FILE, RESULTS)
+    if strays := others.get(STRAY_IMAGES, 0):
+        them = _count(strays, "image that lies", "images that lie")
+        lines.append(f"left out: {them} beside the class folders: put each into the folder of its class")
+    special = (NO_PLAIN_FILE, RESULTS, STRAY_IMAGES)
     rest = Counter({end: count for end, count in others.items() if end not in special and not explain_unread(end)})
     if total := rest.total():
         shown = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in rest.most_common(MOST_ENDINGS))

@@ -18,7 +18,7 @@ from jumok.data.images.deep_colours import cut_boxes
 from jumok.data.images.formats import read_formats
 from jumok.data.images.image_set import ImageSet
 from jumok.data.images.listing import list_files
-from jumok.data.images.reading import BEING_READ, MAX_PIXELS, turn_upright
+from jumok.data.images.reading import BEING_READ, MAX_PIXELS, explain_unread, turn_upright
 from jumok.errors import JumokError, suggest
 from jumok.files import regular_file
 
@@ -52,8 +52,7 @@ def read_mask(path: str | os.PathLike[str]) -> Tensor:
     except FileNotFoundError as error:
         raise JumokError(f"no mask at {os.fspath(path)}") from error
     except Exception as error:  # on damaged files Pillow raises nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise JumokError(f"cannot read the mask {os.fspath(path)}: {reason}; save it again as PNG") from error
+        raise JumokError(f"cannot read the mask {os.fspath(path)}: {explain_unread(path, error)}") from error
 
 
 def _find_all_marked(image: Image.Image, faint: int) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import warnings
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ MAX_PIXELS = 89_000_000
 """A larger image is refused before it is decoded; this is just under the size at which Pillow begins to warn."""
 BEING_READ = Room(MAX_PIXELS)
 """Pixels of all images that threads decode at a time: one of the largest, or several small ones."""
+TOO_MUCH_TEXT = re.compile("MAX_TEXT_(CHUNK|MEMORY)")
+"""What Pillow names where a PNG's notes would take too much memory."""
 PNG_CHUNKS_AT = 8
 """Bytes before the first chunk of a PNG."""
 FILE_ENDS = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
@@ -103,7 +106,7 @@ def holding_image(source: ImageLike, *, bits: int | None = None, max_pixels: int
         try:
             found = _decode(source, bits, max_pixels, held)
         except Exception as error:  # on damaged files Pillow raises nearly anything
-            raise JumokError(f"cannot read {_name(source)}: {_explain(source, error)}") from error
+            raise JumokError(f"cannot read {_name(source)}: {explain_unread(source, error)}") from error
         yield found
 
 
@@ -350,8 +353,8 @@ def _name(source: ImageLike) -> str:
     return str(named) if named else "the image"
 
 
-def _explain(source: ImageLike, error: Exception) -> str:
-    """What is wrong with an image, in half a line."""
+def explain_unread(source: ImageLike, error: Exception) -> str:
+    """What is wrong with an image, in half a line, by what Pillow raised."""
     if isinstance(error, JumokError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -361,6 +364,8 @@ def _explain(source: ImageLike, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return f"it claims more than the {MAX_PIXELS} pixels allowed; make the picture smaller"
     reason = " ".join(str(error).split()) or type(error).__name__
+    if TOO_MUCH_TEXT.search(reason):
+        return "it holds notes of more text than is read beside pixels; save it again without them"
     return f"{reason}; replace or remove it"
 
 

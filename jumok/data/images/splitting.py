@@ -38,14 +38,20 @@ def split_set(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[s
     for part, share in shares.items():
         if share > 0 and not chosen[part]:
             raise JumokError(
-                f"{whole.root} has too few {'groups' if whole.groups else 'images'} "
-                f"({len(set(whole.groups)) or len(whole)}) to give {part} any: add some, make {part}/ yourself, "
-                f"or give {part} a fraction of 0"
+                f"{whole.root} has too few {_count_dealt(whole)} to give {part} any: add some, or say yourself which "
+                f"images are for {part}, by a folder {part}/ or a column split of their table"
             )
     parts = {part: whole.choose(chosen[part]) for part in shares}
     return {
         part: images if part == "train" else replace(images, left_out={}, notes=()) for part, images in parts.items()
     }
+
+
+def _count_dealt(whole: ImageSet) -> str:
+    if whole.groups:
+        return f"groups ({len(set(whole.groups)):,})"
+    of = f" of {len(whole.classes):,} classes" if whole.kind == "class" else ""
+    return f"images ({len(whole):,}{of})"
 
 
 def _deal_images(whole: ImageSet, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:

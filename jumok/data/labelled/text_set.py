@@ -13,7 +13,7 @@ from jumok.data.labelled.recognition import column_for, find_part_tables
 from jumok.data.labels import check_classes, describe_doubtful, order_classes, unite_whole
 from jumok.data.splits import IMAGE_SHARES, SPLITS, Shares, check_shares, split_named
 from jumok.data.table_heads import read_column_names
-from jumok.data.table_rows import read_rows
+from jumok.data.table_rows import read_rows, refuse_nested
 from jumok.data.texts.normal_form import clean
 from jumok.errors import JumokError, suggest
 from jumok.wording import write_count
@@ -146,7 +146,9 @@ def stream_texts(path: Path, columns: Columns = USUAL) -> Iterator[str]:
         JumokError: as `read_text_parts`.
     """
     for where, cells in read_rows(path, "tables of texts"):
-        yield cells[_find_column("text", columns.text, list(cells), where)]
+        name = _find_column("text", columns.text, list(cells), where)
+        refuse_nested(where, cells, (name,))
+        yield cells[name]
 
 
 def _read_table(path: Path, part: str, columns: Columns) -> Iterator[_Row]:
@@ -154,9 +156,10 @@ def _read_table(path: Path, part: str, columns: Columns) -> Iterator[_Row]:
         if number == MOST_TEXTS:
             raise JumokError(f"{path} holds more than {MOST_TEXTS:,} texts: give a part of them")
         names = list(cells)
-        text = clean(cells[_find_column("text", columns.text, names, where)])
-        label = clean(cells[_find_column("label", columns.label, names, where)])
+        of_text, of_label = (_find_column(role, getattr(columns, role), names, where) for role in ("text", "label"))
         split = column_for("split", names)
+        refuse_nested(where, cells, (of_text, of_label, split))
+        text, label = clean(cells[of_text]), clean(cells[of_label])
         yield _Row(where, text, label, _name_part(where, cells[split].strip() if split else "") or part)
 
 

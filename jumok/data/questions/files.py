@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from jumok.data.table_rows import BETWEEN, read_delimited
 from jumok.data.texts.normal_form import LONE, read_lines
 from jumok.errors import JumokError, suggest
+from jumok.files import regular_file
 
 __all__ = ["QuestionRow", "read_files"]
 
@@ -194,7 +195,7 @@ def _check_ids(asked: Path, ids: Collection[str], annotated: Path, noted: Collec
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MOST_JSON:
+        if regular_file(path).stat().st_size > MOST_JSON:
             raise JumokError(f"{path} is larger than {MOST_JSON >> 20} MiB: give a part of it, as .jsonl")
         found = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:

@@ -12,6 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from jumok.errors import JumokError
+from jumok.files import regular_file
 
 MOST_BYTES = 8 * 1024**3
 """So much of one file is read, counted after unpacking."""
@@ -120,7 +121,7 @@ def _decode(block: bytes, path: Path, before: int) -> str:
 
 
 def _open(path: Path) -> gzip.GzipFile | BufferedReader:
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         packed = file.read(len(GZIP)) == GZIP
     return gzip.open(path, "rb") if packed else path.open("rb")
 

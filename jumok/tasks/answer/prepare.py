@@ -28,6 +28,7 @@ from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
+from jumok.wording import typed, write_counts
 
 OF_VOCABULARY = ("vocabulary", "vocabulary_size", "min_count", "lowercase")
 """Settings that the vocabulary of a run follows from."""
@@ -86,7 +87,7 @@ class PreparedQuestions(Prepared):
         }
 
     def evaluate_with(self, folder: Path) -> str:
-        return f"jumok eval {folder}"
+        return f"jumok eval {typed(folder)}"
 
 
 def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQuestions:
@@ -214,7 +215,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         counts = {part: len(questions) for part, questions in parts.items()}
         raise JumokError(
             f"the questions in {' and '.join(config.data.questions)} are not those that this run began with "
-            f"({config.found.counts} then, {counts} now): put them back, or train anew"
+            f"({write_counts(config.found.counts)} then; {write_counts(counts)} now): put them back, or train anew"
         )
     encoded = encode(parts, words, int(config.options["longest"]) - 1)
     pixels = stores(config.data, parts["train"].images, parts["val"].images, config.data.size, progress)

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jumok.tasks.image_settings import ImageSettings
+from jumok.tasks.image_settings import ImageSettings, Spread
 from jumok.tasks.running.config import EPOCHS, Begun, Names, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
 
@@ -75,7 +75,7 @@ class Found(Strict):
     vocabulary: str
     """Fingerprint of the vocabulary's file, so that another one in its place is noticed."""
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[Spread, Spread, Spread]
     counts: dict[str, int]
     """Questions of each part."""
     images: dict[str, int]

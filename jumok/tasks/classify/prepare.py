@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -35,7 +34,7 @@ from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.classify.system_options import find_trusted_rate, system_options
-from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
+from jumok.tasks.classify.trained_on import TrainedOn
 from jumok.tasks.classify.training import Classifier
 from jumok.tasks.classify.tuning import (
     UNVARIED,
@@ -45,6 +44,7 @@ from jumok.tasks.classify.tuning import (
     make_module,
     settle_training,
 )
+from jumok.tasks.classify.unchanged import check_unchanged, fingerprint
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.beginning import describe_begun, read_initial
 from jumok.tasks.running.figures import Progress, Row
@@ -52,6 +52,7 @@ from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
 from jumok.version import __version__
+from jumok.wording import typed
 
 SETTLED_AT_ONCE = 64
 """Images that are looked at together once a model is trained."""
@@ -147,7 +148,7 @@ class PreparedImages(PreparedClasses):
         }
 
     def evaluate_with(self, folder: Path) -> str:
-        return f"jumok eval {folder} {self.config.data.images}"
+        return f"jumok eval {typed(folder)} {typed(str(self.config.data.images))}"
 
 
 def prepare(settings: Settings, progress: Progress | None = None) -> PreparedImages:
@@ -211,6 +212,10 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
     """
     data = config.data.model_copy(update={"labels_are": config.found.kind})  # runs of earlier versions lack it
     config = config.model_copy(update={"data": data})
+    if not Path(str(config.data.images)).exists():
+        raise JumokError(
+            f"{config.data.images} is not there any more: if the data lies elsewhere now, say where by --data"
+        )
     sets = find_parts(config.data, config.training.seed)
     trained_on = check_unchanged(config, sets, folder)
     if not config.found.per_class and config.found.target is None:  # runs of earlier versions do not have it
@@ -360,36 +365,3 @@ def loaders(config: RunConfig, sets: Mapping[str, ImageSet], train: Source, val:
         Batches(source, labels["train"], seed=config.training.seed, shuffle=True, drop_last=True, **share),
         Batches(val, labels["val"], shuffle=False, drop_last=False, **share),
     )
-
-
-def fingerprint(sets: Mapping[str, ImageSet]) -> str:
-    """What changes when training or validation images are added, removed, renamed or put into another class."""
-    digest = hashlib.sha256()
-    for part in ("train", "val"):
-        for name, label in zip(sets[part].names, sets[part].labels, strict=True):
-            digest.update(f"{part}/{label}/{name}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:32]
-
-
-def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Path) -> TrainedOn:
-    """Make sure that a run goes on with the images that it began with, by their names and what they hold.
-
-    Returns:
-        those images.
-    Raises:
-        JumokError: it would not.
-    """
-    counts = {part: len(images) for part, images in sets.items()}
-    if fingerprint(sets) != config.found.fingerprint:
-        raise JumokError(
-            f"the images in {config.data.images} are not those that this run began with "
-            f"({config.found.counts} then, {counts} now): put them back, or train anew"
-        )
-    now, then = TrainedOn.of(sets), read_trained_on(folder)
-    changed = [part for part in ("train", "val") if then is not None and now.hashes[part] != then.hashes[part]]
-    if changed:
-        raise JumokError(
-            f"files of the {' and '.join(changed)} part in {config.data.images} hold other images than when this run "
-            "began: put them back, or train anew"
-        )
-    return now

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from jumok.data.images.label_cells import Kind
 from jumok.data.table_heads import TABLE_SUFFIXES
-from jumok.tasks.image_settings import ImageSettings
+from jumok.tasks.image_settings import ImageSettings, Spread
 from jumok.tasks.running.config import Begun, Names, Recorded, Strict
 from jumok.tasks.running.config import Settings as AnySettings
 from jumok.tasks.running.tuning_settings import TuningTraining, is_uneven
@@ -112,7 +112,7 @@ class Found(Strict):
     classes: Names = Field(min_length=1, max_length=100_000)
     """Names of the classes or labels; of numbers one name."""
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[Spread, Spread, Spread]
     counts: dict[str, int]
     per_class: dict[str, tuple[int, ...]] = Field(default={})
     """Images of each part in each class, or with each label."""

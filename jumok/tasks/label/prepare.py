@@ -34,7 +34,7 @@ from jumok.tasks.running.layers import freeze
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.tuning_settings import settle_balance
 from jumok.version import __version__
-from jumok.wording import join_names, write_count
+from jumok.wording import join_names, typed, write_count, write_counts
 
 PARTS = ("train", "val")
 BATCH_SIZES = (32, 16)
@@ -108,7 +108,7 @@ class PreparedTexts(PreparedClasses):
         }
 
     def evaluate_with(self, folder: Path) -> str:
-        return f"jumok eval {folder}"
+        return f"jumok eval {typed(folder)}"
 
     def reached(self, best: Row) -> str:
         return text_classes(self.config).describe_reached(best)
@@ -154,7 +154,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         counts = {part: len(texts) for part, texts in parts.items()}
         raise JumokError(
             f"the texts in {config.data.texts} are not those that this run began with "
-            f"({config.found.counts} then, {counts} now): put them back, or train anew"
+            f"({write_counts(config.found.counts)} then; {write_counts(counts)} now): put them back, or train anew"
         )
     tokens, initial = read_own_tokens(folder, config), read_initial(folder, config.found.begun)
     kept = read_features(folder, {part: len(parts[part]) for part in PARTS})

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from jumok.errors import JumokError
 from jumok.files import order_header, regular_file, replacing
+from jumok.wording import typed
 
 FORMAT = "jumok-checkpoint/1"
 SIZE_LIMIT = 64 << 30
@@ -157,18 +158,21 @@ def find_checkpoint(folder: Path) -> Path | None:
     """The last checkpoint of a run, which can be read; None: it has none yet.
 
     Raises:
-        JumokError: it is damaged.
+        JumokError: it is damaged, or lost: the one before it is kept only once there is another.
     """
     last = folder / CHECKPOINTS / LAST
-    if not last.exists():
+    lost = not last.exists()
+    if lost and not last.is_symlink() and not last.with_name(EARLIER).exists():
         return None
     try:
+        if lost:
+            raise JumokError(f"{last} is not there any more: {RESTORE}")
         load_state(last)
     except JumokError as error:
         if not last.with_name(EARLIER).exists():
             raise
         raise JumokError(
-            f"{error}; or go on from the checkpoint before it: jumok train --resume {folder} --earlier"
+            f"{error}; or go on from the checkpoint before it: jumok train --resume {typed(folder)} --earlier"
         ) from error
     return last
 

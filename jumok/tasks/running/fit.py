@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
-from jumok.errors import JumokError
+from jumok.errors import JumokError, first_line
 from jumok.machine import World, accelerator_of
 from jumok.mechanisms.kernels.door import using
 from jumok.tasks.running.callbacks import Averaging, Keeper
@@ -197,13 +199,22 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
+    tell = threading.excepthook
+    threading.excepthook = partial(_tell_thread_error, tell)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        threading.excepthook = tell
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _tell_thread_error(tell: Callable[[threading.ExceptHookArgs], object], args: threading.ExceptHookArgs) -> None:
+    """Leave out a full disk: TensorBoard's thread keeps that error for whoever writes next, who ends the training."""
+    if not issubclass(args.exc_type, OSError):
+        tell(args)
 
 
 def _tells_of_another(error: Exception) -> bool:
@@ -222,7 +233,8 @@ def _plain_errors(keeper: Keeper, last: Path) -> Iterator[None]:
     except JumokError:
         raise
     except OSError as error:
-        raise JumokError(f"cannot write the run: {error}; earlier checkpoints are kept") from error
+        reason = error.strerror or first_line(error)
+        raise JumokError(f"cannot write the run: {reason}; earlier checkpoints are kept") from error
     except SPOILT as error:
         if World.found().size > 1 and _tells_of_another(error):
             raise JumokError(

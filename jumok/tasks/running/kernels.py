@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import distributed
 
 from jumok.errors import JumokError
-from jumok.files import write_atomically
+from jumok.files import regular_file, write_atomically
 from jumok.mechanisms.kernels.door import Call, is_off, noting, switch_off, use
 from jumok.mechanisms.kernels.timing import choose, chosen
 from jumok.tasks.running.config import Strict
@@ -67,12 +67,12 @@ class Kernels(Strict):
         try:
             if path.stat().st_size > LARGEST_FILE:
                 raise JumokError(f"{path} is larger than {LARGEST_FILE >> 20} MiB: put this run's own file back")
-            return Kernels.model_validate_json(path.read_bytes())
+            return Kernels.model_validate_json(regular_file(path).read_bytes())
         except FileNotFoundError:
             return None
         except ValidationError as error:
             found = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in found["loc"])
+            place = ".".join(str(part) for part in found["loc"]) or "all of it"
             raise JumokError(f"{path} is damaged ({place}: {found['msg']}): put this run's own file back") from error
         except OSError as error:
             raise JumokError(f"cannot read {path}: {error.strerror or error}") from error

@@ -16,6 +16,8 @@ from jumok.tasks.running.prepared import Prepared
 __all__ = ["find_step", "lengthen", "move_data"]
 
 P = TypeVar("P", bound=Prepared)
+IMAGE_PLACES = ("image_folder", "images")
+"""Settings that hold the folder of the images that the data names."""
 S = TypeVar("S", bound=Settings)
 
 
@@ -85,6 +87,28 @@ def move_data(config: S, word: str, paths: Sequence[Path], step: int) -> S:
     change = Change(step=step, told=f"data moved from {', '.join(before)} to {', '.join(after)}")
     changes = (*getattr(config, "changes", ()), change)
     return config.model_copy(update={"data": type(config.data).model_validate(moved), "changes": changes})
+
+
+def move_images(config: S, word: str, place: Path, step: int) -> S:
+    """The same for the folder of the images that a table or questions name.
+
+    Args:
+        config, word, step: as for `move_data`.
+        place: where they lie now.
+    Raises:
+        JumokError: the run has no such folder.
+    """
+    name = next((each for each in IMAGE_PLACES if each != word and getattr(config.data, each, None)), None)
+    if name is None:
+        raise JumokError(
+            "--images: this run names no folder of images beside its data: say where the data lies by --data"
+        )
+    before, after = getattr(config.data, name), str(place.resolve())
+    if before == after:
+        return config
+    changes = (*getattr(config, "changes", ()), Change(step=step, told=f"images moved from {before} to {after}"))
+    data = type(config.data).model_validate({**config.data.model_dump(), name: after})
+    return config.model_copy(update={"data": data, "changes": changes})
 
 
 def _list_paths(value: Any) -> list[str]:

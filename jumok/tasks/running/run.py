@@ -21,6 +21,7 @@ from jumok.tasks import TASKS, Task, task_named
 from jumok.tasks.bounded import bound_of, building_within, sizes_alone
 from jumok.tasks.running.checkpoint import RESTORE, read_tensors, write_tensors
 from jumok.tasks.running.config import Recorded, plain_errors, read_run_config
+from jumok.wording import typed
 
 FOREIGN_CONFIG = "config.json"
 """Of a model of `transformers` or timm."""
@@ -137,7 +138,7 @@ def read_model(build: Callable[[], nn.Module], folder: Path) -> nn.Module:
         JumokError: there are no weights, they do not fit, or are no finite numbers.
     """
     if not (folder / WEIGHTS).exists():
-        raise JumokError(f"{folder} has no weights yet: resume its training with jumok train --resume {folder}")
+        raise JumokError(f"{folder} has no weights yet: resume its training with jumok train --resume {typed(folder)}")
     with sizes_alone(), building_within(bound_of(folder / WEIGHTS)):
         wanted = build().state_dict()
     _, tensors = read_tensors(folder / WEIGHTS, wanted={name: value.shape for name, value in wanted.items()})

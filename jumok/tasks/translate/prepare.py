@@ -26,7 +26,7 @@ from jumok.tasks.translate.settings import Found, PairData, RunConfig, Settings,
 from jumok.tasks.translate.training import Translator, make_translator
 from jumok.tasks.translate.units import choose_units
 from jumok.version import __version__
-from jumok.wording import write_count
+from jumok.wording import typed, write_count, write_counts
 
 OF_VOCABULARIES = ("vocabulary", "vocabulary_size", "min_count", "shared", "lowercase")
 """Settings that the vocabularies of a run follow from."""
@@ -88,7 +88,7 @@ class PreparedPairs(Prepared):
         }
 
     def evaluate_with(self, folder: Path) -> str:
-        return f"jumok eval {folder}"
+        return f"jumok eval {typed(folder)}"
 
 
 def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPairs:
@@ -179,7 +179,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         counts = {part: len(pairs) for part, pairs in parts.items()}
         raise JumokError(
             f"the pairs in {' and '.join(config.data.pairs)} are not those that this run began with "
-            f"({config.found.counts} then, {counts} now): put them back, or train anew"
+            f"({write_counts(config.found.counts)} then; {write_counts(counts)} now): put them back, or train anew"
         )
     initial = read_initial(folder, config.found.begun)
     return PreparedPairs(*batches(config, encoded), (), config, source, target, initial=initial)

@@ -3,8 +3,9 @@ import torch
 from drawn_images import encoded, picture, png, read_bytes, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import PngImagePlugin
+from PIL import Image, PngImagePlugin
 
+from jumok.data.images.masks import read_mask
 from jumok.data.images.reading import MAX_PIXELS, open_image, read_image
 from jumok.errors import JumokError
 
@@ -99,3 +100,22 @@ def test_whatever_the_bytes_the_answer_is_a_picture_or_a_clear_error(tmp_path_fa
     except JumokError as error:
         got, message = None, str(error)
     assert str(path) in message if got is None else (got.dtype == torch.uint8 and got.shape[0] == 3)
+
+
+@pytest.mark.parametrize("notes", [{"a": "x" * 3_000_000}, {f"{n}": "x" * 1_000_000 for n in range(70)}])
+def test_notes_that_would_fill_the_memory_are_told_in_words_of_our_own(tmp_path, notes):
+    text = PngImagePlugin.PngInfo()
+    for name, said in notes.items():
+        text.add_text(name, said, zip=True)
+    Image.fromarray(picture()).save(tmp_path / "x.png", pnginfo=text)
+    why = "it holds notes of more text than is read beside pixels; save it again without them"
+    for read, what in ((read_image, "cannot read"), (read_mask, "cannot read the mask")):
+        with pytest.raises(JumokError) as caught:
+            read(tmp_path / "x.png")
+        assert str(caught.value) == f"{what} {tmp_path / 'x.png'}: {why}"
+
+
+def test_an_empty_mask_file_is_called_empty(tmp_path):
+    (tmp_path / "m.png").touch()
+    with pytest.raises(JumokError, match=r"m\.png: it is empty \(0 bytes\); replace or remove it"):
+        read_mask(tmp_path / "m.png")

@@ -166,3 +166,36 @@ def test_images_without_masks_cannot_be_measured_so(tmp_path):
     photo(tmp_path / "b" / "1.png")
     with pytest.raises(JumokError, match="no mask lies beside the 2 images"):
         MasksBeside(scan_folder(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["{}_mask_1.png", "{}_mask2.png", "{}-mask.png", "mask_{}.png", "GT-{}.png"])
+def test_numbered_masks_and_masks_named_in_front_are_never_images(tmp_path, name):
+    images = {photo(tmp_path / "cut" / f"part {n}.png", n) for n in range(6)}
+    for n in range(6):
+        mask(tmp_path / "cut" / name.format(f"part {n}"))
+    found = beside(tmp_path)
+    assert (set(found.masks), len(found.files)) == (images, 6)
+
+
+def test_an_image_may_have_several_masks(tmp_path):
+    images = [photo(tmp_path / "cut" / f"{n}.png", n) for n in range(6)]
+    for n in range(6):
+        mask(tmp_path / "cut" / f"{n}_mask.png")
+    mask(tmp_path / "cut/3_mask_1.png")
+    found = beside(tmp_path)
+    assert [path.name for path in found.masks[images[3]]] == ["3_mask.png", "3_mask_1.png"]
+    assert len(found.files) == 7
+
+
+def test_a_mask_by_its_name_is_none_of_the_images_whatever_its_size(tmp_path):
+    for n in range(6):
+        photo(tmp_path / "cut" / f"{n}.png", n)
+        mask(tmp_path / "cut" / f"{n}_mask.png", size=(80, 64))
+    assert len(beside(tmp_path).files) == 6
+
+
+def test_of_a_single_file_the_remark_is_about_one(tmp_path):
+    photo(tmp_path / "cut/1.png"), photo(tmp_path / "cut/1_mask.png", 1), photo(tmp_path / "cut/2.png", 2)
+    assert beside(tmp_path).notes == (
+        "1 file could be a mask by its name (x_mask.png) but looks like an image: it counts as one",
+    )

@@ -288,7 +288,7 @@ def test_parts_with_confusing_names(tmp_path):
 
 
 def test_too_few_images_to_split(tmp_path):
-    assert "too few images (2) to give val any" in refused(fill(tmp_path, a=1, b=1))
+    assert "too few images (2 of 2 classes) to give val any" in refused(fill(tmp_path, a=1, b=1))
     assert len(scan(tmp_path, shares=(1, 0, 0))["train"]) == 2
 
 
@@ -345,3 +345,13 @@ def test_results_beside_class_folders_and_parts_are_no_class(tmp_path):
         found = scan(root)["train"]
         assert found.classes == ("b", "c")
         assert found.notes == ("left out: 1 folder of jumok's own results",)
+
+
+def test_images_beside_the_class_folders_are_called_images(tmp_path):
+    fill(tmp_path, a=12, b=12)
+    for name in ("one.png", "two.jpg", "about.txt"):
+        (tmp_path / name).touch()
+    assert scan(tmp_path)["train"].notes == (
+        "left out: 2 images that lie beside the class folders: put each into the folder of its class",
+        "left out: 1 file that is not images (1 .txt)",
+    )

@@ -165,7 +165,7 @@ def test_what_is_left_out_is_told(tmp_path):
         ("0.png,a", "line 22: 0.png is named before, in"),
         (",a", "line 22: no image: give its path"),
         ("1.png", "line 22: 1 cells for 2 columns"),
-        ('"1.png,a', "not a proper table"),
+        ('"1.png,a', "a quote that begins in this row is never closed"),
         (f"{'x' * 5000}.png,a", "line 22: no image xxx"),
     ],
 )
@@ -263,3 +263,77 @@ def test_labels_that_teach_nothing_are_refused(tmp_path):
     (tmp_path / "b.csv").unlink()
     for kind in ("multi", "number"):
         assert "gives each image one class: wanted a table of image,label" in refused(tmp_path, labels_are=kind)
+
+
+@pytest.mark.parametrize("label", [{"name": "a"}, [["a"]], ["a", None], [{"name": "a"}]])
+def test_what_is_no_label_is_refused_where_it_stands(tmp_path, label):
+    lines = [json.dumps({"image": f"{n}.png", "label": "ab"[n % 2], "camera": {"iso": 100}}) for n in range(20)]
+    assert scan_folder(write(tmp_path / "fine.jsonl", *lines), images=fill(tmp_path)).classes == ("a", "b")
+    lines[3] = json.dumps({"image": "3.png", "label": label})
+    said = refused(write(tmp_path / "odd.jsonl", *lines), images=tmp_path / "im")
+    assert said.endswith(
+        f"odd.jsonl, line 4: 'label' is {json.dumps(label)}: wanted a text, a number, or a list of such"
+    )
+
+
+def test_of_two_labels_under_one_key_none_is_taken(tmp_path):
+    lines = [f'{{"image": "{n}.png", "label": "a", "label": "b"}}' for n in range(20)]
+    assert "line 1: not JSON (the key 'label' stands twice in it)" in refused(
+        write(tmp_path / "l.jsonl", *lines), images=fill(tmp_path)
+    )
+
+
+def test_json_that_is_no_table_is_called_a_file_and_no_folder(tmp_path):
+    table = write(tmp_path / "l.json", json.dumps([{"image": "0.png", "label": "a"}]))
+    for images in (None, fill(tmp_path)):
+        said = refused(table, images=images)
+        assert said.endswith(
+            "l.json is a file: write its entries as JSON lines, each an object with image and label, and call it .jsonl"
+        )
+    table = write(tmp_path / "l.xlsx", "PK")
+    assert refused(table, images=tmp_path / "im").endswith(
+        "l.xlsx is a file: wanted a folder of images, or a table of image,label (.csv, .tsv, .jsonl, .parquet)"
+    )
+
+
+def test_an_image_of_no_group_is_dealt_out_by_itself_and_told(tmp_path):
+    table = write(
+        fill(tmp_path, 60) / "l.csv", "image,label,group", *rows(60, more=lambda n: f",{n // 4 if n < 20 else ''}")
+    )
+    sets = scan(table, split_by="group")
+    assert min(len(images) for images in sets.values()) >= 8, "those of no group are no group of 40"
+    assert (
+        "40 images have nothing in the column 'group': each is dealt out by itself; fill it in for those that belong "
+        "together" in sets["train"].notes
+    )
+
+
+def test_groups_that_a_table_tears_apart_are_told(tmp_path):
+    part = {0: "train", 1: "train", 2: "val", 3: "test"}
+    table = write(
+        fill(tmp_path, 24) / "l.csv", "image,label,split,patient",
+        *rows(24, more=lambda n: f",{part[n % 4]},p{n // 4 if n < 12 else n}"),
+    )  # fmt: skip
+    assert scan(table, split_by="patient")["train"].notes[-1] == (
+        "3 of 15 groups lie in several parts, such as 'p0' in train and val and test, as the table says: figures on "
+        "them flatter; without the column split they are dealt out whole"
+    )
+    assert len(scan(table)["train"].notes) == 1, "nobody asked for groups"
+
+
+def test_numbers_with_a_decimal_comma_are_no_classes_in_silence(tmp_path):
+    table = write(fill(tmp_path) / "l.csv", "image;label", *(f"{n}.png;{n},5" for n in range(20)))
+    assert (
+        "line 2: the label '0,5' may be a number with a decimal comma: write it as 0.5 to learn numbers, or add "
+        in (refused(table))
+    )
+    few = write(tmp_path / "im" / "l.csv", "image;label", *(f"{n}.png;{n % 2},5" for n in range(20)))
+    assert scan(few, labels_are="class")["train"].classes == ("0,5", "1,5")
+
+
+def test_the_ways_out_of_too_few_images_exist(tmp_path):
+    table = write(fill(tmp_path) / "l.csv", "image,label", *(f"{n}.png,c{n}" for n in range(20)))
+    assert refused(table).endswith(
+        "has too few images (20 of 20 classes) to give val any: add some, or say yourself which images are for val, by "
+        "a folder val/ or a column split of their table"
+    )

@@ -212,7 +212,13 @@ def test_the_checkpoint_before_the_last_takes_its_place(tmp_path):
         checkpoint.keep_earlier(last)
         save_state({"global_step": step}, last)
     assert checkpoint.find_checkpoint(tmp_path) == last
-    last.write_bytes(last.read_bytes()[:-4])
+    held = last.read_bytes()
+    last.unlink()  # a run that has a checkpoint before the last one has had a last one
+    with pytest.raises(
+        JumokError, match=r"is not there any more: .* checkpoint before it: jumok train --resume .* --ea"
+    ):
+        checkpoint.find_checkpoint(tmp_path)
+    last.write_bytes(held[:-4])
     with pytest.raises(JumokError, match=r"checkpoint before it: jumok train --resume .* --earlier"):
         checkpoint.find_checkpoint(tmp_path)
     assert checkpoint.go_back(last) == 2

@@ -102,6 +102,7 @@ def test_an_earlier_runs_config_serves_as_settings(tmp_path):
         ("jumok: 0.1.0", "jumok: 0.1.0\nwhat: 3", "unknown key 'what'"),
         ("  - b\n", "", "found.classes"),
         ("found:", "lost:", "unknown key 'lost'|found is missing"),
+        ("  std:\n  - 0.", "  std:\n  - -0.", r"found\.std is -0\.\d+, but input should be greater than 0"),
     ],
 )
 def test_a_changed_run_config_is_refused(tmp_path, old, new, message):

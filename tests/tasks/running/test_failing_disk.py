@@ -74,6 +74,21 @@ def test_a_disk_that_fails_ends_a_training_in_one_line_and_it_goes_on(jumok, pho
         same_end(out, unbroken)
 
 
+def test_a_disk_that_fills_up_under_the_log_is_one_line_too(jumok, photos, tmp_path, monkeypatch):
+    from tensorboard.summary.writer import record_writer
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(record_writer.RecordWriter, "flush", full)  # a thread of its own calls it
+    said = jumok(*train(photos, tmp_path / "run"))
+    assert (said.status, said.err) == (
+        2, "jumok: cannot write the run: No space left on device; earlier checkpoints are kept\n"
+    )  # fmt: skip
+    monkeypatch.undo()
+    assert jumok(*go_on(photos, tmp_path / "run")).status == 0
+
+
 DYING = """
 import os, sys
 from failing_disks import Disk

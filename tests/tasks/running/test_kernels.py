@@ -1,6 +1,8 @@
 """The kernels that a run is trained by: chosen once, kept in its folder, and taken up by whatever goes on."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -125,3 +127,13 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, content):
     with pytest.raises(JumokError, match="put this run's own file back") as raised:
         Kernels.read(tmp_path / KERNELS)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"), [(os.mkfifo, "is a pipe or a device"), (Path.touch, "is damaged (all of it: Invalid JSON")]
+)
+def test_a_file_of_choices_that_is_none_is_told_and_not_waited_for(tmp_path, spoil, said):
+    spoil(tmp_path / KERNELS)
+    with pytest.raises(JumokError) as caught:
+        Kernels.read(tmp_path / KERNELS)
+    assert said in str(caught.value)

@@ -199,3 +199,24 @@ def test_a_run_that_was_never_begun_is_lengthened_from_its_start(job):
     assert (prepared.training.epochs, prepared.schedule_start) == (7, 0)
     with pytest.raises(JumokError, match="has done 0 of 3 epochs"):
         lengthen(prepare.resume(one.config, one.folder), 0, epochs=0, seconds=None)
+
+
+def test_the_images_that_a_table_names_may_move_alone(jumok, finished, tmp_path):
+    photos = shutil.copytree(finished / "photos", tmp_path / "photos")
+    names = [f"{path.parent.name}/{path.name}" for path in sorted(photos.rglob("*.png"))]
+    lines = ["image,label", *(f"{name},{name.partition('/')[0]}" for name in names)]
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    words = ("--system", "mlp", "--epochs", "1", "--threads", "1", "--no-trust")
+    said = jumok("train", tmp_path / "labels.csv", "--images", photos, "--out", tmp_path / "run", *words)
+    assert said.status == 0, said.err
+    photos.rename(tmp_path / "elsewhere")
+    said = jumok("train", "--resume", tmp_path / "run", "--epochs", "2", "--images", tmp_path / "elsewhere")
+    assert said.status == 0, said.err
+    assert f"images moved from {photos} to {tmp_path / 'elsewhere'}" in said.out
+    assert read(tmp_path / "run")["data"]["image_folder"] == str(tmp_path / "elsewhere")
+
+
+def test_a_run_of_class_folders_has_no_other_images_to_move(jumok, run, tmp_path):
+    said = jumok("train", "--resume", run, "--images", tmp_path)
+    assert said.status == 2
+    assert "this run names no folder of images beside its data: say where the data lies by --data" in said.err
