@@ -22,6 +22,7 @@ SINKS = {
     "say": (0,),
     "_say": (0,),
     "remark": (0,),
+    "warn": (0,),
     "tell": (0,),
     "show_progress": (1,),
     "Table": (2,),

@@ -142,7 +142,9 @@ def test_resuming_with_other_questions_is_refused(jumok, squares, tmp_path):
     (data / "val.csv").write_text(text.rsplit("\n", 2)[0] + "\n", "utf-8")
     refused(jumok, tmp_path, ("train", "--resume", tmp_path / "run"), "are not those that this run began with")
     words = ("train", "--resume", tmp_path / "run", "--images", data / "images")
-    refused(jumok, tmp_path, words, "leave out --images")
+    refused(jumok, tmp_path, words, "are not those that this run began with (72 train, 24 val")
+    words = ("train", "--resume", tmp_path / "run", "--images", "nowhere")
+    refused(jumok, tmp_path, words, "--images: there is nothing at nowhere")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ FORMAT: Literal[1] = 1
 """The form of a run folder; a run of a newer form is refused, not guessed at."""
 CONFIG_LIMIT = 4 << 20
 """Bytes that a configuration file may have."""
+SEAL = "# checksum of the lines above: "
+"""How the last line of a run's configuration begins."""
 BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -170,6 +174,11 @@ class Recorded(Strict):
     changes: tuple[Change, ...] = ()
     """The oldest first."""
 
+    def to_yaml(self) -> str:
+        """The text that these values can be read from again, with a checksum as its last line."""
+        values = super().to_yaml()
+        return f"{values}{SEAL}{_hash(values)}\n"
+
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a run's config.yaml.
@@ -186,7 +195,24 @@ def load_config(kind: type[Model], path: Path) -> Model:
     Raises:
         JumokError: missing, damaged, or of another version's form.
     """
-    return parse(kind, read_run_config(path), str(path))
+    found = parse(kind, read_run_config(path), str(path))
+    _warn_of_changes(path)
+    return found
+
+
+def _warn_of_changes(path: Path) -> None:
+    """Tell that a configuration is not as it was written: a change in a name or a number may well be read."""
+    values, sealed, checksum = path.read_text(encoding="utf-8").rpartition(SEAL)
+    if sealed and checksum.strip() != _hash(values):
+        remark = (
+            f"{path} was changed after it was written, so what this model says may not be what it learned: put a copy "
+            "of it back, or remove its last line if the change is meant"
+        )
+        warnings.warn(remark, stacklevel=3)
+
+
+def _hash(values: str) -> str:
+    return hashlib.sha256(values.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def read_run_config(path: Path) -> dict[str, Any]:

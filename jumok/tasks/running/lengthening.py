@@ -73,12 +73,13 @@ def move_data(config: S, word: str, paths: Sequence[Path], step: int) -> S:
     Returns:
         the same where nothing has moved, else the run with the new paths, and the change noted.
     Raises:
-        JumokError: another number of paths than before.
+        JumokError: another number of paths than before, or one at which there is nothing.
     """
     values = config.data.model_dump()
     before, after = _list_paths(values[word]), [str(path.resolve()) for path in paths]
     if len(before) != len(after):
         raise JumokError(f"--data: wanted as many paths as this run had ({', '.join(before)}), got {len(after)}")
+    _check_there("--data", paths)
     if before == after:
         return config
     old, new = Path(before[0]), Path(after[0])
@@ -96,19 +97,26 @@ def move_images(config: S, word: str, place: Path, step: int) -> S:
         config, word, step: as for `move_data`.
         place: where they lie now.
     Raises:
-        JumokError: the run has no such folder.
+        JumokError: the run has no such folder, or there is none at the place.
     """
     name = next((each for each in IMAGE_PLACES if each != word and getattr(config.data, each, None)), None)
     if name is None:
         raise JumokError(
             "--images: this run names no folder of images beside its data: say where the data lies by --data"
         )
+    _check_there("--images", [place])
     before, after = getattr(config.data, name), str(place.resolve())
     if before == after:
         return config
     changes = (*getattr(config, "changes", ()), Change(step=step, told=f"images moved from {before} to {after}"))
     data = type(config.data).model_validate({**config.data.model_dump(), name: after})
     return config.model_copy(update={"data": data, "changes": changes})
+
+
+def _check_there(flag: str, paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise JumokError(f"{flag}: there is nothing at {path}")
 
 
 def _list_paths(value: Any) -> list[str]:

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,19 @@ def test_a_run_config_comes_back_from_its_own_text(tmp_path):
     assert RunConfig.load(tmp_path / "config.yaml") == config
     assert config.size == (32, 48)
     assert run_config().size == (64, 64)
+
+
+def test_a_change_that_can_be_read_is_told(tmp_path):
+    path, text = tmp_path / "config.yaml", run_config().to_yaml()
+    changed, unsealed = text.replace("  - b\n", "  - c\n"), "\n".join(text.splitlines()[:-1])
+    for given in (text, unsealed, text.replace("\n", "\r\n")):
+        path.write_bytes(given.encode())
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert RunConfig.load(path) == run_config()
+    path.write_text(changed)
+    with pytest.warns(UserWarning, match="was changed after it was written, so what this model says may not be"):
+        assert RunConfig.load(path).found.classes == ("a", "c")
 
 
 def test_an_earlier_runs_config_serves_as_settings(tmp_path):

@@ -136,7 +136,7 @@ def test_a_finished_run_goes_on_for_a_time(jumok, run):
         (["--epochs", "9", "--time", "3s"], "--time and --epochs both say how long to train"),
         (["--time", "soon"], "--time 'soon' is not a time"),
         (["--lr", "0.1"], "leave out --lr"),
-        (["--data", "nowhere"], "no such folder: "),
+        (["--data", "nowhere"], "--data: there is nothing at nowhere"),
         (["--data", "{images}", "--data", "{images}"], "--data: wanted as many paths as this run had ("),
     ],
 )
