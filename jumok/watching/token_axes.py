@@ -256,6 +256,8 @@ def _find_grid(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[int, i
     if not torch.equal(low, wanted):
         return None
     cell = high[0] - low[0]
+    if any(len(edges) > 1 and int(cell[axis]) > int(edges[1] - edges[0]) for axis, edges in enumerate((tops, lefts))):
+        return None  # they overlap
     reach = high.amax(0)
     whole = all(int(reach[axis]) > size[axis] - max(int(cell[axis]), 1) for axis in (0, 1))
     return (rows, columns) if whole and int(low.amin()) == 0 else None

@@ -101,9 +101,9 @@ def _make_flow(
     for _, call in calls:
         involved += [call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
     index = torch.cat(involved).unique()
-    return Flow(
-        [call for _, call in calls], order_axis, keys, index, blocks, known, starts, cells, shares, touched, *notes
-    )
+    chain = [call for _, call in calls]
+    heads = known.are_shared([states[0, 0] for states in starts])
+    return Flow(chain, order_axis, keys, index, blocks, known, starts, cells, shares, touched, *notes, heads)
 
 
 def _check_known(calls: Sequence[tuple[str, Call]]) -> None:

@@ -37,8 +37,8 @@ def view(op: Op, ids: Tensor) -> list[Tensor]:
         return [reshape(ids, shape)]
     if op.name in SPREADS:
         return [ids.expand(shape)]
-    args = [_to_value(arg) for arg in op.args[1:]]
-    kwargs = {key: _to_value(value) for key, value in op.kwargs.items() if key not in ("input", "self")}
+    args = [to_value(arg) for arg in op.args[1:]]
+    kwargs = {key: to_value(value) for key, value in op.kwargs.items() if key not in ("input", "self")}
     if op.name == "__getitem__":
         return [_take(ids, args[0])]
     if op.name in ("T", "mT", "H", "mH"):
@@ -77,8 +77,8 @@ def write(op: Op, name: str, target: Tensor, value: Tensor | None) -> Tensor:
     function = _WRITES.get(name)
     if function is None:
         raise CannotMoveError(name)
-    args = [_to_value(arg) for arg in op.args]
-    kwargs = {key: _to_value(each) for key, each in op.kwargs.items()}
+    args = [to_value(arg) for arg in op.args]
+    kwargs = {key: to_value(each) for key, each in op.kwargs.items()}
     function(target, value, args, kwargs)
     return target
 
@@ -132,11 +132,9 @@ _WRITES: dict[str, _Write] = {
     "fill": lambda target, value, args, kwargs: target.zero_(),
     "zero": lambda target, value, args, kwargs: target.zero_(),
     "index_copy": _write_rows,
-    "index_add": _write_rows,
     "index_fill": lambda target, value, args, kwargs: target.index_fill_(args[1], args[2], 0),
     "masked_scatter": _write_masked,
     "scatter": _write_scattered,
-    "scatter_add": _write_scattered,
     "slice_scatter": _write_slice,
     "select_scatter": _write_selected,
 }
@@ -159,7 +157,7 @@ def _fit_value(value: Tensor | None, shape: Sequence[int]) -> Tensor:
     return value.expand(tuple(shape))
 
 
-def _to_value(argument: Any) -> Any:
+def to_value(argument: Any) -> Any:
     """What an argument was, where it chose places."""
     if isinstance(argument, Kept):
         if argument.changed:
@@ -168,7 +166,7 @@ def _to_value(argument: Any) -> Any:
     if isinstance(argument, Slot):
         return argument
     if isinstance(argument, list):
-        return [_to_value(each) for each in argument]
+        return [to_value(each) for each in argument]
     return argument
 
 
@@ -218,9 +216,9 @@ def _flip(op: Op, ids: Tensor) -> Tensor:
 
 
 def _gather(op: Op, ids: Tensor) -> Tensor:
-    dim, index = op.given(1, "dim"), _to_value(op.given(2, "index", op.kwargs.get("indices")))
+    dim, index = op.given(1, "dim"), to_value(op.given(2, "index", op.kwargs.get("indices")))
     if op.name == "take_along_dim":
-        index, dim = _to_value(op.given(1, "indices")), op.given(2, "dim")
+        index, dim = to_value(op.given(1, "indices")), op.given(2, "dim")
         return torch.take_along_dim(ids, index, dim)
     if dim % ids.dim() != ids.dim() - 1 and ids.stride(-1) == 0:
         return ids.narrow(-1, 0, 1).gather(dim, index.narrow(-1, 0, 1)).expand(index.shape)
@@ -267,7 +265,7 @@ def _stride(op: Op, ids: Tensor) -> Tensor:
 
 
 def _repeat_each(op: Op, ids: Tensor) -> Tensor:
-    return torch.repeat_interleave(ids, _to_value(op.given(1, "repeats")), op.given(2, "dim", None))
+    return torch.repeat_interleave(ids, to_value(op.given(1, "repeats")), op.given(2, "dim", None))
 
 
 def _repeat(op: Op, ids: Tensor) -> Tensor:
@@ -289,8 +287,8 @@ _MOVES: dict[str, Callable[[Op, Tensor], Tensor]] = {
     "repeat_interleave": _repeat_each,
     "gather": _gather,
     "take_along_dim": _gather,
-    "index_select": lambda op, ids: ids.index_select(op.given(1, "dim"), _to_value(op.given(2, "index"))),
-    "masked_select": lambda op, ids: ids.masked_select(_to_value(op.given(1, "mask"))),
+    "index_select": lambda op, ids: ids.index_select(op.given(1, "dim"), to_value(op.given(2, "index"))),
+    "masked_select": lambda op, ids: ids.masked_select(to_value(op.given(1, "mask"))),
     "pad": _pad,
     "pixel_shuffle": _shuffle_pixels,
     "pixel_unshuffle": _shuffle_pixels,

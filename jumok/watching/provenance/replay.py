@@ -157,6 +157,7 @@ class Replay:
                     self._table.set(op.outs[0], rules.multiply(self._table, op, name))
                 else:
                     self._replay_numbers(op, name)
+                self._hide_weighing(op)
                 return
             elif tokens.why == UNCONFIRMED:
                 self._table.outlooks[op.notes.calls[0]] = replace(tokens, why="")
@@ -165,6 +166,13 @@ class Replay:
         self._table.set(op.outs[0], made)
         for out in op.outs[1:]:
             self._table.set(out, None)
+
+    def _hide_weighing(self, op: Op) -> None:
+        """What several calls made of a token, weighed against one another: by how much is not shown."""
+        made = self._table.shadow(op.outs[0])
+        if isinstance(made, Tensor) and bool(self.known.is_joint(compact(made)).any()):
+            why = f"a choice among what several calls of attention gave{op.where}"
+            self._table.set(op.outs[0], self.known.unsee(compact(made), why))
 
     def _gather_shares(self, op: Op, tokens: CallTokens, made: Tensor | None) -> tuple[CallTokens, Tensor | None]:
         """One call of the several products with the weights of one softmax: the last of them stands for all."""
