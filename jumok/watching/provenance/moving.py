@@ -58,6 +58,8 @@ def move(op: Op, ids: Tensor) -> Tensor:
 def join_parts(op: Op, parts: Sequence[Tensor]) -> Tensor:
     """`cat` and its kin."""
     name = op.name
+    if name == "pad_sequence":
+        return _pad_sequence(op, parts)
     dim = op.given(1, "dim", op.kwargs.get("axis", 0))
     if name == "stack":
         parts = [part.unsqueeze(dim if dim >= 0 else dim + part.dim() + 1) for part in parts]
@@ -70,6 +72,18 @@ def join_parts(op: Op, parts: Sequence[Tensor]) -> Tensor:
     parts = [part for part in parts if part.dim() == len(op.outs[0].shape)]  # an empty one of any shape is let pass
     dim %= parts[0].dim()
     return _cat(parts, dim).expand(op.outs[0].shape)
+
+
+def _pad_sequence(op: Op, parts: Sequence[Tensor]) -> Tensor:
+    """Sequences one below the other, filled with constants to the longest."""
+    side = op.given(3, "padding_side", "right")
+    dim = 0 if op.given(1, "batch_first", False) else 1
+    longest = max(part.shape[0] for part in parts)
+    padded = []
+    for part in parts:
+        gap = zeros((longest - part.shape[0], *part.shape[1:]))
+        padded.append(torch.cat([part, gap] if side == "right" else [gap, part]))
+    return torch.stack(padded, dim)
 
 
 def write(op: Op, name: str, target: Tensor, value: Tensor | None) -> Tensor:
@@ -301,4 +315,4 @@ _MOVES: dict[str, Callable[[Op, Tensor], Tensor]] = {
     "view_as_real": lambda op, ids: ids.unsqueeze(-1).expand(*ids.shape, 2),
     "as_strided": _stride,
 }
-JOINS = names("cat concat concatenate stack hstack vstack dstack")
+JOINS = names("cat concat concatenate stack hstack vstack dstack pad_sequence")

@@ -17,7 +17,7 @@ from jumok.watching.provenance.call_tokens import PART, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.finding import find_tokens
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.looking_ahead import find_shared, find_written
+from jumok.watching.provenance.looking_ahead import find_convolved, find_shared, find_written
 from jumok.watching.provenance.memory import MOST_OPS, Signature, recall, remember
 from jumok.watching.provenance.ops import Op, Slot, list_inputs, walk_slots
 from jumok.watching.provenance.shadow_table import ShadowTable
@@ -66,6 +66,7 @@ class Replay:
         if self._recalled:  # more came: read all of it
             self._table, self.routed, self._recalled, signature = ShadowTable(self.find_names), {}, False, None
         self._table.real |= find_written(ops)
+        self._table.convolved |= find_convolved(ops)
         self._shares |= find_shared(ops, self._tape.lengths)
         for op in ops:
             self._run(op)
