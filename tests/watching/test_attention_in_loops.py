@@ -160,3 +160,75 @@ def test_neighbours_added_to_a_token_are_part_of_it():
 
     boxes = looked(Shifted(), PIXELS)[0].keys.boxes
     assert boxes[:2] == ((0, 0, 16, 8), (0, 8, 16, 16))
+
+
+# -- tokens that were handed over -----------------------------------------------------------------
+
+
+ORDERS = {
+    "heads in the batch": (lambda t: t.flatten(0, 1), lambda t: t.unflatten(0, (2, 4))),
+    "heads first": (lambda t: t.transpose(0, 1).flatten(0, 1), lambda t: t.unflatten(0, (4, 2)).transpose(0, 1)),
+    "heads before images": (lambda t: t.transpose(0, 1), lambda t: t.transpose(0, 1)),
+    "groups of heads": (lambda t: t.unflatten(1, (2, 2)), lambda t: t.flatten(1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_heads_of_tokens_that_were_handed_over(name):
+    """Of (batch, tokens, size), by a module that says nowhere how many heads it has."""
+
+    class Handed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.project = nn.Linear(16, 96)
+
+        def forward(self, x):
+            parts = [t.unflatten(-1, (4, 8)).transpose(1, 2) for t in self.project(x).chunk(3, -1)]
+            self.weights = (parts[0] @ parts[1].mT / 8**0.5).softmax(-1)
+            there, back = ORDERS[name]
+            return back(F.scaled_dot_product_attention(*(there(part) for part in parts)))
+
+    seen = looked(model := Handed(), torch.randn(2, 7, 16))
+    assert seen[0].lead == ("batch", "head")
+    torch.testing.assert_close(seen[0].weights, model.weights)
+
+
+# -- the last calls -------------------------------------------------------------------------------
+
+
+def test_attention_beside_the_last_one_that_is_not_added_to_it_is_not_followed():
+    class Sides(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.beside, self.last = nn.Conv2d(3, 16, 8, 8), attention(), attention()
+
+        def forward(self, pixels):
+            x = self.embed(pixels).flatten(2).transpose(1, 2)
+            self.other = self.beside(x, x, x)[0]
+            return x + self.last(x, x, x)[0]
+
+    seen = looked(Sides(), PIXELS)
+    with pytest.raises(JumokError, match="nothing of beside reaches last"):
+        seen.rollout(0)
+    found, weights = seen.rollout(0, end="last").weights, seen["last"].weights.mean(1)
+    torch.testing.assert_close(found[:, 0], 0.5 * torch.eye(16)[0] + 0.5 * weights[:, 0])
+
+
+def test_rows_that_are_added_at_their_places_keep_their_residual_path():
+    class Depths(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.first, self.last = nn.Conv2d(3, 16, 8, 8), attention(), attention()
+
+        def forward(self, pixels):
+            x = self.embed(pixels).flatten(2).transpose(1, 2)
+            index = torch.tensor([1, 3, 5, 7])[None, :, None].expand(2, 4, 16)
+            some = x.gather(1, index)
+            x = x.scatter_add(1, index, self.first(some, some, some)[0])
+            return x + self.last(x, x, x)[0]
+
+    seen = looked(Depths(), PIXELS)
+    first, some = torch.eye(16).repeat(2, 1, 1), torch.tensor([1, 3, 5, 7])
+    first[:, some[:, None], some] = 0.5 * torch.eye(4) + 0.5 * seen["first"].weights.mean(1)
+    wanted = (0.5 * torch.eye(16) + 0.5 * seen["last"].weights.mean(1)) @ first
+    torch.testing.assert_close(seen.rollout(3).weights[:, 0], wanted[:, 3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.blending import merge_rows
+from jumok.watching.provenance.blending import meet, merge_rows
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError, to_value
 from jumok.watching.provenance.ops import Op
@@ -34,7 +34,9 @@ def add_rows(known: Identities, op: Op, name: str, target: Tensor, source: Tenso
         target, source = target[..., :1], source[..., :1]
     target, source = target.movedim(dim, 0), source.movedim(dim, 0)
     members = _list_members(target, source, index)
-    merged = merge_rows(known, members.flatten(1).T).view(target.shape)
+    few = len(members) <= 2  # as a sum of two tensors
+    merged = meet(known, members[0], members[-1]) if few else merge_rows(known, members.flatten(1).T)
+    merged = merged.view(target.shape)
     return merged.movedim(0, dim).expand(shape)
 
 

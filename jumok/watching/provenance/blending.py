@@ -46,7 +46,7 @@ def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *
         one, other = (each[..., :1] if is_even(each, -1) else each for each in (one, other))
     if _cross(one, other) and not gives_way(known, one) and not gives_way(known, other):
         return Pair(fit(one, shape), fit(other, shape))
-    return fit(_meet(known, one, other, factor=factor, full=full), shape)
+    return fit(meet(known, one, other, factor=factor, full=full), shape)
 
 
 def settle(known: Identities, shadow: Shadow, path: str = "") -> Tensor | None:
@@ -159,7 +159,8 @@ def _all_weak(known: Identities, ids: Tensor) -> bool:
     return bool(known.is_weak(compact(ids)).all())
 
 
-def _meet(known: Identities, one: Tensor, other: Tensor, *, factor: bool, full: bool) -> Tensor:
+def meet(known: Identities, one: Tensor, other: Tensor, *, factor: bool = False, full: bool = True) -> Tensor:
+    """Identities of a sum or a product of tokens; the rest as for `blend`."""
     one, other = torch.broadcast_tensors(one, other)
     found = torch.where(other == CONSTANT, one, other)
     open_ = (one != other) & (one != CONSTANT) & (other != CONSTANT)

@@ -156,12 +156,12 @@ class Identities:
         """Whether each was made by several calls of attention beside one another."""
         return self._is_kind(identities, "joint")
 
-    def are_shared(self, attended: Sequence[Tensor]) -> bool:
-        """Whether identities, of one token each, are parts of one, as heads are."""
-        joints = [b.members for b in self.blocks if b.kind == "joint" and b.note and b.members is not None]
-        return len(attended) > 1 and any(
-            bool(torch.stack([(members == each).any(1) for each in attended]).all(0).any()) for members in joints
-        )
+    def are_joined(self, one: Tensor, other: Tensor, *, shared: bool = False) -> bool:
+        """Whether two tokens are added to the same one; `shared`: as parts of one, as heads are."""
+        joints = [
+            b.members for b in self.blocks if b.members is not None and b.kind == "joint" and (b.note or not shared)
+        ]
+        return any(bool(((m == one).any(1) & (m == other).any(1)).any()) for m in joints)
 
     def is_measured(self, sources: Tensor) -> Tensor:
         """Whether inputs hold numbers of images or sound, not tokens."""
