@@ -232,3 +232,22 @@ def test_rows_that_are_added_at_their_places_keep_their_residual_path():
     first[:, some[:, None], some] = 0.5 * torch.eye(4) + 0.5 * seen["first"].weights.mean(1)
     wanted = (0.5 * torch.eye(16) + 0.5 * seen["last"].weights.mean(1)) @ first
     torch.testing.assert_close(seen.rollout(3).weights[:, 0], wanted[:, 3])
+
+
+def test_numbers_less_their_mean_by_their_deviation_are_still_those_numbers():
+    """As time series are brought to one scale before a model reads them."""
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.attention = nn.Linear(16, 16), attention()
+
+        def forward(self, series):
+            mean, spread = series.mean(1, keepdim=True), series.std(1, keepdim=True)
+            spread = torch.where(spread > 0, spread, spread.mean(0))
+            x = self.embed((series - mean) / spread)
+            return x + self.attention(x, x, x)[0]
+
+    seen = looked(Scaled(), torch.randn(2, 9, 16))
+    wanted = 0.5 * torch.eye(9)[2] + 0.5 * seen[0].weights.mean(1)[:, 2]
+    torch.testing.assert_close(seen.rollout(2).weights[:, 0], wanted)

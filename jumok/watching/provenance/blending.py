@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,14 +19,31 @@ MOST_MET = 1 << 22
 """Different pairs of tokens that may meet in one operation; more are lost."""
 
 
-def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *, factor: bool = False) -> Shadow:
+class Manner(NamedTuple):
+    """How two tensors meet.
+
+    Args:
+        factor: whether they are multiplied, not added.
+        scaled: whether the one is taken from the other or divides it, as a mean and a deviation are.
+        full: whether both have the same shape, and none was spread.
+    """
+
+    factor: bool = False
+    scaled: bool = False
+    full: bool = True
+
+
+SUM = Manner()
+
+
+def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], how: Manner = SUM) -> Shadow:
     """Two operands element by element.
 
     Args:
         known: the table of identities.
         one, other: the operands.
         shape: of the result.
-        factor: whether they are multiplied, not added.
+        how: they meet; it is found here whether they are `full`.
     """
     if isinstance(one, Live) or isinstance(other, Live):
         one, other = (None if isinstance(each, Live) else each for each in (one, other))
@@ -33,7 +51,7 @@ def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *
         return _expand(other if one is None else one, shape)
     if isinstance(one, Pair) or isinstance(other, Pair):
         return _blend_pairs(known, one, other, shape)
-    full = one.shape == other.shape
+    how = how._replace(full=one.shape == other.shape)
     one, other = compact(one), compact(other)
     if one.shape == other.shape and torch.equal(one, other):
         return fit(one, shape)
@@ -46,7 +64,7 @@ def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *
         one, other = (each[..., :1] if is_even(each, -1) else each for each in (one, other))
     if _cross(one, other) and not gives_way(known, one) and not gives_way(known, other):
         return Pair(fit(one, shape), fit(other, shape))
-    return fit(meet(known, one, other, factor=factor, full=full), shape)
+    return fit(meet(known, one, other, how), shape)
 
 
 def settle(known: Identities, shadow: Shadow, path: str = "") -> Tensor | None:
@@ -159,7 +177,7 @@ def _all_weak(known: Identities, ids: Tensor) -> bool:
     return bool(known.is_weak(compact(ids)).all())
 
 
-def meet(known: Identities, one: Tensor, other: Tensor, *, factor: bool = False, full: bool = True) -> Tensor:
+def meet(known: Identities, one: Tensor, other: Tensor, how: Manner = SUM) -> Tensor:
     """Identities of a sum or a product of tokens; the rest as for `blend`."""
     one, other = torch.broadcast_tensors(one, other)
     found = torch.where(other == CONSTANT, one, other)
@@ -176,7 +194,7 @@ def meet(known: Identities, one: Tensor, other: Tensor, *, factor: bool = False,
     if len(pairs) > MOST_MET:
         found[open_] = known.lose("too many different tokens met in one operation")
         return found
-    found[open_] = _meet_unique(known, pairs[:, 0], pairs[:, 1], factor=factor, full=full)[inverse]
+    found[open_] = _meet_unique(known, pairs[:, 0], pairs[:, 1], how)[inverse]
     return found
 
 
@@ -187,8 +205,8 @@ def _list_pairs(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([tokens[keys // len(tokens)], tokens[keys % len(tokens)]], 1), inverse
 
 
-def _meet_unique(known: Identities, one: Tensor, other: Tensor, *, factor: bool, full: bool) -> Tensor:
-    """Tokens that differ, neither a constant; `full`: of two tensors of one shape, not of one that was spread."""
+def _meet_unique(known: Identities, one: Tensor, other: Tensor, how: Manner) -> Tensor:
+    """Tokens that differ, neither a constant."""
     found = torch.full_like(one, -1)
     both = ((one, other), (other, one))
     first_weak, second_weak = _give_way(known, one), _give_way(known, other)
@@ -205,10 +223,10 @@ def _meet_unique(known: Identities, one: Tensor, other: Tensor, *, factor: bool,
     _fill(found, siblings & attended, one, other, partial(_join, known))
     for mine, theirs in both:
         _fill(found, siblings & known.is_unseen(theirs), mine, theirs, partial(_unsee_part, known))
-    for mine, theirs in both if not factor else ():
+    for mine, theirs in both if not how.factor else ():
         added = _are_pooled(known, mine) & ~_are_pooled(known, theirs)
         _fill(found, added, mine, theirs, partial(_join_past, known))
-    _fill(found, found == -1, one, other, partial(_mix, known, factor=factor, full=full))
+    _fill(found, found == -1, one, other, partial(_mix, known, how=how))
     return found
 
 
@@ -281,7 +299,7 @@ def _list_members(known: Identities, ids: Tensor) -> Tensor:
     return rows
 
 
-def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool, full: bool) -> Tensor:
+def _mix(known: Identities, one: Tensor, other: Tensor, *, how: Manner) -> Tensor:
     first, second = known.origin(one), known.origin(other)
     early = known.is_input(one) & known.is_input(other)
     dims = torch.tensor([source.dims for source in known.sources] or [(0, 0, 0, 0)])
@@ -294,12 +312,13 @@ def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool, full: b
     counted = early & (words[0] != words[1])  # places, and numbers of theirs that were looked up in a table
     finer = torch.where(counted, torch.where(words[0], other, one), finer)
     alike = alike | counted
-    inner, apart = _compare_cells(known, first, second, one, other)
+    inner, apart = _compare_cells(known, first, second, one, other, how)
     apart &= early & ~counted
     early &= ~apart
-    if factor:
+    if how.factor:
         gated = known.unsee(finer, "a product of a token with what others gave")
-        return torch.where(early & ~(full & (inner > 0)), finer, gated)
+        gated = torch.where((one >= LEAF) & how.scaled, one, gated)  # numbers by their deviation
+        return torch.where(early & ~(inner.gt(0) & how.full), finer, gated)
     merged = known.merge(torch.stack([one, other], 1))
     known.gather(merged[apart])
     if bool((early & (inner > 0)).any()):
@@ -316,7 +335,7 @@ def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool, full: b
 
 
 def _compare_cells(
-    known: Identities, first: Origin, second: Origin, one: Tensor, other: Tensor
+    known: Identities, first: Origin, second: Origin, one: Tensor, other: Tensor, how: Manner
 ) -> tuple[Tensor, Tensor]:
     """Of parts of one input: which of them is one of those that the other was gathered from, and which lie apart.
 
@@ -329,7 +348,8 @@ def _compare_cells(
     for mine, theirs, origins in ((one, other, (first, second)), (other, one, (second, first))):
         inside = (origins[0].low >= origins[1].low).all(1) & (origins[0].high <= origins[1].high).all(1)
         inside &= (origins[0].item == origins[1].item) | (origins[1].item < 0)
-        numbers = (mine >= LEAF) & known.is_measured(origins[0].source)  # as of pixels, less their mean
+        measured = known.is_measured(origins[0].source) | how.scaled
+        numbers = (mine >= LEAF) & measured  # as of pixels, less their mean
         within.append(same & inside & (mine != theirs) & known.is_gathered(theirs) & ~numbers)
     disjoint = (first.high <= second.low).any(1) | (second.high <= first.low).any(1)
     disjoint |= (first.item != second.item) & (first.item >= 0) & (second.item >= 0)

@@ -66,11 +66,11 @@ def _elementwise(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], s
     if name in _OF_THE_FIRST:
         found = shadows[0]
     else:
-        found = None
+        found, how = None, blending.Manner(factor=name in _FACTORS, scaled=name in _SCALINGS)
         for slot, shadow in zip(given, shadows, strict=True):
             if slot is op.notes.gate:  # the same for all places: it mixes none
                 continue
-            found = blending.blend(table.known, found, shadow, op.outs[0].shape, factor=name in _FACTORS)
+            found = blending.blend(table.known, found, shadow, op.outs[0].shape, how)
     if found is not (shadows[0] if op.outs[0] is given[0] else None):
         table.give(op, found)
     for number, out in enumerate(op.outs[1:], 1):
@@ -326,7 +326,8 @@ _OF_ONE = (
     _sample,
 )
 Rule = Callable[[ShadowTable, Op, str, Sequence[Slot], Sequence[Shadow]], None]
-_FACTORS = frozenset(["mul", "multiply", "div", "divide", "true_divide"])
+_FACTORS = functions.names("mul multiply div divide true_divide")
+_SCALINGS = functions.names("sub subtract rsub div divide true_divide")
 _OF_THE_FIRST = functions.names(
     "layer_norm rms_norm group_norm batch_norm instance_norm normalize softmax log_softmax dropout "
     "dropout1d dropout2d dropout3d prelu local_response_norm gumbel_softmax"
