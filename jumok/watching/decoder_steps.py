@@ -120,7 +120,9 @@ def join(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Fil
                 weights, call = _join_steps(generation, rows, given, counts)
                 return weights[..., forced:, :], call
             found, best = True, max(best, rows, key=lambda missing: missing.shared)
-    raise explain_not_found(output, best) if found else explain_no_decoder(len(output), bool(fed))
+    if not found:
+        raise explain_no_decoder(len(output), bool(fed))
+    raise explain_not_found(output, best, several=took_several(calls, fed))
 
 
 def _list_readings(step: Step, output: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
@@ -176,6 +178,17 @@ def _pair_calls(fed: Sequence[Fed], calls: Sequence[Call]) -> Iterator[tuple[Fed
     for given, start, end in zip(fed, starts, [*starts[1:], len(calls)], strict=True):
         if end > start:
             yield given, list(calls[start:end])
+
+
+def took_several(calls: Sequence[Call], fed: Sequence[Fed]) -> bool:
+    """Whether some step took several tokens behind those that a cache kept, as assisted decoding does."""
+    for table in dict.fromkeys(given.table for given in fed):
+        for given, inside in _pair_calls([each for each in fed if each.table == table], calls):
+            count = given.ids.shape[1]
+            own = (call for call in inside if call.attended.shape[2] == count < call.attended.shape[3])
+            if count > 1 and any(looks_at_itself(call) for call in own):
+                return True
+    return False
 
 
 def _make_step(ids: Tensor, prefix: Tensor, first: int, calls: Sequence[Call]) -> Step | None:
@@ -336,8 +349,13 @@ def explain_no_decoder(outputs: int, fed: bool) -> JumokError:
     )
 
 
-def explain_not_found(output: Tensor, missing: Missing) -> JumokError:
+def explain_not_found(output: Tensor, missing: Missing, *, several: bool) -> JumokError:
     """What to say of an output that is not among those that were seen."""
+    if several:
+        return JumokError(
+            "some steps took several tokens at once behind those that the cache kept (assisted or prompt look-up "
+            "decoding, or a prompt in chunks), and such steps are not joined: run generate() without that"
+        )
     return JumokError(
         f"output {missing.output} shares only its first {missing.shared} of {output.shape[1]} tokens with a hypothesis "
         "that was decoded in the `with` block: pass what that generate() returned, the decoder's start token first; "

@@ -19,6 +19,7 @@ from jumok.watching.decoder_steps import (
     find_rows,
     looks_at_itself,
     split_generations,
+    took_several,
 )
 
 
@@ -47,7 +48,9 @@ def join_generated(
             return weights, steps[0].prefix.shape[1], held
         found = True
         best = best if isinstance(rows, list) else max(best, rows, key=lambda missing: missing.shared)
-    raise explain_not_found(output, best) if found else explain_no_decoder(len(output), bool(fed))
+    if not found:
+        raise explain_no_decoder(len(output), bool(fed))
+    raise explain_not_found(output, best, several=took_several(calls, fed))
 
 
 def _join_own(

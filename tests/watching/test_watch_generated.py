@@ -15,7 +15,7 @@ WORDS = {"vocab_size": 40, "pad_token_id": PAD, "bos_token_id": 1, "eos_token_id
 
 
 def llama(**options):
-    config = transformers.LlamaConfig(**SMALL, **WORDS, num_key_value_heads=2, **options)
+    config = transformers.LlamaConfig(**{**SMALL, **WORDS, "num_key_value_heads": 2, **options})
     return peaked(transformers.LlamaForCausalLM(config))
 
 
@@ -99,3 +99,11 @@ def test_words_and_what_does_not_fit():
         seen.generated(output, tokens=words[1:])
     with pytest.raises(JumokError, match="shares only its first"):
         seen.generated(output.flip(1))
+
+
+def test_steps_of_several_tokens_are_refused_with_the_reason():
+    model, helper = llama(), llama(num_hidden_layers=1)
+    with torch.no_grad(), watch(model) as seen:
+        output = model.generate(input_ids=PROMPTS[1:], max_new_tokens=5, do_sample=False, assistant_model=helper)
+    with pytest.raises(JumokError, match="took several tokens at once behind those that the cache kept"):
+        seen.generated(output)
