@@ -26,6 +26,8 @@ SPECIAL_PARAMETERS = {
     "storage_tokens": "reg",
 }
 """Names of parameters that models put beside the patches."""
+ROUNDED = 1
+"""Pixels by which cells of a grid may overlap or differ, as those of a resized image do."""
 SEVERAL = "each image of the batch, or each window, has places of its own here: see seen.of_image or seen.of_window"
 
 
@@ -258,10 +260,9 @@ def _find_grid(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[int, i
     if not torch.equal(low, wanted):
         return None
     cell = high[0] - low[0]
-    if any(len(edges) > 1 and int(cell[axis]) > int(edges[1] - edges[0]) for axis, edges in enumerate((tops, lefts))):
-        return None  # they overlap
-    if any(len(gaps := edges.diff()) and int(gaps.max() - gaps.min()) > 1 for edges in (tops, lefts)):
-        return None
+    for axis, gaps in enumerate((tops.diff(), lefts.diff())):
+        if len(gaps) and (int(cell[axis] - gaps[0]) > ROUNDED or int(gaps.max() - gaps.min()) > ROUNDED):
+            return None  # they overlap, or differ in size
     reach = high.amax(0)
     whole = all(int(reach[axis]) > size[axis] - max(int(cell[axis]), 1) for axis in (0, 1))
     return (rows, columns) if whole and int(low.amin()) == 0 else None

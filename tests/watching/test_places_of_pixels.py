@@ -96,3 +96,12 @@ def test_sequences_that_are_filled_to_the_longest(side):
     rest, cut = (boxes[:9], boxes[9:]) if side == "right" else (boxes[7:], boxes[:7])
     assert rest[5] == (8, 8, 16, 16)
     assert set(cut) == {None}
+
+
+def test_patches_of_an_image_that_was_resized_are_a_grid():
+    def resize(model, pixels):
+        return model.tokens(F.interpolate(pixels, (56, 56), mode="bicubic"))
+
+    with torch.no_grad(), watch(model := Net(resize).eval()) as seen:
+        model(torch.randn(2, 3, 60, 60))
+    assert seen[0].keys == Patches(7, 7)
