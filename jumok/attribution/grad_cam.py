@@ -7,6 +7,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, One, Patches, Scale
 from jumok.errors import JumokError
+from jumok.watching.chain import check_target
 from jumok.watching.feature_maps import check_gradient, name_module
 from jumok.watching.seen import Seen
 
@@ -56,11 +57,7 @@ def grad_cam(seen: Seen, target: Tensor, *, layer: str | None = None, allow_empt
 
 def _weigh_map(target: Tensor, features: Tensor, path: str, *, allow_empty: bool) -> Tensor:
     """(batch, places) of the feature map that a module made."""
-    if target.dim() and target.shape[0] not in (1, len(features)):
-        raise JumokError(
-            f"the target has shape {tuple(target.shape)} for a feature map of {len(features)} images: wanted one "
-            "number per image, or one in all"
-        )
+    check_target(target, len(features))
     path = name_module(path)
     (gradient,) = torch.autograd.grad(target.sum(), [features], retain_graph=True, allow_unused=True)
     if gradient is None or not bool(gradient.any()):

@@ -40,12 +40,16 @@ class Step:
         """Who attended, in order."""
         return [call.module for call in self.calls]
 
-    @property
-    def past(self) -> Tensor | None:
-        """(rows, keys) identities of the first self-attention's keys, where they are known."""
+    def find_widest(self) -> int | None:
+        """Which self-attention keeps the most keys, the first of several; None where they are not known."""
         first = self.calls[0]
-        own = looks_back(first, self.first) or _looks_at_itself(first)  # a prompt may look at all of itself
-        return first.tokens.keys if own else None
+        own = looks_back(first, self.first) or looks_at_itself(first)  # a prompt may look at all of itself
+        if not own or first.tokens.keys is None:
+            return None
+        if first.tokens.keys.shape[1] >= max(self.first + 1, self.prefix.shape[1]):
+            return 0
+        others = [number for number, call in enumerate(self.calls) if looks_at_itself(call)]  # the first slid a window
+        return max(others, key=lambda number: self.calls[number].attended.shape[3], default=0)
 
 
 @dataclass(frozen=True)
@@ -105,79 +109,20 @@ def join(calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Fil
         JumokError: no decoder was seen, or an output is not among its hypotheses.
     """
     found, best = False, Missing(0, 0)
-    for generation, padding in _split_generations(calls, fed):
+    for generation, padding in split_generations(calls, fed):
         lengths = (filling if filling.padding is not None else replace(filling, padding=padding)).lengths(output)
         sentences = _count_sentences(generation, len(output))
         if sentences is None:
             continue
         for given, counts, forced in _list_readings(generation[0], output, lengths):
-            rows = _find_rows(generation, given, counts, sentences)
+            rows = find_rows(generation, given, counts, sentences)
             if isinstance(rows, list):
                 weights, call = _join_steps(generation, rows, given, counts)
                 return weights[..., forced:, :], call
             found, best = True, max(best, rows, key=lambda missing: missing.shared)
-    raise _explain_not_found(output, best) if found else _explain_no_decoder(len(output), bool(fed))
-
-
-def join_generated(
-    calls: Sequence[Call], fed: Sequence[Fed], output: Tensor, filling: Filling
-) -> tuple[Tensor, int, Tensor | None]:
-    """Attention of a decoder to its own sequence, of the steps that produced each token.
-
-    Args:
-        calls, fed, filling: as for `join`.
-        output: (outputs, tokens) of ids, the prompt first.
-    Returns:
-        weights: (outputs, layers, heads, tokens after the prompt, tokens); zeros where an output has ended.
-        prompt: how many tokens the prompt has.
-        keys: (outputs, tokens) identities of what the last step looked at; None where they are not known.
-    Raises:
-        JumokError: as `join`, or the steps did not keep all that came before.
-    """
-    found, best = False, Missing(0, 0)
-    for generation, padding in _split_generations(calls, fed):
-        lengths = (filling if filling.padding is not None else replace(filling, padding=padding)).lengths(output)
-        rows = _find_rows(generation, output, lengths, 1)
-        if isinstance(rows, list) and rows:
-            steps = generation[: len(rows)]
-            keys = _find_keys(steps[-1], rows[-1])
-            return _join_own(steps, rows, output, lengths), steps[0].prefix.shape[1], keys
-        found = True
-        best = best if isinstance(rows, list) else max(best, rows, key=lambda missing: missing.shared)
-    raise _explain_not_found(output, best) if found else _explain_no_decoder(len(output), bool(fed))
-
-
-def _join_own(steps: Sequence[Step], rows: Sequence[Tensor], output: Tensor, lengths: Tensor) -> Tensor:
-    """(outputs, layers, heads, tokens after the prompt, tokens)."""
-    prompt, length = steps[0].prefix.shape[1], output.shape[1]
-    own = [number for number, call in enumerate(steps[0].calls) if _looks_at_itself(call)]
-    layers = []
-    for number in own:
-        parts = []
-        for step, chosen in zip(steps, rows, strict=True):
-            total = step.prefix.shape[1]
-            weights = step.calls[number].attended.weights([total - 1 - step.first])[chosen.to(output.device)]
-            if weights.shape[3] < total:
-                raise JumokError(
-                    f"{steps[0].modules[number]} kept {weights.shape[3]} of the {total} tokens before a step (a "
-                    "sliding window?), so its steps do not fit one map: read single maps with seen[name]"
-                )
-            weights = weights[..., :length]
-            parts.append(torch.nn.functional.pad(weights, (0, length - weights.shape[3])))
-        layers.append(torch.cat(parts, 2)[:, :, : length - prompt])
-    if not layers or len({layer.shape for layer in layers}) > 1:
-        raise JumokError("the decoder's layers do not all look at its own sequence with as many heads")
-    weights = torch.stack(layers, 1)
-    weights = torch.nn.functional.pad(weights, (0, 0, 0, length - prompt - weights.shape[3]))
-    ended = torch.arange(prompt, length, device=weights.device) >= lengths[:, None].to(weights.device)
-    return weights.masked_fill_(ended[:, None, None, :, None], 0.0)
-
-
-def _find_keys(step: Step, chosen: Tensor) -> Tensor | None:
-    """What each output's row of a step looked at in its own sequence: (outputs, tokens) identities."""
-    found = [call.tokens.keys for call in step.calls if _looks_at_itself(call)]
-    keys = next((each for each in found if each is not None and each.shape[1] >= step.prefix.shape[1]), None)
-    return None if keys is None else keys[chosen.cpu(), : step.prefix.shape[1]]
+    if not found:
+        raise explain_no_decoder(len(output), bool(fed))
+    raise explain_not_found(output, best, several=took_several(calls, fed))
 
 
 def _list_readings(step: Step, output: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, Tensor, int]]:
@@ -200,7 +145,7 @@ def looks_back(call: Call, first: int) -> bool:
     return not bool(call.attended.weights([0])[..., first + 1 :].any())
 
 
-def _looks_at_itself(call: Call) -> bool:
+def looks_at_itself(call: Call) -> bool:
     """Whether the tokens that ask are among the keys."""
     queries, keys = call.tokens.queries, call.tokens.keys
     if queries is None or keys is None:
@@ -211,7 +156,7 @@ def _looks_at_itself(call: Call) -> bool:
 # -- from calls to generations ------------------------------------------------------------------
 
 
-def _split_generations(calls: Sequence[Call], fed: Sequence[Fed]) -> Iterator[tuple[list[Step], int | None]]:
+def split_generations(calls: Sequence[Call], fed: Sequence[Fed]) -> Iterator[tuple[list[Step], int | None]]:
     """Runs of steps that continue each other, the latest first, with the padding id of their embedding."""
     for table in dict.fromkeys(given.table for given in reversed(fed)):
         of_table = [given for given in fed if given.table == table]
@@ -235,11 +180,23 @@ def _pair_calls(fed: Sequence[Fed], calls: Sequence[Call]) -> Iterator[tuple[Fed
             yield given, list(calls[start:end])
 
 
+def took_several(calls: Sequence[Call], fed: Sequence[Fed]) -> bool:
+    """Whether some step took several tokens behind those that a cache kept, as assisted decoding does."""
+    for table in dict.fromkeys(given.table for given in fed):
+        for given, inside in _pair_calls([each for each in fed if each.table == table], calls):
+            count = given.ids.shape[1]
+            own = (call for call in inside if call.attended.shape[2] == count < call.attended.shape[3])
+            if count > 1 and any(looks_at_itself(call) for call in own):
+                return True
+    return False
+
+
 def _make_step(ids: Tensor, prefix: Tensor, first: int, calls: Sequence[Call]) -> Step | None:
     """A step of the decoder; an encoder that ran since the ids were seen is left out."""
     rows, tokens = ids.shape
     fitting = [call for call in calls if (call.attended.shape[0], call.attended.shape[2]) == (rows, tokens)]
-    start = next((number for number, call in enumerate(fitting) if looks_back(call, first)), 0)
+    starts = (n for n, call in enumerate(fitting) if looks_back(call, first) or (first and looks_at_itself(call)))
+    start = next(starts, 0)
     return Step(prefix, first, fitting[start:]) if fitting else None
 
 
@@ -268,11 +225,16 @@ def _find_parents(before: Step, step: Step) -> Parents | None:
     Where no keys are known, rows are taken to stay in their places, as they do without a beam search.
     """
     rows, total = before.prefix.shape
-    old, new = before.past, step.past
+    number = step.find_widest()
+    old, new = (None if number is None else each.calls[number].tokens.keys for each in (before, step))
+    old = None if before.find_widest() is None else old
     if old is None and new is None:
         return list(range(rows))
-    if old is None or new is None or new.shape[1] <= total:  # not back to the start: another generation began
+    if old is None or new is None or (new.shape[1] <= total and new.shape[1] < 2):
         return None
+    if new.shape[1] <= total:  # a window slid, or another generation began, whose tokens are others
+        old, new, total = old[:, : before.prefix.shape[1]], new[:, :-1], min(old.shape[1], new.shape[1] - 1)
+        old, new = old[:, -total:], new[:, -total:]
     known = {past: row for row, past in reversed(list(enumerate(_list_pasts(old, total))))}
     parents = [known.get(past) for past in _list_pasts(new, total)]
     return [row for row in parents if row is not None] if None not in parents else None
@@ -294,7 +256,7 @@ def _count_sentences(steps: Sequence[Step], outputs: int) -> int | None:
     return next((count for count in (*counts, outputs) if rows % count == 0 and outputs % count == 0), None)
 
 
-def _find_rows(steps: Sequence[Step], output: Tensor, lengths: Tensor, sentences: int) -> list[Tensor] | Missing:
+def find_rows(steps: Sequence[Step], output: Tensor, lengths: Tensor, sentences: int) -> list[Tensor] | Missing:
     """For each step the row that held each output's tokens until then."""
     rows: list[Tensor] = []
     covered = 0
@@ -349,7 +311,7 @@ def _find_cross_attention(steps: Sequence[Step]) -> list[int]:
     ends = (steps[0], steps[-1])
     count = len(steps[0].calls)
     if all(call.tokens.keys is not None for call in steps[0].calls):
-        return [n for n in range(count) if not all(_looks_at_itself(step.calls[n]) for step in ends)]
+        return [n for n in range(count) if not all(looks_at_itself(step.calls[n]) for step in ends)]
     cross = [n for n in range(count) if not all(looks_back(step.calls[n], step.first) for step in ends)]
     single = all(call.attended.shape[2:] == (1, 1) for call in steps[0].calls) and len(steps) == 1
     return cross or (list(range(1, count, 2)) if single else [])
@@ -374,7 +336,8 @@ def _join_layer(steps: Sequence[Step], rows: Sequence[Tensor], number: int, leng
 # -- errors -------------------------------------------------------------------------------------
 
 
-def _explain_no_decoder(outputs: int, fed: bool) -> JumokError:
+def explain_no_decoder(outputs: int, fed: bool) -> JumokError:
+    """What to say where no decoder was seen."""
     if not fed:
         return JumokError(
             "no token ids were seen in the `with` block: run generate() of an encoder-decoder inside it, fed with ids, "
@@ -386,7 +349,13 @@ def _explain_no_decoder(outputs: int, fed: bool) -> JumokError:
     )
 
 
-def _explain_not_found(output: Tensor, missing: Missing) -> JumokError:
+def explain_not_found(output: Tensor, missing: Missing, *, several: bool) -> JumokError:
+    """What to say of an output that is not among those that were seen."""
+    if several:
+        return JumokError(
+            "some steps took several tokens at once behind those that the cache kept (assisted or prompt look-up "
+            "decoding, or a prompt in chunks), and such steps are not joined: run generate() without that"
+        )
     return JumokError(
         f"output {missing.output} shares only its first {missing.shared} of {output.shape[1]} tokens with a hypothesis "
         "that was decoded in the `with` block: pass what that generate() returned, the decoder's start token first; "

@@ -232,5 +232,5 @@ def explain_untraced(what: str) -> JumokError:
     """What to say of something that should carry a gradient."""
     return JumokError(
         f"{what} carries no gradient: run the model outside torch.no_grad() and inference_mode, with an input that "
-        "requires gradients (pixels.requires_grad_())"
+        "requires gradients (pixels.requires_grad_()), and checkpointing with use_reentrant=False"
     )

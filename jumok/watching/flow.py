@@ -37,6 +37,7 @@ class Flow:
         keys: the tokens of the input.
         unseen: what mixed tokens on the way, unseen.
         averaged: what mixed tokens on the way and is taken as the mean of its window.
+        heads: whether the last calls are parts of one, as heads are.
     """
 
     calls: list[Call]
@@ -51,6 +52,7 @@ class Flow:
     _touched: Tensor
     unseen: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
+    heads: bool = False
     _worked_out: dict[torch.device, list[_Step]] = field(default_factory=dict)
 
     @property
@@ -106,7 +108,7 @@ class Flow:
         row = torch.zeros(size, dtype=start.dtype, device=start.device)
         alone = torch.zeros_like(row)  # passes by attention only, as of calls side by side
         lost = torch.zeros((), dtype=start.dtype, device=start.device)
-        self._begin(row, alone, start, passed, attended / (len(self._starts) if shared else 1))
+        self._begin(row, alone, start, passed, attended / (len(self._starts) if shared or self.heads else 1))
         for step in self._steps(start.device):
             whole = row.index_select(0, step.here)
             row.index_fill_(0, step.here, 0)
@@ -118,7 +120,7 @@ class Flow:
             else:
                 joint = step.kind == "joint"
                 share = whole[:, None] * step.members.ne(size - 1).to(whole) * (attended if joint else 1.0)
-                share = share / step.count if shared or not joint else share
+                share = share / step.count if shared or step.shared or not joint else share
                 (alone if joint else row).index_add_(0, step.members.reshape(-1), share.reshape(-1))
                 if joint:
                     row.index_add_(0, step.base, whole * passed)
@@ -187,7 +189,8 @@ class Flow:
         members = nothing if block.members is None else self._find(block.members[inside])
         count = members.ne(len(self._index)).sum(-1, keepdim=True) if members.dim() == 2 else nothing
         if block.kind != "attended" or place is None:
-            return _Step(block.kind, None, here[inside], inside, base, members, count, (), nothing)
+            heads = block.note == "shared"
+            return _Step(block.kind, None, here[inside], inside, base, members, count, (), nothing, heads)
         tokens = self.calls[place].tokens
         assert tokens.keys is not None
         assert tokens.states is not None
@@ -214,6 +217,7 @@ class _Step:
         count: (count, 1), how many these are.
         shape: of the call's queries.
         keys: places of the call's keys.
+        shared: whether those that it was made of are parts of one, as heads are.
     """
 
     kind: str
@@ -225,6 +229,7 @@ class _Step:
     count: Tensor
     shape: tuple[int, ...]
     keys: Tensor
+    shared: bool = False
 
     def to(self, device: torch.device) -> _Step:
         """The same on another device."""

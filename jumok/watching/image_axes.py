@@ -24,6 +24,23 @@ class _Placed(NamedTuple):
     size: tuple[int, int]
 
 
+def lie_apart(origin: Origin, places: Tensor) -> bool:
+    """Whether some token was made from parts of an image with those of other tokens between them.
+
+    Args:
+        origin: of the tokens.
+        places: which of them lie in the image.
+    """
+    low, high, size = origin.low[places], origin.high[places], origin.size[places]
+    for number in (size < (high - low).prod(1)).nonzero()[:, 0].tolist():
+        within = ((low < high[number]) & (high > low[number])).all(1)
+        within[number] = False
+        same = ((low == low[number]) & (high == high[number])).all(1)
+        if bool((within & ~same).any()):
+            return True
+    return False
+
+
 def has_pictures(known: Identities, origin: Origin) -> bool:
     """Whether some tokens come from an input of which it was said where it lies in images."""
     return bool(known.pictures) and any(number in known.pictures for number in origin.source.unique().tolist())

@@ -15,9 +15,10 @@ from jumok.attention.word_alignment import shift as next_step
 from jumok.errors import JumokError, suggest
 from jumok.watching.call_axes import words_axis
 from jumok.watching.chain import MEAN, start_row, take_gradients
-from jumok.watching.decoder_steps import Filling, join, join_generated
+from jumok.watching.decoder_steps import Filling, join
 from jumok.watching.feature_maps import Mapped, choose_feature_map, take_channel
 from jumok.watching.flow import Flow
+from jumok.watching.generated_steps import join_generated
 from jumok.watching.seen_calls import SeenCalls
 from jumok.watching.token_axes import number_tokens
 from jumok.watching.token_flow import follow, leave_out_others

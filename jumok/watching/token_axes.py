@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jumok.attention import Axis, Patches, Regions, Tokens
-from jumok.watching.image_axes import has_pictures, name_with_images
+from jumok.watching.image_axes import APART, has_pictures, lie_apart, name_with_images
 from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.origins import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Origin, Source
@@ -26,6 +26,8 @@ SPECIAL_PARAMETERS = {
     "storage_tokens": "reg",
 }
 """Names of parameters that models put beside the patches."""
+ROUNDED = 1
+"""Pixels by which cells of a grid may overlap or differ, as those of a resized image do."""
 SEVERAL = "each image of the batch, or each window, has places of its own here: see seen.of_image or seen.of_window"
 
 
@@ -127,7 +129,7 @@ def _name_several_inputs(known: Identities, origin: Origin, names: Sequence[str]
     """The axis of tokens of which some come from one input and some from others."""
     kinds = {known.sources[int(source)].kind for source in origin.source[places].unique()}
     picture = _find_picture(known, origin, places)
-    if picture is not None:
+    if picture is not None and not lie_apart(origin, picture[0]):
         return _name_places_between(origin, names, *picture)
     if kinds == {TEXT}:
         return Tokens(_numbers(len(places)))
@@ -189,6 +191,8 @@ def _name_places(known: Identities, origin: Origin, names: Sequence[str], places
     if bool((item != item[0]).any()):
         return _name_images(known, origin, names, places, source)
     low, high = origin.low[places], origin.high[places]
+    if lie_apart(origin, places):
+        return Tokens(tuple(name or str(number) for number, name in enumerate(names)), APART)
     if source.dims[1] > 1:
         return Tokens(tuple(_label_moment(names[n], origin, n) for n in range(count)))
     grid = _find_grid(low[:, 1:], high[:, 1:], source.dims[2:])
@@ -256,6 +260,9 @@ def _find_grid(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[int, i
     if not torch.equal(low, wanted):
         return None
     cell = high[0] - low[0]
+    for axis, gaps in enumerate((tops.diff(), lefts.diff())):
+        if len(gaps) and (int(cell[axis] - gaps[0]) > ROUNDED or int(gaps.max() - gaps.min()) > ROUNDED):
+            return None  # they overlap, or differ in size
     reach = high.amax(0)
     whole = all(int(reach[axis]) > size[axis] - max(int(cell[axis]), 1) for axis in (0, 1))
     return (rows, columns) if whole and int(low.amin()) == 0 else None

@@ -101,9 +101,9 @@ def _make_flow(
     for _, call in calls:
         involved += [call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
     index = torch.cat(involved).unique()
-    return Flow(
-        [call for _, call in calls], order_axis, keys, index, blocks, known, starts, cells, shares, touched, *notes
-    )
+    chain = [call for _, call in calls]
+    heads = len(ends) > 1 and known.are_joined(_take_one(ends[0]), _take_one(ends[-1]), shared=True)
+    return Flow(chain, order_axis, keys, index, blocks, known, starts, cells, shares, touched, *notes, heads)
 
 
 def _check_known(calls: Sequence[tuple[str, Call]]) -> None:
@@ -117,11 +117,16 @@ def _check_known(calls: Sequence[tuple[str, Call]]) -> None:
 
 
 def _find_ends(known: Identities, calls: Sequence[tuple[str, Call]]) -> list[Call]:
-    """The last call, and those that were made side by side with it from the same tokens."""
+    """The last call, and those that were made side by side with it from the same tokens and added to it."""
     last = calls[-1][1]
     beside = [] if last.tokens.is_pooling else [call for _, call in calls[:-1]]
     ends = [call for call in beside if torch.equal(call.tokens.queries, last.tokens.queries)]  # type: ignore[arg-type]
-    return [*ends, last]
+    return [*(call for call in ends if known.are_joined(_take_one(call), _take_one(last))), last]
+
+
+def _take_one(call: Call) -> Tensor:
+    """One of the tokens that a call made."""
+    return call.tokens.states.reshape(-1)[0]  # type: ignore[union-attr]
 
 
 def _find_reached(

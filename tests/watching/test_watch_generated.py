@@ -15,12 +15,24 @@ WORDS = {"vocab_size": 40, "pad_token_id": PAD, "bos_token_id": 1, "eos_token_id
 
 
 def llama(**options):
-    config = transformers.LlamaConfig(**SMALL, **WORDS, num_key_value_heads=2, **options)
+    config = transformers.LlamaConfig(**{**SMALL, **WORDS, "num_key_value_heads": 2, **options})
     return peaked(transformers.LlamaForCausalLM(config))
 
 
 def gpt2():
     return peaked(transformers.GPT2LMHeadModel(transformers.GPT2Config(n_embd=32, n_layer=2, n_head=4, **WORDS)))
+
+
+def with_windows():
+    """Every layer keeps the last three tokens alone."""
+    config = transformers.MistralConfig(**SMALL, **WORDS, num_key_value_heads=2, sliding_window=3)
+    return peaked(transformers.MistralForCausalLM(config))
+
+
+def with_some_windows():
+    """The first layer keeps the last four tokens, the other one all."""
+    config = transformers.Gemma2Config(**SMALL, **WORDS, num_key_value_heads=2, sliding_window=4, head_dim=8)
+    return peaked(transformers.Gemma2ForCausalLM._from_config(config, attn_implementation="eager"))
 
 
 PROMPTS = torch.tensor([[PAD, PAD, 5, 6, 7], [8, 9, 10, 11, 12]])
@@ -36,7 +48,7 @@ def wanted(model, output):
     return torch.stack(result.attentions, 1)[:, :, :, length - 1 : -1]
 
 
-@pytest.mark.parametrize("make", [llama, gpt2])
+@pytest.mark.parametrize("make", [llama, gpt2, with_windows, with_some_windows])
 @pytest.mark.parametrize(
     "search",
     [
@@ -50,7 +62,7 @@ def wanted(model, output):
 )
 def test_steps_are_joined_as_one_teacher_forced_pass(make, search):
     model = make()
-    options = {"max_new_tokens": 5, "min_new_tokens": 5, "do_sample": False, **search}
+    options = {"max_new_tokens": 5, "min_new_tokens": 5, "suppress_tokens": [PAD], "do_sample": False, **search}
     with torch.no_grad(), watch(model) as seen:
         output = model.generate(input_ids=PROMPTS, attention_mask=(PROMPTS != PAD).long(), **options)
     found = seen.generated(output)
@@ -87,3 +99,11 @@ def test_words_and_what_does_not_fit():
         seen.generated(output, tokens=words[1:])
     with pytest.raises(JumokError, match="shares only its first"):
         seen.generated(output.flip(1))
+
+
+def test_steps_of_several_tokens_are_refused_with_the_reason():
+    model, helper = llama(), llama(num_hidden_layers=1)
+    with torch.no_grad(), watch(model) as seen:
+        output = model.generate(input_ids=PROMPTS[1:], max_new_tokens=5, do_sample=False, assistant_model=helper)
+    with pytest.raises(JumokError, match="took several tokens at once behind those that the cache kept"):
+        seen.generated(output)

@@ -123,8 +123,20 @@ class AnyClassifier:
         return torch.zeros(count, self.preparation.channels, *self.size, device=self.device)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """(n, channels, height, width) normalised pixels to (n, classes) logits."""
-        return self.logits(self.model(pixels))
+        """(n, channels, height, width) normalised pixels to (n, classes) logits.
+
+        Raises:
+            JumokError: a model from elsewhere does not read images of the size that its own processor gives them.
+        """
+        if self.answers is None or tuple(pixels.shape[2:]) == tuple(self.size):
+            return self.logits(self.model(pixels))
+        height, width = pixels.shape[2:]
+        with foreign(
+            f"{self.name} cannot read an image that its own image processor brings to {height} x {width} pixels",
+            "the two contradict each other: mend the size or the crop in the settings of the processor, or give "
+            "square images",
+        ):
+            return self.logits(self.model(pixels))
 
     @torch.inference_mode()
     def predict(self, images: Iterable[Tensor]) -> Tensor:

@@ -5,27 +5,45 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.origins import CONSTANT, FOREIGN, TEXT
+from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, TEXT, Origin
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
 
 MOST_MET = 1 << 22
 """Different pairs of tokens that may meet in one operation; more are lost."""
 
 
-def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *, factor: bool = False) -> Shadow:
+class Manner(NamedTuple):
+    """How two tensors meet.
+
+    Args:
+        factor: whether they are multiplied, not added.
+        scaled: whether the one is taken from the other or divides it, as a mean and a deviation are.
+        full: whether both have the same shape, and none was spread.
+    """
+
+    factor: bool = False
+    scaled: bool = False
+    full: bool = True
+
+
+SUM = Manner()
+
+
+def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], how: Manner = SUM) -> Shadow:
     """Two operands element by element.
 
     Args:
         known: the table of identities.
         one, other: the operands.
         shape: of the result.
-        factor: whether they are multiplied, not added.
+        how: they meet; it is found here whether they are `full`.
     """
     if isinstance(one, Live) or isinstance(other, Live):
         one, other = (None if isinstance(each, Live) else each for each in (one, other))
@@ -33,6 +51,7 @@ def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *
         return _expand(other if one is None else one, shape)
     if isinstance(one, Pair) or isinstance(other, Pair):
         return _blend_pairs(known, one, other, shape)
+    how = how._replace(full=one.shape == other.shape)
     one, other = compact(one), compact(other)
     if one.shape == other.shape and torch.equal(one, other):
         return fit(one, shape)
@@ -45,7 +64,7 @@ def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], *
         one, other = (each[..., :1] if is_even(each, -1) else each for each in (one, other))
     if _cross(one, other) and not gives_way(known, one) and not gives_way(known, other):
         return Pair(fit(one, shape), fit(other, shape))
-    return fit(_meet(known, one, other, factor=factor), shape)
+    return fit(meet(known, one, other, how), shape)
 
 
 def settle(known: Identities, shadow: Shadow, path: str = "") -> Tensor | None:
@@ -73,10 +92,36 @@ def merge_over(known: Identities, ids: Tensor, axes: Sequence[int]) -> Tensor:
     kept = [axis for axis in range(ids.dim()) if axis not in axes]
     moved = ids.permute(*kept, *axes)
     rows = moved.reshape(-1, math.prod(ids.shape[axis] for axis in axes))
-    merged = known.merge(rows).view([ids.shape[axis] for axis in kept])
+    merged = merge_rows(known, rows).view([ids.shape[axis] for axis in kept])
     for axis in axes:
         merged = merged.unsqueeze(axis)
     return merged
+
+
+def merge_rows(known: Identities, rows: Tensor) -> Tensor:
+    """As `Identities.merge`; what several calls made of one token, as of heads of their own, stays beside it."""
+    largest = rows.amax(1)
+    base = known.base(largest)
+    beside = (base > 0) & _are_attended(known, largest) & (rows != largest[:, None]).any(1)
+    if bool(beside.any()):
+        same = (known.base(rows) == base[:, None]) & _are_attended(known, rows)
+        beside &= (same | (rows == CONSTANT)).all(1)
+    merged: Tensor = known.merge(rows)
+    if bool(beside.any()):
+        unique, inverse = rows[beside].sort(1).values.unique(dim=0, return_inverse=True)
+        members = torch.cat([_list_members(known, column) for column in unique.T], 1)
+        merged[beside] = known.join(_drop_doubles(members), known.base(unique[:, -1]), shared=True)[inverse]
+    known.gather(merged[(rows != merged[:, None]).all(1)])
+    return merged
+
+
+def _drop_doubles(members: Tensor) -> Tensor:
+    """Each row's members once, the rest constants."""
+    members = members.sort(1).values
+    doubled = torch.zeros_like(members, dtype=torch.bool)
+    doubled[:, 1:] = members[:, 1:] == members[:, :-1]
+    members = members.masked_fill(doubled, CONSTANT).sort(1).values
+    return members[:, -int((members > 0).sum(1).max()) :]
 
 
 def _expand(shadow: Shadow, shape: Sequence[int]) -> Shadow:
@@ -132,7 +177,8 @@ def _all_weak(known: Identities, ids: Tensor) -> bool:
     return bool(known.is_weak(compact(ids)).all())
 
 
-def _meet(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tensor:
+def meet(known: Identities, one: Tensor, other: Tensor, how: Manner = SUM) -> Tensor:
+    """Identities of a sum or a product of tokens; the rest as for `blend`."""
     one, other = torch.broadcast_tensors(one, other)
     found = torch.where(other == CONSTANT, one, other)
     open_ = (one != other) & (one != CONSTANT) & (other != CONSTANT)
@@ -148,7 +194,7 @@ def _meet(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Ten
     if len(pairs) > MOST_MET:
         found[open_] = known.lose("too many different tokens met in one operation")
         return found
-    found[open_] = _meet_unique(known, pairs[:, 0], pairs[:, 1], factor=factor)[inverse]
+    found[open_] = _meet_unique(known, pairs[:, 0], pairs[:, 1], how)[inverse]
     return found
 
 
@@ -159,7 +205,7 @@ def _list_pairs(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([tokens[keys // len(tokens)], tokens[keys % len(tokens)]], 1), inverse
 
 
-def _meet_unique(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tensor:
+def _meet_unique(known: Identities, one: Tensor, other: Tensor, how: Manner) -> Tensor:
     """Tokens that differ, neither a constant."""
     found = torch.full_like(one, -1)
     both = ((one, other), (other, one))
@@ -177,10 +223,10 @@ def _meet_unique(known: Identities, one: Tensor, other: Tensor, *, factor: bool)
     _fill(found, siblings & attended, one, other, partial(_join, known))
     for mine, theirs in both:
         _fill(found, siblings & known.is_unseen(theirs), mine, theirs, partial(_unsee_part, known))
-    for mine, theirs in both if not factor else ():
+    for mine, theirs in both if not how.factor else ():
         added = _are_pooled(known, mine) & ~_are_pooled(known, theirs)
         _fill(found, added, mine, theirs, partial(_join_past, known))
-    _fill(found, found == -1, one, other, partial(_mix, known, factor=factor))
+    _fill(found, found == -1, one, other, partial(_mix, known, how=how))
     return found
 
 
@@ -236,7 +282,7 @@ def _are_pooled(known: Identities, ids: Tensor) -> Tensor:
 def _join(known: Identities, one: Tensor, other: Tensor) -> Tensor:
     """Rows of calls that were made side by side from the same token."""
     members = torch.cat([_list_members(known, one), _list_members(known, other)], 1)
-    return known.join(members, known.base(one))
+    return known.join(_drop_doubles(members), known.base(one))
 
 
 def _list_members(known: Identities, ids: Tensor) -> Tensor:
@@ -253,7 +299,7 @@ def _list_members(known: Identities, ids: Tensor) -> Tensor:
     return rows
 
 
-def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tensor:
+def _mix(known: Identities, one: Tensor, other: Tensor, *, how: Manner) -> Tensor:
     first, second = known.origin(one), known.origin(other)
     early = known.is_input(one) & known.is_input(other)
     dims = torch.tensor([source.dims for source in known.sources] or [(0, 0, 0, 0)])
@@ -266,10 +312,18 @@ def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tens
     counted = early & (words[0] != words[1])  # places, and numbers of theirs that were looked up in a table
     finer = torch.where(counted, torch.where(words[0], other, one), finer)
     alike = alike | counted
-    if factor:
+    inner, apart = _compare_cells(known, first, second, one, other, how)
+    apart &= early & ~counted
+    early &= ~apart
+    if how.factor:
         gated = known.unsee(finer, "a product of a token with what others gave")
-        return torch.where(early, finer, gated)
+        gated = torch.where((one >= LEAF) & how.scaled, one, gated)  # numbers by their deviation
+        return torch.where(early & ~(inner.gt(0) & how.full), finer, gated)
     merged = known.merge(torch.stack([one, other], 1))
+    known.gather(merged[apart])
+    if bool((early & (inner > 0)).any()):
+        mixed = known.unsee(inner, "a sum with what several tokens gave")
+        finer = torch.where(inner > 0, mixed, finer)
     for mine, theirs in (
         (one, other),
         (other, one),
@@ -278,6 +332,30 @@ def _mix(known: Identities, one: Tensor, other: Tensor, *, factor: bool) -> Tens
         if bool(inside.any()):
             merged[inside] = known.unsee(mine[inside], "a sum with what several tokens gave")
     return torch.where(early & alike, finer, merged)
+
+
+def _compare_cells(
+    known: Identities, first: Origin, second: Origin, one: Tensor, other: Tensor, how: Manner
+) -> tuple[Tensor, Tensor]:
+    """Of parts of one input: which of them is one of those that the other was gathered from, and which lie apart.
+
+    What was gathered by convolution, pooling or resizing is taken as lying where it stands.
+    Returns:
+        the identity of the one that is inside (0: none); and whether the two have no place in common.
+    """
+    same = (first.source == second.source) & (first.source >= 0)
+    within = []
+    for mine, theirs, origins in ((one, other, (first, second)), (other, one, (second, first))):
+        inside = (origins[0].low >= origins[1].low).all(1) & (origins[0].high <= origins[1].high).all(1)
+        inside &= (origins[0].item == origins[1].item) | (origins[1].item < 0)
+        measured = known.is_measured(origins[0].source) | how.scaled
+        numbers = (mine >= LEAF) & measured  # as of pixels, less their mean
+        within.append(same & inside & (mine != theirs) & known.is_gathered(theirs) & ~numbers)
+    disjoint = (first.high <= second.low).any(1) | (second.high <= first.low).any(1)
+    disjoint |= (first.item != second.item) & (first.item >= 0) & (second.item >= 0)
+    numbers = ((one >= LEAF) | (other >= LEAF)) & known.is_measured(first.source)
+    inner = torch.where(within[0], one, torch.where(within[1], other, CONSTANT))
+    return inner, same & disjoint & ~numbers
 
 
 def make_zeros(shadow: Shadow, shape: Sequence[int]) -> Tensor:

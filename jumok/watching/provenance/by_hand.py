@@ -97,8 +97,10 @@ class _Weighing:
     def _find_queries(self) -> int:
         """The axis of the queries, of a product one by one: that of who looks, or channels."""
         axes = [axis for axis, size in enumerate(self.shape) if axis != self.axis and size > 1]
-        if self.looking is not None and self.seen is None:
-            return next((axis for axis in reversed(axes) if not is_even(self.looking, axis)), -1)
+        looking = self.looking
+        if looking is not None:
+            asking = (axis for axis in reversed(axes) if not is_even(looking, axis))
+            return next((axis for axis in asking if self.seen is None or is_even(self.seen, axis)), -1)
         whole = self.shape == self.equation.slots[1 - self.number].shape
         even = [axis for axis in axes if axis and all(is_even(side, axis) for side in self.sides)]
         return even[-1] if whole and even else -1

@@ -14,7 +14,7 @@ from jumok.watching.provenance.blending import merge_over
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.ops import Op, Slot
-from jumok.watching.provenance.origins import CONSTANT, IMAGE, TEXT
+from jumok.watching.provenance.origins import CONSTANT, IMAGE, LEAF, TEXT
 
 
 def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
@@ -271,7 +271,7 @@ def _cover(known: Identities, ids: Tensor, windows: Sequence[Window], rank: int)
     if all(bool((low == high).all()) for low, high in windows):
         return _pick(ids, [low for low, _ in windows], rank)
     first, last = (_pick(ids, [window[end] for window in windows], rank) for end in (0, 1))
-    if bool(known.is_input(ids).all()):
+    if bool(known.is_input(ids).all()) and _lie_in_order(known, ids, rank):
         return _span(known, first, last)
     parts = [first]
     for number in _offsets([int((high - low).max()) for low, high in windows]):
@@ -279,6 +279,16 @@ def _cover(known: Identities, ids: Tensor, windows: Sequence[Window], rank: int)
         parts.append(_pick(ids, places, rank))
     rows = torch.stack(parts, -1)
     return known.merge(rows.reshape(-1, len(parts))).view(rows.shape[:-1])
+
+
+def _lie_in_order(known: Identities, ids: Tensor, rank: int) -> bool:
+    """Whether places lie as in their input along each axis, neither turned nor cut up and put together again."""
+    for axis in range(ids.dim() - rank):
+        ids = ids.narrow(axis, 0, 1)  # a channel of an image
+    if bool((ids >= LEAF).all()):  # elements are numbered in order
+        return all(bool((ids.diff(dim=axis - rank) > 0).all()) for axis in range(rank))
+    low = known.origin(ids.reshape(-1)).low.view(*ids.shape, 3)
+    return all(bool((low.diff(dim=axis - 1 - rank) >= 0).all()) for axis in range(rank))
 
 
 def _offsets(most: Sequence[int]) -> list[tuple[int, ...]]:

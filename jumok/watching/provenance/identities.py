@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.origins import CONSTANT, LEAF, TEXT, Block, Origin, Sampling, Source
+from jumok.watching.provenance.origins import CONSTANT, IMAGE, LEAF, SERIES, TEXT, Block, Origin, Sampling, Source
 
 MOST_STEPS = 512
 """Residual connections that are followed back, at most."""
@@ -42,6 +42,7 @@ class Identities:
     _merged: dict[bytes, int] = field(default_factory=dict)
     _noted: dict[tuple[str, str], int] = field(default_factory=dict)
     _of_kind: dict[str, Tensor] = field(default_factory=dict)
+    _gathered: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     _table: Tensor | None = None
     _base_table: Tensor | None = None
 
@@ -131,10 +132,41 @@ class Identities:
         found: Tensor = made[inverse]
         return found
 
-    def join(self, members: Tensor, base: Tensor) -> Tensor:
-        """Attended rows that were all added to the same token: (count, most) to (count,)."""
-        start = self._append("joint", self.origin(base).stack(), base, members=members)
+    def join(self, members: Tensor, base: Tensor, *, shared: bool = False) -> Tensor:
+        """Attended rows that were all added to the same token: (count, most) to (count,).
+
+        Args:
+            members, base: the rows, and the token.
+            shared: they are parts of one, as heads are.
+        """
+        start = self._append("joint", self.origin(base).stack(), base, members=members, note="shared" if shared else "")
         return torch.arange(start, start + len(base))
+
+    def gather(self, cells: Tensor) -> None:
+        """Note that these were made from several parts of an input by a product or a sum."""
+        fresh = cells[self._is_kind(cells, "cell")]
+        if len(fresh):
+            self._gathered = torch.cat([self._gathered, fresh]).unique()
+
+    def is_gathered(self, identities: Tensor) -> Tensor:
+        """Whether each was noted by `gather`."""
+        return torch.isin(identities, self._gathered)
+
+    def is_joint(self, identities: Tensor) -> Tensor:
+        """Whether each was made by several calls of attention beside one another."""
+        return self._is_kind(identities, "joint")
+
+    def are_joined(self, one: Tensor, other: Tensor, *, shared: bool = False) -> bool:
+        """Whether two tokens are added to the same one; `shared`: as parts of one, as heads are."""
+        joints = [
+            b.members for b in self.blocks if b.members is not None and b.kind == "joint" and (b.note or not shared)
+        ]
+        return any(bool(((m == one).any(1) & (m == other).any(1)).any()) for m in joints)
+
+    def is_measured(self, sources: Tensor) -> Tensor:
+        """Whether inputs hold numbers of images or sound, not tokens."""
+        kinds = torch.tensor([source.kind in (IMAGE, SERIES) for source in self.sources] or [False])
+        return kinds[sources.clamp(min=0)] & (sources >= 0)
 
     def cells(self, source: Tensor, item: Tensor, low: Tensor, high: Tensor, size: Tensor) -> Tensor:
         """Cells of inputs, each known again when it is asked for a second time."""

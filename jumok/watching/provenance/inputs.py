@@ -41,11 +41,13 @@ class Reading(NamedTuple):
         name: of the function.
         made: the shape of what it makes; empty where that is not known.
         traced: where the input's numbers lie in images, where that is known.
+        convolved: the axis of channels, where a convolution reads it later.
     """
 
     name: str
     made: tuple[int, ...] = ()
     traced: TracedPixels | None = None
+    convolved: int | None = None
 
     def cuts_rows(self, shape: tuple[int, ...]) -> bool:
         """Whether the rows of a table of numbers are each cut into the sides of a patch, as of images cut before."""
@@ -73,6 +75,8 @@ def add_input(known: Identities, shape: tuple[int, ...], reading: Reading, why: 
     channels = reading.find_channels(shape)
     if channels is None and reading.traced is None:
         channels = _find_channels(shape, reader)
+        unbatched = reader in functions.CONVOLUTIONS and reading.convolved == 0
+        channels = reading.convolved if channels is None or unbatched else channels
     if channels is not None:
         return _add_places(known, shape, channels, why)
     known_rows = reading.cuts_rows(shape)
@@ -101,6 +105,8 @@ def _find_channels(shape: tuple[int, ...], reader: str) -> int | None:
 
 def _add_places(known: Identities, shape: tuple[int, ...], channels: int, why: str) -> Tensor:
     """The same identity in all channels of a place."""
+    if channels == 0:  # one image, with no axis of the batch
+        return _add_places(known, (1, *shape), 1, why)[0]
     places = [size for axis, size in enumerate(shape) if axis not in (0, channels)]
     kind = FOREIGN if why else SERIES if len(places) == 1 else IMAGE
     time, rows, columns = (places[0], 1, 1) if len(places) == 1 else (1,) * (3 - len(places)) + tuple(places)

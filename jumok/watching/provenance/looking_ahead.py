@@ -50,3 +50,72 @@ def find_written(ops: Sequence[Op]) -> set[Slot]:
                 written.add(current)
                 current = parents.get(current)
     return written
+
+
+_KEEP_AXES = functions.names(
+    "expand expand_as broadcast_to flip fliplr flipud roll rot90 pad cat concat concatenate narrow split chunk "
+    "tensor_split repeat tile repeat_interleave index_select clone contiguous to type float half bfloat16 double "
+    "detach sub add mul div neg clamp interpolate normalize batch_norm instance_norm group_norm masked_fill where "
+    "maximum minimum pow sqrt square abs __getitem__ select unbind __iter__ flatten view reshape"
+)
+"""Functions after which it is still known which axis was which."""
+_Axes = tuple[int | None, ...]
+
+
+def find_convolved(ops: Sequence[Op]) -> dict[Slot, int]:
+    """Inputs that convolutions or poolings read after something was done to them, each with its axis of channels."""
+    roots: dict[Slot, tuple[Slot, _Axes]] = {}
+    found: dict[Slot, int] = {}
+    for op in ops:
+        slots = list_inputs(op)[:1]
+        if not slots:
+            continue
+        root, axes = roots.get(slots[0]) or (slots[0], tuple(range(len(slots[0].shape))))
+        if root.parameter is not None or (root.made and not root.argument):
+            continue
+        name = functions.strip(op.name)[0]
+        if op.name in functions.CONVOLUTIONS | functions.POOLINGS:
+            place = len(axes) - 1 - next(int(sign) for sign in op.name if sign.isdigit())
+            channels = axes[place] if place >= 0 else None
+            if channels is not None:
+                found.setdefault(root, channels)
+        elif name in _KEEP_AXES:
+            for out in op.outs:
+                kept = _follow_axes(op, slots[0].shape, out.shape)
+                if kept is not None and out not in roots and out is not root:
+                    roots[out] = root, tuple(None if axis is None else axes[axis] for axis in kept)
+    return found
+
+
+def _follow_axes(op: Op, given: Sequence[int], made: Sequence[int]) -> _Axes | None:
+    """Which axis of what was given each axis of what was made is; None where that cannot be told."""
+    count = len(given)
+    if op.name == "__getitem__":
+        return _follow_index(op.args[1], count)
+    if op.name in ("select", "unbind", "__iter__"):
+        dim = op.given(1, "dim", 0) if op.name != "__iter__" else 0
+        return tuple(axis for axis in range(count) if axis != dim % count)
+    if op.name in ("flatten", "view", "reshape"):
+        same = next((n for n in range(min(count, len(made))) if given[count - 1 - n] != made[len(made) - 1 - n]), count)
+        same = min(same, len(made))
+        return (*(None,) * (len(made) - same), *range(count - same, count))
+    return tuple(range(count)) if len(made) == count else None
+
+
+def _follow_index(index: object, count: int) -> _Axes | None:
+    items = list(index) if isinstance(index, tuple | list) else [index]
+    if any(not (isinstance(item, int | slice) or item is None or item is Ellipsis) for item in items):
+        return None
+    used = sum(item is not None and item is not Ellipsis for item in items)
+    place = items.index(Ellipsis) if Ellipsis in items else len(items)
+    items = [*items[:place], *[slice(None)] * (count - used), *items[place + 1 :]]
+    axes: list[int | None] = []
+    axis = 0
+    for item in items:
+        if item is None:
+            axes.append(None)
+            continue
+        if isinstance(item, slice):
+            axes.append(axis)
+        axis += 1
+    return tuple(axes)

@@ -37,8 +37,8 @@ def view(op: Op, ids: Tensor) -> list[Tensor]:
         return [reshape(ids, shape)]
     if op.name in SPREADS:
         return [ids.expand(shape)]
-    args = [_to_value(arg) for arg in op.args[1:]]
-    kwargs = {key: _to_value(value) for key, value in op.kwargs.items() if key not in ("input", "self")}
+    args = [to_value(arg) for arg in op.args[1:]]
+    kwargs = {key: to_value(value) for key, value in op.kwargs.items() if key not in ("input", "self")}
     if op.name == "__getitem__":
         return [_take(ids, args[0])]
     if op.name in ("T", "mT", "H", "mH"):
@@ -58,6 +58,8 @@ def move(op: Op, ids: Tensor) -> Tensor:
 def join_parts(op: Op, parts: Sequence[Tensor]) -> Tensor:
     """`cat` and its kin."""
     name = op.name
+    if name == "pad_sequence":
+        return _pad_sequence(op, parts)
     dim = op.given(1, "dim", op.kwargs.get("axis", 0))
     if name == "stack":
         parts = [part.unsqueeze(dim if dim >= 0 else dim + part.dim() + 1) for part in parts]
@@ -72,13 +74,25 @@ def join_parts(op: Op, parts: Sequence[Tensor]) -> Tensor:
     return _cat(parts, dim).expand(op.outs[0].shape)
 
 
+def _pad_sequence(op: Op, parts: Sequence[Tensor]) -> Tensor:
+    """Sequences one below the other, filled with constants to the longest."""
+    side = op.given(3, "padding_side", "right")
+    dim = 0 if op.given(1, "batch_first", False) else 1
+    longest = max(part.shape[0] for part in parts)
+    padded = []
+    for part in parts:
+        gap = zeros((longest - part.shape[0], *part.shape[1:]))
+        padded.append(torch.cat([part, gap] if side == "right" else [gap, part]))
+    return torch.stack(padded, dim)
+
+
 def write(op: Op, name: str, target: Tensor, value: Tensor | None) -> Tensor:
     """Identities after a write, in place; a value of None writes constants."""
     function = _WRITES.get(name)
     if function is None:
         raise CannotMoveError(name)
-    args = [_to_value(arg) for arg in op.args]
-    kwargs = {key: _to_value(each) for key, each in op.kwargs.items()}
+    args = [to_value(arg) for arg in op.args]
+    kwargs = {key: to_value(each) for key, each in op.kwargs.items()}
     function(target, value, args, kwargs)
     return target
 
@@ -132,11 +146,9 @@ _WRITES: dict[str, _Write] = {
     "fill": lambda target, value, args, kwargs: target.zero_(),
     "zero": lambda target, value, args, kwargs: target.zero_(),
     "index_copy": _write_rows,
-    "index_add": _write_rows,
     "index_fill": lambda target, value, args, kwargs: target.index_fill_(args[1], args[2], 0),
     "masked_scatter": _write_masked,
     "scatter": _write_scattered,
-    "scatter_add": _write_scattered,
     "slice_scatter": _write_slice,
     "select_scatter": _write_selected,
 }
@@ -159,7 +171,7 @@ def _fit_value(value: Tensor | None, shape: Sequence[int]) -> Tensor:
     return value.expand(tuple(shape))
 
 
-def _to_value(argument: Any) -> Any:
+def to_value(argument: Any) -> Any:
     """What an argument was, where it chose places."""
     if isinstance(argument, Kept):
         if argument.changed:
@@ -168,7 +180,7 @@ def _to_value(argument: Any) -> Any:
     if isinstance(argument, Slot):
         return argument
     if isinstance(argument, list):
-        return [_to_value(each) for each in argument]
+        return [to_value(each) for each in argument]
     return argument
 
 
@@ -218,9 +230,9 @@ def _flip(op: Op, ids: Tensor) -> Tensor:
 
 
 def _gather(op: Op, ids: Tensor) -> Tensor:
-    dim, index = op.given(1, "dim"), _to_value(op.given(2, "index", op.kwargs.get("indices")))
+    dim, index = op.given(1, "dim"), to_value(op.given(2, "index", op.kwargs.get("indices")))
     if op.name == "take_along_dim":
-        index, dim = _to_value(op.given(1, "indices")), op.given(2, "dim")
+        index, dim = to_value(op.given(1, "indices")), op.given(2, "dim")
         return torch.take_along_dim(ids, index, dim)
     if dim % ids.dim() != ids.dim() - 1 and ids.stride(-1) == 0:
         return ids.narrow(-1, 0, 1).gather(dim, index.narrow(-1, 0, 1)).expand(index.shape)
@@ -267,7 +279,7 @@ def _stride(op: Op, ids: Tensor) -> Tensor:
 
 
 def _repeat_each(op: Op, ids: Tensor) -> Tensor:
-    return torch.repeat_interleave(ids, _to_value(op.given(1, "repeats")), op.given(2, "dim", None))
+    return torch.repeat_interleave(ids, to_value(op.given(1, "repeats")), op.given(2, "dim", None))
 
 
 def _repeat(op: Op, ids: Tensor) -> Tensor:
@@ -289,8 +301,8 @@ _MOVES: dict[str, Callable[[Op, Tensor], Tensor]] = {
     "repeat_interleave": _repeat_each,
     "gather": _gather,
     "take_along_dim": _gather,
-    "index_select": lambda op, ids: ids.index_select(op.given(1, "dim"), _to_value(op.given(2, "index"))),
-    "masked_select": lambda op, ids: ids.masked_select(_to_value(op.given(1, "mask"))),
+    "index_select": lambda op, ids: ids.index_select(op.given(1, "dim"), to_value(op.given(2, "index"))),
+    "masked_select": lambda op, ids: ids.masked_select(to_value(op.given(1, "mask"))),
     "pad": _pad,
     "pixel_shuffle": _shuffle_pixels,
     "pixel_unshuffle": _shuffle_pixels,
@@ -303,4 +315,4 @@ _MOVES: dict[str, Callable[[Op, Tensor], Tensor]] = {
     "view_as_real": lambda op, ids: ids.unsqueeze(-1).expand(*ids.shape, 2),
     "as_strided": _stride,
 }
-JOINS = names("cat concat concatenate stack hstack vstack dstack")
+JOINS = names("cat concat concatenate stack hstack vstack dstack pad_sequence")

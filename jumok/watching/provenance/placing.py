@@ -77,7 +77,8 @@ def _is_bare(known: Identities, queries: Tensor) -> bool:
     flat = compact(queries).reshape(-1)
     if not len(flat) or bool((flat < LEAF).any()):
         return False
-    bare = torch.tensor([source.kind in (PLAIN, FOREIGN) for source in known.sources])
+    kinds = [source.kind == FOREIGN or (source.kind == PLAIN and source.dims[2] > 1) for source in known.sources]
+    bare = torch.tensor(kinds)
     return bool(bare[flat // LEAF - 1].all())
 
 

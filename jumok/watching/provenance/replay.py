@@ -17,7 +17,7 @@ from jumok.watching.provenance.call_tokens import PART, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.finding import find_tokens
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.looking_ahead import find_shared, find_written
+from jumok.watching.provenance.looking_ahead import find_convolved, find_shared, find_written
 from jumok.watching.provenance.memory import MOST_OPS, Signature, recall, remember
 from jumok.watching.provenance.ops import Op, Slot, list_inputs, walk_slots
 from jumok.watching.provenance.shadow_table import ShadowTable
@@ -66,6 +66,7 @@ class Replay:
         if self._recalled:  # more came: read all of it
             self._table, self.routed, self._recalled, signature = ShadowTable(self.find_names), {}, False, None
         self._table.real |= find_written(ops)
+        self._table.convolved |= find_convolved(ops)
         self._shares |= find_shared(ops, self._tape.lengths)
         for op in ops:
             self._run(op)
@@ -157,6 +158,7 @@ class Replay:
                     self._table.set(op.outs[0], rules.multiply(self._table, op, name))
                 else:
                     self._replay_numbers(op, name)
+                self._hide_weighing(op)
                 return
             elif tokens.why == UNCONFIRMED:
                 self._table.outlooks[op.notes.calls[0]] = replace(tokens, why="")
@@ -165,6 +167,13 @@ class Replay:
         self._table.set(op.outs[0], made)
         for out in op.outs[1:]:
             self._table.set(out, None)
+
+    def _hide_weighing(self, op: Op) -> None:
+        """What several calls made of a token, weighed against one another: by how much is not shown."""
+        made = self._table.shadow(op.outs[0])
+        if isinstance(made, Tensor) and bool(self.known.is_joint(compact(made)).any()):
+            why = f"a choice among what several calls of attention gave{op.where}"
+            self._table.set(op.outs[0], self.known.unsee(compact(made), why))
 
     def _gather_shares(self, op: Op, tokens: CallTokens, made: Tensor | None) -> tuple[CallTokens, Tensor | None]:
         """One call of the several products with the weights of one softmax: the last of them stands for all."""

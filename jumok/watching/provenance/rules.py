@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance import blending, functions, grids, moving, multiplying, sampling
+from jumok.watching.provenance import adding, blending, functions, grids, moving, multiplying, sampling
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.ops import Kept, Op, Slot, clone_index, walk_slots
 from jumok.watching.provenance.origins import TEXT
@@ -66,11 +66,11 @@ def _elementwise(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], s
     if name in _OF_THE_FIRST:
         found = shadows[0]
     else:
-        found = None
+        found, how = None, blending.Manner(factor=name in _FACTORS, scaled=name in _SCALINGS)
         for slot, shadow in zip(given, shadows, strict=True):
             if slot is op.notes.gate:  # the same for all places: it mixes none
                 continue
-            found = blending.blend(table.known, found, shadow, op.outs[0].shape, factor=name in _FACTORS)
+            found = blending.blend(table.known, found, shadow, op.outs[0].shape, how)
     if found is not (shadows[0] if op.outs[0] is given[0] else None):
         table.give(op, found)
     for number, out in enumerate(op.outs[1:], 1):
@@ -88,12 +88,25 @@ def _choose(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadow
         table.shadow(each) if isinstance(each, Slot) and each.floating else None for each in op.args if each is not mask
     ]
     out, values = op.outs[0].shape, clone_index(mask.values)
+    shown = [number for number, each in enumerate(operands) if each is not None]
+    if len(shown) == 1 and isinstance(pair := operands[shown[0]], Pair):
+        kept = (~values if shown[0] else values).expand(out)
+        table.give(op, pair.map(lambda ids: _keep_some(fit(ids, out), kept)))
+        return
     sides = []
     for side in (0, 1):
         one, other = (fit(_side(each, side, ()), out) for each in operands)
         sides.append(torch.where(values, one, other))
     path = next((each.path for each in operands if isinstance(each, Pair)), None)
     table.give(op, sides[0] if path is None else Pair(sides[0], sides[1], path))
+
+
+def _keep_some(ids: Tensor, kept: Tensor) -> Tensor:
+    """Scores of which some are set to a number: a token of which none is left is a constant."""
+    for axis in range(ids.dim()):
+        if is_even(ids, axis):
+            kept = kept.any(axis, keepdim=True)
+    return fit(torch.where(kept, compact(ids), zeros(())), ids.shape)
 
 
 def _reduce(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
@@ -276,12 +289,18 @@ def write(table: ShadowTable, op: Op, name: str, *, inplace: bool) -> None:
         return
     base = zeros(slot.shape) if not isinstance(target, Tensor) else target
     if not inplace:
-        table.set(op.outs[0], moving.write(op, name, base.contiguous().clone(), value))
+        table.set(op.outs[0], _write_into(table, op, name, base.contiguous().clone(), value))
         return
     if slot not in table.real:
         base = base.contiguous().clone()
-    made = moving.write(op, name, base, value)
-    table.set_view(slot, made)
+    table.set_view(slot, _write_into(table, op, name, base, value))
+
+
+def _write_into(table: ShadowTable, op: Op, name: str, base: Tensor, value: Tensor | None) -> Tensor:
+    """The same identities, changed."""
+    if name not in adding.NAMES:
+        return moving.write(op, name, base, value)
+    return base if value is None else base.copy_(adding.add_rows(table.known, op, name, base, value))
 
 
 def _write_side(table: ShadowTable, op: Op, name: str, slot: Slot, side: int, target: Shadow, value: Shadow) -> Tensor:
@@ -307,7 +326,8 @@ _OF_ONE = (
     _sample,
 )
 Rule = Callable[[ShadowTable, Op, str, Sequence[Slot], Sequence[Shadow]], None]
-_FACTORS = frozenset(["mul", "multiply", "div", "divide", "true_divide"])
+_FACTORS = functions.names("mul multiply div divide true_divide")
+_SCALINGS = functions.names("sub subtract rsub div divide true_divide")
 _OF_THE_FIRST = functions.names(
     "layer_norm rms_norm group_norm batch_norm instance_norm normalize softmax log_softmax dropout "
     "dropout1d dropout2d dropout3d prelu local_response_norm gumbel_softmax"

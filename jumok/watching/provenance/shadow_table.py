@@ -31,6 +31,7 @@ class ShadowTable:
         self.calls: dict[int, CallTokens] = {}
         self.outlooks: dict[int, CallTokens] = {}
         self.real: set[Slot] = set()
+        self.convolved: dict[Slot, int] = {}
         self._shadows: dict[Slot, Shadow] = {}
         self._aliases: dict[Slot, Slot] = {}
 
@@ -73,7 +74,7 @@ class ShadowTable:
         if len(slot.shape) < 2 or 0 in slot.shape:
             return None
         why = "" if slot.argument else "a tensor that was made by something that was not seen"
-        reading = inputs.Reading(reader, tuple(made[0].shape) if made else (), slot.traced)
+        reading = inputs.Reading(reader, tuple(made[0].shape) if made else (), slot.traced, self.convolved.get(slot))
         ids = inputs.add_input(self.known, slot.shape, reading, why)
         if slot.traced is not None:
             number = len(self.known.sources) - 1

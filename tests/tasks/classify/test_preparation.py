@@ -238,6 +238,18 @@ def test_what_cannot_be_opened_is_said_in_one_line(vit, tmp_path, name):
     assert "\n" not in str(error.value)
 
 
+def test_an_image_of_a_shape_that_the_model_does_not_read_is_refused(vit, tmp_path):
+    """A processor that only brings the shortest edge to the model's size."""
+    import shutil
+
+    folder = save_processor(shutil.copytree(vit, tmp_path / "m"), SIDE, **PROCESSORS["shortest edge and crop"])
+    change(folder, "preprocessor_config.json", size={"shortest_edge": SIDE}, do_center_crop=False)
+    opened = open_model(f"hf:{folder}")
+    assert opened.predict([as_tensor(photograph(40, 40))]).shape == (1, 3)
+    with pytest.raises(JumokError, match=r"brings to 32 x 48 pixels .*: the two contradict each other"):
+        opened.predict([as_tensor(photograph(40, 60))])
+
+
 def test_a_model_of_six_bands_is_refused_by_name(tmp_path):
     folder = save_processor(save_vit(tmp_path / "m", num_channels=6), SIDE)
     with pytest.raises(JumokError, match="reads images of 6 channels: wanted 3"):
