@@ -354,7 +354,8 @@ def explain_not_found(output: Tensor, missing: Missing, *, several: bool) -> Jum
     if several:
         return JumokError(
             "some steps took several tokens at once behind those that the cache kept (assisted or prompt look-up "
-            "decoding, or a prompt in chunks), and such steps are not joined: run generate() without that"
+            "decoding, a prompt in chunks, or a cache that held the beginning of a prompt before), and such steps are "
+            "not joined: run generate() without that"
         )
     return JumokError(
         f"output {missing.output} shares only its first {missing.shared} of {output.shape[1]} tokens with a hypothesis "

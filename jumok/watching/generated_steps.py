@@ -80,6 +80,12 @@ def _join_own_layer(
         total, call = step.prefix.shape[1], step.calls[number]
         weights = call.attended.weights([total - 1 - step.first])[chosen]
         keys = None if call.tokens.keys is None else call.tokens.keys[chosen.cpu()]
+        if bool(weights[..., total:].any()):  # else it is room of a cache that is not filled yet
+            raise JumokError(
+                f"{steps[0].modules[number]} looked at more than the {total} tokens whose ids were seen by then, for "
+                "its prompt was given as embeddings or stood in a cache before: run generate() in the `with` block "
+                "with the ids of the whole prompt, or read single maps with seen[name]"
+            )
         if weights.shape[3] >= total:
             held = None if keys is None or keys.shape[1] < total else keys[:, :total]
             weights = weights[..., :length]

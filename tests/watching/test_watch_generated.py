@@ -107,3 +107,20 @@ def test_steps_of_several_tokens_are_refused_with_the_reason():
         output = model.generate(input_ids=PROMPTS[1:], max_new_tokens=5, do_sample=False, assistant_model=helper)
     with pytest.raises(JumokError, match="took several tokens at once behind those that the cache kept"):
         seen.generated(output)
+
+
+@pytest.mark.parametrize("how", ["embeddings", "a cache that was filled before"])
+def test_a_prompt_whose_ids_were_not_seen_is_refused(how):
+    model, prompt = llama(), PROMPTS[1:]
+    options = {"max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
+    with torch.no_grad():
+        if how == "embeddings":
+            given = {"inputs_embeds": model.get_input_embeddings()(prompt)}
+        else:
+            cache = model(prompt[:, :3], use_cache=True).past_key_values
+            given = {"input_ids": prompt, "past_key_values": cache}
+        with watch(model) as seen:
+            output = model.generate(**given, attention_mask=torch.ones_like(prompt), **options)
+    with pytest.raises(JumokError, match=r"tokens whose ids were seen by then|held the beginning of a prompt before"):
+        seen.generated(output)
+    assert seen[0].weights.shape[:2] == (1, 4), "heads are heads, though keys that were handed in differ among them"

@@ -75,11 +75,14 @@ def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[Cal
 def _is_bare(known: Identities, queries: Tensor) -> bool:
     """Whether the queries were handed to the model as they are, so that no token tells an image from a head."""
     flat = compact(queries).reshape(-1)
-    if not len(flat) or bool((flat < LEAF).any()):
-        return False
+    return len(flat) > 0 and bool(_find_handed(known, flat).all())
+
+
+def _find_handed(known: Identities, ids: Tensor) -> Tensor:
+    """Which identities are of something that was handed to the model as it is: they differ from head to head, too."""
     kinds = [source.kind == FOREIGN or (source.kind == PLAIN and source.dims[2] > 1) for source in known.sources]
-    bare = torch.tensor(kinds)
-    return bool(bare[flat // LEAF - 1].all())
+    source = ids // LEAF - 1
+    return torch.tensor([*kinds, False])[source]  # -1, the last, is no element of an input
 
 
 def _split_by_rank(lead: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -93,6 +96,8 @@ def _split_lead(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Which axes in front are images or windows, and which are heads: those along which no token differs."""
     default = {len(lead) - 1} if len(lead) > 1 else set()
+    if not bool(known.is_weak(compact(queries)).all()):  # a cache that was filled before tells no heads
+        keys = torch.where(_find_handed(known, keys), CONSTANT, keys)
     even = {
         axis
         for axis, size in enumerate(lead)
