@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from jumok.watching.chain import needing_graph
 from jumok.watching.token_streams import PLACES, WORDS, Crossing
 
 __all__ = ["bimodal_relevance"]
@@ -76,7 +77,8 @@ def _is_mutual(one: Crossing, other: Crossing) -> bool:
     first, second = one.layer.traced, other.layer.traced
     if first is None or second is None:
         return False
-    (path,) = torch.autograd.grad(second.sum(), first, retain_graph=True, allow_unused=True)
+    with needing_graph("relevance"):
+        (path,) = torch.autograd.grad(second.sum(), first, retain_graph=True, allow_unused=True)
     return path is None
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, One, Patches, Scale
 from jumok.errors import JumokError
-from jumok.watching.chain import check_target
+from jumok.watching.chain import check_target, needing_graph
 from jumok.watching.feature_maps import check_gradient, name_module
 from jumok.watching.seen import Seen
 
@@ -59,7 +59,8 @@ def _weigh_map(target: Tensor, features: Tensor, path: str, *, allow_empty: bool
     """(batch, places) of the feature map that a module made."""
     check_target(target, len(features))
     path = name_module(path)
-    (gradient,) = torch.autograd.grad(target.sum(), [features], retain_graph=True, allow_unused=True)
+    with needing_graph("Grad-CAM"):
+        (gradient,) = torch.autograd.grad(target.sum(), [features], retain_graph=True, allow_unused=True)
     if gradient is None or not bool(gradient.any()):
         raise JumokError(
             f"the target does not depend on the feature map of {path}: no gradient reaches it; compute the target from "

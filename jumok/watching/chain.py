@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -99,12 +100,31 @@ def take_gradients(target: Tensor, layers: Sequence[Attended], batch: int) -> li
             "inference_mode, with parameters (or an input) that require gradients, and checkpointing with "
             "use_reentrant=False"
         )
-    found = torch.autograd.grad(
-        target.sum(), [tensor for tensor in traced if tensor is not None], retain_graph=True, allow_unused=True
-    )
+    with needing_graph("relevance"):
+        found = torch.autograd.grad(
+            target.sum(), [tensor for tensor in traced if tensor is not None], retain_graph=True, allow_unused=True
+        )
     if all(gradient is None for gradient in found):
         raise JumokError("the target does not depend on any attention that was seen: compute it from this forward pass")
     return list(found)
+
+
+@contextmanager
+def needing_graph(name: str) -> Iterator[None]:
+    """Say what to do where a backward pass has freed the graph that the block needs.
+
+    Args:
+        name: of the method.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "second time" not in str(error) and "freed" not in str(error):
+            raise
+        raise JumokError(
+            f"{name} needs the graph of the forward pass, and it was freed by a backward pass: explain before that, or "
+            "keep it with backward(retain_graph=True)"
+        ) from error
 
 
 def check_target(target: Tensor, batch: int) -> None:

@@ -201,6 +201,17 @@ def test_targets_that_cannot_be_explained_are_one_line(method):
     one_line(raised)
 
 
+@pytest.mark.parametrize("method", ["chefer", "legrad", "input-x-gradient"])
+def test_a_graph_that_a_backward_pass_freed_is_told(method):
+    model = build(vit)
+    with watch(model) as seen:
+        logits = model(pixels()).logits
+    logits[:, 0].sum().backward()
+    with pytest.raises(JumokError, match="freed by a backward pass") as raised:
+        seen.relevance(logits[:, 1], method=method)
+    one_line(raised)
+
+
 @pytest.mark.parametrize("method", ["libra", "lrp"])
 def test_a_probability_is_no_target_for_rules_that_cut_the_softmax(method):
     model = build(vit)

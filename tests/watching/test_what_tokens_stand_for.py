@@ -10,6 +10,7 @@ from watched_models import IMAGE, SMALL, peaked
 
 from jumok.attention import Patches, Regions, Tokens
 from jumok.errors import JumokError
+from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
 
@@ -213,3 +214,19 @@ def test_an_operation_that_is_not_known_loses_the_places_and_says_so():
 def test_what_was_made_where_nothing_was_seen_is_named():
     seen = looked(Image(lambda tokens: torch.from_numpy(2 * tokens.numpy())), torch.randn(1, 3, 32, 32))
     assert "not seen" in seen[0].keys.why
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        torch.Tensor.requires_grad_,
+        lambda pixels: pixels.float().contiguous().requires_grad_(True),
+        torch.Tensor.detach_,
+    ],
+    ids=["requires_grad_", "several steps", "detach_"],
+)
+def test_an_image_that_is_made_ready_in_the_block_is_still_the_image(ask):
+    model = Image()
+    with watch(model) as seen:
+        model(ask(torch.rand(2, 3, 16, 16)))
+    assert isinstance(seen[0].keys, Patches)

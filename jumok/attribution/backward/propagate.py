@@ -15,6 +15,7 @@ from torch.utils.checkpoint import CheckpointError
 from jumok.attribution.backward.graph import Graph, kind
 from jumok.attribution.backward.step import Enter, Gradients, Rules, Step
 from jumok.errors import JumokError
+from jumok.watching.chain import needing_graph
 
 __all__ = ["propagate"]
 
@@ -34,19 +35,12 @@ def propagate(target: Tensor, graph: Graph, edges: Sequence[GradientEdge], rules
         JumokError: a node that no rule is known for, or a graph that was freed or checkpointed.
     """
     try:
-        with _change(_plan(graph, rules, name) if rules else {}):
+        with needing_graph(name), _change(_plan(graph, rules, name) if rules else {}):
             return torch.autograd.grad(target.sum(), edges, retain_graph=True, allow_unused=True)
     except CheckpointError as error:
         raise JumokError(
             f"{name} reads what torch keeps for the backward pass, and checkpointing hands that out once only: switch "
             "it off for this pass"
-        ) from error
-    except RuntimeError as error:
-        if "second time" not in str(error) and "freed" not in str(error):
-            raise
-        raise JumokError(
-            f"{name} needs the graph of the forward pass, and it was freed by a backward pass: explain before that, or "
-            "keep it with backward(retain_graph=True)"
         ) from error
 
 

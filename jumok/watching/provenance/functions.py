@@ -16,12 +16,15 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-VIEWS = names(
+UNCHANGING = frozenset(["requires_grad_", "detach_", "share_memory_"])
+"""What leaves a tensor's numbers as they are, and gives back the tensor itself."""
+VIEWS = UNCHANGING | names(
     "view reshape permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint unsqueeze "
     "squeeze expand expand_as flatten unflatten ravel chunk split split_with_sizes tensor_split unbind "
     "select narrow __getitem__ contiguous clone detach data real to type type_as float half bfloat16 "
     "double cpu cuda view_as reshape_as broadcast_to atleast_1d atleast_2d atleast_3d __iter__ alias "
-    "requires_grad_ positive conj resolve_conj resolve_neg swapaxes hsplit vsplit dsplit diagonal unfold"
+    "pin_memory as_subclass xpu positive conj resolve_conj resolve_neg swapaxes "
+    "hsplit vsplit dsplit diagonal unfold"
 )
 MOVES = names(
     "cat concat concatenate stack hstack vstack dstack roll flip fliplr flipud rot90 repeat tile "

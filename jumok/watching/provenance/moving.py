@@ -16,7 +16,7 @@ from jumok.watching.provenance.shadows import compact, reshape, without_last, ze
 
 SAME = names(
     "contiguous clone detach data real to type type_as float half bfloat16 double cpu cuda alias "
-    "requires_grad_ positive conj resolve_conj resolve_neg tril triu"
+    "pin_memory as_subclass xpu positive conj resolve_conj resolve_neg tril triu"
 )
 RESHAPES = names("view reshape view_as reshape_as flatten unflatten ravel")
 SPREADS = frozenset(["expand", "expand_as", "broadcast_to"])

@@ -104,6 +104,8 @@ class Replay:
 
     def _replay(self, op: Op) -> None:
         name, inplace = functions.strip(op.name)
+        if op.name in functions.UNCHANGING:
+            return
         if op.notes.calls:
             self._attend(op, name)
         elif op.name in functions.WRITES or (inplace and f"{name}_" in functions.WRITES):
