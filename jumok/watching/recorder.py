@@ -50,8 +50,9 @@ class Recorder(TorchFunctionMode):
         self.routed: list[Routed] = []
         self.maps = FeatureMaps()
         self.running = Running(modules)
-        buffers = [id(b) for module in modules.values() for b in module._buffers.values() if b is not None]
-        self.tape = Tape(frozenset(buffers), self.running.is_argument, self.running.innermost)
+        buffers = frozenset(id(each) for module in modules.values() for each in module._buffers.values())
+        own = frozenset(id(each) for module in modules.values() for each in module._parameters.values())
+        self.tape = Tape(buffers, own, self.running.is_argument, self.running.innermost)
         self._weights: Tensor | None = None
         self._factors: tuple[Slot, Slot] | None = None
         self._gate: Slot | None = None

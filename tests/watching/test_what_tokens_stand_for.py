@@ -216,17 +216,65 @@ def test_what_was_made_where_nothing_was_seen_is_named():
     assert "not seen" in seen[0].keys.why
 
 
-@pytest.mark.parametrize(
-    "ask",
-    [
-        torch.Tensor.requires_grad_,
-        lambda pixels: pixels.float().contiguous().requires_grad_(True),
-        torch.Tensor.detach_,
-    ],
-    ids=["requires_grad_", "several steps", "detach_"],
-)
-def test_an_image_that_is_made_ready_in_the_block_is_still_the_image(ask):
-    model = Image()
+READY = {
+    "requires_grad_": lambda pixels: pixels.requires_grad_(),
+    "detach_": lambda pixels: pixels.detach_(),
+    "learned": lambda pixels: nn.Parameter(pixels).sigmoid(),
+    "bytes": lambda pixels: (pixels * 255).to(torch.uint8).float() / 255,
+    "one by one": lambda pixels: torch.stack([(each - each.mean()) / each.std() for each in pixels]),
+    "unbound": lambda pixels: torch.stack([each * 2 for each in pixels.unbind(0)]),
+    "copied": lambda pixels: torch.empty_like(pixels).copy_(pixels),
+    "added": lambda pixels: torch.zeros_like(pixels).add_(pixels),
+    "there and back": lambda pixels: pixels.swapaxes(2, 3).mT,
+    "turned in place": lambda pixels: pixels.transpose(1, 2).contiguous().transpose_(1, 2),
+    "channels last": lambda pixels: pixels.permute(0, 2, 3, 1).contiguous().transpose(1, 3).transpose(2, 3),
+    "unsqueezed in place": lambda pixels: torch.cat([each.clone().unsqueeze_(0) for each in (pixels[0], pixels[1])]),
+    "dropped": lambda pixels: F.dropout(pixels, 0.1),
+    "normalised": lambda pixels: F.layer_norm(pixels, pixels.shape[1:]),
+    "strided": lambda pixels: pixels.as_strided(pixels.shape, pixels.stride()),
+}
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["before the model", "by the model"])
+@pytest.mark.parametrize("name", READY)
+def test_an_image_that_is_made_ready_in_the_block_is_still_the_image(name, inside):
+    if inside and name == "learned":
+        pytest.skip("a parameter that a model makes is its own")
+
+    class Preparing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = Image()
+
+        def forward(self, pixels):
+            return self.model(READY[name](pixels) if inside else pixels)
+
+    model = Preparing()
     with watch(model) as seen:
-        model(ask(torch.rand(2, 3, 16, 16)))
-    assert isinstance(seen[0].keys, Patches)
+        pixels = torch.rand(2, 3, 16, 32)
+        model(pixels if inside else READY[name](pixels))
+    assert seen[0].keys == Patches(2, 4)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_images_of_bytes_that_a_model_scales_itself(last):
+    class Scaling(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = Image()
+
+        def forward(self, pixels):
+            return self.model((pixels.permute(0, 3, 1, 2) if last else pixels).float().div(255))
+
+    pixels = torch.randint(0, 256, (2, 16, 32, 3) if last else (2, 3, 16, 32), dtype=torch.uint8)
+    assert looked(Scaling(), pixels)[0].keys == Patches(2, 4)
+
+
+def test_a_square_image_that_is_turned_in_place_lies_turned():
+    def place(turn):
+        model = Image()
+        with torch.no_grad(), watch(model) as seen:
+            model(turn(torch.rand(1, 3, 16, 16)))
+        return seen[0].keys
+
+    assert place(lambda pixels: pixels.clone().transpose_(2, 3)) == place(lambda pixels: pixels.transpose(2, 3))

@@ -26,6 +26,8 @@ VIEWS = UNCHANGING | names(
     "pin_memory as_subclass xpu positive conj resolve_conj resolve_neg swapaxes "
     "hsplit vsplit dsplit diagonal unfold"
 )
+TURNED_IN_PLACE = names("transpose_ t_ swapaxes_ swapdims_ squeeze_ unsqueeze_ resize_ resize_as_ set_ as_strided_")
+"""What gives a tensor itself back with other axes."""
 MOVES = names(
     "cat concat concatenate stack hstack vstack dstack roll flip fliplr flipud rot90 repeat tile "
     "repeat_interleave gather take_along_dim index_select masked_select pad pixel_shuffle pixel_unshuffle "

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.ops import NOTHING, PLAIN, WHOLE_NUMBERS, Kept, Notes, Op, Slot, State
+from jumok.watching.provenance.ops import NOTHING, PLAIN, Kept, Notes, Op, Slot, State, holds_numbers
 
 Slots = dict[int, tuple[weakref.ref[Tensor], Slot]]
 """The slots of tensors that live, by the tensors' ids."""
@@ -136,7 +136,7 @@ class LastPass:
             before = known[1] if known is not None and known[0]() is tensor else None
             if before is not (None if new else slot) or tensor.is_nested or tensor.shape != shape:
                 return False
-            if (tensor.dtype in WHOLE_NUMBERS) is slot.floating:
+            if holds_numbers(tensor) is not slot.floating:
                 return False
         for tensor, (slot, _, _, state) in zip(made, outs):  # noqa: B905
             slots[id(tensor)] = weakref.ref(tensor), slot

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.moving import CannotMoveError
@@ -56,9 +58,14 @@ _KEEP_AXES = functions.names(
     "expand expand_as broadcast_to flip fliplr flipud roll rot90 pad cat concat concatenate narrow split chunk "
     "tensor_split repeat tile repeat_interleave index_select clone contiguous to type float half bfloat16 double "
     "detach sub add mul div neg clamp interpolate normalize batch_norm instance_norm group_norm masked_fill where "
-    "maximum minimum pow sqrt square abs __getitem__ select unbind __iter__ flatten view reshape"
+    "maximum minimum pow sqrt square abs __getitem__ select unbind __iter__ flatten view reshape stack copy dropout "
+    "dropout1d dropout2d alpha_dropout layer_norm round floor ceil as_strided transpose swapaxes swapdims permute "
+    "movedim moveaxis mT byte lerp addcmul addcdiv sigmoid tanh exp log fmod"
 )
 """Functions after which it is still known which axis was which."""
+_TURNS = functions.names("transpose swapaxes swapdims permute movedim moveaxis mT")
+IMAGE_AXES = 4
+"""Of images, channels, rows and columns: turned tokens are no image because a convolution reads them."""
 _Axes = tuple[int | None, ...]
 
 
@@ -67,13 +74,11 @@ def find_convolved(ops: Sequence[Op]) -> dict[Slot, int]:
     roots: dict[Slot, tuple[Slot, _Axes]] = {}
     found: dict[Slot, int] = {}
     for op in ops:
-        slots = list_inputs(op)[:1]
-        if not slots:
-            continue
-        root, axes = roots.get(slots[0]) or (slots[0], tuple(range(len(slots[0].shape))))
-        if root.parameter is not None or (root.made and not root.argument):
-            continue
         name = functions.strip(op.name)[0]
+        read = next((slot for slot in list_inputs(op) if _is_input(roots[slot][0] if slot in roots else slot)), None)
+        if read is None or (name in functions.CONVOLUTIONS and read is not list_inputs(op)[0]):
+            continue
+        root, axes = roots.get(read) or (read, tuple(range(len(read.shape))))
         if op.name in functions.CONVOLUTIONS | functions.POOLINGS:
             place = len(axes) - 1 - next(int(sign) for sign in op.name if sign.isdigit())
             channels = axes[place] if place >= 0 else None
@@ -81,15 +86,24 @@ def find_convolved(ops: Sequence[Op]) -> dict[Slot, int]:
                 found.setdefault(root, channels)
         elif name in _KEEP_AXES:
             for out in op.outs:
-                kept = _follow_axes(op, slots[0].shape, out.shape)
+                kept = _follow_axes(op, name, read.shape, out.shape)
                 if kept is not None and out not in roots and out is not root:
                     roots[out] = root, tuple(None if axis is None else axes[axis] for axis in kept)
     return found
 
 
-def _follow_axes(op: Op, given: Sequence[int], made: Sequence[int]) -> _Axes | None:
+def _is_input(slot: Slot) -> bool:
+    return slot.parameter is None and not slot.constant and (slot.argument or not slot.made)
+
+
+def _follow_axes(op: Op, name: str, given: Sequence[int], made: Sequence[int]) -> _Axes | None:
     """Which axis of what was given each axis of what was made is; None where that cannot be told."""
     count = len(given)
+    if name in _TURNS:
+        return _find_order(op, name, count) if count == IMAGE_AXES else None
+    if name == "stack":
+        place = op.given(1, "dim", 0) % (count + 1)
+        return (*range(place), None, *range(place, count))
     if op.name == "__getitem__":
         return _follow_index(op.args[1], count)
     if op.name in ("select", "unbind", "__iter__"):
@@ -100,6 +114,13 @@ def _follow_axes(op: Op, given: Sequence[int], made: Sequence[int]) -> _Axes | N
         same = min(same, len(made))
         return (*(None,) * (len(made) - same), *range(count - same, count))
     return tuple(range(count)) if len(made) == count else None
+
+
+def _find_order(op: Op, name: str, count: int) -> _Axes:
+    """Which axis each is after they were turned: each is told by its length."""
+    lengths = torch.empty(tuple(range(count)), device="meta")
+    turned = lengths.mT if name == "mT" else getattr(lengths, name)(*op.args[1:], **op.kwargs)
+    return tuple(turned.shape)
 
 
 def _follow_index(index: object, count: int) -> _Axes | None:

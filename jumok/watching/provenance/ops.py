@@ -26,8 +26,18 @@ WHOLE_NUMBERS = frozenset(
 )
 State = tuple[int, bool, bool]
 """Of a tensor, after an operation: `soft`, `fixed` and `pure` of its `Slot`."""
+COLOURS = 3
+"""Channels of an image without an axis of the batch."""
 PLAIN = frozenset([int, float, bool, str, type(None), torch.dtype, torch.device])
 """Kinds of arguments that are kept as they are: most are, so they are told first."""
+
+
+def holds_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor holds real or complex numbers, or the bytes of images: no indices, ids of words or masks."""
+    if tensor.dtype not in WHOLE_NUMBERS:
+        return True
+    shape = tensor.shape if tensor.dtype == torch.uint8 and not tensor.is_nested else ()
+    return len(shape) in (4, 5) or (len(shape) == 3 and COLOURS in (shape[0], shape[-1]))
 
 
 class Slot:
@@ -35,7 +45,7 @@ class Slot:
 
     Args:
         shape: of the tensor.
-        floating: whether it holds real or complex numbers.
+        floating: whether it holds real or complex numbers, or the bytes of images.
         parameter: the tensor itself, where it is a parameter of the model.
         constant: a buffer of the model, or not made by anything that depends on the input.
         argument: whether it was handed to the model (of a tensor that nothing on the tape made).
@@ -50,7 +60,7 @@ class Slot:
 
     def __init__(self, tensor: Tensor, *, made: bool) -> None:
         self.shape: tuple[int, ...] = () if tensor.is_nested else tensor.shape
-        self.floating = tensor.dtype not in WHOLE_NUMBERS
+        self.floating = holds_numbers(tensor)
         self.parameter: Tensor | None = None
         self.constant = False
         self.argument = False

@@ -53,8 +53,11 @@ class ShadowTable:
         """
         if slot in self._aliases:
             return self.shadow(self._aliases[slot], reader, made)
-        if slot not in self._shadows or (slot.argument and slot.made and self._shadows[slot] is None):
-            self._shadows[slot] = self._make_shadow(slot, reader, made)
+        if slot not in self._shadows or (slot.argument and slot.made and _is_nothing(self._shadows[slot])):
+            found = self._make_shadow(slot, reader, made)
+            if slot in self.real and isinstance(found, Tensor):  # what is written into shares no memory
+                found = found.contiguous().clone()
+            self._shadows[slot] = found
         return self._shadows[slot]
 
     def is_unread(self, slot: object) -> bool:
@@ -164,3 +167,8 @@ class ShadowTable:
     def settle(self, shadow: Shadow, op: Op) -> Tensor | None:
         """One identity for each element, where there may have been a pair."""
         return blending.settle(self.known, shadow, op.notes.path)
+
+
+def _is_nothing(shadow: Shadow) -> bool:
+    """Whether a tensor holds nothing but constants."""
+    return shadow is None or (isinstance(shadow, Tensor) and not bool(shadow.any()))

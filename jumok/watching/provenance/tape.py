@@ -61,6 +61,7 @@ class Tape:
 
     Args:
         constants: ids of the model's buffers.
+        own: ids of the model's parameters; another may be an image that is optimised.
         is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs.
         find_path: tells which module runs.
         ops: what ran; while the last pass is repeated, nothing.
@@ -71,6 +72,7 @@ class Tape:
     """
 
     constants: frozenset[int]
+    own: frozenset[int]
     is_argument: Callable[[Tensor, bool], bool]
     find_path: Callable[[], str]
     ops: list[Op] = field(default_factory=list)
@@ -159,6 +161,8 @@ class Tape:
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
         if softmax:
             self._soft = len(self.lengths) - 1
+        if name in functions.TURNED_IN_PLACE:
+            self._slots.pop(id(args[0]), None)  # by what it is from now on, it is another tensor
         outs = tuple([self._make(each, viewing) for each in made])
         op = Op(name, frozen, {**named, **more} if more else named, outs, notes)
         if notes.calls:
@@ -197,7 +201,7 @@ class Tape:
         if known is not None and known[0]() is tensor:
             return known[1]
         slot = Slot(tensor, made=False)
-        if isinstance(tensor, nn.Parameter):
+        if isinstance(tensor, nn.Parameter) and (id(tensor) in self.own or not self.is_argument(tensor, True)):
             slot.parameter, slot.fixed = tensor, True
         elif id(tensor) in self.constants:
             slot.constant = slot.fixed = True
