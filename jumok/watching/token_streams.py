@@ -28,6 +28,9 @@ SIDES = {"words": (WORDS, WORDS), "places": (PLACES, PLACES)}
 SIDES |= {"words->places": (WORDS, PLACES), "places->words": (PLACES, WORDS)}
 EXAMPLE = 'streams={"reader": "words", "eye": "places", "fusion.*.cross": "words->places"}'
 
+MOST_NAMED = 4
+"""Calls that a message names."""
+
 
 class Bimodal(NamedTuple):
     """One map over the words and one over the places, as seen from the same query."""
@@ -98,15 +101,25 @@ def explain_nothing_seen() -> JumokError:
     )
 
 
+def _explain_no_tokens(names: Sequence[str]) -> JumokError:
+    """What to say where attention was seen, and none of it between tokens: of gates of channels, of glimpses."""
+    listed = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+    return JumokError(
+        f"no attention between tokens was seen, only {listed}, so nothing leads from tokens to the input: explain a "
+        "class by grad-cam, libra or input-x-gradient, or read what was seen with seen[name]"
+    )
+
+
 def take_one_pass(named: Named) -> Named:
     """The calls between tokens.
 
     Raises:
         JumokError: there are none, or they are of several passes.
     """
+    names = [name for name, _ in named]
     named = [(name, call) for name, call in named if call.axes is None and call.tokens.kind != CHANNELS]
     if not named:
-        raise explain_nothing_seen()
+        raise _explain_no_tokens(names) if names else explain_nothing_seen()
     passes = len({call.run for _, call in named})
     if passes > 1:
         raise JumokError(

@@ -59,7 +59,7 @@ def test_everything_that_matters_is_told(jumok, parts, tmp_path):
     assert report["near_duplicates"]["groups_across_parts"] == 1
     assert report["contradictions"] == 1
     for words in (
-        "30 images of 2 classes",
+        "30 images (2 classes)",
         "sizes: 40 x 48 to 80 x 96 pixels, median 40 x 48; 2 different",
         "left out: 1 file that is not images (1 .txt)",
         "1 image cannot be read: fine/broken.png:",

@@ -60,8 +60,13 @@ def command(
         ),
     ] = None,
     systems: Annotated[
-        str, typer.Option("--systems", help="Names with commas between, or all: one for each mechanism.")
-    ] = "all",
+        list[str] | None,
+        typer.Option(
+            "--systems",
+            help="Names with commas between; may be repeated. Default: one for each mechanism, as all says, too.",
+            show_default=False,
+        ),
+    ] = None,
     budget: Annotated[str, typer.Option("--budget", help="Time to train each, such as 90s, 2m or 1h30m.")] = "2m",
     shown: Annotated[int, typer.Option("--shown", help="Test images or questions on the page.", min=1, max=200)] = 12,
     out: Annotated[Path, typer.Option("--out", help="Folder for the runs, the page and the figures.")] = Path(
@@ -87,7 +92,7 @@ def command(
     if "compare" not in task.verbs:
         others = " or ".join(each.example for each in _compared_tasks())
         raise JumokError(f"systems that {task.does} cannot be compared: give {others}")
-    names, seconds = choose_systems(systems, task), parse_duration(budget, "--budget")
+    names, seconds = choose_systems(",".join(systems or ["all"]), task), parse_duration(budget, "--budget")
     wanted = _read(task, paths, settings)
     comparison, truth = _begin(task, wanted, names[0], seconds, masks, out)
     with hold(out):

@@ -77,7 +77,7 @@ class Inspection:
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         found = self.survey
-        yield f"{write_count(len(found.facts), 'image')} {_describe_labels(found)} in {self.data}"
+        yield f"{write_count(len(found.facts), 'image')} ({_describe_labels(found)}) in {self.data}"
         yield _table(found)
         sizes = _describe_sizes(found)
         if sizes is not None:
@@ -218,12 +218,12 @@ def _describe_spread(groups: Sequence[Sequence[Facts]], harm: str) -> str:
 
 
 def _describe_labels(found: Survey) -> str:
-    """What images are labelled with, after how many there are."""
+    """What images are labelled with."""
     if found.numbers:
-        return f"with numbers from {found.numbers['least']:.4g} to {found.numbers['largest']:.4g}"
+        return f"numbers from {found.numbers['least']:.4g} to {found.numbers['largest']:.4g}"
     if found.main.kind == "multi":
-        return f"with any of {write_count(len(found.classes), 'label')}"
-    return f"of {write_count(len(found.classes), 'class', 'classes')}"
+        return f"any of {write_count(len(found.classes), 'label')}"
+    return write_count(len(found.classes), "class", "classes")
 
 
 def _describe_imbalance(found: Survey) -> Iterator[str]:

@@ -99,15 +99,14 @@ def _open(
     model: Path, files: Sequence[Path], methods: Sequence[str], session: Session
 ) -> tuple[PairRun, PairSet, tuple[str, ...]]:
     """The run, the pairs and the readings that are measured."""
-    from jumok.data.pairs.pair_set import read_pairs
+    from jumok.app.translate.evaluate import select
     from jumok.tasks.translate.aligning import choose_reading, list_readings
     from jumok.tasks.translate.run import PairRun
 
     run = PairRun.load(model, session.device)
     known = list_readings(run)
     chosen = tuple(dict.fromkeys(choose_reading(method, known) for method in methods)) or known
-    data = run.config.data
-    return run, read_pairs(files, lowercase=data.lowercase, reverse=data.backwards), chosen
+    return run, select(run, files, "auto")[0], chosen
 
 
 def _measure_faithfulness(

@@ -43,6 +43,8 @@ def to_batch(images: Tensor) -> Tensor:
     Raises:
         JumokError: another shape or type, no pixels, or floats outside 0 to 1.
     """
+    if not isinstance(images, Tensor):
+        raise JumokError(f"images are a tensor, got {type(images).__name__}: {WANTED_IMAGES}")
     shape = tuple(images.shape)
     if images.dim() == 2:
         images = images[None]

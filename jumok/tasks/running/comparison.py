@@ -208,7 +208,8 @@ def choose_systems(names: str, task: Task) -> list[str]:
         JumokError: none, no such system, or one that is trained for something else.
     """
     every = list_compared(task)
-    found = every if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    found = every if "all" in wanted else wanted
     if not found:
         raise JumokError(
             f"no systems to compare: give their names, as in {','.join(every[:2])}, or all ({', '.join(every)})"
