@@ -7,7 +7,17 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["defuse", "describe_names", "join_names", "printable", "readable", "typed", "write_count", "write_counts"]
+__all__ = [
+    "defuse",
+    "describe_names",
+    "join_names",
+    "one_line",
+    "printable",
+    "readable",
+    "typed",
+    "write_count",
+    "write_counts",
+]
 
 MOST_NAMES = 4
 OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -27,6 +37,15 @@ def printable(text: str) -> str:
     ('a\\x1b[2Jb', '\\xb0.png', 'two\nlines')
     """
     return OBEYED.sub(lambda found: _spell(ord(found[0])), text)
+
+
+def one_line(name: str) -> str:
+    r"""A name as it may be written to a terminal, on one line: line ends and tabs are spelt out, too.
+
+    >>> one_line("two\nlines"), one_line("a\tb\x1b[2J")
+    ('two\\nlines', 'a\\tb\\x1b[2J')
+    """
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def typed(path: str | Path) -> str:

@@ -140,7 +140,7 @@ def predict_all(
         keep: keep the rows for the report.
         progress: called with how many are done, and how many there are.
     Raises:
-        JumokError: a file of another kind, or one that cannot be written.
+        JumokError: no input, a file of another kind, or one that cannot be written.
     """
     found = Predictions(model, files)
     columns = _name_columns(predictor)
@@ -154,6 +154,8 @@ def predict_all(
             if keep:
                 found.rows.append(_make_object(one, predictor))
             progress(found.count, predictor.total)
+        if not found.count:  # in here, so that no empty file is left
+            raise JumokError("nothing to predict: the files given hold no input")
     return found
 
 

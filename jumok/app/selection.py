@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jumok.wording import defuse, write_count
+from jumok.wording import defuse, one_line, write_count
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -62,7 +62,8 @@ class Selection:
     @property
     def title(self) -> str:
         """What the pictures and the table are of."""
-        return f"{self.selector.k} of {len(self.names)} columns kept (target column: {self.target})"
+        target = one_line(self.target)
+        return f"{self.selector.k} of {len(self.names)} columns kept (target column: {target})"
 
     def ranked(self) -> list[int]:
         """All columns: those kept in the order of choice, then the others by score, those of one value last."""
@@ -114,7 +115,8 @@ class Selection:
         import numpy as np
 
         values, kind = len(np.unique(self.ready.target)), self.selector.target_kind_
-        what = f"{write_count(len(self.ready.target), 'row')}; target {self.target}: {kind}, {values:,} different"
+        rows, target = write_count(len(self.ready.target), "row"), one_line(self.target)
+        what = f"{rows}; target {target}: {kind}, {values:,} different"
         yield f"{what}; method {self.method}"
         ranked = self.ranked()
         shown = ranked[: max(MOST_SHOWN, self.selector.k)]
@@ -137,11 +139,11 @@ class Selection:
             return "too few rows to tell which columns are better than noise"
         better = [self.names[column] for column in self.ranked() if self.noise.better[column]]
         rows = "" if self.noise.rows == len(self.ready.target) else f" of {self.noise.rows:,} rows"
-        shown = ", ".join(better[:MOST_SHOWN]) + (
+        told = ", ".join(map(one_line, better[:MOST_SHOWN])) + (
             f" and {len(better) - MOST_SHOWN:,} more" * (len(better) > MOST_SHOWN)
         )
         test = f"p <= 0.05 over all columns, {self.noise.shuffles} shuffles{rows}"
-        return f"surely better than noise by themselves ({test}): {shown or 'none'}"
+        return f"surely better than noise by themselves ({test}): {told or 'none'}"
 
     def _build_table(self, columns: Sequence[int]) -> Table:
         """Columns with their ranks and scores."""
@@ -159,7 +161,7 @@ class Selection:
             interval = "" if self.noise is None else "{low:.2g} to {high:.2g}".format(**about)
             better = {True: "yes", False: "no", None: ""}[about["better"]]
             score = f"{self.selector.scores_[column]:.4g}"
-            table.add_row(str(rank), Text(self.names[column]), about["type"], score, interval, better, mark)
+            table.add_row(str(rank), Text(one_line(self.names[column])), about["type"], score, interval, better, mark)
         return table
 
     def write(self, table: DataFrame, separator: str) -> None:

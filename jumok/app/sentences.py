@@ -23,14 +23,15 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
     Args:
         words: of a sentence, or the name of a file, or "-" or nothing for standard input.
     Raises:
-        JumokError: none were given, or a file that cannot be read.
+        JumokError: none were given, or a file that cannot be read; a file or standard input without a line, once it
+            is read.
     """
     from jumok.data.texts.normal_form import read_lines
 
     if not words and (sys.stdin is None or sys.stdin.isatty()):
         raise JumokError("nothing to translate: give a sentence, a file with one per line, or - for standard input")
     if not words or list(words) == ["-"]:
-        return stream_lines(sys.stdin.buffer, "standard input")
+        return _refuse_nothing(stream_standard_input(), "standard input")
     places = [place for word in words if (place := find_path(word))]
     if len(words) > 1 or not places:
         if len(places) == len(words) and all(place.is_file() for place in places) and places:
@@ -41,7 +42,26 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
         return iter([" ".join(words)])
     if places[0].is_dir():
         raise JumokError(f"{words[0]} is a folder: give a file with a sentence per line; {HINT}")
-    return read_lines(places[0]) if places[0].is_file() else _read_piped(places[0])
+    lines = read_lines(places[0]) if places[0].is_file() else _read_piped(places[0])
+    return _refuse_nothing(lines, words[0])
+
+
+def _refuse_nothing(lines: Iterator[str], name: str) -> Iterator[str]:
+    """The lines as they come; an error where there are none."""
+    first = next(lines, None)
+    if first is None:
+        raise JumokError(f"nothing to translate: {name} is empty; wanted a sentence per line")
+    yield first
+    yield from lines
+
+
+def stream_standard_input() -> Iterator[str]:
+    """Lines of standard input as they come; none where it is closed.
+
+    Raises:
+        JumokError: as `stream_lines`.
+    """
+    return iter(()) if sys.stdin is None else stream_lines(sys.stdin.buffer, "standard input")
 
 
 def stream_lines(file: BinaryIO, name: str) -> Iterator[str]:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.options import Panels, to_flag
+from jumok.data.other_kinds import refuse_binary, refuse_other_kinds
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
 from jumok.errors import JumokError
 from jumok.tasks import TASKS, Task, recognise, tasks_of_system
 from jumok.tasks.running.config import Training
+from jumok.tasks.translate.task import TRANSLATE
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -90,8 +92,19 @@ def choose_task(
         system: that was named.
         earlier: the task of the run whose settings or weights are taken over.
     Raises:
-        JumokError: no such system, one that is not trained for the task, or data that does not tell its task.
+        JumokError: no such system, one that is not trained for the task, data that does not tell its task, or a file
+            that is the data of none.
     """
+    refuse_other_kinds(paths)
+    task = _choose_task(named, paths, given, system, earlier)
+    if task is TRANSLATE:  # which takes what nobody knows
+        refuse_binary(paths)
+    return task
+
+
+def _choose_task(
+    named: Task | None, paths: Sequence[Path], given: Iterable[str], system: str | None, earlier: str | None
+) -> Task:
     able = list(TASKS.values()) if system is None else tasks_of_system(system)
     if named is not None:
         if named not in able:

@@ -25,7 +25,7 @@ from jumok.data.cell_texts import (
     read_numbers,
 )
 from jumok.errors import JumokError, suggest
-from jumok.wording import write_count
+from jumok.wording import one_line, write_count
 
 __all__ = ["KINDS", "Column", "Corrections", "describe_cells", "recognise_columns"]
 
@@ -386,7 +386,7 @@ def describe_cells(columns: dict[str, Column]) -> Iterator[str]:
         found: dict[str, dict[str, int]] = {}
         for column in columns.values():
             for word, count in getattr(column, attribute).items():
-                found.setdefault(word, {})[column.name] = count
+                found.setdefault(word, {})[one_line(column.name)] = count
         for word, counts in found.items():
             where = ", ".join(list(counts)[:6]) + (f" and {len(counts) - 6:,} more" if len(counts) > 6 else "")
             yield f"{word!r} in {write_count(sum(counts.values()), 'cell')} of {where}: {what.format(word)}"

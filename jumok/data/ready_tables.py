@@ -13,6 +13,7 @@ from pandas.api import types  # type: ignore[import-untyped]
 
 from jumok.data.column_types import KINDS, Column, Corrections, describe_cells, recognise_columns
 from jumok.errors import JumokError, suggest
+from jumok.wording import one_line
 
 __all__ = ["MISSING", "ReadyTable", "describe_types", "make_ready"]
 
@@ -71,7 +72,10 @@ def make_ready(
         raise JumokError(f"no way {missing!r} of treating missing values: {suggest(missing, MISSING)}")
     corrections = corrections or Corrections()
     found = recognise_columns(table, target, corrections)
-    notes = [*describe_cells(found), *(f"{name}: {column.doubt}" for name, column in found.items() if column.doubt)]
+    notes = [
+        *describe_cells(found),
+        *(f"{one_line(name)}: {column.doubt}" for name, column in found.items() if column.doubt),
+    ]
     there = _find_target(found[target], notes)
     others = {name: column for name, column in found.items() if name != target}
     usable = _choose_usable(others, categories, corrections, notes)
@@ -140,7 +144,7 @@ def describe_types(ready: ReadyTable, target: str) -> Iterator[str]:
         told = [f"{column.name} ({column.about})" for column in columns if column.about]
         if columns:
             yield f"{kind}: {_list_names([*told, *plain])}"
-    goal = ready.types[target]
+    goal, target = ready.types[target], one_line(target)
     yield f"target: {target} ({', '.join(filter(None, (goal.kind, goal.about)))})"
 
 
@@ -192,6 +196,6 @@ def _read_target(column: pd.Series) -> NDArray[Any]:
 
 
 def _list_names(names: Sequence[str]) -> str:
-    """A few names, and how many more there are."""
-    shown, more = ", ".join(map(str, names[:6])), len(names) - 6
+    """A few names, on one line, and how many more there are."""
+    shown, more = ", ".join(one_line(str(name)) for name in names[:6]), len(names) - 6
     return f"{shown} and {more:,} more" if more > 0 else shown

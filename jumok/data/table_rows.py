@@ -16,7 +16,7 @@ from jumok.data.texts.normal_form import RETURN, read_lines
 from jumok.errors import JumokError, suggest
 from jumok.files import regular_file, shorten
 
-__all__ = ["BETWEEN", "Nested", "read_delimited", "read_rows", "refuse_nested"]
+__all__ = ["BETWEEN", "Nested", "find_odd", "load_json", "read_delimited", "read_rows", "refuse_nested"]
 
 BETWEEN = "|"
 """Parts several values in one cell."""
@@ -25,11 +25,17 @@ Rows = Iterator[tuple[str, dict[str, str]]]
 
 
 class Nested(str):
-    """A cell that is no text, number or list of such, as JSON spells it."""
+    """A cell that is no text, number or list of such but a boolean, NaN or an object, as JSON spells it."""
+
+
+class NoNumber(str):
+    """What Python writes for a number that is none: NaN, Infinity or -Infinity."""
 
 
 def refuse_nested(where: str, cells: Mapping[str, str], names: Iterable[str | None]) -> None:
-    """Refuse what stands for nothing in cells that are read: an object, a list within a list, or an empty place in one.
+    """Refuse what stands for nothing in cells that are read.
+
+    An object, a list within a list, an empty place in one; in JSON lines a boolean, NaN or Infinity, too.
 
     Args:
         where: the row stands.
@@ -127,12 +133,39 @@ def _read_jsonl(path: Path) -> Rows:
             continue
         where = f"{path}, line {number}"
         try:
-            row = json.loads(line, object_pairs_hook=_take_once)
+            row = load_json(line, object_pairs_hook=_take_once)
         except (ValueError, RecursionError) as error:
             raise JumokError(f"{where}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise JumokError(f"{where}: wanted keys and values, such as {{'image': 'a.png', 'label': 'dent'}}")
-        yield where, {str(key).strip().lower(): _to_text(value) for key, value in row.items()}
+        yield where, {str(key).strip().lower(): _from_json(value) for key, value in row.items()}
+
+
+def load_json(line: str, **hooks: Any) -> Any:
+    """A line of JSON whose numbers are texts, spelt as they are there; NaN and Infinity are a `NoNumber`.
+
+    Raises:
+        ValueError, RecursionError: it is none.
+    """
+    return json.loads(line, parse_int=_keep_whole, parse_float=str, parse_constant=NoNumber, **hooks)
+
+
+def _keep_whole(text: str) -> str:
+    """A whole number as it is spelt; one with thousands of digits is none."""
+    int(text)
+    return text
+
+
+def find_odd(value: Any) -> str:
+    """How JSON spells what stands for no text within a value: a boolean, NaN or Infinity; empty where there is none."""
+    each = value if isinstance(value, list) else [value]
+    odd = next((one for one in each if isinstance(one, bool | NoNumber)), None)
+    return "" if odd is None else str(odd) if isinstance(odd, NoNumber) else json.dumps(odd)
+
+
+def _from_json(value: Any) -> str:
+    odd = find_odd(value)
+    return Nested(odd) if odd else _to_text(value)
 
 
 def _read_parquet(path: Path) -> Rows:

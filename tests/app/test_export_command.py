@@ -106,6 +106,26 @@ def test_questions_are_answered_alike(jumok, tmp_path, system):
     assert about["answers"][int(logits.argmax())] == reply.best
 
 
+def test_images_of_questions_that_have_moved_are_given_by_their_flag(jumok, trained, tmp_path):
+    squares = write_squares(tmp_path / "squares")
+    question_helpers.untrained(tmp_path / "run", question_helpers.settings_of(squares, squares / "train.csv"))
+    moved = (squares / "images").rename(tmp_path / "moved")
+    for data in ((), (squares / "val.csv",)):
+        words = ("export", tmp_path / "run", *data, "--out", tmp_path / "o")
+        said = jumok(*words)
+        assert said.status == 2
+        assert said.err.strip() == f"jumok: no folder of images at {squares / 'images'}: give it by --images"
+        assert jumok(*words, "--images", moved).status == 0
+    said = jumok("export", tmp_path / "run", squares / "val.csv", "--images", squares / "masks")
+    assert (said.status, said.err.count("\n")) == (2, 1)
+    assert f"lies in {squares / 'masks'}: give their folder by --images" in said.err
+    said = jumok("export", trained, "--images", moved)
+    assert (said.status, said.err.strip()) == (
+        2,
+        f"jumok: no use for --images: {trained} is trained to classify images",
+    )
+
+
 def test_a_recurrent_translator_translates_alike_by_its_two_graphs(jumok, reverser, tmp_path):
     said = jumok("export", reverser, "--out", tmp_path / "o", "--json")
     assert said.status == 0

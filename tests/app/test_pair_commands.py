@@ -296,6 +296,14 @@ def test_eval_counts_pairs_with_an_empty_side(jumok, reverser, tmp_path):
     assert report["remarks"] == ["3 pairs skipped: one side is empty (lines 2, 3, 4)"]
 
 
+def test_headings_among_the_pairs_are_remarked_on(jumok, reverser, few, tmp_path):
+    told = f"{tmp_path / 'p.tsv'}, line 1: 'source' and 'target' are taken for a pair of sentences and look like"
+    (tmp_path / "p.tsv").write_text("source\ttarget\n" + "".join(f"ba b{n}\tb{n} ba\n" for n in range(60)))
+    assert told in jumok("train", tmp_path / "p.tsv", "--dry-run", "--device", "cpu").out
+    said = jumok("eval", reverser, tmp_path / "p.tsv", "--out", tmp_path / "e")
+    assert (said.status, f"remark: {told}" in said.out) == (0, True)
+
+
 def test_eval_of_translations_that_share_nothing_with_their_references(jumok, reverser, tmp_path):
     for rows in (["a b\tЖЖЖ"], ["a b\tЖЖЖ", "b a\tЩЩ", "c a b\tЪ"]):
         (tmp_path / "t.tsv").write_text("\n".join(rows))

@@ -164,6 +164,25 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert not (tmp_path / "predictions.csv").exists()
 
 
+@pytest.mark.parametrize("names", [b"", b"\n \n", None], ids=["empty", "blank", "closed"])
+def test_an_empty_standard_input_is_one_line_and_nothing_is_written(jumok, trained, tmp_path, monkeypatch, names):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", names if names is None else io.TextIOWrapper(io.BytesIO(names)))
+    said = jumok("predict", trained, "-")
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith("jumok: nothing to predict: standard input is empty; wanted the name of a file")
+    assert said.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_without_an_input_are_one_line_and_nothing_is_written(jumok, reverser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").touch()
+    said = jumok("predict", reverser, "a.txt", "--csv", "p.csv", "--parquet", "p.parquet")
+    assert (said.status, said.err) == (2, "jumok: nothing to predict: the files given hold no input\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
 def test_a_file_is_whole_or_not_there(jumok, trained, images, tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("out of memory")

@@ -204,3 +204,25 @@ def test_random_identifiers_do_not_come_first(jumok, tmp_path, method):
     assert float(rows["width"]["p_value"]) <= 0.05 < min(float(rows[n]["p_value"]) for n in ("customer", "number"))
     assert float(rows["width"]["low"]) < float(rows["width"]["alone"]) < float(rows["width"]["high"])
     assert "surely better than noise by themselves (p <= 0.05 over all columns, 200 shuffles): width\n" in said.out
+
+
+def test_names_that_hold_line_ends_or_escapes_stay_on_one_line(jumok, tmp_path):
+    names = ["two\nlines", "a\x1b[2Jb", "tab\there", "plain", "id\nx", "const\ny", "t\nt"]
+    rows = [
+        (i % 2 * 3 + i / 99, i % 2 + i / 77, [i / 7, "n/a", ""][min(i % 7, 2)], i % 3, i, 1, "yn"[i % 2])
+        for i in range(60)
+    ]
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names, *rows])
+    said = jumok("select", tmp_path / "t.csv", "--target", "t\nt", "--k", 3, "--out", tmp_path / "o")
+    assert said.status == 0
+    lines = said.out.split("\n")
+    for name in names:
+        shown = name.replace("\n", "\\n").replace("\t", "\\t").replace("\x1b", "\\x1b")
+        assert any(shown in line for line in lines), shown
+    assert "\x1b" not in said.out
+    assert not [line for line in lines if line.startswith(("lines", "x", "y", "t ", "t:", "t)"))]
+    assert [line for line in lines if "two\\nlines" in line and "kept" in line]
+    assert [line for line in lines if "a\\x1b[2Jb" in line and "kept" in line]
+    rows = list(csv.DictReader((tmp_path / "o" / "scores.csv").open(newline="")))
+    assert {row["column"] for row in rows} == set(names) - {"id\nx", "t\nt"}  # in files names stay as they are

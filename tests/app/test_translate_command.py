@@ -83,9 +83,6 @@ def test_a_pipe_under_a_name(jumok, reverser, sentences, expected, tmp_path):
 def test_empty_lines_stay_where_they_are(jumok, reverser, sentences, expected, typed):
     typed(f"\n{sentences[0]}\n   \n\n{sentences[1]}\n".encode())
     assert jumok("translate", reverser).out.split("\n") == ["", expected[0], "", "", expected[1], ""]
-    typed(b"")
-    said = jumok("translate", reverser)
-    assert (said.status, said.out) == (0, "")
     assert jumok("translate", reverser, "").out == "\n"
 
 
@@ -337,6 +334,19 @@ def test_nothing_at_all_is_refused_on_a_terminal(jumok, reverser, monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     assert "nothing to translate: give a sentence" in jumok("translate", reverser).err
+
+
+@pytest.mark.parametrize("words", [["-"], [], ["empty.txt"]])
+def test_an_empty_input_is_one_line_and_nothing_is_written(jumok, reverser, typed, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").touch()
+    for more in (["--out", "out.txt", "--align", "out.align"], ["--json"], []):
+        typed(b"")
+        said = jumok("translate", reverser, *words, *more)
+        assert (said.status, said.out) == (2, "")
+        name = "empty.txt" if words == ["empty.txt"] else "standard input"
+        assert said.err == f"jumok: nothing to translate: {name} is empty; wanted a sentence per line\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.txt"]
 
 
 def test_a_translator_is_not_looked_into_as_a_classifier(jumok, reverser, coloured, tmp_path, monkeypatch):

@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from jumok.tasks.answer.run import QuestionRun
 
 FORMATS = ("onnx", "pt2")
+PLACES = ("--images",)
+"""Further places that are asked for."""
 
 
-def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session) -> ToExport:
+def prepare(
+    run: Path, data: Sequence[Path], *, with_map: bool, session: Session, images: Path | None = None
+) -> ToExport:
     """Open a model that answers questions, and find some to check its graph on.
 
     Args:
         run: folder of the run.
-        data: files of questions; none for the run's own. Images lie in the run's folder of images.
+        data: files of questions; none for the run's own.
         with_map: must be False.
         session: of the command.
+        images: the folder of the images; None: the run's own.
     Raises:
         JumokError: a map is wanted, or a run, questions or images that cannot be read.
     """
@@ -37,7 +42,7 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
         raise JumokError("--with-map gives the attention rollout of vit systems, not of questions: leave it out")
     trained = QuestionRun.load(run)
     graph = make_graph(trained)
-    asked = _read_questions(trained, data)
+    asked = _read_questions(trained, data, images)
     facts = {
         "task": "answer",
         "answers": list(trained.answers),
@@ -50,7 +55,7 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
     return ToExport(trained.config.system, [graph], batches, write_count(len(asked), "question"), facts)
 
 
-def _read_questions(run: QuestionRun, data: Sequence[Path]) -> list[tuple[Path, str]]:
+def _read_questions(run: QuestionRun, data: Sequence[Path], images: Path | None) -> list[tuple[Path, str]]:
     """A few questions with their images.
 
     Raises:
@@ -58,16 +63,17 @@ def _read_questions(run: QuestionRun, data: Sequence[Path]) -> list[tuple[Path, 
     """
     from jumok.app.answer.evaluate import select
     from jumok.data.questions.files import read_files
-    from jumok.data.questions.question_set import find_images
+    from jumok.data.questions.question_set import check_image_folder, find_images
 
-    folder = Path(run.config.data.images or "")
+    folder = images or Path(run.config.data.images or "")
+    check_image_folder(folder)
     if not data:
-        chosen, _ = select(run, (), None, "val")
+        chosen, _ = select(run, (), str(folder), "val")
         count = min(CHECKED_INPUTS, len(chosen))
         return [(chosen.image_of(number), chosen.questions[number]) for number in range(count)]
     rows = list(islice(read_files(data, answered=False), CHECKED_INPUTS))
     places = find_images({row.image for row in rows}, folder)
     found = [(place, row.question) for row in rows if (place := places[row.image]) is not None]
     if not found:
-        raise JumokError(f"no image of {' and '.join(map(str, data))} lies in {folder}")
+        raise JumokError(f"no image of {' and '.join(map(str, data))} lies in {folder}: give their folder by --images")
     return found

@@ -91,12 +91,12 @@ def open_predictor(model: str, inputs: Sequence[Path], options: Options, session
     Raises:
         JumokError: no such file or folder, or a run that cannot be opened.
     """
+    from jumok.data.questions.question_set import check_image_folder
     from jumok.tasks.answer.run import QuestionRun
 
     run = QuestionRun.load(model, session.device)
     images = Path(options.images or run.config.data.images or "")
-    if not images.is_dir():
-        raise JumokError(f"no folder of images at {images}: give it by --images")
+    check_image_folder(images)
     for path in inputs:
         if not path.is_file():
             raise JumokError(f"no file {path}: wanted .csv, .tsv or .jsonl with the columns image and question")

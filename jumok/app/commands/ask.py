@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -239,10 +238,10 @@ def _read_questions(given: Sequence[str], session: Session) -> list[str]:
     Raises:
         JumokError: none, too many, the name of a page, or what is not UTF-8.
     """
-    from jumok.app.sentences import stream_lines
+    from jumok.app.sentences import stream_standard_input
     from jumok.data.texts.normal_form import LONE
 
-    lines = stream_lines(sys.stdin.buffer, "standard input") if list(given) == ["-"] else iter(given)
+    lines = stream_standard_input() if list(given) == ["-"] else iter(given)
     every = [LONE.sub("?", line).strip() for line in islice(lines, MOST_LINES)]
     questions = [text for text in every if text][: MOST_QUESTIONS + 1]
     if named := [question for question in questions if question.lower().endswith(".html")]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jumok.app.exported import Exported, ToExport
+from jumok.app.options import refuse
 from jumok.app.session import Session, as_json, in_session
 from jumok.errors import JumokError
 
@@ -25,6 +26,10 @@ Data = Annotated[
         help="Images, questions, sentence pairs or texts to check the files on (default: the run's own).",
         show_default=False,
     ),
+]
+Images = Annotated[
+    Path | None,
+    typer.Option("--images", help="Folder of the images of questions (left out: the run's own).", show_default=False),
 ]
 Onnx = Annotated[bool, typer.Option("--onnx", help="Write ONNX graphs (the default).")]
 Pt2 = Annotated[bool, typer.Option("--pt2", help="Write torch.export programs.")]
@@ -47,6 +52,7 @@ Out = Annotated[
 def command(
     run: RunFolder,
     data: Data = None,
+    images: Images = None,
     onnx: Onnx = False,
     pt2: Pt2 = False,
     ctranslate2: CTranslate2 = False,
@@ -65,11 +71,16 @@ def command(
     task = task_of(run)
     wanted = [name for name, given in (("onnx", onnx), ("pt2", pt2), ("ctranslate2", ctranslate2)) if given] or ["onnx"]
     verb = task.verb("export")
-    _check_formats(wanted, verb.FORMATS, f"{run} is trained to {task.does}")
+    what = f"{run} is trained to {task.does}"
+    _check_formats(wanted, verb.FORMATS, what)
+    if "--images" not in getattr(verb, "PLACES", ()):
+        refuse({"--images": images}, what)
     _check_packages(wanted)
     found = Exported(run, out or run / "export")
     if graphs := [name for name in wanted if name != "ctranslate2"]:
-        _write_graphs(verb.prepare(run, data or [], with_map=with_map, session=session), graphs, found, session)
+        places = {} if images is None else {"images": images}
+        model = verb.prepare(run, data or [], with_map=with_map, session=session, **places)
+        _write_graphs(model, graphs, found, session)
     if "onnx" in wanted and hasattr(verb, "check_decoding"):
         _note(found, "decoding", *verb.check_decoding(run, data or [], found.folder))
     if "ctranslate2" in wanted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,9 +101,16 @@ def _name_files(given: Mapping[str, Path | None]) -> list[Path]:
 
 
 def _read_names(inputs: Sequence[Path]) -> list[Path]:
-    """The inputs themselves, or those named on standard input, one per line."""
+    """The inputs themselves, or those named on standard input, one per line.
+
+    Raises:
+        JumokError: none are named there.
+    """
     if list(map(str, inputs)) != ["-"]:
         return list(inputs)
-    from jumok.app.sentences import stream_lines
+    from jumok.app.sentences import stream_standard_input
 
-    return [Path(line) for line in stream_lines(sys.stdin.buffer, "standard input") if line.strip()]
+    names = [Path(line) for line in stream_standard_input() if line.strip()]
+    if not names:
+        raise JumokError("nothing to predict: standard input is empty; wanted the name of a file or folder per line")
+    return names

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 
+from jumok.data.pairs.headings import are_headings
 from jumok.data.texts.normal_form import count_lines, read_lines
 from jumok.errors import JumokError
 
@@ -108,7 +109,7 @@ def read_pairs(paths: Sequence[Path], *, lowercase: bool = False, reverse: bool 
         _name_sides(files),
         files,
         len(empty),
-        notes=_warn_of_same_file(files),
+        notes=(*_warn_of_same_file(files), *_warn_of_headings(files, sources[0], targets[0], first=1 not in empty[:1])),
         lines=tuple(empty),
     )
     return _swap_sides(found) if reverse else found
@@ -161,6 +162,17 @@ def _warn_of_same_file(files: Sequence[Path]) -> tuple[str, ...]:
     if len(files) == 2 and files[0].samefile(files[1]):
         return (f"warning: {files[0]} is given as source and as target, so there is nothing to learn but to copy",)
     return ()
+
+
+def _warn_of_headings(files: Sequence[Path], source: str, target: str, *, first: bool) -> tuple[str, ...]:
+    """Warn when the first line holds names of columns."""
+    if not first or not are_headings(source, target):
+        return ()
+    names = _join_names(files)
+    return (
+        f"{names}, line 1: {source!r} and {target!r} are taken for a pair of sentences and look like "
+        "headings: delete the line if they are",
+    )
 
 
 def _swap_sides(pairs: PairSet) -> PairSet:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jumok.data.table_rows import BETWEEN, read_delimited
+from jumok.data.table_rows import BETWEEN, find_odd, load_json, read_delimited
 from jumok.data.texts.normal_form import LONE, read_lines
 from jumok.errors import JumokError, suggest
 from jumok.files import regular_file
@@ -95,12 +95,13 @@ def _read_jsonl(path: Path, answered: bool) -> Iterator[QuestionRow]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = load_json(line)
         except (ValueError, RecursionError) as error:
             raise JumokError(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise JumokError(f"{path}, line {number}: wanted keys and values, such as {{'image': 'a.png', ...}}")
         _check_columns(Path(f"{path}, line {number}:"), list(row), answered)
+        _refuse_odd(f"{path}, line {number}", row)
         yield QuestionRow(
             _take_text(row["image"]),
             _take_text(row["question"]),
@@ -108,6 +109,16 @@ def _read_jsonl(path: Path, answered: bool) -> Iterator[QuestionRow]:
             _take_text(row.get("kind")),
             _take_text(row.get("mask")),
         )
+
+
+def _refuse_odd(where: str, row: Mapping[str, Any]) -> None:
+    """Refuse what is no text or number in the fields that are read; null is an empty one, which is counted."""
+    for name in (*COLUMNS, "answer", "answers", "kind", "mask"):
+        value = row.get(name)
+        each = value if isinstance(value, list) else [value]
+        odd = find_odd([one.get("answer") if isinstance(one, dict) else one for one in each])
+        if odd:
+            raise JumokError(f"{where}: {name!r} is {odd}: wanted a text or a number")
 
 
 def _take_text(value: Any) -> str:

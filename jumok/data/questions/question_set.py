@@ -18,6 +18,7 @@ from jumok.wording import write_count
 
 __all__ = [
     "QuestionSet",
+    "check_image_folder",
     "describe_left_out",
     "find_image",
     "find_images",
@@ -166,8 +167,7 @@ def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = Tru
         JumokError: as `read_files`; no folder; an image named outside it; no question left.
     """
     files = tuple(map(Path, paths))
-    if not images.is_dir():
-        raise JumokError(f"no folder of images at {images}: give it by --images")
+    check_image_folder(images)
     rows, skipped = _keep_usable(read_files(files), lowercase)
     places = find_images({row.image for row in rows}, images)
     missing = sorted(name for name, path in places.items() if path is None)
@@ -188,6 +188,16 @@ def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = Tru
         skipped={why: count for why, count in skipped.items() if count},
         notes=tuple(_note_missing(missing, images)),
     )
+
+
+def check_image_folder(images: Path) -> None:
+    """Make sure that there is a folder of images.
+
+    Raises:
+        JumokError: there is none.
+    """
+    if not images.is_dir():
+        raise JumokError(f"no folder of images at {images}: give it by --images")
 
 
 def _keep_usable(rows: Iterator[QuestionRow], lowercase: bool) -> tuple[list[QuestionRow], Counter[str]]:

@@ -7,7 +7,7 @@ from text_encoders import make_texts, write_texts
 
 from jumok.data.labelled.batches import TextBatches
 from jumok.data.labelled.recognition import looks_like_labelled_texts
-from jumok.data.labelled.text_set import Columns, read_text_parts, read_texts
+from jumok.data.labelled.text_set import Columns, read_text_parts, read_texts, stream_texts
 from jumok.data.sharded_batches import BatchPlan
 from jumok.errors import JumokError
 from jumok.tasks import recognise
@@ -161,3 +161,26 @@ def test_batches_are_filled_up_and_resume():
             assert not row[~there].any()
     batches.load_state_dict({**batches.state_dict(), "epoch": 0, "position": 1})
     assert torch.equal(next(iter(batches)).tokens, first[1].tokens)
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "shown"),
+    [
+        ('"text": "a", "label": true', "label", "true"),
+        ('"text": false, "label": "x"', "text", "false"),
+        ('"text": "a", "label": NaN', "label", "NaN"),
+        ('"text": -Infinity, "label": "x"', "text", "-Infinity"),
+        ('"text": "a", "label": ["x", true]', "label", "true"),
+    ],
+)
+def test_values_of_json_that_are_no_texts_are_refused(tmp_path, row, field, shown):
+    path = tmp_path / "t.jsonl"
+    path.write_text(f'{{"text": "good", "label": "x"}}\n{{{row}}}\n')
+    with pytest.raises(JumokError, match=f"t.jsonl, line 2: '{field}' is {shown}: wanted a text, a number"):
+        read_texts([path], ("x",))
+
+
+def test_numbers_of_json_keep_their_text(tmp_path):
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(f'{{"text": {text}, "label": "x"}}\n' for text in ("1", "1.0", "1e3", "0.10")))
+    assert list(stream_texts(path)) == ["1", "1.0", "1e3", "0.10"]

@@ -359,3 +359,46 @@ def test_folders_that_are_not_clear(tmp_path, names, said):
         write(tmp_path / name, lines("a", 5))
     with pytest.raises(JumokError, match=said):
         read_parts([tmp_path])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "source\ttarget", "src\ttgt", "en\tko", "English\tKorean", "SOURCE\tTARGET\tid", "영어\t한국어", "en-US\tko_KR",
+        "source_text\ttarget_text", "input\toutput", "Target\tSource",
+    ],
+)  # fmt: skip
+def test_headings_are_told_and_stay(tmp_path, line):
+    path = tmp_path / "pairs.tsv"
+    path.write_text(f"{line}\na b\tb a\n", encoding="utf-8")
+    one, other = line.split("\t")[:2]
+    for reverse in (False, True):
+        found = read_pairs([path], reverse=reverse)
+        assert len(found) == 2
+        (note,) = found.notes
+        assert note == (
+            f"{path}, line 1: {one!r} and {other!r} are taken for a pair of sentences and look like headings: "
+            "delete the line if they are"
+        )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Hello.\t안녕하세요.", "source\tQuelle", "Korean\t한국어", "English\tEnglisch", "source\tsource", "en\tin",
+        "the target\tdas Ziel", "a\tb", "target\tko", "go en\tko", "", "\tko",
+    ],
+)  # fmt: skip
+def test_ordinary_first_pairs_are_no_headings(tmp_path, line):
+    path = tmp_path / "pairs.tsv"
+    path.write_text(f"{line}\na b\tb a\nsource\ttarget\n", encoding="utf-8")
+    assert read_pairs([path]).notes == ()
+    path.write_text(f"{line}\nsource\ttarget\n", encoding="utf-8")
+    assert read_pairs([path]).notes == ()
+
+
+def test_headings_of_aligned_files_are_told(tmp_path):
+    for name, text in (("a.en", "English\na b\n"), ("a.ko", "Korean\nb a\n")):
+        (tmp_path / name).write_text(text)
+    (note,) = read_pairs([tmp_path / "a.en", tmp_path / "a.ko"]).notes
+    assert note.startswith(f"{tmp_path / 'a.en'} and {tmp_path / 'a.ko'}, line 1: 'English' and 'Korean' are taken")

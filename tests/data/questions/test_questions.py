@@ -363,3 +363,28 @@ def test_the_folder_of_images_is_the_one_beside_the_questions_that_holds_them(tm
     assert find_image_folder([folder]) is None
     write(folder / "a.png", "")
     assert find_image_folder([folder]) == folder
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        ("answer", "true", "true"), ("answer", "NaN", "NaN"), ("answer", '["red", false]', "false"),
+        ("answers", '[{"answer": -Infinity}]', "-Infinity"), ("question", "true", "true"),
+        ("image", "true", "true"), ("kind", "false", "false"), ("mask", "NaN", "NaN"),
+    ],
+)  # fmt: skip
+def test_values_of_json_that_are_no_texts_are_refused(tmp_path, field, value, shown):
+    row = {"image": '"a.png"', "question": '"x?"', "answer": '"red"'} | {field: value}
+    good = '{"image": "a.png", "question": "x?", "answer": "red"}\n'
+    line = ", ".join(f'"{name}": {text}' for name, text in row.items())
+    path = write(tmp_path / "q.jsonl", f"{good}{{{line}}}\n")
+    with pytest.raises(JumokError, match=f"q.jsonl, line 2: '{field}' is {shown}: wanted a text or a number"):
+        list(question_files.read_files([path]))
+
+
+def test_numbers_of_json_keep_their_text(tmp_path):
+    numbers = ("1", "1.0", "1.50", "1e3", "10000000000000000000001")
+    lines = (f'{{"image": "a.png", "question": "x?", "answer": {number}, "kind": null}}' for number in numbers)
+    found = list(question_files.read_files([write(tmp_path / "q.jsonl", "\n".join(lines))]))
+    assert [row.answers for row in found] == [(number,) for number in numbers]
+    assert {row.kind for row in found} == {""}

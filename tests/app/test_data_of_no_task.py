@@ -1,0 +1,60 @@
+"""Files that hold no data of any task are told by what they are, in one line, with what to do."""
+
+import zipfile
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+WANTED = (
+    "wanted a folder of images, a table (.csv, .tsv, .jsonl or .parquet) of images, questions or texts, or sentence"
+)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.xlsx", "x.zip", "x"):
+        with zipfile.ZipFile(tmp_path / name, "w") as packed:
+            packed.writestr("a.txt", "hello")
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.PNG", "png")
+    (tmp_path / "x.pdf").write_bytes(b"%PDF-1.4\n\0\0")
+    (tmp_path / "x.tar.gz").write_bytes(b"\x1f\x8b")
+    (tmp_path / "pairs.tsv").write_text("a b\tb a\n")
+    pd.DataFrame({"one": [1], "other": ["x"]}).to_parquet(tmp_path / "x.parquet")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["x.xlsx"], "x.xlsx is a spreadsheet: save it as CSV; "),
+        (["--system", "seq2seq", "x.xlsx"], "x.xlsx is a spreadsheet: save it as CSV; "),
+        (["texts", "x.xlsx"], "x.xlsx is a spreadsheet: save it as CSV; "),
+        (["x.zip"], "x.zip is an archive: unpack it, and give the folder; "),
+        (["x.tar.gz"], "x.tar.gz is an archive: unpack it, and give the folder; "),
+        (["x.PNG"], "x.PNG is a single image: give the folder of all images; "),
+        (["images", "x.PNG"], "x.PNG is a single image: give the folder of all images; "),
+        (["pairs.tsv", "x.PNG"], "x.PNG is a single image: give the folder of all images; "),
+        (["x.pdf"], "x.pdf is not text: "),
+        (["x.parquet"], "x.parquet is not text: "),
+        (["x"], "x is not text: "),
+    ],
+)
+@pytest.mark.parametrize("verb", ["train", "compare"])
+def test_what_is_data_of_no_task_is_named_in_one_line(jumok, place, verb, words, message):
+    if verb == "compare" and "--system" in words:
+        return
+    before = sorted(place.iterdir())
+    said = jumok(verb, *words, "--out", "out")
+    assert said.status == 2
+    assert said.err.startswith(f"jumok: {message}{WANTED}")
+    assert said.err.count("\n") == 1
+    assert sorted(place.iterdir()) == before
+
+
+def test_text_in_utf_16_is_still_told_as_what_it_is(jumok, place):
+    (place / "wide.txt").write_text("a b\tb a\n", encoding="utf-16")
+    said = jumok("train", "wide.txt", "--out", "out")
+    assert said.status == 2
+    assert "save it as UTF-8" in said.err
