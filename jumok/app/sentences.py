@@ -23,15 +23,14 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
     Args:
         words: of a sentence, or the name of a file, or "-" or nothing for standard input.
     Raises:
-        JumokError: none were given, or a file that cannot be read; a file or standard input without a line, once it
-            is read.
+        JumokError: none were given, or a file that cannot be read; a file without a line, once it is read.
     """
     from jumok.data.texts.normal_form import read_lines
 
     if not words and (sys.stdin is None or sys.stdin.isatty()):
         raise JumokError("nothing to translate: give a sentence, a file with one per line, or - for standard input")
     if not words or list(words) == ["-"]:
-        return _refuse_nothing(stream_standard_input(), "standard input")
+        return stream_standard_input()
     places = [place for word in words if (place := find_path(word))]
     if len(words) > 1 or not places:
         if len(places) == len(words) and all(place.is_file() for place in places) and places:
