@@ -253,7 +253,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(jumok, labelled, numbered, t
 
 
 def test_what_a_table_holds_is_counted_by_label_and_by_range(jumok, labelled, numbered, tmp_path):
-    for table, first in ((labelled, "with any of 3 labels"), (numbered, "with numbers from 1002 to 1022")):
+    for table, first in ((labelled, "(any of 3 labels)"), (numbered, "(numbers from 1002 to 1022)")):
         said = jumok("inspect", table, "--out", tmp_path)
         assert said.status == 0, said.err
         assert first in said.out

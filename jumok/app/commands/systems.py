@@ -105,7 +105,7 @@ class SystemList:
             name, *words = row.values()
             table.add_row(Text(name), *(Text(translate(word)) for word in words))
         yield table
-        yield "images also: hf:NAME-OR-FOLDER (transformers) and timm:NAME; jumok systems NAME describes one"
+        yield "also: hf:NAME-OR-FOLDER (transformers; images, texts) and timm:NAME (images); see jumok systems NAME"
 
 
 @dataclass(frozen=True)
