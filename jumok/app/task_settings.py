@@ -95,7 +95,8 @@ def choose_task(
         JumokError: no such system, one that is not trained for the task, data that does not tell its task, or a file
             that is the data of none.
     """
-    refuse_other_kinds(paths)
+    if not any(task.recognises(paths) for task in TASKS.values() if task is not TRANSLATE):
+        refuse_other_kinds(paths)
     task = _choose_task(named, paths, given, system, earlier)
     if task is TRANSLATE:  # which takes what nobody knows
         refuse_binary(paths)

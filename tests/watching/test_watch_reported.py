@@ -47,7 +47,7 @@ def test_keys_of_several_images_are_not_one_map():
         seen[-1]
     with pytest.raises(JumokError, match="batch=2 is outside the 2 images"):
         seen.of_image(-1, 2)
-    with pytest.raises(JumokError, match="no attention call was seen"):
+    with pytest.raises(JumokError, match="no attention between tokens was seen"):
         seen.rollout()
 
 
@@ -74,5 +74,5 @@ def test_methods_that_fit_are_found_and_others_refused():
     answers = look(opened, images, LookOptions())
     assert [list(answer.heats) for answer in answers] == [["attention"]] * 2
     assert answers[1].heats["attention"].keys.centres == ((0.0, 0.0), (0.5, 0.5))
-    with pytest.raises(JumokError, match="no attention call was seen"):
+    with pytest.raises(JumokError, match="no attention between tokens was seen"):
         look(opened, images, LookOptions(("rollout",)))

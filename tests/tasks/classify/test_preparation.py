@@ -212,7 +212,7 @@ WRONG = {
         lambda f: change(f, "config.json", auto_map={"AutoModelForImageClassification": "code.Mine"}),
         "asks for code from a repository",
     ),
-    "six bands": (lambda f: change(f, "config.json", num_channels=6), "cannot open|of 6 channels"),
+    "six bands": (lambda f: change(f, "config.json", num_channels=6), "its configuration says 32 x 6 x 8 x 8"),
     "a detector": (
         lambda f: change(f, "config.json", architectures=["ViTForMaskedImageModeling"]),
         "is a ViTForMaskedImageModeling, which gives no classes",
