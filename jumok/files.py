@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ LONGEST_NAME = 255
 """Bytes of a file's name, on all file systems that are common."""
 RESULTS_MARK = ".jumok-results"
 """A hidden file in folders of results, so that their pictures are not taken for images that someone gave."""
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z]+)?|\.tmp\w{6}")
+"""Names that `replacing` and safetensors give to files that are not complete yet."""
 LONGEST_SHOWN = 60
 """Characters of a name that an error shows."""
 NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})

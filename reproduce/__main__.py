@@ -83,7 +83,7 @@ def _parser(modules: dict[str, ModuleType], *, quick: bool) -> argparse.Argument
     parser = argparse.ArgumentParser(prog="python -m reproduce", description="Make a paper's table again.")
     tables = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, module in modules.items():
-        table = tables.add_parser(name, help=_plain(module.TITLE), description=_plain(module.ABOUT))
+        table = tables.add_parser(name, help=_plain(module.TITLE), description=module.ABOUT)
         table.add_argument("--quick", action="store_true", help="small sizes, a minute or two; keeps no rows")
         table.add_argument("--threads", type=positive, default=1, help="of torch (default: %(default)s)")
         table.add_argument("--seed", type=int, default=0, help="of data and weights (default: %(default)s)")

@@ -34,6 +34,8 @@ CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 SETTINGS = (CONFIG, PROCESSOR)
 READ_WHOLE = (*SETTINGS, "processor_config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json")
 """Files that hold keys and values, as a library reads them: of one that is damaged it seldom says the name."""
+SAY_KIND = ("model_type", "architecture")
+"""Of the settings of a model: those that say what it is, here and in timm."""
 LARGEST_FILE = 4 << 20
 """Bytes that a file of settings may have."""
 MOST_PIXELS = 1 << 26
@@ -108,7 +110,11 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     if not path.exists():
         reason = describe_other(folder) or f"it has no {CONFIG}, so it is no model; {ADVICE}"
         raise JumokError(f"cannot open {name}: {reason}")
-    return _read_values(path)
+    values = _read_values(path)
+    for key in SAY_KIND:
+        if not isinstance(found := values.get(key, ""), str):
+            raise JumokError(f"{path} has {found!r:.60} as {key}: wanted the name of one; {ADVICE}")
+    return values
 
 
 def _read_values(path: Path) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def load_weights(loader: Any, model: str) -> tuple[Any, frozenset[str]]:
         network: as the library makes it.
         missing: names of the weights that its checkpoint lacks, and that are random.
     Raises:
-        JumokError: its weights are of another size than its configuration says, or of more layers.
+        JumokError: its weights are of another size than its configuration says, of more layers, or no finite numbers.
     """
     name = model.removeprefix(PREFIX)
     network, found = loader.from_pretrained(
@@ -88,6 +88,8 @@ def load_weights(loader: Any, model: str) -> tuple[Any, frozenset[str]]:
         )
     if more := list_more_layers(network.state_dict(), found["unexpected_keys"]):
         raise JumokError(f"{model} has weights of layers that its configuration leaves out, {more}; {advice}")
+    if damaged := next((key for key, value in network.named_parameters() if not bool(value.isfinite().all())), None):
+        raise JumokError(f"{model} has NaN or infinity in its weights, in {damaged}: {ADVICE}")
     return network, frozenset(found["missing_keys"])
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["Prediction"]
+import torch
+from torch import Tensor
+
+from jumok.errors import JumokError
+
+__all__ = ["Prediction", "check_answered"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +35,20 @@ class Prediction:
     probabilities: Mapping[str, float]
     labels: tuple[str, ...] = field(default=(), repr=False)
     number: float | None = field(default=None, repr=False)
+
+
+def check_answered(values: Tensor, model: str) -> Tensor:
+    """What a model answered, where these are numbers.
+
+    Args:
+        values: probabilities, or numbers, of any shape.
+        model: as the user gave it.
+    Raises:
+        JumokError: one is NaN or infinite.
+    """
+    if not bool(torch.isfinite(values).all()):
+        raise JumokError(
+            f"{model} answers NaN or infinity: its weights or its settings are damaged, or its input is too large for "
+            "its precision; give another model, or mend its files"
+        )
+    return values

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from jumok.errors import foreign
 from jumok.tasks.foreign_files import ADVICE, without_remarks
+from jumok.tasks.prediction import check_answered
 from jumok.watching.provenance.pictures import TracedPixels
 from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
@@ -39,6 +40,7 @@ class WrittenTokens(NamedTuple):
 
 def write_watched(
     model: nn.Module,
+    name: str,
     inputs: Mapping[str, Any],
     most: int,
     what: str,
@@ -50,21 +52,22 @@ def write_watched(
 
     Args:
         model: that has `generate`.
+        name: of the model, as the user gave it.
         inputs: for it.
         most: tokens to write.
         what, advice: what an error of the library's is said to be, and what to do.
         pixels: where the numbers of images among the inputs lie.
         **options: for `generate`.
     Raises:
-        JumokError: the library refuses.
+        JumokError: the library refuses, or what the model answers is NaN.
     """
     wanted = {"do_sample": False, "num_beams": 1, "return_dict_in_generate": True, "output_logits": True, **options}
     with foreign(what, advice), torch.no_grad(), without_remarks(), watch(model, pixels=pixels) as seen:
         made = model.generate(**inputs, max_new_tokens=most, **wanted)  # type: ignore[operator]
     steps = made.logits
     written = made.sequences[0, -len(steps) :].tolist()
-    shares = [float(step[0].float().softmax(-1)[token]) for step, token in zip(steps, written, strict=True)]
-    return WrittenTokens(made.sequences, shares, seen)
+    shares = torch.stack([step[0].float().softmax(-1)[token].cpu() for step, token in zip(steps, written, strict=True)])
+    return WrittenTokens(made.sequences, check_answered(shares, name).tolist(), seen)
 
 
 def group_words(tokenizer: Any, tokens: Sequence[int]) -> Iterator[tuple[str, list[int]]]:

@@ -7,6 +7,7 @@ import pytest
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import open_model
 from jumok.tasks.foreign_files import check_hf_folder
+from jumok.tasks.model_types import is_listed
 
 OTHERS = {
     "peft": (
@@ -83,3 +84,13 @@ def test_weights_that_contradict_the_configuration_are_named(values, said, tmp_p
         open_model(f"hf:{tmp_path}")
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", [["vit"], 5, None, {"a": 1}])
+@pytest.mark.parametrize("key", ["model_type", "architecture"])
+def test_a_kind_of_model_that_is_no_name_is_refused(kind, key, tmp_path):
+    write(tmp_path, {"config.json": {"model_type": "vit", key: kind}, "model.safetensors": "x"})
+    with pytest.raises(JumokError, match=f"as {key}: wanted the name of one"):
+        is_listed(f"hf:{tmp_path}", "IMAGE_CLASSIFICATION")
+    with pytest.raises(JumokError, match=f"as {key}: wanted the name of one"):
+        open_model(f"hf:{tmp_path}")

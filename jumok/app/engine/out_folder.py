@@ -13,7 +13,7 @@ from typing import Any
 
 from jumok.app.engine.tables import count_rows
 from jumok.errors import JumokError
-from jumok.files import make_folder, write_atomically
+from jumok.files import LEFTOVER, make_folder, write_atomically
 from jumok.tasks.running.claim import lock
 
 __all__ = ["OutFolder", "read_key"]
@@ -78,12 +78,12 @@ class OutFolder:
             return
         if not self.folder.is_dir():
             raise JumokError(f"{self.folder} is a file: give a folder with --out")
+        found = [path.name for path in self.folder.iterdir() if path.name != WORKSHOP]
         manifest = self.folder / MANIFEST
-        if not manifest.exists():
-            if any(path.name != WORKSHOP for path in self.folder.iterdir()):
-                raise JumokError(f"{self.folder} is not empty, and holds no data set of looks: give another --out")
-            return
-        _compare(self.folder, _read_manifest(manifest), key)
+        if manifest.exists():  # asked after what is there was listed: another process may write it meanwhile
+            _compare(self.folder, _read_manifest(manifest), key)
+        elif not all(LEFTOVER.fullmatch(name) for name in found):
+            raise JumokError(f"{self.folder} is not empty, and holds no data set of looks: give another --out")
 
     def begin(self, key: Mapping[str, Any]) -> None:
         """Note what the data set depends on, before anything else is written."""

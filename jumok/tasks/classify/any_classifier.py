@@ -18,6 +18,7 @@ from jumok.tasks.classify.kinds import AnswerKind, OneClass
 from jumok.tasks.classify.preparation import Preparation
 from jumok.tasks.classify.run import ImageRun
 from jumok.tasks.classify.timm_models import load_timm
+from jumok.tasks.prediction import check_answered
 from jumok.tasks.running.trust import Trust, read_trust
 
 
@@ -126,8 +127,14 @@ class AnyClassifier:
         """(n, channels, height, width) normalised pixels to (n, classes) logits.
 
         Raises:
-            JumokError: a model from elsewhere does not read images of the size that its own processor gives them.
+            JumokError: a model from elsewhere does not read images of the size that its own processor gives them, or
+                what the model answers is NaN or infinite.
         """
+        logits = self._run(pixels)
+        check_answered(self.kind.read(logits.detach()), self.name)
+        return logits
+
+    def _run(self, pixels: Tensor) -> Tensor:
         if self.answers is None or tuple(pixels.shape[2:]) == tuple(self.size):
             return self.logits(self.model(pixels))
         height, width = pixels.shape[2:]

@@ -19,7 +19,7 @@ from jumok.tasks.classify.preparation import Fitted, Stretched
 from jumok.tasks.classify.processors import open_kept
 from jumok.tasks.classify.settings import RunConfig
 from jumok.tasks.image_run import SeeingRun
-from jumok.tasks.prediction import Prediction
+from jumok.tasks.prediction import Prediction, check_answered
 from jumok.tasks.preprocessing import Preprocessing
 from jumok.tasks.running.run import CONFIG, configure_system, read_model
 
@@ -88,7 +88,7 @@ class ImageRun(SeeingRun):
         Returns:
             (n, classes), of classes each row summing to 1; of numbers (n, 1), in the unit of the table.
         """
-        return self.kind.read(self.model(pixels))
+        return check_answered(self.kind.read(self.model(pixels)), str(self.folder))
 
     def _describe(self) -> str:
         return kind_of(self.config).summary()

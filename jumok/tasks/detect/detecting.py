@@ -16,6 +16,7 @@ from jumok.data.images.reading import open_image
 from jumok.errors import JumokError, foreign
 from jumok.tasks.detect.levels import Levels, add_levels, note_levels
 from jumok.tasks.detect.opening import Detector
+from jumok.tasks.prediction import check_answered
 from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
 
@@ -121,7 +122,7 @@ def _read_scores(detector: Detector, logits: Tensor) -> Tensor:
     count, given = len(detector.classes), logits.shape[-1]
     if given not in (count, count + 1):
         raise JumokError(f"{detector.name} gives {given} logits for {count} classes: wanted as many, or one more")
-    return logits.softmax(-1)[:, :-1] if given > count else logits.sigmoid()
+    return check_answered(logits.softmax(-1)[:, :-1] if given > count else logits.sigmoid(), detector.name)
 
 
 def _choose(scores: Tensor) -> list[int]:

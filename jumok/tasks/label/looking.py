@@ -13,6 +13,7 @@ from jumok.attribution import METHODS, Need
 from jumok.errors import JumokError, suggest
 from jumok.tasks.label.run import TextRun
 from jumok.tasks.label.tokens import Cut
+from jumok.tasks.prediction import check_answered
 from jumok.watching.chain import MEAN
 from jumok.watching.seen import Seen
 from jumok.watching.watch import watch
@@ -76,9 +77,10 @@ def explain(run: TextRun, text: str, methods: Sequence[str] = (USUAL,), target: 
     tokens = torch.tensor([cut.ids], device=run.device)
     with torch.enable_grad(), watch(run.model, tokens=list(cut.pieces)) as seen:
         logits = run.model(tokens, torch.ones_like(tokens, dtype=torch.bool))
-    chosen = int(logits[0].argmax()) if target is None else target
+    shares = check_answered(logits[0].detach().float().softmax(-1), str(run.folder))
+    chosen = int(shares.argmax()) if target is None else target
     maps = {name: _read_map(run, seen, logits[:, chosen], name, cut, chosen) for name in map(check_method, methods)}
-    return Explained(cut, logits[0].detach().float().softmax(-1).cpu(), chosen, maps)
+    return Explained(cut, shares.cpu(), chosen, maps)
 
 
 def _read_map(run: TextRun, seen: Seen, logit: Tensor, name: str, cut: Cut, target: int) -> AttentionMap:

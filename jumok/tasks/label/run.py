@@ -15,6 +15,7 @@ from jumok.errors import JumokError
 from jumok.systems.pretrained_texts import TextConfig, TextNetwork
 from jumok.tasks.label.settings import RunConfig
 from jumok.tasks.label.tokens import TOKENIZER, Cut, Tokens, read_tokens
+from jumok.tasks.prediction import check_answered
 from jumok.tasks.running.config import plain_errors
 from jumok.tasks.running.run import CONFIG, Run, read_model
 
@@ -80,7 +81,7 @@ class TextRun(Run):
             JumokError: as `encode`.
         """
         logits: Tensor = self.model(*self.encode(texts))
-        return logits.float().softmax(-1)
+        return check_answered(logits.float().softmax(-1), str(self.folder))
 
     def save(self, folder: str | Path) -> None:  # type: ignore[override]
         """Write the configuration, the weights and the tokenizer, each whole or not at all."""

@@ -93,6 +93,7 @@ def hear(listener: Listener, sound: NDArray[np.float32], most: int) -> Heard:
     frames = find_frames(listener, features)
     written = write_watched(
         listener.network,
+        listener.name,
         {"input_features": features},
         most,
         f"{listener.name} cannot write here",

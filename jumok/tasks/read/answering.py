@@ -10,6 +10,7 @@ from torch import Tensor
 
 from jumok.errors import JumokError, suggest
 from jumok.tasks.label.looking import USUAL, check_method
+from jumok.tasks.prediction import check_answered
 from jumok.tasks.read.opening import Kind, TextModel
 from jumok.tasks.read.reading import MOST_BEST, Answer, Given, Reading, rank, self_attention
 from jumok.watching.seen import Seen
@@ -80,9 +81,9 @@ def _classify(model: TextModel, logits: Tensor, seen: Seen, method: str, target:
 
 def _read_shares(model: TextModel, logits: Tensor) -> Tensor:
     values = logits.detach().float().cpu()
-    return (
-        values if model.problem == REGRESSION else values.sigmoid() if model.problem == SEVERAL else values.softmax(-1)
-    )
+    if model.problem != REGRESSION:
+        values = values.sigmoid() if model.problem == SEVERAL else values.softmax(-1)
+    return check_answered(values, f"hf:{model.name}")
 
 
 def _find_class(model: TextModel, name: str) -> int:

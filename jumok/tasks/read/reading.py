@@ -13,6 +13,7 @@ from torch import Tensor
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.errors import JumokError, foreign
 from jumok.tasks.classify.foreign import ADVICE
+from jumok.tasks.prediction import check_answered
 from jumok.tasks.read.pieces import Piece, name_pieces
 from jumok.watching.seen import Seen
 
@@ -215,7 +216,8 @@ def self_attention(seen: Seen, pieces: Sequence[Piece], first: int = 0, rows: Se
 
 def rank(model: Any, logits: Tensor, most: int = MOST_BEST) -> tuple[tuple[str, float], ...]:
     """The most probable words of a distribution over the vocabulary: (words,) logits."""
-    best = logits.detach().float().softmax(-1).topk(min(most, len(logits)))
+    shares = check_answered(logits.detach().float().softmax(-1), f"hf:{model.name}")
+    best = shares.topk(min(most, len(logits)))
     pieces = name_pieces(model.tokenizer, best.indices.tolist())
     return tuple((piece.text, value) for piece, value in zip(pieces, best.values.tolist(), strict=True))
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from jumok.errors import JumokError
-from jumok.files import order_header, regular_file, replacing
+from jumok.files import LEFTOVER, order_header, regular_file, replacing
 from jumok.wording import typed
 
 FORMAT = "jumok-checkpoint/1"
@@ -42,9 +41,6 @@ SPOILT = (
     MemoryError,
 )
 """What reading a damaged or foreign file may raise."""
-
-LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}(\.[a-z]+)?|\.tmp\w{6}")
-"""Names that `replacing` and safetensors give to files that are not complete yet."""
 
 Tensors = dict[str, Tensor]
 

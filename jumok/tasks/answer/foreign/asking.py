@@ -110,7 +110,7 @@ class ForeignAsker:
         self._check_length(inputs["input_ids"].shape[1], most)
         traced = trace_pixels(self.processor.images, list(images), inputs)
         what = f"hf:{self.name} and its processor do not fit each other"
-        made = write_watched(self.model, inputs, most, what, pixels=traced)
+        made = write_watched(self.model, f"hf:{self.name}", inputs, most, what, pixels=traced)
         words = list(group_words(self.processor.tokenizer, made.ids))
         if not words:
             raise JumokError(f"hf:{self.name} answers nothing to {question!r}: its first word is the end sign")
