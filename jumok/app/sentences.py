@@ -72,14 +72,27 @@ def stream_lines(file: BinaryIO, name: str) -> Iterator[str]:
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
-        if len(line) > LONGEST_LINE:
-            raise JumokError(f"{name}, line {number}: longer than {LONGEST_LINE >> 10} KiB; wanted a sentence per line")
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            byte = line[error.start]
-            raise JumokError(f"{name}, line {number}: byte 0x{byte:02x} is not valid UTF-8; convert it first") from None
-        yield text.rstrip("\r\n")
+        yield read_line(line, name, number)
+
+
+def read_line(line: bytes, name: str, number: int) -> str:
+    """A line of a file as text.
+
+    Args:
+        line: with its end, or the first `LONGEST_LINE` + 1 bytes of a longer one.
+        name: of the file.
+        number: of the line, from 1.
+    Raises:
+        JumokError: as `stream_lines`.
+    """
+    if len(line) > LONGEST_LINE:
+        raise JumokError(f"{name}, line {number}: longer than {LONGEST_LINE >> 10} KiB; wanted a sentence per line")
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        raise JumokError(f"{name}, line {number}: byte 0x{byte:02x} is not valid UTF-8; convert it first") from None
+    return text.rstrip("\r\n")
 
 
 def _read_piped(path: Path) -> Iterator[str]:

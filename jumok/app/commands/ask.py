@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from jumok.app.engine.settings import OF_MANY, EngineSettings
 from jumok.app.naming import name_some
-from jumok.app.options import refuse
+from jumok.app.options import Panels, pick, refuse, with_settings
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from jumok.views.pictures.question_picture import Asked
 
 MOST_QUESTIONS, MOST_IMAGES = 200, 16
+USUAL_TOP = 5
+"""Answers that are shown for each question."""
 TOKENS = 30
 """Of the answer of a model that writes it, at most."""
 MOST_LINES, MOST_NAMED = 100_000, 5
@@ -117,7 +120,10 @@ Html = Annotated[bool, typer.Option("--html/--no-html", help="Write one page wit
 Pictures = Annotated[
     bool, typer.Option("--pictures/--no-pictures", help="Write a picture and the maps of each question.")
 ]
-Top = Annotated[int, typer.Option(help="Answers to show for each question.", min=1, max=50)]
+Top = Annotated[
+    int | None,
+    typer.Option(help="Answers to show for each question (default 5).", min=1, max=50, show_default=False),
+]
 Generate = Annotated[
     int | None,
     typer.Option(help="With --model: tokens of each answer, at most (default 30).", min=1, max=100, show_default=False),
@@ -129,6 +135,9 @@ Method = Annotated[
         show_default=False,
     ),
 ]
+
+
+Maps = Annotated[bool, typer.Option("--maps/--no-maps", help="With --engine: a column of maps.")]
 
 
 class Files(NamedTuple):
@@ -145,18 +154,27 @@ class Files(NamedTuple):
     pictures: bool
 
 
-@in_session("ask", "device", "threads")
+PANELS: Panels = {"Options": (), **OF_MANY}
+
+
+def build(_: Sequence[str]) -> Callable[..., int]:
+    """The command, with its options."""
+    return in_session("ask", "device", "threads")(with_settings(PANELS)(command))
+
+
 def command(
     given: Given,
     model: Model = None,
     out: Out = Path("ask"),
     html: Html = True,
     pictures: Pictures = True,
-    top: Top = 5,
+    top: Top = None,
     generate: Generate = None,
     method: Method = None,
+    maps: Maps = True,
     *,
     session: Session,
+    settings: Mapping[str, Any],
 ) -> Report:
     """Answer questions about an image, and show where the model looked for each answer and which words mattered.
 
@@ -164,6 +182,11 @@ def command(
     """
     check_outside_runs(out)
     files = Files(out, html, pictures)
+    engine = pick(EngineSettings, settings)
+    if engine.engine is not None:
+        others = {"--model": model, "--generate": generate, "--method": method, "--top": top}
+        refuse(others, "--engine asks a run of our own, and writes its best answers")
+        return _ask_many(given, maps, out, engine, session)
     if model is not None:
         return _ask_model(model, given, generate or TOKENS, method, files, session)
     of_writers = {"--generate": generate, "--method": method}
@@ -173,7 +196,21 @@ def command(
             f'ask takes a run, an image and a question, got {given[0]}: jumok ask RUN photo.png "what is it?"'
         )
     run, image, *question = given
-    return _ask_run(Path(run), Path(image), question, top, files, session)
+    return _ask_run(Path(run), Path(image), question, top or USUAL_TOP, files, session)
+
+
+def _ask_many(given: Sequence[str], maps: bool, out: Path, engine: EngineSettings, session: Session) -> Report:
+    """Ask the same about each input of a source, for a data set."""
+    from jumok.app.engine.asker import Asker
+    from jumok.app.engine.many import make_data_set
+    from jumok.tasks.running.run import check_is_run
+
+    if len(given) < 2:
+        raise JumokError(f'--engine takes a run, images and a question, got {given[0]}: jumok ask RUN photos "what?"')
+    run, source, *question = given
+    check_is_run(Path(run))
+    questions = _read_questions(question, session)
+    return make_data_set(Path(source), Asker(run, tuple(questions), maps, session.device), out, engine, session)
 
 
 def _ask_model(

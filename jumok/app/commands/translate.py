@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from jumok.app.engine.settings import OF_MANY_TEXTS, TextEngineSettings
+from jumok.app.options import Panels, pick, split_off, with_settings
+from jumok.app.outputs import check_outside_runs
 from jumok.app.sentences import read_sentences
-from jumok.app.session import Session, in_session
+from jumok.app.session import Report, Session, in_session
 from jumok.app.translate.lines import TranslatedLines, write_lines
 from jumok.app.translate.looks import Looks, Wanted
+from jumok.app.translate.searching import Searching
+from jumok.errors import JumokError
 from jumok.wording import printable
 
 
@@ -55,17 +60,12 @@ Text = Annotated[
     list[str] | None,
     typer.Argument(help="A sentence, a file with one per line (plain or .gz), or - for standard input."),
 ]
-Beam = Annotated[int, typer.Option(help="Beam size; 1 = greedy.", min=1)]
-NBest = Annotated[int, typer.Option(help="Translations of each sentence, as lines of number, score and text.", min=1)]
-LengthPenalty = Annotated[float, typer.Option(help="Length-penalty exponent; larger favours longer output.")]
-MaxLength = Annotated[
-    int | None, typer.Option(help="Target tokens at most (default twice the source's and 20).", min=1)
-]
-Precision = Annotated[
-    str | None, typer.Option(help="Numeric precision: 32, bf16 or 16 (default as in training).", show_default=False)
-]
 Out = Annotated[
-    Path | None, typer.Option(help="File for the translations (default standard output).", show_default=False)
+    Path | None,
+    typer.Option(
+        help="File for the translations (default standard output); with --engine the folder of the data set.",
+        show_default=False,
+    ),
 ]
 Show = Annotated[
     Path | None,
@@ -81,7 +81,8 @@ Reading = Annotated[
     str | None,
     typer.Option(
         help="Of --align and --show: attention (seq2seq); mean, layer N, or layer N, head M (Transformer); each "
-        "also with ', next step'. Default: the run's most faithful one, else attention or mean.",
+        "also with ', next step'. Default: the run's most faithful one, else attention or mean. With --engine: adds a "
+        "column of links.",
         show_default=False,
     ),
 ]
@@ -91,15 +92,17 @@ Pieces = Annotated[
 ]
 
 
-@in_session("translate", "device", "threads")
+PANELS: Panels = {"Options": (Searching,), **OF_MANY_TEXTS}
+
+
+def build(_: Sequence[str]) -> Callable[..., int]:
+    """The command, with its options."""
+    return in_session("translate", "device", "threads")(with_settings(PANELS)(command))
+
+
 def command(
     run: RunFolder,
     text: Text = None,
-    beam: Beam = 5,
-    n_best: NBest = 1,
-    length_penalty: LengthPenalty = 1.0,
-    max_length: MaxLength = None,
-    precision: Precision = None,
     out: Out = None,
     show: Show = None,
     align: Align = None,
@@ -108,19 +111,57 @@ def command(
     pieces: Pieces = False,
     *,
     session: Session,
-) -> Translated:
+    settings: Mapping[str, Any],
+) -> Report:
     """Translate sentences with a trained model, and show which source word each target word looked at."""
+    wanted = Wanted(show, align, reading, heads, pieces)
+    engine, rest = split_off(TextEngineSettings, settings)
+    search = pick(Searching, rest).model_dump()
+    if engine.engine is not None:
+        return _translate_many(run, text or [], search, wanted, out, engine, session)
+    wanted.check()
+    return _translate(run, read_sentences(text or []), search, wanted, out, session)
+
+
+def _translate_many(
+    run: Path,
+    text: Sequence[str],
+    search: Mapping[str, Any],
+    wanted: Wanted,
+    out: Path | None,
+    engine: TextEngineSettings,
+    session: Session,
+) -> Report:
+    from jumok.app.engine.many import make_data_set
+    from jumok.app.engine.text_sources import open_texts
+    from jumok.app.engine.translator import Translator
+    from jumok.tasks.running.run import check_is_run
+
+    if len(text) != 1 or out is None:
+        raise JumokError("--engine wants one file or folder of sentences, and --out for the folder of the data set")
+    if wanted or wanted.heads or wanted.pieces:
+        raise JumokError(
+            "--show, --align, --heads and --pieces draw some sentences, and --engine writes a row for each: leave them "
+            "out; --reading adds a column of links"
+        )
+    if search["n_best"] != 1:
+        raise JumokError("--engine writes the best translation of each sentence: leave --n-best out")
+    check_is_run(run)
+    check_outside_runs(out)
+    translator = Translator(str(run), search, wanted.reading, session.device)
+    return make_data_set(Path(text[0]), translator, out, engine, session, find=open_texts)
+
+
+def _translate(
+    run: Path, sentences: Iterator[str], search: Mapping[str, Any], wanted: Wanted, out: Path | None, session: Session
+) -> Translated:
     from jumok.tasks.running.precision import precision_remarks
     from jumok.tasks.translate.run import PairRun
 
-    wanted = Wanted(show, align, reading, heads, pieces)
-    wanted.check()
-    sentences = read_sentences(text or [])
     trained = PairRun.load(run, session.device)
-    search: dict[str, Any] = {"beam": beam, "n_best": n_best, "length_penalty": length_penalty}
-    search |= {"max_length": max_length, "precision": precision}
     trained.translate([], **search)  # refuses what is out of range before anything is read
-    _say(precision_remarks(trained.model, precision or trained.config.training.precision, session.device))
+    precision = search["precision"] or trained.config.training.precision
+    _say(precision_remarks(trained.model, precision, session.device))
     looks = Looks.of(trained, wanted) if wanted else None
     lines = TranslatedLines(trained, search, looks, keep=session.json)
     if session.json and out is None:
@@ -129,7 +170,8 @@ def command(
         write_lines(out, lines.of(sentences))
     remarks = [*lines.remarks(), *(looks.write() if looks else ())]
     _say(remarks)
-    return Translated(str(run), lines.kept, remarks, {"translations": out, "shown": show, "alignments": align})
+    files = {"translations": out, "shown": wanted.show, "alignments": wanted.align}
+    return Translated(str(run), lines.kept, remarks, files)
 
 
 def _say(messages: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,9 +51,12 @@ def read_address(name: str) -> bytes:
         return file.read()
 
 
-def list_address(name: str) -> list[str]:
+def list_address(name: str, wanted: Callable[[str], bool] | None = None) -> list[str]:
     """The files that an address, a folder there or a pattern stands for, sorted.
 
+    Args:
+        name: the address.
+        wanted: which files are taken where there are several; None: images, and files that hold many.
     Raises:
         JumokError: it cannot be reached, or nothing is there.
     """
@@ -65,11 +69,11 @@ def list_address(name: str) -> list[str]:
         files = sorted(str(system.unstrip_protocol(each)) for each in found)
     if not files:
         raise JumokError(f"nothing is at {name}: {ADVICE}")
-    return files if len(files) == 1 else [each for each in files if is_image_name(each) or _holds_many(each)]
+    return files if len(files) == 1 else [each for each in files if (wanted or _holds_images)(each)]
 
 
-def _holds_many(name: str) -> bool:
-    return name.lower().endswith((".parquet", ".tar"))
+def _holds_images(name: str) -> bool:
+    return is_image_name(name) or name.lower().endswith((".parquet", ".tar"))
 
 
 def _import_fsspec() -> Any:

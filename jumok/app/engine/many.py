@@ -30,6 +30,8 @@ __all__ = ["DataSet", "check_images", "make_data_set", "make_predictions"]
 
 MOST_NAMED_ERRORS = 5
 Check: TypeAlias = "Callable[[set[str], Any], None]"
+Finding: TypeAlias = "Callable[[str, int, str | None, Callable[[str], None]], Source]"
+"""As `jumok.app.engine.sources.open_source`."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,13 @@ class DataSet:
 
 
 def make_data_set(
-    name: Path, verb: Verb, out: Path, options: EngineSettings, session: Session, check: Check | None = None
+    name: Path,
+    verb: Verb,
+    out: Path,
+    options: EngineSettings,
+    session: Session,
+    check: Check | None = None,
+    find: Finding | None = None,
 ) -> DataSet:
     """Ask something of all inputs of a source, and write a row for each.
 
@@ -107,6 +115,7 @@ def make_data_set(
         options: how.
         session: of the command.
         check: is given the labels of the source and what rows have in common, and refuses what will not do.
+        find: finds the inputs that the source stands for; None: images.
     Raises:
         JumokError: a source, model or folder that will not do; the message tells why.
     """
@@ -117,7 +126,7 @@ def make_data_set(
         raise JumokError(f"no engine {engine!r}: {suggest(engine, ENGINES)}")
     check_arrow()
     given = restore_address(name)
-    source = open_source(given, options.shard_size, options.column, session.remark)
+    source = (find or open_source)(given, options.shard_size, options.column, session.remark)
     world = World.found()
     folder = OutFolder(out, world.rank)
     key = _describe_command(given, source, verb, options, session)

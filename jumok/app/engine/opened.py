@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jumok.app.engine.fingerprints import add_weights
 from jumok.app.engine.verb import Column
 from jumok.attention import AttentionMap, Axis
 from jumok.errors import JumokError
@@ -140,9 +141,7 @@ def fingerprint_of(model: AnyClassifier) -> str:
     colours = [[round(value, DIGITS) for value in values] for values in (before.mean, before.std)]
     found = hashlib.sha256(repr([before.size, before.described, before.bits, before.order, *colours]).encode())
     found.update(repr((model.classes, model.kind.facts())).encode())
-    for name, values in sorted(model.model.state_dict().items()):
-        found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        found.update(values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    add_weights(found, model.model)
     return found.hexdigest()
 
 

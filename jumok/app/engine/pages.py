@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,9 @@ def draw_pages(folder: Path, out: Path, wanted: PageSettings, files: FileSetting
     results = ImageResults(out, _name_page(looks), COLUMNS, pictures=files.pictures)
     results.sheet = make_page(results.title, len(numbers)) if files.html else None
     for row, item in zip(looks.rows(numbers), looks.inputs(numbers, session.remark), strict=True):
-        _add(row, item.content, looks.about, results)
+        for number, each in enumerate(_part(row, looks.about), 1):
+            name = f"{number}-{Path(row['path']).name}" if "questions" in looks.about else Path(row["path"]).name
+            _add(Path(f"{row['index']:06}-{name}"), each, item.content, looks.about, results)
     results.remarks.append(_tell_choice(len(numbers), count, wanted))
     results.close()
     return results
@@ -68,9 +70,21 @@ def _tell_choice(shown: int, count: int, wanted: PageSettings) -> str:
     return f"all of {meant}" if shown == count else f"{shown:,} drawn by chance of {meant}"
 
 
-def _add(row: Mapping[str, Any], content: Any, about: Mapping[str, Any], results: ImageResults) -> None:
+def _part(row: Mapping[str, Any], about: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A row for each question, where several were asked about an image; else the row itself."""
+    if "questions" not in about:
+        yield row
+        return
+    places, count = about["places"], len(about["questions"])
+    for number, question in enumerate(about["questions"]):
+        map_ = row["maps"] and row["maps"][number * places : (number + 1) * places]
+        said = [(row[name] or [None] * count)[number] for name in ("answers", "probabilities")]
+        own = dict(zip(("prediction", "probability"), said, strict=True))
+        yield {**row, **own, "map": map_, "target": question, "method": about["method"]}
+
+
+def _add(name: Path, row: Mapping[str, Any], content: Any, about: Mapping[str, Any], results: ImageResults) -> None:
     """Draw a row, or note why it cannot be drawn."""
-    name = Path(f"{row['index']:06}-{Path(row['path']).name}")
     try:
         if row["map"] is None:
             raise JumokError(f"{row['path']}: {row['error']}")

@@ -19,6 +19,7 @@ NAME = "path"
 """The column that names a row, where it holds text."""
 LABEL = "label"
 """The column that says what is true of a row, where it holds texts or numbers whose names are in the schema."""
+TEXT_COLUMNS = ("text", "source", "sentence")
 ROWS_AT_A_TIME = 64
 
 
@@ -32,6 +33,7 @@ class ParquetShard:
     begin: int
     count: int
     classes: tuple[str, ...] | None = None
+    texts: bool = False
 
     @property
     def labelled(self) -> bool:
@@ -70,6 +72,9 @@ class ParquetShard:
 
     def _to_item(self, row: Mapping[str, Any], number: int) -> Item:
         image = row[self.column]
+        if self.texts:
+            missing = JumokError("no text in this row")
+            return Item(f"{self.file}#{number}", missing if image is None else image, self._read_label(row.get(LABEL)))
         wrapped = image.get("path") if isinstance(image, Mapping) else image
         named = [name for name in (row.get(NAME), wrapped) if isinstance(name, str) and name]
         name, label = named[0] if named else f"{self.file}#{number}", self._read_label(row.get(LABEL))
@@ -97,13 +102,14 @@ def _find_groups(about: Any, inside: int, count: int) -> Iterator[tuple[int, int
         first = end
 
 
-def find_parquet_inputs(files: Sequence[str], column: str | None, size: int) -> WholeFiles:
+def find_parquet_inputs(files: Sequence[str], column: str | None, size: int, *, texts: bool = False) -> WholeFiles:
     """The rows of Parquet files, counted from the files' ends.
 
     Args:
         files: in order.
-        column: that holds images; None: the first of image, bytes and path.
+        column: that holds images; None: the first of image, bytes and path; of texts, of text, source and sentence.
         size: of a shard.
+        texts: the column holds texts, and not images.
     Raises:
         JumokError: a file that is no Parquet file, or without such a column; or no row in any.
     """
@@ -118,12 +124,14 @@ def find_parquet_inputs(files: Sequence[str], column: str | None, size: int) -> 
         ):
             counts.append(table.metadata.num_rows)
             schema = table.schema_arrow
-        chosen = chosen or _choose_column(name, schema, column)
+        chosen = chosen or column or _choose_column(name, schema, TEXT_COLUMNS if texts else IMAGE_COLUMNS)
         classes = _find_classes(schema) if len(counts) == 1 else classes
-        _check_column(name, schema, chosen)
+        _check_column(name, schema, chosen, texts)
     if chosen is None or not sum(counts):
         raise JumokError(f"no row in {files[0]}{' and the other Parquet files' if len(files) > 1 else ''}")
-    return WholeFiles(files, counts, size, partial(ParquetShard, chosen, classes=classes), set(classes or ()))
+    return WholeFiles(
+        files, counts, size, partial(ParquetShard, chosen, classes=classes, texts=texts), set(classes or ())
+    )
 
 
 def _find_classes(schema: Any) -> tuple[str, ...] | None:
@@ -142,26 +150,26 @@ def _find_classes(schema: Any) -> tuple[str, ...] | None:
     return tuple(map(str, names)) if pa.types.is_integer(kind) else None
 
 
-def _choose_column(file: str, schema: Any, wanted: str | None) -> str:
-    if wanted is not None:
-        return wanted
-    found = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
+def _choose_column(file: str, schema: Any, usual: Sequence[str]) -> str:
+    found = next((name for name in usual if name in schema.names), None)
     if found is None:
         raise JumokError(
-            f"{file} has the columns {', '.join(schema.names)}, and none is called {', '.join(IMAGE_COLUMNS)}: name "
-            "the one of bytes or paths with --column"
+            f"{file} has the columns {', '.join(schema.names)}, and none is called {', '.join(usual)}: name the one "
+            "that is meant with --column"
         )
     return found
 
 
-def _check_column(file: str, schema: Any, column: str) -> None:
-    """Refuse a column that is not there, or holds neither bytes nor paths."""
+def _check_column(file: str, schema: Any, column: str, texts: bool) -> None:
+    """Refuse a column that is not there, or holds neither bytes nor paths; of texts, one that holds none."""
     import pyarrow as pa
 
     if column not in schema.names:
         raise JumokError(f"{file} has no column {column!r}: it has {', '.join(schema.names)}")
     kind, types = schema.field(column).type, pa.types
+    if texts and not (types.is_string(kind) or types.is_large_string(kind)):
+        raise JumokError(f"{file}: column {column!r} holds {kind}, wanted texts")
     wrapped = types.is_struct(kind) and {"bytes", "path"} & {kind.field(place).name for place in range(len(kind))}
-    texts = types.is_string(kind) or types.is_large_string(kind)
-    if not (texts or wrapped or types.is_binary(kind) or types.is_large_binary(kind)):
+    paths = types.is_string(kind) or types.is_large_string(kind)
+    if not (paths or wrapped or types.is_binary(kind) or types.is_large_binary(kind)):
         raise JumokError(f"{file}: column {column!r} holds {kind}, wanted bytes of image files or paths of them")

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from jumok.tasks.running.config import Strict
 
-__all__ = ["OF_MANY", "EngineSettings", "PageSettings"]
+__all__ = ["OF_MANY", "OF_MANY_TEXTS", "EngineSettings", "PageSettings", "TextEngineSettings"]
 
 
 class EngineSettings(Strict):
@@ -34,6 +34,23 @@ class EngineSettings(Strict):
     )
 
 
+class TextEngineSettings(EngineSettings):
+    """As `EngineSettings`, where the inputs are sentences."""
+
+    engine: str | None = Field(
+        default=None,
+        description="local or ray: write a Parquet data set to --out, a row per sentence; TEXT is then a file with a "
+        "sentence per line, a folder of such .txt files, a pattern, or .parquet files. The same command goes on where "
+        "it was stopped.",
+    )
+    processes: int = Field(default=1, ge=1, description="With --engine: processes, each with a model.")
+    column: str | None = Field(
+        default=None,
+        description="With --engine: column of Parquet files with sentences (default: the first of text, source and "
+        "sentence).",
+    )
+
+
 class PageSettings(Strict):
     """Which rows of a data set are shown on a page.
 
@@ -54,3 +71,5 @@ class PageSettings(Strict):
 
 OF_MANY = {"Of many inputs": (EngineSettings,)}
 """The heading under which these options stand in the help of every command."""
+OF_MANY_TEXTS = {"Of many inputs": (TextEngineSettings,)}
+"""As `OF_MANY`, of commands that read sentences."""
