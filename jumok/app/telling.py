@@ -135,14 +135,14 @@ def _look_up(text: str, known: Known) -> str | None:
 
 def _tell_value(value: str, known: Known) -> str | None:
     """A text within another, or several of them in a list; None where it is not known."""
+    for sign in LISTED:  # before the whole, of which a form may take all but the last of a list for one name
+        parts = [_tell(part, known) for part in value.split(sign)]
+        if len(parts) > 1 and None not in parts:
+            return sign.join(filter(None, parts))
     for signs in SIGNS:
         before, text = value[: len(value) - len(value.lstrip(signs))], value.strip(signs)
         if text and (told := _tell(text, known)) is not None:
             return f"{before}{told}{value[len(before) + len(text) :]}"
-    for sign in LISTED:
-        parts = [_tell(part, known) for part in value.split(sign)]
-        if len(parts) > 1 and None not in parts:
-            return sign.join(filter(None, parts))
     return None
 
 

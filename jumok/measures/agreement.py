@@ -94,8 +94,8 @@ class AgreementReport:
         parts = [
             later("rank correlation {interval}", interval=show_interval(self.correlation)),
             later(
-                "{pairs} of maps of {images}",
-                pairs=later_count(self.pairs, "{count} pair", "{count} pairs"),
+                "{pairs} of {images}",
+                pairs=later_count(self.pairs, "{count} pair of maps", "{count} pairs of maps"),
                 images=later_count(self.images, "{count} image", "{count} images"),
             ),
             later("{level} bootstrap interval", level=f"{self.level:.0%}"),
