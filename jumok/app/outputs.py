@@ -46,8 +46,14 @@ class Earlier:
     def tell_replaced(self, out: Path | None) -> str:
         """A line on those that were replaced meanwhile; empty where none was."""
         count = sum(_identify(path) not in (None, known) for path, known in self.files.items())
-        some = "{count} earlier file in {folder} was replaced", "{count} earlier files in {folder} were replaced"
-        return later_count(count, *some, folder=str(out)) if count else ""
+        if not count:
+            return ""
+        return later_count(
+            count,
+            "{count} earlier file in {folder} was replaced",
+            "{count} earlier files in {folder} were replaced",
+            folder=str(out),
+        )
 
 
 def _identify(path: Path) -> tuple[int, int] | None:

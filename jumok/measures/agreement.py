@@ -90,7 +90,9 @@ class AgreementReport:
 
     def summary(self) -> str:
         """One line that says the figure and what it is the mean of."""
-        left_out = "{count} pair with a blank map left out", "{count} pairs with a blank map left out"
+        blank = later_count(
+            self.blank, "{count} pair with a blank map left out", "{count} pairs with a blank map left out"
+        )
         parts = [
             later("rank correlation {interval}", interval=show_interval(self.correlation)),
             later(
@@ -99,7 +101,7 @@ class AgreementReport:
                 images=later_count(self.images, "{count} image", "{count} images"),
             ),
             later("{level} bootstrap interval", level=f"{self.level:.0%}"),
-            *([later_count(self.blank, *left_out)] if self.blank else []),
+            *([blank] if self.blank else []),
         ]
         return join_later("; ", parts)
 

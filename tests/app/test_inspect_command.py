@@ -62,7 +62,8 @@ def test_everything_that_matters_is_told(jumok, parts, tmp_path):
         "30 images (2 classes)",
         "sizes: 40 x 48 to 80 x 96 pixels, median 40 x 48; 2 different",
         "left out: 1 file that is not an image (1 .txt)",
-        "1 image cannot be read: fine/broken.png:",
+        "1 image cannot be read",
+        "fine/broken.png: ",
         "2 duplicates: the same file as another image; 1 group of them in several parts",
         "copies of 1 file have different classes: only one can be right",
         "1 near duplicate: nearly the same to look at as another image (fine/2.png and fine/large.jpg); 1 group "

@@ -153,8 +153,9 @@ def remarks(found: Survey) -> Iterator[str]:
     """What deserves attention, a line each."""
     yield from found.notes
     if found.broken:
-        why = "; ".join(f"{_name(facts)}: {facts.problem}" for facts in found.broken[:MOST_NAMED])
-        yield f"{write_count(len(found.broken), 'image')} cannot be read: {why}"  # what is wrong is told by its form
+        yield later_count(len(found.broken), "{count} image cannot be read", "{count} images cannot be read")
+        for path, why in ((facts.path, facts.problem) for facts in found.broken[:MOST_NAMED]):
+            yield f"cannot read {readable(str(path))}: {why}"
     yield from _describe_copies(found)
     if found.compared:
         pairs = join_later("; ", [_name_pair(*group[:2]) for group in found.look_alikes[:MOST_PAIRS]])
@@ -168,9 +169,13 @@ def remarks(found: Survey) -> Iterator[str]:
         yield later("16-bit images use {bits} bits: {white} is taken for white", bits=str(found.bits), white=white)
     groups, across = found.split_groups
     if groups:
-        some = "; {count} of them lies in several parts", "; {count} of them lie in several parts"
-        kept = "{count} group is to stay together{where}", "{count} groups are to stay together{where}"
-        yield later_count(groups, *kept, where=later_count(across, *some) if across else "")
+        some = later_count(across, "; {count} of them lies in several parts", "; {count} of them lie in several parts")
+        yield later_count(
+            groups,
+            "{count} group is to stay together{where}",
+            "{count} groups are to stay together{where}",
+            where=some if across else "",
+        )
 
 
 def _name_pair(first: Facts, second: Facts) -> str:

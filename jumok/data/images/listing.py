@@ -183,8 +183,13 @@ def describe_left_out(others: Mapping[str, int]) -> list[str]:
             )
         )
     if results := others.get(RESULTS, 0):
-        own = "left out: {count} folder of jumok's own results", "left out: {count} folders of jumok's own results"
-        lines.append(later_count(results, *own))
+        lines.append(
+            later_count(
+                results,
+                "left out: {count} folder of jumok's own results",
+                "left out: {count} folders of jumok's own results",
+            )
+        )
     if strays := others.get(STRAY_IMAGES, 0):
         lines.append(
             later_count(
