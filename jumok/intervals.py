@@ -29,7 +29,7 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.value:z.3f} ({self.low:z.3f} to {self.high:z.3f})"
 
     def to_dict(self) -> dict[str, float]:
         """Plain values for JSON."""

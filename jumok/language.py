@@ -24,6 +24,7 @@ __all__ = [
     "later",
     "later_count",
     "later_noun",
+    "list_later",
     "parts_of",
     "read_catalogue",
     "read_printed",
@@ -131,6 +132,18 @@ def join_later(sign: str, texts: Sequence[str]) -> Later:
     """
     names = [f"text{number}" for number in range(len(texts))]
     return later(sign.join(f"{{{name}}}" for name in names), **dict(zip(names, texts, strict=True)))
+
+
+def list_later(texts: Sequence[str]) -> Later:
+    """Texts as they are listed in a sentence, each of which is translated where they are shown.
+
+    >>> list_later(["copying", "guessing", "looking up"])
+    'copying, guessing and looking up'
+    """
+    *others, last = texts
+    if not others:
+        return join_later("", [last])
+    return later("{others} and {last}", others=join_later(", ", others), last=last)
 
 
 def parts_of(made: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 from jumok.app.faithful import FEWEST, OF_PLACES, Plan, Tell
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
-from jumok.language import later, translate
+from jumok.language import join_later, later, translate
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ def _list_faithfulness(report: FaithfulnessReport | None) -> dict[str, Measure]:
 
 
 def _tell_verdicts(system: str, report: FaithfulnessReport) -> list[str]:
-    return [f"{system}, {verdict}" for verdict in report.verdicts()]
+    return [join_later(", ", [system, verdict]) for verdict in report.verdicts()]
 
 
 def _list_map_scores(scores: Mapping[str, Any]) -> dict[str, Measure]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from jumok.app.scored_maps import ScoredMaps
 from jumok.durations import parse_duration
 from jumok.errors import JumokError, suggest
+from jumok.language import later
 from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "choose_fillings",
     "choose_grid",
     "conclude",
+    "count_inputs",
     "draw_some",
     "explain_too_few",
     "measure_in_turn",
@@ -44,7 +46,8 @@ FEWEST = 8
 """Inputs, at least: the intervals of fewer say nothing."""
 LEAST_SIDE = 7
 """Patches along a side, at least: of fewer an order says little."""
-CERTAIN, TIME_UP, INTERRUPTED = "the verdicts are certain", "the time was up", "interrupted"
+CERTAIN, TIME_UP = later("the verdicts are certain"), later("the time was up")
+INTERRUPTED = later("interrupted")
 """Why measuring ended before all inputs were measured."""
 OF_PLACES, OF_WORDS = ("mean", "blur"), ("replace", "remove")
 """The usual fillings of an image and of a text."""
@@ -236,6 +239,16 @@ def conclude(meter: FaithfulnessMeter, why: str, noun: str = "images") -> Faithf
         JumokError: nothing was measured, or all maps are constant.
     """
     return None if why and meter.groups < FEWEST else meter.report(noun=noun)
+
+
+def count_inputs(what: str, inputs: str) -> str:
+    """The title of figures of which an input has several.
+
+    Args:
+        what: they are of.
+        inputs: how many there are, in words.
+    """
+    return later("{what}, {inputs} (intervals count each once)", what=what, inputs=inputs)
 
 
 def show_faithfulness(report: FaithfulnessReport, key: str = FAITHFUL, title: str = "") -> ScoredMaps:

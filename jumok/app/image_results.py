@@ -310,7 +310,8 @@ def _read(paths: Sequence[Path], looker: Looker, results: ImageResults, session:
     for path, image in read_each(paths, bits=looker.bits, least=looker.least):
         if isinstance(image, JumokError):
             results.fail(path, image)
-            session.remark(f"left out: {readable(str(image))}")
+            why = readable(str(image))
+            session.remark(f"left out: {why}")
         else:
             found[path] = image
     return found

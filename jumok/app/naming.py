@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+
+from jumok.language import later
 
 MOST_NAMED = 20
 """Words or numbers that are named before it is said how many more there are."""
@@ -18,6 +21,17 @@ def name_some(items: Sequence[object]) -> str:
     """
     more = f" and {len(items) - MOST_NAMED:,} more" if len(items) > MOST_NAMED else ""
     return ", ".join(_make_printable(str(item)) for item in items[:MOST_NAMED]) + more
+
+
+def say_pictures(pictures: Sequence[Path]) -> str:
+    """A line on the pictures that were written, which are numbered.
+
+    >>> say_pictures([Path("ask/1.png")]), say_pictures([Path("ask/1.png"), Path("ask/2.png")])
+    ('pictures: ask/1.png', 'pictures: ask/1.png to ask/2.png')
+    """
+    if len(pictures) == 1:
+        return later("pictures: {first}", first=str(pictures[0]))
+    return later("pictures: {first} to {last}", first=str(pictures[0]), last=str(pictures[-1]))
 
 
 def _make_printable(name: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from jumok.errors import JumokError
 from jumok.files import RESULTS_MARK, write_atomically
+from jumok.language import later_count
 
-__all__ = ["check_outside_runs", "marking_results"]
+__all__ = ["Earlier", "check_outside_runs", "marking_results"]
 
 RUN_FILES = ("config.yaml", "weights.safetensors")
 
@@ -22,6 +25,44 @@ def check_outside_runs(out: Path) -> None:
     """
     if any((out / name).exists() for name in RUN_FILES):
         raise JumokError(f"--out {out} is the folder of a run: give another, such as --out {out / 'ask'}")
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The files that a folder held before a command wrote to it.
+
+    Args:
+        files: each with what tells whether it is still the same: its inode, and when it was written.
+    """
+
+    files: Mapping[Path, tuple[int, int]]
+
+    @classmethod
+    def of(cls, out: Path | None) -> Earlier:
+        """Those of a folder, and of the folders in it; none of what is no folder."""
+        found = () if out is None or not out.is_dir() else out.rglob("*")
+        return cls({path: known for path in found if (known := _identify(path)) is not None})
+
+    def tell_replaced(self, out: Path | None) -> str:
+        """A line on those that were replaced meanwhile; empty where none was."""
+        count = sum(_identify(path) not in (None, known) for path, known in self.files.items())
+        if not count:
+            return ""
+        return later_count(
+            count,
+            "{count} earlier file in {folder} was replaced",
+            "{count} earlier files in {folder} were replaced",
+            folder=str(out),
+        )
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """What tells whether a file is still the same; None of what is no file, or may not be looked at."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return (about.st_ino, about.st_mtime_ns) if stat.S_ISREG(about.st_mode) else None
 
 
 @contextmanager

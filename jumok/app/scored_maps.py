@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jumok.app.telling import as_cell
 from jumok.language import join_later, later
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class ScoredMaps:
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
         if self.table:
-            yield f"{self.title}: {self.scores.summary()}" if self.title else self.scores.summary()
+            yield join_later(": ", [*filter(None, [self.title]), self.scores.summary()])
             yield score_table(self.scores)
         yield from self.verdicts
 
@@ -117,11 +118,10 @@ def score_table(scores: Scores) -> Table:
     """Figures with their intervals, a row per map."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
-    from rich.text import Text
 
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for number, name in enumerate(scores.header()):
-        shown.add_column(Text(name), justify="left" if number == 0 else "right", no_wrap=number == 0)
+        shown.add_column(as_cell(name), justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in scores.rows():
-        shown.add_row(*map(Text, row))
+        shown.add_row(*map(as_cell, row))
     return shown

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from jumok.wording import defuse, one_line, write_count
+from jumok.language import later, later_count
+from jumok.wording import defuse, one_line
 
 if TYPE_CHECKING:
     from pandas import DataFrame  # type: ignore[import-untyped]
@@ -115,9 +116,14 @@ class Selection:
         import numpy as np
 
         values, kind = len(np.unique(self.ready.target)), self.selector.target_kind_
-        rows, target = write_count(len(self.ready.target), "row"), one_line(self.target)
-        what = f"{rows}; target {target}: {kind}, {values:,} different"
-        yield f"{what}; method {self.method}"
+        yield later(
+            "{rows}; target {target}: {kind}, {count} different; method {method}",
+            rows=later_count(len(self.ready.target), "{count} row", "{count} rows"),
+            target=one_line(self.target),
+            kind=later("classes") if kind == "classes" else later("numbers"),
+            count=f"{values:,}",
+            method=self.method,
+        )
         ranked = self.ranked()
         shown = ranked[: max(MOST_SHOWN, self.selector.k)]
         yield self._build_table(shown)
@@ -152,17 +158,28 @@ class Selection:
 
         table = Table(title=Text(self.title), title_justify="left")
         unit = f", {self.selector.unit}" if self.selector.unit else ""
-        for heading in ("rank", "column", "type", f"score{unit}", "alone, 95 %", "sure", ""):
+        score = later("score{unit}", unit=unit)
+        headings = (later("rank"), later("column"), later("type"), score, later("alone, 95 %"), later("sure"), "")
+        for heading in headings:
             side: Literal["right", "left"] = "right" if heading.startswith(("rank", "score")) else "left"
-            table.add_column(heading, justify=side, no_wrap=heading != "column")
+            style = None if heading else "green"
+            table.add_column(heading, justify=side, no_wrap=heading != "column", style=style)
         for rank, column in enumerate(columns, 1):
-            mark = Text("kept", style="green") if rank <= self.selector.k else Text("")
-            about = self._describe(column)
-            interval = "" if self.noise is None else "{low:.2g} to {high:.2g}".format(**about)
-            better = {True: "yes", False: "no", None: ""}[about["better"]]
-            score = f"{self.selector.scores_[column]:.4g}"
-            table.add_row(str(rank), Text(one_line(self.names[column])), about["type"], score, interval, better, mark)
+            table.add_row(str(rank), Text(one_line(self.names[column])), *self._cells(rank, column))
         return table
+
+    def _cells(self, rank: int, column: int) -> tuple[str, ...]:
+        """What stands behind the name of a column."""
+        from jumok.data.column_types import KINDS
+
+        about = self._describe(column)
+        interval = ""
+        if self.noise is not None:
+            low, high = f"{about['low']:z.2g}", f"{about['high']:z.2g}"
+            interval = later("{low} to {high}", low=low, high=high)
+        better = {True: later("yes"), False: later("no"), None: ""}[about["better"]]
+        kept = later("kept") if rank <= self.selector.k else ""
+        return KINDS[about["type"]], f"{self.selector.scores_[column]:z.4g}", interval, better, kept
 
     def write(self, table: DataFrame, separator: str) -> None:
         """Write all files, each whole or not at all.

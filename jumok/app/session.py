@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from jumok.app.outputs import marking_results
+from jumok.app.outputs import Earlier, marking_results
 from jumok.app.telling import tell, tell_all
 from jumok.files import write_atomically
 from jumok.machine import World
@@ -31,6 +31,8 @@ __all__ = ["Report", "Session", "as_json", "in_session", "write_report"]
 
 OF_RESULTS = frozenset({"look", "saliency", "ask", "inspect", "measure", "compare"})
 """Commands whose --out is a folder of results alone."""
+GO_ON = frozenset({"compare"})
+"""Those of them that go on with what they find there."""
 SCHEMA_VERSION = 1
 """Of the JSON that commands print (docs/json.md): raised when a key is renamed, removed or means something else."""
 
@@ -186,8 +188,12 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
                 given.get("seed", 0),
             )
             pictures = name in OF_RESULTS and not values.get("engine")  # a data set is known by its manifest
-            with marking_results(values.get("out") if pictures else None):
+            out = values.get("out") if pictures else None
+            earlier = Earlier.of(out if name not in GO_ON else None)
+            with marking_results(out):
                 report = command(session=session, **values)
+            if replaced := earlier.tell_replaced(out):
+                session.remark(replaced)
             return 0 if report is None else session.show(report)
 
         own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "session"]

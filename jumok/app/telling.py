@@ -12,18 +12,23 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from jumok.language import language, read_printed, translate
+from jumok.language import Later, language, read_printed, translate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["tell", "tell_all"]
+__all__ = ["as_cell", "tell", "tell_all"]
 
 FIELD = re.compile(r"\{(\w+)\}")
 TEXT = re.compile(r"text\d*")
 """Names of values that are texts themselves; others are names and numbers of the user's, which stay."""
 VALUES = (r"\S", ".")
-"""What values are made of that are no texts: as a rule they are one word; names of files may be several."""
+"""What values are made of that are no texts: as a rule they are one word; names of files may be several.
+
+A text is first looked for among all forms with the rule, so that none takes the beginning of another text for a name.
+"""
+FIRST = r"(?:(?!: ).)"
+"""What a value of several words is made of that begins a text: "remark: " begins another text, not a name."""
 NUMBER, JOINED = r"[\d,]", r"(?:[^\s,;(]*[^\s,;(:.])?"
 """What a {count} is made of; and a value that a text follows at once."""
 ONE = {"count": "1"}
@@ -51,11 +56,14 @@ class Pattern:
         """What stands between the names."""
         return [_unescape(part) for part in _split(self.english)[::2]]
 
-    def tell(self, text: str, known: Known) -> str | None:
-        """A finished text in the other language; None where it is not of this form, or may be read in several ways."""
-        return next((told for value in VALUES if (told := self._tell_by(value, text, known)) is not None), None)
+    def tell(self, text: str, value: str, known: Known) -> str | None:
+        """A finished text in the other language; None where it is not of this form, or may be read in several ways.
 
-    def _tell_by(self, value: str, text: str, known: Known) -> str | None:
+        Args:
+            text: that is finished.
+            value: one of `VALUES`.
+            known: texts met before.
+        """
         found = (_compile(self.english, value, most).fullmatch(text) for most in ("*?", "*"))
         readings = [self._read(each.groupdict(), known) for each in found if each]
         told = {text for text, whole in readings if whole} or {text for text, _ in readings if not self._is_weak}
@@ -82,7 +90,10 @@ def tell(text: str) -> str:
 
 
 def tell_all(shown: RenderableType) -> RenderableType:
-    """What is printed in the language of now: a line, or the headings of a table, whose cells stay."""
+    """What is printed in the language of now: a line, or a table's texts.
+
+    In a table, cells are names and figures unless they are `Later`; headings are texts unless they are rich's `Text`.
+    """
     from rich.table import Table
     from rich.text import Text
 
@@ -93,8 +104,17 @@ def tell_all(shown: RenderableType) -> RenderableType:
     if isinstance(shown, Table):
         shown.title, shown.caption = (each and tell_all(each) for each in (shown.title, shown.caption))  # type: ignore[assignment]
         for column in shown.columns:
-            column.header, column.footer = tell_all(column.header), tell_all(column.footer)
+            if not isinstance(column.header, Text):  # which is a name, such as that of a class
+                column.header = tell_all(column.header)
+            column._cells = [translate(cell) if isinstance(cell, Later) else cell for cell in column.cells]
     return shown
+
+
+def as_cell(text: str) -> RenderableType:
+    """What stands in a table: `Later` is told in the language of now, anything else is a name or a figure and stays."""
+    from rich.text import Text
+
+    return text if isinstance(text, Later) else Text(text)
 
 
 def _tell(text: str, known: Known) -> str | None:
@@ -108,20 +128,21 @@ def _tell(text: str, known: Known) -> str | None:
 def _look_up(text: str, known: Known) -> str | None:
     if (made := translate(text)) != text:
         return made
-    candidates = (pattern for pattern in _patterns(language()) if all(word in text for word in pattern.words))
-    return next((told for pattern in candidates if (told := pattern.tell(text, known)) is not None), None)
+    candidates = [pattern for pattern in _patterns(language()) if all(word in text for word in pattern.words)]
+    read = (pattern.tell(text, value, known) for value in VALUES for pattern in candidates)
+    return next((told for told in read if told is not None), None)
 
 
 def _tell_value(value: str, known: Known) -> str | None:
     """A text within another, or several of them in a list; None where it is not known."""
+    for sign in LISTED:  # before the whole, of which a form may take all but the last of a list for one name
+        parts = [_tell(part, known) for part in value.split(sign)]
+        if len(parts) > 1 and None not in parts:
+            return sign.join(filter(None, parts))
     for signs in SIGNS:
         before, text = value[: len(value) - len(value.lstrip(signs))], value.strip(signs)
         if text and (told := _tell(text, known)) is not None:
             return f"{before}{told}{value[len(before) + len(text) :]}"
-    for sign in LISTED:
-        parts = [_tell(part, known) for part in value.split(sign)]
-        if len(parts) > 1 and None not in parts:
-            return sign.join(filter(None, parts))
     return None
 
 
@@ -149,7 +170,8 @@ def _compile(english: str, value: str, most: str) -> re.Pattern[str]:
             written += f"(?P={part})"
         else:
             followed = parts[number + 1] == "" and number + 2 < len(parts)
-            signs = NUMBER if part == "count" else "." if TEXT.fullmatch(part) else value
+            several = FIRST if value == "." and not written else value
+            signs = NUMBER if part == "count" else "." if TEXT.fullmatch(part) else several
             written += f"(?P<{part}>{JOINED if followed and signs == value else signs + most})"
             seen.add(part)
     return re.compile(written, re.DOTALL)

@@ -25,12 +25,21 @@ from jumok.data.cell_texts import (
     read_numbers,
 )
 from jumok.errors import JumokError, suggest
-from jumok.wording import one_line, write_count
+from jumok.language import later, later_count
+from jumok.wording import one_line
 
 __all__ = ["KINDS", "Column", "Corrections", "describe_cells", "recognise_columns"]
 
-KINDS = ("number", "category", "date", "id", "text", "empty", "other")
-"""What a column can be; the first three can be used."""
+KINDS = {
+    "number": later("number"),
+    "category": later("category"),
+    "date": later("date"),
+    "id": later("id"),
+    "text": later("text"),
+    "empty": later("empty"),
+    "other": later("other"),
+}
+"""What a column can be, and how that is called; the first three can be used."""
 MOST_CATEGORIES = 256
 """Text with more different values does not count as categories."""
 MOST_CLASSES = 20
@@ -201,7 +210,7 @@ def _recognise(
 ) -> Column:
     name = str(column.name)
     if name == target and types.is_bool_dtype(column):
-        found = Column(name, "category", column.astype(object), "True or False")
+        found = Column(name, "category", column.astype(object), later("True or False"))
     elif texts is None and _is_number(column):
         found = _recognise_numbers(column, corrections.na)
     elif texts is None:
@@ -313,7 +322,11 @@ def _count_categories(column: pd.Series, texts: _Texts, words: NDArray[np.bool_]
     name, different, most = str(column.name), len(texts.cells), min(MOST_CATEGORIES, len(column) // 2)
     values = pd.Series(texts.to_rows(), column.index, dtype=object, name=name)
     kind = "category" if different <= most else "text"
-    about = write_count(different, "value") if kind == "category" else f"more than {most} different values"
+    about = (
+        later_count(different, "{count} value", "{count} values")
+        if kind == "category"
+        else later("more than {most} different values", most=str(most))
+    )
     return Column(name, kind, values, about, texts.missing, _count(texts, words))
 
 
@@ -322,7 +335,7 @@ def _count_categories(column: pd.Series, texts: _Texts, words: NDArray[np.bool_]
 
 def _find_id(found: Column, column: pd.Series) -> Column:
     """The same as an identifier, if it tells rows apart and nothing else."""
-    why = "no name, as row numbers are written" if NO_NAME.fullmatch(found.name) else _explain_id(found)
+    why = later("no name, as row numbers are written") if NO_NAME.fullmatch(found.name) else _explain_id(found)
     return Column(found.name, "id", column, why) if why and found.kind != "empty" else found
 
 
@@ -332,12 +345,12 @@ def _explain_id(found: Column) -> str:
         return ""
     if found.kind == "text":
         words = values.iloc[:1000].str.split().str.len().mean()
-        return "" if words >= LEAST_WORDS_OF_TEXT else "each value once"
+        return "" if words >= LEAST_WORDS_OF_TEXT else later("each value once")
     if not (values == np.floor(values)).all():
         return ""
     if np.ptp(values) == len(values) - 1:
-        return "each whole number once, as rows are counted"
-    return "each value once" if ID_NAME.search(found.name) or CAMEL_ID.search(found.name) else ""
+        return later("each whole number once, as rows are counted")
+    return later("each value once") if ID_NAME.search(found.name) or CAMEL_ID.search(found.name) else ""
 
 
 # -- corrections --------------------------------------------------------------------------------
@@ -354,7 +367,7 @@ def _force_numbers(found: Column, column: pd.Series, texts: _Texts | None, decim
         raise JumokError(f"--numeric {found.name}: no cell of it is a number, {example}")
     values = texts.spread(np.array([reading.values[0] for reading in one_by_one if reading]), readable)
     missing = texts.missing + _count(texts, ~readable)
-    return Column(found.name, "number", pd.Series(values, column.index, name=found.name), "as told", missing)
+    return Column(found.name, "number", pd.Series(values, column.index, name=found.name), later("as told"), missing)
 
 
 def _force_categories(found: Column, column: pd.Series, texts: _Texts | None) -> Column:
@@ -371,7 +384,8 @@ def _force_categories(found: Column, column: pd.Series, texts: _Texts | None) ->
             f"--categorical {found.name}: {different:,} different values, wanted at most {MOST_CATEGORIES}"
         )
     kept = found.kept if texts is None else _count(texts, _find_words(texts))
-    return Column(found.name, "category", values, f"{different:,} values, as told", found.missing, kept)
+    about = later_count(different, "{count} value, as told", "{count} values, as told")
+    return Column(found.name, "category", values, about, found.missing, kept)
 
 
 # -- what to say --------------------------------------------------------------------------------
@@ -380,8 +394,8 @@ def _force_categories(found: Column, column: pd.Series, texts: _Texts | None) ->
 def describe_cells(columns: dict[str, Column]) -> Iterator[str]:
     """A line for each word that was taken for missing, or might have been."""
     for attribute, what in (
-        ("missing", "taken for missing"),
-        ("kept", "taken for a value; --na {} if it means missing"),
+        ("missing", later("taken for missing")),
+        ("kept", later("taken for a value; --na {word} if it means missing")),
     ):
         found: dict[str, dict[str, int]] = {}
         for column in columns.values():
@@ -389,4 +403,10 @@ def describe_cells(columns: dict[str, Column]) -> Iterator[str]:
                 found.setdefault(word, {})[one_line(column.name)] = count
         for word, counts in found.items():
             where = ", ".join(list(counts)[:6]) + (f" and {len(counts) - 6:,} more" if len(counts) > 6 else "")
-            yield f"{word!r} in {write_count(sum(counts.values()), 'cell')} of {where}: {what.format(word)}"
+            yield later(
+                "{word} in {cells} of {where}: {what}",
+                word=repr(word),
+                cells=later_count(sum(counts.values()), "{count} cell", "{count} cells"),
+                where=where,
+                what=later(what, word=word),
+            )

@@ -13,6 +13,7 @@ from pandas.api import types  # type: ignore[import-untyped]
 
 from jumok.data.column_types import KINDS, Column, Corrections, describe_cells, recognise_columns
 from jumok.errors import JumokError, suggest
+from jumok.language import Later, join_later, later, later_count
 from jumok.wording import one_line
 
 __all__ = ["MISSING", "ReadyTable", "describe_types", "make_ready"]
@@ -124,28 +125,39 @@ def _choose_usable(
             if name in corrections.categorical:
                 raise JumokError(f"--categorical {name}: this method takes numbers only; choose another --method")
             left_out.setdefault(why, []).append(name)
-    notes.extend(f"left out, {why}: {_list_names(names)}" for why, names in left_out.items())
+    notes.extend(
+        later("left out, {why}: {names}", why=why, names=_list_names(names)) for why, names in left_out.items()
+    )
     return {name: column for name, column in columns.items() if not any(name in names for names in left_out.values())}
 
 
 def _explain_left_out(column: Column, categories: bool) -> str:
     if column.kind == "category" and not categories:
-        return "text, which this method cannot use"
-    reasons = {"id": f"identifier ({column.about})", "text": f"text of {column.about}", "empty": "nothing in them",
-               "other": "neither numbers, dates nor text"}  # fmt: skip
+        return later("text, which this method cannot use")
+    reasons = {
+        "id": later("identifier ({about})", about=column.about),
+        "text": later("text of {about}", about=column.about),
+        "empty": later("nothing in them"),
+        "other": later("neither numbers, dates nor text"),
+    }
     return reasons.get(column.kind, "")
 
 
 def describe_types(ready: ReadyTable, target: str) -> Iterator[str]:
     """A line for each type that is used, with its columns, and one for the target."""
-    for kind in KINDS:
+    for kind, word in KINDS.items():
         columns = [ready.types[name] for name in ready.sources if ready.types[name].kind == kind]
-        plain = [column.name for column in columns if not column.about]
-        told = [f"{column.name} ({column.about})" for column in columns if column.about]
+        plain = [one_line(column.name) for column in columns if not column.about]
+        told = [_name_with(column, column.about) for column in columns if column.about]
         if columns:
-            yield f"{kind}: {_list_names([*told, *plain])}"
-    goal, target = ready.types[target], one_line(target)
-    yield f"target: {target} ({', '.join(filter(None, (goal.kind, goal.about)))})"
+            yield later("{kind}: {names}", kind=word, names=_list_names([*told, *plain]))
+    goal = ready.types[target]
+    about = join_later(", ", list(filter(None, (KINDS[goal.kind], goal.about))))
+    yield later("target: {target}", target=_name_with(goal, about))
+
+
+def _name_with(column: Column, about: str) -> str:
+    return later("{name} ({about})", name=one_line(column.name), about=about)
 
 
 def _drop_missing(columns: pd.DataFrame, missing: str, notes: list[str]) -> pd.DataFrame:
@@ -154,16 +166,22 @@ def _drop_missing(columns: pd.DataFrame, missing: str, notes: list[str]) -> pd.D
     gaps = gaps[gaps > 0]
     if gaps.empty:
         return columns
-    where = f"{int(gaps.sum()):,} missing values in {_list_names(gaps.index)}"
+    where = later_count(
+        int(gaps.sum()),
+        "{count} missing value in {names}",
+        "{count} missing values in {names}",
+        names=_list_names(list(gaps.index)),
+    )
     if missing == "stop":
         raise JumokError(f"{where}: fill them by the median or leave out the rows, with --missing median or rows")
     if missing == "median":
-        notes.append(f"{where}: filled by the median, in text by a category of their own")
+        notes.append(later("{where}: filled by the median, in text by a category of their own", where=where))
         return columns
     kept = columns.dropna()
     if kept.empty:
         raise JumokError(f"{where}: every row has some; fill them instead, with --missing median")
-    notes.append(f"{where}: {len(columns) - len(kept):,} of {len(columns):,} rows left out")
+    some, every = f"{len(columns) - len(kept):,}", f"{len(columns):,}"
+    notes.append(later("{where}: {some} of {all} rows left out", where=where, some=some, all=every))
     return kept
 
 
@@ -197,5 +215,9 @@ def _read_target(column: pd.Series) -> NDArray[Any]:
 
 def _list_names(names: Sequence[str]) -> str:
     """A few names, on one line, and how many more there are."""
-    shown, more = ", ".join(one_line(str(name)) for name in names[:6]), len(names) - 6
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    shown, more = join_later(", ", [_on_one_line(name) for name in names[:6]]), len(names) - 6
+    return later("{names} and {count} more", names=shown, count=f"{more:,}") if more > 0 else shown
+
+
+def _on_one_line(name: str) -> str:
+    return name if isinstance(name, Later) else one_line(str(name))

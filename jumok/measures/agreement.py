@@ -16,8 +16,9 @@ from scipy.stats import spearmanr
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
+from jumok.language import join_later, later, later_count
 from jumok.measures.localisation_scores import FLAT_TOLERANCE, BlankError, Heat, choose_float
-from jumok.wording import write_count
+from jumok.measures.report import show_interval
 
 __all__ = ["Agreement", "AgreementReport", "rank_correlation"]
 
@@ -89,12 +90,20 @@ class AgreementReport:
 
     def summary(self) -> str:
         """One line that says the figure and what it is the mean of."""
-        left_out = f"; {self.blank} pairs with a blank map left out" if self.blank else ""
-        return (
-            f"rank correlation {self.correlation}; {write_count(self.pairs, 'pair')} of maps of "
-            f"{write_count(self.images, 'image')}; "
-            f"{self.level:.0%} bootstrap interval{left_out}"
+        blank = later_count(
+            self.blank, "{count} pair with a blank map left out", "{count} pairs with a blank map left out"
         )
+        parts = [
+            later("rank correlation {interval}", interval=show_interval(self.correlation)),
+            later(
+                "{pairs} of {images}",
+                pairs=later_count(self.pairs, "{count} pair of maps", "{count} pairs of maps"),
+                images=later_count(self.images, "{count} image", "{count} images"),
+            ),
+            later("{level} bootstrap interval", level=f"{self.level:.0%}"),
+            *([blank] if self.blank else []),
+        ]
+        return join_later("; ", parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -13,6 +13,7 @@ from jumok.attention import AttentionMap
 from jumok.attention.word_alignment import Gold, Links, diagonal, links
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
+from jumok.language import join_later, later, later_count
 from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict, show_interval
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 BASELINE = "diagonal"
-TITLES = {"precision": "precision", "recall": "recall", "aer": "AER (lower is better)"}
+TITLES = {"precision": later("precision"), "recall": later("recall"), "aer": later("AER (lower is better)")}
 """The scores in the order in which they are shown, and how they are called there."""
 
 Pairs: TypeAlias = Collection[tuple[int, int]]
@@ -116,12 +117,12 @@ class AlignmentReport:
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
-        return ("alignment", *TITLES.values(), "links")
+        return (later("alignment"), *TITLES.values(), later("links"))
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method, then for the baseline: its name, scores with intervals, count of links."""
         return [
-            (result.method, *(str(result.scores[name]) for name in TITLES), f"{result.count:,}")
+            (result.method, *(show_interval(result.scores[name]) for name in TITLES), f"{result.count:,}")
             for result in (*self.methods, *self.baselines)
         ]
 
@@ -139,16 +140,19 @@ class AlignmentReport:
 
     def summary(self) -> str:
         """One line that says what the figures are of."""
+        more, level = f"{self.possible - self.sure:,}", f"{self.level:.0%}"
+        unmarked = later_count(
+            self.unmarked,
+            "{count} sentence without gold links, where every link counts as wrong",
+            "{count} sentences without gold links, where every link counts as wrong",
+        )
         parts = [
-            f"{self.sentences} sentences",
-            f"{self.sure} sure and {self.possible - self.sure} more possible links",
-            f"{self.level:.0%} bootstrap intervals over sentences",
-            *(
-                [f"{self.unmarked} sentences without gold links, where every link counts as wrong"]
-                * bool(self.unmarked)
-            ),
+            later_count(self.sentences, "{count} sentence", "{count} sentences"),
+            later("{sure} sure and {more} more possible links", sure=f"{self.sure:,}", more=more),
+            later("{level} bootstrap intervals over sentences", level=level),
+            *([unmarked] if self.unmarked else []),
         ]
-        return "; ".join(parts)
+        return join_later("; ", parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

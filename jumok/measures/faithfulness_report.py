@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.intervals import Interval
-from jumok.language import join_later, later, later_noun
-from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict
+from jumok.language import join_later, later, later_count, later_noun, list_later
+from jumok.measures.report import MethodScores, ScoreDifference, scores_to_dict, show_interval
 
 __all__ = ["Curves", "FaithfulnessReport", "score_key", "score_titles"]
 
@@ -16,6 +16,7 @@ LEAST_GAIN = 0.005  # a smaller gain in SRG is none, however certain
 SAME = 0.01  # maps whose SRG differ by less, for certain, are equally faithful
 HARDLY = 0.2  # a filling that lowers the answer by a smaller share tells little
 
+PLACES = 2  # of figures, so that several stand on a line
 USUAL = 0.95  # level of the intervals, where the number of inputs was fixed
 BEATS = later("beats {baseline}")
 WORSE = later("worse than {baseline}")
@@ -178,7 +179,7 @@ class FaithfulnessReport:
         if len(fillings) == 1:
             return join_later("", [self._say(method, fillings[0]), self._with(fillings[0])])
         gains = {filling: self._gain(method, baseline, filling) for filling in fillings}
-        told = "; ".join(f"{name} {gain.value:.2f}, {gain.low:.2f} to {gain.high:.2f}" for name, gain in gains.items())
+        told = join_later("; ", [_tell_gain(name, gain) for name, gain in gains.items()])
         return later("{how} with any filling ({told})", how=later(how, baseline=_name(baseline)), told=told)
 
     def _say(self, method: str, filling: str) -> str:
@@ -186,7 +187,7 @@ class FaithfulnessReport:
         gain = self._gain(method, baseline, filling)
         text = later("{how} (difference {value}, {low} to {high})") if how == NOT_BETTER else BY
         found = [-gain.value, -gain.high, -gain.low] if how == WORSE else [gain.value, gain.low, gain.high]
-        value, low, high = (f"{each:.2f}" for each in found)
+        value, low, high = (f"{each:z.2f}" for each in found)
         return later(text, how=later(how, baseline=_name(baseline)), value=value, low=low, high=high)
 
     def _with(self, filling: str) -> str:
@@ -261,30 +262,29 @@ class FaithfulnessReport:
 
     def _cells(self, scores: Mapping[str, Interval], sign: str) -> list[str]:
         shown = ("srg", "saco") if self.saco else ("srg",)
-        return [_show(scores[score_key(score, filling)], sign) for filling in self.fillings for score in shown]
+        return [
+            show_interval(scores[score_key(score, filling)], sign, PLACES)
+            for filling in self.fillings
+            for score in shown
+        ]
 
     def summary(self) -> str:
         """One line that says what the figures are means of."""
-        constant = [
-            later("{count} maps of {name} are constant", count=str(count), name=name)
-            for name, count in self.constant.items()
-        ]
         fillings, steps = ", ".join(self.fillings), str(self.steps)
         parts = [
             later("{count} {noun}", count=f"{self.inputs:,}", noun=later_noun(self.inputs, self.noun)),
             later("SRG 0 is chance; parts replaced by {fillings} in {steps} steps", fillings=fillings, steps=steps),
             *([later("the answer is {answer}", answer=self.answer)] if self.answer else []),
             self._say_level(),
-            *([later("{what} and count as chance", what=join_later(", ", constant))] if constant else []),
+            *(_tell_constant(name, count) for name, count in self.constant.items()),
         ]
         return join_later("; ", parts)
 
     def _say_level(self) -> str:
         if not self.looks or self.level < USUAL + 1e-9:  # nothing was widened
             return later("{level} bootstrap intervals", level=f"{self.level:.0%}")
-        looks = f"{', '.join(map(str, self.looks[:-1]))} and {self.looks[-1]}" if self.looks[1:] else self.looks[0]
         text = later("{level} bootstrap intervals, wide enough to look at {looks} {noun}")
-        return later(text, level=f"{self.level:.1%}", looks=str(looks), noun=later(self.noun))
+        return later(text, level=f"{self.level:.1%}", looks=list_later([*map(str, self.looks)]), noun=later(self.noun))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -332,13 +332,24 @@ BASELINE_NAMES = {
     "other word": later("another word's map"),
     "question-blind": later("a question-blind map"),
     "diagonal": later("the diagonal"),
+    "first words": later("a map of the first words"),
+    "last words": later("a map of the last words"),
+    "long words": later("a map of the long words"),
 }
 
 
-def _show(interval: Interval, sign: str) -> str:
-    """A score and its interval, short enough for several on a line."""
-    found = (f"{each:{sign}z.2f}" for each in (interval.value, interval.low, interval.high))
-    return later("{value} ({low} to {high})", **dict(zip(("value", "low", "high"), found, strict=True)))
+def _tell_gain(filling: str, gain: Interval) -> str:
+    value, low, high = (f"{each:z.2f}" for each in (gain.value, gain.low, gain.high))
+    return later("{filling} {value}, {low} to {high}", filling=filling, value=value, low=low, high=high)
+
+
+def _tell_constant(name: str, count: int) -> str:
+    return later_count(
+        count,
+        "{name}: {count} map has the same value everywhere and counts as chance",
+        "{name}: {count} maps have the same value everywhere and count as chance",
+        name=name,
+    )
 
 
 def _name(baseline: str) -> str:

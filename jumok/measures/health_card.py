@@ -65,12 +65,9 @@ class HealthCard:
     def summary(self) -> str:
         """One line that says what was looked at."""
         count = max(layer.inputs for layer in self.layers)
-        return later_count(
-            count,
-            "attention of {layers} layers on {count} image",
-            "attention of {layers} layers on {count} images",
-            layers=str(len(self.layers)),
-        )
+        layers = later_count(len(self.layers), "{count} layer", "{count} layers")
+        inputs = later_count(count, "{count} image", "{count} images")
+        return later("attention of {layers} on {inputs}", layers=layers, inputs=inputs)
 
     def warnings(self) -> list[str]:
         """One line for each thing that speaks against reading attention as a map, with its limit."""
@@ -83,10 +80,10 @@ class HealthCard:
             return ""
         worst = max(hidden or some, key=lambda layer: layer.cls_on_sinks)
         return later(
-            "attention sinks in {some} of {all} layers ({queries} of queries weigh it {times} times the middle token); "
+            "attention sinks in {some} of {layers} ({queries} of queries weigh it {times} times the middle token); "
             "{layer}: {share} of the weight of {who} lies on them: compare maps with and without them",
             some=str(len(some)),
-            all=str(len(self.layers)),
+            layers=later_count(len(self.layers), "{count} layer", "{count} layers"),
             queries=f"{self.limits.sink_queries:.0%}",
             times=f"{self.limits.sink_times:g}",
             layer=worst.name,
@@ -100,10 +97,10 @@ class HealthCard:
             return ""
         worst = max(found, key=lambda layer: layer.outliers or 0)
         return later(
-            "tokens of outlying norm (over {times} times the median) in {count} layers, {each} per input in {layer}: "
+            "tokens of outlying norm (over {times} times the median) in {layers}, {each} per input in {layer}: "
             "they hold no local information",
             times=f"{self.limits.outlier_times:g}",
-            count=str(len(found)),
+            layers=later_count(len(found), "{count} layer", "{count} layers"),
             each=f"{worst.outliers:.1f}",
             layer=worst.name,
         )
@@ -114,18 +111,38 @@ class HealthCard:
         total = sum(len(layer.entropy) for layer in self.layers)
         lines: list[str] = []
         if spread:
-            text = later("{some} of {all} heads look at everything alike (entropy over {share})")
-            lines.append(later(text, some=str(spread), all=str(total), share=f"{self.limits.spread:.0%}"))
-        if fixed > spread:
-            text = later(
-                "{some} of {all} heads look at positions, whatever the input "
-                "({share} of the pattern is the same for all inputs)"
+            lines.append(
+                later_count(
+                    spread,
+                    "{count} of {all} heads looks at everything alike (entropy over {share})",
+                    "{count} of {all} heads look at everything alike (entropy over {share})",
+                    all=str(total),
+                    share=f"{self.limits.spread:.0%}",
+                )
             )
-            lines.append(later(text, some=str(fixed), all=str(total), share=f"{self.limits.position:.0%}"))
+        if fixed > spread:
+            lines.append(
+                later_count(
+                    fixed,
+                    "{count} of {all} heads looks at positions, whatever the input "
+                    "({share} of the pattern is the same for all inputs)",
+                    "{count} of {all} heads look at positions, whatever the input "
+                    "({share} of the pattern is the same for all inputs)",
+                    all=str(total),
+                    share=f"{self.limits.position:.0%}",
+                )
+            )
         same = sum(share >= self.limits.alike for layer in self.layers for share in layer.alike)
         if same > spread:
-            text = later("{some} of {all} heads have all queries look at the same tokens (over {share})")
-            lines.append(later(text, some=str(same), all=str(total), share=f"{self.limits.alike:.0%}"))
+            lines.append(
+                later_count(
+                    same,
+                    "{count} of {all} heads has all queries look at the same tokens (over {share})",
+                    "{count} of {all} heads have all queries look at the same tokens (over {share})",
+                    all=str(total),
+                    share=f"{self.limits.alike:.0%}",
+                )
+            )
         return lines
 
     def _disagreement(self) -> str:
@@ -137,7 +154,7 @@ class HealthCard:
         return later(
             "neighbouring layers look elsewhere: rank correlation {value} between {one} and {other}: "
             "one layer is no map",
-            value=f"{value:.2f}",
+            value=f"{value:z.2f}",
             one=self.layers[i].name,
             other=self.layers[i + 1].name,
         )
@@ -163,7 +180,7 @@ class HealthCard:
             f"{np.mean(layer.entropy):.2f}",
             later("{some} of {all}", some=str(fixed), all=str(len(layer.same))) if layer.same else "-",
             f"{np.mean(layer.alike):.2f}",
-            "-" if np.isnan(following) else f"{following:.2f}",
+            "-" if np.isnan(following) else f"{following:z.2f}",
         )
 
     def to_dict(self) -> dict[str, Any]:

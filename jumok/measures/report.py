@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jumok.intervals import Interval
-from jumok.language import join_later, later, later_noun
+from jumok.language import join_later, later, later_count, later_noun
 
 BASELINES = ("random", "centre", "edges")
 """Those that every report has; others may follow."""
@@ -58,9 +58,15 @@ class ScoreDifference:
         return {"method": self.method, "baseline": self.baseline, "scores": scores_to_dict(self.scores)}
 
 
-def show_interval(interval: Interval, sign: str = "") -> str:
+def show_interval(interval: Interval, sign: str = "", places: int = 3) -> str:
     """A score and its interval, with "+" as the sign also where they are above 0."""
-    value, low, high = (f"{each:{sign}z.3f}" for each in (interval.value, interval.low, interval.high))
+    value, low, high = (f"{each:{sign}z.{places}f}" for each in (interval.value, interval.low, interval.high))
+    return later("{value} ({low} to {high})", value=value, low=low, high=high)
+
+
+def show_shares(interval: Interval, sign: str = "") -> str:
+    """A share and its interval, in percent."""
+    value, low, high = (f"{each:{sign}z.1%}" for each in (interval.value, interval.low, interval.high))
     return later("{value} ({low} to {high})", value=value, low=low, high=high)
 
 
@@ -122,12 +128,22 @@ class Report:
         parts = [
             later("{count} {noun}", count=f"{self.images:,}", noun=later_noun(self.images, self.noun)),
             later("masks cover {share} of an image", share=f"{self.area:.1%}"),
-            later("pointing tolerance {count} px", count=str(self.tolerance)),
+            self._say_tolerance(),
             later("{level} bootstrap intervals", level=f"{self.level:.0%}"),
             *([later("{count} without a mask left out", count=str(self.empty))] if self.empty else []),
             *([later("{count} fully masked left out", count=str(self.full))] if self.full else []),
         ]
         return join_later("; ", parts)
+
+    def _say_tolerance(self) -> str:
+        """What counts as a hit in the pointing game."""
+        if not self.tolerance:
+            return later("pointing game: a hit is a peak inside the mask")
+        return later_count(
+            self.tolerance,
+            "pointing game: a hit is a peak inside the mask or up to {count} pixel from it",
+            "pointing game: a hit is a peak inside the mask or up to {count} pixels from it",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

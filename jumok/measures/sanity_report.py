@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jumok.language import later, later_count
+from jumok.measures.report import show_interval
 from jumok.measures.sanity_card import CHECKS, TITLES, SanityCard
-from jumok.wording import write_count
 
 __all__ = ["SanityReport"]
 
@@ -25,12 +26,15 @@ class SanityReport:
     def summary(self) -> str:
         """One line that says what the figures are means of."""
         counts = sorted({card.inputs for card in self.cards})
-        inputs = write_count(counts[0], "image") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} images"
-        return f"sanity checks on {inputs}; {self.cards[0].level:.0%} bootstrap intervals"
+        inputs = later_count(counts[0], "{count} image", "{count} images")
+        if len(counts) > 1:
+            inputs = later("{low} to {high} images", low=str(counts[0]), high=str(counts[-1]))
+        level = f"{self.cards[0].level:.0%}"
+        return later("sanity checks on {inputs}; {level} bootstrap intervals", inputs=inputs, level=level)
 
     def header(self) -> tuple[str, ...]:
         """The heads of the columns of `rows`."""
-        return ("map", *(check.short for check in CHECKS.values()))
+        return (later("map"), *(check.short for check in CHECKS.values()))
 
     def rows(self) -> list[tuple[str, ...]]:
         """One row of text for each method."""
@@ -38,7 +42,7 @@ class SanityReport:
 
     def _cell(self, card: SanityCard, check: str) -> str:
         found = card.checks[check]
-        return "all constant" if found is None else f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+        return later("all constant") if found is None else show_interval(found, places=2)
 
     def verdicts(self) -> list[str]:
         """One line for each method: what it fails and what that means, and what it passes."""

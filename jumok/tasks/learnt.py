@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jumok.language import later, list_later
+
 __all__ = ["judge_learnt"]
 
 
@@ -20,10 +22,7 @@ def judge_learnt(beaten: Sequence[str], unbeaten: Sequence[str]) -> str:
     'not significantly better than guessing and looking up: it has learnt nothing that these do not give'
     """
     if unbeaten:
-        these = "these do" if len(unbeaten) > 1 else "this does"
-        return f"not significantly better than {_join(unbeaten)}: it has learnt nothing that {these} not give"
-    return f"significantly better than {_join(beaten)}" if beaten else ""
-
-
-def _join(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+        these = later("these do") if len(unbeaten) > 1 else later("this does")
+        text = later("not significantly better than {names}: it has learnt nothing that {these} not give")
+        return later(text, names=list_later(unbeaten), these=these)
+    return later("significantly better than {names}", names=list_later(beaten)) if beaten else ""

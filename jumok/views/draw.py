@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from jumok.attention import AttentionMap, Tokens
-from jumok.views.pictures.alignment_matrix import MOST_WORDS, draw_alignment
+from jumok.views.pictures.alignment_matrix import MOST_WORDS, OF_ONE_TEXT, TRANSLATED, draw_alignment
 from jumok.views.pictures.colour_scale import PLAIN, Look
 from jumok.views.pictures.heatmap import draw as draw_heatmap
 from jumok.views.pictures.words import draw_text, is_text
@@ -36,9 +36,16 @@ def draw(
     if not attention.lead and is_text(attention):
         draw_text(attention, path, title=title, look=look)
     elif _is_alignment(attention):
-        draw_alignment(attention, path, title=title, look=look)
+        sides = OF_ONE_TEXT if _is_of_one_text(attention) else TRANSLATED
+        draw_alignment(attention, path, title=title, look=look, sides=sides)
     else:
         draw_heatmap(attention, image, path, title=title, look=look)
+
+
+def _is_of_one_text(attention: AttentionMap) -> bool:
+    """Whether words look at the words of their own text: at all of it, or what was written at all before it, too."""
+    queries, keys = attention.queries.labels(), attention.keys.labels()
+    return queries == keys[len(keys) - len(queries) :]
 
 
 def _is_alignment(attention: AttentionMap) -> bool:

@@ -12,6 +12,7 @@ __all__ = [
     "DIVERGING",
     "FAINT_LINE",
     "GOLD_LINK",
+    "GRAIN",
     "HEAT_POWER",
     "INK",
     "LINE_COLOURS",
@@ -38,6 +39,8 @@ DIVERGING = "RdBu_r"
 STRONGEST_HEAT, HEAT_POWER = 0.90, 1.5
 """Opacity of the heat where the weight is largest, and the power of the share by which it falls to 0 with the weight:
 the image keeps its colours where little is seen."""
+GRAIN = 0.02
+"""Of an image's longer side, that heat of single pixels is blurred by (the standard deviation) to be seen over it."""
 SHADES = ("#ffffff", "#fde7c8", "#f9b664", "#dd6b1f", "#983a0a", "#481a06")
 """Alignments: white where the weight is 0."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jumok.attention import AttentionMap, Axis, Patches, Pixels, Scale
 from jumok.errors import JumokError
-from jumok.views.palette import HEAT_POWER, STRONGEST_HEAT
+from jumok.views.palette import GRAIN, HEAT_POWER, STRONGEST_HEAT
 
 ImageLike: TypeAlias = "Tensor | Image.Image"
 """An image as users hold it: a uint8 tensor (3, height, width), or one of Pillow's."""
@@ -72,6 +72,20 @@ def find_whole_cells(keys: Axis) -> tuple[int, int] | None:
 def is_signed(attention: AttentionMap) -> bool:
     """Whether the map's weights lie on both sides of 0, so that its colours must, too."""
     return attention.scale is Scale.SCORE or bool(attention.weights.amin() < 0)
+
+
+def find_grain(heat: Numbers) -> Numbers | None:
+    """Blur heat of single pixels, which cannot be seen over an image; None where it can be seen as it is.
+
+    Args:
+        heat: (height, width), any sign.
+    Returns:
+        the same blurred by `GRAIN` of its longer side, where that takes away more than half of its largest.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    blurred = gaussian_filter(heat, GRAIN * max(heat.shape), mode="constant")
+    return np.asarray(blurred) if 2 * np.abs(blurred).max() < np.abs(heat).max() else None
 
 
 def find_opacity(share: NDArray[np.float32]) -> NDArray[np.float32]:

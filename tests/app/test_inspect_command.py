@@ -61,8 +61,9 @@ def test_everything_that_matters_is_told(jumok, parts, tmp_path):
     for words in (
         "30 images (2 classes)",
         "sizes: 40 x 48 to 80 x 96 pixels, median 40 x 48; 2 different",
-        "left out: 1 file that is not images (1 .txt)",
-        "1 image cannot be read: fine/broken.png:",
+        "left out: 1 file that is not an image (1 .txt)",
+        "1 image cannot be read",
+        "fine/broken.png: ",
         "2 duplicates: the same file as another image; 1 group of them in several parts",
         "copies of 1 file have different classes: only one can be right",
         "1 near duplicate: nearly the same to look at as another image (fine/2.png and fine/large.jpg); 1 group "
@@ -94,7 +95,7 @@ def test_groups_that_lie_in_several_parts_are_told(jumok, tmp_path):
     words = ("--images", tmp_path / "im", "--split-by", "patient")
     said, report = inspected(jumok, tmp_path / "labels.csv", tmp_path / "o", *words)
     assert report["groups"] == {"groups": 4, "in_several_parts": 1}
-    assert "4 groups are to stay together; 1 of them lie in several parts" in said.out
+    assert "4 groups are to stay together; 1 of them lies in several parts" in said.out
 
 
 def test_what_cannot_be_inspected_is_one_line(jumok, tmp_path):

@@ -166,3 +166,13 @@ def test_a_folder_that_holds_other_things_is_not_marked_as_results(jumok, images
     shutil.copy(images / "colour.png", tmp_path / "mine")
     assert jumok("saliency", images, "--out", tmp_path / "mine").status == 0
     assert not (tmp_path / "mine" / RESULTS_MARK).exists()
+
+
+def test_a_second_call_into_the_same_folder_says_that_it_replaced_files(jumok, images, tmp_path):
+    words = ("saliency", images / "colour.png", "--out", tmp_path / "o")
+    assert "replaced" not in jumok(*words).out
+    (tmp_path / "o" / "mine.txt").write_text("stays")
+    again = jumok(*words)
+    assert f"remark: 6 earlier files in {tmp_path / 'o'} were replaced" in again.out
+    assert "replaced" not in jumok(*words, "--json").out
+    assert (tmp_path / "o" / "mine.txt").read_text() == "stays"

@@ -106,7 +106,7 @@ def test_pixels_are_drawn_over_the_mean_image(jumok, tmp_path):
         ("a,t\n1,x\n2,y\n", ("--numeric", "a", "--drop", "a"), "choose one"),
         ("a,t\n1,x\n2,y\n", ("--drop", "t"), "would leave out the target"),
         ("a,t\n1,x\n2,y\n", ("--decimal", ";"), "--decimal is , or ."),
-        ("a,t\n1,x\n,y\n3,x\n", ("--missing", "stop"), "1 missing values in a"),
+        ("a,t\n1,x\n,y\n3,x\n", ("--missing", "stop"), "1 missing value in a"),
         ("a,a,t\n1,2,x\n", (), "such as 'a'"),
         ("a,t\n1,x\n2,y,3\n", (), "line 3: 3 cells for 2 columns"),
         ("a,t\n1,x\n", (), "one value only: a"),

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from jumok.app import telling
 from jumok.app.telling import tell, tell_all
-from jumok.language import speaking
+from jumok.language import later, speaking
 
 
 @pytest.fixture
@@ -38,6 +38,8 @@ def test_english_stays_as_it_is():
         ("  remark: images", "  참고: 이미지"),
         ("1 object: rows 1 to 2, columns 3 to 4", "물체 1개, 첫 번째: 행 1~2, 열 3~4"),
         ("an error of a library", "an error of a library"),
+        ("model: hidden 96, dropout 0.4: 600 pairs, 15 target entries, 0.0% of the validation words new",
+         "모델: hidden 96, dropout 0.4: 문장 쌍 600개, 타깃 항목 15개, 검증 단어 중 새 단어 0.0%"),
     ],
 )  # fmt: skip
 def test_a_finished_text_is_told_with_its_values(english, korean_text):
@@ -64,6 +66,17 @@ def test_headings_of_a_table_are_told_and_its_cells_stay():
     assert (told.columns[0].header, told.caption) == ("보는 것", "행: 실제 클래스, 오른쪽 열: 예측한 클래스")
     assert list(told.columns[0].cells) == ["attends to"]
     assert tell_all(Text("page: a.html")).plain == "페이지: a.html"
+
+
+@pytest.mark.usefixtures("korean")
+def test_cells_that_are_texts_are_told_and_names_in_headings_stay():
+    table = Table()
+    table.add_column(Text("images"))
+    table.add_column("images")
+    table.add_row("kept", later("kept"))
+    first, second = tell_all(table).columns
+    assert (first.header.plain, second.header) == ("images", "이미지")
+    assert [*first.cells, *second.cells] == ["kept", "선택"]
 
 
 def test_errors_and_remarks_of_commands_are_in_korean(jumok, tmp_path):

@@ -262,7 +262,7 @@ def test_sentences_that_are_not_shown_are_counted(jumok, reverser, sentences, ty
     [
         (["{run}", "a", "--n-best", "6"], "n_best 6 is more than beam 5"),
         (["{run}", "a", "--length-penalty", "-1"], "length_penalty is 0 to 10"),
-        (["{run}", "a", "--beam", "0"], "Invalid value for '--beam'"),
+        (["{run}", "a", "--beam", "0"], "beam is 0"),
         (["{run}", "a", "--show", "out/seen.pdf"], "--show writes .png, .svg or .html, got seen.pdf"),
         (
             ["{run}", "a", "--align", "out/a", "--reading", "atention"],

@@ -31,7 +31,7 @@ def test_what_cannot_be_used_is_left_out_and_said():
     assert ready.target.tolist() == ["good", "bad", "good", "bad", "good"]
     said = "; ".join(ready.notes)
     for what in ("without a target: 1 of 6 rows", "text, which this method cannot use: colour", "nothing in them: none",
-                 "text of more than 3 different values: id", "1 missing values in x",
+                 "text of more than 3 different values: id", "1 missing value in x",
                  "one value only: day (days), same"):  # fmt: skip
         assert what in said
 
@@ -54,7 +54,7 @@ def test_rows_with_missing_values_may_go():
         ({}, "prat", {}, "did you mean 'part'"),
         ({}, "day", {}, "holds dates: wanted numbers or text"),
         ({}, "none", {}, "missing in every row"),
-        ({}, "part", {"missing": "stop"}, "1 missing values in x"),
+        ({}, "part", {"missing": "stop"}, "1 missing value in x"),
         ({}, "part", {"missing": "mean"}, "did you mean 'median'"),
         ({"x": [np.inf] + [0.0] * 5}, "part", {}, "'x' holds 1 infinite"),
         ({"part": [np.inf] + [0.0] * 5}, "part", {}, "target 'part' holds infinite"),

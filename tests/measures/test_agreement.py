@@ -121,7 +121,7 @@ def test_a_pair_with_a_blank_map_is_counted_and_left_out():
     assert values["left_out"] == {"blank": 1}
     assert values["rank_correlation"]["value"] == pytest.approx(1)
     assert values["bootstrap"] == {"level": 0.9, "resamples": 100, "seed": 0}
-    assert "1 pairs with a blank map left out" in values["summary"]
+    assert "1 pair with a blank map left out" in values["summary"]
 
 
 def test_errors_name_the_image_and_add_nothing():

@@ -150,7 +150,7 @@ def test_a_sentence_without_gold_links_counts_what_is_linked_there_as_wrong():
     report = report_of((gold({(0, 0)}), {(0, 0)}), (gold(), {(1, 1)}))
     assert scores_of(report.methods[0]) == pytest.approx({"precision": 1 / 2, "recall": 1, "aer": 1 / 3})
     assert report.unmarked == 1
-    assert "1 sentences without gold links" in report.summary()
+    assert "1 sentence without gold links" in report.summary()
 
 
 def test_few_sure_links_leave_resamples_without_any_out():

@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_report():
 def test_constant_maps_are_counted_by_name_and_count_as_chance():
     report = measured({**TRUE, "flat": lambda weight, seed: torch.zeros(UNITS)})
     assert report.constant == {"flat": 40}
-    assert "40 maps of flat are constant" in report.summary()
+    assert "flat: 40 maps have the same value everywhere and count as chance" in report.summary()
     flat = next(each for each in report.methods if each.method == "flat")
     assert flat.scores[score_key("srg", "mean")].value == 0
     with pytest.raises(JumokError, match="all maps are constant"):

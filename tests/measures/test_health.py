@@ -97,7 +97,7 @@ def test_heads_that_look_at_positions_only_are_told_from_those_that_look_at_the_
     same = health.report().layers[0].same
     assert same[0] == pytest.approx(1, abs=1e-4)
     assert same[1] < 0.3
-    assert any("1 of 2 heads look at positions" in line for line in health.report().warnings())
+    assert any("1 of 2 heads looks at positions" in line for line in health.report().warnings())
 
 
 def test_heads_that_look_at_everything_alike():

@@ -14,6 +14,7 @@ from pydantic import Field
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.language import later
 from jumok.tasks.running.config import Strict
 from jumok.wording import defuse, write_count
 
@@ -82,7 +83,7 @@ class EvaluatedQuestions:
         if report.unanswerable:
             lacking = write_count(report.unanswerable, "question has an answer", "questions have answers")
             yield f"{lacking} that never occurred in training: counted as wrong"
-        yield from map(_describe_baseline, self.baselines)
+        yield from (f"  {_describe_baseline(baseline)}" for baseline in self.baselines)
         yield from filter(None, (self.learnt,))
         yield from (f"remark: {remark}" for remark in self.remarks)
         if report.by_kind():
@@ -168,7 +169,7 @@ def _judge_learnt(baselines: Sequence[Baseline]) -> str:
 
     names = {kind: [each.name for each in baselines if each.beaten is kind] for kind in (True, False)}
     verdict = judge_learnt(names[True], names[False])
-    return f"the model is {verdict}" if verdict else ""
+    return later("the model is {verdict}", verdict=verdict) if verdict else ""
 
 
 def as_table(report: Evaluation) -> str:
@@ -186,10 +187,13 @@ def as_table(report: Evaluation) -> str:
 
 
 def _describe_baseline(baseline: Baseline) -> str:
-    accuracy, gap = baseline.accuracy, baseline.better_by
-    return (
-        f"  {baseline.name}: {accuracy.value:.1%} ({accuracy.low:.1%} to {accuracy.high:.1%}); "
-        f"the model's accuracy minus this: {gap.value:+.1%} ({gap.low:+.1%} to {gap.high:+.1%})"
+    from jumok.measures.report import show_shares
+
+    return later(
+        "{name}: {accuracy}; the model's accuracy minus this: {gap}",
+        name=baseline.name,
+        accuracy=show_shares(baseline.accuracy),
+        gap=show_shares(baseline.better_by, "+"),
     )
 
 
@@ -198,8 +202,9 @@ def table(report: Evaluation) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table("kind", "questions", "accuracy", "95 % interval")
+    shown = Table(later("kind"), "questions", "accuracy", "95 % interval")
     for row in report.by_kind():
         low, high = row["95"]
-        shown.add_row(Text(row["kind"]), f"{row['questions']:,}", f"{row['accuracy']:.1%}", f"{low:.1%} to {high:.1%}")
+        interval = later("{low} to {high}", low=f"{low:.1%}", high=f"{high:.1%}")
+        shown.add_row(Text(row["kind"]), f"{row['questions']:,}", f"{row['accuracy']:.1%}", interval)
     return shown

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jumok.app.exported import CHECKED_INPUTS, ToExport
 from jumok.errors import JumokError
-from jumok.wording import write_count
+from jumok.language import later_count
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -52,7 +52,8 @@ def prepare(
         "words": trained.words.pieces(range(len(trained.words))),
     }
     batches = {graph.name: prepare_batches(trained, asked)}
-    return ToExport(trained.config.system, [graph], batches, write_count(len(asked), "question"), facts)
+    checked_on = later_count(len(asked), "{count} question", "{count} questions")
+    return ToExport(trained.config.system, [graph], batches, checked_on, facts)
 
 
 def _read_questions(run: QuestionRun, data: Sequence[Path], images: Path | None) -> list[tuple[Path, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jumok.app.naming import say_pictures
 from jumok.errors import JumokError
 from jumok.language import translate
 from jumok.wording import readable
@@ -59,8 +60,7 @@ class AnsweredWords:
             yield from (f"  {line}" for line in self._list_shares(each))
         yield from (f"remark: {remark}" for remark in self._remarks())
         if self.pictures:
-            last = f" to {self.pictures[-1]}" if len(self.pictures) > 1 else ""
-            yield f"pictures: {self.pictures[0]}{last}"
+            yield say_pictures(self.pictures)
         if self.page is not None:
             yield f"page: {self.page}"
 

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from jumok.app.answer.looks import BLIND, QuestionLooks, group_by_image
-from jumok.app.faithful import FAITHFUL, FaithfulOptions, choose_fillings, explain_too_few, show_faithfulness
+from jumok.app.faithful import (
+    FAITHFUL,
+    FaithfulOptions,
+    choose_fillings,
+    count_inputs,
+    explain_too_few,
+    show_faithfulness,
+)
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.language import later, later_count
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ if TYPE_CHECKING:
 
 FAITHFUL_WORDS = "word_faithfulness"
 """Of the report's key."""
-TITLES = {FAITHFUL: "places of the image", FAITHFUL_WORDS: "words of the question"}
+TITLES = {FAITHFUL: later("places of the image"), FAITHFUL_WORDS: later("words of the question")}
 
 
 class Options(FaithfulOptions):
@@ -102,8 +110,8 @@ def _score_against_masks(
     measuring.go(session)
     report, agreement = measuring.meter.report(noun="questions"), measuring.agreement.report()
     main = report.methods[0].method
-    said = [*verdicts(report), f"{main}, two questions about one image: {agreement.summary()}"]
-    return ScoredMaps(report, said), {"look": main, **agreement.to_dict()}
+    told = later("{look}, two questions about one image: {agreement}", look=main, agreement=agreement.summary())
+    return ScoredMaps(report, [*verdicts(report), told]), {"look": main, **agreement.to_dict()}
 
 
 def _measure_faithfulness(
@@ -116,9 +124,9 @@ def _measure_faithfulness(
     with show_progress(session.console, "taking parts away") as tell:
         found = measure_faithfulness(looks, options.plan((), early=True), seed=session.seed, tell=tell)
     reports = {FAITHFUL: found.places, FAITHFUL_WORDS: found.words}
-    count = f"{write_count(found.images, 'image')} (intervals count each once)"
+    images = later_count(found.images, "{count} image", "{count} images")
     parts = [
-        show_faithfulness(report, key, f"{TITLES[key]}, {count}")
+        show_faithfulness(report, key, count_inputs(TITLES[key], images))
         for key, report in reports.items()
         if report is not None
     ]

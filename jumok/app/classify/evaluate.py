@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from jumok.app.session import Session, write_report
+from jumok.app.telling import as_cell
 from jumok.errors import JumokError
 from jumok.tasks.running.config import Strict
 from jumok.wording import typed, write_count
@@ -156,13 +157,10 @@ def _select(judge: Judge, model: AnyClassifier, images: Path, split: str, option
 def draw_table(found: Figures) -> Table:
     """Figures of each class or label, for the terminal."""
     from rich.table import Table
-    from rich.text import Text
 
     shown = Table(caption=found.caption)
-    first, *others = found.header
-    shown.add_column(Text(first))
-    for name in others:
-        shown.add_column(Text(name), justify="right")
+    for number, name in enumerate(found.header):
+        shown.add_column(as_cell(name), justify="right" if number else "left")
     for row in found.rows:
-        shown.add_row(*map(Text, row))
+        shown.add_row(*map(as_cell, row))
     return shown

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jumok.app.exported import CHECKED_INPUTS, ToExport
 from jumok.app.image_inputs import find_inputs
 from jumok.errors import JumokError
-from jumok.wording import write_count
+from jumok.language import later, later_count
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -38,7 +38,7 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
     facts = {"task": "classify", **trained.kind.facts(), **describe_images(trained)}
     if with_map:
         facts["map"] = "attention rollout (Abnar & Zuidema 2020): weight of each patch, rows x columns over the image"
-    checked_on = write_count(len(paths), "image") if paths else "noise"
+    checked_on = later_count(len(paths), "{count} image", "{count} images") if paths else later("noise")
     return ToExport(trained.config.system, [graph], {graph.name: batches}, checked_on, facts, remarks)
 
 

@@ -117,7 +117,7 @@ def _go_on(
 ) -> str:
     """Measure what is left, and keep or remove what was kept meanwhile. Returns why it ended early, or ""."""
     if plan.early and len(meter) < total and meter.decided():
-        why = CERTAIN
+        why: str = CERTAIN
     else:
         try:
             why = measure_in_turn(looks, add, [meter], plan, total, tell, first=len(meter))

@@ -58,4 +58,4 @@ def _begin(layer: Layer) -> Health:
 def tell_health(card: HealthCard) -> list[str]:
     """A line for each thing that speaks against reading attention as a map, or one that says that nothing does."""
     nothing = later("nothing speaks against reading attention as a map ({what})", what=card.summary())
-    return [f"health: {line}" for line in card.warnings() or [nothing]]
+    return [later("health: {line}", line=line) for line in card.warnings() or [nothing]]

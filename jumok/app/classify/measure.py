@@ -22,7 +22,7 @@ from jumok.app.faithful import (
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
-from jumok.language import translate
+from jumok.language import join_later, later, later_count, translate
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
@@ -209,9 +209,11 @@ class _Measuring:
             self.notes.append(f"remark: {line}")
             self.showing = None
             return
-        later = "; the same command goes on from there" if self.unfinished else ""
         if why:
-            self.notes.append(f"remark: faithfulness of {write_count(report.inputs, 'image')}: {why}{later}")
+            whys = [why, *([later("the same command goes on from there")] if self.unfinished else [])]
+            images = later_count(report.inputs, "{count} image", "{count} images")
+            note = later("remark: faithfulness of {images}: {why}", images=images, why=join_later("; ", whys))
+            self.notes.append(note)
         self.parts.append(show_faithfulness(report))
         self.written[FAITHFUL] = self.out / "faithfulness.png"
         draw_curves(report, self.written[FAITHFUL])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from jumok.app.engine.settings import OF_MANY, EngineSettings
-from jumok.app.naming import name_some
+from jumok.app.naming import name_some, say_pictures
 from jumok.app.options import Panels, pick, refuse, with_settings
 from jumok.app.outputs import check_outside_runs
 from jumok.app.session import Report, Session, in_session
@@ -90,8 +90,7 @@ class AnsweredImage:
         if self.note:
             yield f"remark: {self.note}"
         if self.pictures:
-            last = f" to {self.pictures[-1]}" if len(self.pictures) > 1 else ""
-            yield f"pictures: {self.pictures[0]}{last}"
+            yield say_pictures(self.pictures)
         if self.page is not None:
             yield f"page: {self.page}"
 

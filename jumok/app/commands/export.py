@@ -12,6 +12,7 @@ from jumok.app.exported import Exported, ToExport
 from jumok.app.options import refuse
 from jumok.app.session import Session, as_json, in_session
 from jumok.errors import JumokError
+from jumok.language import join_later, later
 
 if TYPE_CHECKING:
     from jumok.tasks.exporting import Graph
@@ -82,7 +83,7 @@ def command(
         model = verb.prepare(run, data or [], with_map=with_map, session=session, **places)
         _write_graphs(model, graphs, found, session)
     if "onnx" in wanted and hasattr(verb, "check_decoding"):
-        _note(found, "decoding", *verb.check_decoding(run, data or [], found.folder))
+        _note(found, later("decoding"), *verb.check_decoding(run, data or [], found.folder))
     if "ctranslate2" in wanted:
         _write_ctranslate(verb.write_ctranslate, data or [], found)
     return found
@@ -107,7 +108,7 @@ def _write_ctranslate(write: Callable[..., Any], data: Sequence[Path], found: Ex
 def _note(found: Exported, name: str, check: Mapping[str, Any], lines: Sequence[str]) -> None:
     """Keep what a check found."""
     found.checks[name] = check
-    found.said += [f"{name}: {line}" for line in lines]
+    found.said += [join_later(": ", [name, line]) for line in lines]
 
 
 def _check_packages(wanted: Sequence[str]) -> None:
@@ -130,8 +131,12 @@ def _write_graphs(model: ToExport, formats: Sequence[str], found: Exported, sess
         if "onnx" in formats:
             worst = save_onnx(program, graph, found.folder / f"{graph.name}.onnx", model.batches[graph.name])
             about["checked"] = {"on": model.checked_on, "greatest_difference": worst}
-            told = ", ".join(f"{name} {value:.2g}" for name, value in worst.items())
-            line = f"opset {about['opset']}; greatest difference on {model.checked_on}: {told}"
+            line = later(
+                "opset {opset}; greatest difference on {inputs}: {told}",
+                opset=str(about["opset"]),
+                inputs=model.checked_on,
+                told=", ".join(f"{name} {value:.2g}" for name, value in worst.items()),
+            )
             _note(found, f"{graph.name}.onnx", {"opset": about["opset"], **about["checked"]}, [line])
         if "pt2" in formats:
             save_program(program, found.folder / f"{graph.name}.pt2")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jumok.app.session import Session, in_session, write_report
+from jumok.app.telling import tell
 from jumok.errors import JumokError, suggest
-from jumok.language import later, later_count, translate, translate_count
+from jumok.language import join_later, later, later_count, translate, translate_count
 from jumok.wording import readable, write_count
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ PER_CLASS, PER_GROUP, MOST_GROUPS, MOST_CLASSES = 12, 6, 12, 40
 """Images of a class and of a group on the page, and how many of these it shows."""
 THUMB_SIDE = 320
 """Pixels that are kept of an image's longer side; the page scales further."""
+KINDS_OF_PIXELS = (later("black and white"), later("grey"), later("colour"))
+MORE_OF_PIXELS = (later(", 16 bits"), later(" with transparency"))
 RARE = 0.02
 """Labels that a smaller share of the images has are worth a remark."""
 UNEVEN = 3.0
@@ -86,7 +89,9 @@ class Inspection:
                 f"{_times(sizes['median'])}; {sizes['different']:,} different"
             )
         yield f"formats: {_list_counts(_count(facts.format for facts in found.sound))}"
-        yield f"pixels: {_list_counts(_count(facts.kind for facts in found.sound))}"
+        kinds = _count(facts.kind for facts in found.sound)
+        told = [later("{kind} {count}", kind=_say_kind(kind), count=f"{count:,}") for kind, count in kinds.items()]
+        yield later("pixels: {kinds}", kinds=join_later(", ", told))
         yield from (f"remark: {line}" for line in remarks(found))
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
@@ -148,16 +153,12 @@ def remarks(found: Survey) -> Iterator[str]:
     """What deserves attention, a line each."""
     yield from found.notes
     if found.broken:
-        named = "; ".join(f"{_name(facts)}: {facts.problem}" for facts in found.broken[:MOST_NAMED])
-        yield later_count(
-            len(found.broken),
-            "{count} image cannot be read: {names}",
-            "{count} images cannot be read: {names}",
-            names=named,
-        )
+        yield later_count(len(found.broken), "{count} image cannot be read", "{count} images cannot be read")
+        for path, why in ((facts.path, facts.problem) for facts in found.broken[:MOST_NAMED]):
+            yield f"cannot read {readable(str(path))}: {why}"
     yield from _describe_copies(found)
     if found.compared:
-        pairs = "; ".join(f"{_name(first)} and {_name(second)}" for first, second, *_ in found.look_alikes[:MOST_PAIRS])
+        pairs = join_later("; ", [_name_pair(*group[:2]) for group in found.look_alikes[:MOST_PAIRS]])
         yield from _describe_look_alikes(found, pairs)
     else:
         count = f"{len(found.sound):,}"
@@ -168,8 +169,17 @@ def remarks(found: Survey) -> Iterator[str]:
         yield later("16-bit images use {bits} bits: {white} is taken for white", bits=str(found.bits), white=white)
     groups, across = found.split_groups
     if groups:
-        where = later("; {count} of them lie in several parts", count=f"{across:,}") if across else ""
-        yield later("{count} groups are to stay together{where}", count=f"{groups:,}", where=where)
+        some = later_count(across, "; {count} of them lies in several parts", "; {count} of them lie in several parts")
+        yield later_count(
+            groups,
+            "{count} group is to stay together{where}",
+            "{count} groups are to stay together{where}",
+            where=some if across else "",
+        )
+
+
+def _name_pair(first: Facts, second: Facts) -> str:
+    return later("{first} and {second}", first=_name(first), second=_name(second))
 
 
 def _describe_copies(found: Survey) -> Iterator[str]:
@@ -232,9 +242,13 @@ def _describe_imbalance(found: Survey) -> Iterator[str]:
     if found.main.kind != "class":
         for name in found.classes:
             if main[name] < RARE * len(found.main):
-                count, all_of_them = f"{main[name]:,}", f"{len(found.main):,}"
-                text = later("only {count} of {all} images have the label {name}")
-                yield later(text, count=count, all=all_of_them, name=repr(name))
+                yield later_count(
+                    main[name],
+                    "only {count} of {all} images has the label {name}",
+                    "only {count} of {all} images have the label {name}",
+                    all=f"{len(found.main):,}",
+                    name=repr(name),
+                )
         return
     filled = {name: count for name, count in main.items() if count}
     most, least = max(filled, key=filled.__getitem__), min(filled, key=filled.__getitem__)
@@ -286,6 +300,12 @@ def _list_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
+def _say_kind(kind: str) -> str:
+    """A kind of pixels, as the survey calls it."""
+    base = next(base for base in KINDS_OF_PIXELS if kind.startswith(base))
+    return join_later("", [base, *(more for more in MORE_OF_PIXELS if more in kind)])
+
+
 def _times(size: Sequence[int]) -> str:
     return f"{size[0]} x {size[1]}"
 
@@ -302,7 +322,7 @@ def _table(found: Survey) -> Table:
     shown = Table()
     shown.add_column(found.main.noun_of_one)
     for part in found.counts:
-        shown.add_column(part if len(found.counts) > 1 else "images", justify="right")
+        shown.add_column(Text(part) if len(found.counts) > 1 else "images", justify="right")
     for name in found.heaps:
         shown.add_row(Text(name), *(f"{counts[name]:,}" for counts in found.counts.values()))
     return shown
@@ -325,7 +345,7 @@ def _write_page(path: Path, inspection: Inspection) -> None:
         (f"{len(found.broken):,}", translate("broken")),
     ]
     title = translate("{name}: what it holds", name=inspection.data.resolve().name)
-    write_inspect_page(path, title, figures, [*map(translate, remarks(found))], list(_make_sheets(found)))
+    write_inspect_page(path, title, figures, [*map(tell, remarks(found))], list(_make_sheets(found)))
 
 
 def _make_sheets(found: Survey) -> Iterator[Sheet]:

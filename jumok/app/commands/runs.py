@@ -15,6 +15,7 @@ import typer
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.files import regular_file
+from jumok.language import later
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 BEST = ("val_accuracy", "val_bleu", "val_chrf", "val_loss")
 """The figure of a run that is shown: the first of these that it has."""
-FINISHED, STOPPED, UNSTARTED, DAMAGED = "finished", "stopped", "no weights", "damaged"
+FINISHED, STOPPED, UNSTARTED, DAMAGED = later("finished"), later("stopped"), later("no weights"), later("damaged")
 
 
 @in_session("runs")
@@ -109,11 +110,20 @@ class RunList:
             yield f"no runs in {self.folder}"
             return
         table = Table(title=f"{write_count(len(self.runs), 'run')} in {self.folder}", title_justify="left")
-        for heading in ("run", "system", "data", "best", "date, UTC", "MB", "state"):
+        headings = (
+            later("run"),
+            later("system"),
+            later("data"),
+            later("best"),
+            later("date, UTC"),
+            "MB",
+            later("state"),
+        )
+        for heading in headings:
             table.add_column(heading, justify="right" if heading == "MB" else "left", overflow="fold")
         for run in self.runs:
             size, name, data = f"{run.megabytes:,.1f}", Path(run.run).name, Path(run.data).name
-            table.add_row(*map(Text, (name, run.system, data, run.best, run.date, size, run.state)))
+            table.add_row(*map(Text, (name, run.system, data, run.best, run.date, size)), run.state)
         yield table
         yield from (f"{run.state}: {run.why}" for run in self.runs if run.why)
 

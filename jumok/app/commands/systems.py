@@ -97,7 +97,7 @@ class SystemList:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title="Systems", title_justify="left")
+        table = Table(title=translate("Systems"), title_justify="left")
         headings = (translate("system"), translate("data"), translate("attends to"), translate("model"))
         for number, heading in enumerate(headings):
             table.add_column(heading, no_wrap=number < 2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from jumok.app.exported import CHECKED_INPUTS, ToExport
 from jumok.app.label.chosen import TextOptions, stream_inputs
 from jumok.errors import JumokError
+from jumok.language import later, later_count
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -38,7 +39,9 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
     texts, remarks = _choose_texts(trained, data)
     facts = {"task": "label", "classes": list(trained.classes), **describe_texts(trained)}
     batches = {graph.name: prepare_batches(trained, texts)}
-    checked_on = "words of the tokenizer" if remarks else f"{len(texts)} texts"
+    checked_on = (
+        later("words of the tokenizer") if remarks else later_count(len(texts), "{count} text", "{count} texts")
+    )
     system = trained.config.system
     return ToExport(system, [graph], batches, checked_on, facts, remarks, {TOKENIZER: trained.tokens.text})
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.files import write_atomically
+from jumok.language import join_later, later, later_count
 from jumok.tasks.running.config import Strict
 from jumok.wording import write_count
 
@@ -86,14 +87,19 @@ class EvaluatedPairs:
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         scores, count = self.scores, len(self.pairs)
-        rate = f"{count / self.seconds:,.0f} sentences/s"
-        yield f"{write_count(count, 'pair')} ({self.about['split']}), {_describe_search(self.options)}, {rate}"
+        yield later(
+            "{pairs} ({part}), {search}, {rate} sentences/s",
+            pairs=later_count(count, "{count} pair", "{count} pairs"),
+            part=self.about["split"],
+            search=_describe_search(self.options),
+            rate=f"{count / self.seconds:,.0f}",
+        )
         yield _format_score("BLEU", scores.bleu, scores.bleu_95, scores.bleu_signature)
         yield _format_score("chrF", scores.chrf, scores.chrf_95, scores.chrf_signature)
         low, high = scores.exact_95
         exact = f"exact match {scores.exact:.1%} ({low:.1%} to {high:.1%})"
         yield f"{exact}; length {scores.length_ratio:.2f} of the references'"
-        yield from map(_describe_baseline, self.baselines)
+        yield from (f"  {_describe_baseline(baseline)}" for baseline in self.baselines)
         yield from filter(None, (self.learnt,))
         yield from (f"remark: {remark}" for remark in self.remarks)
         yield from _pick_examples(self.pairs, self.found, self.each)
@@ -209,21 +215,28 @@ def _list_remarks(pairs: PairSet, train: PairSet | None, lacking: str, part: str
 
 
 def _describe_baseline(baseline: Baseline) -> str:
+    from jumok.measures.report import show_interval, show_shares
+
     scores, chrf, exact = baseline.scores, baseline.better_by["chrf"], baseline.better_by["exact"]
-    return (
-        f"  {baseline.name}: BLEU {scores.bleu:.2f}, chrF {scores.chrf:.2f}, exact match {scores.exact:.1%}; "
-        f"the model's minus these: chrF {chrf.value:+z.1f} ({chrf.low:+z.1f} to {chrf.high:+z.1f}), "
-        f"exact match {exact.value:+.1%} ({exact.low:+.1%} to {exact.high:+.1%})"
+    return later(
+        "{name}: BLEU {bleu}, chrF {chrf}, exact match {exact}; the model's minus these: chrF {chrf_gap}, "
+        "exact match {exact_gap}",
+        name=baseline.name,
+        bleu=f"{scores.bleu:.2f}",
+        chrf=f"{scores.chrf:.2f}",
+        exact=f"{scores.exact:.1%}",
+        chrf_gap=show_interval(chrf, "+", 1),
+        exact_gap=show_shares(exact, "+"),
     )
 
 
 def _judge_learnt(baselines: Sequence[Baseline]) -> str:
     from jumok.tasks.learnt import judge_learnt
 
-    told = [f"significantly {each.mixed}" for each in baselines if each.mixed]
+    told: list[str] = [later("significantly {mixed}", mixed=each.mixed) for each in baselines if each.mixed]
     beaten = [each.name for each in baselines if each.beaten]
     told += filter(None, [judge_learnt(beaten, [each.name for each in baselines if not (each.beaten or each.mixed)])])
-    return f"the model is {'; '.join(told)}" if told else ""
+    return later("the model is {verdict}", verdict=join_later("; ", told)) if told else ""
 
 
 def as_table(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> str:
@@ -238,7 +251,10 @@ def _format_score(name: str, value: float, interval: tuple[float, float], signat
 
 
 def _describe_search(options: Options) -> str:
-    return "greedy" if options.beam == 1 else f"beam {options.beam}, length penalty {options.length_penalty:g}"
+    if options.beam == 1:
+        return later("greedy")
+    text = later("beam {beam}, length penalty {penalty}")
+    return later(text, beam=str(options.beam), penalty=f"{options.length_penalty:g}")
 
 
 def _pick_examples(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> list[str]:
@@ -247,9 +263,12 @@ def _pick_examples(pairs: PairSet, found: Sequence[str], scores: Sequence[float]
     if len(order) <= 2 * EXAMPLES:
         return []
     wrong = [number for number in order[-EXAMPLES:] if found[number] != pairs.targets[number]]
-    chosen = {"among the best": order[:EXAMPLES], **({"among the worst": wrong} if wrong else {})}
-    lines = []
+    chosen = {
+        later("among the best:"): order[:EXAMPLES],
+        **({later("among the worst:"): wrong} if wrong else {}),
+    }
+    lines: list[str] = []
     for title, numbers in chosen.items():
-        lines.append(f"{title}:")
+        lines.append(title)
         lines += [f"  {pairs.sources[n]}  ->  {found[n]}  (wanted: {pairs.targets[n]})" for n in numbers]
     return lines

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jumok.app.exported import CHECKED_INPUTS, ToExport
 from jumok.errors import JumokError
-from jumok.wording import write_count
+from jumok.language import later, later_count
 
 if TYPE_CHECKING:
     from jumok.app.session import Session
@@ -52,7 +52,7 @@ def prepare(run: Path, data: Sequence[Path], *, with_map: bool, session: Session
         trained.config.system,
         graphs,
         prepare_batches(trained, graphs, sentences),
-        write_count(len(sentences), "sentence"),
+        later_count(len(sentences), "{count} sentence", "{count} sentences"),
         _describe(trained),
     )
 
@@ -104,7 +104,12 @@ def check_decoding(run: Path, data: Sequence[Path], folder: Path) -> Check:
             (folder / f"{graph.name}.onnx").unlink()
         raise JumokError(f"the graphs translate {total - alike} of {total} sentences otherwise than the run: removed")
     return {"sentences": total, "alike": alike}, [
-        f"{alike} of {write_count(total, 'sentence')} translated as by the run, greedily"
+        later_count(
+            total,
+            "{alike} of {count} sentence translated as by the run, greedily",
+            "{alike} of {count} sentences translated as by the run, greedily",
+            alike=f"{alike:,}",
+        )
     ]
 
 
@@ -128,13 +133,21 @@ def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int
         "ctranslate2": written.translate,
     }
     found: dict[str, Any] = {"sentences": min(len(pairs), MOST_JUDGED)}
-    lines = []
-    for beam, words in ((1, "greedy"), (5, "beam 5")):
+    lines: list[str] = []
+    for beam, words in ((1, later("greedy")), (5, later("beam {beam}", beam="5"))):
         one, other = (found.setdefault(words, {}).setdefault(name, _judge(way, beam, trained, pairs))
                       for name, way in ways.items())  # fmt: skip
         lines.append(
-            f"{words}: BLEU {other['bleu']:.2f}, {other['rate']:,.0f} sentences/s (run: {one['bleu']:.2f}, "
-            f"{one['rate']:,.0f}), {found['sentences']} sentences, {write_count(threads, 'thread')}"
+            later(
+                "{words}: BLEU {bleu}, {rate} sentences/s (run: {own_bleu}, {own_rate}), {sentences}, {threads}",
+                words=words,
+                bleu=f"{other['bleu']:.2f}",
+                rate=f"{other['rate']:,.0f}",
+                own_bleu=f"{one['bleu']:.2f}",
+                own_rate=f"{one['rate']:,.0f}",
+                sentences=later_count(found["sentences"], "{count} sentence", "{count} sentences"),
+                threads=later_count(threads, "{count} thread", "{count} threads"),
+            )
         )
     own, theirs = (found["greedy"][name]["bleu"] for name in ways)
     if abs(own - theirs) > MOST_BLEU_APART:

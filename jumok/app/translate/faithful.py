@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jumok.app.faithful import Plan, Tell, conclude, draw_some, measure_in_turn
 from jumok.errors import JumokError
+from jumok.language import later
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,7 +77,7 @@ def measure_faithfulness(
             "faithfulness needs sentences and translations of 2 words or more, whose order means something: "
             f"none of {len(chosen)} has them"
         )
-    noun = "target pieces" if measuring.pieces else "target words"
+    noun = later("target pieces") if measuring.pieces else later("target words")
     return MeasuredPairs(conclude(meter, why, noun), meter.groups, measuring.left_out, why)
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jumok.app.faithful import FAITHFUL, OF_WORDS, FaithfulOptions, explain_too_few, show_faithfulness
+from jumok.app.faithful import FAITHFUL, OF_WORDS, FaithfulOptions, count_inputs, explain_too_few, show_faithfulness
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
+from jumok.intervals import Interval
+from jumok.language import later, later_count
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from jumok.tasks.translate.run import PairRun
 
 FROM_ONE = "no link of {} touches a first word, so it seems to be counted from 1: then give --one-based"
+BETTER = later("{method}: better than the {baseline}, its AER is lower by {by}")
+NO_BETTER = later("{method}: not significantly better than the {baseline}, its AER is lower by {by}")
+HIGHER = later("{method}: not better than the {baseline}, its AER is higher by {by}")
 PAIRS_AT_ONCE = 256
 """Pairs whose maps are in memory at once."""
 
@@ -125,17 +130,20 @@ def _measure_faithfulness(
     if found.left_out:
         left = write_count(found.left_out, "sentence is", "sentences are")
         remarks.append(f"faithfulness: {left} left out: of one word, or translated by one")
-    title = f"source words, {write_count(found.sentences, 'sentence')} (intervals count each once)"
+    title = count_inputs(later("source words"), later_count(found.sentences, "{count} sentence", "{count} sentences"))
     return [show_faithfulness(found.report, title=title)], remarks
 
 
 def _compare_with_baseline(report: AlignmentReport) -> list[str]:
     """For each reading, how its alignment error compares with the baseline's."""
-    lines = []
+    from jumok.measures.report import show_interval
+
+    lines: list[str] = []
     for gap in report.differences:
-        interval = gap.scores["aer"]
-        verdict = "better than" if interval.high < 0 else "not significantly better than"
-        lines.append(f"{gap.method}: AER {interval.value:+z.3f}, {verdict} the {gap.baseline}")
+        more = gap.scores["aer"]
+        less = Interval(-more.value, -more.high, -more.low)
+        text, by = (BETTER if less.low > 0 else NO_BETTER, less) if less.value >= 0 else (HIGHER, more)
+        lines.append(later(text, method=gap.method, baseline=gap.baseline, by=show_interval(by)))
     return lines
 
 

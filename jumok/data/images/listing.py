@@ -12,6 +12,7 @@ from pathlib import Path
 from jumok.data.images.formats import explain_unread, is_image_name, suffix_of
 from jumok.errors import JumokError
 from jumok.files import RESULTS_MARK
+from jumok.language import join_later, later, later_count
 from jumok.wording import write_count
 
 LITTER_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir"})
@@ -174,20 +175,43 @@ def describe_left_out(others: Mapping[str, int]) -> list[str]:
         if explain_unread(ending)
     ]
     if pipes := others.get(NO_PLAIN_FILE, 0):
-        lines.append(f"left out: {_count(pipes, 'pipe, device or broken link', 'pipes, devices or broken links')}")
+        lines.append(
+            later_count(
+                pipes,
+                "left out: {count} pipe, device or broken link",
+                "left out: {count} pipes, devices or broken links",
+            )
+        )
     if results := others.get(RESULTS, 0):
-        lines.append(f"left out: {_count(results, 'folder', 'folders')} of jumok's own results")
+        lines.append(
+            later_count(
+                results,
+                "left out: {count} folder of jumok's own results",
+                "left out: {count} folders of jumok's own results",
+            )
+        )
     if strays := others.get(STRAY_IMAGES, 0):
-        them = _count(strays, "image that lies", "images that lie")
-        lines.append(f"left out: {them} beside the class folders: put each into the folder of its class")
+        lines.append(
+            later_count(
+                strays,
+                "left out: {count} image that lies beside the class folders: put it into the folder of its class",
+                "left out: {count} images that lie beside the class folders: put each into the folder of its class",
+            )
+        )
     special = (NO_PLAIN_FILE, RESULTS, STRAY_IMAGES)
     rest = Counter({end: count for end, count in others.items() if end not in special and not explain_unread(end)})
     if total := rest.total():
-        shown = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in rest.most_common(MOST_ENDINGS))
-        more = ", ..." if len(rest) > MOST_ENDINGS else ""
-        lines.append(f"left out: {_count(total, 'file that is', 'files that are')} not images ({shown}{more})")
+        shown = [_count_ending(count, ending) for ending, count in rest.most_common(MOST_ENDINGS)]
+        lines.append(
+            later_count(
+                total,
+                "left out: {count} file that is not an image ({endings})",
+                "left out: {count} files that are not images ({endings})",
+                endings=join_later(", ", [*shown, *(["..."] if len(rest) > MOST_ENDINGS else [])]),
+            )
+        )
     return lines
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+def _count_ending(count: int, ending: str) -> str:
+    return f"{count:,} {ending}" if ending else later("{count} without ending", count=f"{count:,}")

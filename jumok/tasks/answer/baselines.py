@@ -13,13 +13,14 @@ from jumok.data.questions.question_set import QuestionSet, score_answers
 from jumok.data.texts.nearest import find_nearest
 from jumok.errors import JumokError
 from jumok.intervals import Interval
+from jumok.language import later
 from jumok.tasks.answer.evaluation import Evaluation, Table, bootstrap_ratio
 from jumok.tasks.answer.parts import find_parts, fingerprint, keep_answerable
 from jumok.tasks.answer.settings import RunConfig
 
 __all__ = ["Baseline", "compare_with_baselines", "find_training_questions"]
 
-COMMONEST, NEAREST = "the commonest answer", "the commonest answer to the nearest question"
+COMMONEST, NEAREST = later("the commonest answer"), later("the commonest answer to the nearest question")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jumok.errors import JumokError
+from jumok.language import later
 from jumok.machine import World
 from jumok.tasks.running.checkpoint import find_checkpoint, load_state
 from jumok.tasks.running.config import Change, Settings
@@ -47,10 +48,12 @@ def lengthen(prepared: P, step: int, *, epochs: int | None, seconds: float | Non
         return prepared
     if wanted <= done:
         raise JumokError(f"this run has done {done} of {before} epochs: give --epochs more than {done}")
-    told = f"epochs {before} to {wanted} after step {step:,}"
+    text = later("epochs {before} to {wanted} after step {step}")
+    told = later(text, before=str(before), wanted=str(wanted), step=f"{step:,}")
     if step:
-        told += f", the learning rate rising to {prepared.training.lr:g} and falling anew over the steps from there on"
-    return prepared.with_training(epochs=wanted).with_change(Change(step=step, told=told, schedule=step > 0))
+        text = later("{told}, the learning rate rising to {lr} and falling anew over the steps from there on")
+        told = later(text, told=told, lr=f"{prepared.training.lr:g}")
+    return prepared.with_training(epochs=wanted).with_change(Change(step=step, told=str(told), schedule=step > 0))
 
 
 def _fit_epochs(prepared: Prepared, done: int, seconds: float) -> int:

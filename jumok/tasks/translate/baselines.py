@@ -12,16 +12,18 @@ from jumok.data.texts.nearest import find_nearest
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.errors import JumokError
 from jumok.intervals import Interval
+from jumok.language import later, list_later
 from jumok.tasks.translate.parts import find_parts
 from jumok.tasks.translate.scores import Judge, Judged, Scores
 from jumok.tasks.translate.settings import RunConfig
 
 __all__ = ["COPY", "Baseline", "compare_with_baselines", "find_training_pairs"]
 
-COPY, COMMONEST, NEAREST = "copying the source", "the commonest target", "the target of the nearest source"
+COPY, COMMONEST = later("copying the source"), later("the commonest target")
+NEAREST = later("the target of the nearest source")
 MOST_KNOWN = 50_000
 """So many training pairs, taken evenly, are searched for the nearest source."""
-DECISIVE = {"chrf": "chrF", "exact": "exact match"}
+DECISIVE = {"chrf": "chrF", "exact": later("exact match")}
 """A model has learnt something that a baseline does not give if it is significantly better in one of these figures."""
 
 
@@ -50,7 +52,8 @@ class Baseline:
         better = [DECISIVE[figure] for figure in DECISIVE if self.better_by[figure].low > 0]
         if not better or not self._worse_by:
             return ""
-        return f"better than {self.name} by {' and '.join(better)}, and worse by {' and '.join(self._worse_by)}"
+        text = later("better than {name} by {better}, and worse by {worse}")
+        return later(text, name=self.name, better=list_later(better), worse=list_later(self._worse_by))
 
     @property
     def _worse_by(self) -> list[str]:

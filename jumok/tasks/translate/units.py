@@ -8,6 +8,7 @@ from typing import NamedTuple
 from jumok.data.pairs.pair_set import PairSet
 from jumok.data.texts.survey import TextSurvey
 from jumok.data.texts.vocabulary_builder import KINDS
+from jumok.language import later, list_later
 from jumok.machine import World
 from jumok.special_tokens import SYMBOLS
 from jumok.tasks.translate.settings import PairData
@@ -25,7 +26,8 @@ SHORT_TARGET = 20
 SUBWORD_SIZES = ((100_000, 8_000), (20_000, 4_000), (5_000, 2_000), (1_500, 1_000), (0, 500))
 """From so many pairs on, so many sub-words: the fewer pairs there are, the oftener each piece must come."""
 SUBWORDS, WORDS, CHARACTERS = "unigram", "words", "characters"
-NAMES = {"unigram": "sub-words", "bpe": "sub-words"}
+NAMES = {name: later("sub-words") for name in ("unigram", "bpe")}
+UNITS = {**NAMES, WORDS: later("words"), CHARACTERS: later("characters")}
 
 
 class _Choice(NamedTuple):
@@ -56,7 +58,7 @@ def choose_units(
     if data.vocabulary is None:
         kind, why = _choose_kind(sides) or _choose_by_trial(data, train, val, size, seed)
         data = data.model_copy(update={"vocabulary": kind})
-        said = [f"units: {NAMES.get(kind, kind)}: {why}"]
+        said: list[str] = [later("units: {kind}: {why}", kind=UNITS.get(kind, kind), why=why)]
     else:
         kind, said = data.vocabulary, []
     if kind not in NAMES or data.vocabulary_size is not None:
@@ -75,13 +77,13 @@ def _choose_size(pairs: int, sides: Sequence[TextSurvey]) -> int:
 def _choose_kind(sides: Sequence[TextSurvey]) -> _Choice | None:
     """What the texts are clearly best cut into; None where that is not clear."""
     if is_closed(sides):
-        types = " and ".join(f"{side.types:,}" for side in sides)
-        return _Choice(WORDS, f"only {types} different ones, and the validation pairs have hardly a new one")
+        types = list_later([f"{side.types:,}" for side in sides])
+        text = later("only {types} different ones, and the validation pairs have hardly a new one")
+        return _Choice(WORDS, later(text, types=types))
     longest, new = max(side.characters for side in sides), max(side.new for side in sides)
     if longest > LONG_SENTENCE:
-        return _Choice(
-            SUBWORDS, f"{new:.1%} of the validation words are new, and sentences have {longest:.0f} characters"
-        )
+        text = later("{new} of the validation words are new, and sentences have {longest} characters")
+        return _Choice(SUBWORDS, later(text, new=f"{new:.1%}", longest=f"{longest:.0f}"))
     return None
 
 
@@ -90,12 +92,17 @@ def _choose_by_trial(data: PairData, train: PairSet, val: PairSet, size: int, se
     characters = sum(map(len, train.targets)) / len(train)
     if World.found().size > 1:  # what is tried on several machines might differ
         kind = CHARACTERS if characters <= SHORT_TARGET else SUBWORDS
-        return _Choice(kind, f"targets have {characters:.0f} characters on average")
+        text = later("targets have {count} characters on average")
+        return _Choice(kind, later(text, count=f"{characters:.0f}"))
     sizes = {CHARACTERS: KINDS[CHARACTERS].size, SUBWORDS: size}
     found = try_units(sizes, train, val, seed=seed, shared=data.shared)
     best, other = sorted(found, key=found.__getitem__)
     return _Choice(
         best,
-        f"after a short trial the loss per validation character is {found[best]:.2f}, with "
-        f"{NAMES.get(other, other)} {found[other]:.2f}",
+        later(
+            "after a short trial the loss per validation character is {loss}, with {other} {more}",
+            loss=f"{found[best]:.2f}",
+            other=UNITS.get(other, other),
+            more=f"{found[other]:.2f}",
+        ),
     )

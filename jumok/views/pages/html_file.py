@@ -161,6 +161,7 @@ def page_palette() -> dict[str, Any]:
         "sequential": colormaps[palette.SEQUENTIAL](range(256), bytes=True)[:, :3].tobytes().hex(),
         "diverging": colormaps[palette.DIVERGING](range(256), bytes=True)[:, :3].tobytes().hex(),
         "power": palette.HEAT_POWER,
+        "grain": palette.GRAIN,
         "strongest": palette.STRONGEST_HEAT,
         "even": EVEN,
         "few": FEW,

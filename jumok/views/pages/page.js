@@ -75,7 +75,7 @@
     if (map) state.rest ??= someone(summary);
     const place = asked();
     shown = { ...looked(place.kind === "summary" ? summary : map, place), entry: state.entry, layer: state.layer };
-    painter.heat(at("heat"), shown.about, shown.row, shown.limit, state.strength);
+    shown.blurred = painter.heat(at("heat"), shown.about, shown.row, shown.limit, state.strength);
     Parts.lay(at("heat"), Maps.frameOf(shown.about.keys));
     at("heat").classList.toggle("part", Boolean(shown.about.keys.frame));
     drawOver();
@@ -129,7 +129,9 @@
     frame(at("from"), grid(), from);
     frame(at("at"), shown.about.keys, Maps.same(grid(), state.cursor, from) ? null : state.cursor);
     at("stage").classList.toggle("pinned", pinned());
-    at("heat").classList.toggle("hard", !state.smooth);
+    const patches = shown.about.keys.noun !== "place";
+    at("smoothing").hidden = !patches;
+    at("heat").classList.toggle("hard", patches && !state.smooth);
   }
 
   function headName() {
@@ -164,13 +166,12 @@
   }
 
   function drawScale() {
-    const { about, row, limit, how } = shown;
+    const { about, row, limit, blurred } = shown;
     const beyond = about.keys.special.filter((_, key) => Math.abs(row[key]) > limit);
-    const end = how === "common" ? translate("the largest weight on a patch in all of layer {number}", { number: state.layer })
-      : Readout.end({ about: { even: page.palette.even }, how }, translate("the row's largest weight on a patch"));
-    at("low").textContent = about.zero ? number(-limit) : "0";
-    at("high").textContent = number(limit);
+    at("low").textContent = about.zero ? number(-(blurred ?? limit)) : "0";
+    at("high").textContent = number(blurred ?? limit);
     painter.ramp(at("ramp"), about.zero > 0);
+    const end = Readout.rowEnd(shown, page.palette);
     at("scaled").textContent = (about.zero ? translate("Linear around 0 to {end}.", { end }) : translate("Linear from 0 to {end}.", { end }))
       + (beyond.length ? ` ${translate("Beyond the scale: {names}.", { names: beyond.join(", ") })}` : "");
   }

@@ -27,18 +27,45 @@ const Paint = (palette) => {
     canvas.getContext("2d").putImageData(picture, 0, 0);
   }
 
-  /* Draws the patches of a row of weights (keys), with `limit` as the end of the colours. */
+  const largest = (values) => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+
+  /* Draws the patches of a row of weights (keys), with `limit` as the end of the colours. Over an image, single pixels
+     could not be seen: they are blurred, and the colours end at the largest of that, which is returned; else null. */
   function heat(canvas, about, row, limit, strength) {
-    const { rows, columns, special } = about.keys;
-    const shares = row.subarray(special.length).map((weight) => (limit ? weight / limit : 0));
-    paint(canvas, shares, rows, columns, about.zero > 0, strength);
+    const { rows, columns, special, noun } = about.keys;
+    const places = row.subarray(special.length);
+    const grain = noun === "place" && strength !== null ? blur(places, rows, columns) : null;
+    const end = grain && 2 * largest(grain) < largest(places) ? largest(grain) : null;
+    const top = end ?? limit;
+    paint(canvas, (end === null ? places : grain).map((weight) => (top ? weight / top : 0)), rows, columns, about.zero > 0, strength);
+    return end;
+  }
+
+  /* Blurs a grid as raster.py does. */
+  function blur(places, rows, columns) {
+    const width = palette.grain * Math.max(rows, columns);
+    const reach = Math.ceil(4 * width);
+    const bell = Array.from({ length: 2 * reach + 1 }, (_, step) => Math.exp(-((step - reach) ** 2) / (2 * width * width)));
+    const whole = bell.reduce((sum, weight) => sum + weight);
+    const along = (from, count, stride, starts) => {
+      const to = new Float32Array(from.length);
+      for (const start of starts) for (let at = 0; at < count; at++) {
+        let sum = 0;
+        for (let step = Math.max(-reach, -at); step <= Math.min(reach, count - 1 - at); step++)
+          sum += bell[step + reach] * from[start + (at + step) * stride];
+        to[start + at * stride] = sum / whole;
+      }
+      return to;
+    };
+    const across = along(places, columns, 1, Array.from({ length: rows }, (_, row) => row * columns));
+    return along(across, rows, columns, Array.from({ length: columns }, (_, column) => column));
   }
 
   /* Where the colours of a row (keys) end, and why: at its largest weight; at 1, of gates; of a row that prefers nothing
      beyond its largest weight, so that no place has a strong colour. */
   function end(about, row) {
     const places = row.subarray(about.keys.special.length);
-    const top = places.reduce((most, weight) => Math.max(most, Math.abs(weight)), 0);
+    const top = largest(places);
     if (about.zero) return { limit: top, how: "largest" };
     if (about.scale === "gate" || about.scale === "mask") return top <= 1 ? { limit: 1, how: "one" } : { limit: top, how: "largest" };
     const even = (palette.even * places.reduce((sum, weight) => sum + weight, 0)) / (places.length || 1);

@@ -45,6 +45,14 @@ const Readout = (() => {
     return how === "one" ? "1" : largest;
   }
 
+  /* Where the colours of a row over the image end, in words. */
+  function rowEnd({ about, how, blurred, layer }, { grain, even }) {
+    if (blurred !== null) return translate("the largest of what is drawn: blurred by {share} of the image's longer side, so that single pixels can be seen", { share: Parts.percent(grain) });
+    if (how === "common") return translate("the largest weight on a patch in all of layer {number}", { number: layer });
+    const patches = about.keys.noun !== "place";
+    return end({ about: { even }, how }, patches ? translate("the row's largest weight on a patch") : translate("the row's largest weight on a place"));
+  }
+
   /* Whether the prediction of an image is right, by a sign and in words. */
   function judge(image) {
     const words = {
@@ -65,5 +73,5 @@ const Readout = (() => {
     return translate("Hover a patch to see where it looks. A click pins it, a second click or Esc lets go; arrow keys move, Enter pins.");
   }
 
-  return { judge, how, touched, spread, show, pointed, end };
+  return { judge, how, touched, spread, show, pointed, end, rowEnd };
 })();

@@ -45,6 +45,8 @@ LONGER_SIDE_INCHES = 7.2  # inches that the longer side of one map takes while c
 WIDTH_INCHES = 15.0  # inches for small multiples beside each other
 SMALL_CELL, LABELLED_CELL = 0.26, 0.095  # of small multiples: the largest, and the least that words fit beside
 MOST_NUMBERED = 14  # up to so many words a side, cells hold their weights
+TRANSLATED = "target words down, source words across"
+OF_ONE_TEXT = "query words down, key words across, both of one text"
 LETTER_ASPECT = 0.56  # width of a letter, in heights
 
 
@@ -56,6 +58,7 @@ def draw_alignment(
     subtitle: str = "",
     gold: Gold | None = None,
     look: Look = PLAIN,
+    sides: str = TRANSLATED,
 ) -> None:
     """Draw one alignment with its words; up to 14 words a side, the weights stand in the cells.
 
@@ -65,6 +68,7 @@ def draw_alignment(
         title, subtitle: lines above the picture; any text.
         gold: links to outline: sure ones solid, possible ones dashed.
         look: bounds and colours.
+        sides: what the caption says of the words, `TRANSLATED` or `OF_ONE_TEXT`.
     Raises:
         JumokError: another kind of file, leading axes, a look that cannot be had, too many words, a gold link outside
             the map, or a file that cannot be written.
@@ -79,7 +83,7 @@ def draw_alignment(
     _write_words(axes, attention, cell)
     if max(targets, sources) <= MOST_NUMBERED:
         _write_weights(axes, attention.weights.numpy(force=True), shades)
-    _finish(figure, shades, gold, Path(path), title, subtitle)
+    _finish(figure, shades, gold, Path(path), title, subtitle, sides=sides)
 
 
 def draw_alignments(
@@ -256,10 +260,18 @@ def _write_weights(axes: Axes, weights: Numbers, shades: Scaling) -> None:
 
 
 def _finish(
-    figure: Figure, shades: Scaling, gold: Gold | None, path: Path, title: str, subtitle: str, note: str = ""
+    figure: Figure,
+    shades: Scaling,
+    gold: Gold | None,
+    path: Path,
+    title: str,
+    subtitle: str,
+    note: str = "",
+    *,
+    sides: str = TRANSLATED,
 ) -> None:
     width, height = figure.get_size_inches()
-    _draw_colour_bar(figure, shades, note)
+    _draw_colour_bar(figure, shades, sides, note)
     if gold is not None and (gold.sure or gold.possible):
         _draw_legend(figure, gold, lines=3 if note else 2)
     if subtitle.strip():
@@ -271,7 +283,7 @@ def _finish(
     save_figure(figure, path, title)
 
 
-def _draw_colour_bar(figure: Figure, shades: Scaling, note: str) -> None:
+def _draw_colour_bar(figure: Figure, shades: Scaling, sides: str, note: str) -> None:
     width, height = figure.get_size_inches()
     axes = place_axes(figure, 0, height + 0.22, min(max(width, 2.4), 4.6), 0.1)
     bar = figure.colorbar(shades.mappable(), cax=axes, orientation="horizontal")
@@ -279,7 +291,7 @@ def _draw_colour_bar(figure: Figure, shades: Scaling, note: str) -> None:
     bar.set_ticks(ends.tolist(), labels=[f"{value:.3g}" for value in ends])
     bar.outline.set(edgecolor=PALE, linewidth=0.8)
     axes.tick_params(labelsize=8, color=PALE, labelcolor=QUIET, length=3)
-    said = "\n".join(filter(None, [shades.words, "target words down, source words across", note]))
+    said = "\n".join(filter(None, [shades.words, sides, note]))
     axes.annotate(said, (0, 0), (0, -18), **UNDER_AXES, size=8, color=QUIET, linespacing=1.4)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Axis, Glimpses, Patches, Pixels, Sampled
 from jumok.errors import JumokError
-from jumok.views.palette import INK, MINUS, PLUS, QUIET
+from jumok.views.palette import GRAIN, INK, MINUS, PLUS, QUIET
 from jumok.views.pictures.boxes import outline_boxes
 from jumok.views.pictures.colour_scale import LUMINANCE, PLAIN, Look, Scaling, draw_colour_bar, wrap_lines
 from jumok.views.pictures.figures import (
@@ -36,7 +37,7 @@ from jumok.views.pictures.overlay import (
 )
 from jumok.views.pictures.scanpath import draw_scanpath
 from jumok.views.pictures.window import draw_window
-from jumok.views.raster import ImageLike, Numbers, as_pillow
+from jumok.views.raster import ImageLike, Numbers, as_pillow, find_grain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,15 +97,37 @@ def draw_heat(attention: AttentionMap, image: Image.Image | None, look: Look = P
     raw = lay_weights(attention, height, width, smooth=False)
     scaling = Scaling.of(attention, raw, look)
     photo = np.asarray(image, dtype=np.float32) / 255
-    over = overlay(photo, lay_weights(attention, height, width, smooth=True), scaling)
+    over, note = _lay_over(photo, attention, scaling, look)
     panels = {"image": photo, "heat": scaling.rgb(raw), "heat over image, smoothed": over}
     figure, axes = place_side_by_side(panels)
     for each in axes[1:]:
         outline_seen(each, attention, height, width)
     for each in axes:
         outline_boxes(each, [_find_edges(box, height, width) for box in look.boxes], [""] * len(look.boxes))
-    draw_colour_bar(figure, scaling, *note_unseen(attention, height, width))
+    draw_colour_bar(figure, scaling, *note, *note_unseen(attention, height, width))
     return figure
+
+
+def _lay_over(photo: Numbers, attention: AttentionMap, scaling: Scaling, look: Look) -> tuple[Numbers, list[str]]:
+    """The heat over the image; of single pixels it is blurred until it can be seen, which is said.
+
+    Args:
+        photo: (height, width, 3), from 0 to 1.
+        attention: one row over keys that lie in it.
+        scaling: of the raw weights.
+        look: bounds that were asked for are kept, and nothing is blurred.
+    Returns:
+        the picture, and lines on it.
+    """
+    heat = lay_weights(attention, *photo.shape[:2], smooth=True)
+    asked = look.vmin is not None or look.vmax is not None
+    grain = find_grain(heat) if isinstance(attention.keys, Pixels) and not asked else None
+    if grain is None:
+        return overlay(photo, heat, scaling), []
+    top = float(np.abs(grain).max())
+    blurred = replace(scaling, low=-top if scaling.low < 0 else 0.0, high=top)
+    note = f"Over the image, blurred by {GRAIN:.0%} of its longer side; colours reach the largest of that, {top:.3g}"
+    return overlay(photo, grain, blurred), [note]
 
 
 def _find_edges(box: Sequence[float], height: int, width: int) -> tuple[float, float, float, float]:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from jumok.attention import AttentionMap, One, Patches, Pixels, Scale
 from jumok.views.pages.packed_maps import pack
+from jumok.views.raster import find_grain
 
 pytestmark = needs_browser
 
@@ -378,3 +379,33 @@ def test_a_small_image_keeps_its_pixels(visit):
     page.until("s.summary")
     assert "hard" in page.page.locator("#photo").get_attribute("class")
     assert page.page.evaluate("document.querySelector('#photo').naturalWidth") == 32
+
+
+def pixel_map(*marked):
+    weights = torch.zeros(1, 40, 40)
+    for row, column in marked:
+        weights[0, row, column] = -2.0
+    return AttentionMap(weights.flatten(1), One("image"), Pixels(40, 40), (), Scale.SCORE)
+
+
+def test_smoothing_between_patches_is_offered_where_there_are_patches_alone(visit):
+    patches = visit()
+    patches.until("s.summary")
+    assert patches.page.locator("#smooth").is_visible()
+    pixels = visit(entry(summary=pixel_map((3, 4)), layers=()))
+    pixels.until("s.summary")
+    assert not pixels.page.locator("#smooth").is_visible()
+    assert "weight on a patch" not in pixels.text("#scaled")
+
+
+def test_single_pixels_are_blurred_as_in_the_picture_and_the_page_says_so(visit):
+    page = visit(entry(summary=pixel_map((3, 4), (20, 30)), layers=()))
+    shown = page.until("s.summary")
+    heat = torch.zeros(40, 40)
+    heat[3, 4] = heat[20, 30] = -2.0
+    blurred = find_grain(heat.numpy())
+    assert shown["blurred"] == pytest.approx(abs(blurred).max(), rel=0.02)
+    seen = page.pixels()[..., 3] > 0
+    assert seen.sum() > 8
+    assert "blurred by 2.0 % of the image's longer side" in page.text("#scaled")
+    page.hover(20, 30)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from jumok.attention import AttentionMap, Scale, Tokens
 from jumok.errors import JumokError
+from jumok.views.draw import draw as draw_fitting
 from jumok.views.palette import GOLD_LINK
 from jumok.views.pictures import alignment_matrix as module
 from jumok.views.pictures.alignment_matrix import LONGEST_WORD, draw_alignment, draw_alignments
@@ -207,3 +208,20 @@ LEAD = AttentionMap(torch.ones(2, 1, 1), Tokens(("t",)), Tokens(("s",)), ("head"
 def test_what_cannot_be_drawn_is_said(map_, options, said, figure_of):
     with pytest.raises(JumokError, match=said):
         figure_of(map_, **options)
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "said"),
+    [
+        (("a", "b"), ("a", "b"), "query words down, key words across, both of one text"),
+        (("b", "c"), ("a", "b", "c"), "query words down, key words across, both of one text"),
+        (("x", "b"), ("a", "b"), "target words down, source words across"),
+    ],
+)
+def test_the_caption_tells_self_attention_from_that_on_another_text(tmp_path, monkeypatch, queries, keys, said):
+    figures = []
+    monkeypatch.setattr(module, "save_figure", lambda figure, path, title: figures.append(figure))
+    weights = torch.full((len(queries), len(keys)), 1 / len(keys))
+    attention = AttentionMap(weights, Tokens(queries), Tokens(keys), (), Scale.DISTRIBUTION, "test")
+    draw_fitting(attention, None, tmp_path / "a.png")
+    assert said in " ".join(texts(figures[-1]))

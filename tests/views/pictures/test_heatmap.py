@@ -16,7 +16,7 @@ from PIL import Image
 from jumok.attention import AttentionMap, Axis, Channels, Features, Glimpses, One, Patches, Pixels, Scale, Steps, Tokens
 from jumok.errors import JumokError
 from jumok.views.pictures import heatmap
-from jumok.views.pictures.colour_scale import Scaling
+from jumok.views.pictures.colour_scale import Look, Scaling
 from jumok.views.pictures.heatmap import draw
 
 GREEN = (17, 201, 83)
@@ -329,3 +329,28 @@ def test_glimpses_of_one_place_share_a_label():
     seen = AttentionMap(torch.full((1, 3), 1 / 3), One("image"), glimpses)
     figure = heatmap.draw_scanpath(seen, Image.new("RGB", (400, 400)))
     assert [text.get_text() for text in figure.axes[1].texts] == ["0, 1", "2"]
+
+
+def coloured(figure, number):
+    """The share of a panel that is clearly not as its corner."""
+    pixels = np.asarray(figure.axes[number].images[0].get_array())
+    return (np.abs(pixels - pixels[0, 0]).max(-1) > 0.2).mean()
+
+
+def test_single_pixels_are_blurred_over_the_image_until_they_can_be_seen_and_the_picture_says_so():
+    weights = torch.zeros(1, 64, 64)
+    weights[0, 20, 30] = -3.0
+    heat = AttentionMap(weights.flatten(1), One("image"), Pixels(64, 64), (), Scale.SCORE)
+    figure = heatmap.draw_heat(heat, Image.new("RGB", (64, 64), GREEN))
+    bounded = heatmap.draw_heat(heat, Image.new("RGB", (64, 64), GREEN), Look(vmin=-3, vmax=3))
+    assert coloured(figure, 1) == pytest.approx(1 / 64**2, rel=0.2), "alone, each pixel has its own value"
+    assert coloured(figure, 2) > 3 * coloured(bounded, 2) > 0
+    assert "Over the image, blurred by 2% of its longer side; colours reach the largest of that" in words(figure)
+    assert "blurred" not in words(bounded), "bounds that were asked for hold for what is drawn"
+
+
+def test_heat_that_can_be_seen_is_not_blurred():
+    weights = torch.zeros(1, 64, 64)
+    weights[0, 10:40, 10:40] = 1.0
+    heat = AttentionMap(weights.flatten(1), One("image"), Pixels(64, 64), (), Scale.RELEVANCE)
+    assert "blurred" not in words(heatmap.draw_heat(heat, Image.new("RGB", (64, 64))))

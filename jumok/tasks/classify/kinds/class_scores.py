@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.intervals import wilson
+from jumok.language import Later, later
 from jumok.tasks.classify.kinds.kind import Model, Table
 
 __all__ = ["Evaluation", "count_confusions", "evaluate", "evaluate_each"]
@@ -137,7 +138,13 @@ class Evaluation:
         for row, counts in (every[number] for number in self.shown):
             shares = ("-" if row[key] is None else f"{row[key]:.1%}" for key in ("precision", "recall"))
             rows.append([row["class"], str(row[self.noun]), *shares, *(map(str, counts) if wide else ())])
-        header = ("class", self.noun, "precision", "recall", *(self.classes if wide else ()))
+        header = (
+            later("class"),
+            Later(self.noun),
+            later("precision"),
+            later("recall"),
+            *(self.classes if wide else ()),
+        )
         return Table(header, rows, "rows: true class; columns on the right: predicted class" if wide else None)
 
     def warning(self) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jumok.intervals import Interval, resample_means
+from jumok.language import later
 from jumok.tasks.classify.kinds.kind import Table
 from jumok.wording import join_names
 
@@ -192,7 +193,8 @@ class LabelReport:
             ]
             for row in self.per_label
         ]
-        return Table(("label", "images", "threshold", "precision", "recall", "F1", "average precision"), rows)
+        header = (later("label"), later("images"), later("threshold"), later("precision"), later("recall"), "F1")
+        return Table((*header, later("average precision")), rows)
 
     def warning(self) -> str:
         """Of a model that is not better than the baseline."""
