@@ -81,10 +81,13 @@ def check_labels(labels: set[str], about: About) -> None:
     if about.answers != "class":
         raise JumokError(f"--engine judges models of classes, and {about.model} gives a number or labels: leave it out")
     if not labels:
-        raise JumokError("--engine judges images by the folder of their class: give a folder with one for each class")
+        raise JumokError(
+            "--engine judges images by what is true of them: give a folder with a folder for each class, or Parquet files "
+            "with a column label of names of classes"
+        )
     if not labels & set(about.classes):
         raise JumokError(
-            f"the folders are {name_some(sorted(labels))}, and none is one of the classes of {about.model}: "
+            f"the labels are {name_some(sorted(labels))}, and none is one of the classes of {about.model}: "
             f"{name_some(about.classes)}"
         )
 

@@ -21,6 +21,8 @@ LABEL = "label"
 """The column that says what is true of a row, where it holds texts or numbers whose names are in the schema."""
 TEXT_COLUMNS = ("text", "source", "sentence")
 ROWS_AT_A_TIME = 64
+MOST_LABELS = 1 << 16
+"""That are listed."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,27 @@ def find_parquet_inputs(files: Sequence[str], column: str | None, size: int, *, 
         _check_column(name, schema, chosen, texts)
     if chosen is None or not sum(counts):
         raise JumokError(f"no row in {files[0]}{' and the other Parquet files' if len(files) > 1 else ''}")
-    return WholeFiles(
-        files, counts, size, partial(ParquetShard, chosen, classes=classes, texts=texts), set(classes or ())
-    )
+    labels = _list_labels(files) if classes == () else set(classes or ())
+    return WholeFiles(files, counts, size, partial(ParquetShard, chosen, classes=classes, texts=texts), labels)
+
+
+def _list_labels(files: Sequence[str]) -> set[str]:
+    """The texts in a column of labels, a row group at a time; of far more than classes are, the first."""
+    from pyarrow import compute, parquet
+
+    found: set[str] = set()
+    for name in files:
+        with (
+            foreign(f"{name} is damaged or not a Parquet file", "replace it"),
+            open_bytes(name) as file,
+            parquet.ParquetFile(file) as table,
+        ):
+            for group in range(table.num_row_groups if LABEL in table.schema_arrow.names else 0):
+                column = table.read_row_group(group, [LABEL]).column(0)
+                found |= {each for each in compute.unique(column).to_pylist() if isinstance(each, str)}
+                if len(found) > MOST_LABELS:
+                    return found
+    return found
 
 
 def _find_classes(schema: Any) -> tuple[str, ...] | None:

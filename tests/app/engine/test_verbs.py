@@ -19,6 +19,7 @@ from jumok.app.session import Session
 from jumok.attention import AttentionMap
 from jumok.tasks.running.trust import Trust, write_trust
 
+pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 
@@ -69,16 +70,35 @@ def test_eval_judges_rows_as_it_judges_images(photos, known, trained, jumok, tmp
     Image.open(tmp_path / "rows" / "_confusion.png").load()
 
 
+def test_eval_judges_the_rows_of_parquet_files_by_their_column_of_names(known, trained, jumok, tmp_path):
+    paths = sorted(known.rglob("*.png"))
+    labels = [None if number == 4 else path.parent.name for number, path in enumerate(paths)]
+    table = pa.table({"image": [path.read_bytes() for path in paths], "label": labels})
+    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=5)
+    said = jumok("eval", trained, tmp_path / "in.parquet", "--json", *engine(tmp_path / "rows"))
+    assert said.status == 0, said.err
+    by_folder = jumok("eval", trained, known, "--json", *engine(tmp_path / "by_folder"))
+    found, plain = json.loads(said.out), json.loads(by_folder.out)
+    assert found["images"] == plain["images"] - 1
+    assert np.abs(np.array(plain["confusion"]) - found["confusion"]).sum() == 1
+    assert "not judged: 1 image whose label is none of the model's classes" in found["remarks"]
+    numbers = pa.table({"image": table["image"], "label": [0] * len(paths)})
+    parquet.write_table(numbers, tmp_path / "numbers.parquet")
+    refused = jumok("eval", trained, tmp_path / "numbers.parquet", *engine(tmp_path / "out"))
+    assert refused.status == 2
+    assert "or Parquet files with a column label of names of classes" in refused.err
+
+
 def test_what_cannot_be_judged_is_said_before_anything_is_looked_at(known, trained, jumok, tmp_path):
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "a.png").write_bytes((known / "red" / "000.png").read_bytes())
     refused = jumok("eval", trained, tmp_path / "flat", *engine(tmp_path / "out"))
     assert refused.status == 2
-    assert "give a folder with one for each class" in refused.err
+    assert "give a folder with a folder for each class" in refused.err
     write_coloured(tmp_path / "other", each=1, classes=("grey", "pink"))
     refused = jumok("eval", trained, tmp_path / "other", *engine(tmp_path / "out"))
     assert refused.status == 2
-    assert "the folders are grey, pink, and none is one of the classes" in refused.err
+    assert "the labels are grey, pink, and none is one of the classes" in refused.err
     assert not (tmp_path / "out").exists()
 
 
