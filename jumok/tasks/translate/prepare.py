@@ -19,6 +19,7 @@ from jumok.tasks.running.beginning import keep_data, note_beginning, read_initia
 from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import configure_system
+from jumok.tasks.running.time_plan import find_seconds
 from jumok.tasks.translate.parts import find_parts
 from jumok.tasks.translate.recipe import choose_batch, choose_options, choose_smoothing
 from jumok.tasks.translate.run import PairRun, build_model, read_vocabularies, write_vocabularies
@@ -30,6 +31,8 @@ from jumok.wording import typed, write_count, write_counts
 
 OF_VOCABULARIES = ("vocabulary", "vocabulary_size", "min_count", "shared", "lowercase")
 """Settings that the vocabularies of a run follow from."""
+UNITS_SHARE = 0.1
+"""Of the time, for the trial that finds in which units to read and write."""
 Encoded = tuple[list[list[int]], list[list[int]]]
 """Ids of the sources and of the targets."""
 
@@ -105,7 +108,8 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     if progress:
         progress(0, sum(len(pairs) for pairs in parts.values()))  # vocabularies come first, and take longest
     sides = [survey(getattr(parts["train"], side), getattr(parts["val"], side)) for side in ("sources", "targets")]
-    data, chosen = choose_units(settings.data, parts, sides, settings.training.seed)
+    allowed = UNITS_SHARE * find_seconds(settings.training)
+    data, chosen = choose_units(settings.data, parts, sides, settings.training.seed, allowed)
     settings = settings.model_copy(update={"data": data})
     built = _build_vocabularies(data, parts["train"]) if first is None else _check_vocabularies(first, parts["train"])
     (source, target), reports = built
