@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["judge_learnt"]
+__all__ = ["describe_shortfall", "judge_learnt"]
 
 
 def judge_learnt(beaten: Sequence[str], unbeaten: Sequence[str]) -> str:
@@ -23,6 +23,19 @@ def judge_learnt(beaten: Sequence[str], unbeaten: Sequence[str]) -> str:
         these = "these do" if len(unbeaten) > 1 else "this does"
         return f"not significantly better than {_join(unbeaten)}: it has learnt nothing that {these} not give"
     return f"significantly better than {_join(beaten)}" if beaten else ""
+
+
+def describe_shortfall(unbeaten: Sequence[str], noun: str) -> str:
+    """What to say at the end of a training of a model that is not better than all baselines.
+
+    Args:
+        unbeaten: names of the baselines that it is not significantly better than.
+        noun: what it learns from, in the plural.
+    Returns:
+        a warning; empty where it is better than all.
+    """
+    verdict = judge_learnt((), unbeaten)
+    return verdict and f"this model is {verdict}. What may help: more {noun}, more --time"
 
 
 def _join(names: Sequence[str]) -> str:

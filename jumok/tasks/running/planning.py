@@ -131,7 +131,7 @@ def plan(
     prepared = _check_by_heart(prepared, speed, room)
     if open_end:
         spent = 0.0 if began is None else time.monotonic() - began
-        left = (total - spent - speed.start) / (1 + afterwards)
+        left = total if began is None else (total - spent - speed.start) / (1 + afterwards)
         prepared = fix_length(prepared, speed, left, total, told=seconds is not None, spent=spent)
     return prepared if "ema" in asked else _average(prepared)
 

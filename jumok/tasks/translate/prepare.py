@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jumok.data.pairs.batches import PairBatches
 from jumok.data.pairs.pair_set import PairSet
@@ -15,6 +16,7 @@ from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
+from jumok.tasks.learnt import describe_shortfall
 from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
 from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.prepared import Prepared
@@ -28,6 +30,9 @@ from jumok.tasks.translate.training import Translator, make_translator
 from jumok.tasks.translate.units import choose_units
 from jumok.version import __version__
 from jumok.wording import typed, write_count, write_counts
+
+if TYPE_CHECKING:
+    from jumok.tasks.translate.baselines import Guess
 
 OF_VOCABULARIES = ("vocabulary", "vocabulary_size", "min_count", "shared", "lowercase")
 """Settings that the vocabularies of a run follow from."""
@@ -44,6 +49,7 @@ class PreparedPairs(Prepared):
     config: RunConfig
     source: Vocabulary
     target: Vocabulary
+    parts: Mapping[str, PairSet]
 
     unit = "target tokens"
 
@@ -69,8 +75,22 @@ class PreparedPairs(Prepared):
     def reached(self, best: Row) -> str:
         return (
             f"validation chrF {best['val_chrf']:.1f}, exact match {best['val_exact']:.1%}, "
-            f"{best['val_accuracy']:.1%} of the next tokens right"
+            f"{best['val_accuracy']:.1%} of the next tokens right; chrF of {self._describe_guesses()}"
         )
+
+    def shortfall(self, best: Row) -> str:
+        figures = best["val_chrf"], best["val_exact"]
+        return describe_shortfall([name for name, each in self._guesses.items() if not each.beaten(*figures)], "pairs")
+
+    @cached_property
+    def _guesses(self) -> dict[str, Guess]:
+        from jumok.tasks.translate.baselines import judge_guesses
+
+        return judge_guesses(self.parts["train"], self.parts["val"], self.config.training.validate_with)
+
+    def _describe_guesses(self) -> str:
+        """The chrF of each baseline."""
+        return ", ".join(f"{name}: {each.chrf:.1f}" for name, each in self._guesses.items())
 
     def purpose(self, parameters: int) -> str:
         found = self.config.found
@@ -85,6 +105,7 @@ class PreparedPairs(Prepared):
         return {
             "pairs": f"{' and '.join(self.config.data.pairs)}: {counts}",
             "validation chrF, mean over sentences": f"{best['val_chrf']:.2f}, greedy",
+            "validation chrF without learning": self._describe_guesses(),
             "validation, exact match": f"{best['val_exact']:.1%}",
             "validation loss per token": f"{best['val_loss']:.4f}",
             "batch": f"about {training.batch_tokens:,} tokens; {found.padding:.1%} of what is computed is padding",
@@ -122,10 +143,10 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     config = _configure(settings, found)
     remarks = (*filter(None, (*chosen, why, how)), *_make_remarks(parts, reports, found))
     if first is None:
-        return PreparedPairs(train, val, remarks, config, source, target)
+        return PreparedPairs(train, val, remarks, config, source, target, parts)
     initial = dict(first.model.state_dict())
     config, told = note_beginning(config, build_model(config), initial, first.folder)
-    return PreparedPairs(train, val, (told, *remarks), config, source, target, initial=initial)
+    return PreparedPairs(train, val, (told, *remarks), config, source, target, parts, initial=initial)
 
 
 def _gather_found(
@@ -186,7 +207,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
             f"({write_counts(config.found.counts)} then; {write_counts(counts)} now): put them back, or train anew"
         )
     initial = read_initial(folder, config.found.begun)
-    return PreparedPairs(*batches(config, encoded), (), config, source, target, initial=initial)
+    return PreparedPairs(*batches(config, encoded), (), config, source, target, parts, initial=initial)
 
 
 def _whole_paths(data: PairData) -> dict[str, tuple[str, ...]]:
