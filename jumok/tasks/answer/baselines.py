@@ -57,10 +57,11 @@ def find_training_questions(config: RunConfig) -> tuple[QuestionSet | None, str]
         the questions, or None; and why there are none.
     """
     try:
-        parts, _ = keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
+        found = find_parts(config.data, config.training.seed, config.found.dealt_by)
+        parts, _ = keep_answerable(found, config.found.answers)
     except JumokError as error:
         return None, f"the training questions cannot be read ({error})"
-    if fingerprint(parts) != config.found.fingerprint:
+    if fingerprint(parts, config.found.dealt_by) != config.found.fingerprint:
         return None, "the training or validation questions have changed since"
     return parts["train"], ""
 

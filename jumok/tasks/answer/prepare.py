@@ -209,6 +209,7 @@ def _gather_found(
         skipped=dict(sum((Counter(questions.skipped) for questions in parts.values()), Counter())),
         unanswerable={part: len(which) for part, which in unanswerable.items()},
         fingerprint=fingerprint(parts),
+        dealt_by="name",
     )
 
 
@@ -231,8 +232,9 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the questions are not those that it began with, or the vocabulary is missing.
     """
     words, initial = read_words(folder, config), read_initial(folder, config.found.begun)
-    parts, _ = keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
-    if fingerprint(parts) != config.found.fingerprint:
+    dealt_by = config.found.dealt_by
+    parts, _ = keep_answerable(find_parts(config.data, config.training.seed, dealt_by), config.found.answers)
+    if fingerprint(parts, dealt_by) != config.found.fingerprint:
         counts = {part: len(questions) for part, questions in parts.items()}
         raise JumokError(
             f"the questions in {' and '.join(config.data.questions)} are not those that this run began with "
