@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from jumok.language import language, read_printed, translate
+from jumok.wording import one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -82,7 +83,7 @@ def tell(text: str) -> str:
 
 
 def tell_all(shown: RenderableType) -> RenderableType:
-    """What is printed in the language of now: a line, or the headings of a table, whose cells stay."""
+    """What is printed in the language of now: a line, or the headings of a table; its cells stay, on one line each."""
     from rich.table import Table
     from rich.text import Text
 
@@ -93,8 +94,18 @@ def tell_all(shown: RenderableType) -> RenderableType:
     if isinstance(shown, Table):
         shown.title, shown.caption = (each and tell_all(each) for each in (shown.title, shown.caption))  # type: ignore[assignment]
         for column in shown.columns:
-            column.header, column.footer = tell_all(column.header), tell_all(column.footer)
+            column.header, column.footer = map(_keep_to_one_line, (tell_all(column.header), tell_all(column.footer)))
+            column._cells = list(map(_keep_to_one_line, column.cells))
     return shown
+
+
+def _keep_to_one_line(cell: RenderableType) -> RenderableType:
+    """A cell of a table whose name may hold line ends and tabs."""
+    from rich.text import Text
+
+    if isinstance(cell, str):
+        return one_line(cell)
+    return Text(one_line(cell.plain), style=cell.style) if isinstance(cell, Text) and not cell.spans else cell
 
 
 def _tell(text: str, known: Known) -> str | None:
