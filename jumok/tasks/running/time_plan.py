@@ -137,7 +137,7 @@ def fix_length(prepared: P, speed: Speed, left: float, total: float, *, told: bo
     passes = epochs * steps / len(prepared.train)
     planned = prepared.with_training(epochs=epochs, steps_per_epoch=steps)
     why = "as asked" if told else "chosen by the amount of data; --time changes it"
-    gone = f"; {format_duration(spent)} of it went on reading and trials" if spent >= 1 else ""
+    gone = f"; loading, reading and trials took {format_duration(spent)} of it" if spent >= 1 else ""
     count = write_count(epochs * steps, "step")
     planned = planned.remark(
         f"time: {format_duration(total)} ({why}), so {count} of {1000 * speed.step:.0f} ms, {passes:.3g} passes over "
