@@ -124,7 +124,8 @@ def choose_images(
     chosen, part, notes = _choose_by_record(judge, data, split, parts, whole, hashes, images)
     chosen = replace(chosen, notes=whole.notes)  # what was left out is told whichever part is judged
     found = _describe(judge.record, chosen, part, hashes, notes, unseen=unseen)
-    return found._replace(remarks=(*found.remarks, *describe_saved_anew(judge, found.images, hashes)))
+    copies = describe_saved_anew(judge.record, judge.data, judge.seed, found.images, hashes)
+    return found._replace(remarks=(*found.remarks, *copies))
 
 
 def _scan(judge: Judge, data: Path, images: Path | None, *, labelled: bool) -> dict[str, ImageSet]:

@@ -10,8 +10,9 @@ from jumok.errors import JumokError
 from jumok.wording import one_line, write_count
 
 if TYPE_CHECKING:
-    from jumok.app.classify.chosen import Judge
     from jumok.data.images.image_set import ImageSet
+    from jumok.tasks.classify.settings import ImageData
+    from jumok.tasks.classify.trained_on import TrainedOn
 
 __all__ = ["describe_saved_anew"]
 
@@ -19,27 +20,29 @@ MOST_LOOKED_AT = 4_000
 """Images, the run's and those to judge, that are opened to be compared: more would take longer than the judging."""
 
 
-def describe_saved_anew(judge: Judge, chosen: ImageSet, hashes: Mapping[Path, str]) -> list[str]:
+def describe_saved_anew(
+    record: TrainedOn, data: ImageData | None, seed: int, chosen: ImageSet, hashes: Mapping[Path, str]
+) -> list[str]:
     """Say how many images that the run does not know by their bytes look nearly the same as one it was trained on.
 
     Nothing is said where that cannot be told: the run's own images lie elsewhere now, or there are too many.
 
     Args:
-        judge: the run.
+        record: what the run was trained on.
+        data, seed: of the run; None: not known.
         chosen: the images to judge.
         hashes: of their files.
     """
     from jumok.data.images.near_duplicates import find_near_pairs
     from jumok.data.images.survey import make_thumbs
 
-    record = judge.record
-    if record is None or judge.data is None:
+    if data is None:
         return []
     known = frozenset().union(*record.hashes.values())
     strange = [path for path in chosen.paths if hashes[path] not in known]
     if not strange:
         return []
-    own = _find_own(judge)
+    own = _find_own(record, data, seed)
     if not own or len(own) + len(strange) > MOST_LOOKED_AT:
         return []
     try:
@@ -58,21 +61,19 @@ def describe_saved_anew(judge: Judge, chosen: ImageSet, hashes: Mapping[Path, st
     ]
 
 
-def _find_own(judge: Judge) -> Sequence[Path]:
+def _find_own(record: TrainedOn, data: ImageData, seed: int) -> Sequence[Path]:
     """The images that the run was trained and validated on, where they still lie where they lay."""
     from jumok.data.images.contents import hash_files
     from jumok.tasks.classify.prepare import find_parts
 
-    assert judge.data is not None
-    assert judge.record is not None
-    if judge.data.images is None or not Path(judge.data.images).exists():
+    if data.images is None or not Path(data.images).exists():
         return ()
     try:
-        parts = find_parts(judge.data, judge.seed)
+        parts = find_parts(data, seed)
     except JumokError:
         return ()
     paths = [path for images in parts.values() for path in images.paths]
-    known = {*judge.record.hashes["train"], *judge.record.hashes["val"]}
+    known = {*record.hashes["train"], *record.hashes["val"]}
     if len(paths) > MOST_LOOKED_AT:
         return ()
     return [path for path, each in zip(paths, hash_files(paths), strict=True) if each in known]
