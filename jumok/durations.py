@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from jumok.errors import JumokError
 
-__all__ = ["format_duration", "parse_duration"]
+__all__ = ["as_option", "format_duration", "parse_duration"]
 
 FORM = re.compile(r"(?=\d)(?:(\d{1,4})h)?(?:(\d{1,5})m)?(?:(\d{1,7})s?)?")
 """Hours, minutes and seconds, any of which may be left out."""
@@ -42,3 +43,13 @@ def format_duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = ((hours, "h"), (minutes, "min"), (0 if hours else rest, "s"))
     return " ".join(f"{count} {unit}" for count, unit in parts if count) or "0 s"
+
+
+def as_option(seconds: float) -> str:
+    """A round time, no shorter, as `parse_duration` reads it.
+
+    >>> [as_option(seconds) for seconds in (3, 41, 61, 5000)]
+    ['10s', '50s', '2m', '84m']
+    """
+    tens = 10 * max(math.ceil(seconds / 10), 1)
+    return f"{tens}s" if tens < 60 else f"{math.ceil(seconds / 60)}m"

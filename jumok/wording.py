@@ -108,7 +108,7 @@ def describe_names(names: Sequence[str], noun: str, plural: str = "") -> str:
     '7 answers: a, b, c, d, ...'
     """
     more = ", ..." if len(names) > MOST_NAMES else ""
-    return f"{write_count(len(names), noun, plural)}: {', '.join(names[:MOST_NAMES])}{more}"
+    return f"{write_count(len(names), noun, plural)}: {', '.join(map(one_line, names[:MOST_NAMES]))}{more}"
 
 
 def write_counts(counts: Mapping[str, int]) -> str:
@@ -131,5 +131,5 @@ def join_names(names: Sequence[str], last: str, most: int = 20) -> str:
     >>> join_names(["a", "b", "c"], "or"), join_names(["a", "b", "c"], "and", most=1)
     ('a, b or c', 'a and 2 more')
     """
-    shown = list(names[:most]) + ([f"{len(names) - most} more"] if len(names) > most else [])
+    shown = list(map(one_line, names[:most])) + ([f"{len(names) - most} more"] if len(names) > most else [])
     return f" {last} ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

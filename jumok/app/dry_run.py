@@ -89,7 +89,7 @@ def foresee(prepared: Prepared, out: Path) -> Foreseen:
         prepared: with everything settled.
         out: folder of the run.
     """
-    from jumok.tasks.running.planning import measure_speed
+    from jumok.tasks.running.time_plan import measure_speed
 
     speed, size = measure_speed(prepared), prepared.module().size
     return Foreseen(

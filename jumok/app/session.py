@@ -10,8 +10,9 @@ import inspect
 import json as json_text
 import math
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -58,6 +59,7 @@ class Session:
         verbose: errors come with their traceback.
         device_wanted: as the user said it.
         seed: of whatever the command draws.
+        began: when, by `time.monotonic`.
     """
 
     command: str = ""
@@ -66,6 +68,7 @@ class Session:
     verbose: bool = False
     device_wanted: str = "auto"
     seed: int = 0
+    began: float = field(default_factory=time.monotonic)
 
     @cached_property
     def device(self) -> str:
@@ -176,6 +179,7 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
         added = {**{option: COMPUTING[option] for option in shared}, **PRINTING}
 
         def wrapper(**values: Any) -> int:
+            began = time.monotonic()
             given = {option: values.pop(option) for option in added}
             if "threads" in shared:
                 _use_threads(given.pop("threads"))
@@ -186,6 +190,7 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
                 given["verbose"],
                 given.get("device", "auto"),
                 given.get("seed", 0),
+                began,
             )
             pictures = name in OF_RESULTS and not values.get("engine")  # a data set is known by its manifest
             out = values.get("out") if pictures else None

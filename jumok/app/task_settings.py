@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.app.options import Panels, to_flag
+from jumok.data.images.recognition import COLUMNS as IMAGE_COLUMNS
+from jumok.data.labelled.recognition import COLUMNS as TEXT_COLUMNS
 from jumok.data.other_kinds import refuse_binary, refuse_other_kinds
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
 from jumok.errors import JumokError
 from jumok.tasks import TASKS, Task, recognise, tasks_of_system
 from jumok.tasks.running.config import Training
 from jumok.tasks.translate.task import TRANSLATE
+from jumok.wording import one_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -32,6 +35,11 @@ __all__ = [
 COMMON = "Training"
 """Heading of the options that concern all tasks."""
 SECTIONS = ("data", "training")
+OF_PAIRS = ".tsv"
+KNOWN_COLUMNS = (*IMAGE_COLUMNS.values(), *TEXT_COLUMNS.values(), ("question", "answer", "answers", "image"))
+"""What columns of tables are called, of every kind of data that is a table."""
+MOST_COLUMNS = 8
+"""That are named."""
 
 
 def settings_panels(tasks: Iterable[Task]) -> Panels:
@@ -111,6 +119,8 @@ def _choose_task(
         if named not in able:
             raise JumokError(f"{system} is trained on {able[0].word}, not on {named.word}")
         return named
+    if system is None:
+        _check_columns(paths, given)
     if system is None or len(able) == 1:
         return able[0] if len(able) == 1 else recognise(paths, given)
     before = next((task for task in able if task.name == earlier), None)
@@ -118,6 +128,18 @@ def _choose_task(
         return before
     _check_told(paths, given, able)
     return recognise(paths, given, able)
+
+
+def _check_columns(paths: Sequence[Path], given: Iterable[str]) -> None:
+    """Refuse a table none of whose columns says what it is: sentence pairs, perhaps, which are no CSV."""
+    plain = len(paths) == 1 and paths[0].suffix.lower() in TABLE_SUFFIXES and paths[0].suffix.lower() != OF_PAIRS
+    names = read_column_names(paths[0]) if plain else []
+    told = set(given) & {flag for task in TASKS.values() for flag in task.told_by}
+    if names and not told and not any(set(names) & {*columns} for columns in KNOWN_COLUMNS):
+        raise JumokError(
+            f"{paths[0]} has the columns {', '.join(map(one_line, names[:MOST_COLUMNS]))}: wanted image,label, or "
+            "image,question,answer, or text,label; sentence pairs are two columns of a .tsv: save them with tabs"
+        )
 
 
 def _check_told(paths: Sequence[Path], given: Iterable[str], able: Sequence[Task]) -> None:

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from jumok.language import Later, language, read_printed, translate
+from jumok.wording import one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -90,7 +91,7 @@ def tell(text: str) -> str:
 
 
 def tell_all(shown: RenderableType) -> RenderableType:
-    """What is printed in the language of now: a line, or a table's texts.
+    """What is printed in the language of now: a line, or a table's texts, those of a cell on one line.
 
     In a table, cells are names and figures unless they are `Later`; headings are texts unless they are rich's `Text`.
     """
@@ -106,7 +107,9 @@ def tell_all(shown: RenderableType) -> RenderableType:
         for column in shown.columns:
             if not isinstance(column.header, Text):  # which is a name, such as that of a class
                 column.header = tell_all(column.header)
-            column._cells = [translate(cell) if isinstance(cell, Later) else cell for cell in column.cells]
+            cells = (translate(cell) if isinstance(cell, Later) else cell for cell in column.cells)
+            column.header, column.footer = map(_keep_to_one_line, (column.header, tell_all(column.footer)))
+            column._cells = list(map(_keep_to_one_line, cells))
     return shown
 
 
@@ -115,6 +118,15 @@ def as_cell(text: str) -> RenderableType:
     from rich.text import Text
 
     return text if isinstance(text, Later) else Text(text)
+
+
+def _keep_to_one_line(cell: RenderableType) -> RenderableType:
+    """A cell of a table whose name may hold line ends and tabs."""
+    from rich.text import Text
+
+    if isinstance(cell, str):
+        return one_line(cell)
+    return Text(one_line(cell.plain), style=cell.style) if isinstance(cell, Text) and not cell.spans else cell
 
 
 def _tell(text: str, known: Known) -> str | None:

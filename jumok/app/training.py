@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -45,13 +44,12 @@ def begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> Tr
     Raises:
         JumokError: data that cannot be used, or a folder that holds something already.
     """
-    began = time.monotonic()
     _read_time(settings.training.model_dump(exclude_unset=True))  # before what takes long
     _import_loop()
     from jumok.tasks.running.claim import claim_new
 
     with claim_new(out) if session.first else nullcontext():
-        prepared = prepare(settings, session, began)
+        prepared = prepare(settings, session, afterwards=_share_afterwards(trust=trust))
         for line in prepared.remarks:
             session.say(line)
         if session.first:
@@ -65,13 +63,13 @@ def _import_loop() -> None:
     import_training_loop()
 
 
-def prepare(settings: Settings, session: Session, began: float) -> Prepared:
+def prepare(settings: Settings, session: Session, *, afterwards: float) -> Prepared:
     """Read the data, and settle what was left open.
 
     Args:
         settings: as asked for.
         session: of the command.
-        began: since when --time counts, by `time.monotonic`.
+        afterwards: what follows the training, as a share of its time.
     Raises:
         JumokError: data that cannot be used, or settings that it or the machine does not allow.
     """
@@ -89,7 +87,13 @@ def prepare(settings: Settings, session: Session, began: float) -> Prepared:
     if training.init and not prepared.initial:
         raise JumokError(f"systems that {task.does} do not begin with the weights of a run: leave --init out")
     with session.console.status(tell("measuring speed, trying learning rates")):
-        planned: Prepared = planning.plan(prepared, settings.training.model_fields_set, seconds=seconds, began=began)
+        planned: Prepared = planning.plan(
+            prepared,
+            settings.training.model_fields_set,
+            seconds=seconds,
+            began=session.began,
+            afterwards=afterwards,
+        )
     return planned
 
 
@@ -117,11 +121,13 @@ def go_on(
     with claim(folder) if session.first else nullcontext():
         if earlier and session.first:
             session.say(f"going back to the checkpoint of step {go_back(folder / CHECKPOINTS / LAST):,}")
-        prepared = _reopen(task, folder, moved, given, session)
+        prepared = _reopen(task, folder, moved, given, session, afterwards=_share_afterwards(trust=trust))
         return _train(prepared, folder, session, trust=trust)
 
 
-def _reopen(task: Task, folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session) -> Prepared:
+def _reopen(
+    task: Task, folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session, *, afterwards: float
+) -> Prepared:
     """A run as it was left, perhaps with another length or its data in another place."""
     from jumok.app.progress import show_progress
     from jumok.tasks.running import fit
@@ -142,7 +148,8 @@ def _reopen(task: Task, folder: Path, moved: Sequence[Path], given: Mapping[str,
     fit.check_machine(training)
     with show_progress(session.console, "reading") as progress:
         opened: Prepared = task.part("prepare").resume(config, folder, progress)
-    prepared = lengthen(opened, step, epochs=given.get("epochs"), seconds=seconds)
+    epochs, since = given.get("epochs"), session.began
+    prepared = lengthen(opened, step, epochs=epochs, seconds=seconds, began=since, afterwards=afterwards)
     for change in prepared.changes[len(before) :]:
         session.say(change.told)
     if session.first and prepared.changes != before:
@@ -178,6 +185,11 @@ def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -
     if world.first:
         write_card(folder / CARD, prepared, outcome, module.size, found)
     return TrainedRun(prepared, outcome, folder, module.size, found)
+
+
+def _share_afterwards(*, trust: bool) -> float:
+    """What follows a training, as a share of its time."""
+    return SHARE_FOR_TRUST if trust else 0.0
 
 
 def _judge_maps(prepared: Prepared, outcome: Outcome, folder: Path, session: Session) -> Trust | None:

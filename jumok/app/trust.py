@@ -17,6 +17,8 @@ __all__ = ["find_most_faithful"]
 
 MOST = 64
 """Validation inputs."""
+LEAST_SECONDS = 1.0
+"""With less, nothing is begun."""
 STEPS = 8
 """Parts in which an input is taken away: fewer than `jumok measure` takes, as the time is short."""
 NOT_MEASURED = "which map is the most faithful was not measured"
@@ -52,6 +54,10 @@ def find_most_faithful(
     if inputs < FEWEST:
         session.say(f"{NOT_MEASURED}: {inputs} validation {noun} are too few")
         return None
+    short = f"{NOT_MEASURED}: {seconds:.1f} s, a twentieth of the training, is too short; {command} tells it"
+    if seconds < LEAST_SECONDS:
+        session.say(short)
+        return None
     try:
         with show_progress(session.console, "comparing maps") as tell:
             report = measure(Plan(fillings, STEPS, MOST, seconds), tell)
@@ -59,7 +65,7 @@ def find_most_faithful(
         session.say(f"{NOT_MEASURED}: {error}")
         return None
     if report is None:
-        session.say(f"{NOT_MEASURED}: {seconds:.0f} s, a twentieth of the training, is too short; {command} tells it")
+        session.say(short)
     return None if report is None else _conclude(report)
 
 

@@ -9,17 +9,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jumok.data.table_heads import explain_csv, is_quoted, separator_for, unquote
 from jumok.data.texts.normal_form import RETURN, read_lines
 from jumok.errors import JumokError, suggest
 from jumok.files import regular_file, shorten
 
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
+
 __all__ = ["BETWEEN", "Nested", "find_odd", "load_json", "read_delimited", "read_rows", "refuse_nested"]
 
 BETWEEN = "|"
 """Parts several values in one cell."""
+SHORT_FLOATS = ("float16", "float32")
+"""Types of numpy that are spelt by their own digits."""
 LONGEST_CELL_CHARACTERS = 1 << 20
 Rows = Iterator[tuple[str, dict[str, str]]]
 
@@ -171,11 +176,17 @@ def _from_json(value: Any) -> str:
 def _read_parquet(path: Path) -> Rows:
     from jumok.data.tables import read_table
 
-    table = read_table(path)
+    table = read_table(path, as_text=True)
     names = [str(name).strip().lower() for name in table.columns]
-    for number, values in enumerate(table.itertuples(index=False), 1):
+    columns = [_spell(column) if column.dtype.name in SHORT_FLOATS else column for _, column in table.items()]
+    for number, values in enumerate(zip(*columns, strict=True), 1):
         cells = {name: _to_text(value) for name, value in zip(names, values, strict=True)}
         yield f"{path}, row {number}", cells
+
+
+def _spell(column: pd.Series) -> list[str]:
+    """Numbers by their own digits: 0.1 has 64 bits that are spelt 0.10000000149011612."""
+    return ["" if math.isnan(value) else str(value) for value in column.to_numpy()]
 
 
 def _take_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -188,15 +199,25 @@ def _take_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _to_text(value: Any) -> str:
-    """A cell as text; several labels with bars between them."""
+    """A cell as text, spelt as pandas writes it to a CSV file; several labels with bars between them."""
+    if isinstance(value, bytes):
+        return _decode(value)
     value = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(value, dict) or (isinstance(value, list | tuple) and not all(map(_is_plain, value))):
         return Nested(json.dumps(value, ensure_ascii=False, default=str))
     if isinstance(value, list | tuple):
         return BETWEEN.join(map(_to_text, value))
     if isinstance(value, float):
-        return "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+        return "" if math.isnan(value) else str(value)
     return "" if value is None else str(value)
+
+
+def _decode(value: bytes) -> str:
+    """The text that some programs keep as bytes; what is none stands for nothing."""
+    try:
+        return value.decode()
+    except UnicodeError:
+        return Nested(f"{len(value):,} bytes")
 
 
 def _is_plain(value: Any) -> bool:

@@ -45,7 +45,8 @@ def read_table(path: Path, *, encoding: str = "utf-8", as_text: bool = False) ->
     Args:
         path: a .csv, .tsv or .parquet file.
         encoding: of text, such as utf-8 or cp949.
-        as_text: of CSV: numbers stay text, where they are written in a way of their own.
+        as_text: of CSV: numbers stay text, where they are written in a way of their own. Of Parquet: whole numbers stay
+            whole where some are missing.
     Raises:
         JumokError: no such file, another kind, a damaged or empty one, no rows, two columns of one name, or too large.
     """
@@ -233,7 +234,9 @@ def _read_parquet(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
             unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
             if about.num_rows * len(names) > MOST_CELLS or unpacked > MOST_BYTES:
                 raise JumokError(f"{path} has {about.num_rows:,} rows of {len(names):,} columns: give a part of it")
-            return file.read(columns=names, use_threads=False).to_pandas(ignore_metadata=True)
+            return file.read(columns=names, use_threads=False).to_pandas(
+                ignore_metadata=True, integer_object_nulls=as_text
+            )
     except ArrowException as error:
         raise JumokError(f"{path} is damaged or not a Parquet file ({str(error).splitlines()[0]})") from None
 

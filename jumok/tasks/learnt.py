@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jumok.language import later, list_later
 
-__all__ = ["judge_learnt"]
+__all__ = ["describe_shortfall", "judge_learnt"]
 
 
 def judge_learnt(beaten: Sequence[str], unbeaten: Sequence[str]) -> str:
@@ -26,3 +26,17 @@ def judge_learnt(beaten: Sequence[str], unbeaten: Sequence[str]) -> str:
         text = later("not significantly better than {names}: it has learnt nothing that {these} not give")
         return later(text, names=list_later(unbeaten), these=these)
     return later("significantly better than {names}", names=list_later(beaten)) if beaten else ""
+
+
+def describe_shortfall(unbeaten: Sequence[str], noun: str) -> str:
+    """What to say at the end of a training of a model that is not better than all baselines.
+
+    Args:
+        unbeaten: names of the baselines that it is not significantly better than.
+        noun: what it learns from, in the plural.
+    Returns:
+        a warning; empty where it is better than all.
+    """
+    verdict = judge_learnt((), unbeaten)
+    text = later("this model is {verdict}. What may help: more {noun}, more --time")
+    return verdict and later(text, verdict=verdict, noun=noun)

@@ -12,6 +12,7 @@ from jumok.app.classify.chosen import Judge, choose_images, match_classes
 from jumok.app.cli import main
 from jumok.data.images.folders import scan, scan_folder
 from jumok.errors import JumokError
+from jumok.tasks.classify.settings import ImageData
 from jumok.tasks.classify.trained_on import TRAINED_ON, TrainedOn, read_trained_on
 
 
@@ -284,3 +285,30 @@ def test_data_that_has_moved_is_asked_for_by_the_way_to_give_it(jumok, coloured,
     (folder / "red").rename(folder / "rouge")
     said = jumok("train", "--resume", run, "--epochs", "9")
     assert "now without 1 class: red; now with 1 class: rouge): put them back, or train anew" in said.err
+
+
+@pytest.fixture
+def known_by_folder(noise):
+    return Judge(TrainedOn.of(scan(noise, seed=3)), ImageData(images=str(noise), labels_are="class"), 3)
+
+
+def test_images_that_were_saved_anew_are_told(noise, known_by_folder, tmp_path):
+    write_noise(tmp_path / "new", numbers=range(100, 110), seed=8)
+    for path in noise.rglob("*.png"):
+        Image.open(path).save(tmp_path / "new" / path.parent.name / f"{path.stem}.jpg", quality=95, subsampling=0)
+    chosen = choose_images(known_by_folder, tmp_path / "new", "auto")
+    parts = {part: len(images) for part, images in scan(noise, seed=3).items()}
+    assert chosen.part == "all"
+    (told,) = chosen.remarks
+    assert told.startswith(f"{parts['train'] + parts['val']} images look nearly the same as one that was trained on")
+    assert f", of {len(chosen.images)} (" in told
+
+
+def test_other_images_are_not_taken_for_copies(known_by_folder, tmp_path):
+    write_noise(tmp_path / "new", seed=8)
+    assert choose_images(known_by_folder, tmp_path / "new", "auto").remarks == ()
+
+
+def test_nothing_is_opened_to_be_compared_where_all_files_are_the_run_s_own(noise, known_by_folder, monkeypatch):
+    monkeypatch.setattr("jumok.data.images.survey.make_thumbs", lambda _: pytest.fail("opened"))
+    assert choose_images(known_by_folder, noise, "auto").remarks == ()

@@ -153,7 +153,7 @@ def test_another_budget_is_another_comparison(jumok, coloured, tmp_path):
 def test_a_longer_budget_gives_more_steps_of_training(coloured, tmp_path, monkeypatch):
     from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 
-    monkeypatch.setattr(planning, "measure_speed", lambda _: planning.Speed(step=0.1, validation=0.1, start=9.0))
+    monkeypatch.setattr(planning, "measure_speed", lambda *_: planning.Speed(step=0.1, validation=0.1, start=9.0))
     training = ImageTraining(batch_size=4, device="cpu", threads=1, lr=0.01)
     settings = Settings(system="mlp", data=ImageData(images=str(coloured)), training=training)
     for budget, least, most in ((1, 5, 9), (100, 850, 990)):

@@ -37,7 +37,6 @@ def place(tmp_path, monkeypatch):
         (["images", "x.PNG"], "x.PNG is a single image: give the folder of all images; "),
         (["pairs.tsv", "x.PNG"], "x.PNG is a single image: give the folder of all images; "),
         (["x.pdf"], "x.pdf is not text: "),
-        (["x.parquet"], "x.parquet is not text: "),
         (["x"], "x is not text: "),
     ],
 )
@@ -58,3 +57,28 @@ def test_text_in_utf_16_is_still_told_as_what_it_is(jumok, place):
     said = jumok("train", "wide.txt", "--out", "out")
     assert said.status == 2
     assert "save it as UTF-8" in said.err
+
+
+@pytest.mark.parametrize(("name", "columns"), [("words.csv", "ko, en"), ("x.parquet", "one, other")])
+def test_a_table_none_of_whose_columns_is_known_is_told_as_such(jumok, place, name, columns):
+    (place / "words.csv").write_text("ko,en\n나,I\n")
+    said = jumok("train", name, "--out", "out")
+    assert said.status == 2
+    assert said.err.startswith(f"jumok: {name} has the columns {columns}: wanted image,label, or image,question,answer")
+    assert "sentence pairs are two columns of a .tsv" in said.err
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "word"),
+    [
+        ("a.csv", "text,label\na,b\n", "texts"),
+        ("a.tsv", "one\tother\n", "pairs"),
+        ("a.csv", "image,question,answer\na.png,what?,b\n", "questions"),
+    ],
+)
+def test_inspect_says_of_other_data_what_tells_of_it(jumok, place, name, head, word):
+    (place / name).write_text(head)
+    said = jumok("inspect", name, "--out", "out")
+    assert said.status == 2
+    wanted = f"{name} looks like {word}, and jumok inspect looks at images, in a folder or a table of image,label"
+    assert said.err == f"jumok: {wanted}: jumok train {word} {name} --dry-run says what is in it\n"

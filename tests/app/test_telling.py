@@ -28,7 +28,7 @@ def test_english_stays_as_it_is():
         ("saved in runs/a; next: jumok eval runs/a", "저장: runs/a. 다음: jumok eval runs/a"),
         ("no system 'vit-tinny': did you mean 'vit-tiny'?", "시스템 'vit-tinny': 없습니다. 혹시 'vit-tiny'?"),
         ("time: 1 min 30 s (as asked), so 1,200 steps of 45 ms, 20.1 passes over the training data",
-         "시간: 1 min 30 s(지정한 값). 45 ms인 스텝 1,200회, 학습 데이터를 20.1번 봅니다"),
+         "시간: 1 min 30 s(지정한 값). 스텝당 45 ms로 1,200 스텝, 학습 데이터를 20.1번 봅니다"),
         ("learning rate: 0.003 (usual for this system; loss after 48 steps by rate: 0.0003: 1.4, 0.001: 1.2)",
          "학습률: 0.003(이 시스템에 보통 쓰는 값. 48 스텝 뒤 학습률별 손실: 0.0003: 1.4, 0.001: 1.2)"),
         ("240 training and 60 validation images of 4 classes; vit-tiny with 1.20 million weights; 10 epochs of 15 "
@@ -109,3 +109,15 @@ def test_a_text_that_may_be_read_in_thousands_of_ways_is_told_soon():
         told = tell(f"cannot open hf:m: {part}: {part}; {part}")
     assert told.startswith("열 수 없습니다: hf:m.")
     assert max(met.values()) == 1, "each part is looked up once"
+
+
+def test_names_in_tables_stay_on_one_line_and_as_they_are():
+    table = Table("class")
+    table.add_column(Text("two\nlines"))
+    table.add_row(Text("a\nb"), "tab\there [red]x[/red]")
+    shown = tell_all(table)
+    assert [str(column.header) for column in shown.columns] == ["class", "two\\nlines"]
+    assert [[str(cell) for cell in column.cells] for column in shown.columns] == [
+        ["a\\nb"],
+        ["tab\\there [red]x[/red]"],
+    ]

@@ -1,10 +1,12 @@
 """Tables as text have one form, whoever reads them: questions, tables of labels and texts, tables of features."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from jumok.data.pairs.pair_set import read_pairs
 from jumok.data.questions.files import read_files
-from jumok.data.table_rows import read_rows
+from jumok.data.table_rows import read_rows, refuse_nested
 from jumok.data.tables import read_table
 from jumok.errors import JumokError
 
@@ -62,3 +64,31 @@ def test_a_return_where_a_long_file_is_cut_into_pieces(tmp_path):
     for before in range(65_530, 65_540):
         path.write_bytes(f"a,b\n{'x' * before}\r\n1,y\rz\n".replace("x\r\n", "x,1\r\n").encode())
         assert read_table(path)["b"].tolist() == ["1", "y z"]
+
+
+def test_a_table_says_the_same_as_parquet_as_it_does_as_csv(tmp_path):
+    table = pd.DataFrame(
+        {
+            "label": ["a", "b", None],
+            "whole": [1.0, 2.0, 1e16],
+            "part": [0.5, None, 1e-7],
+            "short": np.array([0.1, 2.0, np.nan], np.float32),
+            "flag": [True, False, True],
+            "gap": pd.array([1, None, 3], dtype="Int64"),
+            "count": [1, 20, 300],
+            "kind": pd.Categorical(["x", "y", "x"]),
+            "sign": [True, None, False],
+        }
+    )
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.to_parquet(tmp_path / "a.parquet")
+    assert as_rows(tmp_path / "a.parquet") == as_rows(tmp_path / "a.csv")
+
+
+def test_texts_that_parquet_keeps_as_bytes_are_texts_and_other_bytes_are_refused(tmp_path):
+    pd.DataFrame({"label": ["흠집".encode(), b"dent"]}).to_parquet(tmp_path / "a.parquet")
+    assert as_rows(tmp_path / "a.parquet") == [["흠집"], ["dent"]]
+    pd.DataFrame({"label": [b"\xff\xfe\x00"]}).to_parquet(tmp_path / "b.parquet")
+    (where, cells), *_ = read_rows(tmp_path / "b.parquet")
+    with pytest.raises(JumokError, match="'label' is 3 bytes: wanted a text, a number, or a list of such"):
+        refuse_nested(where, cells, ["label"])

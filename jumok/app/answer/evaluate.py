@@ -152,7 +152,7 @@ def select(run: QuestionRun, files: Sequence[Path], images: str | None, split: s
         raise JumokError("--split all is not offered here: choose test, val or train, or give a file")
     part = "test" if split == "auto" else split
     given = {} if own else {"questions": tuple(map(str, files)), "val_questions": (), "test_questions": ()}
-    found = find_parts(data.model_copy(update={"images": str(folder), **given}), seed)
+    found = find_parts(data.model_copy(update={"images": str(folder), **given}), seed, run.config.found.dealt_by)
     if not len(found[part]):
         raise JumokError(f"there are no {part} questions: choose another --split, or give a file of questions")
     return found[part], part

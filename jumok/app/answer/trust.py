@@ -36,7 +36,7 @@ def judge(folder: Path, config: RunConfig, seconds: float, device: str, session:
     run = QuestionRun.load(folder, device)
     if not run.sees:
         return None
-    questions = find_parts(config.data, config.training.seed)["val"]
+    questions = find_parts(config.data, config.training.seed, config.found.dealt_by)["val"]
 
     def measure(plan: Plan, tell: Tell) -> FaithfulnessReport | None:
         from jumok.app.answer.faithful import measure_faithfulness

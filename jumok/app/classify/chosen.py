@@ -104,6 +104,7 @@ def choose_images(
     Raises:
         JumokError: no such part, or no images.
     """
+    from jumok.app.classify.saved_anew import describe_saved_anew
     from jumok.data.images.contents import hash_files
     from jumok.data.images.image_set import join_sets
     from jumok.data.splits import SPLITS
@@ -122,7 +123,9 @@ def choose_images(
     hashes = dict(zip(whole.paths, hash_files(whole.paths), strict=True))
     chosen, part, notes = _choose_by_record(judge, data, split, parts, whole, hashes, images)
     chosen = replace(chosen, notes=whole.notes)  # what was left out is told whichever part is judged
-    return _describe(judge.record, chosen, part, hashes, notes, unseen=unseen)
+    found = _describe(judge.record, chosen, part, hashes, notes, unseen=unseen)
+    copies = describe_saved_anew(judge.record, judge.data, judge.seed, found.images, hashes)
+    return found._replace(remarks=(*found.remarks, *copies))
 
 
 def _scan(judge: Judge, data: Path, images: Path | None, *, labelled: bool) -> dict[str, ImageSet]:

@@ -13,7 +13,7 @@ from jumok.app.session import Session, in_session, write_report
 from jumok.app.telling import tell
 from jumok.errors import JumokError, suggest
 from jumok.language import join_later, later, later_count, translate, translate_count
-from jumok.wording import readable, write_count
+from jumok.wording import readable, typed, write_count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -131,6 +131,7 @@ def command(
 
     if labels_are not in (known := ("auto", *KINDS)):
         raise JumokError(f"--labels-are {labels_are}: {suggest(labels_are, known)}")
+    _refuse_other_data(data)
     parts = scan_ready(
         data, classes_are=classes_are, split_by=split_by, images=images, need_train=False, labels_are=labels_are
     )
@@ -381,3 +382,26 @@ def _thumb(facts: Facts, found: Survey, note: str) -> Thumb:
     image = open_image(facts.path, bits=found.bits)
     image.thumbnail((THUMB_SIDE, THUMB_SIDE))
     return Thumb(image, readable(facts.path.name), note)
+
+
+def _refuse_other_data(data: Path) -> None:
+    """Refuse tables that name no images and their labels, by what they hold."""
+    from jumok.data.images.recognition import looks_like_labels
+    from jumok.data.pairs.recognition import TEXT_SUFFIXES
+    from jumok.data.table_heads import read_column_names
+    from jumok.tasks import TASKS
+    from jumok.tasks.answer.task import ANSWER
+    from jumok.tasks.translate.task import TRANSLATE
+
+    if not data.is_file() or looks_like_labels([data]):
+        return
+    task = next((task for task in TASKS.values() if task.claims([data])), None)
+    if task is None and "question" in read_column_names(data):
+        task = ANSWER
+    elif task is None and data.suffix.lower() in TEXT_SUFFIXES:
+        task = TRANSLATE
+    if task is not None:
+        raise JumokError(
+            f"{data} looks like {task.word}, and jumok inspect looks at images, in a folder or a table of image,label: "
+            f"jumok train {task.word} {typed(data)} --dry-run says what is in it"
+        )

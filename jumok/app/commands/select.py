@@ -101,7 +101,7 @@ def command(
 
     size = None if image is None else parse_size(image)
     selector = _make_selector(method, kind)
-    table = read_table(path, encoding=encoding, as_text=decimal == ",")
+    table = read_table(path, encoding=encoding, as_text=decimal == "," and path.suffix.lower() != ".parquet")
     reduced = _place_reduced(path, out)
     corrections = _correct(table, decimal, na, numeric=numeric, categorical=categorical, drop=drop)
     ready = _make_ready(table, target, missing, method, corrections, session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -158,7 +157,7 @@ def command(
     if dry_run:
         from jumok.app.dry_run import foresee
 
-        return foresee(prepare(wanted, session, time.monotonic()), out)
+        return foresee(prepare(wanted, session, afterwards=0.0), out)
     return begin(wanted, out, session, trust=trust)
 
 

@@ -82,8 +82,8 @@ def check_labels(labels: set[str], about: About) -> None:
         raise JumokError(f"--engine judges models of classes, and {about.model} gives a number or labels: leave it out")
     if not labels:
         raise JumokError(
-            "--engine judges images by what is true of them: give a folder with a folder for each class, or Parquet files "
-            "with a column label of names of classes"
+            "--engine judges images by what is true of them: give a folder with a folder for each class, or Parquet "
+            "files with a column label of names of classes"
         )
     if not labels & set(about.classes):
         raise JumokError(

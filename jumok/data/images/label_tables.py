@@ -164,7 +164,17 @@ def _find_file(root: Path, name: str, where: str, what: str) -> Path:
     for spelt in (inside, PurePath(compose(str(inside))), *_spell_as_here(inside)):
         if _is_file(root / spelt):
             return root / spelt
-    raise JumokError(f"{where}: no {what} {name} in {root}: correct the name, or give the folder with --images")
+    like = _find_with_ending(root / inside)
+    hint = f" (there is {like})" if like else ""
+    raise JumokError(f"{where}: no {what} {name} in {root}{hint}: correct the name, or give the folder with --images")
+
+
+def _find_with_ending(path: Path) -> str:
+    """The name of a file that is called so but for its ending; empty where there is none."""
+    try:
+        return min((each.name for each in path.parent.iterdir() if each.stem == path.name), default="")
+    except OSError:
+        return ""
 
 
 def _spell_as_here(path: PurePath) -> tuple[PurePath, ...]:

@@ -185,17 +185,37 @@ def survey(parts: Mapping[str, ImageSet], progress: Callable[[int, int], None] |
     return Survey(parts, facts)
 
 
+def make_thumbs(paths: Sequence[Path]) -> NDArray[np.uint8]:
+    """Grey thumbnails (images, 32, 32), to be compared.
+
+    Raises:
+        JumokError: an image that cannot be read.
+    """
+    with open_pool("thumbs", min(cores(), max(len(paths), 1))) as pool:
+        found = list(pool.map(_read_thumb, paths))
+    return np.array(found, np.uint8).reshape(-1, THUMB_SIDE, THUMB_SIDE)
+
+
+def _read_thumb(path: Path) -> NDArray[np.uint8]:
+    with holding_image(path) as image:
+        return _shrink(image)
+
+
+def _shrink(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS))
+
+
 def _look(path: Path, part: str, label: Any) -> Facts:
     """One image."""
     try:
         digest = hash_file(path)
         with holding_image(path) as image:
             size = image.size[::-1]
-            small = image.convert("L").resize((THUMB_SIDE, THUMB_SIDE), Image.Resampling.LANCZOS)
+            small = _shrink(image)
         form, kind = _describe_kind(path)
     except JumokError as error:
         return Facts(path, part, label, problem=str(error).removeprefix(f"cannot read {path}: "))
-    return Facts(path, part, label, size, form, kind, digest, np.asarray(small))
+    return Facts(path, part, label, size, form, kind, digest, small)
 
 
 def _describe_kind(path: Path) -> tuple[str, str]:

@@ -164,10 +164,12 @@ def split_pairs(
             room[part] -= len(group)
     for part in indices.keys() - {"test"}:
         if not indices[part]:
-            raise JumokError(
-                f"no pair for {part}: {len(pairs)} pairs are connected in groups too large to split; "
-                "give files for val and test, or more pairs"
+            why = (
+                f"{len(pairs):,} pairs are connected in groups too large to split"
+                if len(pairs) > 1
+                else "there is one pair"
             )
+            raise JumokError(f"no pair for {part}: {why}; give files for val and test, or more pairs")
     parted = replace(pairs, notes=(), empty=0, long=0, lines=())
     chosen = {part: parted.select(sorted(found)) for part, found in indices.items()}
     chosen["train"] = replace(chosen["train"], notes=pairs.notes, empty=pairs.empty, long=pairs.long, lines=pairs.lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,10 @@ __all__ = ["QuestionRow", "read_files"]
 MOST_JSON = 512 * 1024**2
 """Bytes of a JSON file that is read as a whole."""
 COLUMNS = ("image", "question")
+FIELDS = (*COLUMNS, "answer", "answers", "kind", "mask")
+"""Of a row of JSON lines."""
+OF_VQA = ("question_id", "image_id", "image", "question", "question_type", "multiple_choice_answer", "answers")
+"""Of a question and an annotation of VQA."""
 ABSTRACT = "abstract_"
 """How VQA names the kinds of its drawn scenes."""
 
@@ -111,9 +114,9 @@ def _read_jsonl(path: Path, answered: bool) -> Iterator[QuestionRow]:
         )
 
 
-def _refuse_odd(where: str, row: Mapping[str, Any]) -> None:
+def _refuse_odd(where: str, row: Mapping[str, Any], fields: Sequence[str] = FIELDS) -> None:
     """Refuse what is no text or number in the fields that are read; null is an empty one, which is counted."""
-    for name in (*COLUMNS, "answer", "answers", "kind", "mask"):
+    for name in fields:
         value = row.get(name)
         each = value if isinstance(value, list) else [value]
         odd = find_odd([one.get("answer") if isinstance(one, dict) else one for one in each])
@@ -158,6 +161,9 @@ def _read_vqa(paths: Sequence[Path]) -> Iterator[QuestionRow]:
         raise JumokError(f"VQA is two JSON files, one with 'questions' and one with 'annotations', got {given}")
     (path, asked), (other, annotated) = questions[0], notes[0]
     try:
+        for place, rows in ((path, asked["questions"]), (other, annotated["annotations"])):
+            for number, row in enumerate(rows, 1):
+                _refuse_odd(f"{place}, entry {number}", row, OF_VQA)
         by_number = {_read_id(note): note for note in annotated["annotations"]}
         _check_ids(path, {_read_id(row) for row in asked["questions"]}, other, by_number)
         name_image = partial(_name_image, str(asked.get("data_type", "")), str(asked.get("data_subtype", "")).strip())
@@ -208,7 +214,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         if regular_file(path).stat().st_size > MOST_JSON:
             raise JumokError(f"{path} is larger than {MOST_JSON >> 20} MiB: give a part of it, as .jsonl")
-        found = json.loads(path.read_text("utf-8-sig"))
+        found = load_json(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise JumokError(f"no such file: {path}") from None
     except OSError as error:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from jumok.data.questions.files import read_files
-from jumok.data.questions.question_set import QuestionSet, find_image, read_questions, split_questions
+from jumok.data.questions.question_set import DealtBy, QuestionSet, find_image, read_questions, split_questions
 from jumok.data.questions.recognition import QUESTION_SUFFIXES
 from jumok.data.splits import QUESTION_SHARES, SPLITS, Shares, split_named
 from jumok.errors import JumokError
@@ -29,6 +29,7 @@ def read_question_parts(
     lowercase: bool = True,
     shares: Shares = QUESTION_SHARES,
     seed: int = 0,
+    dealt_by: DealtBy = "name",
 ) -> dict[str, QuestionSet]:
     """Read the questions to train on, to validate with and to test with.
 
@@ -40,7 +41,7 @@ def read_question_parts(
         images: the folder of the images.
         val, test: as for `read_questions`.
         lowercase: lower the case of the questions.
-        shares, seed: as for `split_questions`.
+        shares, seed, dealt_by: as for `split_questions`.
     Returns:
         {"train", "val", "test"}.
     Raises:
@@ -55,7 +56,7 @@ def read_question_parts(
     read = {part: read_questions(files, images, lowercase=lowercase) for part, files in given.items() if files}
     missing = [part for part in SPLITS if part not in read]
     if missing:
-        read |= split_questions(read["train"], parts=missing, shares=shares, seed=seed)
+        read |= split_questions(read["train"], parts=missing, shares=shares, seed=seed, dealt_by=dealt_by)
     given_parts = [part for part in ("val", "test") if part not in missing]
     read |= {part: _add_note(read[part], describe_overlap(read["train"], read[part], part)) for part in given_parts}
     return {part: read[part] for part in SPLITS}

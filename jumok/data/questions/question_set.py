@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Literal, TypeAlias
 
 from jumok.data.questions.files import QuestionRow, read_files
 from jumok.data.splits import QUESTION_SHARES, Shares, check_shares, count_held_out
@@ -17,6 +18,7 @@ from jumok.errors import JumokError
 from jumok.wording import write_count
 
 __all__ = [
+    "DealtBy",
     "QuestionSet",
     "check_image_folder",
     "describe_left_out",
@@ -28,6 +30,8 @@ __all__ = [
     "split_questions",
 ]
 
+DealtBy: TypeAlias = Literal["folder", "name"]
+"""What an image is known by, in the deal and in fingerprints (see `QuestionSet.known_as`)."""
 MOST_QUESTIONS = 20_000_000
 MOST_NAMED = 3
 """So many of what is missing are named."""
@@ -52,6 +56,7 @@ class QuestionSet:
         files: that were read.
         skipped: questions that were left out, by reason.
         notes: remarks for whoever supplied the files, one line each.
+        names: of the images within their folder, with slashes and composed; empty: their files' own.
     """
 
     images: tuple[Path, ...]
@@ -63,6 +68,7 @@ class QuestionSet:
     files: tuple[Path, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.questions)
@@ -75,6 +81,18 @@ class QuestionSet:
         """The image that a question is about."""
         return self.images[self.of[number]]
 
+    def known_as(self, image: int, dealt_by: DealtBy = "name") -> str:
+        """What an image is known by: its name within the folder of images.
+
+        Args:
+            image: its number.
+            dealt_by: "folder": the folder that it lies in and its file, as earlier versions did.
+        """
+        path = self.images[image]
+        if dealt_by == "folder":
+            return "/".join(path.parts[-2:])
+        return self.names[image] if self.names else path.name
+
     def select(self, numbers: Sequence[int]) -> QuestionSet:
         """These questions only, in this order, and the images that they are about."""
         kept = dict.fromkeys(self.of[number] for number in numbers)
@@ -82,6 +100,7 @@ class QuestionSet:
         return replace(
             self,
             images=tuple(self.images[image] for image in kept),
+            names=tuple(self.names[image] for image in kept) if self.names else (),
             of=tuple(place[self.of[number]] for number in numbers),
             questions=tuple(self.questions[number] for number in numbers),
             answers=tuple(self.answers[number] for number in numbers),
@@ -89,11 +108,11 @@ class QuestionSet:
             masks=tuple(self.masks[number] for number in numbers),
         )
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, dealt_by: DealtBy = "name") -> str:
         """What changes when a question is added, removed, changed or moved, or asked about another image."""
         digest = hashlib.sha256()
         for number, (question, answers) in enumerate(zip(self.questions, self.answers, strict=True)):
-            row = (*self.image_of(number).parts[-2:], question, *answers)
+            row = (*self.known_as(self.of[number], dealt_by).split("/"), question, *answers)
             digest.update(("\t".join(row) + "\n").encode(errors="surrogateescape"))
         return digest.hexdigest()[:32]
 
@@ -187,7 +206,13 @@ def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = Tru
         files=files,
         skipped={why: count for why, count in skipped.items() if count},
         notes=tuple(_note_missing(missing, images)),
+        names=tuple(_name_within(name) for name in names),
     )
+
+
+def _name_within(name: str) -> str:
+    """The name of an image as a table has it, in the form in which names are compared."""
+    return str(PurePosixPath(unicodedata.normalize("NFC", name)))
 
 
 def check_image_folder(images: Path) -> None:
@@ -262,23 +287,30 @@ def _shorten(name: str) -> str:
 
 
 def split_questions(
-    questions: QuestionSet, *, parts: Sequence[str], shares: Shares = QUESTION_SHARES, seed: int = 0
+    questions: QuestionSet,
+    *,
+    parts: Sequence[str],
+    shares: Shares = QUESTION_SHARES,
+    seed: int = 0,
+    dealt_by: DealtBy = "name",
 ) -> dict[str, QuestionSet]:
     """Split questions by their images, so that no image is in two parts.
 
-    Images are dealt by a hash of the seed and their name, so the outcome does not depend on the order of the file.
+    Images are dealt by a hash of the seed and their name, so the outcome does not depend on the order of the file, nor
+    on what the folder of the images is called.
 
     Args:
         questions: to split.
         parts: which of "val" and "test" are wanted; train always is.
         shares: of train, val and test, that sum to 1.
         seed: another seed, another split.
+        dealt_by: "folder": as earlier versions did, by the folder of each image, too.
     Raises:
         JumokError: shares that are none, or too few images.
     """
     check_shares(shares, QUESTION_SHARES)
     total = len(questions.images)
-    order = sorted(range(total), key=_make_hash_key(questions, seed))
+    order = sorted(range(total), key=_make_hash_key(questions, seed, dealt_by))
     home: dict[int, str] = {}
     begin = 0
     for part, count in count_held_out(total, shares, parts).items():
@@ -295,9 +327,9 @@ def split_questions(
     return found
 
 
-def _make_hash_key(questions: QuestionSet, seed: int) -> Callable[[int], bytes]:
+def _make_hash_key(questions: QuestionSet, seed: int, dealt_by: DealtBy) -> Callable[[int], bytes]:
     def key(image: int) -> bytes:
-        path = questions.images[image]
-        return hashlib.sha256(f"{seed}/{path.parent.name}/{path.name}".encode(errors="surrogateescape")).digest()
+        name = questions.known_as(image, dealt_by)
+        return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogateescape")).digest()
 
     return key

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from jumok.errors import JumokError
 from jumok.files import write_atomically
 from jumok.special_tokens import EOS, PAD, SOS, UNK
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,6 @@ class Vocabulary(ABC):
         write_atomically(path, self.to_bytes())
 
 
-def pick_evenly(items: Sequence[str], most: int) -> Sequence[str]:
+def pick_evenly(items: Sequence[T], most: int) -> Sequence[T]:
     """At most so many of the items, taken at even distances."""
     return items if len(items) <= most else [items[place * len(items) // most] for place in range(most)]

@@ -11,6 +11,7 @@ import numpy as np
 
 from jumok.data.questions.question_set import QuestionSet, score_answers
 from jumok.data.texts.nearest import find_nearest
+from jumok.data.texts.vocabulary import pick_evenly
 from jumok.errors import JumokError
 from jumok.intervals import Interval
 from jumok.language import later
@@ -18,9 +19,11 @@ from jumok.tasks.answer.evaluation import Evaluation, Table, bootstrap_ratio
 from jumok.tasks.answer.parts import find_parts, fingerprint, keep_answerable
 from jumok.tasks.answer.settings import RunConfig
 
-__all__ = ["Baseline", "compare_with_baselines", "find_training_questions"]
+__all__ = ["Baseline", "compare_with_baselines", "find_training_questions", "judge_guesses"]
 
 COMMONEST, NEAREST = later("the commonest answer"), later("the commonest answer to the nearest question")
+MOST_JUDGED, MOST_KNOWN = 2_000, 50_000
+"""So many validation questions, and so many training questions, taken evenly, tell what guesses reach in a training."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,11 @@ def find_training_questions(config: RunConfig) -> tuple[QuestionSet | None, str]
         the questions, or None; and why there are none.
     """
     try:
-        parts, _ = keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
+        found = find_parts(config.data, config.training.seed, config.found.dealt_by)
+        parts, _ = keep_answerable(found, config.found.answers)
     except JumokError as error:
         return None, f"the training questions cannot be read ({error})"
-    if fingerprint(parts) != config.found.fingerprint:
+    if fingerprint(parts, config.found.dealt_by) != config.found.fingerprint:
         return None, "the training or validation questions have changed since"
     return parts["train"], ""
 
@@ -71,12 +75,25 @@ def compare_with_baselines(report: Evaluation, train: QuestionSet) -> list[Basel
         train: the questions that it was trained on.
     """
     asked = report.questions
-    guesses = {
+    model = [each.score for each in report.answered]
+    return [_compare(name, model, _score(asked, said), asked) for name, said in _guess(asked, train).items()]
+
+
+def judge_guesses(train: QuestionSet, val: QuestionSet) -> dict[str, float]:
+    """The accuracy of each baseline on validation questions, by its name; of many questions some are taken, evenly."""
+    known, asked = (
+        questions.select(pick_evenly(range(len(questions)), most))
+        for questions, most in ((train, MOST_KNOWN), (val, MOST_JUDGED))
+    )
+    return {name: sum(_score(asked, said)) / len(asked) for name, said in _guess(asked, known).items()}
+
+
+def _guess(asked: QuestionSet, train: QuestionSet) -> dict[str, list[str]]:
+    """What each baseline answers."""
+    return {
         COMMONEST: [_take_commonest(map(score_answers, train.answers))] * len(asked),
         NEAREST: _look_up(asked.questions, train),
     }
-    model = [each.score for each in report.answered]
-    return [_compare(name, model, _score(asked, answers), asked) for name, answers in guesses.items()]
 
 
 def _take_commonest(scored: Iterable[dict[str, float]]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jumok.data.questions.parts import find_image_folder, read_question_parts
-from jumok.data.questions.question_set import QuestionSet, score_answers
+from jumok.data.questions.question_set import DealtBy, QuestionSet, score_answers
 from jumok.errors import JumokError
 from jumok.tasks.answer.settings import QuestionData
 
@@ -17,9 +17,13 @@ Scores = Mapping[int, float]
 """How right which answers are, by their numbers."""
 
 
-def find_parts(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
+def find_parts(data: QuestionData, seed: int, dealt_by: DealtBy = "name") -> dict[str, QuestionSet]:
     """Read the questions in their three parts.
 
+    Args:
+        data: where they are.
+        seed: of the split.
+        dealt_by: as a run has it noted.
     Raises:
         JumokError: no files or no folder of images were given, or they hold no questions.
     """
@@ -37,6 +41,7 @@ def find_parts(data: QuestionData, seed: int) -> dict[str, QuestionSet]:
         lowercase=data.lowercase,
         shares=(1 - val - test, val, test),
         seed=seed,
+        dealt_by=dealt_by,
     )
 
 
@@ -82,6 +87,7 @@ def keep_answerable(
     return kept, lacking
 
 
-def fingerprint(parts: Mapping[str, QuestionSet]) -> str:
+def fingerprint(parts: Mapping[str, QuestionSet], dealt_by: DealtBy = "name") -> str:
     """What changes when a training or validation question is added, removed, changed or moved."""
-    return hashlib.sha256("".join(parts[part].fingerprint() for part in ("train", "val")).encode()).hexdigest()[:32]
+    each = (parts[part].fingerprint(dealt_by) for part in ("train", "val"))
+    return hashlib.sha256("".join(each).encode()).hexdigest()[:32]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from jumok.data.questions.question_set import QuestionSet, describe_left_out
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
+from jumok.intervals import wilson
 from jumok.machine import World
 from jumok.tasks.answer.parts import find_parts, fingerprint, keep_answerable, scored, settle_images
 from jumok.tasks.answer.recipe import choose_batch, choose_options
 from jumok.tasks.answer.run import WORDS, QuestionRun, build_model, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
 from jumok.tasks.answer.training import Answerer, make_answerer
+from jumok.tasks.learnt import describe_shortfall
 from jumok.tasks.preprocessing import channel_statistics, choose_size, one_or_two, stores
 from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
 from jumok.tasks.running.figures import Progress, Row
@@ -44,6 +47,7 @@ class PreparedQuestions(Prepared):
 
     config: RunConfig
     words: Vocabulary
+    parts: Mapping[str, QuestionSet]
 
     unit = "questions"
 
@@ -65,8 +69,24 @@ class PreparedQuestions(Prepared):
 
     def reached(self, best: Row) -> str:
         return (
-            f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']:,} validation questions answered correctly"
+            f"{best['val_accuracy']:.1%} of {self.config.found.counts['val']:,} validation questions answered "
+            f"correctly; {self._describe_guesses()}"
         )
+
+    def shortfall(self, best: Row) -> str:
+        count = self.config.found.counts["val"]
+        sure, _ = wilson(round(best["val_accuracy"] * count), count)
+        return describe_shortfall([name for name, share in self._guesses.items() if share >= sure], "questions")
+
+    @cached_property
+    def _guesses(self) -> dict[str, float]:
+        from jumok.tasks.answer.baselines import judge_guesses
+
+        return judge_guesses(self.parts["train"], self.parts["val"])
+
+    def _describe_guesses(self) -> str:
+        """The accuracy of each baseline."""
+        return ", ".join(f"{name}: {share:.1%}" for name, share in self._guesses.items())
 
     def purpose(self, parameters: int) -> str:
         size = " x ".join(str(side) for side in self.config.data.size)
@@ -82,6 +102,7 @@ class PreparedQuestions(Prepared):
             "questions": f"{' and '.join(self.config.data.questions)}: {counts}",
             "images": f"{self.config.data.images}: " + ", ".join(f"{n:,} {part}" for part, n in found.images.items()),
             "validation accuracy": f"{best['val_accuracy']:.4f}",
+            "validation accuracy without seeing": self._describe_guesses(),
             "validation loss": f"{best['val_loss']:.4f}",
             "batch": f"{self.config.training.batch_size} questions",
         }
@@ -117,10 +138,10 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     told = _remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}")
     dealt = batches(config, parts, encoded, pixels)
     if first is None:
-        return PreparedQuestions(*dealt, (*chosen, *told), config, words)
+        return PreparedQuestions(*dealt, (*chosen, *told), config, words, parts)
     initial = weights_for(first, answers)
     config, begun = note_beginning(config, build_model(config), initial, first.folder)
-    return PreparedQuestions(*dealt, (begun, *chosen, *told), config, words, initial=initial)
+    return PreparedQuestions(*dealt, (begun, *chosen, *told), config, words, parts, initial=initial)
 
 
 def _configure(
@@ -188,6 +209,7 @@ def _gather_found(
         skipped=dict(sum((Counter(questions.skipped) for questions in parts.values()), Counter())),
         unanswerable={part: len(which) for part, which in unanswerable.items()},
         fingerprint=fingerprint(parts),
+        dealt_by="name",
     )
 
 
@@ -210,8 +232,9 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         JumokError: the questions are not those that it began with, or the vocabulary is missing.
     """
     words, initial = read_words(folder, config), read_initial(folder, config.found.begun)
-    parts, _ = keep_answerable(find_parts(config.data, config.training.seed), config.found.answers)
-    if fingerprint(parts) != config.found.fingerprint:
+    dealt_by = config.found.dealt_by
+    parts, _ = keep_answerable(find_parts(config.data, config.training.seed, dealt_by), config.found.answers)
+    if fingerprint(parts, dealt_by) != config.found.fingerprint:
         counts = {part: len(questions) for part, questions in parts.items()}
         raise JumokError(
             f"the questions in {' and '.join(config.data.questions)} are not those that this run began with "
@@ -219,7 +242,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         )
     encoded = encode(parts, words, int(config.options["longest"]) - 1)
     pixels = stores(config.data, parts["train"].images, parts["val"].images, config.data.size, progress)
-    return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words, initial=initial)
+    return PreparedQuestions(*batches(config, parts, encoded, pixels), (), config, words, parts, initial=initial)
 
 
 def choose_answers(train: QuestionSet, most: int) -> tuple[str, ...]:

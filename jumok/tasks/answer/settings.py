@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from jumok.data.questions.question_set import DealtBy
 from jumok.tasks.image_settings import ImageSettings, Spread
 from jumok.tasks.running.config import EPOCHS, Begun, Names, Recorded, Strict, Training
 from jumok.tasks.running.config import Settings as AnySettings
@@ -86,6 +87,8 @@ class Found(Strict):
     """Questions of each part none of whose answers is among those to choose from."""
     fingerprint: str
     """Of the training and validation questions."""
+    dealt_by: DealtBy = "folder"
+    """What images are known by; runs of earlier versions do not say so, and knew them by their folder, too."""
     begun: Begun | None = None
     """With which weights training began; None: with random ones."""
 

@@ -14,7 +14,6 @@ from jumok import systems
 from jumok.data.images.batches import Batches, PixelStore, Source
 from jumok.data.images.contents import describe_duplicates
 from jumok.data.images.folders import ImageSet, scan
-from jumok.durations import parse_duration
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.classify.evaluation import read_batches
@@ -48,9 +47,9 @@ from jumok.tasks.classify.unchanged import check_unchanged, fingerprint
 from jumok.tasks.preprocessing import channel_statistics, one_or_two, stores
 from jumok.tasks.running.beginning import describe_begun, read_initial
 from jumok.tasks.running.figures import Progress, Row
-from jumok.tasks.running.planning import MOST_SECONDS
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
+from jumok.tasks.running.time_plan import find_seconds
 from jumok.version import __version__
 from jumok.wording import typed
 
@@ -248,7 +247,7 @@ def _ready(
 def _settle_size(settings: Settings, images: ImageSet, start: Start | None) -> tuple[tuple[int, int], str, float]:
     """The size that images are brought to, why, and how many of that size the time allows to be trained on."""
     cost = cache(partial(_measure_cost, settings, len(images.classes)))
-    seconds = parse_duration(settings.training.time, "--time") if settings.training.time else MOST_SECONDS
+    seconds = find_seconds(settings.training)
     if settings.data.image_size is not None:
         size, why = settings.data.size, "as asked" if start is None else start.why_asked
     elif start is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +12,8 @@ from jumok.language import later
 from jumok.machine import World
 from jumok.tasks.running.checkpoint import find_checkpoint, load_state
 from jumok.tasks.running.config import Change, Settings
-from jumok.tasks.running.planning import measure_speed
 from jumok.tasks.running.prepared import Prepared
+from jumok.tasks.running.time_plan import measure_speed
 
 __all__ = ["find_step", "lengthen", "move_data"]
 
@@ -28,7 +29,15 @@ def find_step(folder: Path) -> int:
     return 0 if last is None else int(load_state(last)["global_step"])
 
 
-def lengthen(prepared: P, step: int, *, epochs: int | None, seconds: float | None) -> P:
+def lengthen(
+    prepared: P,
+    step: int,
+    *,
+    epochs: int | None,
+    seconds: float | None,
+    began: float | None = None,
+    afterwards: float = 0.0,
+) -> P:
     """Give a run another length, and let its learning rate rise and fall anew over what is left.
 
     Args:
@@ -36,6 +45,7 @@ def lengthen(prepared: P, step: int, *, epochs: int | None, seconds: float | Non
         step: that it has come to.
         epochs: of the whole run; None: see `seconds`.
         seconds: that the rest of it may take.
+        began, afterwards: as for `planning.plan`.
     Returns:
         the same where this is its length already, else the run with its new length, and the change noted.
     Raises:
@@ -43,7 +53,8 @@ def lengthen(prepared: P, step: int, *, epochs: int | None, seconds: float | Non
     """
     before, each = prepared.training.epochs, prepared.steps_per_epoch
     done = step // each
-    wanted = _fit_epochs(prepared, done, seconds) if seconds is not None else epochs
+    began = time.monotonic() if began is None else began
+    wanted = epochs if seconds is None else _fit_epochs(prepared, done, seconds, began, afterwards)
     if wanted is None or wanted == before:
         return prepared
     if wanted <= done:
@@ -56,13 +67,14 @@ def lengthen(prepared: P, step: int, *, epochs: int | None, seconds: float | Non
     return prepared.with_training(epochs=wanted).with_change(Change(step=step, told=str(told), schedule=step > 0))
 
 
-def _fit_epochs(prepared: Prepared, done: int, seconds: float) -> int:
-    """Epochs of the whole run, so that those that are left take this time; at least one is."""
+def _fit_epochs(prepared: Prepared, done: int, seconds: float, began: float, afterwards: float) -> int:
+    """Epochs of the whole run, so that those that are left take what is left of a time; at least one is."""
     if World.found().size > 1:
         raise JumokError("on several processes no speed is measured: give --epochs instead of --time")
-    speed = measure_speed(prepared)
+    speed = measure_speed(prepared, max(seconds - (time.monotonic() - began), 0.0))
     each = prepared.steps_per_epoch * speed.step + speed.validation
-    return done + max(int((seconds - speed.start) / each), 1)
+    left = (seconds - (time.monotonic() - began) - speed.start) / (1 + afterwards)
+    return done + max(int(left / each), 1)
 
 
 def move_data(config: S, word: str, paths: Sequence[Path], step: int) -> S:

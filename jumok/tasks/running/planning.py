@@ -1,8 +1,8 @@
 """How long and how fast a run learns, settled before its first step from what its data and this machine show.
 
 A short trial of several learning rates, a check that the model can learn a few examples by heart, and the time that
-steps and a validation take. What comes out is written into the run's configuration: a resumed run measures nothing
-again.
+steps and a validation take (see `time_plan`). What comes out is written into the run's configuration: a resumed run
+measures nothing again.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from jumok.durations import format_duration
 from jumok.machine import World, device_name
-from jumok.tasks.running import fit
 from jumok.tasks.running.optimiser import FACTOR
 from jumok.tasks.running.prepared import Batches, Prepared
-from jumok.tasks.running.stopwatch import Stopwatch
-from jumok.tasks.running.trial_folders import trial_folder
+from jumok.tasks.running.time_plan import (
+    HEART_SHARE,
+    MOST_SECONDS,
+    TRIAL_SHARE,
+    TRIALS_SHARE,
+    Speed,
+    choose_seconds,
+    fix_length,
+    measure_speed,
+)
 
-__all__ = ["Speed", "Trial", "fit_into", "learn_by_heart", "measure_speed", "plan", "try_rates"]
+__all__ = ["Trial", "learn_by_heart", "plan", "try_rates"]
 
 FEW_RATES = 2
 """So many rates are tried where there is no time for all: the usual one or the highest that may tie, and the next."""
@@ -34,8 +40,6 @@ CLEARLY_WORSE = 1.1
 """A rate that long trainings are known to like is taken unless its loss in the trial is so many times the lowest."""
 TRIAL_STEPS, LEAST_TRIAL_STEPS = 48, 12
 """Steps for which each rate is tried; with fewer, a trial says nothing and is left out."""
-TRIAL_SHARE = 0.08
-"""Share of the time that the trials may take."""
 TRIAL_WARM_UP_STEPS = 10
 """Steps in which the rate of a trial rises to its height."""
 JUDGED_SHARE = 0.4
@@ -44,42 +48,14 @@ HIGHEST_TIED_RATE = 3e-3
 """A rate above this must have the lowest loss of all to be taken."""
 HEART_STEPS, LEAST_HEART_STEPS = 120, 40
 """Steps in which one batch should be learnt by heart; with no time for the fewer, this is not checked."""
-HEART_SHARE = 0.04
-"""Share of the time that this may take."""
 LEARNT_LOSS = 0.25
 """A batch counts as learnt by heart when its loss is below this share of the first."""
-WHOLE_PASS_SHARE = 0.2
-"""An epoch is rounded down to whole passes where this takes off at most so much of it."""
-VALIDATION_SHARE, MOST_VALIDATION_SHARE = 0.1, 0.3
-"""Share of the time that validations take, and may take where there would be fewer than `LEAST_EPOCHS`."""
-LEAST_EPOCHS, MOST_EPOCHS = 8, 50
-"""Validations of a run whose length is given by its time."""
-USUAL_STEPS, USUAL_PASSES, MOST_PASSES = 2_000, 40, 250
-"""A run of no given length has so many steps and passes over its data, whichever is more, if they fit into
-`MOST_SECONDS`; but steps alone ask for no more than so many passes."""
-MOST_SECONDS = 600.0
-"""Seconds that a run takes if no one said how long it may."""
 AVERAGED_SHARE = 0.01
 """Share of the steps that the average of the weights reaches back over."""
 
 UNTRIED = "several processes: what was not given of --lr and --epochs is the usual value; nothing was tried or timed"
 
 P = TypeVar("P", bound=Prepared)
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What training takes on this machine, in seconds.
-
-    Args:
-        step: of one training step, its batch read.
-        validation: of one validation.
-        start: before the first step.
-    """
-
-    step: float
-    validation: float
-    start: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +90,14 @@ class Trial:
         return statistics.mean(apart) <= error
 
 
-def plan(prepared: P, asked: Collection[str], *, seconds: float | None, began: float | None = None) -> P:
+def plan(
+    prepared: P,
+    asked: Collection[str],
+    *,
+    seconds: float | None,
+    began: float | None = None,
+    afterwards: float = 0.0,
+) -> P:
     """Settle what the person left open: learning rate, number of steps, how far weights are averaged.
 
     Args:
@@ -122,6 +105,7 @@ def plan(prepared: P, asked: Collection[str], *, seconds: float | None, began: f
         asked: names of the settings that were given, which stay as they are.
         seconds: that may be taken in all; None: what the data needs, at most `MOST_SECONDS`.
         began: since when they count, by `time.monotonic`; None: the training's own steps and validations alone count.
+        afterwards: what follows the training, as a share of its time.
     Returns:
         the same with its settings, and remarks that say what was chosen and why.
     """
@@ -133,78 +117,28 @@ def plan(prepared: P, asked: Collection[str], *, seconds: float | None, began: f
             prepared = prepared.remark(UNTRIED)
         prepared = prepared.suit(asked, passes=prepared.steps / pass_steps)
         return prepared if "ema" in asked else _average(prepared)
-    speed = measure_speed(prepared)
+    read = 0.0 if began is None else time.monotonic() - began
+    speed = measure_speed(prepared, _leave(seconds or MOST_SECONDS, read))
     if open_end:
-        total = seconds if seconds is not None else _choose_seconds(speed, pass_steps)
+        total = seconds if seconds is not None else choose_seconds(speed, pass_steps)
     else:
-        total = prepared.training.epochs * (prepared.steps_per_epoch * speed.step + speed.validation)
-    foreseen = max(total - speed.start, speed.step) / speed.step
+        total, read = prepared.training.epochs * (prepared.steps_per_epoch * speed.step + speed.validation), 0.0
+    room = _leave(total, read)
+    foreseen = max((1 - TRIALS_SHARE) * room - speed.start, speed.step) / speed.step
     prepared = prepared.suit(asked, passes=foreseen / pass_steps)
     if "lr" not in asked:
-        prepared = _choose_rate(prepared, speed, total)
-    prepared = _check_by_heart(prepared, speed, total)
+        prepared = _choose_rate(prepared, speed, room)
+    prepared = _check_by_heart(prepared, speed, room)
     if open_end:
-        left = total if began is None else total - (time.monotonic() - began) - speed.start
-        prepared = _fix_length(prepared, speed, left, total, told=seconds is not None)
+        spent = 0.0 if began is None else time.monotonic() - began
+        left = total if began is None else (total - spent - speed.start) / (1 + afterwards)
+        prepared = fix_length(prepared, speed, left, total, told=seconds is not None, spent=spent)
     return prepared if "ema" in asked else _average(prepared)
 
 
-# -- time ---------------------------------------------------------------------------------------
-
-
-def measure_speed(prepared: Prepared) -> Speed:
-    """Time the first steps of a training and a validation, with everything that a real run does beside them."""
-    watch, began = Stopwatch(), time.perf_counter()
-    with trial_folder() as folder:
-        fit.fit(prepared.module(), prepared.train, prepared.val, folder, prepared.training, (watch,))
-    return Speed(watch.step, watch.validation, max(watch.first_step - began, 0.0))
-
-
-def fit_into(seconds: float, speed: Speed, pass_steps: int) -> tuple[int, int]:
-    """How many epochs of how many steps fill a time, with a validation after each.
-
-    An epoch is a number of steps, and whole passes over the data where these come close to it.
-
-    Args:
-        seconds: for steps and validations.
-        speed: of both.
-        pass_steps: steps of a pass over the data.
-    Returns:
-        epochs, and steps of each.
-
-    >>> fit_into(100, Speed(step=0.1, validation=1.0), 50)
-    (10, 90)
-    """
-    affordable = seconds / max(speed.validation, 1e-6)
-    wanted = max(VALIDATION_SHARE * affordable, min(LEAST_EPOCHS, MOST_VALIDATION_SHARE * affordable))
-    epochs = max(1, min(MOST_EPOCHS, int(wanted)))
-    steps = (seconds / epochs - speed.validation) / speed.step
-    while epochs > 1 and steps < 1:
-        epochs //= 2
-        steps = (seconds / epochs - speed.validation) / speed.step
-    per_epoch = max(int(steps), 1)
-    passes = per_epoch // pass_steps
-    whole = passes * pass_steps
-    if whole and per_epoch - whole <= WHOLE_PASS_SHARE * per_epoch:
-        return max(1, int(seconds / (whole * speed.step + speed.validation))), whole
-    return epochs, per_epoch
-
-
-def _choose_seconds(speed: Speed, pass_steps: int) -> float:
-    """Seconds for as many steps as such data needs, or the most."""
-    steps = max(min(USUAL_STEPS, MOST_PASSES * pass_steps), USUAL_PASSES * pass_steps)
-    return min(speed.start + steps * speed.step / (1 - VALIDATION_SHARE - TRIAL_SHARE - HEART_SHARE), MOST_SECONDS)
-
-
-def _fix_length(prepared: P, speed: Speed, left: float, total: float, *, told: bool) -> P:
-    epochs, steps = fit_into(left, speed, len(prepared.train))
-    passes = epochs * steps / len(prepared.train)
-    planned = prepared.with_training(epochs=epochs, steps_per_epoch=steps)
-    why = "as asked" if told else "chosen by the amount of data; --time changes it"
-    return planned.remark(
-        f"time: {format_duration(total)} ({why}), so {epochs * steps:,} steps of {1000 * speed.step:.0f} ms, "
-        f"{passes:.3g} passes over the training data"
-    )
+def _leave(total: float, spent: float) -> float:
+    """What is left of a time."""
+    return max(total - spent, 0.0)
 
 
 # -- learning rate ------------------------------------------------------------------------------

@@ -1,31 +1,37 @@
-"""Times the first steps and one validation of a training, and then stops it."""
+"""Times the first steps of a training and a validation, or a part of it, and then stops it."""
 
 from __future__ import annotations
 
 import itertools
+import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-__all__ = ["Stopwatch"]
+from jumok.tasks.running.prepared import Batches
+
+__all__ = ["Sampled", "Stopwatch"]
 
 WARM_UP_STEPS, TIMED_STEPS = 3, 12
 """Training steps before the clock is started, and those that are timed, to foresee how long a run takes."""
+LEAST_STEPS, LEAST_BATCHES = 4, 2
+"""Steps and batches of a validation that are taken however long they take."""
 
 
 class Stopwatch(Callback):
-    """Times some steps of a training and one validation, and then stops it."""
+    """Times some steps of a training and one validation, and then stops it.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: for the steps after the first two, which take longer; some are timed however long they take.
+    """
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self._seconds = seconds
         self._steps: list[float] = []
         self._began = self._began_looking = 0.0
         self._validations: list[float] = []
-
-    @property
-    def first_step(self) -> float:
-        """When the first step was done, by `time.perf_counter`."""
-        return self._steps[0]
 
     @property
     def step(self) -> float:
@@ -50,10 +56,42 @@ class Stopwatch(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._steps.append(time.perf_counter())
-        trainer.should_stop = len(self._steps) > WARM_UP_STEPS + TIMED_STEPS
+        late = len(self._steps) >= LEAST_STEPS and self._steps[-1] - self._steps[1] > self._seconds
+        trainer.should_stop = late or len(self._steps) > WARM_UP_STEPS + TIMED_STEPS
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._began_looking = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validations.append(time.perf_counter() - self._began_looking)
+
+
+class Sampled:
+    """The first batches of a validation, as many as a time allows.
+
+    Args:
+        batches: of the validation.
+        seconds: for them; some are given however long they take.
+    """
+
+    def __init__(self, batches: Batches, seconds: float) -> None:
+        self._batches, self._seconds = batches, seconds
+        self.share = 1.0
+        """Of all batches that were given the last time, by their number."""
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._batches.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._batches.load_state_dict(state)
+
+    def __iter__(self) -> Iterator[Any]:
+        began = time.perf_counter()
+        for number, batch in enumerate(self._batches, 1):
+            yield batch
+            self.share = number / len(self._batches)
+            if number >= LEAST_BATCHES and time.perf_counter() - began > self._seconds:
+                return

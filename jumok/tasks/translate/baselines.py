@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,13 +13,13 @@ from jumok.data.pairs.pair_set import PairSet
 from jumok.data.texts.nearest import find_nearest
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.errors import JumokError
-from jumok.intervals import Interval
+from jumok.intervals import NORMAL_95, Interval, wilson
 from jumok.language import later, list_later
 from jumok.tasks.translate.parts import find_parts
-from jumok.tasks.translate.scores import Judge, Judged, Scores
+from jumok.tasks.translate.scores import Judge, Judged, Scores, sentence_chrf
 from jumok.tasks.translate.settings import RunConfig
 
-__all__ = ["COPY", "Baseline", "compare_with_baselines", "find_training_pairs"]
+__all__ = ["COPY", "Baseline", "Guess", "compare_with_baselines", "find_training_pairs", "judge_guesses"]
 
 COPY, COMMONEST = later("copying the source"), later("the commonest target")
 NEAREST = later("the target of the nearest source")
@@ -93,13 +95,62 @@ def compare_with_baselines(
         train: the pairs that the model was trained on; None: only what needs none of them.
         held_out: whether the sources are others than those of the training; if not, the nearest of them is itself.
     """
-    guesses = {COPY: list(sources)}
+    guesses = _guess(sources, train, held_out=held_out)
+    judged = {name: judge.judge(texts) for name, texts in guesses.items()}
+    return [Baseline(name, each.scores, model.better_by(each)) for name, each in judged.items()]
+
+
+def _guess(sources: Sequence[str], train: PairSet | None, *, held_out: bool = True) -> dict[str, list[str]]:
+    """What each baseline says."""
+    guesses: dict[str, list[str]] = {COPY: list(sources)}
     if train is not None:
         guesses[COMMONEST] = [_take_commonest(train.targets)] * len(sources)
         if held_out:
             guesses[NEAREST] = _look_up(sources, train)
-    judged = {name: judge.judge(texts) for name, texts in guesses.items()}
-    return [Baseline(name, each.scores, model.better_by(each)) for name, each in judged.items()]
+    return guesses
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How a baseline did on the validation sentences of a training.
+
+    Args:
+        chrf: mean over sentences, in per cent.
+        error: standard error of that.
+        exact: share of the sentences that it gives exactly.
+        judged: how many there were.
+    """
+
+    chrf: float
+    error: float
+    exact: float
+    judged: int
+
+    def beaten(self, chrf: float, exact: float) -> bool:
+        """Whether a model with these figures on the same sentences is significantly better.
+
+        The spread of the model's own sentences is taken to be as large as that of these.
+        """
+        better = chrf - self.chrf > NORMAL_95 * math.sqrt(2) * self.error
+        return better or wilson(round(exact * self.judged), self.judged)[0] > self.exact
+
+
+def judge_guesses(train: PairSet, val: PairSet, most: int) -> dict[str, Guess]:
+    """How each baseline does on validation pairs, by its name.
+
+    Args:
+        train, val: the pairs.
+        most: validation pairs that are taken, evenly.
+    """
+    asked = PairSet(tuple(pick_evenly(val.sources, most)), tuple(pick_evenly(val.targets, most)))
+    return {name: _judge(said, asked.targets) for name, said in _guess(asked.sources, train).items()}
+
+
+def _judge(said: Sequence[str], wanted: Sequence[str]) -> Guess:
+    scores = [sentence_chrf(got, text) for got, text in zip(said, wanted, strict=True)]
+    spread = statistics.stdev(scores) if len(scores) > 1 else math.inf
+    exact = sum(got == text for got, text in zip(said, wanted, strict=True)) / len(wanted)
+    return Guess(statistics.mean(scores), spread / math.sqrt(len(scores)), exact, len(scores))
 
 
 def _take_commonest(targets: Iterable[str]) -> str:

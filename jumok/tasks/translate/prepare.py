@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jumok.data.pairs.batches import PairBatches
 from jumok.data.pairs.pair_set import PairSet
@@ -15,10 +16,12 @@ from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
 from jumok.machine import World
+from jumok.tasks.learnt import describe_shortfall
 from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
 from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import configure_system
+from jumok.tasks.running.time_plan import find_seconds
 from jumok.tasks.translate.parts import find_parts
 from jumok.tasks.translate.recipe import choose_batch, choose_options, choose_smoothing
 from jumok.tasks.translate.run import PairRun, build_model, read_vocabularies, write_vocabularies
@@ -28,8 +31,13 @@ from jumok.tasks.translate.units import choose_units
 from jumok.version import __version__
 from jumok.wording import typed, write_count, write_counts
 
+if TYPE_CHECKING:
+    from jumok.tasks.translate.baselines import Guess
+
 OF_VOCABULARIES = ("vocabulary", "vocabulary_size", "min_count", "shared", "lowercase")
 """Settings that the vocabularies of a run follow from."""
+UNITS_SHARE = 0.1
+"""Of the time, for the trial that finds in which units to read and write."""
 Encoded = tuple[list[list[int]], list[list[int]]]
 """Ids of the sources and of the targets."""
 
@@ -41,6 +49,7 @@ class PreparedPairs(Prepared):
     config: RunConfig
     source: Vocabulary
     target: Vocabulary
+    parts: Mapping[str, PairSet]
 
     unit = "target tokens"
 
@@ -66,8 +75,22 @@ class PreparedPairs(Prepared):
     def reached(self, best: Row) -> str:
         return (
             f"validation chrF {best['val_chrf']:.1f}, exact match {best['val_exact']:.1%}, "
-            f"{best['val_accuracy']:.1%} of the next tokens right"
+            f"{best['val_accuracy']:.1%} of the next tokens right; chrF of {self._describe_guesses()}"
         )
+
+    def shortfall(self, best: Row) -> str:
+        figures = best["val_chrf"], best["val_exact"]
+        return describe_shortfall([name for name, each in self._guesses.items() if not each.beaten(*figures)], "pairs")
+
+    @cached_property
+    def _guesses(self) -> dict[str, Guess]:
+        from jumok.tasks.translate.baselines import judge_guesses
+
+        return judge_guesses(self.parts["train"], self.parts["val"], self.config.training.validate_with)
+
+    def _describe_guesses(self) -> str:
+        """The chrF of each baseline."""
+        return ", ".join(f"{name}: {each.chrf:.1f}" for name, each in self._guesses.items())
 
     def purpose(self, parameters: int) -> str:
         found = self.config.found
@@ -82,6 +105,7 @@ class PreparedPairs(Prepared):
         return {
             "pairs": f"{' and '.join(self.config.data.pairs)}: {counts}",
             "validation chrF, mean over sentences": f"{best['val_chrf']:.2f}, greedy",
+            "validation chrF without learning": self._describe_guesses(),
             "validation, exact match": f"{best['val_exact']:.1%}",
             "validation loss per token": f"{best['val_loss']:.4f}",
             "batch": f"about {training.batch_tokens:,} tokens; {found.padding:.1%} of what is computed is padding",
@@ -105,7 +129,8 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     if progress:
         progress(0, sum(len(pairs) for pairs in parts.values()))  # vocabularies come first, and take longest
     sides = [survey(getattr(parts["train"], side), getattr(parts["val"], side)) for side in ("sources", "targets")]
-    data, chosen = choose_units(settings.data, parts, sides, settings.training.seed)
+    allowed = UNITS_SHARE * find_seconds(settings.training)
+    data, chosen = choose_units(settings.data, parts, sides, settings.training.seed, allowed)
     settings = settings.model_copy(update={"data": data})
     built = _build_vocabularies(data, parts["train"]) if first is None else _check_vocabularies(first, parts["train"])
     (source, target), reports = built
@@ -118,10 +143,10 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     config = _configure(settings, found)
     remarks = (*filter(None, (*chosen, why, how)), *_make_remarks(parts, reports, found))
     if first is None:
-        return PreparedPairs(train, val, remarks, config, source, target)
+        return PreparedPairs(train, val, remarks, config, source, target, parts)
     initial = dict(first.model.state_dict())
     config, told = note_beginning(config, build_model(config), initial, first.folder)
-    return PreparedPairs(train, val, (told, *remarks), config, source, target, initial=initial)
+    return PreparedPairs(train, val, (told, *remarks), config, source, target, parts, initial=initial)
 
 
 def _gather_found(
@@ -182,7 +207,7 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
             f"({write_counts(config.found.counts)} then; {write_counts(counts)} now): put them back, or train anew"
         )
     initial = read_initial(folder, config.found.begun)
-    return PreparedPairs(*batches(config, encoded), (), config, source, target, initial=initial)
+    return PreparedPairs(*batches(config, encoded), (), config, source, target, parts, initial=initial)
 
 
 def _whole_paths(data: PairData) -> dict[str, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 
@@ -28,32 +29,84 @@ DEAR_ENTRIES = 2_000
 """Entries of the target's vocabulary by which a place costs twice as much."""
 BATCH_PLACES, JUDGED_PLACES = 700, 4_000
 LONGEST_TOKENS = 200
+LEARNING_SHARE, FORESEEN_FROM = 0.8, 0.05
+"""Of the time of each kind, the share that learning takes; and the share of a trial from which on its end is known."""
 WIDTH, RATE, WARM_UP_STEPS, CLIP = 96, 4e-3, 10, 1.0
 
 Sides = tuple[Vocabulary, Vocabulary]
 Encoded = tuple[list[list[int]], list[list[int]]]
 
 
-def try_units(sizes: Mapping[str, int], train: PairSet, val: PairSet, *, seed: int, shared: bool) -> dict[str, float]:
+def try_units(
+    sizes: Mapping[str, int],
+    train: PairSet,
+    val: PairSet,
+    *,
+    seed: int,
+    shared: bool,
+    seconds: float = math.inf,
+) -> dict[str, float] | None:
     """Train a small model with each vocabulary, for the same work, and judge it on held-out pairs.
 
-    The same pairs and seed give the same figures on one machine: work is counted, not timed.
+    The same pairs and seed give the same figures on one machine: work is counted. A trial that would take too long is
+    given up.
 
     Args:
         sizes: entries at the most, by kind of vocabulary.
         train, val: pairs to learn from and to judge on.
         seed: of weights and order.
         shared: whether both sides have one vocabulary.
+        seconds: that it may take.
     Returns:
         nats per character of the validation targets, by kind; a character that the vocabulary lacks costs as much as a
-        blind guess.
+        blind guess. None where the trial would take longer.
     """
     learnt, judged = _pick(train, TRAINED_PAIRS), _pick(val, JUDGED_PAIRS)
-    generator = torch.get_rng_state()
+    generator, limit = torch.get_rng_state(), _Limit(seconds, len(sizes))
     try:
-        return {kind: _try(_build(kind, size, learnt, shared), learnt, judged, seed) for kind, size in sizes.items()}
+        found = {}
+        for kind, size in sizes.items():
+            found[kind] = _try(_build(kind, size, learnt, shared), learnt, judged, seed, limit)
+            limit.close_one()
+        return found
+    except _TooLongError:
+        return None
     finally:
         torch.set_rng_state(generator)
+
+
+class _TooLongError(Exception):
+    """A trial would take longer than it may."""
+
+
+class _Limit:
+    """Ends a trial as soon as it is plain that it would take too long.
+
+    Args:
+        seconds: that it may take.
+        parts: of it, of about the same length.
+    """
+
+    def __init__(self, seconds: float, parts: int) -> None:
+        self._seconds, self._parts, self._whole = seconds, parts, 0
+        self._began = time.monotonic()
+
+    def close_one(self) -> None:
+        """One more part is done."""
+        self._whole += 1
+
+    def check(self, share: float) -> None:
+        """Look at the clock.
+
+        Args:
+            share: of the part at work that is done.
+        Raises:
+            _TooLongError: the time is over, or will be at this pace.
+        """
+        done = (self._whole + share * LEARNING_SHARE) / self._parts
+        foreseen = (time.monotonic() - self._began) / done
+        if done >= FORESEEN_FROM and foreseen > self._seconds:
+            raise _TooLongError
 
 
 def _pick(pairs: PairSet, most: int) -> PairSet:
@@ -66,7 +119,7 @@ def _build(kind: str, size: int, pairs: PairSet, shared: bool) -> Sides:
     return built[0], built[-1]
 
 
-def _try(sides: Sides, train: PairSet, val: PairSet, seed: int) -> float:
+def _try(sides: Sides, train: PairSet, val: PairSet, seed: int, limit: _Limit) -> float:
     """Nats per character after the trial."""
     torch.manual_seed(mix_seed(seed, "units"))
     source, target = map(len, sides)
@@ -74,7 +127,7 @@ def _try(sides: Sides, train: PairSet, val: PairSet, seed: int) -> float:
         source_vocabulary=source, target_vocabulary=target, cell="gru", embedding=WIDTH, hidden=WIDTH, dropout=0.0
     )
     model = Seq2Seq(sizes)
-    _learn(model, PairBatches(*_encode(sides, train), tokens=BATCH_PLACES, seed=seed, shuffle=True))
+    _learn(model, PairBatches(*_encode(sides, train), tokens=BATCH_PLACES, seed=seed, shuffle=True), limit)
     return _judge(model.eval(), sides, val)
 
 
@@ -87,7 +140,7 @@ def _encode(sides: Sides, pairs: PairSet) -> Encoded:
     return sources, targets
 
 
-def _learn(model: Seq2Seq, batches: PairBatches) -> None:
+def _learn(model: Seq2Seq, batches: PairBatches, limit: _Limit) -> None:
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE)
     cost = 1 + model.config.target_vocabulary / DEAR_ENTRIES
     done = 0.0
@@ -101,6 +154,7 @@ def _learn(model: Seq2Seq, batches: PairBatches) -> None:
         done += batch.source.numel() + cost * batch.target.numel()
         if done >= BUDGET:
             return
+        limit.check(done / BUDGET)
 
 
 def _losses(model: Seq2Seq, batch: PairBatch) -> Tensor:

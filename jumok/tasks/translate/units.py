@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -41,7 +42,11 @@ def is_closed(sides: Sequence[TextSurvey]) -> bool:
 
 
 def choose_units(
-    data: PairData, parts: Mapping[str, PairSet], sides: Sequence[TextSurvey], seed: int
+    data: PairData,
+    parts: Mapping[str, PairSet],
+    sides: Sequence[TextSurvey],
+    seed: int,
+    seconds: float = math.inf,
 ) -> tuple[PairData, list[str]]:
     """Settle the kind and the size of the vocabularies; what was given stays.
 
@@ -50,13 +55,14 @@ def choose_units(
         parts: "train" to learn from, "val" to judge a trial on, where one is needed.
         sides: what source and target are like.
         seed: of a trial.
+        seconds: that the trial may take.
     Returns:
         the settings with a vocabulary and, for sub-words, its size; and what was chosen, with the reason.
     """
     train, val = parts["train"], parts["val"]
     size = data.vocabulary_size or _choose_size(len(train), sides)
     if data.vocabulary is None:
-        kind, why = _choose_kind(sides) or _choose_by_trial(data, train, val, size, seed)
+        kind, why = _choose_kind(sides) or _choose_by_trial(data, train, val, size, seed, seconds)
         data = data.model_copy(update={"vocabulary": kind})
         said: list[str] = [later("units: {kind}: {why}", kind=UNITS.get(kind, kind), why=why)]
     else:
@@ -87,15 +93,15 @@ def _choose_kind(sides: Sequence[TextSurvey]) -> _Choice | None:
     return None
 
 
-def _choose_by_trial(data: PairData, train: PairSet, val: PairSet, size: int, seed: int) -> _Choice:
+def _choose_by_trial(data: PairData, train: PairSet, val: PairSet, size: int, seed: int, seconds: float) -> _Choice:
     """Learn a little with each, and take what tells the held-out targets best."""
-    characters = sum(map(len, train.targets)) / len(train)
     if World.found().size > 1:  # what is tried on several machines might differ
-        kind = CHARACTERS if characters <= SHORT_TARGET else SUBWORDS
-        text = later("targets have {count} characters on average")
-        return _Choice(kind, later(text, count=f"{characters:.0f}"))
+        return _choose_by_length(train)
     sizes = {CHARACTERS: KINDS[CHARACTERS].size, SUBWORDS: size}
-    found = try_units(sizes, train, val, seed=seed, shared=data.shared)
+    found = try_units(sizes, train, val, seed=seed, shared=data.shared, seconds=seconds)
+    if found is None:
+        kind, why = _choose_by_length(train)
+        return _Choice(kind, later("{why}; there is no time to try others", why=why))
     best, other = sorted(found, key=found.__getitem__)
     return _Choice(
         best,
@@ -106,3 +112,11 @@ def _choose_by_trial(data: PairData, train: PairSet, val: PairSet, size: int, se
             more=f"{found[other]:.2f}",
         ),
     )
+
+
+def _choose_by_length(train: PairSet) -> _Choice:
+    """What suits targets as long as these, where nothing is tried out."""
+    characters = sum(map(len, train.targets)) / len(train)
+    kind = CHARACTERS if characters <= SHORT_TARGET else SUBWORDS
+    text = later("targets have {count} characters on average")
+    return _Choice(kind, later(text, count=f"{characters:.0f}"))

@@ -337,3 +337,11 @@ def test_the_ways_out_of_too_few_images_exist(tmp_path):
         "has too few images (20 of 20 classes) to give val any: add some, or say yourself which images are for val, by "
         "a folder val/ or a column split of their table"
     )
+
+
+def test_a_name_without_its_ending_is_told_what_is_there(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "001.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text("image,label\na/001,dent\n")
+    with pytest.raises(JumokError, match=r"no image a/001 in .* \(there is 001.png\): correct the name"):
+        scan(tmp_path / "labels.csv", seed=0)

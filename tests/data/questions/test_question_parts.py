@@ -1,5 +1,6 @@
 """How questions are dealt out to parts."""
 
+import hashlib
 import random
 
 import pytest
@@ -111,3 +112,30 @@ def test_the_fingerprint_tells_another_set():
     others += [replace(whole, questions=("other?", *whole.questions[1:])), replace(whole, of=(1, *whole.of[1:]))]
     others += [replace(whole, answers=(("0", "0"), *whole.answers[1:]))]
     assert len({each.fingerprint() for each in (whole, *others)}) == 1 + len(others)
+
+
+def test_neither_deal_nor_fingerprint_depends_on_what_the_folder_of_images_is_called(tmp_path, numbered):
+    path = write(tmp_path / "a.csv", of_images(*range(30)))
+    before = read_question_parts([path], numbered)
+    after = read_question_parts([path], numbered.rename(tmp_path / "photographs"))
+    for part in before:
+        assert before[part].questions == after[part].questions
+        assert before[part].fingerprint() == after[part].fingerprint()
+        assert before[part].fingerprint("folder") != after[part].fingerprint("folder")
+
+
+def test_images_of_one_name_in_two_folders_are_different_images(tmp_path):
+    for folder in ("a", "b"):
+        for number in range(20):
+            write(tmp_path / "images" / folder / f"{number}.png", "")
+    rows = "".join(f"{folder}/{number}.png,what?,{number}\n" for folder in ("a", "b") for number in range(20))
+    parts = read_question_parts([write(tmp_path / "a.csv", HEAD + rows)], tmp_path / "images")
+    names = [name for part in parts.values() for name in part.names]
+    assert len(set(names)) == len(names) == 40
+
+
+def test_the_deal_of_earlier_versions_is_still_there():
+    questions = split_questions(many(12), parts=("val", "test"), seed=5, dealt_by="folder")
+    key = lambda path: hashlib.sha256(f"5/{path.parent.name}/{path.name}".encode()).digest()  # noqa: E731
+    first, second, *_ = sorted(many(12).images, key=key)
+    assert (questions["val"].images, questions["test"].images) == ((first,), (second,))

@@ -263,7 +263,7 @@ def test_what_is_wrong_with_a_file(tmp_path, images, name, content, message):
     ],
 )
 def test_json_that_is_not_of_vqa_s_form(tmp_path, images, questions, annotations):
-    with pytest.raises(JumokError, match=r"is not of VQA's form|no question with an answer") as told:
+    with pytest.raises(JumokError, match=r"is not of VQA's form|no question with|wanted a text or a number") as told:
         read_questions(vqa(tmp_path, questions, annotations), images)
     assert "\n" not in str(told.value)
 
@@ -388,3 +388,26 @@ def test_numbers_of_json_keep_their_text(tmp_path):
     found = list(question_files.read_files([write(tmp_path / "q.jsonl", "\n".join(lines))]))
     assert [row.answers for row in found] == [(number,) for number in numbers]
     assert {row.kind for row in found} == {""}
+
+
+@pytest.mark.parametrize("odd", ["true", "NaN"])
+@pytest.mark.parametrize("where", ["questions", "annotations"])
+def test_what_is_no_text_or_number_in_vqa_is_refused(tmp_path, images, where, odd):
+    asked = {"questions": [{"image_id": 12, "question": "a dog?", "question_id": 1}]}
+    noted = {"annotations": [{"image_id": 12, "question_id": 1, "answers": [{"answer": "yes"}]}]}
+    texts = {"questions": json.dumps(asked), "annotations": json.dumps(noted)}
+    texts[where] = texts[where].replace('"a dog?"' if where == "questions" else '"yes"', odd)
+    for name, text in texts.items():
+        (tmp_path / f"{name}.json").write_text(text)
+    name = "question" if where == "questions" else "answers"
+    with pytest.raises(JumokError, match=rf"{where}.json, entry 1: '{name}' is {odd}: wanted a text or a number"):
+        read_questions([tmp_path / "questions.json", tmp_path / "annotations.json"], images)
+
+
+def test_numbers_in_vqa_are_answers_as_they_are_spelt(tmp_path):
+    asked = {"questions": [{"image_id": 12, "question": "how long?", "question_id": 1}]}
+    noted = '{"annotations": [{"image_id": 12, "question_id": 1, "answers": [{"answer": 2.50}]}]}'
+    (tmp_path / "questions.json").write_text(json.dumps(asked))
+    (tmp_path / "annotations.json").write_text(noted)
+    (row,) = question_files.read_files([tmp_path / "questions.json", tmp_path / "annotations.json"])
+    assert (row.image, row.answers) == ("000000000012.jpg", ("2.50",))

@@ -6,8 +6,9 @@ import pytest
 from question_helpers import settings_of, untrained, write_squares
 
 from jumok.data.questions.question_set import QuestionSet
-from jumok.tasks.answer.baselines import compare_with_baselines, find_training_questions
+from jumok.tasks.answer.baselines import compare_with_baselines, find_training_questions, judge_guesses
 from jumok.tasks.answer.evaluation import Answered, Evaluation
+from jumok.tasks.answer.prepare import prepare
 
 
 def questions(*rows):
@@ -71,3 +72,20 @@ def test_the_training_questions_are_found_again_unless_they_have_changed_or_gone
     assert find_training_questions(config) == (None, "the training or validation questions have changed since")
     shutil.rmtree(data)
     assert find_training_questions(config)[1].startswith("the training questions cannot be read (")
+
+
+def test_guesses_on_validation_questions_are_judged_as_in_an_evaluation():
+    wanted = {"the commonest answer": 0.5, "the commonest answer to the nearest question": 1.0}
+    assert judge_guesses(TRAIN, ASKED) == wanted
+
+
+def test_a_training_ends_beside_what_guessing_gives_and_says_when_it_is_no_better(tmp_path):
+    prepared = prepare(settings_of(write_squares(tmp_path / "squares")))
+    perfect = prepared.reached({"val_accuracy": 1.0})
+    assert perfect.startswith("100.0% of 24 validation questions answered correctly; the commonest answer: ")
+    assert prepared.shortfall({"val_accuracy": 1.0}) == ""
+    told = prepared.shortfall({"val_accuracy": 0.3})
+    both = "the commonest answer and the commonest answer to the nearest question"
+    assert told.startswith(
+        f"this model is not significantly better than {both}: it has learnt nothing that these do not"
+    )

@@ -12,6 +12,8 @@ from jumok.data.questions.batches import QuestionBatch
 from jumok.errors import JumokError
 from jumok.systems.vqa import NAMED
 from jumok.tasks.answer import prepare
+from jumok.tasks.answer.baselines import find_training_questions
+from jumok.tasks.answer.parts import find_parts, fingerprint
 from jumok.tasks.answer.run import QuestionRun
 from jumok.tasks.answer.settings import RunConfig
 
@@ -185,3 +187,29 @@ def test_a_missing_image_is_noticed(begun):
 
 def test_every_system_has_its_options_here():
     assert set(OPTIONS) == set(SYSTEMS) == set(NAMED)
+
+
+def test_a_run_resumes_when_the_folder_of_its_images_is_called_otherwise(tmp_path):
+    folder = write_squares(tmp_path / "squares")
+    (folder / "all.csv").write_text((folder / "train.csv").read_text("utf-8"), "utf-8")
+    settings = settings_of(folder, folder / "all.csv")
+    prepare.prepare(settings).write(tmp_path / "run")
+    (folder / "images").rename(folder / "photographs")
+    config = RunConfig.load(tmp_path / "run" / "config.yaml")
+    moved = config.model_copy(update={"data": config.data.model_copy(update={"images": str(folder / "photographs")})})
+    again = prepare.resume(moved, tmp_path / "run")
+    assert again.config.found.counts == config.found.counts
+
+
+def test_a_run_of_an_earlier_version_keeps_its_deal(tmp_path):
+    folder = write_squares(tmp_path / "squares")
+    (folder / "all.csv").write_text((folder / "train.csv").read_text("utf-8"), "utf-8")
+    settings = settings_of(folder, folder / "all.csv")
+    prepared = prepare.prepare(settings)
+    prepared.write(tmp_path / "run")
+    parts = find_parts(prepared.config.data, prepared.config.training.seed, "folder")
+    old = prepared.config.found.model_dump(exclude={"dealt_by"}) | {"fingerprint": fingerprint(parts, "folder")}
+    config = prepared.config.model_copy(update={"found": type(prepared.config.found).model_validate(old)})
+    again = prepare.resume(config, tmp_path / "run")
+    assert again.parts["val"].questions == parts["val"].questions
+    assert find_training_questions(config)[1] == ""

@@ -8,11 +8,13 @@ from small_runs import Job, write_photos
 from jumok.tasks import TASKS
 from jumok.tasks.classify import prepare
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
-from jumok.tasks.running import planning
+from jumok.tasks.running import planning, stopwatch, time_plan
 from jumok.tasks.running.config import EPOCHS
 from jumok.tasks.running.fit import Feed
-from jumok.tasks.running.planning import Speed, Trial, fit_into, learn_by_heart, plan, try_rates
+from jumok.tasks.running.planning import Trial, learn_by_heart, plan, try_rates
 from jumok.tasks.running.prepared import RATES
+from jumok.tasks.running.stopwatch import Sampled, Stopwatch
+from jumok.tasks.running.time_plan import Speed, fit_into
 
 
 @pytest.fixture
@@ -40,11 +42,105 @@ def test_the_epochs_fill_the_time_and_do_not_exceed_it(seconds, step, validation
     assert taken <= seconds
     assert taken >= 0.75 * seconds or steps == 1
     assert epochs >= 1
-    assert epochs * validation <= max(0.2 * seconds, planning.LEAST_EPOCHS * validation)
+    assert epochs * validation <= max(0.2 * seconds, time_plan.LEAST_EPOCHS * validation)
 
 
 def test_a_time_too_short_for_a_step_and_a_validation_is_one_of_each():
     assert fit_into(0.5, Speed(step=2.0, validation=3.0), 10) == (1, 1)
+
+
+class FakeTime:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    perf_counter = monotonic
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    fake = FakeTime()
+    for module in (planning, time_plan, stopwatch):
+        monkeypatch.setattr(module, "time", fake)
+    return fake
+
+
+@pytest.mark.parametrize("total", [10, 20, 60, 600])
+@pytest.mark.parametrize("read", [0, 4])
+@pytest.mark.parametrize("step", [0.002, 0.02])
+def test_reading_trials_and_training_fill_the_time_and_do_not_exceed_it(photos, clock, monkeypatch, total, read, step):
+    speed = Speed(step, validation=0.1, start=0.1)
+    began = clock.now
+    clock.now += read
+
+    def measure(_, seconds):
+        assert seconds == total - read
+        clock.now += 2 * time_plan.SPEED_SHARE * seconds
+        return speed
+
+    def train_on(_, batches, rate):
+        for number, _batch in enumerate(batches):
+            clock.now += step
+            yield 1.0 / (number + 1)
+
+    monkeypatch.setattr(planning, "measure_speed", measure)
+    monkeypatch.setattr(planning, "_train_on", train_on)
+    made = plan(prepared(photos), {"batch_size"}, seconds=total, began=began, afterwards=0.05)
+    assert clock.now - began - read <= time_plan.TRIALS_SHARE * (total - read) + step
+    training = made.steps * step + made.training.epochs * speed.validation
+    whole = clock.now - began + speed.start + 1.05 * training
+    assert 0.8 * total < whole <= total
+
+
+def test_a_time_for_a_few_steps_is_warned_of_with_one_that_is_long_enough(photos, clock, monkeypatch):
+    speed = Speed(step=0.5, validation=2.0, start=1.0)
+    monkeypatch.setattr(planning, "measure_speed", lambda *_: speed)
+    made = plan(prepared(photos), {"lr"}, seconds=20, began=clock.now - 5)
+    wanted = f"warning: {made.steps} steps can teach hardly anything: --time 6m leaves time for about 500; a smaller"
+    assert made.remarks[-1].startswith(wanted)
+    longer = plan(prepared(photos), {"lr"}, seconds=360, began=clock.now - 5)
+    assert 450 <= longer.steps <= 700
+    assert not any("hardly anything" in line for line in longer.remarks)
+
+
+def test_what_a_process_does_once_is_not_foreseen_again(photos, clock, monkeypatch):
+    def fit(module, train, val, folder, training, watchers):
+        (watch,) = watchers
+        watch.on_train_start(None, None)
+        clock.now += 8  # imports, kernels that are compiled
+        trainer = type("Trainer", (), {"should_stop": False})()
+        while not trainer.should_stop:
+            clock.now += 0.1
+            watch.on_train_batch_end(trainer, None, None, None, 0)
+
+    monkeypatch.setattr(time_plan.fit, "fit", fit)
+    found = time_plan.measure_speed(prepared(photos), 20)
+    assert (found.step, found.start) == (pytest.approx(0.1), pytest.approx(0.1))
+
+
+def test_slow_steps_are_timed_no_longer_than_they_may_be(clock):
+    watch, steps = Stopwatch(seconds=10), 0
+    trainer = type("Trainer", (), {"should_stop": False})()
+    while not trainer.should_stop:
+        clock.now += 3.0
+        watch.on_train_batch_end(trainer, None, None, None, 0)
+        steps += 1
+    assert (steps, watch.step) == (6, pytest.approx(3.0))  # the second after 0 s, the sixth after 12
+
+
+def test_a_slow_validation_is_timed_in_part(clock):
+    batches = type("Batches", (list,), {})(range(100))
+    part = Sampled(batches, seconds=2)
+    for _ in part:
+        clock.now += 0.25
+    assert part.share == 0.09
+    whole = Sampled(batches, seconds=100)
+    assert [*whole] == [*range(100)]
+    assert whole.share == 1
 
 
 def test_the_number_of_steps_is_told_and_kept_in_the_configuration(photos):
@@ -69,7 +165,7 @@ def test_an_epoch_is_a_pass_or_the_steps_that_were_asked_for(photos):
 
 
 def test_nothing_is_measured_or_changed_where_all_was_asked_for(photos, monkeypatch):
-    monkeypatch.setattr(planning, "measure_speed", lambda _: pytest.fail("measured"))
+    monkeypatch.setattr(planning, "measure_speed", lambda *_: pytest.fail("measured"))
     asked = {"epochs", "lr", "ema", "mixup", "label_smoothing", "augment_strength"}
     made = prepared(photos, epochs=3)
     assert plan(made, asked, seconds=None, began=time.monotonic()).config == made.config
@@ -77,7 +173,7 @@ def test_nothing_is_measured_or_changed_where_all_was_asked_for(photos, monkeypa
 
 def test_several_processes_measure_nothing_and_say_so(photos, monkeypatch):
     made = prepared(photos)
-    monkeypatch.setattr(planning, "measure_speed", lambda _: pytest.fail("measured"))
+    monkeypatch.setattr(planning, "measure_speed", lambda *_: pytest.fail("measured"))
     monkeypatch.setenv("WORLD_SIZE", "2")
     told = plan(made, (), seconds=None, began=time.monotonic())
     kept, settled = made.config.training, told.config.training

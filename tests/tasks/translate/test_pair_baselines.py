@@ -4,7 +4,7 @@ import pytest
 from pair_helpers import settings_of, write_reversed
 
 from jumok.data.pairs.pair_set import PairSet
-from jumok.tasks.translate.baselines import compare_with_baselines, find_training_pairs
+from jumok.tasks.translate.baselines import Guess, compare_with_baselines, find_training_pairs, judge_guesses
 from jumok.tasks.translate.prepare import prepare
 from jumok.tasks.translate.scores import Judge
 
@@ -83,3 +83,24 @@ def test_pairs_that_were_too_long_to_learn_from_do_not_count_as_changed(tmp_path
     config = prepare(settings_of(data, longest=3)).config
     assert config.found.skipped["long"] > 0
     assert len(find_training_pairs(config)[0]) == 40
+
+
+def test_a_training_ends_beside_what_guessing_gives_and_says_when_it_is_no_better(tmp_path):
+    prepared = prepare(settings_of(write_reversed(tmp_path / "pairs", train=200)))
+    best = {"val_chrf": 100.0, "val_exact": 1.0, "val_accuracy": 1.0}
+    assert "; chrF of copying the source: " in prepared.reached(best)
+    assert ", the commonest target: " in prepared.reached(best)
+    assert prepared.shortfall(best) == ""
+    guesses = judge_guesses(prepared.parts["train"], prepared.parts["val"], 500)
+    assert all(each.judged == 60 for each in guesses.values())
+    poor = {**best, "val_chrf": guesses["copying the source"].chrf, "val_exact": 0.0}
+    assert prepared.shortfall(poor).startswith("this model is not significantly better than copying the source")
+    assert "it has learnt nothing that" in prepared.shortfall(poor)
+
+
+def test_a_guess_is_beaten_by_more_than_chance_gives():
+    guess = Guess(chrf=40.0, error=2.0, exact=0.1, judged=100)
+    assert guess.beaten(46.0, 0.1)
+    assert not guess.beaten(45.0, 0.1)  # 1.96 * sqrt(2) * 2 = 5.5
+    assert guess.beaten(40.0, 0.3)
+    assert not guess.beaten(40.0, 0.15)

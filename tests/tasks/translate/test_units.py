@@ -1,3 +1,4 @@
+import itertools
 import random
 
 import pytest
@@ -5,7 +6,7 @@ import pytest
 from jumok.data.pairs.pair_set import PairSet
 from jumok.data.samples.toy_pairs import REVERSAL
 from jumok.data.texts.survey import survey
-from jumok.tasks.translate import units
+from jumok.tasks.translate import unit_trial, units
 from jumok.tasks.translate.parts import find_parts
 from jumok.tasks.translate.settings import PairData
 from jumok.tasks.translate.unit_trial import try_units
@@ -124,3 +125,17 @@ def test_a_trial_leaves_no_trace_in_the_random_numbers(monkeypatch):
     torch.manual_seed(3)
     try_units({"characters": 100}, digits(20), digits(5, 1), seed=0, shared=True)
     assert torch.equal(torch.rand(2), wanted)
+
+
+def test_a_trial_that_would_take_too_long_is_given_up_and_that_is_said(monkeypatch):
+    seconds = itertools.count()
+    monkeypatch.setattr(unit_trial.time, "monotonic", lambda: float(next(seconds)))  # each look at it takes one
+    train, val = digits(300), digits(40, 1)
+    sizes = {"characters": 100, "unigram": 60}
+    assert try_units(sizes, train, val, seed=0, shared=False, seconds=5.0) is None
+    looked = next(seconds)
+    assert looked < 12
+    parts = {"train": train, "val": val}
+    data, said = choose_units(PairData(), parts, look(train, val), 0, 5.0)
+    assert data.vocabulary == "characters"
+    assert said == ["units: characters: targets have 8 characters on average; there is no time to try others"]
