@@ -118,3 +118,24 @@ def test_sentences_of_the_same_tokens_do_not_add_up():
     torch.manual_seed(0)
     seen = looked(Layers(lambda x, a, b, m: a(x + 2 * x.flip(0))), torch.randn(2, 5, 16))
     torch.testing.assert_close(seen.rollout(1).weights[:, 0], seen[0].weights.mean(1)[:, 1], atol=1e-6, rtol=1e-5)
+
+
+class Near(nn.Module):
+    """Each token looks at itself and its two neighbours, by a product that leaves it no axis of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.pair = nn.Linear(16, 32)
+
+    def forward(self, x):
+        key, value = (torch.cat([t, t, t], 1)[:, 4:11].unfold(1, 3, 1) for t in self.pair(x).chunk(2, -1))
+        self.weights = torch.einsum("bnd,bndw->bnw", x, key).softmax(-1)
+        return x + torch.einsum("bnw,bndw->bnd", self.weights, value)
+
+
+def test_a_token_that_looks_at_a_window_of_its_own_has_a_residual_connection():
+    torch.manual_seed(0)
+    model = Near()
+    seen = looked(model, torch.randn(2, 5, 16))
+    wanted = 0.5 * torch.nn.functional.pad(model.weights[:, 1], (0, 2)) + 0.5 * EYE[1]
+    torch.testing.assert_close(seen.rollout(1).weights[:, 0], wanted, atol=1e-6, rtol=1e-5)
