@@ -26,7 +26,8 @@ def chefer(
     """How much each input token contributed to a target, through the calls that a query looked through.
 
     Of layers over the same tokens: the row e_q (I + A-_L) ... (I + A-_1) with A- = mean_h (dL/dA_h * A_h)+, which is
-    R_qq after R <- R + A- R. Calls that were made side by side from the same tokens add.
+    R_qq after R <- R + A- R. Without the I of a layer whose tokens are not added to what they gathered. Calls that were
+    made side by side from the same tokens add.
 
     Args:
         seen: of the pass that the target is of.
@@ -46,8 +47,11 @@ def chefer(
     read = None if query is not None else share_read(flow.layers[-1], flow.queries, gradients[-1])
     start, label = read or start_row("cls" if query is None else query, flow.queries, flow.batch, flow.layers[0].device)
     row, added, unseen = _carry(flow, gradients, start)
-    if not added:
-        raise JumokError("no gradient at any attention weight is positive: this target has no relevance to show")
+    if not added or not bool(row.any()):
+        raise JumokError(
+            "no gradient at any attention weight that leads to the input is positive: this target has no relevance to "
+            "show"
+        )
     return make_row(row, flow.keys, label, tell("chefer", unseen, flow), Scale.RELEVANCE)
 
 

@@ -31,16 +31,17 @@ def rollout(
 ) -> AttentionMap:
     """Follow attention from one query down to the input, heads averaged, the residual path counted in.
 
-    Of layers over the same tokens: the row e_q A~_L ... A~_1 with A~ = residual I + (1 - residual) mean_h A_h. Calls
-    that were made side by side from the same tokens share what attention passes; merged tokens share evenly. Layers
-    are followed by their tokens: through windows, merges and calls made side by side.
+    Of layers over the same tokens: the row e_q A~_L ... A~_1 with A~ = residual I + (1 - residual) mean_h A_h, and A~ =
+    mean_h A_h of a layer whose tokens are not added to what they gathered. Calls that were made side by side from the
+    same tokens share what attention passes; merged tokens share evenly. Layers are followed by their tokens: through
+    windows, merges and calls made side by side.
 
     Args:
         seen: of the pass.
         target: any; its value makes no difference.
         query: the token that it starts from; None: `cls` where one is known by name, else those of the last call that
             the target was read off.
-        residual: the share of a token that passes each layer unmixed.
+        residual: the share of a token that passes unmixed each layer that has a residual connection.
         end: the name of the call that the query belongs to, and which calls are followed to; None: the last one.
         partial: follow attention alone where tokens are also mixed by something that is not seen; the map's source
             then says what share of the paths went through it.

@@ -60,15 +60,14 @@ class CallAxes:
         attended: Attended = noted.attended
         if isinstance(attended, Given) and noted.by_hand and tokens.order:
             parts = [each for number in tokens.parts if isinstance(each := every[number].attended, Given)]
-            softmaxes = [part.softmax for part in parts]
-            attended = _join_parts(softmaxes, tokens) if parts else Given(attended.softmax, tokens.arrange)
+            attended = _join_parts(parts, tokens) if parts else attended.arranged(tokens.arrange)
             if tokens.samples is not None and tokens.keys is not None:
                 around, shares = (tokens.arrange(_turn_back(each, tokens.order)) for each in tokens.samples)
                 attended = Sampled(attended, around, shares, tokens.keys.shape[-1])
         elif tokens.arrangement is not None and isinstance(attended, DotProduct):
             attended = attended.arranged(tokens.arrangement)
         elif tokens.arrangement is not None and isinstance(attended, Given):
-            attended = Given(attended.softmax, tokens.arrange)
+            attended = attended.arranged(tokens.arrange)
         if tokens.keys is not None and tokens.keys.dim() == 3:
             attended = Scattered(attended, tokens.keys)
             tokens = replace(tokens, keys=attended.tokens)
@@ -113,7 +112,7 @@ class CallAxes:
             return Channels.numbered(queries), Channels.numbered(keys)
         if call.tokens.queries is None or call.tokens.keys is None:
             return self._number(call, queries), self._number(call, keys)
-        if queries > 1 and token_axes.are_constant(self.replay.known, call.tokens.queries):
+        if queries > 1 and call.tokens.order and token_axes.are_constant(self.replay.known, call.tokens.queries):
             return Channels.numbered(queries), self.name(
                 call.tokens.keys
             )  # one softmax over the tokens for each channel
@@ -158,8 +157,11 @@ class CallAxes:
         return said or token_axes.number_tokens(count, call.tokens.why)
 
 
-def _join_parts(parts: Sequence[Tensor], tokens: CallTokens) -> Given:
+def _join_parts(given: Sequence[Given], tokens: CallTokens) -> Given:
     """The softmax that parts were cut out of, its keys in their order."""
+    for each in given:
+        each.unchanged.check()
+    parts = [each.softmax for each in given]
     axis, whole = tokens.order[-1], parts[0]._base
     sizes = [sum(part.shape[axis] for part in parts) if a == axis else size for a, size in enumerate(parts[0].shape)]
     if whole is None or any(part._base is not whole for part in parts) or list(whole.shape) != sizes:

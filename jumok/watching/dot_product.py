@@ -9,7 +9,7 @@ itself, and gives it for some images at a time, with the heads already averaged.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
 from jumok.watching.provenance.call_tokens import Arrangement
-from jumok.watching.record_parts import OfHeads, Unchanged, repeat_heads, safe_softmax, widen
+from jumok.watching.record_parts import OfHeads, Unchanged, clone, repeat_heads, safe_softmax, widen
 
 BLOCK_COLUMNS = 1024
 HEAD_VALUES = 1 << 17  # one block of one head is at most 512 KiB: it stays in a core's second-level cache
@@ -61,7 +61,11 @@ class DotProduct(OfHeads):
     unchanged: Unchanged = field(init=False)
 
     def __post_init__(self) -> None:
-        self.unchanged = Unchanged(self.query, self.key, self.bias)
+        self.unchanged = Unchanged(self.query, self.key, self.bias, copy=self._copy)
+
+    def _copy(self) -> Sequence[Tensor | None]:
+        self.query, self.key, self.bias = self.query.detach().clone(), self.key.detach().clone(), clone(self.bias)
+        return self.query, self.key, self.bias
 
     def arranged(self, arrangement: Arrangement) -> DotProduct:
         """The same call with its own axes brought to (batch x windows, heads, queries, ...)."""
@@ -83,7 +87,7 @@ class DotProduct(OfHeads):
             log_sum_exp=known,
             arrange=lambda gradient: arrangement.apply_four(gradient.reshape(*own, -1)),
         )
-        found.unchanged = self.unchanged
+        found.unchanged = Unchanged(found.query, found.key, found.bias, origin=self.unchanged)
         return found
 
     @torch.no_grad()

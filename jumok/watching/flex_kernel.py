@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -130,7 +130,11 @@ class Flexed(OfHeads):
     unchanged: Unchanged = field(init=False)
 
     def __post_init__(self) -> None:
-        self.unchanged = Unchanged(self.query, self.key)
+        self.unchanged = Unchanged(self.query, self.key, copy=self._copy)
+
+    def _copy(self) -> Sequence[Tensor]:
+        self.query, self.key = self.query.detach().clone(), self.key.detach().clone()
+        return self.query, self.key
 
     @torch.no_grad()
     def weights(self, rows: Rows = None) -> Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +18,10 @@ from jumok.attention import Axis
 from jumok.attention.attended import Attended
 from jumok.errors import JumokError
 from jumok.watching.calls import Call
+from jumok.watching.flow_steps import Step, are_apart
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.origins import Block
+from jumok.watching.provenance.residuals import are_passed
 
 MOST_LEFT = 1e-3
 """Share of the weight that may be left behind, at most: more is no rounding."""
@@ -50,10 +52,11 @@ class Flow:
     _entries: Tensor
     _shares: Tensor
     _touched: Tensor
+    _hidden: Tensor
     unseen: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
     heads: bool = False
-    _worked_out: dict[torch.device, list[_Step]] = field(default_factory=dict)
+    _worked_out: dict[torch.device, list[Step]] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[Attended]:
@@ -96,18 +99,54 @@ class Flow:
         Args:
             start: (batch, queries).
             pull: what a call makes of a row, by its place among `calls`.
-            passed: the share of a token that a residual connection passes.
-            attended: the share that attention passes.
+            passed: the share of a token that a residual connection passes, where there is one.
+            attended: the share that attention passes beside it; all, where there is none.
             shared: calls side by side share what attention passes, instead of each passing it.
         Returns:
             (batch, keys) of the input, and the share of the weight that went through something unseen.
         Raises:
             JumokError: some of the weight does not reach the tokens of the input.
         """
+        how = {"passed": passed, "attended": attended, "shared": shared}
+        row = self._carry_each(start, pull, **how)
+        if not self.unseen:
+            return row, row.new_zeros(())
+        followed = self._carry_each(start, pull, **how, followed=True)
+        return row, 1 - followed.sum() / row.sum()
+
+    @cached_property
+    def _is_apart(self) -> bool:
+        """Whether no two images lead to the same tokens, as of a memory that all look at."""
+        starts = [self._find(states) for states in self._starts]
+        steps = self._steps(torch.device("cpu"))
+        return self.batch == 1 or are_apart(len(self._index) + 1, steps, starts, self._find(self._entries))
+
+    def _carry_each(self, start: Tensor, pull: Pull, **how: Any) -> Tensor:
+        """As `_carry_all`; image by image, where several lead to the same tokens."""
+        if self._is_apart:
+            return self._carry_all(start, pull, **how)
+        rows = []
+        for image in range(self.batch):
+            alone = torch.zeros_like(start)
+            alone[image] = start[image]
+            rows.append(self._carry_all(alone, pull, **how, image=image)[image])
+        return torch.stack(rows)
+
+    def _carry_all(
+        self,
+        start: Tensor,
+        pull: Pull,
+        *,
+        passed: float,
+        attended: float,
+        shared: bool,
+        followed: bool = False,
+        image: int | None = None,
+    ) -> Tensor:
+        """As `carry`, of tokens that are each of one image; `followed`: but for what goes through something unseen."""
         size = len(self._index) + 1  # the last one takes what leads nowhere
         row = torch.zeros(size, dtype=start.dtype, device=start.device)
         alone = torch.zeros_like(row)  # passes by attention only, as of calls side by side
-        lost = torch.zeros((), dtype=start.dtype, device=start.device)
         self._begin(row, alone, start, passed, attended / (len(self._starts) if shared or self.heads else 1))
         for step in self._steps(start.device):
             whole = row.index_select(0, step.here)
@@ -115,40 +154,41 @@ class Flow:
             if step.place is not None:
                 self._carry_through(step, row, alone, whole, pull, passed=passed, attended=attended)
             elif step.kind == "unseen":
-                lost = lost + whole.sum()
-                row.index_add_(0, step.base, whole)
+                if not followed:
+                    row.index_add_(0, step.base, whole)
             else:
                 joint = step.kind == "joint"
-                share = whole[:, None] * step.members.ne(size - 1).to(whole) * (attended if joint else 1.0)
+                gone = whole * torch.where(step.past, attended, 1.0).to(whole) if joint else whole
+                share = gone[:, None] * step.members.ne(size - 1).to(whole)
                 share = share / step.count if shared or step.shared or not joint else share
                 (alone if joint else row).index_add_(0, step.members.reshape(-1), share.reshape(-1))
                 if joint:
-                    row.index_add_(0, step.base, whole * passed)
-        return self._arrive(row, alone, start), lost / start.sum().clamp(min=1e-12)
+                    row.index_add_(0, step.base, whole * passed * step.past)
+        return self._arrive(row, alone, start, followed=followed, image=image)
 
     def _carry_through(
-        self, step: _Step, row: Tensor, alone: Tensor, whole: Tensor, pull: Pull, *, passed: float, attended: float
+        self, step: Step, row: Tensor, alone: Tensor, whole: Tensor, pull: Pull, *, passed: float, attended: float
     ) -> None:
         """Carry weights of a call's outputs to its keys, and past it."""
         assert step.place is not None
         pooled = self.calls[step.place].tokens.is_pooling
-        looking = whole if pooled else whole * attended
+        past = torch.zeros_like(step.past) if pooled else step.past
+        looking = torch.where(past, whole * attended, whole)
         if self._is_beside:
             looking = looking + alone.index_select(0, step.here)
             alone.index_fill_(0, step.here, 0)
-        if not pooled:
-            row.index_add_(0, step.base, whole * passed)
+        row.index_add_(0, step.base, whole * passed * past)
         if bool(looking.any()):
             size = math.prod(step.shape)
             every = step.inside.numel() == size
             asked = looking if every else looking.new_zeros(size).index_copy_(0, step.inside, looking)
             row.index_add_(0, step.keys, pull(step.place, asked.view(step.shape)).reshape(-1).to(row))
 
-    def _arrive(self, row: Tensor, alone: Tensor, start: Tensor) -> Tensor:
+    def _arrive(self, row: Tensor, alone: Tensor, start: Tensor, *, followed: bool, image: int | None) -> Tensor:
         """What the tokens of the input have got, if nearly everything came there."""
         where = self._find(self._entries).to(row.device)
         arrived = torch.zeros_like(row, dtype=torch.bool)
-        arrived[where.reshape(-1)] = True
+        arrived[where.reshape(-1) if image is None else where[image].reshape(-1)] = True
         arrived[-1] = False
         left = float(row[~arrived].abs().sum() + alone.abs().sum()) / max(float(start.abs().sum()), 1e-12)
         if left > MOST_LEFT:
@@ -157,6 +197,8 @@ class Flow:
                 "be true: choose a part with seen.only(prefix), or read single maps with seen[name]"
             )
         row[-1] = 0
+        if followed:
+            row[self._find(self._hidden).to(row.device)] = 0
         return (row[where] * self._shares.to(row)).sum(-1)
 
     def _begin(self, row: Tensor, alone: Tensor, start: Tensor, passed: float, attended: float) -> None:
@@ -164,12 +206,13 @@ class Flow:
         if len(self._starts) == 1:
             row.index_add_(0, self._find(self._starts[0].reshape(-1)).to(row.device), start.reshape(-1))
             return
+        past = are_passed(self._known, self._starts[0].reshape(-1)).to(row.device)
         base = self._find(self._known.base(self._starts[0]).reshape(-1)).to(row.device)
-        row.index_add_(0, base, start.reshape(-1) * passed)
+        row.index_add_(0, base, start.reshape(-1) * passed * past)
         for states in self._starts:
             alone.index_add_(0, self._find(states.reshape(-1)).to(row.device), start.reshape(-1) * attended)
 
-    def _steps(self, device: torch.device) -> list[_Step]:
+    def _steps(self, device: torch.device) -> list[Step]:
         """What is to be done, from the last call to the first; worked out once."""
         if device not in self._worked_out:
             places = {call.number: place for place, call in enumerate(self.calls)}
@@ -177,63 +220,29 @@ class Flow:
             self._worked_out[device] = [step.to(device) for step in found if step is not None]
         return self._worked_out[device]
 
-    def _plan(self, block: Block, place: int | None) -> _Step | None:
+    def _plan(self, block: Block, place: int | None) -> Step | None:
         """What is to be done for the tokens of one block; None for nothing."""
         numbers = torch.arange(block.start, block.start + block.count)
         here = self._find(numbers)
         inside = ((here < len(self._index)) & self._touched[block.start : block.start + block.count]).nonzero()[:, 0]
         if not len(inside) or (block.kind == "attended" and place is None):
             return None
-        nothing = torch.zeros(0, dtype=torch.int64)
+        nothing, past = torch.zeros(0, dtype=torch.int64), are_passed(self._known, numbers[inside])
         base = self._find(self._known.base(numbers[inside]))
         members = nothing if block.members is None else self._find(block.members[inside])
         count = members.ne(len(self._index)).sum(-1, keepdim=True) if members.dim() == 2 else nothing
         if block.kind != "attended" or place is None:
             heads = block.note == "shared"
-            return _Step(block.kind, None, here[inside], inside, base, members, count, (), nothing, heads)
+            return Step(block.kind, None, here[inside], inside, base, members, count, (), nothing, past, heads)
         tokens = self.calls[place].tokens
         assert tokens.keys is not None
         assert tokens.states is not None
         keys = self._find(tokens.keys.reshape(-1))
-        return _Step("attended", place, here[inside], inside, base, nothing, nothing, tuple(tokens.states.shape), keys)
+        return Step(
+            "attended", place, here[inside], inside, base, nothing, nothing, tuple(tokens.states.shape), keys, past
+        )
 
     def _find(self, ids: Tensor) -> Tensor:
         """Places of identities in the row; the one behind the last for those that are in none."""
         place = torch.searchsorted(self._index, ids.contiguous()).clamp(max=len(self._index) - 1)
         return torch.where((self._index[place] == ids) & (ids > 0), place, len(self._index))
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What is done for the tokens that were made at once.
-
-    Args:
-        kind: of their block.
-        place: of the call among those that are followed, if it is one.
-        here: their places in the row.
-        inside: which of the block they are.
-        base: places of the tokens that they were made around.
-        members: (count, most) places of those that they were made of.
-        count: (count, 1), how many these are.
-        shape: of the call's queries.
-        keys: places of the call's keys.
-        shared: whether those that it was made of are parts of one, as heads are.
-    """
-
-    kind: str
-    place: int | None
-    here: Tensor
-    inside: Tensor
-    base: Tensor
-    members: Tensor
-    count: Tensor
-    shape: tuple[int, ...]
-    keys: Tensor
-    shared: bool = False
-
-    def to(self, device: torch.device) -> _Step:
-        """The same on another device."""
-        if device.type == "cpu":
-            return self
-        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
-        return replace(self, **moved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,14 +13,44 @@ from jumok.errors import JumokError
 
 
 class Unchanged:
-    """Tensors that must not be written to between a call and the use of its record."""
+    """Tensors that must not be written to between a call and the use of its record.
 
-    def __init__(self, *tensors: Tensor | None) -> None:
-        self._marks = [(t, t._version) for t in tensors if t is not None and not t.is_inference()]
+    Args:
+        tensors: these.
+        copy: has the record keep copies of them from now on, and gives these back.
+        origin: of the record that this one was made from, and whose tensors its own may be views of.
+    """
+
+    def __init__(
+        self,
+        *tensors: Tensor | None,
+        copy: Callable[[], Sequence[Tensor | None]] | None = None,
+        origin: Unchanged | None = None,
+    ) -> None:
+        self._copy, self._origin, self._saved = copy, origin, False
+        self._origin_was_saved = origin is not None and origin._saved
+        self._mark(tensors)
+
+    def _mark(self, tensors: Sequence[Tensor | None]) -> None:
+        self.tensors = [tensor for tensor in tensors if tensor is not None]
+        self._marks = [(tensor, tensor._version) for tensor in self.tensors if not tensor.is_inference()]
+
+    def save(self) -> None:
+        """Keep copies, as something is about to write into the tensors."""
+        if self._copy is not None and not self._saved and not self._is_changed():
+            self._saved = True
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                self._mark(self._copy())
+
+    def _is_changed(self) -> bool:
+        moved = self._origin is not None and self._origin._saved and not self._origin_was_saved
+        return moved or any(tensor._version != version for tensor, version in self._marks)
 
     def check(self) -> None:
         """Raise if one of them was changed in place."""
-        if any(tensor._version != version for tensor, version in self._marks):
+        if self._origin is not None and not self._origin_was_saved:
+            self._origin.check()
+        if self._is_changed():
             raise JumokError(
                 "a query, key or mask was changed in place after the attention call (a static cache?), so its weights "
                 "are lost: read the map before that, or turn the in-place update off"
@@ -64,3 +95,8 @@ def safe_softmax(scores: Tensor) -> Tensor:
     """Softmax over keys; a row that may attend to nothing gets zeros, as PyTorch's fused kernels give it."""
     nothing = (scores == -math.inf).all(-1, keepdim=True)
     return F.softmax(scores.masked_fill(nothing, 0.0), -1).masked_fill(nothing, 0.0)
+
+
+def clone(tensor: Tensor | None) -> Tensor | None:
+    """A copy of its own."""
+    return None if tensor is None else tensor.detach().clone()

@@ -24,10 +24,12 @@ from jumok.watching.calls import Axes, Fed, Noted
 from jumok.watching.dot_product import DotProduct
 from jumok.watching.feature_maps import FeatureMaps
 from jumok.watching.gates import Gates
+from jumok.watching.kept_values import KeptValues
 from jumok.watching.provenance import functions
 from jumok.watching.provenance.axis_order import add_head_axis, to_four_axes, to_one_row
 from jumok.watching.provenance.ops import NOTHING, Notes, Slot
 from jumok.watching.provenance.tape import Tape
+from jumok.watching.record_parts import Unchanged
 from jumok.watching.records import Given
 from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
 from jumok.watching.running import Running
@@ -62,6 +64,7 @@ class Recorder(TorchFunctionMode):
         self._handlers = HANDLERS
         self._gates = Gates()
         self._muted = False
+        self._kept = KeptValues()
         self._fast_source: Tensor | None = None
 
     def __torch_function__(
@@ -73,6 +76,7 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         if torch._C._current_graph_task_id() != -1:  # a backward pass is running
             return func(*args, **(kwargs or {}))
+        self._kept.save_before(func, args, kwargs or {})
         name = functions.find_name(func)
         if name == functions.SKIPPED:  # of a shape or another property
             return func(*args, **(kwargs or {}))
@@ -105,6 +109,7 @@ class Recorder(TorchFunctionMode):
         self.running.forget()
         self._gates.clear()
         self._products.clear()
+        self._kept.forget()
         self._choices = Choices()
         self.maps.forget()
 
@@ -255,12 +260,12 @@ class Recorder(TorchFunctionMode):
             given = torch_multi_head.bind_module(module, args, kwargs)
             self._keep(torch_multi_head.record_module(module, args, kwargs), 4, path)
             extra = int(module.bias_k is not None) + int(module.add_zero_attn)
-            self._note_fast(given["query"], given["key"], result[0], module.batch_first, extra)
+            self._note_fast(given["query"], given["key"], result[0], module.batch_first, extra_keys=extra)
         elif isinstance(module, nn.TransformerEncoderLayer):
             inner = f"{path}.self_attn" if path else "self_attn"
             self._keep(torch_multi_head.record_encoder_layer(module, args, kwargs), 4, inner)
             source = args[0] if args else kwargs["src"]
-            self._note_fast(source, source, result, module.self_attn.batch_first, 0)
+            self._note_fast(source, source, result, module.self_attn.batch_first, residual=True)
         elif not muted and self.tape.known_slot(result) is None and self._fast_source is not None:
             self.tape.write("contiguous", (self._fast_source,), {}, (result,))  # sentences unpacked again
         return result
@@ -297,11 +302,11 @@ class Recorder(TorchFunctionMode):
             self.tape.write("select", (whole, 0, 0), {}, (output,))
         return None
 
-    def _note_fast(self, query: Tensor, key: Tensor, result: Tensor, batch_first: bool, extra: int) -> None:
+    def _note_fast(self, query: Tensor, key: Tensor, result: Tensor, batch_first: bool, **more: int) -> None:
         """Put a module that ran as a whole on the tape."""
         if query.is_nested and self.tape.known_slot(query) is None and self._fast_source is not None:
             query = key = self._fast_source  # padded sentences, packed by the encoder around it
-        how = {"batch_first": batch_first, "extra_keys": extra}
+        how = {"batch_first": batch_first, "extra_keys": 0, "residual": False, **more}
         notes = Notes((self.calls[-1].number,), self.calls[-1].module)
         self.tape.write("attended_module", (query, key), how, (result,), notes)
         if result.is_nested:
@@ -347,6 +352,9 @@ class Recorder(TorchFunctionMode):
         if place is None:  # another model, which nobody asked about
             return
         module, number = place if path is None else path, self.running.enter(frame)
+        guard = getattr(attended, "unchanged", None)
+        if isinstance(guard, Unchanged):
+            self._kept.add(guard)
         self.calls.append(Noted(module, attended, rank, number, len(self.calls), axes, scale, by_hand, told))
 
 

@@ -5,7 +5,7 @@ A fused kernel's record is in `dot_product.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -38,7 +38,12 @@ class Projected:
         unchanged: Unchanged | None = None,
     ) -> None:
         self._build, self.shape, self.traced, self._out_weight = build, shape, output, out_weight
-        self._unchanged = unchanged or Unchanged()
+        self.unchanged = unchanged or Unchanged()
+        self.unchanged._copy = self._copy
+
+    def _copy(self) -> Sequence[Tensor | None]:
+        """The heads, worked out now."""
+        return self._heads._copy()
 
     @property
     def device(self) -> torch.device:
@@ -47,7 +52,7 @@ class Projected:
 
     @cached_property
     def _heads(self) -> DotProduct:
-        self._unchanged.check()
+        self.unchanged.check()
         with torch.no_grad():
             return self._build()
 
@@ -95,14 +100,27 @@ class Given:
     Args:
         softmax: the weights as the model has them, in its graph.
         arrange: brings them, or their gradient, to (batch, heads, queries, keys).
+        origin: guards the record that this one was made from.
     """
 
     softmax: Tensor
     arrange: Callable[[Tensor], Tensor]
+    origin: Unchanged | None = None
     unchanged: Unchanged = field(init=False)
 
     def __post_init__(self) -> None:
-        self.unchanged = Unchanged(self.softmax)
+        self._values = self.softmax.detach()
+        self.unchanged = Unchanged(self._values, copy=self._copy, origin=self.origin)
+
+    def _copy(self) -> Sequence[Tensor]:
+        self._values = self._values.clone()
+        return (self._values,)
+
+    def arranged(self, arrange: Callable[[Tensor], Tensor]) -> Given:
+        """The same weights, brought to (batch, heads, queries, keys) in another way."""
+        found = Given(self.softmax, arrange, self.unchanged)
+        found._values = self._values
+        return found
 
     @cached_property
     def shape(self) -> tuple[int, int, int, int]:
@@ -120,13 +138,13 @@ class Given:
     @torch.no_grad()
     def weights(self, rows: Rows = None) -> Tensor:
         self.unchanged.check()
-        weights = self.arrange(self.softmax)
+        weights = self.arrange(self._values)
         return (weights if rows is None else weights[:, :, rows]).float()
 
     @torch.no_grad()
     def pull(self, row: Tensor) -> Tensor:
         self.unchanged.check()
-        return self._pull(row, lambda images: self.arrange(self.softmax)[images])
+        return self._pull(row, lambda images: self.arrange(self._values)[images])
 
     @torch.no_grad()
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
@@ -150,7 +168,7 @@ class Given:
     def pull_slope(self, row: Tensor, gradient: Tensor) -> Tensor:
         """As in `Sloped`."""
         self.unchanged.check()
-        change, weights = self.arrange(gradient), self.arrange(self.softmax)
+        change, weights = self.arrange(gradient), self.arrange(self._values)
         return self._pull(row, lambda images: change[images].clamp(min=0) * (weights[images] > 0))
 
     def find_read(self, gradient: Tensor) -> Tensor:
@@ -164,7 +182,7 @@ class Given:
         )
 
     def _relevant(self, gradient: Tensor) -> Callable[[slice], Tensor]:
-        change, weights = self.arrange(gradient), self.arrange(self.softmax)
+        change, weights = self.arrange(gradient), self.arrange(self._values)
         return lambda images: (change[images] * weights[images]).clamp_(min=0)
 
     def _pull(self, row: Tensor, weights_of: Callable[[slice], Tensor]) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from jumok.attention import Axis, Patches, Regions, Tokens
+from jumok.watching import numbered_axes
 from jumok.watching.image_axes import APART, has_pictures, lie_apart, name_with_images
 from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import Identities
@@ -40,9 +41,15 @@ def name_tokens(known: Identities, rows: Tensor, words: Sequence[Axis] = ()) -> 
         words: what the user said that tokens stand for.
     """
     count = rows.shape[-1]
-    axes = {_name_row(known, row) for row in _find_different(known, rows)}
-    found = axes.pop() if len(axes) == 1 else Tokens(Tokens.numbered(count).labels(), SEVERAL)  # type: ignore[arg-type]
-    said = next((axis for axis in words if len(axis) == count and _may_be(known, rows, axis)), None)
+    different = _find_different(known, rows)
+    axes = {_name_row(known, row) for row in different}
+    if len(axes) > 1:
+        found: Axis = Tokens(_numbers(count), SEVERAL)
+        said = next((axis for axis in words if len(axis) == count and _may_be(known, rows, axis)), None)
+    else:
+        found = axes.pop()
+        laid = (numbered_axes.lay_words(known, different, axis) for axis in words if _may_be(known, rows, axis))
+        said = next((axis for axis in laid if axis is not None), None)
     return found if said is None else said
 
 
@@ -107,7 +114,7 @@ def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
         return Tokens(_numbers(count), "some tokens are made from several inputs")
     names = _name_learnt(known, row, origin, learnt)
     if not bool(places.any()):
-        return Tokens(tuple(names[n] or str(n) for n in range(count)))
+        return Tokens(tuple(names[n] or str(n) for n in range(count)), _explain_constants(origin))
     if has_pictures(known, origin) and (pictured := name_with_images(known, origin, names, places)) is not None:
         return pictured
     sources = origin.source[places].unique()
@@ -121,8 +128,16 @@ def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
         return Tokens(tuple(names[n] or f"{top},{left}" for n, top, left in corners))
     if source.kind == FOREIGN:
         return Tokens(_numbers(count), source.why)
+    why = _explain_constants(origin)
+    if source.kind in (TEXT, PLAIN):
+        return numbered_axes.number_by_place(origin, names, places, source, why)
     numbers = iter(_numbers(count))
-    return Tokens(tuple(name or next(numbers) for name in names))
+    return Tokens(tuple(name or next(numbers) for name in names), why)
+
+
+def _explain_constants(origin: Origin) -> str:
+    """What is to be said of tokens that come from nothing."""
+    return numbered_axes.CONSTANT if bool((origin.source == CONSTANT_SOURCE).any()) else ""
 
 
 def _name_several_inputs(known: Identities, origin: Origin, names: Sequence[str], places: Tensor) -> Axis:
@@ -169,9 +184,17 @@ def _name_learnt(known: Identities, row: Tensor, origin: Origin, learnt: Tensor)
     names = [""] * len(row)
     for place in learnt.nonzero()[:, 0].tolist():
         identity = int(origin.low[place, 0]) if int(origin.source[place]) == LEARNT_SOURCE else int(row[place])
-        found = known.name_learnt(identity) if int(origin.source[place]) != CONSTANT_SOURCE else None
+        found = _find_learnt(known, identity) if int(origin.source[place]) != CONSTANT_SOURCE else None
         names[place] = "constant" if found is None else name_parameter(*found)
     return names
+
+
+def _find_learnt(known: Identities, identity: int) -> tuple[str, int, int] | None:
+    """The parameter of a learnt token, its row there and how many rows there are; None: not learnt."""
+    for block in known.blocks:
+        if block.kind == "learnt" and block.start <= identity < block.start + block.count:
+            return block.note, identity - block.start, block.count
+    return None
 
 
 def name_parameter(path: str, number: int, count: int) -> str:
@@ -188,7 +211,7 @@ def _name_places(known: Identities, origin: Origin, names: Sequence[str], places
     """Patches where the places are a grid, row by row behind the rest; else regions, or moments of a video."""
     item = origin.item[places]
     count = len(places)
-    if bool((item != item[0]).any()):
+    if bool((item != item[0]).any()) or bool((item < 0).any()):
         return _name_images(known, origin, names, places, source)
     low, high = origin.low[places], origin.high[places]
     if lie_apart(origin, places):
@@ -245,9 +268,10 @@ def _label_regions(low: Tensor, places: Tensor, names: Sequence[str]) -> tuple[s
     """As patches are labelled, by row and column, where the places' corners make rows and columns."""
     rows, columns = (low[:, axis].unique(return_inverse=True)[1].tolist() for axis in (0, 1))
     cells = iter(zip(rows, columns, strict=True))
-    return tuple(
+    labels = [
         "{},{}".format(*next(cells)) if there else name for there, name in zip(places.tolist(), names, strict=True)
-    )
+    ]
+    return tuple(numbered_axes.tell_apart(labels, places.nonzero()[:, 0].tolist()))
 
 
 def _find_grid(low: Tensor, high: Tensor, size: tuple[int, int]) -> tuple[int, int] | None:

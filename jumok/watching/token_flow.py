@@ -18,6 +18,7 @@ from jumok.watching.calls import Call
 from jumok.watching.flow import Flow
 from jumok.watching.flow_ends import by_image, group_entries, is_one_sequence, lay_out, sort_places
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.residuals import are_joined, find_sums
 
 
 def follow(
@@ -62,6 +63,7 @@ def follow(
     unseen = _list_unseen(known, reached, touched)
     if unseen and not partial:
         raise _explain_unseen(unseen)
+    unseen += [] if part else [note for note in _notes_below(known, entries) if note not in unseen]
     notes = tuple(unseen), _list_averaged(known, reached & touched)
     made = known.flows[key] = _make_flow(known, calls, name, ends, (touched, reached), entries, notes)
     return made
@@ -87,7 +89,7 @@ def _make_flow(
 ) -> Flow:
     touched, reached = marks
     shown = by_image(ends[-1], ends[-1].tokens.queries)  # type: ignore[arg-type]
-    starts = [sort_places(known, by_image(end, end.tokens.states), shown)[0] for end in ends]  # type: ignore[arg-type]
+    starts = [sort_places(known, by_image(ends[-1], states), shown)[0] for states in _find_starts(known, ends)]
     order_axis = name(sort_places(known, shown, shown)[0])
     grouped, whole = group_entries(known, entries, calls, starts[0])
     keys, cells, shares = lay_out(known, name, grouped, whole)
@@ -102,8 +104,16 @@ def _make_flow(
         involved += [call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
     index = torch.cat(involved).unique()
     chain = [call for _, call in calls]
-    heads = len(ends) > 1 and known.are_joined(_take_one(ends[0]), _take_one(ends[-1]), shared=True)
-    return Flow(chain, order_axis, keys, index, blocks, known, starts, cells, shares, touched, *notes, heads)
+    heads = len(ends) > 1 and are_joined(known, _take_one(ends[0]), _take_one(ends[-1]), shared=True)
+    hidden = _find_hidden(known, entries) if notes[0] else entries[:0]
+    return Flow(chain, order_axis, keys, index, blocks, known, starts, cells, shares, touched, hidden, *notes, heads)
+
+
+def _find_starts(known: Identities, ends: Sequence[Call]) -> list[Tensor]:
+    """What the last calls gave: with the tokens that it was added to, where these are others than looked."""
+    states = [end.tokens.states for end in ends if end.tokens.states is not None]
+    sums = find_sums(known, states)
+    return states if sums is None else [sums]
 
 
 def _check_known(calls: Sequence[tuple[str, Call]]) -> None:
@@ -121,7 +131,7 @@ def _find_ends(known: Identities, calls: Sequence[tuple[str, Call]]) -> list[Cal
     last = calls[-1][1]
     beside = [] if last.tokens.is_pooling else [call for _, call in calls[:-1]]
     ends = [call for call in beside if torch.equal(call.tokens.queries, last.tokens.queries)]  # type: ignore[arg-type]
-    return [*(call for call in ends if known.are_joined(_take_one(call), _take_one(last))), last]
+    return [*(call for call in ends if are_joined(known, _take_one(call), _take_one(last))), last]
 
 
 def _take_one(call: Call) -> Tensor:
@@ -144,8 +154,8 @@ def _find_reached(
             touched[part] = _look_up(touched, block.members).any(1)
         else:
             touched[part] = _look_up(touched, known.base(torch.arange(block.start, block.start + block.count)))
-    for end in ends:
-        reached[end.tokens.states] = True
+    for states in _find_starts(known, ends):
+        reached[states] = True
     for block in reversed(known.blocks):
         numbers = torch.arange(block.start, block.start + block.count)
         here = reached[numbers] & touched[numbers]
@@ -224,6 +234,18 @@ def _notes_below(known: Identities, ids: Tensor) -> list[str]:
         notes += known.notes(current, "unseen")
         current = torch.cat([known.base(current), known.members(current)])
     return list(dict.fromkeys(notes))
+
+
+def _find_hidden(known: Identities, entries: Tensor) -> Tensor:
+    """Which of the tokens that calls begin with something unseen has made."""
+    hidden = torch.zeros(known._next, dtype=torch.bool)
+    for block in known.blocks:
+        part = slice(block.start, block.start + block.count)
+        hidden[part] = block.kind == "unseen"
+        hidden[part] |= _look_up(hidden, known.base(torch.arange(block.start, block.start + block.count)))
+        if block.members is not None:
+            hidden[part] |= _look_up(hidden, block.members).any(1)
+    return entries[_look_up(hidden, entries)]
 
 
 def _list_unseen(known: Identities, reached: Tensor, touched: Tensor) -> list[str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, TEXT, Origin
+from jumok.watching.provenance.residuals import add_past, add_token, are_passed, mark_passed
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
 
 MOST_MET = 1 << 22
@@ -57,6 +58,8 @@ def blend(known: Identities, one: Shadow, other: Shadow, shape: Sequence[int], h
         return fit(one, shape)
     for mine, theirs in ((one, other), (other, one)):  # weights and biases of one row, as norms have
         if theirs.numel() == 1 and _all_weak(known, theirs):
+            if not how.factor:
+                _add_weak(known, mine, theirs)
             return fit(torch.where(mine == CONSTANT, theirs, mine), shape)
     rank = len(shape)
     one, other = (each[(None,) * (rank - each.dim())] for each in (one, other))
@@ -102,11 +105,18 @@ def merge_rows(known: Identities, rows: Tensor) -> Tensor:
     """As `Identities.merge`; what several calls made of one token, as of heads of their own, stays beside it."""
     largest = rows.amax(1)
     base = known.base(largest)
-    beside = (base > 0) & _are_attended(known, largest) & (rows != largest[:, None]).any(1)
+    beside = (base > 0) & known.is_attended(largest) & (rows != largest[:, None]).any(1)
     if bool(beside.any()):
-        same = (known.base(rows) == base[:, None]) & _are_attended(known, rows)
+        same = (known.base(rows) == base[:, None]) & known.is_attended(rows)
         beside &= (same | (rows == CONSTANT)).all(1)
+    second = rows.masked_fill(rows == largest[:, None], CONSTANT).amax(1)
+    past = known.is_attended(largest) & (second > 0) & ~beside
+    past &= ((rows == largest[:, None]) | (rows == second[:, None]) | (rows == CONSTANT)).all(1)
+    if bool(past.any()):
+        past = past & known.descends(largest, second)
     merged: Tensor = known.merge(rows)
+    if bool(past.any()):
+        merged[past] = add_token(known, largest[past], second[past])
     if bool(beside.any()):
         unique, inverse = rows[beside].sort(1).values.unique(dim=0, return_inverse=True)
         members = torch.cat([_list_members(known, column) for column in unique.T], 1)
@@ -180,15 +190,19 @@ def _all_weak(known: Identities, ids: Tensor) -> bool:
 def meet(known: Identities, one: Tensor, other: Tensor, how: Manner = SUM) -> Tensor:
     """Identities of a sum or a product of tokens; the rest as for `blend`."""
     one, other = torch.broadcast_tensors(one, other)
+    if not how.factor:
+        for mine, theirs in ((one, other), (other, one)):
+            _add_weak(known, mine[theirs == CONSTANT], theirs[theirs == CONSTANT])
     found = torch.where(other == CONSTANT, one, other)
     open_ = (one != other) & (one != CONSTANT) & (other != CONSTANT)
     if not bool(open_.any()):
         return found
     mine, theirs = one[open_], other[open_]
-    if bool((known.base(mine) == theirs).all()):  # a residual connection, as nearly always
-        return torch.where(open_, one, found)
-    if bool((known.base(theirs) == mine).all()):
-        return torch.where(open_, other, found)
+    for made, tokens, whole in ((mine, theirs, one), (theirs, mine, other)):
+        if bool((known.base(made) == tokens).all()):  # a residual connection, as nearly always
+            if not how.factor:
+                mark_passed(known, made[known.is_attended(made)])
+            return torch.where(open_, whole, found)
     found = found.clone()
     pairs, inverse = _list_pairs(mine, theirs)
     if len(pairs) > MOST_MET:
@@ -210,16 +224,17 @@ def _meet_unique(known: Identities, one: Tensor, other: Tensor, how: Manner) -> 
     found = torch.full_like(one, -1)
     both = ((one, other), (other, one))
     first_weak, second_weak = _give_way(known, one), _give_way(known, other)
-    _fill(found, first_weak & ~second_weak, other, one, _take_first)
-    _fill(found, second_weak, one, other, _take_first)
+    take = _take_first if how.factor else partial(add_token, known)
+    _fill(found, first_weak & ~second_weak, other, one, take)
+    _fill(found, second_weak, one, other, take)
     for mine, theirs in both:
         _fill(found, _pass_windows(known, mine, theirs), mine, theirs, partial(_join_past, known))
     for mine, theirs in both:
-        _fill(found, known.descends(mine, theirs), mine, theirs, _take_first)
+        _fill(found, known.descends(mine, theirs), mine, theirs, take)
     for mine, theirs in both:
         _fill(found, known.is_lost(theirs), mine, theirs, partial(_lose_part, known))
     siblings = (known.base(one) == known.base(other)) & (known.base(one) > 0)
-    attended = _are_attended(known, one) & _are_attended(known, other)
+    attended = known.is_attended(one) & known.is_attended(other)
     _fill(found, siblings & attended, one, other, partial(_join, known))
     for mine, theirs in both:
         _fill(found, siblings & known.is_unseen(theirs), mine, theirs, partial(_unsee_part, known))
@@ -237,6 +252,14 @@ def _fill(found: Tensor, where: Tensor, mine: Tensor, theirs: Tensor, make: Call
         found[where] = make(mine[where], theirs[where])
 
 
+def _add_weak(known: Identities, mine: Tensor, theirs: Tensor) -> None:
+    """A learnt or a constant token, added to what attention made of tokens."""
+    made = mine.reshape(-1)
+    made = made[known.is_attended(made)]
+    if len(made):
+        add_token(known, made, theirs.reshape(-1)[:1].expand(len(made)))
+
+
 def _take_first(mine: Tensor, theirs: Tensor) -> Tensor:
     return mine
 
@@ -244,13 +267,13 @@ def _take_first(mine: Tensor, theirs: Tensor) -> Tensor:
 def _pass_windows(known: Identities, mine: Tensor, theirs: Tensor) -> Tensor:
     """Whether a residual connection leads past what made a query of a window of tokens."""
     base = known.base(mine)
-    past = _are_attended(known, mine) & known.is_smoothed(base) & (base != theirs)
+    past = known.is_attended(mine) & known.is_smoothed(base) & (base != theirs)
     return past & known.descends(mine, theirs) if bool(past.any()) else past
 
 
 def _join_past(known: Identities, mine: Tensor, theirs: Tensor) -> Tensor:
     """What attention gathered, added to another token than the one that looked."""
-    return known.join(_list_members(known, mine), theirs)
+    return add_past(known, _list_members(known, mine), theirs)
 
 
 def _lose_part(known: Identities, mine: Tensor, theirs: Tensor) -> Tensor:
@@ -271,18 +294,16 @@ def _give_way(known: Identities, ids: Tensor) -> Tensor:
     return known.is_weak(ids) | ((source >= 0) & foreign[source.clamp(min=0)] & known.is_input(ids))
 
 
-def _are_attended(known: Identities, ids: Tensor) -> Tensor:
-    return known._is_kind(ids, "attended") | known._is_kind(ids, "joint")
-
-
 def _are_pooled(known: Identities, ids: Tensor) -> Tensor:
-    return _are_attended(known, ids) & (known.origin(ids).source == CONSTANT_SOURCE)
+    return known.is_attended(ids) & (known.origin(ids).source == CONSTANT_SOURCE)
 
 
 def _join(known: Identities, one: Tensor, other: Tensor) -> Tensor:
     """Rows of calls that were made side by side from the same token."""
     members = torch.cat([_list_members(known, one), _list_members(known, other)], 1)
-    return known.join(_drop_doubles(members), known.base(one))
+    joint = known.join(_drop_doubles(members), known.base(one))
+    mark_passed(known, joint[are_passed(known, one) | are_passed(known, other)])
+    return joint
 
 
 def _list_members(known: Identities, ids: Tensor) -> Tensor:
@@ -348,14 +369,15 @@ def _compare_cells(
     for mine, theirs, origins in ((one, other, (first, second)), (other, one, (second, first))):
         inside = (origins[0].low >= origins[1].low).all(1) & (origins[0].high <= origins[1].high).all(1)
         inside &= (origins[0].item == origins[1].item) | (origins[1].item < 0)
-        measured = known.is_measured(origins[0].source) | how.scaled
+        measured = known.is_measured(origins[0].source) | (how.scaled & ~known.is_text(origins[0].source))
         numbers = (mine >= LEAF) & measured  # as of pixels, less their mean
         within.append(same & inside & (mine != theirs) & known.is_gathered(theirs) & ~numbers)
     disjoint = (first.high <= second.low).any(1) | (second.high <= first.low).any(1)
-    disjoint |= (first.item != second.item) & (first.item >= 0) & (second.item >= 0)
-    numbers = ((one >= LEAF) | (other >= LEAF)) & known.is_measured(first.source)
+    strangers = (first.item != second.item) & (first.item >= 0) & (second.item >= 0)
+    leaves = (one >= LEAF).int() + (other >= LEAF).int()
+    numbers = known.is_measured(first.source) & ((leaves == 1) | ((leaves == 2) & how.scaled))
     inner = torch.where(within[0], one, torch.where(within[1], other, CONSTANT))
-    return inner, same & disjoint & ~numbers
+    return inner, same & (strangers | (disjoint & ~numbers))
 
 
 def make_zeros(shadow: Shadow, shape: Sequence[int]) -> Tensor:

@@ -136,7 +136,9 @@ class _Weighing:
             ids = ids.squeeze(-2)
         axes = [axis for axis in self.order if axis >= 0]
         ids = ids.permute(*(axes.index(axis) for axis in range(len(self.shape))))
-        return replace(tokens, order=tuple(self.order)), self.equation.spread(self.number, ids, op.outs[0].shape)
+        alone = self.order[-2] == -1 and bool((compact(queries) == CONSTANT).all())
+        tokens = replace(tokens, order=tuple(self.order), is_pooling=alone)
+        return tokens, self.equation.spread(self.number, ids, op.outs[0].shape)
 
 
 def find_by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) -> Found:

@@ -102,6 +102,7 @@ class CallTokens:
         arrangement: of the call's axes; None: they are (batch, heads, queries, keys) already.
         order: of the weights' own axes, of a product by hand: (lead..., queries, keys).
         parts: the numbers of the calls whose weights stand beside one another in one softmax, in order of their keys.
+        is_pooling: whether no token looks: what was gathered has no residual path of its own.
         samples: of queries that look at places between the keys, in the weights' own axes: which keys lie around each
             place, four for each, and their shares of it.
     """
@@ -115,17 +116,13 @@ class CallTokens:
     arrangement: Arrangement | None = None
     order: tuple[int, ...] = ()
     parts: tuple[int, ...] = ()
+    is_pooling: bool = False
     samples: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def unknown(cls, why: str) -> CallTokens:
         """A call of which no token is known."""
         return cls(UNKNOWN, why)
-
-    @property
-    def is_pooling(self) -> bool:
-        """Whether no token looks: what was gathered has no residual path of its own."""
-        return len(self.order) > 1 and self.order[-2] == -1
 
     def looks_like(self, other: CallTokens) -> bool:
         """Whether the same queries look, in calls of the same axes."""

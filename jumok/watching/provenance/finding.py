@@ -14,6 +14,7 @@ from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.placing import place
+from jumok.watching.provenance.residuals import mark_passed
 from jumok.watching.provenance.shadows import Shadow, compact, fit, is_even, zeros
 
 
@@ -73,6 +74,8 @@ def _multi_head(known: Identities, op: Op, name: str, lookup: Lookup) -> tuple[C
     if name == "attended_module":
         extra = op.kwargs["extra_keys"]
     keys = torch.nn.functional.pad(keys.contiguous(), (0, extra))
-    tokens, states = place(known, op, queries, keys)
+    tokens, states = place(known, op, queries, keys, headless=True)
+    if op.kwargs.get("residual"):
+        mark_passed(known, states)
     states = states.T if turned else states if batched else states[0]
     return replace(tokens, arrangement=None), states.unsqueeze(-1).expand(op.outs[0].shape)

@@ -77,8 +77,13 @@ ADAPTIVE_POOLINGS = frozenset(
         "adaptive_max_pool3d",
     ]
 )
-SCANS = names("cumsum cumprod logcumsumexp cummax cummin fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_rfft2")
+SCANS = names(
+    "cumsum cumprod logcumsumexp cummax cummin fft_fft fft_ifft fft_rfft fft_irfft fft_hfft fft_ihfft fft_fft2 "
+    "fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_rfftn fft_irfftn"
+)
 """What mixes along an axis and keeps the shape, or nearly."""
+NORMS = names("layer_norm rms_norm group_norm instance_norm normalize log_softmax")
+"""What divides by a length, or takes a mean or a sum off, over some axes."""
 RECURRENT = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm"])
 SORTING = frozenset(["topk", "sort", "msort", "kthvalue"])
 MAKERS = names(
@@ -94,7 +99,19 @@ WEIGHTS_CHANGED = LINEAR | names(
     "batch_norm layer_norm softmax conv2d einsum matmul native_dropout threshold maximum minimum sum"
 )
 """What may be done to weights between their softmax and the product with the values: all that keeps their shape."""
-NAMED_BY_PLACE = SCANS | PRODUCTS | CONVOLUTIONS | UPWARDS | RECURRENT | POOLINGS | SORTING | frozenset(["grid_sample"])
+NAMED_BY_PLACE = (
+    SCANS
+    | NORMS
+    | SOFTMAXES
+    | LINEAR
+    | PRODUCTS
+    | CONVOLUTIONS
+    | UPWARDS
+    | RECURRENT
+    | POOLINGS
+    | SORTING
+    | frozenset(["grid_sample"])
+)
 """Functions of which the module that ran them may have to be named."""
 
 _RENAMED = {

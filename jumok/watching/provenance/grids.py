@@ -12,9 +12,10 @@ from torch.nn import functional as F
 
 from jumok.watching.provenance.blending import merge_over
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.mixing import would_mix
 from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.ops import Op, Slot
-from jumok.watching.provenance.origins import CONSTANT, IMAGE, LEAF, TEXT
+from jumok.watching.provenance.origins import CONSTANT, IMAGE, LEAF
 
 
 def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
@@ -31,12 +32,12 @@ def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
     strides, dilations, reach, pads = _read_windows(op, rank)
     ids = merge_over(known, ids, [ids.dim() - rank - 1])
     overlaps = any(size > step for size, step in zip(reach, strides, strict=True))
-    if overlaps and max(strides) > 1 and _mixes(known, ids):  # fewer tokens, each of those in its window: as a pooling
+    if overlaps and max(strides) > 1 and would_mix(known, ids):  # fewer, each of those in its window: as a pooling
         made = _gather(known, ids, out, strides, pads, reach)
         known.averaged.append((made.unique(), f"a convolution{op.where}"))
         return made.expand(out)
     made = _cover(known, ids, _list_cells(ids, out, strides, pads, reach), rank)
-    if not (overlaps and _mixes(known, made)):
+    if not (overlaps and would_mix(known, made, plain=max(strides) == 1)):
         return made.expand(out)
     note = f"a convolution{op.where}"
     local = max(strides) == 1 and ids.shape[-rank:] == out[-rank:] and _lie_in_image(known, ids)
@@ -112,7 +113,7 @@ def deconvolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
     made = _stretch(ids, op.outs[0].shape, rank)
     strides = _each(op.given(3, "stride", 1), rank)
     kernel = weight.shape[-rank:] if isinstance(weight, Slot) else (1,) * rank
-    if any(size > step for size, step in zip(kernel, strides, strict=True)) and _mixes(known, made):
+    if any(size > step for size, step in zip(kernel, strides, strict=True)) and would_mix(known, made):
         made = known.unsee(made, f"a transposed convolution{op.where}")
     return made.expand(op.outs[0].shape)
 
@@ -191,7 +192,7 @@ def resize(known: Identities, op: Op, ids: Tensor) -> Tensor:
             windows.append(_share(size, wanted))
     made = _cover(known, ids, windows, rank)
     smooth = op.given(3, "mode", "nearest") not in ("nearest", "nearest-exact", "area")
-    if smooth and tuple(ids.shape[-rank:]) != tuple(out[-rank:]) and _mixes(known, made):
+    if smooth and tuple(ids.shape[-rank:]) != tuple(out[-rank:]) and would_mix(known, made, plain=True):
         made = known.unsee(made, "interpolation between tokens")
     return made.expand(out)
 
@@ -227,7 +228,7 @@ def _gather(
     """
     rank = len(strides)
     placed = _cover(known, ids, _list_cells(ids, out, strides, pads, reach), rank)
-    if not any(size > step for size, step in zip(reach, strides, strict=True)) or not _mixes(known, ids):
+    if not any(size > step for size, step in zip(reach, strides, strict=True)) or not would_mix(known, ids, plain=True):
         return placed
     sizes = zip(ids.shape[-rank:], out[-rank:], strides, pads, reach, strict=True)
     made = _cover(known, ids, [_window(*each) for each in sizes], rank)
@@ -317,14 +318,3 @@ def _stretch(ids: Tensor, shape: Sequence[int], rank: int) -> Tensor:
         size, wanted = ids.shape[axis - rank], shape[axis - rank]
         places.append((torch.arange(wanted) * size // wanted).clamp(max=size - 1))
     return _pick(ids, places, rank)
-
-
-def _mixes(known: Identities, ids: Tensor) -> bool:
-    """Whether among the tokens are words, or what attention has seen already."""
-    flat = ids.reshape(-1)
-    early = known.is_input(flat) | known.is_weak(flat)
-    if not bool(early.all()):
-        return True
-    source = known.origin(flat).source
-    texts = torch.tensor([each.kind == TEXT for each in known.sources] or [False])
-    return bool((texts[source.clamp(min=0)] & (source >= 0)).any())

@@ -33,6 +33,12 @@ class Identities:
     """What convolutions made unseen, of which tokens, with those around each, and which convolution it was."""
     pictures: dict[int, Any] = field(default_factory=dict)
     """Of inputs that images were made into, by their number: where their elements lie (`pictures.Picture`)."""
+    spreads: list[tuple[Tensor, str]] = field(default_factory=list)
+    """What several things were made of, each by weights that are not seen, and what made them."""
+    parted: dict[tuple[int, str], int] = field(default_factory=dict)
+    """Those that turned out to be tokens, as unseen."""
+    passed: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    """What attention made that a residual connection leads past."""
     flows: dict[Any, Any] = field(default_factory=dict)
     """What was worked out from the table: how calls lead to one another."""
     _rows: list[Tensor] = field(default_factory=list)
@@ -156,16 +162,14 @@ class Identities:
         """Whether each was made by several calls of attention beside one another."""
         return self._is_kind(identities, "joint")
 
-    def are_joined(self, one: Tensor, other: Tensor, *, shared: bool = False) -> bool:
-        """Whether two tokens are added to the same one; `shared`: as parts of one, as heads are."""
-        joints = [
-            b.members for b in self.blocks if b.members is not None and b.kind == "joint" and (b.note or not shared)
-        ]
-        return any(bool(((m == one).any(1) & (m == other).any(1)).any()) for m in joints)
-
     def is_measured(self, sources: Tensor) -> Tensor:
         """Whether inputs hold numbers of images or sound, not tokens."""
         kinds = torch.tensor([source.kind in (IMAGE, SERIES) for source in self.sources] or [False])
+        return kinds[sources.clamp(min=0)] & (sources >= 0)
+
+    def is_text(self, sources: Tensor) -> Tensor:
+        """Whether inputs hold ids of words."""
+        kinds = torch.tensor([source.kind == TEXT for source in self.sources] or [False])
         return kinds[sources.clamp(min=0)] & (sources >= 0)
 
     def cells(self, source: Tensor, item: Tensor, low: Tensor, high: Tensor, size: Tensor) -> Tensor:
@@ -203,8 +207,7 @@ class Identities:
     def _same_place(self, rows: Tensor) -> Tensor:
         """Whether each row's tokens are the same word of one text, looked up in several tables, as hashes of it are."""
         origin = self.origin(rows.reshape(-1))
-        texts = torch.tensor([source.kind == TEXT for source in self.sources] or [False])
-        text = (texts[origin.source.clamp(min=0)] & (origin.source >= 0)).view(rows.shape)
+        text = self.is_text(origin.source).view(rows.shape)
         there = rows != CONSTANT
         found = ((text & self.is_input(rows)) | ~there).all(1)
         for column in (origin.item, origin.low[:, 0], origin.high[:, 0]):
@@ -341,6 +344,10 @@ class Identities:
         """Whether each is a part of an input that no attention has seen."""
         return (identities >= LEAF) | self._is_kind(identities, "cell")
 
+    def is_attended(self, identities: Tensor) -> Tensor:
+        """Whether each was made by attention, by one call or by several beside one another."""
+        return self._is_kind(identities, "attended") | self._is_kind(identities, "joint")
+
     def _is_learnt(self, identities: Tensor) -> Tensor:
         return self._is_kind(identities, "learnt")
 
@@ -376,13 +383,6 @@ class Identities:
             b.note for b in self.blocks if b.kind == kind and any(b.start <= n < b.start + b.count for n in numbers)
         ]
         return list(dict.fromkeys(found))
-
-    def name_learnt(self, identity: int) -> tuple[str, int, int] | None:
-        """The parameter of a learnt token, its row there and how many rows there are; None: not learnt."""
-        for block in self.blocks:
-            if block.kind == "learnt" and block.start <= identity < block.start + block.count:
-                return block.note, identity - block.start, block.count
-        return None
 
     @property
     def _all_rows(self) -> Tensor:

@@ -13,6 +13,7 @@ from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.ops import Op
 from jumok.watching.provenance.shadows import Pair, Shadow, compact, fit, is_even, or_constant
+from jumok.watching.provenance.spreading import note_spread
 
 
 def multiply(known: Identities, op: Op, equation: Equation, shadows: Sequence[Shadow]) -> Shadow:
@@ -76,7 +77,13 @@ def _reduce_operand(
             return equation.spread(number, blending.merge_over(known, mixed, summed), out)
         shadow = or_constant(blending.settle(known, shadow, op.notes.path))
     assert isinstance(shadow, Tensor)
-    return equation.spread(number, blending.merge_over(known, shadow, equation.summed_axes(number)), out)
+    summed = equation.summed_axes(number)
+    merged = blending.merge_over(known, shadow, summed)
+    others = [n for n in range(len(equation.slots)) if n != number]
+    several = any(equation.slots[n].shape[axis] > 1 for n in others for axis in equation.free_axes(n))
+    if several and not all(is_even(shadow, axis) for axis in summed):
+        note_spread(known, merged, f"a product over tokens{op.where}")
+    return equation.spread(number, merged, out)
 
 
 def _weak_side(known: Identities, pair: Pair) -> bool:

@@ -18,11 +18,14 @@ from jumok.watching.provenance.call_tokens import (
 )
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.ops import Op
-from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, PLAIN, TEXT
+from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, PLAIN
 from jumok.watching.provenance.shadows import compact, is_even
+from jumok.watching.provenance.spreading import part_spread
 
 
-def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[CallTokens, Tensor]:
+def place(
+    known: Identities, op: Op, queries: Tensor, keys: Tensor, *, headless: bool = False
+) -> tuple[CallTokens, Tensor]:
     """Tell the axes of a call from its tokens.
 
     Args:
@@ -30,6 +33,7 @@ def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[Cal
         op: the call.
         queries: (lead..., queries).
         keys: (lead..., keys) or (lead..., queries, keys).
+        headless: no axis in front is of heads, as the call makes them itself.
     Returns:
         What is known, and the identities of the outputs: (lead..., queries).
     """
@@ -38,9 +42,12 @@ def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[Cal
     bare = _is_bare(known, queries)
     missing = queries.dim() + own - keys.dim()
     keys = keys[(None,) * missing] if missing > 0 else keys
-    batch, heads = _split_by_rank(lead) if bare else _split_lead(known, queries, keys, lead)
+    every = tuple(range(len(lead))), ()
+    batch, heads = every if headless else _split_by_rank(lead) if bare else _split_lead(known, queries, keys, lead)
     folded = packed = None
-    if bare:
+    if headless:
+        pass
+    elif bare:
         folded = (
             Fold(op.notes.heads, inner=True)
             if len(lead) == 1 and op.notes.heads > 1 and lead[0] % op.notes.heads == 0
@@ -48,7 +55,7 @@ def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[Cal
         )
     elif lead and not any(lead[axis] > 1 for axis in heads):
         folded = _find_fold(known, queries.reshape(lead[0], -1), keys.reshape(keys.shape[0], -1), lead[0])
-    if not own and not bare and queries.shape[-1] > 1:
+    if not own and not bare and not headless and queries.shape[-1] > 1:
         packed = _find_packed(known, queries, op.notes.heads // math.prod(lead[axis] for axis in heads))
     if folded and not batch:  # a single image whose heads were all that the axis held
         batch, heads = (0,), tuple(axis for axis in heads if axis)
@@ -66,7 +73,7 @@ def place(known: Identities, op: Op, queries: Tensor, keys: Tensor) -> tuple[Cal
         rows, seen, items = (
             each.unflatten(0, (-1, turned)).transpose(0, 1).flatten(0, 1) for each in (rows, seen, items)
         )
-    rows, seen = localise(known, rows, items), localise(known, seen, items)
+    rows, seen = (localise(known, part_spread(known, each), items) for each in (rows, seen))
     states = known.attend(op.notes.calls[0], rows)
     found = CallTokens(TOKENS, "", rows, seen, states, images, None if arrangement.is_plain else arrangement)
     return found, _undo(arrangement, states, queries)
@@ -106,6 +113,8 @@ def _split_lead(
     wide = {axis for axis, size in enumerate(lead) if size > 1}
     if wide and even == wide and (len(wide) > 1 or wide != default) and not _is_one_item(known, queries, keys):
         even = wide & default  # nothing tells them apart
+    elif _are_of_several(known, queries):  # as where the images of a batch were mixed: each slice holds the same
+        even &= default
     heads = {axis for axis in default if lead[axis] == 1} | even
     if not heads and len(lead) > 1 and not (wide - even):
         heads = default
@@ -119,8 +128,15 @@ def _is_one_item(known: Identities, queries: Tensor, keys: Tensor) -> bool:
         origin = known.origin(flat)
         there = origin.source >= 0
         if bool(there.any()):
-            return len(origin.item[there].unique()) == 1
+            return len(origin.item[there].unique()) == 1 and int(origin.item[there][0]) >= 0
     return False
+
+
+def _are_of_several(known: Identities, queries: Tensor) -> bool:
+    """Whether each token was made of several items of the batch."""
+    origin = known.origin(compact(queries).reshape(-1))
+    there = origin.source >= 0
+    return bool(there.any()) and bool((origin.item[there] < 0).all())
 
 
 def _find_fold(known: Identities, queries: Tensor, keys: Tensor, count: int) -> Fold | None:
@@ -192,9 +208,7 @@ def _find_by_words(known: Identities, rows: Tensor, items: Tensor) -> Tensor:
     if bool((items >= 0).all()):
         return items
     origin = known.origin(rows.reshape(-1))
-    texts = torch.tensor([source.kind == TEXT for source in known.sources] or [False])
-    words = (origin.source >= 0) & texts[origin.source.clamp(min=0)]
-    found = _agree(origin.item.view(rows.shape), words.view(rows.shape))
+    found = _agree(origin.item.view(rows.shape), known.is_text(origin.source).view(rows.shape))
     alone = bool((items < 0).all()) or len(found.unique()) == len(found)
     return torch.where(items < 0, found, items) if alone and bool((found >= 0).all()) else items
 

@@ -130,7 +130,7 @@ class Replay:
             if rules.takes_one(name):
                 first = op.given(0, "input")
                 given = [first] if isinstance(first, Slot) and first.floating else []
-            shadows = [self._table.shadow(slot, op.name, op.outs) for slot in given]
+            shadows = [self._table.harden(s, self._table.shadow(s, op.name, op.outs), op.outs) for s in given]
             if all(shadow is None or isinstance(shadow, Live) for shadow in shadows):  # of none, too
                 self._table.set_all(op, None)
             elif rule is None:
@@ -142,7 +142,7 @@ class Replay:
         """An attention call: its output are its queries' tokens in a new state."""
         if op.notes.weights is None:
             shadows = {
-                s: self._table.shadow(s, name)
+                s: self._table.harden(s, self._table.shadow(s, name))
                 for arg in (*op.args, *op.kwargs.values())
                 for s in walk_slots(arg)
                 if s.floating
@@ -166,7 +166,7 @@ class Replay:
                 self._table.outlooks[op.notes.calls[0]] = replace(tokens, why="")
                 tokens = CallTokens.unknown(UNCONFIRMED)
         self.calls[op.notes.calls[0]] = tokens
-        self._table.set(op.outs[0], made)
+        self._table.set(op.outs[0], rules.add_input(self._table, op, name, made))
         for out in op.outs[1:]:
             self._table.set(out, None)
 

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance import adding, blending, functions, grids, moving, multiplying, sampling
+from jumok.watching.provenance import adding, blending, functions, grids, mixing, moving, multiplying, sampling
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.ops import Kept, Op, Slot, clone_index, walk_slots
 from jumok.watching.provenance.origins import TEXT
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, zeros
+from jumok.watching.provenance.spreading import note_spread
 
 MOST_LOOKED_UP = 4096
 """Rows of a table that may be looked up as learnt tokens, at most: tables of relative positions have more."""
@@ -63,8 +64,12 @@ def _join(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows:
 
 
 def _elementwise(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-    if name in _OF_THE_FIRST:
+    if name in functions.NORMS and isinstance(shadows[0], Tensor):
+        found: Shadow = mixing.normalise(table.known, op, name, shadows[0])
+    elif name in _OF_THE_FIRST:
         found = shadows[0]
+        if isinstance(found, Tensor) and mixing.softens(table.known, op, name, found):
+            table.softened[op.outs[0].soft] = f"a softmax over tokens{op.where}"
     else:
         found, how = None, blending.Manner(factor=name in _FACTORS, scaled=name in _SCALINGS)
         for slot, shadow in zip(given, shadows, strict=True):
@@ -163,11 +168,22 @@ def _contract(table: ShadowTable, shadow: Shadow, axis: int, out: Sequence[int],
             return fit(blending.merge_over(table.known, or_constant(table.settle(shadow, op)), [axis]), out)
         return Pair(sides[0], sides[1], shadow.path).map(lambda ids: fit(compact(ids).narrow(axis, 0, 1), out))
     ids = shadow if isinstance(shadow, Tensor) else zeros(())
-    return fit(blending.merge_over(table.known, ids, [axis]), out)
+    merged = blending.merge_over(table.known, ids, [axis])
+    if out[axis] > 1 and not is_even(ids, axis):
+        note_spread(table.known, merged, f"a product over tokens{op.where}")
+    return fit(merged, out)
 
 
 def _product(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-    table.give(op, multiply(table, op, name))
+    table.give(op, add_input(table, op, name, multiply(table, op, name)))
+
+
+def add_input(table: ShadowTable, op: Op, name: str, product: Shadow) -> Shadow:
+    """A product, and what it is added to in the same step, as by `addmm`."""
+    added = op.given(0, "input") if name in _ADDING and op.kwargs.get("beta", 1) else None
+    if not isinstance(added, Slot):
+        return product
+    return blending.blend(table.known, table.shadow(added), product, op.outs[0].shape)
 
 
 def multiply(table: ShadowTable, op: Op, name: str) -> Shadow:
@@ -216,26 +232,34 @@ def _recur(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows
 
 def _scan(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
     ids = or_constant(table.settle(shadows[0], op))
-    dim = op.given(1, "dim", -1)
-    if op.outs[0].shape != given[0].shape or not isinstance(dim, int):
+    dims = mixing.find_scanned(op, name)
+    if len(op.outs[0].shape) != len(given[0].shape):
         raise moving.CannotMoveError(name)
-    if not is_even(ids, dim):
-        ids = table.known.unsee(compact(ids), f"{name}{op.where}")
+    if any(not is_even(ids, dim) for dim in dims):
+        ids = table.known.unsee(compact(ids), f"{name}{op.where}").expand(ids.shape)
+    if op.outs[0].shape != given[0].shape:  # half a spectrum
+        if any(not is_even(ids, dim) for dim in dims):
+            raise moving.CannotMoveError(name)
+        for dim in dims:
+            ids = ids.narrow(dim, 0, 1)
     for out in op.outs:
-        table.set(out, ids if out.floating else Live())
+        table.set(out, ids.expand(out.shape) if out.floating else Live())
 
 
 def _gate_half(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
     """`glu`: one half of an axis gates the other."""
-    merged = blending.merge_over(table.known, or_constant(table.settle(shadows[0], op)), [op.given(1, "dim", -1)])
-    table.give(op, merged.expand(op.outs[0].shape))
+    one, other = or_constant(table.settle(shadows[0], op)).chunk(2, op.given(1, "dim", -1))
+    table.give(op, blending.blend(table.known, one, other, op.outs[0].shape, blending.Manner(factor=True)))
 
 
 def _sort(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
     dim = op.kwargs.get(
         "dim", op.args[2 if name == "topk" else 1] if len(op.args) > (2 if name == "topk" else 1) else -1
     )
-    ids = blending.merge_over(table.known, or_constant(table.settle(shadows[0], op)), [dim])
+    given_ids = or_constant(table.settle(shadows[0], op))
+    ids = blending.merge_over(table.known, given_ids, [dim])
+    if not is_even(given_ids, dim):
+        note_spread(table.known, ids, f"{name}{op.where}")
     for out in op.outs:
         table.set(out, ids.expand(out.shape) if out.floating else Live())
 
@@ -326,10 +350,11 @@ _OF_ONE = (
     _sample,
 )
 Rule = Callable[[ShadowTable, Op, str, Sequence[Slot], Sequence[Shadow]], None]
+_ADDING = functions.names("addmm baddbmm addbmm")
 _FACTORS = functions.names("mul multiply div divide true_divide")
 _SCALINGS = functions.names("sub subtract rsub div divide true_divide")
 _OF_THE_FIRST = functions.names(
-    "layer_norm rms_norm group_norm batch_norm instance_norm normalize softmax log_softmax dropout "
+    "layer_norm rms_norm group_norm batch_norm instance_norm normalize softmax softmin log_softmax dropout "
     "dropout1d dropout2d dropout3d prelu local_response_norm gumbel_softmax"
 )
 _RULES: dict[frozenset[str], Rule] = {

@@ -12,7 +12,7 @@ from jumok.watching.provenance.call_tokens import CallTokens
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.ops import Op, Slot, walk_slots
 from jumok.watching.provenance.pictures import Picture
-from jumok.watching.provenance.shadows import Live, Pair, Shadow, fit, simplify, zeros
+from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, simplify, zeros
 
 MOST_LEARNT = 1 << 20
 """Rows of a parameter that may stand for learnt tokens, at most."""
@@ -32,6 +32,8 @@ class ShadowTable:
         self.outlooks: dict[int, CallTokens] = {}
         self.real: set[Slot] = set()
         self.convolved: dict[Slot, int] = {}
+        self.softened: dict[int, str] = {}
+        """Softmaxes over tokens, by their number: what is said of their tokens where they weigh no values."""
         self._shadows: dict[Slot, Shadow] = {}
         self._aliases: dict[Slot, Slot] = {}
 
@@ -83,6 +85,18 @@ class ShadowTable:
             number = len(self.known.sources) - 1
             self.known.pictures[number] = Picture.of(slot.traced, ids, self.known.sources[number].dims)
         return ids
+
+    def harden(self, slot: Slot, shadow: Shadow, outs: Sequence[Slot] = ()) -> Shadow:
+        """The identities of weights over tokens that are used as something else.
+
+        Args:
+            slot, shadow: of the tensor.
+            outs: what is made of it, which may be weights still.
+        """
+        why = self.softened.get(slot.soft)
+        if why is None or not isinstance(shadow, Tensor) or any(out.soft == slot.soft for out in outs):
+            return shadow
+        return self.known.unsee(compact(shadow), why).expand(shadow.shape)
 
     def _learn(self, slot: Slot) -> Shadow:
         shape = slot.shape

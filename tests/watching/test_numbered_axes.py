@@ -1,0 +1,136 @@
+"""Tokens that are no places of an image are named by where they stand in their input, and what is odd is said."""
+
+import pytest
+import torch
+from token_models import Image, attention, looked
+from torch import nn
+from torch.nn import functional as F
+
+from jumok.attention import Patches
+from jumok.watching.watch import watch
+
+
+class Words(nn.Module):
+    """Attention of words, after something was done to them."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.words, self.attention, self.change = nn.Embedding(20, 16), attention(), change
+
+    def forward(self, ids):
+        x = self.change(self.words(ids))
+        return x + self.attention(x, x, x)[0]
+
+
+IDS = torch.randint(0, 20, (2, 6))
+CHANGES = {
+    "put in another order": (lambda x: x[:, [2, 0, 1, 5, 4, 3]], ["2", "0", "1", "5", "4", "3"], ""),
+    "some left out": (lambda x: x[:, [0, 3, 5]], ["0", "3", "5"], ""),
+    "two merged": (lambda x: (x[:, ::2] + x[:, 1::2]) / 2, ["0-1", "2-3", "4-5"], ""),
+    "those apart merged": (lambda x: (x[:, :3] + x[:, 3:]) / 2, ["0-3", "1-4", "2-5"], "those of others between them"),
+    "pooled": (
+        lambda x: F.avg_pool1d(x.mT, 3, 1, 1).mT, ["0-1", "0-2", "1-3", "2-4", "3-5", "4-5"], "",
+    ),
+    "one sequence": (
+        lambda x: x[:, :2].reshape(1, 4, 16), ["0:0", "0:1", "1:0", "1:1"], "several rows of the batch",
+    ),
+    "rows mixed": (lambda x: 0.7 * x + 0.3 * x.flip(0), list("012345"), "made of several rows of the batch"),
+    "repeated": (lambda x: x[:, :2].repeat(1, 2, 1), ["0/1", "1/1", "0/2", "1/2"], "stand here several times"),
+    "a zero before": (lambda x: F.pad(x[:, :2], (0, 0, 1, 0)), ["constant", "0", "1"], "comes from nothing"),
+    "as a list of numbers": (lambda x: x.new_tensor(x.tolist()), ["constant"] * 6, "comes from nothing"),
+    "as whole numbers": (
+        lambda x: x.view(torch.int32).clone().view(torch.float32), ["constant"] * 6, "comes from nothing",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", CHANGES)
+def test_words_are_numbered_by_their_place_in_the_input(way):
+    change, wanted, why = CHANGES[way]
+    axis = looked(Words(change), IDS)[0].keys
+    assert axis.labels() == wanted
+    assert why in axis.why if why else axis.why == ""
+
+
+def test_what_was_said_of_the_words_of_the_input_follows_them():
+    words = list("abcdef")
+    for change, wanted in (
+        (lambda x: x, words),
+        (CHANGES["put in another order"][0], list("cabfed")),
+        (CHANGES["some left out"][0], list("adf")),
+    ):
+        with torch.no_grad(), watch(model := Words(change).eval(), tokens=words) as seen:
+            model(IDS)
+        assert seen[0].keys.labels() == wanted
+    with torch.no_grad(), watch(model := Words(lambda x: x[:, [2, 0, 1]]).eval(), tokens=list("xyz")) as seen:
+        model(IDS)
+    assert seen[0].keys.labels() == ["2", "0", "1"]  # three words, said of nobody knows which three
+
+
+class Packed(nn.Module):
+    """Heads that share their keys, packed into the queries by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.query, self.pair = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, ids):
+        x = self.words(ids)
+        batch, count, _ = x.shape
+        query = self.query(x).view(batch, count, 2, 4).transpose(1, 2).reshape(batch, 2 * count, 4)
+        key, value = self.pair(x).chunk(2, -1)
+        made = F.scaled_dot_product_attention(query, key, value).view(batch, 2, count, 4)
+        return x + made.transpose(1, 2).reshape(batch, count, 8)
+
+
+def test_heads_that_are_packed_into_the_queries_are_told():
+    seen = looked(Packed(), IDS[:, :3])
+    axis = seen[0].queries
+    assert axis.labels() == ["0/1", "1/1", "2/1", "0/2", "1/2", "2/2"]
+    assert "heads are packed into the queries" in axis.why
+    assert seen[0].keys.labels() == ["0", "1", "2"]
+
+
+def test_queries_that_are_constant_are_no_channels():
+    class Zeros(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = attention()
+
+        def forward(self, x):
+            return self.attention(torch.zeros(2, 3, 16), x, x)[0]
+
+    assert looked(Zeros(), torch.randn(2, 5, 16))[0].queries.labels() == ["constant"] * 3
+
+
+PIXELS = torch.randn(2, 3, 16, 16)
+SUMS = {
+    "of two images": lambda x: 0.7 * x + 0.3 * x.flip(0),
+    "of one image and another": lambda x: 0.7 * x[:1] + 0.3 * x[1:],
+    "between two images": lambda x: torch.lerp(x, x[torch.tensor([1, 0])], 0.3),
+    "less another image": lambda x: x - x.flip(0),
+}
+
+
+@pytest.mark.parametrize("way", SUMS)
+def test_images_that_were_mixed_are_not_laid_over_one(way):
+    class Mixed(Image):
+        def forward(self, pixels):
+            return super().forward(SUMS[way](pixels))
+
+    seen = looked(Mixed(), PIXELS)
+    assert seen[0].keys.labels() == ["0", "1", "2", "3"]
+    assert seen[0].keys.why == "tokens of several images"
+    assert seen[0].weights.shape == (1 if "and" in way else 2, 2, 4, 4)
+    torch.testing.assert_close(seen.rollout(1).weights[:, 0], seen[0].weights.mean(1)[:, 1])
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x - x.mean((2, 3), keepdim=True), lambda x: x - x.mean(0, keepdim=True), lambda x: 2 * x]
+)
+def test_images_less_their_mean_are_still_the_image(change):
+    class Less(Image):
+        def forward(self, pixels):
+            return super().forward(change(pixels))
+
+    assert looked(Less(), PIXELS)[0].keys == Patches(2, 2)
