@@ -22,11 +22,16 @@ class Interval:
 
     >>> print(Interval(0.8123, 0.75, 0.86))
     0.812 (0.750 to 0.860)
+    >>> print(-Interval(0.8123, 0.75, 0.86))
+    -0.812 (-0.860 to -0.750)
     """
 
     value: float
     low: float
     high: float
+
+    def __neg__(self) -> Interval:
+        return Interval(-self.value, -self.high, -self.low)
 
     def __str__(self) -> str:
         return f"{self.value:z.3f} ({self.low:z.3f} to {self.high:z.3f})"

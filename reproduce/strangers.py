@@ -77,9 +77,9 @@ def run(options: Namespace) -> Iterator[Row]:
             bars.append([training.accuracy - MAY_LACK for training in by_hand])
             yield _row(options, "loop by hand", [each.accuracy for each in by_hand], folder, by_hand)
         if trained:
-            goal = max((statistics.mean(bar) for bar in bars), default=0.0)
+            goal = f">= {max(map(statistics.mean, bars)):.4f}" if bars else ""
             found = [each.accuracy for each in trained]
-            yield _row(options, options.system or "jumok train", found, folder, trained, f">= {goal:.4f}")
+            yield _row(options, options.system or "jumok train", found, folder, trained, goal)
 
 
 class Training(NamedTuple):

@@ -12,7 +12,6 @@ from jumok.app.faithful import FAITHFUL, OF_WORDS, FaithfulOptions, count_inputs
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
-from jumok.intervals import Interval
 from jumok.language import later, later_count
 from jumok.wording import typed, write_count
 
@@ -141,8 +140,7 @@ def _compare_with_baseline(report: AlignmentReport) -> list[str]:
     lines: list[str] = []
     for gap in report.differences:
         more = gap.scores["aer"]
-        less = Interval(-more.value, -more.high, -more.low)
-        text, by = (BETTER if less.low > 0 else NO_BETTER, less) if less.value >= 0 else (HIGHER, more)
+        text, by = (BETTER if more.high < 0 else NO_BETTER, -more) if more.value <= 0 else (HIGHER, more)
         lines.append(later(text, method=gap.method, baseline=gap.baseline, by=show_interval(by)))
     return lines
 

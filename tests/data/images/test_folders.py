@@ -353,5 +353,5 @@ def test_images_beside_the_class_folders_are_called_images(tmp_path):
         (tmp_path / name).touch()
     assert scan(tmp_path)["train"].notes == (
         "left out: 2 images that lie beside the class folders: put each into the folder of its class",
-        "left out: 1 file that is not images (1 .txt)",
+        "left out: 1 file that is not an image (1 .txt)",
     )
