@@ -140,7 +140,7 @@ class Selection:
         return self.selector.source.partition("/")[2]
 
     def _summarise_noise(self) -> str:
-        """Which columns are surely better than noise."""
+        """Which columns are significantly better than noise."""
         if self.noise is None:
             return "too few rows to tell which columns are better than noise"
         better = [self.names[column] for column in self.ranked() if self.noise.better[column]]
@@ -149,7 +149,7 @@ class Selection:
             f" and {len(better) - MOST_SHOWN:,} more" * (len(better) > MOST_SHOWN)
         )
         test = f"p <= 0.05 over all columns, {self.noise.shuffles} shuffles{rows}"
-        return f"surely better than noise by themselves ({test}): {told or 'none'}"
+        return f"significantly better than noise by themselves ({test}): {told or 'none'}"
 
     def _build_table(self, columns: Sequence[int]) -> Table:
         """Columns with their ranks and scores."""

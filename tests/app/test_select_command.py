@@ -203,7 +203,9 @@ def test_random_identifiers_do_not_come_first(jumok, tmp_path, method):
     assert next(iter(rows)) == "width"
     assert float(rows["width"]["p_value"]) <= 0.05 < min(float(rows[n]["p_value"]) for n in ("customer", "number"))
     assert float(rows["width"]["low"]) < float(rows["width"]["alone"]) < float(rows["width"]["high"])
-    assert "surely better than noise by themselves (p <= 0.05 over all columns, 200 shuffles): width\n" in said.out
+    assert (
+        "significantly better than noise by themselves (p <= 0.05 over all columns, 200 shuffles): width\n" in said.out
+    )
 
 
 def test_names_that_hold_line_ends_or_escapes_stay_on_one_line(jumok, tmp_path):

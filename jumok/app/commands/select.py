@@ -93,8 +93,8 @@ def command(
 
     What each column was taken for is shown first: number, category, date (used as days), id or text. Left out: rows
     without a target, ids, free text, empty columns, and categories unless the method takes them (mutual-information,
-    mrmr-mid, mrmr-miq, jmi). Columns of one value are never chosen. A permutation test says which columns are surely
-    better than noise. The reduced table has all rows, with their values as they were read.
+    mrmr-mid, mrmr-miq, jmi). Columns of one value are never chosen. A permutation test says which columns are
+    significantly better than noise. The reduced table has all rows, with their values as they were read.
     """
     from jumok.data.tables import read_table
     from jumok.mechanisms.selection.noise import judge_noise

@@ -48,7 +48,7 @@ class Noise:
 
     @property
     def better(self) -> NDArray[np.bool_]:
-        """Which columns are surely better than noise, (columns,)."""
+        """Which columns are significantly better than noise, (columns,)."""
         return self.p <= SURE
 
 

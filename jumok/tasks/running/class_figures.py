@@ -100,15 +100,15 @@ class ClassFigures:
         )
 
     def describe_shortfall(self, best: Mapping[str, float]) -> str:
-        """What to say of weights that are not surely better than that; else empty."""
+        """What to say of weights that are not significantly better than that; else empty."""
         count = sum(self._per_class["val"])
         largest, share = self._largest_class()
         if wilson(round(best["val_accuracy"] * count), count)[0] > share:
             return ""
         each = min(self._per_class["train"])
         return (
-            f"this model is not surely better than always saying {largest!r}. What may help: more {self.noun} (the "
-            f"smallest class has {each} to learn from), more --time, {self.may_help}"
+            f"this model is not significantly better than always saying {largest!r}. What may help: more {self.noun} "
+            f"(the smallest class has {each} to learn from), more --time, {self.may_help}"
         )
 
     def _largest_class(self) -> tuple[str, float]:

@@ -174,7 +174,7 @@ class Prepared(ABC):
         """How good the kept weights are, on the validation data, in a few words."""
 
     def shortfall(self, best: Row) -> str:
-        """What to tell of kept weights that are not surely better than guessing, and what would help; else empty."""
+        """What to tell of kept weights that are not significantly better than guessing, with what helps; else empty."""
         return ""
 
     @abstractmethod

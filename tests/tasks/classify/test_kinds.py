@@ -60,7 +60,7 @@ def test_a_model_that_knows_nothing_is_said_to_be_no_better():
     guess = np.random.default_rng(1).random(held.shape)
     report = LabelReport(NAMES, (0.5,) * 3, guess, held, (0, 1))
     assert not report.beats_constant
-    assert "not surely better than always saying 'a' and 'b'" in report.warning()
+    assert "not significantly better than always saying 'a' and 'b'" in report.warning()
 
 
 def test_labels_that_no_image_has_are_left_out_of_means():
@@ -162,7 +162,7 @@ def test_figures_of_numbers_agree_with_scikit_learn():
     assert low < found["mean_absolute_error"] < high
     assert (report.beats_median, report.warning()) == (True, "")
     guess = NumberReport(chance.permutation(true), true, 48.0)
-    assert "not surely better than always saying 48" in guess.warning()
+    assert "not significantly better than always saying 48" in guess.warning()
     assert NumberReport(said[:1], true[:1], 48.0).to_dict()["mean_absolute_error_95"] is None
 
 

@@ -152,7 +152,7 @@ class Evaluation:
         if self.beats_largest_class:
             return ""
         return (
-            f"this model is not surely better than always saying {self.largest_class[0]!r}: it may have learnt "
+            f"this model is not significantly better than always saying {self.largest_class[0]!r}: it may have learnt "
             f"nothing; more {self.noun}, more --time, or {self.other} may help"
         )
 

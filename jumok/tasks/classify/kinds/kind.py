@@ -261,7 +261,7 @@ class AnswerKind(ABC):
 
     @abstractmethod
     def shortfall(self, best: Figures, labels: Tensor) -> str:
-        """What to say of weights that are not surely better than what they are held against; else empty."""
+        """What to say of weights that are not significantly better than what they are held against; else empty."""
 
     @abstractmethod
     def purpose(self, size: str) -> str:

@@ -201,8 +201,8 @@ class LabelReport:
         if self.beats_constant:
             return ""
         return (
-            f"this model is not surely better than {self.baseline}: it may have learnt nothing; more images, more "
-            "--time, or a pretrained --system may help"
+            f"this model is not significantly better than {self.baseline}: it may have learnt nothing; more images, "
+            "more --time, or a pretrained --system may help"
         )
 
     def brief(self) -> dict[str, Any]:

@@ -98,8 +98,8 @@ class NumberReport:
         if self.beats_median:
             return ""
         return (
-            f"this model is not surely better than always saying {self.median:.4g}: it may have learnt nothing; more "
-            "images, more --time, or a pretrained --system may help"
+            f"this model is not significantly better than always saying {self.median:.4g}: it may have learnt "
+            "nothing; more images, more --time, or a pretrained --system may help"
         )
 
     def brief(self) -> dict[str, Any]:

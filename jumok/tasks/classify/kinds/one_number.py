@@ -173,8 +173,8 @@ class OneNumber(AnswerKind):
         if best["val_mae"] < float(guess.mean()) - NORMAL_95 * error:
             return ""
         return (
-            f"this model is not surely better than always saying the median, {self.scale.median:.4g}. What may help: "
-            "more images, more --time, a larger --image-size, or a pretrained model"
+            f"this model is not significantly better than always saying the median, {self.scale.median:.4g}. What may "
+            "help: more images, more --time, a larger --image-size, or a pretrained model"
         )
 
     def _guess(self, labels: Tensor) -> Tensor:

@@ -207,9 +207,9 @@ class SeveralLabels(AnswerKind):
             return ""
         each = min(self._positives["train"])
         return (
-            "this model is not surely better than always giving each label its share of the training images. What may "
-            f"help: more images (the rarest label has {each} to learn from), more --time, a larger --image-size, or a "
-            "pretrained model"
+            "this model is not significantly better than always giving each label its share of the training images. "
+            f"What may help: more images (the rarest label has {each} to learn from), more --time, a larger "
+            "--image-size, or a pretrained model"
         )
 
     def purpose(self, size: str) -> str:
