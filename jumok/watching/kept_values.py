@@ -19,6 +19,8 @@ from jumok.watching.record_parts import Unchanged
 _GIVEN_AWAY = frozenset([Tensor.numpy, Tensor.__array__, Tensor.__dlpack__])
 """What lets others write into a tensor's memory."""
 _ASSIGNED = Tensor.data.__set__  # type: ignore[attr-defined]
+_writing: dict[Callable[..., Any], bool] = {}
+"""Of functions that were called: whether they may write."""
 
 
 class KeptValues:
@@ -40,7 +42,12 @@ class KeptValues:
 
     def save_before(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Copy what a function is about to write into, if it was recorded."""
-        if not self._by_memory or not _may_write(func, kwargs):
+        if not self._by_memory:
+            return
+        writes = _writing.get(func)  # told once a function: this runs beside each operation of a model
+        if writes is None:
+            writes = _writing.setdefault(func, _may_write(func))
+        if not writes and not (kwargs and ("out" in kwargs or kwargs.get("inplace"))):
             return
         for written in _list_tensors([*args[:1], kwargs.get("out"), kwargs.get("input")]):
             memory = _find_memory(written)
@@ -48,10 +55,9 @@ class KeptValues:
                 unchanged.save()
 
 
-def _may_write(func: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
+def _may_write(func: Callable[..., Any]) -> bool:
+    """Whether a function writes into what it is given, or lets others do so, whatever its keywords are."""
     name = getattr(func, "__name__", "")
-    if kwargs and ("out" in kwargs or kwargs.get("inplace")):
-        return True
     if name == "__get__":
         return False
     inplace = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name == "__setitem__"
