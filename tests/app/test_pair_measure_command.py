@@ -23,7 +23,7 @@ def test_the_reverser_s_alignments_beat_the_diagonal_clearly(jumok, reverser, re
     assert report["methods"]["attention"]["aer"]["value"] < 0.1
     assert report["baselines"]["diagonal"]["aer"]["value"] > 0.5
     assert "attention: better than the diagonal, its AER is lower by 0." in said.out
-    assert "not surely" not in said.out
+    assert "not significantly" not in said.out
     with Image.open(tmp_path / "measure.png") as picture:
         assert min(picture.size) > 200
 
@@ -38,6 +38,20 @@ def test_every_reading_is_measured_unless_some_are_named(jumok, transformer, rev
     assert names == [name for one in plain for name in (one, f"{one}, next step")]
     assert jumok(*words, "--method", "layer 2", "--method", "layer 2").status == 0
     assert list(json.loads((tmp_path / "measure.json").read_text())["methods"]) == ["layer 2"]
+
+
+def test_links_are_scored_where_sentences_are_too_short_for_faithfulness(jumok, reverser, tmp_path):
+    (tmp_path / "words.tsv").write_text("a\ta\nb\tb\n")
+    (tmp_path / "gold").write_text("0-0\n0-0\n")
+    words = ("measure", reverser, tmp_path / "words.tsv", "--out", tmp_path / "out")
+    said = jumok(*words, "--alignments", tmp_path / "gold")
+    assert said.status == 0, said.err
+    assert "remark: faithfulness: " in said.out
+    report = json.loads((tmp_path / "out" / "measure.json").read_text())
+    assert "attention" in report["methods"]
+    assert not (tmp_path / "out" / "faithfulness.png").exists()
+    alone = jumok(*words)
+    assert (alone.status, alone.err.count("\n")) == (2, 1)
 
 
 def test_links_that_seem_to_count_from_one_are_warned_of(jumok, reverser, reversals, tmp_path):

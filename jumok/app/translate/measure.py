@@ -121,8 +121,13 @@ def _measure_faithfulness(
     from jumok.app.translate.faithful import measure_faithfulness
 
     plan = options.plan(OF_WORDS, early=True)
-    with show_progress(session.console, "taking words away") as tell:
-        found = measure_faithfulness(run, pairs.sources, methods, plan, seed=session.seed, tell=tell)
+    try:
+        with show_progress(session.console, "taking words away") as tell:
+            found = measure_faithfulness(run, pairs.sources, methods, plan, seed=session.seed, tell=tell)
+    except JumokError as error:  # such as sentences of one word; the links are worth telling all the same
+        if alone:
+            raise
+        return [], [f"faithfulness: {error}"]
     if found.report is None:
         return [], [explain_too_few(found.why, "sentences", alone=alone)]
     remarks = [f"faithfulness: {found.why} after {write_count(found.sentences, 'sentence')}"] if found.why else []
