@@ -87,6 +87,26 @@ def jumok(capsys):
     torch.set_num_threads(threads)
 
 
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Lets Ctrl-C come in the middle of an input whose faithfulness is measured, after so many."""
+    from jumok.measures.faithfulness_meter import FaithfulnessMeter
+
+    add = FaithfulnessMeter._flip
+
+    def at(count):
+        def stop(meter, *words):
+            found = add(meter, *words)
+            if len(meter) == count:
+                raise KeyboardInterrupt
+            return found
+
+        monkeypatch.setattr(FaithfulnessMeter, "_flip", stop)
+
+    yield at
+    monkeypatch.undo()
+
+
 @pytest.fixture(scope="session")
 def vit(tmp_path_factory) -> str:
     """A ViT of `transformers` with random weights in a folder, by the name that it is opened with."""

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
-from jumok.app.faithful import FEWEST, OF_PLACES, Plan, Tell
+from jumok.app.faithful import OF_PLACES
+from jumok.app.measuring import FEWEST, Plan, Tell
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
 from jumok.language import join_later, later, translate

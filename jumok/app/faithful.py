@@ -1,18 +1,18 @@
-"""How faithfulness is measured whatever the data: its options, until when, and what is said of it."""
+"""How faithfulness is measured whatever the data: its options, what is chosen, and what is said of it."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from pydantic import Field
 
+from jumok.app.measuring import FEWEST, Plan
 from jumok.app.scored_maps import ScoredMaps
 from jumok.durations import parse_duration
 from jumok.errors import JumokError, suggest
-from jumok.language import later
+from jumok.language import join_later, later
 from jumok.tasks.running.config import Strict
 
 if TYPE_CHECKING:
@@ -21,60 +21,35 @@ if TYPE_CHECKING:
     from jumok.measures.faithfulness_report import FaithfulnessReport
 
 __all__ = [
-    "CERTAIN",
     "FAITHFUL",
-    "FEWEST",
-    "INTERRUPTED",
     "OF_PLACES",
     "OF_WORDS",
+    "PARTIAL",
     "FaithfulOptions",
     "Measured",
-    "Plan",
     "choose_fillings",
     "choose_grid",
     "conclude",
     "count_inputs",
     "draw_some",
+    "explain_early_end",
     "explain_too_few",
-    "measure_in_turn",
     "show_faithfulness",
 ]
 
 FAITHFUL = "faithfulness"
 """Of the report's key."""
-FEWEST = 8
-"""Inputs, at least: the intervals of fewer say nothing."""
+PARTIAL = f"{FAITHFUL}.partial.npz"
+"""What was measured so far, among the figures."""
 LEAST_SIDE = 7
 """Patches along a side, at least: of fewer an order says little."""
-CERTAIN, TIME_UP = later("the verdicts are certain"), later("the time was up")
-INTERRUPTED = later("interrupted")
-"""Why measuring ended before all inputs were measured."""
 OF_PLACES, OF_WORDS = ("mean", "blur"), ("replace", "remove")
 """The usual fillings of an image and of a text."""
 
+AGAIN = "run the same command again to go on, give more --time, or --no-faithful"
+"""What to do where too little was measured."""
+
 Input = TypeVar("Input")
-Tell = Callable[[int, int], None]
-"""Called with how many inputs were measured, of how many."""
-
-
-class Plan(NamedTuple):
-    """How faithfulness is measured.
-
-    Args:
-        fillings: what is put in the place of what is taken away.
-        steps: parts in which an input is taken away.
-        most: inputs at most.
-        seconds: for all of it; None: as long as it takes.
-        early: stop as soon as the verdicts are certain, with intervals that are wide enough for that.
-        saco: take SaCo, too.
-    """
-
-    fillings: tuple[str, ...]
-    steps: int
-    most: int
-    seconds: float | None = None
-    early: bool = False
-    saco: bool = False
 
 
 class FaithfulOptions(Strict):
@@ -155,63 +130,22 @@ def choose_fillings(named: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, .
     return places or OF_PLACES, words or OF_WORDS
 
 
-# -- meanwhile ------------------------------------------------------------------------------------
-
-
-def measure_in_turn(
-    inputs: Iterable[Input],
-    add: Callable[[Input], None],
-    meters: Sequence[FaithfulnessMeter],
-    plan: Plan,
-    total: int,
-    tell: Tell | None = None,
-    *,
-    first: int = 0,
-) -> str:
-    """Measure input by input, until the time is up, the verdicts are certain or Ctrl-C ends it.
-
-    Args:
-        inputs: one after the other.
-        add: measures one.
-        meters: to which it adds.
-        plan: until when.
-        total: how many inputs there are.
-        tell: how far it is.
-        first: how many were measured before.
-    Returns:
-        Why it ended early, or "".
-    Raises:
-        KeyboardInterrupt: no meter has enough to keep.
-    """
-    began = time.monotonic()
-    try:
-        for done, each in enumerate(inputs, first + 1):
-            add(each)
-            if tell is not None:
-                tell(done, total)
-            if done == total:
-                break
-            if plan.seconds is not None and time.monotonic() - began > plan.seconds:
-                return TIME_UP
-            if plan.early and _are_decided(meters):
-                return CERTAIN
-    except KeyboardInterrupt:
-        if all(meter.groups < FEWEST for meter in meters):
-            raise
-        return INTERRUPTED
-    return ""
-
-
-def _are_decided(meters: Sequence[FaithfulnessMeter]) -> bool:
-    """Whether those that measure anything are certain; each is asked, as each has its own looks."""
-    decided = [meter.decided() for meter in meters if len(meter)]
-    return bool(decided) and all(decided)
-
-
 # -- afterwards -----------------------------------------------------------------------------------
 
 
-def explain_too_few(why: str, noun: str, *, alone: bool, advice: str = "give more --time, or --no-faithful") -> str:
+def explain_early_end(why: str, inputs: str, *, goes_on: bool) -> str:
+    """Say why not all inputs were measured, and how the rest may be.
+
+    Args:
+        why: measuring ended early.
+        inputs: how many were measured, in words.
+        goes_on: whether what was measured is kept.
+    """
+    whys = [why, *([later("the same command goes on from there")] if goes_on else [])]
+    return later("faithfulness of {inputs}: {why}", inputs=inputs, why=join_later("; ", whys))
+
+
+def explain_too_few(why: str, noun: str, *, alone: bool, advice: str = AGAIN) -> str:
     """Say that there was too little to tell; it is an error where nothing else is measured.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from jumok.app.faithful import FEWEST, Plan, Tell
+from jumok.app.measuring import FEWEST, Plan, Tell
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:

@@ -193,8 +193,7 @@ class FaithfulnessMeter:
         if not np.array_equal(state["rules"], self._rules()):
             raise JumokError("this was measured with other options: measure anew")
         if set(state) == {"rules"}:
-            self._names, self._inputs = (), []
-            self._looked, self._decided_at = 0, NEVER
+            self.forget_after(0)
             return
         names = tuple(tuple(map(str, state[what])) for what in _NAMED)
         columns = [state[what] for what in _Measured._fields]
@@ -202,6 +201,16 @@ class FaithfulnessMeter:
         groups, scores, curves, passes, constant = columns
         rows = zip(groups.tolist(), scores, curves, passes.tolist(), constant, strict=True)
         self._names, self._inputs = names, [_Measured(*row) for row in rows]
+        self._look_anew()
+
+    def forget_after(self, count: int) -> None:
+        """Be as before the inputs after the first `count` were added."""
+        self._inputs = self._inputs[:count]
+        self._names = self._names if self._inputs else ()
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        """Let `decided` look again where a look is due with exactly so many inputs."""
         self._looked, self._decided_at = sum(look < self._complete for look in self._looks), NEVER
 
     def _rules(self) -> NDArray[np.int64]:

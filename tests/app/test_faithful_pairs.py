@@ -8,7 +8,7 @@ import torch
 from pair_helpers import SMALL
 
 from jumok.app import training
-from jumok.app.faithful import Plan
+from jumok.app.measuring import Plan
 from jumok.app.translate import faithful
 from jumok.app.translate.faithful import measure_faithfulness
 from jumok.attention import AttentionMap, Tokens

@@ -10,7 +10,7 @@ from question_helpers import settings_of, untrained, write_squares
 from jumok.app import training
 from jumok.app.answer.faithful import measure_faithfulness
 from jumok.app.answer.looks import QuestionLooks
-from jumok.app.faithful import Plan
+from jumok.app.measuring import Plan
 from jumok.attention import AttentionMap, One, Patches, Tokens
 from jumok.data.questions.question_set import read_questions
 from jumok.tasks.answer.looking import Looked
@@ -162,6 +162,27 @@ def test_with_masks_both_are_measured(measured, squares):
     assert found["methods"]["hop 1"]["pointing"]
     assert found["faithfulness"]["methods"]["hop 1"]["srg, zeros"]
     _said, found = measured("vqa-stacked", "--masks", squares / "masks", "--no-faithful")
+    assert "faithfulness" not in found
+
+
+def test_what_was_scored_against_masks_is_kept_at_ctrl_c(jumok, tmp_path, monkeypatch):
+    data = write_squares(tmp_path / "squares")
+    untrained(tmp_path / "run", settings_of(data, system="vqa-stacked"))
+    look, asked = QuestionLooks.look, []
+
+    def stop(looks, picture, numbers, others=()):
+        asked.append(numbers)
+        if len(asked) == 10:
+            raise KeyboardInterrupt
+        return look(looks, picture, numbers, others)
+
+    monkeypatch.setattr(QuestionLooks, "look", stop)
+    words = ("measure", tmp_path / "run", "--masks", data / "masks", "--split", "train", "--out", tmp_path / "out")
+    said = jumok(*words)
+    assert said.status == 0, said.err
+    assert "interrupted: 9 of" in said.out
+    found = json.loads((tmp_path / "out" / "measure.json").read_text("utf-8"))
+    assert found["images"] + found["left_out"]["empty"] == sum(map(len, asked[:9]))
     assert "faithfulness" not in found
 
 

@@ -1,10 +1,12 @@
 """A measurement of faithfulness that was stopped goes on where it was, with the same command."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
+from question_helpers import settings_of, untrained, write_squares
 
 from jumok.app.partial import PAUSE, PartialFile
 from jumok.measures.faithfulness_meter import FaithfulnessMeter
@@ -19,24 +21,6 @@ def measure(jumok, trained, coloured, tmp_path):
         return said, tmp_path / name
 
     return call
-
-
-@pytest.fixture
-def stop_after(monkeypatch):
-    """Lets Ctrl-C come in the middle of an input, after so many."""
-    add = FaithfulnessMeter._flip
-
-    def at(count):
-        def stop(meter, *words):
-            found = add(meter, *words)
-            if len(meter) == count:
-                raise KeyboardInterrupt
-            return found
-
-        monkeypatch.setattr(FaithfulnessMeter, "_flip", stop)
-
-    yield at
-    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("count", [3, 11])
@@ -108,6 +92,56 @@ def test_a_measurement_whose_time_was_up_goes_on(measure, monkeypatch):
     assert "faithfulness of 8 images" in said.out
     assert "the time was up; the same command goes on from there" in said.out
     assert list(out.glob("*.npz"))
+
+
+# -- pairs and questions --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def measure_pairs(jumok, reverser, reversals, tmp_path):
+    def call(name):
+        said = jumok("measure", reverser, reversals / "test.tsv", "--out", tmp_path / name, "--steps", 2)
+        return said, tmp_path / name
+
+    return call
+
+
+@pytest.fixture
+def measure_questions(jumok, tmp_path):
+    data = write_squares(tmp_path / "squares")
+    untrained(tmp_path / "run", settings_of(data, system="vqa-stacked"))
+
+    def call(name):
+        said = jumok("measure", tmp_path / "run", "--out", tmp_path / name, "--steps", 2, "--fillings", "remove")
+        return said, tmp_path / name
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("kind", "noun", "count", "status"),
+    [
+        ("pairs", "sentence", 5, 130),
+        ("pairs", "sentences", 45, 0),
+        ("questions", "questions", 5, 130),
+        ("questions", "questions", 23, 0),
+    ],
+)
+def test_other_measurements_go_on_too(request, stop_after, monkeypatch, kind, noun, count, status):
+    call = request.getfixturevalue(f"measure_{kind}")
+    _, whole = call("whole")
+    stop_after(count)
+    said, out = call("out")
+    assert "the same command goes on from there" in said.out
+    assert said.status == status
+    monkeypatch.undo()
+    said, out = call("out")
+    assert re.search(rf"going on after [1-9]\d* {noun} that w", said.out)
+    assert (out / "measure.json").read_bytes() == (whole / "measure.json").read_bytes()
+    assert not list(out.glob("*.npz"))
+
+
+# -- the file ---------------------------------------------------------------------------------------
 
 
 def meter_of(count, **options):

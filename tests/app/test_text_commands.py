@@ -129,6 +129,21 @@ def test_measure_takes_words_away(run, jumok, texts, tmp_path):
     assert (tmp_path / "measure" / "faithfulness.png").is_file()
 
 
+def test_a_measurement_that_was_stopped_goes_on(run, jumok, tmp_path, stop_after, monkeypatch):
+    def measure(name):
+        words = ("--most", "12", "--steps", "2", "--fillings", "remove", "--method", "chefer", "--device", "cpu")
+        return jumok("measure", run, *words, "--out", tmp_path / name), tmp_path / name / "measure.json"
+
+    _, whole = measure("whole")
+    stop_after(9)
+    said, _ = measure("out")
+    assert "faithfulness of 9 texts: interrupted; the same command goes on from there" in said.out
+    monkeypatch.undo()
+    said, figures = measure("out")
+    assert "going on after 9 texts that were measured before" in said.out
+    assert figures.read_bytes() == whole.read_bytes()
+
+
 def test_a_frozen_encoder_is_run_once(encoder, texts, jumok, tmp_path):
     words = ("--system", f"hf:{encoder}", "--freeze", "backbone", "--epochs", "3", "--lr", "0.01", *QUICK)
     said = jumok("train", texts, *words, "--out", tmp_path / "head")

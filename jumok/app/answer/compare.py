@@ -13,7 +13,7 @@ from jumok.language import translate
 from jumok.wording import typed
 
 if TYPE_CHECKING:
-    from jumok.app.faithful import Plan, Tell
+    from jumok.app.measuring import Plan, Tell
     from jumok.data.questions.masks import QuestionMasks
     from jumok.data.questions.question_set import QuestionSet
     from jumok.measures.faithfulness_report import FaithfulnessReport

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from jumok.app.answer.looks import BLIND, OTHER_QUESTIONS, AskedLook, QuestionLooks, group_by_image
-from jumok.app.faithful import Plan, Tell, choose_fillings, choose_grid, conclude, draw_some, measure_in_turn
+from jumok.app.faithful import choose_fillings, choose_grid, conclude, draw_some
+from jumok.app.measuring import Measuring, Plan, Tell, measure_in_turn
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from jumok.app.partial import PartialFile
     from jumok.attention import AttentionMap
+    from jumok.measures.faithfulness_meter import FaithfulnessMeter
     from jumok.measures.faithfulness_report import FaithfulnessReport
     from jumok.tasks.answer.looking import Looked
     from jumok.tasks.answer.run import Scene
@@ -41,7 +44,13 @@ class MeasuredQuestions(NamedTuple):
 
 
 def measure_faithfulness(
-    looks: QuestionLooks, plan: Plan, *, seed: int, words: bool = True, tell: Tell | None = None
+    looks: QuestionLooks,
+    plan: Plan,
+    *,
+    seed: int,
+    words: bool = True,
+    tell: Tell | None = None,
+    kept: PartialFile | None = None,
 ) -> MeasuredQuestions:
     """Measure how faithful a model's looks are for some questions, beside baselines.
 
@@ -54,45 +63,59 @@ def measure_faithfulness(
         seed: of the choice of questions, of random maps and of the intervals.
         words: also measure how the words are weighed.
         tell: called with how many questions were measured, of how many.
+        kept: where figures are kept meanwhile, and from where measuring goes on.
     Raises:
         JumokError: a look that the model has not, or nothing that can be measured.
     """
     chosen = draw_some(range(len(looks.questions)), plan.most, seed)
-    images = len(group_by_image(looks.questions, chosen))
-    measuring = _Measuring(looks, plan, seed, words=words, most=images if plan.early and images > 1 else None)
-    meters = [measuring.places, measuring.words]
-    why = measure_in_turn(measuring.look(chosen), measuring.add, meters, plan, len(chosen), tell)
+    measuring = _Questions(looks, chosen, plan, seed, words=words)
+    why = measure_in_turn(measuring, plan, tell=tell, kept=kept)
+    meters = measuring.places, measuring.words
     if not any(map(len, meters)):
         raise JumokError(f"a {looks.run.config.system} weighs no places and no words, so there is nothing to measure")
     places, texts = (conclude(meter, why, "questions") if len(meter) else None for meter in meters)
-    images = max(meter.groups for meter in meters)
-    return MeasuredQuestions(places, texts, images, measuring.short, why)
+    return MeasuredQuestions(places, texts, measuring.groups, measuring.left_out, why)
 
 
-class _Measuring:
-    """Questions that are measured one after the other; only scores are kept."""
+class _Questions(Measuring["_Asked"]):
+    """Questions that are asked image by image, and measured one after the other."""
 
-    def __init__(self, looks: QuestionLooks, plan: Plan, seed: int, *, words: bool, most: int | None) -> None:
+    def __init__(self, looks: QuestionLooks, numbers: Sequence[int], plan: Plan, seed: int, *, words: bool) -> None:
         from jumok.measures.faithfulness_meter import FaithfulnessMeter
 
-        self.looks, self.run, self.seed, self.short = looks, looks.run, seed, 0
+        self.looks, self.run, self._weigh_words = looks, looks.run, words
+        self._every, self._by_image = (group_by_image(looks.questions, some) for some in (None, numbers))
         self.of_places, self.of_words = choose_fillings(plan.fillings)
-        self.places, self.words = (
-            FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most) for _ in range(2)
-        )
-        self._weigh_words = words
+        most = len(self._by_image) if plan.early and len(self._by_image) > 1 else None
+        places, weighed = (FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most) for _ in range(2))
+        super().__init__(len(numbers), places=places, words=weighed)
 
-    def look(self, numbers: Sequence[int]) -> Iterator[_Asked]:
-        """Ask the questions, image by image."""
-        every = group_by_image(self.looks.questions)
-        for image, chosen in group_by_image(self.looks.questions, numbers).items():
-            picture = self.looks.read(image)
-            others = [number for number in every[image] if number not in chosen][:OTHER_QUESTIONS]
-            asked = self.looks.look(picture, chosen, others)
-            second = self._look_for_other_answers(picture, asked)
-            scene, (pixels,) = self.run.see(picture), self.run.prepare([picture])
-            for each, heats in zip(asked, second, strict=True):
-                yield _Asked(each, str(self.looks.questions.images[image]), picture, pixels, scene, heats)
+    @property
+    def places(self) -> FaithfulnessMeter:
+        """Of places of the image."""
+        return self.meters["places"]
+
+    @property
+    def words(self) -> FaithfulnessMeter:
+        """Of words of the question."""
+        return self.meters["words"]
+
+    def read(self) -> Iterator[_Asked]:
+        """Ask the questions, always all about one image together."""
+        passed, done = 0, self.done
+        for image, chosen in self._by_image.items():
+            if passed + len(chosen) > done:
+                yield from self._look_at(image, chosen)[max(0, done - passed) :]
+            passed += len(chosen)
+
+    def _look_at(self, image: int, chosen: Sequence[int]) -> list[_Asked]:
+        """All that is measured of one image."""
+        picture, name = self.looks.read(image), str(self.looks.questions.images[image])
+        others = [number for number in self._every[image] if number not in chosen][:OTHER_QUESTIONS]
+        asked = self.looks.look(picture, chosen, others)
+        second = self._look_for_other_answers(picture, asked)
+        scene, (pixels,) = self.run.see(picture), self.run.prepare([picture])
+        return [_Asked(each, name, picture, pixels, scene, heats) for each, heats in zip(asked, second, strict=True)]
 
     def _look_for_other_answers(
         self, picture: Tensor, asked: Sequence[AskedLook]
@@ -106,13 +129,13 @@ class _Measuring:
         found = self.looks.ask(picture, [each.number for each in asked], rank=2)
         return [{OTHER_ANSWER: each.looks[able]} for each in found]
 
-    def add(self, asked: _Asked) -> None:
+    def measure(self, given: _Asked) -> None:
         """Measure one question."""
-        if asked.look.looks:
-            self._add_places(asked)
-        looked = asked.look.looked
+        if given.look.looks:
+            self._add_places(given)
+        looked = given.look.looked
         if self._weigh_words and looked.weights is not None and self.looks.wants(looked.weights.source):
-            self._add_words(asked, looked, looked.weights)
+            self._add_words(given, looked, looked.weights)
 
     def _add_places(self, asked: _Asked) -> None:
         import torch
@@ -137,7 +160,7 @@ class _Measuring:
         from jumok.measures.word_units import WordUnits
 
         if len(looked.words) < 2:
-            self.short += 1
+            self.left_out += 1
             return
         (tokens,) = self.run.encode([looked.question])
         owners = torch.tensor([-1, *self.run.words.split(self.run.cased(looked.question)).owner])  # -1: the start sign

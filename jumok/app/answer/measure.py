@@ -13,12 +13,16 @@ from pydantic import Field
 from jumok.app.answer.looks import BLIND, QuestionLooks, group_by_image
 from jumok.app.faithful import (
     FAITHFUL,
+    PARTIAL,
     FaithfulOptions,
     choose_fillings,
     count_inputs,
+    draw_some,
+    explain_early_end,
     explain_too_few,
     show_faithfulness,
 )
+from jumok.app.measuring import FEWEST, INTERRUPTED
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
@@ -26,6 +30,8 @@ from jumok.language import later, later_count
 from jumok.wording import write_count
 
 if TYPE_CHECKING:
+    from jumok.app.measuring import Plan
+    from jumok.app.partial import PartialFile
     from jumok.data.questions.masks import QuestionMasks
     from jumok.measures.agreement import Agreement
     from jumok.measures.localisation_meter import LocalisationMeter
@@ -77,10 +83,10 @@ def measure(
     parts: list[ScoredMaps] = []
     notes: list[str] = []
     if options.masks is not None:
-        scored, about["agreement"] = _score_against_masks(looks, Path(options.masks), options, session)
+        scored, about["agreement"], notes = _score_against_masks(looks, Path(options.masks), options, session)
         parts.append(scored)
-    if options.faithful:
-        faithful, notes = _measure_faithfulness(looks, options, session, alone=not parts)
+    if options.faithful and not notes:
+        faithful, notes = _measure_faithfulness(looks, options, out, session, alone=not parts)
         parts += faithful
     written = {"figures": out / "measure.json"} | {_NAMES[part.key]: out / _PICTURES[part.key] for part in parts}
     found = MeasuredMaps(about, parts, notes, written)
@@ -104,25 +110,34 @@ def _draw(parts: Sequence[ScoredMaps], out: Path) -> None:
 
 def _score_against_masks(
     looks: QuestionLooks, masks: Path, options: Options, session: Session
-) -> tuple[ScoredMaps, dict[str, Any]]:
-    """Score where the model looks against masks. Returns the scores, and how far two questions' looks agree."""
-    measuring = Measuring.begin(looks, masks, options.tolerance, session.seed)
-    measuring.go(session)
-    report, agreement = measuring.meter.report(noun="questions"), measuring.agreement.report()
+) -> tuple[ScoredMaps, dict[str, Any], list[str]]:
+    """Score where the model looks against masks.
+
+    Returns:
+        the scores, how far two questions' looks agree, and a remark where Ctrl-C ended it.
+    """
+    scoring = _AgainstMasks.begin(looks, masks, options.tolerance, session.seed)
+    done, images = scoring.go(session)
+    report, agreement = scoring.meter.report(noun="questions"), scoring.agreement.report()
     main = report.methods[0].method
     told = later("{look}, two questions about one image: {agreement}", look=main, agreement=agreement.summary())
-    return ScoredMaps(report, [*verdicts(report), told]), {"look": main, **agreement.to_dict()}
+    scored = ScoredMaps(report, [*verdicts(report), told])
+    count = f"{done:,} of {write_count(images, 'image')} were asked about"
+    notes = [f"remark: {INTERRUPTED}: {count}, and nothing else was measured"] if done < images else []
+    return scored, {"look": main, **agreement.to_dict()}, notes
 
 
 def _measure_faithfulness(
-    looks: QuestionLooks, options: Options, session: Session, *, alone: bool
+    looks: QuestionLooks, options: Options, out: Path, session: Session, *, alone: bool
 ) -> tuple[list[ScoredMaps], list[str]]:
     """Measure some of the questions. Returns the scores of places and of words, and what to know of them."""
     from jumok.app.answer.faithful import measure_faithfulness
     from jumok.app.progress import show_progress
 
+    plan, seed = options.plan((), early=True), session.seed
+    kept = _keep(looks, plan, out, session)
     with show_progress(session.console, "taking parts away") as tell:
-        found = measure_faithfulness(looks, options.plan((), early=True), seed=session.seed, tell=tell)
+        found = measure_faithfulness(looks, plan, seed=seed, tell=tell, kept=kept)
     reports = {FAITHFUL: found.places, FAITHFUL_WORDS: found.words}
     images = later_count(found.images, "{count} image", "{count} images")
     parts = [
@@ -132,7 +147,8 @@ def _measure_faithfulness(
     ]
     if not parts:
         return [], [f"remark: {explain_too_few(found.why, 'images', alone=alone)}"]
-    notes = [f"remark: faithfulness: {found.why} after {write_count(found.images, 'image')}"] if found.why else []
+    early = explain_early_end(found.why, images, goes_on=kept.path.exists())
+    notes = [f"remark: {early}"] if found.why else []
     notes += (
         [f"remark: words: {write_count(found.short, 'question of one word is', 'questions of one word are')} left out"]
         if found.short
@@ -141,8 +157,27 @@ def _measure_faithfulness(
     return parts, notes
 
 
+def _keep(looks: QuestionLooks, plan: Plan, out: Path, session: Session) -> PartialFile:
+    """Where what was measured of some questions is kept."""
+    from jumok.app.partial import PartialFile
+    from jumok.app.resuming import identify
+    from jumok.data.images.contents import hash_file
+
+    run, questions = looks.run, looks.questions
+    chosen = draw_some(range(len(questions)), plan.most, session.seed)
+    inputs = {
+        "questions": (f"{image} {text}" for image, text in zip(questions.of, questions.questions, strict=True)),
+        "images": (hash_file(questions.images[image]) for image in group_by_image(questions, chosen)),
+    }
+    settings = {**plan.settings(session.seed), "size": looks.size}
+    about = (run.config, run.words.fingerprint())
+    return PartialFile(
+        out / PARTIAL, identify(run.model, about, inputs, looks.methods, settings), session.remark, "question"
+    )
+
+
 @dataclass
-class Measuring:
+class _AgainstMasks:
     """Questions that are asked one image after the other; only scores are kept."""
 
     looks: QuestionLooks
@@ -151,7 +186,7 @@ class Measuring:
     agreement: Agreement
 
     @staticmethod
-    def begin(looks: QuestionLooks, masks: Path, tolerance: int, seed: int) -> Measuring:
+    def begin(looks: QuestionLooks, masks: Path, tolerance: int, seed: int) -> _AgainstMasks:
         """Make sure that there is something to measure.
 
         Raises:
@@ -162,24 +197,36 @@ class Measuring:
         from jumok.measures.localisation_meter import LocalisationMeter
 
         meter = LocalisationMeter(tolerance=tolerance, seed=seed, blank_is_chance=True)
-        measuring = Measuring(looks, QuestionMasks(masks, looks.questions), meter, Agreement(seed=seed))
+        scoring = _AgainstMasks(looks, QuestionMasks(masks, looks.questions), meter, Agreement(seed=seed))
         if looks.alike:
             raise JumokError("all questions are the same: where a model looks cannot depend on them")
-        return measuring
+        return scoring
 
-    def go(self, session: Session) -> None:
-        """Ask everything about every image, some questions at a time."""
+    def go(self, session: Session) -> tuple[int, int]:
+        """Ask everything about every image, until Ctrl-C ends it.
+
+        Returns:
+            how many images were asked about, and of how many.
+        Raises:
+            KeyboardInterrupt: before there was enough to tell.
+        """
         from jumok.app.progress import show_progress
 
-        by_image = group_by_image(self.looks.questions)
+        by_image, done = group_by_image(self.looks.questions), 0
         with show_progress(session.console, "measuring") as count:
-            for done, (image, numbers) in enumerate(by_image.items(), 1):
-                self._measure(image, numbers)
-                count(done, len(by_image))
+            try:
+                for done, (image, numbers) in enumerate(by_image.items()):
+                    self._measure(image, numbers)
+                    count(done + 1, len(by_image))
+                done = len(by_image)
+            except KeyboardInterrupt:
+                if done < FEWEST:
+                    raise
         for method, blank in self.meter.blank.items():
             session.remark(
                 f"{method}: {write_count(blank, 'question has', 'questions have')} an empty map, which counts as chance"
             )
+        return done, len(by_image)
 
     def _measure(self, image: int, numbers: Sequence[int]) -> None:
         """Score all questions about one image."""

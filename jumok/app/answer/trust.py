@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jumok.app.faithful import OF_PLACES, Plan, Tell
+from jumok.app.faithful import OF_PLACES
+from jumok.app.measuring import Plan, Tell
 from jumok.wording import typed
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from jumok.wording import typed
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from jumok.app.faithful import Plan, Tell
+    from jumok.app.measuring import Plan, Tell
     from jumok.attention import AttentionMap
     from jumok.data.images.folders import ImageSet
     from jumok.data.images.masks import ImageMasks

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jumok.app.faithful import CERTAIN, Measured, Plan, Tell, choose_grid, conclude, draw_some, measure_in_turn
+from jumok.app.faithful import Measured, choose_grid, conclude, draw_some
+from jumok.app.measuring import Measuring, Plan, Tell, measure_in_turn
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:
@@ -83,51 +84,47 @@ def measure_faithfulness(
     Raises:
         JumokError: a model that is no classifier of several classes, or maps that lie on no image.
     """
-    from jumok.measures.faithfulness_meter import FaithfulnessMeter
-
-    chosen = draw_some(paths, plan.most, seed)
-    most = len(chosen) if plan.early and len(chosen) > 1 else None
-    answer = "" if maps.model is None else maps.model.kind.measured
-    meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most, answer=answer)
-    if kept is not None:
-        kept.restore(meter)
-    units: ImageUnits | None = None
-
-    def add(looked: Looked) -> None:
-        nonlocal units
-        units = units or make_units(maps, looked.heats, plan.fillings)
-        measured = add_looked(meter, units, looked)
-        if show is not None:
-            show(measured)
-        if kept is not None:
-            kept.keep(meter)
-
-    why = _go_on(meter, _look(maps, chosen, len(meter)), add, plan, len(chosen), tell, kept)
-    return Measured(conclude(meter, why), why)
+    measuring = _Images(maps, draw_some(paths, plan.most, seed), plan, seed, show)
+    why = measure_in_turn(measuring, plan, tell=tell, kept=kept)
+    return Measured(conclude(measuring.meter, why), why)
 
 
-def _go_on(
-    meter: FaithfulnessMeter,
-    looks: Iterator[Looked],
-    add: Callable[[Looked], None],
-    plan: Plan,
-    total: int,
-    tell: Tell | None,
-    kept: PartialFile | None,
-) -> str:
-    """Measure what is left, and keep or remove what was kept meanwhile. Returns why it ended early, or ""."""
-    if plan.early and len(meter) < total and meter.decided():
-        why: str = CERTAIN
-    else:
-        try:
-            why = measure_in_turn(looks, add, [meter], plan, total, tell, first=len(meter))
-        except KeyboardInterrupt:
-            if kept is not None:
-                kept.leave(meter)
-            raise
-    if kept is not None:
-        kept.remove() if why in ("", CERTAIN) else kept.write(meter)
-    return why
+class _Images(Measuring["Looked"]):
+    """Images that are looked at some at a time, and measured one after the other."""
+
+    def __init__(
+        self,
+        maps: MapMaker,
+        paths: Sequence[Path],
+        plan: Plan,
+        seed: int,
+        show: Callable[[MeasuredImage], None] | None,
+    ) -> None:
+        from jumok.measures.faithfulness_meter import FaithfulnessMeter
+
+        most = len(paths) if plan.early and len(paths) > 1 else None
+        answer = "" if maps.model is None else maps.model.kind.measured
+        meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most, answer=answer)
+        super().__init__(len(paths), images=meter)
+        self._maps, self._paths, self._fillings, self._show = maps, paths, plan.fillings, show
+        self._units: ImageUnits | None = None
+
+    @property
+    def meter(self) -> FaithfulnessMeter:
+        """Of the images."""
+        return self.meters["images"]
+
+    def read(self) -> Iterator[Looked]:
+        """Look at images in batches that are always the same, as their figures depend on these."""
+        begun = self.done - self.done % AT_ONCE
+        return islice(_look_at_all(self._maps, self._paths[begun:]), self.done - begun, None)
+
+    def measure(self, given: Looked) -> None:
+        """Measure one image, and show it."""
+        self._units = self._units or make_units(self._maps, given.heats, self._fillings)
+        measured = add_looked(self.meter, self._units, given)
+        if self._show is not None:
+            self._show(measured)
 
 
 @dataclass(frozen=True)
@@ -147,12 +144,6 @@ class Looked:
     pixels: Tensor
     heats: Mapping[str, AttentionMap]
     others: Mapping[str, AttentionMap]
-
-
-def _look(maps: MapMaker, paths: Sequence[Path], done: int) -> Iterator[Looked]:
-    """Look at the images after the first so many, always in the same batches: their figures depend on these."""
-    begun = done - done % AT_ONCE
-    return islice(_look_at_all(maps, paths[begun:]), done - begun, None)
 
 
 def _look_at_all(maps: MapMaker, paths: Sequence[Path]) -> Iterator[Looked]:

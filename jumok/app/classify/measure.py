@@ -11,18 +11,19 @@ from pydantic import Field
 
 from jumok.app.faithful import (
     FAITHFUL,
-    FEWEST,
-    INTERRUPTED,
     OF_PLACES,
+    PARTIAL,
     FaithfulOptions,
     draw_some,
+    explain_early_end,
     explain_too_few,
     show_faithfulness,
 )
+from jumok.app.measuring import FEWEST, INTERRUPTED
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps, verdicts
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
-from jumok.language import join_later, later, later_count, translate
+from jumok.language import later_count, translate
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
@@ -189,31 +190,26 @@ class _Measuring:
     def _take_away(self) -> None:
         """Measure faithfulness on some of the images, and say why not on all, where it is so."""
         from jumok.app.classify.faithful import measure_faithfulness
-        from jumok.app.classify.resuming import identify
         from jumok.app.partial import PartialFile
         from jumok.app.progress import show_progress
         from jumok.views.pictures.faithfulness_curves import draw_curves
 
         plan, seed, paths = self.options.plan(OF_PLACES, early=True), self.session.seed, self.images.paths
-        settings = {**plan._replace(seconds=None)._asdict(), "seed": seed}
-        key = identify(self.maps, draw_some(paths, plan.most, seed), settings)
-        kept = PartialFile(self.out / "faithfulness.partial.npz", key, self.session.remark)
+        key = _identify(self.maps, draw_some(paths, plan.most, seed), plan.settings(seed))
+        kept = PartialFile(self.out / PARTIAL, key, self.session.remark)
         with show_progress(self.session.console, "taking parts away") as tell:
             report, why = measure_faithfulness(
                 self.maps, paths, plan, seed=seed, tell=tell, show=self.showing, kept=kept
             )
         self.unfinished = kept.path.exists()
         if report is None:
-            advice = "run the same command again to go on, give more --time, or --no-faithful"
-            line = explain_too_few(why, "images", alone=not (self.parts or self.checked), advice=advice)
+            line = explain_too_few(why, "images", alone=not (self.parts or self.checked))
             self.notes.append(f"remark: {line}")
             self.showing = None
             return
         if why:
-            whys = [why, *([later("the same command goes on from there")] if self.unfinished else [])]
             images = later_count(report.inputs, "{count} image", "{count} images")
-            note = later("remark: faithfulness of {images}: {why}", images=images, why=join_later("; ", whys))
-            self.notes.append(note)
+            self.notes.append(f"remark: {explain_early_end(why, images, goes_on=self.unfinished)}")
         self.parts.append(show_faithfulness(report))
         self.written[FAITHFUL] = self.out / "faithfulness.png"
         draw_curves(report, self.written[FAITHFUL])
@@ -248,13 +244,12 @@ class _Measuring:
 
     def _keep_checks(self) -> PartialFile:
         """Where checked methods are kept."""
-        from jumok.app.classify.resuming import identify
         from jumok.app.classify.sanity import SAMPLES, STAGES
         from jumok.app.partial import PartialFile
 
         most, seed = self.options.sanity_images, self.session.seed
         settings = {"most": most, "samples": SAMPLES, "stages": STAGES, "seed": seed}
-        key = identify(self.maps, draw_some(self.images.paths, most, seed), settings)
+        key = _identify(self.maps, draw_some(self.images.paths, most, seed), settings)
         return PartialFile(self.out / "sanity.partial.npz", key, self.session.remark, "method")
 
     def finish(self, about: Mapping[str, Any]) -> MeasuredMaps:
@@ -269,6 +264,18 @@ class _Measuring:
         if self.kept is not None and not self.unfinished:
             self.kept.remove()
         return found
+
+
+def _identify(maps: MapMaker, paths: Sequence[Path], settings: Mapping[str, Any]) -> dict[str, str]:
+    """What the figures of some images depend on."""
+    from jumok.app.resuming import identify
+    from jumok.data.images.contents import hash_file
+
+    assert maps.model is not None
+    given = maps.model.preparation
+    about = (maps.model.classes, given.described, given.size, given.mean, given.std, given.bits)
+    methods = (*maps.options.methods, *maps.saliency)
+    return identify(maps.model.model, about, {"images": map(hash_file, paths)}, methods, settings)
 
 
 def _begin_page(model: AnyClassifier, images: ImageSet, shown: int) -> Showing | None:

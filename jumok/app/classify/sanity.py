@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jumok.app.faithful import INTERRUPTED
+from jumok.app.measuring import INTERRUPTED
 from jumok.errors import JumokError
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import numpy as np
 from jumok.app.engine.many import DataSet
 from jumok.app.engine.measurer import MeasureAbout
 from jumok.app.engine.reading import Looks
-from jumok.app.faithful import FEWEST, show_faithfulness
+from jumok.app.faithful import show_faithfulness
+from jumok.app.measuring import FEWEST
 from jumok.app.scored_maps import MeasuredMaps
 from jumok.app.session import write_report
 from jumok.measures.faithfulness_meter import FaithfulnessMeter

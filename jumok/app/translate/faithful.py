@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from jumok.app.faithful import Plan, Tell, conclude, draw_some, measure_in_turn
+from jumok.app.faithful import conclude, draw_some
+from jumok.app.measuring import Measuring, Plan, Tell, measure_in_turn
 from jumok.errors import JumokError
 from jumok.language import later
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
+    from jumok.app.partial import PartialFile
     from jumok.attention.word_alignment import Aligned
     from jumok.data.texts.vocabulary import Split
     from jumok.measures.faithfulness_meter import FaithfulnessMeter
@@ -49,7 +51,14 @@ class MeasuredPairs(NamedTuple):
 
 
 def measure_faithfulness(
-    run: PairRun, sources: Sequence[str], methods: Sequence[str], plan: Plan, *, seed: int, tell: Tell | None = None
+    run: PairRun,
+    sources: Sequence[str],
+    methods: Sequence[str],
+    plan: Plan,
+    *,
+    seed: int,
+    tell: Tell | None = None,
+    kept: PartialFile | None = None,
 ) -> MeasuredPairs:
     """Measure how faithful readings of the attention are, beside random, diagonal and another target word's row.
 
@@ -64,42 +73,50 @@ def measure_faithfulness(
         plan: how it is measured.
         seed: of the choice of sentences and words, of random maps and of the intervals.
         tell: called with how many sentences were measured, of how many.
+        kept: where figures are kept meanwhile, and from where measuring goes on.
     Raises:
         JumokError: nothing that can be measured.
     """
-    chosen = draw_some(sources, plan.most, seed)
-    most = len(chosen) if plan.early and len(chosen) > 1 else None
-    measuring = _Measuring(run, methods, plan, seed, most)
-    why = measure_in_turn(measuring.align(chosen), measuring.add, [measuring.meter], plan, len(chosen), tell)
+    measuring = _Sentences(run, draw_some(sources, plan.most, seed), methods, plan, seed)
+    why = measure_in_turn(measuring, plan, tell=tell, kept=kept)
     meter = measuring.meter
     if not len(meter):
         raise JumokError(
             "faithfulness needs sentences and translations of 2 words or more, whose order means something: "
-            f"none of {len(chosen)} has them"
+            f"none of {measuring.total} has them"
         )
     noun = later("target pieces") if measuring.pieces else later("target words")
     return MeasuredPairs(conclude(meter, why, noun), meter.groups, measuring.left_out, why)
 
 
-class _Measuring:
-    """Sentences that are measured one after the other; only scores are kept."""
+class _Sentences(Measuring["_Sentence | None"]):
+    """Sentences that are translated some at a time, and measured one after the other."""
 
-    def __init__(self, run: PairRun, methods: Sequence[str], plan: Plan, seed: int, most: int | None) -> None:
-        import numpy as np
-
+    def __init__(self, run: PairRun, sources: Sequence[str], methods: Sequence[str], plan: Plan, seed: int) -> None:
         from jumok.measures.faithfulness_meter import FaithfulnessMeter
 
-        self.run, self.methods, self.fillings, self.left_out = run, tuple(methods), plan.fillings, 0
-        self.pieces = run.target.kind == "characters"
-        self.meter: FaithfulnessMeter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
-        self._random: np.random.Generator = np.random.default_rng(seed)
+        most = len(sources) if plan.early and len(sources) > 1 else None
+        meter = FaithfulnessMeter(steps=plan.steps, saco=plan.saco, seed=seed, most=most)
+        super().__init__(len(sources), sentences=meter)
+        self.run, self.sources, self.methods, self.fillings = run, sources, tuple(methods), plan.fillings
+        self.pieces, self.seed = run.target.kind == "characters", seed
 
-    def align(self, sources: Sequence[str]) -> Iterator[_Sentence | None]:
-        """Translate sentences and read the attention; None for one that cannot be measured."""
+    @property
+    def meter(self) -> FaithfulnessMeter:
+        """Of target words."""
+        return self.meters["sentences"]
+
+    def read(self) -> Iterator[_Sentence | None]:
+        """Align sentences in batches that are always the same; None for one that cannot be measured."""
+        begun = self.done - self.done % AT_ONCE
+        return islice(self._align(begun), self.done - begun, None)
+
+    def _align(self, begun: int) -> Iterator[_Sentence | None]:
+        """Translate sentences from one on, and read the attention."""
         from jumok.tasks.translate.aligning import align, split_pieces
 
-        for start in range(0, len(sources), AT_ONCE):
-            some = self.run.translate_each(sources[start : start + AT_ONCE], in_pieces=True, beam=1)
+        for start in range(begun, self.total, AT_ONCE):
+            some = self.run.translate_each(self.sources[start : start + AT_ONCE], in_pieces=True, beam=1)
             pairs = [one.pair for one in some if one.pair is not None]
             aligned = iter(align(self.run, pairs, pieces=self.pieces) if pairs else ())
             for number, one in enumerate(some, start + 1):
@@ -111,22 +128,24 @@ class _Measuring:
                 long = min(len(found.source), len(found.target)) > 1
                 yield _Sentence(f"sentence {number}", source, target, found) if long else None
 
-    def add(self, sentence: _Sentence | None) -> None:
+    def measure(self, given: _Sentence | None) -> None:
         """Measure some of the target words of one sentence."""
-        if sentence is None:
+        import numpy as np
+
+        if given is None:
             self.left_out += 1
             return
-        passes = _share_passes(self.run, sentence, self.fillings)
-        words = len(sentence.aligned.target)
-        for word in sorted(self._random.permutation(words)[:WORDS_EACH].tolist()):
-            maps = {name: sentence.aligned.maps[name].weights[word] for name in self.methods}
-            another = int((word + 1 + self._random.integers(words - 1)) % words)
+        passes, found = _share_passes(self.run, given, self.fillings), given.aligned
+        random = np.random.default_rng([self.seed, self.done])  # of the sentence alone, so that measuring can go on
+        words = len(found.target)
+        for word in sorted(random.permutation(words)[:WORDS_EACH].tolist()):
+            another = int((word + 1 + random.integers(words - 1)) % words)
             baselines = {
-                DIAGONAL: _near_diagonal(len(sentence.aligned.source), words, word),
-                OTHER_WORD: sentence.aligned.maps[self.methods[0]].weights[another],
+                DIAGONAL: _near_diagonal(len(found.source), words, word),
+                OTHER_WORD: found.maps[self.methods[0]].weights[another],
             }
-            name = sentence.name
-            self.meter.add(passes.answers(word), maps, baselines=baselines, name=name, group=name)
+            maps = {name: found.maps[name].weights[word] for name in self.methods}
+            self.meter.add(passes.answers(word), maps, baselines=baselines, name=given.name, group=given.name)
 
 
 class _Sentence(NamedTuple):

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from jumok.app.faithful import FAITHFUL, OF_WORDS, FaithfulOptions, count_inputs, explain_too_few, show_faithfulness
+from jumok.app.faithful import (
+    FAITHFUL,
+    OF_WORDS,
+    PARTIAL,
+    FaithfulOptions,
+    count_inputs,
+    draw_some,
+    explain_early_end,
+    explain_too_few,
+    show_faithfulness,
+)
 from jumok.app.scored_maps import MeasuredMaps, ScoredMaps
 from jumok.app.session import Session, write_report
 from jumok.errors import JumokError
@@ -16,6 +26,8 @@ from jumok.language import later, later_count
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
+    from jumok.app.measuring import Plan
+    from jumok.app.partial import PartialFile
     from jumok.attention.word_alignment import Aligned
     from jumok.data.pairs.alignment_files import Links
     from jumok.data.pairs.pair_set import PairSet
@@ -72,7 +84,7 @@ def measure(
         parts.append(scored)
         remarks += doubts
     if options.faithful:
-        faithful, doubts = _measure_faithfulness(run, pairs, chosen, options, session, alone=not parts)
+        faithful, doubts = _measure_faithfulness(run, pairs, chosen, options, out, session, alone=not parts)
         parts += faithful
         remarks += doubts
     notes = tuple(f"remark: {remark}" for remark in remarks)
@@ -114,28 +126,41 @@ def _open(
 
 
 def _measure_faithfulness(
-    run: PairRun, pairs: PairSet, methods: Sequence[str], options: Options, session: Session, *, alone: bool
+    run: PairRun, pairs: PairSet, methods: Sequence[str], options: Options, out: Path, session: Session, *, alone: bool
 ) -> tuple[list[ScoredMaps], list[str]]:
     """Measure some of the sentences. Returns the scores, and remarks."""
     from jumok.app.progress import show_progress
     from jumok.app.translate.faithful import measure_faithfulness
 
-    plan = options.plan(OF_WORDS, early=True)
+    plan, seed = options.plan(OF_WORDS, early=True), session.seed
+    kept = _keep(run, draw_some(pairs.sources, plan.most, seed), methods, plan, out, session)
     try:
         with show_progress(session.console, "taking words away") as tell:
-            found = measure_faithfulness(run, pairs.sources, methods, plan, seed=session.seed, tell=tell)
+            found = measure_faithfulness(run, pairs.sources, methods, plan, seed=seed, tell=tell, kept=kept)
     except JumokError as error:  # such as sentences of one word; the links are worth telling all the same
         if alone:
             raise
         return [], [f"faithfulness: {error}"]
     if found.report is None:
         return [], [explain_too_few(found.why, "sentences", alone=alone)]
-    remarks = [f"faithfulness: {found.why} after {write_count(found.sentences, 'sentence')}"] if found.why else []
+    sentences = later_count(found.sentences, "{count} sentence", "{count} sentences")
+    remarks = [explain_early_end(found.why, sentences, goes_on=kept.path.exists())] if found.why else []
     if found.left_out:
         left = write_count(found.left_out, "sentence is", "sentences are")
         remarks.append(f"faithfulness: {left} left out: of one word, or translated by one")
-    title = count_inputs(later("source words"), later_count(found.sentences, "{count} sentence", "{count} sentences"))
-    return [show_faithfulness(found.report, title=title)], remarks
+    return [show_faithfulness(found.report, title=count_inputs(later("source words"), sentences))], remarks
+
+
+def _keep(
+    run: PairRun, sources: Sequence[str], methods: Sequence[str], plan: Plan, out: Path, session: Session
+) -> PartialFile:
+    """Where what was measured of some sentences is kept."""
+    from jumok.app.partial import PartialFile
+    from jumok.app.resuming import identify
+
+    about = (run.config, run.source.fingerprint(), run.target.fingerprint())
+    key = identify(run.model, about, {"sentences": sources}, methods, plan.settings(session.seed))
+    return PartialFile(out / PARTIAL, key, session.remark, "sentence")
 
 
 def _compare_with_baseline(report: AlignmentReport) -> list[str]:
