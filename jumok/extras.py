@@ -28,6 +28,8 @@ EXTRAS = {
     "pyarrow": "parquet",
     "fsspec": "datasets",
     "ray": "ray",
+    "mlflow": "mlflow",
+    "wandb": "wandb",
 }
 """Packages that are optional, as they are imported, and an extra that brings each."""
 EVERYTHING = "all"

@@ -18,6 +18,7 @@ from jumok.tasks import Task, task_of_settings
 from jumok.wording import typed
 
 if TYPE_CHECKING:
+    from jumok.app.tracking.log import Log
     from jumok.tasks.running.config import Settings
     from jumok.tasks.running.fit import Outcome
     from jumok.tasks.running.prepared import Prepared
@@ -33,7 +34,7 @@ SHARE_FOR_TRUST = 0.05
 """Of the time of the training, for finding the most faithful map."""
 
 
-def begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> TrainedRun:
+def begin(settings: Settings, out: Path, session: Session, *, trust: bool, log: str | None) -> TrainedRun:
     """Start a new run.
 
     Args:
@@ -41,20 +42,23 @@ def begin(settings: Settings, out: Path, session: Session, *, trust: bool) -> Tr
         out: its folder, which is made.
         session: of the command.
         trust: measure after training which map is the most faithful.
+        log: the experiment tracker that gets the figures, too.
     Raises:
-        JumokError: data that cannot be used, or a folder that holds something already.
+        JumokError: data that cannot be used, a folder that holds something already, or a tracker that does not answer.
     """
     _read_time(settings.training.model_dump(exclude_unset=True))  # before what takes long
     _import_loop()
+    from jumok.app.tracking.log import logging_to
     from jumok.tasks.running.claim import claim_new
 
-    with claim_new(out) if session.first else nullcontext():
+    with claim_new(out) if session.first else nullcontext(), logging_to(log, out, session) as logged:
         prepared = prepare(settings, session, afterwards=_share_afterwards(trust=trust))
         for line in prepared.remarks:
             session.say(line)
         if session.first:
             prepared.write(out)
-        return _train(prepared, out, session, trust=trust)
+            logged.write(out)
+        return _train(prepared, out, session, logged, trust=trust)
 
 
 def _import_loop() -> None:
@@ -98,7 +102,14 @@ def prepare(settings: Settings, session: Session, *, afterwards: float) -> Prepa
 
 
 def go_on(
-    folder: Path, moved: Sequence[Path], given: Mapping[str, Any], session: Session, *, trust: bool, earlier: bool
+    folder: Path,
+    moved: Sequence[Path],
+    given: Mapping[str, Any],
+    session: Session,
+    *,
+    trust: bool,
+    earlier: bool,
+    log: str | None,
 ) -> TrainedRun:
     """Resume a run, perhaps for longer or with its data in another place.
 
@@ -109,10 +120,12 @@ def go_on(
         session: of the command.
         trust: measure after training which map is the most faithful.
         earlier: go back to the checkpoint before the last.
+        log: the experiment tracker that gets the figures, too; None: where they went before, if anywhere.
     Raises:
         JumokError: no run that can be resumed, or data that has changed.
     """
     _import_loop()
+    from jumok.app.tracking.log import logging_to
     from jumok.tasks.running.checkpoint import CHECKPOINTS, LAST, go_back
     from jumok.tasks.running.claim import claim
     from jumok.tasks.running.run import task_of
@@ -122,7 +135,9 @@ def go_on(
         if earlier and session.first:
             session.say(f"going back to the checkpoint of step {go_back(folder / CHECKPOINTS / LAST):,}")
         prepared = _reopen(task, folder, moved, given, session, afterwards=_share_afterwards(trust=trust))
-        return _train(prepared, folder, session, trust=trust)
+        with logging_to(log, folder, session) as logged:
+            logged.write(folder)
+            return _train(prepared, folder, session, logged, trust=trust)
 
 
 def _reopen(
@@ -157,9 +172,10 @@ def _reopen(
     return prepared
 
 
-def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -> TrainedRun:
+def _train(prepared: Prepared, folder: Path, session: Session, logged: Log, *, trust: bool) -> TrainedRun:
     """Train, find the most faithful map, and write the run's card."""
     from jumok.app.run_card import write_card
+    from jumok.app.tracking.training_log import TrainingLog, keep_run
     from jumok.app.training_bar import Bar
     from jumok.tasks.running import fit
     from jumok.tasks.running.precision import precision_remarks
@@ -171,9 +187,10 @@ def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -
     session.say(f"{prepared.about(module.size)}; CPU threads: {prepared.training.threads}{shared}")
     for line in precision_remarks(module.model, prepared.training.precision, prepared.training.device):
         session.say(line)
-    bar = Bar(session.console, prepared.training.epochs, prepared.steps_per_epoch)
+    logged.note(prepared.config.model_dump(mode="json"))
+    watchers = (Bar(session.console, prepared.training.epochs, prepared.steps_per_epoch), TrainingLog(logged))
     try:
-        outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, (bar,))
+        outcome = fit.fit(module, prepared.train, prepared.val, folder, prepared.training, watchers)
     except (Interrupted, KeyboardInterrupt) as stop:
         session.say(f"Resume with: jumok train --resume {typed(folder)}")
         if isinstance(stop, Interrupted):
@@ -184,6 +201,7 @@ def _train(prepared: Prepared, folder: Path, session: Session, *, trust: bool) -
     found = _judge_maps(prepared, outcome, folder, session) if trust and world.first else None
     if world.first:
         write_card(folder / CARD, prepared, outcome, module.size, found)
+        keep_run(logged, folder)
     return TrainedRun(prepared, outcome, folder, module.size, found)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.tasks import TASKS
 from jumok.tasks.classify.task import CLASSIFY
+
+if TYPE_CHECKING:
+    from jumok.app.scored_maps import MeasuredMaps
 
 OF_ROWS = ("fillings", "steps", "saco", "without_sinks")
 """Options that also say how each row of a data set is measured."""
@@ -56,6 +59,10 @@ def command(
             help="Folder for measure.json and measure.png (default RUN/measure, or measure).", show_default=False
         ),
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option("--log", help="Log the figures and the page to mlflow or wandb, too.", show_default=False),
+    ] = None,
     *,
     session: Session,
     settings: Mapping[str, Any],
@@ -68,12 +75,20 @@ def command(
     task = task_of_model(model) if model else CLASSIFY
     engine, settings = split_off(EngineSettings, settings)
     if engine.engine is not None:
+        if log is not None:
+            raise JumokError("--log is for figures that are measured at once: leave out --engine")
         return _measure_many(model, data or [], tuple(dict.fromkeys(method or ())), out, engine, settings, session)
     verb = task.verb("measure")
     options = options_of(verb.Options, settings, f"{model} is trained to {task.does}")
     folder = out or (Path(model) / "measure" if model and Path(model).is_dir() else Path("measure"))
     methods = tuple(dict.fromkeys(method or ()))
-    report: Report = verb.measure(model, data or [], options, methods=methods, out=folder, session=session)
+    from jumok.app.tracking.log import logging_to
+
+    with logging_to(log, Path(model) if model and Path(model).is_dir() else folder, session) as logged:
+        report: MeasuredMaps = verb.measure(model, data or [], options, methods=methods, out=folder, session=session)
+        logged.note(report.about)
+        logged.log({"measure": report.to_dict()})
+        logged.keep(report.written.values())
     return report
 
 

@@ -109,6 +109,10 @@ Trusted = Annotated[
 ]
 
 
+Logged = Annotated[
+    str | None,
+    typer.Option("--log", help="Log figures, settings and the card to mlflow or wandb, too.", show_default=False),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -127,6 +131,7 @@ def command(
     moved: Moved = None,
     earlier: Earlier = False,
     trust: Trusted = True,
+    log: Logged = None,
     dry_run: DryRun = False,
     *,
     session: Session,
@@ -140,7 +145,7 @@ def command(
         given: dict[str, object] = {"DATA": data, "--out": out, "--system": system}
         given |= {"--option": option, "--config": config}
         _refuse([name for name, value in given.items() if value], settings)
-        return go_on(resume, moved or (), settings, session, trust=trust, earlier=earlier)
+        return go_on(resume, moved or (), settings, session, trust=trust, earlier=earlier, log=log)
     if earlier:
         raise JumokError("--earlier goes with --resume RUN: leave it out")
     if moved:
@@ -158,7 +163,7 @@ def command(
         from jumok.app.dry_run import foresee
 
         return foresee(prepare(wanted, session, afterwards=0.0), out)
-    return begin(wanted, out, session, trust=trust)
+    return begin(wanted, out, session, trust=trust, log=log)
 
 
 def _read_name(key: str, config: Path | None) -> str | None:

@@ -103,9 +103,12 @@ class PreparedImages(PreparedClasses):
         assert isinstance(self.val, Batches)
         return self.val.labels
 
+    @property
+    def pass_steps(self) -> float:
+        return self.config.found.counts["train"] / self.config.training.batch_size
+
     def suit(self, asked: Collection[str], *, passes: float) -> PreparedImages:
-        assert isinstance(self.train, Batches)
-        chosen = choose_variation(asked, passes * len(self.train.source) / self.config.found.counts["train"])
+        chosen = choose_variation(asked, passes)
         kept = {*self.kind.usual, *(() if self.features is None else UNVARIED)}
         return self.with_training(**{name: value for name, value in chosen.items() if name not in kept})
 

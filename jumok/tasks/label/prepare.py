@@ -80,6 +80,10 @@ class PreparedTexts(PreparedClasses):
         if self.features is not None:
             write_features(folder, self.features)
 
+    @property
+    def pass_steps(self) -> float:
+        return self.config.found.counts["train"] / self.config.training.batch_size
+
     def suit(self, asked: Collection[str], *, passes: float) -> PreparedTexts:
         smoothing = choose_variation(asked, passes).get("label_smoothing")
         return self if smoothing is None else self.with_training(label_smoothing=smoothing)

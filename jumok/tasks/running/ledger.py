@@ -18,6 +18,8 @@ from jumok.files import write_atomically
 from jumok.tasks.running.figures import Row
 from jumok.tasks.running.training_module import need_module
 
+METRICS = "metrics.csv"
+"""In a run's folder: a row for each epoch."""
 STEPS_PER_LOOK = 16
 """Steps after which a GPU is asked for its losses; asking makes it wait."""
 
@@ -141,7 +143,7 @@ class Ledger(Callback):
         }
         self.rows.append(row)
         if trainer.is_global_zero:
-            write_atomically(self._folder / "metrics.csv", as_csv(self.rows))
+            write_atomically(self._folder / METRICS, as_csv(self.rows))
             for name, value in figures.items():
                 self._board.add_scalar(name.replace("_", "/", 1), value, trainer.global_step)
 

@@ -110,22 +110,21 @@ def plan(
         the same with its settings, and remarks that say what was chosen and why.
     """
     open_end = "epochs" not in asked
-    pass_steps = len(prepared.train)
     alone = World.found().size == 1
     if not alone or (not open_end and "lr" in asked):
         if open_end or "lr" not in asked:
             prepared = prepared.remark(UNTRIED)
-        prepared = prepared.suit(asked, passes=prepared.steps / pass_steps)
+        prepared = prepared.suit(asked, passes=prepared.steps / prepared.pass_steps)
         return prepared if "ema" in asked else _average(prepared)
     read = 0.0 if began is None else time.monotonic() - began
     speed = measure_speed(prepared, _leave(seconds or MOST_SECONDS, read))
     if open_end:
-        total = seconds if seconds is not None else choose_seconds(speed, pass_steps)
+        total = seconds if seconds is not None else choose_seconds(speed, len(prepared.train))
     else:
         total, read = prepared.training.epochs * (prepared.steps_per_epoch * speed.step + speed.validation), 0.0
     room = _leave(total, read)
     foreseen = max((1 - TRIALS_SHARE) * room - speed.start, speed.step) / speed.step
-    prepared = prepared.suit(asked, passes=foreseen / pass_steps)
+    prepared = prepared.suit(asked, passes=foreseen / prepared.pass_steps)
     if "lr" not in asked:
         prepared = _choose_rate(prepared, speed, room)
     prepared = _check_by_heart(prepared, speed, room)

@@ -75,6 +75,11 @@ class Prepared(ABC):
         return self.training.epochs * self.steps_per_epoch
 
     @property
+    def pass_steps(self) -> float:
+        """Steps in which as many examples are seen as there are, even where some are drawn more often than others."""
+        return len(self.train)
+
+    @property
     def rates(self) -> tuple[float, ...]:
         """Peak learning rates that are worth a trial, the lowest first."""
         return TUNING_RATES if self.initial else RATES

@@ -134,7 +134,7 @@ def fix_length(prepared: P, speed: Speed, left: float, total: float, *, told: bo
         spent: seconds that are gone, with reading and trials.
     """
     epochs, steps = fit_into(left, speed, len(prepared.train))
-    passes = epochs * steps / len(prepared.train)
+    passes = epochs * steps / prepared.pass_steps
     planned = prepared.with_training(epochs=epochs, steps_per_epoch=steps)
     why = "as asked" if told else "chosen by the amount of data; --time changes it"
     gone = f"; loading, reading and trials took {format_duration(spent)} of it" if spent >= 1 else ""

@@ -8,6 +8,7 @@ from jumok.tasks.classify import prepare
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_from_images, choose_variation
 from jumok.tasks.classify.settings import ImageData, ImageTraining, Settings
 from jumok.tasks.running.class_figures import BALANCED
+from jumok.tasks.running.time_plan import Speed, fix_length
 
 
 def uneven(folder, few=6, many=40):
@@ -116,6 +117,8 @@ def test_a_residual_network_keeps_the_rate_it_is_known_to_like(tmp_path):
 def test_a_balanced_pass_counts_its_repeats_for_how_often_images_are_seen(tmp_path):
     made = prepared(uneven(tmp_path / "parts"))
     assert made.train.deal.total == 2 * 28
-    suited = made.suit((), passes=20).config.training
-    often, seldom = choose_variation((), 20 * 56 / 32), choose_variation((), 20)
-    assert suited.augment_strength == often["augment_strength"] > seldom["augment_strength"]
+    assert made.pass_steps * made.config.training.batch_size == 32 == made.config.found.counts["train"]
+    planned = fix_length(made, Speed(step=0.01, validation=0.1), 10.0, 10.0, told=True)
+    steps = planned.training.epochs * planned.training.steps_per_epoch
+    passes = steps * made.config.training.batch_size / 32
+    assert f"{passes:.3g} passes over the training data" in planned.remarks[-1]
