@@ -55,10 +55,10 @@ def answerer(tmp_path_factory):
 
 
 @pytest.fixture
-def words_of(request, coloured):
+def words_of(request, coloured, tmp_path):
     """The command's line on one input; trains what it needs."""
     image = next(coloured.rglob("*.png"))
-    run = request.getfixturevalue
+    run, out = request.getfixturevalue, ("--out", tmp_path / "eval")
 
     def line(verb):
         return {
@@ -67,9 +67,9 @@ def words_of(request, coloured):
             "predict": lambda: [run("trained"), image],
             "translate": lambda: [run("reverser"), "b c"],
             "saliency": lambda: [image],
-            "eval images": lambda: [run("trained")],
-            "eval pairs": lambda: [run("reverser")],
-            "eval questions": lambda: [run("answerer")],
+            "eval images": lambda: [run("trained"), *out],
+            "eval pairs": lambda: [run("reverser"), *out],
+            "eval questions": lambda: [run("answerer"), *out],
             "inspect": lambda: [coloured],
             "runs": lambda: [run("trained").parent],
             "systems": list,
