@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ AT_A_TIME = 1024
 """Shards that Ray Data is given at once: their names are copied to its object store."""
 STORE = 256 << 20
 """Bytes of the object store of a Ray that is started here: nothing but names and reports goes through it."""
+ANSWER_SECONDS = 10.0
+"""After so long an address that says nothing is given up."""
 LOST = "Ray lost the process, as when memory runs out"
 
 
@@ -238,12 +241,24 @@ def _join(ray: Any, processors: int) -> None:
         ray.init("local", **own, include_dashboard=False, _system_config={"worker_niceness": 0}, **quiet)
         return
     try:
+        _knock(address)
         ray.init(address, **quiet)
     except Exception as error:  # of many kinds, by what is wrong
         raise JumokError(
             f"cannot join the Ray at RAY_ADDRESS={address} ({first_line(error)}): check the address, or unset it to "
             "start Ray on this machine"
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Make sure that something answers at an address; Ray itself would try for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
 
 
 @contextmanager

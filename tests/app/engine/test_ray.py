@@ -1,14 +1,19 @@
 """`--engine ray`: the same rows as by `--engine local`, whatever dies; what kills is named."""
 
 import os
+import socket
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from engine_models import SIZE, Reader, make_jobs, write_images
 from pyarrow import parquet
 from test_look_at_many import command, kill, launch, same_files, start
+
+from jumok.app.engine import ray_crew
+from jumok.errors import JumokError
 
 KILLS = int(os.environ.get("JUMOK_KILLS", "1"))
 
@@ -91,3 +96,29 @@ def test_without_ray_it_says_what_to_install(photos, vit, jumok, tmp_path, monke
     assert len(refused.err.strip().splitlines()) == 1
     assert "Ray, which is not installed: pip install" in refused.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}", "[::1]:{}"])
+def test_an_address_where_nothing_answers_is_one_line_at_once(monkeypatch, form):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("RAY_ADDRESS", form.format(port))
+    asked = []
+    ray = SimpleNamespace(init=lambda *words, **more: asked.append(words))
+    with pytest.raises(JumokError, match="cannot join the Ray at RAY_ADDRESS=") as told:
+        ray_crew._join(ray, 1)
+    assert not asked
+    assert "unset it to start Ray on this machine" in str(told.value)
+
+
+def test_an_address_that_answers_is_joined(monkeypatch):
+    asked = []
+    ray = SimpleNamespace(init=lambda *words, **more: asked.append(words))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        ray_crew._join(ray, 1)
+    monkeypatch.setenv("RAY_ADDRESS", "auto")  # the one that runs here
+    ray_crew._join(ray, 1)
+    assert asked == [(address,), ("auto",)]
