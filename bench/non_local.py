@@ -24,7 +24,8 @@ from bench.measuring import forget_peak, in_turns, interleaved, ratio, resident
 from bench.sizes import Size
 from bench.table import Part, Row
 from jumok.mechanisms.kernels.timing import settle
-from jumok.mechanisms.non_local import FORMS, NonLocal
+from jumok.mechanisms.non_local import NonLocal
+from jumok.mechanisms.pairwise import FORMS
 
 SIZES = (Size(32, 32, 16), Size(16, 64, 32), Size(8, 256, 28))
 JOINED = Size(4, 64, 32)  # pairs joined to vectors take a gigabyte here, ten in a whole batch

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from jumok.errors import JumokError
 from jumok.mechanisms.cbam import CBAM
 from jumok.mechanisms.efficient_channel import EfficientChannel
-from jumok.mechanisms.non_local import Form, NonLocal
+from jumok.mechanisms.non_local import NonLocal
+from jumok.mechanisms.pairwise import Form
 from jumok.mechanisms.squeeze_excitation import SqueezeExcitation
 from jumok.systems.parts import Side, as_pair, channels_last, check_pixels, convolution
 

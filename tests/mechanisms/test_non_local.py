@@ -6,9 +6,10 @@ from torch import nn
 
 from jumok.attention import Patches, Scale, Tokens
 from jumok.errors import JumokError
-from jumok.mechanisms import non_local
+from jumok.mechanisms import pairwise
 from jumok.mechanisms.kernels.ramp_sums import ramp_sums
-from jumok.mechanisms.non_local import FORMS, NonLocal, concatenation, dot_product, gaussian
+from jumok.mechanisms.non_local import NonLocal
+from jumok.mechanisms.pairwise import FORMS, concatenation, dot_product, gaussian
 from jumok.watching.watch import watch
 
 EVERY_FORM = pytest.mark.parametrize("form", FORMS)
@@ -192,7 +193,7 @@ def test_the_concatenation_is_one_sum_either_way(monkeypatch):
     g = torch.randn(2, 30, 4, generator=draw, dtype=torch.float64)
     found = []
     for few in (0, 100):
-        monkeypatch.setattr(non_local, "MOST_WEIGHTS_PER_FEATURE", few)
+        monkeypatch.setattr(pairwise, "MOST_WEIGHTS_PER_FEATURE", few)
         found.append(concatenation(a, b, g))
     torch.testing.assert_close(*found)
 

@@ -4,7 +4,8 @@ from torch import nn
 
 from jumok.attention import Patches, Scale
 from jumok.errors import JumokError
-from jumok.mechanisms.non_local import FORMS, NonLocal
+from jumok.mechanisms.non_local import NonLocal
+from jumok.mechanisms.pairwise import FORMS
 from jumok.systems import build, configure
 from jumok.systems.resnet import Residual, ResNet, ResNetConfig
 from jumok.watching.watch import watch

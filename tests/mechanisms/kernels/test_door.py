@@ -15,7 +15,8 @@ from jumok.mechanisms.kernels.timing import Timed, choose, chosen, settle, timed
 from jumok.mechanisms.layers.dropout import Dropout
 from jumok.mechanisms.layers.gate_ops import gate_features, mean, mean_and_largest
 from jumok.mechanisms.layers.linear import FEWEST_ROWS, Shape, linear
-from jumok.mechanisms.non_local import NonLocal, concatenation
+from jumok.mechanisms.non_local import NonLocal
+from jumok.mechanisms.pairwise import concatenation
 
 MAP = Shape(16, 64, 4, 6).call
 BLOCK = Call("non-local", (0, 6, 3, 5, 4, 1), (2, 0, 6, 3, 5, 4, 1))
