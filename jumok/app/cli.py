@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -57,12 +58,17 @@ OUTSIDE: dict[type[Exception], tuple[str, str]] = {
     MemoryError: (later("there is not enough memory"), later("give less at a time, or smaller sizes")),
 }
 """Errors that the world around causes more often than a fault in jumok: what they mean, and what to do."""
+GIVE_WAY_SECONDS = 3.0
+"""An error that all processes of a training meet is said by the first alone: the others wait so long before they say
+theirs, and by then torchrun has ended them."""
 LOOP = "Symlink loop"
 """How `Path.resolve` begins, before Python 3.13, what it says of a link that leads to itself."""
 COMMANDS_OF_TEXTS = ("look", "ask", "translate")
 """Those that take texts as they are, beside paths."""
 MAY_BE_EMPTY = "--na"
-STOPPED_BY_CTRL_C = 128 + signal.SIGINT
+SIGNALLED = 128
+"""Exit statuses from here on are of signals."""
+STOPPED_BY_CTRL_C = SIGNALLED + signal.SIGINT
 """What typer makes of a `KeyboardInterrupt`."""
 FROM_OUTSIDE: tuple[type[Exception], ...] = (OSError, *OUTSIDE)
 
@@ -284,6 +290,8 @@ def _say_warning(message: object, category: type[Warning], *_place: object, **_m
 def _say(message: object, status: int) -> int:
     """One line on the error stream, with the process's number where there are several."""
     rank = os.environ.get("RANK") if os.environ.get("WORLD_SIZE", "1") != "1" else None
+    if rank not in (None, "0") and status < SIGNALLED:
+        time.sleep(GIVE_WAY_SECONDS)
     text = printable(tell(" ".join(str(message).split())))
     with suppress(OSError):  # a full disk takes no errors either; the status still tells
         sys.stderr.write(f"jumok{f' (process {rank})' if rank else ''}: {text}\n")

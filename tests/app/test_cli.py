@@ -143,7 +143,18 @@ def test_what_is_a_mistake_of_ours_is_not_hidden(monkeypatch, jumok):
 def test_errors_say_which_process_they_are_of(jumok, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(cli, "GIVE_WAY_SECONDS", 0.0)
     assert jumok("eval", "nowhere", "nothing").err.startswith("jumok (process 1): no run at nowhere")
+
+
+@pytest.mark.parametrize(("rank", "waits"), [("0", []), ("1", [cli.GIVE_WAY_SECONDS])])
+def test_the_first_process_says_an_error_before_the_others(jumok, monkeypatch, rank, waits):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    waited = []
+    monkeypatch.setattr(cli.time, "sleep", waited.append)
+    assert jumok("eval", "nowhere", "nothing").status == 2
+    assert waited == waits
 
 
 def test_a_reader_that_leaves_early_is_no_error():
