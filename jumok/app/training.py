@@ -50,12 +50,14 @@ def begin(settings: Settings, out: Path, session: Session, *, trust: bool, log: 
     _import_loop()
     from jumok.app.tracking.log import logging_to
     from jumok.tasks.running.claim import claim_new
+    from jumok.tasks.running.restarts import note_job
 
     with claim_new(out) if session.first else nullcontext(), logging_to(log, out, session) as logged:
         prepared = prepare(settings, session, afterwards=_share_afterwards(trust=trust))
         for line in prepared.remarks:
             session.say(line)
         if session.first:
+            note_job(out)
             prepared.write(out)
             logged.write(out)
         return _train(prepared, out, session, logged, trust=trust)

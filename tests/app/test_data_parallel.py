@@ -1,6 +1,10 @@
 """Two processes that share each batch end where one process ends, but for the order of sums."""
 
 import csv
+import os
+import signal
+import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -44,6 +48,45 @@ def test_two_processes_train_as_one_does(jumok, coloured, tmp_path):
     assert names[0] == names[1]
     assert read_tensors(tmp_path / "two" / "weights.safetensors")[1].keys()
     assert len(list((tmp_path / "two" / "logs").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_training_anew_where_it_was(coloured, tmp_path):
+    words = ("train", coloured, *QUICK, "--epochs", "25", "--lr", "0.002", "--no-trust", "--out")
+    unbroken = start(*words, tmp_path / "unbroken", launcher=LAUNCHER)
+    said, error = unbroken.communicate(timeout=120)
+    assert unbroken.returncode == 0, error
+    broken = start(*words, tmp_path / "broken", launcher=(*LAUNCHER, "--max-restarts", "1"))
+    metrics = tmp_path / "broken" / "metrics.csv"
+    while not (metrics.exists() and metrics.read_text().count("\n") > 3):
+        assert broken.poll() is None
+        time.sleep(0.02)
+    os.kill(find_children(broken.pid)[-1], signal.SIGKILL)
+    said, error = broken.communicate(timeout=120)
+    assert broken.returncode == 0, error
+    assert f"started anew by torchrun: going on with {tmp_path / 'broken'}" in said
+    for name in ("metrics.csv", "weights.safetensors"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
+
+
+def find_children(parent):
+    """The processes that a process has started."""
+    stats = (
+        [*path.read_text().rpartition(")")[2].split(), path.parent.name] for path in Path("/proc").glob("[0-9]*/stat")
+    )
+    return sorted(int(each[-1]) for each in stats if int(each[1]) == parent)
+
+
+def test_another_torchrun_does_not_go_on_with_a_run(jumok, coloured, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "first")
+    words = ("train", coloured, "--out", tmp_path / "run", *QUICK)
+    assert jumok(*words).status == 0
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert "started anew by torchrun" in jumok(*words).out
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "second")
+    said = jumok(*words)
+    assert (said.status, "is not empty: choose another --out" in said.err) == (2, True)
 
 
 def test_a_batch_that_does_not_divide_is_refused(jumok, coloured, tmp_path, monkeypatch):

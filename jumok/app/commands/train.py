@@ -25,6 +25,7 @@ from jumok.language import later
 from jumok.machine import keep_freed
 from jumok.tasks import TASKS, Task, task_of_settings
 from jumok.tasks.running.config import read_yaml
+from jumok.tasks.running.restarts import is_restart
 
 if TYPE_CHECKING:
     from jumok.tasks.running.config import Settings
@@ -163,6 +164,10 @@ def command(
         from jumok.app.dry_run import foresee
 
         return foresee(prepare(wanted, session, afterwards=0.0), out)
+    if is_restart(out):
+        session.say(f"started anew by torchrun: going on with {out}")
+        here = {name: value for name, value in settings.items() if name in MACHINE_SETTINGS}
+        return go_on(out, (), here, session, trust=trust, earlier=False, log=log)
     return begin(wanted, out, session, trust=trust, log=log)
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
 from jumok.errors import JumokError, first_line
@@ -39,6 +38,7 @@ from jumok.tasks.running.figures import Row
 from jumok.tasks.running.kernels import KernelChoice
 from jumok.tasks.running.ledger import Clock, Ledger
 from jumok.tasks.running.prepared import Batches
+from jumok.tasks.running.processes import SharedTraining
 from jumok.tasks.running.training_module import TrainingModule
 
 BACKENDS = ("gloo", "NCCL", "nccl", "Connection closed by peer", "Connection reset by peer")
@@ -147,9 +147,7 @@ def _make_trainer(folder: Path, settings: Training, callbacks: list[Callback]) -
         accelerator=accelerator,
         devices=devices,
         num_nodes=world.size // world.here,
-        strategy=DDPStrategy(process_group_backend="gloo" if accelerator == "cpu" else None)
-        if world.size > 1
-        else "auto",
+        strategy=SharedTraining(accelerator) if world.size > 1 else "auto",
         precision=PRECISIONS[settings.precision],
         max_epochs=settings.epochs,
         gradient_clip_val=settings.clip or None,
