@@ -273,7 +273,9 @@ class FaithfulnessReport:
         fillings, steps = list_later(self.fillings), str(self.steps)
         parts = [
             later("{count} {noun}", count=f"{self.inputs:,}", noun=later_noun(self.inputs, self.noun)),
-            later("SRG 0 is chance; parts taken away in {steps} steps, filling {fillings}", fillings=fillings, steps=steps),
+            later(
+                "SRG 0 is chance; parts taken away in {steps} steps, filling {fillings}", fillings=fillings, steps=steps
+            ),
             *([later("the answer is {answer}", answer=self.answer)] if self.answer else []),
             self._say_level(),
             *(_tell_constant(name, count) for name, count in self.constant.items()),
