@@ -270,11 +270,13 @@ class FaithfulnessReport:
 
     def summary(self) -> str:
         """One line that says what the figures are means of."""
-        fillings, steps = list_later(self.fillings), str(self.steps)
+        fillings, steps = ", ".join(self.fillings), str(self.steps)
         parts = [
             later("{count} {noun}", count=f"{self.inputs:,}", noun=later_noun(self.inputs, self.noun)),
             later(
-                "SRG 0 is chance; parts taken away in {steps} steps, filling {fillings}", fillings=fillings, steps=steps
+                "SRG 0 is chance; parts taken away in {steps} steps, filling: {fillings}",
+                fillings=fillings,
+                steps=steps,
             ),
             *([later("the answer is {answer}", answer=self.answer)] if self.answer else []),
             self._say_level(),
