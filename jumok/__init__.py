@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys as _sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `import jumok` stays quick."""
     if name not in _HOME_OF:
-        raise AttributeError(f"module 'jumok' has no attribute {name!r}")
+        raise AttributeError(f"module 'jumok' has no attribute {name!r}", name=name, obj=_sys.modules[__name__])
     try:
         return getattr(import_module(_HOME_OF[name]), name)
     except ModuleNotFoundError as error:

@@ -186,3 +186,9 @@ def test_a_command_that_trains_nothing_does_not_load_the_training_loop(words, tm
 @pytest.mark.parametrize("modules", OF_A_RUN, ids=lambda modules: modules.split()[0])
 def test_using_a_trained_model_does_not_load_the_training_loop(modules, tmp_path):
     assert loaded(f"import {', '.join(modules.split())}", tmp_path) == ""
+
+
+def test_a_misspelt_name_gets_a_suggestion_from_python():
+    with pytest.raises(AttributeError, match="has no attribute 'wach'") as caught:
+        jumok.wach  # noqa: B018
+    assert (caught.value.name, caught.value.obj) == ("wach", jumok)  # by these the interpreter finds 'watch'

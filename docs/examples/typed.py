@@ -22,3 +22,5 @@ def explain(model: nn.Module, pixels: torch.Tensor, photo: Path) -> list[tuple[s
 def answer(folder: str) -> None:
     run: jumok.Run = jumok.load(folder)
     print(run.predict("photo.jpg").label)
+    print(run.translate("Ein Hund rennt.").label)
+    print(run.ask("photo.jpg", "What colour is the circle?").label)

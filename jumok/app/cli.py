@@ -31,7 +31,8 @@ from jumok.wording import printable
 SAID_BY_THE_READER = "DecompressionBombWarning"
 """Of Pillow, on images of so many pixels that they are refused in words of our own."""
 COMMANDS = {
-    "train": "Train a model on images, sentence pairs or questions; resume an interrupted run with --resume RUN.",
+    "train": "Train a model on images, sentence pairs, questions or texts; resume an interrupted run with "
+    "--resume RUN.",
     "eval": "Evaluate a trained model on held-out data: accuracy, or BLEU and chrF.",
     "inspect": "Look at a data set of images: classes, sizes, copies, broken and left-out files.",
     "look": "Write each image's prediction and a heatmap of where the model looked.",
@@ -198,7 +199,8 @@ def _begin(
         str | None,
         typer.Option(
             "--language",
-            help="Of help and pages: en or ko (default: that of the locale). May stand anywhere in the line.",
+            help="Language of help, messages and pages: en or ko (default: that of the locale). May stand anywhere in "
+            "the line.",
             show_default=False,
         ),
     ] = None,

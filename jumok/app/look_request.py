@@ -65,7 +65,9 @@ class TextSettings(Strict):
     """
 
     generate: int | None = Field(
-        default=None, description="Of text and speech models that write: tokens to write, and to show what each read."
+        default=None,
+        description="Of text and speech models that write: tokens to write, and to show what each read; default: at "
+        "most 64 (speech: 100), and of a decoder the next word alone.",
     )
     chat: bool = Field(default=False, description="Of text models: put the text into the model's chat template.")
 

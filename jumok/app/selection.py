@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -164,22 +165,23 @@ class Selection:
             side: Literal["right", "left"] = "right" if heading.startswith(("rank", "score")) else "left"
             style = None if heading else "green"
             table.add_column(heading, justify=side, no_wrap=heading != "column", style=style)
+        places = count_places([self.selector.scores_[column] for column in columns])
         for rank, column in enumerate(columns, 1):
-            table.add_row(str(rank), Text(one_line(self.names[column])), *self._cells(rank, column))
+            table.add_row(str(rank), Text(one_line(self.names[column])), *self._cells(rank, column, places))
         return table
 
-    def _cells(self, rank: int, column: int) -> tuple[str, ...]:
+    def _cells(self, rank: int, column: int, places: int) -> tuple[str, ...]:
         """What stands behind the name of a column."""
         from jumok.data.column_types import KINDS
 
         about = self._describe(column)
         interval = ""
         if self.noise is not None:
-            low, high = f"{about['low']:z.2g}", f"{about['high']:z.2g}"
+            low, high = (f"{about[end]:z,.{max(0, places - 1)}f}" for end in ("low", "high"))
             interval = later("{low} to {high}", low=low, high=high)
         better = {True: later("yes"), False: later("no"), None: ""}[about["better"]]
         kept = later("kept") if rank <= self.selector.k else ""
-        return KINDS[about["type"]], f"{self.selector.scores_[column]:z.4g}", interval, better, kept
+        return KINDS[about["type"]], f"{self.selector.scores_[column]:z,.{places}f}", interval, better, kept
 
     def write(self, table: DataFrame, separator: str) -> None:
         """Write all files, each whole or not at all.
@@ -224,3 +226,13 @@ def _average_image(ready: ReadyTable, size: tuple[int, int]) -> Tensor:
     mean = torch.from_numpy(ready.table.to_numpy().mean(axis=0)).view(size)
     grey = (mean - mean.min()) / (mean.max() - mean.min()).clamp(min=1e-12)
     return (255 * grey).round().to(torch.uint8).expand(3, -1, -1).contiguous()
+
+
+def count_places(values: Sequence[float], digits: int = 4) -> int:
+    """Decimals with which the largest of a column's figures has so many digits, so that all of them line up.
+
+    >>> count_places([0.6664, 0.08]), count_places([233.9, 1.0]), count_places([0.0, math.inf])
+    (4, 1, 3)
+    """
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return max(0, digits - 1 - math.floor(math.log10(largest))) if largest else digits - 1

@@ -160,7 +160,10 @@ PRINTING: Parameters = {
 COMPUTING: Parameters = {
     "device": (Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")], "auto"),
     "threads": (
-        Annotated[int | None, typer.Option("--threads", help="CPU threads.", min=1, show_default=False)],
+        Annotated[
+            int | None,
+            typer.Option("--threads", help="CPU threads (default: all available).", min=1, show_default=False),
+        ],
         None,
     ),
     "seed": (Annotated[int, typer.Option("--seed", help="Random seed.", min=0)], 0),

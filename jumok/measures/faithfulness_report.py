@@ -191,12 +191,12 @@ class FaithfulnessReport:
         return later(text, how=later(how, baseline=_name(baseline)), value=value, low=low, high=high)
 
     def _with(self, filling: str) -> str:
-        return later(" where filled with {filling}", filling=filling) if len(self.telling) > 1 else ""
+        return later(" with filling {filling}", filling=filling) if len(self.telling) > 1 else ""
 
     def _with_all(self, hardest: str) -> str:
         others = [filling for filling in self.telling if filling != hardest]
         names = ", ".join(others)
-        return later(" (filled with {filling}; no less with {names})", filling=hardest, names=names) if others else ""
+        return later(" (filling {filling}; no less with {names})", filling=hardest, names=names) if others else ""
 
     def closest(self, method: str, filling: str) -> tuple[str, Interval]:
         """The hardest baseline: of those not beaten, else of all, that of the greatest SRG."""
@@ -273,7 +273,11 @@ class FaithfulnessReport:
         fillings, steps = ", ".join(self.fillings), str(self.steps)
         parts = [
             later("{count} {noun}", count=f"{self.inputs:,}", noun=later_noun(self.inputs, self.noun)),
-            later("SRG 0 is chance; parts replaced by {fillings} in {steps} steps", fillings=fillings, steps=steps),
+            later(
+                "SRG 0 is chance; parts taken away in {steps} steps, filling: {fillings}",
+                fillings=fillings,
+                steps=steps,
+            ),
             *([later("the answer is {answer}", answer=self.answer)] if self.answer else []),
             self._say_level(),
             *(_tell_constant(name, count) for name, count in self.constant.items()),
@@ -283,7 +287,7 @@ class FaithfulnessReport:
     def _say_level(self) -> str:
         if not self.looks or self.level < USUAL + 1e-9:  # nothing was widened
             return later("{level} bootstrap intervals", level=f"{self.level:.0%}")
-        text = later("{level} bootstrap intervals, wide enough to look at {looks} {noun}")
+        text = later("{level} bootstrap intervals, widened for a look at the verdicts after {looks} {noun}")
         return later(text, level=f"{self.level:.1%}", looks=list_later([*map(str, self.looks)]), noun=later(self.noun))
 
     def to_dict(self) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from jumok.data.images.batches import PixelStore
 from jumok.data.images.bit_depths import find_bits
 from jumok.data.images.given import GivenImage as ImageLike
-from jumok.data.images.given import open_given
+from jumok.data.images.given import open_given, read_opened
 from jumok.data.images.reading import image_size, read_image, resize
 from jumok.errors import JumokError
 from jumok.tasks.image_settings import ImageSettings
@@ -101,7 +101,7 @@ class Preprocessing:
     def _resize(self, image: ImageLike) -> Tensor:
         if isinstance(image, Tensor) and image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] == 3:
             return resize(image, *self.size) if self.fit is None else self.fit(image)
-        opened = open_given(image, bits=self.bits) if isinstance(image, Tensor | np.ndarray) else image
+        opened = open_given(image, bits=self.bits) if isinstance(image, Tensor | np.ndarray) else read_opened(image)
         if self.fit is None:
             return read_image(opened, self.size, bits=self.bits)
         return self.fit(read_image(opened, bits=self.bits))

@@ -41,7 +41,7 @@ def watch(
     Yields:
         `Seen`, filled as the model runs; read it in the block or after it.
     Raises:
-        JumokError: the model is compiled or scripted, so its calls cannot be seen.
+        JumokError: it is no torch module, or is compiled or scripted, so that its calls cannot be seen.
 
     >>> attention = nn.MultiheadAttention(8, 2, batch_first=True).eval()
     >>> words = torch.randn(1, 3, 8)
@@ -50,6 +50,7 @@ def watch(
     >>> seen[0].at(batch=0).mean("head").row("cat").weights.sum().round(decimals=3)
     tensor(1.)
     """
+    _check_is_module(model)
     modules = dict(model.named_modules())
     _refuse_compiled(modules)
     recorder = Recorder(modules)
@@ -73,6 +74,14 @@ def _comparing(recorder: Recorder, model: nn.Module) -> Iterator[None]:
         last = recorder.tape.forget()
         if last is not None:
             give_back(model, last)
+
+
+def _check_is_module(model: object) -> None:
+    if isinstance(model, nn.Module):
+        return
+    inner = isinstance(getattr(model, "model", None), nn.Module)
+    advice = "watch its .model" if inner else "give the module itself, as you call it on inputs"
+    raise JumokError(f"watch takes a torch.nn.Module, got {type(model).__name__}: {advice}")
 
 
 def _refuse_compiled(modules: dict[str, nn.Module]) -> None:

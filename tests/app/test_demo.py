@@ -1,5 +1,6 @@
 """`jumok demo` from end to end, at a size that takes seconds."""
 
+import html
 import json
 import re
 
@@ -51,6 +52,8 @@ def test_the_main_tour_is_short_and_its_page_grows_with_every_step(tmp_path, cap
     accuracy = json.loads((images / "eval" / "eval.json").read_text())["accuracy"]
     assert f"{accuracy:.1%}" in text
     assert f"{accuracy:.1%}" in printed.out
+    for line in re.findall("<pre><code>(.*?)</code>", text):
+        assert html.unescape(line) in printed.out, "whole, so that it can be copied"
     pointing = json.loads((images / "measure" / "measure.json").read_text())["methods"]["chefer"]["pointing"]["value"]
     assert f"{pointing:.1%}" in text
     assert (images / "look" / "index.html").is_file()

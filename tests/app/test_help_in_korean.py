@@ -41,6 +41,16 @@ def test_no_word_of_help_is_cut_off(jumok, language):
     assert "integrated-gradients" in shown["look"]
 
 
+NUMBERED = [[name] for name in COMMANDS] + [["train", word] for word in ("images", "pairs", "questions", "texts")]
+
+
+@pytest.mark.parametrize("command", NUMBERED)
+def test_every_number_says_what_it_is_by_default(jumok, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "400")
+    lines = jumok(*command, "--help").out.splitlines()
+    assert [line for line in lines if re.search("<(int|float)", line) and "default" not in line] == []
+
+
 def test_english_help_is_as_before(jumok):
     assert "Usage: jumok" in jumok("--help").out
     jumok("--language", "ko", "--help")

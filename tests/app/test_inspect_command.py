@@ -128,3 +128,11 @@ def test_the_page_shows_each_class_and_what_is_alike(jumok, parts, tmp_path):
         assert page.locator("section").nth(2).locator("img").count() == 12
         assert complaints == []
         browser.close()
+
+
+def test_images_of_one_size_have_one(jumok, tmp_path):
+    for name in ("red", "blue"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (30, 20), name).save(tmp_path / "photos" / name / "1.png")
+    said = jumok("inspect", tmp_path / "photos", "--out", tmp_path / "o", "--no-html")
+    assert "size: 20 x 30 pixels, all of them" in said.out

@@ -1,4 +1,5 @@
 import csv
+import re
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ def test_two_of_four_columns_are_kept_and_written(jumok, tmp_path, parts, method
     said = jumok("select", parts, "--target", "part", "--k", 2, "--method", method, "--out", tmp_path / "o")
     assert said.status == 0
     assert f"classes, 2 different; method {method}" in said.out
+    assert re.search(r"\de[+-]\d", said.out) is None, "figures line up, none is written as a power of ten"
     assert {path.name for path in (tmp_path / "o").iterdir()} == FILES | {"reduced.csv"}
     rows = list(csv.DictReader((tmp_path / "o" / "scores.csv").open()))
     assert [row["kept"] for row in rows] == ["1", "1", "0", "0"]

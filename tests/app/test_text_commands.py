@@ -11,6 +11,7 @@ from text_encoders import make_texts, save_encoder, write_texts
 
 import jumok as package
 from jumok.app.cli import main
+from jumok.errors import JumokError
 
 QUICK = ("--device", "cpu", "--threads", "1", "--seed", "0")
 LEARN = ("--epochs", "8", "--lr", "0.003", "--batch-size", "8")
@@ -38,7 +39,7 @@ def run(encoder, texts, tmp_path_factory):
 def test_a_run_learns_and_is_used_from_python(run):
     loaded = package.load(run)
     rows = make_texts(10, seed=5)
-    shares = loaded.predict([text for text, _ in rows])
+    shares = loaded.probabilities([text for text, _ in rows])
     assert shares.shape == (20, 2)
     assert torch.allclose(shares.sum(1), torch.ones(20))
     said = [loaded.classes[number] for number in shares.argmax(1).tolist()]
@@ -47,10 +48,32 @@ def test_a_run_learns_and_is_used_from_python(run):
     assert not list(run.glob("**/*.bin"))
 
 
+def test_predict_answers_as_for_every_kind_of_data(run):
+    loaded = package.load(run)
+    text = make_texts(1, seed=5)[0][0]
+    found, (again, other) = loaded.predict(text), loaded.predict((each for each in (text, "the oven")), batch_size=1)
+    assert found == again
+    assert {found.label, other.label} <= set(loaded.classes)
+    assert list(found.probabilities) == sorted(loaded.classes, key=lambda name: -found.probabilities[name])
+    assert found.probability == found.probabilities[found.label] == loaded.probabilities([text]).max().item()
+    assert loaded.predict([]) == []
+    with pytest.raises(JumokError, match="without words"):
+        loaded.predict("  ")
+    with pytest.raises(JumokError, match="texts are taken at a time"):
+        loaded.predict([text], batch_size=0)
+
+
+def test_a_run_tells_what_it_is_in_one_line(run):
+    told = repr(package.load(run))
+    assert told.startswith(f"TextRun({str(run)!r}, system hf:")
+    assert "2 classes" in told
+    assert len(told) < 300 + len(str(run))
+
+
 def test_padding_changes_no_answer(run):
     loaded = package.load(run)
     short, long = "the oven was good", "we saw a goal and the coach was very bad today after some match"
-    assert torch.allclose(loaded.predict([short])[0], loaded.predict([short, long])[0], atol=1e-6)
+    assert torch.allclose(loaded.probabilities([short])[0], loaded.probabilities([short, long])[0], atol=1e-6)
 
 
 def test_eval_tells_the_baselines(run, jumok, texts):
@@ -161,7 +184,7 @@ def test_other_ways_of_tuning(encoder, texts, jumok, tmp_path, words):
     said = jumok("train", texts, "--system", f"hf:{encoder}", "--out", tmp_path / "r", "--epochs", "1", "--lr", "1e-3",
                  *QUICK, *words)  # fmt: skip
     assert said.status == 0, said.err
-    assert package.load(tmp_path / "r").predict(["the oven"]).shape == (1, 2)
+    assert package.load(tmp_path / "r").probabilities(["the oven"]).shape == (1, 2)
 
 
 def test_another_run_to_begin_with(run, jumok, tmp_path):

@@ -84,10 +84,10 @@ def test_a_verdict_says_with_which_fillings_it_holds():
         meter.add({**answers(weight, ["mean"]), **answers(other, ["blur"])}, {"true": weight})
     said = meter.report().verdict("true")
     assert "beats a random map by" in said
-    assert "where filled with mean; not shown to be better than a random map" in said
+    assert "with filling mean; not shown to be better than a random map" in said
     assert not meter.report().is_faithful("true")
     both = measured(TRUE, fillings=("mean", "blur")).verdict("true")
-    assert both.endswith("on 40 images (filled with mean; no less with blur)")
+    assert both.endswith("on 40 images (filling mean; no less with blur)")
     neither = measured(NOISE, fillings=("mean", "blur")).verdict("noise")
     assert neither.startswith("noise: not shown to be better than a random map with any filling (mean ")
     assert neither.count("random map") == 1
@@ -195,7 +195,7 @@ def test_a_clear_case_is_decided_at_the_first_look():
     inputs, report = stopped_at(lambda weight, _: weight)
     assert inputs == 32
     assert report.level == pytest.approx(1 - 0.05 / 3)
-    assert "98.3% bootstrap intervals, wide enough to look at 32 images" in report.summary()
+    assert "98.3% bootstrap intervals, widened for a look at the verdicts after 32 images" in report.summary()
 
 
 def test_looking_often_does_not_make_chance_look_better():

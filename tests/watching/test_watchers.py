@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from watched_models import Fused, vision
 
+from jumok.errors import JumokError
 from jumok.watching.watch import watch
 
 transformers = pytest.importorskip("transformers")
@@ -82,3 +83,14 @@ def test_watching_inside_watching_records_in_the_inner_block_too():
         model(pixels)
     assert len(inner) == 3
     assert len(outer) in (3, 6)
+
+
+def test_what_is_no_module_is_refused_with_the_way_out():
+    holder = type("Run", (), {"model": nn.Linear(2, 2)})()
+    for given, words in [
+        (holder, r"takes a torch.nn.Module, got Run: watch its \.model"),
+        ("google/vit-base-patch16-224", "got str: give the module itself"),
+        (lambda pixels: pixels, "got function: give the module itself"),
+    ]:
+        with pytest.raises(JumokError, match=words), watch(given):
+            pass

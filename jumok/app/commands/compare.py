@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 TERMS_FILE = "terms.json"
 """Settings and budget of what lies in the folder."""
-SETTINGS_OF_BUDGET = ("epochs", "patience")
-"""Settings that follow from the budget."""
+SETTINGS_OF_BUDGET = ("epochs", "patience", "time")
+"""Settings that follow from the budget: a command that took them would pass them over without a word."""
 
 
 def build(arguments: Sequence[str]) -> Callable[..., int]:
@@ -63,7 +63,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--systems",
-            help="Names with commas between; may be repeated. Default: one for each mechanism, as all says, too.",
+            help="Names with commas between; may be repeated. Default: all, which is one of each mechanism.",
             show_default=False,
         ),
     ] = None,

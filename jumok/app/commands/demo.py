@@ -19,8 +19,12 @@ def command(
         ),
     ] = "images",
     out: Annotated[Path, typer.Option(help="Where to write it all.")] = Path("demo"),
-    epochs: Annotated[int | None, typer.Option(help="Of each training.", min=1, show_default=False)] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads.", min=1, show_default=False)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of each training (default: each tour's own).", min=1, show_default=False)
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads (default: all available).", min=1, show_default=False)
+    ] = None,
 ) -> None:
     """Take a tour on generated data: train, look, measure, and one page that shows it."""
     from jumok.app.demo.comparison_tour import ComparisonTour

@@ -84,10 +84,13 @@ class Inspection:
         yield _table(found)
         sizes = _describe_sizes(found)
         if sizes is not None:
-            yield (
-                f"sizes: {_times(sizes['smallest'])} to {_times(sizes['largest'])} pixels, median "
-                f"{_times(sizes['median'])}; {sizes['different']:,} different"
-            )
+            if sizes["different"] == 1:
+                yield f"size: {_times(sizes['median'])} pixels, all of them"
+            else:
+                yield (
+                    f"sizes: {_times(sizes['smallest'])} to {_times(sizes['largest'])} pixels, median "
+                    f"{_times(sizes['median'])}; {sizes['different']:,} different"
+                )
         yield f"formats: {_list_counts(_count(facts.format for facts in found.sound))}"
         kinds = _count(facts.kind for facts in found.sound)
         told = [later("{kind} {count}", kind=_say_kind(kind), count=f"{count:,}") for kind, count in kinds.items()]

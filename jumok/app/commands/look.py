@@ -22,9 +22,9 @@ OF_IMAGES = "they are of images, and the model reads texts"
 
 PANELS: Panels = {
     "Options": (MapSettings, FileSettings),
-    "Of texts": (TextSettings,),
+    "Texts and speech": (TextSettings,),
     **OF_MANY,
-    "Of data sets": (PageSettings,),
+    "Data sets": (PageSettings,),
 }
 
 

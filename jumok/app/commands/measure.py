@@ -34,7 +34,8 @@ def command(
     model: Annotated[
         str,
         typer.Argument(
-            help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME; or left out, to measure saliency methods.",
+            help="Folder of a run, hf:NAME-OR-FOLDER or timm:NAME; to measure saliency methods, which need no model, "
+            "begin with the images.",
             show_default=False,
         ),
     ],

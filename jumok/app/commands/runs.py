@@ -15,8 +15,8 @@ import typer
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.files import regular_file
-from jumok.language import later
-from jumok.wording import typed, write_count
+from jumok.language import later, later_count, translate
+from jumok.wording import typed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -109,7 +109,10 @@ class RunList:
         if not self.runs:
             yield f"no runs in {self.folder}"
             return
-        table = Table(title=f"{write_count(len(self.runs), 'run')} in {self.folder}", title_justify="left")
+        title = later_count(
+            len(self.runs), "{count} run in {folder}", "{count} runs in {folder}", folder=str(self.folder)
+        )
+        table = Table(title=translate(title), title_justify="left")
         headings = (
             later("run"),
             later("system"),

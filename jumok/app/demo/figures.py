@@ -19,6 +19,9 @@ __all__ = [
     "show_share",
 ]
 
+Scores = dict[str, dict[str, float]]
+"""Of maps, by name: a value and its interval."""
+
 
 def read_json(path: Path) -> Any:
     """What a command wrote."""
@@ -44,29 +47,37 @@ def show_best(systems: list[dict[str, Any]]) -> Figure:
 
 def show_pointing(measured: dict[str, Any]) -> list[Figure]:
     """How often the largest weight lies in the mask, for every map and baseline."""
-    return [
-        Figure(
-            translate("pointing game, {name}", name=name),
-            f"{score['value']:.1%}",
-            translate("{low} to {high}", low=f"{score['low']:.1%}", high=f"{score['high']:.1%}"),
-        )
-        for name, score in _all_scores(measured, "pointing")
-    ]
+    name = translate("pointing game, {name}", name="{name}")
+    return _show_beside(
+        name, ".1%", _scores_of(measured["methods"], "pointing"), _scores_of(measured["baselines"], "pointing")
+    )
 
 
 def show_faithfulness(measured: dict[str, Any]) -> list[Figure]:
     """SRG of every map, where the filling tells least for it."""
-    figures = []
-    for name, scores in {**measured["methods"], **measured["baselines"]}.items():
-        least = min((scores[f"srg, {filling}"] for filling in measured["fillings"]), key=lambda score: score["value"])
-        figures.append(
-            Figure(
-                f"SRG, {name}",
-                f"{least['value']:.2f}",
-                translate("{low} to {high}", low=f"{least['low']:.2f}", high=f"{least['high']:.2f}"),
-            )
+    scores = [f"srg, {filling}" for filling in measured["fillings"]]
+    methods, baselines = (
+        {
+            name: min((found[score] for score in scores), key=lambda score: score["value"])
+            for name, found in maps.items()
+        }
+        for maps in (measured["methods"], measured["baselines"])
+    )
+    return _show_beside("SRG, {name}", ".2f", methods, baselines)
+
+
+def _show_beside(name: str, form: str, methods: Scores, baselines: Scores) -> list[Figure]:
+    """Each score with its interval; those that no baseline reaches stand out."""
+    hardest = max(score["value"] for score in baselines.values())
+    return [
+        Figure(
+            name.format(name=each),
+            f"{score['value']:z{form}}",
+            translate("{low} to {high}", low=f"{score['low']:z{form}}", high=f"{score['high']:z{form}}"),
+            strong=each in methods and score["value"] > hardest,
         )
-    return figures
+        for each, score in {**methods, **baselines}.items()
+    ]
 
 
 def show_exact(evaluation: dict[str, Any]) -> Figure:
@@ -79,12 +90,19 @@ def show_exact(evaluation: dict[str, Any]) -> Figure:
 
 
 def show_alignment_error(measured: dict[str, Any]) -> list[Figure]:
-    """Alignment error of every map and baseline."""
+    """Alignment error of every map and baseline; those that no baseline reaches stand out."""
+    methods, baselines = (_scores_of(measured[kind], "aer") for kind in ("methods", "baselines"))
+    hardest = min(score["value"] for score in baselines.values())
     return [
-        Figure(translate("alignment error, {name}", name=name), f"{score['value']:.3f}", translate("less is better"))
-        for name, score in _all_scores(measured, "aer")
+        Figure(
+            translate("alignment error, {name}", name=name),
+            f"{score['value']:.3f}",
+            translate("less is better"),
+            strong=name in methods and score["value"] < hardest,
+        )
+        for name, score in {**methods, **baselines}.items()
     ]
 
 
-def _all_scores(measured: dict[str, Any], score: str) -> list[tuple[str, dict[str, float]]]:
-    return [(name, scores[score]) for name, scores in {**measured["methods"], **measured["baselines"]}.items()]
+def _scores_of(maps: dict[str, Any], score: str) -> Scores:
+    return {name: scores[score] for name, scores in maps.items()}

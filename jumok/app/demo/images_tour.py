@@ -139,8 +139,14 @@ class ImagesTour(Tour):
         verdicts = " ".join(f"{translate(verdict)}." for verdict in found["verdicts"][:MOST_VERDICTS])
         text = translate(
             "Does the answer depend on what each map marks? Parts of the images are taken away in the order of the "
-            "map. {verdicts}",
+            "map. {verdicts} SRG says how much earlier the answer falls if the most important parts go first: 0 is "
+            "chance. Each map's figure is that of the filling for which it is lowest.",
             verdicts=verdicts,
         )
-        curves = [(self.folder / "measure" / "faithfulness.png", translate("The answer, as parts of the images go"))]
+        curves = [
+            (
+                self.folder / "measure" / "faithfulness.png",
+                translate("The answer as parts of the images are taken away"),
+            )
+        ]
         return Section(heading, text, figures=show_faithfulness(found), pictures=curves)

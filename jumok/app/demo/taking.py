@@ -67,7 +67,7 @@ class Demo:
             words += [] if words[0] == "sample" else self.threads
             words += more if words[0] == "train" else []
             command = f"jumok {shlex.join(words)}"
-            self.tell(f"[{number}/{len(steps)}] {_shorten(command)}")
+            self.tell(f"[{number}/{len(steps)}] {command}")
             started = time.perf_counter()
             self._run(command, words)
             self.done[tour.name][step.name] = Done(command, time.perf_counter() - started)
@@ -141,7 +141,3 @@ class Demo:
             }
         except (ValueError, TypeError, AttributeError) as error:
             raise JumokError(f"{path} is not what a demo writes: remove {self.folder}, or give --out") from error
-
-
-def _shorten(command: str, most: int = 110) -> str:
-    return command if len(command) <= most else f"{command[: most - 4]} ..."

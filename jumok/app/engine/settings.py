@@ -65,11 +65,14 @@ class PageSettings(Strict):
         "0.9'.",
     )
     pages: int | None = Field(
-        default=None, ge=1, le=5000, description="Of a data set: show as many rows at most, drawn by chance."
+        default=None,
+        ge=1,
+        le=5000,
+        description="Of a data set: show as many rows at most, drawn by chance; default: 200.",
     )
 
 
-OF_MANY = {"Of many inputs": (EngineSettings,)}
+OF_MANY = {"Many inputs": (EngineSettings,)}
 """The heading under which these options stand in the help of every command."""
-OF_MANY_TEXTS = {"Of many inputs": (TextEngineSettings,)}
+OF_MANY_TEXTS = {"Many inputs": (TextEngineSettings,)}
 """As `OF_MANY`, of commands that read sentences."""

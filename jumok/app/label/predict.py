@@ -47,7 +47,7 @@ class TextPredictor:
         rows = stream_inputs(self.files, self.run, self.options)
         while some := list(islice(rows, self.options.batch_size)):
             readable = [text for _, _, text in some if text.strip()]
-            shares = iter(self.run.predict(readable).tolist() if readable else ())
+            shares = iter(self.run.probabilities(readable).tolist() if readable else ())
             for path, number, text in some:
                 about = {"file": str(path), "number": number, "text": text}
                 if text.strip():

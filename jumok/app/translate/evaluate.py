@@ -98,7 +98,7 @@ class EvaluatedPairs:
         yield _format_score("chrF", scores.chrf, scores.chrf_95, scores.chrf_signature)
         low, high = scores.exact_95
         exact = f"exact match {scores.exact:.1%} ({low:.1%} to {high:.1%})"
-        yield f"{exact}; length {scores.length_ratio:.2f} of the references'"
+        yield f"{exact}; {scores.length_ratio:.2f} times as long as the references"
         yield from (f"  {_describe_baseline(baseline)}" for baseline in self.baselines)
         yield from filter(None, (self.learnt,))
         yield from (f"remark: {remark}" for remark in self.remarks)
@@ -247,7 +247,7 @@ def as_table(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> s
 
 
 def _format_score(name: str, value: float, interval: tuple[float, float], signature: str) -> str:
-    return f"{name} {value:.2f} (95 % interval {interval[0]:.1f} to {interval[1]:.1f})  {signature}"
+    return f"{name} {value:.2f} (95 % interval {interval[0]:.2f} to {interval[1]:.2f})  {signature}"
 
 
 def _describe_search(options: Options) -> str:

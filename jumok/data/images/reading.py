@@ -293,12 +293,21 @@ def _array_to_rgb(values: NDArray[Any], bits: int | None) -> Image.Image:
     if channels not in ARRAY_MODES or values.size == 0 or values.dtype not in (np.uint8, np.uint16, np.bool_):
         raise JumokError(
             f"it is an array {values.shape} of {values.dtype}: wanted (height, width) or (height, width, channels) "
-            "of uint8, uint16 or bool with 1 to 4 channels"
+            f"of uint8, uint16 or bool with 1 to 4 channels{_advise_on_array(values)}"
         )
     plain = np.ascontiguousarray(values[..., 0] if values.ndim == 3 and channels == 1 else values)
     if plain.dtype == np.uint16:
         return _deep_to_rgb(lambda box: plain[box[1] : box[3], box[0] : box[2]], (plain.shape[1], plain.shape[0]), bits)
     return _to_rgb(_as_image(plain * np.uint8(255) if plain.dtype == np.bool_ else plain))
+
+
+def _advise_on_array(values: NDArray[Any]) -> str:
+    """What to do about an array that is no image, where that is plain."""
+    if values.ndim == 3 and values.shape[-1] not in ARRAY_MODES and values.shape[0] in ARRAY_MODES:
+        return "; channels come last, so call .transpose(1, 2, 0)"
+    whole = np.issubdtype(values.dtype, np.integer) and values.size > 0
+    fits = whole and values.min() >= 0 and values.max() <= np.iinfo(np.uint8).max
+    return '; call .astype("uint8")' if fits else ""
 
 
 def _as_image(values: NDArray[np.uint8]) -> Image.Image:
@@ -357,6 +366,8 @@ def explain_unread(source: ImageLike, error: Exception) -> str:
     """What is wrong with an image, in half a line, by what Pillow raised."""
     if isinstance(error, JumokError):
         return str(error)
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder: name the images in it"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, UnidentifiedImageError):

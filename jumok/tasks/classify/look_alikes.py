@@ -31,7 +31,7 @@ def describe_look_alikes(train: PixelStore, val: PixelStore) -> list[str]:
     if not alike:
         return []
     named = "; ".join(
-        f"{_name(val, second - len(train))} and {_name(train, first)}"
+        f"{_name(val, second - len(train))} = {_name(train, first)}"
         for second, first in islice(alike.items(), MOST_NAMED)
     )
     return [

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -15,14 +16,15 @@ from jumok.errors import JumokError
 from jumok.systems.pretrained_texts import TextConfig, TextNetwork
 from jumok.tasks.label.settings import RunConfig
 from jumok.tasks.label.tokens import TOKENIZER, Cut, Tokens, read_tokens
-from jumok.tasks.prediction import check_answered
+from jumok.tasks.prediction import Prediction, check_answered
 from jumok.tasks.running.config import plain_errors
 from jumok.tasks.running.run import CONFIG, Run, read_model
+from jumok.wording import describe_names
 
 __all__ = ["RUN", "TextRun", "build_model", "longest_read"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TextRun(Run):
     """A trained text classifier with what is needed to use it.
 
@@ -32,7 +34,7 @@ class TextRun(Run):
         folder: where it lies.
         tokens: its tokenizer.
 
-    After `run = jumok.load("runs/reviews")`, `run.predict(["What a film!"])` gives the probability of each class.
+    After `run = jumok.load("runs/reviews")`, `run.predict("What a film!").label` names its class.
     """
 
     config: RunConfig
@@ -69,8 +71,37 @@ class TextRun(Run):
         """One text with its words, as the model reads it."""
         return self.tokens.cut(clean(text), self.longest)
 
+    @overload
+    def predict(self, texts: str, *, batch_size: int = ...) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, texts: Iterable[str], *, batch_size: int = ...) -> list[Prediction]: ...
+    def predict(self, texts: str | Iterable[str], *, batch_size: int = 64) -> Prediction | list[Prediction]:
+        """Say of which class a text is, or each of several, with the probability of every class.
+
+        Args:
+            texts: a text, or a list of them.
+            batch_size: texts at a time.
+        Returns:
+            one prediction for one text, a list for several.
+        Raises:
+            JumokError: a text without words, or a batch of none.
+        """
+        given = [texts] if isinstance(texts, str) else list(texts)
+        if batch_size < 1:
+            raise JumokError(f"batch_size is how many texts are taken at a time, wanted 1 or more, got {batch_size}")
+        found = [
+            self._predict_one(shares)
+            for start in range(0, len(given), batch_size)
+            for shares in self.probabilities(given[start : start + batch_size]).tolist()
+        ]
+        return found[0] if isinstance(texts, str) else found
+
+    def _predict_one(self, shares: list[float]) -> Prediction:
+        ranked = sorted(zip(self.classes, shares, strict=True), key=lambda each: -each[1])
+        return Prediction(*ranked[0], dict(ranked))
+
     @torch.no_grad()
-    def predict(self, texts: Sequence[str]) -> Tensor:
+    def probabilities(self, texts: Sequence[str]) -> Tensor:
         """Give each class's probability.
 
         Args:
@@ -82,6 +113,9 @@ class TextRun(Run):
         """
         logits: Tensor = self.model(*self.encode(texts))
         return check_answered(logits.float().softmax(-1), str(self.folder))
+
+    def _describe(self) -> str:
+        return describe_names(self.classes, "class", "classes")
 
     def save(self, folder: str | Path) -> None:  # type: ignore[override]
         """Write the configuration, the weights and the tokenizer, each whole or not at all."""

@@ -103,7 +103,9 @@ class Training(Strict):
     )
     clip: float = Field(default=1.0, ge=0, description="Gradient-norm limit; 0 = off.")
     patience: int | None = Field(
-        default=None, ge=1, description="Stop early after this many epochs without improvement."
+        default=None,
+        ge=1,
+        description="Stop early after this many epochs without improvement; default: never.",
     )
     precision: Literal["32", "bf16", "16"] = Field(default="32", description="Numeric precision.")
     device: str = Field(default="auto", pattern=f"^({DEVICES})$", description="auto, cpu, cuda, cuda:N or mps.")

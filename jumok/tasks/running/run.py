@@ -61,9 +61,29 @@ class Run(ABC):
     def predict(self, *inputs: Any, **options: Any) -> Any:
         """What the model says: of one input one answer, of a list a list; each has a `label`.
 
-        Images: `predict(image)`; sentences: `predict(text)`; questions: `predict(image, question)`.
+        Images: `predict(image)`; sentences and texts: `predict(text)`; questions: `predict(image, question)`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no way to predict")
+
+    def translate(self, *inputs: Any, **options: Any) -> Any:
+        """Translate sentences, which a run on sentence pairs can.
+
+        Raises:
+            JumokError: this one was trained to do something else.
+        """
+        raise self._lacks("translate")
+
+    def ask(self, *inputs: Any, **options: Any) -> Any:
+        """Answer questions about an image, which a run on questions can.
+
+        Raises:
+            JumokError: this one was trained to do something else.
+        """
+        raise self._lacks("ask")
+
+    def _lacks(self, verb: str) -> JumokError:
+        does = next((task.does for task in TASKS.values() if isinstance(self, task.run)), "do something else")
+        return JumokError(f"{self.folder} has no .{verb}(): it was trained to {does}; use .predict()")
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the configuration and the weights, each whole or not at all.
@@ -218,7 +238,8 @@ def load(folder: str | os.PathLike[str], device: str = "cpu") -> Run:
         folder: of the run, such as "runs/first".
         device: to put the model on.
     Returns:
-        an `ImageRun`, a `PairRun` or a `QuestionRun`. Each has `predict`: one input gives one answer, a list a list.
+        an `ImageRun`, a `PairRun`, a `QuestionRun` or a `TextRun`. Each has `predict`: one input gives one answer, a
+        list a list.
     Raises:
         JumokError: as `Run.load`.
     """

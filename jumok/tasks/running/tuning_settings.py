@@ -41,7 +41,8 @@ class TuningTraining(Training):
         default=None,
         ge=1,
         le=1024,
-        description="Rank of LoRA adapters; all other weights but the head's are kept as they are (needs peft).",
+        description="Rank of LoRA adapters; all other weights but the head's are kept as they are (needs peft); "
+        "default: no adapters.",
     )
 
     def check_tuning(self, *, begun: bool) -> None:

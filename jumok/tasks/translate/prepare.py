@@ -15,6 +15,7 @@ from jumok.data.texts.survey import TextSurvey, survey
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
 from jumok.errors import JumokError
+from jumok.language import join_later, later
 from jumok.machine import World
 from jumok.tasks.learnt import describe_shortfall
 from jumok.tasks.running.beginning import keep_data, note_beginning, read_initial, take_options
@@ -73,9 +74,12 @@ class PreparedPairs(Prepared):
         )
 
     def reached(self, best: Row) -> str:
-        return (
-            f"validation chrF {best['val_chrf']:.1f}, exact match {best['val_exact']:.1%}, "
-            f"{best['val_accuracy']:.1%} of the next tokens right; chrF of {self._describe_guesses()}"
+        return later(
+            "validation chrF {chrf}, exact match {exact}, {right} of the next tokens right; chrF of guesses: {guesses}",
+            chrf=f"{best['val_chrf']:.1f}",
+            exact=f"{best['val_exact']:.1%}",
+            right=f"{best['val_accuracy']:.1%}",
+            guesses=self._describe_guesses(),
         )
 
     def shortfall(self, best: Row) -> str:
@@ -90,7 +94,8 @@ class PreparedPairs(Prepared):
 
     def _describe_guesses(self) -> str:
         """The chrF of each baseline."""
-        return ", ".join(f"{name}: {each.chrf:.1f}" for name, each in self._guesses.items())
+        told = [later("{guess}: {chrf}", guess=name, chrf=f"{each.chrf:.1f}") for name, each in self._guesses.items()]
+        return join_later(", ", told)
 
     def purpose(self, parameters: int) -> str:
         found = self.config.found

@@ -17,6 +17,7 @@ from sacrebleu.metrics.chrf import CHRF
 
 from jumok.errors import JumokError
 from jumok.intervals import Interval, resample_means, wilson
+from jumok.language import later
 
 __all__ = [
     "TOKENIZERS",
@@ -34,7 +35,7 @@ logging.getLogger("sacrebleu").setLevel(logging.ERROR)  # it advises those who s
 TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")
 """Ways to split a text into the words that BLEU counts: those of sacrebleu that download nothing."""
 SPACED = "13a"
-LANGUAGES = {"ja-mecab": "Japanese", "ko-mecab": "Korean"}
+LANGUAGES = {"ja-mecab": later("Japanese"), "ko-mecab": later("Korean")}
 UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003134f]"
@@ -234,8 +235,9 @@ def describe_splitting(texts: Sequence[str]) -> str:
     best, plain = _rank_tokenizers(texts)
     if _is_installed(best):
         return ""
-    how = "by characters" if plain == "char" else "at spaces"
-    return f"BLEU splits {LANGUAGES[best]} {how} ({plain}): for morphemes, {_install_tokenizer(best)}"
+    how = later("by characters") if plain == "char" else later("at spaces")
+    text = later("BLEU splits {tongue} {how} ({plain}): for morphemes, {install}")
+    return later(text, tongue=LANGUAGES[best], how=how, plain=plain, install=_install_tokenizer(best))
 
 
 def _is_installed(tokenizer: str) -> bool:

@@ -51,7 +51,7 @@
   const quoted = (word) => `“${textOf(word)}”`;
 
   function caption(word) {
-    if (!word) return translate("Strongest links");
+    if (!word) return translate("Strongest links, target → source");
     return word.side === "target" ? translate("{word} looks at", { word: quoted(word) })
       : translate("{word} is looked at by", { word: quoted(word) });
   }

@@ -100,7 +100,7 @@
       chart.draw(all.map(({ answers }) => answers), state.map, state.step);
       tiles.forEach(({ input, srg }, map) => {
         input.checked = map === state.map;
-        srg.textContent = `SRG ${all[map].srg.toFixed(2)}`;
+        srg.textContent = `SRG ${(Math.round(100 * all[map].srg) / 100 || 0).toFixed(2)}`; // -0 reads as 0
       });
       return { answer, turned };
     };
@@ -133,7 +133,7 @@
     at("fillings").append(...page.fillings.map((name, filling) => {
       const input = make("input", [], { type: "radio", name: "filling", value: filling, checked: !filling });
       input.addEventListener("change", () => set({ filling }));
-      return make("label", [input, make("span", translate("filled: {name}", { name }))]);
+      return make("label", [input, make("span", translate("filling: {name}", { name }))]);
     }));
     at("fillings").hidden = page.fillings.length < 2;
   }
@@ -145,6 +145,7 @@
     at("stored").textContent = translate("Images are shown as the model is given them, and maps as means over the {cells} patches that are taken away.", { cells: `${rows} × ${columns}` });
     const left = page.left ? ` ${translateCount(page.left, "{count} more was left out to keep this page small.", "{count} more were left out to keep this page small.")}` : "";
     at("made").textContent = translate("Made with {program}. One file, no network.", { program: page.made }) + left;
+    at("signs").hidden = !page.entries.some((entry) => entry.heats.some((heat) => heat.signed));
     at("share").max = shares.length - 1;
     at("share").addEventListener("input", () => set({ step: Number(at("share").value) }));
   }

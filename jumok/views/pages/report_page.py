@@ -22,11 +22,12 @@ REFRESH_SECONDS = 5
 
 @dataclass(frozen=True)
 class Figure:
-    """One number that matters: what it is, its value as text, and what to hold it against."""
+    """One number that matters: what it is, its value as text, what to hold it against, and whether it stands out."""
 
     name: str
     value: str
     note: str = ""
+    strong: bool = True
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def _section(folder: Path, section: Section) -> str:
 
 def _figure(figure: Figure) -> str:
     note = f"<dd class='note'>{html.escape(figure.note)}</dd>" if figure.note else ""
-    return f"<div><dt>{html.escape(figure.name)}</dt><dd>{html.escape(figure.value)}</dd>{note}</div>"
+    kind = "" if figure.strong else " class='weak'"
+    return f"<div{kind}><dt>{html.escape(figure.name)}</dt><dd>{html.escape(figure.value)}</dd>{note}</div>"
 
 
 def _picture(link: str, caption: str) -> str:

@@ -49,10 +49,13 @@ class _Line(NamedTuple):
     colour: str
     dot: str
     interval: Mapping[str, float]
+    leads: bool = False
 
 
 def draw_scores(report: SupportsDict, path: Path, *, title: str = "Do the maps mark the right places?") -> None:
     """Draw each score with its interval, the methods in colour above the grey baselines, chance as a dashed line.
+
+    The figure of a method is bold where it is better than that of every baseline.
 
     Args:
         report: of `jumok.measures`.
@@ -80,11 +83,20 @@ def draw_scores(report: SupportsDict, path: Path, *, title: str = "Do the maps m
 
 
 def _list_lines(values: Mapping[str, Any], score: str, top: float) -> Iterator[_Line]:
+    sign = -1 if "lower is better" in values["titles"][score] else 1
+    hardest = max((sign * _round(scores[score]) for scores in values["baselines"].values()), default=-math.inf)
     rows = [(True, index, item) for index, item in enumerate(values["methods"].items())]
     rows += [(False, index, item) for index, item in enumerate(values["baselines"].items())]
     for row, (ours, index, (name, scores)) in enumerate(rows):
         colours, dots = (METHOD_COLOURS, "o") if ours else (BASELINE_GREYS, DOTS)
-        yield _Line(top + row, name, ours, colours[index % len(colours)], dots[index % len(dots)], scores[score])
+        colour, dot = colours[index % len(colours)], dots[index % len(dots)]
+        leads = ours and sign * _round(scores[score]) > hardest
+        yield _Line(top + row, name, ours, colour, dot, scores[score], leads)
+
+
+def _round(interval: Mapping[str, float]) -> float:
+    """A score as it is shown: figures that read the same are equal."""
+    return round(interval["value"], 2)
 
 
 def _draw_line(axes: Axes, line: _Line, family: list[str]) -> None:
@@ -95,7 +107,7 @@ def _draw_line(axes: Axes, line: _Line, family: list[str]) -> None:
     axes.plot(value, line.y, line.dot, color=line.colour, markersize=size, zorder=3, markeredgecolor="white")
     text = _place_beside(axes) | {"color": line.colour if line.ours else QUIET, "size": 9}
     axes.annotate(_shorten(line.name), (0, line.y), (-10, 0), ha="right", family=family, parse_math=False, **text)
-    axes.annotate(f"{value:.2f}", (1, line.y), (12, 0), weight="bold" if line.ours else "normal", **text)
+    axes.annotate(f"{value:.2f}", (1, line.y), (12, 0), weight="bold" if line.leads else "normal", **text)
     span = f"{low:.2f} \N{EN DASH} {high:.2f}"
     axes.annotate(span, (1, line.y), (42, 0), **text | {"color": QUIET, "size": 8})
 

@@ -61,7 +61,7 @@ def draw_curves(
             axes = place_axes(figure, column * (WIDTH + GAP), top, WIDTH, HEIGHT)
             for name in reversed(names):
                 _draw_curve(axes, curves[name]["shares"], curves[name][side], styles[name])
-            answer = values.get("answer", "probability of the class") if column == 0 else ""
+            answer = values.get("answer", "its probability") if column == 0 else ""
             _finish(axes, caption, bottom=row == rows - 1, answer=answer)
         _write_legend(axes, values, filling, styles)
     _write_note(axes, values["summary"])
@@ -116,7 +116,7 @@ def _write_legend(axes: Axes, values: Mapping[str, Any], filling: str, styles: M
     ]
     legend = axes.legend(
         handles=lines,
-        title=f"filled with {filling}; SRG",
+        title=f"filling {filling}; SRG",
         loc="upper left",
         bbox_to_anchor=(1.04, 1.06),
         frameon=False,

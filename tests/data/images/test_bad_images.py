@@ -22,7 +22,7 @@ def test_what_is_no_picture_of_the_known_formats_is_named(tmp_path, content):
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
     with pytest.raises(JumokError, match=r"none\.png: No such file"):
         read_image(tmp_path / "none.png")
-    with pytest.raises(JumokError, match="Is a directory"):
+    with pytest.raises(JumokError, match="it is a folder"):
         read_image(tmp_path)
 
 

@@ -26,7 +26,7 @@ def test_validation_images_that_look_like_training_images_are_counted(paths):
     folder = paths[0][0].parent.name
     assert describe_look_alikes(train, val) == [
         "near duplicates: 2 of 4 val images look nearly the same as one in train "
-        f"({folder}/v3.jpg and {folder}/t3.png; {folder}/v5.jpg and {folder}/t5.png); "
+        f"({folder}/v3.jpg = {folder}/t3.png; {folder}/v5.jpg = {folder}/t5.png); "
         "this may flatter the figures (jumok inspect shows them)"
     ]
     assert describe_look_alikes(train, PixelStore(paths[1][1:3], 32, 32)) == []

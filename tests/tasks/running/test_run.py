@@ -1,3 +1,4 @@
+import io
 import shutil
 
 import numpy as np
@@ -58,6 +59,40 @@ def test_one_image_gets_one_prediction_and_a_list_gets_a_list(folder, photos):
         run.predict(run.prepare([path]))
     with pytest.raises(JumokError, match="cannot read"):
         run.predict(path.with_name("none.png"))
+
+
+def test_files_and_columns_of_paths_are_images_too(folder, photos):
+    run = jumok.load(folder)
+    path = next(photos.rglob("*.png"))
+    wanted = run.predict(path)
+    with path.open("rb") as file:
+        assert run.predict(file) == wanted
+    assert run.predict([io.BytesIO(path.read_bytes())]) == [wanted]
+    assert run.predict(np.array([str(path)] * 2)) == [wanted] * 2
+    assert run.predict(np.array(path, dtype=object)) == wanted
+
+
+def test_what_is_no_image_is_told_with_the_way_out(folder, photos):
+    run = jumok.load(folder)
+    array = np.asarray(Image.open(next(photos.rglob("*.png"))).convert("RGB"))
+    for given, words in [
+        (array.transpose(2, 0, 1), r"channels come last, so call \.transpose\(1, 2, 0\)"),
+        (array.astype(np.int64), r'call \.astype\("uint8"\)'),
+        (array.astype(np.int64) + 1000, "with 1 to 4 channels$"),
+        (array.astype(float), "divide it by 255, or give uint8"),
+        (array / 255 - 0.5, "before it was normalised"),
+        (photos, "it is a folder: name the images in it"),
+    ]:
+        with pytest.raises(JumokError, match=words):
+            run.predict(given)
+
+
+def test_a_run_says_what_it_cannot_do(folder):
+    run = jumok.load(folder)
+    with pytest.raises(JumokError, match=r"no \.translate\(\): it was trained to classify images; use \.predict\(\)"):
+        run.translate("Ein Hund rennt.")
+    with pytest.raises(JumokError, match=r"has no \.ask\(\)"):
+        run.ask("photo.jpg", "What is this?")
 
 
 def test_a_run_is_shown_in_a_line(folder):

@@ -88,7 +88,7 @@ def test_pairs_that_were_too_long_to_learn_from_do_not_count_as_changed(tmp_path
 def test_a_training_ends_beside_what_guessing_gives_and_says_when_it_is_no_better(tmp_path):
     prepared = prepare(settings_of(write_reversed(tmp_path / "pairs", train=200)))
     best = {"val_chrf": 100.0, "val_exact": 1.0, "val_accuracy": 1.0}
-    assert "; chrF of copying the source: " in prepared.reached(best)
+    assert "; chrF of guesses: copying the source: " in prepared.reached(best)
     assert ", the commonest target: " in prepared.reached(best)
     assert prepared.shortfall(best) == ""
     guesses = judge_guesses(prepared.parts["train"], prepared.parts["val"], 500)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from browser_visit import HOSTILE, Visit, check_light_and_dark, needs_browser
-from faithful_entries import SECTION, SIDE, colours, entry
+from faithful_entries import SECTION, SIDE, colours, entry, steps
 
 from jumok.views.pages.faithful_page import FaithfulPage
 
@@ -51,6 +51,23 @@ def test_it_opens_a_quarter_into_the_best_map(visit):
     assert shown["entries"][0] == {"answer": "꽃: 40.0 %; the answer is now 잎 (60.0 %)", "turned": True}
     assert page.patches() == [RED, GREEN, BLUE, GREY]
     assert page.text("#gone") == "1 of 4 (25 %)"
+
+
+def test_srg_is_explained_and_never_minus_zero(visit):
+    falls = steps([3, 0, 1, 2], [0.9, 0.4, 0.2, 0.1], [("꽃", 0.9)] * 4)
+    maps = {"rollout": falls._replace(srg=-0.004), "random": falls._replace(srg=-0.006), "edges": falls}
+    page = visit(entry(filled={"mean": None}, steps={"mean": maps}))
+    page.until()
+    assert page.page.locator(".maps small").all_inner_texts() == ["SRG 0.00", "SRG -0.01", "SRG 0.25"]
+    assert "0 is chance" in page.text(".taking")
+    assert "blue ones against it" in page.text(".taking")  # the map of edges has both signs
+
+
+def test_colours_of_both_signs_are_explained_where_there_are_any(visit):
+    baselines = {"random": [1, 0.75, 0.5, 0.25], "edges": [0.5, 0.5, 0.1, 0]}
+    page = visit(entry(baselines=baselines))
+    page.until()
+    assert "against" not in page.text(".taking")
 
 
 def test_the_cursor_over_the_curves_takes_patches_away(visit):

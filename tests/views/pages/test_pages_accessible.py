@@ -183,6 +183,20 @@ def test_one_main_and_headings_that_skip_no_level(visit):
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
+@pytest.mark.parametrize("written", ["look", "alignment", "questions", "reading"], indirect=True)
+def test_the_map_is_few_tabs_away_however_many_there_are_to_choose_among(visit):
+    page = visit()
+    seen = "[...document.querySelectorAll('.skip')].every((each) => each.getBoundingClientRect().bottom <= 0)"
+    assert page.evaluate(seen), "out of sight until it is reached"
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.matches('.skip')"):
+            page.keyboard.press("Enter")
+        if page.evaluate("document.activeElement.closest('#stage, #words') !== null"):
+            return
+    pytest.fail("not within 5 Tabs")
+
+
 def test_korean_is_marked_as_such(visit, written):
     page = visit()
     without = page.evaluate(

@@ -45,3 +45,12 @@ def test_a_picture_that_is_not_there_or_lies_outside_is_refused(picture, tmp_pat
     with pytest.raises(JumokError, match="lies outside"):
         write_report(page, "t", "l", [Section("s", pictures=[(outside, "c")])])
     assert not page.exists()
+
+
+def test_a_figure_that_does_not_stand_out_is_marked_as_such(tmp_path):
+    page = tmp_path / "index.html"
+    figures = [Figure("libra", "0.45"), Figure("edges", "0.38", strong=False)]
+    write_report(page, "Title", "Lead", [Section("Measure", figures=figures)])
+    text = page.read_text("utf-8")
+    assert "<div><dt>libra</dt>" in text
+    assert "<div class='weak'><dt>edges</dt>" in text

@@ -60,6 +60,19 @@ def test_every_baseline_has_its_own_grey_and_dot(tmp_path):
     assert len({line.colour for line in lines}) == len({line.dot for line in lines}) == 4
 
 
+def test_only_figures_that_no_baseline_reaches_are_bold():
+    def scores(**values):
+        return {name: {"aer": {"value": value}, "hits": {"value": value}} for name, value in values.items()}
+
+    values = {
+        "titles": {"aer": "AER (lower is better)", "hits": "hits"},
+        "methods": scores(low=0.101, middle=0.304, high=0.6),
+        "baselines": scores(random=0.2, edges=0.301),
+    }
+    for score, bold in {"hits": ["high"], "aer": ["low"]}.items():
+        assert [line.name for line in charts._list_lines(values, score, 0) if line.leads] == bold
+
+
 def test_localisation_grows_with_the_methods(tmp_path):
     draw_scores(report(("one",)), tmp_path / "a.png")
     draw_scores(report(("one", "two", "three")), tmp_path / "b.png")
