@@ -68,6 +68,16 @@ def test_eval_tells_the_baselines(run, jumok, texts):
     assert "macro F1" in told
 
 
+def test_held_out_texts_that_the_first_weights_were_trained_on_are_told(run, jumok, texts, tmp_path):
+    other = tmp_path / "r"
+    said = jumok("train", texts, "--init", run, "--epochs", "1", "--lr", "1e-4", "--out", other, *QUICK[:-1], "7")
+    assert said.status == 0, said.err
+    assert "were trained on" in said.out
+    assert "are among those that the run was trained or validated on" in jumok("eval", other).out
+    assert jumok("train", "--resume", other, "--epochs", "2").status == 0
+    assert "are among those that the run was trained or validated on" in jumok("eval", other).out
+
+
 def test_eval_of_another_table_knows_the_texts_of_the_training(run, jumok, texts, tmp_path):
     other = write_texts(tmp_path / "other.csv", [*make_texts(5, seed=9), make_texts()[0], make_texts()[1]])
     found = json.loads(jumok("eval", run, other, "--json").out)
