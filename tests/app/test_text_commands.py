@@ -250,3 +250,19 @@ def test_export_gives_what_the_model_gives(run, texts, jumok, tmp_path, kind):
     assert about["classes"] == ["food", "sport"]
     assert about["inputs"]["tokens"]["shape"] == ["batch", "length"]
     assert jumok("export", run, "--onnx", "--with-map", "--out", tmp_path / "no").status == 2
+
+
+def test_a_dry_run_counts_what_only_the_head_needs(encoder, texts, jumok, tmp_path):
+    words = ("train", texts, "--system", f"hf:{encoder}", "--dry-run", "--epochs", "1", *QUICK)
+    whole, head = (json.loads(jumok(*words, *more, "--json").out) for more in ((), ("--freeze", "backbone")))
+    assert whole["bytes_of_weights"] == 16 * whole["parameters"]
+    assert head["bytes_of_weights"] == 4 * head["parameters"] + 12 * 2 * (32 + 1)  # of 32 values and 2 classes
+    assert "1 validation of" in jumok(*words).out
+
+
+def test_a_table_in_utf_16_is_told_to_be_saved_as_utf_8(encoder, jumok, tmp_path):
+    table = tmp_path / "wide.csv"
+    table.write_text("text,label\nthe oven,food\na goal,sport\n", encoding="utf-16")
+    said = jumok("train", table, "--system", f"hf:{encoder}", "--out", tmp_path / "r")
+    assert (said.status, "save" in said.err and "UTF-8" in said.err) == (2, True)
+    assert "\\x00" not in said.err
