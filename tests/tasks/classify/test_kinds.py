@@ -16,7 +16,7 @@ from torch import nn
 from jumok.errors import JumokError
 from jumok.intervals import wilson
 from jumok.tasks.classify.kinds import KINDS, OneClass, OneNumber, SeveralLabels
-from jumok.tasks.classify.kinds.average_precision import MeanAveragePrecision
+from jumok.tasks.classify.kinds.average_precision import MeanAveragePrecision, find_lucky
 from jumok.tasks.classify.kinds.class_scores import Evaluation
 from jumok.tasks.classify.kinds.label_scores import LabelReport, choose_constant
 from jumok.tasks.classify.kinds.number_scores import NumberReport
@@ -189,6 +189,8 @@ def test_the_word_on_a_training_that_taught_nothing():
     held = several().encode([(0,), (), (1,), (0, 1)] * 10)
     assert several().shortfall({"val_loss": 0.05}, held) == ""
     assert "its share of the training images" in several().shortfall({"val_loss": 0.6}, held)
+    assert several().shortfall({"val_loss": 0.6, "val_map": 0.9}, held) == ""
+    assert "its share of the training images" in several().shortfall({"val_loss": 0.6, "val_map": 0.5}, held)
 
 
 def test_every_kind_has_its_name():
@@ -228,3 +230,16 @@ def test_a_training_on_uneven_classes_is_judged_by_its_balanced_accuracy_too():
     assert "not significantly better" in figures.describe_shortfall(
         {"val_accuracy": 0.8, "val_balanced_accuracy": 0.55}
     )
+
+
+def test_luck_is_that_of_random_orders():
+    _, held = drawn()
+    chance = np.random.default_rng(7)
+    luck = [average_precision_score(held, chance.random(held.shape), average="macro") for _ in range(400)]
+    assert np.mean(np.array(luck) > find_lucky(held)) == pytest.approx(0.025, abs=0.02)
+    assert find_lucky(np.zeros((9, 2), bool)) == float("inf")
+
+
+def test_equal_numbers_have_no_r2():
+    said = np.random.default_rng(0).normal(2, 1, 20)
+    assert NumberReport(said, np.full(20, 2.1), 2.0).r2 is None
