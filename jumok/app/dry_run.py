@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.durations import format_duration
+from jumok.wording import write_count
 
 if TYPE_CHECKING:
     from jumok.tasks.running.prepared import Prepared
@@ -27,7 +28,7 @@ class Foreseen:
         out: where it would be written.
         about: data, model and length, in a line.
         remarks: on what was found and chosen.
-        parameters: weights that would learn.
+        parameters: weights of the model.
         epochs, steps: of the whole training.
         step, validation: seconds of one.
         memory: bytes of weights, gradients and the optimiser's averages, without data and activations.
@@ -73,8 +74,9 @@ class Foreseen:
         yield from self.remarks
         yield self.about
         yield (
-            f"time foreseen: {format_duration(self.seconds)}: {self.steps:,} steps of {1000 * self.step:.0f} ms, "
-            f"{self.epochs:,} validations of {format_duration(self.validation) if self.validation >= 1 else '< 1 s'}"
+            f"time foreseen: {format_duration(self.seconds)}: {write_count(self.steps, 'step')} of "
+            f"{1000 * self.step:.0f} ms, {write_count(self.epochs, 'validation')} of "
+            f"{format_duration(self.validation) if self.validation >= 1 else '< 1 s'}"
         )
         peak = "" if self.peak is None else f"; this process held {self.peak / 1e6:,.0f} MB at most in a few steps"
         yield f"memory: {self.memory / 1e6:,.1f} MB for weights, gradients and optimiser{peak}"
@@ -91,7 +93,9 @@ def foresee(prepared: Prepared, out: Path) -> Foreseen:
     """
     from jumok.tasks.running.time_plan import measure_speed
 
-    speed, size = measure_speed(prepared), prepared.module().size
+    speed, module = measure_speed(prepared), prepared.module()
+    size = module.size
+    learnt = sum(value.numel() for value in module.model.parameters() if value.requires_grad)
     return Foreseen(
         out,
         prepared.about(size),
@@ -101,7 +105,7 @@ def foresee(prepared: Prepared, out: Path) -> Foreseen:
         prepared.steps,
         speed.step,
         speed.validation,
-        COPIES * BYTES_PER_WEIGHT * size,
+        BYTES_PER_WEIGHT * (size + (COPIES - 1) * learnt),
         _find_peak(),
         not out.exists() or (out.is_dir() and not any(out.iterdir())),
     )

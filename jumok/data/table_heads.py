@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -25,7 +26,10 @@ def read_column_names(path: Path) -> list[str]:
         if path.suffix.lower() == ".parquet":
             return _read_parquet_names(path)
         with path.open("rb") as file:
-            lines = io.StringIO(RETURN.sub(" ", file.read(HEAD_BYTES).decode("utf-8-sig", "replace")), newline="")
+            head = file.read(HEAD_BYTES)
+        wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # whoever reads the rows says what to do
+        text = head.decode("utf-16" if wide else "utf-8-sig", "replace")
+        lines = io.StringIO(RETURN.sub(" ", text), newline="")
         if path.suffix.lower() == ".jsonl":
             row = json.loads(lines.readline())
             return [str(name).strip().lower() for name in row] if isinstance(row, dict) else []

@@ -75,19 +75,48 @@ def test_added_images_do_not_move_the_test_part_and_are_told(noise, judge):
     unseen = choose_images(judge, noise, "all", unseen=True)
     assert len(unseen.images) == 40 + len(parts["test"])
     assert not contents(unseen) & (parts["train"] | parts["val"])
-    assert unseen.seen == {"train": 0, "val": 0, "test": len(parts["test"])}
+    assert unseen.seen == {"train": 0, "val": 0, "before": 0, "test": len(parts["test"])}
 
 
 def test_images_that_were_trained_on_are_counted(noise, judge):
     parts = parts_of(noise)
     chosen = choose_images(judge, noise, "all")
     train, val = len(parts["train"]), len(parts["val"])
-    assert (train, val, chosen.seen) == (28, 6, {"train": 28, "val": 6, "test": 6})
+    assert (train, val, chosen.seen) == (28, 6, {"train": 28, "val": 6, "before": 0, "test": 6})
     assert chosen.to_dict() == {"split": "all", "seen": {"trained_on": 28, "validated_on": 6}}
     assert chosen.remarks == (
         "28 images were trained on and 6 chose the epoch (validation), of 40: figures on them flatter; "
         "--unseen leaves them out",
     )
+
+
+def test_images_that_the_first_weights_were_trained_on_are_told_and_left_out(noise, tmp_path):
+    first, own = (TrainedOn.of(scan(noise, seed=seed)) for seed in (7, 3))
+    first = first.after(TrainedOn({"train": ("x" * 32,), "val": (), "test": ()}))
+    both = own.after(first)
+    known = {"val": {*first.hashes["train"]}, "test": {*first.hashes["train"], *first.hashes["val"]}}
+    counts = {part: len(some & set(own.hashes[part])) for part, some in known.items()}
+    assert 0 < counts["test"] < 6
+    assert own.describe_first(first, "images") == [
+        f"the weights that this run begins with were trained on {count} of 6 {part} images: figures on them flatter"
+        for part, count in counts.items()
+        if count
+    ]
+    assert "x" * 32 in both.before
+    chosen = choose_images(Judge(both, None, 3), noise, "auto")
+    assert chosen.seen == {"train": 0, "val": 0, "before": counts["test"], "test": 6 - counts["test"]}
+    assert chosen.to_dict()["seen"] == {"trained_on": counts["test"], "validated_on": 0}
+    assert chosen.remarks == (
+        f"{counts['test']} images were trained on before (--init), of 6: figures on them flatter; "
+        "--unseen leaves them out",
+    )
+    assert len(choose_images(Judge(both, None, 3), noise, "auto", unseen=True).images) == 6 - counts["test"]
+
+
+def test_a_record_keeps_what_was_seen_before(tmp_path):
+    record = TrainedOn({"train": ("a" * 32,), "val": ("b" * 32,), "test": ("c" * 32,)}, before=("c" * 32, "d" * 32))
+    record.write(tmp_path)
+    assert read_trained_on(tmp_path) == record
 
 
 def test_a_missing_test_image_is_told(noise, judge):

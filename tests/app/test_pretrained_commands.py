@@ -90,6 +90,22 @@ def test_the_same_classes_keep_their_head(jumok, coloured, trained, tmp_path):
     said = jumok("train", coloured, "--init", trained, "--out", tmp_path / "run", *QUICK[12:])
     assert said.status == 0, said.err
     assert "new:" not in said.out
+    assert "that this run begins with" not in said.out  # the split is the same, so what is held out was held out before
+
+
+def test_held_out_images_that_the_first_weights_were_trained_on_are_told(jumok, coloured, trained, tmp_path):
+    first, again = tmp_path / "first", tmp_path / "again"
+    told = "the weights that this run begins with were trained on"
+    said = jumok("train", coloured, "--init", trained, "--out", first, *QUICK[12:], "--seed", "5")
+    assert said.status == 0, said.err
+    assert told in said.out
+    judged = jumok("eval", first, coloured)
+    assert "trained on before (--init)" in judged.out
+    assert jumok("train", "--resume", first, "--epochs", "3").status == 0
+    assert jumok("eval", first, coloured).out.splitlines()[0] == judged.out.splitlines()[0]
+    assert "trained on before (--init)" in jumok("eval", first, coloured).out
+    said = jumok("train", coloured, "--init", first, "--out", again, *QUICK[12:], "--seed", "5")
+    assert told in said.out  # the one before the last had seen them
 
 
 @pytest.mark.parametrize(

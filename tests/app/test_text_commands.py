@@ -91,6 +91,16 @@ def test_eval_tells_the_baselines(run, jumok, texts):
     assert "macro F1" in told
 
 
+def test_held_out_texts_that_the_first_weights_were_trained_on_are_told(run, jumok, texts, tmp_path):
+    other = tmp_path / "r"
+    said = jumok("train", texts, "--init", run, "--epochs", "1", "--lr", "1e-4", "--out", other, *QUICK[:-1], "7")
+    assert said.status == 0, said.err
+    assert "were trained on" in said.out
+    assert "are among those that the run was trained or validated on" in jumok("eval", other).out
+    assert jumok("train", "--resume", other, "--epochs", "2").status == 0
+    assert "are among those that the run was trained or validated on" in jumok("eval", other).out
+
+
 def test_eval_of_another_table_knows_the_texts_of_the_training(run, jumok, texts, tmp_path):
     other = write_texts(tmp_path / "other.csv", [*make_texts(5, seed=9), make_texts()[0], make_texts()[1]])
     found = json.loads(jumok("eval", run, other, "--json").out)
@@ -278,3 +288,19 @@ def test_export_gives_what_the_model_gives(run, texts, jumok, tmp_path, kind):
     assert about["classes"] == ["food", "sport"]
     assert about["inputs"]["tokens"]["shape"] == ["batch", "length"]
     assert jumok("export", run, "--onnx", "--with-map", "--out", tmp_path / "no").status == 2
+
+
+def test_a_dry_run_counts_what_only_the_head_needs(encoder, texts, jumok, tmp_path):
+    words = ("train", texts, "--system", f"hf:{encoder}", "--dry-run", "--epochs", "1", *QUICK)
+    whole, head = (json.loads(jumok(*words, *more, "--json").out) for more in ((), ("--freeze", "backbone")))
+    assert whole["bytes_of_weights"] == 16 * whole["parameters"]
+    assert head["bytes_of_weights"] == 4 * head["parameters"] + 12 * 2 * (32 + 1)  # of 32 values and 2 classes
+    assert "1 validation of" in jumok(*words).out
+
+
+def test_a_table_in_utf_16_is_told_to_be_saved_as_utf_8(encoder, jumok, tmp_path):
+    table = tmp_path / "wide.csv"
+    table.write_text("text,label\nthe oven,food\na goal,sport\n", encoding="utf-16")
+    said = jumok("train", table, "--system", f"hf:{encoder}", "--out", tmp_path / "r")
+    assert (said.status, "save" in said.err and "UTF-8" in said.err) == (2, True)
+    assert "\\x00" not in said.err

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jumok.errors import JumokError, suggest
+from jumok.language import later, later_count, list_later
 from jumok.wording import describe_names, write_count
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Chosen", "Judge", "choose_images"]
 
+UNFIT = ("train", "val", "before")
+"""Where an image may have been seen whose figures then flatter."""
 OWN_SHARE = 0.5
 """A folder that holds this share of a run's test images is the run's own, wherever it lies."""
 
@@ -64,7 +67,8 @@ class Chosen(NamedTuple):
     Args:
         images: those.
         part: what they are: "train", "val", "test" or "all".
-        seen: how many of them are in the run's train, val and test; None where that is not known.
+        seen: how many of them are in the run's train, val and test, and how many had been seen before it ("before");
+            None where that is not known.
         remarks: what the user should know.
     """
 
@@ -75,7 +79,8 @@ class Chosen(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        counts = None if self.seen is None else {"trained_on": self.seen["train"], "validated_on": self.seen["val"]}
+        seen = self.seen
+        counts = seen and {"trained_on": seen["train"] + seen["before"], "validated_on": seen["val"]}
         return {"split": self.part, "seen": counts}
 
 
@@ -242,24 +247,31 @@ def _describe(
 ) -> Chosen:
     """Say how many of the images the run has seen, or leave these out."""
     seen = record.seen([hashes[path] for path in chosen.paths])
-    count, total = seen["train"] + seen["val"], len(chosen)
+    count, total = sum(seen[part] for part in UNFIT), len(chosen)
     if not count:
         return Chosen(chosen, part, seen, tuple(notes))
-    parts = " and ".join(_count_seen(seen))
+    told = {"seen": list_later(_count_seen(seen)), "total": f"{total:,}"}
     if not unseen:
-        line = f"{parts}, of {total:,}: figures on them flatter; --unseen leaves them out"
+        line = later("{seen}, of {total}: figures on them flatter; --unseen leaves them out", **told)
         return Chosen(chosen, part, seen, (*notes, line))
-    known = {*record.hashes["train"], *record.hashes["val"]}
-    left = chosen.choose(number for number, path in enumerate(chosen.paths) if hashes[path] not in known)
+    left = chosen.choose(number for number, path in enumerate(chosen.paths) if hashes[path] not in record.learnt)
     if not len(left):
         raise JumokError(f"all {total:,} images were trained or validated on: leave out --unseen, or give others")
-    return Chosen(left, part, {**seen, "train": 0, "val": 0}, (*notes, f"left out: {parts}, of {total:,}"))
+    return Chosen(
+        left, part, {**seen, **dict.fromkeys(UNFIT, 0)}, (*notes, later("left out: {seen}, of {total}", **told))
+    )
 
 
 def _count_seen(seen: dict[str, int]) -> list[str]:
-    trained, chosen = seen["train"], seen["val"]
-    lines = [write_count(trained, "image was trained on", "images were trained on")] if trained else []
-    return lines + ([f"{chosen:,} chose the epoch (validation)"] if chosen else [])
+    trained, chosen, before = (seen[part] for part in UNFIT)
+    lines = [
+        later_count(trained, "{count} image was trained on", "{count} images were trained on"),
+        later("{chosen} chose the epoch (validation)", chosen=f"{chosen:,}"),
+        later_count(
+            before, "{count} image was trained on before (--init)", "{count} images were trained on before (--init)"
+        ),
+    ]
+    return [line for line, count in zip(lines, (trained, chosen, before), strict=True) if count]
 
 
 def _deal(judge: Judge, data: Path, images: Path | None, parts: Mapping[str, ImageSet]) -> dict[str, ImageSet]:

@@ -81,7 +81,7 @@ def _describe_seen(run: TextRun, texts: TextSet) -> Iterator[str]:
 
     record = read_trained_on(run.folder)
     seen = record.seen([hash_text(text) for text in texts.texts]) if record is not None else {}
-    if count := sum(seen.get(part, 0) for part in ("train", "val")):
+    if count := sum(seen.get(part, 0) for part in ("train", "val", "before")):
         yield f"{count:,} of {len(texts):,} texts are among those that the run was trained or validated on"
 
 

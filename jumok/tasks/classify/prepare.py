@@ -33,7 +33,7 @@ from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.classify.system_options import find_trusted_rate, system_options
-from jumok.tasks.classify.trained_on import TrainedOn
+from jumok.tasks.classify.trained_on import TrainedOn, read_first
 from jumok.tasks.classify.training import Classifier
 from jumok.tasks.classify.tuning import (
     UNVARIED,
@@ -174,11 +174,12 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
     config, initial = (config, {}) if start is None else begin(config, start, processed)
-    trained_on = TrainedOn.of(sets)
-    about = [*describe_data(sets, config, trained_on), *describe_look_alikes(train, val)]
+    trained_on, first = TrainedOn.of(sets), read_first(settings.training.init)
+    seen_before = trained_on.describe_first(first, "images")
+    about = [*describe_data(sets, config, trained_on), *seen_before, *describe_look_alikes(train, val)]
     sized = f"image size: {size[0]} x {size[1]} pixels ({why})"
     remarks = (sized, *_remark_begun(config), *about, *chosen.remarks)
-    ready = _ready(config, sets, (train, val), trained_on, initial, remarks, None, progress)
+    ready = _ready(config, sets, (train, val), trained_on.after(first), initial, remarks, None, progress)
     return replace(ready, remarks=(*remarks, *describe_learning(ready.module(), kept=ready.features is not None)))
 
 

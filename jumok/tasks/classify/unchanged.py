@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from jumok.data.images.image_set import ImageSet
@@ -56,4 +57,4 @@ def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Pat
             f"files of the {' and '.join(changed)} part in {config.data.images} hold other images than when this run "
             "began: put them back, or train anew"
         )
-    return now
+    return now if then is None else replace(now, before=then.before)

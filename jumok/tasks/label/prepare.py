@@ -20,7 +20,7 @@ from jumok.machine import World, device_name
 from jumok.systems.pretrained_texts import HEAD
 from jumok.tasks.classify.features import Features, read_features, write_features
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_variation
-from jumok.tasks.classify.trained_on import TrainedOn
+from jumok.tasks.classify.trained_on import TrainedOn, read_first, read_trained_on
 from jumok.tasks.classify.tuning import TUNING_RATE, describe_learning
 from jumok.tasks.label.run import build_model, longest_read, read_own_tokens
 from jumok.tasks.label.settings import Found, RunConfig, Settings, TextData, TextTraining
@@ -142,9 +142,11 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedTex
     )
     config, initial = _begin(config, start)
     ready = _ready(config, parts, start.tokens, initial, None, progress)
-    remarks = (*parts["train"].notes, *told, *_describe_begun(config.found.begun), *_describe_tokens(ready, parts))
+    first = read_first(settings.training.init)
+    begun = (*_describe_begun(config.found.begun), *ready.trained_on.describe_first(first, "texts"))
+    remarks = (*parts["train"].notes, *told, *begun, *_describe_tokens(ready, parts))
     learning = describe_learning(ready.module(), kept=ready.keeps_features, noun="text")
-    return replace(ready, remarks=(*remarks, *learning))
+    return replace(ready, trained_on=ready.trained_on.after(first), remarks=(*remarks, *learning))
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedTexts:
@@ -162,7 +164,8 @@ def resume(config: RunConfig, folder: Path, progress: Progress | None = None) ->
         )
     tokens, initial = read_own_tokens(folder, config), read_initial(folder, config.found.begun)
     kept = read_features(folder, {part: len(parts[part]) for part in PARTS})
-    return _ready(config, parts, tokens, initial, kept, progress)
+    ready, then = _ready(config, parts, tokens, initial, kept, progress), read_trained_on(folder)
+    return ready if then is None else replace(ready, trained_on=replace(ready.trained_on, before=then.before))
 
 
 def find_parts(data: TextData, seed: int) -> dict[str, TextSet]:

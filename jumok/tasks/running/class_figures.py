@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jumok.intervals import wilson
+from jumok.intervals import NORMAL_95, wilson
 
 if TYPE_CHECKING:
     from torchmetrics import Metric
@@ -103,13 +103,24 @@ class ClassFigures:
         """What to say of weights that are not significantly better than that; else empty."""
         count = sum(self._per_class["val"])
         largest, share = self._largest_class()
-        if wilson(round(best["val_accuracy"] * count), count)[0] > share:
+        if wilson(round(best["val_accuracy"] * count), count)[0] > share or self._beats_in_balance(best):
             return ""
+        if share == 1:
+            return (
+                f"all validation {self.noun} are of the class {largest!r}, so always saying it is right, too: only "
+                "others show whether this model tells classes apart"
+            )
         each = min(self._per_class["train"])
         return (
             f"this model is not significantly better than always saying {largest!r}. What may help: more {self.noun} "
             f"(the smallest class has {each} to learn from), more --time, {self.may_help}"
         )
+
+    def _beats_in_balance(self, best: Mapping[str, float]) -> bool:
+        """Whether the balanced accuracy is surely above that of naming one class, however right each class is."""
+        counts = [count for count in self._per_class["val"] if count]
+        widest = math.sqrt(sum(1 / (4 * count) for count in counts)) / len(counts)  # of a share of one half
+        return best.get(BALANCED, 0.0) - NORMAL_95 * widest > 1 / len(counts)
 
     def _largest_class(self) -> tuple[str, float]:
         """The class with the most validation examples, and how often always naming it would be right there."""

@@ -14,12 +14,15 @@ from sklearn.metrics import (
 from torch import nn
 
 from jumok.errors import JumokError
+from jumok.intervals import wilson
 from jumok.tasks.classify.kinds import KINDS, OneClass, OneNumber, SeveralLabels
-from jumok.tasks.classify.kinds.average_precision import MeanAveragePrecision
+from jumok.tasks.classify.kinds.average_precision import MeanAveragePrecision, find_lucky
+from jumok.tasks.classify.kinds.class_scores import Evaluation
 from jumok.tasks.classify.kinds.label_scores import LabelReport, choose_constant
 from jumok.tasks.classify.kinds.number_scores import NumberReport
 from jumok.tasks.classify.kinds.thresholds import choose_threshold, read_thresholds, write_thresholds
 from jumok.tasks.classify.settings import Scale
+from jumok.tasks.running.class_figures import ClassFigures
 
 NAMES = ("a", "b", "c")
 
@@ -186,8 +189,57 @@ def test_the_word_on_a_training_that_taught_nothing():
     held = several().encode([(0,), (), (1,), (0, 1)] * 10)
     assert several().shortfall({"val_loss": 0.05}, held) == ""
     assert "its share of the training images" in several().shortfall({"val_loss": 0.6}, held)
+    assert several().shortfall({"val_loss": 0.6, "val_map": 0.9}, held) == ""
+    assert "its share of the training images" in several().shortfall({"val_loss": 0.6, "val_map": 0.5}, held)
 
 
 def test_every_kind_has_its_name():
     assert {name: kind.name for name, kind in KINDS.items()} == {"class": "class", "multi": "multi", "number": "number"}
     assert OneClass(("a", "b")).read(torch.zeros(1, 2)).tolist() == [[0.5, 0.5]]
+
+
+def test_a_model_of_uneven_classes_that_finds_the_rare_one_is_not_said_to_have_learnt_nothing():
+    found = Evaluation(("fine", "dent"), torch.tensor([[930, 70], [3, 47]]), 0.3)
+    assert not found.beats_largest_class  # 93.0 % against 95.2 %
+    low, high = found.balanced_interval
+    assert 0.84 < low < found.balanced_accuracy < high < 0.98
+    assert "its balanced accuracy is significantly higher" in found.warning()
+    assert "balanced accuracy 50.0%" in list(found.lines())[-1]
+    blind = Evaluation(("fine", "dent"), torch.tensor([[930, 70], [46, 4]]), 0.3)
+    assert "it may have learnt nothing" in blind.warning()
+
+
+def test_the_interval_of_the_balanced_accuracy_of_one_class_is_wilsons():
+    found = Evaluation(("a", "b"), torch.tensor([[7, 3], [0, 0]]), 0.3)
+    assert found.balanced_interval == pytest.approx(wilson(7, 10))
+
+
+def test_examples_of_one_class_tell_nothing_of_the_model():
+    found = Evaluation(("a", "b"), torch.tensor([[10, 0], [0, 0]]), 0.1)
+    assert "learnt nothing" not in found.warning()
+    assert "give images of other classes" in found.warning()
+    figures = OneClass(("a", "b"), {"train": (9, 9), "val": (4, 0)})
+    assert "learnt nothing" not in figures.shortfall({"val_accuracy": 1.0}, torch.zeros(4))
+    assert "only others show" in figures.shortfall({"val_accuracy": 1.0}, torch.zeros(4))
+
+
+def test_a_training_on_uneven_classes_is_judged_by_its_balanced_accuracy_too():
+    figures = ClassFigures(("fine", "dent"), {"train": (900, 60), "val": (150, 30)}, uneven=True)
+    figures.noun, figures.may_help = "images", "a pretrained model"
+    assert figures.describe_shortfall({"val_accuracy": 0.83, "val_balanced_accuracy": 0.9}) == ""
+    assert "not significantly better" in figures.describe_shortfall(
+        {"val_accuracy": 0.8, "val_balanced_accuracy": 0.55}
+    )
+
+
+def test_luck_is_that_of_random_orders():
+    _, held = drawn()
+    chance = np.random.default_rng(7)
+    luck = [average_precision_score(held, chance.random(held.shape), average="macro") for _ in range(400)]
+    assert np.mean(np.array(luck) > find_lucky(held)) == pytest.approx(0.025, abs=0.02)
+    assert find_lucky(np.zeros((9, 2), bool)) == float("inf")
+
+
+def test_equal_numbers_have_no_r2():
+    said = np.random.default_rng(0).normal(2, 1, 20)
+    assert NumberReport(said, np.full(20, 2.1), 2.0).r2 is None

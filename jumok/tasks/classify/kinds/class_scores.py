@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,24 @@ class Evaluation:
         return self.interval[0] > self.largest_class[1]
 
     @property
+    def balanced_interval(self) -> tuple[float, float]:
+        """Between which the balanced accuracy lies with 95 % confidence.
+
+        Source: Zou, Huang & Zhang 2009, Computational Statistics & Data Analysis 53(4), 1080-1085: of a mean of shares,
+            from the Wilson interval of each.
+        """
+        counts = self.confusion.sum(1).tolist()
+        held = [(int(self.confusion[label, label]), count) for label, count in enumerate(counts) if count]
+        spans = [(right / count, *wilson(right, count)) for right, count in held]
+        below, above = (math.hypot(*(span[0] - span[end] for span in spans)) / len(spans) for end in (1, 2))
+        return max(self.balanced_accuracy - below, 0.0), min(self.balanced_accuracy + above, 1.0)
+
+    @property
+    def balanced_chance(self) -> float:
+        """The balanced accuracy of always naming one class."""
+        return 1 / int((self.confusion.sum(1) > 0).sum())
+
+    @property
     def shown(self) -> list[int]:
         """The classes that tables and pictures show: all, or of very many those with an image or a prediction."""
         every = list(range(len(self.classes)))
@@ -129,7 +148,7 @@ class Evaluation:
         yield f"accuracy {self.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
         yield f"balanced accuracy {self.balanced_accuracy:.1%}, macro F1 {self.macro_f1:.1%}"
         largest, share = self.largest_class
-        yield f"baseline: always saying {largest!r} gives {share:.1%}"
+        yield f"baseline: always saying {largest!r} gives {share:.1%}, balanced accuracy {self.balanced_chance:.1%}"
 
     def table(self) -> Table:
         """Precision, recall and confusion of each class."""
@@ -148,11 +167,22 @@ class Evaluation:
         return Table(header, rows, "rows: true class; columns on the right: predicted class" if wide else None)
 
     def warning(self) -> str:
-        """Of a model that is not better than always naming the largest class."""
+        """Of a model that is not better than always naming the largest class, or of examples that cannot tell."""
+        (largest, share), (low, high) = self.largest_class, self.balanced_interval
+        if share == 1:
+            return (
+                f"all {self.noun} are of the class {largest!r}, so always saying it is right, too: give {self.noun} of "
+                "other classes to see whether the model tells them apart"
+            )
         if self.beats_largest_class:
             return ""
+        if low > self.balanced_chance:
+            return (
+                f"this model is not right significantly more often than always saying {largest!r}, but its balanced "
+                f"accuracy is significantly higher (95 % interval {low:.1%} to {high:.1%})"
+            )
         return (
-            f"this model is not significantly better than always saying {self.largest_class[0]!r}: it may have learnt "
+            f"this model is not significantly better than always saying {largest!r}: it may have learnt "
             f"nothing; more {self.noun}, more --time, or {self.other} may help"
         )
 

@@ -55,6 +55,8 @@ class NumberReport:
     @property
     def r2(self) -> float | None:
         """The share of the variance that is explained; None where all images have the same number."""
+        if np.ptp(self.true) == 0:  # the mean of equal numbers may differ from them in the last digit
+            return None
         spread = float(np.sum((self.true - self.true.mean()) ** 2))
         return 1 - float(np.sum((self.said - self.true) ** 2)) / spread if spread else None
 
