@@ -271,10 +271,18 @@ def find_rows(steps: Sequence[Step], output: Tensor, lengths: Tensor, sentences:
         wrong = needed & ~match.any(1)
         if wrong.any():
             return Missing(int(wrong.int().argmax()), covered)
-        rows.append(match.int().argmax(1))
+        rows.append(_choose_rows(match))
         covered = total
     needed = lengths - 1 > covered
     return Missing(int(needed.int().argmax()), covered) if needed.any() else rows
+
+
+def _choose_rows(match: Tensor) -> Tensor:
+    """The row of each output, of (outputs, rows) that hold its tokens: its own where that does, else the first."""
+    chosen = match.int().argmax(1)
+    if match.shape[0] != match.shape[1]:
+        return chosen
+    return torch.where(match.diagonal(), torch.arange(len(match), device=match.device), chosen)
 
 
 def _number_blocks(count: int, sentences: int, device: torch.device) -> Tensor:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
 from jumok.watching.provenance.call_tokens import Arrangement
-from jumok.watching.record_parts import OfHeads, Unchanged, clone, repeat_heads, safe_softmax, widen
+from jumok.watching.record_parts import OfHeads, Unchanged, aside, clone, repeat_heads, safe_softmax, widen
 
 BLOCK_COLUMNS = 1024
 HEAD_VALUES = 1 << 17  # one block of one head is at most 512 KiB: it stays in a core's second-level cache
@@ -90,7 +90,7 @@ class DotProduct(OfHeads):
         found.unchanged = Unchanged(found.query, found.key, found.bias, origin=self.unchanged)
         return found
 
-    @torch.no_grad()
+    @aside
     def weights(self, rows: Rows = None) -> Tensor:
         self.unchanged.check()
         query = self.query if rows is None else self.query[:, :, rows]
@@ -101,11 +101,11 @@ class DotProduct(OfHeads):
         self._mask(scores, slice(None), places, slice(0, self.shape[3]))
         return safe_softmax(scores).float()
 
-    @torch.no_grad()
+    @aside
     def pull(self, row: Tensor) -> Tensor:
         return self._pull(row, None)
 
-    @torch.no_grad()
+    @aside
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
         """As in `Attended`; dL/dA is dL/dO V^T, which needs no graph of its own.
 
@@ -113,7 +113,7 @@ class DotProduct(OfHeads):
         """
         return self._pull(row, self._change(gradient))
 
-    @torch.no_grad()
+    @aside
     def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
         """As in `Attended`; the heads exist block by block only."""
         self.unchanged.check()
@@ -124,7 +124,7 @@ class DotProduct(OfHeads):
             found[some, rows, columns] = block.mean(1)
         return found
 
-    @torch.no_grad()
+    @aside
     def pull_slope(self, row: Tensor, gradient: Tensor) -> Tensor:
         """As in `Sloped`, in blocks."""
         self.unchanged.check()

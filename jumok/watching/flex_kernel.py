@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
 from jumok.watching.packed_kernels import READERS, Read, Step
-from jumok.watching.record_parts import OfHeads, Unchanged, repeat_heads, safe_softmax, widen
+from jumok.watching.record_parts import OfHeads, Unchanged, aside, repeat_heads, safe_softmax, widen
 
 HOME = "torch.nn.attention.flex_attention"
 TRANSFORMERS = "transformers.integrations.flex_attention"
@@ -136,7 +136,7 @@ class Flexed(OfHeads):
         self.query, self.key = self.query.detach().clone(), self.key.detach().clone()
         return self.query, self.key
 
-    @torch.no_grad()
+    @aside
     def weights(self, rows: Rows = None) -> Tensor:
         """As in `Attended`."""
         self.unchanged.check()
@@ -191,7 +191,7 @@ class Flexed(OfHeads):
         count = self.shape[2]
         yield from (range(first, min(first + ROWS_AT_ONCE, count)) for first in range(0, count, ROWS_AT_ONCE))
 
-    @torch.no_grad()
+    @aside
     def _block(self, rows: list[int], gradient: Tensor | None) -> Tensor:
         """Weights of some queries, times (dL/dA)+ where a gradient is given."""
         weights = self.weights(rows)

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.errors import JumokError
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def aside(method: Method) -> Method:
+    """Have a method of a record compute without a graph, in the precision of its tensors whatever `autocast` says."""
+
+    @functools.wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        kind = self.device.type
+        full = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+        with torch.no_grad(), full:
+            return method(self, *args, **kwargs)
+
+    return cast(Method, run)
 
 
 class Unchanged:

@@ -15,7 +15,7 @@ from torch import Tensor
 from jumok.attention.attended import ALL, Rows
 from jumok.errors import JumokError
 from jumok.watching.dot_product import DotProduct
-from jumok.watching.record_parts import Unchanged, widen
+from jumok.watching.record_parts import Unchanged, aside, widen
 
 
 class Projected:
@@ -84,12 +84,14 @@ class Projected:
         """As in `Sloped`."""
         return self._heads.value_norms()
 
+    @aside
     def _change(self, gradient: Tensor) -> Tensor:
         """The gradient goes back through the output projection: dL/dO = dL/dY W."""
         assert self._out_weight is not None
         if gradient.dim() == 2:  # an input without a batch axis
             gradient = gradient[:, None]
-        split: Tensor = (gradient @ self._out_weight.detach()).unflatten(-1, (self.shape[1], -1))
+        weight = self._out_weight.detach()
+        split: Tensor = (gradient.to(weight.dtype) @ weight).unflatten(-1, (self.shape[1], -1))
         return split.permute(1, 2, 0, 3)
 
 
@@ -135,23 +137,23 @@ class Given:
     def device(self) -> torch.device:
         return self.softmax.device
 
-    @torch.no_grad()
+    @aside
     def weights(self, rows: Rows = None) -> Tensor:
         self.unchanged.check()
         weights = self.arrange(self._values)
         return (weights if rows is None else weights[:, :, rows]).float()
 
-    @torch.no_grad()
+    @aside
     def pull(self, row: Tensor) -> Tensor:
         self.unchanged.check()
         return self._pull(row, lambda images: self.arrange(self._values)[images])
 
-    @torch.no_grad()
+    @aside
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
         self.unchanged.check()
         return self._pull(row, self._relevant(gradient))
 
-    @torch.no_grad()
+    @aside
     def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
         """As in `Attended`; one image at a time."""
         self.unchanged.check()
@@ -164,7 +166,7 @@ class Given:
         self.unchanged.check()
         return widen(self._relevant(gradient)(images))
 
-    @torch.no_grad()
+    @aside
     def pull_slope(self, row: Tensor, gradient: Tensor) -> Tensor:
         """As in `Sloped`."""
         self.unchanged.check()

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from jumok.attention.attended import ALL, Attended, Rows
-from jumok.watching.record_parts import widen
+from jumok.watching.record_parts import aside, widen
 from jumok.watching.records import Given
 
 
@@ -55,14 +55,17 @@ class Scattered(_Around):
         place = self._place if rows is None else self._place[:, rows]
         return self._scatter(self._inner.weights(rows), place[:, None])
 
+    @aside
     def pull(self, row: Tensor) -> Tensor:
         """As in `Attended`."""
         return (row[:, None, None].to(self.device) @ self.weights().to(row)).mean(1)[:, 0]
 
+    @aside
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
         """As in `Attended`."""
         return (row[:, None] @ self.relevant(gradient).to(row))[:, 0]
 
+    @aside
     def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
         """As in `Attended`."""
         return self._scatter(self._inner.relevant(gradient, images), self._place[images])
@@ -98,14 +101,17 @@ class Sampled(_Around):
         chosen = slice(None) if rows is None else rows
         return self._spread(self._inner.weights(rows), self._columns[:, :, chosen], self._shares[:, :, chosen])
 
+    @aside
     def pull(self, row: Tensor) -> Tensor:
         """As in `Attended`."""
         return self._pull(row, widen(self._inner.weights()))
 
+    @aside
     def pull_relevance(self, row: Tensor, gradient: Tensor) -> Tensor:
         """As in `Attended`."""
         return self._pull(row, self._inner.relevant_heads(gradient))
 
+    @aside
     def relevant(self, gradient: Tensor, images: slice = ALL) -> Tensor:
         """As in `Attended`."""
         values = self._inner.relevant_heads(gradient, images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -86,13 +86,25 @@ def _describe_call(
 
 
 def _record_call(call: dict[str, Any], output: Tensor | None) -> Projected:
+    as_in_the_call = _find_precision(call["query"].device.type)
+
+    def build() -> DotProduct:
+        with as_in_the_call():
+            return _make_heads(call, traced=output is not None)
+
     return Projected(
-        lambda: _make_heads(call, traced=output is not None),
+        build,
         _find_shape(call),
         output,
         call.get("out_proj_weight"),
         _guard_inputs(call),
     )
+
+
+def _find_precision(device: str) -> Callable[[], torch.autocast]:
+    """The precision that `autocast` has now, or has not, to be taken again when the heads are worked out."""
+    enabled, dtype = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    return lambda: torch.autocast(device, dtype, enabled=enabled)
 
 
 def _guard_inputs(call: Mapping[str, Any]) -> Unchanged:

@@ -57,8 +57,9 @@ def wanted(model, output):
         {"num_beams": 3, "num_return_sequences": 2},
         {"use_cache": False},
         {"cache_implementation": "static"},
+        {"do_sample": True, "num_return_sequences": 2},
     ],
-    ids=["greedy", "beams", "two best", "no cache", "static cache"],
+    ids=["greedy", "beams", "two best", "no cache", "static cache", "two samples"],
 )
 def test_steps_are_joined_as_one_teacher_forced_pass(make, search):
     model = make()
