@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from bench import torchvision_names
-from bench.measuring import interleaved, ratio
+from bench.measuring import interleaved, is_quick, ratio
 from bench.table import Part, Row
 from jumok.measures.flipping import flip
 from jumok.measures.image_units import ImageUnits
+from jumok.wording import write_count
 
 IMAGES, SIDE, GRID, STEPS, ROUNDS = 2, 224, (14, 14), 12, 5
 MAPS = ("method", "another", "centre", "edges")
@@ -51,8 +52,9 @@ def run(threads: int = 2) -> Iterator[Part]:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = Logits().eval()
-    images = torch.randn(IMAGES, 3, SIDE, SIDE)
-    maps = {name: torch.rand(IMAGES, *GRID) for name in MAPS}
+    count = 1 if is_quick() else IMAGES
+    images = torch.randn(count, 3, SIDE, SIDE)
+    maps = {name: torch.rand(count, *GRID) for name in MAPS}
     yield "SRG, Quantus PixelFlipping", lambda: [_same_passes(model, images, maps)]
     yield "SRG, Quantus RegionPerturbation", lambda: [_patch_by_patch(model, images, maps)]
 
@@ -63,11 +65,11 @@ def _same_passes(model: nn.Module, images: Tensor, maps: dict[str, Tensor]) -> R
     def ours() -> None:
         passes["ours"] = sum(found.passes for found in _flip_all(model, images, maps, STEPS))
 
-    every = {**maps, "random": torch.rand(IMAGES, *GRID)}
+    every = {**maps, "random": torch.rand(len(images), *GRID)}
     steps: dict[str, Callable[[], object]] = {"ours": ours, "quantus": lambda: _flip_values(model, images, every)}
     times = interleaved(steps, ROUNDS, warm_up=1)
-    theirs = 2 * len(every) * STEPS * IMAGES
-    note = f"{STEPS} steps, {IMAGES} images; passes {passes['ours']} and {theirs}"
+    theirs = 2 * len(every) * STEPS * len(images)
+    note = f"{STEPS} steps, {write_count(len(images), 'image')}; passes {passes['ours']} and {theirs}"
     claim = f"SRG of {len(every)} maps, Quantus PixelFlipping / jumok, ViT-S/16"
     return Row(claim, ratio(times, "quantus", "ours"), ">= 0.95", times["ours"], times["quantus"], "s", note)
 
