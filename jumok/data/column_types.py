@@ -19,11 +19,11 @@ from jumok.data.cell_texts import (
     Reading,
     count_days,
     find_sentinel,
-    has_decimal_comma,
     read_compact_dates,
     read_dates,
     read_numbers,
 )
+from jumok.data.distinct_cells import DistinctCells, find_distinct, find_missing_words, guess_decimal
 from jumok.errors import JumokError, suggest
 from jumok.language import later, later_count
 from jumok.wording import one_line
@@ -47,9 +47,6 @@ MOST_CLASSES = 20
 LEAST_ROWS_OF_AN_ID = 20
 """In a shorter column that all values differ says little."""
 LEAST_WORDS_OF_TEXT = 3.0
-ALWAYS_MISSING = frozenset(("", "?", "nan", "<na>", "#n/a", "#value!", "#div/0!", "#ref!", "#num!", "#null!", "nat"))
-OFTEN_MISSING = frozenset(("na", "n/a", "none", "null", "nil", "-", "--", "---", ".", "*", "missing", "unknown"))
-"""Missing among numbers and dates; in a column of text they may be a class."""
 NUMBER_LIKE = re.compile(r"[^\w.,+-]?\s*[+-]?[\d.,]*\d[\d.,]*(?:[eE][+-]?\d+)?\s*[^\d\s.,]{0,10}")
 MOST_ODD_SHARE, MOST_ODD_WORDS, LEAST_NUMBERS = 0.1, 5, 10
 """Where nearly all cells hold one of many numbers, a few words that the others are spoilt by are missing values."""
@@ -112,8 +109,8 @@ def recognise_columns(table: pd.DataFrame, target: str, corrections: Corrections
     """
     _check_names(table, target, corrections)
     columns = {str(name): table[name] for name in table if name not in corrections.drop}
-    texts = {name: _find_texts(column, corrections) for name, column in columns.items()}
-    decimal = corrections.decimal or _guess_decimal(texts)
+    texts = {name: find_distinct(column, corrections.na) for name, column in columns.items()}
+    decimal = corrections.decimal or guess_decimal(texts)
     read = partial(_recognise, target=target, corrections=corrections, decimal=decimal)
     return {name: read(column, texts[name]) for name, column in columns.items()}
 
@@ -136,77 +133,15 @@ def _check_names(table: pd.DataFrame, target: str, corrections: Corrections) -> 
                 raise JumokError(f"{name} was given to --{said[name]} and to --{flag}: choose one")
 
 
-# -- cells --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Texts:
-    """A column of text by its different cells: their places (rows,), -1 where missing; the cells; how often each is."""
-
-    places: NDArray[np.int64]
-    cells: NDArray[Any]
-    counts: NDArray[np.int64]
-    missing: Counter[str]
-
-    def to_rows(self) -> NDArray[Any]:
-        """The cell of each row, None where missing."""
-        cells = np.empty(len(self.cells) + 1, dtype=object)
-        cells[:-1] = self.cells
-        return cells[self.places]
-
-    def keep(self, wanted: NDArray[np.bool_]) -> NDArray[Any]:
-        return self.cells[wanted]
-
-    def spread(self, values: NDArray[np.float64], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Values of the wanted cells to all rows, NaN elsewhere."""
-        of_cells = np.full(len(self.cells) + 1, np.nan)
-        of_cells[np.flatnonzero(wanted)] = values
-        return of_cells[self.places]
-
-
-def _find_texts(column: pd.Series, corrections: Corrections) -> _Texts | None:
-    """The different cells of a column of text, without spaces around them; None: it holds something else."""
-    if not _is_text(column):
-        return None
-    places, cells = pd.factorize(column)
-    stripped = np.array([str(cell).strip() for cell in cells], dtype=object)
-    gone = np.array([cell in corrections.na or cell.casefold() in ALWAYS_MISSING for cell in stripped], dtype=bool)
-    counts = np.bincount(places[places >= 0], minlength=len(cells))
-    missing = Counter(dict(zip(stripped[gone], map(int, counts[gone]), strict=True)))
-    kept_cells = stripped.copy()
-    kept_cells[gone] = None
-    new_places, kept = pd.factorize(kept_cells)
-    places = np.append(new_places, -1)[places]
-    counts = np.bincount(places[places >= 0], minlength=len(kept))
-    return _Texts(places, np.asarray(kept, dtype=object), counts, Counter({k: n for k, n in missing.items() if k}))
-
-
-def _guess_decimal(texts: dict[str, _Texts | None]) -> DecimalMark:
-    """A comma, where some column cannot be read otherwise: then it holds for the whole table."""
-    found = any(has_decimal_comma(each.keep(~_find_words(each))) for each in texts.values() if each is not None)
-    return "," if found else None
-
-
-def _find_words(texts: _Texts) -> NDArray[np.bool_]:
-    """Which cells often stand for what is missing."""
-    return np.array([cell.casefold() in OFTEN_MISSING for cell in texts.cells], dtype=bool)
+# -- what a column is ---------------------------------------------------------------------------
 
 
 def _is_number(column: pd.Series) -> bool:
     return bool(types.is_numeric_dtype(column) and not types.is_complex_dtype(column))  # True and False are numbers
 
 
-def _is_text(column: pd.Series) -> bool:
-    if isinstance(column.dtype, pd.CategoricalDtype) or types.is_string_dtype(column):
-        return True
-    return column.dtype == object and bool(column.dropna().map(lambda cell: isinstance(cell, str | bool | int)).all())
-
-
-# -- what a column is ---------------------------------------------------------------------------
-
-
 def _recognise(
-    column: pd.Series, texts: _Texts | None, *, target: str, corrections: Corrections, decimal: DecimalMark
+    column: pd.Series, texts: DistinctCells | None, *, target: str, corrections: Corrections, decimal: DecimalMark
 ) -> Column:
     name = str(column.name)
     if name == target and types.is_bool_dtype(column):
@@ -277,9 +212,9 @@ def _require_decimal(cell: Any) -> float:
     raise TypeError(f"{type(cell).__name__} is no number")
 
 
-def _recognise_texts(column: pd.Series, texts: _Texts, decimal: DecimalMark, *, target: bool) -> Column:
+def _recognise_texts(column: pd.Series, texts: DistinctCells, decimal: DecimalMark, *, target: bool) -> Column:
     """Numbers or dates, if all cells but those that may mean "missing" are; else categories or text."""
-    name, words = str(column.name), _find_words(texts)
+    name, words = str(column.name), find_missing_words(texts)
     if not len(texts.cells):
         return Column(name, "empty", column, missing=texts.missing)
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -294,7 +229,7 @@ def _recognise_texts(column: pd.Series, texts: _Texts, decimal: DecimalMark, *, 
     return _count_categories(column, texts, words)
 
 
-def _find_odd(texts: _Texts) -> NDArray[np.bool_]:
+def _find_odd(texts: DistinctCells) -> NDArray[np.bool_]:
     """The few words in a column of numbers, whatever they are; none if there are many, or few numbers."""
     odd = np.array([not NUMBER_LIKE.fullmatch(cell) for cell in texts.cells], dtype=bool)
     few = odd.sum() <= MOST_ODD_WORDS and texts.counts[odd].sum() <= MOST_ODD_SHARE * texts.counts.sum()
@@ -314,11 +249,11 @@ def _may_be_classes(reading: Reading) -> bool:
     return len(values) <= MOST_CLASSES and bool((values == np.floor(values)).all())
 
 
-def _count(texts: _Texts, which: NDArray[np.bool_]) -> Counter[str]:
+def _count(texts: DistinctCells, which: NDArray[np.bool_]) -> Counter[str]:
     return Counter(dict(zip(texts.cells[which], map(int, texts.counts[which]), strict=True)))
 
 
-def _count_categories(column: pd.Series, texts: _Texts, words: NDArray[np.bool_]) -> Column:
+def _count_categories(column: pd.Series, texts: DistinctCells, words: NDArray[np.bool_]) -> Column:
     name, different, most = str(column.name), len(texts.cells), min(MOST_CATEGORIES, len(column) // 2)
     values = pd.Series(texts.to_rows(), column.index, dtype=object, name=name)
     kind = "category" if different <= most else "text"
@@ -356,7 +291,7 @@ def _explain_id(found: Column) -> str:
 # -- corrections --------------------------------------------------------------------------------
 
 
-def _force_numbers(found: Column, column: pd.Series, texts: _Texts | None, decimal: DecimalMark) -> Column:
+def _force_numbers(found: Column, column: pd.Series, texts: DistinctCells | None, decimal: DecimalMark) -> Column:
     """Read what can be read as numbers; the rest is missing."""
     if texts is None:
         raise JumokError(f"--numeric {found.name}: the column holds {column.dtype}, not numbers or text")
@@ -370,7 +305,7 @@ def _force_numbers(found: Column, column: pd.Series, texts: _Texts | None, decim
     return Column(found.name, "number", pd.Series(values, column.index, name=found.name), later("as told"), missing)
 
 
-def _force_categories(found: Column, column: pd.Series, texts: _Texts | None) -> Column:
+def _force_categories(found: Column, column: pd.Series, texts: DistinctCells | None) -> Column:
     if texts is not None:
         cells = texts.to_rows()
     elif found.kind in ("number", "date"):
@@ -383,7 +318,7 @@ def _force_categories(found: Column, column: pd.Series, texts: _Texts | None) ->
         raise JumokError(
             f"--categorical {found.name}: {different:,} different values, wanted at most {MOST_CATEGORIES}"
         )
-    kept = found.kept if texts is None else _count(texts, _find_words(texts))
+    kept = found.kept if texts is None else _count(texts, find_missing_words(texts))
     about = later_count(different, "{count} value, as told", "{count} values, as told")
     return Column(found.name, "category", values, about, found.missing, kept)
 
