@@ -104,7 +104,7 @@ def test_the_same_classes_keep_their_head(jumok, coloured, trained, tmp_path):
         ),
         (["--system", "hf:{vit}", "--option", "hidden_size=64"], "of the weights of such a network"),
         (["--system", "hf:{vit}", "--freeze", "9"], "--freeze 9: this model has 3 layers"),
-        (["--system", "hf:{vit}", "--freeze", "head"], "training.freeze is 'head'"),
+        (["--system", "hf:{vit}", "--freeze", "head"], "--freeze is 'head'"),
         (["--system", "vit-nano", "--freeze", "backbone"], "--freeze and --lora keep weights that were trained before"),
         (["--init", "{place}/none"], "no run at "),
         (["--init", "{run}", "--system", "cnn"], "leave --system out"),
