@@ -276,7 +276,7 @@ def _usage(error: Any) -> int:
         error.show()
     else:
         context = getattr(error, "ctx", None)
-        message = translate_usage(error.format_message().rstrip("."))
+        message = translate_usage(error.format_message().rstrip(".").replace("Value error, ", "", 1))
         help_of = f"{context.command_path} --help" if context else ""
         _say(translate("{message} (see {command})", message=message, command=help_of) if context else message, 2)
     return int(error.exit_code)

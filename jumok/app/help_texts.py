@@ -39,6 +39,7 @@ USAGE = (
     later("Got unexpected extra argument(s) ({names})"),
     later("Option {name} requires an argument"),
     later("Option {name} does not take a value"),
+    later("{got} is not one of {names}"),
     later("Input should be a valid integer, unable to parse string as an integer"),
     later("Input should be a valid number, unable to parse string as a number"),
     later("Input should be greater than or equal to {limit}"),

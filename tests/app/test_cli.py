@@ -72,6 +72,7 @@ def test_every_command_that_is_listed_is_there():
         (["train", "--epoch", "3"], "No such option: --epoch (Possible options: --epochs) (see jumok train --help)"),
         (["train", "x", "--epochs", "many"], "Invalid value for '--epochs'"),
         (["eval"], "Missing argument"),
+        (["demo", "foo"], "Invalid value for 'tour': 'foo' is not one of 'images', "),
         (["sample", "inspection"], "Missing argument"),
     ],
 )

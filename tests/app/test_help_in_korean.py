@@ -84,6 +84,7 @@ def test_another_language_is_refused_in_one_line(jumok):
         ("bogus", "없는 명령입니다: 'bogus' (jumok --help 참고)"),
         ("look a --batch-size x", "'--batch-size'의 값이 잘못되었습니다: 정수여야 합니다 (jumok look --help 참고)"),
         ("ask a b --top 0", "'--top'의 값이 잘못되었습니다: 1 이상이어야 합니다 (jumok ask --help 참고)"),
+        ("demo foo", "'tour'의 값이 잘못되었습니다: 'foo'은(는) 없습니다. 가능한 값: 'images', "),
         ("train --out", "'--out' 옵션에는 값이 필요합니다"),
         ("train --trust=3", "'--trust' 옵션에는 값을 쓰지 않습니다"),
         ("runs a b c", "필요 없는 인자가 있습니다: b c (jumok runs --help 참고)"),

@@ -139,7 +139,7 @@ def test_a_finished_run_resumes_to_the_same(jumok, few, tmp_path, monkeypatch):
         ({}, ["{few}", "--option", "source_vocabulary=3"], "follows from the data"),
         ({}, ["{few}", "--system", "transformer", "--sampling", "0.5"], "leave out --teacher-forcing and --sampling"),
         ({}, ["{few}", "--system", "transformer", "--teacher-forcing", "0.5"], "or use seq2seq"),
-        ({}, ["{few}", "--teacher-forcing", "2"], "training.teacher_forcing is 2.0"),
+        ({}, ["{few}", "--teacher-forcing", "2"], "--teacher-forcing is 2.0"),
         ({}, ["{few}", "--val-fraction", "0.5", "--test-fraction", "0.5"], "leave nothing to train on"),
         ({}, ["{few}", "--languages", "de"], "languages are two endings, source first, got 'de' alone"),
         ({}, ["{images}", "--batch-tokens", "99"], "senet has no use for --batch-tokens: it is trained on images"),

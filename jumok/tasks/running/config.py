@@ -140,7 +140,11 @@ class Settings(Strict):
         own = {key: value for key, value in values.items() if key not in cls.from_run}
         if "found" in values and isinstance(own.get("options"), dict):  # what its data decided, other data may not
             own["options"] = {key: value for key, value in own["options"].items() if key not in cls.from_data}
-        return parse(cls, _merge(own, flags or {}), str(path) if path else "the flags")
+        return parse(cls, _merge(own, flags or {}), str(path) if path else FLAGS)
+
+
+FLAGS = "the flags"
+"""What an error calls settings of the command line alone; those of the training are then named as their flags."""
 
 
 class Begun(Strict):
@@ -285,11 +289,12 @@ def plain_errors(model: type[BaseModel], where: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise JumokError(f"{where}: {_explain_error(model, error.errors(include_url=False)[0])}") from error
+        told = _explain_error(model, error.errors(include_url=False)[0], flags=where == FLAGS)
+        raise JumokError(f"{where}: {told}") from error
 
 
-def _explain_error(model: type[BaseModel], error: ErrorDetails) -> str:
-    """One line on one error: the key, what was got, what is wanted."""
+def _explain_error(model: type[BaseModel], error: ErrorDetails, *, flags: bool) -> str:
+    """One line on one error: the key, or the flag, what was got, what is wanted."""
     *outer, name = _find_place(model, error) or ["value"]
     path = ".".join([*outer, name])
     if error["type"] == "value_error":  # one of our own, that says it all
@@ -299,6 +304,8 @@ def _explain_error(model: type[BaseModel], error: ErrorDetails) -> str:
         home = next((part for part, keys in _list_sections(model).items() if name in keys and part not in outer), None)
         hint = f"it belongs under {home!r}" if home else suggest(name, section.model_fields if section else ())
         return f"unknown key {path!r}: {hint}"
+    if flags and outer == ["training"]:
+        path = "--" + name.replace("_", "-")
     if error["type"] == "missing":
         return f"{path} is missing"
     field = section.model_fields.get(name) if section else None

@@ -155,7 +155,7 @@ def test_options_that_do_not_do_are_found_before_the_data_is_read(options, messa
 def test_settings_are_checked():
     for values, message in (
         ({"data": {"vocabulary": "letters"}}, "data.vocabulary is 'letters', but input should be 'unigram'"),
-        ({"training": {"sampling": 2}}, r"training.sampling is 2, but .* \(>= 0, <= 1\)"),
+        ({"training": {"sampling": 2}}, r"--sampling is 2, but .* \(>= 0, <= 1\)"),
         ({"data": {"pairs": ["a", "b", "c"]}}, "data.pairs is"),
         ({"data": {"batch_tokens": 5}}, "unknown key 'data.batch_tokens': it belongs under 'training'"),
         ({"training": {"flips": "none"}}, "unknown key 'training.flips'"),
