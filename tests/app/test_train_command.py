@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -129,6 +130,15 @@ def test_a_finished_run_resumes_to_the_same(jumok, trained):
     assert jumok("train", "--resume", trained).status == 0
     assert (trained / "metrics.csv").read_bytes() == metrics
     assert (trained / "weights.safetensors").read_bytes() == weights
+
+
+def test_copies_in_two_classes_are_told_once(jumok, tmp_path):
+    data = write_coloured(tmp_path / "data", classes=("blue", "red"))
+    shutil.copytree(data / "red", data / "scarlet")
+    said = jumok("train", data, "--out", tmp_path / "run", *QUICK)
+    assert said.status == 0, said.err
+    assert "copies of 16 files have different classes: only one can be right" in said.out
+    assert "near duplicates" not in said.out
 
 
 def test_resuming_with_other_images_is_refused(jumok, tmp_path):

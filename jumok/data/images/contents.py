@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 from jumok.data.sharded_batches import open_pool
 from jumok.errors import JumokError
+from jumok.language import later_count
 from jumok.machine import cores
 
 HASH_BYTES = 16
@@ -70,3 +72,30 @@ def describe_duplicates(hashes: Mapping[str, Sequence[str]]) -> list[str]:
         if copies := len(some) - len(before[part]):
             lines.append(f"duplicates: {copies:,} of {len(some):,} {part} images are copies of another")
     return lines
+
+
+def describe_contradictions(
+    hashes: Mapping[str, Sequence[str]], labels: Mapping[str, Sequence[Hashable]], noun: str
+) -> list[str]:
+    """What to say of images that are the same file and labelled otherwise, in whichever parts.
+
+    Args:
+        hashes: of the images of each part.
+        labels: of these.
+        noun: what the labels are.
+
+    >>> describe_contradictions({"train": ["a", "b"], "val": ["a"]}, {"train": [0, 1], "val": [1]}, "classes")
+    ['copies of 1 file have different classes: only one can be right']
+    """
+    said: defaultdict[str, set[Hashable]] = defaultdict(set)
+    for part, some in hashes.items():
+        for each, label in zip(some, labels[part], strict=True):
+            said[each].add(label)
+    count = sum(len(found) > 1 for found in said.values())
+    told = later_count(
+        count,
+        "copies of {count} file have different {what}: only one can be right",
+        "copies of {count} files have different {what}: only one can be right",
+        what=noun,
+    )
+    return [told] if count else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
@@ -19,15 +20,21 @@ MOST_NAMED = 3
 """Pairs that are named."""
 
 
-def describe_look_alikes(train: PixelStore, val: PixelStore) -> list[str]:
+def describe_look_alikes(train: PixelStore, val: PixelStore, copies: Sequence[bool] = ()) -> list[str]:
     """A line where validation images look nearly the same as training images.
 
     Only images that lie in memory are compared, and no more than 5,000; `jumok inspect` compares more.
+
+    Args:
+        train, val: the images.
+        copies: which validation images are the same file as a training image; these are told elsewhere.
     """
     if not (train.in_memory and val.in_memory) or len(train) + len(val) > MOST_IMAGES:
         return []
     thumbs = np.concatenate([_make_thumbs(train), _make_thumbs(val)])
-    alike = {second: first for first, second in find_near_pairs(thumbs, first_part=len(train))}
+    pairs = find_near_pairs(thumbs, first_part=len(train))
+    same = {len(train) + number for number, copy in enumerate(copies) if copy}
+    alike = {second: first for first, second in pairs if second not in same}
     if not alike:
         return []
     named = "; ".join(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jumok import systems
 from jumok.data.images.batches import Batches, PixelStore, Source
-from jumok.data.images.contents import describe_duplicates
+from jumok.data.images.contents import describe_contradictions, describe_duplicates
 from jumok.data.images.folders import ImageSet, scan
 from jumok.errors import JumokError
 from jumok.machine import World
@@ -33,7 +33,7 @@ from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.classify.system_options import find_trusted_rate, system_options
-from jumok.tasks.classify.trained_on import TrainedOn, read_first
+from jumok.tasks.classify.trained_on import TrainedOn, hash_parts, read_first
 from jumok.tasks.classify.training import Classifier
 from jumok.tasks.classify.tuning import (
     UNVARIED,
@@ -174,9 +174,12 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
     config, initial = (config, {}) if start is None else begin(config, start, processed)
-    trained_on, first = TrainedOn.of(sets), read_first(settings.training.init)
+    hashes, first = hash_parts(sets), read_first(settings.training.init)
+    trained_on = TrainedOn.of_hashes(hashes)
     seen_before = trained_on.describe_first(first, "images")
-    about = [*describe_data(sets, config, trained_on), *seen_before, *describe_look_alikes(train, val)]
+    known = frozenset(hashes["train"])
+    alike = describe_look_alikes(train, val, [each in known for each in hashes["val"]])
+    about = [*describe_data(sets, config, hashes), *seen_before, *alike]
     sized = f"image size: {size[0]} x {size[1]} pixels ({why})"
     remarks = (sized, *_remark_begun(config), *about, *chosen.remarks)
     ready = _ready(config, sets, (train, val), trained_on.after(first), initial, remarks, None, progress)
@@ -200,11 +203,13 @@ def _remark_begun(config: RunConfig) -> list[str]:
     return [] if begun is None else [f"weights: {describe_begun(begun)}"]
 
 
-def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, trained_on: TrainedOn) -> list[str]:
-    """What the user should know of the images: files left out, masks, duplicates, bits."""
+def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, hashes: Mapping[str, Sequence[str]]) -> list[str]:
+    """What the user should know of the images, whose hashes are given: files left out, masks, duplicates, bits."""
     bits = config.data.bits
     deep = [f"16-bit images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
-    return [*sets["train"].notes, *describe_duplicates(trained_on.hashes), *deep]
+    labels = {part: images.labels for part, images in sets.items()}
+    copies = [*describe_duplicates(hashes), *describe_contradictions(hashes, labels, sets["train"].noun)]
+    return [*sets["train"].notes, *copies, *deep]
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedImages:

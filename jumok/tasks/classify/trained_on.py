@@ -41,9 +41,12 @@ class TrainedOn:
         Raises:
             JumokError: one cannot be read.
         """
-        paths = [path for part in SPLITS for path in sets[part].paths]
-        every = iter(hash_files(paths, progress))
-        return cls({part: tuple(sorted(next(every) for _ in sets[part].paths)) for part in SPLITS})
+        return cls.of_hashes(hash_parts(sets, progress))
+
+    @classmethod
+    def of_hashes(cls, hashes: Mapping[str, Sequence[str]]) -> TrainedOn:
+        """The same of images whose hashes are known, in any order."""
+        return cls({part: tuple(sorted(hashes[part])) for part in SPLITS})
 
     @property
     def learnt(self) -> frozenset[str]:
@@ -96,6 +99,16 @@ class TrainedOn:
         order = ("train", "val", BEFORE, "test")
         where = [next((part for part in order if each in known[part]), "") for each in hashes]
         return {part: where.count(part) for part in order}
+
+
+def hash_parts(sets: Mapping[str, ImageSet], progress: Progress | None = None) -> dict[str, list[str]]:
+    """The hash of each image of three parts, in their order.
+
+    Raises:
+        JumokError: one cannot be read.
+    """
+    every = iter(hash_files([path for part in SPLITS for path in sets[part].paths], progress))
+    return {part: [next(every) for _ in sets[part].paths] for part in SPLITS}
 
 
 def read_first(init: str | None) -> TrainedOn | None:

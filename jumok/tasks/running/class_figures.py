@@ -95,7 +95,7 @@ class ClassFigures:
         balanced = f", balanced accuracy {best[BALANCED]:.1%}" if BALANCED in best else ""
         largest, share = self._largest_class()
         return (
-            f"{best['val_accuracy']:.1%} of {sum(self._per_class['val'])} validation {self.noun} correct{balanced}; "
+            f"{best['val_accuracy']:.1%} of {sum(self._per_class['val']):,} validation {self.noun} correct{balanced}; "
             f"always saying {largest!r} gives {share:.1%}"
         )
 

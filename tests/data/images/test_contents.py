@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from jumok.data.images.contents import describe_duplicates, hash_file, hash_files
+from jumok.data.images.contents import describe_contradictions, describe_duplicates, hash_file, hash_files
 from jumok.errors import JumokError
 
 
@@ -36,3 +36,11 @@ def test_duplicates_are_told_across_parts_and_within_one():
         "duplicates: 1 of 2 test images are also in val, byte for byte; figures on them flatter",
         "duplicates: 2 of 4 train images are copies of another",
     ]
+
+
+def test_copies_with_different_labels_are_told_in_whichever_parts():
+    hashes = {"train": ["a", "b", "b", "c"], "val": ["a"], "test": ["c"]}
+    labels = {"train": [(0,), (1,), (1,), (0, 1)], "val": [(1,)], "test": [()]}
+    told = "copies of 2 files have different labels: only one can be right"
+    assert describe_contradictions(hashes, labels, "labels") == [told]
+    assert describe_contradictions(hashes, {part: [0] * len(some) for part, some in hashes.items()}, "classes") == []

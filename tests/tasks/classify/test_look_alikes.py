@@ -30,6 +30,8 @@ def test_validation_images_that_look_like_training_images_are_counted(paths):
         "this may flatter the figures (jumok inspect shows them)"
     ]
     assert describe_look_alikes(train, PixelStore(paths[1][1:3], 32, 32)) == []
+    assert "1 of 4 val images" in describe_look_alikes(train, val, [True, False, False, False])[0]
+    assert describe_look_alikes(train, val, [True, True, True, True]) == []
 
 
 def test_what_is_streamed_or_too_much_is_not_compared(paths, monkeypatch):
