@@ -338,7 +338,7 @@ def _list_faithfulness(report: FaithfulnessReport | None) -> dict[str, Measure]:
     method = report.methods[0].method
     filling, baseline, gain = report.hardest(method)
     own = report.srg(method, filling)
-    beaten_by = baseline if gain.value < 0 else ""
+    beaten_by = baseline if round(gain.value, 2) <= 0 else ""
     return {
         "SRG": Measure(f"{own.value:z.2f}", own.value, own.low, own.high, beaten_by),
         "over baselines": Measure(f"{gain.value:+z.2f}", gain.value, gain.low, gain.high, beaten_by),

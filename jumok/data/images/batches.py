@@ -17,6 +17,7 @@ from jumok.data.images.reading import image_size, read_image
 from jumok.data.sharded_batches import BatchPlan, ShardedBatches, check_options, open_pool
 from jumok.errors import JumokError
 from jumok.machine import cores
+from jumok.wording import write_count
 
 IMAGES_PER_TASK = 16
 """So many images a thread decodes at a stretch."""
@@ -141,7 +142,8 @@ class PixelStore:
                 problems += found
                 progress(min(begin + IMAGES_PER_TASK, len(indices)), len(indices))
         if problems:
-            others = f" (and {len(problems) - 1} more images cannot be read)" if len(problems) > 1 else ""
+            more = write_count(len(problems) - 1, "more image", "more images")
+            others = f" (and {more} cannot be read)" if len(problems) > 1 else ""
             raise JumokError(problems[0] + others)
         return pixels
 

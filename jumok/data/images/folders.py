@@ -25,6 +25,7 @@ from jumok.data.images.listing import (
     list_files,
     list_subfolders,
     name_below,
+    sum_others,
 )
 from jumok.data.images.splitting import split_set
 from jumok.data.labels import describe_alike
@@ -154,7 +155,7 @@ def list_images(folder: str | os.PathLike[str]) -> FoundImages:
     """
     found = list_files(Path(folder))
     if not found.images:
-        raise JumokError(f"no image in {folder} ({found.others.total()} other files): wanted {FORMAT_NAMES} files")
+        raise JumokError(f"no image in {folder}{sum_others(found.others)}: wanted {FORMAT_NAMES} files")
     beside = find_masks_beside(found.images, Path(folder))
     notes = [note for note in beside.notes if beside.masks]
     paths = drop_masks(found.images, beside)
@@ -235,7 +236,7 @@ def _make_set(root: Path, folder: Path, listed: dict[str, Listing], beside: Besi
     classes = [name for name, paths in images.items() if paths or not listed[name].images]
     for name in classes:
         if not images[name] and (listed[name].others or strict):
-            _refuse_empty(folder / name, name, listed[name].others.total())
+            _refuse_empty(folder / name, name, listed[name].others)
     paths = [path for name in classes for path in images[name]]
     if not paths:
         raise JumokError(f"no image in {folder}: wanted a folder for each class with {FORMAT_NAMES} files inside")
@@ -244,9 +245,9 @@ def _make_set(root: Path, folder: Path, listed: dict[str, Listing], beside: Besi
     return ImageSet(root, tuple(classes), tuple(paths), tuple(labels), left_out, masks_of(paths, beside))
 
 
-def _refuse_empty(place: Path, name: str, others: int) -> None:
+def _refuse_empty(place: Path, name: str, others: Mapping[str, int]) -> None:
     raise JumokError(
-        f"class folder {place} has no image ({others} other files): wanted {FORMAT_NAMES} files, "
+        f"class folder {place} has no image{sum_others(others)}: wanted {FORMAT_NAMES} files, "
         f"or remove the folder if {name!r} is not a class"
     )
 

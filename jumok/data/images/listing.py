@@ -213,5 +213,17 @@ def describe_left_out(others: Mapping[str, int]) -> list[str]:
     return lines
 
 
+def sum_others(others: Mapping[str, int]) -> str:
+    """How many other files there are, in parentheses, and what to do about names without an ending; "" where none is.
+
+    >>> sum_others({"txt": 2, "": 1})
+    ' (3 other files; give those without an ending theirs, such as .png)'
+    """
+    if not (total := sum(others.values())):
+        return ""
+    bare = "; give those without an ending theirs, such as .png" if others.get("") else ""
+    return f" ({write_count(total, 'other file')}{bare})"
+
+
 def _count_ending(count: int, ending: str) -> str:
     return f"{count:,} {ending}" if ending else later("{count} without ending", count=f"{count:,}")

@@ -20,7 +20,7 @@ class Measure:
         text: as it is shown.
         value: what its bar is long by; None for no bar.
         low, high: its interval, drawn on the bar; None for none.
-        beaten_by: the baseline that is better, where that is not in the table itself; empty for none.
+        beaten_by: the baseline that is as good or better, where that is not in the table itself; empty for none.
     """
 
     text: str
@@ -57,7 +57,7 @@ def escape(text: str) -> str:
 
 
 def write_table(columns: Sequence[Column], headings: Mapping[str, str], *, given: bool = False) -> str:
-    """A row for each model, a column for each heading; the best figures are marked, unless a baseline is better.
+    """A row for each model, a column for each heading; the best figures are marked, unless a baseline is as good.
 
     Args:
         columns: the models.
@@ -86,7 +86,7 @@ def write_table(columns: Sequence[Column], headings: Mapping[str, str], *, given
 
 
 def _write_heading(heading: str, beaten_by: str) -> str:
-    better = translate("a baseline is better: {name}", name=beaten_by)
+    better = translate("no better than a baseline: {name}", name=beaten_by)
     won = f'<span class="beaten">{escape(better)}</span>' if beaten_by else ""
     return f'<th scope="col">{escape(heading)}{won}</th>'
 

@@ -101,7 +101,7 @@ def test_images_that_cannot_be_read_are_named(files, limit):
     with pytest.raises(JumokError, match=r"cannot read .*07\.png: .*truncated"):
         store.get(torch.arange(37))
     files[20].unlink()
-    with pytest.raises(JumokError, match=r"07\.png: .* \(and 1 more images cannot be read\)"):
+    with pytest.raises(JumokError, match=r"07\.png: .* \(and 1 more image cannot be read\)"):
         store.get(torch.arange(37))
     Image.new("L", (3, 3)).save(files[20])
     files[7].write_bytes(whole)

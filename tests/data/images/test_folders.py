@@ -132,7 +132,7 @@ def test_all_images_of_a_folder_without_classes(tmp_path):
     with pytest.raises(JumokError, match="no such folder"):
         find_images(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(JumokError, match=r"no image in .*empty \(0 other files\)"):
+    with pytest.raises(JumokError, match=r"no image in .*empty: wanted PNG"):
         find_images(tmp_path / "empty")
 
 
@@ -240,9 +240,9 @@ def test_files_without_class_folders(tmp_path):
 def test_a_class_folder_without_images(tmp_path):
     fill(tmp_path, a=2, b=2)
     (tmp_path / "c").mkdir()
-    assert f"class folder {tmp_path / 'c'} has no image (0 other files)" in refused(tmp_path)
+    assert f"class folder {tmp_path / 'c'} has no image: wanted" in refused(tmp_path)
     touch(tmp_path / "c" / "x.txt")
-    assert "has no image (1 other files)" in refused(tmp_path)
+    assert "has no image (1 other file): wanted" in refused(tmp_path)
 
 
 def test_what_is_judged_may_lack_images_of_some_classes(tmp_path):
