@@ -60,8 +60,9 @@ def rollout(
     whole = torch.allclose(row.sum(1), row.new_ones(()), atol=1e-4)
     if not (whole or partial) and (float(row.min()) < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING):
         raise JumokError(
-            "weights were changed after their softmax (heads were mixed?), so that they are no shares of a whole any "
-            "more and their rollout is none: partial=True gives it as scores; or read single maps by seen[name]"
+            "the weights of each query do not sum to 1 (no softmax over keys, or changed after it, as where heads are "
+            "mixed), so that they are no shares of a whole and their rollout is none: partial=True gives it as scores; "
+            "or read single maps by seen[name]"
         )
     scale = Scale.DISTRIBUTION if whole else Scale.SCORE
     return make_row(row, flow.keys, label, tell("rollout", float(unseen), flow), scale)

@@ -23,6 +23,7 @@ __all__ = ["Health"]
 Floats = NDArray[np.float64]
 QUERIES_KEPT = 32  # of each head, for how far its pattern depends on the input
 PROFILES_KEPT = 256  # inputs by which layers are compared
+ROUNDED = 1e-2  # by how much weights in half precision may miss a sum of 1
 
 
 class _Layer:
@@ -95,6 +96,12 @@ class Health:
         wrong = [index for index in (*self._special, self._cls or 0) if not 0 <= index < weights.shape[-1]]
         if wrong:
             raise JumokError(f"{layer}: special token {wrong[0]} is outside its {weights.shape[-1]} keys")
+        most = float(weights.sum(-1).max())
+        if most > 1 + ROUNDED:
+            raise JumokError(
+                f"{layer}: the weights of a query sum to {most:.3g}, and the health of attention is that of shares, "
+                "which sum to 1: give them as they are after a softmax over keys"
+            )
 
     def _count_sinks(self, kept: _Layer, weights: Tensor, values: Tensor | None) -> None:
         sinks = find_sinks(weights, self._limits, values=values)

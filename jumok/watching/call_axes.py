@@ -92,6 +92,7 @@ class CallAxes:
             tokens,
             noted.axes,
             noted.scale,
+            noted.by_hand,
         )
 
     def of(self, call: Call) -> tuple[Axis, Axis]:

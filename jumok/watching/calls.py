@@ -13,6 +13,9 @@ from jumok.watching.provenance.call_tokens import CallTokens
 Axes = tuple[Axis, Axis | tuple[Axis, ...]]
 """Queries and keys; keys one for all images, or one axis for each."""
 
+ROUNDED = 1e-2
+"""By how much shares in half precision may miss what they are shares of."""
+
 
 @dataclass(frozen=True)
 class Noted:
@@ -47,7 +50,7 @@ class Call:
     """One attention call whose tokens are known, as far as they can be.
 
     Args:
-        module, run, number, axes, scale: as in `Noted`.
+        module, run, number, axes, scale, by_hand: as in `Noted`.
         attended: the weights, (batch x windows, heads, queries, keys).
         lead: names of the axes in front of queries and keys.
         sizes: how long these are.
@@ -63,6 +66,22 @@ class Call:
     tokens: CallTokens
     axes: Axes | None = None
     scale: Scale = Scale.DISTRIBUTION
+    by_hand: bool = False
+
+    def find_scale(self, weights: Tensor) -> Scale:
+        """What weights of the call mean: of those that a model formed by hand, that is told from their numbers.
+
+        Args:
+            weights: (..., queries, keys), of some queries or all.
+        """
+        if not self.by_hand or not weights.numel():
+            return self.scale
+        sums = weights.sum(-1)
+        if float(weights.min()) < 0:
+            return Scale.SCORE
+        if float(sums.max()) <= 1 + ROUNDED and (self.scale is Scale.DISTRIBUTION or float(sums.min()) >= 1 - ROUNDED):
+            return Scale.DISTRIBUTION
+        return Scale.GATE if float(weights.max()) <= 1 + ROUNDED else Scale.SCORE
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from jumok.watching.record_parts import Unchanged
 from jumok.watching.records import Given
 from jumok.watching.routers import CHOOSING_CALLS, Choices, Routed, may_route
 from jumok.watching.running import Running
-from jumok.watching.weighed import SUMMING_CALLS, Products
+from jumok.watching.weighed import SUMMING_CALLS, Products, find_weights
 
 Handler = Callable[["Recorder", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 
@@ -54,7 +54,7 @@ class Recorder(TorchFunctionMode):
         self.running = Running(modules)
         buffers = frozenset(id(each) for module in modules.values() for each in module._buffers.values())
         own = frozenset(id(each) for module in modules.values() for each in module._parameters.values())
-        self.tape = Tape(buffers, own, self.running.is_argument, self.running.innermost)
+        self.tape = Tape(buffers, own, self.running.is_argument, self.running.innermost, self._expect_weights)
         self._weights: Tensor | None = None
         self._factors: tuple[Slot, Slot] | None = None
         self._gate: Slot | None = None
@@ -157,12 +157,15 @@ class Recorder(TorchFunctionMode):
 
     def saw_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A softmax: weights, if values are multiplied by it, and be it one by one."""
-        self._handlers = {**self._handlers, **WEIGHT_HANDLERS}
+        self._expect_weights()
         result = func(*args, **kwargs)
         spread = self._choices.spread(args[0] if args else kwargs.get("input"), result)
         if spread is not None:
             self._keep_route(spread)
         return result
+
+    def _expect_weights(self) -> None:
+        self._handlers = {**self._handlers, **WEIGHT_HANDLERS}
 
     def saw_choice(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The largest of several; of a softmax over experts, or such a softmax follows."""
@@ -208,23 +211,22 @@ class Recorder(TorchFunctionMode):
         return func(*args, **kwargs)
 
     def saw_product(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """A product; with a softmax as one side of it, it is attention that the model computed by hand."""
+        """A product; with weights as one side of it, it is attention that the model computed by hand.
+
+        Weights came out of a softmax, or else out of a product of tokens with tokens.
+        """
         operands = [item for arg in args for item in (arg if isinstance(arg, list | tuple) else (arg,))]
         operands = [item for item in operands if isinstance(item, Tensor)]
         slots = [self.tape.slot(operand) for operand in operands]
-        latest = max((slot.soft for slot in slots), default=0)
-        soft = [number for number, slot in enumerate(slots) if slot.soft == latest > 0]
-        if (
-            len(soft) == 1
-            and operands[soft[0]].dim() >= 3
-            and not all(slot.fixed or slot.soft == latest for slot in slots)
-        ):
-            self._keep_by_hand(operands[soft[0]])
+        number = find_weights(slots)
+        if number is not None and operands[number].dim() >= 2 and not fused_kernel.is_batched(operands[number]):
+            self._keep_by_hand(operands[number])
         return func(*args, **kwargs)
 
     def _keep_by_hand(self, weights: Tensor) -> None:
         self._weights = weights
-        self._keep(Given(weights, to_four_axes), weights.dim(), by_hand=True)
+        scale = Scale.DISTRIBUTION if self.tape.slot(weights).soft else Scale.SCORE
+        self._keep(Given(weights, to_four_axes), weights.dim(), scale=scale, by_hand=True)
 
     def saw_embedding(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """`embedding`: its indices are a sequence of tokens."""

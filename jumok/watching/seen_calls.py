@@ -81,7 +81,7 @@ class SeenCalls:
             queries = One(queries.label(index))
         weights = call.attended.weights(None if query is None else [index])
         weights = weights.reshape(*call.sizes, *weights.shape[-2:])
-        return AttentionMap(weights, queries, keys, call.lead, call.scale, source)
+        return AttentionMap(weights, queries, keys, call.lead, call.find_scale(weights), source)
 
     def of_image(self, name: str | int, batch: int) -> AttentionMap:
         """As `of_images`, for one image of the batch.
@@ -115,7 +115,7 @@ class SeenCalls:
         weights = weights if lead else weights[:, 0]
         source = self.names[number]
         pairs = zip(weights, keys, strict=True)
-        return [AttentionMap(own, queries, axis, lead, call.scale, source) for own, axis in pairs]
+        return [AttentionMap(own, queries, axis, lead, call.find_scale(own), source) for own, axis in pairs]
 
     def of_window(self, name: str | int, batch: int, window: int) -> AttentionMap:
         """The weights of one window of one image, with the places of that window.

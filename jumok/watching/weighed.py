@@ -82,6 +82,17 @@ class Products:
         return found if axis is not None and found.is_summed(kept.dim(), axis) else None
 
 
+def find_weights(slots: Sequence[Slot]) -> int | None:
+    """Which operand of a product of matrices holds weights of the rest; None where none does, or several do."""
+    latest = max((slot.soft for slot in slots), default=0)
+    if latest:
+        soft = [number for number, slot in enumerate(slots) if slot.soft == latest]
+        return soft[0] if len(soft) == 1 and not all(slot.fixed or slot.soft == latest for slot in slots) else None
+    scored = [number for number, slot in enumerate(slots) if slot.scored]
+    values = [slot for slot in slots if not (slot.scored or slot.fixed or slot.pure)]
+    return scored[0] if len(scored) == 1 and len(slots) == 2 and values else None
+
+
 def read_axis(args: Sequence[Any], kwargs: dict[str, Any]) -> int | None:
     """The one axis that a sum goes over; None where it goes over several."""
     axes = kwargs.get("dim", kwargs.get("axis", args[1] if len(args) > 1 else None))

@@ -144,6 +144,11 @@ def test_wrong_weights_are_refused(weights, said):
         Health(special=(5,)).add("a", weights)
 
 
+def test_weights_that_are_no_shares_are_refused():
+    with pytest.raises(JumokError, match=r"sum to 1\.6, and the health of attention is that of shares"):
+        Health().add("a", torch.full((1, 1, 2, 2), 0.8))
+
+
 def test_nothing_to_look_at_is_said():
     with pytest.raises(JumokError, match="no attention"):
         Health().report()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from jumok.attention import AttentionMap, Patches
+from jumok.attention import AttentionMap, Patches, Scale
 from jumok.attention.attended import Sloped
 from jumok.errors import JumokError
 from jumok.tasks.classify.any_classifier import AnyClassifier
@@ -37,7 +37,8 @@ class Layer(NamedTuple):
 def read_layers(model: AnyClassifier, images: Sequence[Tensor]) -> Iterator[Layer]:
     """Run a batch of images through the model and compute the weights of one layer at a time.
 
-    Layers over windows or over a grid that is not that of the first layer are left out.
+    Layers over windows or over a grid that is not that of the first layer are left out, and those whose weights are no
+    shares, as of sigmoid attention.
 
     Args:
         model: as `open_model` gives it.
@@ -49,6 +50,8 @@ def read_layers(model: AnyClassifier, images: Sequence[Tensor]) -> Iterator[Laye
     for name in _find_whole(seen):
         with torch.no_grad():
             attention = seen[name]
+        if attention.scale is not Scale.DISTRIBUTION:
+            continue
         yield Layer(attention, _find_norms(name, seen.names, norms, len(attention.queries)), find_lengths(seen, name))
 
 

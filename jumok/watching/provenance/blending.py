@@ -120,7 +120,10 @@ def merge_rows(known: Identities, rows: Tensor) -> Tensor:
     if bool(beside.any()):
         unique, inverse = rows[beside].sort(1).values.unique(dim=0, return_inverse=True)
         members = torch.cat([_list_members(known, column) for column in unique.T], 1)
-        merged[beside] = known.join(_drop_doubles(members), known.base(unique[:, -1]), shared=True)[inverse]
+        joint = known.join(_drop_doubles(members), known.base(unique[:, -1]), shared=True)
+        each_added = (are_passed(known, unique) | (unique == CONSTANT)).all(1)  # to the token, head by head
+        mark_passed(known, joint[each_added])
+        merged[beside] = joint[inverse]
     known.gather(merged[(rows != merged[:, None]).all(1)])
     return merged
 
@@ -199,7 +202,7 @@ def meet(known: Identities, one: Tensor, other: Tensor, how: Manner = SUM) -> Te
         return found
     mine, theirs = one[open_], other[open_]
     for made, tokens, whole in ((mine, theirs, one), (theirs, mine, other)):
-        if bool((known.base(made) == tokens).all()):  # a residual connection, as nearly always
+        if bool(_made_around(known, made, tokens).all()):  # a residual connection, as nearly always
             if not how.factor:
                 mark_passed(known, made[known.is_attended(made)])
             return torch.where(open_, whole, found)
@@ -209,6 +212,16 @@ def meet(known: Identities, one: Tensor, other: Tensor, how: Manner = SUM) -> Te
         found[open_] = known.lose("too many different tokens met in one operation")
         return found
     found[open_] = _meet_unique(known, pairs[:, 0], pairs[:, 1], how)[inverse]
+    return found
+
+
+def _made_around(known: Identities, made: Tensor, tokens: Tensor) -> Tensor:
+    """Whether attention, or a layer after it, made each around the token beside it, or around all heads of that."""
+    base = known.base(made)
+    found = base == tokens
+    for whole in (made, base):
+        if not bool(found.all()) and bool(known.is_joint(whole).any()):
+            found |= known.is_joint(whole) & (_list_members(known, whole) == tokens[:, None]).any(1)
     return found
 
 

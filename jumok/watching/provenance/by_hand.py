@@ -123,6 +123,17 @@ class _Weighing:
                 ids = ids.unsqueeze(axis)
         return ids.expand(shape)
 
+    def weighs_own_values(self) -> bool:
+        """Whether tokens look at tokens that each stand once, and what is weighed are the values of these."""
+        if self.seen is None or self.looking is None or self.order[-2] < 0:
+            return False
+        keys, values = (self.permute(ids)[..., :1, :] for ids in (self.seen, self.align_values()))
+        rows = compact(keys).reshape(-1, self.shape[self.axis]) if not is_even(self.seen, self.axis) else keys
+        apart = rows.sort(-1).values.diff(dim=-1).ne(0).all()
+        weak = self.known.is_weak(values.reshape(-1)).view(values.shape)
+        own = (keys == values) & ~weak
+        return bool(apart) and bool(own.any()) and bool((own | weak).all())
+
     def permute(self, ids: Tensor) -> Tensor:
         """From the weights' own axes to (lead..., queries, keys)."""
         ids = ids.permute(*(axis for axis in self.order if axis >= 0))
@@ -149,6 +160,9 @@ def find_by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) 
     """
     found = _Weighing.read(known, op, lookup, equation)
     seen, looking = found.seen, found.looking
+    assert op.notes.weights is not None
+    if not op.notes.weights.soft and not found.weighs_own_values():
+        return CallTokens(KERNEL), None  # another product of tokens, as of keys with values, or of states
     if seen is None and found.shape[found.axis] > 1:
         return _find_sampled(found, op) or _find_outlook(found, op) or (_tell_no_tokens(found), None)
     if seen is None:  # a single key

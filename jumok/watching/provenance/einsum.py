@@ -44,12 +44,14 @@ class Equation:
         elif name in ("baddbmm", "addmm"):
             names = ("batch1", "batch2") if name == "baddbmm" else ("mat1", "mat2")
             one, other = op.given(1, names[0]), op.given(2, names[1])
+        elif name == "cdist":
+            one, other = op.given(0, "x1"), op.given(1, "x2")
         else:
             raise CannotMoveError(name)
         slots = tuple(each.slot if isinstance(each, Kept) else each for each in (one, other))
         if not all(isinstance(slot, Slot) for slot in slots):
             raise CannotMoveError(f"{name} of something that is no tensor")
-        return _read_matmul(slots)
+        return _read_matmul(slots, turned=name == "cdist")
 
     def summed_axes(self, number: int) -> list[int]:
         """The axes of an operand that are summed over."""
@@ -77,12 +79,12 @@ class Equation:
         return ids.expand(tuple(out))
 
 
-def _read_matmul(slots: tuple[Slot, ...]) -> Equation:
+def _read_matmul(slots: tuple[Slot, ...], *, turned: bool = False) -> Equation:
     first, second = (len(slot.shape) for slot in slots)
     batch = max(first, second, 2) - 2
     front = LETTERS[:batch]
     one = "k" if first == 1 else front[batch - (first - 2) :] + "mk"
-    other = "k" if second == 1 else front[batch - (second - 2) :] + "kn"
+    other = "k" if second == 1 else front[batch - (second - 2) :] + ("nk" if turned else "kn")
     result = front + ("" if first == 1 else "m") + ("" if second == 1 else "n")
     return Equation(slots, (one, other), result)
 

@@ -60,7 +60,9 @@ ELEMENTWISE = names(
 )
 SOFTMAXES = frozenset(["softmax", "special_softmax", "_softmax", "softmin", "gumbel_softmax"])
 REDUCTIONS = names("mean sum max min amax amin norm vector_norm var std logsumexp prod median nanmean")
-PRODUCTS = names("matmul mm bmm einsum baddbmm addmm addbmm mv dot inner tensordot chain_matmul multi_dot")
+PRODUCTS = names("cdist matmul mm bmm einsum baddbmm addmm addbmm mv dot inner tensordot chain_matmul multi_dot")
+SCORING = names("matmul bmm einsum baddbmm cdist")
+"""Products of tokens with tokens that may weigh values."""
 CONVOLUTIONS = frozenset(["conv1d", "conv2d", "conv3d"])
 UPWARDS = frozenset(["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"])
 POOLINGS = names(
@@ -82,7 +84,7 @@ SCANS = names(
     "fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_rfftn fft_irfftn"
 )
 """What mixes along an axis and keeps the shape, or nearly."""
-NORMS = names("layer_norm rms_norm group_norm instance_norm normalize log_softmax")
+NORMS = names("layer_norm rms_norm group_norm batch_norm instance_norm normalize log_softmax")
 """What divides by a length, or takes a mean or a sum off, over some axes."""
 RECURRENT = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm"])
 SORTING = frozenset(["topk", "sort", "msort", "kthvalue"])
@@ -92,7 +94,7 @@ MAKERS = names(
 )
 """What takes a tensor for its shape alone."""
 LINEAR = names("linear _grouped_mm grouped_mm linear_dynamic linear_relu_dynamic linear_dynamic_fp16 linear_relu")
-WEIGHTS_LAID_OUT = VIEWS | MOVES | frozenset(["__setitem__", "copy_"])
+WEIGHTS_LAID_OUT = VIEWS | MOVES | SORTING | names("__setitem__ copy_ scatter scatter_")
 WEIGHTS_CHANGED = LINEAR | names(
     "mul multiply div divide true_divide add sub dropout dropout1d dropout2d dropout3d alpha_dropout "
     "masked_fill where clamp clip clamp_min clamp_max nan_to_num pow square sqrt relu abs normalize "

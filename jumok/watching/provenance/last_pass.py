@@ -63,7 +63,11 @@ class LastPass:
         copies: dict[Slot, Slot] = {}
         steps = []
         for op, after in zip(ops, states, strict=True):
-            if op.name in NOT_COMPARED or any(kept.version is not None for kept in _walk_kept([op.args, op.kwargs])):
+            if (
+                op.name in NOT_COMPARED
+                or "chosen" in op.kwargs
+                or any(kept.version is not None for kept in _walk_kept([op.args, op.kwargs]))
+            ):
                 return None
             args, kwargs, notes = [_copy(each, copies) for each in (op.args, op.kwargs, op.notes)]
             fresh = [out.made and out not in copies for out in op.outs]
@@ -72,6 +76,11 @@ class LastPass:
             again = NOTHING if again == NOTHING else again
             outs = [(out, out.shape, new, state) for out, new, state in zip(own.outs, fresh, after, strict=True)]
             steps.append(Step(own, op.name, tuple(map(_name_parameter, args)), kwargs, again, tuple(outs)))
+        for slot in copies.values():
+            if slot.summed is not None:
+                slot.summed = copies.get(slot.summed[0], slot.summed[0]), slot.summed[1]
+            if slot.power is not None:
+                slot.power = copies.get(slot.power, slot.power)
         return cls(steps, lengths, found)
 
     def begin(
@@ -140,7 +149,7 @@ class LastPass:
                 return False
         for tensor, (slot, _, _, state) in zip(made, outs):  # noqa: B905
             slots[id(tensor)] = weakref.ref(tensor), slot
-            slot.soft, slot.fixed, slot.pure = state
+            slot.state = state
         self.done += 1
         return True
 
@@ -166,7 +175,7 @@ class LastPass:
         if now.made or now in self._bound or now.kind != slot.kind:
             return False
         self._bound.add(slot)
-        slot.soft, slot.fixed, slot.pure = now.soft, now.fixed, now.pure
+        slot.state = now.state
         self._slots[id(tensor)] = weakref.ref(tensor), slot
         return True
 

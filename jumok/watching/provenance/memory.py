@@ -59,7 +59,17 @@ class Signature:
         self._numbers[slot] = len(self._numbers)
         parameter = None if slot.parameter is None else id(slot.parameter)
         traced = None if slot.traced is None else id(slot.traced)
-        return (slot.shape, slot.floating, slot.argument, slot.constant, slot.made, slot.fixed, parameter, traced)
+        return (
+            slot.shape,
+            slot.floating,
+            slot.argument,
+            slot.hidden,
+            slot.constant,
+            slot.made,
+            slot.fixed,
+            parameter,
+            traced,
+        )
 
 
 class Remembered:

@@ -47,7 +47,7 @@ def normalise(known: Identities, op: Op, name: str, ids: Tensor) -> Tensor:
     axes = [axis for axis in find_axes(op, name) if not is_even(ids, axis)]
     if not axes or not would_mix(known, compact(ids), plain=plain):
         return ids
-    why = f"{name}{op.where}"
+    why = f"{name} in training mode{op.where}" if name == "batch_norm" else f"{name}{op.where}"
     if any(_are_all_different(ids, axis) for axis in axes):
         return known.unsee(compact(ids), why).expand(ids.shape)
     merged = merge_over(known, ids, axes)
@@ -69,6 +69,8 @@ def find_axes(op: Op, name: str) -> Sequence[int]:
         return range(rank - len(shape), rank) if isinstance(shape, tuple | list) else (-1,)
     if name == "group_norm":
         return range(1, rank)
+    if name == "batch_norm":  # in training mode over all images, too
+        return (0, *range(2, rank)) if op.given(5, "training", False) else ()
     if name == "instance_norm":
         return range(2, rank) if op.given(5, "use_input_stats", True) else ()
     dim = op.given(2, "dim", 1) if name == "normalize" else op.given(1, "dim", None)
@@ -79,8 +81,12 @@ def find_axes(op: Op, name: str) -> Sequence[int]:
 
 def softens(known: Identities, op: Op, name: str, ids: Tensor) -> bool:
     """Whether a softmax goes over tokens, so that each holds of all, unless they become weights of values."""
-    uneven = name in functions.SOFTMAXES and any(not is_even(ids, axis) for axis in find_axes(op, name))
-    return uneven and would_mix(known, compact(ids), plain=True)
+    return name in functions.SOFTMAXES and softens_over(known, find_axes(op, name), ids)
+
+
+def softens_over(known: Identities, axes: Sequence[int], ids: Tensor) -> bool:
+    """As `softens`, of what goes over some axes and makes weights as a softmax does."""
+    return any(not is_even(ids, axis) for axis in axes) and would_mix(known, compact(ids), plain=True)
 
 
 def find_scanned(op: Op, name: str) -> Sequence[int]:

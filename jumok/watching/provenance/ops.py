@@ -24,8 +24,8 @@ WHOLE_NUMBERS = frozenset(
         torch.uint64,
     ]
 )
-State = tuple[int, bool, bool]
-"""Of a tensor, after an operation: `soft`, `fixed` and `pure` of its `Slot`."""
+State = tuple[int, bool, bool, bool]
+"""Of a tensor, after an operation: `soft`, `fixed`, `pure` and `scored` of its `Slot`."""
 COLOURS = 3
 """Channels of an image without an axis of the batch."""
 PLAIN = frozenset([int, float, bool, str, type(None), torch.dtype, torch.device])
@@ -50,13 +50,21 @@ class Slot:
         constant: a buffer of the model, or not made by anything that depends on the input.
         argument: whether it was handed to the model (of a tensor that nothing on the tape made).
         made: whether something on the tape made it.
-        soft: the number of the last softmax among what made it, without a product with values since; 0: none.
+        soft: the number of the last softmax among what made it, without a product with values since; 0: none. Any
+            other division of a tensor by its own sum over an axis counts as one.
+        scored: whether it came, element by element, out of a product of two tensors that depend on the input.
+        summed: of which tensor it holds the sums, and over which axis.
+        power: of which tensor it is the exponential.
         fixed: whether it is a parameter or a buffer, or a view of one.
         pure: whether it depends on nothing that was given to the model, as far as is known: it was made in the block.
+        hidden: what made it without being seen, of a tensor that was made of what the model was given; else "".
         traced: where its numbers lie in images, of an input for which that was said.
     """
 
-    __slots__ = ("argument", "constant", "fixed", "floating", "made", "parameter", "pure", "shape", "soft", "traced")
+    __slots__ = (
+        "argument", "constant", "fixed", "floating", "hidden", "made", "parameter", "power", "pure", "scored", "shape",
+        "soft", "summed", "traced",
+    )  # fmt: skip
 
     def __init__(self, tensor: Tensor, *, made: bool) -> None:
         self.shape: tuple[int, ...] = () if tensor.is_nested else tensor.shape
@@ -66,13 +74,33 @@ class Slot:
         self.argument = False
         self.made = made
         self.soft = 0
-        self.fixed = self.pure = False
+        self.hidden = ""
+        self.fixed = self.pure = self.scored = False
+        self.summed: Summed | None = None
+        self.power: Slot | None = None
         self.traced: TracedPixels | None = None
+
+    @property
+    def state(self) -> State:
+        """As it is now."""
+        return self.soft, self.fixed, self.pure, self.scored
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self.soft, self.fixed, self.pure, self.scored = state
 
     @property
     def kind(self) -> tuple[object, ...]:
         """What tells apart tensors that nothing on the tape made."""
-        return self.shape, self.floating, self.constant, self.argument, self.parameter is None, id(self.traced)
+        return (
+            self.shape,
+            self.floating,
+            self.constant,
+            self.argument,
+            self.hidden,
+            self.parameter is None,
+            id(self.traced),
+        )
 
     def copy(self) -> Slot:
         """Another slot that says the same."""
@@ -80,6 +108,10 @@ class Slot:
         for name in self.__slots__:
             setattr(other, name, getattr(self, name))
         return other
+
+
+Summed = tuple[Slot, int]
+"""A tensor, and the axis over which it was summed."""
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,8 @@ class Replay:
                 self._table.lose(op, op.name)
             else:
                 rule(self._table, op, name, given, shadows)
+                if name in functions.ELEMENTWISE and given[0] in self._table.chosen:
+                    self._table.chosen[op.outs[0]] = self._table.chosen[given[0]]
 
     def _attend(self, op: Op, name: str) -> None:
         """An attention call: its output are its queries' tokens in a new state."""
@@ -166,6 +168,8 @@ class Replay:
                 self._table.outlooks[op.notes.calls[0]] = replace(tokens, why="")
                 tokens = CallTokens.unknown(UNCONFIRMED)
         self.calls[op.notes.calls[0]] = tokens
+        if op.notes.weights is not None:
+            self._table.weighing[op.notes.weights] = op.notes.calls[0]
         self._table.set(op.outs[0], rules.add_input(self._table, op, name, made))
         for out in op.outs[1:]:
             self._table.set(out, None)

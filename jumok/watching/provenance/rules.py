@@ -64,8 +64,11 @@ def _join(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows:
 
 
 def _elementwise(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-    if name in functions.NORMS and isinstance(shadows[0], Tensor):
-        found: Shadow = mixing.normalise(table.known, op, name, shadows[0])
+    divided = table.find_divided(op, name, given)
+    if divided is not None:
+        found: Shadow = divided
+    elif name in functions.NORMS and isinstance(shadows[0], Tensor):
+        found = mixing.normalise(table.known, op, name, shadows[0])
     elif name in _OF_THE_FIRST:
         found = shadows[0]
         if isinstance(found, Tensor) and mixing.softens(table.known, op, name, found):
@@ -256,6 +259,13 @@ def _sort(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows:
     dim = op.kwargs.get(
         "dim", op.args[2 if name == "topk" else 1] if len(op.args) > (2 if name == "topk" else 1) else -1
     )
+    chosen = op.kwargs.get("chosen")
+    if isinstance(shadows[0], Pair) and isinstance(chosen, Kept) and not chosen.changed:
+        index = clone_index(chosen.values)
+        table.set(op.outs[0], shadows[0].map(lambda ids: ids.gather(dim, index)))
+        table.set(op.outs[1], Live())
+        table.chosen[op.outs[0]] = shadows[0], op.outs[1]
+        return
     given_ids = or_constant(table.settle(shadows[0], op))
     ids = blending.merge_over(table.known, given_ids, [dim])
     if not is_even(given_ids, dim):
@@ -298,6 +308,10 @@ def write(table: ShadowTable, op: Op, name: str, *, inplace: bool) -> None:
     written = written.slot if isinstance(written, Kept) else written
     value = table.shadow(written) if isinstance(written, Slot) and written.floating else None
     value = None if isinstance(value, Live) else value
+    whole = table.find_put_back(op, name, written)
+    if whole is not None:  # the largest scores, where they stood among all
+        table.set(op.outs[0], whole)
+        return
     target = table.shadow(slot) if slot.floating else None
     if not slot.floating:
         table.set(slot, table.find_live(op, name))
@@ -335,20 +349,7 @@ def _write_side(table: ShadowTable, op: Op, name: str, slot: Slot, side: int, ta
     return moving.write(op, name, base, part if isinstance(part, Tensor) else None)
 
 
-_OF_ONE = (
-    _scan,
-    _gate_half,
-    _view,
-    _move,
-    _linear,
-    _convolve,
-    _deconvolve,
-    _recur,
-    _pool,
-    _resize,
-    _fold,
-    _sample,
-)
+_OF_ONE = (_scan, _gate_half, _view, _move, _linear, _convolve, _deconvolve, _recur, _pool, _resize, _fold, _sample)
 Rule = Callable[[ShadowTable, Op, str, Sequence[Slot], Sequence[Shadow]], None]
 _ADDING = functions.names("addmm baddbmm addbmm")
 _FACTORS = functions.names("mul multiply div divide true_divide")

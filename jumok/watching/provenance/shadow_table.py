@@ -7,15 +7,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance import blending, functions, inputs, moving
+from jumok.watching.provenance import blending, functions, inputs, mixing, moving, own_sums
 from jumok.watching.provenance.call_tokens import CallTokens
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.ops import Op, Slot, walk_slots
+from jumok.watching.provenance.ops import Kept, Op, Slot, walk_slots
 from jumok.watching.provenance.pictures import Picture
-from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, simplify, zeros
+from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, fits, simplify, zeros
 
 MOST_LEARNT = 1 << 20
 """Rows of a parameter that may stand for learnt tokens, at most."""
+DIVIDED_LATE = "what its weights gathered is divided by their sum only afterwards"
 
 
 class ShadowTable:
@@ -34,6 +35,10 @@ class ShadowTable:
         self.convolved: dict[Slot, int] = {}
         self.softened: dict[int, str] = {}
         """Softmaxes over tokens, by their number: what is said of their tokens where they weigh no values."""
+        self.weighing: dict[Slot, int] = {}
+        """Weights that weighed values, and the number of the call."""
+        self.chosen: dict[Slot, tuple[Pair, Slot]] = {}
+        """Scores that were chosen among others, or put in order: the shadow of all, and the indices."""
         self._shadows: dict[Slot, Shadow] = {}
         self._aliases: dict[Slot, Slot] = {}
 
@@ -76,6 +81,8 @@ class ShadowTable:
             return self._learn(slot)
         if not slot.floating:
             return Live()
+        if slot.hidden:
+            return torch.full((), self.known.lose(slot.hidden), dtype=torch.int64).expand(slot.shape)
         if len(slot.shape) < 2 or 0 in slot.shape:
             return None
         why = "" if slot.argument else "a tensor that was made by something that was not seen"
@@ -132,6 +139,8 @@ class ShadowTable:
             shadow = fit(shadow, slot.shape)
         if slot in self.real and not isinstance(shadow, Pair | Live) and slot.floating:
             shadow = zeros(slot.shape).clone() if shadow is None else shadow.contiguous().clone()
+        elif slot in self.real and isinstance(shadow, Pair):
+            shadow = shadow.map(lambda ids: fit(ids, slot.shape).contiguous().clone())
         self._shadows[slot] = shadow
 
     def set_view(self, slot: Slot, shadow: Shadow) -> None:
@@ -177,6 +186,34 @@ class ShadowTable:
             current.copy_(shadow)
         else:
             self.set(slot, shadow)
+
+    def find_divided(self, op: Op, name: str, given: Sequence[Slot]) -> Shadow:
+        """The identities of a tensor that is divided by its own sum, as a softmax does; None: it is another division.
+
+        Args:
+            op, name: the operation.
+            given: the tensors that it was given.
+        """
+        divided = own_sums.find_divided(name, op.args, op.kwargs) if name in own_sums.DIVISIONS else None
+        if divided is None:
+            for slot in given if name in own_sums.DIVISIONS else ():
+                if slot.summed is not None and slot.summed[0] in self.weighing:  # what they gathered is divided by it
+                    self.calls[self.weighing[slot.summed[0]]] = CallTokens.unknown(DIVIDED_LATE)
+            return None
+        found = self.shadow(divided[0])
+        if isinstance(found, Tensor) and mixing.softens_over(self.known, [divided[1]], found):
+            self.softened[op.outs[0].soft] = f"a division by the sum over tokens{op.where}"
+        return found
+
+    def find_put_back(self, op: Op, name: str, written: object) -> Pair | None:
+        """The shadow of scores of which those that were chosen are written to where they stood; else None."""
+        index = op.given(2, "index")
+        if name != "scatter" or not isinstance(written, Slot) or not isinstance(index, Kept):
+            return None
+        known = self.chosen.get(written)
+        if known is None or index.slot is not known[1] or index.slot.shape != written.shape:
+            return None
+        return known[0] if len(op.outs) == 1 and fits(known[0], op.outs[0].shape) else None
 
     def settle(self, shadow: Shadow, op: Op) -> Tensor | None:
         """One identity for each element, where there may have been a pair."""

@@ -76,6 +76,11 @@ def fit(ids: Tensor, shape: Sequence[int]) -> Tensor:
     return ids.expand(tuple(shape))
 
 
+def fits(pair: Pair, shape: Sequence[int]) -> bool:
+    """Whether scores have a shape."""
+    return all(side is None or tuple(side.shape) == tuple(shape) for side in pair.sides)
+
+
 def reshape(ids: Tensor, shape: Sequence[int]) -> Tensor:
     """As `Tensor.reshape`, without copies of what is the same along the last axis."""
     shape = tuple(shape)

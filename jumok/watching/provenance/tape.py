@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_batchedtensor
 
-from jumok.watching.provenance import functions
+from jumok.watching.provenance import functions, own_sums
 from jumok.watching.provenance.last_pass import LastPass, Slots
-from jumok.watching.provenance.ops import NOTHING, PLAIN, Kept, Notes, Op, Slot, State, walk_slots
+from jumok.watching.provenance.ops import NOTHING, PLAIN, Kept, Notes, Op, Slot, State, Summed, walk_slots
 from jumok.watching.provenance.pictures import TracedPixels
 
 CLONED_VALUES = 4096
@@ -35,6 +36,9 @@ class _Traits(NamedTuple):
         viewing: it gives a view.
         keeps_weights: what it makes of weights are weights.
         special: more than its arguments must be known of it.
+        divides: it may divide by a sum.
+        sums: it may give sums, or keep them.
+        scores: it may make scores.
     """
 
     by_values: bool
@@ -42,16 +46,23 @@ class _Traits(NamedTuple):
     viewing: bool
     keeps_weights: bool
     special: bool
+    divides: bool
+    sums: bool
+    scores: bool
 
 
 _TRAITS: dict[str, _Traits] = {}
 
 
 def _find_traits(name: str) -> _Traits:
-    softmax = name in functions.SOFTMAXES
-    special = softmax or name in functions.BY_SIZES or name in ("as_strided", "grid_sample")
+    softmax, plain = name in functions.SOFTMAXES, functions.strip(name)[0]
+    special = softmax or name in functions.BY_SIZES | functions.SORTING or name in ("as_strided", "grid_sample")
     laid_out = softmax or name in functions.WEIGHTS_LAID_OUT
-    found = _Traits(name in functions.BY_VALUES, softmax, name in functions.VIEWS, laid_out, special)
+    sums = name == "sum" or plain in own_sums.SUM_KEPT
+    found = _Traits(
+        name in functions.BY_VALUES, softmax, name in functions.VIEWS, laid_out, special,
+        plain in own_sums.DIVISIONS, sums, name in functions.SCORING,
+    )  # fmt: skip
     return _TRAITS.setdefault(name, found)
 
 
@@ -64,17 +75,21 @@ class Tape:
         own: ids of the model's parameters; another may be an image that is optimised.
         is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs.
         find_path: tells which module runs.
+        expect_weights: is called where weights were made by something else than a softmax.
         ops: what ran; while the last pass is repeated, nothing.
         states: of the tensors that each of them made, right after it.
         lengths: over how many things each softmax went, by its number.
         traced: inputs of which it was said where their numbers lie in images.
         last: the pass that is repeated, so far.
+        batched: whether something ran inside `torch.func.vmap`.
+        items: of the batch that the model was given; 0 as long as that is not known.
     """
 
     constants: frozenset[int]
     own: frozenset[int]
     is_argument: Callable[[Tensor, bool], bool]
     find_path: Callable[[], str]
+    expect_weights: Callable[[], None] = lambda: None
     ops: list[Op] = field(default_factory=list)
     states: list[tuple[State, ...]] = field(default_factory=list)
     lengths: list[int] = field(default_factory=lambda: [0])
@@ -83,9 +98,13 @@ class Tape:
     _slots: Slots = field(default_factory=dict)
     _soft: int = 0
     _fixed: bool = True
+    _scored: bool = False
+    _summed: Summed | None = None
     _given: bool = False
     _pure: bool = True
     _turned: bool = False
+    batched: bool = False
+    items: int = 0
     _found: Any = None
 
     # -- repeating ------------------------------------------------------------------------------
@@ -94,6 +113,8 @@ class Tape:
         """Write nothing down as long as that is what was done in the last pass."""
         self.last, self.lengths = last, last.lengths
         last.begin(self._slots, self.slot, self.is_argument)
+        if len(last.lengths) > 1:
+            self.expect_weights()
 
     def stop_comparing(self) -> None:
         """Have on the tape what ran, be it what ran in the last pass."""
@@ -101,7 +122,7 @@ class Tape:
             for op, states in self.last.repeated:
                 self.ops.append(op)
                 self.states.append(states)
-            self.lengths = self.lengths[: 1 + sum(op.name in functions.SOFTMAXES for op in self.ops)]
+            self.lengths = self.lengths[: 1 + max((soft for each in self.states for soft, *_ in each), default=0)]
             self.last = None
 
     def look_up(self) -> Any:
@@ -119,7 +140,7 @@ class Tape:
         Args:
             found: what its replay gave.
         """
-        return None if self._turned else LastPass.of(self.ops, self.states, list(self.lengths), found)
+        return None if self._turned or self.batched else LastPass.of(self.ops, self.states, list(self.lengths), found)
 
     # -- writing --------------------------------------------------------------------------------
 
@@ -146,19 +167,23 @@ class Tape:
             notes = notes._replace(path=self.find_path())
         op = self._make_op(name, args, kwargs, made, notes)
         self.ops.append(op)
-        self.states.append(tuple([(out.soft, out.fixed, out.pure) for out in op.outs]))
+        self.states.append(tuple([out.state for out in op.outs]))
 
     def _make_op(
         self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor], notes: Notes
     ) -> Op:
-        by_values, softmax, viewing, keeps_weights, special = _TRAITS.get(name) or _find_traits(name)
+        traits = _TRAITS.get(name) or _find_traits(name)
+        by_values, softmax, viewing, _, special = traits[:5]
         self._soft, self._fixed, self._given, self._pure = 0, True, False, True
+        self._scored, self._summed = False, None
         more: dict[str, Any] = {}
         if special:
             args, kwargs, more = self._read_special(name, args, kwargs, made)
         keep = by_values or (name == "where" and _is_small(args))
         frozen = tuple([arg if type(arg) in PLAIN else self._freeze(arg, keep) for arg in args])
         named = {key: self._freeze(value, keep) for key, value in kwargs.items()} if kwargs else kwargs
+        if traits.divides and not self._soft and (self._summed or name == "normalize"):
+            softmax = self._divide(functions.strip(name)[0], frozen, named)
         if softmax:
             self._soft = len(self.lengths) - 1
         if name in functions.TURNED_IN_PLACE:
@@ -167,10 +192,39 @@ class Tape:
         op = Op(name, frozen, {**named, **more} if more else named, outs, notes)
         if notes.calls:
             for out in outs:
-                out.soft = 0
-        elif self._soft and not keeps_weights:
-            self._stop_softness(op)
+                out.soft, out.scored = 0, False
+        else:
+            self._tell_weights(op, traits, fresh=softmax)
         return op
+
+    def _tell_weights(self, op: Op, traits: _Traits, *, fresh: bool) -> None:
+        """Whether what an operation made are weights, scores or sums still; `fresh`: weights it made itself."""
+        if self._soft and not (traits.keeps_weights or fresh):
+            self._stop_softness(op)
+        if self._scored or traits.scores:
+            self._find_scores(op)
+        if op.name == "exp" and op.outs:
+            op.outs[0].power = op.args[0] if op.args and isinstance(op.args[0], Slot) else None
+        elif op.name == "sum" and op.outs:
+            op.outs[0].summed = own_sums.read_sum(op)
+        elif self._summed and traits.sums and op.outs and own_sums.keeps_sum(op):
+            op.outs[0].summed = self._summed
+
+    def _divide(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether a tensor is divided by its own sum: as a softmax, that makes weights of scores."""
+        found = own_sums.find_divided(name, args, kwargs)
+        if found is None:
+            return False
+        self.lengths.append(found[0].shape[found[1]])
+        self.expect_weights()
+        return True
+
+    def _find_scores(self, op: Op) -> None:
+        """What comes out of a product of tokens is scores until it gets another shape."""
+        name = functions.strip(op.name)[0]
+        scored = own_sums.is_scoring(op, name) or (self._scored and own_sums.keeps_scores(op, name))
+        for out in op.outs:
+            out.scored = scored and out.floating
 
     def _read_special(
         self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor]
@@ -182,8 +236,17 @@ class Tape:
             return args, kwargs, {"own_stride": args[0].stride(), "own_offset": args[0].storage_offset()}
         if name == "grid_sample":
             return args, kwargs, {"places": _keep_places(self, args[1] if len(args) > 1 else kwargs["grid"])}
+        if name in functions.SORTING:
+            return args, kwargs, self._keep_order(args[0] if args else kwargs["input"], made)
         self.lengths.append(_find_length(args, kwargs, made[0]))
         return args, kwargs, {}
+
+    def _keep_order(self, given: Tensor, made: Sequence[Tensor]) -> dict[str, Any]:
+        """Which keys weights or scores were chosen of, or in which order they are."""
+        slot = self.slot(given)
+        if len(made) != 2 or not (slot.soft or slot.scored):
+            return {}
+        return {"chosen": _keep_values(slot, made[1])}
 
     def _stop_softness(self, op: Op) -> None:
         """Weights are none any more where they get another shape, or by an operation that does not change weights."""
@@ -207,9 +270,18 @@ class Tape:
             slot.constant = slot.fixed = True
         else:
             slot.argument = self.is_argument(tensor, True)
+            self.items = self.items or (len(tensor) if slot.argument and tensor.dim() > 1 else 0)
+            slot.hidden = "" if slot.argument or not slot.floating else self._find_hidden(tensor)
             slot.traced = next((each for each in self.traced if each.tensor is tensor), None)
         self._slots[id(tensor)] = (weakref.ref(tensor), slot)
         return slot
+
+    def _find_hidden(self, tensor: Tensor) -> str:
+        """What made a tensor without being seen, if it was made of what the model was given."""
+        if self.batched:
+            return "what torch.func.vmap made"
+        whole = tensor.dim() > 2 and tensor.shape[0] == self.items > 1
+        return "something that was not seen (TorchScript, NumPy, another thread?)" if whole or tensor.grad_fn else ""
 
     def known_slot(self, tensor: object) -> Slot | None:
         """The number of a tensor, if it has one."""
@@ -232,10 +304,13 @@ class Tape:
             slot = known[1]
         else:
             slot = Slot(tensor, made=True)
+            self.batched = self.batched or is_batchedtensor(tensor)
             self._slots[id(tensor)] = (weakref.ref(tensor), slot)
         slot.soft = self._soft if slot.floating else 0
         slot.fixed = self._fixed and self._given and viewing
         slot.pure = self._pure and not slot.fixed
+        slot.scored = self._scored and slot.floating
+        slot.summed = None
         return slot
 
     def _freeze(self, value: Any, keep: bool) -> Any:
@@ -245,6 +320,10 @@ class Tape:
             self._given = True
             if slot.soft > self._soft:
                 self._soft = slot.soft
+            if slot.scored:
+                self._scored = True
+            if slot.summed is not None:
+                self._summed = slot.summed
             if slot.pure and self.is_argument(value, False):  # made in the block, then given to the model
                 slot.argument, slot.pure = True, False
                 self._turned = True
@@ -258,7 +337,7 @@ class Tape:
             return slice(
                 *(int(end) if isinstance(end, Tensor) else end for end in (value.start, value.stop, value.step))
             )
-        return value
+        return type(value).__name__ if getattr(value, "ndim", 0) else value  # an array of another library is not kept
 
 
 def _read_sizes(value: Any) -> Any:
