@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -301,7 +302,7 @@ def _judge_rest(
     missed = [line for line, own in zip(missed, _find_named(missed, rest), strict=True) if not _is_in(own, direct)]
     if missed:
         verdict.partial.append(
-            f"{len(missed)} of {len(eager_maps)} maps could not be compared: no softmax gave just these"
+            f"{len(missed)} of {len(eager_maps)} maps could not be compared: the model forms none just like these"
         )
 
 
@@ -311,8 +312,9 @@ def _find_named(lines: list[str], maps: dict[str, Tensor]) -> list[Tensor]:
 
 
 def _is_in(own: Tensor, direct: Direct) -> bool:
-    """Whether all rows of a map are rows of one softmax, whatever the order of the axes in front."""
-    return any(are_rows_of(own, given, NEAR_ENOUGH) for _, given in [*direct.softmaxes, *direct.given])
+    """Whether all rows of a map are rows of what the model formed itself, whatever the order of the axes in front."""
+    formed = itertools.chain(direct.softmaxes, direct.given, direct.multiplied)
+    return any(are_rows_of(own, given, NEAR_ENOUGH) for _, given in formed)
 
 
 def _read_weights(seen: Seen) -> dict[str, Tensor]:
@@ -346,7 +348,9 @@ def _judge_without_reference(subject: Subject, maps: dict[str, Tensor], verdict:
     missed = [line for line, own in zip(missed, _find_named(missed, maps), strict=True) if not _is_in(own, direct)]
     verdict.references, verdict.matched = len(direct.softmaxes), len(maps) - len(missed)
     if missed:
-        verdict.partial.append(f"{len(missed)} of {len(maps)} maps could not be compared: no softmax gave just these")
+        verdict.partial.append(
+            f"{len(missed)} of {len(maps)} maps could not be compared: the model forms none just like these"
+        )
 
 
 def _compute(model: nn.Module, inputs: Mapping[str, Any]) -> Direct:

@@ -149,8 +149,13 @@ def are_weights(own: Tensor) -> bool:
     return float(own.min()) >= 0 and (whole or below)
 
 
+PRODUCTS = ("matmul", "__matmul__", "bmm", "einsum")
+
+
 class Direct(TorchFunctionMode):
     """Compute the weights of each call to the fused kernel at once, by the kernel's definition; keep each softmax.
+
+    What the model itself multiplies with something is kept, too: weights that no softmax gives are among it.
 
     >>> query = torch.randn(1, 2, 3, 4)
     >>> with Direct() as direct:
@@ -163,6 +168,7 @@ class Direct(TorchFunctionMode):
         super().__init__()
         self.given: Given = []
         self.softmaxes: Given = []
+        self.multiplied: Given = []
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -171,6 +177,8 @@ class Direct(TorchFunctionMode):
         if getattr(function, "__name__", "") == "multi_head_attention_forward":
             shown = {**kwargs, "need_weights": True, "average_attn_weights": False}
             self.given.append((f"call {len(self.given) + 1}", function(*args, **shown)[1]))
+        if getattr(function, "__name__", "") in PRODUCTS:
+            self.multiplied += [("product", own.detach().clone()) for own in tensors(args) if own.dim() > 2]
         result = function(*args, **kwargs)
         if getattr(function, "__name__", "") == "softmax":
             self.softmaxes.append((f"softmax {len(self.softmaxes) + 1}", result.clone()))

@@ -10,7 +10,7 @@ from timm_library import import_timm
 from jumok.errors import JumokError
 from reproduce import zoo
 from reproduce.zoo_page import write_page
-from reproduce.zoo_references import Direct, Sampled, are_weights, dense_rollout, match
+from reproduce.zoo_references import Direct, Sampled, are_rows_of, are_weights, dense_rollout, match
 
 SAMPLE = {
     "vit": "exact",
@@ -89,6 +89,15 @@ def test_the_kernel_is_computed_from_its_definition():
     with Direct() as direct:
         output = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
     assert torch.allclose(direct.given[0][1] @ value, output, atol=1e-6)
+
+
+def test_weights_that_no_softmax_gives_are_among_what_the_model_multiplies():
+    weights, value = torch.rand(1, 2, 3, 3).square(), torch.rand(1, 2, 3, 4)
+    with Direct() as direct:
+        _ = weights @ value
+    assert any(torch.equal(own, weights) for _, own in direct.multiplied)
+    assert are_rows_of(weights, direct.multiplied[0][1])
+    assert not are_rows_of(weights + 0.1, direct.multiplied[0][1])
 
 
 def test_weights_over_sampled_places_are_told_as_those_over_cells():
