@@ -248,7 +248,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(jumok, labelled, numbered, t
         assert why in refused(jumok, "train", table, "--out", tmp_path / "run", *words)
         assert not (tmp_path / "run").exists()
     for table, why in ((labelled, "has any number of labels"), (numbered, "has a number")):
-        words = ("--systems", "cnn,mlp", "--time", "5s", "--out", tmp_path / "compared")
+        words = ("--systems", "cnn,mlp", "--budget", "5s", "--out", tmp_path / "compared")
         assert why in refused(jumok, "compare", table, *words)
 
 
