@@ -137,7 +137,7 @@ def go_on(
         if earlier and session.first:
             session.say(f"going back to the checkpoint of step {go_back(folder / CHECKPOINTS / LAST):,}")
         prepared = _reopen(task, folder, moved, given, session, afterwards=_share_afterwards(trust=trust))
-        with logging_to(log, folder, session) as logged:
+        with logging_to(log, folder, session, resumed=True) as logged:
             logged.write(folder)
             return _train(prepared, folder, session, logged, trust=trust)
 

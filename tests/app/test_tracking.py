@@ -62,6 +62,8 @@ def test_a_training_is_logged_and_goes_on_there_when_resumed_and_measured(store,
     assert logged(store, run, "train_loss") == [(int(row["step"]), float(row["train_loss"])) for row in rows_of(run)]
     assert len(rows_of(run)) == 3
 
+    assert jumok("measure", run, photos, *MEASURE).status == 0
+    assert "index.html" not in {each.path for each in store.list_artifacts(known)}, "nobody asked for it"
     said = jumok("measure", run, photos, *MEASURE, "--log", "mlflow")
     assert said.status == 0, said.err
     figures = json.loads((run / "measure" / "measure.json").read_text())

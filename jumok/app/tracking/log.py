@@ -100,18 +100,19 @@ class Log:
 
 
 @contextmanager
-def logging_to(name: str | None, folder: Path, session: Session) -> Iterator[Log]:
+def logging_to(name: str | None, folder: Path, session: Session, *, resumed: bool = False) -> Iterator[Log]:
     """Log meanwhile what is done about a run, in the tracker where it was logged before, or in a new run of it.
 
     Args:
-        name: of the tracker; None: the one where the run was logged before, or none.
+        name: of the tracker; None: nothing is logged.
         folder: of the run, or of figures, whose name a new run of the tracker gets.
         session: of the command.
+        resumed: whether the run goes on: then None stands for the tracker where it was logged before, if any.
     Raises:
         JumokError: a tracker that is named is not known or cannot be reached.
         ModuleNotFoundError: it is not installed.
     """
-    log, state = _begin(name, folder, session), FAILED
+    log, state = _begin(name, folder, session, resumed), FAILED
     try:
         yield log
         state = DONE
@@ -122,8 +123,8 @@ def logging_to(name: str | None, folder: Path, session: Session) -> Iterator[Log
         log.end(state)
 
 
-def _begin(name: str | None, folder: Path, session: Session) -> Log:
-    before = read_logged(folder)
+def _begin(name: str | None, folder: Path, session: Session, resumed: bool) -> Log:
+    before = read_logged(folder) if name or resumed else None
     chosen = name or (None if before is None else before.tracker)
     if chosen is None or not session.first:
         return Log(None, chosen or "", session)
