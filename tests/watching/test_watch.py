@@ -43,13 +43,14 @@ def test_vision_transformers_weights_and_geometry(name):
     torch.testing.assert_close(seen.row(1, (2, 3)).weights, seen[1].row((2, 3)).weights)
 
 
-def test_interpolated_positions_and_a_non_square_image():
+@pytest.mark.parametrize("sides", [(6, 8), (2, 3)], ids=["larger", "smaller"])
+def test_interpolated_positions_and_a_non_square_image(sides):
     model = VISION["vit"]()
-    pixels = torch.randn(1, 3, 48, 64)
+    height, width = (8 * side for side in sides)
     with torch.no_grad(), watch(model) as seen:
-        model(pixels, interpolate_pos_encoding=True)
-    assert seen[0].keys == Patches(6, 8, special=("cls",))
-    assert seen.rollout("cls").image(48, 64).shape == (1, 1, 48, 64)
+        model(torch.randn(1, 3, height, width), interpolate_pos_encoding=True)
+    assert seen[0].keys == Patches(*sides, special=("cls",))
+    assert seen.rollout("cls").image(height, width).shape == (1, 1, height, width)
 
 
 def test_bert_with_a_padding_mask():

@@ -37,7 +37,7 @@ def convolve(known: Identities, op: Op, ids: Tensor) -> Tensor:
         known.averaged.append((made.unique(), f"a convolution{op.where}"))
         return made.expand(out)
     made = _cover(known, ids, _list_cells(ids, out, strides, pads, reach), rank)
-    if not (overlaps and would_mix(known, made, plain=max(strides) == 1)):
+    if not (overlaps and would_mix(known, ids, plain=max(strides) == 1)):
         return made.expand(out)
     note = f"a convolution{op.where}"
     local = max(strides) == 1 and ids.shape[-rank:] == out[-rank:] and _lie_in_image(known, ids)
@@ -192,7 +192,7 @@ def resize(known: Identities, op: Op, ids: Tensor) -> Tensor:
             windows.append(_share(size, wanted))
     made = _cover(known, ids, windows, rank)
     smooth = op.given(3, "mode", "nearest") not in ("nearest", "nearest-exact", "area")
-    if smooth and tuple(ids.shape[-rank:]) != tuple(out[-rank:]) and would_mix(known, made, plain=True):
+    if smooth and tuple(ids.shape[-rank:]) != tuple(out[-rank:]) and would_mix(known, ids, plain=True):
         made = known.unsee(made, "interpolation between tokens")
     return made.expand(out)
 
