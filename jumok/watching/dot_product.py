@@ -132,13 +132,13 @@ class DotProduct(OfHeads):
         total, space = value.new_zeros(self.shape[0], self.shape[1], 1, self.shape[3]), value.new_empty(0)
         row = row.to(total.dtype)
         for images, rows, columns in _cut_blocks(self.shape):
-            slope, space = _multiply(widen(change[images, :, rows]), value[images, :, :, columns], space)
+            slope, space = _multiply(widen(_cut(change, images, rows)), _cut(value, images, columns, 3), space)
             slope.clamp_(min=0)
             if self.bias is not None or self.causal:
                 seen = self._mask(torch.zeros_like(slope), images, rows, columns)
                 slope.masked_fill_(seen == -math.inf, 0)
-            _add_rows(total[images, :, :, columns], row[images, rows], slope)
-        return total.mean(1)[:, 0]
+            _add_rows(_cut(total, images, columns, 3), _cut(row, images, rows, 1), slope)
+        return total.mean((1, 2))
 
     def find_read(self, gradient: Tensor) -> Tensor:
         """As in `Sloped`."""
@@ -189,8 +189,8 @@ class DotProduct(OfHeads):
         total = self._keys.new_zeros(len(row), self.shape[1], 1, self.shape[3])
         row = _take_rows(row, places, 1).to(total.dtype)
         for images, rows, columns, block in self._blocks_of_weights(places, gradient):
-            _add_rows(total[images, :, :, columns], row[images, rows], block)
-        return total.mean(1)[:, 0]
+            _add_rows(_cut(total, images, columns, 3), _cut(row, images, rows, 1), block)
+        return total.mean((1, 2))  # of the heads, of which each has one row
 
     def _blocks_of_weights(
         self, places: Tensor | None, gradient: Tensor | None
@@ -201,17 +201,18 @@ class DotProduct(OfHeads):
             Which images, which of the `places` and which keys, and (images, heads, places, keys), good until the next.
         """
         # The product starts from -log_sum_exp, in units of ln 2, since exp2 is several times faster than exp.
-        query, key = _lay_out(widen(_take_rows(self.query, places))), _lay_out(self._keys).transpose(-1, -2)
-        start = (self._normaliser(places).to(query.dtype) * -LOG2_E)[..., None]
+        query, key = _lay_out(widen(_take_rows(self.query, places))), _lay_out(self._keys).mT
+        start = (self._normaliser(places).to(query.dtype) * -LOG2_E).unsqueeze(-1)
         change = None if gradient is None else widen(_take_rows(gradient, places))
-        value = None if change is None else repeat_heads(widen(self._value), self.shape[1]).transpose(-1, -2)
+        value = None if change is None else repeat_heads(widen(self._value), self.shape[1]).mT
         space, change_space = query.new_empty(0), query.new_empty(0)
         for images, rows, columns in _cut_blocks((*query.shape[:3], self.shape[3])):
-            scaled = start[images, :, rows], self.scale * LOG2_E
-            block, space = _multiply(query[images, :, rows], key[images, :, :, columns], space, scaled)
+            scaled = _cut(start, images, rows), self.scale * LOG2_E
+            block, space = _multiply(_cut(query, images, rows), _cut(key, images, columns, 3), space, scaled)
             block = self._mask(block, images, rows if places is None else places[rows], columns, LOG2_E).exp2_()
             if change is not None and value is not None:
-                slope, change_space = _multiply(change[images, :, rows], value[images, :, :, columns], change_space)
+                sides = _cut(change, images, rows), _cut(value, images, columns, 3)
+                slope, change_space = _multiply(*sides, change_space)
                 block.mul_(slope.clamp_(min=0))
             yield images, rows, columns, block
 
@@ -239,6 +240,14 @@ class DotProduct(OfHeads):
 def _take_rows(tensor: Tensor, places: Tensor | None, dim: int = 2) -> Tensor:
     """Some rows of a tensor, or all."""
     return tensor if places is None else tensor.index_select(dim, places)
+
+
+def _cut(tensor: Tensor, images: slice, part: slice, dim: int = 2) -> Tensor:
+    """Some images of a tensor, and a part of another axis; the tensor itself where that is all of it."""
+    for axis, some in ((0, images), (dim, part)):
+        if some.stop - some.start != tensor.shape[axis]:
+            tensor = tensor.narrow(axis, some.start, some.stop - some.start)
+    return tensor
 
 
 def _cut_blocks(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice, slice]]:
@@ -271,7 +280,7 @@ def _multiply(
     size = batch * heads * rows * columns
     if space.numel() < size:
         space = left.new_empty(size)
-    out = space[:size].view(batch * heads, rows, columns)
+    out = space.narrow(0, 0, size).view(batch * heads, rows, columns)
     sides = left.flatten(0, 1), right.flatten(0, 1)
     if scaled is None:
         torch.bmm(*sides, out=out)
@@ -283,7 +292,7 @@ def _multiply(
 
 def _lay_out(tensor: Tensor) -> Tensor:
     """A tensor whose two leading axes can be taken as one without a copy of each block."""
-    return tensor if len(tensor) == 1 else tensor.contiguous()
+    return tensor if tensor.shape[0] == 1 else tensor.contiguous()
 
 
 def _add_rows(total: Tensor, row: Tensor, block: Tensor) -> None:
@@ -291,5 +300,4 @@ def _add_rows(total: Tensor, row: Tensor, block: Tensor) -> None:
 
     Head by head: one product over all heads' rows takes twice as long.
     """
-    own = row[:, None, None].expand(-1, block.shape[1], 1, -1).flatten(0, 1)
-    total += (own @ block.flatten(0, 1)).view_as(total)
+    total += row.unsqueeze(1).unsqueeze(1) @ block

@@ -117,9 +117,11 @@ class Flow:
     @cached_property
     def _is_apart(self) -> bool:
         """Whether no two images lead to the same tokens, as of a memory that all look at."""
+        if self.batch == 1:
+            return True
         starts = [self._find(states) for states in self._starts]
         steps = self._steps(torch.device("cpu"))
-        return self.batch == 1 or are_apart(len(self._index) + 1, steps, starts, self._find(self._entries))
+        return are_apart(len(self._index) + 1, steps, starts, self._find(self._entries))
 
     def _carry_each(self, start: Tensor, pull: Pull, **how: Any) -> Tensor:
         """As `_carry_all`; image by image, where several lead to the same tokens."""
@@ -158,12 +160,12 @@ class Flow:
                     row.index_add_(0, step.base, whole)
             else:
                 joint = step.kind == "joint"
-                gone = whole * torch.where(step.past, attended, 1.0).to(whole) if joint else whole
+                gone = whole * step.choose(attended, 1.0, whole) if joint else whole
                 share = gone[:, None] * step.members.ne(size - 1).to(whole)
                 share = share / step.count if shared or step.shared or not joint else share
                 (alone if joint else row).index_add_(0, step.members.reshape(-1), share.reshape(-1))
                 if joint:
-                    row.index_add_(0, step.base, whole * passed * step.past)
+                    row.index_add_(0, step.base, whole * step.choose(passed, 0.0, whole))
         return self._arrive(row, alone, start, followed=followed, image=image)
 
     def _carry_through(
@@ -171,17 +173,14 @@ class Flow:
     ) -> None:
         """Carry weights of a call's outputs to its keys, and past it."""
         assert step.place is not None
-        pooled = self.calls[step.place].tokens.is_pooling
-        past = torch.zeros_like(step.past) if pooled else step.past
-        looking = torch.where(past, whole * attended, whole)
+        looking = whole * step.choose(attended, 1.0, whole)
         if self._is_beside:
             looking = looking + alone.index_select(0, step.here)
             alone.index_fill_(0, step.here, 0)
-        row.index_add_(0, step.base, whole * passed * past)
+        row.index_add_(0, step.base, whole * step.choose(passed, 0.0, whole))
         if bool(looking.any()):
             size = math.prod(step.shape)
-            every = step.inside.numel() == size
-            asked = looking if every else looking.new_zeros(size).index_copy_(0, step.inside, looking)
+            asked = looking if step.of_all else looking.new_zeros(size).index_copy_(0, step.inside, looking)
             row.index_add_(0, step.keys, pull(step.place, asked.view(step.shape)).reshape(-1).to(row))
 
     def _arrive(self, row: Tensor, alone: Tensor, start: Tensor, *, followed: bool, image: int | None) -> Tensor:
@@ -237,7 +236,7 @@ class Flow:
         tokens = self.calls[place].tokens
         assert tokens.keys is not None
         assert tokens.states is not None
-        keys = self._find(tokens.keys.reshape(-1))
+        keys, past = self._find(tokens.keys.reshape(-1)), past & (not tokens.is_pooling)
         return Step(
             "attended", place, here[inside], inside, base, nothing, nothing, tuple(tokens.states.shape), keys, past
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -26,7 +28,7 @@ class Step:
         count: (count, 1), how many these are.
         shape: of the call's queries.
         keys: places of the call's keys.
-        past: which of the block a residual connection leads past.
+        past: which of the block a residual connection leads past; none, where the call's queries are no tokens.
         shared: whether those that it was made of are parts of one, as heads are.
     """
 
@@ -41,6 +43,19 @@ class Step:
     keys: Tensor
     past: Tensor
     shared: bool = False
+
+    @cached_property
+    def _all_past(self) -> bool:
+        return bool(self.past.all())
+
+    @cached_property
+    def of_all(self) -> bool:
+        """Whether the tokens are all of the call's queries, in their order."""
+        return self.inside.numel() == math.prod(self.shape)
+
+    def choose(self, past: float, alone: float, like: Tensor) -> Tensor | float:
+        """One number for tokens that a residual connection leads past, and another for the rest."""
+        return past if self._all_past else torch.where(self.past, past, alone).to(like)
 
     def to(self, device: torch.device) -> Step:
         """The same on another device."""

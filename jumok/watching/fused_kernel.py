@@ -41,6 +41,6 @@ def run_fused(
     causal, scale = bool(given.get("is_causal", False)), given.get("scale")
     if torch._fused_sdp_choice(query, key, value, None, 0.0, causal, scale=scale) != _FLASH:
         return func(*args, **kwargs), None
-    flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
     output, log_sum_exp = flash(query, key, value, 0.0, causal, scale=scale)
     return output, log_sum_exp.detach()

@@ -7,20 +7,13 @@ before the call, or, after the block, through `.data`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance import functions
 from jumok.watching.record_parts import Unchanged
-
-_GIVEN_AWAY = frozenset([Tensor.numpy, Tensor.__array__, Tensor.__dlpack__])
-"""What lets others write into a tensor's memory."""
-_ASSIGNED = Tensor.data.__set__  # type: ignore[attr-defined]
-_writing: dict[Callable[..., Any], bool] = {}
-"""Of functions that were called: whether they may write."""
 
 
 class KeptValues:
@@ -40,28 +33,19 @@ class KeptValues:
         """Let go of everything."""
         self._by_memory.clear()
 
-    def save_before(self, func: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        """Copy what a function is about to write into, if it was recorded."""
-        if not self._by_memory:
-            return
-        writes = _writing.get(func)  # told once a function: this runs beside each operation of a model
-        if writes is None:
-            writes = _writing.setdefault(func, _may_write(func))
-        if not writes and not (kwargs and ("out" in kwargs or kwargs.get("inplace"))):
+    def save_before(self, writes: bool, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
+        """Copy what a function is about to write into, if it was recorded.
+
+        Args:
+            writes: whether it does so whatever its keywords are.
+            args, kwargs: what it is given.
+        """
+        if not self._by_memory or not (writes or "out" in kwargs or kwargs.get("inplace")):
             return
         for written in _list_tensors([*args[:1], kwargs.get("out"), kwargs.get("input")]):
             memory = _find_memory(written)
             for unchanged in self._by_memory.pop(memory, ()) if memory is not None else ():
                 unchanged.save()
-
-
-def _may_write(func: Callable[..., Any]) -> bool:
-    """Whether a function writes into what it is given, or lets others do so, whatever its keywords are."""
-    name = getattr(func, "__name__", "")
-    if name == "__get__":
-        return False
-    inplace = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name == "__setitem__"
-    return (inplace and name not in functions.UNCHANGING) or func == _ASSIGNED or func in _GIVEN_AWAY
 
 
 def _list_tensors(value: Any) -> list[Tensor]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any, TypeVar, cast
 
 import torch
@@ -23,8 +22,10 @@ def aside(method: Method) -> Method:
     @functools.wraps(method)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
         kind = self.device.type
-        full = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
-        with torch.no_grad(), full:
+        if not torch.is_autocast_enabled(kind):
+            with torch.no_grad():
+                return method(self, *args, **kwargs)
+        with torch.no_grad(), torch.autocast(kind, enabled=False):
             return method(self, *args, **kwargs)
 
     return cast(Method, run)

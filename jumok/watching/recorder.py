@@ -74,18 +74,22 @@ class Recorder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
+        # This runs beside each operation of a model: what is usual is told without another call.
+        given = kwargs or {}
         if torch._C._current_graph_task_id() != -1:  # a backward pass is running
-            return func(*args, **(kwargs or {}))
-        self._kept.save_before(func, args, kwargs or {})
-        name = functions.find_name(func)
+            return func(*args, **given)
+        name, writes = functions.find(func)
+        if writes or given:
+            self._kept.save_before(writes, args, given)
         if name == functions.SKIPPED:  # of a shape or another property
-            return func(*args, **(kwargs or {}))
+            return func(*args, **given)
         handler, before = None if self._muted else self._handlers.get(func), len(self.calls)
-        result = func(*args, **(kwargs or {})) if handler is None else handler(self, func, args, kwargs or {})
+        result = func(*args, **given) if handler is None else handler(self, func, args, given)
         if isinstance(result, Tensor) and result.dim() == 4:
             self._saw_four_axes(func, args, result)
         if not self._muted:
-            self.tape.note(name, args, kwargs or {}, result, self._take_notes(before))
+            found = NOTHING if handler is None and len(self.calls) == before else self._take_notes(before)
+            self.tape.note(name, args, given, result, found)
         return result
 
     def _take_notes(self, before: int) -> Notes:

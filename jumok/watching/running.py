@@ -78,21 +78,35 @@ class Running:
 
         The path is "" where no module runs, and None where those of another model do.
         """
-        path: str | None = None
-        foreign = False
+        frame = sys._getframe(1)
+        return self._find_in_known_pass(frame) or self._find_in_any(frame)
+
+    def _find_in_known_pass(self, innermost: FrameType) -> tuple[str | None, FrameType] | None:
+        """As `find_place`, in the pass of the last call; None where that is not running."""
+        # Reading what a frame was given takes far longer than walking past it, so that one module has to be enough.
+        path, foreign = None, False
+        for frame in walk_outwards(innermost if self._pass_frame is not None else None):
+            if path is None:
+                first = find_first_argument(frame)
+                path = self._paths.get(id(first))
+                foreign = foreign or (_is_forward(frame) and path is None and isinstance(first, nn.Module))
+            if frame is self._pass_frame:
+                return (None if path is None and foreign else path or ""), frame
+        return None
+
+    def _find_in_any(self, innermost: FrameType) -> tuple[str | None, FrameType | None]:
+        path, foreign = None, False
         outermost: FrameType | None = None
-        # Reading what a frame was given takes far longer than walking past it: of a known pass one module is enough.
-        begun = self._pass_frame is not None and any(
-            each is self._pass_frame for each in walk_outwards(sys._getframe(2))
-        )
-        for frame in walk_outwards(sys._getframe(2)):
-            running = frame.f_code.co_name == "forward"
+        for frame in walk_outwards(innermost):
+            running = _is_forward(frame)
             if path is None or running:
                 first = find_first_argument(frame)
                 found = self._paths.get(id(first))
                 foreign = foreign or (running and found is None and isinstance(first, nn.Module))
                 path = found if path is None else path
                 outermost = frame if running and found is not None else outermost
-            if begun and (path is not None or frame is self._pass_frame):
-                return path or (None if path is None and foreign else ""), self._pass_frame
-        return None if path is None and foreign else path or "", outermost
+        return (None if path is None and foreign else path or ""), outermost
+
+
+def _is_forward(frame: FrameType) -> bool:
+    return frame.f_code.co_name == "forward"

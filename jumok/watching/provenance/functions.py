@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -131,13 +131,38 @@ _RENAMED = {
     "adaptive_max_pool2d_with_indices": "adaptive_max_pool2d",
 }  # fmt: skip
 _PROPERTIES = {"T", "mT", "H", "mH", "data", "real"}
-_names: dict[Callable[..., Any], str] = {}
+_GIVEN_AWAY = frozenset([Tensor.numpy, Tensor.__array__, Tensor.__dlpack__])
+"""What lets others write into a tensor's memory."""
+_ASSIGNED = Tensor.data.__set__  # type: ignore[attr-defined]
 
 
-def find_name(func: Callable[..., Any]) -> str:
-    """What the tables here call a function; "" for one that makes no tensor."""
-    name = _names.get(func)
-    return _names.setdefault(func, _make_name(func)) if name is None else name
+class Known(NamedTuple):
+    """What is known of a function.
+
+    Args:
+        name: what the tables here call it; "" for one that makes no tensor.
+        writes: whether it writes into what it is given, or lets others do so, whatever its keywords are.
+    """
+
+    name: str
+    writes: bool
+
+
+_known: dict[Callable[..., Any], Known] = {}
+
+
+def find(func: Callable[..., Any]) -> Known:
+    """What is known of a function."""
+    # Told once a function: this runs beside each operation of a model.
+    return _known.get(func) or _known.setdefault(func, Known(_make_name(func), _may_write(func)))
+
+
+def _may_write(func: Callable[..., Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    if name == "__get__":
+        return False
+    inplace = (name.endswith("_") and not name.endswith("__")) or name.startswith("__i") or name == "__setitem__"
+    return (inplace and name not in UNCHANGING) or func == _ASSIGNED or func in _GIVEN_AWAY
 
 
 def _make_name(func: Callable[..., Any]) -> str:

@@ -13,12 +13,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.ops import NOTHING, PLAIN, Kept, Notes, Op, Slot, State, holds_numbers
+from jumok.watching.provenance.ops import NOTHING, PLAIN, Kept, Notes, Op, Slot, State
 
 Slots = dict[int, tuple[weakref.ref[Tensor], Slot]]
 """The slots of tensors that live, by the tensors' ids."""
 NOT_COMPARED = frozenset(["as_strided", "grid_sample", "attended_module"])
 """Operations of which more than the arguments is on the tape."""
+
+
+Made = tuple[Slot, tuple[int, ...], torch.dtype, bool, State | None]
+"""A tensor that an operation made, as `Step` has it."""
 
 
 class Step(NamedTuple):
@@ -29,8 +33,9 @@ class Step(NamedTuple):
         name, kwargs: of it.
         args: of it, with parameters as they are.
         notes: what was noted of it, as the recorder would note it again.
-        outs: of each tensor that it made its slot, its shape, whether it was new (and not written in place or handed
-            on), and the slot's state then.
+        outs: of each tensor that it made its slot, its shape and dtype, whether it was new (and not written in place or
+            handed on), and the slot's state then, or None where that never changes.
+        states: of them all.
     """
 
     op: Op
@@ -38,7 +43,8 @@ class Step(NamedTuple):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     notes: Notes
-    outs: tuple[tuple[Slot, tuple[int, ...], bool, State], ...]
+    outs: tuple[Made, ...]
+    states: tuple[State, ...]
 
 
 class LastPass:
@@ -61,6 +67,7 @@ class LastPass:
     ) -> LastPass | None:
         """A copy of a pass, to be compared with others; None where comparing would not be enough."""
         copies: dict[Slot, Slot] = {}
+        changing = _find_changing(ops, states)
         steps = []
         for op, after in zip(ops, states, strict=True):
             if (
@@ -74,8 +81,11 @@ class LastPass:
             own = Op(op.name, args, kwargs, _copy(op.outs, copies), notes)
             again = notes if notes.calls else notes._replace(path="")
             again = NOTHING if again == NOTHING else again
-            outs = [(out, out.shape, new, state) for out, new, state in zip(own.outs, fresh, after, strict=True)]
-            steps.append(Step(own, op.name, tuple(map(_name_parameter, args)), kwargs, again, tuple(outs)))
+            outs = [
+                (copies[out], out.shape, out.dtype, new, state if out in changing else None)
+                for out, new, state in zip(op.outs, fresh, after, strict=True)
+            ]
+            steps.append(Step(own, op.name, tuple(map(_name_parameter, args)), kwargs, again, tuple(outs), after))
         for slot in copies.values():
             if slot.summed is not None:
                 slot.summed = copies.get(slot.summed[0], slot.summed[0]), slot.summed[1]
@@ -110,7 +120,7 @@ class LastPass:
     @property
     def repeated(self) -> list[tuple[Op, tuple[State, ...]]]:
         """What was repeated, by now: each operation, and the states of what it made."""
-        return [(step.op, tuple([state for *_, state in step.outs])) for step in self.steps[: self.done]]
+        return [(step.op, step.states) for step in self.steps[: self.done]]
 
     def repeats(
         self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor], notes: Notes
@@ -119,14 +129,13 @@ class LastPass:
         # This runs beside each operation of a model, with cold caches: what is usual is told without another call.
         if self.done == len(self.steps):
             return False
-        _, named, given, keywords, noted, outs = self.steps[self.done]
+        _, named, given, keywords, noted, outs, _ = self.steps[self.done]
         if named != name or (noted is not notes and noted != notes):
             return False
         if len(args) != len(given) or len(made) != len(outs):
             return False
         slots = self._slots
-        for number, then in enumerate(given):
-            arg = args[number]
+        for arg, then in zip(args, given):  # noqa: B905 (their lengths were compared, here and below)
             if arg is then:
                 continue
             known = slots.get(id(arg))
@@ -137,19 +146,20 @@ class LastPass:
             return False
         return self._takes(made, outs)
 
-    def _takes(self, made: Sequence[Tensor], outs: Sequence[tuple[Slot, tuple[int, ...], bool, State]]) -> bool:
+    def _takes(self, made: Sequence[Tensor], outs: Sequence[Made]) -> bool:
         """Take what an operation made for what it made then, if it is of that kind."""
         slots = self._slots
-        for tensor, (slot, shape, new, _) in zip(made, outs):  # noqa: B905 (their lengths were compared)
+        for tensor, (slot, shape, dtype, new, _) in zip(made, outs):  # noqa: B905
             known = slots.get(id(tensor))
             before = known[1] if known is not None and known[0]() is tensor else None
-            if before is not (None if new else slot) or tensor.is_nested or tensor.shape != shape:
+            if before is not (None if new else slot):
                 return False
-            if holds_numbers(tensor) is not slot.floating:
+            if tensor.dtype is not dtype or tensor.is_nested or tensor.shape != shape:
                 return False
-        for tensor, (slot, _, _, state) in zip(made, outs):  # noqa: B905
+        for tensor, (slot, _, _, _, state) in zip(made, outs):  # noqa: B905
             slots[id(tensor)] = weakref.ref(tensor), slot
-            slot.state = state
+            if state is not None:
+                slot.state = state
         self.done += 1
         return True
 
@@ -181,6 +191,17 @@ class LastPass:
 
     def _are_named_alike(self, kwargs: dict[str, Any], then: dict[str, Any]) -> bool:
         return kwargs.keys() == then.keys() and all(self._is_same(value, then[key]) for key, value in kwargs.items())
+
+
+def _find_changing(ops: Sequence[Op], states: Sequence[tuple[State, ...]]) -> set[Slot]:
+    """The tensors whose state may have been another one before or after an operation that made or wrote them."""
+    first: dict[Slot, State] = {}
+    changing = set()
+    for op, after in zip(ops, states, strict=True):
+        for out, state in zip(op.outs, after, strict=True):
+            if not out.made or first.setdefault(out, state) != state:
+                changing.add(out)
+    return changing
 
 
 def _chooses_alike(tensor: Tensor, values: Tensor) -> bool:

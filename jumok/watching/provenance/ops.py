@@ -44,7 +44,7 @@ class Slot:
     """One tensor of the forward pass, by identity.
 
     Args:
-        shape: of the tensor.
+        shape, dtype: of the tensor.
         floating: whether it holds real or complex numbers, or the bytes of images.
         parameter: the tensor itself, where it is a parameter of the model.
         constant: a buffer of the model, or not made by anything that depends on the input.
@@ -62,12 +62,13 @@ class Slot:
     """
 
     __slots__ = (
-        "argument", "constant", "fixed", "floating", "hidden", "made", "parameter", "power", "pure", "scored", "shape",
-        "soft", "summed", "traced",
+        "argument", "constant", "dtype", "fixed", "floating", "hidden", "made", "parameter", "power", "pure", "scored",
+        "shape", "soft", "summed", "traced",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, *, made: bool) -> None:
         self.shape: tuple[int, ...] = () if tensor.is_nested else tensor.shape
+        self.dtype = tensor.dtype
         self.floating = holds_numbers(tensor)
         self.parameter: Tensor | None = None
         self.constant = False
