@@ -64,16 +64,12 @@ def watch(
 
 @contextmanager
 def _comparing(recorder: Recorder, model: nn.Module) -> Iterator[None]:
-    """Have a recorder compare the pass with the model's last one, which nobody else does meanwhile."""
-    last = borrow(model)
-    if last is not None:
-        recorder.tape.compare_with(last)
+    """Have a recorder compare the pass with the model's last ones, which nobody else does meanwhile."""
+    recorder.tape.compare_with(borrow(model))
     try:
         yield
     finally:
-        last = recorder.tape.forget()
-        if last is not None:
-            give_back(model, last)
+        give_back(model, recorder.tape.forget())
 
 
 def _check_is_module(model: object) -> None:

@@ -154,6 +154,29 @@ def test_other_shapes_and_batches(model):
         assert_as_never_watched_before(model, image(0, *shape))
 
 
+def test_passes_over_inputs_of_several_sizes_are_all_remembered(model):
+    shapes = [(2, 12), (1, 12), (3, 12)]
+    wanted = [look(copy.deepcopy(model), image(1, *shape)) for shape in shapes]
+    for shape in shapes:
+        look(model, image(0, *shape))
+    for shape, wish in zip(shapes, wanted, strict=True):
+        again = image(1, *shape)
+        with torch.no_grad(), watch(model) as seen:
+            model(again)
+        assert tape_of(seen).ops == []
+        assert_alike(describe(seen), wish)
+
+
+def test_a_pass_that_was_left_for_another_is_remembered_again(model):
+    for twice in (False, True, False, False):
+        model.twice = twice
+        assert_as_never_watched_before(model, image())
+    again = image(1)
+    with torch.no_grad(), watch(model) as seen:
+        model(again)
+    assert tape_of(seen).ops == []
+
+
 def test_watches_within_each_other_and_one_after_another(model):
     look(model, image())
     wanted = look(copy.deepcopy(model), image(1))
@@ -210,6 +233,15 @@ def test_a_parameter_that_was_replaced(model):
     look(model, image())
     model.first.inner.weight = nn.Parameter(torch.randn(3 * WIDTH, WIDTH, generator=torch.Generator().manual_seed(9)))
     assert_as_never_watched_before(model, image())
+
+
+def test_parameters_that_were_replaced_are_let_go(model):
+    look(model, image())
+    gone = weakref.ref(model.first.inner.weight)
+    model.first.inner.weight = nn.Parameter(torch.randn(3 * WIDTH, WIDTH))
+    look(model, image())
+    gc.collect()
+    assert gone() is None
 
 
 def test_an_earlier_result_stays_what_it_was(model):

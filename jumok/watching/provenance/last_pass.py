@@ -107,6 +107,13 @@ class LastPass:
         self._bound.clear()
         self._slots, self._find_slot, self._is_argument = slots, find_slot, is_argument
 
+    def begins_with(self, name: str, made: Sequence[Tensor]) -> bool:
+        """Whether it may be the pass that begins with an operation: the first made such tensors, too."""
+        if not self.steps or self.steps[0].name != name or len(self.steps[0].outs) != len(made):
+            return False
+        pairs = zip(made, self.steps[0].outs, strict=True)
+        return all(not tensor.is_nested and tensor.shape == shape for tensor, (_, shape, *_) in pairs)
+
     def end(self) -> None:
         """Let go of the tape, and so of the model: what is remembered of a model must not keep it alive."""
         self._bound.clear()

@@ -1,8 +1,10 @@
-"""What was found out about a model's tokens is kept until the model does something else."""
+"""What was found out about a model's tokens is kept for its next passes that do the same."""
 
 from __future__ import annotations
 
+import contextlib
 import weakref
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -13,6 +15,9 @@ from jumok.watching.provenance.ops import Kept, Op, Slot
 MOST_OPS = 4000
 """Operations of a pass that is remembered, at most: of longer ones the comparison would cost too much."""
 
+MOST_PASSES = 8
+"""Passes of a model that are remembered, at most."""
+
 
 class Signature:
     """All that a replay depends on, to be compared with that of another pass."""
@@ -21,6 +26,7 @@ class Signature:
         self._numbers: dict[Slot, int] = {}
         self.parts: list[Any] = []
         self.values: list[Kept] = []
+        self.parameters: set[int] = set()
         for op in ops:
             args = [self._read(arg) for arg in op.args]
             named = [(key, self._read(value)) for key, value in op.kwargs.items()] if op.kwargs else ()
@@ -58,6 +64,7 @@ class Signature:
             return number
         self._numbers[slot] = len(self._numbers)
         parameter = None if slot.parameter is None else id(slot.parameter)
+        self.parameters |= set() if parameter is None else {parameter}
         traced = None if slot.traced is None else id(slot.traced)
         return (
             slot.shape,
@@ -86,31 +93,48 @@ class Remembered:
         self.last = [] if last is None else [last]
 
 
-_last: weakref.WeakKeyDictionary[nn.Module, Remembered] = weakref.WeakKeyDictionary()
+_passes: weakref.WeakKeyDictionary[nn.Module, list[Remembered]] = weakref.WeakKeyDictionary()
+"""Of each model its last passes that differ, as those over images of other sizes do, the last one behind."""
 
 
-def recall(model: nn.Module, signature: Signature) -> Any:
-    """What the replay of the model's last pass gave, if this one is the same; else None."""
-    known = _last.get(model)
-    return known.found if known is not None and known.signature.matches(signature) else None
+def recall(model: nn.Module, signature: Signature, copy: Callable[[Any], LastPass | None]) -> Any:
+    """What the replay of one of the model's last passes gave, if this one is the same; else None.
+
+    Args:
+        model: whose pass this is.
+        signature: of this pass.
+        copy: gives this pass, of what its replay gave, for others to be compared with where the last one is lost.
+    """
+    for known in reversed(_passes.get(model, [])):
+        if known.signature.matches(signature):
+            if not known.last and (last := copy(known.found)) is not None:
+                known.last.append(last)
+            return known.found
+    return None
 
 
 def remember(model: nn.Module, signature: Signature, found: Any, last: LastPass | None) -> None:
-    """Keep what a replay gave, in the place of what was kept before."""
-    _last[model] = Remembered(signature, found, last)
+    """Keep what a replay gave, in the place of what was kept longest, if that is too much.
+
+    Passes with parameters that are not the model's any more go: nothing else might keep those in memory.
+    """
+    own = {id(each) for each in model.parameters()}
+    before = [known for known in _passes.get(model, []) if known.signature.parameters <= own]
+    _passes[model] = [*before[1 - MOST_PASSES :], Remembered(signature, found, last)]
 
 
-def borrow(model: nn.Module) -> LastPass | None:
-    """The model's last pass, for one tape to be compared with; None where there is none, or another tape has it."""
-    known = _last.get(model)
-    try:
-        return None if known is None else known.last.pop()
-    except IndexError:
-        return None
+def borrow(model: nn.Module) -> list[LastPass]:
+    """The model's last passes, for one tape to be compared with, the last one first; none that another tape has."""
+    found = []
+    for known in reversed(_passes.get(model, [])):
+        with contextlib.suppress(IndexError):  # another thread was faster
+            found.append(known.last.pop())
+    return found
 
 
-def give_back(model: nn.Module, last: LastPass) -> None:
-    """Let the next tape have what was borrowed, if nothing else was remembered meanwhile."""
-    known = _last.get(model)
-    if known is not None and known.found is last.found:
-        known.last.append(last)
+def give_back(model: nn.Module, borrowed: Sequence[LastPass]) -> None:
+    """Let the next tape have what was borrowed."""
+    for last in borrowed:
+        for known in _passes.get(model, []):
+            if known.found is last.found and not known.last:
+                known.last.append(last)

@@ -58,7 +58,7 @@ class Replay:
         ops = self._tape.ops[self._done :]
         signature = Signature(ops) if found is None and self._done == 0 and 0 < len(ops) <= MOST_OPS else None
         if signature and not self._recalled:
-            found = recall(self.model, signature)
+            found = recall(self.model, signature, self._tape.copy_as_last)
         if found is not None:
             self._table.known, self._table.calls, self.routed = found[0], dict(found[1]), dict(found[2])
             self._recalled = True

@@ -80,7 +80,8 @@ class Tape:
         states: of the tensors that each of them made, right after it.
         lengths: over how many things each softmax went, by its number.
         traced: inputs of which it was said where their numbers lie in images.
-        last: the pass that is repeated, so far.
+        known: passes that may be repeated.
+        last: the one of them that is, so far.
         batched: whether something ran inside `torch.func.vmap`.
         items: of the batch that the model was given; 0 as long as that is not known.
     """
@@ -94,7 +95,9 @@ class Tape:
     states: list[tuple[State, ...]] = field(default_factory=list)
     lengths: list[int] = field(default_factory=lambda: [0])
     traced: Sequence[TracedPixels] = ()
+    known: Sequence[LastPass] = ()
     last: LastPass | None = None
+    _begun: bool = False
     _slots: Slots = field(default_factory=dict)
     _soft: int = 0
     _fixed: bool = True
@@ -109,12 +112,20 @@ class Tape:
 
     # -- repeating ------------------------------------------------------------------------------
 
-    def compare_with(self, last: LastPass) -> None:
-        """Write nothing down as long as that is what was done in the last pass."""
-        self.last, self.lengths = last, last.lengths
-        last.begin(self._slots, self.slot, self.is_argument)
-        if len(last.lengths) > 1:
-            self.expect_weights()
+    def compare_with(self, known: Sequence[LastPass]) -> None:
+        """Write nothing down as long as that is what was done in one of these passes, the one that begins alike."""
+        self.known = known
+
+    def _begin(self, name: str, made: Sequence[Tensor]) -> None:
+        """Choose by the first operation which pass may be repeated."""
+        self.last = next((last for last in self.known if last.begins_with(name, made)), None)
+        self.known = [last for last in self.known if last is not self.last]
+        self._begun = True
+        if self.last is not None:
+            self.lengths = self.last.lengths
+            self.last.begin(self._slots, self.slot, self.is_argument)
+            if len(self.lengths) > 1:
+                self.expect_weights()
 
     def stop_comparing(self) -> None:
         """Have on the tape what ran, be it what ran in the last pass."""
@@ -159,6 +170,8 @@ class Tape:
         self, name: str, args: Sequence[Any], kwargs: dict[str, Any], made: Sequence[Tensor], notes: Notes = NOTHING
     ) -> None:
         """As `note`, of something that has a name here."""
+        if not self._begun:
+            self._begin(name, made)
         if self.last is not None:
             if self.last.repeats(name, args, kwargs, made, notes):
                 return
@@ -288,15 +301,17 @@ class Tape:
         known = self._slots.get(id(tensor))
         return known[1] if known is not None and known[0]() is tensor else None
 
-    def forget(self) -> LastPass | None:
-        """Let go of what only mattered while the model ran. Returns the last pass, if this one was all of it."""
+    def forget(self) -> Sequence[LastPass]:
+        """Let go of what only mattered while the model ran. Returns the passes that may be repeated again."""
         self._slots.clear()
         self.look_up()
-        last, self.last = self.last, None
-        if last is not None:
-            self._found = last.found
-            last.end()
-        return last
+        last, known = self.last, self.known
+        self.last, self.known = None, ()
+        if last is None:
+            return known
+        self._found = last.found
+        last.end()
+        return [last, *known]
 
     def _make(self, tensor: Tensor, viewing: bool) -> Slot:
         known = self._slots.get(id(tensor))
