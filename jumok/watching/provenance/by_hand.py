@@ -19,6 +19,7 @@ from jumok.watching.provenance.origins import CONSTANT
 from jumok.watching.provenance.placing import place
 from jumok.watching.provenance.sampling import read_samples
 from jumok.watching.provenance.shadows import Pair, Shadow, compact, is_even, zeros
+from jumok.watching.provenance.values_read import read_values
 
 Lookup = Callable[[Slot], Shadow]
 Found = tuple[CallTokens, Tensor | None]
@@ -172,6 +173,7 @@ def find_by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) 
         return CallTokens(KERNEL), None  # weights over tokens, with which none are weighed
     queries = zeros(found.shape) if looking is None else _strongest(looking, found.axis, found.shape)
     queries, keys = found.permute(queries)[..., 0], found.permute(seen)
+    queries, keys = read_values(known, queries, keys, found.permute(found.align_values()))
     if _is_even_but_constants(keys, -2):  # all queries have the same keys, but for places that hold nothing
         keys = compact(keys).amax(-2).expand(*keys.shape[:-2], keys.shape[-1])
     return found.finish(op, queries, keys)
