@@ -13,12 +13,14 @@ from jumok.watching.provenance.blending import merge_over
 from jumok.watching.provenance.call_tokens import CHANNELS, KERNEL, ROUTER, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.mixed_maps import compose, holds_weights
 from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.origins import CONSTANT
 from jumok.watching.provenance.placing import place
 from jumok.watching.provenance.sampling import read_samples
 from jumok.watching.provenance.shadows import Pair, Shadow, compact, is_even, zeros
+from jumok.watching.provenance.spreading import is_spread
 from jumok.watching.provenance.values_read import read_values
 
 Lookup = Callable[[Slot], Shadow]
@@ -135,6 +137,26 @@ class _Weighing:
         own = (keys == values) & ~weak
         return bool(apart) and bool(own.any()) and bool((own | weak).all())
 
+    def weighs_constants(self) -> bool:
+        """Whether each token that looks weighs constants or parameters of its own by tokens, as relative places are."""
+        looking, term = self.looking, self.equation.terms[self.number]
+        if self.seen is None or looking is None or bool(self.known.is_weak(compact(self.seen)).all()):
+            return False
+        if not bool(self.known.is_weak(compact(self.values)).all()):
+            return False
+        own = [axis for axis, letter in enumerate(term) if letter in self.equation.terms[1 - self.number]]
+        rows = [axis for axis in own if axis != self.axis and self.shape[axis] > 1 and not is_even(looking, axis)]
+        return any(is_even(self.seen, axis) for axis in rows)
+
+    def find_mixed(self) -> tuple[Tensor, Tensor] | None:
+        """Who looks and what is seen, where each of that was made of the same tokens by a layer over them."""
+        free = self.equation.free_axes(self.number)
+        asking = [side for side in self.sides if any(not is_even(side, axis) for axis in free)]
+        others = [side for side in self.sides if all(is_even(side, axis) for axis in free)]
+        if len(asking) != 1 or len(others) != 1 or not is_spread(self.known, others[0]):
+            return None
+        return asking[0], others[0]
+
     def permute(self, ids: Tensor) -> Tensor:
         """From the weights' own axes to (lead..., queries, keys)."""
         ids = ids.permute(*(axis for axis in self.order if axis >= 0))
@@ -162,9 +184,15 @@ def find_by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) 
     found = _Weighing.read(known, op, lookup, equation)
     seen, looking = found.seen, found.looking
     assert op.notes.weights is not None
+    if holds_weights(op) and compose(known, op, equation, [lookup(slot) for slot in equation.slots]) is not None:
+        return CallTokens(KERNEL), None  # weights still: what they weigh comes later
+    if found.weighs_constants():
+        return CallTokens(KERNEL), zeros(op.outs[0].shape)  # as of relative places: nothing of a token is in it
     if not op.notes.weights.soft and not found.weighs_own_values():
         return CallTokens(KERNEL), None  # another product of tokens, as of keys with values, or of states
-    if seen is None and found.shape[found.axis] > 1:
+    if seen is None and found.shape[found.axis] > 1 and (mixed := found.find_mixed()) is not None:
+        looking, seen = mixed
+    elif seen is None and found.shape[found.axis] > 1:
         return _find_sampled(found, op) or _find_outlook(found, op) or (_tell_no_tokens(found), None)
     if seen is None:  # a single key
         seen = found.align_values()

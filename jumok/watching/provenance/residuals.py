@@ -100,4 +100,5 @@ def _are_same(known: Identities, found: Tensor, tokens: Tensor) -> Tensor:
     origin = known.origin(found)
     own = known.is_input(found)
     learnt = own & (origin.source == LEARNT_SOURCE) & (origin.low[:, 0] == tokens)
-    return (found == tokens) | learnt | (own & (origin.source == CONSTANT_SOURCE) & (tokens == CONSTANT))
+    same = (found == tokens) & (found != CONSTANT)  # where a way ends is no constant token
+    return same | learnt | (own & (origin.source == CONSTANT_SOURCE) & (tokens == CONSTANT))
