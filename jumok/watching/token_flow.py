@@ -78,6 +78,16 @@ def leave_out_others(calls: Sequence[tuple[str, Call]], known: Identities) -> li
     return [(name, call) for name, call in known_calls if bool(reached[call.tokens.states].any())]
 
 
+def list_heads(calls: Sequence[tuple[str, Call]], known: Identities) -> list[str]:
+    """The last call, and those beside it that are heads of the same layer, where a model computes them one by one."""
+    own = [(name, call) for name, call in calls if call.tokens.states is not None]
+    if not own or own[-1][1] is not calls[-1][1]:
+        return [calls[-1][0]]
+    ends = _find_ends(known, own)
+    one = len(ends) > 1 and are_joined(known, _take_one(ends[0]), _take_one(ends[-1]), shared=True)
+    return [name for name, call in own if any(call is end for end in ends)] if one else [calls[-1][0]]
+
+
 def _make_flow(
     known: Identities,
     calls: Sequence[tuple[str, Call]],

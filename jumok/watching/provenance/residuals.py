@@ -52,8 +52,18 @@ def add_past(known: Identities, members: Tensor, tokens: Tensor) -> Tensor:
     return joint
 
 
+def note_heads(known: Identities, parts: Sequence[Tensor]) -> None:
+    """Note parts of the features of a token that several calls of attention made around it, as heads are."""
+    first = torch.stack([part[(0,) * part.dim()] for part in parts])
+    alike = known.base(first) == known.base(first[:1])
+    if len(first.unique()) == len(first) and bool((alike & known.is_attended(first)).all()):
+        known.heads.append(first)
+
+
 def are_joined(known: Identities, one: Tensor, other: Tensor, *, shared: bool = False) -> bool:
     """Whether two tokens are added to the same one; `shared`: as parts of one, as heads are."""
+    if any(bool(torch.isin(torch.stack([one, other]), heads).all()) for heads in known.heads):
+        return True
     joints = [b.members for b in known.blocks if b.members is not None and b.kind == "joint" and (b.note or not shared)]
     return any(bool(((m == one).any(1) & (m == other).any(1)).any()) for m in joints)
 

@@ -22,6 +22,7 @@ from jumok.watching.provenance import (
 )
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.ops import Kept, Op, Slot, clone_index
+from jumok.watching.provenance.residuals import note_heads
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, zeros
 from jumok.watching.provenance.spreading import note_spread
@@ -64,6 +65,8 @@ def _join(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows:
         table.give(op, Pair(sides[0], sides[1], path))
         return
     parts = [blending.make_zeros(shadow, slot.shape) for shadow, slot in zip(shadows, given, strict=True)]
+    if len(parts) > 1 and op.given(1, "dim", op.kwargs.get("axis", 0)) in (-1, len(given[0].shape) - 1):
+        note_heads(table.known, parts)
     table.give(op, moving.join_parts(op, parts))
 
 
