@@ -124,6 +124,7 @@ class Replay:
             self._table.set_all(op, None)
         elif op.outs and not any(out.floating for out in op.outs):
             self._table.set_all(op, self._table.find_live(op, name))
+            embedding.follow_rows(self._table, op, name)
         else:
             rule = rules.find_rule(name)
             given = list_inputs(op)
