@@ -52,9 +52,11 @@ def follow(
     touched, reached = _find_reached(known, calls, ends, chosen)
     left = [name for name, call in calls if not bool(reached[call.tokens.states].any())]
     if left:
+        hidden = _notes_below(known, _list_entries(known, calls, touched, reached))
+        mixed = f" (tokens are mixed by {list_some(hidden)}, whose weights are not seen)" if hidden else ""
         raise JumokError(
-            f"these calls are not one chain: nothing of {list_some(left)} reaches {calls[-1][0]}, the last one: say "
-            "which call is meant with end=NAME, choose a part with seen.only(prefix), or follow two streams with "
+            f"these calls are not one chain: nothing of {list_some(left)} reaches {calls[-1][0]}, the last one{mixed}: "
+            "say which call is meant with end=NAME, choose a part with seen.only(prefix), or follow two streams with "
             "seen.bimodal_relevance; call model.eval() if it is in training mode, where it may compute only some of "
             "the tokens"
         )

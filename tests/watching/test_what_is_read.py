@@ -155,3 +155,21 @@ def test_values_of_another_image_are_those_that_are_seen(form):
     seen = look(form, run, PIXELS, PIXELS.flip(0))
     with pytest.raises(JumokError, match="tokens of 2 inputs"):
         seen.rollout(0)
+
+
+def test_values_that_an_unknown_step_made_of_a_product_of_tokens_are_named():
+    """Xiong et al. 2021, Nystroemformer, arXiv 2102.03902, eq. 13: an inverse stands between two maps."""
+
+    class Landmarks(Model):
+        def forward(self, pixels):
+            x = self.embed(pixels).flatten(2).transpose(1, 2)
+            few = x.unflatten(1, (4, 4)).mean(2)
+            middle = torch.linalg.pinv((few @ few.mT).softmax(-1))
+            return x + (x @ few.mT).softmax(-1) @ (middle @ ((few @ x.mT).softmax(-1) @ x))
+
+    model = Landmarks("", None).eval()
+    with torch.no_grad(), watch(model) as seen:
+        model(PIXELS)
+    assert (len(seen[-1].queries), len(seen[-1].keys)) == (16, 4)
+    with pytest.raises(JumokError, match="whose weights are not seen"):
+        seen.rollout(0)

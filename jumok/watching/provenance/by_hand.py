@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.blending import merge_over
+from jumok.watching.provenance.blending import merge_over, settle
 from jumok.watching.provenance.call_tokens import CHANNELS, KERNEL, ROUTER, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
@@ -19,7 +19,7 @@ from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.origins import CONSTANT
 from jumok.watching.provenance.placing import place
 from jumok.watching.provenance.sampling import read_samples
-from jumok.watching.provenance.shadows import Pair, Shadow, compact, is_even, zeros
+from jumok.watching.provenance.shadows import Pair, Shadow, compact, fit, is_even, or_constant, zeros
 from jumok.watching.provenance.spreading import is_spread
 from jumok.watching.provenance.values_read import read_values
 
@@ -108,14 +108,17 @@ class _Weighing:
         even = [axis for axis in axes if axis and all(is_even(side, axis) for side in self.sides)]
         return even[-1] if whole and even else -1
 
-    def align_values(self) -> Tensor:
-        """Identities of the values, in the axes of the weights."""
-        other, shape = 1 - self.number, self.shape
+    def align_values(self, lookup: Lookup | None = None) -> Tensor:
+        """Identities of the values, in the axes of the weights; `lookup`: those of products of tokens, too."""
+        other, shape, values = 1 - self.number, self.shape, self.values
+        shadow = None if lookup is None else lookup(self.equation.slots[other])
+        if isinstance(shadow, Pair):
+            values = fit(or_constant(settle(self.known, shadow)), values.shape)
         letters, term = self.equation.terms[other], self.equation.terms[self.number]
         gone = [axis for axis, letter in enumerate(letters) if letter not in term]
         thin = [axis for axis, letter in enumerate(letters) if letter in term and shape[term.index(letter)] == 1]
-        ids = merge_over(self.known, self.values, [*gone, *thin])
-        kept = [1 if axis in (*gone, *thin) else size for axis, size in enumerate(self.values.shape)]
+        ids = merge_over(self.known, values, [*gone, *thin])
+        kept = [1 if axis in (*gone, *thin) else size for axis, size in enumerate(values.shape)]
         ids = ids.expand(kept)
         for axis in reversed(gone):
             ids = ids.select(axis, 0)
@@ -201,7 +204,7 @@ def find_by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) 
         return CallTokens(KERNEL), None  # weights over tokens, with which none are weighed
     queries = zeros(found.shape) if looking is None else _strongest(looking, found.axis, found.shape)
     queries, keys = found.permute(queries)[..., 0], found.permute(seen)
-    queries, keys = read_values(known, queries, keys, found.permute(found.align_values()))
+    queries, keys = read_values(known, queries, keys, found.permute(found.align_values(lookup)))
     if _is_even_but_constants(keys, -2):  # all queries have the same keys, but for places that hold nothing
         keys = compact(keys).amax(-2).expand(*keys.shape[:-2], keys.shape[-1])
     return found.finish(op, queries, keys)

@@ -38,11 +38,12 @@ def read_values(known: Identities, queries: Tensor, keys: Tensor, values: Tensor
 
 
 def _take(known: Identities, keys: Tensor, values: Tensor) -> Tensor:
-    """The tokens of values; of those that are lost, the tokens of the keys, mixed unseen."""
-    lost = known.is_lost(values)
-    if not bool(lost.any()):
+    """The tokens of values; of those that are lost, or mixed of others, the tokens of the keys, mixed unseen."""
+    hidden = known.is_lost(values) | (known.is_unseen(values) & ~known.descends(values, keys))
+    if not bool(hidden.any()):
         return values
-    return torch.where(lost, known.unsee(keys, "; ".join(known.notes(values[lost], "lost"))), values)
+    notes = [note for kind in ("lost", "unseen") for note in known.notes(values[hidden], kind)]
+    return torch.where(hidden, known.unsee(keys, "; ".join(notes)), values)
 
 
 def _follow_states(known: Identities, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
