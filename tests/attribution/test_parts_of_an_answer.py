@@ -42,6 +42,11 @@ def head_by_head(model, *parts):
     return torch.cat(gathered, -1)
 
 
+def head_by_head_with_nothing(model, *parts):
+    gathered = head_by_head(model, *parts)
+    return torch.cat([gathered[..., :0], gathered], -1)
+
+
 def in_windows(model, *parts):
     cut = (part.unflatten(1, (2, 4)).flatten(0, 1) for part in parts)
     return plainly(model, *cut).unflatten(0, (-1, 2)).flatten(1, 2)
@@ -56,8 +61,9 @@ def fused(model, *parts):
     return F.scaled_dot_product_attention(*(part.unsqueeze(1) for part in parts)).squeeze(1)
 
 
-def test_raw_is_the_mean_of_heads_that_are_computed_one_by_one():
-    model = Words(head_by_head).eval()
+@pytest.mark.parametrize("weigh", [head_by_head, head_by_head_with_nothing])
+def test_raw_is_the_mean_of_heads_that_are_computed_one_by_one(weigh):
+    model = Words(weigh).eval()
     with torch.no_grad(), watch(model) as seen:
         model(WORDS)
     assert seen.heads() == seen.names[2:]

@@ -54,6 +54,8 @@ def add_past(known: Identities, members: Tensor, tokens: Tensor) -> Tensor:
 
 def note_heads(known: Identities, parts: Sequence[Tensor]) -> None:
     """Note parts of the features of a token that several calls of attention made around it, as heads are."""
+    if any(part.numel() == 0 for part in parts):
+        return
     first = torch.stack([part[(0,) * part.dim()] for part in parts])
     alike = known.base(first) == known.base(first[:1])
     if len(first.unique()) == len(first) and bool((alike & known.is_attended(first)).all()):
