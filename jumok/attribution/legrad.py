@@ -42,6 +42,7 @@ def legrad(
         if not isinstance(layer, Sloped):
             raise JumokError(f"legrad needs dL/dA, which attention by {type(layer).__name__} does not tell: use chefer")
         if gradient is not None:
-            even = total.new_full((flow.batch, layer.shape[2]), 1 / layer.shape[2])
-            total += layer.pull_slope(even, gradient)
+            slices, _, queries, _ = layer.shape
+            even = total.new_full((slices, queries), flow.batch / (slices * queries))
+            total += layer.pull_slope(even, gradient).reshape(total.shape)
     return make_row(total / len(chosen), flow.keys, MEAN, tell("legrad", 0.0, flow), Scale.RELEVANCE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -39,12 +39,29 @@ def raw(
         JumokError: no such call, head or query.
     Source: Bahdanau, Cho & Bengio 2015, arXiv 1409.0473, figure 3.
     """
+    heads = seen.heads() if layer == -1 else []
+    if len(heads) > 1:
+        return _join_heads(seen, target, query, heads if head is None else [_choose_one(heads, head)])
     if seen.has_windows(layer):
         return join_windows(seen, query, layer, _choose_head(seen.attended(layer), head))
     found = _average_places(seen[layer]) if query == MEAN else _find_row(seen, target, query, layer)
     if "head" not in found.lead:
         return found
     return found.mean("head") if head is None else found.at(head=head)
+
+
+def _choose_one(heads: Sequence[str], head: int) -> str:
+    """One of the calls that are heads of a layer."""
+    if not -len(heads) <= head < len(heads):
+        raise JumokError(f"head={head} is outside the {len(heads)} of this map")
+    return heads[head]
+
+
+def _join_heads(seen: Seen, target: Tensor, query: Place | None, heads: Sequence[str]) -> AttentionMap:
+    """The mean over calls that are heads of one layer."""
+    found = [raw(seen, target, query, layer=name) for name in heads]
+    weights = torch.stack([each.weights for each in found]).mean(0)
+    return replace(found[-1], weights=weights, source=", ".join(each.source for each in found))
 
 
 def _find_row(seen: Seen, target: Tensor, query: Place | None, layer: str | int) -> AttentionMap:

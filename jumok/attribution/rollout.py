@@ -54,11 +54,17 @@ def rollout(
     flow = seen.flow(end, partial=partial)
     layers = flow.layers
     start, label = find_start(flow, target, query)
-    row, unseen = flow.carry(
-        start, lambda number, row: layers[number].pull(row), passed=residual, attended=1 - residual, shared=True
-    )
-    whole = torch.allclose(row.sum(1), row.new_ones(()), atol=1e-4)
-    if not (whole or partial) and (float(row.min()) < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING):
+    least = 0.0
+
+    def pull(number: int, row: Tensor) -> Tensor:
+        nonlocal least
+        found = layers[number].pull(row)
+        least = min(least, float(found.min()) if found.numel() else 0.0)
+        return found
+
+    row, unseen = flow.carry(start, pull, passed=residual, attended=1 - residual, shared=True)
+    whole = torch.allclose(row.sum(1), row.new_ones(()), atol=1e-4) and least >= -ROUNDING
+    if not (whole or partial) and (least < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING):
         raise JumokError(
             "the weights of each query do not sum to 1 (no softmax over keys, or changed after it, as where heads are "
             "mixed), so that they are no shares of a whole and their rollout is none: partial=True gives it as scores; "

@@ -220,14 +220,15 @@ class Recorded(NamedTuple):
 
     Args:
         attended: its weights.
-        query, key: as they stand in the call, in its own order of axes.
-        steps: how query and key were made of what was given.
+        query, key, value: as they stand in the call, in its own order of axes.
+        steps: how these were made of what was given.
         passing: whether later steps write over the keys, so that the weights must be computed now.
     """
 
     attended: Flexed
     query: Tensor
     key: Tensor
+    value: Tensor
     steps: tuple[Step, ...] = ()
     passing: bool = False
 
@@ -242,13 +243,13 @@ def record_call(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], out
     """
     reader = next((reader for (_, known), reader in READERS.items() if known == name), None)
     if reader is None:
-        query, key = (*args, *kwargs.values())[:2]
-        return Recorded(_record_flex(name, args, kwargs, output), query, key)
+        query, key, value = (*args, *kwargs.values())[:3]
+        return Recorded(_record_flex(name, args, kwargs, output), query, key, value)
     call = reader(args, kwargs)
     if call is None:
         return None
     attended = _record_read(call, output[0] if isinstance(output, tuple) else output)
-    return Recorded(attended, call.query, call.key, call.steps, call.passing)
+    return Recorded(attended, call.query, call.key, call.value, call.steps, call.passing)
 
 
 def _record_read(call: Read, output: Tensor) -> Flexed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -53,6 +54,14 @@ class Unchanged:
     def _mark(self, tensors: Sequence[Tensor | None]) -> None:
         self.tensors = [tensor for tensor in tensors if tensor is not None]
         self._marks = [(tensor, tensor._version) for tensor in self.tensors if not tensor.is_inference()]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Unchanged:
+        """A copy whose tensors are copies, which nobody has written to yet."""
+        found = memo[id(self)] = Unchanged.__new__(Unchanged)
+        found.__dict__.update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        if not self._is_changed():
+            found._mark(found.tensors)
+        return found
 
     def save(self) -> None:
         """Keep copies, as something is about to write into the tensors."""

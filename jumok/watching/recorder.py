@@ -266,12 +266,13 @@ class Recorder(TorchFunctionMode):
             given = torch_multi_head.bind_module(module, args, kwargs)
             self._keep(torch_multi_head.record_module(module, args, kwargs), 4, path)
             extra = int(module.bias_k is not None) + int(module.add_zero_attn)
-            self._note_fast(given["query"], given["key"], result[0], module.batch_first, extra_keys=extra)
+            inputs = given["query"], given["key"], given["value"]
+            self._note_fast(inputs, result[0], module.batch_first, extra_keys=extra)
         elif isinstance(module, nn.TransformerEncoderLayer):
             inner = f"{path}.self_attn" if path else "self_attn"
             self._keep(torch_multi_head.record_encoder_layer(module, args, kwargs), 4, inner)
             source = args[0] if args else kwargs["src"]
-            self._note_fast(source, source, result, module.self_attn.batch_first, residual=True)
+            self._note_fast((source,) * 3, result, module.self_attn.batch_first, residual=True)
         elif not muted and self.tape.known_slot(result) is None and self._fast_source is not None:
             self.tape.write("contiguous", (self._fast_source,), {}, (result,))  # sentences unpacked again
         return result
@@ -294,27 +295,29 @@ class Recorder(TorchFunctionMode):
 
     def _write_kernel(self, found: flex_kernel.Recorded, output: Tensor, notes: Notes) -> None:
         """Put a kernel on the tape, with heads before tokens, whatever its own order is."""
-        query, key = found.query, found.key
-        if not (found.attended.tokens_first and query.dim() == 4):
-            return self.tape.write("scaled_dot_product_attention", (query, key), {}, (output,), notes)
+        given = found.query, found.key, found.value
+        if not (found.attended.tokens_first and found.query.dim() == 4):
+            return self.tape.write("scaled_dot_product_attention", given, {}, (output,), notes)
         with torch._C.DisableTorchFunction():
             whole = output[None] if found.attended.joined else output
-            inner = [each.transpose(1, 2) for each in (query, key, whole)]
-        for outer, each in zip((query, key), inner, strict=False):
+            inner = [each.transpose(1, 2) for each in (*given, whole)]
+        for outer, each in zip(given, inner, strict=False):
             self.tape.write("transpose", (outer, 1, 2), {}, (each,))
-        self.tape.write("scaled_dot_product_attention", inner[:2], {}, (inner[2],), notes)
-        self.tape.write("transpose", (inner[2], 1, 2), {}, (whole,))
+        self.tape.write("scaled_dot_product_attention", inner[:3], {}, (inner[3],), notes)
+        self.tape.write("transpose", (inner[3], 1, 2), {}, (whole,))
         if whole is not output:
             self.tape.write("select", (whole, 0, 0), {}, (output,))
         return None
 
-    def _note_fast(self, query: Tensor, key: Tensor, result: Tensor, batch_first: bool, **more: int) -> None:
-        """Put a module that ran as a whole on the tape."""
+    def _note_fast(self, inputs: Sequence[Tensor], result: Tensor, batch_first: bool, **more: int) -> None:
+        """Put a module that ran as a whole on the tape, with its query, key and value."""
+        query = inputs[0]
         if query.is_nested and self.tape.known_slot(query) is None and self._fast_source is not None:
-            query = key = self._fast_source  # padded sentences, packed by the encoder around it
+            query = self._fast_source
+            inputs = (query,) * 3  # padded sentences, packed by the encoder around it
         how = {"batch_first": batch_first, "extra_keys": 0, "residual": False, **more}
         notes = Notes((self.calls[-1].number,), self.calls[-1].module)
-        self.tape.write("attended_module", (query, key), how, (result,), notes)
+        self.tape.write("attended_module", inputs, how, (result,), notes)
         if result.is_nested:
             self.tape.slot(result).shape, self._fast_source = self.tape.slot(query).shape, result
 

@@ -21,7 +21,7 @@ from jumok.watching.flow import Flow
 from jumok.watching.generated_steps import join_generated
 from jumok.watching.seen_calls import SeenCalls
 from jumok.watching.token_axes import number_tokens
-from jumok.watching.token_flow import follow, leave_out_others
+from jumok.watching.token_flow import follow, leave_out_others, list_heads
 from jumok.watching.token_streams import (
     WORDS,
     Bimodal,
@@ -262,6 +262,15 @@ class Seen(SeenCalls):
             calls = leave_out_others(calls, self._axes.replay.known)
         axes = self._axes
         return follow(calls, axes.replay.known, axes.name, axes.said, part=self._chosen, partial=partial)
+
+    def heads(self) -> list[str]:
+        """The names of the last call and of those beside it that are heads of the same layer, one call each.
+
+        Raises:
+            JumokError: nothing was seen.
+        """
+        self._number(-1)
+        return list_heads(self._named, self._axes.replay.known)
 
     # -- what the model was given ---------------------------------------------------------------
 

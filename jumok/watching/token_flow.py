@@ -52,9 +52,11 @@ def follow(
     touched, reached = _find_reached(known, calls, ends, chosen)
     left = [name for name, call in calls if not bool(reached[call.tokens.states].any())]
     if left:
+        hidden = _notes_below(known, _list_entries(known, calls, touched, reached))
+        mixed = f" (tokens are mixed by {list_some(hidden)}, whose weights are not seen)" if hidden else ""
         raise JumokError(
-            f"these calls are not one chain: nothing of {list_some(left)} reaches {calls[-1][0]}, the last one: say "
-            "which call is meant with end=NAME, choose a part with seen.only(prefix), or follow two streams with "
+            f"these calls are not one chain: nothing of {list_some(left)} reaches {calls[-1][0]}, the last one{mixed}: "
+            "say which call is meant with end=NAME, choose a part with seen.only(prefix), or follow two streams with "
             "seen.bimodal_relevance; call model.eval() if it is in training mode, where it may compute only some of "
             "the tokens"
         )
@@ -76,6 +78,16 @@ def leave_out_others(calls: Sequence[tuple[str, Call]], known: Identities) -> li
     known_calls = [(name, call) for name, call in calls if call.tokens.states is not None]
     _, reached = _find_reached(known, known_calls, [calls[-1][1]], chosen)
     return [(name, call) for name, call in known_calls if bool(reached[call.tokens.states].any())]
+
+
+def list_heads(calls: Sequence[tuple[str, Call]], known: Identities) -> list[str]:
+    """The last call, and those beside it that are heads of the same layer, where a model computes them one by one."""
+    own = [(name, call) for name, call in calls if call.tokens.states is not None]
+    if not own or own[-1][1] is not calls[-1][1]:
+        return [calls[-1][0]]
+    ends = _find_ends(known, own)
+    one = len(ends) > 1 and are_joined(known, _take_one(ends[0]), _take_one(ends[-1]), shared=True)
+    return [name for name, call in own if any(call is end for end in ends)] if one else [calls[-1][0]]
 
 
 def _make_flow(

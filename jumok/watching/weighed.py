@@ -58,11 +58,11 @@ class Products:
         if len(operands) != 2 or not isinstance(product, Tensor):
             return
         slots = [self._tape.slot(operand) for operand in operands]
-        latest = max(slot.soft for slot in slots)
-        soft = [number for number, slot in enumerate(slots) if slot.soft == latest > 0]
+        soft = _find_soft(slots)
         if len(soft) != 1:
             return
         weights, values = soft[0], 1 - soft[0]
+        latest = slots[weights].soft
         if slots[values].fixed or slots[values].pure or not slots[values].floating or not slots[values].shape:
             return
         pair = (slots[weights], slots[values])
@@ -84,13 +84,20 @@ class Products:
 
 def find_weights(slots: Sequence[Slot]) -> int | None:
     """Which operand of a product of matrices holds weights of the rest; None where none does, or several do."""
-    latest = max((slot.soft for slot in slots), default=0)
-    if latest:
-        soft = [number for number, slot in enumerate(slots) if slot.soft == latest]
+    soft = _find_soft(slots)
+    if soft:
+        latest = slots[soft[0]].soft
         return soft[0] if len(soft) == 1 and not all(slot.fixed or slot.soft == latest for slot in slots) else None
     scored = [number for number, slot in enumerate(slots) if slot.scored]
     values = [slot for slot in slots if not (slot.scored or slot.fixed or slot.pure)]
     return scored[0] if len(scored) == 1 and len(slots) == 2 and values else None
+
+
+def _find_soft(slots: Sequence[Slot]) -> list[int]:
+    """Which tensors came out of the latest softmax; of one over what depends on the input, where there is any."""
+    given = [slot.soft for slot in slots if slot.soft and not (slot.pure or slot.fixed)]
+    latest = max(given or [slot.soft for slot in slots], default=0)
+    return [number for number, slot in enumerate(slots) if slot.soft == latest > 0]
 
 
 def read_axis(args: Sequence[Any], kwargs: dict[str, Any]) -> int | None:

@@ -251,3 +251,36 @@ def test_numbers_less_their_mean_by_their_deviation_are_still_those_numbers():
     seen = looked(Scaled(), torch.randn(2, 9, 16))
     wanted = 0.5 * torch.eye(9)[2] + 0.5 * seen[0].weights.mean(1)[:, 2]
     torch.testing.assert_close(seen.rollout(2).weights[:, 0], wanted)
+
+
+@pytest.mark.parametrize("cell", [nn.GRUCell, nn.LSTMCell, nn.RNNCell])
+def test_slots_that_a_recurrent_cell_keeps(cell):
+    """Locatello et al. 2020, Slot Attention, arXiv 2006.15055, algorithm 1: a softmax over slots."""
+
+    class Slots(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.ask, self.cell = nn.Conv2d(3, 16, 8, 8), nn.Linear(16, 16), cell(16, 16)
+            self.slots = nn.Parameter(torch.randn(1, 4, 16))
+
+        def forward(self, pixels):
+            x, slots = self.embed(pixels).flatten(2).transpose(1, 2), self.slots.expand(len(pixels), -1, -1)
+            self.weights, more = [], slots.reshape(-1, 16)
+            for _ in range(3):
+                weights = (self.ask(slots) @ x.mT).softmax(1) + 1e-8
+                self.weights.append(weights / weights.sum(-1, keepdim=True))
+                found, state = (self.weights[-1] @ x).flatten(0, 1), slots.flatten(0, 1)
+                made = self.cell(found, (state, more) if cell is nn.LSTMCell else state)
+                slots, more = made if cell is nn.LSTMCell else (made, more)
+                slots = slots.view(len(x), 4, 16)
+            return slots
+
+    model = Slots().eval()
+    with torch.no_grad(), watch(model) as seen:
+        model(torch.randn(2, 3, 32, 32))
+    wanted = torch.cat([torch.eye(4), torch.zeros(4, 16)], 1)
+    for name, weights in zip(seen.names, model.weights, strict=True):
+        assert seen[name].queries.labels() == ["slots1", "slots2", "slots3", "slots4"]
+        torch.testing.assert_close(seen[name].weights, weights)
+        wanted = 0.5 * wanted + 0.5 * nn.functional.pad(weights, (4, 0))
+    torch.testing.assert_close(seen.rollout(1).weights[:, 0], wanted[:, 1])

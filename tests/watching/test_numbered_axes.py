@@ -134,3 +134,69 @@ def test_images_less_their_mean_are_still_the_image(change):
             return super().forward(change(pixels))
 
     assert looked(Less(), PIXELS)[0].keys == Patches(2, 2)
+
+
+class Embedded(nn.Module):
+    """Attention over the rows of ids to which something was done before they were embedded."""
+
+    def __init__(self, change, **options):
+        super().__init__()
+        self.embed, self.change = nn.Embedding(30, 16), change
+        self.attention = nn.MultiheadAttention(16, 2, **{"batch_first": True, **options})
+
+    def forward(self, ids):
+        x = self.embed(self.change(ids))
+        return self.attention(x, x, x)[0]
+
+
+TURNED = {
+    "flipped": (lambda ids: ids.flip(1), "hgfedcba", {}),
+    "rolled": (lambda ids: ids.roll(2, 1), "ghabcdef", {}),
+    "the steps first": (lambda ids: ids.t(), "abcdefgh", {"batch_first": False}),
+}
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_words_said_follow_ids_that_are_put_in_another_order(kind):
+    change, wanted, options = TURNED[kind]
+    model = Embedded(change, **options).eval()
+    with torch.no_grad(), watch(model, tokens=list("abcdefgh")) as seen:
+        model(torch.randint(0, 30, (2, 8)))
+    assert "".join(seen[0].keys.labels()) == wanted
+    assert seen[0].weights.shape == (2, 2, 8, 8)
+    assert getattr(seen[0].keys, "why", "") == ""
+
+
+def test_words_of_two_parts_of_one_text_keep_their_numbers():
+    class Parts(Embedded):
+        def forward(self, ids):
+            one, other = self.embed(ids[:, :3]), self.embed(ids[:, 3:])
+            return one + self.attention(one, other, other)[0]
+
+    model = Parts(None).eval()
+    with torch.no_grad(), watch(model) as seen:
+        model(torch.randint(0, 30, (2, 8)))
+    assert seen[0].queries.labels() == ["0", "1", "2"]
+    assert seen[0].keys.labels() == ["3", "4", "5", "6", "7"]
+    found = seen.rollout(1)
+    assert found.keys.labels() == [str(number) for number in range(8)]
+    own = torch.tensor([[0.0, 0.5, 0.0]]).expand(2, -1)
+    wanted = torch.cat([own, 0.5 * seen[0].weights.mean(1)[:, 1]], 1)
+    torch.testing.assert_close(found.weights[:, 0], wanted)
+
+
+def test_each_step_of_a_loop_with_a_cache_has_its_own_number():
+    class Steps(Embedded):
+        def forward(self, ids):
+            cache = torch.zeros(len(ids), 0, 16)
+            for step in range(ids.shape[1]):
+                x = self.embed(ids[:, step : step + 1])
+                cache = torch.cat([cache, x], 1)
+                x = x + (x @ cache.mT).softmax(-1) @ cache
+            return x
+
+    model = Steps(None).eval()
+    with torch.no_grad(), watch(model) as seen:
+        model(torch.randint(0, 30, (2, 4)))
+    assert [seen[name].queries.labels() for name in seen.names[1:]] == [["1"], ["2"], ["3"]]
+    assert seen[3].keys.labels() == ["0", "1", "2", "3"]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE
+from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, TEXT, Origin
 from jumok.watching.provenance.residuals import add_past, add_token, are_passed, mark_passed
@@ -308,7 +308,8 @@ def _give_way(known: Identities, ids: Tensor) -> Tensor:
 
 
 def _are_pooled(known: Identities, ids: Tensor) -> Tensor:
-    return known.is_attended(ids) & (known.origin(ids).source == CONSTANT_SOURCE)
+    source = known.origin(ids).source  # no token of an input looked, so that none goes past what it gathered
+    return known.is_attended(ids) & ((source == CONSTANT_SOURCE) | (source == LEARNT_SOURCE))
 
 
 def _join(known: Identities, one: Tensor, other: Tensor) -> Tensor:

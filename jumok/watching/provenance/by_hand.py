@@ -9,16 +9,19 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.blending import merge_over
+from jumok.watching.provenance.blending import merge_over, settle
 from jumok.watching.provenance.call_tokens import CHANNELS, KERNEL, ROUTER, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.mixed_maps import compose, holds_weights
 from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.origins import CONSTANT
 from jumok.watching.provenance.placing import place
 from jumok.watching.provenance.sampling import read_samples
-from jumok.watching.provenance.shadows import Pair, Shadow, compact, is_even, zeros
+from jumok.watching.provenance.shadows import Pair, Shadow, compact, fit, is_even, or_constant, zeros
+from jumok.watching.provenance.spreading import is_spread
+from jumok.watching.provenance.values_read import read_values
 
 Lookup = Callable[[Slot], Shadow]
 Found = tuple[CallTokens, Tensor | None]
@@ -105,14 +108,17 @@ class _Weighing:
         even = [axis for axis in axes if axis and all(is_even(side, axis) for side in self.sides)]
         return even[-1] if whole and even else -1
 
-    def align_values(self) -> Tensor:
-        """Identities of the values, in the axes of the weights."""
-        other, shape = 1 - self.number, self.shape
+    def align_values(self, lookup: Lookup | None = None) -> Tensor:
+        """Identities of the values, in the axes of the weights; `lookup`: those of products of tokens, too."""
+        other, shape, values = 1 - self.number, self.shape, self.values
+        shadow = None if lookup is None else lookup(self.equation.slots[other])
+        if isinstance(shadow, Pair):
+            values = fit(or_constant(settle(self.known, shadow)), values.shape)
         letters, term = self.equation.terms[other], self.equation.terms[self.number]
         gone = [axis for axis, letter in enumerate(letters) if letter not in term]
         thin = [axis for axis, letter in enumerate(letters) if letter in term and shape[term.index(letter)] == 1]
-        ids = merge_over(self.known, self.values, [*gone, *thin])
-        kept = [1 if axis in (*gone, *thin) else size for axis, size in enumerate(self.values.shape)]
+        ids = merge_over(self.known, values, [*gone, *thin])
+        kept = [1 if axis in (*gone, *thin) else size for axis, size in enumerate(values.shape)]
         ids = ids.expand(kept)
         for axis in reversed(gone):
             ids = ids.select(axis, 0)
@@ -133,6 +139,26 @@ class _Weighing:
         weak = self.known.is_weak(values.reshape(-1)).view(values.shape)
         own = (keys == values) & ~weak
         return bool(apart) and bool(own.any()) and bool((own | weak).all())
+
+    def weighs_constants(self) -> bool:
+        """Whether each token that looks weighs constants or parameters of its own by tokens, as relative places are."""
+        looking, term = self.looking, self.equation.terms[self.number]
+        if self.seen is None or looking is None or bool(self.known.is_weak(compact(self.seen)).all()):
+            return False
+        if not bool(self.known.is_weak(compact(self.values)).all()):
+            return False
+        own = [axis for axis, letter in enumerate(term) if letter in self.equation.terms[1 - self.number]]
+        rows = [axis for axis in own if axis != self.axis and self.shape[axis] > 1 and not is_even(looking, axis)]
+        return any(is_even(self.seen, axis) for axis in rows)
+
+    def find_mixed(self) -> tuple[Tensor, Tensor] | None:
+        """Who looks and what is seen, where each of that was made of the same tokens by a layer over them."""
+        free = self.equation.free_axes(self.number)
+        asking = [side for side in self.sides if any(not is_even(side, axis) for axis in free)]
+        others = [side for side in self.sides if all(is_even(side, axis) for axis in free)]
+        if len(asking) != 1 or len(others) != 1 or not is_spread(self.known, others[0]):
+            return None
+        return asking[0], others[0]
 
     def permute(self, ids: Tensor) -> Tensor:
         """From the weights' own axes to (lead..., queries, keys)."""
@@ -161,9 +187,15 @@ def find_by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) 
     found = _Weighing.read(known, op, lookup, equation)
     seen, looking = found.seen, found.looking
     assert op.notes.weights is not None
+    if holds_weights(op) and compose(known, op, equation, [lookup(slot) for slot in equation.slots]) is not None:
+        return CallTokens(KERNEL), None  # weights still: what they weigh comes later
+    if found.weighs_constants():
+        return CallTokens(KERNEL), zeros(op.outs[0].shape)  # as of relative places: nothing of a token is in it
     if not op.notes.weights.soft and not found.weighs_own_values():
         return CallTokens(KERNEL), None  # another product of tokens, as of keys with values, or of states
-    if seen is None and found.shape[found.axis] > 1:
+    if seen is None and found.shape[found.axis] > 1 and (mixed := found.find_mixed()) is not None:
+        looking, seen = mixed
+    elif seen is None and found.shape[found.axis] > 1:
         return _find_sampled(found, op) or _find_outlook(found, op) or (_tell_no_tokens(found), None)
     if seen is None:  # a single key
         seen = found.align_values()
@@ -172,6 +204,7 @@ def find_by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) 
         return CallTokens(KERNEL), None  # weights over tokens, with which none are weighed
     queries = zeros(found.shape) if looking is None else _strongest(looking, found.axis, found.shape)
     queries, keys = found.permute(queries)[..., 0], found.permute(seen)
+    queries, keys = read_values(known, queries, keys, found.permute(found.align_values(lookup)))
     if _is_even_but_constants(keys, -2):  # all queries have the same keys, but for places that hold nothing
         keys = compact(keys).amax(-2).expand(*keys.shape[:-2], keys.shape[-1])
     return found.finish(op, queries, keys)

@@ -16,6 +16,7 @@ from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.placing import place
 from jumok.watching.provenance.residuals import mark_passed
 from jumok.watching.provenance.shadows import Shadow, compact, fit, is_even, zeros
+from jumok.watching.provenance.values_read import read_values
 
 
 def find_tokens(
@@ -43,6 +44,7 @@ def _fused(known: Identities, op: Op, lookup: Lookup) -> tuple[CallTokens, Tenso
     if _are_channels(lookup(query)) and _are_channels(lookup(key)) and _are_channels(lookup(value)):
         return CallTokens(CHANNELS), _mix_channels(known, op, lookup(value))
     queries, keys = _rows(known, lookup(query), query), _rows(known, lookup(key), key)
+    queries, keys = read_values(known, queries, keys, _rows(known, lookup(value), value))
     tokens, states = place(known, op, queries, keys)
     return tokens, states.unsqueeze(-1).expand(op.outs[0].shape)
 
@@ -60,8 +62,9 @@ def _mix_channels(known: Identities, op: Op, value: Shadow) -> Tensor:
 
 
 def _multi_head(known: Identities, op: Op, name: str, lookup: Lookup) -> tuple[CallTokens, Tensor]:
-    query, key = op.given(0, "query"), op.given(1, "key")
+    query, key, value = op.given(0, "query"), op.given(1, "key"), op.given(2, "value")
     queries, keys = _rows(known, lookup(query), query), _rows(known, lookup(key), key)
+    queries, keys = read_values(known, queries, keys, _rows(known, lookup(value), value))
     batched = queries.dim() == 2
     first = name == "attended_module" and op.kwargs["batch_first"]
     turned = batched and not first

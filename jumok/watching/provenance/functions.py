@@ -87,6 +87,8 @@ SCANS = names(
 NORMS = names("layer_norm rms_norm group_norm batch_norm instance_norm normalize log_softmax")
 """What divides by a length, or takes a mean or a sum off, over some axes."""
 RECURRENT = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm"])
+CELLS = names("gru_cell lstm_cell rnn_tanh_cell rnn_relu_cell")
+"""One step of a recurrent layer."""
 SORTING = frozenset(["topk", "sort", "msort", "kthvalue"])
 MAKERS = names(
     "new_zeros new_ones new_empty new_full new_tensor zeros_like ones_like full_like empty_like rand_like "
@@ -110,6 +112,7 @@ NAMED_BY_PLACE = (
     | CONVOLUTIONS
     | UPWARDS
     | RECURRENT
+    | CELLS
     | POOLINGS
     | SORTING
     | frozenset(["grid_sample"])

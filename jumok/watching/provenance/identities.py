@@ -1,8 +1,7 @@
 """Identities of tokens: what each stands for in the input, and which earlier tokens it was made from.
 
-An identity is a whole number. 0: a constant. From `LEAF` on: an element of an input, its place found by arithmetic.
-Below that: a row of a table, in blocks of one kind. A row's origin is a cell of its input, (t, y, x) ranges with a
-count.
+0: a constant. From `LEAF` on: an element of an input, its place found by arithmetic. Below: a row of a table, in blocks
+of one kind. A row's origin is a cell of its input, (t, y, x) ranges with a count.
 """
 
 from __future__ import annotations
@@ -28,17 +27,19 @@ class Identities:
     sources: list[Source] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     averaged: list[tuple[Tensor, str]] = field(default_factory=list)
-    """Tokens that stand for the mean of others because how much each gave is not known, and what made them."""
+    """Tokens that stand for the mean of others, how much each gave not being known, and what made them."""
     waiting: list[tuple[Tensor, Tensor, Tensor, str]] = field(default_factory=list)
-    """What convolutions made unseen, of which tokens, with those around each, and which convolution it was."""
+    """What convolutions made unseen, of which tokens, with those around each, and which it was."""
     pictures: dict[int, Any] = field(default_factory=dict)
-    """Of inputs that images were made into, by their number: where their elements lie (`pictures.Picture`)."""
+    """Where the elements of inputs that images were made into lie (`pictures.Picture`), by the input's number."""
     spreads: list[tuple[Tensor, str]] = field(default_factory=list)
     """What several things were made of, each by weights that are not seen, and what made them."""
     parted: dict[tuple[int, str], int] = field(default_factory=dict)
     """Those that turned out to be tokens, as unseen."""
     passed: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     """What attention made that a residual connection leads past."""
+    heads: list[Tensor] = field(default_factory=list)
+    """What calls made that was put beside one another as features of tokens: of each call, one token."""
     flows: dict[Any, Any] = field(default_factory=dict)
     """What was worked out from the table: how calls lead to one another."""
     _rows: list[Tensor] = field(default_factory=list)
@@ -117,7 +118,7 @@ class Identities:
         doubled = torch.zeros_like(unique, dtype=torch.bool)
         doubled[:, 1:] = unique[:, 1:] == unique[:, :-1]
         unique = unique.masked_fill(doubled, CONSTANT).sort(1).values
-        learnt = self._is_learnt(unique) & (unique > 0)
+        learnt = self._is_kind(unique, "learnt") & (unique > 0)
         others = ((unique > 0) & ~learnt).any(1, keepdim=True)
         unique = torch.where(learnt & others, CONSTANT, unique).sort(1).values
         several = (unique > 0).sum(1) > 1
@@ -348,12 +349,9 @@ class Identities:
         """Whether each was made by attention, by one call or by several beside one another."""
         return self._is_kind(identities, "attended") | self._is_kind(identities, "joint")
 
-    def _is_learnt(self, identities: Tensor) -> Tensor:
-        return self._is_kind(identities, "learnt")
-
     def is_weak(self, identities: Tensor) -> Tensor:
         """Whether each gives way to anything else: a constant, or a learnt token."""
-        return (identities == CONSTANT) | self._is_learnt(identities)
+        return (identities == CONSTANT) | self._is_kind(identities, "learnt")
 
     def is_lost(self, identities: Tensor) -> Tensor:
         """Whether each is lost."""

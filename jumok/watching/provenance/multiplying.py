@@ -10,6 +10,7 @@ from torch import Tensor
 from jumok.watching.provenance import blending
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.mixed_maps import compose
 from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.ops import Op
 from jumok.watching.provenance.shadows import Pair, Shadow, compact, fit, is_even, or_constant
@@ -28,6 +29,9 @@ def multiply(known: Identities, op: Op, equation: Equation, shadows: Sequence[Sh
         CannotMoveError: of three tensors of tokens.
     """
     out = op.outs[0].shape
+    weights = compose(known, op, equation, shadows) if op.outs[0].soft or op.outs[0].scored else None
+    if weights is not None:
+        return weights
     tagged = [number for number, shadow in enumerate(shadows) if isinstance(shadow, Tensor | Pair)]
     if len(tagged) > 2:
         raise CannotMoveError("a product of three tensors of tokens")

@@ -12,7 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from jumok.watching.provenance import functions, moving, rules
+from jumok.watching.provenance import embedding, functions, moving, rules
 from jumok.watching.provenance.call_tokens import PART, UNCONFIRMED, CallTokens
 from jumok.watching.provenance.einsum import Equation
 from jumok.watching.provenance.finding import find_tokens
@@ -111,7 +111,7 @@ class Replay:
         elif op.name in functions.WRITES or (inplace and f"{name}_" in functions.WRITES):
             rules.write(self._table, op, name, inplace=inplace or op.name == "__setitem__")
         elif name in ("embedding", "embedding_bag"):
-            rules.embed(self._table, op)
+            embedding.embed(self._table, op)
         elif op.name in moving.SAME and self._table.is_unread(op.args[0] if op.args else None):
             if op.outs[0] is not op.args[0]:
                 self._table.alias(op.outs[0], op.args[0])
@@ -124,6 +124,7 @@ class Replay:
             self._table.set_all(op, None)
         elif op.outs and not any(out.floating for out in op.outs):
             self._table.set_all(op, self._table.find_live(op, name))
+            embedding.follow_rows(self._table, op, name)
         else:
             rule = rules.find_rule(name)
             given = list_inputs(op)

@@ -52,8 +52,20 @@ def add_past(known: Identities, members: Tensor, tokens: Tensor) -> Tensor:
     return joint
 
 
+def note_heads(known: Identities, parts: Sequence[Tensor]) -> None:
+    """Note parts of the features of a token that several calls of attention made around it, as heads are."""
+    if any(part.numel() == 0 for part in parts):
+        return
+    first = torch.stack([part[(0,) * part.dim()] for part in parts])
+    alike = known.base(first) == known.base(first[:1])
+    if len(first.unique()) == len(first) and bool((alike & known.is_attended(first)).all()):
+        known.heads.append(first)
+
+
 def are_joined(known: Identities, one: Tensor, other: Tensor, *, shared: bool = False) -> bool:
     """Whether two tokens are added to the same one; `shared`: as parts of one, as heads are."""
+    if any(bool(torch.isin(torch.stack([one, other]), heads).all()) for heads in known.heads):
+        return True
     joints = [b.members for b in known.blocks if b.members is not None and b.kind == "joint" and (b.note or not shared)]
     return any(bool(((m == one).any(1) & (m == other).any(1)).any()) for m in joints)
 
@@ -100,4 +112,5 @@ def _are_same(known: Identities, found: Tensor, tokens: Tensor) -> Tensor:
     origin = known.origin(found)
     own = known.is_input(found)
     learnt = own & (origin.source == LEARNT_SOURCE) & (origin.low[:, 0] == tokens)
-    return (found == tokens) | learnt | (own & (origin.source == CONSTANT_SOURCE) & (tokens == CONSTANT))
+    same = (found == tokens) & (found != CONSTANT)  # where a way ends is no constant token
+    return same | learnt | (own & (origin.source == CONSTANT_SOURCE) & (tokens == CONSTANT))

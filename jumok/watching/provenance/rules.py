@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance import adding, blending, functions, grids, mixing, moving, multiplying, sampling
+from jumok.watching.provenance import (
+    adding,
+    blending,
+    functions,
+    grids,
+    mixed_maps,
+    mixing,
+    moving,
+    multiplying,
+    recurrence,
+    sampling,
+)
 from jumok.watching.provenance.einsum import Equation
-from jumok.watching.provenance.ops import Kept, Op, Slot, clone_index, walk_slots
-from jumok.watching.provenance.origins import TEXT
+from jumok.watching.provenance.ops import Kept, Op, Slot, clone_index
+from jumok.watching.provenance.residuals import note_heads
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, zeros
 from jumok.watching.provenance.spreading import note_spread
-
-MOST_LOOKED_UP = 4096
-"""Rows of a table that may be looked up as learnt tokens, at most: tables of relative positions have more."""
-SMALLEST_TOKEN = 8
-"""Numbers of a learnt token, at least: biases of heads have fewer."""
 
 
 def _view(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
@@ -60,6 +65,8 @@ def _join(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows:
         table.give(op, Pair(sides[0], sides[1], path))
         return
     parts = [blending.make_zeros(shadow, slot.shape) for shadow, slot in zip(shadows, given, strict=True)]
+    if len(parts) > 1 and op.given(1, "dim", op.kwargs.get("axis", 0)) in (-1, len(given[0].shape) - 1):
+        note_heads(table.known, parts)
     table.give(op, moving.join_parts(op, parts))
 
 
@@ -196,7 +203,9 @@ def multiply(table: ShadowTable, op: Op, name: str) -> Shadow:
 
 
 def _convolve(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-    table.give(op, grids.convolve(table.known, op, or_constant(table.settle(shadows[0], op))))
+    shadow = shadows[0]
+    weights = mixed_maps.convolve(op, given[0], shadow) if isinstance(shadow, Pair) else None
+    table.give(op, weights or grids.convolve(table.known, op, or_constant(table.settle(shadow, op))))
 
 
 def _deconvolve(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
@@ -222,15 +231,6 @@ def _fold(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows:
 
 def _sample(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
     table.give(op, sampling.sample(table.known, op, or_constant(table.settle(shadows[0], op))))
-
-
-def _recur(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-    ids = blending.merge_over(table.known, or_constant(table.settle(shadows[0], op)), [-1])
-    mixed = table.known.unsee(ids, f"a recurrent layer{op.where}")
-    table.set(op.outs[0], mixed.expand(op.outs[0].shape))
-    for out in op.outs[1:]:
-        identity = table.known.lose(f"the last state of a recurrent layer{op.where}")
-        table.set(out, torch.full((), identity, dtype=torch.int64).expand(out.shape))
 
 
 def _scan(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
@@ -272,33 +272,6 @@ def _sort(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows:
         note_spread(table.known, ids, f"{name}{op.where}")
     for out in op.outs:
         table.set(out, ids.expand(out.shape) if out.floating else Live())
-
-
-def embed(table: ShadowTable, op: Op) -> None:
-    """Rows of a table: words of a text, or learnt tokens."""
-    ids = next((slot for arg in op.args for slot in walk_slots(arg) if not slot.floating), None)
-    ids = ids or next((s for v in op.kwargs.values() for s in walk_slots(v) if not s.floating), None)
-    live = None if ids is None else table.shadow(ids)
-    if ids is None or 0 in ids.shape:
-        table.set_all(op, None)
-        return
-    if not isinstance(live, Live):
-        table.set(op.outs[0], _look_up_learnt(table, op, ids))
-        return
-    if ids.shape not in live.sources:
-        items, rest = (1, ids.shape) if len(ids.shape) == 1 else (ids.shape[0], ids.shape[1:])
-        live.sources[ids.shape] = table.known.add_source(TEXT, (items, math.prod(rest), 1, 1)).reshape(ids.shape)
-    table.set(op.outs[0], live.sources[ids.shape].unsqueeze(-1).expand(op.outs[0].shape))
-
-
-def _look_up_learnt(table: ShadowTable, op: Op, ids: Slot) -> Tensor | None:
-    """Rows of a table at fixed places: learnt tokens, unless they are added to others, as positions are."""
-    rows = next((slot for arg in op.args for slot in walk_slots(arg) if slot.parameter is not None), None)
-    out = op.outs[0].shape
-    if rows is None or math.prod(ids.shape) > MOST_LOOKED_UP or out[-1] < SMALLEST_TOKEN:
-        return None
-    name = table.find_names().get(id(rows.parameter), "a parameter")
-    return table.known.learn(name, ids.shape).unsqueeze(-1).expand(out)
 
 
 def write(table: ShadowTable, op: Op, name: str, *, inplace: bool) -> None:
@@ -349,7 +322,20 @@ def _write_side(table: ShadowTable, op: Op, name: str, slot: Slot, side: int, ta
     return moving.write(op, name, base, part if isinstance(part, Tensor) else None)
 
 
-_OF_ONE = (_scan, _gate_half, _view, _move, _linear, _convolve, _deconvolve, _recur, _pool, _resize, _fold, _sample)
+_OF_ONE = (
+    _scan,
+    _gate_half,
+    _view,
+    _move,
+    _linear,
+    _convolve,
+    _deconvolve,
+    recurrence.recur,
+    _pool,
+    _resize,
+    _fold,
+    _sample,
+)
 Rule = Callable[[ShadowTable, Op, str, Sequence[Slot], Sequence[Shadow]], None]
 _ADDING = functions.names("addmm baddbmm addbmm")
 _FACTORS = functions.names("mul multiply div divide true_divide")
@@ -370,7 +356,8 @@ _RULES: dict[frozenset[str], Rule] = {
     functions.UPWARDS: _deconvolve,
     functions.POOLINGS | functions.ADAPTIVE_POOLINGS: _pool,
     frozenset(["interpolate", "upsample"]): _resize,
-    functions.RECURRENT: _recur,
+    functions.RECURRENT: recurrence.recur,
+    functions.CELLS: recurrence.step,
     functions.SORTING: _sort,
     functions.SCANS: _scan,
     frozenset(["glu"]): _gate_half,

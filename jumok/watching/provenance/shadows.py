@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jumok.watching.provenance.ops import Op
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -37,9 +39,14 @@ class Live:
     """The shadow of whole numbers that depend on the input, as ids of words do; of others it is None.
 
     Numbers that are computed from others one by one, as hashes are, share one.
+
+    Args:
+        moved: of rows of ids that were cut out of others, turned or put in another order: those others, their shape,
+            the operation, and which of the tensors that it made they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, moved: tuple[Live, tuple[int, ...], Op, int] | None = None) -> None:
+        self.moved = moved
         self.sources: dict[tuple[int, ...], Tensor] = {}
         """Identities of the tokens that were embedded by them, by shape."""
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.origins import CONSTANT
+from jumok.watching.provenance.shadows import compact
 
 
 def note_spread(known: Identities, merged: Tensor, why: str) -> None:
@@ -23,6 +24,13 @@ def note_spread(known: Identities, merged: Tensor, why: str) -> None:
     """
     flat = merged.reshape(-1).unique()
     known.spreads.append((flat[flat != CONSTANT], why))
+
+
+def is_spread(known: Identities, ids: Tensor) -> bool:
+    """Whether all of these were noted."""
+    if not known.spreads:
+        return False
+    return bool(torch.isin(compact(ids), torch.cat([noted for noted, _ in known.spreads])).all())
 
 
 def part_spread(known: Identities, rows: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_batchedtensor
 
-from jumok.watching.provenance import functions, own_sums
+from jumok.watching.provenance import functions, mixed_maps, own_sums
 from jumok.watching.provenance.last_pass import LastPass, Slots
 from jumok.watching.provenance.ops import NOTHING, PLAIN, Kept, Notes, Op, Slot, State, Summed, walk_slots
 from jumok.watching.provenance.pictures import TracedPixels
@@ -204,8 +204,9 @@ class Tape:
         outs = tuple([self._make(each, viewing) for each in made])
         op = Op(name, frozen, {**named, **more} if more else named, outs, notes)
         if notes.calls:
+            kept = mixed_maps.find_kept(op, self.lengths)
             for out in outs:
-                out.soft, out.scored = 0, False
+                out.soft, out.scored = kept, False
         else:
             self._tell_weights(op, traits, fresh=softmax)
         return op

@@ -1,0 +1,175 @@
+"""What attention takes are the values: of other tokens than the keys, moved, mixed before, or of another layer."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from jumok.attention import Patches
+from jumok.errors import JumokError
+from jumok.watching.watch import watch
+
+PIXELS = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+EYE = torch.eye(16)
+FORMS = pytest.mark.parametrize("form", ["by hand", "fused", "module", "fast"])
+
+
+class Model(nn.Module):
+    """Tokens of an image, and attention in one of the forms that people write it in.
+
+    Args:
+        form: of the attention.
+        run: what is done with the tokens.
+    """
+
+    def __init__(self, form, run):
+        super().__init__()
+        torch.manual_seed(0)
+        self.form, self.run = form, run
+        self.embed = nn.Conv2d(3, 16, 8, 8)
+        self.first, self.second = (nn.MultiheadAttention(16, 2, batch_first=True) for _ in range(2))
+        self.places = nn.Parameter(torch.randn(1, 16, 16))
+        self.lstm, self.mix = nn.LSTM(16, 8, bidirectional=True, batch_first=True), nn.Linear(16, 16)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.25)
+
+    def attend(self, part, query, key, value):
+        if self.form in ("module", "fast"):
+            return part(query, key, value, need_weights=False)[0]
+        rows, biases = part.in_proj_weight.chunk(3), part.in_proj_bias.chunk(3)
+        parts = (F.linear(*each) for each in zip((query, key, value), rows, biases, strict=True))
+        query, key, value = (each.unflatten(-1, (2, 8)).transpose(1, 2) for each in parts)
+        if self.form == "fused":
+            found = F.scaled_dot_product_attention(query, key, value)
+        else:
+            found = (query @ key.mT / 8**0.5).softmax(-1) @ value
+        return part.out_proj(found.transpose(1, 2).flatten(2))
+
+    def forward(self, *images):
+        return self.run(self, *(self.embed(image).flatten(2).transpose(1, 2) for image in images))
+
+
+def look(form, run, *images):
+    model = Model(form, run).eval()
+    with torch.set_grad_enabled(form != "fast"), watch(model) as seen:
+        model(*(images or (PIXELS,)))
+    return seen
+
+
+def list_layers(seen):
+    return [seen[name].weights.mean(1) for name in seen.names]
+
+
+def roll_out(seen):
+    return torch.cat([seen.rollout(number).weights for number in range(16)], 1)
+
+
+@FORMS
+@pytest.mark.parametrize("move", [lambda x: x.roll(1, 1), lambda x: x.flip(1)], ids=["rolled", "flipped"])
+def test_values_that_were_moved_are_read_where_they_come_from(form, move):
+    seen = look(form, lambda model, x: x + model.attend(model.first, x, x, move(x)))
+    (weights,) = list_layers(seen)
+    found = roll_out(seen)
+    torch.testing.assert_close(found, 0.5 * EYE + 0.5 * weights @ move(EYE[None])[0])
+    assert seen[0].keys.labels() == [
+        f"{int(n) // 4},{int(n) % 4}" for n in move(torch.arange(16)[None, :, None])[0, :, 0]
+    ]
+
+
+@FORMS
+def test_values_of_a_later_layer_weighed_as_an_earlier_one_did(form):
+    """As where layers share queries and keys, or one map of weights."""
+
+    def run(model, x):
+        y = x + model.attend(model.first, x, x, x)
+        return y + model.attend(model.second, x, x, y)
+
+    first, second = list_layers(seen := look(form, run))
+    torch.testing.assert_close(roll_out(seen), (0.5 * EYE + 0.5 * second) @ (0.5 * EYE + 0.5 * first))
+
+
+def test_one_map_of_weights_for_two_layers():
+    class Shared(Model):
+        def forward(self, pixels):
+            x = self.embed(pixels).flatten(2).transpose(1, 2)
+            weights = (x @ x.mT).softmax(-1)
+            x = x + weights @ x
+            return x + weights @ self.mix(x)
+
+    model = Shared("", None).eval()
+    with torch.no_grad(), watch(model) as seen:
+        model(PIXELS)
+    layer = 0.5 * EYE + 0.5 * seen[0].weights
+    torch.testing.assert_close(roll_out(seen), layer @ layer)
+
+
+def test_values_that_another_call_gathered():
+    """Agents look at the tokens, and the tokens at the agents, by two softmaxes over one product each."""
+
+    class Agents(Model):
+        def forward(self, pixels):
+            x = self.embed(pixels).flatten(2).transpose(1, 2)
+            agents = x.unflatten(1, (4, 4)).mean(2)
+            gathered = (agents @ x.mT).softmax(-1) @ self.mix(x)
+            return x + (x @ agents.mT).softmax(-1) @ gathered
+
+    model = Agents("", None).eval()
+    with torch.no_grad(), watch(model) as seen:
+        model(PIXELS)
+    gathered, given = (seen[name].weights for name in seen.names)
+    torch.testing.assert_close(roll_out(seen), 0.5 * EYE + 0.5 * given @ gathered)
+
+
+@FORMS
+def test_queries_and_keys_of_places_alone(form):
+    def run(model, x):
+        places = model.places.expand(len(x), -1, -1)
+        return x + model.attend(model.first, places, places, x)
+
+    (weights,) = list_layers(seen := look(form, run))
+    assert seen[0].keys == Patches(4, 4)
+    found = roll_out(seen)
+    torch.testing.assert_close(found[..., 16:], 0.5 * EYE + 0.5 * weights)
+    assert not found[..., :16].any()
+
+
+MIXED = {
+    "a recurrent layer": lambda model, x: model.lstm(x)[0],
+    "cumsum": lambda model, x: x.cumsum(1),
+    "a product over tokens": lambda model, x: model.mix(x.mT).mT,
+}
+
+
+@FORMS
+@pytest.mark.parametrize("named", MIXED)
+def test_values_that_were_mixed_before_are_named(form, named):
+    seen = look(form, lambda model, x: x + model.attend(model.first, x, x, MIXED[named](model, x)))
+    with pytest.raises(JumokError, match=f"mixed by {named}"):
+        seen.rollout(0)
+
+
+@FORMS
+def test_values_of_another_image_are_those_that_are_seen(form):
+    run = lambda model, x, y: x + model.attend(model.first, x, x, y)  # noqa: E731
+    seen = look(form, run, PIXELS, PIXELS.flip(0))
+    with pytest.raises(JumokError, match="tokens of 2 inputs"):
+        seen.rollout(0)
+
+
+def test_values_that_an_unknown_step_made_of_a_product_of_tokens_are_named():
+    """Xiong et al. 2021, Nystroemformer, arXiv 2102.03902, eq. 13: an inverse stands between two maps."""
+
+    class Landmarks(Model):
+        def forward(self, pixels):
+            x = self.embed(pixels).flatten(2).transpose(1, 2)
+            few = x.unflatten(1, (4, 4)).mean(2)
+            middle = torch.linalg.pinv((few @ few.mT).softmax(-1))
+            return x + (x @ few.mT).softmax(-1) @ (middle @ ((few @ x.mT).softmax(-1) @ x))
+
+    model = Landmarks("", None).eval()
+    with torch.no_grad(), watch(model) as seen:
+        model(PIXELS)
+    assert (len(seen[-1].queries), len(seen[-1].keys)) == (16, 4)
+    with pytest.raises(JumokError, match="whose weights are not seen"):
+        seen.rollout(0)
