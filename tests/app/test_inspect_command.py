@@ -85,6 +85,16 @@ def test_a_plain_folder_gets_no_remark(jumok, tmp_path):
     assert not (tmp_path / "o" / "index.html").exists()
 
 
+def test_pages_that_are_not_read_are_told(jumok, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        pages = [photo(number + 50 * (name == "a")) for number in range(3)]
+        pages[0].save(tmp_path / "d" / name / "pages.tif", save_all=True, append_images=pages[1:])
+    said, report = inspected(jumok, tmp_path / "d", tmp_path / "o", "--no-html")
+    assert "remark: 2 images have several frames or pages (such as a/pages.tif): only the first of each" in said.out
+    assert len(report["remarks"]) == 1
+
+
 def test_groups_that_lie_in_several_parts_are_told(jumok, tmp_path):
     (tmp_path / "im").mkdir()
     lines = ["image,label,split,patient"]

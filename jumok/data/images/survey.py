@@ -18,6 +18,7 @@ from PIL import Image
 from jumok.data.images.bit_depths import find_bits
 from jumok.data.images.contents import hash_file
 from jumok.data.images.formats import read_formats
+from jumok.data.images.frames import has_frames
 from jumok.data.images.image_set import ImageSet
 from jumok.data.images.label_heaps import Heaps, make_heaps
 from jumok.data.images.near_duplicates import MOST_COMPARED, THUMB_SIDE, find_near_pairs, group_pairs
@@ -42,6 +43,7 @@ class Facts:
         kind: of its pixels, such as "grey, 16 bits".
         hash: of the file's content.
         thumb: (32, 32) uint8, grey.
+        first_of_several: whether the file holds more frames or pages, which are not read.
         problem: why it cannot be read; else empty.
     """
 
@@ -53,6 +55,7 @@ class Facts:
     kind: str = ""
     hash: str = ""
     thumb: NDArray[np.uint8] | None = None
+    first_of_several: bool = False
     problem: str = ""
 
 
@@ -215,7 +218,7 @@ def _look(path: Path, part: str, label: Any) -> Facts:
         form, kind = _describe_kind(path)
     except JumokError as error:
         return Facts(path, part, label, problem=str(error).removeprefix(f"cannot read {path}: "))
-    return Facts(path, part, label, size, form, kind, digest, small)
+    return Facts(path, part, label, size, form, kind, digest, small, has_frames(path))
 
 
 def _describe_kind(path: Path) -> tuple[str, str]:

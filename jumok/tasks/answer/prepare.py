@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from jumok.data.images.batches import PixelStore
+from jumok.data.images.frames import describe_frames
 from jumok.data.questions.batches import QuestionBatches
 from jumok.data.questions.question_set import QuestionSet, describe_left_out
 from jumok.data.texts.vocabulary import pick_evenly
@@ -335,6 +336,7 @@ def _remarks(
     for part, answers in unanswerable.items():
         if answers:
             yield _explain_unanswerable(part, answers)
+    yield from describe_frames(sorted({path for questions in parts.values() for path in questions.images}))
     yield f"questions: {report.size:,} entries ({report.kind}); image size: {size}"
 
 

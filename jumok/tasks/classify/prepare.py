@@ -14,6 +14,7 @@ from jumok import systems
 from jumok.data.images.batches import Batches, PixelStore, Source
 from jumok.data.images.contents import describe_contradictions, describe_duplicates
 from jumok.data.images.folders import ImageSet, scan
+from jumok.data.images.frames import describe_frames
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.classify.evaluation import read_batches
@@ -204,12 +205,13 @@ def _remark_begun(config: RunConfig) -> list[str]:
 
 
 def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, hashes: Mapping[str, Sequence[str]]) -> list[str]:
-    """What the user should know of the images, whose hashes are given: files left out, masks, duplicates, bits."""
+    """What the user should know of the images, whose hashes are given: what is left out, masks, duplicates, bits."""
     bits = config.data.bits
     deep = [f"16-bit images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
     labels = {part: images.labels for part, images in sets.items()}
     copies = [*describe_duplicates(hashes), *describe_contradictions(hashes, labels, sets["train"].noun)]
-    return [*sets["train"].notes, *copies, *deep]
+    frames = describe_frames([path for images in sets.values() for path in images.paths])
+    return [*sets["train"].notes, *copies, *deep, *frames]
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedImages:
