@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from jumok.data.dressed_numbers import undress
 from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
 from jumok.wording import write_count
 
-__all__ = ["check_classes", "describe_alike", "describe_doubtful", "is_finite", "order_classes", "unite_whole"]
+__all__ = ["check_classes", "describe_alike", "describe_doubtful", "order_classes", "unite_whole"]
 
 WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 WRITTEN_FOR_NOTHING = frozenset(("nan", "nat", "<na>", "#n/a", "n/a", "null"))
@@ -36,7 +36,7 @@ def check_classes(labels: Sequence[tuple[str, str]], noun: str) -> None:
         )
     values = {label for _, label in labels}
     measured = next((value for value in sorted(values) if _is_fraction(value)), None)
-    if measured is not None and all(map(is_finite, values)):
+    if measured is not None and all(map(undress, values)):
         raise JumokError(
             f"the labels are measurements such as {measured}, and a classifier learns classes: give each {noun} a "
             "class, such as a range of values"
@@ -90,14 +90,6 @@ def describe_alike(classes: Collection[str]) -> Iterator[str]:
             yield f"{them} are taken for different classes: spell them alike if they are one"
 
 
-def is_finite(text: str) -> bool:
-    """Whether a text is a number, neither NaN nor infinite."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
 def _is_fraction(text: str) -> bool:
-    """Whether a text is a number that is not whole."""
-    return is_finite(text) and not float(text).is_integer()
+    """Whether a text is a number that is not whole, as plain or as people write it."""
+    return any(not float(number).is_integer() for number in undress(text))
