@@ -93,6 +93,17 @@ class QuestionSet:
             return "/".join(path.parts[-2:])
         return self.names[image] if self.names else path.name
 
+    def hashes(self, of_images: Mapping[Path, str]) -> list[str]:
+        """By which each question about an image is known again wherever it stands: 32 hexadecimal digits.
+
+        Args:
+            of_images: the hashes of the images' files.
+        """
+        return [
+            hashlib.blake2b(f"{of_images[self.image_of(number)]}\t{question}".encode(), digest_size=16).hexdigest()
+            for number, question in enumerate(self.questions)
+        ]
+
     def select(self, numbers: Sequence[int]) -> QuestionSet:
         """These questions only, in this order, and the images that they are about."""
         kept = dict.fromkeys(self.of[number] for number in numbers)
