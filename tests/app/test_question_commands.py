@@ -72,7 +72,7 @@ def refused(jumok, folder, words, message):
 
 def test_a_run_folder_comes_out_and_says_what_it_is(asked, squares):
     assert {path.name for path in asked.iterdir()} == {
-        "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "questions.vocabulary",
+        "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "questions.vocabulary", "trained_on.txt",
         "weights.safetensors",
     }  # fmt: skip
     card = (asked / "card.md").read_text()

@@ -66,6 +66,14 @@ class PairSet:
         return digest.hexdigest()[:32]
 
 
+def join_sets(sets: Sequence[PairSet]) -> PairSet:
+    """The pairs of several sets, in their order, without what is noted of each."""
+    return PairSet(
+        tuple(chain.from_iterable(pairs.sources for pairs in sets)),
+        tuple(chain.from_iterable(pairs.targets for pairs in sets)),
+    )
+
+
 def _hash_pair(source: str, target: str) -> str:
     return hashlib.blake2b(f"{source}\t{target}".encode(), digest_size=16).hexdigest()
 

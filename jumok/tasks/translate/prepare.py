@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.data.pairs.batches import PairBatches
-from jumok.data.pairs.pair_set import PairSet
+from jumok.data.pairs.oddities import describe_oddities
+from jumok.data.pairs.pair_set import PairSet, join_sets
 from jumok.data.texts.survey import TextSurvey, survey
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
@@ -374,6 +375,7 @@ def _make_remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], foun
     """What a person should know of the data."""
     names = ("source", "target") if len(reports) > 1 else ("both languages",)
     lines = [note for pairs in parts.values() for note in pairs.notes]
+    lines += describe_oddities(join_sets(list(parts.values())))
     lines += [f"{write_count(count, 'pair')} skipped: {why}" for why, count in _count_skipped(found).items() if count]
     for name, report in zip(names, reports, strict=True):
         lines += report.notes
