@@ -85,6 +85,15 @@ def test_a_plain_folder_gets_no_remark(jumok, tmp_path):
     assert not (tmp_path / "o" / "index.html").exists()
 
 
+def test_near_duplicates_are_looked_for_among_many_images_where_that_is_asked(jumok, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr("jumok.data.images.near_duplicates.MOST_COMPARED", 20)
+    said, report = inspected(jumok, parts, tmp_path / "o", "--no-html")
+    assert report["near_duplicates"] is None
+    assert "near duplicates were not looked for among so many images (29): add --near-duplicates" in said.out
+    said, report = inspected(jumok, parts, tmp_path / "o", "--no-html", "--near-duplicates")
+    assert report["near_duplicates"]["groups"] == [["fine/2.png", "fine/large.jpg"]]
+
+
 def test_pages_that_are_not_read_are_told(jumok, tmp_path):
     for name in ("a", "b"):
         (tmp_path / "d" / name).mkdir(parents=True)

@@ -42,7 +42,11 @@ def remarks(found: Survey) -> Iterator[str]:
         yield from _describe_look_alikes(found, pairs)
     else:
         count = f"{len(found.sound):,}"
-        yield later("near duplicates were not looked for among so many images ({count})", count=count)
+        yield later(
+            "near duplicates were not looked for among so many images ({count}): add --near-duplicates to look for "
+            "them, which takes long",
+            count=count,
+        )
     yield from _describe_imbalance(found)
     if found.bits is not None:
         white = f"{(1 << found.bits) - 1:,}"
