@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ast import literal_eval
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -39,9 +40,9 @@ def read_files(paths: Sequence[Path], *, answered: bool = True) -> Iterator[Ques
     """Give the questions of files, one after the other.
 
     CSV and TSV: the first line names the columns, `image`, `question` and `answer`, or `answers` with several of them
-    separated by bars; `kind` and `mask` are read if present, other columns are ignored. Quotes in a TSV are part of the
-    text, unless its column names are quoted too. JSONL: the same as keys; `answer` may be a list. JSON: the questions
-    and the annotations of VQA (version 1 or 2), two files that go together.
+    separated by bars or as a list; `kind` and `mask` are read if present, other columns are ignored. Quotes in a TSV
+    are part of the text, unless its column names are quoted too. JSONL: the same as keys; `answer` may be a list. JSON:
+    the questions and the annotations of VQA (version 1 or 2), two files that go together.
 
     Args:
         paths: any number of tables, or two JSON files.
@@ -83,7 +84,7 @@ def _check_columns(path: Path, names: Sequence[str], answered: bool) -> None:
 
 
 def _make_row(cells: Mapping[str, str]) -> QuestionRow:
-    answers = cells["answers"].split(BETWEEN) if "answers" in cells else [cells.get("answer", "")]
+    answers = _split_cell(cells["answers"]) if "answers" in cells else read_list(cells.get("answer", ""))
     return QuestionRow(
         cells["image"].strip(),
         cells["question"],
@@ -91,6 +92,28 @@ def _make_row(cells: Mapping[str, str]) -> QuestionRow:
         cells.get("kind", "").strip(),
         cells.get("mask", "").strip(),
     )
+
+
+def _split_cell(cell: str) -> Sequence[str]:
+    """Several answers in a cell: a list as programs write it, or texts with bars between them."""
+    return read_list(cell) if cell.lstrip().startswith("[") else cell.split(BETWEEN)
+
+
+def read_list(cell: str) -> list[str]:
+    """What a cell holds: the texts of a list as JSON or Python writes it, or the cell itself where it is no list.
+
+    >>> read_list('["red", "blue"]'), read_list("['red', 'blue']"), read_list("[sic]")
+    (['red', 'blue'], ['red', 'blue'], ['[sic]'])
+    """
+    if not (cell.lstrip().startswith("[") and cell.rstrip().endswith("]")):
+        return [cell]
+    try:
+        found = literal_eval(cell.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return [cell]
+    if not found or not all(isinstance(each, str | int | float) for each in found):
+        return [cell]
+    return list(map(str, found))
 
 
 def _read_jsonl(path: Path, answered: bool) -> Iterator[QuestionRow]:
