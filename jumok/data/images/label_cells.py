@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from jumok.data.dressed_numbers import is_finite, undress
-from jumok.data.labels import describe_doubtful, order_classes, unite_whole
+from jumok.data.labels import (
+    describe_alike,
+    describe_dates,
+    describe_doubtful,
+    describe_joined,
+    order_classes,
+    unite_whole,
+)
 from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
 from jumok.wording import write_count
@@ -136,7 +143,8 @@ def _read_classes(cells: Sequence[Cell]) -> Labelled:
     counts = Counter(name for name in names if name)
     classes = tuple(order_classes(counts))
     numbers = {name: number for number, name in enumerate(classes)}
-    notes = (*_describe_empty(cells), *describe_doubtful(counts, "image"))
+    odd = (*describe_doubtful(counts, "image"), *describe_joined(classes), *describe_dates(classes))
+    notes = (*_describe_empty(cells), *odd)
     return Labelled("class", classes, [numbers.get(name) for name in names], notes)
 
 
@@ -152,7 +160,7 @@ def _read_several(cells: Sequence[Cell]) -> Labelled:
             f"{write_count(empty, 'line')} with an empty label: taken for images that have none of the "
             "labels; remove the lines of images whose labels are not known"
         )
-    return Labelled("multi", classes, labels, tuple(notes))
+    return Labelled("multi", classes, labels, (*notes, *describe_alike(classes)))
 
 
 def _split(cell: Cell) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ast import literal_eval
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jumok.data.list_cells import read_list
 from jumok.data.table_rows import BETWEEN, find_odd, load_json, read_delimited
 from jumok.data.texts.normal_form import LONE, read_lines
 from jumok.errors import JumokError, suggest
@@ -97,23 +97,6 @@ def _make_row(cells: Mapping[str, str]) -> QuestionRow:
 def _split_cell(cell: str) -> Sequence[str]:
     """Several answers in a cell: a list as programs write it, or texts with bars between them."""
     return read_list(cell) if cell.lstrip().startswith("[") else cell.split(BETWEEN)
-
-
-def read_list(cell: str) -> list[str]:
-    """What a cell holds: the texts of a list as JSON or Python writes it, or the cell itself where it is no list.
-
-    >>> read_list('["red", "blue"]'), read_list("['red', 'blue']"), read_list("[sic]")
-    (['red', 'blue'], ['red', 'blue'], ['[sic]'])
-    """
-    if not (cell.lstrip().startswith("[") and cell.rstrip().endswith("]")):
-        return [cell]
-    try:
-        found = literal_eval(cell.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return [cell]
-    if not found or not all(isinstance(each, str | int | float) for each in found):
-        return [cell]
-    return list(map(str, found))
 
 
 def _read_jsonl(path: Path, answered: bool) -> Iterator[QuestionRow]:

@@ -105,3 +105,17 @@ def test_labels_that_may_be_none_and_names_that_are_alike_are_told():
     assert doubtful.startswith("the label 'NaN' of 2 images often stands for a missing one")
     assert alike == "'OK' and 'ok' are taken for different classes: spell them alike if they are one"
     assert read(["a", "b", "none"]).notes == ()
+
+
+def test_names_that_look_alike_are_told_of_several_labels_too():
+    assert "'A' and 'a' are taken for different classes" in read(["A|b", "a", "b"]).notes[-1]
+    assert "'a' and 'a\\u200b' are taken for different" in read(["a", "a\u200b", "b"]).notes[0]
+    assert "'007' and '7' are taken for different" in read(["007", "7", "x"]).notes[0]
+
+
+def test_classes_made_of_others_and_dates_are_told():
+    assert "1 class is made of the names of others ('a, b')" in read(["a, b", "a", "b"]).notes[0]
+    assert "write a|b if" in read(["a, b", "a", "b"]).notes[0]
+    assert read(["salt, pepper", "a", "b"]).notes == ()
+    assert "look like dates ('2024-01-02')" in read(["2024-01-02", "2024-01-03"]).notes[0]
+    assert read(["1.2.3", "1.2.4"]).notes == ()
