@@ -54,7 +54,7 @@ def name_within(name: str, root: Path) -> str:
 def _compose(name: str) -> Iterator[str]:
     yield name
     for form in ("NFC", "NFD"):
-        yield unicodedata.normalize(form, name)  # type: ignore[arg-type]
+        yield unicodedata.normalize(form, name)
 
 
 def _name_below(name: str, root: Path) -> str:
