@@ -148,7 +148,7 @@ def test_other_questions_are_another_comparison(squares, tmp_path):
     second = begun(squares / "train.csv", squares, tmp_path)
     with pytest.raises(
         JumokError,
-        match="begun with other questions, or by a version of jumok that dealt them out otherwise: .* another --out",
+        match=r"begun with other questions, or by a version of jumok that dealt them out otherwise: .* another --out",
     ):
         second._reopen(tmp_path / "vqa-image")
 
