@@ -14,6 +14,10 @@ from jumok.errors import JumokError
 BLOCK = 4_000_000  # drawn indices held at once, so that many samples do not fill the memory
 NORMAL_95 = 1.959963984540054
 """The normal distribution's two-sided 95 % point."""
+TAILS_95 = (0.025, 0.975)
+"""Shares of draws below the ends of a 95 % interval."""
+ROUNDING = 1e-9
+"""By how much equal figures may differ."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Bootstrap:
         level: the share of resampled means that an interval holds, in (0, 1).
         seed: of the drawing; the same seed gives the same intervals.
         bounds: the least and the greatest value there can be.
+        of_hits: the values tell how well each row was met, as 1 and 0 do: where all rows are alike, others may not be,
+            and the interval is that of `cut_tails`. Others may be alike for a reason: no width.
     Raises:
         JumokError: no samples, a value that is not finite, or a resample count or level that makes no interval.
     Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13 (percentile intervals).
@@ -70,6 +76,7 @@ class Bootstrap:
         level: float = 0.95,
         seed: int = 0,
         bounds: tuple[float, float] = (0.0, 1.0),
+        of_hits: bool = False,
     ) -> None:
         table = np.asarray(values, dtype=np.float64)
         table = table[:, None] if table.ndim == 1 else table
@@ -81,6 +88,7 @@ class Bootstrap:
             raise JumokError(f"wanted resamples of at least 1 and a level in (0, 1), got {resamples} and {level}")
         self.samples = len(table)
         self._bounds = bounds
+        self._unseen = find_unseen(len(table)) if of_hits else 0.0
         self._tails = ((1 - level) / 2, (1 + level) / 2)
         self._means = table.mean(0)
         self._draws = resample_means(table, resamples, np.random.default_rng(seed))
@@ -93,11 +101,55 @@ class Bootstrap:
         """The mean of one column less that of another, row by row."""
         least, greatest = self._bounds
         draws = self._draws[:, column] - self._draws[:, other]
-        return self._interval(self._means[column] - self._means[other], draws, least - greatest, greatest - least)
+        return self._interval(
+            self._means[column] - self._means[other], draws, least - greatest, greatest - least, difference=True
+        )
 
-    def _interval(self, value: float, draws: NDArray[np.float64], least: float, greatest: float) -> Interval:
-        low, high = np.quantile(draws, self._tails) if self.samples > 1 else (least, greatest)
-        return Interval(float(value), float(low), float(high))
+    def _interval(
+        self, value: float, draws: NDArray[np.float64], least: float, greatest: float, *, difference: bool = False
+    ) -> Interval:
+        equal = difference and value == 0  # two columns that are one and the same, as far as can be seen
+        return cut_tails(
+            float(value), draws, self.samples, (least, greatest), 0.0 if equal else self._unseen, self._tails
+        )
+
+
+def cut_tails(
+    value: float,
+    draws: NDArray[np.float64],
+    samples: int,
+    bounds: tuple[float, float],
+    unseen: float,
+    tails: tuple[float, float] = TAILS_95,
+) -> Interval:
+    """The percentile interval of a figure that was resampled.
+
+    Where all draws are alike, as where everything was right, resampling says nothing of what was not seen: a share of
+    the samples may be otherwise, and lie at either bound.
+
+    Args:
+        value: the figure itself.
+        draws: (resamples,), the figure on each resample.
+        samples: that were resampled; one alone says nothing of the others.
+        bounds: the least and the greatest value there can be.
+        unseen: the share of the samples that may be otherwise, such as `find_unseen` gives.
+        tails: shares of the draws below the ends.
+
+    >>> print(cut_tails(1.0, np.ones(100), 10, (0.0, 1.0), find_unseen(10)))
+    1.000 (0.722 to 1.000)
+    """
+    if samples < 2 or not len(draws):
+        return Interval(value, *bounds)
+    if np.ptp(draws) <= ROUNDING * max(abs(value), 1.0):
+        below, above = (unseen * abs(end - value) if unseen else 0.0 for end in bounds)
+        return Interval(value, value - below, value + above)
+    low, high = np.quantile(draws, tails)
+    return Interval(value, float(low), float(high))
+
+
+def find_unseen(samples: int) -> float:
+    """The largest share that may be otherwise, with 95 % confidence, where none of some samples is: Wilson's."""
+    return wilson(0, samples)[1]
 
 
 def resample_means(table: NDArray[np.float64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:

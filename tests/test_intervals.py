@@ -5,7 +5,7 @@ import pytest
 
 from jumok import intervals
 from jumok.errors import JumokError
-from jumok.intervals import Bootstrap, Interval
+from jumok.intervals import Bootstrap, Interval, wilson
 
 
 def test_interval_agrees_with_the_normal_theory_of_a_mean():
@@ -74,3 +74,17 @@ def test_one_sample_tells_nothing_of_the_others():
 def test_what_makes_no_interval_is_an_error(values, options, message):
     with pytest.raises(JumokError, match=message):
         Bootstrap(values, **options)
+
+
+@pytest.mark.parametrize("hits", [0, 10])
+def test_hits_that_are_all_alike_have_wilsons_interval(hits):
+    found = Bootstrap(np.full(10, hits / 10), of_hits=True).mean()
+    assert (found.low, found.high) == pytest.approx(wilson(hits, 10))
+    assert Bootstrap(np.full(10, hits / 10)).mean() == Interval(hits / 10, hits / 10, hits / 10)
+
+
+def test_a_method_that_always_hits_is_not_better_by_all_for_sure():
+    hits = Bootstrap([[1, 0, 1]] * 10, of_hits=True)
+    unseen = wilson(0, 10)[1]
+    assert hits.difference(0, 1) == Interval(1, pytest.approx(1 - 2 * unseen), 1)
+    assert hits.difference(0, 2) == Interval(0, 0, 0)  # one and the same

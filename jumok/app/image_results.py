@@ -265,7 +265,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
     from jumok.app.image_inputs import find_inputs
     from jumok.app.progress import show_progress
     from jumok.data.images.batches import take_turns
-    from jumok.data.images.bit_depths import describe_bits
+    from jumok.data.images.how_read import describe_reading
 
     if source.is_dir() and results.folder.resolve() == source.resolve():
         raise JumokError(
@@ -273,7 +273,7 @@ def look_at_images(source: Path, looker: Looker, results: ImageResults, session:
             f"{results.folder / session.command}"
         )
     paths = find_inputs([source], tell=session.remark)
-    for line in describe_bits(paths, looker.bits):
+    for line in describe_reading(paths, looker.bits):
         session.remark(line)
     results.sheet = make_page(results.title, len(paths)) if html else None
     done = 0

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from jumok.data.dressed_numbers import COMMA_NUMBER, GROUP_SPACES, SIGNS, THOUSANDS_NUMBER, UNIT
+
 __all__ = [
     "DecimalMark",
     "Reading",
@@ -25,13 +27,6 @@ Texts = NDArray[Any]
 DecimalMark = str | None
 """What stands before the decimals: "," or "."; None: not known."""
 
-SIGNS = "%$€£¥₩"
-"""What may stand before or behind each number of a column."""
-UNIT = re.compile(r"(?<=[\d.])\s*([°µ]?[^\W\d_][^\d\s,;]{0,9})$")
-"""What may stand behind each number: mm, kg, °C."""
-GROUP_SPACES = re.compile("(?<=\\d)[ '\u00a0\u202f](?=\\d{3}(?!\\d))")
-COMMA_NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+|(?=,))(?:,\d+)?(?:[eE][+-]?\d+)?")
-THOUSANDS_NUMBER = re.compile(r"[+-]?(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d*)?(?:[eE][+-]?\d+)?")
 SENTINELS = tuple(sign * nines for nines in (99, 999, 9999, 99999) for sign in (-1, 1))
 """Numbers that stand for what is missing in many tables."""
 FIRST_CELLS = 50

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from jumok.data.dressed_numbers import undress
 from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
+from jumok.language import later, later_count
 from jumok.wording import write_count
 
-__all__ = ["check_classes", "describe_alike", "describe_doubtful", "is_finite", "order_classes", "unite_whole"]
+__all__ = [
+    "check_classes",
+    "describe_alike",
+    "describe_dates",
+    "describe_doubtful",
+    "describe_joined",
+    "order_classes",
+    "unite_whole",
+]
 
 WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+JOINS = re.compile(r"[,;/+&]")
+"""Signs that people put between several labels."""
+DATE = re.compile(r"(\d{4}([-./])\d{1,2}\2\d{1,2}|\d{1,2}([-./])\d{1,2}\3\d{4})([T ].*)?")
 WRITTEN_FOR_NOTHING = frozenset(("nan", "nat", "<na>", "#n/a", "n/a", "null"))
 """What programs put into a cell whose value is not known."""
 
@@ -36,7 +49,7 @@ def check_classes(labels: Sequence[tuple[str, str]], noun: str) -> None:
         )
     values = {label for _, label in labels}
     measured = next((value for value in sorted(values) if _is_fraction(value)), None)
-    if measured is not None and all(map(is_finite, values)):
+    if measured is not None and all(map(undress, values)):
         raise JumokError(
             f"the labels are measurements such as {measured}, and a classifier learns classes: give each {noun} a "
             "class, such as a range of values"
@@ -80,24 +93,53 @@ def describe_doubtful(counts: Mapping[str, int], noun: str) -> Iterator[str]:
 
 
 def describe_alike(classes: Collection[str]) -> Iterator[str]:
-    """What to say of classes whose names differ in upper and lower case or in spaces alone."""
+    """What to say of classes whose names look the same: but for upper case, spaces, widths, invisible signs, zeros."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in classes:
-        alike[" ".join(name.casefold().split())].append(name)
+        alike[_look_of(name)].append(name)
     for names in alike.values():
         if len(names) > 1:
             them = " and ".join(map(repr, names))
             yield f"{them} are taken for different classes: spell them alike if they are one"
 
 
-def is_finite(text: str) -> bool:
-    """Whether a text is a number, neither NaN nor infinite."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+def _look_of(name: str) -> str:
+    """What a name looks like: two of the same look are hard to tell apart."""
+    shown = "".join(sign for sign in unicodedata.normalize("NFKC", name) if unicodedata.category(sign) != "Cf")
+    plain = " ".join(shown.casefold().split())
+    return plain.lstrip("0") or "0" if plain.isdecimal() else plain
+
+
+def describe_joined(classes: Collection[str]) -> Iterator[str]:
+    """What to say of classes that are made of the names of others: they may be several labels of one example.
+
+    >>> list(describe_joined(["dent", "scratch", "scratch, dent"]))[0][:58]
+    "1 class is made of the names of others ('scratch, dent') a"
+    """
+    known = set(classes)
+    joined = [
+        name for name in classes if len(names := JOINS.split(name)) > 1 and all(each.strip() in known for each in names)
+    ]
+    if joined:
+        yield later_count(
+            len(joined),
+            "{count} class is made of the names of others ({name}) and is learned as one of its own: write {several} "
+            "if an example can have several labels",
+            "{count} classes are made of the names of others (such as {name}) and are learned as ones of their own: "
+            "write {several} if an example can have several labels",
+            name=repr(joined[0]),
+            several=BETWEEN.join(each.strip() for each in JOINS.split(joined[0])),
+        )
+
+
+def describe_dates(classes: Collection[str]) -> list[str]:
+    """What to say of classes that are all dates."""
+    if not classes or not all(DATE.fullmatch(name) for name in classes):
+        return []
+    name = repr(min(classes))
+    return [later("the labels look like dates ({name}), and each is learned as a class of its own", name=name)]
 
 
 def _is_fraction(text: str) -> bool:
-    """Whether a text is a number that is not whole."""
-    return is_finite(text) and not float(text).is_integer()
+    """Whether a text is a number that is not whole, as plain or as people write it."""
+    return any(not float(number).is_integer() for number in undress(text))

@@ -248,7 +248,7 @@ class AlignmentMeter:
                 f"no sure link in the gold of {len(table)} sentences, and recall and AER are of those: "
                 "mark sure links with '-' in the gold file"
             )
-        sums = _Sums(_count_ratios(table), resamples=resamples, level=level, seed=self._seed)
+        sums = _Sums(_count_ratios(table), resamples=resamples, level=level, seed=self._seed, of_hits=True)
         totals = table.sum(0).astype(int)
         names = (*self._methods, BASELINE)
         found = tuple(
@@ -314,7 +314,7 @@ class _Sums(Bootstrap):
     def gap(self, row: int, other: int, score: str) -> Interval:
         """One score of one method less another's, resample by resample."""
         (value, draws), (base, base_draws) = self._ratios(row, score), self._ratios(other, score)
-        return self._take_interval(value - base, draws - base_draws, -1.0, 1.0)
+        return self._take_interval(value - base, draws - base_draws, -1.0, 1.0, difference=True)
 
     def _ratios(self, row: int, score: str) -> tuple[float, Draws]:
         top = row * 2 * len(TITLES) + FIRST_COLUMN[score]
@@ -323,7 +323,9 @@ class _Sums(Bootstrap):
         np.divide(means[:, top], means[:, top + 1], out=ratios, where=means[:, top + 1] > 0)
         return float(np.nan_to_num(ratios[0])), ratios[1:]
 
-    def _take_interval(self, value: float, draws: Draws, least: float, greatest: float) -> Interval:
+    def _take_interval(
+        self, value: float, draws: Draws, least: float, greatest: float, *, difference: bool = False
+    ) -> Interval:
         """Draws in which a score is of nothing tell nothing, and are left out; if all are, anything may be."""
         known = draws[np.isfinite(draws)]
-        return self._interval(value, known, least, greatest) if len(known) else Interval(value, least, greatest)
+        return self._interval(value, known, least, greatest, difference=difference)

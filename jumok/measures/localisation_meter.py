@@ -196,7 +196,8 @@ class LocalisationMeter:
                 f"{self._full} one that covers everything; give masks that mark a part of the image"
             )
         table = average_groups(np.array(self._scores, dtype=np.float64), self._groups)  # (groups, methods, scores)
-        bootstrap = Bootstrap(table.reshape(len(table), -1), resamples=resamples, level=level, seed=self._seed)
+        rows = table.reshape(len(table), -1)
+        bootstrap = Bootstrap(rows, resamples=resamples, level=level, seed=self._seed, of_hits=True)
         baselines = (*BASELINES, *self._further)
         names = (*self._methods, *baselines)
         results = {name: _collect_scores(bootstrap, row, name) for row, name in enumerate(names)}

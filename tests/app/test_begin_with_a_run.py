@@ -1,6 +1,7 @@
 """`jumok train OTHER --init RUN` for sentence pairs and questions; for images see test_pretrained_commands.py."""
 
 import csv
+import shutil
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from question_helpers import write_squares
 
 from jumok.app.cli import main
 from jumok.tasks.running.checkpoint import read_tensors
+from jumok.tasks.running.trained_on import TRAINED_ON, read_trained_on
 
 QUESTIONS = ["--device", "cpu", "--threads", "1", "--epochs", "1", "--batch-size", "16", "--lr", "0.003"]
 TINY = ["--system", "vqa-concat", "--option", "width=16", "--option", "heads=2", "--option", "patch=4"]
@@ -42,6 +44,37 @@ def test_a_translator_goes_on_with_other_pairs_in_the_words_it_knows(jumok, reve
     assert len(rows(tmp_path / "run")) == 2
 
 
+def swap_train_and_test(folder):
+    """What was trained on is held out now, and the other way round."""
+    for end in {path.name.partition(".")[2] for path in folder.glob("train.*")}:
+        train, test = folder / f"train.{end}", folder / f"test.{end}"
+        texts = train.read_text(), test.read_text()
+        train.write_text(texts[1])
+        test.write_text(texts[0])
+    return folder
+
+
+def test_held_out_pairs_that_the_first_run_was_trained_on_are_told(jumok, reverser, reversals, tmp_path):
+    pairs = swap_train_and_test(shutil.copytree(reversals, tmp_path / "pairs"))
+    words = ["--init", reverser, "--out", tmp_path / "run", "--epochs", "1", "--lr", "0.001", "--device", "cpu"]
+    said = jumok("train", pairs, *words, "--threads", "1", "--no-trust")
+    assert said.status == 0, said.err
+    record = read_trained_on(reverser)
+    count = len(record.hashes["train"])
+    told = f"were trained on {count:,} of {count:,} test pairs: figures on them flatter"
+    assert told in said.out
+    assert set(read_trained_on(tmp_path / "run").before) == record.learnt
+    judged = jumok("eval", tmp_path / "run", "--out", tmp_path / "eval", "--beam", "1")
+    assert f"{count:,} of {count:,} pairs are among those that the run was trained or validated on" in judged.out
+    (reverser / TRAINED_ON).rename(tmp_path / "kept")
+    try:
+        words[words.index("--out") + 1] = tmp_path / "other"
+        unknown = jumok("train", pairs, *words, "--threads", "1", "--dry-run")
+    finally:
+        (tmp_path / "kept").rename(reverser / TRAINED_ON)
+    assert f"{reverser} keeps no record of what it was trained on: whether held-out pairs" in unknown.out
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -67,6 +100,18 @@ def asked(tmp_path_factory):
         main([str(word) for word in words])
     assert stopped.value.code == 0
     return place
+
+
+def test_held_out_questions_that_the_first_run_was_trained_on_are_told(jumok, asked, tmp_path):
+    data = swap_train_and_test(shutil.copytree(asked / "squares", tmp_path / "squares"))
+    words = ["--images", data / "images", "--init", asked / "run", "--out", tmp_path / "run", *QUESTIONS]
+    said = jumok("train", data, *words, "--no-trust")
+    assert said.status == 0, said.err
+    record = read_trained_on(asked / "run")
+    count = len(record.hashes["train"])
+    assert f"were trained on {count:,} of {count:,} test questions: figures on them flatter" in said.out
+    judged = jumok("eval", tmp_path / "run", "--out", tmp_path / "eval")
+    assert f"{count:,} of {count:,} questions are among those that the run was trained or validated on" in judged.out
 
 
 @pytest.mark.parametrize("same", [True, False])

@@ -12,8 +12,9 @@ from jumok.app.classify.chosen import Judge, choose_images, match_classes
 from jumok.app.cli import main
 from jumok.data.images.folders import scan, scan_folder
 from jumok.errors import JumokError
+from jumok.tasks.classify.hashing import hash_parts
 from jumok.tasks.classify.settings import ImageData
-from jumok.tasks.classify.trained_on import TRAINED_ON, TrainedOn, read_trained_on
+from jumok.tasks.running.trained_on import TRAINED_ON, TrainedOn, read_trained_on
 
 
 def write_noise(folder, classes=("blue", "red"), numbers=range(20), seed=0):
@@ -34,7 +35,7 @@ def noise(tmp_path):
 
 @pytest.fixture
 def judge(noise):
-    return Judge(TrainedOn.of(scan(noise, seed=3)), None, 3)
+    return Judge(TrainedOn.of_hashes(hash_parts(scan(noise, seed=3))), None, 3)
 
 
 def parts_of(noise):
@@ -91,7 +92,7 @@ def test_images_that_were_trained_on_are_counted(noise, judge):
 
 
 def test_images_that_the_first_weights_were_trained_on_are_told_and_left_out(noise, tmp_path):
-    first, own = (TrainedOn.of(scan(noise, seed=seed)) for seed in (7, 3))
+    first, own = (TrainedOn.of_hashes(hash_parts(scan(noise, seed=seed))) for seed in (7, 3))
     first = first.after(TrainedOn({"train": ("x" * 32,), "val": (), "test": ()}))
     both = own.after(first)
     known = {"val": {*first.hashes["train"]}, "test": {*first.hashes["train"], *first.hashes["val"]}}
@@ -157,7 +158,7 @@ def test_a_ready_test_part_is_taken_as_it_is_now(noise, judge, tmp_path):
 def test_a_copy_of_a_training_image_in_the_test_part_is_told(noise, tmp_path):
     for part in ("train", "test"):
         shutil.copytree(noise, tmp_path / "parts" / part)
-    judge = Judge(TrainedOn.of(scan(tmp_path / "parts")))
+    judge = Judge(TrainedOn.of_hashes(hash_parts(scan(tmp_path / "parts"))))
     chosen = choose_images(judge, tmp_path / "parts", "auto")
     assert chosen.seen is not None
     assert chosen.seen["train"] + chosen.seen["val"] == 40
@@ -185,7 +186,7 @@ def test_classes_are_matched_by_name(noise):
 
 
 def test_the_record_is_read_as_it_was_written(noise, tmp_path):
-    record = TrainedOn.of(scan(noise, seed=3))
+    record = TrainedOn.of_hashes(hash_parts(scan(noise, seed=3)))
     record.write(tmp_path / "run")
     assert read_trained_on(tmp_path / "run") == record
     lines = (tmp_path / "run" / TRAINED_ON).read_text().splitlines()
@@ -318,7 +319,9 @@ def test_data_that_has_moved_is_asked_for_by_the_way_to_give_it(jumok, coloured,
 
 @pytest.fixture
 def known_by_folder(noise):
-    return Judge(TrainedOn.of(scan(noise, seed=3)), ImageData(images=str(noise), labels_are="class"), 3)
+    return Judge(
+        TrainedOn.of_hashes(hash_parts(scan(noise, seed=3))), ImageData(images=str(noise), labels_are="class"), 3
+    )
 
 
 def test_images_that_were_saved_anew_are_told(noise, known_by_folder, tmp_path):

@@ -85,6 +85,25 @@ def test_a_plain_folder_gets_no_remark(jumok, tmp_path):
     assert not (tmp_path / "o" / "index.html").exists()
 
 
+def test_near_duplicates_are_looked_for_among_many_images_where_that_is_asked(jumok, parts, tmp_path, monkeypatch):
+    monkeypatch.setattr("jumok.data.images.near_duplicates.MOST_COMPARED", 20)
+    said, report = inspected(jumok, parts, tmp_path / "o", "--no-html")
+    assert report["near_duplicates"] is None
+    assert "near duplicates were not looked for among so many images (29): add --near-duplicates" in said.out
+    said, report = inspected(jumok, parts, tmp_path / "o", "--no-html", "--near-duplicates")
+    assert report["near_duplicates"]["groups"] == [["fine/2.png", "fine/large.jpg"]]
+
+
+def test_pages_that_are_not_read_are_told(jumok, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        pages = [photo(number + 50 * (name == "a")) for number in range(3)]
+        pages[0].save(tmp_path / "d" / name / "pages.tif", save_all=True, append_images=pages[1:])
+    said, report = inspected(jumok, tmp_path / "d", tmp_path / "o", "--no-html")
+    assert "remark: 2 images have several frames or pages (such as a/pages.tif): only the first of each" in said.out
+    assert len(report["remarks"]) == 1
+
+
 def test_groups_that_lie_in_several_parts_are_told(jumok, tmp_path):
     (tmp_path / "im").mkdir()
     lines = ["image,label,split,patient"]

@@ -44,7 +44,7 @@ def test_an_lstm_that_this_processor_has_not_in_bf16_runs_in_float32_and_that_is
 def test_a_run_folder_comes_out_and_says_what_it_is(reverser, reversals):
     assert {path.name for path in reverser.iterdir()} == {
         "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "source.vocabulary",
-        "target.vocabulary", "weights.safetensors",
+        "target.vocabulary", "trained_on.txt", "weights.safetensors",
     }  # fmt: skip
     card = (reverser / "card.md").read_text()
     rows = list(csv.DictReader((reverser / "metrics.csv").open()))

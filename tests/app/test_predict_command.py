@@ -45,6 +45,14 @@ def test_names_of_another_encoding_cost_no_row(jumok, trained, images, tmp_path)
         assert [row["predicted"] for row in rows if "\N{REPLACEMENT CHARACTER}" in row["image"]] == ["red"]
 
 
+def test_frames_that_are_not_read_are_told(jumok, trained, images, tmp_path):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    frames[0].save(images / "red" / "many.gif", save_all=True, append_images=frames[1:])
+    said = jumok("predict", trained, images / "red", "--csv", tmp_path / "p.csv")
+    assert "1 image has several frames or pages (red/many.gif): only the first is read" in said.out
+    assert {row["image"]: row["predicted"] for row in rows_of(tmp_path / "p.csv")}["many.gif"] == "red"
+
+
 def test_images_get_a_row_each_with_the_probability_of_every_class(jumok, trained, images, tmp_path):
     said = jumok("predict", trained, images, "--csv", tmp_path / "p.csv", "--batch-size", 2)
     assert said.status == 1  # an image was not readable

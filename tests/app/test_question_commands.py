@@ -73,7 +73,7 @@ def refused(jumok, folder, words, message):
 def test_a_run_folder_comes_out_and_says_what_it_is(asked, squares):
     assert {path.name for path in asked.iterdir()} == {
         "card.md", "checkpoints", "config.yaml", "kernels.json", "logs", "metrics.csv", "questions.vocabulary",
-        "weights.safetensors",
+        "trained_on.txt", "weights.safetensors",
     }  # fmt: skip
     card = (asked / "card.md").read_text()
     rows = list(csv.DictReader((asked / "metrics.csv").open()))

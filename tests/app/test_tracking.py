@@ -178,3 +178,16 @@ def test_weights_and_biases_gets_the_same(train, tmp_path, monkeypatch):
     assert b"train_loss" in content
     assert b"card" in content
     shutil.rmtree(tmp_path / "wandb")
+
+
+@needs_mlflow
+def test_a_dry_run_says_that_it_logs_nothing(store, train):
+    said = train("--log", "mlflow", "--dry-run")
+    assert said.status == 0, said.err
+    assert "--log mlflow: a dry run logs nothing" in said.out
+    assert not store.search_experiments(filter_string="name = 'jumok'")
+
+
+def test_a_dry_run_refuses_a_tracker_that_is_not_known(train):
+    said = train("--log", "mlfow", "--dry-run")
+    assert (said.status, "--log mlfow: did you mean 'mlflow'" in said.err) == (2, True)

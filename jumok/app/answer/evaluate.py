@@ -122,12 +122,23 @@ def evaluate(
     remarks = [f"no baselines: {lacking}"] if lacking else []
     seen = describe_overlap(train, chosen, part) if train is not None and part != "train" else ""
     remarks += [seen] if seen and seen not in chosen.notes else []
+    remarks += _describe_known(trained, chosen, part)
     about = {"run": str(run), "data": [str(path) for path in chosen.files], "split": part}
     written = {"figures": out / "eval.json", "answers": out / "answers.csv"}
     found = EvaluatedQuestions(about, chosen, report, baselines, _judge_learnt(baselines), remarks, written)
     write_report(written["figures"], found)
     write_atomically(written["answers"], as_table(report))
     return found
+
+
+def _describe_known(run: QuestionRun, questions: QuestionSet, part: str) -> list[str]:
+    """How many of held-out questions the run, or the one whose weights it began with, was trained on."""
+    from jumok.tasks.answer.parts import hash_parts
+    from jumok.tasks.running.trained_on import describe_learnt
+
+    if part in ("train", "val"):
+        return []
+    return describe_learnt(run.folder, hash_parts({part: questions})[part], "questions")
 
 
 def select(run: QuestionRun, files: Sequence[Path], images: str | None, split: str) -> tuple[QuestionSet, str]:

@@ -64,7 +64,7 @@ def _read_questions(run: QuestionRun, data: Sequence[Path], images: Path | None)
     """
     from jumok.app.answer.evaluate import select
     from jumok.data.questions.files import read_files
-    from jumok.data.questions.question_set import check_image_folder, find_images
+    from jumok.data.questions.image_places import check_image_folder, find_images
 
     folder = images or Path(run.config.data.images or "")
     check_image_folder(folder)

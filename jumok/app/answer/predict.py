@@ -54,7 +54,7 @@ class QuestionPredictor:
                 yield from self._ask(name, some)
 
     def _ask(self, name: str, rows: Sequence[QuestionRow]) -> Iterator[Predicted]:
-        from jumok.data.questions.question_set import find_images
+        from jumok.data.questions.image_places import find_images
 
         try:
             place = find_images({name}, self.images)[name]
@@ -91,7 +91,7 @@ def open_predictor(model: str, inputs: Sequence[Path], options: Options, session
     Raises:
         JumokError: no such file or folder, or a run that cannot be opened.
     """
-    from jumok.data.questions.question_set import check_image_folder
+    from jumok.data.questions.image_places import check_image_folder
     from jumok.tasks.answer.run import QuestionRun
 
     run = QuestionRun.load(model, session.device)

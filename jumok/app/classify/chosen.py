@@ -14,7 +14,7 @@ from jumok.wording import describe_names, write_count
 if TYPE_CHECKING:
     from jumok.data.images.image_set import ImageSet
     from jumok.tasks.classify.settings import ImageData
-    from jumok.tasks.classify.trained_on import TrainedOn
+    from jumok.tasks.running.trained_on import TrainedOn
 
 __all__ = ["Chosen", "Judge", "choose_images"]
 
@@ -53,8 +53,8 @@ class Judge:
             JumokError: no such run, or a damaged one.
         """
         from jumok.tasks.classify.settings import RunConfig
-        from jumok.tasks.classify.trained_on import read_trained_on
         from jumok.tasks.running.run import CONFIG
+        from jumok.tasks.running.trained_on import read_trained_on
 
         config = RunConfig.load(folder / CONFIG)
         data = config.data.model_copy(update={"labels_are": config.found.kind})  # runs of earlier versions lack it

@@ -105,7 +105,7 @@ def evaluate(
     """
     from jumok.app.classify.chosen import Judge
     from jumok.app.classify.report_pictures import PICTURES
-    from jumok.data.images.bit_depths import describe_bits
+    from jumok.data.images.how_read import describe_reading
     from jumok.tasks.classify.any_classifier import open_model
     from jumok.tasks.classify.evaluation import controls_of, read_batches
     from jumok.tasks.classify.regions import Regions
@@ -127,7 +127,7 @@ def evaluate(
     picture = PICTURES[trained.kind.name]
     about = {"run": str(run), "data": [str(data[0])], **chosen.to_dict()}
     written = {"figures": out / "eval.json", picture.name: out / f"{picture.name}.png"}
-    deep = describe_bits(chosen.images.paths, trained.bits)
+    deep = describe_reading(chosen.images.paths, trained.bits)
     found = EvaluatedImages(
         about, report, reports, [*chosen.remarks, *chosen.images.notes, *deep, *regions.remarks()], written
     )

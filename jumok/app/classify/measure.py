@@ -86,7 +86,7 @@ def measure(
     """
     from jumok.app.classify.fitting_images import leave_out
     from jumok.app.classify.maps import open_maps
-    from jumok.data.images.bit_depths import describe_bits
+    from jumok.data.images.how_read import describe_reading
 
     if len(data) != 1:
         raise JumokError(
@@ -100,7 +100,7 @@ def measure(
         raise JumokError("sanity checks ask a model: name it first, as in jumok measure RUN IMAGES --sanity")
     chosen = choose(data[0], options.split, model=model, options=options)
     images, left_out = (chosen.images, []) if maps.model is None else leave_out(chosen.images, maps.model)
-    truth, deep = _find_truth(model, images, options), describe_bits(images.paths, maps.bits)
+    truth, deep = _find_truth(model, images, options), describe_reading(images.paths, maps.bits)
     notes = [f"remark: {remark}" for remark in (*chosen.remarks, *images.notes, *left_out, *deep)]
     measuring = _Measuring(maps, images, options, out, session, notes)
     if truth is not None:

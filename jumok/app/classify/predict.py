@@ -98,12 +98,12 @@ def open_predictor(model: str, inputs: Sequence[Path], options: Options, session
     Raises:
         JumokError: nothing there, or a model that cannot be opened.
     """
-    from jumok.data.images.bit_depths import describe_bits
+    from jumok.data.images.how_read import describe_reading
     from jumok.tasks.classify.any_classifier import open_model
 
     paths = find_inputs(inputs, may_be_missing=len(inputs) > 1, tell=session.remark)
     root = inputs[0] if len(inputs) == 1 and inputs[0].is_dir() else None
     opened = open_model(model, session.device)
-    for line in describe_bits(paths, opened.bits):
+    for line in describe_reading(paths, opened.bits):
         session.remark(line)
     return ImagePredictor(opened, paths, options.batch_size, root)

@@ -12,7 +12,7 @@ from jumok.wording import one_line, write_count
 if TYPE_CHECKING:
     from jumok.data.images.image_set import ImageSet
     from jumok.tasks.classify.settings import ImageData
-    from jumok.tasks.classify.trained_on import TrainedOn
+    from jumok.tasks.running.trained_on import TrainedOn
 
 __all__ = ["describe_saved_anew"]
 

@@ -35,6 +35,12 @@ def command(
         str | None,
         typer.Option("--split-by", help="Column of groups that should stay in one part, or folder."),
     ] = None,
+    near_duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--near-duplicates", help="Look for near duplicates among more than 30,000 images, too; this takes long."
+        ),
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for inspect.json and the page.")] = Path("inspect"),
     html: Annotated[bool, typer.Option("--html/--no-html", help="Write a page with images of each class.")] = True,
     *,
@@ -45,6 +51,7 @@ def command(
     from jumok.app.progress import show_progress
     from jumok.data.images.folders import scan_ready
     from jumok.data.images.label_cells import KINDS
+    from jumok.data.images.near_duplicates import MOST_COMPARED
     from jumok.data.images.survey import survey
 
     if labels_are not in (known := ("auto", *KINDS)):
@@ -54,7 +61,7 @@ def command(
         data, classes_are=classes_are, split_by=split_by, images=images, need_train=False, labels_are=labels_are
     )
     with show_progress(session.console, "looking at images") as progress:
-        found = survey(parts, progress)
+        found = survey(parts, progress, None if near_duplicates else MOST_COMPARED)
     if not found.sound:
         raise JumokError(f"none of the {len(found.facts)} images can be read: {found.broken[0].problem}")
     written = {"figures": out / "inspect.json", **({"page": out / "index.html"} if html else {})}

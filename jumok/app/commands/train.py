@@ -163,6 +163,11 @@ def command(
     if dry_run:
         from jumok.app.dry_run import foresee
 
+        if log is not None:
+            from jumok.app.tracking.opening import check_tracker
+
+            check_tracker(log)
+            session.remark(later("--log {tracker}: a dry run logs nothing", tracker=log))
         return foresee(prepare(wanted, session, afterwards=0.0), out)
     if is_restart(out):
         session.say(f"started anew by torchrun: going on with {out}")

@@ -28,18 +28,25 @@ def name_image(facts: Facts) -> str:
 
 def remarks(found: Survey) -> Iterator[str]:
     """What deserves attention, a line each."""
+    from jumok.data.images.frames import name_first_of_several
+
     yield from found.notes
     if found.broken:
         yield later_count(len(found.broken), "{count} image cannot be read", "{count} images cannot be read")
         for path, why in ((facts.path, facts.problem) for facts in found.broken[:MOST_NAMED]):
             yield f"cannot read {readable(str(path))}: {why}"
+    yield from name_first_of_several([facts.path for facts in found.sound if facts.first_of_several])
     yield from _describe_copies(found)
     if found.compared:
         pairs = join_later("; ", [_name_pair(*group[:2]) for group in found.look_alikes[:MOST_PAIRS]])
         yield from _describe_look_alikes(found, pairs)
     else:
         count = f"{len(found.sound):,}"
-        yield later("near duplicates were not looked for among so many images ({count})", count=count)
+        yield later(
+            "near duplicates were not looked for among so many images ({count}): add --near-duplicates to look for "
+            "them, which takes long",
+            count=count,
+        )
     yield from _describe_imbalance(found)
     if found.bits is not None:
         white = f"{(1 << found.bits) - 1:,}"

@@ -61,7 +61,7 @@ def choose_texts(run: TextRun, data: Sequence[Path], options: TextOptions, split
         if split not in ("auto", "all"):
             raise JumokError("tables other than the run's own are judged whole: leave out --split")
         found = read_texts(data, run.classes, columns_of(chosen))
-        return ChosenTexts(found, "all", data, [*found.notes, *_describe_seen(run, found)])
+        return ChosenTexts(found, "all", data, [*found.notes, *_describe_known(run, found)])
     if split == "all":
         raise JumokError("--split all is not offered here: choose test, val or train, or give a table")
     part = "test" if split == "auto" else split
@@ -70,19 +70,16 @@ def choose_texts(run: TextRun, data: Sequence[Path], options: TextOptions, split
         raise JumokError(f"{own.texts} has other classes than when this run began: give a table")
     if not len(parts[part]):
         raise JumokError(f"there are no {part} texts: choose another --split, or give a table")
-    seen = _describe_seen(run, parts[part]) if part == "test" else []
+    seen = _describe_known(run, parts[part]) if part == "test" else []
     return ChosenTexts(parts[part], part, [Path(own.texts or "")], list(seen))
 
 
-def _describe_seen(run: TextRun, texts: TextSet) -> Iterator[str]:
+def _describe_known(run: TextRun, texts: TextSet) -> list[str]:
     """How many of the texts the run was trained on."""
     from jumok.data.labelled.text_set import hash_text
-    from jumok.tasks.classify.trained_on import read_trained_on
+    from jumok.tasks.running.trained_on import describe_learnt
 
-    record = read_trained_on(run.folder)
-    seen = record.seen([hash_text(text) for text in texts.texts]) if record is not None else {}
-    if count := sum(seen.get(part, 0) for part in ("train", "val", "before")):
-        yield f"{count:,} of {len(texts):,} texts are among those that the run was trained or validated on"
+    return describe_learnt(run.folder, list(map(hash_text, texts.texts)), "texts")
 
 
 def stream_inputs(paths: Sequence[Path], run: TextRun, options: TextOptions) -> Iterator[tuple[Path, int, str]]:

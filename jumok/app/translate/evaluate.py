@@ -149,7 +149,7 @@ def evaluate(
         pairs,
         found,
         each,
-        (*_list_remarks(pairs, train, lacking, part), *splitting),
+        (*_list_remarks(pairs, train, lacking, part), *_describe_known(trained, pairs, part), *splitting),
         written,
     )
     write_report(written["figures"], report)
@@ -212,6 +212,13 @@ def _list_remarks(pairs: PairSet, train: PairSet | None, lacking: str, part: str
     missing = f"baselines that need the training pairs are left out: {lacking}" if lacking else ""
     seen = describe_overlap(train, pairs, part) if train is not None and part != "train" else ""
     return tuple(dict.fromkeys(filter(None, (*remarks_on(pairs), missing, seen))))
+
+
+def _describe_known(run: PairRun, pairs: PairSet, part: str) -> list[str]:
+    """How many of held-out pairs the run, or the one whose weights it began with, was trained on."""
+    from jumok.tasks.running.trained_on import describe_learnt
+
+    return [] if part in ("train", "val") else describe_learnt(run.folder, pairs.hashes(), "pairs")
 
 
 def _describe_baseline(baseline: Baseline) -> str:

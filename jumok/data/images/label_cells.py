@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
-from jumok.data.labels import describe_doubtful, is_finite, order_classes, unite_whole
+from jumok.data.dressed_numbers import is_finite, undress
+from jumok.data.labels import (
+    describe_alike,
+    describe_dates,
+    describe_doubtful,
+    describe_joined,
+    order_classes,
+    unite_whole,
+)
 from jumok.data.table_rows import BETWEEN
 from jumok.errors import JumokError
 from jumok.wording import write_count
@@ -19,7 +26,6 @@ Kind: TypeAlias = Literal["class", "multi", "number"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MOST_CLASSES, LEAST_IMAGES = 20, 5
 """More different whole numbers, with fewer images for each on average, are numbers and no classes."""
-COMMA_NUMBER = re.compile(r"[+-]?\d+(,\d+)?")
 NUMBER = "number"
 """What the one output of a model that gives numbers is called."""
 CLASS_FLAG, NUMBER_FLAG = "--labels-are class", "--labels-are number"
@@ -73,32 +79,42 @@ def _choose_kind(cells: Sequence[Cell]) -> Kind:
     """What the cells look like.
 
     Raises:
-        JumokError: most are numbers, and one is not; or all are with a decimal comma.
+        JumokError: most are numbers, and one is not, or has a unit, a sign or commas.
     """
     if any(BETWEEN in cell.text for cell in cells):
         return "multi"
     filled = [cell for cell in cells if cell.text]
-    numbers = [cell.text for cell in filled if is_finite(cell.text)]
-    _refuse_decimal_commas(filled)
-    if 2 * len(numbers) <= len(filled) or not _are_measured(numbers):
+    numbers = [found[0] for cell in filled if (found := undress(cell.text))]
+    commas = any("," in cell.text for cell in filled) and len(numbers) == len(filled)
+    if not commas and (2 * len(numbers) <= len(filled) or not _are_measured(numbers)):
         return "class"
     odd = next((cell for cell in filled if not is_finite(cell.text)), None)
     if odd is not None:
-        raise JumokError(
-            f"{odd.where}: the label {odd.text!r} is not a finite number, and {len(numbers):,} of {len(filled):,} "
-            f"labels are numbers such as {numbers[0]}: correct it, leave it empty, or add {CLASS_FLAG} to learn classes"
-        )
+        raise JumokError(f"{_explain_odd(odd, filled)}, or add {CLASS_FLAG} to learn classes")
     return "number"
 
 
-def _refuse_decimal_commas(filled: Sequence[Cell]) -> None:
-    """Refuse what may be numbers as they are written in half of the world, or names of classes."""
-    comma = next((cell for cell in filled if "," in cell.text), None)
-    if comma is not None and all(COMMA_NUMBER.fullmatch(cell.text) for cell in filled):
-        raise JumokError(
-            f"{comma.where}: the label {comma.text!r} may be a number with a decimal comma: write it as "
-            f"{comma.text.replace(',', '.')} to learn numbers, or add {CLASS_FLAG} to learn classes"
+def _explain_odd(odd: Cell, filled: Sequence[Cell]) -> str:
+    """What is wrong with a label among numbers, and how to write it."""
+    if plain := undress(odd.text):
+        as_numbers = " or ".join(plain)
+        return (
+            f"{odd.where}: the label {odd.text!r} may be a number with {_name_dress(odd.text, plain)}: write it as "
+            f"{as_numbers} to learn numbers"
         )
+    numbers = [cell.text for cell in filled if undress(cell.text)]
+    return (
+        f"{odd.where}: the label {odd.text!r} is not a finite number, and {len(numbers):,} of {len(filled):,} "
+        f"labels are numbers such as {numbers[0]}: correct it, leave it empty"
+    )
+
+
+def _name_dress(text: str, plain: Sequence[str]) -> str:
+    """What a number has that a plain one has not."""
+    if "," not in text:
+        return "a unit, a sign or a space"
+    joined = text.replace(",", "")
+    return " or ".join("commas between thousands" if each in joined else "a decimal comma" for each in plain)
 
 
 def _are_measured(numbers: Sequence[str]) -> bool:
@@ -127,7 +143,8 @@ def _read_classes(cells: Sequence[Cell]) -> Labelled:
     counts = Counter(name for name in names if name)
     classes = tuple(order_classes(counts))
     numbers = {name: number for number, name in enumerate(classes)}
-    notes = (*_describe_empty(cells), *describe_doubtful(counts, "image"))
+    odd = (*describe_doubtful(counts, "image"), *describe_joined(classes), *describe_dates(classes))
+    notes = (*_describe_empty(cells), *odd)
     return Labelled("class", classes, [numbers.get(name) for name in names], notes)
 
 
@@ -143,7 +160,7 @@ def _read_several(cells: Sequence[Cell]) -> Labelled:
             f"{write_count(empty, 'line')} with an empty label: taken for images that have none of the "
             "labels; remove the lines of images whose labels are not known"
         )
-    return Labelled("multi", classes, labels, tuple(notes))
+    return Labelled("multi", classes, labels, (*notes, *describe_alike(classes)))
 
 
 def _split(cell: Cell) -> list[str]:
@@ -159,9 +176,9 @@ def _split(cell: Cell) -> list[str]:
 def _read_numbers(cells: Sequence[Cell]) -> Labelled:
     odd = next((cell for cell in cells if cell.text and not is_finite(cell.text)), None)
     if odd is not None:
-        raise JumokError(
-            f"{odd.where}: the label {odd.text!r} is not a finite number: correct it, such as 12.5, or leave it empty"
-        )
+        how = " or ".join(undress(odd.text))
+        fix = f"write it as {how}" if how else "correct it, such as 12.5, or leave it empty"
+        raise JumokError(f"{odd.where}: the label {odd.text!r} is not a finite number: {fix}")
     labels = [float(cell.text) if cell.text else None for cell in cells]
     return Labelled("number", (NUMBER,), labels, _describe_empty(cells))
 

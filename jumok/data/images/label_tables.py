@@ -12,15 +12,19 @@ from jumok.data.images.image_set import ImageSet, sort_set
 from jumok.data.images.label_cells import Cell, Labelled, read_cells
 from jumok.data.images.listing import compose, has_image_inside, list_entries, list_files, list_subfolders
 from jumok.data.images.recognition import COLUMNS, column_for, is_label_table
+from jumok.data.list_cells import read_list
 from jumok.data.splits import SPLITS, split_named
 from jumok.data.table_heads import TABLE_SUFFIXES, read_column_names
-from jumok.data.table_rows import read_rows, refuse_nested
+from jumok.data.table_rows import BETWEEN, read_rows, refuse_nested
 from jumok.errors import JumokError, suggest
-from jumok.wording import write_count
+from jumok.language import later_count
+from jumok.wording import one_line, write_count
 
 GROUP = "group"
 WHOLE = ""
 """The part of a table that is not one part alone."""
+MOST_NAMED = 8
+"""Columns that are named."""
 ALONE = "\0"
 """Before the name of a group that an image without one makes by itself."""
 
@@ -160,19 +164,22 @@ def _find_file(root: Path, name: str, where: str, what: str) -> Path:
         raise JumokError(f"{where}: no {what}: give its path below {root}")
     inside = pure.relative_to(root) if pure.is_absolute() and pure.is_relative_to(root) else pure
     if inside.is_absolute() or ".." in inside.parts:
-        raise JumokError(f"{where}: {what} {name} lies outside {root}: give its path below that folder")
+        other = ", or leave the column out and give the folder to jumok measure --masks" if what == "mask" else ""
+        raise JumokError(f"{where}: {what} {name} lies outside {root}: give its path below that folder{other}")
     for spelt in (inside, PurePath(compose(str(inside))), *_spell_as_here(inside)):
         if _is_file(root / spelt):
             return root / spelt
-    like = _find_with_ending(root / inside)
+    like = _find_like(root / inside)
     hint = f" (there is {like})" if like else ""
     raise JumokError(f"{where}: no {what} {name} in {root}{hint}: correct the name, or give the folder with --images")
 
 
-def _find_with_ending(path: Path) -> str:
-    """The name of a file that is called so but for its ending; empty where there is none."""
+def _find_like(path: Path) -> str:
+    """The name of a file that is called so but for its ending or upper case; empty where there is none."""
+    wanted = path.name.casefold()
     try:
-        return min((each.name for each in path.parent.iterdir() if each.stem == path.name), default="")
+        names = ((each.name, each.stem.casefold()) for each in path.parent.iterdir())
+        return min((name for name, stem in names if wanted in (stem, name.casefold())), default="")
     except OSError:
         return ""
 
@@ -196,13 +203,25 @@ def _describe(
     """What the user should know."""
     total = sum(map(len, parts.values()))
     names = ", ".join(path.name for path in tables.values())
-    yield f"{total:,} images are labelled in {names}"
+    yield f"{write_count(total, 'image is', 'images are')} labelled in {names}"
+    yield from _describe_unread(tables, split_by)
     yield from labelled.notes
     masks = sum(len(images.masks) for images in parts.values())
     if masks:
         yield f"{write_count(masks, 'image has a mask', 'images have masks')}: measure uses them, training does not"
     if split_by is None and len(parts) == 1 and _has_group(tables):
         yield f"the table has a column {GROUP!r}: --split-by {GROUP} keeps what belongs together in one part"
+
+
+def _describe_unread(tables: Mapping[str, Path], split_by: str | None) -> Iterator[str]:
+    """Columns that nothing is read from, which may be ones that were meant to be."""
+    names = list(dict.fromkeys(name for path in tables.values() for name in read_column_names(path)))
+    read = {column_for(role, names) for role in COLUMNS} | {split_by.strip().lower() if split_by else None}
+    if rest := [name for name in names if name not in read and name != GROUP]:
+        shown = ", ".join(map(one_line, rest[:MOST_NAMED])) + (", ..." if len(rest) > MOST_NAMED else "")
+        yield later_count(
+            len(rest), "{count} column is not read: {names}", "{count} columns are not read: {names}", names=shown
+        )
 
 
 def _describe_groups(
@@ -259,7 +278,7 @@ def _read_rows(path: Path, split_by: str | None) -> Iterator[Row]:
             raise JumokError(f"{where} has no column {split_by!r}: {suggest(group, cells)}")
         refuse_nested(where, cells, (*columns.values(), group))
         values = {role: cells[name].strip() if name else "" for role, name in columns.items()}
-        values["label"] = compose(values["label"])
+        values["label"] = BETWEEN.join(read_list(compose(values["label"])))
         yield Row(where, **values, group=cells[group].strip() if group else "")
 
 

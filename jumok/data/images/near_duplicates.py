@@ -24,7 +24,7 @@ ENOUGH_FOR_MEAN, ENOUGH_FOR_OTHERS = 20, 1_500
 FLAT = 2.0
 """Thumbnails of a smaller spread, in grey levels, show nothing that could be compared."""
 MOST_COMPARED = 30_000
-"""Images up to this number are compared, each with each."""
+"""Images up to this number are compared, each with each, unless more are asked for."""
 ROWS_AT_ONCE = 2048
 MOST_ALIGNED, LEAST_ALIGNED = 5_000, 0.6
 """Pairs that are laid over each other before they are compared again, and from which correlation on."""
@@ -37,7 +37,9 @@ BORDER = 2
 Pixels = NDArray[np.float32]
 
 
-def find_near_pairs(thumbs: NDArray[np.uint8], first_part: int | None = None) -> Iterator[tuple[int, int]]:
+def find_near_pairs(
+    thumbs: NDArray[np.uint8], first_part: int | None = None, most: int | None = MOST_COMPARED
+) -> Iterator[tuple[int, int]]:
     """Pairs of images that look nearly the same, the first before the second.
 
     What sets each thumbnail apart from the mean of all images is compared. Two are nearly the same where this
@@ -49,10 +51,11 @@ def find_near_pairs(thumbs: NDArray[np.uint8], first_part: int | None = None) ->
         thumbs: (images, 32, 32), grey.
         first_part: how many images belong to a first part; only pairs of one of these and another are looked for. None:
             all pairs.
+        most: among more images none are looked for, as each is compared with each; None: however many there are.
     """
     plain = thumbs.astype(np.float32)
     usable = np.flatnonzero(plain.reshape(len(thumbs), THUMB_SIDE * THUMB_SIDE).std(1) >= FLAT)
-    if len(usable) > MOST_COMPARED:
+    if most is not None and len(usable) > most:
         return
     border = None if first_part is None else int((usable < first_part).sum())
     if len(usable) < ENOUGH_FOR_MEAN:

@@ -18,6 +18,7 @@ from PIL import Image
 from jumok.data.images.bit_depths import find_bits
 from jumok.data.images.contents import hash_file
 from jumok.data.images.formats import read_formats
+from jumok.data.images.frames import has_frames
 from jumok.data.images.image_set import ImageSet
 from jumok.data.images.label_heaps import Heaps, make_heaps
 from jumok.data.images.near_duplicates import MOST_COMPARED, THUMB_SIDE, find_near_pairs, group_pairs
@@ -42,6 +43,7 @@ class Facts:
         kind: of its pixels, such as "grey, 16 bits".
         hash: of the file's content.
         thumb: (32, 32) uint8, grey.
+        first_of_several: whether the file holds more frames or pages, which are not read.
         problem: why it cannot be read; else empty.
     """
 
@@ -53,6 +55,7 @@ class Facts:
     kind: str = ""
     hash: str = ""
     thumb: NDArray[np.uint8] | None = None
+    first_of_several: bool = False
     problem: str = ""
 
 
@@ -63,10 +66,12 @@ class Survey:
     Args:
         parts: the images of each part that the data comes in; "train" alone where it comes in none.
         facts: of every image, part by part.
+        most_compared: near duplicates are looked for among no more images; None: among any number.
     """
 
     parts: Mapping[str, ImageSet]
     facts: Sequence[Facts]
+    most_compared: int | None = MOST_COMPARED
 
     @property
     def main(self) -> ImageSet:
@@ -132,12 +137,15 @@ class Survey:
         """Groups of images that look nearly the same, copies of one file counted once."""
         single = list({facts.hash: facts for facts in reversed(self.sound)}.values())[::-1]
         thumbs = np.array([facts.thumb for facts in single], np.uint8).reshape(-1, THUMB_SIDE, THUMB_SIDE)
-        return [[single[number] for number in group] for group in group_pairs(list(find_near_pairs(thumbs)))]
+        return [
+            [single[number] for number in group]
+            for group in group_pairs(list(find_near_pairs(thumbs, most=self.most_compared)))
+        ]
 
     @property
     def compared(self) -> bool:
         """Whether look-alikes were looked for."""
-        return len(self.sound) <= MOST_COMPARED
+        return self.most_compared is None or len(self.sound) <= self.most_compared
 
     @cached_property
     def bits(self) -> int | None:
@@ -164,12 +172,17 @@ def count_across(groups: Sequence[Sequence[Facts]]) -> int:
     return sum(len({facts.part for facts in group}) > 1 for group in groups)
 
 
-def survey(parts: Mapping[str, ImageSet], progress: Callable[[int, int], None] | None = None) -> Survey:
+def survey(
+    parts: Mapping[str, ImageSet],
+    progress: Callable[[int, int], None] | None = None,
+    most_compared: int | None = MOST_COMPARED,
+) -> Survey:
     """Look at every image of a data set.
 
     Args:
         parts: as `scan_ready` gives them.
         progress: called with (images looked at, images in all).
+        most_compared: as for `Survey`.
     """
     wanted = [
         (path, part, label)
@@ -182,7 +195,7 @@ def survey(parts: Mapping[str, ImageSet], progress: Callable[[int, int], None] |
             facts.append(found)
             if progress is not None:
                 progress(done, len(wanted))
-    return Survey(parts, facts)
+    return Survey(parts, facts, most_compared)
 
 
 def make_thumbs(paths: Sequence[Path]) -> NDArray[np.uint8]:
@@ -215,7 +228,7 @@ def _look(path: Path, part: str, label: Any) -> Facts:
         form, kind = _describe_kind(path)
     except JumokError as error:
         return Facts(path, part, label, problem=str(error).removeprefix(f"cannot read {path}: "))
-    return Facts(path, part, label, size, form, kind, digest, small)
+    return Facts(path, part, label, size, form, kind, digest, small, has_frames(path))
 
 
 def _describe_kind(path: Path) -> tuple[str, str]:

@@ -53,6 +53,10 @@ class PairSet:
             targets=tuple(map(self.targets.__getitem__, indices)),
         )
 
+    def hashes(self) -> list[str]:
+        """By which each pair is known again wherever it stands: 32 hexadecimal digits."""
+        return list(map(_hash_pair, self.sources, self.targets))
+
     def fingerprint(self) -> str:
         """What changes when a pair is added, removed, changed or moved."""
         digest = hashlib.sha256()
@@ -60,6 +64,18 @@ class PairSet:
         while some := "".join(islice(lines, 1000)):
             digest.update(some.encode())
         return digest.hexdigest()[:32]
+
+
+def join_sets(sets: Sequence[PairSet]) -> PairSet:
+    """The pairs of several sets, in their order, without what is noted of each."""
+    return PairSet(
+        tuple(chain.from_iterable(pairs.sources for pairs in sets)),
+        tuple(chain.from_iterable(pairs.targets for pairs in sets)),
+    )
+
+
+def _hash_pair(source: str, target: str) -> str:
+    return hashlib.blake2b(f"{source}\t{target}".encode(), digest_size=16).hexdigest()
 
 
 def overlap(train: PairSet, other: PairSet) -> int:

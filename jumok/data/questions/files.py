@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jumok.data.list_cells import read_list
 from jumok.data.table_rows import BETWEEN, find_odd, load_json, read_delimited
 from jumok.data.texts.normal_form import LONE, read_lines
 from jumok.errors import JumokError, suggest
@@ -39,9 +40,9 @@ def read_files(paths: Sequence[Path], *, answered: bool = True) -> Iterator[Ques
     """Give the questions of files, one after the other.
 
     CSV and TSV: the first line names the columns, `image`, `question` and `answer`, or `answers` with several of them
-    separated by bars; `kind` and `mask` are read if present, other columns are ignored. Quotes in a TSV are part of the
-    text, unless its column names are quoted too. JSONL: the same as keys; `answer` may be a list. JSON: the questions
-    and the annotations of VQA (version 1 or 2), two files that go together.
+    separated by bars or as a list; `kind` and `mask` are read if present, other columns are ignored. Quotes in a TSV
+    are part of the text, unless its column names are quoted too. JSONL: the same as keys; `answer` may be a list. JSON:
+    the questions and the annotations of VQA (version 1 or 2), two files that go together.
 
     Args:
         paths: any number of tables, or two JSON files.
@@ -83,7 +84,7 @@ def _check_columns(path: Path, names: Sequence[str], answered: bool) -> None:
 
 
 def _make_row(cells: Mapping[str, str]) -> QuestionRow:
-    answers = cells["answers"].split(BETWEEN) if "answers" in cells else [cells.get("answer", "")]
+    answers = _split_cell(cells["answers"]) if "answers" in cells else read_list(cells.get("answer", ""))
     return QuestionRow(
         cells["image"].strip(),
         cells["question"],
@@ -91,6 +92,11 @@ def _make_row(cells: Mapping[str, str]) -> QuestionRow:
         cells.get("kind", "").strip(),
         cells.get("mask", "").strip(),
     )
+
+
+def _split_cell(cell: str) -> Sequence[str]:
+    """Several answers in a cell: a list as programs write it, or texts with bars between them."""
+    return read_list(cell) if cell.lstrip().startswith("[") else cell.split(BETWEEN)
 
 
 def _read_jsonl(path: Path, answered: bool) -> Iterator[QuestionRow]:

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from jumok.data.questions.files import read_files
-from jumok.data.questions.question_set import DealtBy, QuestionSet, find_image, read_questions, split_questions
+from jumok.data.questions.image_places import find_image
+from jumok.data.questions.question_set import DealtBy, QuestionSet, read_questions, split_questions
 from jumok.data.questions.recognition import QUESTION_SUFFIXES
 from jumok.data.splits import QUESTION_SHARES, SPLITS, Shares, split_named
 from jumok.errors import JumokError

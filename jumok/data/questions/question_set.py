@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from jumok.data.questions.files import QuestionRow, read_files
+from jumok.data.questions.image_places import check_image_folder, find_images, name_within
 from jumok.data.splits import QUESTION_SHARES, Shares, check_shares, count_held_out
+from jumok.data.table_rows import BETWEEN
 from jumok.data.texts.normal_form import clean
 from jumok.errors import JumokError
+from jumok.language import later_count
 from jumok.wording import write_count
 
 __all__ = [
     "DealtBy",
     "QuestionSet",
-    "check_image_folder",
     "describe_left_out",
-    "find_image",
-    "find_images",
     "normalise_answer",
     "read_questions",
     "score_answers",
@@ -92,6 +90,17 @@ class QuestionSet:
         if dealt_by == "folder":
             return "/".join(path.parts[-2:])
         return self.names[image] if self.names else path.name
+
+    def hashes(self, of_images: Mapping[Path, str]) -> list[str]:
+        """By which each question about an image is known again wherever it stands: 32 hexadecimal digits.
+
+        Args:
+            of_images: the hashes of the images' files.
+        """
+        return [
+            hashlib.blake2b(f"{of_images[self.image_of(number)]}\t{question}".encode(), digest_size=16).hexdigest()
+            for number, question in enumerate(self.questions)
+        ]
 
     def select(self, numbers: Sequence[int]) -> QuestionSet:
         """These questions only, in this order, and the images that they are about."""
@@ -189,7 +198,7 @@ def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = Tru
     check_image_folder(images)
     rows, skipped = _keep_usable(read_files(files), lowercase)
     places = find_images({row.image for row in rows}, images)
-    missing = sorted(name for name, path in places.items() if path is None)
+    missing = sorted(name for name, path in places.items() if path is None and name)
     here = [row for row in rows if places[row.image] is not None]
     skipped["no image"] = len(rows) - len(here)
     if not here:
@@ -205,24 +214,9 @@ def read_questions(paths: Sequence[Path], images: Path, *, lowercase: bool = Tru
         masks=tuple(row.mask for row in here),
         files=files,
         skipped={why: count for why, count in skipped.items() if count},
-        notes=tuple(_note_missing(missing, images)),
-        names=tuple(_name_within(name) for name in names),
+        notes=(*_note_missing(missing, images), *_note_answers(here)),
+        names=tuple(name_within(name, images) for name in names),
     )
-
-
-def _name_within(name: str) -> str:
-    """The name of an image as a table has it, in the form in which names are compared."""
-    return str(PurePosixPath(unicodedata.normalize("NFC", name)))
-
-
-def check_image_folder(images: Path) -> None:
-    """Make sure that there is a folder of images.
-
-    Raises:
-        JumokError: there is none.
-    """
-    if not images.is_dir():
-        raise JumokError(f"no folder of images at {images}: give it by --images")
 
 
 def _keep_usable(rows: Iterator[QuestionRow], lowercase: bool) -> tuple[list[QuestionRow], Counter[str]]:
@@ -241,32 +235,6 @@ def _keep_usable(rows: Iterator[QuestionRow], lowercase: bool) -> tuple[list[Que
     return kept, skipped
 
 
-def find_images(names: set[str], root: Path) -> dict[str, Path | None]:
-    """Where each image lies; None where it does not.
-
-    Raises:
-        JumokError: a name that lies outside the folder.
-    """
-    for name in names:
-        if _is_outside(name):
-            raise JumokError(f"the image {name!r} lies outside {root}: give paths relative to that folder")
-    return {name: find_image(name, root) for name in names}
-
-
-def _is_outside(name: str) -> bool:
-    pure = PurePosixPath(name)
-    return pure.is_absolute() or bool(PureWindowsPath(name).drive) or ".." in pure.parts
-
-
-def find_image(name: str, root: Path) -> Path | None:
-    """Where an image lies in a folder; None where it does not.
-
-    On disk its name may be composed or not, as the machine that packed it has it.
-    """
-    forms = dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
-    return next((root / form for form in forms if os.path.isfile(root / form)), None)  # noqa: PTH113 (raises nothing)
-
-
 def _explain_nothing(files: Sequence[Path], images: Path, skipped: Mapping[str, int], missing: Sequence[str]) -> str:
     reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count) or "it is empty"
     hint = f"; is {images} the folder that {_shorten(missing[0])!r} lies in?" if missing else ""
@@ -277,6 +245,31 @@ def _note_missing(names: Sequence[str], images: Path) -> Iterator[str]:
     if names:
         more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
         yield f"not in {images}: {', '.join(map(_shorten, names[:MOST_NAMED]))}{more}"
+
+
+def _note_answers(rows: Sequence[QuestionRow]) -> Iterator[str]:
+    """Answers that contradict one another, and those that look like several."""
+    given: dict[tuple[str, str], set[tuple[str, ...]]] = {}
+    for row in rows:
+        given.setdefault((row.image, row.question), set()).add(row.answers)
+    if torn := [key for key, own in given.items() if len(own) > 1]:
+        image, question = torn[0]
+        yield later_count(
+            len(torn),
+            "{count} question is asked about one image several times with different answers ({example}): put these "
+            "into one row, in a column answers with | between them, so that each counts as right",
+            "{count} questions are asked about one image several times with different answers (such as {example}): put "
+            "these into one row, in a column answers with | between them, so that each counts as right",
+            example=f"{_shorten(image)}: {_shorten(question)}",
+        )
+    if barred := [answer for row in rows for answer in row.answers if BETWEEN in answer]:
+        yield later_count(
+            len(barred),
+            "{count} answer has a | in it ({example}) and is taken for one: call the column answers if it is several",
+            "{count} answers have a | in them (such as {example}) and are taken for one each: call the column "
+            "answers if they are several",
+            example=repr(_shorten(barred[0])),
+        )
 
 
 def _shorten(name: str) -> str:

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from jumok.data.images.contents import hash_files
 from jumok.data.questions.parts import find_image_folder, read_question_parts
 from jumok.data.questions.question_set import DealtBy, QuestionSet, score_answers
 from jumok.errors import JumokError
 from jumok.tasks.answer.settings import QuestionData
 
-__all__ = ["Scores", "find_parts", "fingerprint", "keep_answerable", "scored", "settle_images"]
+__all__ = ["Scores", "find_parts", "fingerprint", "hash_parts", "keep_answerable", "scored", "settle_images"]
 
 Scores = Mapping[int, float]
 """How right which answers are, by their numbers."""
@@ -91,3 +92,14 @@ def fingerprint(parts: Mapping[str, QuestionSet], dealt_by: DealtBy = "name") ->
     """What changes when a training or validation question is added, removed, changed or moved."""
     each = (parts[part].fingerprint(dealt_by) for part in ("train", "val"))
     return hashlib.sha256("".join(each).encode()).hexdigest()[:32]
+
+
+def hash_parts(parts: Mapping[str, QuestionSet]) -> dict[str, list[str]]:
+    """The hash of each question about an image, by part.
+
+    Raises:
+        JumokError: an image that cannot be read.
+    """
+    images = sorted({path for questions in parts.values() for path in questions.images})
+    of_images = dict(zip(images, hash_files(images), strict=True))
+    return {part: questions.hashes(of_images) for part, questions in parts.items()}

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from jumok.data.images.batches import PixelStore
+from jumok.data.images.frames import describe_frames
 from jumok.data.questions.batches import QuestionBatches
 from jumok.data.questions.question_set import QuestionSet, describe_left_out
 from jumok.data.texts.vocabulary import pick_evenly
@@ -19,7 +20,7 @@ from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary
 from jumok.errors import JumokError
 from jumok.intervals import wilson
 from jumok.machine import World
-from jumok.tasks.answer.parts import find_parts, fingerprint, keep_answerable, scored, settle_images
+from jumok.tasks.answer.parts import find_parts, fingerprint, hash_parts, keep_answerable, scored, settle_images
 from jumok.tasks.answer.recipe import choose_batch, choose_options
 from jumok.tasks.answer.run import WORDS, QuestionRun, build_model, read_words
 from jumok.tasks.answer.settings import Found, QuestionData, RunConfig, Settings
@@ -30,6 +31,7 @@ from jumok.tasks.running.beginning import keep_data, note_beginning, read_initia
 from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import configure_system
+from jumok.tasks.running.trained_on import TrainedOn, add_before, describe_before
 from jumok.version import __version__
 from jumok.wording import typed, write_counts
 
@@ -48,6 +50,8 @@ class PreparedQuestions(Prepared):
     config: RunConfig
     words: Vocabulary
     parts: Mapping[str, QuestionSet]
+    trained_on: TrainedOn | None = None
+    """The questions, by content; None where the run's folder has it."""
 
     unit = "questions"
 
@@ -56,6 +60,8 @@ class PreparedQuestions(Prepared):
 
     def write(self, folder: Path) -> None:
         self.words.save(folder / WORDS)
+        if self.trained_on is not None:
+            self.trained_on.write(folder)
         super().write(folder)
 
     def about(self, parameters: int) -> str:
@@ -137,11 +143,14 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedQue
     config = _configure(settings, options, size, pixels[0].bits, found)
     told = _remarks(parts, unanswerable, found, report, f"{size[0]} x {size[1]} pixels: {why}")
     dealt = batches(config, parts, encoded, pixels)
+    trained_on, init = TrainedOn.of_hashes(hash_parts(parts)), settings.training.init
+    seen_before, trained_on = describe_before(trained_on, init, "questions"), add_before(trained_on, init)
+    remarks = (*seen_before, *chosen, *told)
     if first is None:
-        return PreparedQuestions(*dealt, (*chosen, *told), config, words, parts)
+        return PreparedQuestions(*dealt, remarks, config, words, parts, trained_on)
     initial = weights_for(first, answers)
     config, begun = note_beginning(config, build_model(config), initial, first.folder)
-    return PreparedQuestions(*dealt, (begun, *chosen, *told), config, words, parts, initial=initial)
+    return PreparedQuestions(*dealt, (begun, *remarks), config, words, parts, trained_on, initial=initial)
 
 
 def _configure(
@@ -335,6 +344,7 @@ def _remarks(
     for part, answers in unanswerable.items():
         if answers:
             yield _explain_unanswerable(part, answers)
+    yield from describe_frames(sorted({path for questions in parts.values() for path in questions.images}))
     yield f"questions: {report.size:,} entries ({report.kind}); image size: {size}"
 
 

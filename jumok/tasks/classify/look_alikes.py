@@ -21,7 +21,7 @@ MOST_NAMED = 3
 
 
 def describe_look_alikes(train: PixelStore, val: PixelStore, copies: Sequence[bool] = ()) -> list[str]:
-    """A line where validation images look nearly the same as training images.
+    """A line where validation images look nearly the same as training images, or where that was not looked for.
 
     Only images that lie in memory are compared, and no more than 5,000; `jumok inspect` compares more.
 
@@ -30,7 +30,10 @@ def describe_look_alikes(train: PixelStore, val: PixelStore, copies: Sequence[bo
         copies: which validation images are the same file as a training image; these are told elsewhere.
     """
     if not (train.in_memory and val.in_memory) or len(train) + len(val) > MOST_IMAGES:
-        return []
+        return [
+            f"near duplicates across train and val were not looked for among {len(train) + len(val):,} images: "
+            "jumok inspect looks for them"
+        ]
     thumbs = np.concatenate([_make_thumbs(train), _make_thumbs(val)])
     pairs = find_near_pairs(thumbs, first_part=len(train))
     same = {len(train) + number for number, copy in enumerate(copies) if copy}

@@ -14,10 +14,12 @@ from jumok import systems
 from jumok.data.images.batches import Batches, PixelStore, Source
 from jumok.data.images.contents import describe_contradictions, describe_duplicates
 from jumok.data.images.folders import ImageSet, scan
+from jumok.data.images.frames import describe_frames
 from jumok.errors import JumokError
 from jumok.machine import World
 from jumok.tasks.classify.evaluation import read_batches
 from jumok.tasks.classify.features import Features, read_features, write_features
+from jumok.tasks.classify.hashing import hash_parts
 from jumok.tasks.classify.kinds import KINDS, AnswerKind, kind_of
 from jumok.tasks.classify.kinds.kind import read_all
 from jumok.tasks.classify.look_alikes import describe_look_alikes
@@ -33,7 +35,6 @@ from jumok.tasks.classify.settings import Found, ImageData, RunConfig, Settings
 from jumok.tasks.classify.sizing import choose_size, measure_seconds
 from jumok.tasks.classify.starting import Start, find_start
 from jumok.tasks.classify.system_options import find_trusted_rate, system_options
-from jumok.tasks.classify.trained_on import TrainedOn, hash_parts, read_first
 from jumok.tasks.classify.training import Classifier
 from jumok.tasks.classify.tuning import (
     UNVARIED,
@@ -50,6 +51,7 @@ from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.prepared_classes import PreparedClasses
 from jumok.tasks.running.run import configure_system
 from jumok.tasks.running.time_plan import find_seconds
+from jumok.tasks.running.trained_on import TrainedOn, add_before, describe_before
 from jumok.version import __version__
 from jumok.wording import typed
 
@@ -174,15 +176,15 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedIma
     training = settings.training.model_copy(update=chosen.settings)
     config = configure(settings.model_copy(update={"training": training}), sets, size, train)
     config, initial = (config, {}) if start is None else begin(config, start, processed)
-    hashes, first = hash_parts(sets), read_first(settings.training.init)
-    trained_on = TrainedOn.of_hashes(hashes)
-    seen_before = trained_on.describe_first(first, "images")
+    hashes = hash_parts(sets)
+    init, trained_on = settings.training.init, TrainedOn.of_hashes(hashes)
+    seen_before = describe_before(trained_on, init, "images")
     known = frozenset(hashes["train"])
     alike = describe_look_alikes(train, val, [each in known for each in hashes["val"]])
     about = [*describe_data(sets, config, hashes), *seen_before, *alike]
     sized = f"image size: {size[0]} x {size[1]} pixels ({why})"
     remarks = (sized, *_remark_begun(config), *about, *chosen.remarks)
-    ready = _ready(config, sets, (train, val), trained_on.after(first), initial, remarks, None, progress)
+    ready = _ready(config, sets, (train, val), add_before(trained_on, init), initial, remarks, None, progress)
     return replace(ready, remarks=(*remarks, *describe_learning(ready.module(), kept=ready.features is not None)))
 
 
@@ -204,12 +206,13 @@ def _remark_begun(config: RunConfig) -> list[str]:
 
 
 def describe_data(sets: Mapping[str, ImageSet], config: RunConfig, hashes: Mapping[str, Sequence[str]]) -> list[str]:
-    """What the user should know of the images, whose hashes are given: files left out, masks, duplicates, bits."""
+    """What the user should know of the images, whose hashes are given: what is left out, masks, duplicates, bits."""
     bits = config.data.bits
     deep = [f"16-bit images are read by the {bits} bits in use: {(1 << bits) - 1:,} is white"] if bits else []
     labels = {part: images.labels for part, images in sets.items()}
     copies = [*describe_duplicates(hashes), *describe_contradictions(hashes, labels, sets["train"].noun)]
-    return [*sets["train"].notes, *copies, *deep]
+    frames = describe_frames([path for images in sets.values() for path in images.paths])
+    return [*sets["train"].notes, *copies, *deep, *frames]
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedImages:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from jumok.data.images.image_set import ImageSet
 from jumok.errors import JumokError
+from jumok.tasks.classify.hashing import hash_parts
 from jumok.tasks.classify.settings import RunConfig
-from jumok.tasks.classify.trained_on import TrainedOn, read_trained_on
+from jumok.tasks.running.trained_on import TrainedOn, read_trained_on
 from jumok.wording import describe_names, write_counts
 
 __all__ = ["check_unchanged", "fingerprint"]
@@ -50,7 +51,7 @@ def check_unchanged(config: RunConfig, sets: Mapping[str, ImageSet], folder: Pat
             f"the images in {config.data.images} are not those that this run began with ({_compare(config, sets)}): "
             "put them back, or train anew"
         )
-    now, then = TrainedOn.of(sets), read_trained_on(folder)
+    now, then = TrainedOn.of_hashes(hash_parts(sets)), read_trained_on(folder)
     changed = [part for part in ("train", "val") if then is not None and now.hashes[part] != then.hashes[part]]
     if changed:
         raise JumokError(

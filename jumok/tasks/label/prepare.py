@@ -20,7 +20,6 @@ from jumok.machine import World, device_name
 from jumok.systems.pretrained_texts import HEAD
 from jumok.tasks.classify.features import Features, read_features, write_features
 from jumok.tasks.classify.recipe import Repeated, balance_order, choose_variation
-from jumok.tasks.classify.trained_on import TrainedOn, read_first, read_trained_on
 from jumok.tasks.classify.tuning import TUNING_RATE, describe_learning
 from jumok.tasks.label.run import build_model, longest_read, read_own_tokens
 from jumok.tasks.label.settings import Found, RunConfig, Settings, TextData, TextTraining
@@ -32,6 +31,7 @@ from jumok.tasks.running.config import Begun
 from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.layers import freeze
 from jumok.tasks.running.prepared_classes import PreparedClasses
+from jumok.tasks.running.trained_on import TrainedOn, add_before, describe_before, read_trained_on
 from jumok.tasks.running.tuning_settings import settle_balance
 from jumok.version import __version__
 from jumok.wording import join_names, typed, write_count, write_counts
@@ -142,11 +142,11 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedTex
     )
     config, initial = _begin(config, start)
     ready = _ready(config, parts, start.tokens, initial, None, progress)
-    first = read_first(settings.training.init)
-    begun = (*_describe_begun(config.found.begun), *ready.trained_on.describe_first(first, "texts"))
+    init = settings.training.init
+    begun = (*_describe_begun(config.found.begun), *describe_before(ready.trained_on, init, "texts"))
     remarks = (*parts["train"].notes, *told, *begun, *_describe_tokens(ready, parts))
     learning = describe_learning(ready.module(), kept=ready.keeps_features, noun="text")
-    return replace(ready, trained_on=ready.trained_on.after(first), remarks=(*remarks, *learning))
+    return replace(ready, trained_on=add_before(ready.trained_on, init), remarks=(*remarks, *learning))
 
 
 def resume(config: RunConfig, folder: Path, progress: Progress | None = None) -> PreparedTexts:

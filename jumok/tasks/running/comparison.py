@@ -176,7 +176,10 @@ class Comparison(ABC, Generic[P]):
         prepared = self.begun(place)
         if not _same_data(prepared, self.base):
             unit = self.result.unit
-            raise JumokError(f"{place} was begun with other {unit}: put these back, or choose another --out")
+            raise JumokError(
+                f"{place} was begun with other {unit}, or by a version of jumok that dealt them out otherwise: put the "
+                f"{unit} of then back, or choose another --out"
+            )
         return prepared
 
     def _start(self, name: str) -> P:

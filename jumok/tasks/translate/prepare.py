@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jumok.data.pairs.batches import PairBatches
-from jumok.data.pairs.pair_set import PairSet
+from jumok.data.pairs.oddities import describe_oddities
+from jumok.data.pairs.pair_set import PairSet, join_sets
 from jumok.data.texts.survey import TextSurvey, survey
 from jumok.data.texts.vocabulary import pick_evenly
 from jumok.data.texts.vocabulary_builder import CHECKED, BuildReport, Vocabulary, build_vocabulary, check_vocabulary
@@ -23,6 +24,7 @@ from jumok.tasks.running.figures import Progress, Row
 from jumok.tasks.running.prepared import Prepared
 from jumok.tasks.running.run import configure_system
 from jumok.tasks.running.time_plan import find_seconds
+from jumok.tasks.running.trained_on import TrainedOn, add_before, describe_before
 from jumok.tasks.translate.parts import find_parts
 from jumok.tasks.translate.recipe import choose_batch, choose_options, choose_smoothing
 from jumok.tasks.translate.run import PairRun, build_model, read_vocabularies, write_vocabularies
@@ -51,6 +53,8 @@ class PreparedPairs(Prepared):
     source: Vocabulary
     target: Vocabulary
     parts: Mapping[str, PairSet]
+    trained_on: TrainedOn | None = None
+    """The pairs, by content; None where the run's folder has it."""
 
     unit = "target tokens"
 
@@ -63,6 +67,8 @@ class PreparedPairs(Prepared):
 
     def write(self, folder: Path) -> None:
         write_vocabularies(folder, self.source, self.target)
+        if self.trained_on is not None:
+            self.trained_on.write(folder)
         super().write(folder)
 
     def about(self, parameters: int) -> str:
@@ -146,12 +152,18 @@ def prepare(settings: Settings, progress: Progress | None = None) -> PreparedPai
     train, val = batches(settings, encoded)
     found = _gather_found(parts, (source, target), reports, train.padding, read)
     config = _configure(settings, found)
-    remarks = (*filter(None, (*chosen, why, how)), *_make_remarks(parts, reports, found))
+    trained_on, init = _record(parts), settings.training.init
+    seen_before, trained_on = describe_before(trained_on, init, "pairs"), add_before(trained_on, init)
+    remarks = (*seen_before, *filter(None, (*chosen, why, how)), *_make_remarks(parts, reports, found))
     if first is None:
-        return PreparedPairs(train, val, remarks, config, source, target, parts)
+        return PreparedPairs(train, val, remarks, config, source, target, parts, trained_on)
     initial = dict(first.model.state_dict())
     config, told = note_beginning(config, build_model(config), initial, first.folder)
-    return PreparedPairs(train, val, (told, *remarks), config, source, target, parts, initial=initial)
+    return PreparedPairs(train, val, (told, *remarks), config, source, target, parts, trained_on, initial=initial)
+
+
+def _record(parts: Mapping[str, PairSet]) -> TrainedOn:
+    return TrainedOn.of_hashes({part: pairs.hashes() for part, pairs in parts.items()})
 
 
 def _gather_found(
@@ -363,6 +375,7 @@ def _make_remarks(parts: Mapping[str, PairSet], reports: list[BuildReport], foun
     """What a person should know of the data."""
     names = ("source", "target") if len(reports) > 1 else ("both languages",)
     lines = [note for pairs in parts.values() for note in pairs.notes]
+    lines += describe_oddities(join_sets(list(parts.values())))
     lines += [f"{write_count(count, 'pair')} skipped: {why}" for why, count in _count_skipped(found).items() if count]
     for name, report in zip(names, reports, strict=True):
         lines += report.notes

@@ -16,7 +16,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from jumok.errors import JumokError
-from jumok.intervals import Interval, resample_means, wilson
+from jumok.intervals import Interval, cut_tails, find_unseen, resample_means, wilson
 from jumok.language import later
 
 __all__ = [
@@ -48,7 +48,6 @@ MOST_KANA = 0.05
 """A text with more Kana among its letters without spaces is not Chinese."""
 FIGURES = ("bleu", "chrf", "exact")
 GREATEST = {"bleu": 100.0, "chrf": 100.0, "exact": 1.0}
-TAILS = (0.025, 0.975)
 
 Draws: TypeAlias = NDArray[np.float64]
 
@@ -106,7 +105,8 @@ class Judged:
     def _compare(self, other: Judged, figure: str) -> Interval:
         value = float(getattr(self.scores, figure) - getattr(other.scores, figure))
         draws = self.draws[figure] - other.draws[figure]
-        return Interval(value, *_cut_tails(draws, self.scores.sentences, -GREATEST[figure], GREATEST[figure]))
+        most, sentences = GREATEST[figure], self.scores.sentences
+        return cut_tails(value, draws, sentences, (-most, most), find_unseen(sentences) if value else 0.0)
 
 
 class Judge:
@@ -157,7 +157,7 @@ class Judge:
         values = {name: _score_counts(self._metrics[name], table.sum(0)) for name, table in counts.items()}
         draws = self._resample({**counts, "exact": np.array(same)[:, None]})
         ends = {
-            name: _cut_tails(draws[name], len(found), 0, 100) if self._resamples > 1 else (value, value)
+            name: _find_ends(value, draws[name], len(found)) if self._resamples > 1 else (value, value)
             for name, value in values.items()
         }
         words, wanted_words = counts["bleu"][:, :2].sum(0).tolist()
@@ -287,9 +287,7 @@ def _score_counts(metric: Any, sums: Draws) -> float:
     return float(metric._compute_score_from_stats([round(value) for value in sums.tolist()]).score)
 
 
-def _cut_tails(draws: Draws, sentences: int, least: float, greatest: float) -> tuple[float, float]:
-    """The 95 % percentile interval of resampled values."""
-    if sentences < 2 or not len(draws):
-        return least, greatest
-    low, high = np.quantile(draws, TAILS).tolist()
-    return low, high
+def _find_ends(value: float, draws: Draws, sentences: int) -> tuple[float, float]:
+    """The 95 % interval of a resampled score from 0 to 100."""
+    found = cut_tails(value, draws, sentences, (0, 100), find_unseen(sentences))
+    return found.low, min(found.high, 100)

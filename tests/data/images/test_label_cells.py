@@ -53,10 +53,39 @@ def test_what_was_chosen_and_what_is_empty_is_told():
     assert read(["0", "1"], "class").notes == read(["0.5", "1"], "number").notes == ()
 
 
-@pytest.mark.parametrize("odd", ["n/a", "nan", "inf", "1,5"])
+@pytest.mark.parametrize("odd", ["n/a", "nan", "inf"])
 def test_numbers_among_which_one_is_none_are_refused_with_its_line(odd):
     assert f"a.csv, line 4: the label {odd!r} is not a finite number" in refused(["0.5", "1.5", odd])
     assert f"a.csv, line 3: the label {odd!r} is not a finite number" in refused(["1", odd], "number")
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["87kg", "90.5 kg"], "'87kg' may be a number with a unit, a sign or a space: write it as 87 to"),
+        (["12 %"] + [f"{each} %" for each in range(40)], "'12 %' may be a number with a unit"),
+        (["0.5", "1.5", "8800g"], "line 4: the label '8800g' may be a number with a unit"),
+        (["₩1,234,567", "₩980,000"], "with commas between thousands: write it as 1234567 to"),
+        (["1,200", "900"], "with commas between thousands or a decimal comma: write it as 1200 or 1.200 to"),
+        (
+            ["-", "4.5mm", "3mm"],
+            "line 2: the label '-' is not a finite number, and 2 of 3 labels are numbers such as 4.5mm",
+        ),
+    ],
+)
+def test_numbers_as_people_write_them_are_no_classes_in_silence(texts, said):
+    assert said in refused(texts)
+    assert "--labels-are class" in refused(texts)
+    assert read(texts, "class").kind == "class"
+
+
+def test_a_few_whole_measures_and_other_names_with_digits_are_classes():
+    assert read(["5mm", "10mm", "2mm"] * 9).classes == ("10mm", "2mm", "5mm")
+    assert read(["1.2.3", "1.2.4"]).kind == read([f"class {each}" for each in range(60)]).kind == "class"
+
+
+def test_a_number_with_a_unit_is_told_how_to_write_it():
+    assert "'87kg' is not a finite number: write it as 87" in refused(["87kg"], "number")
 
 
 def test_an_empty_label_beside_a_bar_is_refused():
@@ -76,3 +105,17 @@ def test_labels_that_may_be_none_and_names_that_are_alike_are_told():
     assert doubtful.startswith("the label 'NaN' of 2 images often stands for a missing one")
     assert alike == "'OK' and 'ok' are taken for different classes: spell them alike if they are one"
     assert read(["a", "b", "none"]).notes == ()
+
+
+def test_names_that_look_alike_are_told_of_several_labels_too():
+    assert "'A' and 'a' are taken for different classes" in read(["A|b", "a", "b"]).notes[-1]
+    assert "'a' and 'a\\u200b' are taken for different" in read(["a", "a\u200b", "b"]).notes[0]
+    assert "'007' and '7' are taken for different" in read(["007", "7", "x"]).notes[0]
+
+
+def test_classes_made_of_others_and_dates_are_told():
+    assert "1 class is made of the names of others ('a, b')" in read(["a, b", "a", "b"]).notes[0]
+    assert "write a|b if" in read(["a, b", "a", "b"]).notes[0]
+    assert read(["salt, pepper", "a", "b"]).notes == ()
+    assert "look like dates ('2024-01-02')" in read(["2024-01-02", "2024-01-03"]).notes[0]
+    assert read(["1.2.3", "1.2.4"]).notes == ()

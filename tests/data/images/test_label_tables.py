@@ -318,7 +318,7 @@ def test_groups_that_a_table_tears_apart_are_told(tmp_path):
         "3 of 15 groups lie in several parts, such as 'p0' in train and val and test, as the table says: figures on "
         "them flatter; without the column split they are dealt out whole"
     )
-    assert len(scan(table)["train"].notes) == 1, "nobody asked for groups"
+    assert len(scan(table)["train"].notes) == 2, "nobody asked for groups"
 
 
 def test_numbers_with_a_decimal_comma_are_no_classes_in_silence(tmp_path):
@@ -345,3 +345,26 @@ def test_a_name_without_its_ending_is_told_what_is_there(tmp_path):
     (tmp_path / "labels.csv").write_text("image,label\na/001,dent\n")
     with pytest.raises(JumokError, match=r"no image a/001 in .* \(there is 001.png\): correct the name"):
         scan(tmp_path / "labels.csv", seed=0)
+
+
+def test_columns_that_are_not_read_are_told(tmp_path):
+    table = write(
+        fill(tmp_path) / "l.csv", "image,label,class,fold", *(f"{n}.png,{'ab'[n % 2]},c,{n % 5}" for n in range(20))
+    )
+    assert "2 columns are not read: class, fold" in scan(table)["train"].notes
+
+
+def test_lists_as_programs_write_them_are_several_labels(tmp_path):
+    lists = ("\"['a', 'b']\"", '"[""b""]"', "[]")
+    table = write(fill(tmp_path) / "l.csv", "image,label", *(f"{n}.png,{lists[n % 3]}" for n in range(20)))
+    found = scan(table)["train"]
+    assert (found.kind, found.classes) == ("multi", ("a", "b"))
+    assert set(found.labels) == {(0, 1), (1,), ()}
+
+
+def test_an_image_in_other_case_and_a_mask_elsewhere_are_told_a_way_out(tmp_path):
+    folder = fill(tmp_path)
+    assert "no image 0.PNG in" in (said := refused(write(folder / "l.csv", "image,label", "0.PNG,a", "1.png,b")))
+    assert "(there is 0.png)" in said
+    outside = refused(write(folder / "l.csv", "image,label,mask", "0.png,a,../m/0.png", "1.png,b,"))
+    assert outside.endswith("or leave the column out and give the folder to jumok measure --masks")

@@ -138,6 +138,7 @@ def test_columns_of_other_names(tmp_path):
         ([("a b", "x"), ("c d", "x")], "all texts of .* have the one label 'x'"),
         ([(f"text {n}", str(n)) for n in range(9)], "9 labels for 9 texts"),
         ([(f"text {n}", f"{n / 7}") for n in range(20)], "labels are measurements"),
+        ([(f"text {n}", f"{n % 3}.5 kg") for n in range(20)], "labels are measurements such as 0.5 kg"),
         ([(f"text {n}", "a|b") for n in range(9)], "names several classes"),
         ([("a b", "x"), ("c d", "x"), ("e f", "y"), ("g h", "y")], "2 texts of the class 'x' cannot be split"),
         ([("", "x")], "holds no text with a label"),

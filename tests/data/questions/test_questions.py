@@ -55,6 +55,36 @@ def test_every_kind_of_table_says_the_same(tmp_path, images, name):
         assert (found.files, found.skipped, found.notes) == ((tmp_path / name,), {}, ())
 
 
+@pytest.mark.parametrize("column", ["answer", "answers"])
+def test_a_list_in_a_cell_is_several_answers_as_programs_write_it(tmp_path, images, column):
+    text = f"image,question,{column}\n" + """a.png,one?,"[""red"", ""red"", 3]"\nb.png,two?,"['blue', 'red']"\n"""
+    found = read_questions([write(tmp_path / "q.csv", text)], images)
+    assert found.answers == (("red", "red", "3"), ("blue", "red"))
+    odd = read_questions([write(tmp_path / "odd.csv", f"image,question,{column}\na.png,one?,[sic]\n")], images)
+    assert odd.answers == (("[sic]",),)
+
+
+def test_answers_that_contradict_and_bars_in_one_answer_are_told(tmp_path, images):
+    text = HEAD + "a.png,one?,red\na.png,One?,blue\nb.png,two?,red|blue\nb.png,three?,red\nb.png,three?,Red\n"
+    torn, barred = read_questions([write(tmp_path / "q.csv", text)], images).notes
+    assert torn.startswith("1 question is asked about one image several times with different answers (a.png: one?)")
+    assert barred.startswith("1 answer has a | in it ('red|blue') and is taken for one: call the column answers")
+
+
+def test_images_are_found_by_whole_paths_and_by_those_of_windows(tmp_path, images):
+    text = HEAD + f"deep\\a.png,one?,red\n{images / 'a.png'},two?,red\n"
+    found = read_questions([write(tmp_path / "q.csv", text)], images)
+    assert found.images == (images / "deep" / "a.png", images / "a.png")
+    assert found.names[1] == "a.png"
+    with pytest.raises(JumokError, match="lies outside"):
+        read_questions([write(tmp_path / "out.csv", HEAD + f"{tmp_path / 'a.png'},two?,red\n")], images)
+
+
+def test_an_empty_name_is_no_image_and_is_not_named(tmp_path, images):
+    found = read_questions([write(tmp_path / "q.csv", HEAD + ",one?,red\na.png,two?,red\n")], images)
+    assert (found.skipped, found.notes) == ({"no image": 1}, ())
+
+
 def test_several_files_are_one_set_and_each_image_stands_in_it_once(tmp_path, images):
     first = write(tmp_path / "1.csv", HEAD + "a.png,one?,1\nb.png,two?,2\n")
     second = write(tmp_path / "2.jsonl", '{"image": "a.png", "question": "three?", "answer": 3}\n')

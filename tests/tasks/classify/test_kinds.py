@@ -14,7 +14,7 @@ from sklearn.metrics import (
 from torch import nn
 
 from jumok.errors import JumokError
-from jumok.intervals import wilson
+from jumok.intervals import Interval, wilson
 from jumok.tasks.classify.kinds import KINDS, OneClass, OneNumber, SeveralLabels
 from jumok.tasks.classify.kinds.average_precision import MeanAveragePrecision, find_lucky
 from jumok.tasks.classify.kinds.class_scores import Evaluation
@@ -243,3 +243,13 @@ def test_luck_is_that_of_random_orders():
 def test_equal_numbers_have_no_r2():
     said = np.random.default_rng(0).normal(2, 1, 20)
     assert NumberReport(said, np.full(20, 2.1), 2.0).r2 is None
+
+
+def test_labels_that_are_all_right_say_nothing_of_other_images_for_sure():
+    held = np.eye(2, dtype=bool)[np.arange(20) % 2]
+    report = LabelReport(("a", "b"), (0.5, 0.5), held.astype(float), held, (0,))
+    assert report.interval("micro_f1") == Interval(1, pytest.approx(wilson(20, 20)[0]), 1)
+    of_each = 1 - wilson(10, 10)[0]
+    assert report.interval("macro_f1") == Interval(1, pytest.approx(1 - of_each / 2**0.5), 1)
+    wrong = LabelReport(("a", "b"), (0.5, 0.5), 1 - held, held, (0,))
+    assert wrong.interval("micro_f1").high == pytest.approx(wilson(0, 20)[1])

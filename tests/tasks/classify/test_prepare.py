@@ -164,3 +164,11 @@ def test_the_images_of_a_table_lie_in_its_folder_or_the_one_given():
     assert ImageData(images="a/labels.csv").folder == "a"
     assert ImageData(images="a/labels.csv", image_folder="b").folder == "b"
     assert ImageData().folder is None
+
+
+def test_frames_that_are_not_read_are_told(tmp_path):
+    folder = write_photos(tmp_path / "p", each=4)
+    pages = [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in (10, 200)]
+    pages[0].save(folder / "red" / "pages.tif", save_all=True, append_images=pages[1:])
+    ready = prepare.prepare(Settings(data=ImageData(images=str(folder)), training=ImageTraining(epochs=1)))
+    assert any("1 image has several frames or pages (red/pages.tif)" in line for line in ready.remarks)

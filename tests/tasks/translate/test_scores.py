@@ -2,6 +2,7 @@ import pytest
 import sacrebleu
 
 from jumok.errors import JumokError
+from jumok.intervals import wilson
 from jumok.tasks.translate.scores import Judge, choose_tokenizer, describe_splitting, score, sentence_chrf
 
 WANTED = ["The cat sat on the mat today .", "A dog barks at the red car .", "그는 집에 갔다 .", "nothing to see here"]
@@ -147,3 +148,12 @@ def test_differences_are_paired():
     assert gap.low > 0
     assert gap.high - gap.low < model.scores.chrf_95[1] - model.scores.chrf_95[0]
     assert gap.value == pytest.approx(model.scores.chrf - score(worse, WANTED * 10, resamples=0).chrf)
+
+
+def test_translations_that_are_all_right_say_nothing_of_others_for_sure():
+    wanted = [f"sentence number {number} of ten" for number in range(10)]
+    found = score(wanted, wanted, tokenize="13a")
+    for interval in (found.bleu_95, found.chrf_95):
+        assert interval == pytest.approx((100 * wilson(10, 10)[0], 100))
+    none = score(["xyz"] * 10, wanted, tokenize="13a")
+    assert none.bleu_95 == pytest.approx((0, 100 * wilson(0, 10)[1]))

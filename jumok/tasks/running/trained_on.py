@@ -1,4 +1,4 @@
-"""What a run was trained on, by content: a file in its folder, so that judging knows these images wherever they lie."""
+"""What a run was trained on, by content: a file in its folder, so that judging knows this data wherever it lies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jumok.data.images.contents import hash_files
-from jumok.data.images.image_set import ImageSet
 from jumok.data.splits import SPLITS
 from jumok.errors import JumokError
 from jumok.files import write_atomically
-from jumok.tasks.running.figures import Progress
+from jumok.language import later
 
 TRAINED_ON = "trained_on.txt"
 HEAD = "jumok-trained-on/1 blake2b-128"
@@ -24,7 +22,7 @@ MOST_BYTES = 1 << 31
 
 @dataclass(frozen=True)
 class TrainedOn:
-    """The images of a run's parts, each by the hash of its file.
+    """What is in a run's parts: images, texts, pairs or questions, each by a hash of its content.
 
     Args:
         hashes: of train, val and test, sorted.
@@ -35,17 +33,8 @@ class TrainedOn:
     before: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, sets: Mapping[str, ImageSet], progress: Progress | None = None) -> TrainedOn:
-        """Read the images of three parts.
-
-        Raises:
-            JumokError: one cannot be read.
-        """
-        return cls.of_hashes(hash_parts(sets, progress))
-
-    @classmethod
     def of_hashes(cls, hashes: Mapping[str, Sequence[str]]) -> TrainedOn:
-        """The same of images whose hashes are known, in any order."""
+        """The same of hashes in any order."""
         return cls({part: tuple(sorted(hashes[part])) for part in SPLITS})
 
     @property
@@ -57,8 +46,8 @@ class TrainedOn:
         """The same of a run that begins with the weights of another one."""
         return self if first is None else replace(self, before=tuple(sorted(first.learnt)))
 
-    def describe_first(self, first: TrainedOn | None, noun: str) -> list[str]:
-        """What to say of held-out images or texts that the weights had learnt which a run begins with.
+    def describe_first(self, first: TrainedOn, noun: str) -> list[str]:
+        """What to say of what is held out and the weights had learnt which a run begins with.
 
         Args:
             first: the record of the run that they come from.
@@ -68,8 +57,6 @@ class TrainedOn:
         >>> own.describe_first(TrainedOn({"train": ("a", "x"), "val": ("b",), "test": ()}), "images")
         ['the weights that this run begins with were trained on 1 of 2 val images: figures on them flatter']
         """
-        if first is None:
-            return []
         chose = frozenset(first.hashes["val"]).difference(first.hashes["train"], first.before)
         known = {"val": first.learnt - chose, "test": first.learnt}
         counts = {part: sum(each in some for each in self.hashes[part]) for part, some in known.items()}
@@ -91,7 +78,7 @@ class TrainedOn:
         write_atomically(folder / TRAINED_ON, "\n".join(lines) + "\n")
 
     def seen(self, hashes: Sequence[str]) -> dict[str, int]:
-        """How many of some images each part of the run has, and its first weights had seen before.
+        """How many of what has these hashes each part of the run holds, and its first weights had seen before.
 
         One that is in several counts for the first of train, val, before and test.
         """
@@ -101,23 +88,57 @@ class TrainedOn:
         return {part: where.count(part) for part in order}
 
 
-def hash_parts(sets: Mapping[str, ImageSet], progress: Progress | None = None) -> dict[str, list[str]]:
-    """The hash of each image of three parts, in their order.
+def add_before(own: TrainedOn, init: str | None) -> TrainedOn:
+    """Add to a run's record what the weights had seen that it begins with.
 
+    Args:
+        own: what the run itself is trained on.
+        init: the run whose weights it begins with; None where it begins with no run's.
     Raises:
-        JumokError: one cannot be read.
+        JumokError: the record of the other run is damaged.
     """
-    every = iter(hash_files([path for part in SPLITS for path in sets[part].paths], progress))
-    return {part: [next(every) for _ in sets[part].paths] for part in SPLITS}
+    return own.after(None if init is None else read_trained_on(Path(init)))
 
 
-def read_first(init: str | None) -> TrainedOn | None:
-    """The record of the run whose weights another one begins with; None where it begins with no run's.
+def describe_before(own: TrainedOn, init: str | None, noun: str) -> list[str]:
+    """Say how much of what is held out the weights had learnt which a run begins with.
 
+    Args:
+        own, init: as for `add_before`.
+        noun: what the run is trained on.
     Raises:
-        JumokError: it is damaged.
+        JumokError: the record of the other run is damaged.
     """
-    return None if init is None else read_trained_on(Path(init))
+    if init is None:
+        return []
+    first = read_trained_on(Path(init))
+    if first is not None:
+        return own.describe_first(first, noun)
+    return [
+        later(
+            "{run} keeps no record of what it was trained on: whether held-out {noun} are among that is not known",
+            run=init,
+            noun=noun,
+        )
+    ]
+
+
+def describe_learnt(folder: Path, hashes: Sequence[str], noun: str) -> list[str]:
+    """What to say of held-out data, of which some was trained on.
+
+    Args:
+        folder: of the run.
+        hashes: of the data.
+        noun: what it is.
+    Raises:
+        JumokError: the run's record is damaged.
+    """
+    record = read_trained_on(folder)
+    seen = {} if record is None else record.seen(hashes)
+    count = sum(seen.get(part, 0) for part in ("train", "val", BEFORE))
+    if not count:
+        return []
+    return [f"{count:,} of {len(hashes):,} {noun} are among those that the run was trained or validated on"]
 
 
 def read_trained_on(folder: Path) -> TrainedOn | None:
@@ -131,7 +152,7 @@ def read_trained_on(folder: Path) -> TrainedOn | None:
         return None
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise JumokError(f"{path} is larger than {MOST_BYTES >> 30} GiB: that is no record of images")
+            raise JumokError(f"{path} is larger than {MOST_BYTES >> 30} GiB: that is no such record")
         head, *lines = path.read_text("ascii").splitlines()
         found = [LINE.fullmatch(line) for line in lines]
     except (OSError, ValueError) as error:
