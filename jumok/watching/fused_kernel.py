@@ -44,3 +44,11 @@ def run_fused(
     flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
     output, log_sum_exp = flash(query, key, value, 0.0, causal, scale=scale)
     return output, log_sum_exp.detach()
+
+
+def may_be_written(query: Tensor, key: Tensor) -> bool:
+    """Whether the keys are a cache that the next step may write into."""
+    if query.shape[-2] == 1:
+        return True
+    written = key.is_inference() or key._version > 0
+    return written and query.shape[-2] < key.shape[-2]

@@ -139,7 +139,7 @@ class Recorder(TorchFunctionMode):
             output if traced else None,
             float(given.get("dropout_p", 0.0)),
         )
-        if not traced and _may_be_written(query, key):
+        if not traced and fused_kernel.may_be_written(query, key):
             # A step of decoding by a key/value cache. Its weights are small, and the cache may be a new tensor at each
             # step or written to in place: so they are computed now, and the keys are let go.
             attended = Given(attended.weights(), to_four_axes)
@@ -365,14 +365,6 @@ class Recorder(TorchFunctionMode):
         if isinstance(guard, Unchanged):
             self._kept.add(guard)
         self.calls.append(Noted(module, attended, rank, number, len(self.calls), axes, scale, by_hand, told))
-
-
-def _may_be_written(query: Tensor, key: Tensor) -> bool:
-    """Whether the keys are a cache that the next step may write into."""
-    if query.shape[-2] == 1:
-        return True
-    written = key.is_inference() or key._version > 0
-    return written and query.shape[-2] < key.shape[-2]
 
 
 _EMBEDDING_ARGUMENTS: dict[Callable[..., Any], tuple[str, ...]] = {
