@@ -17,6 +17,7 @@ __all__ = [
     "typed",
     "write_count",
     "write_counts",
+    "write_percent",
 ]
 
 MOST_NAMES = 4
@@ -118,6 +119,20 @@ def write_counts(counts: Mapping[str, int]) -> str:
     '1,200 train, 30 val'
     """
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def write_percent(share: float, digits: int = 0) -> str:
+    """A share, rounded; one that is not all or nothing is not written so.
+
+    >>> write_percent(0.4), write_percent(1e-9, 1), write_percent(0.99999), write_percent(1)
+    ('40%', '<0.1%', '99%', '100%')
+    """
+    least = 10.0**-digits
+    if 0 < share < least / 100:
+        return f"<{least:g}%"
+    if 1 - least / 200 <= share < 1:
+        return f"{100 - least:.{digits}f}%"
+    return f"{100 * share:.{digits}f}%"
 
 
 def join_names(names: Sequence[str], last: str, most: int = 20) -> str:
