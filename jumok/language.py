@@ -124,17 +124,19 @@ def _keep(entry: str, text: str, values: Mapping[str, str]) -> Later:
     return Later(made)
 
 
-def join_later(sign: str, texts: Sequence[str]) -> Later:
-    """Texts with a sign between, each of which is translated where they are shown.
+def join_later(sign: str, texts: Sequence[str]) -> str:
+    """Texts with a sign between, each of which is translated where they are shown; names among them stay as they are.
 
     >>> join_later("; ", ["on", "auto"])
     'on; auto'
     """
+    if len(texts) == 1:  # perhaps a name, which is no `Later`
+        return texts[0]
     names = [f"text{number}" for number in range(len(texts))]
     return later(sign.join(f"{{{name}}}" for name in names), **dict(zip(names, texts, strict=True)))
 
 
-def list_later(texts: Sequence[str]) -> Later:
+def list_later(texts: Sequence[str]) -> str:
     """Texts as they are listed in a sentence, each of which is translated where they are shown.
 
     >>> list_later(["copying", "guessing", "looking up"])
