@@ -41,7 +41,7 @@ FIRST_CELLS = 50
 FIRST_DAY, LAST_DAY = 19000101, 21001231
 """Between which whole numbers can be dates, YYYYMMDD."""
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-DAYS = {
+DAYS: dict[str, str] = {
     "%Y-%m-%d": later("year-month-day"),
     "%Y/%m/%d": later("year/month/day"),
     "%Y.%m.%d": later("year.month.day"),
@@ -63,7 +63,7 @@ DAYS = {
     "%b %d, %Y": later("month day, year"),
     "%B %d, %Y": later("month day, year"),
 }
-FORMATS = {
+FORMATS: dict[str, str] = {
     "ISO8601": later("year-month-day"),
     **{day + clock: order for (day, order), clock in itertools.product(DAYS.items(), CLOCKS)},
     "%H:%M": later("time of day"),

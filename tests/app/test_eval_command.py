@@ -80,6 +80,16 @@ def test_a_run_is_judged_on_its_own_data_where_none_is_given(jumok, trained, tmp
     assert (report["split"], report["images"], report["seen"]["trained_on"]) == ("test", 6, 0)
 
 
+def test_a_run_is_measured_on_its_own_data_where_none_is_given(jumok, trained, coloured, tmp_path):
+    words = ("--method", "raw", "--no-health", "--shown", "0")
+    for name, data in (("own", ()), ("given", (coloured,))):
+        said = jumok("measure", trained, *data, *words, "--out", tmp_path / name)
+        assert said.status == 0, said.err
+    own, given = (json.loads((tmp_path / name / "measure.json").read_text()) for name in ("own", "given"))
+    assert own == given
+    assert own["split"] == "test"
+
+
 def test_of_very_many_classes_only_those_that_occur_are_shown():
     confusion = torch.zeros(1000, 1000, dtype=torch.int64)
     confusion[3, 3], confusion[3, 700] = 2, 1

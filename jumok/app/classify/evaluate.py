@@ -74,20 +74,6 @@ class EvaluatedImages:
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 
-def _find_own(judge: Judge, run: Path) -> list[Path]:
-    """What a run was trained on, if that is known.
-
-    Raises:
-        JumokError: it is not there any more.
-    """
-    place = None if judge.data is None else judge.data.images
-    if place and not Path(place).exists():
-        raise JumokError(
-            f"the data of {run} is not at {place} any more: give where it lies now, as in jumok eval {typed(run)} PLACE"
-        )
-    return [Path(place)] if place else []
-
-
 def evaluate(
     run: Path, data: Sequence[Path], options: Options, *, split: str, out: Path, session: Session
 ) -> EvaluatedImages:
@@ -103,7 +89,7 @@ def evaluate(
     Raises:
         JumokError: images that cannot be read, or of classes other than the run's.
     """
-    from jumok.app.classify.chosen import Judge
+    from jumok.app.classify.chosen import Judge, find_own
     from jumok.app.classify.report_pictures import PICTURES
     from jumok.data.images.bit_depths import describe_bits
     from jumok.tasks.classify.any_classifier import open_model
@@ -112,7 +98,7 @@ def evaluate(
 
     trained = open_model(str(run), session.device)
     judge = Judge.of_run(run) if run.is_dir() else Judge(answers=trained.kind.name)
-    data = data or _find_own(judge, run)
+    data = data or find_own(judge, run, "eval")
     if len(data) != 1:
         raise JumokError(
             f"{run} is an image classifier: give the folder of test images, as in jumok eval {typed(run)} photos/test; "
