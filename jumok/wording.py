@@ -14,6 +14,7 @@ __all__ = [
     "one_line",
     "printable",
     "readable",
+    "shorten_names",
     "typed",
     "write_count",
     "write_counts",
@@ -133,6 +134,39 @@ def write_percent(share: float, digits: int = 0) -> str:
     if 1 - least / 200 <= share < 1:
         return f"{100 - least:.{digits}f}%"
     return f"{100 * share:.{digits}f}%"
+
+
+def shorten_names(names: Sequence[str], longest: int) -> list[str]:
+    """Names of so many letters at most: their beginnings; where several begin alike, also where they begin to differ.
+
+    >>> shorten_names(["scratch", "surface, all normal"], 12)
+    ['scratch', 'surface, al…']
+    >>> shorten_names(["temperature_in_celsius_1", "temperature_in_celsius_2"], 12)
+    ['temp…lsius_1', 'temp…lsius_2']
+    """
+    cut = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in names]
+    alike = {short: [name for name, each in zip(names, cut, strict=True) if each == short] for short in cut}
+    return [
+        short
+        if short == name or len(alike[short]) == 1
+        else _show_difference(name, _count_shared(alike[short]), longest)
+        for name, short in zip(names, cut, strict=True)
+    ]
+
+
+def _count_shared(names: Sequence[str]) -> int:
+    """With how many letters all of them begin."""
+    differ = (place for place, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1)
+    return next(differ, min(map(len, names)))
+
+
+def _show_difference(name: str, shared: int, longest: int) -> str:
+    """The beginning of a name, and what stands where it begins to differ from others."""
+    begin = longest // 3
+    room = longest - begin - 1
+    start = min(max(begin, shared - room // 3), len(name) - room)
+    end = name[start : start + room]
+    return f"{name[:begin]}…{end if start + room >= len(name) else f'{end[:-1]}…'}"
 
 
 def join_names(names: Sequence[str], last: str, most: int = 20) -> str:

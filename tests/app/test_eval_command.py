@@ -18,7 +18,7 @@ def test_figures_picture_and_table(jumok, trained, coloured, tmp_path):
     assert report["images"] == 6
     assert report["accuracy"] >= 0.8
     assert report["accuracy_95"][0] < report["accuracy"] <= report["accuracy_95"][1]
-    assert f"accuracy {report['accuracy']:.1%} (95 % interval" in said.out
+    assert f"accuracy {report['accuracy']:.1%} (95% interval" in said.out
     assert [row["class"] for row in report["per_class"]] == ["blue", "green", "red"]
     assert all(name in said.out for name in ("precision", "recall", "blue", "green", "red"))
     with Image.open(tmp_path / "eval" / "confusion.png") as picture:

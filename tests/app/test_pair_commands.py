@@ -210,9 +210,9 @@ def test_eval_prints_and_writes_figures_and_translations(jumok, reverser, revers
     assert report["chrf_95"][0] <= report["chrf"] <= report["chrf_95"][1]
     for words in (
         "60 pairs (test), beam 3, length penalty 1, ",
-        f"BLEU {report['bleu']:.2f} (95 % interval ",
+        f"BLEU {report['bleu']:.2f} (95% interval ",
         report["bleu_signature"],
-        f"chrF {report['chrf']:.2f} (95 % interval ",
+        f"chrF {report['chrf']:.2f} (95% interval ",
         report["chrf_signature"],
         f"exact match {report['exact']:.1%}",
         "among the best:",

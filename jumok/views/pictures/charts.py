@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumok.errors import JumokError
 from jumok.files import replacing
 from jumok.views.palette import BASELINE_GREYS, CHART_BLUE, CHART_ORANGE, CHART_ZERO, INK, METHOD_COLOURS, PALE, QUIET
-from jumok.wording import write_percent
+from jumok.wording import shorten_names, write_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -221,12 +221,14 @@ def _write_cells(
 
 
 def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
+    from jumok.views.pictures.fonts import compose
+
     every = max(1, math.ceil(LABEL_INCHES / cell - 1e-9))
     places = range(0, len(classes), every)
     room = cell * every
     size = min(10.0, 62 * room)
     family = _choose_families(classes)
-    names = [_shorten(classes[index]) for index in places]
+    names = shorten_names([compose(classes[index]) for index in places], LONGEST_NAME)
     style: dict[str, Any] = {"family": family, "parse_math": False, "color": INK, "size": size}
     long = max(map(_measure_label, names)) * size / 10 > 0.95 * room
     turn: dict[str, Any] = {}

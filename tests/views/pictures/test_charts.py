@@ -226,3 +226,15 @@ def test_pyplot_with_its_shared_state_is_not_used(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "a.png").exists()
+
+
+def test_long_classes_that_begin_alike_are_told_apart(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "_save", lambda figure, path: drawn.append(figure))
+    names = [f"surface of the left housing, batch {number}" for number in (1, 2)]
+    draw_confusion(np.eye(2, dtype=int), names, tmp_path / "confusion.png")
+    (axes,) = drawn[0].axes
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        shown = [label.get_text() for label in labels]
+        assert len(set(shown)) == 2
+        assert max(map(len, shown)) <= charts.LONGEST_NAME
