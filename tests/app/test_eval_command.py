@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -98,3 +99,12 @@ def test_of_very_many_classes_only_those_that_occur_are_shown():
     assert len(report.table().rows) == 2
     few = Evaluation(("a", "b"), torch.tensor([[1, 0], [0, 0]]), 0.5)
     assert few.shown == [0, 1]
+
+
+def test_on_a_narrow_terminal_names_are_folded_and_figures_stay_whole(jumok, trained, tmp_path, monkeypatch):
+    wide = jumok("eval", trained, "--out", tmp_path / "wide")
+    monkeypatch.setenv("COLUMNS", "46")
+    narrow = jumok("eval", trained, "--out", tmp_path / "narrow")
+    shares = [re.findall(r"\d+\.\d%(?= │)", said.out) for said in (wide, narrow)]
+    assert shares[0] == shares[1] != []
+    assert "…" not in narrow.out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -146,7 +146,9 @@ def draw_table(found: Figures) -> Table:
 
     shown = Table(caption=found.caption)
     for number, name in enumerate(found.header):
-        shown.add_column(as_cell(name), justify="right" if number else "left")
+        side: Literal["left", "right"] = "right" if number else "left"
+        widest = max((len(row[number]) for row in found.rows), default=0) if number else None  # figures stay whole
+        shown.add_column(as_cell(name), justify=side, overflow="fold", min_width=widest)
     for row in found.rows:
         shown.add_row(*map(as_cell, row))
     return shown
