@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from jumok.errors import JumokError
 
@@ -26,9 +28,11 @@ __all__ = [
     "later_noun",
     "list_later",
     "parts_of",
+    "put_together",
     "read_catalogue",
     "read_printed",
     "speaking",
+    "take_apart",
     "translate",
     "translate_count",
 ]
@@ -36,6 +40,9 @@ __all__ = [
 LANGUAGES = {"en": "English", "ko": "한국어"}
 CATALOGUES = ("jumok", "printed")
 """Files of texts: help and pages; and what is printed, which is read where something is printed alone."""
+NAMES = re.compile(r"\{(\w+)\}")
+PLAIN = re.compile(r"(?:[^{}]|\{\w+\})*")
+"""A text with nothing but {names} in it."""
 VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
 """Of the environment, that tell a user's language; the first that is set counts."""
 
@@ -124,17 +131,19 @@ def _keep(entry: str, text: str, values: Mapping[str, str]) -> Later:
     return Later(made)
 
 
-def join_later(sign: str, texts: Sequence[str]) -> Later:
-    """Texts with a sign between, each of which is translated where they are shown.
+def join_later(sign: str, texts: Sequence[str]) -> str:
+    """Texts with a sign between, each of which is translated where they are shown; names among them stay as they are.
 
     >>> join_later("; ", ["on", "auto"])
     'on; auto'
     """
+    if len(texts) == 1:  # perhaps a name, which is no `Later`
+        return texts[0]
     names = [f"text{number}" for number in range(len(texts))]
     return later(sign.join(f"{{{name}}}" for name in names), **dict(zip(names, texts, strict=True)))
 
 
-def list_later(texts: Sequence[str]) -> Later:
+def list_later(texts: Sequence[str]) -> str:
     """Texts as they are listed in a sentence, each of which is translated where they are shown.
 
     >>> list_later(["copying", "guessing", "looking up"])
@@ -144,6 +153,37 @@ def list_later(texts: Sequence[str]) -> Later:
     if not others:
         return join_later("", [last])
     return later("{others} and {last}", others=join_later(", ", others), last=last)
+
+
+def take_apart(text: str) -> Any:
+    """What a text that is translated later is made of, as plain values for a file; a name stays a text.
+
+    >>> take_apart(later("{name} is late", name="a.png"))
+    {'entry': '{name} is late', 'text': '{name} is late', 'values': {'name': 'a.png'}}
+    """
+    if not isinstance(text, Later):
+        return text
+    entry, english, values = _made.get(text, (text, text, {}))
+    return {"entry": entry, "text": english, "values": {name: take_apart(value) for name, value in values.items()}}
+
+
+def put_together(parts: Any) -> str:
+    """The text that `take_apart` took apart.
+
+    Raises:
+        ValueError: other values, as of a damaged file.
+    """
+    if isinstance(parts, str):
+        return parts
+    try:
+        entry, text, given = parts["entry"], parts["text"], parts["values"]
+        values = {name: put_together(value) for name, value in given.items()}
+        whole = all(PLAIN.fullmatch(each) and set(NAMES.findall(each)) <= set(values) for each in (entry, text))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError("no text that was taken apart") from error
+    if not whole or (entry != text and "count" not in values):
+        raise ValueError("no text that was taken apart")
+    return _keep(entry, text, values)
 
 
 def parts_of(made: str) -> Iterator[str]:

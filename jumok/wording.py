@@ -14,9 +14,11 @@ __all__ = [
     "one_line",
     "printable",
     "readable",
+    "shorten_names",
     "typed",
     "write_count",
     "write_counts",
+    "write_percent",
 ]
 
 MOST_NAMES = 4
@@ -118,6 +120,53 @@ def write_counts(counts: Mapping[str, int]) -> str:
     '1,200 train, 30 val'
     """
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def write_percent(share: float, digits: int = 0) -> str:
+    """A share, rounded; one that is not all or nothing is not written so.
+
+    >>> write_percent(0.4), write_percent(1e-9, 1), write_percent(0.99999), write_percent(1)
+    ('40%', '<0.1%', '99%', '100%')
+    """
+    least = 10.0**-digits
+    if 0 < share < least / 100:
+        return f"<{least:g}%"
+    if 1 - least / 200 <= share < 1:
+        return f"{100 - least:.{digits}f}%"
+    return f"{100 * share:.{digits}f}%"
+
+
+def shorten_names(names: Sequence[str], longest: int) -> list[str]:
+    """Names of so many letters at most: their beginnings; where several begin alike, also where they begin to differ.
+
+    >>> shorten_names(["scratch", "surface, all normal"], 12)
+    ['scratch', 'surface, al…']
+    >>> shorten_names(["temperature_in_celsius_1", "temperature_in_celsius_2"], 12)
+    ['temp…lsius_1', 'temp…lsius_2']
+    """
+    cut = [name if len(name) <= longest else f"{name[: longest - 1]}…" for name in names]
+    alike = {short: [name for name, each in zip(names, cut, strict=True) if each == short] for short in cut}
+    return [
+        short
+        if short == name or len(alike[short]) == 1
+        else _show_difference(name, _count_shared(alike[short]), longest)
+        for name, short in zip(names, cut, strict=True)
+    ]
+
+
+def _count_shared(names: Sequence[str]) -> int:
+    """With how many letters all of them begin."""
+    differ = (place for place, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1)
+    return next(differ, min(map(len, names)))
+
+
+def _show_difference(name: str, shared: int, longest: int) -> str:
+    """The beginning of a name, and what stands where it begins to differ from others."""
+    begin = longest // 3
+    room = longest - begin - 1
+    start = min(max(begin, shared - room // 3), len(name) - room)
+    end = name[start : start + room]
+    return f"{name[:begin]}…{end if start + room >= len(name) else f'{end[:-1]}…'}"
 
 
 def join_names(names: Sequence[str], last: str, most: int = 20) -> str:

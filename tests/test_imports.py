@@ -19,6 +19,7 @@ GROUND = (
     "version",
     "durations",
     "wording",
+    "wanted_values",
     "extras",
     "language",
     "machine",
@@ -50,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "locale": {"app", "tasks", "views"},
     "__main__": {"app"},
 }
-COMMON = {"errors", "files", "version", "durations", "wording", "extras", "language"}
+COMMON = {"errors", "files", "version", "durations", "wording", "wanted_values", "extras", "language"}
 HEAVY = ("torch", "numpy", "lightning", "pytorch_lightning", "matplotlib", "kornia", "sklearn", "transformers", "PIL")
 
 

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 
 from jumok.errors import JumokError
 from jumok.language import join_later, later
-from jumok.tasks.running.config import format_limits, parse
+from jumok.tasks.running.config import FLAGS, parse
+from jumok.wanted_values import format_limits
 
 Chosen = TypeVar("Chosen", bound=BaseModel)
 Panels = Mapping[str, tuple[type[BaseModel], ...]]
@@ -66,7 +67,7 @@ def options_of(model: type[Chosen], given: Mapping[str, Any], why: str) -> Chose
         JumokError: such a flag, or a value out of range.
     """
     refuse({to_flag(name): value for name, value in given.items() if name not in model.model_fields}, why)
-    return parse(model, given, "the flags")
+    return parse(model, given, FLAGS)
 
 
 def pick(model: type[Chosen], given: Mapping[str, Any]) -> Chosen:
@@ -78,7 +79,7 @@ def pick(model: type[Chosen], given: Mapping[str, Any]) -> Chosen:
     Raises:
         JumokError: a value out of range.
     """
-    return parse(model, {name: value for name, value in given.items() if name in model.model_fields}, "the flags")
+    return parse(model, {name: value for name, value in given.items() if name in model.model_fields}, FLAGS)
 
 
 def split_off(model: type[Chosen], given: Mapping[str, Any]) -> tuple[Chosen, dict[str, Any]]:

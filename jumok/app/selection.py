@@ -160,7 +160,7 @@ class Selection:
         table = Table(title=Text(self.title), title_justify="left")
         unit = f", {self.selector.unit}" if self.selector.unit else ""
         score = later("score{unit}", unit=unit)
-        headings = (later("rank"), later("column"), later("type"), score, later("alone, 95 %"), later("sure"), "")
+        headings = (later("rank"), later("column"), later("type"), score, later("alone, 95%"), later("sure"), "")
         for heading in headings:
             side: Literal["right", "left"] = "right" if heading.startswith(("rank", "score")) else "left"
             style = None if heading else "green"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,9 +185,17 @@ def read_settings(
         sections[home][name] = value
     if len(paths) > 1 and not task.many:
         raise JumokError(f"{who} is trained on one folder of {task.word}, got {len(paths)} paths")
+    if len(paths) > (most := _most_paths(task)):
+        raise JumokError(f"{who} is trained on at most {most:.0f} files of {task.word}, got {len(paths)}")
     if paths:
         sections["data"][task.word] = [str(path) for path in paths] if task.many else str(paths[0])
     return task.settings.read(config, {**(more or {}), **sections})
+
+
+def _most_paths(task: Task) -> float:
+    """How many files its data may be."""
+    limits = _section(task, "data").model_fields[task.word].metadata
+    return next((limit.max_length for limit in limits if hasattr(limit, "max_length")), math.inf)
 
 
 def _section(task: Task, name: str) -> type[BaseModel]:

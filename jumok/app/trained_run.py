@@ -50,7 +50,7 @@ class TrainedRun:
             "threads": settings.training.threads,
             "remarks": list(self.prepared.remarks),
             "shortfall": self.prepared.shortfall(self.outcome.best),
-            "trust": None if self.trust is None else self.trust.model_dump(),
+            "trust": None if self.trust is None else self.trust.model_dump(exclude={"parts"}),
         }
 
     def lines(self) -> Iterator[str]:

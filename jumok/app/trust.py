@@ -70,8 +70,9 @@ def find_most_faithful(
 
 
 def _conclude(report: FaithfulnessReport) -> Trust:
+    from jumok.language import take_apart
     from jumok.tasks.running.trust import Trust
 
     best = report.best()
     verdict = report.verdict(best or report.ranking()[0])
-    return Trust(method=best, verdict=verdict, inputs=report.inputs, noun=report.noun)
+    return Trust(method=best, verdict=verdict, inputs=report.inputs, noun=report.noun, parts=take_apart(verdict))

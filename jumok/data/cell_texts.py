@@ -12,6 +12,7 @@ import pandas as pd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from jumok.data.dressed_numbers import COMMA_NUMBER, GROUP_SPACES, SIGNS, THOUSANDS_NUMBER, UNIT
+from jumok.language import join_later, later
 
 __all__ = [
     "DecimalMark",
@@ -34,33 +35,33 @@ FIRST_CELLS = 50
 FIRST_DAY, LAST_DAY = 19000101, 21001231
 """Between which whole numbers can be dates, YYYYMMDD."""
 CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
-DAYS = {
-    "%Y-%m-%d": "year-month-day",
-    "%Y/%m/%d": "year/month/day",
-    "%Y.%m.%d": "year.month.day",
-    "%Y.%m.%d.": "year.month.day.",
-    "%Y. %m. %d.": "year. month. day.",
-    "%Y년 %m월 %d일": "year 년 month 월 day 일",
-    "%d/%m/%Y": "day/month/year",
-    "%m/%d/%Y": "month/day/year",
-    "%d.%m.%Y": "day.month.year",
-    "%d-%m-%Y": "day-month-year",
-    "%m-%d-%Y": "month-day-year",
-    "%d/%m/%y": "day/month/year",
-    "%m/%d/%y": "month/day/year",
-    "%d.%m.%y": "day.month.year",
-    "%d %b %Y": "day month year",
-    "%d-%b-%Y": "day-month-year",
-    "%d-%b-%y": "day-month-year",
-    "%d %B %Y": "day month year",
-    "%b %d, %Y": "month day, year",
-    "%B %d, %Y": "month day, year",
+DAYS: dict[str, str] = {
+    "%Y-%m-%d": later("year-month-day"),
+    "%Y/%m/%d": later("year/month/day"),
+    "%Y.%m.%d": later("year.month.day"),
+    "%Y.%m.%d.": later("year.month.day."),
+    "%Y. %m. %d.": later("year. month. day."),
+    "%Y년 %m월 %d일": later("year 년 month 월 day 일"),
+    "%d/%m/%Y": later("day/month/year"),
+    "%m/%d/%Y": later("month/day/year"),
+    "%d.%m.%Y": later("day.month.year"),
+    "%d-%m-%Y": later("day-month-year"),
+    "%m-%d-%Y": later("month-day-year"),
+    "%d/%m/%y": later("day/month/year"),
+    "%m/%d/%y": later("month/day/year"),
+    "%d.%m.%y": later("day.month.year"),
+    "%d %b %Y": later("day month year"),
+    "%d-%b-%Y": later("day-month-year"),
+    "%d-%b-%y": later("day-month-year"),
+    "%d %B %Y": later("day month year"),
+    "%b %d, %Y": later("month day, year"),
+    "%B %d, %Y": later("month day, year"),
 }
-FORMATS = {
-    "ISO8601": "year-month-day",
+FORMATS: dict[str, str] = {
+    "ISO8601": later("year-month-day"),
     **{day + clock: order for (day, order), clock in itertools.product(DAYS.items(), CLOCKS)},
-    "%H:%M": "time of day",
-    "%H:%M:%S": "time of day",
+    "%H:%M": later("time of day"),
+    "%H:%M:%S": later("time of day"),
 }
 """Formats of dates and what they are called, in the order in which they are tried."""
 DATE_SHAPE = re.compile(r"(?=.*\d\D+\d)[\w\s:/.,+-]{4,40}")
@@ -186,8 +187,10 @@ def _parse_dates(texts: Texts, format_: str) -> pd.DatetimeIndex | None:
 def count_days(dates: pd.DatetimeIndex, how: str, doubt: str = "") -> Reading:
     """Dates, none missing, as days since the first; times of a day as a share of it."""
     first = dates.min().normalize()
-    since = "as a share of the day" if how == "time of day" else f"days since {first:%Y-%m-%d}"
-    return Reading(np.asarray((dates - first) / pd.Timedelta(days=1), dtype=np.float64), f"{how}, {since}", doubt)
+    clock = how == FORMATS["%H:%M"]
+    since = later("as a share of the day") if clock else later("days since {day}", day=f"{first:%Y-%m-%d}")
+    days = np.asarray((dates - first) / pd.Timedelta(days=1), dtype=np.float64)
+    return Reading(days, join_later(", ", [how, since]), doubt)
 
 
 def read_compact_dates(numbers: NDArray[np.float64]) -> Reading | None:

@@ -199,7 +199,7 @@ def _read_objects(column: pd.Series) -> Reading | None:
     except TypeError:
         pass
     try:
-        return count_days(pd.DatetimeIndex(pd.to_datetime(column, utc=True)), "dates")
+        return count_days(pd.DatetimeIndex(pd.to_datetime(column, utc=True)), later("dates"))
     except (TypeError, ValueError):
         return None
 

@@ -17,6 +17,7 @@ __all__ = ["Said", "find_said"]
 
 SINKS = {
     "JumokError": (0,),
+    "ValueError": (0,),
     "Interrupted": (1,),
     "foreign": (0, 1),
     "say": (0,),

@@ -21,6 +21,7 @@ from jumok.systems.transformer import Transformer, TransformerConfig
 from jumok.systems.vit import SIZES, ViT, ViTConfig
 from jumok.systems.vqa import NAMED as ANSWERING
 from jumok.systems.vqa import VQA, VQAConfig
+from jumok.wanted_values import say_wanted, show_value
 
 __all__ = ["ATTENDS", "attends", "build", "config_of", "configure", "names"]
 
@@ -118,7 +119,7 @@ def configure(name: str, **options: Any) -> BaseModel:
     try:
         return system.config(**{**system.options, **options})
     except ValidationError as error:
-        raise JumokError(f"{name}: {_write_first_error(error)}") from error
+        raise JumokError(f"{name}: {_write_first_error(system.config, error)}") from error
 
 
 def build(name: str, config: BaseModel) -> nn.Module:
@@ -142,11 +143,13 @@ def _system(name: str) -> System:
     return SYSTEMS[name]
 
 
-def _write_first_error(error: ValidationError) -> str:
+def _write_first_error(config: type[BaseModel], error: ValidationError) -> str:
     """The first thing wrong, in one line."""
     found = error.errors(include_url=False)[0]
     if found["type"] == "value_error":  # one of our own, that says it all
         return str(found["ctx"]["error"])
     if found["type"] == "missing":
         return f"{found['loc'][0]} is missing"
-    return f"{found['loc'][0]} is {found['input']!r}, but {found['msg'][0].lower()}{found['msg'][1:]}"
+    name = str(found["loc"][0])
+    wish = say_wanted(config.model_fields.get(name), found)
+    return f"{name} is {show_value(found['input'])}; wanted {wish}"

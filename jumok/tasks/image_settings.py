@@ -26,7 +26,8 @@ def _side_or_sides(value: Any) -> Any:
         if len(sides) > 2 or not all(side.isdecimal() for side in sides):
             raise ValueError("it should be a number of pixels such as 64, or HEIGHTxWIDTH such as 64x96")
         value = [int(side) for side in sides] if len(sides) == 2 else int(sides[0])
-    if isinstance(value, int) and not 1 <= value <= LARGEST_SIDE:
+    numbers = [side for side in (value if isinstance(value, list | tuple) else [value]) if isinstance(side, int)]
+    if not all(1 <= side <= LARGEST_SIDE for side in numbers):
         raise ValueError(f"it should be from 1 to {LARGEST_SIDE} pixels")
     return value
 

@@ -125,6 +125,7 @@ def test_one_that_cannot_be_trained_does_not_keep_the_others_from_it(jumok, colo
         (("--budget", "0s"), "--budget '0s' is not a time"),
         (("--masks", "nowhere"), "nowhere"),
         (("--time", "2m"), "No such option: --time"),
+        (("--init", "run"), "No such option: --init"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_left(jumok, coloured, tmp_path, words, message):

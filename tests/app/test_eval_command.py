@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -18,7 +19,7 @@ def test_figures_picture_and_table(jumok, trained, coloured, tmp_path):
     assert report["images"] == 6
     assert report["accuracy"] >= 0.8
     assert report["accuracy_95"][0] < report["accuracy"] <= report["accuracy_95"][1]
-    assert f"accuracy {report['accuracy']:.1%} (95 % interval" in said.out
+    assert f"accuracy {report['accuracy']:.1%} (95% interval" in said.out
     assert [row["class"] for row in report["per_class"]] == ["blue", "green", "red"]
     assert all(name in said.out for name in ("precision", "recall", "blue", "green", "red"))
     with Image.open(tmp_path / "eval" / "confusion.png") as picture:
@@ -80,6 +81,16 @@ def test_a_run_is_judged_on_its_own_data_where_none_is_given(jumok, trained, tmp
     assert (report["split"], report["images"], report["seen"]["trained_on"]) == ("test", 6, 0)
 
 
+def test_a_run_is_measured_on_its_own_data_where_none_is_given(jumok, trained, coloured, tmp_path):
+    words = ("--method", "raw", "--no-health", "--shown", "0")
+    for name, data in (("own", ()), ("given", (coloured,))):
+        said = jumok("measure", trained, *data, *words, "--out", tmp_path / name)
+        assert said.status == 0, said.err
+    own, given = (json.loads((tmp_path / name / "measure.json").read_text()) for name in ("own", "given"))
+    assert own == given
+    assert own["split"] == "test"
+
+
 def test_of_very_many_classes_only_those_that_occur_are_shown():
     confusion = torch.zeros(1000, 1000, dtype=torch.int64)
     confusion[3, 3], confusion[3, 700] = 2, 1
@@ -88,3 +99,12 @@ def test_of_very_many_classes_only_those_that_occur_are_shown():
     assert len(report.table().rows) == 2
     few = Evaluation(("a", "b"), torch.tensor([[1, 0], [0, 0]]), 0.5)
     assert few.shown == [0, 1]
+
+
+def test_on_a_narrow_terminal_names_are_folded_and_figures_stay_whole(jumok, trained, tmp_path, monkeypatch):
+    wide = jumok("eval", trained, "--out", tmp_path / "wide")
+    monkeypatch.setenv("COLUMNS", "46")
+    narrow = jumok("eval", trained, "--out", tmp_path / "narrow")
+    shares = [re.findall(r"\d+\.\d%(?= │)", said.out) for said in (wide, narrow)]
+    assert shares[0] == shares[1] != []
+    assert "…" not in narrow.out

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import numpy as np
@@ -155,3 +156,9 @@ def test_images_of_one_size_have_one(jumok, tmp_path):
         Image.new("RGB", (30, 20), name).save(tmp_path / "photos" / name / "1.png")
     said = jumok("inspect", tmp_path / "photos", "--out", tmp_path / "o", "--no-html")
     assert "size: 20 x 30 pixels, all of them" in said.out
+
+
+def test_each_share_is_written_beside_its_bar(jumok, coloured, tmp_path):
+    assert jumok("inspect", coloured, "--out", tmp_path / "out").status == 0
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert re.findall(r"<p class=.share[^>]*>([^<]+)<meter", page) == ["33.3% of all images"] * 3

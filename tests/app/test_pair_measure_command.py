@@ -40,6 +40,15 @@ def test_every_reading_is_measured_unless_some_are_named(jumok, transformer, rev
     assert list(json.loads((tmp_path / "measure.json").read_text())["methods"]) == ["layer 2"]
 
 
+def test_a_run_is_measured_on_its_own_test_pairs_where_none_are_given(jumok, reverser, reversals, tmp_path):
+    plan = ("--method", "attention", "--most", "4")
+    for name, data in (("own", ()), ("given", (reversals,))):
+        assert jumok("measure", reverser, *data, *plan, "--out", tmp_path / name).status == 0
+    own, given = (json.loads((tmp_path / name / "measure.json").read_text()) for name in ("own", "given"))
+    assert own["faithfulness"] == given["faithfulness"]
+    assert own["data"] == [str(reversals / "test.tsv")]
+
+
 def test_links_are_scored_where_sentences_are_too_short_for_faithfulness(jumok, reverser, tmp_path):
     (tmp_path / "words.tsv").write_text("a\ta\nb\tb\n")
     (tmp_path / "gold").write_text("0-0\n0-0\n")
@@ -102,7 +111,7 @@ def test_measure_refuses_in_one_line(jumok, reverser, blind, trained, reversals,
     before = sorted(tmp_path.iterdir())
     for words, message in (
         ([reverser, pairs, "--no-faithful"], "without --alignments there is nothing to measure but faithfulness"),
-        ([reverser], "measure needs data"),
+        ([reverser, "--alignments", gold], "--alignments has a line for each pair: give their file too"),
         ([reverser, pairs, "--fillings", "blur"], "unknown filling 'blur'"),
         ([blind, pairs], "no attention to its source (score none)"),
         ([reverser, pairs, "--method", "atention"], "did you mean 'attention'"),

@@ -158,9 +158,3 @@ def test_a_model_from_elsewhere_is_compared_with_ours(jumok, coloured, vit, tmp_
     again = jumok("compare", coloured, "--out", tmp_path / "out", *words)
     assert again.status == 0, again.err + again.out
     assert "cnn: already there" in again.out
-
-
-def test_a_comparison_begins_with_no_run(jumok, coloured, trained, tmp_path):
-    said = jumok("compare", coloured, "--out", tmp_path / "out", "--init", trained, "--systems", "cnn")
-    assert said.status == 2
-    assert "a comparison begins with no run" in said.err

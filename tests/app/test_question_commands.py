@@ -210,7 +210,7 @@ def test_eval_prints_and_writes_figures_and_answers(jumok, asked, squares, tmp_p
         assert float(row["probability"]) == pytest.approx(reply.answers[0][1], abs=1e-4)
         assert (row["answers"],) == given[row["image"], row["question"]]
         assert float(row["score"]) == (row["answered"] == row["answers"])
-    for words in ("24 questions about 8 images (test)", f"accuracy {report['accuracy']:.1%} (95 %", "presence"):
+    for words in ("24 questions about 8 images (test)", f"accuracy {report['accuracy']:.1%} (95%", "presence"):
         assert words in said.out
 
 
@@ -418,6 +418,7 @@ def test_ask_refuses_in_one_line(jumok, asked, trained, squares, tmp_path, monke
             "is a run that was trained to classify images: wanted one that was trained to answer questions",
         ),
         (["nowhere", image, LEFT], "nowhere"),
+        ([asked, image, image, LEFT], "a run is asked about one image, got "),
         ([asked, "none.png", LEFT], "none.png"),
         ([asked, "bad.png", LEFT], "bad.png"),
         ([asked, image, " "], "no question: ask something"),

@@ -1,6 +1,7 @@
 """`jumok look TEXT --model hf:FOLDER` for text models: what it writes, and what it refuses in one line."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -60,12 +61,22 @@ def test_texts_of_several_lengths_are_read_as_each_alone(look, tmp_path):
     assert not any("PAD" in token for text in together for token in text["tokens"])
 
 
+def test_each_line_says_which_text_it_is_about_and_what_its_shares_are_of(look):
+    lines = look(OVEN, "the team", model="classifier").out.splitlines()
+    for number, line in enumerate(lines[:2], 1):
+        assert re.match(rf"text {number}: class: \S+ \(.*%\); evidence: \S+ \d+%", line)
+    assert look(OVEN, model="classifier").out.startswith("class: ")
+    korean = look(OVEN, "the team", model="classifier", language="ko").out.splitlines()
+    assert re.match(r"텍스트 1: 클래스: \S+ \(.*%\); 근거: \S+ \d+%", korean[0])
+
+
 def test_a_decoder_says_its_next_word_and_what_it_writes(look):
     next_word = json.loads(look(ENGLISH, model="decoder", json=True).out)["texts"][0]
     assert next_word["asked"] == "next word"
     assert len(next_word["answers"][0]["best"]) == 5
     said = look(ENGLISH, model="decoder", generate=4)
-    assert said.out.count("words: ") == 4
+    assert re.findall(r"^word (\d): ", said.out, re.MULTILINE) == ["1", "2", "3", "4"]
+    assert said.out.count("; evidence: ") == 4
     assert "cut off after 4 tokens" in said.out
     assert "index.html (0.1 MB)" in said.out
 

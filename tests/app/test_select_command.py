@@ -230,3 +230,14 @@ def test_names_that_hold_line_ends_or_escapes_stay_on_one_line(jumok, tmp_path):
     assert [line for line in lines if "a\\x1b[2Jb" in line and "kept" in line]
     rows = list(csv.DictReader((tmp_path / "o" / "scores.csv").open(newline="")))
     assert {row["column"] for row in rows} == set(names) - {"id\nx", "t\nt"}  # in files names stay as they are
+
+
+def test_in_korean_a_column_keeps_its_name_and_how_dates_were_read_is_told(jumok, tmp_path):
+    rows = [f"{number},{number % 7 + number % 2},2024-01-{number % 28 + 1:02},{number % 2}" for number in range(60)]
+    (tmp_path / "table.csv").write_text("\n".join(["id,a,day,y", *rows]))
+    said = jumok(
+        "select", tmp_path / "table.csv", "--target", "y", "--k", "1", "--out", tmp_path / "o", "--language", "ko"
+    )
+    assert said.status == 0, said.err
+    assert "날짜: day(연-월-일, 2024-01-01부터의 일수)\n" in said.out
+    assert "식별자(정수가 한 번씩만 나옴(행 번호처럼)): id\n" in said.out + said.err

@@ -86,6 +86,7 @@ def test_empty_lines_stay_where_they_are(jumok, reverser, sentences, expected, t
     typed(b"")  # a pipe that holds nothing is translated to nothing, as by other filters
     said = jumok("translate", reverser)
     assert (said.status, said.out) == (0, "")
+    assert said.err == "jumok: nothing to translate: no sentence came on standard input\n"
     assert jumok("translate", reverser, "").out == "\n"
 
 

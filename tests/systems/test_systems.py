@@ -76,7 +76,7 @@ def test_options_win_over_what_the_name_stands_for():
     [
         ({"classes": 3, "widht": 8}, "vit-tiny has no option 'widht': did you mean 'width'?"),
         ({}, "vit-tiny: classes is missing"),
-        ({"classes": 0}, "vit-tiny: classes is 0, but input should be greater than or equal to 1"),
+        ({"classes": 0}, "vit-tiny: classes is 0; wanted >= 1, <= 1,000,000"),
         ({"classes": 3, "heads": 5}, "vit-tiny: heads 5 do not divide width 192: choose a divisor"),
     ],
 )

@@ -79,7 +79,7 @@ class EvaluatedQuestions:
         part = self.about["split"]
         images = write_count(len(self.questions.images), "image")
         yield f"{write_count(len(self.questions), 'question')} about {images} ({part})"
-        yield f"accuracy {report.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        yield f"accuracy {report.accuracy:.1%} (95% interval {low:.1%} to {high:.1%})"
         if report.unanswerable:
             lacking = write_count(report.unanswerable, "question has an answer", "questions have answers")
             yield f"{lacking} that never occurred in training: counted as wrong"
@@ -213,7 +213,7 @@ def table(report: Evaluation) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(later("kind"), "questions", "accuracy", "95 % interval")
+    shown = Table(later("kind"), "questions", "accuracy", "95% interval")
     for row in report.by_kind():
         low, high = row["95"]
         interval = later("{low} to {high}", low=f"{low:.1%}", high=f"{high:.1%}")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jumok.errors import JumokError, suggest
 from jumok.language import later, later_count, list_later
-from jumok.wording import describe_names, write_count
+from jumok.wording import describe_names, typed, write_count
 
 if TYPE_CHECKING:
     from jumok.data.images.image_set import ImageSet
     from jumok.tasks.classify.settings import ImageData
     from jumok.tasks.running.trained_on import TrainedOn
 
-__all__ = ["Chosen", "Judge", "choose_images"]
+__all__ = ["Chosen", "Judge", "choose_images", "find_own"]
 
 UNFIT = ("train", "val", "before")
 """Where an image may have been seen whose figures then flatter."""
@@ -82,6 +82,25 @@ class Chosen(NamedTuple):
         seen = self.seen
         counts = seen and {"trained_on": seen["train"] + seen["before"], "validated_on": seen["val"]}
         return {"split": self.part, "seen": counts}
+
+
+def find_own(judge: Judge, run: Path, command: str) -> list[Path]:
+    """What a run was trained on, if that is known.
+
+    Args:
+        judge: the run.
+        run: its folder.
+        command: that wants the data, for the error.
+    Raises:
+        JumokError: it is not there any more.
+    """
+    place = None if judge.data is None else judge.data.images
+    if place and not Path(place).exists():
+        raise JumokError(
+            f"the data of {run} is not at {place} any more: give where it lies now, as in jumok {command} {typed(run)} "
+            "PLACE"
+        )
+    return [Path(place)] if place else []
 
 
 def choose_images(

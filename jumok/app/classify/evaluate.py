@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -74,20 +74,6 @@ class EvaluatedImages:
         yield f"written: {', '.join(map(str, self.written.values()))}"
 
 
-def _find_own(judge: Judge, run: Path) -> list[Path]:
-    """What a run was trained on, if that is known.
-
-    Raises:
-        JumokError: it is not there any more.
-    """
-    place = None if judge.data is None else judge.data.images
-    if place and not Path(place).exists():
-        raise JumokError(
-            f"the data of {run} is not at {place} any more: give where it lies now, as in jumok eval {typed(run)} PLACE"
-        )
-    return [Path(place)] if place else []
-
-
 def evaluate(
     run: Path, data: Sequence[Path], options: Options, *, split: str, out: Path, session: Session
 ) -> EvaluatedImages:
@@ -103,7 +89,7 @@ def evaluate(
     Raises:
         JumokError: images that cannot be read, or of classes other than the run's.
     """
-    from jumok.app.classify.chosen import Judge
+    from jumok.app.classify.chosen import Judge, find_own
     from jumok.app.classify.report_pictures import PICTURES
     from jumok.data.images.how_read import describe_reading
     from jumok.tasks.classify.any_classifier import open_model
@@ -112,7 +98,7 @@ def evaluate(
 
     trained = open_model(str(run), session.device)
     judge = Judge.of_run(run) if run.is_dir() else Judge(answers=trained.kind.name)
-    data = data or _find_own(judge, run)
+    data = data or find_own(judge, run, "eval")
     if len(data) != 1:
         raise JumokError(
             f"{run} is an image classifier: give the folder of test images, as in jumok eval {typed(run)} photos/test; "
@@ -160,7 +146,9 @@ def draw_table(found: Figures) -> Table:
 
     shown = Table(caption=found.caption)
     for number, name in enumerate(found.header):
-        shown.add_column(as_cell(name), justify="right" if number else "left")
+        side: Literal["left", "right"] = "right" if number else "left"
+        widest = max((len(row[number]) for row in found.rows), default=0) if number else None  # figures stay whole
+        shown.add_column(as_cell(name), justify=side, overflow="fold", min_width=widest)
     for row in found.rows:
         shown.add_row(*map(as_cell, row))
     return shown

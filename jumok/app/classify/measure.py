@@ -27,7 +27,7 @@ from jumok.language import later_count, translate
 from jumok.wording import typed, write_count
 
 if TYPE_CHECKING:
-    from jumok.app.classify.chosen import Chosen
+    from jumok.app.classify.chosen import Chosen, Judge
     from jumok.app.classify.faithful_page import Showing
     from jumok.app.classify.maps import MapMaker
     from jumok.app.partial import PartialFile
@@ -76,7 +76,7 @@ def measure(
 
     Args:
         model: folder of a run, or the name of a model from elsewhere; "": none, what stands out is measured.
-        data: one folder of images.
+        data: one folder of images; none: that of the run.
         options: of images.
         methods: ways to read where it looked, and saliency methods; none for all that fit.
         out: folder for the figures.
@@ -84,10 +84,12 @@ def measure(
     Raises:
         JumokError: images or masks that cannot be read, or a model that cannot be asked.
     """
+    from jumok.app.classify.chosen import find_own
     from jumok.app.classify.fitting_images import leave_out
     from jumok.app.classify.maps import open_maps
     from jumok.data.images.how_read import describe_reading
 
+    data = data or find_own(_open_judge(model), Path(model), "measure")
     if len(data) != 1:
         raise JumokError(
             f"one folder of images is measured, got {len(data)} paths: give it, as in jumok measure {typed(model)} "
@@ -298,13 +300,19 @@ def choose(images: Path, split: str, *, model: str = "", options: Options | None
     Raises:
         JumokError: no such part, or no images.
     """
-    from jumok.app.classify.chosen import Judge, choose_images
+    from jumok.app.classify.chosen import choose_images
 
     options = options or Options()
-    judge = Judge.of_run(Path(model)) if Path(model).is_dir() and model else Judge()
     folder = None if options.images is None else Path(options.images)
     labelled = not (model and (options.faithful or options.sanity) and options.masks is None)
-    return choose_images(judge, images, split, unseen=options.unseen, images=folder, labelled=labelled)
+    return choose_images(_open_judge(model), images, split, unseen=options.unseen, images=folder, labelled=labelled)
+
+
+def _open_judge(model: str) -> Judge:
+    """What a run was trained on; of other models nothing is known."""
+    from jumok.app.classify.chosen import Judge
+
+    return Judge.of_run(Path(model)) if Path(model).is_dir() and model else Judge()
 
 
 def _find_truth(model: str, images: ImageSet, options: Options) -> ImageMasks | None:

@@ -195,6 +195,11 @@ def command(
             f'ask takes a run, an image and a question, got {given[0]}: jumok ask RUN photo.png "what is it?"'
         )
     run, image, *question = given
+    if len(_take_images(given[1:])[0]) > 1:
+        raise JumokError(
+            f"a run is asked about one image, got {question[0]} too: ask about each by itself, or give a folder with "
+            "--engine local"
+        )
     return _ask_run(Path(run), Path(image), question, top or USUAL_TOP, files, session)
 
 

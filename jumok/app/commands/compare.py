@@ -32,6 +32,8 @@ TERMS_FILE = "terms.json"
 """Settings and budget of what lies in the folder."""
 SETTINGS_OF_BUDGET = ("epochs", "patience", "time")
 """Settings that follow from the budget: a command that took them would pass them over without a word."""
+SETTINGS_OF_ONE = ("init",)
+"""Settings that are one system's own: no other system has such weights."""
 
 
 def build(arguments: Sequence[str]) -> Callable[..., int]:
@@ -39,7 +41,7 @@ def build(arguments: Sequence[str]) -> Callable[..., int]:
     tasks = _compared_tasks()
     asked = find_task_asked_for(arguments, tasks)
     panels = settings_panels(tasks)
-    hidden = left_out(tasks) | {(title, name) for title in panels for name in SETTINGS_OF_BUDGET}
+    hidden = left_out(tasks) | {(title, name) for title in panels for name in (*SETTINGS_OF_BUDGET, *SETTINGS_OF_ONE)}
     shown = [COMMON] if asked is None else [COMMON, asked.title]
     return in_session("compare")(with_settings(panels, hidden, shown)(command))
 

@@ -42,8 +42,8 @@ def command(
     data: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folder of images, as for training; sentence pairs, questions or texts: files (default for questions "
-            "and texts: the run's own).",
+            help="Folder of images, as for training; sentence pairs, questions or texts: files (default: the "
+            "run's own).",
             show_default=False,
         ),
     ] = None,

@@ -33,7 +33,7 @@ def show_share(name: str, value: float, interval: tuple[float, float]) -> Figure
     return Figure(
         name,
         f"{value:.1%}",
-        translate("95 % interval {low} to {high}", low=f"{interval[0]:.1%}", high=f"{interval[1]:.1%}"),
+        translate("95% interval {low} to {high}", low=f"{interval[0]:.1%}", high=f"{interval[1]:.1%}"),
     )
 
 

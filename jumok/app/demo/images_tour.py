@@ -100,7 +100,7 @@ class ImagesTour(Tour):
     def _say_accuracy(self) -> str:
         found = read_json(self.folder / "eval" / "eval.json")
         low, high = found["accuracy_95"]
-        return f"{found['accuracy']:.1%} of {found['images']} test images right (95 %: {low:.1%} to {high:.1%})"
+        return f"{found['accuracy']:.1%} of {found['images']} test images right (95%: {low:.1%} to {high:.1%})"
 
     def _show_accuracy(self, done: Done) -> list[Section]:
         found = read_json(self.folder / "eval" / "eval.json")
@@ -126,7 +126,7 @@ class ImagesTour(Tour):
     def _show_measure(self, done: Done) -> list[Section]:
         folder = self.folder / "measure"
         found = read_json(folder / "measure.json")
-        chart = [(folder / "measure.png", translate("Every score with its 95 % interval, beside three baselines"))]
+        chart = [(folder / "measure.png", translate("Every score with its 95% interval, beside three baselines"))]
         links = [(folder / "measure.json", translate("all figures"))]
         heading, summary = translate("Measure with masks"), translate(found["summary"])
         with_masks = Section(heading, summary, done.command, show_pointing(found), chart, links)

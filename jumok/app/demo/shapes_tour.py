@@ -66,7 +66,7 @@ class ShapesTour(Tour):
     def _say_accuracy(self) -> str:
         found = read_json(self.folder / "run" / "eval" / "eval.json")
         low, high = found["accuracy_95"]
-        return f"{found['accuracy']:.1%} of the questions answered correctly (95 %: {low:.1%} to {high:.1%})"
+        return f"{found['accuracy']:.1%} of the questions answered correctly (95%: {low:.1%} to {high:.1%})"
 
     def _show_training(self, done: Done) -> list[Section]:
         run = self.folder / "run"

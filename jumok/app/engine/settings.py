@@ -21,7 +21,7 @@ class EngineSettings(Strict):
 
     engine: str | None = Field(
         default=None,
-        description="local or ray: write a Parquet data set to --out, a row per input, instead of pictures and a page; "
+        description="local or ray: write a Parquet data set to --out, a row per input, and no other file; "
         "PATH may also be a pattern, a .txt file of paths, .parquet or .tar files. The same command goes on where it "
         "was stopped.",
     )

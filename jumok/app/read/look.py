@@ -192,7 +192,7 @@ def _read_all(
         found.remarks += [f"text {number}: {remark}" if len(texts) > 1 else remark for remark in reading.remarks]
         if len(texts) <= MOST_LINES:
             for line in tell(reading):
-                session.say(line)
+                session.say(f"text {number}: {line}" if len(texts) > 1 else line)
     return readings
 
 

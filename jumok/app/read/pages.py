@@ -102,7 +102,7 @@ def _make_pair(meeting: Meeting) -> ReadingEntry:
         scores=True,
     )
     name = f"{_shorten(meeting.first.given.text, 56)} ↔ {_shorten(meeting.second.given.text, 56)}"
-    return ReadingEntry(name, sheet.queries, [sheet], note=_tell_similarity(meeting))
+    return ReadingEntry(name, sheet.queries, [sheet], note=_tell_similarity(meeting), pair=True)
 
 
 def _tell_similarity(meeting: Meeting) -> str:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from jumok.language import later, translate
+
 if TYPE_CHECKING:
     from jumok.tasks.read.meeting import Meeting
     from jumok.tasks.read.reading import Answer, Reading
@@ -17,6 +19,14 @@ __all__ = ["make_pair", "make_row", "tell"]
 TOP_WORDS = 5
 MOST_TOLD = 12
 """Written words that get a line each."""
+NOUNS = {
+    "class": later("class"),
+    "score": later("score"),
+    "masked word": later("masked word"),
+    "next word": later("next word"),
+    "words": later("word"),
+}
+"""What one answer is called, by what was asked."""
 
 
 def make_row(reading: Reading) -> dict[str, Any]:
@@ -51,12 +61,15 @@ def make_pair(meeting: Meeting) -> dict[str, Any]:
 
 def tell(reading: Reading) -> Iterator[str]:
     """A line a thing that the model said."""
-    for answer in reading.answers[:MOST_TOLD]:
+    noun = translate(NOUNS[reading.asked]) if reading.answers else ""
+    for number, answer in enumerate(reading.answers[:MOST_TOLD], 1):
         best = (
             ", ".join(f"{name} {share:.1%}" for name, share in answer.best[:3]) or f"{answer.name} {answer.share:.4g}"
         )
         words = _list_words(answer, reading)
-        yield f"{reading.asked}: {_flatten(answer.name)} ({_flatten(best)}){f'; {words}' if words else ''}"
+        place = f"{noun} {number}" if len(reading.answers) > 1 else noun
+        evidence = f"; {translate('evidence: {words}', words=words)}" if words else ""
+        yield f"{place}: {_flatten(answer.name)} ({_flatten(best)}){evidence}"
     if len(reading.answers) > MOST_TOLD:
         yield f"and {len(reading.answers) - MOST_TOLD} more"
 

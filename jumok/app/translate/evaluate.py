@@ -254,7 +254,7 @@ def as_table(pairs: PairSet, found: Sequence[str], scores: Sequence[float]) -> s
 
 
 def _format_score(name: str, value: float, interval: tuple[float, float], signature: str) -> str:
-    return f"{name} {value:.2f} (95 % interval {interval[0]:.2f} to {interval[1]:.2f})  {signature}"
+    return f"{name} {value:.2f} (95% interval {interval[0]:.2f} to {interval[1]:.2f})  {signature}"
 
 
 def _describe_search(options: Options) -> str:

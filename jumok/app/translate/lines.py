@@ -37,21 +37,21 @@ class TranslatedLines:
     looks: Looks | None
     keep: bool = False
     kept: list[dict[str, Any]] = field(default_factory=list)
+    _read: int = 0
     _unknown: dict[str, None] = field(default_factory=dict)
     _long: list[int] = field(default_factory=list)
 
     def of(self, sentences: Iterator[str]) -> Iterator[str]:
         """A line for each translation; an empty one for an empty sentence, so that lines stay aligned."""
-        first = 1
         while some := list(islice(sentences, SENTENCES_AT_ONCE)):
             in_pieces = self.looks is not None and not self.looks.complete
             found = self.run.translate_each(some, in_pieces=in_pieces, **self.search)
-            for number, one in enumerate(found, first):
+            for number, one in enumerate(found, self._read + 1):
                 self._note(number, one)
                 yield from _format_lines(number, one.best, several=self.search["n_best"] != 1)
             if self.looks:
-                self.looks.add(first, found)
-            first += len(found)
+                self.looks.add(self._read + 1, found)
+            self._read += len(found)
 
     def _note(self, number: int, one: TranslatedSentence) -> None:
         """Keep what is told of a sentence when all are translated."""
@@ -62,7 +62,9 @@ class TranslatedLines:
             self.kept.append({"source": one.source, "translations": texts})
 
     def remarks(self) -> Iterator[str]:
-        """What was not known and what was not translated."""
+        """What was not known and what was not translated; an empty pipe is no error, as for other filters."""
+        if not self._read:
+            yield "nothing to translate: no sentence came on standard input"
         if self._unknown:
             yield f"not in the vocabulary, read as unknown: {name_some(list(self._unknown))}"
         if self._long:

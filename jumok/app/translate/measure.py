@@ -57,7 +57,7 @@ def measure(
 
     Args:
         model: folder of the run.
-        data: files of pairs.
+        data: files of pairs; none for the run's own, which have no links.
         options: of sentence pairs.
         methods: readings; none for all.
         out: folder for the figures.
@@ -70,14 +70,19 @@ def measure(
 
     if options.alignments is None and not options.faithful:
         raise JumokError("without --alignments there is nothing to measure but faithfulness: leave out --no-faithful")
-    if not data:
+    if options.alignments is not None and not data:
         raise JumokError(
-            f"measure needs data: give files of sentence pairs, as in jumok measure {typed(model)} pairs.tsv"
+            f"--alignments has a line for each pair: give their file too, as in jumok measure {typed(model)} pairs.tsv "
+            f"--alignments {typed(options.alignments)}"
         )
     check_word_fillings(options.fillings)
     run, pairs, chosen = _open(Path(model), data, methods, session)
     remarks = list(remarks_on(pairs))
-    about: dict[str, Any] = {"model": model, "data": [str(path) for path in data], "alignments": options.alignments}
+    about: dict[str, Any] = {
+        "model": model,
+        "data": [str(path) for path in pairs.files],
+        "alignments": options.alignments,
+    }
     parts: list[ScoredMaps] = []
     if options.alignments is not None:
         scored, doubts = _score_links(run, pairs, chosen, Path(options.alignments), options, session)

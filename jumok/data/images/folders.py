@@ -322,7 +322,7 @@ def _group(found: ImageSet, split_by: str | None) -> ImageSet:
         return found
     if split_by != SPLIT_BY_FOLDER:
         raise JumokError(
-            f"split_by {split_by!r} needs a table of labels with that column; class folders take {SPLIT_BY_FOLDER!r}, "
-            "which keeps the images of one folder together"
+            f"--split-by {split_by!r} needs a table of labels with that column; class folders take "
+            f"{SPLIT_BY_FOLDER!r}, which keeps the images of one folder together"
         )
     return replace(found, groups=tuple(name_below(path.parent, found.root) for path in found.paths))

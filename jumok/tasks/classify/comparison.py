@@ -99,8 +99,6 @@ def begin(
     Raises:
         JumokError: images or settings that do not do.
     """
-    if settings.training.init is not None:
-        raise JumokError("a comparison begins with no run: leave --init out; name models as hf:NAME or timm:NAME")
     if settings.system.startswith(CLASSIFY.opens):  # the images of the others are read as for one of ours
         settings = settings.model_copy(update={"system": CLASSIFY.default_system})
     test = prepare.find_parts(settings.data, settings.training.seed)["test"]

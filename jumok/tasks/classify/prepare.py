@@ -290,7 +290,7 @@ def find_parts(data: ImageData, seed: int) -> dict[str, ImageSet]:
         raise JumokError("no images: give a folder of class folders, as in jumok train photos --out runs/first")
     shares = (1 - data.val_fraction - data.test_fraction, data.val_fraction, data.test_fraction)
     if shares[0] <= 0:
-        raise JumokError(f"val_fraction {shares[1]} and test_fraction {shares[2]} leave nothing to train on")
+        raise JumokError(f"--val-fraction {shares[1]} and --test-fraction {shares[2]} leave nothing to train on")
     return scan(
         Path(data.images),
         seed=seed,

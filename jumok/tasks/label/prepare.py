@@ -178,7 +178,7 @@ def find_parts(data: TextData, seed: int) -> dict[str, TextSet]:
         raise JumokError("no texts: give a table of text,label, as in jumok train texts reviews.csv --system hf:FOLDER")
     shares = (1 - data.val_fraction - data.test_fraction, data.val_fraction, data.test_fraction)
     if shares[0] <= 0:
-        raise JumokError(f"val_fraction {shares[1]} and test_fraction {shares[2]} leave nothing to train on")
+        raise JumokError(f"--val-fraction {shares[1]} and --test-fraction {shares[2]} leave nothing to train on")
     return read_text_parts(Path(data.texts), columns_of(data), shares=shares, seed=seed)
 
 

@@ -12,11 +12,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from jumok.errors import JumokError, suggest
 from jumok.machine import DEVICES
+from jumok.wanted_values import find_section, say_wanted, show_value
 
 FORMAT: Literal[1] = 1
 """The form of a run folder; a run of a newer form is refused, not guessed at."""
@@ -24,7 +24,6 @@ CONFIG_LIMIT = 4 << 20
 """Bytes that a configuration file may have."""
 SEAL = "# checksum of the lines above: "
 """How the last line of a run's configuration begins."""
-BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -144,7 +143,7 @@ class Settings(Strict):
 
 
 FLAGS = "the flags"
-"""What an error calls settings of the command line alone; those of the training are then named as their flags."""
+"""Where settings of the command line alone are from; an error then names the flag."""
 
 
 class Begun(Strict):
@@ -290,63 +289,33 @@ def plain_errors(model: type[BaseModel], where: str) -> Iterator[None]:
         yield
     except ValidationError as error:
         told = _explain_error(model, error.errors(include_url=False)[0], flags=where == FLAGS)
-        raise JumokError(f"{where}: {told}") from error
+        raise JumokError(told if where == FLAGS else f"{where}: {told}") from error
 
 
 def _explain_error(model: type[BaseModel], error: ErrorDetails, *, flags: bool) -> str:
     """One line on one error: the key, or the flag, what was got, what is wanted."""
     *outer, name = _find_place(model, error) or ["value"]
-    path = ".".join([*outer, name])
+    key = ".".join([*outer, name])
+    path = "--" + name.replace("_", "-") if flags else key
     if error["type"] == "value_error":  # one of our own, that says it all
-        return f"{path}: {error['ctx']['error']}" if error["loc"] else str(error["ctx"]["error"])
-    section = _find_section(model, outer)
+        why = str(error["ctx"]["error"])
+        return f"{path} is {show_value(error['input'])}: {why}" if error["loc"] else why
+    section = find_section(model, outer)
     if error["type"] == "extra_forbidden":
         home = next((part for part, keys in _list_sections(model).items() if name in keys and part not in outer), None)
         hint = f"it belongs under {home!r}" if home else suggest(name, section.model_fields if section else ())
-        return f"unknown key {path!r}: {hint}"
-    if flags and outer == ["training"]:
-        path = "--" + name.replace("_", "-")
+        return f"unknown key {key!r}: {hint}"
     if error["type"] == "missing":
         return f"{path} is missing"
-    field = section.model_fields.get(name) if section else None
-    limits = format_limits(field) if field else ""
-    return f"{path} is {error['input']!r}, but {_lower_first(error['msg'])}{f' ({limits})' if limits else ''}"
+    wish = say_wanted(section.model_fields.get(name) if section else None, error)
+    return f"{path} is {show_value(error['input'])}; wanted {wish}"
 
 
 def _find_place(model: type[BaseModel], error: ErrorDetails) -> list[str]:
     """The keys that lead to the setting, without the parts of a value that it may be made of."""
     place = [str(part) for part in error["loc"]]
-    depth = next((depth for depth in range(len(place)) if _find_section(model, place[: depth + 1]) is None), len(place))
+    depth = next((depth for depth in range(len(place)) if find_section(model, place[: depth + 1]) is None), len(place))
     return place[: depth + 1]
-
-
-def format_limits(field: FieldInfo) -> str:
-    """The range of a setting, such as '>= 0, < 1'; empty where it has none."""
-    found = [
-        (sign, getattr(item, name)) for item in field.metadata for name, sign in BOUNDS.items() if hasattr(item, name)
-    ]
-    return ", ".join(f"{sign} {_format_limit(value)}" for sign, value in found)
-
-
-def _format_limit(value: float) -> str:
-    """A number as people write it: 1,000,000 or 2^63 or 0.5."""
-    if isinstance(value, int):
-        power = value.bit_length() - 1
-        return f"2^{power}" if power >= 31 and value == 1 << power else f"{value:,}"
-    return f"{value:g}"
-
-
-def _lower_first(text: str) -> str:
-    return text[:1].lower() + text[1:]
-
-
-def _find_section(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None:
-    for part in path:
-        field = model.model_fields.get(part)
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            return None
-        model = field.annotation
-    return model
 
 
 def _list_sections(model: type[BaseModel]) -> dict[str, set[str]]:

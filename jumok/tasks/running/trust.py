@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from jumok.files import write_atomically
-from jumok.language import later
+from jumok.language import later, put_together
 from jumok.tasks.running.config import Strict, parse, read_yaml
 
 __all__ = ["TRUST", "Trust", "read_trust", "write_trust"]
@@ -22,21 +25,30 @@ class Trust(Strict):
         verdict: of that method, or of the best that there was, in a sentence.
         inputs: how many were measured.
         noun: what these were.
+        parts: what the verdict is made of, so that it can be told in other languages; None: not known.
     """
 
     method: str | None
     verdict: str
     inputs: int
     noun: str = "images"
+    parts: Any = None
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if self.parts is not None and put_together(self.parts) != self.verdict:
+            raise ValueError("parts are not those of the verdict")
+        return self
 
     def why(self) -> str:
         """Why this method is shown, or why none is chosen."""
         count, noun = f"{self.inputs:,}", later(self.noun)
+        verdict = self.verdict if self.parts is None else put_together(self.parts)
         if self.method is None:
             text = later("no map was shown to be more faithful than chance on {count} validation {noun} ({verdict})")
         else:
             text = later("{method} was the most faithful map on {count} validation {noun} ({verdict})")
-        return later(text, method=self.method or "", count=count, noun=noun, verdict=self.verdict)
+        return later(text, method=self.method or "", count=count, noun=noun, verdict=verdict)
 
 
 def read_trust(folder: Path) -> Trust | None:

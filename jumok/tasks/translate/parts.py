@@ -43,5 +43,5 @@ def _choose_shares(data: PairData) -> tuple[float, float, float] | None:
         return None
     val, test = (HELD_OUT_SHARE if share is None else share for share in (data.val_fraction, data.test_fraction))
     if val + test >= 1:
-        raise JumokError(f"val_fraction {val} and test_fraction {test} leave nothing to train on")
+        raise JumokError(f"--val-fraction {val} and --test-fraction {test} leave nothing to train on")
     return 1 - val - test, val, test

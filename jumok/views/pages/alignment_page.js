@@ -257,10 +257,9 @@
     });
     stage.addEventListener("focusout", () => { state.focused = null; redraw(); });
     document.addEventListener("keydown", (event) => event.key === "Escape" && free());
-    new ResizeObserver(() => {
-      if (view && !state.way && view.way) show();
-      else redraw();
-    }).observe(stage);
+    const refit = (paint) => (view && !state.way && view.way ? show() : paint());
+    new ResizeObserver(() => refit(redraw)).observe(stage);
+    Parts.followPrint(() => refit(draw));
   }
 
   function setLeast() {

@@ -82,7 +82,8 @@ def _sheet(sheet: Sheet) -> str:
     bar = ""
     if sheet.share is not None:
         name = translate("{share} of all images", share=f"{sheet.share:.1%}")
-        bar = f'<meter min="0" max="1" value="{sheet.share:.4f}" aria-label="{name}" title="{name}">{name}</meter>'
+        bar = f'<meter min="0" max="1" value="{sheet.share:.4f}" aria-hidden="true"></meter>'
+        bar = f'<p class="share quiet small">{_text(name)}{bar}</p>'
     thumbs = "".join(map(_thumb, sheet.thumbs))
     head = f"<h2{mark_language(sheet.heading)}>{_text(sheet.heading)}</h2><p class='quiet'>{_text(sheet.text)}</p>{bar}"
     return f'<section><div class="heading">{head}</div><div class="thumbs">{thumbs}</div></section>'

@@ -37,6 +37,13 @@ const Parts = (() => {
 
   const alarm = (error) => say("alarm", translate("This page cannot be drawn: {reason}", { reason: error.message ?? error }));
 
+  /* Draws anew what stands at places of the page: print has a width of its own, which the class `printing` gives. */
+  function followPrint(redraw) {
+    for (const [event, printing] of [["beforeprint", true], ["afterprint", false]]) {
+      addEventListener(event, () => { document.documentElement.classList.toggle("printing", printing); redraw(); });
+    }
+  }
+
   /* Puts an element over a part of the image. */
   function lay(element, part) {
     for (const [side, share] of Object.entries(part)) element.style[side] = `${100 * share}%`;
@@ -112,5 +119,5 @@ const Parts = (() => {
     };
   }
 
-  return { at, translate, translateCount, make, number, percent, say, alarm, lay, frame, bar, aboutCall, outcome, tongue, imageOnly, oncePerFrame };
+  return { at, translate, translateCount, make, number, percent, say, alarm, lay, frame, bar, aboutCall, outcome, tongue, imageOnly, oncePerFrame, followPrint };
 })();

@@ -360,7 +360,7 @@
     const questions = page.images.reduce((sum, each) => sum + each.questions.length, 0);
     const counts = [
       page.images.length > 1 && translate("{count} images", { count: page.images.length }),
-      questions > 1 && translate("{count} questions", { count: questions }),
+      questions > page.images.length && translate("{count} questions", { count: questions }),
     ];
     at("title").textContent = page.title;
     at("count").textContent = counts.filter(Boolean).join(", ");

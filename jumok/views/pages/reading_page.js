@@ -334,7 +334,9 @@
     });
     stage.addEventListener("focusout", () => { state.focused = null; redraw(); });
     document.addEventListener("keydown", (event) => event.key === "Escape" && free());
-    new ResizeObserver(() => { view?.measure(view); redraw(); }).observe(stage);
+    const refit = (paint) => { view?.measure(view); paint(); };
+    new ResizeObserver(() => refit(redraw)).observe(stage);
+    Parts.followPrint(() => refit(draw));
   }
 
   function setLeast() {
@@ -364,8 +366,9 @@
   }
 
   function start() {
+    const texts = page.entries.filter(({ pair }) => !pair).length;
     at("title").textContent = page.title;
-    at("count").textContent = page.entries.length > 1 ? translate("{count} texts", { count: page.entries.length }) : "";
+    at("count").textContent = texts > 1 ? translate("{count} texts", { count: texts }) : "";
     at("made").textContent = translate("Made with {program}. One file, no network.", { program: page.made });
     at("how").textContent = matchMedia("(pointer: coarse)").matches
       ? translate("Tap a word to see what it reads; tap it again to let go.")

@@ -95,6 +95,7 @@ class ReadingEntry:
         output: what it wrote.
         method: of the relevance.
         note: a line of text.
+        pair: whether it is two texts that have entries of their own, and is not counted.
     """
 
     name: str
@@ -105,6 +106,7 @@ class ReadingEntry:
     output: Sequence[Shown] = ()
     method: str = ""
     note: str = ""
+    pair: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ def _pack_entry(entry: ReadingEntry) -> _Item:
         asked=entry.asked,
         method=entry.method,
         note=clean_text(entry.note),
+        pair=entry.pair,
         told=[_describe_told(told, count) for told in entry.told],
         sheets=sheets,
         lists=[[_describe_token(token) for token in tokens] for tokens in lists],

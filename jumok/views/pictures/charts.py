@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from jumok.errors import JumokError
 from jumok.files import replacing
 from jumok.views.palette import BASELINE_GREYS, CHART_BLUE, CHART_ORANGE, CHART_ZERO, INK, METHOD_COLOURS, PALE, QUIET
+from jumok.wording import shorten_names, write_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,17 +187,7 @@ def _choose_cell(classes: int) -> float:
 
 def _write_verdict(counts: NDArray[np.int64]) -> str:
     total, right = int(counts.sum()), int(np.trace(counts))
-    return f"{_write_percent(right / total, 1)} of {total:,} images correct" if total else "no images"
-
-
-def _write_percent(share: float, digits: int = 0) -> str:
-    """Rounded, but a share that is not all or nothing is not written so."""
-    least = 10.0**-digits
-    if 0 < share < least / 100:
-        return f"<{least:g}%"
-    if 1 - least / 200 <= share < 1:
-        return f"{100 - least:.{digits}f}%"
-    return f"{100 * share:.{digits}f}%"
+    return f"{write_percent(right / total, 1)} of {total:,} images correct" if total else "no images"
 
 
 def _choose_depths(shares: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -226,16 +217,18 @@ def _write_cells(
         style["color"] = "white" if depths[row, column] > (0.5 if row == column else 0.7) else INK
         size = min(13.0, 72 / len(f"{count:,}")) * scale
         axes.text(column, row - 0.09, f"{count:,}", size=size, weight="bold", **style)
-        axes.text(column, row + 0.2, _write_percent(float(shares[row, column])), size=9 * scale, **style)
+        axes.text(column, row + 0.2, write_percent(float(shares[row, column])), size=9 * scale, **style)
 
 
 def _name_cells(axes: Axes, classes: Sequence[str], cell: float) -> None:
+    from jumok.views.pictures.fonts import compose
+
     every = max(1, math.ceil(LABEL_INCHES / cell - 1e-9))
     places = range(0, len(classes), every)
     room = cell * every
     size = min(10.0, 62 * room)
     family = _choose_families(classes)
-    names = [_shorten(classes[index]) for index in places]
+    names = shorten_names([compose(classes[index]) for index in places], LONGEST_NAME)
     style: dict[str, Any] = {"family": family, "parse_math": False, "color": INK, "size": size}
     long = max(map(_measure_label, names)) * size / 10 > 0.95 * room
     turn: dict[str, Any] = {}

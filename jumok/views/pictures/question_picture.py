@@ -31,6 +31,7 @@ from jumok.views.pictures.overlay import (
 from jumok.views.pictures.spectrogram import RULER_INCHES, rule_time
 from jumok.views.pictures.words import format_weights, make_sheet, measure_text, write_words
 from jumok.views.raster import ImageLike, Numbers, as_pillow, fit, is_signed
+from jumok.wording import write_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -262,7 +263,7 @@ def _draw_answers(figure: Figure, asked: Asked, top: float) -> float:
     for row, ((_, share), (ink, colour, mark)) in enumerate(zip(answers, looks, strict=True)):
         middle = line * (row + 0.5)
         axes.barh([middle, middle], [BAR_INCHES, BAR_INCHES * share], left=left, height=0.12, color=[PALE, colour])
-        axes.text(left + BAR_INCHES + 0.1, middle, f"{100 * share:.1f} %{mark}", va="center", size=8.5, color=ink)
+        axes.text(left + BAR_INCHES + 0.1, middle, f"{write_percent(share, 1)}{mark}", va="center", size=8.5, color=ink)
     axes.set(xlim=(0, width), ylim=(height, 0))
     return top + height
 

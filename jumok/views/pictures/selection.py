@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from jumok.attention import AttentionMap
 from jumok.errors import JumokError
 from jumok.views.palette import INK, PALE, PLUS, QUIET
-from jumok.views.pictures.figures import new_figure, place_axes, save_figure, shorten
+from jumok.views.pictures.figures import LONGEST_LABEL, new_figure, place_axes, save_figure, shorten
+from jumok.wording import shorten_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,9 @@ def draw_selection(
     axes.set_xlim(low - margin * (low < 0), high + margin * (high > 0))
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.axvline(0, color=QUIET, linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [shorten(scores.keys.label(i)) for i in shown])
+    names = [scores.keys.label(i) for i in shown]
+    names = shorten_names([shorten(name, len(name)) for name in names], LONGEST_LABEL)
+    axes.set_yticks(range(len(shown)), names)
     for rank, label in enumerate(axes.get_yticklabels()):
         label.set_color(INK if rank < kept else QUIET)
     axes.tick_params(length=0, labelsize=8)

@@ -37,6 +37,16 @@ def test_what_tells_is_surely_better_than_noise_and_nothing_else_is(method):
     assert found.low[0] > 0
 
 
+def test_what_is_called_better_has_an_interval_without_0_where_the_effect_is_weak():
+    both = 0
+    for seed in range(20):
+        table, target = table_of(80, seed, shift=0.65)  # t near 3
+        found = judge_noise(prepare("anova", table, target), table, target, seed=seed)
+        assert (found.low[found.better] > 0).all()
+        both += found.better[0]
+    assert both >= 10
+
+
 def test_of_tables_of_noise_about_one_in_twenty_has_a_column_called_better():
     wrong = 0
     for seed in range(60):

@@ -104,7 +104,7 @@ def test_what_is_kept_for_validation_and_testing(files):
     assert counts() == {"train": 45, "val": 2, "test": 2}
     assert counts(val_fraction=0.2) == {"train": 37, "val": 10, "test": 2}
     assert counts(test_fraction=0.0) == {"train": 47, "val": 2, "test": 0}
-    with pytest.raises(JumokError, match=r"val_fraction 0.6 and test_fraction 0.4 leave nothing"):
+    with pytest.raises(JumokError, match=r"--val-fraction 0.6 and --test-fraction 0.4 leave nothing"):
         counts(val_fraction=0.6, test_fraction=0.4)
 
 
@@ -154,9 +154,9 @@ def test_options_that_do_not_do_are_found_before_the_data_is_read(options, messa
 
 def test_settings_are_checked():
     for values, message in (
-        ({"data": {"vocabulary": "letters"}}, "data.vocabulary is 'letters', but input should be 'unigram'"),
-        ({"training": {"sampling": 2}}, r"--sampling is 2, but .* \(>= 0, <= 1\)"),
-        ({"data": {"pairs": ["a", "b", "c"]}}, "data.pairs is"),
+        ({"data": {"vocabulary": "letters"}}, "--vocabulary is 'letters'; wanted 'unigram'"),
+        ({"training": {"sampling": 2}}, "--sampling is 2; wanted >= 0, <= 1"),
+        ({"data": {"pairs": ["a", "b", "c"]}}, "--pairs is"),
         ({"data": {"batch_tokens": 5}}, "unknown key 'data.batch_tokens': it belongs under 'training'"),
         ({"training": {"flips": "none"}}, "unknown key 'training.flips'"),
     ):

@@ -249,6 +249,25 @@ def test_lines_end_at_their_words(visit):
         assert y == pytest.approx(box["y"] + box["height"] - plane["y"], abs=1)
 
 
+def test_printed_lines_end_at_their_words_whatever_the_window_s_width(visit):
+    page = visit(an_entry(), width=1900)
+    page.until()
+    gaps = """() => {
+      const all = (found) => [...document.querySelectorAll(found)];
+      const plane = all(".plane")[0].getBoundingClientRect();
+      const boxes = all(".from .word").map((word) => word.getBoundingClientRect());
+      const words = boxes.map((box) => (box.left + box.right) / 2 - plane.left);
+      const ends = all(".plane path").map((path) => parseFloat(path.getAttribute("d").slice(1)));
+      return [plane.width, Math.max(...ends.map((end) => Math.min(...words.map((word) => Math.abs(word - end)))))];
+    }"""
+    before = page.page.evaluate(gaps)
+    printed = page.page.evaluate(f"() => {{ dispatchEvent(new Event('beforeprint')); return ({gaps})(); }}")
+    assert printed[0] < 670 < before[0]  # as wide as it is on a sheet
+    assert printed[1] < 1
+    page.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.page.evaluate(gaps) == pytest.approx(before, abs=0.5)
+
+
 def test_sentences_are_listed_found_and_sorted_by_their_score(visit):
     entries = [an_entry(KOREAN, ["I", "read", "."], score=0.3), an_entry(score=0.1), an_entry(["Hund"], ["dog"])]
     page = visit(*entries)

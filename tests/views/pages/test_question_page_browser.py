@@ -260,6 +260,10 @@ def test_signed_scores_and_special_tokens_are_shown_for_what_they_are(visit):
     assert float(page.readout()["On cls, no place"]) == pytest.approx(float(weights[0, 0]), rel=0.01)
 
 
+def test_one_question_about_several_images_is_not_counted_as_several(visit):
+    assert visit(ENGLISH, others=[ENGLISH]).text("#count") == "2 images"
+
+
 def test_images_are_chosen_from_the_film(visit):
     page = visit(others=[HANGUL])
     page.until("s.row")

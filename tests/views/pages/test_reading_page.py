@@ -132,6 +132,13 @@ def test_a_word_shows_the_weights_of_its_row_in_the_chosen_layer_and_head(visit)
 
 
 @needs_browser
+def test_two_texts_side_by_side_are_counted_once(visit):
+    pair = ReadingEntry("one ↔ other", tokens(), [sheet()], note="Cosine similarity 0.9.", pair=True)
+    assert visit(pair, classified(), classified()).text("#count") == "2 texts"
+    assert visit(classified()).text("#count") == ""
+
+
+@needs_browser
 def test_keys_move_pin_and_free(visit):
     page = visit()
     page.until()

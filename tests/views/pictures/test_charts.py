@@ -16,6 +16,7 @@ from jumok.measures.localisation_meter import LocalisationMeter
 from jumok.views.palette import CHART_BLUE, CHART_ORANGE, METHOD_COLOURS
 from jumok.views.pictures import charts, fonts
 from jumok.views.pictures.charts import draw_confusion, draw_scores
+from jumok.wording import write_percent
 
 COUNTS = [[98, 1, 1], [3, 94, 3], [0, 2, 98]]
 NAMES = ["normal", "scratch", "dent"]
@@ -149,7 +150,7 @@ def test_confusion_of_no_images_says_so(tmp_path):
     ],
 )
 def test_only_all_is_written_as_100_percent_and_only_nothing_as_0(share, digits, text):
-    assert charts._write_percent(share, digits) == text
+    assert write_percent(share, digits) == text
 
 
 def test_korean_names_are_drawn_with_their_own_letters(tmp_path):
@@ -225,3 +226,15 @@ def test_pyplot_with_its_shared_state_is_not_used(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "a.png").exists()
+
+
+def test_long_classes_that_begin_alike_are_told_apart(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(charts, "_save", lambda figure, path: drawn.append(figure))
+    names = [f"surface of the left housing, batch {number}" for number in (1, 2)]
+    draw_confusion(np.eye(2, dtype=int), names, tmp_path / "confusion.png")
+    (axes,) = drawn[0].axes
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        shown = [label.get_text() for label in labels]
+        assert len(set(shown)) == 2
+        assert max(map(len, shown)) <= charts.LONGEST_NAME

@@ -178,7 +178,7 @@ def test_answers_have_bars_from_0_to_1_and_the_right_one_is_marked(figure_of):
     widths = [bar.get_width() for bar in axes.patches]
     assert widths[1] / widths[0] == pytest.approx(0.5)
     assert widths[3] / widths[2] == pytest.approx(0.25)
-    assert [text.get_text() for text in axes.texts][2:] == ["50.0 %  ✗", "25.0 %  ✓ right answer"]
+    assert [text.get_text() for text in axes.texts][2:] == ["50.0%  ✗", "25.0%  ✓ right answer"]
 
 
 def test_a_right_answer_that_is_not_among_them_is_told(figure_of):

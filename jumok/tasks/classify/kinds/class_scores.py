@@ -145,7 +145,7 @@ class Evaluation:
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         low, high = self.interval
-        yield f"accuracy {self.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        yield f"accuracy {self.accuracy:.1%} (95% interval {low:.1%} to {high:.1%})"
         yield f"balanced accuracy {self.balanced_accuracy:.1%}, macro F1 {self.macro_f1:.1%}"
         largest, share = self.largest_class
         yield f"baseline: always saying {largest!r} gives {share:.1%}, balanced accuracy {self.balanced_chance:.1%}"
@@ -179,7 +179,7 @@ class Evaluation:
         if low > self.balanced_chance:
             return (
                 f"this model is not right significantly more often than always saying {largest!r}, but its balanced "
-                f"accuracy is significantly higher (95 % interval {low:.1%} to {high:.1%})"
+                f"accuracy is significantly higher (95% interval {low:.1%} to {high:.1%})"
             )
         return (
             f"this model is not significantly better than always saying {largest!r}: it may have learnt "

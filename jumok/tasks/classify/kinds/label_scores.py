@@ -184,7 +184,7 @@ class LabelReport:
         micro, macro = self.interval("micro_f1"), self.interval("macro_f1")
         mean, other = self.mean_average_precision, self._draws[1]
         whole = (self.held == self.said).all(1).mean()
-        yield f"micro F1 {micro.value:.1%} (95 % interval {micro.low:.1%} to {micro.high:.1%})"
+        yield f"micro F1 {micro.value:.1%} (95% interval {micro.low:.1%} to {micro.high:.1%})"
         yield (
             f"macro F1 {macro.value:.1%} ({macro.low:.1%} to {macro.high:.1%}), mean average precision "
             f"{'-' if mean is None else f'{mean:.1%}'}, all labels right in {whole:.1%} of the images"

@@ -88,7 +88,7 @@ class NumberReport:
     def lines(self) -> Iterator[str]:
         """For the terminal."""
         own, r2 = self.mean_absolute_error, self.r2
-        yield f"mean absolute error {own.value:.4g} (95 % interval {own.low:.4g} to {own.high:.4g})"
+        yield f"mean absolute error {own.value:.4g} (95% interval {own.low:.4g} to {own.high:.4g})"
         yield f"root mean square error {self.root_mean_square_error:.4g}, R2 {'-' if r2 is None else f'{r2:.3f}'}"
         yield f"baseline: always saying the median, {self.median:.4g}, gives {self.median_error.value:.4g}"
 
