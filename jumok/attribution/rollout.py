@@ -12,6 +12,7 @@ from torch import Tensor
 from jumok.attention import AttentionMap, Place, Scale
 from jumok.attribution.rows import find_start, make_row, tell
 from jumok.errors import JumokError
+from jumok.watching.dot_product import DotProduct
 from jumok.watching.seen import Seen
 
 __all__ = ["rollout"]
@@ -59,7 +60,8 @@ def rollout(
     def pull(number: int, row: Tensor) -> Tensor:
         nonlocal least
         found = layers[number].pull(row)
-        least = min(least, float(found.min()) if found.numel() else 0.0)
+        if not isinstance(layers[number], DotProduct) and found.numel():  # that is a softmax
+            least = min(least, float(found.min()))
         return found
 
     row, unseen = flow.carry(start, pull, passed=residual, attended=1 - residual, shared=True)

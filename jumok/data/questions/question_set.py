@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from jumok.data.questions.files import QuestionRow, read_files
-from jumok.data.questions.image_places import check_image_folder, find_images, name_within
+from jumok.data.questions.image_places import check_image_folder, find_image, find_images, name_within
 from jumok.data.splits import QUESTION_SHARES, Shares, check_shares, count_held_out
 from jumok.data.table_rows import BETWEEN
 from jumok.data.texts.normal_form import clean
@@ -237,8 +237,17 @@ def _keep_usable(rows: Iterator[QuestionRow], lowercase: bool) -> tuple[list[Que
 
 def _explain_nothing(files: Sequence[Path], images: Path, skipped: Mapping[str, int], missing: Sequence[str]) -> str:
     reasons = ", ".join(f"{count:,} {why}" for why, count in skipped.items() if count) or "it is empty"
-    hint = f"; is {images} the folder that {_shorten(missing[0])!r} lies in?" if missing else ""
+    hint = _find_other_place(files, images, missing[0]) if missing else ""
     return f"no question with an answer and an image in {' and '.join(map(str, files))} ({reasons}){hint}"
+
+
+def _find_other_place(files: Sequence[Path], images: Path, name: str) -> str:
+    """Where the images are, if they lie in a folder around the table or the one that was given; else a question."""
+    around = dict.fromkeys([*(each.parent for each in (images, *files)), *(each.parent.parent for each in files)])
+    found = next((folder for folder in around if folder != images and find_image(name, folder) is not None), None)
+    if found is not None:
+        return f"; {_shorten(name)!r} lies in {found}: give that by --images"
+    return f"; is {images} the folder that {_shorten(name)!r} lies in?"
 
 
 def _note_missing(names: Sequence[str], images: Path) -> Iterator[str]:

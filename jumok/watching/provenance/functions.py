@@ -26,6 +26,8 @@ VIEWS = UNCHANGING | names(
     "pin_memory as_subclass xpu positive conj resolve_conj resolve_neg swapaxes "
     "hsplit vsplit dsplit diagonal unfold"
 )
+IDLE = names("contiguous to float half bfloat16 double type type_as cpu cuda dropout")
+"""What gives a tensor itself back where it is as asked for already, or where nothing is dropped."""
 TURNED_IN_PLACE = names("transpose_ t_ swapaxes_ swapdims_ squeeze_ unsqueeze_ resize_ resize_as_ set_ as_strided_")
 """What gives a tensor itself back with other axes."""
 MOVES = names(
@@ -145,10 +147,12 @@ class Known(NamedTuple):
     Args:
         name: what the tables here call it; "" for one that makes no tensor.
         writes: whether it writes into what it is given, or lets others do so, whatever its keywords are.
+        idle: whether it may have nothing to do; then it gives back what it was given.
     """
 
     name: str
     writes: bool
+    idle: bool
 
 
 _known: dict[Callable[..., Any], Known] = {}
@@ -157,7 +161,12 @@ _known: dict[Callable[..., Any], Known] = {}
 def find(func: Callable[..., Any]) -> Known:
     """What is known of a function."""
     # Told once a function: this runs beside each operation of a model.
-    return _known.get(func) or _known.setdefault(func, Known(_make_name(func), _may_write(func)))
+    return _known.get(func) or _known.setdefault(func, _learn(func))
+
+
+def _learn(func: Callable[..., Any]) -> Known:
+    name = _make_name(func)
+    return Known(name, _may_write(func), name in IDLE)
 
 
 def _may_write(func: Callable[..., Any]) -> bool:

@@ -21,6 +21,8 @@ NOT_COMPARED = frozenset(["as_strided", "grid_sample", "attended_module"])
 """Operations of which more than the arguments is on the tape."""
 
 
+_ABSENT = object()
+
 Made = tuple[Slot, tuple[int, ...], torch.dtype, bool, State | None]
 """A tensor that an operation made, as `Step` has it."""
 
@@ -30,8 +32,8 @@ class Step(NamedTuple):
 
     Args:
         op: as it is on the tape, with slots that only this pass has.
-        name, kwargs: of it.
-        args: of it, with parameters as they are.
+        name: of it.
+        args, kwargs: of it, with parameters as they are, and tuples of numbers.
         notes: what was noted of it, as the recorder would note it again.
         outs: of each tensor that it made its slot, its shape and dtype, whether it was new (and not written in place or
             handed on), and the slot's state then, or None where that never changes.
@@ -77,6 +79,7 @@ class LastPass:
             ):
                 return None
             args, kwargs, notes = [_copy(each, copies) for each in (op.args, op.kwargs, op.notes)]
+            given = tuple(map(_make_quick, args)), {key: _make_quick(each) for key, each in kwargs.items()}
             fresh = [out.made and out not in copies for out in op.outs]
             own = Op(op.name, args, kwargs, _copy(op.outs, copies), notes)
             again = notes if notes.calls else notes._replace(path="")
@@ -85,7 +88,7 @@ class LastPass:
                 (copies[out], out.shape, out.dtype, new, state if out in changing else None)
                 for out, new, state in zip(op.outs, fresh, after, strict=True)
             ]
-            steps.append(Step(own, op.name, tuple(map(_name_parameter, args)), kwargs, again, tuple(outs), after))
+            steps.append(Step(own, op.name, *given, again, tuple(outs), after))
         for slot in copies.values():
             if slot.summed is not None:
                 slot.summed = copies.get(slot.summed[0], slot.summed[0]), slot.summed[1]
@@ -149,8 +152,12 @@ class LastPass:
             met = known is not None and known[1] is then and known[0]() is arg and not then.pure
             if not met and not self._is_same(arg, then):
                 return False
-        if (kwargs or keywords) and not self._are_named_alike(kwargs, keywords):
+        if len(kwargs) != len(keywords):
             return False
+        for key, arg in kwargs.items():
+            then = keywords.get(key, _ABSENT)
+            if arg is not then and not self._is_same(arg, then):
+                return False
         return self._takes(made, outs)
 
     def _takes(self, made: Sequence[Tensor], outs: Sequence[Made]) -> bool:
@@ -180,6 +187,8 @@ class LastPass:
             return not (then.pure and isinstance(arg, Tensor) and self._is_argument(arg, False))
         if kind is Kept:
             return self._is_same(arg, then.slot) and _chooses_alike(arg, then.values)
+        if kind is tuple:
+            return isinstance(arg, tuple | list) and tuple(arg) == then
         if kind is list:
             return isinstance(arg, tuple | list) and len(arg) == len(then) and all(map(self._is_same, arg, then))
         return arg is then or (type(arg) is kind and (kind in PLAIN or _is_plain_slice(arg)) and bool(arg == then))
@@ -195,9 +204,6 @@ class LastPass:
         slot.state = now.state
         self._slots[id(tensor)] = weakref.ref(tensor), slot
         return True
-
-    def _are_named_alike(self, kwargs: dict[str, Any], then: dict[str, Any]) -> bool:
-        return kwargs.keys() == then.keys() and all(self._is_same(value, then[key]) for key, value in kwargs.items())
 
 
 def _find_changing(ops: Sequence[Op], states: Sequence[tuple[State, ...]]) -> set[Slot]:
@@ -233,9 +239,11 @@ def _copy(value: Any, copies: dict[Slot, Slot]) -> Any:
     return type(value)([_copy(each, copies) for each in value]) if type(value) in (list, tuple) else value
 
 
-def _name_parameter(value: Any) -> Any:
-    """A parameter itself in the place of its slot."""
-    return value.parameter if isinstance(value, Slot) and value.parameter is not None else value
+def _make_quick(value: Any) -> Any:
+    """What is compared faster than a frozen argument: a parameter for its slot, a tuple for a list of numbers."""
+    if isinstance(value, Slot) and value.parameter is not None:
+        return value.parameter
+    return tuple(value) if type(value) is list and all(type(each) is int for each in value) else value
 
 
 def _walk_kept(value: Any) -> list[Kept]:

@@ -250,6 +250,7 @@ def test_what_no_file_can_hold_does_not_come_in_by_json(tmp_path, images):
         ("q.csv", HEAD, "no question with an answer and an image in .*it is empty"),
         ("q.csv", HEAD + "a.png,,1\n", "1 no question"),
         ("q.csv", HEAD + "no.png,x?,1\n", "1 no image.*is .*images the folder that 'no.png' lies in"),
+        ("q.csv", HEAD + "images/a.png,x?,1\n", "'images/a.png' lies in .*: give that by --images"),
         ("q.csv", HEAD + "a.png," + "x" * (1 << 20) + ",1\n", "longer than 1024 KiB"),
         ("q.csv", HEAD + 'a.png,"' + "x\n" * (1 << 20) + '",1\n', "field larger than field limit"),
         ("q.csv", None, "no such file"),
