@@ -310,7 +310,7 @@ def test_data_that_has_moved_is_asked_for_by_the_way_to_give_it(jumok, coloured,
         2, f"jumok: {folder} is not there any more: if the data lies elsewhere now, say where by --data\n",
     )  # fmt: skip
     said = jumok("measure", run)
-    assert said.err.endswith(f"got 0 paths: give it, as in jumok measure '{run}' photos/test\n")
+    assert said.err.endswith(f"give where it lies now, as in jumok measure '{run}' PLACE\n")
     (tmp_path / "moved").rename(folder)
     (folder / "red").rename(folder / "rouge")
     said = jumok("train", "--resume", run, "--epochs", "9")
