@@ -33,11 +33,12 @@ def has_frames(path: str | os.PathLike[str]) -> bool:
     Previews, smaller copies and masks of the first do not count. A file that cannot be read has none.
     """
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (a path may be text)
+        plain = open_file(path)  # no pipe, which might never end
+        with open(plain, "rb") as file:  # noqa: PTH123 (a path may be text)
             head = file.read(HEAD_BYTES)
         if head.startswith(SINGLE_HEADS) or (head.startswith(PNG_HEAD) and OF_ANIMATED_PNG not in head):
             return False
-        with warnings.catch_warnings(action="ignore"), Image.open(open_file(path), formats=read_formats()) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(plain, formats=read_formats()) as image:
             return _has_more_pages(image) if image.format == "TIFF" else bool(getattr(image, "is_animated", False))
     except Exception:  # on damaged files Pillow raises nearly anything; whoever reads the image says so
         return False

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -43,6 +44,8 @@ def test_what_cannot_be_read_has_no_frames(tmp_path):
         (tmp_path / name).write_bytes(content)
         assert not has_frames(tmp_path / name)
     assert not has_frames(tmp_path / "missing")
+    os.mkfifo(tmp_path / "pipe")  # to open it would wait for ever
+    assert not has_frames(tmp_path / "pipe")
 
 
 def test_they_are_counted_and_one_is_named(tmp_path):
