@@ -57,6 +57,25 @@ def test_rollout_has_the_residual_connections_of_the_model(way):
     torch.testing.assert_close(seen.rollout(1).weights[0, 0], wanted[1], atol=1e-6, rtol=1e-5)
 
 
+def test_a_constant_token_goes_past_attention_that_it_looks_by_as_a_learnt_one():
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers, self.scale = nn.ModuleList([attention(), attention()]), nn.Parameter(torch.ones(16))
+
+        def forward(self, x):
+            x = nn.functional.pad(x, (0, 0, 1, 0)) + 0.5
+            for layer in self.layers:
+                normed = nn.functional.layer_norm(x, (16,)) + 1e-3 * self.scale
+                x = x + layer(normed, normed, normed)[0]
+            return x
+
+    torch.manual_seed(0)
+    seen = looked(Padded(), torch.randn(2, 4, 16))
+    first, last = (0.5 * EYE + 0.5 * seen[name].weights.mean(1) for name in seen.names)
+    torch.testing.assert_close(seen.rollout(2).weights[:, 0], (last @ first)[:, 2], atol=1e-6, rtol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["parameter", "buffer"])
 @pytest.mark.parametrize("residual", [True, False])
 def test_a_class_token_goes_past_attention_where_the_others_do(kind, residual):

@@ -108,9 +108,13 @@ def _find_last(known: Identities, made: Tensor, tokens: Tensor) -> tuple[Tensor,
 
 
 def _are_same(known: Identities, found: Tensor, tokens: Tensor) -> Tensor:
-    """Whether each is the token, or what a learnt or a constant one became in one item of the batch."""
+    """Whether each is the token, or what a learnt or a constant one became in one item of the batch.
+
+    A constant one may look as a learnt one, as where a norm's weights are multiplied by it.
+    """
     origin = known.origin(found)
     own = known.is_input(found)
-    learnt = own & (origin.source == LEARNT_SOURCE) & (origin.low[:, 0] == tokens)
+    learnt = own & (origin.source == LEARNT_SOURCE)
+    weak = learnt | (own & (origin.source == CONSTANT_SOURCE))
     same = (found == tokens) & (found != CONSTANT)  # where a way ends is no constant token
-    return same | learnt | (own & (origin.source == CONSTANT_SOURCE) & (tokens == CONSTANT))
+    return same | (learnt & (origin.low[:, 0] == tokens)) | (weak & (tokens == CONSTANT))
