@@ -284,3 +284,21 @@ def test_slots_that_a_recurrent_cell_keeps(cell):
         torch.testing.assert_close(seen[name].weights, weights)
         wanted = 0.5 * wanted + 0.5 * nn.functional.pad(weights, (4, 0))
     torch.testing.assert_close(seen.rollout(1).weights[:, 0], wanted[:, 1])
+
+
+def test_a_cell_that_is_given_several_tokens_at_once_is_named_as_losing_them():
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.attention = nn.GRUCell(32, 16), attention()
+
+        def forward(self, x):
+            state = x[:, 1]
+            for _ in range(40):  # each state would be made of twice as much as the one before
+                read = self.attention(state[:, None], x, x)[0][:, 0]
+                state = self.cell(torch.cat([read, x[:, 0]], -1), state)
+            return self.attention(state[:, None], x, x)[0]
+
+    with torch.no_grad(), watch(model := Decoder().eval()) as seen:
+        model(torch.randn(2, 5, 16))
+    assert seen[-1].queries.why == "lost: gru_cell"

@@ -9,7 +9,7 @@ import torch
 from jumok.watching.provenance import blending
 from jumok.watching.provenance.ops import Op, Slot
 from jumok.watching.provenance.shadow_table import ShadowTable
-from jumok.watching.provenance.shadows import Shadow, fit, or_constant
+from jumok.watching.provenance.shadows import Shadow, fit, is_even, or_constant
 
 
 def recur(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
@@ -23,11 +23,18 @@ def recur(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows:
 
 
 def step(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
-    """One step of a cell: row by row, the input is added to the state."""
+    """One step of a cell: row by row, the input is added to the state.
+
+    A row whose features come from several tokens, as of a decoder that is given what it read beside its last word, is
+    lost: over hundreds of steps each state would be made of all that the earlier ones were made of.
+    """
     states = 2 if name == "lstm_cell" else 1  # (h, c), or h
+    rows = [or_constant(table.settle(shadow, op)) for shadow in shadows[: 1 + states]]
+    if not all(is_even(ids, -1) for ids in rows):
+        table.lose(op, op.name)
+        return
     found: Shadow = None
-    for shadow in shadows[: 1 + states]:
-        rows = blending.merge_over(table.known, or_constant(table.settle(shadow, op)), [-1])
-        found = blending.blend(table.known, found, fit(rows, op.outs[0].shape), op.outs[0].shape)
+    for ids in rows:
+        found = blending.blend(table.known, found, fit(ids[..., :1], op.outs[0].shape), op.outs[0].shape)
     for number in range(len(op.outs)):
         table.give(op, found, number)
