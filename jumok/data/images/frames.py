@@ -33,8 +33,8 @@ def has_frames(path: str | os.PathLike[str]) -> bool:
     Previews, smaller copies and masks of the first do not count. A file that cannot be read has none.
     """
     try:
-        plain = open_file(path)  # no pipe, which might never end
-        with open(plain, "rb") as file:  # noqa: PTH123 (a path may be text)
+        plain = open_file(path)  # refuses a pipe, which might never end
+        with open(path, "rb") as file:  # noqa: PTH123 (a path may be text)
             head = file.read(HEAD_BYTES)
         if head.startswith(SINGLE_HEADS) or (head.startswith(PNG_HEAD) and OF_ANIMATED_PNG not in head):
             return False

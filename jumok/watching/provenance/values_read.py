@@ -7,12 +7,14 @@ tokens as a later layer left them), a chain of calls leads on from the values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.origins import FOREIGN, PLAIN
-from jumok.watching.provenance.shadows import compact
+from jumok.watching.provenance.shadows import compact, is_even
 
 
 def read_values(known: Identities, queries: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,6 +27,9 @@ def read_values(known: Identities, queries: Tensor, keys: Tensor, values: Tensor
         values: as the keys, of what was weighed; learnt and constant ones tell nothing.
     """
     if values.shape != keys.shape:
+        values = _thin_heads(values, keys.shape)
+        if any(len({1, *sizes}) > 2 for sizes in zip(keys.shape, values.shape, strict=True)):
+            return queries, keys
         keys, values = torch.broadcast_tensors(keys, values)
     if compact(keys).shape == compact(values).shape:
         thin, own = compact(keys), compact(values)
@@ -35,6 +40,14 @@ def read_values(known: Identities, queries: Tensor, keys: Tensor, values: Tensor
         return queries, keys
     read = torch.where(other, _take(known, thin, own), thin)
     return _follow_states(known, queries, thin[other], own[other]), read.expand(keys.shape)
+
+
+def _thin_heads(values: Tensor, shape: Sequence[int]) -> Tensor:
+    """One head of values that have another number of heads than the keys, where all are of the same tokens."""
+    for axis, (own, wanted) in enumerate(zip(values.shape, shape, strict=True)):
+        if own != wanted and is_even(values, axis):
+            values = values.narrow(axis, 0, 1)
+    return values
 
 
 def _take(known: Identities, keys: Tensor, values: Tensor) -> Tensor:
