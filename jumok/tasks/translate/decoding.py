@@ -29,6 +29,9 @@ MOST_PENALTY = 10.0
 
 Cells are beams times tokens."""
 SPARE = 8  # so many more than wanted are looked at, since several may have one value, most of all in bf16
+BLOCK = 64  # of the vocabulary, whose greatest value says whether the rest of it is looked at
+MANY = 1 << 17  # logits, from which on looking at blocks first is faster
+CACHED = 1 << 19  # logits, of which a cache holds what is computed of each
 PRECISIONS = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
 """In which the products with weights are computed."""
 
@@ -227,7 +230,7 @@ def _advance(model: Writer, live: Live, found: list[list[Hypothesis]], options: 
 
 def _choose(logits: Tensor, live: Live, beam: int) -> tuple[Tensor, Tensor, Tensor]:
     """The `beam` likeliest continuations of each sentence: scores, parents and tokens, (sentences, beam) each."""
-    total = logits.logsumexp(-1, keepdim=True)  # log p = logits - total, of which only the few best are wanted
+    total = _sum_logs(logits)  # log p = logits - total, of which only the few best are wanted
     if not bool(total.isfinite().all()):
         raise JumokError(
             "the model's scores are NaN or infinite: its weights are damaged, or too large for this precision"
@@ -244,14 +247,23 @@ def _choose(logits: Tensor, live: Live, beam: int) -> tuple[Tensor, Tensor, Tens
     return scores[:, :beam], order // ids.shape[2], ids.flatten(1).gather(1, order)
 
 
+def _sum_logs(logits: Tensor) -> Tensor:
+    """The log of the sum of exp, (..., 1), of so many rows at a time that a cache holds what is computed of them."""
+    rows = logits.flatten(0, -2).split(max(1, CACHED // logits.shape[-1]))
+    return torch.cat([some.logsumexp(-1) for some in rows]).view(*logits.shape[:-1], 1)
+
+
 def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The greatest `count` values and their ids, those of equal value by id."""
-    if count == 1:
-        values, ids = logits.max(-1, keepdim=True)  # the first of several
-        return values, ids
     width = logits.shape[-1]
-    some = min(count + SPARE, width)
-    values, ids = logits.topk(some, -1)
+    some = 1 if count == 1 else min(count + SPARE, width)
+    ids = _likely(logits, some)
+    values = logits if ids is None else logits.gather(-1, ids)
+    if count == 1:
+        values, first = values.max(-1, keepdim=True)  # the first of several
+        return values, first if ids is None else ids.gather(-1, first)
+    values, order = values.topk(some, -1)
+    ids = order if ids is None else ids.gather(-1, order)
     by_id = ids.argsort(-1)
     values, order = values.gather(-1, by_id).sort(dim=-1, descending=True, stable=True)
     ids = ids.gather(-1, by_id).gather(-1, order)
@@ -261,6 +273,24 @@ def _top(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
             sorted_values, sorted_ids = logits[torn].sort(dim=-1, descending=True, stable=True)
             values[torn], ids[torn] = sorted_values[:, :some], sorted_ids[:, :some]
     return values[..., :count], ids[..., :count]
+
+
+def _likely(logits: Tensor, count: int) -> Tensor | None:
+    """Ids among which are the greatest `count` values, in rising order; None: all, there is nothing to gain.
+
+    The vocabulary is read once, for the greatest value of each block: the greatest values of all lie in the blocks that
+    are greatest by it (the first ones, where several are equal), or behind the last whole block.
+    """
+    blocks = logits.shape[-1] // BLOCK
+    if blocks < 4 * count or logits.numel() < MANY:
+        return None
+    whole = blocks * BLOCK
+    greatest = logits[..., :whole].unflatten(-1, (blocks, BLOCK)).amax(-1)
+    chosen = greatest.max(-1, keepdim=True).indices if count == 1 else greatest.topk(count, -1).indices.sort(-1).values
+    inside = torch.arange(BLOCK, device=logits.device)
+    ids = (chosen[..., None] * BLOCK + inside).flatten(-2)
+    behind = torch.arange(whole, logits.shape[-1], device=logits.device)
+    return torch.cat([ids, behind.expand(*ids.shape[:-1], -1)], -1)
 
 
 def _put_aside(

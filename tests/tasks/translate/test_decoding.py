@@ -10,6 +10,7 @@ from jumok.special_tokens import EOS, PAD, SOS, UNK
 from jumok.systems.seq2seq import Seq2Seq, Seq2SeqConfig
 from jumok.systems.transformer import Transformer, TransformerConfig
 from jumok.systems.writing import State
+from jumok.tasks.translate import decoding
 from jumok.tasks.translate.decoding import Hypothesis, search, translate_ids
 
 VOCABULARY = 7
@@ -307,3 +308,21 @@ def test_mixed_precision_finds_much_the_same(name, beam):
 def test_a_precision_that_is_not_there_is_refused():
     with pytest.raises(JumokError, match="no precision 'bf15': did you mean 'bf16'"):
         translate_ids(model_of("transformer"), [[5]], precision="bf15")
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+@pytest.mark.parametrize("vocabulary", [40, 3000, 3015])
+@pytest.mark.parametrize("kind", ["all apart", "many alike", "all alike", "three possible"])
+def test_the_likeliest_words_are_those_of_a_whole_sort(kind, vocabulary, count, monkeypatch):
+    monkeypatch.setattr(decoding, "MANY", 1)  # also few logits are looked at block by block
+    logits = torch.randn(6, 2, vocabulary, generator=torch.Generator().manual_seed(vocabulary + count))
+    if kind == "many alike":
+        logits = logits.mul(2).round()
+    elif kind == "all alike":
+        logits = torch.zeros_like(logits)
+    elif kind == "three possible":
+        logits[..., 3:] = -torch.inf
+    values, ids = logits.sort(dim=-1, descending=True, stable=True)
+    found_values, found_ids = decoding._top(logits, count)
+    assert torch.equal(found_values, values[..., :count])
+    assert torch.equal(found_ids, ids[..., :count])
