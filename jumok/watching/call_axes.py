@@ -16,6 +16,7 @@ from jumok.watching import token_axes
 from jumok.watching.calls import Call, Noted
 from jumok.watching.dot_product import DotProduct
 from jumok.watching.provenance.call_tokens import CHANNELS, TOKENS, UNKNOWN, CallTokens
+from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.replay import Replay
 from jumok.watching.records import Given
 from jumok.watching.routers import Routed, make_maps
@@ -36,10 +37,18 @@ class CallAxes:
     def __init__(self, replay: Replay, said: Sequence[Axis]) -> None:
         self.replay, self.said = replay, said
         self.routed: Sequence[Routed] = ()
+        self._named: dict[tuple[torch.Size, bytes], Axis] = {}
+        self._named_by: tuple[Identities, int] | None = None
 
     def name(self, rows: Tensor) -> Axis:
-        """The axis of (images, tokens) of identities."""
-        return token_axes.name_tokens(self.replay.known, rows, self.said)
+        """The axis of (images, tokens) of identities; the layers of a model have the same ones again and again."""
+        known, done = self.replay.known, self.replay.done
+        if self._named_by is None or self._named_by[0] is not known or self._named_by[1] != done:
+            self._named, self._named_by = {}, (known, done)
+        key = rows.shape, rows.numpy().tobytes()
+        if key not in self._named:
+            self._named[key] = token_axes.name_tokens(known, rows, self.said)
+        return self._named[key]
 
     def list_routers(self) -> dict[str, AttentionMap]:
         """The shares of experts, by module."""

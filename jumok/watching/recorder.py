@@ -54,7 +54,10 @@ class Recorder(TorchFunctionMode):
         self.running = Running(modules)
         buffers = frozenset(id(each) for module in modules.values() for each in module._buffers.values())
         own = frozenset(id(each) for module in modules.values() for each in module._parameters.values())
-        self.tape = Tape(buffers, own, self.running.is_argument, self.running.innermost, self._expect_weights)
+        running = self.running
+        self.tape = Tape(
+            buffers, own, running.is_argument, running.number_forward, running.innermost, self._expect_weights
+        )
         self._weights: Tensor | None = None
         self._factors: tuple[Slot, Slot] | None = None
         self._gate: Slot | None = None
@@ -240,7 +243,7 @@ class Recorder(TorchFunctionMode):
         ids, table = given.get("input", given.get("indices")), given["weight"]
         if isinstance(ids, Tensor) and ids.dim() == 2 and ids.numel() <= MOST_IDS:
             slot = self.tape.slot(ids)
-            own = slot.fixed or slot.constant or (slot.pure and not self.running.is_argument(ids, False))
+            own = slot.fixed or slot.constant or (slot.pure and not self.running.is_argument(ids, False, slot.made_in))
             self.fed.append(Fed(ids.clone(), id(table), given.get("padding_idx"), len(self.calls), not own))
         return func(*args, **kwargs)
 

@@ -24,6 +24,8 @@ class Running:
         self._paths = {id(module): path for path, module in modules.items()}
         self._passes = 0
         self._pass_frame: FrameType | None = None
+        self._forwards = 0
+        self._forward_frame: FrameType | None = None
 
     def path(self, module: nn.Module) -> str:
         """Of one module; "" for one of another model."""
@@ -36,12 +38,14 @@ class Running:
         counts = (getattr(home, name, None) for home in homes for name in HEAD_COUNTS)
         return next((count for count in counts if isinstance(count, int)), 0)
 
-    def is_argument(self, tensor: Tensor, outside: bool) -> bool:
+    def is_argument(self, tensor: Tensor, outside: bool, made_in: int = 0) -> bool:
         """Whether a tensor was handed to the model: it is among the arguments of the module that runs outermost.
 
         Args:
             tensor: that is asked for.
             outside: what to say where no module runs.
+            made_in: the number of the forward that made it: it was not handed to that one, though the name of an
+                argument may be its own by now.
         """
         method = forward = None
         for frame in walk_outwards(sys._getframe(1)):
@@ -51,7 +55,22 @@ class Running:
             if frame is self._pass_frame:
                 break
         outermost = forward or method  # generate() is a method of the model, too, and runs it many times
+        if made_in and outermost is self._forward_frame and made_in == self._forwards:
+            return False
         return outside if outermost is None else holds(list_arguments(outermost), tensor)
+
+    def number_forward(self) -> int:
+        """The number of the outermost forward of the model that runs now; 0 where none does."""
+        outermost = None
+        for frame in walk_outwards(sys._getframe(1)):
+            if _is_forward(frame) and id(find_first_argument(frame)) in self._paths:
+                outermost = frame
+        if outermost is None:
+            return 0
+        if outermost is not self._forward_frame:
+            self._forward_frame = outermost
+            self._forwards += 1
+        return self._forwards
 
     def is_any(self) -> bool:
         """Whether a module of the model runs now."""
@@ -70,8 +89,8 @@ class Running:
         return self._passes
 
     def forget(self) -> None:
-        """Let go of the frame of the last forward pass."""
-        self._pass_frame = None
+        """Let go of the frames of the last forward pass."""
+        self._pass_frame = self._forward_frame = None
 
     def find_place(self) -> tuple[str | None, FrameType | None]:
         """The path of the innermost module that is running, and the outermost forward pass it belongs to.

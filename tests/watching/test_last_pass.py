@@ -255,3 +255,35 @@ def test_an_earlier_result_stays_what_it_was(model):
     assert_alike(describe(late), look(copy.deepcopy(model), image(2)))
     model.twice = False
     assert_alike(describe(early), look(copy.deepcopy(model), image(1)))
+
+
+class Asking(nn.Module):
+    """Looks at what it was given with queries that it was given, or that it makes itself under the same name."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x, queries=None):
+        if queries is None:
+            queries = torch.ones(len(x), 3, WIDTH)
+        keys = self.inner(x)
+        return F.scaled_dot_product_attention(queries, keys, keys)
+
+
+def ask(model, *, given):
+    tokens = torch.randn(2, 5, WIDTH)
+    with torch.no_grad(), watch(model) as seen:
+        model(tokens, torch.ones(2, 3, WIDTH)) if given else model(tokens)
+    (name,) = seen.names
+    return seen, seen[name].queries.labels()
+
+
+def test_what_a_model_makes_under_the_name_of_an_argument_was_not_handed_to_it():
+    model = Asking()
+    for given in (False, False, True, True, False, True):
+        seen, labels = ask(model, given=given)
+        assert labels == (["0", "1", "2"] if given else ["constant"] * 3)
+    ask(model, given=False)
+    seen, _ = ask(model, given=False)
+    assert tape_of(seen).ops == []

@@ -97,18 +97,23 @@ class LastPass:
         return cls(steps, lengths, found)
 
     def begin(
-        self, slots: Slots, find_slot: Callable[[Tensor], Slot], is_argument: Callable[[Tensor, bool], bool]
+        self,
+        slots: Slots,
+        find_slot: Callable[[Tensor], Slot],
+        is_argument: Callable[..., bool],
+        number_forward: Callable[[], int],
     ) -> None:
         """Be compared from the start.
 
         Args:
             slots: of the tape, which are kept up to date here.
             find_slot: makes the slot of a tensor that nothing on the tape made.
-            is_argument: as the tape has it.
+            is_argument, number_forward: as the tape has them.
         """
         self.done = 0
         self._bound.clear()
-        self._slots, self._find_slot, self._is_argument = slots, find_slot, is_argument
+        self._slots, self._find_slot = slots, find_slot
+        self._is_argument, self._number_forward = is_argument, number_forward
 
     def begins_with(self, name: str, made: Sequence[Tensor]) -> bool:
         """Whether it may be the pass that begins with an operation: the first made such tensors, too."""
@@ -120,7 +125,7 @@ class LastPass:
     def end(self) -> None:
         """Let go of the tape, and so of the model: what is remembered of a model must not keep it alive."""
         self._bound.clear()
-        del self._slots, self._find_slot, self._is_argument
+        del self._slots, self._find_slot, self._is_argument, self._number_forward
 
     @property
     def complete(self) -> bool:
@@ -174,6 +179,8 @@ class LastPass:
             slots[id(tensor)] = weakref.ref(tensor), slot
             if state is not None:
                 slot.state = state
+            if slot.pure:
+                slot.made_in = self._number_forward()
         self.done += 1
         return True
 
@@ -184,7 +191,7 @@ class LastPass:
             known = self._slots.get(id(arg))
             if known is None or known[1] is not then or known[0]() is not arg:
                 return (arg is then.parameter and arg is not None) or self._binds(arg, then)
-            return not (then.pure and isinstance(arg, Tensor) and self._is_argument(arg, False))
+            return not (then.pure and isinstance(arg, Tensor) and self._is_argument(arg, False, then.made_in))
         if kind is Kept:
             return self._is_same(arg, then.slot) and _chooses_alike(arg, then.values)
         if kind is tuple:

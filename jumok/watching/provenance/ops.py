@@ -57,13 +57,14 @@ class Slot:
         power: of which tensor it is the exponential.
         fixed: whether it is a parameter or a buffer, or a view of one.
         pure: whether it depends on nothing that was given to the model, as far as is known: it was made in the block.
+        made_in: the number of the forward that made it, of a pure one; 0: none did.
         hidden: what made it without being seen, of a tensor that was made of what the model was given; else "".
         traced: where its numbers lie in images, of an input for which that was said.
     """
 
     __slots__ = (
-        "argument", "constant", "dtype", "fixed", "floating", "hidden", "made", "parameter", "power", "pure", "scored",
-        "shape", "soft", "summed", "traced",
+        "argument", "constant", "dtype", "fixed", "floating", "hidden", "made", "made_in", "parameter", "power", "pure",
+        "scored", "shape", "soft", "summed", "traced",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, *, made: bool) -> None:
@@ -74,7 +75,7 @@ class Slot:
         self.constant = False
         self.argument = False
         self.made = made
-        self.soft = 0
+        self.made_in = self.soft = 0
         self.hidden = ""
         self.fixed = self.pure = self.scored = False
         self.summed: Summed | None = None

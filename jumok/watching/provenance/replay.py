@@ -48,6 +48,11 @@ class Replay:
         return self._table.known
 
     @property
+    def done(self) -> int:
+        """How many operations of the tape were read."""
+        return self._done
+
+    @property
     def calls(self) -> dict[int, CallTokens]:
         """The tokens of the calls of attention, by their number."""
         return self._table.calls

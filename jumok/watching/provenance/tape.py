@@ -73,7 +73,9 @@ class Tape:
     Args:
         constants: ids of the model's buffers.
         own: ids of the model's parameters; another may be an image that is optimised.
-        is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs.
+        is_argument: tells whether a tensor was handed to the model, which runs now, or which nobody runs; of one that
+            was made in a forward, its number says in which.
+        number_forward: tells the number of the forward that runs now.
         find_path: tells which module runs.
         expect_weights: is called where weights were made by something else than a softmax.
         ops: what ran; while the last pass is repeated, nothing.
@@ -88,7 +90,8 @@ class Tape:
 
     constants: frozenset[int]
     own: frozenset[int]
-    is_argument: Callable[[Tensor, bool], bool]
+    is_argument: Callable[..., bool]
+    number_forward: Callable[[], int]
     find_path: Callable[[], str]
     expect_weights: Callable[[], None] = lambda: None
     ops: list[Op] = field(default_factory=list)
@@ -123,7 +126,7 @@ class Tape:
         self._begun = True
         if self.last is not None:
             self.lengths = self.last.lengths
-            self.last.begin(self._slots, self.slot, self.is_argument)
+            self.last.begin(self._slots, self.slot, self.is_argument, self.number_forward)
             if len(self.lengths) > 1:
                 self.expect_weights()
 
@@ -325,6 +328,7 @@ class Tape:
         slot.soft = self._soft if slot.floating else 0
         slot.fixed = self._fixed and self._given and viewing
         slot.pure = self._pure and not slot.fixed
+        slot.made_in = self.number_forward() if slot.pure else 0
         slot.scored = self._scored and slot.floating
         slot.summed = None
         return slot
@@ -340,7 +344,7 @@ class Tape:
                 self._scored = True
             if slot.summed is not None:
                 self._summed = slot.summed
-            if slot.pure and self.is_argument(value, False):  # made in the block, then given to the model
+            if slot.pure and self.is_argument(value, False, slot.made_in):  # made in the block, then given to the model
                 slot.argument, slot.pure = True, False
                 self._turned = True
             if not slot.fixed:
