@@ -21,7 +21,9 @@ from torch.nn import functional as F
 
 from bench import torchvision_names
 from bench.measuring import Ratio, Samples, interleaved, ratio
+from bench.spent import tell_spent
 from bench.table import Part, Row
+from bench.workers import Step
 
 torchvision_names.define()  # where torchvision is there, the trainer imports it
 
@@ -129,17 +131,24 @@ def _interactive(system: str, prepared: PreparedQuestions, model: VQA, images: P
     path = next(images.rglob("*.png"))
     pixels, question = read_image(path), "What colour is the object closest to the red circle?"
     scene = asking.see(pixels)
-    times = interleaved(
-        {
-            "a new image": lambda: asking.ask(path, [question]),
-            "an image seen before": lambda: asking.ask(scene, [question]),
-            "with where each word looked": lambda: look(asking, [pixels], [question]),
-        },
-        ROUNDS,
-    )
+    steps: dict[str, Step] = {
+        "a new image": lambda: asking.ask(path, [question]),
+        "an image seen before": lambda: asking.ask(scene, [question]),
+        "with where each word looked": lambda: look(asking, [pixels], [question]),
+    }
+    times = interleaved(steps, ROUNDS)
     note = f"after loading, 64 x 64 pixels, {threads} threads"
     return [
-        Row(f"{system}, one question, {name}, ms", spread, goal, spread.middle, None, "ms", note)
+        Row(
+            f"{system}, one question, {name}, ms",
+            spread,
+            goal,
+            spread.middle,
+            None,
+            "ms",
+            note,
+            spent=tell_spent(steps[name]),
+        )
         for (name, seconds), goal in zip(times.values_of.items(), PROMPT[system], strict=True)
         if (spread := Ratio.of(seconds).scaled(1000))
     ]

@@ -33,6 +33,7 @@ class Row:
         note: what a reader needs to judge it.
         limit: what `ours` could be at best on this machine, by its measured figures; None: no plain arithmetic tells.
         bound: what the limit is made of.
+        spent: where the time of ours goes, for a goal that is missed; see `bench.spent`.
         trouble: "failed" or "left out" where nothing was measured; the note says why.
     """
 
@@ -45,6 +46,7 @@ class Row:
     note: str = ""
     limit: float | None = None
     bound: str = ""
+    spent: str = ""
     trouble: str = ""
 
     @property
@@ -74,6 +76,7 @@ class Row:
             "claim": self.claim, "ratio": spread.middle, "low": spread.low, "high": spread.high, "pairs": spread.pairs,
             "goal": self.goal, "verdict": self.verdict, "ours": self.ours, "peer": self.peer, "unit": self.unit,
             "limit": self.limit, "of_limit": self.of_limit, "bound": self.bound, "note": self.note,
+            "spent": self.spent,
         }  # fmt: skip
 
 
@@ -120,7 +123,8 @@ def write_cells(row: Mapping[str, Any]) -> list[str]:
     """The text of each of `COLUMNS`."""
     numbers = {name: row[name] for name in ("ratio", "ours", "peer", "limit", "of_limit")}
     said = {name: "" if value is None else f"{value:.4g}" for name, value in numbers.items()}
-    note = "; ".join(filter(None, (row["note"], row["bound"] and f"limit: {row['bound']}")))
+    spent = row.get("spent") if row["verdict"] in ("missed", "undecided") else ""
+    note = "; ".join(filter(None, (row["note"], row["bound"] and f"limit: {row['bound']}", spent and f"time: {spent}")))
     return [
         row["claim"], said["ratio"], _write_quartiles(row), row["goal"], row["verdict"], said["ours"], said["peer"],
         row["unit"], said["limit"], said["of_limit"], note,

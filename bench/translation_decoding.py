@@ -9,20 +9,23 @@ tokens with its </s>, and no sentence leaves the batch before. Ours: nothing but
 *As shipped*: ours has the allocator settings of `jumok translate` (`jumok.machine`) and the peer has none; *same
 allocator*: both have them. Peak memory is what Linux keeps (VmHWM) over what was resident once the model was built; for
 the recurrent model of ours, numba and the compiled loops of its score are in it, which load at the first step.
+
+The Transformer is also set beside CTranslate2, which gets the same weights (`bench.ctranslate_peer`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 
-from bench import joeynmt_peer, machine
-from bench.measuring import Samples, interleaved, ratio
+from bench import ctranslate_peer, joeynmt_peer, machine
+from bench.measuring import LeftOut, Samples, interleaved, ratio
 from bench.table import Part, Row
 from bench.translation_training import (
     FORWARD,
@@ -38,6 +41,8 @@ from bench.translation_training import (
 )
 from bench.workers import Step, Worker
 from jumok.special_tokens import EOS
+from jumok.systems.seq2seq import Seq2Seq
+from jumok.systems.transformer import Transformer
 from jumok.tasks.translate.decoding import search
 
 STEPS = round(MEAN) + 1  # with </s>
@@ -48,6 +53,9 @@ UNLIKELY = -1e9
 BOUND = "products at peak, and the weights read at every step"
 OURS, USUAL, LOW = "ours", "ours, usual allocator", "ours, bf16"
 PEER, PEER_KEPT = "JoeyNMT", "JoeyNMT, same allocator"
+FAST = {"CTranslate2": "float32", "CTranslate2, int8": "int8"}
+FAST_GOALS = {"float32": ">= 1", "int8": ""}
+ALIKE = ">= 0.999"
 
 
 # -- the work, in processes of their own --------------------------------------------------------
@@ -60,14 +68,33 @@ def sources() -> Tensor:
 
 def our_decoding(system: str, beam: int, low: bool) -> Step:
     """Write one batch with `search`; `low`: in bf16, as `jumok translate --precision bf16` does."""
-    torch.manual_seed(0)
-    model, source = ours(system).eval(), sources()
-    with torch.no_grad():
-        model.output.bias[EOS] = UNLIKELY
+    model, source = _endless(system), sources()
 
     def step() -> None:
         found = search(model, source, beam=beam, max_length=STEPS - 1, precision="bf16" if low else "32")
         assert all(len(best.tokens) == STEPS - 1 for best, *_ in found)
+
+    return step
+
+
+def _endless(system: str) -> Seq2Seq | Transformer:
+    """Our model, which ends no sentence by itself."""
+    torch.manual_seed(0)
+    model = ours(system).eval()
+    with torch.no_grad():
+        model.output.bias[EOS] = UNLIKELY
+    return model
+
+
+def fast_decoding(kind: str, beam: int) -> Step:
+    """Write one batch with CTranslate2, on the weights of our Transformer."""
+    model, source = _endless(TRANSFORMER), sources()
+    assert isinstance(model, Transformer)
+    translator = ctranslate_peer.load(model, kind)
+
+    def step() -> None:
+        found = ctranslate_peer.decode(translator, source, length=STEPS, beam=beam)
+        assert all(len(tokens) == STEPS for tokens in found)
 
     return step
 
@@ -95,6 +122,8 @@ def run(threads: int = 2) -> Iterator[Part]:
             what = f"{system}, {'greedy' if beam == 1 else f'beam {beam}'}"
             yield f"decoding, {what}", partial(_rows, system, beam, what, threads)
             yield f"decoding in bf16, {what}", partial(_low_rows, system, beam, what, threads)
+            if system == TRANSFORMER:
+                yield f"decoding beside CTranslate2, {what}", partial(_fast_rows, beam, what, threads)
 
 
 def _rows(system: str, beam: int, what: str, threads: int) -> Iterator[Row]:
@@ -105,11 +134,11 @@ def _rows(system: str, beam: int, what: str, threads: int) -> Iterator[Row]:
     if find_spec("joeynmt"):
         workers[PEER] = Worker(their_decoding, system, beam, threads=threads, keep=False)
         workers[PEER_KEPT] = Worker(their_decoding, system, beam, threads=threads, keep=True)
-    times, memory = _timed(workers)
+    times, memory, spent = _timed(workers)
     limit = len(sources()) / least_seconds(system, beam)
     if PEER in times:
-        yield _faster(f"{what}, as shipped", times, (OURS, PEER), GOALS[system], limit)
-        yield _faster(f"{what}, same allocator", times, (OURS, PEER_KEPT), GOALS[system], limit)
+        for how, peer in (("as shipped", PEER), ("same allocator", PEER_KEPT)):
+            yield replace(_faster(f"{what}, {how}", times, (OURS, peer), GOALS[system], limit), spent=spent)
     else:
         note = "JoeyNMT is not installed: make bench-peers brings it"
         rate = len(sources()) / times[OURS]
@@ -120,7 +149,7 @@ def _rows(system: str, beam: int, what: str, threads: int) -> Iterator[Row]:
 def _low_rows(system: str, beam: int, what: str, threads: int) -> Iterator[Row]:
     require_bf16()
     sides = {LOW: True, OURS: False}
-    times, _ = _timed({
+    times, *_ = _timed({
         name: Worker(our_decoding, system, beam, low, threads=threads, keep=True) for name, low in sides.items()
     })  # fmt: skip
     count = len(sources())
@@ -128,11 +157,39 @@ def _low_rows(system: str, beam: int, what: str, threads: int) -> Iterator[Row]:
     yield Row(claim, ratio(times, OURS, LOW), "", count / times[LOW], count / times[OURS], "sentences/s")
 
 
-def _timed(workers: dict[str, Worker]) -> tuple[Samples, dict[str, tuple[float, float]]]:
+def _fast_rows(beam: int, what: str, threads: int) -> Iterator[Row]:
+    if find_spec("ctranslate2") is None:
+        raise LeftOut("CTranslate2 is not installed: make bench-peers brings it")
+    workers = {OURS: Worker(our_decoding, TRANSFORMER, beam, False, threads=threads, keep=True)}
+    for name, kind in FAST.items():
+        workers[name] = Worker(fast_decoding, kind, beam, threads=threads, keep=False)
+    times, _, spent = _timed(workers)
+    limit, count = len(sources()) / least_seconds(TRANSFORMER, beam), len(sources())
+    for name, kind in FAST.items():
+        claim, rates = f"sentences/s in decoding, jumok / {name}, {what}", (count / times[OURS], count / times[name])
+        goal, found = FAST_GOALS[kind], ratio(times, name, OURS)
+        yield Row(claim, found, goal, *rates, "sentences/s", "", limit, BOUND, spent)
+    share = _share_alike(beam)
+    note = f"of {count}, in float32; equal scores may be told apart otherwise"
+    yield Row(f"sentences that CTranslate2 writes alike, {what}", share, ALIKE, share, 1, "", note)
+
+
+def _share_alike(beam: int) -> float:
+    """Of the sentences, without the last token, which is our end sign."""
+    model, source = _endless(TRANSFORMER), sources()
+    assert isinstance(model, Transformer)
+    theirs = ctranslate_peer.decode(ctranslate_peer.load(model, "float32"), source, length=STEPS - 1, beam=beam)
+    mine = [best.tokens for best, *_ in search(model, source, beam=beam, max_length=STEPS - 1)]
+    return sum(one == other for one, other in zip(mine, theirs, strict=True)) / len(mine)
+
+
+def _timed(workers: dict[str, Worker]) -> tuple[Samples, dict[str, tuple[float, float]], str]:
+    """Seconds by worker, the memory of those whose memory counts, and where the time of ours goes."""
     with ExitStack() as stack:
         started = {name: stack.enter_context(worker) for name, worker in workers.items()}
         times = interleaved({name: worker.step for name, worker in started.items()}, ROUNDS, warm_up=WARM_UP)
-        return times, {name: started[name].memory() for name in (OURS, USUAL, PEER) if name in started}
+        memory = {name: started[name].memory() for name in (OURS, USUAL, PEER) if name in started}
+        return times, memory, started[OURS].tell_spent()
 
 
 def least_seconds(system: str, beam: int) -> float:

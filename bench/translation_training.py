@@ -22,9 +22,11 @@ optimiser were built; for the recurrent model of ours, numba and the compiled lo
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
@@ -130,7 +132,7 @@ def our_training(system: str, low: bool) -> Step:
     model = ours(system).train()
     optimiser = torch.optim.AdamW(group_parameters(model, 0.05), lr=1e-3, fused=not low)
     made = batches(WARM_UP + ROUNDS)
-    todo = iter([made[0], *made])  # one more, by which the kernels are chosen
+    todo = itertools.cycle([made[0], *made])  # one more, by which the kernels are chosen
 
     def step() -> float:
         batch = next(todo)
@@ -177,9 +179,8 @@ def run(threads: int = 2) -> Iterator[Part]:
 
 
 def _rows(system: str, threads: int) -> Iterator[Row]:
-    times, memory = _timed({**_ours(system, threads), **_peers(system, threads)}, (OURS, USUAL, PEER))
-    yield from _beside(system, times)
-    yield _of_peak(system, times)
+    times, memory, spent = _timed({**_ours(system, threads), **_peers(system, threads)}, (OURS, USUAL, PEER))
+    yield from (replace(row, spent=spent) for row in (*_beside(system, times), _of_peak(system, times)))
     yield from memory_rows(f"in training, {system}", memory, PEER)
 
 
@@ -187,7 +188,7 @@ def _low_rows(system: str, threads: int) -> Iterator[Row]:
     require_bf16()
     low = {LOW: Worker(our_training, system, True, threads=threads, keep=True)}
     kept = {OURS: Worker(our_training, system, False, threads=threads, keep=True)}
-    times, _ = _timed({**low, **kept}, ())
+    times, *_ = _timed({**low, **kept}, ())
     tokens = _tokens()
     claim = f"target tokens/s in training, bf16 / float32, {system}"
     yield Row(claim, ratio(times, OURS, LOW), "", tokens / times[LOW], tokens / times[OURS], "tokens/s")
@@ -199,11 +200,15 @@ def require_bf16() -> None:
         raise LeftOut("this processor has no instructions for bf16")
 
 
-def _timed(workers: dict[str, Worker], remembered: Sequence[str]) -> tuple[Samples, dict[str, tuple[float, float]]]:
+def _timed(
+    workers: dict[str, Worker], remembered: Sequence[str]
+) -> tuple[Samples, dict[str, tuple[float, float]], str]:
+    """Seconds by worker, the memory of those named, and where the time of ours goes."""
     with ExitStack() as stack:
         started = {name: stack.enter_context(worker) for name, worker in workers.items()}
         times = interleaved({name: worker.step for name, worker in started.items()}, ROUNDS, warm_up=WARM_UP)
-        return times, {name: started[name].memory() for name in remembered if name in started}
+        memory = {name: started[name].memory() for name in remembered if name in started}
+        return times, memory, started[OURS].tell_spent()
 
 
 def _ours(system: str, threads: int) -> dict[str, Worker]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.util import find_spec
 
 import torch
@@ -113,15 +114,14 @@ def run(threads: int = 2) -> Iterator[Part]:
 
 def _shipped(threads: int) -> Iterator[Row]:
     sides: dict[str, tuple[str, bool]] = {"ours": ("ours", True), "ours, usual allocator": ("ours", False)}
-    times = _timed({**sides, **{name: (name, False) for name in there()}}, threads)
-    yield from (_against(peer, times, "as shipped") for peer in there())
-    yield _allocator(times)
-    yield _of_peak(times)
+    times, spent = _timed({**sides, **{name: (name, False) for name in there()}}, threads)
+    rows = [*(_against(peer, times, "as shipped") for peer in there()), _allocator(times), _of_peak(times)]
+    yield from (replace(row, spent=spent) for row in rows)
 
 
 def _same(threads: int) -> Iterable[Row]:
-    times = _timed({name: (name, True) for name in ("ours", *there())}, threads)
-    return [_against(peer, times, "same allocator") for peer in there()]
+    times, spent = _timed({name: (name, True) for name in ("ours", *there())}, threads)
+    return [replace(_against(peer, times, "same allocator"), spent=spent) for peer in there()]
 
 
 def there() -> list[str]:
@@ -129,14 +129,15 @@ def there() -> list[str]:
     return [peer for peer in PEERS if find_spec(peer.replace("-", "_"))]
 
 
-def _timed(workers: Mapping[str, tuple[str, bool]], threads: int) -> Samples:
-    """Seconds of each worker's step."""
+def _timed(workers: Mapping[str, tuple[str, bool]], threads: int) -> tuple[Samples, str]:
+    """Seconds of each worker's step, and where the time of ours goes."""
     with ExitStack() as stack:
         begun = {
             label: Worker(training_step, name, threads=threads, keep=keep) for label, (name, keep) in workers.items()
         }
         started = {label: stack.enter_context(worker) for label, worker in begun.items()}
-        return interleaved({label: worker.step for label, worker in started.items()}, ROUNDS)
+        times = interleaved({label: worker.step for label, worker in started.items()}, ROUNDS)
+        return times, started["ours"].tell_spent()
 
 
 def _against(peer: str, times: Samples, how: str) -> Row:

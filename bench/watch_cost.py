@@ -16,6 +16,7 @@ from torch import Tensor
 
 from bench import machine, torchvision_names
 from bench.measuring import Ratio, Samples, in_turns, interleaved, ratio, resident
+from bench.spent import tell_spent
 from bench.table import Part, Row
 from jumok.machine import keep_freed
 from jumok.watching.watch import watch
@@ -107,7 +108,8 @@ def _cost(side: int, limit: float, repeats: int, how: str) -> Row:
     claim = f"watch + rollout / plain pass, ViT-S/16, {side} x {side}, {how}"
     least = times["plain"] + rollout_floor((side // PATCH) ** 2 + 1)
     found = ratio(times, "watched", "plain")
-    return Row(claim, found, f"<= {limit}", times["watched"], times["plain"], "s", "", least, BOUND)
+    spent = tell_spent(functools.partial(watched, pixels))
+    return Row(claim, found, f"<= {limit}", times["watched"], times["plain"], "s", "", least, BOUND, spent)
 
 
 def rollout_floor(tokens: int) -> float:

@@ -1,4 +1,4 @@
-"""Work that is measured, in a process of its own: steps when asked, and the peak of its memory."""
+"""Work that is measured, in a process of its own: steps when asked, the peak of its memory, and where its time goes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from types import TracebackType
 import torch
 
 from bench.measuring import forget_peak, resident
+from bench.spent import tell_spent
 from jumok.machine import keep_freed
 
 Step = Callable[[], object]
@@ -44,6 +45,12 @@ class Worker:
         above, whole = self._pipe.recv()
         return above, whole
 
+    def tell_spent(self) -> str:
+        """Where the time of a step goes, see `bench.spent`; two more steps are done."""
+        self._pipe.send("spent")
+        told: str = self._pipe.recv()
+        return told
+
     def __enter__(self) -> Worker:
         """Wait until it has built."""
         try:
@@ -72,9 +79,12 @@ def _serve(
     built = resident("VmRSS")
     pipe.send(None)
     while True:
-        if pipe.recv() == "step":
+        asked = pipe.recv()
+        if asked == "step":
             step()
             pipe.send(None)
+        elif asked == "spent":
+            pipe.send(tell_spent(step))
         else:
             peak = resident("VmHWM")
             pipe.send((peak - built, peak))

@@ -111,6 +111,12 @@ def test_results_are_kept_bench_by_bench_with_commit_and_machine(tmp_path, capsy
     assert "not [installed]" in printed
 
 
+def test_a_miss_says_where_the_time_goes_and_what_is_met_does_not():
+    missed = Row("slow", 0.9, ">= 1", 1.0, 1.0, "s", spent="products of matrices 90%")
+    assert write_cells(missed.to_dict())[-1] == "time: products of matrices 90%"
+    assert write_cells((Row("fast", 1.1, ">= 1", 1.0, 1.0, "s", spent="products of matrices 90%")).to_dict())[-1] == ""
+
+
 def test_only_what_moved_by_more_than_the_noise_is_told(tmp_path):
     def found(*given):
         return {"bench": results.keep(tmp_path / "a.json", "bench", given, HERE)}

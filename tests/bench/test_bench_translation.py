@@ -93,7 +93,9 @@ def test_rows_divide_the_peers_cost_by_ours():
 def test_a_search_without_its_peer_is_still_measured(monkeypatch):
     monkeypatch.setattr(decoding, "find_spec", lambda name: None)
     monkeypatch.setattr(decoding, "Worker", lambda *_, **__: None)
-    monkeypatch.setattr(decoding, "_timed", lambda workers: (Samples({name: [0.5] for name in workers}), {}))
+    monkeypatch.setattr(
+        decoding, "_timed", lambda workers: (Samples({name: [0.5] for name in workers}), {}, "products 90%")
+    )
     monkeypatch.setattr(decoding, "least_seconds", lambda system, beam: 0.25)
     (row,) = decoding._rows(decoding.RNN, 1, "greedy", 1)
     assert (row.ours, row.peer, row.of_limit) == (2 * len(decoding.sources()), None, 2)

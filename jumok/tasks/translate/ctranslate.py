@@ -18,7 +18,7 @@ from jumok.tasks.exporting import require
 from jumok.tasks.translate.export import count_places
 from jumok.tasks.translate.run import PairRun
 
-__all__ = ["CTranslated", "save_ctranslate"]
+__all__ = ["CTranslated", "save_ctranslate", "write_model"]
 
 
 def save_ctranslate(run: PairRun, folder: Path) -> None:
@@ -36,9 +36,22 @@ def save_ctranslate(run: PairRun, folder: Path) -> None:
         raise JumokError(f"CTranslate2 knows Transformers, and {run.config.system} is recurrent: export it with --onnx")
     if folder.exists() and not (folder / "model.bin").is_file():
         raise JumokError(f"{folder} holds something other than a CTranslate2 model: choose another --out")
-    spec = _fill(model, count_places(run))
-    spec.register_source_vocabulary(_list_tokens(run.source))
-    spec.register_target_vocabulary(_list_tokens(run.target))
+    write_model(model, count_places(run), _list_tokens(run.source), _list_tokens(run.target), folder)
+
+
+def write_model(model: Transformer, places: int, source: Sequence[str], target: Sequence[str], folder: Path) -> None:
+    """Write a model by itself.
+
+    Args:
+        places: tokens that a sentence may have.
+        source, target: entries of the vocabularies by their ids, no two of one alike.
+        folder: for it.
+    Raises:
+        JumokError: the folder cannot be written.
+    """
+    spec = _fill(model, places)
+    spec.register_source_vocabulary(list(source))
+    spec.register_target_vocabulary(list(target))
     spec.config.unk_token, spec.config.bos_token, spec.config.eos_token = SYMBOLS[UNK], SYMBOLS[SOS], SYMBOLS[EOS]
     spec.config.decoder_start_token, spec.config.add_source_eos = SYMBOLS[SOS], True
     spec.validate()

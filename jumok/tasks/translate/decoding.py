@@ -240,7 +240,7 @@ def _choose(logits: Tensor, live: Live, beam: int) -> tuple[Tensor, Tensor, Tens
     forced = live.limits <= live.length
     if bool(forced.any()):  # nothing but </s> may come
         ids[forced], values[forced] = EOS, NOTHING
-        values[forced, :, 0] = logits[forced][..., EOS]
+        values[forced, :, 0] = logits[..., EOS][forced]
     values = values - total + live.scores[..., None]
     scores, order = values.flatten(1).sort(dim=1, descending=True, stable=True)
     order = order[:, :beam]
