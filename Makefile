@@ -7,12 +7,13 @@ KERNEL_TESTS := tests/mechanisms tests/systems tests/tasks/translate/test_decodi
 	tests/tasks/test_every_system_trains.py
 export JUMOK_PYTHON := $(BIN)/python
 
-.PHONY: help setup tools demo test test-avx2 soak check format texts bench bench-peers clean
+.PHONY: help setup tools demo test test-avx2 soak cuda check format texts bench bench-peers clean
 help:
 	@echo "make demo         train on a generated sample, look, measure; prints where its page is"
 	@echo "make test         run every test"
 	@echo "make test-avx2    run what touches kernels as a processor with AVX2 alone would; under 3 minutes"
 	@echo "make soak         thousands of damaged files for each reader, every call at which a disk may fail, 30 kills of a data set"
+	@echo "make cuda         on a machine with a GPU: run the tests that need one, then the benches on it; under 8 minutes"
 	@echo "make check        formatting, lint, strict typing"
 	@echo "make format       put the formatting right"
 	@echo "make texts        bring the Korean catalogue up to date, and name the texts without Korean"
@@ -54,6 +55,10 @@ soak: tools
 		tests/app/test_failing_disk_of_commands.py
 	JUMOK_LARGE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_memory_of_large_images.py
 	JUMOK_KILLS=$(KILLS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/app/engine/test_look_at_many.py -k killed
+
+cuda: tools
+	$(BIN)/python -m pytest tests/test_on_a_card.py
+	$(BIN)/python -m bench --device cuda --quick
 
 check: tools
 	$(BIN)/ruff format --check .

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.measuring import QUICK, pin
+from bench.measuring import DEVICE, QUICK, pin
 
 BENCHES = (
     "watch_cost",
@@ -30,6 +30,16 @@ BENCHES = (
     "look_throughput",
     "growth",
 )
+ON_CARD = (
+    "watch_cost",
+    "attribution_cost",
+    "vit_training",
+    "non_local",
+    "gates",
+    "translation_training",
+    "translation_decoding",
+)
+"""Those whose work can run on a GPU."""
 CORES = 2
 
 
@@ -37,15 +47,24 @@ def main(arguments: Sequence[str]) -> int:
     asked = _read(arguments)
     if asked.quick:
         os.environ[QUICK] = "1"
+    os.environ[DEVICE] = asked.device
     threads = pin(asked.threads)
-    from bench import machine, results  # they import torch, which must find the cores it may use
+    import torch  # and what imports it, which must find the cores that it may use
+
+    from bench import machine, results
+
+    if asked.device != "cpu" and not torch.cuda.is_available():
+        sys.exit("--device cuda: torch finds no GPU here")
 
     old = results.read(asked.compare) if asked.compare else {}
     here = machine.measure(threads)
     print(*here.lines(), f"commit {machine.commit()}", sep="\n")
     if asked.quick:
         print("quick: fewer repeats than 5 pairs, so verdicts are hints")
-    found = {name: _run(name, threads, here, asked.out) for name in asked.names or BENCHES}
+    found = {
+        name: _run(name, threads, here, asked.out)
+        for name in asked.names or (BENCHES if asked.device == "cpu" else ON_CARD)
+    }
     if asked.compare:
         print(f"moved by more than the noise since {asked.compare}:")
         print(*results.compare(old, found), sep="\n")
@@ -70,6 +89,7 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHES)}")
     parser.add_argument("--quick", action="store_true", help="few repeats: all rows in under 10 minutes")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help=f"cuda: of {', '.join(ON_CARD)}")
     parser.add_argument("--threads", type=int, default=CORES, help=f"and cores; default {CORES}")
     parser.add_argument("--out", type=Path, default=None, help="where results are kept (bench/results/speed.json)")
     parser.add_argument("--compare", type=Path, metavar="OLD.json", help="print what moved by more than the noise")
@@ -77,7 +97,10 @@ def _read(arguments: Sequence[str]) -> argparse.Namespace:
     for name in asked.names:
         if name not in BENCHES:
             parser.error(f"no bench {name!r}: known: {', '.join(BENCHES)}")
-    asked.out = asked.out or Path(__file__).parent / "results" / "speed.json"
+        if asked.device != "cpu" and name not in ON_CARD:
+            parser.error(f"{name} has no form for {asked.device}: those that have one are {', '.join(ON_CARD)}")
+    name = "speed.json" if asked.device == "cpu" else f"speed-{asked.device}.json"
+    asked.out = asked.out or Path(__file__).parent / "results" / name
     return asked
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.measuring import interleaved, ratio
+from bench.measuring import device, interleaved, ratio
 from bench.table import Part, Row
 from bench.watch_cost import model
 from jumok.watching.watch import watch
@@ -64,7 +64,7 @@ def run(threads: int = 2) -> Iterator[Part]:
 
 
 def _costs(side: int, repeats: int) -> list[Row]:
-    pixels = torch.randn(1, 3, side, side).requires_grad_()
+    pixels = torch.randn(1, 3, side, side, device=device()).requires_grad_()
     ways: dict[str, Callable[[], Tensor]] = {"plain": functools.partial(plain, pixels)}
     ways |= {name: functools.partial(explained, options, pixels) for name, options in METHODS.items()}
     times = interleaved(ways, repeats)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.measuring import device
 from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS
 from jumok.systems.transformer import Transformer
 from jumok.tasks.translate.ctranslate import write_model
@@ -29,10 +30,10 @@ def load(model: Transformer, kind: str) -> Any:
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "model"
-        sizes = model.config.source_vocabulary, model.config.target_vocabulary
-        write_model(model, PLACES, *map(_name_tokens, sizes), folder)
+        source, target = model.config.source_vocabulary, model.config.target_vocabulary
+        write_model(model, PLACES, _name_tokens(source), _name_tokens(target), folder)
         return ctranslate2.Translator(
-            str(folder), device="cpu", compute_type=kind, inter_threads=1, intra_threads=torch.get_num_threads()
+            str(folder), device=device(), compute_type=kind, inter_threads=1, intra_threads=torch.get_num_threads()
         )
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import machine
-from bench.measuring import interleaved, ratio
+from bench.measuring import device, interleaved, ratio
 from bench.sizes import Size
 from bench.spent import tell_spent
 from bench.table import Part, Row
@@ -91,7 +91,7 @@ def _rows(name: str, size: Size, order: str) -> Iterator[Row]:
     for what, kind in (("training", _training), ("inference", _inference)):
         torch.manual_seed(0)
         sides = zip(("ours", "plain"), WAYS[name], strict=True)
-        steps = {side: kind(make(size.channels), size, order) for side, make in sides}
+        steps = {side: kind(make(size.channels).to(device()), size, order) for side, make in sides}
         settle(steps["ours"])
         times = interleaved(steps, ROUNDS)
         claim = f"{name} {what}, plain / jumok, {size}, {order}"
@@ -110,7 +110,7 @@ def _least_seconds(name: str, what: str, size: Size) -> float | None:
 
 def _features(size: Size, order: str) -> Tensor:
     shape = (size.batch, size.channels, size.side, size.side)
-    return torch.randn(shape).contiguous(memory_format=FORMATS[order])
+    return torch.randn(shape, device=device()).contiguous(memory_format=FORMATS[order])
 
 
 def _training(gate: nn.Module, size: Size, order: str) -> Callable[[], None]:

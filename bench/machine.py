@@ -15,11 +15,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from bench.measuring import is_quick
+from bench.measuring import device, is_quick, wait
 
 __all__ = ["Machine", "commit", "copy_rate", "exp_rate", "machine_kind", "measure", "peak"]
 
-SQUARE = 2048
+SQUARE, SQUARE_ON_CARD = 2048, 8192
 WHOLE = 1 << 28
 """Bytes that no cache holds."""
 INSTRUCTIONS = "avx2 fma avx512f avx512_vnni avx512_bf16 avx_vnni amx_bf16 amx_int8 asimd bf16 i8mm sve".split()  # noqa: SIM905
@@ -70,13 +70,13 @@ class Machine:
 def measure(threads: int) -> Machine:
     """Measure this machine; takes some seconds."""
     torch.set_num_threads(threads)
-    products = {"float32": peak() / 1e9}
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    products, on_card = {"float32": peak() / 1e9}, device() != "cpu"
+    if on_card or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         products["bf16"] = _product_rate(torch.bfloat16) / 1e9
-    if {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"} & set(_flags()):
+    if not on_card and {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"} & set(_flags()):
         products["int8"] = _int8_rate() / 1e9
     return Machine(
-        processor=_processor(),
+        processor=_processor() if not on_card else f"{torch.cuda.get_device_name()}, beside {_processor()}",
         cores=_count_cores(),
         threads=threads,
         caches=_caches(),
@@ -101,7 +101,9 @@ def machine_kind() -> dict[str, str]:
 
 @functools.cache
 def peak() -> float:
-    """Operations a second of large square products in float32, by the better of MKL and oneDNN."""
+    """Operations a second of large square products in float32, on a processor by the better of MKL and oneDNN."""
+    if device() != "cpu":
+        return _product_rate(torch.float32)
     return max(_product_rate(torch.float32), _convolution_rate())
 
 
@@ -109,14 +111,14 @@ def peak() -> float:
 def copy_rate(count: int) -> float:
     """Bytes a second, read and written, of copies of so many bytes: what fits a cache is copied faster."""
     half = max(count // 8, 1024)  # of float32, read; and as many written
-    source, target = torch.ones(half), torch.empty(half)
+    source, target = torch.ones(half, device=device()), torch.empty(half, device=device())
     return 8 * half / _least_seconds(lambda: target.copy_(source))
 
 
 @functools.cache
 def exp_rate() -> float:
     """Values a second that exp takes, in a block that a cache holds."""
-    values, out = torch.zeros(1 << 18), torch.empty(1 << 18)
+    values, out = torch.zeros(1 << 18, device=device()), torch.empty(1 << 18, device=device())
     return len(values) / _least_seconds(lambda: torch.exp(values, out=out))
 
 
@@ -129,8 +131,9 @@ def _count_cores() -> int:
 
 
 def _product_rate(dtype: torch.dtype) -> float:
-    square = torch.ones(SQUARE, SQUARE, dtype=dtype)
-    return 2 * SQUARE**3 / _least_seconds(lambda: torch.mm(square, square))
+    side = SQUARE if device() == "cpu" else SQUARE_ON_CARD
+    square = torch.ones(side, side, dtype=dtype, device=device())
+    return 2 * side**3 / _least_seconds(lambda: torch.mm(square, square))
 
 
 def _int8_rate() -> float:
@@ -148,10 +151,12 @@ def _convolution_rate() -> float:
 def _least_seconds(step: Callable[[], object]) -> float:
     """The least of several runs: a limit is what the machine does when nothing disturbs it."""
     step()
+    wait()
     spent = []
     for _ in range(3 if is_quick() else 15):
         started = time.perf_counter()
         step()
+        wait()
         spent.append(time.perf_counter() - started)
     return min(spent)
 

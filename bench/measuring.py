@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 __all__ = [
+    "DEVICE",
     "LEAST_PAIRS",
     "QUICK",
     "LeftOut",
     "Ratio",
     "Samples",
+    "device",
     "forget_peak",
     "in_turns",
     "interleaved",
@@ -23,10 +25,13 @@ __all__ = [
     "ratio",
     "resident",
     "rounds",
+    "wait",
 ]
 
 QUICK = "JUMOK_BENCH_QUICK"
 """The variable that says so to processes that a bench starts."""
+DEVICE = "JUMOK_BENCH_DEVICE"
+"""The variable that says on which device they work: cpu, or cuda."""
 LEAST_PAIRS, QUICK_PAIRS = 5, 2
 """Pairs that a ratio is taken over at the least, in full and with --quick."""
 
@@ -38,6 +43,19 @@ class LeftOut(Exception):  # noqa: N818 (no error)
 def is_quick() -> bool:
     """Whether fewer repeats were asked for."""
     return os.environ.get(QUICK) == "1"
+
+
+def device() -> str:
+    """Where the work that is measured runs."""
+    return os.environ.get(DEVICE, "cpu")
+
+
+def wait() -> None:
+    """Until the device has done what it was given: a GPU works on while Python goes on."""
+    if device() != "cpu":
+        import torch
+
+        torch.cuda.synchronize()
 
 
 def rounds(full: int) -> int:
@@ -117,6 +135,7 @@ def interleaved(steps: Mapping[str, Callable[[], object]], repeats: int, *, warm
         for name in order if number % 2 else reversed(order):
             started = time.perf_counter()
             steps[name]()
+            wait()
             if number >= warm_up:
                 seconds[name].append(time.perf_counter() - started)
     return Samples(seconds)
@@ -146,11 +165,20 @@ def pin(cores: int) -> int:
 
 
 def forget_peak() -> None:
-    """Have Linux count the peak of this process's memory (VmHWM) anew, from what is resident now."""
+    """Have Linux count the peak of this process's memory (VmHWM) anew, from what is resident now; or a GPU its own."""
+    if device() != "cpu":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        return
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def resident(what: str) -> float:
-    """The resident memory of this process, now (VmRSS) or at its peak (VmHWM), in MiB."""
+    """The resident memory of this process, now (VmRSS) or at its peak (VmHWM), in MiB; of a GPU what torch holds."""
+    if device() != "cpu":
+        import torch
+
+        return (torch.cuda.memory_allocated() if what == "VmRSS" else torch.cuda.max_memory_allocated()) / 2**20
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{what}:"))

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench import machine
-from bench.measuring import forget_peak, in_turns, interleaved, ratio, resident
+from bench.measuring import device, forget_peak, in_turns, interleaved, ratio, resident
 from bench.sizes import Size
 from bench.spent import tell_spent
 from bench.table import Part, Row
@@ -106,9 +106,9 @@ def products(size: Size, form: str) -> int | None:
 def _faster(size: Size, form: str) -> list[Row]:
     joined = size == JOINED
     torch.manual_seed(0)
-    blocks = {way: make(size.channels, form) for way, make in WAYS.items()}
-    features = torch.randn(size.batch, size.channels, size.side, size.side, requires_grad=True)
-    gradient, rows = torch.randn(features.shape), []
+    blocks = {way: make(size.channels, form).to(device()) for way, make in WAYS.items()}
+    features = torch.randn(size.batch, size.channels, size.side, size.side, device=device(), requires_grad=True)
+    gradient, rows = torch.randn(features.shape, device=device()), []
     for what, training in (("training", True), ("inference", False)):
         for block in blocks.values():
             block.train(training)
@@ -143,9 +143,10 @@ def _alone(way: str, threads: int) -> float:
 
 def _print_memory(way: str, threads: int) -> None:
     torch.set_num_threads(threads)
-    block = WAYS[way](JOINED.channels, "concatenation")
+    block = WAYS[way](JOINED.channels, "concatenation").to(device())
     small, full = (
-        torch.randn(batch, JOINED.channels, side, side) for batch, side in ((1, 4), (JOINED.batch, JOINED.side))
+        torch.randn(batch, JOINED.channels, side, side, device=device())
+        for batch, side in ((1, 4), (JOINED.batch, JOINED.side))
     )
     block(small).sum().backward()  # threads woken, kernels loaded
     forget_peak()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 from torch.profiler import ProfilerActivity, profile
 
+from bench.measuring import device
+
 __all__ = ["tell_spent"]
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +32,8 @@ def tell_spent(step: Callable[[], object]) -> str:
     Backward passes on the CPU run in the thread that asks for them, so what the operations did not take was spent
     between them. The profiler makes each operation slower by about a microsecond, which counts as between them too.
     """
+    if device() != "cpu":
+        return ""  # there PyTorch's operations only hand work to the card
     step()
     with profile(activities=[ProfilerActivity.CPU]) as found:
         started = time.perf_counter()

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from bench import ctranslate_peer, joeynmt_peer, machine
-from bench.measuring import LeftOut, Samples, interleaved, ratio
+from bench.measuring import LeftOut, Samples, device, interleaved, ratio
 from bench.table import Part, Row
 from bench.translation_training import (
     FORWARD,
@@ -68,7 +68,7 @@ def sources() -> Tensor:
 
 def our_decoding(system: str, beam: int, low: bool) -> Step:
     """Write one batch with `search`; `low`: in bf16, as `jumok translate --precision bf16` does."""
-    model, source = _endless(system), sources()
+    model, source = _endless(system).to(device()), sources().to(device())
 
     def step() -> None:
         found = search(model, source, beam=beam, max_length=STEPS - 1, precision="bf16" if low else "32")
@@ -102,7 +102,7 @@ def fast_decoding(kind: str, beam: int) -> Step:
 def their_decoding(system: str, beam: int) -> Step:
     """Write one batch with JoeyNMT's `search`."""
     torch.manual_seed(0)
-    model, source = theirs(system), sources()
+    model, source = theirs(system).to(device()), sources().to(device())
 
     def step() -> None:
         found = joeynmt_peer.decode(model, source, length=STEPS, beam=beam)

@@ -36,7 +36,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench import joeynmt_peer, machine, torchvision_names
-from bench.measuring import LeftOut, Samples, interleaved, ratio
+from bench.measuring import LeftOut, Samples, device, interleaved, ratio
 from bench.table import Part, Row
 from bench.vit_training import share_of_peak
 from bench.workers import Step, Worker
@@ -129,18 +129,19 @@ def our_training(system: str, low: bool) -> Step:
     from jumok.tasks.running.optimiser import group_parameters
 
     torch.manual_seed(0)
-    model = ours(system).train()
+    model = ours(system).train().to(device())
     optimiser = torch.optim.AdamW(group_parameters(model, 0.05), lr=1e-3, fused=not low)
     made = batches(WARM_UP + ROUNDS)
     todo = itertools.cycle([made[0], *made])  # one more, by which the kernels are chosen
 
     def step() -> float:
         batch = next(todo)
-        wanted = batch.target[:, 1:]
+        source, target = batch.source.to(device()), batch.target.to(device())
+        wanted = target[:, 1:]
         real = wanted != PAD
         optimiser.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16) if low else nullcontext():
-            logits = model.readout(model.decode(batch.source, batch.target[:, :-1])[real])
+        with torch.autocast(device(), torch.bfloat16) if low else nullcontext():
+            logits = model.readout(model.decode(source, target[:, :-1])[real])
             total = F.cross_entropy(logits.float(), wanted[real], label_smoothing=0.1, reduction="sum")
         loss = total / batch.total
         loss.backward()
@@ -155,7 +156,7 @@ def our_training(system: str, low: bool) -> Step:
 def their_training(system: str, alike: bool) -> Step:
     """A step of JoeyNMT's training loop; `alike`: without dropout on attention weights."""
     torch.manual_seed(0)
-    model = theirs(system)
+    model = theirs(system).to(device())
     if alike:
         joeynmt_peer.keep_attention_whole(model)
     train = joeynmt_peer.trainer(model)
@@ -163,7 +164,7 @@ def their_training(system: str, alike: bool) -> Step:
 
     def step() -> float:
         batch = next(todo)
-        return train(batch.source, batch.target)
+        return train(batch.source.to(device()), batch.target.to(device()))
 
     return step
 
@@ -196,7 +197,7 @@ def _low_rows(system: str, threads: int) -> Iterator[Row]:
 
 def require_bf16() -> None:
     """Leave rows in bf16 out where the processor has no instructions for it."""
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if device() == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         raise LeftOut("this processor has no instructions for bf16")
 
 

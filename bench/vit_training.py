@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bench import machine, torchvision_names
-from bench.measuring import Ratio, Samples, interleaved, ratio
+from bench.measuring import Ratio, Samples, device, interleaved, ratio
 from bench.table import Part, Row
 from bench.workers import Step, Worker
 from jumok.mechanisms.kernels.timing import settle
@@ -76,9 +76,10 @@ MODELS: Mapping[str, Callable[[], nn.Module]] = {"ours": ours, "timm": timm, "vi
 def training_step(name: str) -> Step:
     """A step of the model named."""
     torch.manual_seed(0)
-    model = MODELS[name]().train()
+    model = MODELS[name]().train().to(device())
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    images, labels = torch.randn(BATCH, 3, SIDE, SIDE), torch.randint(CLASSES, (BATCH,))
+    images = torch.randn(BATCH, 3, SIDE, SIDE, device=device())
+    labels = torch.randint(CLASSES, (BATCH,), device=device())
 
     def step() -> None:
         optimiser.zero_grad()

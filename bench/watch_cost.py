@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bench import machine, torchvision_names
-from bench.measuring import Ratio, Samples, in_turns, interleaved, ratio, resident
+from bench.measuring import Ratio, Samples, device, in_turns, interleaved, ratio, resident
 from bench.spent import tell_spent
 from bench.table import Part, Row
 from jumok.machine import keep_freed
@@ -43,7 +43,7 @@ def model(attention: str) -> Any:
         image_size=224,
         patch_size=PATCH,
     )
-    vit = ViTModel(config).eval()
+    vit = ViTModel(config).eval().to(device())
     vit.set_attn_implementation(attention)
     return vit
 
@@ -63,7 +63,7 @@ def watched(pixels: Tensor) -> Tensor:
 def eager_matrices(pixels: Tensor) -> Tensor:
     """The usual way: all weights out of eager attention, N x N products."""
     attentions = model("eager")(pixels, interpolate_pos_encoding=True, output_attentions=True).attentions
-    identity = torch.eye(attentions[0].shape[-1])
+    identity = torch.eye(attentions[0].shape[-1], device=pixels.device)
     product = identity
     for weights in attentions:
         product = (0.5 * weights.mean(1) + 0.5 * identity) @ product
@@ -73,7 +73,7 @@ def eager_matrices(pixels: Tensor) -> Tensor:
 def eager_row(pixels: Tensor) -> Tensor:
     """The usual weights, but only the row of the cls token carried through the layers."""
     attentions = model("eager")(pixels, interpolate_pos_encoding=True, output_attentions=True).attentions
-    row = torch.zeros(1, 1, attentions[0].shape[-1])
+    row = torch.zeros(1, 1, attentions[0].shape[-1], device=pixels.device)
     row[..., 0] = 1
     for weights in reversed(attentions):
         row = 0.5 * row + 0.5 * (row[:, None] @ weights).mean(1)
@@ -94,7 +94,8 @@ def run(threads: int = 2) -> Iterator[Part]:
     yield "watch + rollout, default allocator", lambda: _costs("default allocator")
     yield "watch + rollout beside eager attention", lambda: _against_eager(threads)
     # What is watched is held, so the memory of one pass is not used again in the next unless freed memory is kept.
-    yield "watch + rollout, freed memory kept", lambda: _costs("freed memory kept, both") if keep_freed() else ()
+    if device() == "cpu":
+        yield "watch + rollout, freed memory kept", lambda: _costs("freed memory kept, both") if keep_freed() else ()
 
 
 @torch.no_grad()
@@ -103,7 +104,7 @@ def _costs(how: str) -> Iterable[Row]:
 
 
 def _cost(side: int, limit: float, repeats: int, how: str) -> Row:
-    pixels = torch.randn(1, 3, side, side)
+    pixels = torch.randn(1, 3, side, side, device=device())
     times = interleaved({name: functools.partial(WAYS[name], pixels) for name in ("watched", "plain")}, repeats)
     claim = f"watch + rollout / plain pass, ViT-S/16, {side} x {side}, {how}"
     least = times["plain"] + rollout_floor((side // PATCH) ** 2 + 1)
@@ -147,7 +148,7 @@ def _extra_memory(peaks: Samples, name: str, claim: str) -> Row:
 
 def _difference(name: str) -> float:
     """The largest difference between another way's result and ours, at a size at which all are quick."""
-    pixels = torch.randn(1, 3, min(SIZES), min(SIZES))
+    pixels = torch.randn(1, 3, min(SIZES), min(SIZES), device=device())
     return float((WAYS[name](pixels) - watched(pixels)).abs().max())
 
 
@@ -161,7 +162,7 @@ def _alone(name: str, threads: int) -> list[float]:
 @torch.no_grad()
 def _print_cost(name: str, threads: int) -> None:
     torch.set_num_threads(threads)
-    pixels = torch.randn(1, 3, LARGE, LARGE)
+    pixels = torch.randn(1, 3, LARGE, LARGE, device=device())
     seconds = interleaved({name: functools.partial(WAYS[name], pixels)}, EAGER_ROUNDS, warm_up=1)[name]
     # Not getrusage: the peak that it tells includes what the parent process held when it started this one.
     print(seconds, resident("VmHWM"))

@@ -161,5 +161,13 @@ def test_every_bench_can_be_asked_for():
         command._read(["gate"])
 
 
+def test_on_a_gpu_run_those_that_can(capsys):
+    assert set(command.ON_CARD) < set(command.BENCHES)
+    assert command._read(["gates", "--device", "cuda"]).out.name == "speed-cuda.json"
+    with pytest.raises(SystemExit):
+        command._read(["saliency", "--device", "cuda"])
+    assert "saliency has no form for cuda: those that have one are watch_cost" in capsys.readouterr().err
+
+
 def test_samples_are_read_by_their_medians():
     assert dict(Samples({"a": [3.0, 1.0, 2.0]})) == {"a": 2.0}
