@@ -92,6 +92,9 @@ Pieces = Annotated[
 ]
 
 
+SEARCHES = "ctranslate2"
+"""How engines are called that search, and write no data set."""
+
 PANELS: Panels = {"Options": (Searching,), **OF_MANY_TEXTS}
 
 
@@ -117,9 +120,10 @@ def command(
     wanted = Wanted(show, align, reading, heads, pieces)
     engine, rest = split_off(TextEngineSettings, settings)
     search = pick(Searching, rest).model_dump()
-    if engine.engine is not None:
+    if engine.engine is not None and not engine.engine.startswith(SEARCHES):
         return _translate_many(run, text or [], search, wanted, out, engine, session)
     wanted.check()
+    search["engine"] = engine.engine
     return _translate(run, read_sentences(text or []), search, wanted, out, session)
 
 

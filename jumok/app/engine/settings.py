@@ -41,7 +41,7 @@ class TextEngineSettings(EngineSettings):
         default=None,
         description="local or ray: write a Parquet data set to --out, a row per sentence; TEXT is then a file with a "
         "sentence per line, a folder of such .txt files, a pattern, or .parquet files. The same command goes on where "
-        "it was stopped.",
+        "it was stopped. ctranslate2 or ctranslate2-int8: translate as without --engine, faster (Transformers only).",
     )
     processes: int = Field(default=1, ge=1, description="With --engine: processes, each with a model.")
     column: str | None = Field(

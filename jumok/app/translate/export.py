@@ -121,16 +121,25 @@ def write_ctranslate(run: Path, data: Sequence[Path], folder: Path, threads: int
     Raises:
         JumokError: it cannot be written, or its BLEU is another one.
     """
-    from jumok.tasks.translate.ctranslate import CTranslated, save_ctranslate
+    from jumok.systems.transformer import Transformer
+    from jumok.tasks.translate.ctranslate import CTranslated, list_tokens, write_model
+    from jumok.tasks.translate.export import count_places
     from jumok.tasks.translate.run import PairRun
 
     trained = PairRun.load(run)
     pairs = _choose(trained, data)
-    save_ctranslate(trained, folder)
-    written = CTranslated(trained, folder, threads)
+    model, system = trained.model, trained.config.system
+    if not isinstance(model, Transformer):
+        raise JumokError(f"CTranslate2 knows Transformers, and {system} is recurrent: export it with --onnx")
+    sizes = count_places(trained), list_tokens(trained.source), list_tokens(trained.target)
+    write_model(model, *sizes, folder)
+    written = CTranslated(folder, *sizes, threads=threads)
     ways: dict[str, Way] = {
         "run": lambda texts, beam: [best.text for best in trained.translate(texts, beam=beam)],
-        "ctranslate2": written.translate,
+        "ctranslate2": lambda texts, beam: [
+            trained.target.decode(best[0].tokens)
+            for best in written.search([trained.source.encode(trained.cased(text)) for text in texts], beam=beam)
+        ],
     }
     found: dict[str, Any] = {"sentences": min(len(pairs), MOST_JUDGED)}
     lines: list[str] = []

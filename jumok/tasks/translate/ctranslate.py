@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
-from jumok.errors import JumokError
+from jumok.errors import JumokError, suggest
 from jumok.special_tokens import EOS, PAD, SOS, SYMBOLS, UNK
 from jumok.systems.transformer import Transformer
 from jumok.tasks.exporting import require
-from jumok.tasks.translate.export import count_places
-from jumok.tasks.translate.run import PairRun
+from jumok.tasks.translate.decoding import Hypothesis, Options
 
-__all__ = ["CTranslated", "save_ctranslate", "write_model"]
+__all__ = ["ENGINES", "CTranslated", "list_tokens", "open_translator", "write_model"]
 
-
-def save_ctranslate(run: PairRun, folder: Path) -> None:
-    """Write a run's weights and vocabularies as a CTranslate2 model.
-
-    Args:
-        run: of a Transformer.
-        folder: for it; it must not be there, or hold such a model.
-    Raises:
-        JumokError: ctranslate2 is missing, the model is no Transformer, or the folder cannot be written.
-    """
-    require("ctranslate2")
-    model = run.model
-    if not isinstance(model, Transformer):
-        raise JumokError(f"CTranslate2 knows Transformers, and {run.config.system} is recurrent: export it with --onnx")
-    if folder.exists() and not (folder / "model.bin").is_file():
-        raise JumokError(f"{folder} holds something other than a CTranslate2 model: choose another --out")
-    write_model(model, count_places(run), _list_tokens(run.source), _list_tokens(run.target), folder)
+ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}
+"""Ways to search by it, and the numbers that they compute with."""
+LEAST_PLACES = 1024
+"""Of tokens in a sentence, which a model that is opened has room for."""
 
 
 def write_model(model: Transformer, places: int, source: Sequence[str], target: Sequence[str], folder: Path) -> None:
-    """Write a model by itself.
+    """Write weights and vocabularies as a CTranslate2 model.
 
     Args:
         places: tokens that a sentence may have.
         source, target: entries of the vocabularies by their ids, no two of one alike.
-        folder: for it.
+        folder: for it; it must not be there, or hold such a model.
     Raises:
-        JumokError: the folder cannot be written.
+        JumokError: ctranslate2 is missing, or the folder cannot be written.
     """
+    require("ctranslate2")
+    if folder.exists() and not (folder / "model.bin").is_file():
+        raise JumokError(f"{folder} holds something other than a CTranslate2 model: choose another --out")
     spec = _fill(model, places)
     spec.register_source_vocabulary(list(source))
     spec.register_target_vocabulary(list(target))
@@ -73,7 +65,7 @@ def _save(spec: Any, folder: Path) -> None:
         raise JumokError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
-def _list_tokens(vocabulary: Any) -> list[str]:
+def list_tokens(vocabulary: Any) -> list[str]:
     """All entries by their ids, as CTranslate2 is given them.
 
     Raises:
@@ -96,7 +88,7 @@ def _fill(model: Transformer, places: int) -> Any:
     spec = transformer_spec.TransformerSpec.from_config(
         config.layers, config.heads, pre_norm=True, activation=activations[config.activation]
     )
-    positions = model.position(0, places).detach().numpy()
+    positions = model.position(0, places).detach().cpu().numpy()
     for side, table, norm, blocks in (
         (spec.encoder, model.source_embedding, model.encoder_norm, model.encoder),
         (spec.decoder, model.target_embedding, model.decoder_norm, model.decoder),
@@ -137,34 +129,116 @@ def _fill_linear(spec: Any, weight: Tensor, bias: Tensor) -> None:
 
 
 def _array(tensor: Any) -> np.ndarray[Any, Any]:
-    found: np.ndarray[Any, Any] = tensor.detach().contiguous().float().numpy()
+    found: np.ndarray[Any, Any] = tensor.detach().cpu().contiguous().float().numpy()
     return found
 
 
 class CTranslated:
-    """A written model in use, with the vocabularies of its run.
+    """A written model in use.
 
     Args:
-        run: that it was made of.
         folder: of the model.
+        places, source, target: as it was written with.
         threads: of the processor.
+        kind: of the numbers that it computes with, float32 or int8.
+        device: cpu or cuda.
     """
 
-    def __init__(self, run: PairRun, folder: Path, threads: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        places: int,
+        source: Sequence[str],
+        target: Sequence[str],
+        *,
+        threads: int = 1,
+        kind: str = "float32",
+        device: str = "cpu",
+    ) -> None:
         import ctranslate2
 
-        self._run = run
-        self._translator = ctranslate2.Translator(str(folder), device="cpu", intra_threads=threads)
-        self._source, self._target = _list_tokens(run.source), _list_tokens(run.target)
-        self._number = {token: number for number, token in enumerate(self._target)}
+        self._translator = ctranslate2.Translator(
+            str(folder), device=device, compute_type=kind, intra_threads=threads, inter_threads=1
+        )
+        self._places, self._source = places, source
+        self._number = {token: number for number, token in enumerate(target)}
 
-    def translate(self, texts: Sequence[str], beam: int = 5, batch_tokens: int = 4000) -> list[str]:
-        """Translate sentences as the run does, with a length penalty of 1."""
-        ids = [self._run.source.encode(self._run.cased(text)) for text in texts]
-        tokens = [[self._source[number] for number in own] for own in ids]
-        found = self._translator.translate_batch(
-            tokens, beam_size=beam, length_penalty=1.0, max_batch_size=batch_tokens // beam, batch_type="tokens",
-            max_decoding_length=2 * max(map(len, tokens), default=0) + 20,
-            suppress_sequences=[[SYMBOLS[PAD]], [SYMBOLS[SOS]]],
-        )  # fmt: skip
-        return [self._run.target.decode([self._number[token] for token in each.hypotheses[0]]) for each in found]
+    def search(
+        self,
+        sources: Sequence[Sequence[int]],
+        *,
+        beam: int = 5,
+        n_best: int = 1,
+        length_penalty: float = 1.0,
+        max_length: int | None = None,
+        batch_tokens: int = 4000,
+        longest: float = math.inf,
+    ) -> list[list[Hypothesis]]:
+        """Search for many sentences; arguments and what is given as of `decoding.translate_ids`.
+
+        Differs: scores are log probabilities among the words that may come, without <pad> and <s>; and a sentence that
+        comes to its greatest length ends there without </s>, compared with what is finished by then.
+
+        Raises:
+            JumokError: options that make no sense, or a sentence with more tokens than there are places.
+        """
+        Options(beam, n_best, length_penalty, None).check()
+        most = max((len(source) for source in sources if len(source) <= longest), default=0) + 1  # with </s>
+        if most > self._places:
+            raise JumokError(f"a sentence has {most} tokens and there are {self._places} learned positions: cut it")
+        found = [[Hypothesis([], 0.0)] for _ in sources]
+        by_limit: dict[int, list[int]] = {}
+        for number, source in enumerate(sources):
+            if 0 < len(source) <= longest:
+                by_limit.setdefault(2 * len(source) + 20 if max_length is None else max_length, []).append(number)
+        for limit, numbers in by_limit.items():
+            results = self._translator.translate_batch(
+                [[self._source[token] for token in sources[number]] for number in numbers],
+                beam_size=beam, num_hypotheses=n_best, length_penalty=length_penalty,
+                max_decoding_length=min(limit, self._places - 1),
+                max_batch_size=max(1, batch_tokens // beam), batch_type="tokens", return_scores=True,
+                suppress_sequences=[[SYMBOLS[PAD]], [SYMBOLS[SOS]]],
+            )  # fmt: skip
+            for number, result in zip(numbers, results, strict=True):
+                found[number] = [
+                    Hypothesis([self._number[token] for token in tokens], score)
+                    for tokens, score in zip(result.hypotheses, result.scores, strict=True)
+                ]
+        return found
+
+
+_open: weakref.WeakKeyDictionary[nn.Module, dict[Any, CTranslated]] = weakref.WeakKeyDictionary()
+"""Of each model those that were made of it."""
+
+
+def open_translator(
+    model: nn.Module, engine: str, source: Sequence[str], target: Sequence[str], longest: int
+) -> CTranslated:
+    """CTranslate2 with a model's weights as they are now; kept for the next call.
+
+    Args:
+        engine: a name in `ENGINES`.
+        source, target: entries of the vocabularies by their ids.
+        longest: tokens that a sentence may come to have, in either language.
+    Raises:
+        JumokError: no such engine, ctranslate2 is missing, or the model is no Transformer.
+    """
+    if engine not in ENGINES:
+        raise JumokError(f"no engine {engine!r}: {suggest(engine, ENGINES)}")
+    if not isinstance(model, Transformer):
+        system = type(model).__name__.lower()
+        raise JumokError(f"CTranslate2 knows Transformers, and {system} is recurrent: leave --engine out")
+    require("ctranslate2")
+    places = model.longest or max(LEAST_PLACES, 1 << longest.bit_length())
+    sums = tuple(float(each.detach().double().sum()) for each in model.parameters())  # tell when weights were changed
+    key = engine, places, torch.get_num_threads(), sums
+    kept = _open.setdefault(model, {})
+    if key not in kept:
+        kept.clear()
+        kind, device = ENGINES[engine], next(model.parameters()).device.type
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place) / "model"
+            write_model(model, places, source, target, folder)
+            threads = torch.get_num_threads()
+            kept[key] = CTranslated(folder, places, source, target, threads=threads, kind=kind, device=device)
+    return kept[key]

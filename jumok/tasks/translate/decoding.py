@@ -17,7 +17,7 @@ from jumok.errors import JumokError, suggest
 from jumok.special_tokens import EOS, PAD, SOS
 from jumok.systems.writing import State
 
-__all__ = ["Hypothesis", "Writer", "search", "translate_ids"]
+__all__ = ["Hypothesis", "Options", "Writer", "search", "translate_ids"]
 
 NEVER = [PAD, SOS]  # never written
 NOTHING = -math.inf

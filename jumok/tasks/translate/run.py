@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypedDict, Unpack, cast, overload
 
@@ -37,6 +38,8 @@ class Search(TypedDict, total=False):
         max_length: target tokens at most; None: twice the source's and 20.
         precision: of the arithmetic, "32", "bf16" or "16"; None: as in training.
         batch_tokens: source tokens per batch, with padding (default 4000).
+        engine: "ctranslate2" or "ctranslate2-int8": search by CTranslate2, which knows Transformers only and computes
+            in float32 or with whole numbers of 8 bits; None: jumok's own search.
     """
 
     beam: int
@@ -45,6 +48,7 @@ class Search(TypedDict, total=False):
     max_length: int | None
     precision: str | None
     batch_tokens: int
+    engine: str | None
 
 
 @dataclass(frozen=True)
@@ -144,12 +148,13 @@ class PairRun(Run):
         *,
         in_pieces: bool = False,
         precision: str | None = None,
+        engine: str | None = None,
         **search: Any,
     ) -> list[TranslatedSentence]:
         """Translate sentences, and say of each what a reader of the translations should know.
 
         Args:
-            texts: as for `translate`, whose options `precision` and `search` are too.
+            texts: as for `translate`, whose options `precision`, `engine` and `search` are too.
             longest: source tokens that a sentence may have; a longer one is not translated. None: as the run says.
             in_pieces: also give each sentence and its best translation in pieces, ready to be aligned.
         Raises:
@@ -159,12 +164,33 @@ class PairRun(Run):
             raise JumokError("translate_each takes a list of sentences, got one string: put it in a list")
         most = self.longest if longest is None else longest
         read = [self._read(text, in_pieces) for text in texts]
-        search |= {"precision": precision or self._precision, "longest": most}
-        found = translate_ids(cast(Writer, self.model), [one.ids for one in read], **search)
+        ids = [one.ids for one in read]
+        find = self._choose_search(precision, engine, max((len(own) for own in ids if len(own) <= most), default=0))
+        found = find(ids, longest=most, **search)
         return [
             self._tell(text, one, best, too_long=len(one.ids) > most)
             for text, one, best in zip(texts, read, found, strict=True)
         ]
+
+    def _choose_search(
+        self, precision: str | None, engine: str | None, longest: int
+    ) -> Callable[..., list[list[Hypothesis]]]:
+        """Jumok's own, or CTranslate2's for sentences of so many tokens at most.
+
+        Raises:
+            JumokError: CTranslate2 cannot be used, or is asked for a precision that its name does not say.
+        """
+        if engine is None:
+            return partial(translate_ids, cast(Writer, self.model), precision=precision or self._precision)
+        from jumok.tasks.translate.ctranslate import list_tokens, open_translator
+
+        if precision not in (None, "32"):
+            raise JumokError(
+                f"precision {precision} is of jumok's own search: ctranslate2 computes in float32, ctranslate2-int8 "
+                "with whole numbers; leave one of the two out"
+            )
+        tokens = list_tokens(self.source), list_tokens(self.target)
+        return open_translator(self.model, engine, *tokens, 2 * longest + 21).search
 
     def _read(self, text: str, in_pieces: bool) -> _Read:
         split = self.source.split(self.cased(text))
