@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.intervals import Bootstrap, Interval
 from jumok.language import join_later, later, later_count
 from jumok.measures.localisation_scores import FLAT_TOLERANCE, BlankError, Heat, choose_float
+from jumok.measures.ranks import correlate_ranks
 from jumok.measures.report import show_interval
 
 __all__ = ["Agreement", "AgreementReport", "rank_correlation"]
@@ -48,7 +48,7 @@ def rank_correlation(first: Heat, second: Heat) -> float:
     one, other = _take_places(first), _take_places(second)
     if one.shape != other.shape:
         raise JumokError(f"the maps have {one.shape} and {other.shape} values: wanted two over the same places")
-    return float(spearmanr(one.ravel(), other.ravel()).statistic)
+    return float(correlate_ranks(one.reshape(1, -1), other.reshape(1, -1))[0])
 
 
 def _take_places(heat: Heat) -> NDArray[np.floating]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jumok.errors import JumokError
 from jumok.measures.health_card import HealthCard, LayerHealth
-from jumok.measures.sanity import correlate_ranks
+from jumok.measures.ranks import correlate_ranks
 from jumok.measures.sinks import Limits, find_outliers, find_sinks
 
 __all__ = ["Health"]

@@ -14,16 +14,15 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from jumok.errors import JumokError
+from jumok.measures.ranks import correlate_ranks
 
 __all__ = [
     "Explain",
     "Explained",
     "Randomise",
-    "correlate_ranks",
     "efficient_mprt",
     "list_layers",
     "max_sensitivity",
@@ -274,16 +273,6 @@ def _draw_noise(inputs: Tensor, share: float, draw: torch.Generator) -> Tensor:
 
 
 # -- comparing maps -------------------------------------------------------------------------------
-
-
-def correlate_ranks(first: Floats, second: Floats) -> Floats:
-    """Spearman's rank correlation, row by row; NaN where a row is constant."""
-    ranks = [rankdata(values, axis=1) for values in (first, second)]
-    centred = [rank - rank.mean(1, keepdims=True) for rank in ranks]
-    norms = [np.sqrt((values**2).sum(1)) for values in centred]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = (centred[0] * centred[1]).sum(1) / (norms[0] * norms[1])
-    return found
 
 
 def _measure_complexity(maps: Floats, bins: int) -> Floats:

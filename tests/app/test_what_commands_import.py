@@ -21,6 +21,7 @@ USES = {
     "ask": {"torch", "matplotlib"},
     "predict": {"torch"},
     "translate": {"torch"},
+    "measure": {"torch", "matplotlib", "kornia"},
     "saliency": {"torch", "matplotlib", "numba", "scipy"},
     "eval images": {"torch", "matplotlib"},
     "eval pairs": {"torch", "sacrebleu", "sklearn", "scipy", "pandas"},  # scikit-learn takes pandas where it is
@@ -66,6 +67,7 @@ def words_of(request, coloured, tmp_path):
             "ask": lambda: [run("answerer"), image, "what colour is left"],
             "predict": lambda: [run("trained"), image],
             "translate": lambda: [run("reverser"), "b c"],
+            "measure": lambda: [run("trained"), "--most", "2", *out],
             "saliency": lambda: [image],
             "eval images": lambda: [run("trained"), *out],
             "eval pairs": lambda: [run("reverser"), *out],

@@ -9,9 +9,9 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from jumok.errors import JumokError
+from jumok.measures.ranks import correlate_ranks
 from jumok.measures.sanity import (
     Explained,
-    correlate_ranks,
     efficient_mprt,
     max_sensitivity,
     random_logit,
