@@ -10,9 +10,18 @@ from torch import Tensor
 from jumok.attention import Axis, Patches, Regions, Tokens
 from jumok.watching import numbered_axes
 from jumok.watching.image_axes import APART, has_pictures, lie_apart, name_with_images
-from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.origins import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Origin, Source
+from jumok.watching.provenance.origins import (
+    CONSTANT_SOURCE,
+    FOREIGN,
+    IMAGE,
+    LEARNT_SOURCE,
+    PLAIN,
+    SERIES,
+    TEXT,
+    Origin,
+    Source,
+)
 
 SPECIAL_PARAMETERS = {
     "cls_token": "cls",
@@ -102,7 +111,7 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
     count = len(row)
     if bool(known.is_lost(row).any()):
         return Tokens(_numbers(count), f"lost: {'; '.join(known.notes(row, 'lost'))}")
-    return _name_origins(known, row, known.origin(row))
+    return _name_origins(known, row, numbered_axes.find_given(known, row))
 
 
 def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:

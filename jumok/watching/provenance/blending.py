@@ -10,9 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, TEXT, Origin
+from jumok.watching.provenance.origins import CONSTANT, CONSTANT_SOURCE, FOREIGN, LEAF, LEARNT_SOURCE, TEXT, Origin
 from jumok.watching.provenance.residuals import add_past, add_token, are_passed, mark_passed
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
 

@@ -13,10 +13,6 @@ from jumok.watching.provenance.axis_order import to_four_axes
 TOKENS, CHANNELS, ROUTER, KERNEL, PART, UNKNOWN = "tokens", "channels", "router", "kernel", "part", "unknown"
 """Kinds of calls; a part is one of several products with the weights of one softmax, shown as one call."""
 UNCONFIRMED = "whether they are the places of the window is not known"
-LEARNT_SOURCE = -4
-"""The source of learnt tokens, once it is known for which item of the batch they are."""
-CONSTANT_SOURCE = -5
-"""That of constants that stand among the tokens, as padding does."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from jumok.watching.provenance.call_tokens import (
-    CONSTANT_SOURCE,
-    LEARNT_SOURCE,
     TOKENS,
     Arrangement,
     CallTokens,
@@ -19,7 +17,7 @@ from jumok.watching.provenance.call_tokens import (
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.ops import Op
-from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, PLAIN
+from jumok.watching.provenance.origins import CONSTANT, CONSTANT_SOURCE, FOREIGN, LEAF, LEARNT_SOURCE, PLAIN
 from jumok.watching.provenance.shadows import compact, is_even
 from jumok.watching.provenance.spreading import part_spread
 

@@ -23,6 +23,7 @@ from jumok.watching.provenance.ops import Op, Slot, list_inputs, walk_slots
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, compact, is_even
 from jumok.watching.provenance.tape import Tape
+from jumok.watching.provenance.words import follow_ids
 
 
 class Replay:
@@ -123,8 +124,8 @@ class Replay:
         if name in functions.MAKERS:
             self._table.set_all(op, None)
         elif op.outs and not any(out.floating for out in op.outs):
-            self._table.set_all(op, self._table.find_live(op, name))
-            embedding.follow_rows(self._table, op, name)
+            if not follow_ids(self._table, op, name):
+                self._table.set_all(op, self._table.find_live(op, name))
         else:
             rule = rules.find_rule(name)
             given = list_inputs(op)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import MOST_STEPS, Identities
-from jumok.watching.provenance.origins import CONSTANT
+from jumok.watching.provenance.origins import CONSTANT, CONSTANT_SOURCE, LEARNT_SOURCE
 
 
 def mark_passed(known: Identities, made: Tensor) -> None:

@@ -26,6 +26,7 @@ from jumok.watching.provenance.residuals import note_heads
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, zeros
 from jumok.watching.provenance.spreading import note_spread
+from jumok.watching.provenance.words import follow_ids
 
 
 def _view(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
@@ -287,8 +288,9 @@ def write(table: ShadowTable, op: Op, name: str, *, inplace: bool) -> None:
         return
     target = table.shadow(slot) if slot.floating else None
     if not slot.floating:
-        table.set(slot, table.find_live(op, name))
-        table.set_all(op, table.current(slot))
+        if not follow_ids(table, op, name):
+            table.set(slot, table.find_live(op, name))
+            table.set_all(op, table.current(slot))
         return
     if isinstance(target, Pair) or isinstance(value, Pair):
         sides = [_write_side(table, op, name, slot, side, target, value) for side in (0, 1)]
