@@ -101,6 +101,7 @@ class CallTokens:
         is_pooling: whether no token looks: what was gathered has no residual path of its own.
         samples: of queries that look at places between the keys, in the weights' own axes: which keys lie around each
             place, four for each, and their shares of it.
+        changed: whether the weights were multiplied by something after their softmax.
     """
 
     kind: str
@@ -114,6 +115,7 @@ class CallTokens:
     parts: tuple[int, ...] = ()
     is_pooling: bool = False
     samples: tuple[Tensor, Tensor] | None = None
+    changed: bool = False
 
     @classmethod
     def unknown(cls, why: str) -> CallTokens:

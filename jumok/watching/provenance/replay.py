@@ -139,6 +139,8 @@ class Replay:
                 self._table.lose(op, op.name)
             else:
                 rule(self._table, op, name, given, shadows)
+                if op.outs[0].soft:
+                    self._table.note_changed(op, name, given)
                 if name in functions.ELEMENTWISE and given[0] in self._table.chosen:
                     self._table.chosen[op.outs[0]] = self._table.chosen[given[0]]
 
@@ -169,6 +171,8 @@ class Replay:
             elif tokens.why == UNCONFIRMED:
                 self._table.outlooks[op.notes.calls[0]] = replace(tokens, why="")
                 tokens = CallTokens.unknown(UNCONFIRMED)
+        if op.notes.weights in self._table.changed:
+            tokens = replace(tokens, changed=True)
         self.calls[op.notes.calls[0]] = tokens
         if op.notes.weights is not None:
             self._table.weighing[op.notes.weights] = op.notes.calls[0]

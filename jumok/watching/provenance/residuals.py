@@ -25,6 +25,18 @@ def are_passed(known: Identities, made: Tensor) -> Tensor:
     return torch.isin(made, known.passed)
 
 
+def weigh(known: Identities, made: Tensor) -> None:
+    """Note what attention made, of these, as multiplied by something that tokens tell, as a gate is."""
+    fresh = made[known.is_attended(made)]
+    if len(fresh) and not bool(are_weighed(known, fresh).all()):
+        known.weighed = torch.cat([known.weighed, fresh]).unique()
+
+
+def are_weighed(known: Identities, made: Tensor) -> Tensor:
+    """Whether each was noted by `weigh`: in a sum with others, it is not known by how much it counts."""
+    return torch.isin(made, known.weighed)
+
+
 def add_token(known: Identities, made: Tensor, tokens: Tensor) -> Tensor:
     """What is made of attention and a token that it was made of, added up: (count,) each.
 

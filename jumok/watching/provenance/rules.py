@@ -82,7 +82,7 @@ def _elementwise(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], s
         if isinstance(found, Tensor) and mixing.softens(table.known, op, name, found):
             table.softened[op.outs[0].soft] = f"a softmax over tokens{op.where}"
     else:
-        found, how = None, blending.Manner(factor=name in _FACTORS, scaled=name in _SCALINGS)
+        found, how = None, blending.Manner(factor=name in functions.FACTORS, scaled=name in _SCALINGS)
         for slot, shadow in zip(given, shadows, strict=True):
             if slot is op.notes.gate:  # the same for all places: it mixes none
                 continue
@@ -340,7 +340,6 @@ _OF_ONE = (
 )
 Rule = Callable[[ShadowTable, Op, str, Sequence[Slot], Sequence[Shadow]], None]
 _ADDING = functions.names("addmm baddbmm addbmm")
-_FACTORS = functions.names("mul multiply div divide true_divide")
 _SCALINGS = functions.names("sub subtract rsub div divide true_divide")
 _OF_THE_FIRST = functions.names(
     "layer_norm rms_norm group_norm batch_norm instance_norm normalize softmax softmin log_softmax dropout "
