@@ -12,6 +12,7 @@ from torch import Tensor
 from jumok.attention import AttentionMap, Place, Scale
 from jumok.attribution.rows import find_start, make_row, tell
 from jumok.errors import JumokError
+from jumok.watching.calls import Call
 from jumok.watching.dot_product import DotProduct
 from jumok.watching.seen import Seen
 
@@ -66,7 +67,8 @@ def rollout(
 
     row, unseen = flow.carry(start, pull, passed=residual, attended=1 - residual, shared=True)
     whole = torch.allclose(row.sum(1), row.new_ones(()), atol=1e-4) and least >= -ROUNDING
-    if not (whole or partial) and (least < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING):
+    above = least < -ROUNDING or float(row.sum(1).max()) > 1 + ROUNDING
+    if not (whole or partial) and (above or any(_is_less(call) for call in flow.calls)):
         raise JumokError(
             "the weights of each query do not sum to 1 (no softmax over keys, or changed after it, as where heads are "
             "mixed), so that they are no shares of a whole and their rollout is none: partial=True gives it as scores; "
@@ -74,3 +76,8 @@ def rollout(
         )
     scale = Scale.DISTRIBUTION if whole else Scale.SCORE
     return make_row(row, flow.keys, label, tell("rollout", float(unseen), flow), scale)
+
+
+def _is_less(call: Call) -> bool:
+    """Whether weights were multiplied by something after their softmax and are no shares any more."""
+    return call.tokens.changed and call.find_scale(call.attended.weights()) is not Scale.DISTRIBUTION

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from jumok.attention import AttentionMap, Axis, Channels, Interleaved, Regions, Tokens
+from jumok.attention import AttentionMap, Axis, Channels, Interleaved, Regions, Scale, Tokens
 from jumok.attention.attended import Attended
 from jumok.attention.interleaved import as_interleaved
 from jumok.errors import JumokError
@@ -100,7 +100,7 @@ class CallAxes:
             sizes,
             tokens,
             noted.axes,
-            noted.scale,
+            Scale.GATE if tokens.changed else noted.scale,
             noted.by_hand,
         )
 

@@ -79,7 +79,10 @@ class Call:
         sums = weights.sum(-1)
         if float(weights.min()) < 0:
             return Scale.SCORE
-        if float(sums.max()) <= 1 + ROUNDED and (self.scale is Scale.DISTRIBUTION or float(sums.min()) >= 1 - ROUNDED):
+        shares = sums >= 1 - ROUNDED
+        if self.scale is Scale.GATE:  # shares of which some queries were left out
+            shares |= sums <= ROUNDED
+        if float(sums.max()) <= 1 + ROUNDED and (self.scale is Scale.DISTRIBUTION or bool(shares.all())):
             return Scale.DISTRIBUTION
         return Scale.GATE if float(weights.max()) <= 1 + ROUNDED else Scale.SCORE
 

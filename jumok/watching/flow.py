@@ -21,7 +21,7 @@ from jumok.watching.calls import Call
 from jumok.watching.flow_steps import Step, are_apart
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.origins import Block
-from jumok.watching.provenance.residuals import are_passed
+from jumok.watching.provenance.residuals import are_passed, are_weighed
 
 MOST_LEFT = 1e-3
 """Share of the weight that may be left behind, at most: more is no rounding."""
@@ -105,14 +105,28 @@ class Flow:
         Returns:
             (batch, keys) of the input, and the share of the weight that went through something unseen.
         Raises:
-            JumokError: some of the weight does not reach the tokens of the input.
+            JumokError: some of the weight does not reach the tokens of the input, or calls share by what is not known.
         """
+        if shared and self._is_weighed:
+            raise JumokError(
+                "what several calls of attention gave is multiplied by something of its own each and added up, so that "
+                "their shares are not known and a rollout would not be true: name one with end=, use seen.relevance, "
+                "or read single maps with seen[name]"
+            )
         how = {"passed": passed, "attended": attended, "shared": shared}
         row = self._carry_each(start, pull, **how)
         if not self.unseen:
             return row, row.new_zeros(())
         followed = self._carry_each(start, pull, **how, followed=True)
         return row, 1 - followed.sum() / row.sum()
+
+    @cached_property
+    def _is_weighed(self) -> bool:
+        """Whether calls side by side are added up by weights of their own, as by gates."""
+        beside = [] if self.heads or len(self._starts) < 2 else list(self._starts)
+        joint = [b.members for b in self._blocks if b.kind == "joint" and b.note != "shared" and b.members is not None]
+        parts = [*beside, *(members[(members > 0).sum(1) > 1] for members in joint)]
+        return any(bool(are_weighed(self._known, each).any()) for each in parts)
 
     @cached_property
     def _is_apart(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from jumok.attention import Axis, Tokens
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.origins import PLAIN, TEXT, Origin, Source
+from jumok.watching.provenance.origins import ADDED, CONSTANT_SOURCE, PLAIN, TEXT, Origin, Source
 
 SEVERAL_ROWS = "tokens of several rows of the batch, named ROW:TOKEN"
 MIXED_ROWS = "tokens that were made of several rows of the batch"
@@ -19,6 +21,14 @@ CONSTANT = (
     "a token named constant comes from nothing that could be followed: padding, a fixed number, or one that was "
     "computed from whole numbers such as indices and masks"
 )
+
+
+def find_given(known: Identities, identities: Tensor) -> Origin:
+    """Where identities lie in what the model was given: words that it put into a text itself are constants."""
+    origin = known.origin(identities)
+    added = torch.tensor([source.why == ADDED for source in known.sources] or [False])
+    put_in = (origin.source >= 0) & added[origin.source.clamp(min=0)]
+    return replace(origin, source=origin.source.masked_fill(put_in, CONSTANT_SOURCE))
 
 
 def number_by_place(origin: Origin, names: Sequence[str], places: Tensor, source: Source, why: str = "") -> Tokens:
@@ -84,15 +94,22 @@ def lay_words(known: Identities, rows: Tensor, axis: Axis) -> Axis | None:
         rows: (slices, tokens) of identities, in which the same tokens stand.
         axis: what was said.
     """
-    origin = known.origin(rows[0])
+    origin = find_given(known, rows[0])
     places = origin.source >= 0
     sources = origin.source[places].unique()
     source = known.sources[int(sources[0])] if len(sources) == 1 else None
+    fitting = axis if len(axis) == rows.shape[1] else None
     if source is None or source.kind not in (TEXT, PLAIN):
-        return axis if len(axis) == rows.shape[1] else None
+        return fitting
     first, last = (each[places] for each in _find_numbers(origin, source))
-    if not bool((first == last).all()) or bool((first.diff() == 1).all()):
-        return axis if len(axis) == rows.shape[1] else None
-    whole = len(axis) == source.dims[1] * source.dims[2] * source.dims[3] and bool(places.all())
-    labels = axis.labels() if whole and not axis.in_image else []
-    return Tokens(tuple(tell_apart([labels[n] for n in first.tolist()], range(len(first))))) if labels else None
+    put_in = known.origin(rows[0]).source != origin.source
+    added = bool(put_in.any()) and bool((places | put_in).all())
+    whole = len(axis) == source.dims[1] * source.dims[2] * source.dims[3] and (added or bool(places.all()))
+    if not bool((first == last).all()) or (bool((first.diff() == 1).all()) and not (added and whole)):
+        return fitting
+    if axis.in_image or not whole:
+        return None
+    labels = axis.labels()
+    words = tell_apart([labels[n] for n in first.tolist()], range(len(first)))
+    named = iter(words)
+    return Tokens(tuple(next(named) if there else "constant" for there in places.tolist()), CONSTANT if added else "")

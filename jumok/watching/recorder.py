@@ -279,7 +279,7 @@ class Recorder(TorchFunctionMode):
             source = args[0] if args else kwargs["src"]
             self._note_fast((source,) * 3, result, module.self_attn.batch_first, residual=True)
         elif not muted and self.tape.known_slot(result) is None and self._fast_source is not None:
-            self.tape.write("contiguous", (self._fast_source,), {}, (result,))  # sentences unpacked again
+            self.tape.write("contiguous", (self._fast_source,), {}, (result,))  # normed, or sentences unpacked again
         return result
 
     def run_flex(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -324,7 +324,9 @@ class Recorder(TorchFunctionMode):
         notes = Notes((self.calls[-1].number,), self.calls[-1].module)
         self.tape.write("attended_module", inputs, how, (result,), notes)
         if result.is_nested:
-            self.tape.slot(result).shape, self._fast_source = self.tape.slot(query).shape, result
+            self.tape.slot(result).shape = self.tape.slot(query).shape
+        if self._fast_source is not None:
+            self._fast_source = result
 
     @property
     def muted(self) -> bool:

@@ -10,9 +10,18 @@ from torch import Tensor
 from jumok.attention import Axis, Patches, Regions, Tokens
 from jumok.watching import numbered_axes
 from jumok.watching.image_axes import APART, has_pictures, lie_apart, name_with_images
-from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.origins import FOREIGN, IMAGE, PLAIN, SERIES, TEXT, Origin, Source
+from jumok.watching.provenance.origins import (
+    CONSTANT_SOURCE,
+    FOREIGN,
+    IMAGE,
+    LEARNT_SOURCE,
+    PLAIN,
+    SERIES,
+    TEXT,
+    Origin,
+    Source,
+)
 
 SPECIAL_PARAMETERS = {
     "cls_token": "cls",
@@ -41,6 +50,8 @@ def name_tokens(known: Identities, rows: Tensor, words: Sequence[Axis] = ()) -> 
         words: what the user said that tokens stand for.
     """
     count = rows.shape[-1]
+    if _are_steps_first(known, rows):
+        return next((axis for axis in words if len(axis) == count and _may_be(known, rows, axis)), number_tokens(count))
     different = _find_different(known, rows)
     axes = {_name_row(known, row) for row in different}
     if len(axes) > 1:
@@ -51,6 +62,19 @@ def name_tokens(known: Identities, rows: Tensor, words: Sequence[Axis] = ()) -> 
         laid = (numbered_axes.lay_words(known, different, axis) for axis in words if _may_be(known, rows, axis))
         said = next((axis for axis in laid if axis is not None), None)
     return found if said is None else said
+
+
+def _are_steps_first(known: Identities, rows: Tensor) -> bool:
+    """Whether the input has its steps before the items of the batch, as PyTorch's modules take it by default."""
+    origin = known.origin(rows.reshape(-1))
+    sources = origin.source.unique().tolist()
+    source = known.sources[sources[0]] if len(sources) == 1 and sources[0] >= 0 else None
+    if source is None or source.kind not in (TEXT, PLAIN) or source.dims != (rows.shape[1], rows.shape[0], 1, 1):
+        return False
+    item, step = torch.arange(rows.shape[0]), torch.arange(rows.shape[1])
+    return torch.equal(origin.low[:, 0], item.repeat_interleave(len(step))) and torch.equal(
+        origin.item, step.repeat(len(item))
+    )
 
 
 def name_each(known: Identities, rows: Tensor) -> list[Axis]:
@@ -102,7 +126,7 @@ def _name_row(known: Identities, row: Tensor) -> Axis:
     count = len(row)
     if bool(known.is_lost(row).any()):
         return Tokens(_numbers(count), f"lost: {'; '.join(known.notes(row, 'lost'))}")
-    return _name_origins(known, row, known.origin(row))
+    return _name_origins(known, row, numbered_axes.find_given(known, row))
 
 
 def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:

@@ -18,7 +18,8 @@ from jumok.watching.calls import Call
 from jumok.watching.flow import Flow
 from jumok.watching.flow_ends import by_image, group_entries, is_one_sequence, lay_out, sort_places
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.residuals import are_joined, find_sums
+from jumok.watching.provenance.origins import CONSTANT_SOURCE
+from jumok.watching.provenance.residuals import are_joined, are_passed, find_sums
 
 
 def follow(
@@ -191,11 +192,21 @@ def _mark(table: Tensor, ids: Tensor) -> None:
     table[ids[(ids < len(table)) & (ids > 0)]] = True
 
 
+def _look_by_channels(known: Identities, call: Call) -> bool:
+    """Whether each query is a channel, with weights of its own over the tokens, and no path leads past it."""
+    queries, states = call.tokens.queries, call.tokens.states
+    if queries is None or states is None or not call.tokens.order:
+        return False
+    constant = known.origin(queries.reshape(-1)).source == CONSTANT_SOURCE
+    return bool(constant.all()) and not bool(are_passed(known, states).any())
+
+
 def _list_entries(known: Identities, calls: Sequence[tuple[str, Call]], touched: Tensor, reached: Tensor) -> Tensor:
     """Identities that the calls begin with."""
     found = []
-    pooling = {call.number for _, call in calls if call.tokens.is_pooling}  # their queries are no tokens
+    pooling = {call.number for _, call in calls if call.tokens.is_pooling or _look_by_channels(known, call)}
     for _, call in calls:
+        # The queries of those are no tokens.
         found += [] if call.number in pooling else [call.tokens.queries.reshape(-1)]  # type: ignore[union-attr]
         found += [call.tokens.keys.reshape(-1)]  # type: ignore[union-attr]
     for block in known.blocks:

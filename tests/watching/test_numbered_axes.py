@@ -167,6 +167,60 @@ def test_words_said_follow_ids_that_are_put_in_another_order(kind):
     assert getattr(seen[0].keys, "why", "") == ""
 
 
+def put_together(ids):
+    shifted = ids.new_zeros(ids.shape)
+    shifted[:, 1:] = ids[:, :-1].clone()
+    shifted[:, 0] = 1
+    return shifted.masked_fill_(shifted == -100, 1).view(-1, ids.shape[-1])
+
+
+ORDER = torch.tensor([7, 6, 5, 4, 3, 2, 1, 0])
+CHOSEN = {
+    "shifted by padding": (lambda ids: F.pad(ids, (1, 0), value=1)[:, :-1], ["constant", *"abcdefg"]),
+    "shifted by joining": (
+        lambda ids: torch.cat([ids.new_ones(len(ids), 1), ids[:, :-1]], 1),
+        ["constant", *"abcdefg"],
+    ),
+    "shifted by writing": (put_together, ["constant", *"abcdefg"]),
+    "filled up": (lambda ids: F.pad(ids, (0, 1)), [*"abcdefgh", "constant"]),
+    "one before": (lambda ids: F.pad(ids, (1, 0), value=1), ["constant", *"abcdefgh"]),
+    "halves changed over": (lambda ids: torch.cat([ids[:, 4:], ids[:, :4]], 1), list("efghabcd")),
+    "gathered": (lambda ids: ids.gather(1, ORDER.expand(len(ids), -1)), list("hgfedcba")),
+    "chosen by index": (lambda ids: ids.index_select(1, ORDER), list("hgfedcba")),
+    "stacked": (lambda ids: torch.stack([ids[:, 1], ids[:, 0], *ids[:, 2:].unbind(1)], 1), list("bacdefgh")),
+    "one or the other": (lambda ids: torch.where(ids < 0, ids, ids.flip(1)), list("hgfedcba")),
+}
+
+
+@pytest.mark.parametrize("kind", CHOSEN)
+def test_words_said_follow_ids_that_are_shifted_and_joined(kind):
+    change, wanted = CHOSEN[kind]
+    model = Embedded(change).eval()
+    with torch.no_grad(), watch(model, tokens=list("abcdefgh")) as seen:
+        model(torch.randint(2, 30, (2, 8)))
+    assert seen[0].keys.labels() == wanted
+    assert ("comes from nothing" in getattr(seen[0].keys, "why", "")) is ("constant" in wanted)
+    rolled = seen.rollout(0)
+    assert sorted(rolled.keys.labels()) == sorted(wanted)
+    order = [rolled.keys.labels().index(word) for word in wanted]
+    torch.testing.assert_close(rolled.weights[:, 0][:, order], seen[0].weights.mean(1)[:, 0])
+
+
+def test_words_said_of_a_text_and_what_is_put_before_it_are_taken_as_they_are():
+    model = Embedded(lambda ids: F.pad(ids, (1, 0), value=1)).eval()
+    with torch.no_grad(), watch(model, tokens=["<s>", *"abcdefgh"]) as seen:
+        model(torch.randint(2, 30, (2, 8)))
+    assert seen[0].keys.labels() == ["<s>", *"abcdefgh"]
+
+
+@pytest.mark.parametrize("copies", [lambda ids: torch.cat([ids, ids]), lambda ids: ids.repeat_interleave(2, 0)])
+def test_copies_of_a_text_are_texts_of_their_own(copies):
+    seen = looked(Embedded(copies), torch.randint(2, 30, (2, 8)))
+    assert seen[0].weights.shape == (4, 2, 8, 8)
+    assert seen[0].lead == ("batch", "head")
+    assert seen.rollout(0).weights.shape == (4, 1, 8)
+
+
 def test_words_of_two_parts_of_one_text_keep_their_numbers():
     class Parts(Embedded):
         def forward(self, ids):

@@ -5,6 +5,7 @@ import torch
 from token_models import multi_head
 from torch import nn
 
+from jumok.attention import Tokens
 from jumok.watching.watch import watch
 
 
@@ -99,6 +100,49 @@ def test_whole_transformer(gradients):
     inner = first.norm1(target + first._sa_block(target, mask, None))
     wanted = first.multihead_attn(inner, memory, memory, average_attn_weights=False)[1]
     torch.testing.assert_close(seen["decoder.layers.0.multihead_attn"].weights, wanted.detach(), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("gradients", [True, False])
+def test_what_looks_at_an_encoder_that_ends_with_a_norm_is_followed_through_it(gradients, batch_first):
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=batch_first)
+            self.encoder = nn.TransformerEncoder(layer, 2, norm=nn.LayerNorm(16))
+            self.pool = nn.MultiheadAttention(16, 2, batch_first=batch_first)
+
+        def forward(self, x):
+            x = self.encoder(x)
+            return x + self.pool(x, x, x)[0]
+
+    tokens = torch.randn(2, 5, 16)
+    with torch.set_grad_enabled(gradients), watch(model := Pooled().eval()) as seen:
+        model(tokens if batch_first else tokens.transpose(0, 1))
+    wanted = torch.eye(5)
+    for name in seen.names:
+        wanted = (0.5 * torch.eye(5) + 0.5 * seen[name].weights.mean(1)) @ wanted
+    assert len(seen.names) == 3
+    assert seen[0].keys == seen.rollout(1).keys == Tokens(tuple("01234"))
+    torch.testing.assert_close(seen.rollout(1).weights[:, 0], wanted[:, 1], atol=1e-6, rtol=1e-5)
+
+
+def test_words_of_a_text_whose_steps_come_first_are_named():
+    class Steps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.attention = nn.Embedding(20, 16), nn.MultiheadAttention(16, 2)
+
+        def forward(self, ids):
+            x = self.words(ids)
+            return x + self.attention(x, x, x)[0]
+
+    ids = torch.randint(0, 20, (5, 2))
+    for said, wanted in ((None, "01234"), (list("abcde"), "abcde")):
+        with torch.no_grad(), watch(model := Steps().eval(), tokens=said) as seen:
+            model(ids)
+        assert seen[0].keys == seen[0].queries == seen.rollout(0).keys == Tokens(tuple(wanted))
 
 
 # -- the fused call and its options -----------------------------------------------------------

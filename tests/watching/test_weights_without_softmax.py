@@ -287,3 +287,131 @@ def test_weights_that_are_divided_after_they_weighed_are_no_shares_and_say_so():
     assert "divided by their sum only afterwards" in seen["attention"].keys.why
     with pytest.raises(JumokError, match="divided by their sum only afterwards"):
         seen.rollout(0)
+
+
+class Words(nn.Module):
+    """Attention between words, as `run` forms it."""
+
+    def __init__(self, run):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.run = nn.Embedding(30, SIZE), run
+        self.query, self.key, self.value, self.other = (nn.Linear(SIZE, SIZE) for _ in range(4))
+        self.tell, self.gate = nn.Linear(SIZE, 6), nn.Linear(SIZE, 1)
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.normal_(parameter, std=0.5)
+
+    def forward(self, ids):
+        x = self.words(ids)
+        return x + self.run(self, x)
+
+
+IDS = torch.randint(0, 30, (2, 6), generator=torch.Generator().manual_seed(0))
+
+
+def read_words(run):
+    with watch(model := Words(run).eval()) as seen:
+        out = model(IDS)
+    return model, seen, out
+
+
+def roll_out(seen):
+    return torch.cat([seen.rollout(number).weights for number in range(6)], 1)
+
+
+def test_weights_that_each_token_tells_of_itself():
+    """Tay et al. 2021, Synthesizer, arXiv 2005.00743, section 3.1: dense."""
+    model, seen, _ = read_words(lambda model, x: model.tell(x).relu().softmax(-1) @ model.value(x))
+    weights = model.tell(model.words(IDS)).relu().softmax(-1).detach()
+    assert seen[0].keys.labels() == seen[0].queries.labels() == list("012345")
+    torch.testing.assert_close(seen[0].weights, weights)
+    torch.testing.assert_close(roll_out(seen), 0.5 * torch.eye(6) + 0.5 * weights)
+
+
+def test_weights_of_features_over_tokens_and_of_tokens_over_features_are_followed():
+    """Shen et al. 2021, Efficient Attention, arXiv 1812.01243, eq. 4."""
+
+    def run(model, x):
+        return model.query(x).softmax(-1) @ (model.key(x).softmax(1).mT @ model.value(x))
+
+    model, seen, _ = read_words(run)
+    x = model.words(IDS)
+    wanted = model.query(x).softmax(-1) @ model.key(x).softmax(1).mT
+    found = seen.rollout(2)
+    assert found.keys.labels() == list("012345")
+    torch.testing.assert_close(roll_out(seen), (0.5 * torch.eye(6) + 0.5 * wanted).detach())
+
+
+LESS = {
+    "two products": lambda one, other: one * other,
+    "half of each": lambda one, other: 0.5 * one,
+    "a mask": lambda one, other: one * torch.ones(6, 6).tril(),
+}
+
+
+@pytest.mark.parametrize("way", LESS)
+def test_shares_that_are_multiplied_by_something_are_shares_no_more(way):
+    def run(model, x):
+        one, other = (each.softmax(-1) for each in (model.query(x) @ model.key(x).mT, model.key(x) @ model.query(x).mT))
+        return LESS[way](one, other) @ model.value(x)
+
+    _, seen, _ = read_words(run)
+    assert seen[0].scale is Scale.GATE
+    with pytest.raises(JumokError, match="do not sum to 1"):
+        seen.rollout(0)
+    assert seen.rollout(0, partial=True).scale is Scale.SCORE
+
+
+def test_shares_of_which_some_queries_are_left_out_are_shares_still():
+    left = torch.tensor([1.0, 1, 1, 1, 0, 0])[:, None]
+    _, seen, _ = read_words(lambda model, x: (model.query(x) @ model.key(x).mT).softmax(-1) * left @ model.value(x))
+    assert seen[0].scale is Scale.DISTRIBUTION
+    assert seen[0].row(5).scale is Scale.DISTRIBUTION
+
+
+def whole(model, x):
+    return (model.query(x) @ model.key(x).mT).softmax(-1) @ model.value(x)
+
+
+def join_parts(model, x):
+    """Two halves of the keys, joined by their log-sum-exp."""
+    parts, norms = [], []
+    for part in x.chunk(2, 1):
+        found = model.query(x) @ model.key(part).mT
+        parts.append(found.softmax(-1) @ model.value(part))
+        norms.append(found.logsumexp(-1, keepdim=True))
+    first, second = torch.cat(norms, -1).softmax(-1).split(1, -1)
+    return first * parts[0] + second * parts[1]
+
+
+def gate_two(model, x):
+    gate = model.gate(x).sigmoid()
+    one = (model.query(x) @ model.key(x).mT).softmax(-1) @ model.value(x)
+    return gate * one + (1 - gate) * ((model.key(x) @ model.query(x).mT).softmax(-1) @ model.other(x))
+
+
+@pytest.mark.parametrize("run", [join_parts, gate_two])
+def test_calls_that_are_added_up_by_weights_of_their_own_have_no_rollout(run):
+    _, seen, _ = read_words(run)
+    with pytest.raises(JumokError, match="their shares are not known"):
+        seen.rollout(0)
+    _, seen, _ = read_words(lambda model, x: whole(model, x + run(model, x)))
+    with pytest.raises(JumokError, match="their shares are not known"):
+        seen.rollout(0)
+
+
+def test_relevance_of_parts_that_are_joined_is_that_of_the_whole():
+    found = []
+    for run in (whole, join_parts):
+        _, seen, out = read_words(run)
+        found.append(seen.relevance(out[:, 1].sum(-1), 1).weights)
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_one_call_behind_a_gate_is_followed():
+    def run(model, x):
+        return model.other(x).sigmoid() * ((model.query(x) @ model.key(x).mT).softmax(-1) @ model.value(x))
+
+    _, seen, _ = read_words(run)
+    torch.testing.assert_close(roll_out(seen), 0.5 * torch.eye(6) + 0.5 * seen[0].weights)

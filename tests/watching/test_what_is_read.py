@@ -173,3 +173,66 @@ def test_values_that_an_unknown_step_made_of_a_product_of_tokens_are_named():
     assert (len(seen[-1].queries), len(seen[-1].keys)) == (16, 4)
     with pytest.raises(JumokError, match="whose weights are not seen"):
         seen.rollout(0)
+
+
+class Grouped(nn.Module):
+    """Grouped-query attention.
+
+    Args:
+        keys, values: how many heads these have.
+        shifted: which of both have half of their heads moved on by one token, with none before the first.
+    """
+
+    def __init__(self, keys, values, shifted):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.shifted = nn.Linear(5, 16), shifted
+        self.keys, self.values = nn.Linear(16, 4 * keys), nn.Linear(16, 4 * values)
+
+    def split(self, layer, x):
+        heads = layer(x).unflatten(-1, (-1, 4)).transpose(1, 2)
+        if getattr(self, self.shifted) is not layer:
+            return heads
+        stay, move = heads.chunk(2, 1)
+        return torch.cat([stay, F.pad(move, (0, 0, 1, 0))[:, :, :-1]], 1)
+
+    def forward(self, x):
+        x = self.embed(x)
+        queries = x.unflatten(-1, (-1, 4)).transpose(1, 2)
+        keys, values = self.split(self.keys, x), self.split(self.values, x)
+        return x + F.scaled_dot_product_attention(queries, keys, values, enable_gqa=True).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize(
+    ("keys", "values", "shifted"), [(2, 2, "values"), (4, 2, "values"), (2, 4, "values"), (4, 2, "keys")]
+)
+def test_groups_of_heads_that_read_different_tokens_are_named(keys, values, shifted):
+    with torch.no_grad(), watch(model := Grouped(keys, values, shifted)) as seen:
+        model(torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(1)))
+    assert "groups of heads that read different tokens" in seen[0].keys.why
+    with pytest.raises(JumokError, match="groups of heads that read different tokens"):
+        seen.rollout(0)
+
+
+def test_keys_and_values_of_other_numbers_of_heads_are_those_of_their_tokens():
+    x = torch.randn(2, 6, 5, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad(), watch(model := Grouped(4, 2, "embed")) as seen:
+        model(x)
+    assert seen[0].keys.labels() == list("012345")
+    queries, keys = (
+        each.unflatten(-1, (-1, 4)).transpose(1, 2) for each in (model.embed(x), model.keys(model.embed(x)))
+    )
+    torch.testing.assert_close(seen[0].weights, (queries @ keys.mT / 2).softmax(-1))
+
+
+def test_values_that_were_moved_of_tokens_that_were_given_as_numbers():
+    class Moved(nn.Module):
+        def forward(self, x):
+            return x + F.scaled_dot_product_attention(x, x, x.roll(1, 1))
+
+    with torch.no_grad(), watch(model := Moved()) as seen:
+        model(torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(1)))
+    assert seen[0].keys.labels() == ["3", "0", "1", "2"]
+    weights = 0.5 * torch.eye(4) + 0.5 * seen[0].weights[0] @ torch.eye(4).roll(1, 0)
+    rows = torch.cat([seen.rollout(number).weights for number in range(4)], 1)[0]
+    torch.testing.assert_close(rows, weights[:, [int(name) for name in seen.rollout(0).keys.labels()]])

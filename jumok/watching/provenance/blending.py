@@ -10,10 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, TEXT, Origin
-from jumok.watching.provenance.residuals import add_past, add_token, are_passed, mark_passed
+from jumok.watching.provenance.origins import CONSTANT, CONSTANT_SOURCE, FOREIGN, LEAF, LEARNT_SOURCE, TEXT, Origin
+from jumok.watching.provenance.residuals import add_past, add_token, are_passed, mark_passed, weigh
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, zeros
 
 MOST_MET = 1 << 22
@@ -203,8 +202,7 @@ def meet(known: Identities, one: Tensor, other: Tensor, how: Manner = SUM) -> Te
     mine, theirs = one[open_], other[open_]
     for made, tokens, whole in ((mine, theirs, one), (theirs, mine, other)):
         if bool(_made_around(known, made, tokens).all()):  # a residual connection, as nearly always
-            if not how.factor:
-                mark_passed(known, made[known.is_attended(made)])
+            (weigh if how.factor else mark_passed)(known, made[known.is_attended(made)])
             return torch.where(open_, whole, found)
     found = found.clone()
     pairs, inverse = _list_pairs(mine, theirs)
@@ -237,7 +235,7 @@ def _meet_unique(known: Identities, one: Tensor, other: Tensor, how: Manner) -> 
     found = torch.full_like(one, -1)
     both = ((one, other), (other, one))
     first_weak, second_weak = _give_way(known, one), _give_way(known, other)
-    take = _take_first if how.factor else partial(add_token, known)
+    take = partial(_take_weighed, known) if how.factor else partial(add_token, known)
     _fill(found, first_weak & ~second_weak, other, one, take)
     _fill(found, second_weak, one, other, take)
     for mine, theirs in both:
@@ -273,7 +271,8 @@ def _add_weak(known: Identities, mine: Tensor, theirs: Tensor) -> None:
         add_token(known, made, theirs.reshape(-1)[:1].expand(len(made)))
 
 
-def _take_first(mine: Tensor, theirs: Tensor) -> Tensor:
+def _take_weighed(known: Identities, mine: Tensor, theirs: Tensor) -> Tensor:
+    weigh(known, mine[~_give_way(known, theirs)])
     return mine
 
 

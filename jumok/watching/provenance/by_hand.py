@@ -160,6 +160,21 @@ class _Weighing:
             return None
         return asking[0], others[0]
 
+    def find_told(self) -> tuple[Tensor, Tensor] | None:
+        """Who looks and what is seen, where each token itself tells how much of every token's values it takes.
+
+        Source: Tay et al. 2021, Synthesizer, arXiv 2005.00743, section 3.1 (dense).
+        """
+        free = [axis for axis in self.equation.free_axes(self.number) if self.shape[axis] > 1]
+        asking = [side for side in self.sides if free and not is_even(side, free[-1])]
+        if len(asking) != 1 or bool(self.known.is_weak(compact(asking[0])).any()):
+            return None
+        seen = self.align_values()
+        rows = self.permute(seen)[..., :1, :]
+        rows = rows.expand(self.permute(zeros(self.shape)).shape)[..., 0, :].reshape(-1, self.shape[self.axis])
+        apart = rows.sort(-1).values.diff(dim=-1).ne(0).all() and not self.known.is_lost(rows).any()
+        return (asking[0], seen) if bool(apart) else None
+
     def permute(self, ids: Tensor) -> Tensor:
         """From the weights' own axes to (lead..., queries, keys)."""
         ids = ids.permute(*(axis for axis in self.order if axis >= 0))
@@ -193,8 +208,8 @@ def find_by_hand(known: Identities, op: Op, lookup: Lookup, equation: Equation) 
         return CallTokens(KERNEL), zeros(op.outs[0].shape)  # as of relative places: nothing of a token is in it
     if not op.notes.weights.soft and not found.weighs_own_values():
         return CallTokens(KERNEL), None  # another product of tokens, as of keys with values, or of states
-    if seen is None and found.shape[found.axis] > 1 and (mixed := found.find_mixed()) is not None:
-        looking, seen = mixed
+    if seen is None and found.shape[found.axis] > 1 and (pair := found.find_mixed() or found.find_told()) is not None:
+        looking, seen = pair
     elif seen is None and found.shape[found.axis] > 1:
         return _find_sampled(found, op) or _find_outlook(found, op) or (_tell_no_tokens(found), None)
     if seen is None:  # a single key

@@ -13,10 +13,6 @@ from jumok.watching.provenance.axis_order import to_four_axes
 TOKENS, CHANNELS, ROUTER, KERNEL, PART, UNKNOWN = "tokens", "channels", "router", "kernel", "part", "unknown"
 """Kinds of calls; a part is one of several products with the weights of one softmax, shown as one call."""
 UNCONFIRMED = "whether they are the places of the window is not known"
-LEARNT_SOURCE = -4
-"""The source of learnt tokens, once it is known for which item of the batch they are."""
-CONSTANT_SOURCE = -5
-"""That of constants that stand among the tokens, as padding does."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +101,7 @@ class CallTokens:
         is_pooling: whether no token looks: what was gathered has no residual path of its own.
         samples: of queries that look at places between the keys, in the weights' own axes: which keys lie around each
             place, four for each, and their shares of it.
+        changed: whether the weights were multiplied by something after their softmax.
     """
 
     kind: str
@@ -118,6 +115,7 @@ class CallTokens:
     parts: tuple[int, ...] = ()
     is_pooling: bool = False
     samples: tuple[Tensor, Tensor] | None = None
+    changed: bool = False
 
     @classmethod
     def unknown(cls, why: str) -> CallTokens:

@@ -6,17 +6,13 @@ import math
 
 from torch import Tensor
 
-from jumok.watching.provenance import functions, moving
-from jumok.watching.provenance.ops import Kept, Op, Slot, walk_slots
-from jumok.watching.provenance.origins import TEXT
+from jumok.watching.provenance.ops import Op, Slot, walk_slots
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live
+from jumok.watching.provenance.words import find_words
 
 MOST_LOOKED_UP = 4096
 """Rows of a table that may be looked up as learnt tokens, at most: tables of relative positions have more."""
-ROWS = 2
-"""Axes of ids of words: texts, and their words."""
-ROWS_MOVED = functions.names("__getitem__ narrow split chunk tensor_split flip fliplr roll t T mT transpose permute")
 SMALLEST_TOKEN = 8
 """Numbers of a learnt token, at least: biases of heads have fewer."""
 
@@ -32,39 +28,7 @@ def embed(table: ShadowTable, op: Op) -> None:
     if not isinstance(live, Live):
         table.set(op.outs[0], _look_up_learnt(table, op, ids))
         return
-    table.set(op.outs[0], _find_words(table, live, ids.shape).unsqueeze(-1).expand(op.outs[0].shape))
-
-
-def follow_rows(table: ShadowTable, op: Op, name: str) -> None:
-    """Note of rows of ids out of which others they were cut, or how they were turned or put in another order."""
-    given = op.args[0] if op.args else None
-    given = given.slot if isinstance(given, Kept) else given
-    if name not in ROWS_MOVED or not isinstance(given, Slot) or len(given.shape) != ROWS:
-        return
-    ids = table.shadow(given)
-    if isinstance(ids, Live) and all(len(out.shape) == ROWS and out is not given for out in op.outs):
-        for number, out in enumerate(op.outs):
-            table.set(out, Live((ids, given.shape, op, number)))
-
-
-def _find_words(table: ShadowTable, live: Live, shape: tuple[int, ...]) -> Tensor:
-    """Identities of words: of the text that they were taken from, where that is known."""
-    if shape not in live.sources:
-        found = None if live.moved is None else _move_words(table, *live.moved)
-        if found is None or tuple(found.shape) != tuple(shape):
-            items, rest = (1, shape) if len(shape) == 1 else (shape[0], shape[1:])
-            found = table.known.add_source(TEXT, (items, math.prod(rest), 1, 1)).reshape(shape)
-        live.sources[shape] = found
-    return live.sources[shape]
-
-
-def _move_words(table: ShadowTable, whole: Live, shape: tuple[int, ...], op: Op, number: int) -> Tensor | None:
-    """Words that were taken from others; None: it is not known where they were."""
-    words = _find_words(table, whole, shape)
-    try:
-        return moving.view(op, words)[number] if op.name in functions.VIEWS else moving.move(op, words)
-    except (moving.CannotMoveError, RuntimeError, IndexError, TypeError, ValueError):
-        return None
+    table.set(op.outs[0], find_words(table.known, live, ids.shape).unsqueeze(-1).expand(op.outs[0].shape))
 
 
 def _look_up_learnt(table: ShadowTable, op: Op, ids: Slot) -> Tensor | None:

@@ -60,6 +60,7 @@ ELEMENTWISE = names(
     "atanh logit erfinv frac lgamma digamma log_sigmoid swish expit sinc relu_ hypot atan asin acos "
     "bernoulli"
 )
+FACTORS = names("mul multiply div divide true_divide")
 SOFTMAXES = frozenset(["softmax", "special_softmax", "_softmax", "softmin", "gumbel_softmax"])
 REDUCTIONS = names("mean sum max min amax amin norm vector_norm var std logsumexp prod median nanmean")
 PRODUCTS = names("cdist matmul mm bmm einsum baddbmm addmm addbmm mv dot inner tensordot chain_matmul multi_dot")

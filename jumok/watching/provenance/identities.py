@@ -42,6 +42,8 @@ class Identities:
     """What calls made that was put beside one another as features of tokens: of each call, one token."""
     flows: dict[Any, Any] = field(default_factory=dict)
     """What was worked out from the table: how calls lead to one another."""
+    weighed: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    """What attention made that a gate was multiplied by."""
     _rows: list[Tensor] = field(default_factory=list)
     _bases: list[Tensor] = field(default_factory=list)
     _next: int = 1

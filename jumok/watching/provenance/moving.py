@@ -91,8 +91,9 @@ def write(op: Op, name: str, target: Tensor, value: Tensor | None) -> Tensor:
     function = _WRITES.get(name)
     if function is None:
         raise CannotMoveError(name)
-    args = [to_value(arg) for arg in op.args]
-    kwargs = {key: to_value(each) for key, each in op.kwargs.items()}
+    known = op.args[0], find_written(op, name)
+    args = [arg if any(arg is each for each in known) else to_value(arg) for arg in op.args]
+    kwargs = {key: each if each is known[1] else to_value(each) for key, each in op.kwargs.items()}
     function(target, value, args, kwargs)
     return target
 

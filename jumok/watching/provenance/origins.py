@@ -11,7 +11,13 @@ CONSTANT = 0
 LEAF = 1 << 40
 """Identities from here on are elements of inputs: input n has those from (n + 1) * LEAF."""
 
+LEARNT_SOURCE = -4
+"""The source of learnt tokens, once it is known for which item of the batch they are."""
+CONSTANT_SOURCE = -5
+"""That of constants that stand among the tokens, as padding does."""
 IMAGE, TEXT, PLAIN, SERIES, FOREIGN = "image", "text", "plain", "series", "foreign"
+ADDED = "words that the model itself put into a text"
+"""The reason that a source has which holds such words, as the one before a text that is shifted."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Source:
         kind: an image, a text (ids that were embedded), a series (as sound is), plain tokens, or "foreign": something
             that was neither given to the model nor made by anything that was seen.
         dims: items of the batch, then how far it goes in time, down and across.
-        why: for a foreign one, what is known of it.
+        why: for a foreign one, what is known of it; `ADDED` for words that the model itself put in.
     """
 
     kind: str

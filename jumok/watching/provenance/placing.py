@@ -9,18 +9,20 @@ import torch
 from torch import Tensor
 
 from jumok.watching.provenance.call_tokens import (
-    CONSTANT_SOURCE,
-    LEARNT_SOURCE,
     TOKENS,
     Arrangement,
     CallTokens,
     Fold,
 )
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.ops import Op
-from jumok.watching.provenance.origins import CONSTANT, FOREIGN, LEAF, PLAIN
+from jumok.watching.provenance.origins import CONSTANT, CONSTANT_SOURCE, FOREIGN, LEAF, LEARNT_SOURCE, PLAIN
 from jumok.watching.provenance.shadows import compact, is_even
 from jumok.watching.provenance.spreading import part_spread
+
+GROUPED = "groups of heads that read different tokens (grouped-query attention)"
+"""Why tokens are not known: a map has the same keys in all heads, or as many sets of keys as heads."""
 
 
 def place(
@@ -36,12 +38,18 @@ def place(
         headless: no axis in front is of heads, as the call makes them itself.
     Returns:
         What is known, and the identities of the outputs: (lead..., queries).
+    Raises:
+        CannotMoveError: groups of heads share keys that are of different tokens.
     """
     own = keys.dim() > queries.dim()
     lead = tuple(queries.shape[:-1])
     bare = _is_bare(known, queries)
     missing = queries.dim() + own - keys.dim()
     keys = keys[(None,) * missing] if missing > 0 else keys
+    if any(
+        size not in (1, lead[axis]) and not is_even(keys, axis) for axis, size in enumerate(keys.shape[: len(lead)])
+    ):
+        raise CannotMoveError(GROUPED)
     every = tuple(range(len(lead))), ()
     batch, heads = every if headless else _split_by_rank(lead) if bare else _split_lead(known, queries, keys, lead)
     folded = packed = None

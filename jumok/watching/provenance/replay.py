@@ -23,6 +23,7 @@ from jumok.watching.provenance.ops import Op, Slot, list_inputs, walk_slots
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, compact, is_even
 from jumok.watching.provenance.tape import Tape
+from jumok.watching.provenance.words import follow_ids
 
 
 class Replay:
@@ -128,8 +129,8 @@ class Replay:
         if name in functions.MAKERS:
             self._table.set_all(op, None)
         elif op.outs and not any(out.floating for out in op.outs):
-            self._table.set_all(op, self._table.find_live(op, name))
-            embedding.follow_rows(self._table, op, name)
+            if not follow_ids(self._table, op, name):
+                self._table.set_all(op, self._table.find_live(op, name))
         else:
             rule = rules.find_rule(name)
             given = list_inputs(op)
@@ -143,6 +144,8 @@ class Replay:
                 self._table.lose(op, op.name)
             else:
                 rule(self._table, op, name, given, shadows)
+                if op.outs[0].soft:
+                    self._table.note_changed(op, name, given)
                 if name in functions.ELEMENTWISE and given[0] in self._table.chosen:
                     self._table.chosen[op.outs[0]] = self._table.chosen[given[0]]
 
@@ -173,6 +176,8 @@ class Replay:
             elif tokens.why == UNCONFIRMED:
                 self._table.outlooks[op.notes.calls[0]] = replace(tokens, why="")
                 tokens = CallTokens.unknown(UNCONFIRMED)
+        if op.notes.weights in self._table.changed:
+            tokens = replace(tokens, changed=True)
         self.calls[op.notes.calls[0]] = tokens
         if op.notes.weights is not None:
             self._table.weighing[op.notes.weights] = op.notes.calls[0]

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from jumok.watching.provenance.call_tokens import CONSTANT_SOURCE, LEARNT_SOURCE
 from jumok.watching.provenance.identities import MOST_STEPS, Identities
-from jumok.watching.provenance.origins import CONSTANT
+from jumok.watching.provenance.origins import CONSTANT, CONSTANT_SOURCE, LEARNT_SOURCE
 
 
 def mark_passed(known: Identities, made: Tensor) -> None:
@@ -24,6 +23,18 @@ def mark_passed(known: Identities, made: Tensor) -> None:
 def are_passed(known: Identities, made: Tensor) -> Tensor:
     """Whether each was noted."""
     return torch.isin(made, known.passed)
+
+
+def weigh(known: Identities, made: Tensor) -> None:
+    """Note what attention made, of these, as multiplied by something that tokens tell, as a gate is."""
+    fresh = made[known.is_attended(made)]
+    if len(fresh) and not bool(are_weighed(known, fresh).all()):
+        known.weighed = torch.cat([known.weighed, fresh]).unique()
+
+
+def are_weighed(known: Identities, made: Tensor) -> Tensor:
+    """Whether each was noted by `weigh`: in a sum with others, it is not known by how much it counts."""
+    return torch.isin(made, known.weighed)
 
 
 def add_token(known: Identities, made: Tensor, tokens: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ from jumok.watching.provenance.residuals import note_heads
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, Pair, Shadow, compact, fit, is_even, or_constant, zeros
 from jumok.watching.provenance.spreading import note_spread
+from jumok.watching.provenance.words import follow_ids
 
 
 def _view(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], shadows: Sequence[Shadow]) -> None:
@@ -81,7 +82,7 @@ def _elementwise(table: ShadowTable, op: Op, name: str, given: Sequence[Slot], s
         if isinstance(found, Tensor) and mixing.softens(table.known, op, name, found):
             table.softened[op.outs[0].soft] = f"a softmax over tokens{op.where}"
     else:
-        found, how = None, blending.Manner(factor=name in _FACTORS, scaled=name in _SCALINGS)
+        found, how = None, blending.Manner(factor=name in functions.FACTORS, scaled=name in _SCALINGS)
         for slot, shadow in zip(given, shadows, strict=True):
             if slot is op.notes.gate:  # the same for all places: it mixes none
                 continue
@@ -287,8 +288,9 @@ def write(table: ShadowTable, op: Op, name: str, *, inplace: bool) -> None:
         return
     target = table.shadow(slot) if slot.floating else None
     if not slot.floating:
-        table.set(slot, table.find_live(op, name))
-        table.set_all(op, table.current(slot))
+        if not follow_ids(table, op, name):
+            table.set(slot, table.find_live(op, name))
+            table.set_all(op, table.current(slot))
         return
     if isinstance(target, Pair) or isinstance(value, Pair):
         sides = [_write_side(table, op, name, slot, side, target, value) for side in (0, 1)]
@@ -338,7 +340,6 @@ _OF_ONE = (
 )
 Rule = Callable[[ShadowTable, Op, str, Sequence[Slot], Sequence[Shadow]], None]
 _ADDING = functions.names("addmm baddbmm addbmm")
-_FACTORS = functions.names("mul multiply div divide true_divide")
 _SCALINGS = functions.names("sub subtract rsub div divide true_divide")
 _OF_THE_FIRST = functions.names(
     "layer_norm rms_norm group_norm batch_norm instance_norm normalize softmax softmin log_softmax dropout "

@@ -39,6 +39,8 @@ class ShadowTable:
         """Weights that weighed values, and the number of the call."""
         self.chosen: dict[Slot, tuple[Pair, Slot]] = {}
         """Scores that were chosen among others, or put in order: the shadow of all, and the indices."""
+        self.changed: set[Slot] = set()
+        """Weights that were multiplied by something after their softmax, so that they need not sum to 1."""
         self._shadows: dict[Slot, Shadow] = {}
         self._aliases: dict[Slot, Slot] = {}
 
@@ -204,6 +206,19 @@ class ShadowTable:
         if isinstance(found, Tensor) and mixing.softens_over(self.known, [divided[1]], found):
             self.softened[op.outs[0].soft] = f"a division by the sum over tokens{op.where}"
         return found
+
+    def note_changed(self, op: Op, name: str, given: Sequence[Slot]) -> None:
+        """Note weights of a softmax that an operation multiplies by something, or that were so before.
+
+        Args:
+            op, name: the operation.
+            given: the tensors that it was given.
+        """
+        soft = op.outs[0].soft
+        before = [slot for slot in given if slot.soft == soft]
+        times = name in functions.FACTORS and any(arg not in before and arg != 1 for arg in op.args)
+        if soft and before and (times or any(slot in self.changed for slot in before)):
+            self.changed.update(op.outs)
 
     def find_put_back(self, op: Op, name: str, written: object) -> Pair | None:
         """The shadow of scores of which those that were chosen are written to where they stood; else None."""

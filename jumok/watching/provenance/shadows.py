@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,17 +36,34 @@ class Pair:
         return self.one, self.other
 
 
+class Moved(NamedTuple):
+    """How ids were made of others.
+
+    Args:
+        op: the operation.
+        number: which of the tensors that it made they are.
+        given: what they were made of; None: constants.
+        shapes: of that.
+        steps: how many such operations there were in a row.
+    """
+
+    op: Op
+    number: int
+    given: tuple[Live | None, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    steps: int
+
+
 class Live:
     """The shadow of whole numbers that depend on the input, as ids of words do; of others it is None.
 
     Numbers that are computed from others one by one, as hashes are, share one.
 
     Args:
-        moved: of rows of ids that were cut out of others, turned or put in another order: those others, their shape,
-            the operation, and which of the tensors that it made they are.
+        moved: of ids that were cut out of others, put in another order or together: how.
     """
 
-    def __init__(self, moved: tuple[Live, tuple[int, ...], Op, int] | None = None) -> None:
+    def __init__(self, moved: Moved | None = None) -> None:
         self.moved = moved
         self.sources: dict[tuple[int, ...], Tensor] = {}
         """Identities of the tokens that were embedded by them, by shape."""

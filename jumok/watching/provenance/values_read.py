@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.moving import CannotMoveError
 from jumok.watching.provenance.origins import FOREIGN, PLAIN
+from jumok.watching.provenance.placing import GROUPED
 from jumok.watching.provenance.shadows import compact, is_even
 
 
@@ -24,30 +26,35 @@ def read_values(known: Identities, queries: Tensor, keys: Tensor, values: Tensor
         known: the table.
         queries: (lead..., queries) identities.
         keys: (lead..., keys), or (lead..., queries, keys), of the tokens that scores were formed with.
-        values: as the keys, of what was weighed; learnt and constant ones tell nothing.
+        values: as the keys, of what was weighed, but for the number of heads; learnt and constant ones tell nothing.
+    Raises:
+        CannotMoveError: keys and values have each another number of heads, of different tokens.
     """
     if values.shape != keys.shape:
-        values = _thin_heads(values, keys.shape)
-        if any(len({1, *sizes}) > 2 for sizes in zip(keys.shape, values.shape, strict=True)):
-            return queries, keys
-        keys, values = torch.broadcast_tensors(keys, values)
+        keys, values = torch.broadcast_tensors(_thin_heads(keys, values.shape), _thin_heads(values, keys.shape))
     if compact(keys).shape == compact(values).shape:
         thin, own = compact(keys), compact(values)
     else:
         thin, own = keys, values
-    other = (thin != own) & ~known.is_weak(own) & ~(_are_handed(known, thin) & _are_handed(known, own))
+    other = (thin != own) & ~known.is_weak(own) & ~_are_handed(known, thin, own)
     if not bool(other.any()):
         return queries, keys
     read = torch.where(other, _take(known, thin, own), thin)
     return _follow_states(known, queries, thin[other], own[other]), read.expand(keys.shape)
 
 
-def _thin_heads(values: Tensor, shape: Sequence[int]) -> Tensor:
-    """One head of values that have another number of heads than the keys, where all are of the same tokens."""
-    for axis, (own, wanted) in enumerate(zip(values.shape, shape, strict=True)):
-        if own != wanted and is_even(values, axis):
-            values = values.narrow(axis, 0, 1)
-    return values
+def _thin_heads(ids: Tensor, shape: Sequence[int]) -> Tensor:
+    """One head of keys that have another number of heads than the values, or the other way round.
+
+    Raises:
+        CannotMoveError: these heads are of different tokens, and the others are several, too.
+    """
+    for axis, (own, wanted) in enumerate(zip(ids.shape, shape, strict=True)):
+        if own != wanted and is_even(ids, axis):
+            ids = ids.narrow(axis, 0, 1)
+        elif own != wanted and wanted > 1:
+            raise CannotMoveError(GROUPED)
+    return ids
 
 
 def _take(known: Identities, keys: Tensor, values: Tensor) -> Tensor:
@@ -71,8 +78,11 @@ def _follow_states(known: Identities, queries: Tensor, keys: Tensor, values: Ten
     return torch.where(tokens[found] == flat, states[found], flat).expand(queries.shape)
 
 
-def _are_handed(known: Identities, ids: Tensor) -> Tensor:
-    """Whether each was handed to the model as it is, as the keys and the values of a cache are, each by itself."""
+def _are_handed(known: Identities, keys: Tensor, values: Tensor) -> Tensor:
+    """Whether both were handed to the model as they are, each by itself, as the keys and the values of a cache are."""
     kinds = torch.tensor([source.kind in (FOREIGN, PLAIN) for source in known.sources] or [False])
-    source = known.origin(ids.reshape(-1)).source.view(ids.shape)
-    return known.is_input(ids) & (source >= 0) & kinds[source.clamp(min=0)]
+    sources = [known.origin(ids.reshape(-1)).source.view(ids.shape) for ids in (keys, values)]
+    found = sources[0] != sources[1]
+    for ids, source in zip((keys, values), sources, strict=True):
+        found &= known.is_input(ids) & (source >= 0) & kinds[source.clamp(min=0)]
+    return found
