@@ -36,12 +36,13 @@ class Running:
         counts = (getattr(home, name, None) for home in homes for name in HEAD_COUNTS)
         return next((count for count in counts if isinstance(count, int)), 0)
 
-    def is_argument(self, tensor: Tensor, outside: bool) -> bool:
+    def is_argument(self, tensor: Tensor, outside: bool, *, objects: bool = False) -> bool:
         """Whether a tensor was handed to the model: it is among the arguments of the module that runs outermost.
 
         Args:
             tensor: that is asked for.
             outside: what to say where no module runs.
+            objects: look into objects among the arguments, too, as into a cache of keys and values; that takes longer.
         """
         method = forward = None
         for frame in walk_outwards(sys._getframe(1)):
@@ -51,7 +52,7 @@ class Running:
             if frame is self._pass_frame:
                 break
         outermost = forward or method  # generate() is a method of the model, too, and runs it many times
-        return outside if outermost is None else holds(list_arguments(outermost), tensor)
+        return outside if outermost is None else holds(list_arguments(outermost), tensor, objects=objects)
 
     def is_any(self) -> bool:
         """Whether a module of the model runs now."""

@@ -97,7 +97,9 @@ def explain_nothing_seen() -> JumokError:
     return JumokError(
         "no attention call was seen in the `with` block: run the model inside it; attention by a packed kernel of "
         "flash-attn, by a kernel of the model's own or inside torch.func.vmap hides its weights: choose the model's "
-        "`sdpa` or `eager` attention, without vmap"
+        "`sdpa` or `eager` attention, without vmap; sums along the edges of a graph (index_add, scatter_add) and "
+        "weights that no token tells (parameters alone) are not taken for attention: explain a class by "
+        "integrated-gradients or input-x-gradient"
     )
 
 

@@ -1,5 +1,7 @@
 """However a model is run, its tokens are followed."""
 
+import types
+
 import pytest
 import torch
 import torch.utils.checkpoint
@@ -165,3 +167,26 @@ def test_a_sum_with_what_all_tokens_gave_is_named(way):
     seen = looked(Between(), torch.randn(2, 3, 32, 32))
     with pytest.raises(JumokError, match="a sum with what several tokens gave"):
         seen.rollout((0, 0))
+
+
+def test_code_that_another_library_made_runs_as_it_does_unwatched():
+    """Functions that torch.compile makes, as for masks of flex_attention, hold constants that have no hash."""
+
+    def shift(x, by):
+        return x + by
+
+    code = shift.__code__
+    made = types.FunctionType(code.replace(co_consts=(*code.co_consts, {})), {})
+    with pytest.raises(TypeError):
+        hash(made.__code__)
+
+    class Model(nn.Module):
+        def forward(self, x):
+            x = made(x, 1)
+            return x + F.scaled_dot_product_attention(x, x, x)
+
+    x = torch.randn(1, 4, 8)
+    with torch.no_grad(), watch(model := Model()) as seen:
+        found = model(x)
+    assert torch.equal(found, model(x))
+    assert seen[0].keys.labels() == list("0123")

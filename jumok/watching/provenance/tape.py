@@ -88,7 +88,7 @@ class Tape:
 
     constants: frozenset[int]
     own: frozenset[int]
-    is_argument: Callable[[Tensor, bool], bool]
+    is_argument: Callable[..., bool]
     find_path: Callable[[], str]
     expect_weights: Callable[[], None] = lambda: None
     ops: list[Op] = field(default_factory=list)
@@ -286,6 +286,8 @@ class Tape:
             slot.argument = self.is_argument(tensor, True)
             self.items = self.items or (len(tensor) if slot.argument and tensor.dim() > 1 else 0)
             slot.hidden = "" if slot.argument or not slot.floating else self._find_hidden(tensor)
+            if slot.hidden and self.is_argument(tensor, False, objects=True):
+                slot.hidden, slot.argument = "", True
             slot.traced = next((each for each in self.traced if each.tensor is tensor), None)
         self._slots[id(tensor)] = (weakref.ref(tensor), slot)
         return slot
