@@ -1,5 +1,7 @@
 """However a model is run, its tokens are followed."""
 
+import copy
+import pickle
 import types
 
 import pytest
@@ -190,3 +192,12 @@ def test_code_that_another_library_made_runs_as_it_does_unwatched():
         found = model(x)
     assert torch.equal(found, model(x))
     assert seen[0].keys.labels() == list("0123")
+
+
+def test_what_was_seen_is_copied_and_not_pickled(tmp_path):
+    seen = looked(Image(), torch.randn(1, 3, 16, 16))
+    for made in (copy.copy(seen), copy.deepcopy(seen)):
+        assert torch.equal(made[0].weights, seen[0].weights)
+    with pytest.raises(JumokError, match="cannot be pickled"):
+        pickle.dumps(seen)
+    seen[0].save(tmp_path / "map.safetensors")
