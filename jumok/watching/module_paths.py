@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator, Mapping
 from types import CodeType, FrameType
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def walk_outwards(frame: FrameType | None) -> Iterator[FrameType]:
@@ -29,13 +29,18 @@ def find_innermost(frame: FrameType | None, paths: Mapping[int, str]) -> str:
 
 def find_first_argument(frame: FrameType) -> object:
     """What a function was given as its first argument, `self` as a rule."""
-    name = _find_first_name(frame.f_code)
+    try:
+        name = _known_first_name(frame.f_code)
+    except TypeError:  # constants of code that another library made, as torch.compile does, may be of any type
+        name = _find_first_name(frame.f_code)
     return frame.f_locals.get(name) if name is not None else None
 
 
-@functools.lru_cache(maxsize=4096)
 def _find_first_name(code: CodeType) -> str | None:
     return code.co_varnames[0] if code.co_argcount else None
+
+
+_known_first_name = functools.lru_cache(maxsize=4096)(_find_first_name)
 
 
 def list_arguments(frame: FrameType) -> list[object]:
@@ -45,13 +50,16 @@ def list_arguments(frame: FrameType) -> list[object]:
     return [frame.f_locals[name] for name in code.co_varnames[:count] if name in frame.f_locals]
 
 
-def holds(values: Iterable[object], tensor: Tensor, depth: int = 3) -> bool:
-    """Whether a tensor is among values, or in a container among them."""
+def holds(values: Iterable[object], tensor: Tensor, depth: int = 3, *, objects: bool = False) -> bool:
+    """Whether a tensor is among values, or in a container among them; `objects`: or an attribute of one, too."""
     for value in values:
         if value is tensor:
             return True
-        if depth and isinstance(value, tuple | list) and holds(value, tensor, depth - 1):
+        if depth and isinstance(value, tuple | list) and holds(value, tensor, depth - 1, objects=objects):
             return True
-        if depth and isinstance(value, dict) and holds(value.values(), tensor, depth - 1):
+        if depth and isinstance(value, dict) and holds(value.values(), tensor, depth - 1, objects=objects):
+            return True
+        inside = objects and depth and not isinstance(value, Tensor | nn.Module) and hasattr(value, "__dict__")
+        if inside and holds(vars(value).values(), tensor, depth - 1, objects=True):
             return True
     return False

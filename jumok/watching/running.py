@@ -38,7 +38,7 @@ class Running:
         counts = (getattr(home, name, None) for home in homes for name in HEAD_COUNTS)
         return next((count for count in counts if isinstance(count, int)), 0)
 
-    def is_argument(self, tensor: Tensor, outside: bool, made_in: int = 0) -> bool:
+    def is_argument(self, tensor: Tensor, outside: bool, made_in: int = 0, *, objects: bool = False) -> bool:
         """Whether a tensor was handed to the model: it is among the arguments of the module that runs outermost.
 
         Args:
@@ -46,6 +46,7 @@ class Running:
             outside: what to say where no module runs.
             made_in: the number of the forward that made it: it was not handed to that one, though the name of an
                 argument may be its own by now.
+            objects: look into objects among the arguments, too, as into a cache of keys and values; that takes longer.
         """
         method = forward = None
         for frame in walk_outwards(sys._getframe(1)):
@@ -57,7 +58,7 @@ class Running:
         outermost = forward or method  # generate() is a method of the model, too, and runs it many times
         if made_in and outermost is self._forward_frame and made_in == self._forwards:
             return False
-        return outside if outermost is None else holds(list_arguments(outermost), tensor)
+        return outside if outermost is None else holds(list_arguments(outermost), tensor, objects=objects)
 
     def number_forward(self) -> int:
         """The number of the outermost forward of the model that runs now; 0 where none does."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol, Self
+from typing import Any, Never, Protocol, Self
 
 from jumok.attention import AttentionMap, Axis, Channels, One, Place, Scale
 from jumok.attention.attended import Attended
@@ -34,6 +35,22 @@ class SeenCalls:
     ) -> None:
         self._found, self._fed, self._maps, self._axes, self._filling = found, fed, maps, axes, filling
         self._chosen = False
+
+    def __copy__(self) -> Self:
+        found = type(self).__new__(type(self))
+        found.__dict__.update(self.__dict__)
+        return found
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        found = memo[id(self)] = type(self).__new__(type(self))
+        found.__dict__.update({name: copy.deepcopy(value, memo) for name, value in vars(self).items()})
+        return found
+
+    def __reduce__(self) -> Never:
+        raise JumokError(
+            "what was seen holds the model and cannot be pickled or sent to another process: save single maps with "
+            'seen[name].save("map.safetensors")'
+        )
 
     @property
     def _calls(self) -> list[Call]:

@@ -264,9 +264,15 @@ def _label_inputs(known: Identities, origin: Origin, names: Sequence[str], place
         elif source.kind == IMAGE:
             labels.append(f"{int(origin.item[number])}:{time},{top},{left}")
         else:
-            end = int(origin.high[number, 0])
-            rows = str(time) if end <= time + 1 else f"{time}-{end - 1}"
-            labels.append(f"input{int(origin.source[number]) + 1}:{rows}")
+            _, _, rows, columns = source.dims
+            first = (time * rows + top) * columns + left
+            last = int(
+                ((origin.high[number, 0] - 1) * rows + origin.high[number, 1] - 1) * columns
+                + origin.high[number, 2]
+                - 1
+            )
+            span = str(first) if last <= first else f"{first}-{last}"
+            labels.append(f"input{int(origin.source[number]) + 1}:{span}")
     return tuple(labels)
 
 

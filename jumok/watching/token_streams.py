@@ -15,6 +15,7 @@ from jumok.watching.call_axes import CallAxes
 from jumok.watching.calls import Call
 from jumok.watching.provenance.call_tokens import CHANNELS
 from jumok.watching.provenance.identities import Identities
+from jumok.watching.provenance.residuals import are_passed
 
 SEVERAL, LOST = -2, -3
 """Sources of tokens, of which no one input is known; see `Origin`."""
@@ -87,9 +88,25 @@ def take_two_streams(named: Named, axes: CallAxes, streams: Streams | None) -> T
             f"the calls have batches of {' and '.join(map(str, batches))}, and relevance follows pairs of an image and "
             "a text: repeat the image for each text before it enters the model"
         )
+    if streams is None:
+        _check_residuals(looks, axes.replay.known)
     side = next((call for look, call in looks.values() if look.looking == PLACES), None)
     seen_from = side or next(call for look, call in looks.values() if look.seen == PLACES)
     return TwoStreams([look for look, _ in looks.values()], *_name_streams(looks, axes, counts, seen_from))
+
+
+def _check_residuals(looks: _Looks, known: Identities) -> None:
+    """Refuse calls past which no residual connection leads: the rule for two streams counts one for each."""
+    for name, (_, call) in looks.items():
+        queries, states = call.tokens.queries, call.tokens.states
+        if queries is None or states is None or bool(known.is_unseen(queries).any()):
+            continue  # not followed so far
+        if not bool(are_passed(known, states).any()):
+            raise JumokError(
+                f"no residual connection was seen that leads past {name}, and relevance of two streams counts one for "
+                "each call, so the map would not be true: leave the call out by streams= with None for it, or follow "
+                "one stream with seen.only(prefix).relevance"
+            )
 
 
 def explain_nothing_seen() -> JumokError:
@@ -97,7 +114,9 @@ def explain_nothing_seen() -> JumokError:
     return JumokError(
         "no attention call was seen in the `with` block: run the model inside it; attention by a packed kernel of "
         "flash-attn, by a kernel of the model's own or inside torch.func.vmap hides its weights: choose the model's "
-        "`sdpa` or `eager` attention, without vmap"
+        "`sdpa` or `eager` attention, without vmap; sums along the edges of a graph (index_add, scatter_add) and "
+        "weights that no token tells (parameters alone) are not taken for attention: explain a class by "
+        "integrated-gradients or input-x-gradient"
     )
 
 

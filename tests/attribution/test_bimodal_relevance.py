@@ -395,3 +395,25 @@ def test_two_passes_are_no_chain():
     with pytest.raises(JumokError, match="ran 2 times"):
         seen.bimodal_relevance(logits[:, 0])
     assert seen.passes[1].bimodal_relevance(logits[:, 0]).places.weights.any()
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_calls_without_a_residual_connection_are_refused(residual):
+    class Cross(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.own, self.cross = (nn.MultiheadAttention(8, 2, batch_first=True) for _ in range(2))
+
+        def forward(self, words, places):
+            words = words + self.own(words, words, words)[0]
+            found = self.cross(words, places, places)[0]
+            return (words + found if residual else found)[:, 0]
+
+    with watch(model := Cross().eval()) as seen:
+        out = model(torch.randn(2, 3, 8), torch.randn(2, 5, 8))
+    if residual:
+        assert seen.bimodal_relevance(out[:, 0]).places.weights.any()
+    else:
+        with pytest.raises(JumokError, match="no residual connection was seen that leads past cross"):
+            seen.bimodal_relevance(out[:, 0])

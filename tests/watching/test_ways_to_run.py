@@ -1,5 +1,9 @@
 """However a model is run, its tokens are followed."""
 
+import copy
+import pickle
+import types
+
 import pytest
 import torch
 import torch.utils.checkpoint
@@ -165,3 +169,35 @@ def test_a_sum_with_what_all_tokens_gave_is_named(way):
     seen = looked(Between(), torch.randn(2, 3, 32, 32))
     with pytest.raises(JumokError, match="a sum with what several tokens gave"):
         seen.rollout((0, 0))
+
+
+def test_code_that_another_library_made_runs_as_it_does_unwatched():
+    """Functions that torch.compile makes, as for masks of flex_attention, hold constants that have no hash."""
+
+    def shift(x, by):
+        return x + by
+
+    code = shift.__code__
+    made = types.FunctionType(code.replace(co_consts=(*code.co_consts, {})), {})
+    with pytest.raises(TypeError):
+        hash(made.__code__)
+
+    class Model(nn.Module):
+        def forward(self, x):
+            x = made(x, 1)
+            return x + F.scaled_dot_product_attention(x, x, x)
+
+    x = torch.randn(1, 4, 8)
+    with torch.no_grad(), watch(model := Model()) as seen:
+        found = model(x)
+    assert torch.equal(found, model(x))
+    assert seen[0].keys.labels() == list("0123")
+
+
+def test_what_was_seen_is_copied_and_not_pickled(tmp_path):
+    seen = looked(Image(), torch.randn(1, 3, 16, 16))
+    for made in (copy.copy(seen), copy.deepcopy(seen)):
+        assert torch.equal(made[0].weights, seen[0].weights)
+    with pytest.raises(JumokError, match="cannot be pickled"):
+        pickle.dumps(seen)
+    seen[0].save(tmp_path / "map.safetensors")

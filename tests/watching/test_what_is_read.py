@@ -236,3 +236,34 @@ def test_values_that_were_moved_of_tokens_that_were_given_as_numbers():
     weights = 0.5 * torch.eye(4) + 0.5 * seen[0].weights[0] @ torch.eye(4).roll(1, 0)
     rows = torch.cat([seen.rollout(number).weights for number in range(4)], 1)[0]
     torch.testing.assert_close(rows, weights[:, [int(name) for name in seen.rollout(0).keys.labels()]])
+
+
+class Cache:
+    """Keys and values of tokens that were read before, in an object."""
+
+    def __init__(self, heads):
+        self.layers = [{"keys": torch.randn(2, heads, 4, 8), "values": torch.randn(2, heads, 4, 8)}]
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("as_object", [True, False])
+def test_tokens_of_a_cache_that_was_handed_over_have_numbers_of_their_own(as_object, heads):
+    class Step(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words, self.pair = nn.Embedding(20, 8 * heads), nn.Linear(8 * heads, 16 * heads)
+
+        def forward(self, ids, cache):
+            layer = cache.layers[0] if as_object else cache
+            x = self.words(ids)
+            query, *pair = (each.unflatten(-1, (heads, 8)).transpose(1, 2) for each in (x, *self.pair(x).chunk(2, -1)))
+            keys, values = (torch.cat([layer[n], each], 2) for n, each in zip(("keys", "values"), pair, strict=True))
+            return x + F.scaled_dot_product_attention(query, keys, values).transpose(1, 2).flatten(2)
+
+    cache = Cache(heads)
+    with torch.no_grad(), watch(model := Step()) as seen:
+        model(torch.randint(0, 20, (2, 3)), cache if as_object else cache.layers[0])
+    labels = seen[0].keys.labels()
+    assert [label.partition(":")[2] for label in labels[:4]] == list("0123")
+    assert labels[4:] == list("456")
+    assert "several inputs" in seen[0].keys.why

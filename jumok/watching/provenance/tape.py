@@ -289,6 +289,8 @@ class Tape:
             slot.argument = self.is_argument(tensor, True)
             self.items = self.items or (len(tensor) if slot.argument and tensor.dim() > 1 else 0)
             slot.hidden = "" if slot.argument or not slot.floating else self._find_hidden(tensor)
+            if slot.hidden and self.is_argument(tensor, False, objects=True):
+                slot.hidden, slot.argument = "", True
             slot.traced = next((each for each in self.traced if each.tensor is tensor), None)
         self._slots[id(tensor)] = (weakref.ref(tensor), slot)
         return slot

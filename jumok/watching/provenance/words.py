@@ -112,7 +112,8 @@ def _apply(op: Op, number: int, parts: list[Tensor]) -> Tensor:
         mask = next((arg for arg in op.args if isinstance(arg, Kept) and arg.slot.dtype == torch.bool), None)
         if mask is None or mask.changed:
             raise moving.CannotMoveError(name)
-        return torch.where(clone_index(mask.values), parts[0], parts[1])
+        one, other = parts
+        return torch.where(clone_index(mask.values), one, other)
     if name == "masked_fill":
         return parts[0]
     if name in functions.WRITES or f"{name}_" in functions.WRITES:
