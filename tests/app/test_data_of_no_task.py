@@ -32,6 +32,7 @@ def place(tmp_path, monkeypatch):
         (["--system", "seq2seq", "x.xlsx"], "x.xlsx is a spreadsheet: save it as CSV; "),
         (["texts", "x.xlsx"], "x.xlsx is a spreadsheet: save it as CSV; "),
         (["x.zip"], "x.zip is an archive: unpack it, and give the folder; "),
+        (["x.csv.gz"], "x.csv.gz is a packed table: unpack it, and give the table; "),
         (["x.tar.gz"], "x.tar.gz is an archive: unpack it, and give the folder; "),
         (["x.PNG"], "x.PNG is a single image: give the folder of all images; "),
         (["images", "x.PNG"], "x.PNG is a single image: give the folder of all images; "),
