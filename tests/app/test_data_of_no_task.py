@@ -19,6 +19,7 @@ def place(tmp_path, monkeypatch):
             packed.writestr("a.txt", "hello")
     Image.new("RGB", (8, 8)).save(tmp_path / "x.PNG", "png")
     (tmp_path / "x.pdf").write_bytes(b"%PDF-1.4\n\0\0")
+    (tmp_path / "x.csv.gz").write_bytes(b"\x1f\x8b")
     (tmp_path / "x.tar.gz").write_bytes(b"\x1f\x8b")
     (tmp_path / "pairs.tsv").write_text("a b\tb a\n")
     pd.DataFrame({"one": [1], "other": ["x"]}).to_parquet(tmp_path / "x.parquet")
