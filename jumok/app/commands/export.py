@@ -76,6 +76,7 @@ def command(
     _check_formats(wanted, verb.FORMATS, what)
     if "--images" not in getattr(verb, "PLACES", ()):
         refuse({"--images": images}, what)
+    _check_data(data or [])
     _check_packages(wanted)
     found = Exported(run, out or run / "export")
     if graphs := [name for name in wanted if name != "ctranslate2"]:
@@ -94,6 +95,15 @@ def _check_formats(wanted: Sequence[str], known: Collection[str], what: str) -> 
     for name in wanted:
         if name not in known:
             raise JumokError(f"--{name} is for translators, and {what}: use --onnx or --pt2")
+
+
+def _check_data(data: Sequence[Path]) -> None:
+    """Refuse what was meant as the name of a file to write: it would be looked for as data."""
+    name = next((path for path in data if path.suffix.lower() in (".onnx", ".pt2")), None)
+    if name is not None:
+        raise JumokError(
+            f"{name} is no data to check the model on: --onnx and --pt2 take no name, --out names a folder"
+        )
 
 
 def _write_ctranslate(write: Callable[..., Any], data: Sequence[Path], found: Exported) -> None:
