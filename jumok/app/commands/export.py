@@ -10,6 +10,7 @@ import typer
 
 from jumok.app.exported import Exported, ToExport
 from jumok.app.options import refuse
+from jumok.app.outputs import check_writable
 from jumok.app.session import Session, as_json, in_session
 from jumok.errors import JumokError
 from jumok.language import join_later, later
@@ -79,6 +80,7 @@ def command(
     _check_data(data or [])
     _check_packages(wanted)
     found = Exported(run, out or run / "export")
+    check_writable(found.folder)
     if graphs := [name for name in wanted if name != "ctranslate2"]:
         places = {} if images is None else {"images": images}
         model = verb.prepare(run, data or [], with_map=with_map, session=session, **places)

@@ -288,8 +288,8 @@ def _explain_lacking(where: str, role: str, cells: Mapping[str, str]) -> str:
     if role == "label" and len(marks) > 1:
         told = ", ".join(map(repr, marks[:MOST_NAMED]))
         return (
-            f"{where} lacks the column 'label': the columns {told} hold 0 and 1; write one column 'label' with the names "
-            f"of those that are 1, such as {BETWEEN.join(marks[:2])} where several are"
+            f"{where} lacks the column 'label': the columns {told} hold 0 and 1; write one column 'label' with the "
+            f"names of those that are 1, such as {BETWEEN.join(marks[:2])} where several are"
         )
     return f"{where} lacks the column {role!r}: got {', '.join(cells) or 'nothing'}"
 
