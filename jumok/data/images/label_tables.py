@@ -150,10 +150,10 @@ def _part_of(part: str, row: Row) -> str:
 
 def _find_root(images: Path, first: Row) -> Path:
     """The folder that names refer to: the one given, or the only folder of images in it."""
-    if (images / first.image).is_file() or not images.is_dir():
+    if _is_file(images / first.image) or not images.is_dir():
         return images
     inner = [images / name for name in list_subfolders(images) if not is_mask_folder(name)]
-    fits = [place for place in inner if (place / first.image).is_file()]
+    fits = [place for place in inner if _is_file(place / first.image)]
     return fits[0] if len(fits) == 1 else images
 
 
