@@ -3,7 +3,8 @@
 import json
 import math
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ from hypothesis import strategies as st
 
 EXAMPLES = int(os.environ.get("JUMOK_FUZZ", "25"))
 """Hostile inputs per reader; `make soak` asks for many."""
+SECONDS = float(os.environ.get("JUMOK_FUZZ_SECONDS", "0"))
+"""How long each reader is tried, over and over; 0: once."""
 FUZZED = settings(
     max_examples=EXAMPLES,
     deadline=None,
-    derandomize=EXAMPLES < 100,  # the short run is the same each time
+    derandomize=EXAMPLES < 100 and not SECONDS,  # the short run is the same each time
     database=None,
     suppress_health_check=list(HealthCheck),
 )
+LARGEST = 1 << 26
+"""Bytes of a file that is made by saying over a part of one: repeated four times over it would fill the memory."""
 VALUES = (
     *(None, True, False, -1, 0, 1, 3, 10**6, 2**31, 2**64, 10**400, 0.5, -0.0, 1e308, math.nan, math.inf, -math.inf),
     *("", " ", "x", "0", "nan", "x" * 5000, "\0", "../../x", "\x1b[2J", "=1+1", "한", [], {}, [[]], [None], {"a": 1}),
@@ -46,6 +51,16 @@ CHUNKS = (
     *(b"\x1f\x8b\x08", b"\x85", b"\xe2\x80\xa8", b"NaN", b"null", b"1e999", b"&a", b"*a", b"!!python/name:os.system"),
     *(b"[" * 3000, b"9" * 5000, b"a" * 70_000, b"\xed\xa0\x80"),
 )
+
+
+def try_for_long(tries: Sequence[Callable[[], None]], seconds: float = SECONDS) -> None:
+    """Tries each in turn, once at least and until the time is over; an endless run tries other inputs each time."""
+    end = time.monotonic() + seconds
+    while True:
+        for attempt in tries:
+            attempt()
+        if time.monotonic() >= end:
+            return
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,8 @@ def hostile_bytes(draw, seeds: tuple[bytes, ...]) -> bytes:
         elif change == "flip" and place < len(content):
             content = content[:place] + bytes([content[place] ^ (1 << draw(st.integers(0, 7)))]) + content[place + 1 :]
         elif change == "repeat":
-            content = content[:end] + content[place:end] * draw(st.sampled_from((1, 2, 50))) + content[end:]
+            times = min(draw(st.sampled_from((1, 2, 50))), LARGEST // len(content)) if content else 0
+            content = content[:end] + content[place:end] * times + content[end:]
         else:
             content = content[place:] + content[:place]
     return content

@@ -220,6 +220,7 @@ def _being_completed() -> list[str]:
 def _status(arguments: list[str]) -> int:
     """Run one command, and say what went wrong in one line; with --verbose, after the traceback."""
     try:
+        _check_current_folder()
         with stopping_in_order():
             status = run(arguments)
         return _say_stopped(signal.SIGINT) if status == STOPPED_BY_CTRL_C else status
@@ -231,6 +232,18 @@ def _status(arguments: list[str]) -> int:
         if "--verbose" in arguments:
             traceback.print_exception(error)
         return _explain(error)
+
+
+def _check_current_folder() -> None:
+    """Refuse to begin where the current folder is gone: libraries that are opened later end the process then.
+
+    Raises:
+        JumokError: it is gone, or may not be entered.
+    """
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise JumokError(f"the current folder cannot be used ({error.strerror}): change to another one") from None
 
 
 def _say_stopped(signum: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from jumok.errors import JumokError
 from jumok.files import RESULTS_MARK, write_atomically
 from jumok.language import later_count
 
-__all__ = ["Earlier", "check_outside_runs", "marking_results"]
+__all__ = ["Earlier", "check_outside_runs", "check_writable", "marking_results"]
 
 RUN_FILES = ("config.yaml", "weights.safetensors")
 
@@ -25,6 +27,25 @@ def check_outside_runs(out: Path) -> None:
     """
     if any((out / name).exists() for name in RUN_FILES):
         raise JumokError(f"--out {out} is the folder of a run: give another, such as --out {out / 'ask'}")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written to before any work is done for it; nothing is made yet.
+
+    Raises:
+        JumokError: what is there already is no folder, or one that may not be written to.
+    """
+    try:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+    except (OSError, ValueError):  # a name that no file can have: whoever makes it says so
+        return
+    if not there.is_dir():
+        reason = errno.EEXIST if there == folder else errno.ENOTDIR
+    elif not os.access(there, os.W_OK | os.X_OK):
+        reason = errno.EACCES
+    else:
+        return
+    raise JumokError(f"cannot make the folder {folder}: {os.strerror(reason)}; choose another place")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from jumok.app.outputs import Earlier, marking_results
+from jumok.app.outputs import Earlier, check_writable, marking_results
 from jumok.app.telling import tell, tell_all
 from jumok.files import write_atomically
 from jumok.machine import World
@@ -196,6 +196,8 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
                 began,
             )
             pictures = name in OF_RESULTS and not values.get("engine")  # a data set is known by its manifest
+            if isinstance(place := values.get("out"), Path) and not values.get("engine"):
+                check_writable(place)
             out = values.get("out") if pictures else None
             earlier = Earlier.of(out if name not in GO_ON else None)
             with marking_results(out):

@@ -25,8 +25,11 @@ class Terminal(Console):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        if not self.is_terminal and "width" not in options and not os.environ.get("COLUMNS"):
+        asked = os.environ.get("COLUMNS", "")
+        says = asked.isdecimal() and int(asked) > 0  # 0 is what a shell without a terminal may hand on
+        known = {name: value for name, value in os.environ.items() if says or name != "COLUMNS"}
+        super().__init__(**options, _environ=known)
+        if not self.is_terminal and "width" not in options and not says:
             self.width = UNBOUNDED
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:

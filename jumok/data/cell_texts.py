@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from jumok.data.dressed_numbers import COMMA_NUMBER, GROUP_SPACES, SIGNS, THOUSANDS_NUMBER, UNIT
+from jumok.data.dressed_numbers import COMMA_NUMBER, GROUP_SPACES, SIGNS, THOUSANDS_NUMBER, UNIT, spell_plainly, undress
 from jumok.language import join_later, later
 
 __all__ = [
     "DecimalMark",
     "Reading",
     "count_days",
+    "find_mixed_marks",
     "has_decimal_comma",
     "read_compact_dates",
     "read_dates",
@@ -100,6 +101,24 @@ def read_numbers(texts: Texts, decimal: DecimalMark = None) -> Reading | None:
     return None
 
 
+def find_mixed_marks(texts: Texts) -> str:
+    """What to say of texts that are all numbers, but not all with one decimal mark; nothing of others.
+
+    >>> find_mixed_marks(np.array(["1,5", "2.25"], dtype=object))
+    "numbers with a decimal comma ('1,5') and with a decimal point ('2.25'): write all of them in one way"
+    """
+    if not all(undress(text) for text in texts):
+        return ""
+    comma, point = (next((text for text in texts if mark in text), "") for mark in ",.")
+    if not (comma and point):
+        return ""
+    return later(
+        "numbers with a decimal comma ({comma}) and with a decimal point ({point}): write all of them in one way",
+        comma=repr(comma),
+        point=repr(point),
+    )
+
+
 def has_decimal_comma(texts: Texts) -> bool:
     """Whether these are numbers that can be read with a decimal comma only."""
     reading = read_numbers(texts)
@@ -108,7 +127,7 @@ def has_decimal_comma(texts: Texts) -> bool:
 
 def _take_sign_off(texts: Texts) -> tuple[Texts, str]:
     """Without the sign or unit that all have; spaces between groups of digits go too."""
-    bare = np.array([GROUP_SPACES.sub("", text) for text in texts], dtype=object)
+    bare = np.array([GROUP_SPACES.sub("", spell_plainly(text)) for text in texts], dtype=object)
     for sign in SIGNS:
         if all(sign in (text[:1], text[-1:]) for text in bare):
             return np.array([text.strip(sign).strip() for text in bare], dtype=object), sign

@@ -18,6 +18,7 @@ from jumok.data.cell_texts import (
     DecimalMark,
     Reading,
     count_days,
+    find_mixed_marks,
     find_sentinel,
     read_compact_dates,
     read_dates,
@@ -262,7 +263,8 @@ def _count_categories(column: pd.Series, texts: DistinctCells, words: NDArray[np
         if kind == "category"
         else later("more than {most} different values", most=str(most))
     )
-    return Column(name, kind, values, about, texts.missing, _count(texts, words))
+    doubt = find_mixed_marks(texts.keep(~words))
+    return Column(name, kind, values, about, texts.missing, _count(texts, words), doubt)
 
 
 # -- identifiers --------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ __all__ = ["refuse_binary", "refuse_other_kinds"]
 
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".7z", ".rar")
+PACKED_TABLES = tuple(
+    f"{table}{packed}" for table in (".csv", ".jsonl", ".parquet") for packed in (".gz", ".bz2", ".xz", ".zst")
+)
 MARKS = (b"\xff\xfe", b"\xfe\xff")
 """With which UTF-16 begins: it is text, though it holds zero bytes."""
 HEAD_BYTES = 1 << 13
@@ -26,7 +29,7 @@ def refuse_other_kinds(paths: Sequence[Path]) -> None:
     """Refuse files that are data of no task, by their names.
 
     Raises:
-        JumokError: a spreadsheet, a single image or an archive is among them.
+        JumokError: a spreadsheet, a single image, an archive or a packed table is among them.
     """
     for path in paths:
         name = path.name.lower()
@@ -36,6 +39,8 @@ def refuse_other_kinds(paths: Sequence[Path]) -> None:
             raise JumokError(f"{path} is a spreadsheet: save it as CSV; {WANTED}")
         if name.endswith(ARCHIVES):
             raise JumokError(f"{path} is an archive: unpack it, and give the folder; {WANTED}")
+        if name.endswith(PACKED_TABLES):
+            raise JumokError(f"{path} is a packed table: unpack it, and give the table; {WANTED}")
         if is_image_name(name):
             raise JumokError(f"{path} is a single image: give the folder of all images; {WANTED}")
 

@@ -6,16 +6,20 @@ import codecs
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 from jumok.data.texts.normal_form import RETURN
 
-__all__ = ["TABLE_SUFFIXES", "explain_csv", "is_quoted", "read_column_names", "separator_for", "unquote"]
+__all__ = ["TABLE_SUFFIXES", "explain_csv", "find_named_separator", "is_quoted", "read_column_names",
+           "separator_for", "unquote"]  # fmt: skip
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 HEAD_BYTES = 1 << 16
 QUOTE, TAB = '"', "\t"
 SEPARATORS = (",", ";", TAB, "|")
+NAMED_SEPARATOR = re.compile(r"\ufeff?\"?sep=([,;\t|])\"?[ \r\n]*", re.IGNORECASE)
+"""A line before the names that tells Excel what parts the cells."""
 
 
 def read_column_names(path: Path) -> list[str]:
@@ -33,8 +37,11 @@ def read_column_names(path: Path) -> list[str]:
         if path.suffix.lower() == ".jsonl":
             row = json.loads(lines.readline())
             return [str(name).strip().lower() for name in row] if isinstance(row, dict) else []
-        first = lines.getvalue().partition("\n")[0]
-        names = next(csv.reader(lines, delimiter=separator_for(first)), [])
+        first = lines.readline()
+        named = find_named_separator(first)
+        if not named:
+            lines.seek(0)
+        names = next(csv.reader(lines, delimiter=named or separator_for(first)), [])
         return [name.strip().lower() for name in names]
     except (OSError, ValueError, csv.Error, RecursionError):
         return []
@@ -47,6 +54,16 @@ def separator_for(line: str) -> str:
     ';'
     """
     return max(SEPARATORS, key=line.count)
+
+
+def find_named_separator(line: str) -> str:
+    """What parts the cells by a first line that says so and holds no names; nothing where it says nothing of the kind.
+
+    >>> find_named_separator("sep=;"), find_named_separator("image;label")
+    (';', '')
+    """
+    found = NAMED_SEPARATOR.fullmatch(line)
+    return found[1] if found else ""
 
 
 def is_quoted(head: str, separator: str) -> bool:

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jumok.data.table_heads import explain_csv, is_quoted, separator_for, unquote
+from jumok.data.table_heads import explain_csv, find_named_separator, is_quoted, separator_for, unquote
 from jumok.data.texts.normal_form import RETURN, read_lines
 from jumok.errors import JumokError, suggest
 from jumok.files import regular_file, shorten
@@ -27,6 +27,8 @@ SHORT_FLOATS = ("float16", "float32")
 """Types of numpy that are spelt by their own digits."""
 LONGEST_CELL_CHARACTERS = 1 << 20
 Rows = Iterator[tuple[str, dict[str, str]]]
+Split = Iterator[tuple[str, list[str]]]
+"""Where each row stands, and its cells."""
 
 
 class Nested(str):
@@ -73,24 +75,27 @@ def read_rows(path: Path, what: str = "tables") -> Rows:
     return reader(path)
 
 
-def read_delimited(path: Path, *, folded: bool = False) -> Iterator[tuple[str, list[str]]]:
+def read_delimited(path: Path, *, folded: bool = False) -> Split:
     """Give the names of a table's columns, in lower case, then the cells of each row; each with where it stands.
 
     A line ends with a line feed, also after a carriage return; a carriage return alone is a space. Empty lines are
     passed over; of a single column, a cell may be blank.
 
     Args:
-        path: a table in UTF-8, plain or gzipped; its first line says what parts its cells.
+        path: a table in UTF-8, plain or gzipped; its first line says what parts its cells, or one before it does
+            (`sep=;`).
         folded: whether characters are composed (see `normal_form.fold`).
     Raises:
         JumokError: two columns of one name, a row with more or fewer cells, or a file that cannot be read.
     """
     lines = read_lines(path, folded=folded)
     first = next(lines, "")
-    separator = separator_for(first)
+    named = find_named_separator(first)
+    first = next(lines, "") if named else first
+    separator, before = named or separator_for(first), int(bool(named))
     quoted = is_quoted(first, separator)
     whole = (RETURN.sub(" ", line + "\n") for line in chain((first,), lines))
-    rows = (_split_quoted if quoted else _split_plain)(path, whole, separator)
+    rows = (_split_quoted if quoted else _split_plain)(path, whole, separator, before)
     where, names = next(rows, (str(path), []))
     names = [name.strip().lower() for name in names]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -105,21 +110,21 @@ def read_delimited(path: Path, *, folded: bool = False) -> Iterator[tuple[str, l
         yield where, cells
 
 
-def _split_quoted(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:
+def _split_quoted(path: Path, lines: Iterable[str], separator: str, before: int) -> Split:
     csv.field_size_limit(LONGEST_CELL_CHARACTERS)
     reader = csv.reader(lines, delimiter=separator, strict=True)
-    first = 1
+    first = 1 + before
     try:
         for cells in reader:
             if cells:
-                yield f"{path}, line {reader.line_num}", cells
-            first = reader.line_num + 1
+                yield f"{path}, line {reader.line_num + before}", cells
+            first = reader.line_num + 1 + before
     except csv.Error as error:
         raise JumokError(f"{path}, line {first}: {explain_csv(error)}") from None
 
 
-def _split_plain(path: Path, lines: Iterable[str], separator: str) -> Iterator[tuple[str, list[str]]]:
-    for number, line in enumerate(lines, 1):
+def _split_plain(path: Path, lines: Iterable[str], separator: str, before: int) -> Split:
+    for number, line in enumerate(lines, 1 + before):
         cells = line.rstrip("\r\n").split(separator)
         if line.rstrip("\r\n"):
             yield f"{path}, line {number}", [unquote(cell) for cell in cells]

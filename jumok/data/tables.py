@@ -16,8 +16,8 @@ from typing import Literal, TextIO
 import pandas as pd  # type: ignore[import-untyped]
 from pandas.api import types  # type: ignore[import-untyped]
 
-from jumok.data.table_heads import explain_csv, is_quoted, separator_for, unquote
-from jumok.data.texts.normal_form import RETURN, refuse_returns
+from jumok.data.table_heads import explain_csv, find_named_separator, is_quoted, separator_for, unquote
+from jumok.data.texts.normal_form import GZIP, RETURN, refuse_returns
 from jumok.errors import JumokError, suggest
 from jumok.extras import install_extra
 from jumok.files import replacing
@@ -30,6 +30,8 @@ MOST_BYTES = 8 * 1024**3
 MOST_CELLS = 1 << 29
 MOST_COLUMNS = 100_000
 HEAD = 1 << 16
+ZIP = b"PK\x03\x04"
+"""With which archives begin, and spreadsheets."""
 LONGEST_CELL = 1 << 24
 NO_TARGET_NAME = re.compile(r"__index_level_\d+__")
 
@@ -37,10 +39,10 @@ NO_TARGET_NAME = re.compile(r"__index_level_\d+__")
 def read_table(path: Path, *, encoding: str = "utf-8", as_text: bool = False) -> pd.DataFrame:
     """Read a table with a name for each column.
 
-    CSV: the first line holds the names; commas, semicolons, tabs or bars part the cells, whichever is most frequent in
-    that line; empty cells are missing, and no others: 'NA' or 'None' may be a value (see `column_types`). First columns
-    without a name, as row numbers are written, are called "Unnamed: 0" and so on. Parquet: as it is, without pandas'
-    index if it has no name.
+    CSV: the first line holds the names, or the second after one such as `sep=;`; commas, semicolons, tabs or bars part
+    the cells, whichever is most frequent in that line; empty cells are missing, and no others: 'NA' or 'None' may be a
+    value (see `column_types`). First columns without a name, as row numbers are written, are called "Unnamed: 0" and so
+    on. Parquet: as it is, without pandas' index if it has no name.
 
     Args:
         path: a .csv, .tsv or .parquet file.
@@ -52,6 +54,8 @@ def read_table(path: Path, *, encoding: str = "utf-8", as_text: bool = False) ->
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
+        if path.is_file():
+            _refuse_no_text(path, _read_head(path))
         raise JumokError(f"tables are .csv, .tsv or .parquet files, got {path.name!r}: {suggest(path.suffix, READERS)}")
     if not path.is_file():
         raise JumokError(_explain_no_file(path))
@@ -94,22 +98,20 @@ def _name_table(path: Path) -> Iterator[None]:
 def _read_csv(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:
     encoding = _check_known(encoding)
     wide = encoding.lower().startswith(("utf-16", "utf-32"))
-    with path.open("rb") as file:
-        head = file.read(HEAD)
-        if b"\0" in head and not wide:
-            raise JumokError(f"{path} holds zero bytes, so this is not CSV text: save the table as CSV in UTF-8")
+    head = _read_head(path)
     if not wide:
+        _refuse_no_text(path, head)
         refuse_returns(head, path)
     separator, quoting = _judge_form(path, encoding)
-    with path.open(encoding=encoding, newline="") as file:
-        names = next(csv.reader(_Text(file), delimiter=separator, skipinitialspace=True, quoting=quoting), [])
+    with _open_text(path, encoding) as (text, _):
+        names = next(csv.reader(text, delimiter=separator, skipinitialspace=True, quoting=quoting), [])
     named = _name_ends(names)
     _check_names(path, named)
     most = MOST_CELLS // len(names)
     try:
-        with path.open(encoding=encoding, newline="") as file:
+        with _open_text(path, encoding) as (text, _):
             table = pd.read_csv(
-                _Text(file), sep=separator, index_col=False, skipinitialspace=True, float_precision="round_trip",
+                text, sep=separator, index_col=False, skipinitialspace=True, float_precision="round_trip",
                 low_memory=False, nrows=most + 1, keep_default_na=False, na_values=[""], quoting=quoting,
                 dtype=str if as_text else None,
             )  # fmt: skip
@@ -133,9 +135,9 @@ def _check_rows(path: Path, encoding: str, separator: str, quoting: Literal[0, 3
     """
     csv.field_size_limit(LONGEST_CELL)
     wanted, least = len(names), max(number for number, name in enumerate(names, 1) if name.strip())
-    with path.open(encoding=encoding, newline="") as file:
-        rows = csv.reader(_Text(file), delimiter=separator, skipinitialspace=True, quoting=quoting, strict=True)
-        line = 1
+    with _open_text(path, encoding) as (text, before):
+        rows = csv.reader(text, delimiter=separator, skipinitialspace=True, quoting=quoting, strict=True)
+        line = 1 + before
         try:
             for cells in rows:
                 if cells and not (least <= len(cells) and not any(map(str.strip, cells[wanted:]))):
@@ -144,21 +146,42 @@ def _check_rows(path: Path, encoding: str, separator: str, quoting: Literal[0, 3
                         "the first line must hold the names, each row a cell for each; quotes hold text with "
                         f"{separator!r}"
                     )
-                line = rows.line_num + 1
+                line = rows.line_num + 1 + before
         except csv.Error as error:
             raise JumokError(f"{path}, line {line}: {explain_csv(error)}") from None
 
 
 def _judge_form(path: Path, encoding: str) -> tuple[str, Literal[0, 3]]:
     """What parts the cells of a CSV file, and how csv is told whether quotes may hold them together."""
-    first, separator = _read_first(path, encoding), separator_of(path, encoding)
+    separator = separator_of(path, encoding)
+    with _open_text(path, encoding) as (text, _):
+        first = text.read_first()
     return separator, csv.QUOTE_MINIMAL if is_quoted(first, separator) else csv.QUOTE_NONE
 
 
-def _read_first(path: Path, encoding: str) -> str:
-    """The beginning of the first line."""
+@contextmanager
+def _open_text(path: Path, encoding: str) -> Iterator[tuple[_Text, int]]:
+    """The lines from that of the names on, and how many come before it: one that says what parts the cells."""
     with path.open(encoding=encoding, newline="") as file:
-        return next(iter(_Text(file)), "")[:HEAD]
+        before = int(bool(find_named_separator(file.readline(HEAD))))
+        if not before:
+            file.seek(0)
+        yield _Text(file), before
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _refuse_no_text(path: Path, head: bytes) -> None:
+    """Refuse what is packed, in UTF-16, or no text at all, with what to do."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise JumokError(f"{path} is text in UTF-16: give --encoding utf-16, or save it as UTF-8")
+    if head.startswith((GZIP, ZIP)):
+        raise JumokError(f"{path} is packed, or a spreadsheet: unpack it, or save the sheet as CSV")
+    if b"\0" in head:
+        raise JumokError(f"{path} holds zero bytes, so this is not CSV text: save the table as CSV in UTF-8")
 
 
 def _take_off_quotes(table: pd.DataFrame) -> pd.DataFrame:
@@ -179,6 +202,10 @@ class _Text:
         while text.endswith("\r") and (more := self._file.read(1)):
             text += more
         return RETURN.sub(" ", text)
+
+    def read_first(self) -> str:
+        """The beginning of the first line."""
+        return next(iter(self), "")[:HEAD]
 
     def __iter__(self) -> Iterator[str]:
         rest = ""
@@ -218,7 +245,11 @@ def _check_known(encoding: str) -> str:
 
 def separator_of(path: Path, encoding: str = "utf-8") -> str:
     """What parts the cells of a CSV file, judged by its first line."""
-    return separator_for(re.sub(r'"[^"]*"', "", _read_first(path, _check_known(encoding))))
+    encoding = _check_known(encoding)
+    with path.open(encoding=encoding, newline="") as file:
+        named = find_named_separator(file.readline(HEAD))
+    with _open_text(path, encoding) as (text, _):
+        return named or separator_for(re.sub(r'"[^"]*"', "", text.read_first()))
 
 
 def _read_parquet(path: Path, encoding: str, as_text: bool) -> pd.DataFrame:

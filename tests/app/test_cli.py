@@ -181,6 +181,17 @@ def test_a_closed_output_is_no_error(words, redirected, status):
     assert b"Traceback" not in done.stderr
 
 
+def test_a_current_folder_that_is_gone_is_one_line(jumok, tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    said = jumok("systems")
+    monkeypatch.chdir(tmp_path)
+    assert said.status == 2
+    assert said.err.startswith("jumok: the current folder cannot be used (No such file or directory): change to")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full here")
 def test_a_full_output_is_one_line_and_status_2():
     done = _run_in_shell("systems", "> /dev/full")

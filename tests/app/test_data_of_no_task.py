@@ -19,6 +19,7 @@ def place(tmp_path, monkeypatch):
             packed.writestr("a.txt", "hello")
     Image.new("RGB", (8, 8)).save(tmp_path / "x.PNG", "png")
     (tmp_path / "x.pdf").write_bytes(b"%PDF-1.4\n\0\0")
+    (tmp_path / "x.csv.gz").write_bytes(b"\x1f\x8b")
     (tmp_path / "x.tar.gz").write_bytes(b"\x1f\x8b")
     (tmp_path / "pairs.tsv").write_text("a b\tb a\n")
     pd.DataFrame({"one": [1], "other": ["x"]}).to_parquet(tmp_path / "x.parquet")
@@ -32,6 +33,7 @@ def place(tmp_path, monkeypatch):
         (["--system", "seq2seq", "x.xlsx"], "x.xlsx is a spreadsheet: save it as CSV; "),
         (["texts", "x.xlsx"], "x.xlsx is a spreadsheet: save it as CSV; "),
         (["x.zip"], "x.zip is an archive: unpack it, and give the folder; "),
+        (["x.csv.gz"], "x.csv.gz is a packed table: unpack it, and give the table; "),
         (["x.tar.gz"], "x.tar.gz is an archive: unpack it, and give the folder; "),
         (["x.PNG"], "x.PNG is a single image: give the folder of all images; "),
         (["images", "x.PNG"], "x.PNG is a single image: give the folder of all images; "),

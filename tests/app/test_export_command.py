@@ -209,3 +209,11 @@ def test_a_ctranslate2_model_of_another_bleu_is_removed(jumok, transformer, tmp_
     assert said.status == 2
     assert "CTranslate2 reaches BLEU 0.00" in said.err
     assert not (tmp_path / "o" / "ctranslate2").exists()
+
+
+def test_a_name_given_to_a_flag_without_one_is_told(jumok, trained):
+    said = jumok("export", trained, "--onnx", "mine.onnx")
+    assert said.status == 2
+    assert said.err == (
+        "jumok: mine.onnx is no data to check the model on: --onnx and --pt2 take no name, --out names a folder\n"
+    )

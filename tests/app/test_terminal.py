@@ -34,3 +34,9 @@ def test_tables_keep_to_the_width_that_is_asked_for(wide, monkeypatch):
     assert max(map(len, lines_of(wide))) <= 90
     monkeypatch.delenv("COLUMNS")
     assert max(map(len, lines_of(wide, force_terminal=True, width=70))) <= 70
+
+
+@pytest.mark.parametrize("columns", ["0", "", "wide", "-5"])
+def test_a_width_that_is_none_is_passed_over(wide, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert len(lines_of(wide)) == 5

@@ -22,6 +22,9 @@ def cells(*texts):
         (("12%", "3 %"), [12, 3], "without %"),
         (("12 mm", "3mm"), [12, 3], "without mm"),
         (("36.5 °C", "37 °C"), [36.5, 37], "without °C"),
+        (("\u22121.5", "2"), [-1.5, 2], ""),
+        (("１，２００．５", "－３"), [1200.5, -3], "commas between thousands"),
+        (("١٢", "٣"), [12, 3], ""),
         (("€ 1.200,50", "€3"), [1200.5, 3], "decimal comma, without €"),
     ],
 )
@@ -32,7 +35,7 @@ def test_numbers_in_the_ways_that_people_write_them(texts, values, how):
 
 
 @pytest.mark.parametrize(
-    "texts", [("A12",), ("1", "?"), ("12%", "3"), ("1,2,3",), ("1-2",), ("",), ("12 mm", "3 kg"), ()]
+    "texts", [("A12",), ("1", "?"), ("12%", "3"), ("1,2,3",), ("1-2",), ("1", "10²"), ("",), ("12 mm", "3 kg"), ()]
 )
 def test_what_is_no_number_is_none(texts):
     assert read_numbers(cells(*texts)) is None

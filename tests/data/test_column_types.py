@@ -101,3 +101,10 @@ def test_what_a_person_knows_better():
         recognise_columns(table, "t", Corrections(categorical=("x",)))
     with pytest.raises(JumokError, match="not numbers or text"):
         recognise([[1], [2]] * 20, numeric=("x",))
+
+
+def test_two_decimal_marks_in_a_column_are_told():
+    found = recognise(["1,5", "2.25", "0,125", "7.5"] * 10)
+    assert found.kind == "category"
+    assert found.doubt.startswith("numbers with a decimal comma ('1,5') and with a decimal point ('2.25'): write")
+    assert not recognise(["1.5", "v2,3"] * 20).doubt

@@ -1,5 +1,7 @@
 """Tables as text have one form, whoever reads them: questions, tables of labels and texts, tables of features."""
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,6 +44,8 @@ READERS = [as_questions, as_rows, as_features]
         ("f.csv", COMMAS + '1,"what\r\nis it?",yes\r\n', [["1", "what\r\nis it?", "yes"]]),
         ("g.csv", "\ufeff" + COMMAS + "1,a\u2028b\u0085c\x0cd,yes\n", [["1", "a\u2028b\u0085c\x0cd", "yes"]]),
         ("h.csv", COMMAS.replace(",", ";") + "1;who, me?;yes\n", [["1", "who, me?", "yes"]]),
+        ("j.csv", "sep=;\r\n" + COMMAS.replace(",", ";") + "1;who, me;yes\n", [["1", "who, me", "yes"]]),
+        ("k.csv", '\ufeff"sep=\t"\n' + HEAD + "1\twho\tyes\n", [["1", "who", "yes"]]),
         ("i.tsv", HEAD + "\n1\twho?\tyes\n \n", [["1", "who?", "yes"]]),
     ],
 )  # fmt: skip
@@ -92,3 +96,27 @@ def test_texts_that_parquet_keeps_as_bytes_are_texts_and_other_bytes_are_refused
     (where, cells), *_ = read_rows(tmp_path / "b.parquet")
     with pytest.raises(JumokError, match="'label' is 3 bytes: wanted a text, a number, or a list of such"):
         refuse_nested(where, cells, ["label"])
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_lines_are_counted_from_the_first_of_the_file(tmp_path, read):
+    path = tmp_path / "excel.csv"
+    path.write_text("sep=;\n" + COMMAS.replace(",", ";") + "1;who;yes\n2;who\n")
+    with pytest.raises(JumokError, match=r"line 4: 2 cells for 3 columns"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "wanted"),
+    [
+        ("a.csv", COMMAS.encode("utf-16"), "is text in UTF-16: give --encoding utf-16, or save it as UTF-8"),
+        ("a.csv", gzip.compress(COMMAS.encode()), "is packed, or a spreadsheet: unpack it"),
+        ("a.csv.gz", gzip.compress(COMMAS.encode()), "is packed, or a spreadsheet: unpack it"),
+        ("a.xlsx", b"PK\3\4", "is packed, or a spreadsheet: unpack it, or save the sheet as CSV"),
+    ],
+)
+def test_what_is_no_text_is_refused_with_what_to_do(tmp_path, name, content, wanted):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(JumokError, match=wanted):
+        read_table(path)

@@ -137,7 +137,6 @@ def test_an_index_with_a_name_is_a_column(tmp_path):
         ("x,n,y\n1,2,a\n3,4,b,5\n", "line 3: 4 cells for 3 columns"),
         ("x,n,y\n1,2,a\n\n3,4\n", "line 4: 2 cells for 3 columns"),
         ('x,n,y\n"1\n1",2,a\n3\n', "line 4: 1 cell for 3 columns"),
-        ("sep=;\nx;n;y\n1;2;a\n", "line 2: 3 cells for 2 columns"),
         ("Report\n\nx,n,y\n1,2,a\n", "line 3: 3 cells for 1 column"),
         ('x,n,y\n1,2,a\n"3,4,b\n', "line 3: a quote that begins in this row is never closed: close it, or remove it"),
     ],

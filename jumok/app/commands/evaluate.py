@@ -10,7 +10,7 @@ import typer
 
 from jumok.app.engine.settings import OF_MANY, EngineSettings
 from jumok.app.options import Panels, options_of, refuse, split_off, with_settings
-from jumok.app.outputs import marking_results
+from jumok.app.outputs import check_writable, marking_results
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError, suggest
 from jumok.tasks import TASKS
@@ -64,6 +64,7 @@ def command(
     verb = task.verb("evaluate")
     options = options_of(verb.Options, settings, f"{run} is trained to {task.does}")
     place = out or (run / "eval" if run.is_dir() else Path("eval"))
+    check_writable(place)
     with marking_results(place):
         report: Report = verb.evaluate(run, data or [], options, split=split, out=place, session=session)
     return report

@@ -10,6 +10,7 @@ import typer
 
 from jumok.app.exported import Exported, ToExport
 from jumok.app.options import refuse
+from jumok.app.outputs import check_writable
 from jumok.app.session import Session, as_json, in_session
 from jumok.errors import JumokError
 from jumok.language import join_later, later
@@ -76,8 +77,10 @@ def command(
     _check_formats(wanted, verb.FORMATS, what)
     if "--images" not in getattr(verb, "PLACES", ()):
         refuse({"--images": images}, what)
+    _check_data(data or [])
     _check_packages(wanted)
     found = Exported(run, out or run / "export")
+    check_writable(found.folder)
     if graphs := [name for name in wanted if name != "ctranslate2"]:
         places = {} if images is None else {"images": images}
         model = verb.prepare(run, data or [], with_map=with_map, session=session, **places)
@@ -94,6 +97,15 @@ def _check_formats(wanted: Sequence[str], known: Collection[str], what: str) -> 
     for name in wanted:
         if name not in known:
             raise JumokError(f"--{name} is for translators, and {what}: use --onnx or --pt2")
+
+
+def _check_data(data: Sequence[Path]) -> None:
+    """Refuse what was meant as the name of a file to write: it would be looked for as data."""
+    name = next((path for path in data if path.suffix.lower() in (".onnx", ".pt2")), None)
+    if name is not None:
+        raise JumokError(
+            f"{name} is no data to check the model on: --onnx and --pt2 take no name, --out names a folder"
+        )
 
 
 def _write_ctranslate(write: Callable[..., Any], data: Sequence[Path], found: Exported) -> None:

@@ -11,6 +11,7 @@ import typer
 from jumok.app.engine.settings import OF_MANY, EngineSettings
 from jumok.app.map_methods import HELP
 from jumok.app.options import Panels, options_of, refuse, split_off, to_flag, with_settings
+from jumok.app.outputs import check_writable
 from jumok.app.session import Report, Session, in_session
 from jumok.errors import JumokError
 from jumok.tasks import TASKS
@@ -82,6 +83,7 @@ def command(
     verb = task.verb("measure")
     options = options_of(verb.Options, settings, f"{model} is trained to {task.does}")
     folder = out or (Path(model) / "measure" if model and Path(model).is_dir() else Path("measure"))
+    check_writable(folder)
     methods = tuple(dict.fromkeys(method or ()))
     from jumok.app.tracking.log import logging_to
 

@@ -10,6 +10,7 @@ import typer
 
 from jumok.app.engine.settings import OF_MANY, EngineSettings
 from jumok.app.options import Panels, options_of, refuse, split_off, with_settings
+from jumok.app.outputs import check_writable
 from jumok.app.predictions import predict_all
 from jumok.app.progress import show_progress
 from jumok.app.session import Report, Session, in_session
@@ -92,11 +93,13 @@ def _name_files(given: Mapping[str, Path | None]) -> list[Path]:
     """The files to write.
 
     Raises:
-        JumokError: one whose name says that it is of another kind.
+        JumokError: one whose name says that it is of another kind, or whose folder cannot be written to.
     """
     for suffix, path in given.items():
         if path is not None and path.suffix.lower() != suffix:
             raise JumokError(f"--{suffix[1:]} writes a {suffix} file, got {path}: name it so")
+        if path is not None:
+            check_writable(path.parent)
     return [path for path in given.values() if path is not None]
 
 

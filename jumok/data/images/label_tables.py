@@ -150,10 +150,10 @@ def _part_of(part: str, row: Row) -> str:
 
 def _find_root(images: Path, first: Row) -> Path:
     """The folder that names refer to: the one given, or the only folder of images in it."""
-    if (images / first.image).is_file() or not images.is_dir():
+    if _is_file(images / first.image) or not images.is_dir():
         return images
     inner = [images / name for name in list_subfolders(images) if not is_mask_folder(name)]
-    fits = [place for place in inner if (place / first.image).is_file()]
+    fits = [place for place in inner if _is_file(place / first.image)]
     return fits[0] if len(fits) == 1 else images
 
 
@@ -273,13 +273,25 @@ def _read_rows(path: Path, split_by: str | None) -> Iterator[Row]:
         columns = {role: column_for(role, list(cells)) for role in COLUMNS}
         for role in ("image", "label"):
             if columns[role] is None:
-                raise JumokError(f"{where} lacks the column {role!r}: got {', '.join(cells) or 'nothing'}")
+                raise JumokError(_explain_lacking(where, role, cells))
         if group is not None and group not in cells:
             raise JumokError(f"{where} has no column {split_by!r}: {suggest(group, cells)}")
         refuse_nested(where, cells, (*columns.values(), group))
         values = {role: cells[name].strip() if name else "" for role, name in columns.items()}
         values["label"] = BETWEEN.join(read_list(compose(values["label"])))
         yield Row(where, **values, group=cells[group].strip() if group else "")
+
+
+def _explain_lacking(where: str, role: str, cells: Mapping[str, str]) -> str:
+    """What to say of a row without a column; where each label has a column of 0 and 1, how to write that."""
+    marks = [name for name, cell in cells.items() if cell.strip() in ("0", "1")]
+    if role == "label" and len(marks) > 1:
+        told = ", ".join(map(repr, marks[:MOST_NAMED]))
+        return (
+            f"{where} lacks the column 'label': the columns {told} hold 0 and 1; write one column 'label' with the "
+            f"names of those that are 1, such as {BETWEEN.join(marks[:2])} where several are"
+        )
+    return f"{where} lacks the column {role!r}: got {', '.join(cells) or 'nothing'}"
 
 
 def attach_notes(parts: dict[str, ImageSet], notes: tuple[str, ...]) -> dict[str, ImageSet]:

@@ -118,7 +118,7 @@ class ListVocabulary(Vocabulary):
         _, name, count = head.split(" ")
         if name not in LISTED:
             raise JumokError(f"no kind {name!r}")
-        if lines.pop() or len(lines) != int(count):
+        if not lines or lines.pop() or len(lines) != int(count):
             raise JumokError(f"{len(lines)} entries where {count} should be")
         return LISTED[name](list(map(_unescape, lines)))
 

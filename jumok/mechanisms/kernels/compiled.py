@@ -32,23 +32,31 @@ _inside = threading.local()
 
 
 def compile_when_called(loop: Loop) -> Loop:
-    """Compile a loop when it is first called; kept on disk where a folder for it can be written.
+    """Compile a loop when it is first called; kept on disk where it can be.
 
     Args:
         loop: takes the first of its tasks and the one after its last, then its arrays, and fills these.
     """
 
     @functools.cache
-    def ready() -> Loop:
+    def kept() -> Loop:
         try:
             found: Loop = numba.njit(cache=True, **NUMBA_OPTIONS)(loop)
         except RuntimeError:  # there is no folder to keep it in
-            found = numba.njit(**NUMBA_OPTIONS)(loop)
+            found = alone()
+        return found
+
+    @functools.cache
+    def alone() -> Loop:
+        found: Loop = numba.njit(**NUMBA_OPTIONS)(loop)
         return found
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> None:
-        ready()(*arguments)
+        try:
+            kept()(*arguments)
+        except Exception:  # what is kept cannot be read or written; if that was not it, the next line fails too
+            alone()(*arguments)
 
     return call
 

@@ -27,7 +27,11 @@ Times = tuple[float, float]
 
 
 def place() -> Path:
-    """The file, in the user's folder of caches."""
+    """The file, in the user's folder of caches.
+
+    Raises:
+        RuntimeError: the user has none, as in a container that runs under any number.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jumok" / "kernels.json"
 
 
@@ -40,7 +44,7 @@ def read_times(names: list[str]) -> dict[str, Times]:
 def keep_times(times: dict[str, Times]) -> None:
     """Add times to the file; where none can be written, they are taken again by the next run."""
     content = {"machine": machine(), "times": {**_read(), **times}}
-    with suppress(OSError, JumokError):
+    with suppress(OSError, RuntimeError, JumokError):
         place().parent.mkdir(parents=True, exist_ok=True)
         write_atomically(place(), json.dumps(content, indent=1) + "\n")
 
@@ -53,7 +57,7 @@ def _read() -> dict[str, Times]:
         if content["machine"] != machine():
             return {}
         return {str(name): _check(plain, fast) for name, (plain, fast) in content["times"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError):  # among them RecursionError
         return {}
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jumok.errors import JumokError
-from jumok.files import make_folder
+from jumok.files import advise_on_writing, make_folder
 from jumok.tasks.running.run import CONFIG, MARK
 
 __all__ = ["claim", "claim_new", "hold", "lock"]
@@ -139,9 +139,16 @@ def _is_there(mark: Path, handle: int) -> bool:
 
 
 def _write_mark(folder: Path) -> None:
-    """Note the owner, on disk before anything else is."""
-    with (folder / MARK).open("r+", encoding="utf-8") as file:
-        file.write(BEGUN.format(pid=os.getpid(), host=socket.gethostname()))
-        file.truncate()
-        file.flush()
-        os.fsync(file.fileno())
+    """Note the owner, on disk before anything else is.
+
+    Raises:
+        JumokError: it cannot be written.
+    """
+    try:
+        with (folder / MARK).open("r+", encoding="utf-8") as file:
+            file.write(BEGUN.format(pid=os.getpid(), host=socket.gethostname()))
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise JumokError(f"cannot write in {folder}: {error.strerror or error}; {advise_on_writing(error)}") from error

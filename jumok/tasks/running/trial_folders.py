@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from jumok.errors import Interrupted, Stopped
 from jumok.tasks.running.claim import lock
 
 __all__ = ["trial_folder"]
@@ -23,13 +24,20 @@ LEAST_AGE = 3600.0
 
 @contextmanager
 def trial_folder() -> Iterator[Path]:
-    """A folder that is gone when the block ends, or some time after the process has died."""
+    """A folder that is gone when the block ends, or some time after the process has died.
+
+    Raises:
+        Stopped: a signal ended a training in the block in good order: nothing of it is kept.
+    """
     _remove_left_over()
     with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         with (folder / IN_USE).open("wb") as mark:
             lock(mark.fileno())
-            yield folder
+            try:
+                yield folder
+            except Interrupted as stop:
+                raise Stopped(stop.signum) from None
 
 
 def _remove_left_over() -> None:

@@ -179,6 +179,10 @@ def test_wrong_tables_are_named(tmp_path):
     assert "lacks the column 'label': got image, colour" in refused(
         write(tmp_path / "b.csv", "image,colour", "0.png,red")
     )
+    assert "the columns 'red', 'round' hold 0 and 1; write one column 'label'" in refused(
+        write(tmp_path / "g.csv", "image,red,round,size", "0.png,1,0,7")
+    )
+    assert "line 2: no image xxx" in refused(write(tmp_path / "i.csv", "image,label", f"{'x' * 300}.png,a"))
     assert "has no rows" in refused(write(tmp_path / "c.csv", "image,label"))
     assert "split 'tain': did you mean 'train'?" in refused(
         write(tmp_path / "d.csv", "image,label,split", "0.png,a,tain")

@@ -342,6 +342,7 @@ def test_no_text_gives_no_vocabulary(kind):
         b"",
         b"rubbish",
         b"jumok-vocabulary/1 words",
+        b"jumok-vocabulary/1 words ",
         b"jumok-vocabulary/1 words 2\na\n",
         b"jumok-vocabulary/1 words 2\na\na\n",
         b"jumok-vocabulary/1 words 2\na\n\n",

@@ -174,3 +174,13 @@ def test_the_environment_switches_all_off(value, said):
     environment = {"JUMOK_KERNELS": value, "PATH": "/usr/bin", "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == said
+
+
+def test_a_user_without_a_home_does_without_kept_times(monkeypatch):
+    def find_none(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(store.Path, "home", find_none)
+    store.keep_times({"b": (2.0, 1.0)})
+    assert store.read_times(["b"]) == {}

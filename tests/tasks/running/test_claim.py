@@ -1,5 +1,6 @@
 """Two trainings in one folder, and starts that are cut off."""
 
+import errno
 import os
 
 import pytest
@@ -70,3 +71,16 @@ def test_folders_of_others_are_left_alone(tmp_path):
         with pytest.raises(JumokError, match=r"holds no run|is a file"), claim_new(folder):
             pass
     assert not (tmp_path / MARK).exists()
+
+
+def test_a_full_disk_is_told_by_the_name_of_the_folder(tmp_path, monkeypatch):
+    def refuse(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    (tmp_path / "run").mkdir()
+    with (
+        pytest.raises(JumokError, match=r"cannot write in .*run: No space left on device; free"),
+        claim(tmp_path / "run"),
+    ):
+        pass

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jumok.errors import Interrupted, Stopped
 from jumok.tasks.running import trial_folders
 from jumok.tasks.running.trial_folders import trial_folder
 
@@ -61,3 +62,10 @@ def test_what_is_recent_or_of_others_stays(place, monkeypatch):
     os.utime(recent, (0, 0))
     with trial_folder():
         assert not recent.exists()
+
+
+def test_a_trial_that_a_signal_ends_does_not_say_that_it_is_saved(place):
+    with pytest.raises(Stopped) as stopped, trial_folder():
+        raise Interrupted(signal.SIGTERM, "stopped by SIGTERM after step 5; everything is saved")
+    assert stopped.value.signum == signal.SIGTERM
+    assert list(place.iterdir()) == []
