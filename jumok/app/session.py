@@ -196,9 +196,9 @@ def in_session(name: str, *shared: str) -> Callable[[Callable[..., Report | None
                 began,
             )
             pictures = name in OF_RESULTS and not values.get("engine")  # a data set is known by its manifest
-            if isinstance(place := values.get("out"), Path) and not values.get("engine"):
-                check_writable(place)
             out = values.get("out") if pictures else None
+            if out is not None:
+                check_writable(out)
             earlier = Earlier.of(out if name not in GO_ON else None)
             with marking_results(out):
                 report = command(session=session, **values)
