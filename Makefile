@@ -46,13 +46,14 @@ test-avx2: export MKL_ENABLE_INSTRUCTIONS := AVX2
 test-avx2: tools
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(KERNEL_TESTS)
 
-# Thousands of damaged files for each reader, FUZZ says how many; every call at which a disk may fail in a command; the memory
-# that the largest images take; and KILLS of a command that writes a data set.
+# Thousands of damaged files for each reader, FUZZ says how many, or FUZZ_SECONDS for how long; every call at which a disk may
+# fail in a command; the memory that the largest images take; and KILLS of a command that writes a data set.
 FUZZ ?= 5000
+FUZZ_SECONDS ?= 0
 KILLS ?= 30
 soak: tools
-	JUMOK_FUZZ=$(FUZZ) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) tests/test_hostile_files.py tests/tasks/running/test_failing_disk.py \
-		tests/app/test_failing_disk_of_commands.py
+	JUMOK_FUZZ=$(FUZZ) JUMOK_FUZZ_SECONDS=$(FUZZ_SECONDS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) \
+		tests/test_hostile_files.py tests/tasks/running/test_failing_disk.py tests/app/test_failing_disk_of_commands.py
 	JUMOK_LARGE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_memory_of_large_images.py
 	JUMOK_KILLS=$(KILLS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/app/engine/test_look_at_many.py -k killed
 

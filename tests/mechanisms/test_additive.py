@@ -22,6 +22,8 @@ from jumok.mechanisms.kernels import additive_scores
 from jumok.watching.watch import watch
 
 FAST = pytest.mark.parametrize("fast", [fast_scores, blockwise_scores])
+STRESS = int(os.environ.get("JUMOK_STRESS", "1"))
+"""How often many threads compute at once."""
 
 
 def draw(batch, queries, keys, size, *, seed=0, scale=1.0, dtype=torch.float32):
@@ -245,12 +247,14 @@ def test_many_threads_at_once(threads):
         right.extend(all(map(torch.equal, by_loops(inputs[number]), wanted[number])) for _ in range(10))
 
     threads(2)
-    running = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    assert right == [True] * 40
+    for _ in range(STRESS):
+        running = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join()
+        assert right == [True] * 40
+        right.clear()
 
 
 def run(script, **environment):
