@@ -55,6 +55,12 @@ def test_a_sentence_typed_as_one_word_or_several(jumok, reverser, sentences, exp
         assert (said.status, said.out, said.err) == (0, expected[0] + "\n", "")
 
 
+def test_the_translations_may_replace_a_file(jumok, reverser, sentences, expected, tmp_path):
+    (tmp_path / "out.txt").write_text("of yesterday")
+    said = jumok("translate", reverser, sentences[0], "--out", tmp_path / "out.txt")
+    assert (said.status, (tmp_path / "out.txt").read_text()) == (0, expected[0] + "\n")
+
+
 def test_a_file_plain_or_packed(jumok, reverser, sentences, expected, tmp_path):
     text = "\r\n".join(sentences)  # without an end of its last line
     (tmp_path / "plain.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jumok.app.outputs import check_writable
 from jumok.app.selection import Selection
 from jumok.app.session import Session, in_session
 from jumok.errors import JumokError, suggest
@@ -99,6 +100,7 @@ def command(
     from jumok.data.tables import read_table
     from jumok.mechanisms.selection.noise import judge_noise
 
+    check_writable(out)
     size = None if image is None else parse_size(image)
     selector = _make_selector(method, kind)
     table = read_table(path, encoding=encoding, as_text=decimal == "," and path.suffix.lower() != ".parquet")
