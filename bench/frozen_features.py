@@ -38,7 +38,7 @@ from jumok.tasks.running import fit  # noqa: E402
 
 SIDE, PATCH, WIDTH, DEPTH, HEADS = 224, 16, 192, 12, 3
 CLASSES, IMAGES = 2, 48
-"""Classes, and images of each; `jumok train` keeps 15 % of them for validation and 15 % for testing."""
+"""Classes, and images of each; `jumok train` keeps 15% of them for validation and 15% for testing."""
 EPOCHS_BY_IMAGES, EPOCHS_BY_FEATURES = 6, 20
 GOAL = ">= 20"
 

@@ -2,7 +2,7 @@
 
 Each command runs in a process of its own, whose processor seconds and peak of memory Linux tells. What it takes with
 next to no data (`START` inputs) is taken off; the exponent is the slope of a straight line through the logarithms, with
-its 95 % interval. Tokens: watching and a map of one query, on a Vision Transformer of one head with 64 numbers a token.
+its 95% interval. Tokens: watching and a map of one query, on a Vision Transformer of one head with 64 numbers a token.
 
 Memory that grows by less than 64 MiB above the start counts as not growing.
 """
@@ -114,7 +114,7 @@ def _row(claim: str, found: Ratio, goal: str, last: float, unit: str, note: str)
 
 
 def exponent(costs: Mapping[int, float]) -> Ratio:
-    """The slope of log cost over log size by least squares, with its 95 % interval.
+    """The slope of log cost over log size by least squares, with its 95% interval.
 
     Costs that are not above 0 (less than the start took) are left out.
 

@@ -13,9 +13,9 @@ from jumok.errors import JumokError
 
 BLOCK = 4_000_000  # drawn indices held at once, so that many samples do not fill the memory
 NORMAL_95 = 1.959963984540054
-"""The normal distribution's two-sided 95 % point."""
+"""The normal distribution's two-sided 95% point."""
 TAILS_95 = (0.025, 0.975)
-"""Shares of draws below the ends of a 95 % interval."""
+"""Shares of draws below the ends of a 95% interval."""
 ROUNDING = 1e-9
 """By how much equal figures may differ."""
 
@@ -148,7 +148,7 @@ def cut_tails(
 
 
 def find_unseen(samples: int) -> float:
-    """The largest share that may be otherwise, with 95 % confidence, where none of some samples is: Wilson's."""
+    """The largest share that may be otherwise, with 95% confidence, where none of some samples is: Wilson's."""
     return wilson(0, samples)[1]
 
 
@@ -200,7 +200,7 @@ def average_groups(values: NDArray[np.float64], groups: Sequence[str]) -> NDArra
 
 
 def wilson(hits: float, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share.
+    """The 95% interval of a share.
 
     >>> [round(end, 3) for end in wilson(95, 100)]
     [0.888, 0.978]

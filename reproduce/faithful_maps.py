@@ -33,7 +33,7 @@ TITLE = "Which maps are faithful to the model: SRG of every method beside maps t
 ABOUT = (
     "SRG is the area between two curves of the answer: while the least, and while the most important parts of an input "
     "are taken away in 12 steps (Bluecher et al. 2024, arXiv 2401.06654); 0 is chance. Parts are replaced by the mean "
-    "of the data or by a blur of the image; words by the mask token, or they are removed. Each row has its 95 % "
+    "of the data or by a blur of the image; words by the mask token, or they are removed. Each row has its 95% "
     "bootstrap interval and the difference to the best map without a model: random, the centre, the edges, the map of "
     "another class; of words random, the first, the long ones. LibraGrad's tables 1 and 6 (Mehri et al. 2025, arXiv "
     "2411.16760) order methods by deletion accuracy on ImageNet: Libra FullGrad+ 64.2, Chefer 48.7, raw 42.6, rollout "
@@ -73,7 +73,7 @@ def run(options: Namespace) -> Iterator[Row]:
 
 def _row(case: str, method: str, filling: str, report: FaithfulnessReport, setup: str, seconds: float) -> Row:
     own = report.srg(method, filling)
-    about = f"95 %: {own.low:.2f} to {own.high:.2f}"
+    about = f"95%: {own.low:.2f} to {own.high:.2f}"
     if method in [result.method for result in report.methods]:
         baseline, gain = report.closest(method, filling)
         about += f"; less {baseline}: {gain.value:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"

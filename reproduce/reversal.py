@@ -33,7 +33,7 @@ ABOUT = (
     "anti-diagonal: what target words give to the one right source word, raw, the end sign left out, in the "
     "teacher-forced pass over the test sequences. Right words do not make a right map: the encoder reads both ways, so "
     "a neighbour's state may know the word too. The general score looks at the word itself when trained with dropout "
-    "0.3; with --dropout 0 it had 0.80 (length 5) to 0.16 (length 25) on the anti-diagonal and still said over 99 % "
+    "0.3; with --dropout 0 it had 0.80 (length 5) to 0.16 (length 25) on the anti-diagonal and still said over 99% "
     "of the words right. The additive score gives a part to the neighbours, the more the longer the sequence."
 )
 QUICK = {"lengths": [4, 8], "steps": 400, "tested": 50}

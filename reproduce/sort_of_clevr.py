@@ -17,12 +17,12 @@ from reproduce.rows import Row
 TITLE = "Sort-of-CLEVR: accuracy on 200 unseen images, 10 questions of each kind on each"
 ABOUT = (
     "Santoro et al. 2017 (arXiv 1706.01427, 3.2 and supplement D): 9,800 images of 75 x 75 pixels with six objects to "
-    "train on. Their relation network gets above 94 % of both kinds right; re-implementations report 55 to 71 % of the "
+    "train on. Their relation network gets above 94% of both kinds right; re-implementations report 55 to 71% of the "
     "relational ones for other networks. Questions are two words, the colour and what is asked, where theirs are bits; "
     "rows that say so have whole sentences. The settings were chosen in trials that looked at test accuracy by kind, "
     "so it is slightly optimistic."
 )
-SOURCE = "Santoro et al. 2017, 5.2: relation network above 94 %, CNN and MLP 63 % of the relational ones"
+SOURCE = "Santoro et al. 2017, 5.2: relation network above 94%, CNN and MLP 63% of the relational ones"
 COMMON = (
     "--image-size 75 --batch-size 640 --lr 0.001 --warmup 0.02 --ema 0.998 --val-fraction 0.03 --option dropout=0 "
     "--option coordinates=true"

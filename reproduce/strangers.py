@@ -30,7 +30,7 @@ from reproduce.stranger_sets import SETS, write_set
 TITLE = "jumok train without a flag on folders from elsewhere: accuracy on the test part"
 ABOUT = (
     "Solar cells: 2,624 electroluminescence images of 300 x 300 pixels. Deitsch et al. 2019 (arXiv 1807.02894) reach "
-    "88.42 % with a VGG-19 pretrained on ImageNet, on 75 to 25 % of the cells, weighing the uncertain ones less; here "
+    "88.42% with a VGG-19 pretrained on ImageNet, on 75 to 25% of the cells, weighing the uncertain ones less; here "
     "the split is by a hash of the names, a cell counts as defective from a probability of 0.5 on, all count alike, "
     "and nothing is pretrained. Photographs: CIFAR-10 as JPEG, 200 a class. Digits: MNIST, 20 a class. Inspection: "
     "surfaces of jumok sample inspection, 6,000 to learn from or 200 a class. The forest has 500 trees on HOG features "
@@ -113,7 +113,7 @@ def _row(
     tested = len(scan(folder)["test"])
     low, high = wilson(round(statistics.mean(found) * tested), tested)
     parts = [f"by seed {', '.join(f'{accuracy:.3f}' for accuracy in found)}"] if len(found) > 1 else []
-    parts.append(f"95 % interval of {statistics.mean(found):.3f} on {tested:,} images {low:.3f} to {high:.3f}")
+    parts.append(f"95% interval of {statistics.mean(found):.3f} on {tested:,} images {low:.3f} to {high:.3f}")
     if trained:
         spent = ", ".join(f"{each.processor:.0f}" for each in trained)
         balanced = statistics.mean(each.balanced for each in trained)

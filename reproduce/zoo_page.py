@@ -77,7 +77,7 @@ def _count(libraries: list[str], results: list[Result]) -> str:
 def _tell_share(counts: Counter[tuple[str, str]], library: str) -> str:
     judged = sum(counts[library, status] for status in STATUSES if status != "not judged")
     right = counts[library, "exact"] + counts[library, "not attention"]
-    return f"{100 * right / judged:.1f} %" if judged else "-"
+    return f"{100 * right / judged:.1f}%" if judged else "-"
 
 
 def _tables(results: list[Result]) -> Iterable[str]:

@@ -1,11 +1,13 @@
 """Names and texts from anywhere, as a terminal, a table or a file may have them."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from rich.table import Table
 
+import jumok
 from jumok.app.session import as_json
 from jumok.app.terminal import Terminal
 from jumok.errors import JumokError
@@ -60,3 +62,15 @@ def test_only_a_file_that_ends_is_opened(tmp_path):
             regular_file(path)
     with pytest.raises(FileNotFoundError):
         regular_file(tmp_path / "none")
+
+
+PACKAGE = Path(jumok.__file__).parent
+TEXTS = [path for path in PACKAGE.rglob("*") if path.suffix in {".po", ".js", ".html"}]
+TEXTS += [path for folder in (".", "docs") for path in (PACKAGE.parent / folder).glob("*.md")]
+
+
+@pytest.mark.parametrize("path", sorted(TEXTS), ids=lambda path: path.name)
+def test_a_percent_sign_stands_at_its_number(path):
+    apart = r"[\d}][ \u00a0\u202f]%" + (r"[\"'`)]" if path.suffix == ".js" else "")  # else a remainder, in code
+    shares = [line for line in path.read_text("utf-8").splitlines() if re.search(apart, line)]
+    assert shares == []

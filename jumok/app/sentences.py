@@ -14,6 +14,7 @@ LONGEST_LINE = 1 << 20
 """In bytes."""
 FILE_NAME = re.compile(r"(~|\.{1,2})?/\S+|\S+\.[A-Za-z]{2,4}")
 """What looks like the name of a file, and not like a sentence."""
+BLANK = re.compile(r"\S\s+\S")
 HINT = "to translate these very words, pass them on standard input"
 
 
@@ -21,7 +22,8 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
     """Sentences, one by one: typed, of a file, or from standard input.
 
     Args:
-        words: of a sentence, or the name of a file, or "-" or nothing for standard input.
+        words: of one sentence; sentences, which were typed in quotes if a blank is in one; the name of a file; or "-"
+            or nothing for standard input.
     Raises:
         JumokError: none were given, or a file that cannot be read; a file without a line, once it is read.
     """
@@ -38,7 +40,7 @@ def read_sentences(words: Sequence[str]) -> Iterator[str]:
                 f"{' and '.join(words)} are files: give one, or join them: cat ... | jumok translate RUN -"
             )
         check_is_text(words, HINT)
-        return iter([" ".join(words)])
+        return iter(words if any(map(BLANK.search, words)) else [" ".join(words)])
     if places[0].is_dir():
         raise JumokError(f"{words[0]} is a folder: give a file with a sentence per line; {HINT}")
     lines = read_lines(places[0]) if places[0].is_file() else _read_piped(places[0])

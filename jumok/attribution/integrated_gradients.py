@@ -53,7 +53,7 @@ def integrated_gradients(
         forward: f, from inputs to one number per image. It gets as many as were given at a time, in their order.
         baseline: x', a number or a tensor that broadcasts to x. At 0 a model of layer norms without biases jumps, and
             no number of steps integrates over that: see the error.
-        steps: passes. None: 32, doubled until the sum misses f(x) - f(x') by less than 1 %, up to 512.
+        steps: passes. None: 32, doubled until the sum misses f(x) - f(x') by less than 1%, up to 512.
     Returns:
         (batch, 1, patches, pixels or words), of any sign; the source tells the completeness error.
     Raises:

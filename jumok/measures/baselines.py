@@ -63,7 +63,7 @@ def _measure_offsets(side: int) -> Tensor:
 
 
 def edge_heat(image: Tensor) -> Tensor:
-    """Look at the edges: Sobel magnitude of the luminance, blurred by 1 % of the shorter side (at least a pixel).
+    """Look at the edges: Sobel magnitude of the luminance, blurred by 1% of the shorter side (at least a pixel).
 
     Args:
         image: (3, height, width), uint8.

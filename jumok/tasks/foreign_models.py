@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from jumok.tasks.bounded import bound_of_folder, building_within
 from jumok.tasks.foreign_files import ADVICE, check_hf_folder, without_remarks
 from jumok.tasks.model_types import PREFIX
 
-__all__ = ["is_folder", "list_fresh", "load_weights", "open_config", "open_network"]
+__all__ = ["is_folder", "list_fresh", "load_weights", "open_config", "open_network", "remark_unnamed"]
 
 MOST_NAMED = 4
 """Weights that are named, of those that are not there."""
@@ -126,3 +126,14 @@ def open_network(model: str, loader: str, device: str) -> tuple[Any, str]:
     with foreign(f"cannot open {model}", ADVICE), without_remarks(), building_within(bound_of_folder(name)):
         network, missing = load_weights(getattr(transformers, loader), model)
     return network.float().to(device).eval().requires_grad_(False), list_fresh(missing, pooler=True)
+
+
+def remark_unnamed(classes: Sequence[str]) -> list[str]:
+    """What to do about classes that a configuration only numbers; nothing where it names some.
+
+    >>> remark_unnamed(["LABEL_0", "dent"]), len(remark_unnamed(["LABEL_0", "LABEL_1"]))
+    ([], 1)
+    """
+    if not classes or any(name != f"LABEL_{number}" for number, name in enumerate(classes)):
+        return []
+    return ["its configuration does not name its classes: write their names into id2label in its config.json"]

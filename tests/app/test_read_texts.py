@@ -202,3 +202,11 @@ def test_a_table_of_texts_is_read_and_what_is_too_long_is_left_out(look, tmp_pat
     assert said.status == 1
     assert "error" not in found[0]
     assert "give a shorter text" in found[1]["error"]
+
+
+def test_remarks_on_what_was_written_are_told_in_korean(jumok, tmp_path):
+    folder = save_text_model(tmp_path / "gpt2", "GPT2LMHeadModel")
+    said = jumok(
+        "--language", "ko", "look", "The capital", "--model", f"hf:{folder}", "--generate", 2, "--out", tmp_path
+    )
+    assert "텍스트가 잘렸습니다(--generate)" in said.out + said.err

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from app_helpers import QUICK
+from detectors import save_detector
+from speech_models import save_whisper
+from text_models import save_sentence_encoder, save_text_model
+from vision_language import make as make_family
 
 from jumok.app.commands.systems import find_papers
 from jumok.systems import SYSTEMS
@@ -87,6 +91,36 @@ def test_a_model_from_elsewhere_is_described(jumok, foreign):
     assert fits["rollout"]
     assert all(row["why"] for row in found["methods"] if not row["fits"])
     assert jumok("systems", f"hf:{foreign}").out.count("3 classes: blue, green, red") == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (save_detector, ("finds objects in images", "3 classes: cat, dog, cup", "jumok look PHOTO --model hf:")),
+        (save_whisper, ("sounds of up to 2 s, brought to 16,000 Hz", "jumok look SPEECH.wav --model hf:")),
+        (save_sentence_encoder, ("compares sentences", "texts of up to 24 tokens", "jumok look")),
+        (lambda folder: make_family("llava").save(folder), ("answers questions about images", "jumok ask PHOTO")),
+        (lambda folder: save_text_model(folder, "BertForSequenceClassification"), ("id2label",)),
+    ],
+)
+def test_a_model_from_elsewhere_of_another_kind_is_described_with_its_command(jumok, tmp_path, make, told):
+    pytest.importorskip("transformers")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    make(folder)
+    said = jumok("systems", f"hf:{folder}")
+    assert said.status == 0, said.err
+    assert all(each in said.out for each in told), said.out
+    korean = jumok("--language", "ko", "systems", f"hf:{folder}").out
+    assert re.findall(r"(?m)^(?:purpose|takes|shown|use it|remark):.*", korean) == []
+
+
+def test_a_row_that_does_not_fit_is_written_out_in_whole_words(jumok, trained, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    said = jumok("runs", trained.parent).out
+    assert "finished" in said
+    assert re.search(r"best val_accuracy [\d.]+ ·", said)
+    assert max(map(len, said.splitlines())) <= 60
 
 
 def test_a_model_from_elsewhere_is_evaluated(jumok, foreign, coloured, tmp_path):

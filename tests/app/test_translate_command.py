@@ -337,6 +337,11 @@ def test_sentences_are_not_taken_for_files(tmp_path, monkeypatch):
         assert list(read_sentences([text])) == [text]
 
 
+def test_sentences_in_quotes_are_several_and_bare_words_are_one():
+    assert list(read_sentences(["Ein Hund rennt.", "Halt!"])) == ["Ein Hund rennt.", "Halt!"]
+    assert list(read_sentences(["Ein", "Hund", "rennt."])) == ["Ein Hund rennt."]
+
+
 def test_nothing_at_all_is_refused_on_a_terminal(jumok, reverser, monkeypatch):
     class Terminal(io.StringIO):
         def isatty(self):

@@ -135,7 +135,7 @@ def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
     assert [json.loads(line)["name"] for line in rows.read_text().splitlines()] == ["bart", "bert", "vit"]
     assert [row.ours for row in counted if row.measure == "exact"] == [3]
     assert "**exact**: bart, bert, vit" in page.read_text()
-    assert "| right | 100.0 % |" in page.read_text()
+    assert "| right | 100.0% |" in page.read_text()
 
 
 def test_a_process_that_dies_ends_one_architecture_only(monkeypatch):

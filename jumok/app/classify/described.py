@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jumok.app.session import Session
 from jumok.app.telling import tell
 from jumok.errors import JumokError
-from jumok.language import translate
+from jumok.language import later, translate
 from jumok.wording import describe_names
 
 if TYPE_CHECKING:
@@ -76,14 +76,18 @@ class Described:
         from rich.table import Table
         from rich.text import Text
 
+        from jumok.tasks.foreign_models import remark_unnamed
+
         mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
         yield f"{self.name}: {self.kind}, {self.weights / 1e6:.2f} million weights"
-        yield f"images: {self.preparation}; the model is given {self.size[0]} x {self.size[1]} pixels"
-        yield f"of an image of {EXAMPLE[0]} x {EXAMPLE[1]} (height x width) it sees {self.seen}"
+        preparation, seen, answers = translate(self.preparation), translate(self.seen), tell(self.answers)
+        yield f"images: {preparation}; the model is given {self.size[0]} x {self.size[1]} pixels"
+        yield f"of an image of {EXAMPLE[0]} x {EXAMPLE[1]} (height x width) it sees {seen}"
         yield f"normalised by mean {mean} and standard deviation {std} (red, green, blue in [0, 1])"
-        yield f"answers: {self.answers}"
+        yield f"answers: {answers}"
         if (names := describe_names(self.classes, "class", "classes")) != self.answers:
             yield names
+        yield from (f"remark: {remark}" for remark in remark_unnamed(self.classes))
         table = Table(title="Methods that tell where it looks", title_justify="left")
         for number, heading in enumerate((translate("method"), translate("fits"), translate("why"))):
             table.add_column(heading, no_wrap=number < 2)
@@ -128,14 +132,15 @@ def describe_seen(frame: Frame | None) -> str:
     ('all', 'rows 0 to 480, columns 80 to 560', 'all, with margins around it')
     """
     if frame is None:
-        return "all"
+        return later("all")
     top, left, bottom, right = (min(max(edge, 0.0), 1.0) for edge in frame)
-    margins = ", with margins around it" if (top, left, bottom, right) != frame else ""
-    if (top, left, bottom, right) == (0, 0, 1, 1):
-        return f"all{margins}"
     height, width = EXAMPLE
-    rows = f"rows {top * height:.0f} to {bottom * height:.0f}"
-    return f"{rows}, columns {left * width:.0f} to {right * width:.0f}{margins}"
+    part = later("all")
+    if (top, left, bottom, right) != (0, 0, 1, 1):
+        edges = {"top": top * height, "bottom": bottom * height, "left": left * width, "right": right * width}
+        values = {name: f"{edge:.0f}" for name, edge in edges.items()}
+        part = later("rows {top} to {bottom}, columns {left} to {right}", **values)
+    return part if (top, left, bottom, right) == frame else later("{part}, with margins around it", part=part)
 
 
 def try_methods(model: AnyClassifier) -> dict[str, str]:

@@ -115,10 +115,13 @@ class ModelLooker:
         return next((name for name in self.model.classes if normalize("NFC", name) == folder), "")
 
     def remarks(self) -> list[str]:
-        """Whether regions have left the image, and in how many images there were sinks."""
+        """Whether its classes have names, regions have left the image, and in how many images there were sinks."""
+        from jumok.tasks.foreign_models import remark_unnamed
+
         asked = write_count(self.asked, "image")
         told = f"sinks in {self.with_sinks} of {asked}, shown with and without them"
-        return [*self.regions.remarks(), *([told] if self.without_sinks else [])]
+        unnamed = remark_unnamed(self.model.classes)
+        return [*unnamed, *self.regions.remarks(), *([told] if self.without_sinks else [])]
 
     def _finding(self, answer: LookResult) -> Finding:
 

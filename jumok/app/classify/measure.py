@@ -145,19 +145,20 @@ class _Measuring:
         """Whether the maps mark what the masks mark."""
         from jumok.views.pictures.charts import draw_scores
 
-        if truth.without:
-            self.notes.append(f"classes without masks, not measured: {', '.join(truth.without)}")
         report, done = _score_images(self.maps, self.images, truth, self.options, self.session)
         if done < len(self.images):
             self.unfinished = True
             count = f"{done:,} of {write_count(len(self.images), 'image')} were looked at"
             self.notes.append(f"remark: {INTERRUPTED}: {count}, and nothing else was measured")
+        lines = []
+        if truth.without:
+            lines.append(f"classes without masks, left out here: {', '.join(truth.without)}")
         if report.area > MOSTLY_MARKED:
-            self.notes.append(
+            lines.append(
                 f"remark: the masks mark {report.area:.0%} of an image: what is neither black nor transparent counts "
                 "as marked; invert them if the background is white"
             )
-        self.parts.append(ScoredMaps(report, verdicts(report)))
+        self.parts.append(ScoredMaps(report, [*lines, *verdicts(report)]))
         self.written["picture"] = self.out / "measure.png"
         draw_scores(report, self.written["picture"])
 

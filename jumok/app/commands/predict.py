@@ -62,7 +62,8 @@ def command(
     engine, settings = split_off(EngineSettings, settings)
     if engine.engine is not None:
         return _predict_many(model, inputs, files, out, engine, settings, session)
-    refuse({"--out": out}, "it is the folder of a data set, which --engine writes")
+    why = "it is the folder of a data set, which --engine writes"
+    refuse({"--out": out}, why)
     task = task_of_model(model)
     verb = task.verb("predict")
     options = options_of(verb.Options, settings, f"{model} is trained to {task.does}")

@@ -103,8 +103,9 @@ class RunList:
 
     def lines(self) -> Iterator[RenderableType]:
         """For the terminal."""
-        from rich.table import Table
         from rich.text import Text
+
+        from jumok.app.record_table import RecordTable
 
         if not self.runs:
             yield f"no runs in {self.folder}"
@@ -112,7 +113,7 @@ class RunList:
         title = later_count(
             len(self.runs), "{count} run in {folder}", "{count} runs in {folder}", folder=str(self.folder)
         )
-        table = Table(title=translate(title), title_justify="left")
+        table = RecordTable(title=translate(title), title_justify="left")
         headings = (
             later("run"),
             later("system"),

@@ -48,15 +48,16 @@ def command(
 ) -> Report:
     """List the models that can be trained, or describe one: its options, mechanism and paper.
 
-    Of a model from elsewhere: the size, mean and deviation of its images, its classes, and which methods can tell where
-    it looks.
+    Of a model from elsewhere: what it takes, its classes, and what can be shown of it; of an image classifier the
+    size, mean and deviation of its images, and which methods can tell where it looks.
     """
     if name is None:
         return SystemList.of_all()
     if name.startswith(ELSEWHERE):
         from jumok.app.classify.described import describe
+        from jumok.app.described_others import describe_other
 
-        return describe(name, session)
+        return describe_other(name, session) or describe(name, session)
     return SystemAbout.of(name)
 
 

@@ -58,7 +58,9 @@ class Translated:
 RunFolder = Annotated[Path, typer.Argument(help="Folder of the run.", show_default=False)]
 Text = Annotated[
     list[str] | None,
-    typer.Argument(help="A sentence, a file with one per line (plain or .gz), or - for standard input."),
+    typer.Argument(
+        help="A sentence, or several in quotes; a file with one per line (plain or .gz); or - for standard input."
+    ),
 ]
 Out = Annotated[
     Path | None,

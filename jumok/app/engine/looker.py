@@ -35,7 +35,7 @@ IMAGE_COLUMNS = ("image", "bytes", "path")
 """Where images are looked for in a batch, in this order."""
 WHOLE: Frame = (0.0, 0.0, 1.0, 1.0)
 SMALLEST_PEAK, LARGEST_PEAK = 2.0**-16, 65504.0
-"""Of a map in float16: below, its steps are more than 0.2 % of the peak; above, there is infinity alone."""
+"""Of a map in float16: below, its steps are more than 0.2% of the peak; above, there is infinity alone."""
 
 
 class Prepared(NamedTuple):

@@ -95,12 +95,14 @@ def look(words: Sequence[str], model: str, asked: Asked, out: Path, session: Ses
     """
     from jumok.app.read.pages import make_page
     from jumok.app.session import write_report
+    from jumok.tasks.foreign_models import remark_unnamed
     from jumok.tasks.read.opening import open_text_model
 
     texts = list(_list_texts(words))
     opened = open_text_model(model, session.device)
     count = _check(opened, asked)
     found = ReadTexts(out, str(opened.kind))
+    found.remarks += remark_unnamed(opened.classes)
     if len(texts) > MOST_TEXTS:
         found.remarks.append(f"the first {MOST_TEXTS} of {len(texts):,} texts are read")
     readings = _read_all(opened, texts[:MOST_TEXTS], asked, count, found, session)

@@ -33,7 +33,7 @@ class Noise:
 
     Args:
         alone: the score of each column by itself, (columns,).
-        low, high: its 95 % interval.
+        low, high: its 95% interval.
         p: the chance that the best of as many columns without any dependence stands out as far, (columns,).
         rows: that were looked at, of all.
         shuffles: of the target.

@@ -22,7 +22,7 @@ __all__ = ["KindResult", "QuestionComparison", "QuestionResult", "begin"]
 
 
 class KindResult(Strict):
-    """How right one system is on one kind of question, with its 95 % interval.
+    """How right one system is on one kind of question, with its 95% interval.
 
     Args:
         questions: of that kind in the test.

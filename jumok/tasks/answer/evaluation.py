@@ -63,7 +63,7 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between which the accuracy lies with 95 % confidence, by a bootstrap over images."""
+        """Between which the accuracy lies with 95% confidence, by a bootstrap over images."""
         return bootstrap_ratio(self._sum_by_image(range(len(self.answered))))
 
     def by_kind(self) -> list[dict[str, Any]]:
@@ -98,7 +98,7 @@ class Evaluation:
 
 
 def bootstrap_ratio(table: Table, least: float = 0.0) -> tuple[float, float]:
-    """The 95 % percentile interval of a ratio of sums; rows are images, whose questions hang together.
+    """The 95% percentile interval of a ratio of sums; rows are images, whose questions hang together.
 
     Where all images are alike, resampling tells nothing: then Wilson's, with the images for trials.
 

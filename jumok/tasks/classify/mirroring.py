@@ -35,7 +35,7 @@ LEAST_IMAGES, MOST_IMAGES = 12, 100
 MOST_CLASSES = 30
 """Classes that are tested."""
 TOLD_APART = 0.65
-"""A class's mirrored images are told from its others where at least this share of pairs is, with 95 % confidence."""
+"""A class's mirrored images are told from its others where at least this share of pairs is, with 95% confidence."""
 LOST_ACCURACY = 0.1
 """Share of what the classifier does beyond naming the largest class that mirroring may cost."""
 DIRECTED = re.compile(r"(?<![a-z])(left|right|links|rechts|gauche|droite|up|down)(?![a-z])|왼|오른|좌측|우측", re.I)

@@ -14,6 +14,7 @@ from torch import Tensor
 from jumok.attention.frames import Frame
 from jumok.data.images.reading import open_image
 from jumok.errors import JumokError, foreign
+from jumok.language import later
 from jumok.tasks.classify.observing import Colours, find_frame, observe_colours
 from jumok.tasks.classify.settings import Processor
 from jumok.tasks.preprocessing import Preprocessing
@@ -90,7 +91,8 @@ class Stretched(Preparation):
 
     @property
     def described(self) -> str:  # type: ignore[override]
-        return "stretched to {} x {} pixels".format(*self.size)
+        height, width = map(str, self.size)
+        return later("stretched to {height} x {width} pixels", height=height, width=width)
 
     @property
     def bits(self) -> int | None:

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from jumok.errors import JumokError, first_line, foreign
+from jumok.language import join_later, later, list_later
 from jumok.tasks.classify.preparation import Processed
 from jumok.tasks.classify.settings import Processor
 from jumok.tasks.foreign_files import ADVICE, CODE, MOST_PIXELS, PROCESSOR, without_remarks
@@ -203,16 +204,20 @@ def describe_processor(values: Mapping[str, Any]) -> str:
     """
     said = []
     if values.get("do_resize") and (size := values.get("size")):
-        said.append(f"resized to {_write_size(size)}{_write_resampling(values.get('resample'))}")
+        said.append(
+            join_later(
+                "", [later("resized to {size}", size=_write_size(size)), _write_resampling(values.get("resample"))]
+            )
+        )
     if values.get("crop_pct") and "shortest_edge" in (values.get("size") or {}):
         said.append(f"crop_pct {values['crop_pct']:.4g} (below 384 pixels)")
     if values.get("do_center_crop") and (size := values.get("crop_size")):
-        said.append(f"centre crop of {_write_size(size)}")
+        said.append(later("centre crop of {size}", size=_write_size(size)))
     if values.get("do_pad"):
-        said.append("margins added")
+        said.append(later("margins added"))
     if values.get("do_flip_channel_order"):
-        said.append("given as blue, green, red")
-    return ", ".join(said) or "as they are"
+        said.append(later("given as blue, green, red"))
+    return join_later(", ", said or [later("as they are")])
 
 
 def _write_size(size: Any) -> str:
@@ -220,9 +225,16 @@ def _write_size(size: Any) -> str:
         sides = {key: side for key, side in size.items() if side is not None}
         if set(sides) == {"height", "width"}:
             return f"{sides['height']} x {sides['width']}"
-        names = {"shortest_edge": "on the shorter side", "longest_edge": "on the longer side"}
-        return " and ".join(f"{side} {names.get(key, key.replace('_', ' '))}" for key, side in sides.items())
+        return list_later([_write_side(key, str(side)) for key, side in sides.items()])
     return " x ".join(map(str, size)) if isinstance(size, Sequence) else str(size)
+
+
+def _write_side(key: str, pixels: str) -> str:
+    if key == "shortest_edge":
+        return later("{pixels} on the shorter side", pixels=pixels)
+    if key == "longest_edge":
+        return later("{pixels} on the longer side", pixels=pixels)
+    return f"{pixels} {key.replace('_', ' ')}"
 
 
 def _write_resampling(value: Any) -> str:
@@ -254,9 +266,12 @@ def open_timm_transform(name: str, data: Mapping[str, Any]) -> Processed:
         from timm.data import create_transform
 
         transform = create_transform(**data, is_training=False)
-    described = (
-        f"{data.get('crop_mode') or 'center'} crop of {data['crop_pct']:.1%} to {sides[0]} x {sides[1]} "
-        f"({data['interpolation']})"
+    described = later(
+        "{mode} crop of {share} to {size} ({how})",
+        mode=data.get("crop_mode") or "center",
+        share=f"{data['crop_pct']:.1%}",
+        size=f"{sides[0]} x {sides[1]}",
+        how=data["interpolation"],
     )
     kept = Processor(library="timm", settings={key: data[key] for key in TIMM_SETTINGS if key in data})
     return Processed(f"timm:{name}", transform, described, channels == 1, kept)

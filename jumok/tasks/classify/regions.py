@@ -12,7 +12,7 @@ from jumok.tasks.classify.own_training import OwnFigures
 from jumok.wording import write_count
 
 MOST_OUTSIDE = 0.25
-"""A larger share of samples outside the image is worth a remark; a square turned by 45 degrees has 17 % there."""
+"""A larger share of samples outside the image is worth a remark; a square turned by 45 degrees has 17% there."""
 MOST_SCALE = 1.1
 """A region of more than so many times the image's side is zoomed out."""
 

@@ -77,7 +77,7 @@ class ImageTraining(TuningTraining):
         default=1.0,
         ge=0,
         le=1,
-        description="Strength of these changes; 1: shifts of 8 %, rotations of 10 degrees, zooms of 10 %.",
+        description="Strength of these changes; 1: shifts of 8%, rotations of 10 degrees, zooms of 10%.",
         json_schema_extra={"usual": "by how often each image is seen"},
     )
     flips: Literal["none", "horizontal", "both", "all"] = Field(

@@ -23,7 +23,7 @@ HALVED_FROM, NARROW_FROM, QUARTERED_FROM = 24, 48, 96
 one more, and the stem quarters the image."""
 RESIDUAL_RATE = 1e-2
 """Peak learning rate of residual networks. On six classes of surfaces (940 images) trainings of three minutes at 0.003
-and 0.01 ended at 76 and 85 % of the classes, on cells and photographs alike."""
+and 0.01 ended at 76 and 85% of the classes, on cells and photographs alike."""
 
 
 def system_options(name: str, chosen: Mapping[str, Any], classes: int, size: tuple[int, int]) -> dict[str, Any]:

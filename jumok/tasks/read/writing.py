@@ -72,7 +72,7 @@ def write(model: TextModel, given: Given, count: int, method: str | None = None)
 
     sheet = self_attention(seen, fed, begin - 1, pieces)
     answers = tuple(_answer_each(model, logits, written, pieces, explain))
-    return Reading(given, "words", answers, pieces, (sheet,), chosen, tuple(_remark(answers, count)))
+    return Reading(given, "words", answers, pieces, (sheet,), chosen, tuple(_remarks(answers, count)))
 
 
 def _write_target(model: TextModel, given: Given, count: int, method: str) -> Reading:
@@ -91,7 +91,7 @@ def _write_target(model: TextModel, given: Given, count: int, method: str) -> Re
 
     answers = tuple(_answer_each(model, logits, written, tuple(pieces), explain))
     sheets = tuple(_list_sheets(model, seen, given, fed, tuple(pieces)))
-    return Reading(given, "words", answers, tuple(pieces), sheets, method, tuple(_remark(answers, count)))
+    return Reading(given, "words", answers, tuple(pieces), sheets, method, tuple(_remarks(answers, count)))
 
 
 def _list_sheets(
@@ -144,7 +144,7 @@ def _answer_each(
         yield Answer(piece.text, float(shares[number, identity]), rank(model, logits[number]), found)
 
 
-def _remark(answers: tuple[Answer, ...], count: int) -> Iterator[str]:
+def _remarks(answers: tuple[Answer, ...], count: int) -> Iterator[str]:
     other = sum(answer.share < answer.best[0][1] for answer in answers)
     if other:
         yield f"{other} of {len(answers)} words were not the most probable: the model's generation settings chose them"

@@ -26,7 +26,7 @@ from jumok.tasks.running.training_module import TrainingModule, need_module
 from jumok.wording import write_count
 
 WAIT_FACTOR = 100
-"""A checkpoint is due when so many times the seconds that one takes have gone by: under 1 % of the time."""
+"""A checkpoint is due when so many times the seconds that one takes have gone by: under 1% of the time."""
 LEAST_SECONDS = 10.0
 """Seconds between two checkpoints within an epoch, at the least."""
 

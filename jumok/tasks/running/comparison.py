@@ -58,7 +58,7 @@ class Result(Strict):
         parameters: numbers that it learnt.
         train_rate, use_rate: images or questions per second, in training and in use (batches of 64).
         memory: MiB held at most in training, beyond what was held before; None where it cannot be told.
-        accuracy, low, high: how right it is on the test data, with its 95 % interval.
+        accuracy, low, high: how right it is on the test data, with its 95% interval.
     """
 
     system: str

@@ -111,7 +111,7 @@ class Training(Strict):
     seed: int = Field(default=0, ge=0, lt=2**63, description="Random seed for weights, data order, noise and split.")
     threads: int | None = Field(default=None, ge=1, le=4096, description="CPU threads; default: all available.")
     checkpoint_every: int | None = Field(
-        default=None, ge=1, description="Steps between checkpoints; default: as often as costs under 1 % of the time."
+        default=None, ge=1, description="Steps between checkpoints; default: as often as costs under 1% of the time."
     )
 
 

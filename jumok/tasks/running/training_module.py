@@ -19,7 +19,7 @@ from jumok.tasks.running.config import Training
 from jumok.tasks.running.optimiser import group_parameters, make_optimiser
 
 ENOUGH_JUDGED = 400
-"""Examples of a validation without an error that show, with 95 % confidence, that fewer than 1 % are wrong."""
+"""Examples of a validation without an error that show, with 95% confidence, that fewer than 1% are wrong."""
 
 
 class TrainingModule(LightningModule):

@@ -60,7 +60,7 @@ class Scores:
         sentences: how many.
         bleu, chrf: of all together, from 0 to 100.
         exact: share of translations that are the reference, letter for letter.
-        bleu_95, chrf_95, exact_95: 95 % intervals, (low, high): bootstrapped over sentences, and Wilson's.
+        bleu_95, chrf_95, exact_95: 95% intervals, (low, high): bootstrapped over sentences, and Wilson's.
         bleu_signature, chrf_signature: sacrebleu's own words for exactly how.
         length_ratio: words of the translations over words of the references, as BLEU splits them.
     Source: Post 2018, arXiv 1804.08771 (sacrebleu); Papineni et al. 2002 (BLEU); Popovic 2015 (chrF).
@@ -95,7 +95,7 @@ class Judged:
     draws: Mapping[str, Draws]
 
     def better_by(self, other: Judged) -> dict[str, Interval]:
-        """By how much these are better than other translations of the same sentences, with 95 % intervals.
+        """By how much these are better than other translations of the same sentences, with 95% intervals.
 
         The resamples are the same, so a sentence that is hard for both cancels. One sentence, or no resamples: the
         interval is all that there can be.
@@ -288,6 +288,6 @@ def _score_counts(metric: Any, sums: Draws) -> float:
 
 
 def _find_ends(value: float, draws: Draws, sentences: int) -> tuple[float, float]:
-    """The 95 % interval of a resampled score from 0 to 100."""
+    """The 95% interval of a resampled score from 0 to 100."""
     found = cut_tails(value, draws, sentences, (0, 100), find_unseen(sentences))
     return found.low, min(found.high, 100)

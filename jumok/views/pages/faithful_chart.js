@@ -29,10 +29,10 @@ const Chart = (() => {
   function axes() {
     const lines = [0, 0.5, 1].flatMap((answer) => [
       shape("line", { class: "axis", x1: LEFT, x2: WIDTH - RIGHT, y1: down(answer), y2: down(answer) }),
-      shape("text", { x: LEFT - 6, y: down(answer) + 4, "text-anchor": "end" }, `${100 * answer} %`),
+      shape("text", { x: LEFT - 6, y: down(answer) + 4, "text-anchor": "end" }, `${100 * answer}%`),
     ]);
     const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) =>
-      shape("text", { x: across(share), y: HEIGHT - 27, "text-anchor": share === 1 ? "end" : "middle" }, `${100 * share} %`));
+      shape("text", { x: across(share), y: HEIGHT - 27, "text-anchor": share === 1 ? "end" : "middle" }, `${100 * share}%`));
     const name = shape("text", { x: across(0.5), y: HEIGHT - 4, "text-anchor": "middle" }, Parts.translate("patches taken away"));
     return [...lines, ...ticks, name];
   }

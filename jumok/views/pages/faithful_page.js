@@ -118,7 +118,7 @@
   function draw() {
     waiting = false;
     const count = page.gone[state.step], share = Math.round(100 * shares[state.step]);
-    const gone = translate("{count} of {all} ({share} %)", { count, all: patches, share });
+    const gone = translate("{count} of {all} ({share}%)", { count, all: patches, share });
     at("share").value = state.step;
     at("share").setAttribute("aria-valuetext", translate("{count} patches", { count: gone }));
     at("gone").textContent = gone;

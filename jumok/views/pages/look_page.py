@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
+
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.language import translate
@@ -19,7 +21,16 @@ from jumok.views.pages.html_file import (
     make_text_block,
     page_palette,
 )
-from jumok.views.pages.packed_maps import PackedMap, check_patches, coarsen, find_marks, lay_on_patches, pack, pool
+from jumok.views.pages.packed_maps import (
+    PackedMap,
+    check_patches,
+    coarsen,
+    count_pixels,
+    find_marks,
+    lay_on_patches,
+    pack,
+    pool,
+)
 from jumok.views.raster import ImageLike, as_pillow, find_cells, fit
 
 LARGEST_IMAGE, SMALL_IMAGE, THUMBNAIL = 640, 224, 112  # longer sides, in pixels
@@ -223,13 +234,13 @@ def _pack_entry(entry: Entry) -> _Item:
         "queried": [[grid.rows, grid.columns] for grid in queried],
         "heads": any(layer.lead and layer.weights.shape[0] > 1 for layer in layers),
     }
-    coarse, summary = _pack_summary(entry.summary)
+    coarse, summary = _pack_summary(entry.summary, image)
     return _Item(
         row, about, thumbnail, coarse, summary, "" if small == thumbnail else small, "" if full == small else full
     )
 
 
-def _pack_summary(summary: AttentionMap) -> tuple[PackedMap, PackedMap]:
+def _pack_summary(summary: AttentionMap, image: Image.Image) -> tuple[PackedMap, PackedMap]:
     """The summary in a grid that is always kept, and as fine as a page can show; the same where it is small."""
     laid = lay_on_patches(summary)
     fine = pack(laid)
@@ -237,6 +248,7 @@ def _pack_summary(summary: AttentionMap) -> tuple[PackedMap, PackedMap]:
     if not isinstance(summary.keys, Patches):
         for packed in (coarse, fine):
             packed.about["keys"]["noun"] = "place"
+            count_pixels(packed, summary.keys, image)
     return coarse, fine
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -156,11 +157,20 @@ def lay_on_patches(attention: AttentionMap) -> AttentionMap:
     Raises:
         JumokError: more than one row, or keys that don't lie in an image.
     """
+    return lay_rows_on_patches(check_summary(attention))
+
+
+def check_summary(attention: AttentionMap) -> AttentionMap:
+    """The map, if it has one row.
+
+    Raises:
+        JumokError: more than one.
+    """
     if attention.lead or len(attention.queries) != 1:
         raise JumokError(
             f"a page takes a summary of one row, got {tuple(attention.weights.shape)}: choose with .at and .row"
         )
-    return lay_rows_on_patches(attention)
+    return attention
 
 
 def lay_rows_on_patches(attention: AttentionMap) -> AttentionMap:
@@ -181,6 +191,18 @@ def lay_rows_on_patches(attention: AttentionMap) -> AttentionMap:
     scale = attention.scale if same or attention.scale is Scale.SCORE else Scale.RELEVANCE
     keys = Patches(rows, columns, frame=getattr(attention.keys, "frame", None))
     return AttentionMap(image.flatten(-2), attention.queries, keys, (), scale, attention.source)
+
+
+def count_pixels(packed: PackedMap, keys: Axis, picture: Image.Image) -> None:
+    """Say that the places of a packed map are counted in pixels of the image, unless its keys were a grid of patches.
+
+    Args:
+        packed: whose grid is as fine as a page can show.
+        keys: what it had before it was laid on that grid.
+        picture: the image that they lie in.
+    """
+    if not isinstance(keys, Patches):
+        packed.about["keys"]["pixels"] = [picture.height, picture.width]
 
 
 def _take_own_cells(attention: AttentionMap, rows: int, columns: int) -> Tensor:

@@ -118,8 +118,16 @@ const Maps = (() => {
   }
 
   function labelOf(grid, index) {
-    const patch = index - grid.special.length;
-    return patch < 0 ? grid.special[index] : `${NOUNS[grid.noun ?? "patch"]} ${Math.floor(patch / grid.columns)},${patch % grid.columns}`;
+    if (index < grid.special.length) return grid.special[index];
+    return `${NOUNS[grid.noun ?? "patch"]} ${positionOf(grid, index - grid.special.length).join()}`;
+  }
+
+  /* Row and column of a patch; of what has no patches, those of the pixel in its middle. */
+  function positionOf(grid, patch) {
+    const row = Math.floor(patch / grid.columns), column = patch % grid.columns;
+    if (!grid.pixels) return [row, column];
+    const { y, x } = centre(grid, row, column);
+    return [Math.floor(y * grid.pixels[0]), Math.floor(x * grid.pixels[1])];
   }
 
   /* Whether two places are one on this grid. */

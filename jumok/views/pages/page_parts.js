@@ -27,7 +27,7 @@ const Parts = (() => {
   }
 
   function percent(share) {
-    return share > 0 && share < 0.001 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
+    return share > 0 && share < 0.001 ? "<0.1%" : `${(100 * share).toFixed(1)}%`;
   }
 
   function say(id, text) {

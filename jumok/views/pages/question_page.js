@@ -66,7 +66,8 @@
   function drawHeat(all) {
     const { about, row, limit, how } = shown;
     painter.heat(at("heat"), about, row, limit, state.strength);
-    at("heat").classList.toggle("hard", !state.smooth);
+    at("smoothing").hidden = Boolean(about.keys.pixels);
+    at("heat").classList.toggle("hard", !about.keys.pixels && !state.smooth);
     for (const tile of at("looks").querySelectorAll("canvas")) {
       const each = all[tile.look];
       painter.heat(tile, each.about, each.row, each.limit, null);
@@ -113,7 +114,7 @@
       const best = Maps.best(row, about.keys.special.length);
       lines.push(Readout.pointed(shown, state.cursor, place));
       lines.push([translate("Looks most at"), `${place(about.keys, best)}: ${number(row[best])}`]);
-      about.keys.special.forEach((name, key) => lines.push([translate("On {name}, no place", { name }), number(row[key])]));
+      about.keys.special.forEach((name, key) => lines.push([translate("On {name} (no place)", { name }), number(row[key])]));
       lines.push(...Readout.spread(shown));
     }
     Readout.show(lines);

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
+
 from jumok.attention import AttentionMap, Patches
 from jumok.errors import JumokError
 from jumok.language import translate
@@ -18,7 +20,7 @@ from jumok.views.pages.html_file import (
     make_text_block,
     page_palette,
 )
-from jumok.views.pages.packed_maps import PackedMap, lay_on_patches, lay_rows_on_patches, pack
+from jumok.views.pages.packed_maps import PackedMap, check_summary, count_pixels, lay_rows_on_patches, pack
 from jumok.views.pictures.question_picture import Asked
 from jumok.views.pictures.spectrogram import list_ticks
 from jumok.views.raster import ImageLike, as_pillow
@@ -130,7 +132,9 @@ class QuestionPage(DrawnPage[_Item]):
         thumbnail, full = make_data_url(picture, THUMBNAIL), make_data_url(picture, LARGEST_IMAGE)
         about = {"name": title, "width": picture.width, "height": picture.height}
         self._items.append(
-            _Item(about, thumbnail, "" if full == thumbnail else full, [_pack_question(each) for each in asked])
+            _Item(
+                about, thumbnail, "" if full == thumbnail else full, [_pack_question(each, picture) for each in asked]
+            )
         )
         self._trim()
 
@@ -157,10 +161,10 @@ class QuestionPage(DrawnPage[_Item]):
         return {"palette": page_palette(), "images": images}, blocks
 
 
-def _pack_question(asked: Asked) -> _Question:
-    looks = [_name_places(lay_on_patches(each)) for each in asked.looks.values()]
+def _pack_question(asked: Asked, picture: Image.Image) -> _Question:
+    looks = [_name_places(check_summary(each), picture) for each in asked.looks.values()]
     names = list(asked.looks)
-    words = {names.index(name): _name_places(lay_rows_on_patches(each)) for name, each in asked.by_word.items()}
+    words = {names.index(name): _name_places(each, picture) for name, each in asked.by_word.items()}
     about = {
         "question": clean_text(asked.question),
         "words": [clean_text(word) for word in asked.words],
@@ -179,11 +183,13 @@ def _pack_question(asked: Asked) -> _Question:
     return _Question(about, looks[0] if looks else None, looks[1:], words)
 
 
-def _name_places(look: AttentionMap) -> PackedMap:
+def _name_places(look: AttentionMap, picture: Image.Image) -> PackedMap:
     """Pack rows over an image; to the packing, each word is a patch of one column."""
+    own, look = look.keys, lay_rows_on_patches(look)
     rows = AttentionMap(look.weights, Patches(len(look.queries), 1), look.keys, (), look.scale, clean_text(look.source))
     packed = pack(rows)
     packed.about["keys"]["noun"] = "place"
+    count_pixels(packed, own, picture)
     packed.about["keys"]["special"] = [clean_text(name) for name in packed.about["keys"]["special"]]
     return packed
 

@@ -341,7 +341,7 @@
 
   function setLeast() {
     state.least = Number(at("least").value) / 100;
-    at("least-value").textContent = `${at("least").value} %`;
+    at("least-value").textContent = `${at("least").value}%`;
     redraw();
   }
 

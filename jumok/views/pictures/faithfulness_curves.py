@@ -93,7 +93,7 @@ def _finish(axes: Axes, caption: str, *, bottom: bool, answer: str) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     axes.set_title(caption, size=9.5, color=INK, loc="left", pad=6)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
     axes.tick_params(colors=QUIET, labelsize=8, length=3)
     axes.grid(axis="y", color=PALE, linewidth=0.7)
     axes.set_axisbelow(True)

@@ -30,7 +30,7 @@ def test_mask_and_boxes_of_two_objects(how):
     mask = found.mask.image(20, 30)[0]
     assert found.mask.scale is Scale.MASK
     assert mask.sum() == 4 * 6 + 8 * 9
-    assert mask[12, 2] == 0  # one pixel of 600 is less than 0.5 %
+    assert mask[12, 2] == 0  # one pixel of 600 is less than 0.5%
     assert 0.1 <= found.threshold < 0.8
     assert len(separate(over_pixels(two_objects()), how, smallest=0).boxes) == 3
 

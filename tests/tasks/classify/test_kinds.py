@@ -200,7 +200,7 @@ def test_every_kind_has_its_name():
 
 def test_a_model_of_uneven_classes_that_finds_the_rare_one_is_not_said_to_have_learnt_nothing():
     found = Evaluation(("fine", "dent"), torch.tensor([[930, 70], [3, 47]]), 0.3)
-    assert not found.beats_largest_class  # 93.0 % against 95.2 %
+    assert not found.beats_largest_class  # 93.0% against 95.2%
     low, high = found.balanced_interval
     assert 0.84 < low < found.balanced_accuracy < high < 0.98
     assert "its balanced accuracy is significantly higher" in found.warning()

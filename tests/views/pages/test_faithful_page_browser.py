@@ -48,9 +48,9 @@ def test_it_opens_a_quarter_into_the_best_map(visit):
     page = visit()
     shown = page.until()
     assert (shown["name"], shown["gone"]) == ("rollout", 1)
-    assert shown["entries"][0] == {"answer": "꽃: 40.0 %; the answer is now 잎 (60.0 %)", "turned": True}
+    assert shown["entries"][0] == {"answer": "꽃: 40.0%; the answer is now 잎 (60.0%)", "turned": True}
     assert page.patches() == [RED, GREEN, BLUE, GREY]
-    assert page.text("#gone") == "1 of 4 (25 %)"
+    assert page.text("#gone") == "1 of 4 (25%)"
 
 
 def test_srg_is_explained_and_never_minus_zero(visit):
@@ -77,9 +77,9 @@ def test_the_cursor_over_the_curves_takes_patches_away(visit):
     page.page.mouse.move(box["x"] + 0.52 * box["width"], box["y"] + box["height"] / 2)
     shown = page.until("s.step === 2")
     assert page.patches() == page.patches(1) == [GREY, GREEN, BLUE, GREY]
-    assert shown["entries"][0]["answer"] == "꽃: 20.0 %; the answer is now 잎 (80.0 %)"
+    assert shown["entries"][0]["answer"] == "꽃: 20.0%; the answer is now 잎 (80.0%)"
     page.page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + box["height"] / 2)
-    assert page.until("s.step === 0")["entries"][0] == {"answer": "꽃: 90.0 %", "turned": False}
+    assert page.until("s.step === 0")["entries"][0] == {"answer": "꽃: 90.0%", "turned": False}
     assert page.patches() == [RED, GREEN, BLUE, YELLOW]
 
 

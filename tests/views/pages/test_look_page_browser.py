@@ -285,7 +285,7 @@ def test_hostile_names_are_shown_and_nothing_else(visit):
     page.until("s.summary")
     for selector in ("#title", "#name", "#note"):
         assert HOSTILE in page.text(selector)
-    assert page.text("#best") == "꽃 87.5 %"
+    assert page.text("#best") == "꽃 87.5%"
     assert page.page.locator("#bars li").nth(1).inner_text().split("\n")[0] == HOSTILE
     assert page.page.locator("img[src=x]").count() == 0
 
@@ -407,5 +407,5 @@ def test_single_pixels_are_blurred_as_in_the_picture_and_the_page_says_so(visit)
     assert shown["blurred"] == pytest.approx(abs(blurred).max(), rel=0.02)
     seen = page.pixels()[..., 3] > 0
     assert seen.sum() > 8
-    assert "blurred by 2.0 % of the image's longer side" in page.text("#scaled")
+    assert "blurred by 2.0% of the image's longer side" in page.text("#scaled")
     page.hover(20, 30)

@@ -45,7 +45,7 @@ def test_lines_go_from_the_place_to_where_it_looks_and_are_as_thick_as_the_weigh
         assert (y2, x2) == pytest.approx(((cell + 0.5) / 6, (column + 0.5) / 8), abs=1e-3)
     assert float(page.text("#thick")) == pytest.approx(float(others.max()), rel=0.01)
     share = float(sum(line["weight"] for line in seen["lines"]) / row[2:].sum())
-    assert f"hold {100 * share:.1f} % of the weight on patches" in page.text("#lined")
+    assert f"hold {100 * share:.1f}% of the weight on patches" in page.text("#lined")
 
 
 def test_as_many_lines_as_hold_half_of_the_weight_or_as_many_as_are_wanted(visit):

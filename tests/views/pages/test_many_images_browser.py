@@ -126,13 +126,13 @@ def test_the_least_confident_come_first(visit):
     visit.page.locator("#filtering").click()
     visit.page.locator("#order").select_option("unsure")
     shares = visit.page.locator("#film .said small").all_inner_texts()
-    assert shares[:6] == ["50.0 %"] * 6
+    assert shares[:6] == ["50.0%"] * 6
 
 
 def test_thumbnails_tell_right_from_wrong_by_a_sign_and_in_words(visit):
     first, second, third = (visit.page.locator(f"#film [aria-posinset='{place}']") for place in (1, 2, 3))
-    assert first.inner_text().split() == ["✓", "dent", "50.0", "%", "true:", "dent", "folder/0.png"]
-    assert first.get_attribute("aria-label") == "folder/0.png; predicted dent, 50.0 %; true class dent; right"
+    assert first.inner_text().split() == ["✓", "dent", "50.0%", "true:", "dent", "folder/0.png"]
+    assert first.get_attribute("aria-label") == "folder/0.png; predicted dent, 50.0%; true class dent; right"
     assert "✓" in second.inner_text()
     assert "✗" in third.inner_text()
     assert HOSTILE in third.get_attribute("aria-label")

@@ -116,7 +116,7 @@ def write_inspect(path):
 def write_demo_report(path):
     picture = path.parent / "picture.png"
     Image.new("RGB", (40, 30), "teal").save(picture)
-    figures = [Figure("accuracy", "97 %", "guessing: 50 %")]
+    figures = [Figure("accuracy", "97%", "guessing: 50%")]
     write_report(path, "Demo", "All of it.", [Section("Look", "It looks.", "jumok look", figures, [(picture, "긁힘")])])
 
 

@@ -40,7 +40,7 @@ GIVEN = {
     ),
     *("a map without a model", "Near duplicates", "3 images", "2 groups", "images", "1 image is blank", "map"),
     *("Do the maps show what the model used?", "8 images", "true class: 꽃", "SRG, mean", "It looks.", "jumok look"),
-    *("filling blur hardly changes the answer", "Look", "guessing: 50 %", f"{HOSTILE}: beats an edge map", HOSTILE),
+    *("filling blur hardly changes the answer", "Look", "guessing: 50%", f"{HOSTILE}: beats an edge map", HOSTILE),
 }
 NAMES = re.compile(
     # files, methods, tokens, fillings, intervals, layers, keys, units, and the words of the sentence that is translated

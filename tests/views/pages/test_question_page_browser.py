@@ -5,7 +5,7 @@ import torch
 from browser_visit import HOSTILE, Visit, check_light_and_dark, check_old_browser, needs_browser
 from synthetic_questions import GRID, KOREAN, a_question, relevance, shapes
 
-from jumok.attention import AttentionMap, One, Patches, Scale, Tokens
+from jumok.attention import AttentionMap, One, Patches, Regions, Scale, Tokens
 from jumok.views.pages.question_page import QuestionPage
 from jumok.views.pictures.question_picture import Asked
 
@@ -63,7 +63,7 @@ def test_it_opens_with_where_the_whole_first_question_looked(visit):
     assert (seen["question"], seen["look"], seen["word"], seen["own"]) == (0, "hop 1", None, False)
     assert seen["row"] == wanted(ENGLISH.looks["hop 1"])
     assert page.text("#caption") == "Where the whole question looked · hop 1"
-    assert page.text("#best") == "triangle 87.5 %"
+    assert page.text("#best") == "triangle 87.5%"
     assert page.text("#verdict") == "✓ right"
     assert [each.split("\n")[0] for each in page.page.locator(".word").all_inner_texts()] == list(ENGLISH.words)
     assert page.page.locator(".word small").all_inner_texts() == ENGLISH.weight_labels()
@@ -171,13 +171,13 @@ def test_questions_are_listed_with_answers_and_whether_they_are_right(visit):
     page = visit(ENGLISH, HANGUL, BLIND)
     page.until()
     listed = [" ".join(text.split()) for text in page.page.locator("#questions button").all_inner_texts()]
-    assert listed[0] == f"{ENGLISH.question} triangle ✓ right 87.5 %"
-    assert listed[1] == f"{HANGUL.question} 사각형 ✗ wrong 61.0 %"
-    assert listed[2] == f"{BLIND.question} triangle 87.5 %"
+    assert listed[0] == f"{ENGLISH.question} triangle ✓ right 87.5%"
+    assert listed[1] == f"{HANGUL.question} 사각형 ✗ wrong 61.0%"
+    assert listed[2] == f"{BLIND.question} triangle 87.5%"
     page.ask(1)
     page.until("s.question === 1")
     bars = [" ".join(text.split()) for text in page.page.locator("#bars li").all_inner_texts()]
-    assert bars == ["사각형 61.0 %", "삼각형 ✓ right answer 33.0 %", "원 6.0 %"]
+    assert bars == ["사각형 61.0%", "삼각형 ✓ right answer 33.0%", "원 6.0%"]
     widths = page.page.locator("#bars .bar i").evaluate_all("all => all.map((i) => parseFloat(i.style.width))")
     assert widths == pytest.approx([61, 33, 6])
 
@@ -257,7 +257,7 @@ def test_signed_scores_and_special_tokens_are_shown_for_what_they_are(visit):
     page.until("s.row")
     assert page.text("#low").startswith("-")
     assert "linear around 0" in page.text("#scaled")
-    assert float(page.readout()["On cls, no place"]) == pytest.approx(float(weights[0, 0]), rel=0.01)
+    assert float(page.readout()["On cls (no place)"]) == pytest.approx(float(weights[0, 0]), rel=0.01)
 
 
 def test_one_question_about_several_images_is_not_counted_as_several(visit):
@@ -330,3 +330,15 @@ def test_a_phone_has_no_scrolling_sideways_and_taps_pin(visit):
 
 def test_a_browser_that_is_too_old_is_told(visit):
     check_old_browser(visit)
+
+
+def test_regions_are_named_by_pixels_of_the_image_and_not_smoothed(visit):
+    boxes = ((0, 0, 16, 16), (16, 32, 32, 48))
+    look = AttentionMap(torch.tensor([[0.25, 0.75]]), One("question"), Regions(boxes, ("a", "b"), 48, 64))
+    asked = Asked("?", ("?",), [("yes", 1.0)], {"look": look})
+    page = visit(asked, image=shapes(48).resize((64, 48)))
+    page.until("s.row")
+    where, _ = page.readout()["Looks most at"].split(": ")
+    row, column = map(int, where.removeprefix("place ").split(","))
+    assert (16 <= row < 32, 32 <= column < 48) == (True, True)
+    assert not page.page.locator("#smooth").is_visible()

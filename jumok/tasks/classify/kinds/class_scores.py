@@ -58,7 +58,7 @@ class Evaluation:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Between which the accuracy lies with 95 % confidence."""
+        """Between which the accuracy lies with 95% confidence."""
         return wilson(self.correct, self.total)
 
     @property
@@ -81,12 +81,12 @@ class Evaluation:
 
     @property
     def beats_largest_class(self) -> bool:
-        """Whether it is right more often than by always naming the largest class, with 95 % confidence."""
+        """Whether it is right more often than by always naming the largest class, with 95% confidence."""
         return self.interval[0] > self.largest_class[1]
 
     @property
     def balanced_interval(self) -> tuple[float, float]:
-        """Between which the balanced accuracy lies with 95 % confidence.
+        """Between which the balanced accuracy lies with 95% confidence.
 
         Source: Zou, Huang & Zhang 2009, Computational Statistics & Data Analysis 53(4), 1080-1085: of a mean of shares,
             from the Wilson interval of each.

@@ -99,7 +99,7 @@ class LabelReport:
         return own, other
 
     def interval(self, figure: str, *, gain: bool = False) -> Interval:
-        """A figure with its 95 % bootstrap interval over images; or by how much it is above the baseline's.
+        """A figure with its 95% bootstrap interval over images; or by how much it is above the baseline's.
 
         Where every draw gives the same, as where all labels are right, see `cut_tails`: of images that may be otherwise
         the micro F1 loses as much, and the macro F1 the mean over labels of what Wilson's interval leaves of each.
@@ -124,7 +124,7 @@ class LabelReport:
 
     @property
     def beats_constant(self) -> bool:
-        """Whether its micro F1 is above the baseline's, with 95 % confidence."""
+        """Whether its micro F1 is above the baseline's, with 95% confidence."""
         return self.interval("micro_f1", gain=True).low > 0
 
     @property

@@ -44,7 +44,7 @@ class NumberReport:
 
     @property
     def mean_absolute_error(self) -> Interval:
-        """In the unit of the table, with its 95 % bootstrap interval over images."""
+        """In the unit of the table, with its 95% bootstrap interval over images."""
         return self._errors.mean()
 
     @property
@@ -67,7 +67,7 @@ class NumberReport:
 
     @property
     def beats_median(self) -> bool:
-        """Whether its errors are smaller than those of the median, with 95 % confidence."""
+        """Whether its errors are smaller than those of the median, with 95% confidence."""
         return self._errors.difference(1, 0).low > 0
 
     def to_dict(self) -> dict[str, Any]:
