@@ -11,7 +11,7 @@ from torch import Tensor
 
 from jumok.attention import Axis, Tokens
 from jumok.watching.provenance.identities import Identities
-from jumok.watching.provenance.origins import ADDED, CONSTANT_SOURCE, PLAIN, TEXT, Origin, Source
+from jumok.watching.provenance.origins import ADDED, CONSTANT_SOURCE, PLAIN, TEXT, UNORDERED, Origin, Source
 
 SEVERAL_ROWS = "tokens of several rows of the batch, named ROW:TOKEN"
 MIXED_ROWS = "tokens that were made of several rows of the batch"
@@ -101,6 +101,8 @@ def lay_words(known: Identities, rows: Tensor, axis: Axis) -> Axis | None:
     fitting = axis if len(axis) == rows.shape[1] else None
     if source is None or source.kind not in (TEXT, PLAIN):
         return fitting
+    if source.why == UNORDERED:
+        return None
     first, last = (each[places] for each in _find_numbers(origin, source))
     put_in = known.origin(rows[0]).source != origin.source
     added = bool(put_in.any()) and bool((places | put_in).all())

@@ -19,6 +19,7 @@ from jumok.watching.provenance.origins import (
     PLAIN,
     SERIES,
     TEXT,
+    UNORDERED,
     Origin,
     Source,
 )
@@ -50,8 +51,9 @@ def name_tokens(known: Identities, rows: Tensor, words: Sequence[Axis] = ()) -> 
         words: what the user said that tokens stand for.
     """
     count = rows.shape[-1]
-    if _are_steps_first(known, rows):
-        return next((axis for axis in words if len(axis) == count and _may_be(known, rows, axis)), number_tokens(count))
+    if (source := _find_steps_first(known, rows)) is not None:
+        fitting = (axis for axis in words if len(axis) == count and not source.why and _may_be(known, rows, axis))
+        return next(fitting, number_tokens(count, source.why))
     different = _find_different(known, rows)
     axes = {_name_row(known, row) for row in different}
     if len(axes) > 1:
@@ -64,17 +66,16 @@ def name_tokens(known: Identities, rows: Tensor, words: Sequence[Axis] = ()) -> 
     return found if said is None else said
 
 
-def _are_steps_first(known: Identities, rows: Tensor) -> bool:
-    """Whether the input has its steps before the items of the batch, as PyTorch's modules take it by default."""
+def _find_steps_first(known: Identities, rows: Tensor) -> Source | None:
+    """The input, if it has its steps before the items of the batch, as PyTorch's modules take it by default."""
     origin = known.origin(rows.reshape(-1))
     sources = origin.source.unique().tolist()
     source = known.sources[sources[0]] if len(sources) == 1 and sources[0] >= 0 else None
     if source is None or source.kind not in (TEXT, PLAIN) or source.dims != (rows.shape[1], rows.shape[0], 1, 1):
-        return False
+        return None
     item, step = torch.arange(rows.shape[0]), torch.arange(rows.shape[1])
-    return torch.equal(origin.low[:, 0], item.repeat_interleave(len(step))) and torch.equal(
-        origin.item, step.repeat(len(item))
-    )
+    numbered = torch.equal(origin.low[:, 0], item.repeat_interleave(len(step)))
+    return source if numbered and torch.equal(origin.item, step.repeat(len(item))) else None
 
 
 def name_each(known: Identities, rows: Tensor) -> list[Axis]:
@@ -154,6 +155,7 @@ def _name_origins(known: Identities, row: Tensor, origin: Origin) -> Axis:
         return Tokens(_numbers(count), source.why)
     why = _explain_constants(origin)
     if source.kind in (TEXT, PLAIN):
+        why = why or (UNORDERED if source.why == UNORDERED else "")
         return numbered_axes.number_by_place(origin, names, places, source, why)
     numbers = iter(_numbers(count))
     return Tokens(tuple(name or next(numbers) for name in names), why)

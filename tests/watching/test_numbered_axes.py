@@ -6,7 +6,7 @@ from token_models import Image, attention, looked
 from torch import nn
 from torch.nn import functional as F
 
-from jumok.attention import Patches
+from jumok.attention import Patches, Scale
 from jumok.watching.watch import watch
 
 
@@ -254,3 +254,51 @@ def test_each_step_of_a_loop_with_a_cache_has_its_own_number():
         model(torch.randint(0, 30, (2, 4)))
     assert [seen[name].queries.labels() for name in seen.names[1:]] == [["1"], ["2"], ["3"]]
     assert seen[3].keys.labels() == ["0", "1", "2", "3"]
+
+
+SORTED = {
+    "sorted": lambda ids: ids.sort().values,
+    "sorted down": lambda ids: torch.msort(ids.T).T,
+    "each once": lambda ids: ids.unique()[None],
+    "sorted and turned": lambda ids: ids.sort()[0].flip(1),
+}
+
+
+@pytest.mark.parametrize("how", SORTED)
+def test_words_that_were_sorted_by_their_ids_are_not_named_by_where_they_stood(how):
+    class Sorting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(10, 8)
+
+        def forward(self, ids):
+            x = self.embed(SORTED[how](ids))[:, None]
+            return F.scaled_dot_product_attention(x, x, x)
+
+    model = Sorting()
+    with torch.no_grad(), watch(model, tokens=list("hello")) as seen:
+        model(torch.tensor([[7, 3, 9, 4, 8]]))
+    keys = seen[seen.names[0]].keys
+    assert set(keys.labels()) == set("01234")
+    assert keys.why == "words in an order that their ids make, as sorted ones are"
+
+
+def test_weights_that_are_masked_after_their_softmax_are_no_shares():
+    class Masking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Linear(8, 8)
+
+        def forward(self, x, hidden):
+            weights = (self.inner(x) @ x.mT / 3).softmax(-1).masked_fill(hidden, 0)
+            return weights @ x
+
+    model, x = Masking(), torch.randn(1, 4, 8)
+    some, whole = torch.zeros(1, 4, 4, dtype=torch.bool), torch.zeros(1, 4, 4, dtype=torch.bool)
+    some[..., 1], whole[:, 2] = True, True  # a key of every query; every key of one
+    scales = []
+    for hidden in (some, whole):
+        with torch.no_grad(), watch(model) as seen:
+            model(x, hidden)
+        scales.append(seen[seen.names[0]].scale)
+    assert scales == [Scale.GATE, Scale.DISTRIBUTION]

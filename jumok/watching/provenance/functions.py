@@ -93,6 +93,8 @@ RECURRENT = frozenset(["lstm", "gru", "rnn_tanh", "rnn_relu", "quantized_lstm"])
 CELLS = names("gru_cell lstm_cell rnn_tanh_cell rnn_relu_cell")
 """One step of a recurrent layer."""
 SORTING = frozenset(["topk", "sort", "msort", "kthvalue"])
+BY_THEIR_VALUES = SORTING | names("unique unique_consecutive")
+"""What puts numbers in an order that depends on them."""
 MAKERS = names(
     "new_zeros new_ones new_empty new_full new_tensor zeros_like ones_like full_like empty_like rand_like "
     "randn_like randint_like new_empty_strided"

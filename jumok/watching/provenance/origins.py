@@ -16,6 +16,8 @@ LEARNT_SOURCE = -4
 CONSTANT_SOURCE = -5
 """That of constants that stand among the tokens, as padding does."""
 IMAGE, TEXT, PLAIN, SERIES, FOREIGN = "image", "text", "plain", "series", "foreign"
+UNORDERED = "words in an order that their ids make, as sorted ones are"
+"""The reason of one whose words stood in another order when they were given."""
 ADDED = "words that the model itself put into a text"
 """The reason that a source has which holds such words, as the one before a text that is shifted."""
 
@@ -28,7 +30,7 @@ class Source:
         kind: an image, a text (ids that were embedded), a series (as sound is), plain tokens, or "foreign": something
             that was neither given to the model nor made by anything that was seen.
         dims: items of the batch, then how far it goes in time, down and across.
-        why: for a foreign one, what is known of it; `ADDED` for words that the model itself put in.
+        why: for a foreign one, what is known of it; of a text `ADDED`, `UNORDERED` or nothing.
     """
 
     kind: str

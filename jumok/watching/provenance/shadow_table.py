@@ -127,7 +127,10 @@ class ShadowTable:
         same = all(slot.shape == op.outs[0].shape for slot in live) if op.outs else False
         plain = name in functions.ELEMENTWISE or name in moving.SAME or name in ("long", "int", "bitwise_and", "and")
         (found, *others) = known.values() if known else (None,)
-        return found if plain and same and not others and isinstance(found, Live) else Live()
+        if plain and same and not others and isinstance(found, Live):
+            return found
+        unordered = any(isinstance(each, Live) and each.unordered for each in known.values())
+        return Live(unordered=unordered or name in functions.BY_THEIR_VALUES)
 
     def _is_live(self, slot: Slot) -> bool:
         if slot.floating and slot not in self._shadows:
@@ -217,6 +220,7 @@ class ShadowTable:
         soft = op.outs[0].soft
         before = [slot for slot in given if slot.soft == soft]
         times = name in functions.FACTORS and any(arg not in before and arg != 1 for arg in op.args)
+        times = times or name in ("masked_fill", "where")
         if soft and before and (times or any(slot in self.changed for slot in before)):
             self.changed.update(op.outs)
 

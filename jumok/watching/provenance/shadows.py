@@ -61,10 +61,13 @@ class Live:
 
     Args:
         moved: of ids that were cut out of others, put in another order or together: how.
+        unordered: whether they are others in an order that their values made, as sorted ones are.
     """
 
-    def __init__(self, moved: Moved | None = None) -> None:
+    def __init__(self, moved: Moved | None = None, *, unordered: bool = False) -> None:
         self.moved = moved
+        given = () if moved is None else moved.given
+        self.unordered: bool = unordered or any(each is not None and each.unordered for each in given)
         self.sources: dict[tuple[int, ...], Tensor] = {}
         """Identities of the tokens that were embedded by them, by shape."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from jumok.watching.provenance import functions, moving
 from jumok.watching.provenance.identities import Identities
 from jumok.watching.provenance.ops import Kept, Op, Slot, clone_index
-from jumok.watching.provenance.origins import ADDED, CONSTANT, LEAF, TEXT
+from jumok.watching.provenance.origins import ADDED, CONSTANT, LEAF, TEXT, UNORDERED
 from jumok.watching.provenance.shadow_table import ShadowTable
 from jumok.watching.provenance.shadows import Live, Moved, zeros
 
@@ -81,7 +81,8 @@ def find_words(known: Identities, live: Live, shape: tuple[int, ...]) -> Tensor:
     shape = tuple(shape)
     if shape not in live.sources:
         found = None if live.moved is None else _move_words(known, live.moved)
-        live.sources[shape] = _add_text(known, shape) if found is None or tuple(found.shape) != shape else found
+        fresh = UNORDERED if live.unordered else ""
+        live.sources[shape] = _add_text(known, shape, fresh) if found is None or tuple(found.shape) != shape else found
     return live.sources[shape]
 
 
