@@ -110,8 +110,8 @@ def test_lines_are_counted_from_the_first_of_the_file(tmp_path, read):
     ("name", "content", "wanted"),
     [
         ("a.csv", COMMAS.encode("utf-16"), "is text in UTF-16: give --encoding utf-16, or save it as UTF-8"),
-        ("a.csv", gzip.compress(COMMAS.encode()), "is packed, or a spreadsheet: unpack it"),
-        ("a.csv.gz", gzip.compress(COMMAS.encode()), "is packed, or a spreadsheet: unpack it"),
+        ("a.csv", gzip.compress(COMMAS.encode(), mtime=0), "is packed, or a spreadsheet: unpack it"),
+        ("a.csv.gz", gzip.compress(COMMAS.encode(), mtime=0), "is packed, or a spreadsheet: unpack it"),
         ("a.xlsx", b"PK\3\4", "is packed, or a spreadsheet: unpack it, or save the sheet as CSV"),
     ],
 )
