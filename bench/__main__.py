@@ -12,7 +12,6 @@ from typing import Any
 
 from bench.measuring import DEVICE, QUICK, pin
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # else the profiler of PyTorch writes lines of its own
 BENCHES = (
     "watch_cost",
     "attribution_cost",
