@@ -176,8 +176,10 @@ class CTranslated:
     ) -> list[list[Hypothesis]]:
         """Search for many sentences; arguments and what is given as of `decoding.translate_ids`.
 
-        Differs: scores are log probabilities among the words that may come, without <pad> and <s>; and a sentence that
-        comes to its greatest length ends there without </s>, compared with what is finished by then.
+        Differs: a sentence ends as soon as `beam` hypotheses are finished, where `translate_ids` goes on as long as a
+        better one can come; so a model that is unsure gets other, shorter sentences with a beam. Scores are log
+        probabilities among the words that may come, without <pad> and <s>; and a sentence that comes to its greatest
+        length, or to the last of the positions, ends there without </s>, compared with what is finished by then.
 
         Raises:
             JumokError: options that make no sense, or a sentence with more tokens than there are places.
