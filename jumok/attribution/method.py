@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Method:
     @property
     def options(self) -> list[str]:
         """The options that it takes."""
-        return list(inspect.signature(self.explain).parameters)[2:]
+        return _list_options(self.explain)
 
     def run(self, seen: Seen, target: Tensor, **options: Any) -> AttentionMap:
         """Explain a target.
@@ -72,3 +73,8 @@ class Method:
                 known = suggest(name, self.options) if self.options else "it has none"
                 raise JumokError(f"{self.name} has no option {name!r}: {known}")
         return self.explain(seen, target, **options)
+
+
+@functools.cache
+def _list_options(explain: Callable[..., AttentionMap]) -> list[str]:
+    return list(inspect.signature(explain).parameters)[2:]

@@ -186,7 +186,8 @@ class DotProduct(OfHeads):
         self.unchanged.check()
         # A row of zeros adds nothing: the last layer needs one row only.
         places = None if int(row.count_nonzero()) == row.numel() else row.any(0).nonzero()[:, 0]
-        total = self._keys.new_zeros(len(row), self.shape[1], 1, self.shape[3])
+        _, heads, _, keys = self.shape
+        total = self._keys.new_zeros(len(row), heads, 1, keys)
         row = _take_rows(row, places, 1).to(total.dtype)
         for images, rows, columns, block in self._blocks_of_weights(places, gradient):
             _add_rows(_cut(total, images, columns, 3), _cut(row, images, rows, 1), block)
@@ -202,12 +203,12 @@ class DotProduct(OfHeads):
         """
         # The product starts from -log_sum_exp, in units of ln 2, since exp2 is several times faster than exp.
         query, key = _lay_out(widen(_take_rows(self.query, places))), _lay_out(self._keys).mT
-        start = (self._normaliser(places).to(query.dtype) * -LOG2_E).unsqueeze(-1)
+        start = self._normaliser(places).to(query.dtype).unsqueeze(-1)
         change = None if gradient is None else widen(_take_rows(gradient, places))
         value = None if change is None else repeat_heads(widen(self._value), self.shape[1]).mT
         space, change_space = query.new_empty(0), query.new_empty(0)
         for images, rows, columns in _cut_blocks((*query.shape[:3], self.shape[3])):
-            scaled = _cut(start, images, rows), self.scale * LOG2_E
+            scaled = _cut(start, images, rows), -LOG2_E, self.scale * LOG2_E
             block, space = _multiply(_cut(query, images, rows), _cut(key, images, columns, 3), space, scaled)
             block = self._mask(block, images, rows if places is None else places[rows], columns, LOG2_E).exp2_()
             if change is not None and value is not None:
@@ -267,14 +268,14 @@ def _cut_blocks(shape: tuple[int, int, int, int]) -> Iterator[tuple[slice, slice
 
 
 def _multiply(
-    left: Tensor, right: Tensor, space: Tensor, scaled: tuple[Tensor, float] | None = None
+    left: Tensor, right: Tensor, space: Tensor, scaled: tuple[Tensor, float, float] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Multiply left @ right over the two leading axes, written into `space`, which grows once and is handed on.
 
     Args:
         left, right: (batch, heads, rows, size) and (batch, heads, size, columns).
         space: one-dimensional.
-        scaled: (batch, heads, rows, 1) to add to the product, and a factor on the product before that.
+        scaled: (batch, heads, rows, 1) to add to the product, and factors on this and on the product before that.
     """
     batch, heads, rows, columns = *left.shape[:3], right.shape[3]
     size = batch * heads * rows * columns
@@ -285,8 +286,8 @@ def _multiply(
     if scaled is None:
         torch.bmm(*sides, out=out)
     else:
-        start, scale = scaled
-        torch.baddbmm(start.flatten(0, 1).expand_as(out), *sides, alpha=scale, out=out)
+        start, share, scale = scaled
+        torch.baddbmm(start.flatten(0, 1).expand_as(out), *sides, beta=share, alpha=scale, out=out)
     return out.view(batch, heads, rows, columns), space
 
 
@@ -300,4 +301,6 @@ def _add_rows(total: Tensor, row: Tensor, block: Tensor) -> None:
 
     Head by head: one product over all heads' rows takes twice as long.
     """
-    total += row.unsqueeze(1).unsqueeze(1) @ block
+    images, heads, rows, columns = block.shape
+    asking = row.unsqueeze(1).expand(images, heads, rows).reshape(-1, 1, rows)
+    total.flatten(0, 1).baddbmm_(asking, block.view(-1, rows, columns))

@@ -187,12 +187,13 @@ class Flow:
     ) -> None:
         """Carry weights of a call's outputs to its keys, and past it."""
         assert step.place is not None
-        looking = whole * step.choose(attended, 1.0, whole)
+        given, kept = step.choose(attended, 1.0, whole), step.choose(passed, 0.0, whole)
+        looking = whole * given
+        row.index_add_(0, step.base, looking if isinstance(given, float) and kept == given else whole * kept)
         if self._is_beside:
             looking = looking + alone.index_select(0, step.here)
             alone.index_fill_(0, step.here, 0)
-        row.index_add_(0, step.base, whole * step.choose(passed, 0.0, whole))
-        if bool(looking.any()):
+        if int(looking.count_nonzero()):
             size = math.prod(step.shape)
             asked = looking if step.of_all else looking.new_zeros(size).index_copy_(0, step.inside, looking)
             row.index_add_(0, step.keys, pull(step.place, asked.view(step.shape)).reshape(-1).to(row))
